@@ -1,0 +1,11 @@
+/* Included before every file: what writes without knowing how much room there is does not compile.
+ */
+#ifndef MUSTER_STORE_BASE_BANNED_H
+#define MUSTER_STORE_BASE_BANNED_H
+
+#include <stdio.h>
+#include <string.h>
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok
+
+#endif

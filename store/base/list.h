@@ -1,0 +1,65 @@
+/* list: a ring of links kept inside the objects themselves. The head is a link of its own.
+ *
+ *     head <-> a.link <-> b.link <-> head
+ *
+ * An unlinked link points at itself, so list_del twice is harmless. */
+#ifndef MUSTER_STORE_BASE_LIST_H
+#define MUSTER_STORE_BASE_LIST_H
+
+#include "store/base/mem.h"
+
+#include <stdbool.h>
+
+struct list {
+    struct list *next, *prev;
+};
+
+/* Makes `l` an empty head, or an unlinked link. */
+static inline void list_init(struct list *l)
+{
+    l->next = l->prev = l;
+}
+
+static inline bool list_empty(const struct list *head)
+{
+    return head->next == head;
+}
+
+static inline void list_push_back(struct list *head, struct list *link)
+{
+    link->prev = head->prev;
+    link->next = head;
+    head->prev->next = link;
+    head->prev = link;
+}
+
+/* Unlinks; does nothing to what is not linked. */
+static inline void list_del(struct list *link)
+{
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    list_init(link);
+}
+
+/* Moves all of `from` to the end of `to`; `from` is empty afterwards. */
+static inline void list_splice(struct list *to, struct list *from)
+{
+    if (list_empty(from)) {
+        return;
+    }
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
+#define LIST_ENTRY(linkptr, type, member) CONTAINER_OF(linkptr, type, member)
+
+/* Walks the links of `head`; `it` itself may be unlinked or freed meanwhile, its neighbour may not.
+ */
+#define LIST_EACH(it, head)                                                                        \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
+         it = it##_next, it##_next = it->next)
+
+#endif

@@ -1,0 +1,38 @@
+#include "store/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void *must(void *ptr, size_t size)
+{
+    if (ptr == NULL) {
+        fprintf(stderr, "muster: out of memory (%zu bytes wanted)\n", size);
+        abort();
+    }
+    return ptr;
+}
+
+void *mem_alloc(size_t size)
+{
+    return must(malloc(size > 0 ? size : 1), size);
+}
+
+void *mem_zalloc(size_t size)
+{
+    return must(calloc(1, size > 0 ? size : 1), size);
+}
+
+void *mem_realloc(void *ptr, size_t size)
+{
+    return must(realloc(ptr, size > 0 ? size : 1), size);
+}
+
+char *mem_dup(struct span s)
+{
+    char *copy = mem_alloc(s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    copy[s.len] = '\0';
+    return copy;
+}

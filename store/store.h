@@ -1,0 +1,87 @@
+/* store: what outlives a node. One handle per process gives the words of the house:
+ *
+ *     roster (store/roster.h)   leased membership with change notice
+ *     bus    (store/bus.h)      publish/subscribe by topic
+ *
+ * Every call names one key or topic, and that alone decides on which server it lives. Two backends
+ * serve the same headers and pass the same contract tests: memory (this process) and Redis.
+ *
+ * All callbacks come from the event loop, never from inside a call of these headers. The store
+ * writes no log lines: it reports through `struct store_observer`. */
+#ifndef MUSTER_STORE_STORE_H
+#define MUSTER_STORE_STORE_H
+
+#include "store/base/span.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+struct memory_hub;
+
+/* What the store reports; `arg` is given back. Each may be NULL. */
+struct store_observer {
+    /* A server was reached, lost, or could not be reached: `up` and a line of text for a person
+     * (borrowed). Called for every change of a link and for every failed try. */
+    void (*link)(void *arg, bool up, const char *text);
+    /* A self-sent message came back over the bus after this many seconds. */
+    void (*bus_lag)(void *arg, double seconds);
+    /* A command was answered after this many seconds. */
+    void (*command_time)(void *arg, double seconds);
+    void *arg;
+};
+
+struct store_options {
+    struct event_base *base; /* borrowed for the store's life */
+    const char
+        *url; /* "memory:" or "redis://[user:pass@]host:port[/db]", several with commas = shards */
+    const char *prefix; /* first part of every key and topic */
+    const char *node;   /* unique name of this process in the fleet, at most 64 bytes, no spaces */
+    uint32_t lease_ms;  /* roster lease: within this time of a node's death its members are gone */
+    struct memory_hub
+        *hub; /* memory only: borrowed and shared between stores; NULL: a hub of its own */
+    struct store_observer observer;
+};
+
+/* Counts since the start; they only grow. */
+struct store_stats {
+    uint64_t commands;    /* sent to servers */
+    uint64_t errors;      /* commands answered with an error, or lost with their link */
+    uint64_t reconnects;  /* links built anew after a loss */
+    uint64_t renewals;    /* roster claims renewed */
+    uint64_t published;   /* bus messages handed to servers */
+    uint64_t received;    /* bus messages that came in for local subscribers */
+    uint64_t unpublished; /* bus messages refused: link down or its queue full */
+    uint64_t resnapshots; /* rosters read anew because a change may have been missed */
+};
+
+/* Checks the URL without connecting. Returns 0, or -1 with a message in `error`. */
+int store_check_url(const char *url, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* New store; connecting goes on in the background and is tried for ever. Copies the strings. NULL
+ * with a message in `error` when an option is wrong. */
+struct store *store_open(const struct store_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* True while every server has proved, within the last few seconds, that a message published to it
+ * comes back (memory: always). */
+bool store_ready(const struct store *store);
+
+const struct store_stats *store_stats(const struct store *store);
+
+/* Releases every claim and calls `done` when the servers have answered, or could not within a
+ * second. No new claims after this. */
+void store_release_all(struct store *store, void (*done)(void *arg), void *arg);
+
+/* Drops links and frees; NULL and pointer to NULL are fine. Claims not released run out with their
+ * lease, as after a kill. Watches and subscriptions still open are freed too, without events: their
+ * holders must not touch them any more. */
+void store_close(struct store **store);
+
+/* A place where several memory stores of one process meet, as Redis is for nodes (tests). */
+struct memory_hub *memory_hub_new(void);
+void memory_hub_free(struct memory_hub **hub);
+
+#endif
