@@ -54,7 +54,7 @@ static inline void list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define LIST_ENTRY(linkptr, type, member) CONTAINER_OF(linkptr, type, member)
+#define LIST_ITEM(linkptr, type, member) CONTAINER_OF(linkptr, type, member)
 
 /* Walks the links of `head`; `it` itself may be unlinked or freed meanwhile, its neighbour may not.
  */

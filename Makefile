@@ -1,0 +1,76 @@
+# Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
+
+BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
+	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
+TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets python3-redis \
+	clang libclang-rt-14-dev
+CLUSTER_PACKAGES := redis-server haproxy curl
+
+CMAKE := cmake -S . -G Ninja
+PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+FUZZ_SECONDS ?= 5
+ARGS ?=
+
+.PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz clean \
+	build-packages test-packages cluster-packages node-packages
+
+all: build-packages
+	@$(CMAKE) -B build >/dev/null
+	@cmake --build build --target muster
+
+help:
+	@echo "make           build build/muster"
+	@echo "make run       build and serve on the embedded memory store (ARGS='--http 127.0.0.1:9000')"
+	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C"
+	@echo "make test      everything that must hold, with and without sanitizers"
+	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
+	@echo "make fuzz      the fuzz targets, FUZZ_SECONDS=600 each"
+	@echo "make clean     remove what was built"
+
+run: all
+	@./tests/run.sh $(ARGS)
+
+cluster: cluster-packages all
+	@./tests/cluster.sh
+
+test: test-release test-sanitized test-fuzz
+
+# Warnings are errors here; what runs is what is shipped.
+test-release: build-packages test-packages node-packages
+	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
+	@cmake --build build-test
+	@ctest --test-dir build-test --output-on-failure --timeout 300
+	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests
+
+test-sanitized: build-packages test-packages node-packages
+	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
+	@cmake --build build-asan
+	@ctest --test-dir build-asan --output-on-failure --timeout 600
+	@MUSTER_BIN=$(CURDIR)/build-asan/muster $(PYTEST) tests/integration
+
+test-fuzz: build-packages test-packages
+	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+fuzz: build-packages test-packages
+	@./tests/fuzz/run.sh $(or $(filter-out 5,$(FUZZ_SECONDS)),600)
+
+bench: build-packages cluster-packages
+	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null
+	@cmake --build build-bench
+	@MUSTER_BUILD=$(CURDIR)/build-bench /usr/bin/python3 tests/bench/run.py $(ARGS)
+
+clean:
+	rm -rf build build-test build-asan build-bench build-fuzz
+
+build-packages:
+	@./tests/install.sh $(BUILD_PACKAGES)
+
+test-packages:
+	@./tests/install.sh $(TEST_PACKAGES)
+
+cluster-packages:
+	@./tests/install.sh $(CLUSTER_PACKAGES) python3
+
+# The tests drive the npm package `ws`; any Node.js from 18 on will do.
+node-packages:
+	@command -v npm >/dev/null || ./tests/install.sh nodejs npm

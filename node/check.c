@@ -1,0 +1,99 @@
+#include "node/core/loop.h"
+#include "node/net/address.h"
+#include "node/node.h"
+#include "store/store.h"
+
+#include <stdio.h>
+
+enum { PATIENCE_S = 5, ASK_MS = 50, CHECK_LEASE_MS = 10 * 1000 };
+
+struct check {
+    struct loop *loop;
+    struct store *store;
+    bool reached;
+    char trouble[256]; /* the last thing the store said */
+};
+
+static void on_link(void *arg, bool up, const char *text)
+{
+    struct check *check = arg;
+    if (!up) {
+        snprintf(check->trouble, sizeof check->trouble, "%s", text);
+    }
+}
+
+static void on_ask(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct check *check = arg;
+    check->reached = store_ready(check->store);
+    if (check->reached) {
+        loop_stop(check->loop);
+    }
+}
+
+static void on_patience_over(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct check *check = arg;
+    loop_stop(check->loop);
+}
+
+/* Waits until the store has proved itself, or patience is over. */
+static void reach(struct check *check)
+{
+    struct timeval every = {.tv_usec = ASK_MS * 1000}, patience = {.tv_sec = PATIENCE_S};
+    struct event *ask = event_new(loop_base(check->loop), -1, EV_PERSIST, on_ask, check);
+    struct event *over = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
+    event_add(ask, &every);
+    event_add(over, &patience);
+    loop_run(check->loop);
+    event_free(ask);
+    event_free(over);
+}
+
+static bool check_store(const struct settings *settings)
+{
+    struct check check = {.loop = loop_new(), .trouble = "no answer"};
+    char error[256];
+    check.store = store_open(
+        &(struct store_options){
+            .base = loop_base(check.loop),
+            .url = settings->store,
+            .prefix = settings->store_prefix,
+            .node = "check",
+            .lease_ms = CHECK_LEASE_MS,
+            .observer = {.link = on_link, .arg = &check},
+        },
+        error, sizeof error);
+    if (check.store == NULL) {
+        printf("store: %s\n", error);
+    } else {
+        reach(&check);
+        printf("store: %s\n", check.reached ? "reached, and messages come back" : check.trouble);
+    }
+    store_close(&check.store);
+    loop_free(&check.loop);
+    return check.reached;
+}
+
+static bool check_bind(const char *name, const char *text)
+{
+    struct address address;
+    int family;
+    if (text[0] != '\0' && address_parse_bind(text, &address, &family) != 0) {
+        printf("%s: '%s' is no host:port with a numeric host\n", name, text);
+        return false;
+    }
+    return true;
+}
+
+int check_run(const struct settings *settings)
+{
+    bool binds = check_bind("http", settings->http) & check_bind("admin", settings->admin);
+    bool store = check_store(settings);
+    printf("%s\n", binds && store ? "all is well" : "not well");
+    return binds && store ? 0 : 1;
+}

@@ -1,0 +1,125 @@
+#include "node/core/log.h"
+
+#include "store/base/buf.h"
+#include "store/base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FIELD_LIMIT = 512 }; /* bytes of one field that are written */
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+/* The log is the process's: there is one stderr. */
+static enum log_level threshold = LOG_INFO;
+static enum log_format format = LOG_TEXT;
+
+void log_setup(enum log_level level, enum log_format wanted)
+{
+    threshold = level;
+    format = wanted;
+}
+
+bool log_wants(enum log_level level)
+{
+    return level >= threshold;
+}
+
+static void put_time(struct buf *line)
+{
+    uint64_t now = clock_unix_ms();
+    time_t seconds = (time_t)(now / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    char text[32];
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    buf_printf(line, "%s.%03uZ", text, (unsigned)(now % 1000));
+}
+
+/* Quotes, backslashes, control bytes and all that is not ASCII leave as escapes that both a JSON
+ * reader and a terminal take; bytes over 127 are written as they are only where they cannot end a
+ * line or a string. */
+static void put_escaped(struct buf *line, struct span text)
+{
+    for (size_t i = 0; i < text.len && i < FIELD_LIMIT; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == '"' || c == '\\') {
+            buf_printf(line, "\\%c", c);
+        } else if (c < 0x20 || c >= 0x7f) {
+            buf_printf(line, "\\u%04x", c);
+        } else {
+            buf_append(line, span_of(&text.ptr[i], 1));
+        }
+    }
+    if (text.len > FIELD_LIMIT) {
+        buf_append(line, SPAN("..."));
+    }
+}
+
+static bool is_plain(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=') {
+            return false;
+        }
+    }
+    return text.len > 0 && text.len <= FIELD_LIMIT;
+}
+
+static void put_string(struct buf *line, struct span text)
+{
+    buf_append(line, SPAN("\""));
+    put_escaped(line, text);
+    buf_append(line, SPAN("\""));
+}
+
+static void put_value(struct buf *line, const struct log_field *field)
+{
+    if (field->text.ptr == NULL) {
+        buf_printf(line, "%" PRId64, field->number);
+    } else if (format == LOG_TEXT && is_plain(field->text)) {
+        buf_append(line, field->text);
+    } else {
+        put_string(line, field->text);
+    }
+}
+
+static void put_text_line(struct buf *line, enum log_level level, const char *message,
+                          const struct log_field *fields)
+{
+    put_time(line);
+    buf_printf(line, " %-5s %s", level_names[level], message);
+    for (; fields->name != NULL; fields++) {
+        buf_printf(line, " %s=", fields->name);
+        put_value(line, fields);
+    }
+}
+
+static void put_json_line(struct buf *line, enum log_level level, const char *message,
+                          const struct log_field *fields)
+{
+    buf_append(line, SPAN("{\"time\":\""));
+    put_time(line);
+    buf_printf(line, "\",\"level\":\"%s\",\"msg\":", level_names[level]);
+    put_string(line, span_str(message));
+    for (; fields->name != NULL; fields++) {
+        buf_printf(line, ",\"%s\":", fields->name);
+        put_value(line, fields);
+    }
+    buf_append(line, SPAN("}"));
+}
+
+void log_line(enum log_level level, const char *message, const struct log_field *fields)
+{
+    static struct buf line; /* kept between lines, like the stream it goes to */
+    line.len = 0;
+    (format == LOG_JSON ? put_json_line : put_text_line)(&line, level, message, fields);
+    buf_append(&line, SPAN("\n"));
+    /* One write per line, so that lines of several processes do not mix. Where stderr does not take
+     * it there is nobody to tell. */
+    ssize_t written = write(STDERR_FILENO, line.ptr, line.len);
+    (void)written;
+}

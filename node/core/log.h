@@ -1,0 +1,57 @@
+/* log: structured lines on stderr.
+ *
+ *     2026-11-21T08:00:00.123Z info  listening address=0.0.0.0:8080
+ *     {"time":"2026-11-21T08:00:00.123Z","level":"info","msg":"listening","address":"0.0.0.0:8080"}
+ *
+ * The message names what happened in few words that never vary; what varies stands in fields. */
+#ifndef MUSTER_NODE_CORE_LOG_H
+#define MUSTER_NODE_CORE_LOG_H
+
+#include "store/base/span.h"
+
+#include <stdint.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* For the whole process; the start is info, text. */
+void log_setup(enum log_level level, enum log_format format);
+
+/* True when lines of that level are written: ask before gathering costly fields. */
+bool log_wants(enum log_level level);
+
+struct log_field {
+    const char *name; /* NULL ends the list */
+    struct span text; /* when ptr is not NULL */
+    int64_t number;
+};
+
+#define LOG_TEXT_FIELD(field, value)                                                               \
+    {                                                                                              \
+        .name = (field), .text = span_str(value)                                                   \
+    }
+#define LOG_SPAN_FIELD(field, value)                                                               \
+    {                                                                                              \
+        .name = (field), .text = (value)                                                           \
+    }
+#define LOG_NUMBER_FIELD(field, value)                                                             \
+    {                                                                                              \
+        .name = (field), .number = (int64_t)(value)                                                \
+    }
+
+/* Writes one line; control characters and broken UTF-8 in fields are escaped, long ones cut. */
+void log_line(enum log_level level, const char *message, const struct log_field *fields);
+
+/* log_info("listening", LOG_TEXT_FIELD("address", text), LOG_NUMBER_FIELD("port", 80)) */
+#define LOG_AT(level, message, ...)                                                                \
+    do {                                                                                           \
+        if (log_wants(level)) {                                                                    \
+            log_line(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}});   \
+        }                                                                                          \
+    } while (0)
+#define log_debug(message, ...) LOG_AT(LOG_DEBUG, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_info(message, ...) LOG_AT(LOG_INFO, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_warn(message, ...) LOG_AT(LOG_WARN, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_error(message, ...) LOG_AT(LOG_ERROR, message __VA_OPT__(, ) __VA_ARGS__)
+
+#endif

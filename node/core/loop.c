@@ -1,0 +1,96 @@
+#include "node/core/loop.h"
+
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { MOST_HOOKS = 8 };
+
+struct hook {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct loop {
+    struct event_base *base;
+    struct hook hooks[MOST_HOOKS];
+    unsigned hook_count;
+    uint64_t now_ms;
+    bool stopping;
+    bool again;
+};
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = mem_zalloc(sizeof *loop);
+    struct event_config *config = event_config_new();
+    if (config != NULL) {
+        /* Time is asked of the kernel once a turn by us; events may then read libevent's cache. */
+        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+        loop->base = event_base_new_with_config(config);
+        event_config_free(config);
+    }
+    if (loop->base == NULL) {
+        fprintf(stderr, "muster: the system gives no event loop\n");
+        abort();
+    }
+    loop->now_ms = clock_monotonic_ms();
+    return loop;
+}
+
+void loop_free(struct loop **loop)
+{
+    if (*loop != NULL) {
+        event_base_free((*loop)->base);
+        free(*loop);
+        *loop = NULL;
+    }
+}
+
+struct event_base *loop_base(const struct loop *loop)
+{
+    return loop->base;
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return loop->now_ms;
+}
+
+void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    if (loop->hook_count == MOST_HOOKS) {
+        fprintf(stderr, "muster: too many hooks on the loop\n");
+        abort();
+    }
+    loop->hooks[loop->hook_count++] = (struct hook){fn, arg};
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stopping = false;
+    while (!loop->stopping) {
+        int flags = EVLOOP_ONCE | (loop->again ? EVLOOP_NONBLOCK : 0);
+        loop->again = false;
+        /* 1: no event left to wait for. Listeners and timers are always there but in tests. */
+        if (event_base_loop(loop->base, flags) != 0 && !loop->again) {
+            loop->stopping = true;
+        }
+        loop->now_ms = clock_monotonic_ms();
+        for (unsigned i = 0; i < loop->hook_count; i++) {
+            loop->hooks[i].fn(loop->hooks[i].arg);
+        }
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+void loop_again(struct loop *loop)
+{
+    loop->again = true;
+}

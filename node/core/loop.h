@@ -1,0 +1,36 @@
+/* loop: the event loop, one turn at a time.
+ *
+ *     wait -> callbacks of what happened -> hooks in the order they were added -> next turn
+ *
+ * Work that is better done once per turn (writing, freeing) hangs on a hook. */
+#ifndef MUSTER_NODE_CORE_LOOP_H
+#define MUSTER_NODE_CORE_LOOP_H
+
+#include <event2/event.h>
+#include <stdint.h>
+
+struct loop;
+
+/* New, or the process ends with a message: without an event loop there is nothing to run. */
+struct loop *loop_new(void);
+void loop_free(struct loop **loop);
+
+/* The libevent base, borrowed. */
+struct event_base *loop_base(const struct loop *loop);
+
+/* Milliseconds of a clock that never jumps, as of the start of this turn. */
+uint64_t loop_now_ms(const struct loop *loop);
+
+/* Calls `fn` at the end of every turn; a few, added at start, for the loop's life. */
+void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Turns until loop_stop. */
+void loop_run(struct loop *loop);
+
+/* Ends loop_run after this turn. */
+void loop_stop(struct loop *loop);
+
+/* Makes the loop turn again without waiting, for work that a bound per turn left over. */
+void loop_again(struct loop *loop);
+
+#endif

@@ -1,0 +1,67 @@
+#include "node/core/metrics.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+struct row {
+    const char *type, *name, *labels, *help;
+};
+
+static const struct row rows[] = {
+#define METRIC(id, type, name, labels, help) {#type, name, labels, help},
+    METRICS_TABLE(METRIC)
+#undef METRIC
+};
+
+static const struct row histogram_rows[] = {
+#define HISTOGRAM(id, name, help) {"histogram", name, "", help},
+    HISTOGRAMS_TABLE(HISTOGRAM)
+#undef HISTOGRAM
+};
+
+static const double bounds[HISTOGRAM_BUCKETS] = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10};
+
+void metric_observe(struct metrics *metrics, enum histogram_id id, double seconds)
+{
+    struct histogram *histogram = &metrics->histogram[id];
+    histogram->count++;
+    histogram->sum += seconds;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (seconds <= bounds[i]) {
+            histogram->buckets[i]++;
+            return;
+        }
+    }
+}
+
+static void print_head(const struct row *row, struct buf *out)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
+}
+
+static void print_histogram(const struct row *row, const struct histogram *histogram,
+                            struct buf *out)
+{
+    uint64_t so_far = 0;
+    print_head(row, out);
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        so_far += histogram->buckets[i];
+        buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", row->name, bounds[i], so_far);
+    }
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n",
+               row->name, histogram->count, row->name, histogram->sum, row->name, histogram->count);
+}
+
+void metrics_print(const struct metrics *metrics, struct buf *out)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0) {
+            print_head(&rows[i], out);
+        }
+        buf_printf(out, "%s%s %" PRIu64 "\n", rows[i].name, rows[i].labels, metrics->value[i]);
+    }
+    for (int i = 0; i < HISTOGRAM_COUNT; i++) {
+        print_histogram(&histogram_rows[i], &metrics->histogram[i], out);
+    }
+}

@@ -1,0 +1,59 @@
+/* metrics: counters, gauges and histograms of the process, from one table (metrics_table.h), as
+ * Prometheus text. */
+#ifndef MUSTER_NODE_CORE_METRICS_H
+#define MUSTER_NODE_CORE_METRICS_H
+
+#include "node/core/metrics_table.h"
+#include "store/base/buf.h"
+
+#include <stdint.h>
+
+enum metric_id {
+#define METRIC(id, type, name, labels, help) METRIC_##id,
+    METRICS_TABLE(METRIC)
+#undef METRIC
+        METRIC_COUNT
+};
+
+enum histogram_id {
+#define HISTOGRAM(id, name, help) HISTOGRAM_##id,
+    HISTOGRAMS_TABLE(HISTOGRAM)
+#undef HISTOGRAM
+        HISTOGRAM_COUNT
+};
+
+enum { HISTOGRAM_BUCKETS = 14 }; /* from 100 us to 10 s */
+
+struct histogram {
+    uint64_t buckets[HISTOGRAM_BUCKETS]; /* observations up to each bound, not cumulative */
+    uint64_t count;
+    double sum; /* seconds */
+};
+
+/* All zero at the start; written only through the calls below. */
+struct metrics {
+    uint64_t value[METRIC_COUNT];
+    struct histogram histogram[HISTOGRAM_COUNT];
+};
+
+static inline void metric_add(struct metrics *metrics, enum metric_id id, uint64_t by)
+{
+    metrics->value[id] += by;
+}
+
+static inline void metric_sub(struct metrics *metrics, enum metric_id id, uint64_t by)
+{
+    metrics->value[id] -= by;
+}
+
+static inline void metric_set(struct metrics *metrics, enum metric_id id, uint64_t value)
+{
+    metrics->value[id] = value;
+}
+
+void metric_observe(struct metrics *metrics, enum histogram_id id, double seconds);
+
+/* Appends everything in the Prometheus text format, version 0.0.4. */
+void metrics_print(const struct metrics *metrics, struct buf *out);
+
+#endif

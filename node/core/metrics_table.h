@@ -1,0 +1,64 @@
+/* The one table of metrics: METRIC(id, type, name, labels, help). Rows of one name stand together;
+ * the first one's help counts. A service adds its rows here. */
+#ifndef MUSTER_NODE_CORE_METRICS_TABLE_H
+#define MUSTER_NODE_CORE_METRICS_TABLE_H
+
+#define METRICS_TABLE(METRIC)                                                                      \
+    METRIC(CONNS_OPENED, counter, "muster_connections_opened_total", "",                           \
+           "TCP connections accepted")                                                             \
+    METRIC(CONNS_REFUSED, counter, "muster_connections_refused_total", "",                         \
+           "TCP connections turned away by a limit")                                               \
+    METRIC(CONNS, gauge, "muster_connections", "", "TCP connections open now")                     \
+    METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
+    METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
+    METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
+    METRIC(HTTP_REQUESTS, counter, "muster_http_requests_total", "", "HTTP requests answered")     \
+    METRIC(HTTP_ERRORS, counter, "muster_http_errors_total", "",                                   \
+           "HTTP requests answered with 400 or more")                                              \
+    METRIC(WS, gauge, "muster_websockets", "", "WebSockets open now")                              \
+    METRIC(WS_MESSAGES_IN, counter, "muster_websocket_messages_received_total", "",                \
+           "WebSocket messages received whole")                                                    \
+    METRIC(WS_PROTOCOL_ERRORS, counter, "muster_websocket_protocol_errors_total", "",              \
+           "WebSockets closed because the peer broke the protocol")                                \
+    METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \
+           "WebSockets closed because the peer read too slowly")                                   \
+    METRIC(DELIVERIES, counter, "muster_deliveries_total", "",                                     \
+           "Messages queued to members of rooms")                                                  \
+    METRIC(SYNC_SESSIONS, gauge, "muster_sync_sessions", "",                                       \
+           "Sync sessions with a member on this node")                                             \
+    METRIC(SYNC_MEMBERS, gauge, "muster_sync_members", "", "Sync connections bound to a session")  \
+    METRIC(SYNC_SOCKETS, gauge, "muster_sync_connections", "", "Sync connections open now")        \
+    METRIC(SYNC_PUSHES, counter, "muster_sync_pushes_total", "",                                   \
+           "Pushes accepted from leaders on this node")                                            \
+    METRIC(SYNC_PUSHES_REFUSED, counter, "muster_sync_pushes_refused_total", "",                   \
+           "Pushes refused: sender not the leader of the session")                                 \
+    METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
+           "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
+           "1 while every store server has proved itself lately")                                  \
+    METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
+           "Commands sent to the store")                                                           \
+    METRIC(STORE_ERRORS, counter, "muster_store_errors_total", "",                                 \
+           "Store commands that failed or were lost with their link")                              \
+    METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
+           "Links to the store built anew after a loss")                                           \
+    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
+    METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
+           "Rosters read anew because a change may have been missed")                              \
+    METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \
+           "Messages published to the bus")                                                        \
+    METRIC(BUS_RECEIVED, counter, "muster_bus_received_total", "",                                 \
+           "Messages received from the bus")                                                       \
+    METRIC(BUS_UNPUBLISHED, counter, "muster_bus_unpublished_total", "",                           \
+           "Messages the bus could not take: link down or queue full")                             \
+    METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
+           "Unix time at which the process started")                                               \
+    METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \
+    METRIC(FDS, gauge, "process_open_fds", "", "Open file descriptors")                            \
+    METRIC(CPU_MS, counter, "muster_cpu_milliseconds_total", "", "CPU time used, user and system")
+
+#define HISTOGRAMS_TABLE(HISTOGRAM)                                                                \
+    HISTOGRAM(BUS_LAG, "muster_bus_lag_seconds", "Time for a message to come back over the bus")   \
+    HISTOGRAM(STORE_TIME, "muster_store_command_seconds", "Time for the store to answer a command")
+
+#endif

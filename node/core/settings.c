@@ -1,0 +1,321 @@
+#include "node/core/settings.h"
+
+#include "store/base/mem.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum kind { TEXT, SECRET, DURATION, SIZE, COUNT, CHOICE };
+
+struct row {
+    const char *field, *preset, *choices, *help;
+    enum kind kind;
+    size_t offset; /* of the value in struct settings */
+    int64_t low, high;
+};
+
+static const struct row rows[] = {
+#define SETTING(field, kind, preset, low, high, choices, help)                                     \
+    {#field, preset, choices, help, kind, offsetof(struct settings, field), low, high},
+    SETTINGS_TABLE(SETTING)
+#undef SETTING
+};
+
+enum { ROWS = sizeof rows / sizeof *rows, NAME = 64, SECRET_LIMIT = 64 * 1024 };
+
+/* Where a value came from, as the operator wrote it: "--lease" or "MUSTER_LEASE". */
+struct source {
+    const char *name;
+    char *error;
+    size_t error_size;
+};
+
+static int refuse(const struct source *source, const char *format, const char *value)
+{
+    char text[256];
+    snprintf(text, sizeof text, format, value);
+    snprintf(source->error, source->error_size, "%s: %s", source->name, text);
+    return -1;
+}
+
+static const char *flag_name(const struct row *row, char out[static NAME])
+{
+    snprintf(out, NAME, "--%s", row->field);
+    for (char *c = out; *c != '\0'; c++) {
+        *c = *c == '_' ? '-' : *c;
+    }
+    return out;
+}
+
+static const char *variable_name(const struct row *row, char out[static NAME])
+{
+    snprintf(out, NAME, "MUSTER_%s", row->field);
+    for (char *c = out; *c != '\0'; c++) {
+        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    }
+    return out;
+}
+
+/* ------------------------------------------------------------------------------------ values */
+
+struct unit {
+    const char *suffix;
+    int64_t factor;
+};
+
+static const struct unit durations[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+static const struct unit sizes[] = {
+    {"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
+static const struct unit counts[] = {{"", 1}, {NULL, 0}};
+
+/* Reads digits and one of the units. 0, or -1. */
+static int parse_number(const char *text, const struct unit *units, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9') {
+        return -1;
+    }
+    if (number == 0 && *end == '\0') {
+        *value = 0;
+        return 0;
+    }
+    for (; units->suffix != NULL; units++) {
+        if (strcasecmp(end, units->suffix) == 0 && number <= INT64_MAX / units->factor) {
+            *value = number * units->factor;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static void print_number(int64_t value, const struct unit *units, char out[static NAME])
+{
+    const struct unit *best = units;
+    for (; units->suffix != NULL; units++) {
+        best = value != 0 && value % units->factor == 0 ? units : best;
+    }
+    snprintf(out, NAME, "%" PRId64 "%s", value / best->factor, best->suffix);
+}
+
+static int set_number(const struct row *row, int64_t *slot, const char *value,
+                      const struct unit *units, const char *complaint, const struct source *source)
+{
+    int64_t number;
+    if (parse_number(value, units, &number) != 0) {
+        return refuse(source, complaint, value);
+    }
+    if (number < row->low || number > row->high) {
+        char low[NAME], high[NAME], bounds[2 * NAME + 16];
+        print_number(row->low, units, low);
+        print_number(row->high, units, high);
+        snprintf(bounds, sizeof bounds, "%s to %s", low, high);
+        return refuse(source, "must be from %s", bounds);
+    }
+    *slot = number;
+    return 0;
+}
+
+static int set_choice(const struct row *row, int64_t *slot, const char *value,
+                      const struct source *source)
+{
+    struct span rest = span_str(row->choices);
+    for (int64_t i = 0; rest.ptr != NULL; i++) {
+        if (span_eq(span_cut(&rest, '|'), span_str(value))) {
+            *slot = i;
+            return 0;
+        }
+    }
+    return refuse(source, "must be one of %s", row->choices);
+}
+
+static int set_value(const struct row *row, struct settings *settings, const char *value,
+                     const struct source *source)
+{
+    void *slot = (char *)settings + row->offset;
+    switch (row->kind) {
+    case TEXT:
+    case SECRET:
+        free(*(char **)slot);
+        *(char **)slot = mem_dup(span_str(value));
+        return 0;
+    case DURATION:
+        return set_number(row, slot, value, durations,
+                          "'%s' is no duration such as 250ms, 10s, 5m or 24h", source);
+    case SIZE:
+        return set_number(row, slot, value, sizes, "'%s' is no size such as 512, 64k or 1m",
+                          source);
+    case COUNT:
+        return set_number(row, slot, value, counts, "'%s' is no number", source);
+    case CHOICE:
+        return set_choice(row, slot, value, source);
+    }
+    return -1;
+}
+
+/* ------------------------------------------------------------------------------------ environment
+ */
+
+/* What Kubernetes puts into a pod for each Service whose name begins with "muster". */
+static bool is_service_link(const char *variable)
+{
+    static const char pattern[] =
+        "^MUSTER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT"
+        "|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=";
+    regex_t regex;
+    if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        return false;
+    }
+    bool matches = regexec(&regex, variable, 0, NULL, 0) == 0;
+    regfree(&regex);
+    return matches;
+}
+
+static int set_from_file(const struct row *row, struct settings *settings, const char *path,
+                         const struct source *source)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return refuse(source, "cannot read the file '%s'", path);
+    }
+    char *text = mem_zalloc(SECRET_LIMIT + 1);
+    size_t len = fread(text, 1, SECRET_LIMIT, file);
+    fclose(file);
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
+        text[--len] = '\0';
+    }
+    int result = set_value(row, settings, text, source);
+    free(text);
+    return result;
+}
+
+/* One "MUSTER_...=value". */
+static int set_from_variable(struct settings *settings, const char *variable, char *error,
+                             size_t error_size)
+{
+    const char *equals = strchr(variable, '=');
+    struct span name = span_of(variable, (size_t)(equals - variable));
+    char shown[NAME + 16], wanted[NAME], file[NAME + 8];
+    snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(name));
+    struct source source = {shown, error, error_size};
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(file, sizeof file, "%s_FILE", variable_name(&rows[i], wanted));
+        if (span_eq(name, span_str(wanted))) {
+            return set_value(&rows[i], settings, equals + 1, &source);
+        }
+        if (rows[i].kind == SECRET && span_eq(name, span_str(file))) {
+            return set_from_file(&rows[i], settings, equals + 1, &source);
+        }
+    }
+    return is_service_link(variable) ? 0
+                                     : refuse(&source, "%s", "no such setting; see muster --help");
+}
+
+static int read_environment(struct settings *settings, char *const env[], char *error,
+                            size_t error_size)
+{
+    for (; *env != NULL; env++) {
+        int result = 0;
+        if (strncmp(*env, "MUSTER_", 7) == 0) {
+            result = set_from_variable(settings, *env, error, error_size);
+        } else if (strncmp(*env, "SG_ENV=", 7) == 0) {
+            /* The name of the system that dispatch replaces; values of its own mean development. */
+            settings->env = strcmp(*env + 7, "production") == 0 ? ENV_PRODUCTION : ENV_DEVELOPMENT;
+        }
+        if (result != 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ flags */
+
+static int read_flags(struct settings *settings, char *const args[], char *error, size_t error_size)
+{
+    for (; *args != NULL; args++) {
+        struct span value = span_str(*args);
+        struct span name = span_cut(&value, '=');
+        char shown[NAME], wanted[NAME];
+        snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(name));
+        struct source source = {shown, error, error_size};
+        const struct row *row = NULL;
+        for (size_t i = 0; i < ROWS && row == NULL; i++) {
+            row = span_eq(name, span_str(flag_name(&rows[i], wanted))) ? &rows[i] : NULL;
+        }
+        if (row == NULL) {
+            return refuse(&source, "%s", "no such flag; see muster --help");
+        }
+        if (value.ptr == NULL && args[1] == NULL) {
+            return refuse(&source, "%s", "a value is missing");
+        }
+        const char *text = value.ptr != NULL ? value.ptr : *++args;
+        if (set_value(row, settings, text, &source) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int settings_read(struct settings *settings, char *const args[], char *const env[], char *error,
+                  size_t error_size)
+{
+    *settings = (struct settings){0};
+    for (size_t i = 0; i < ROWS; i++) {
+        struct source source = {rows[i].field, error, error_size};
+        if (set_value(&rows[i], settings, rows[i].preset, &source) != 0) {
+            return -1;
+        }
+    }
+    int result = read_environment(settings, env, error, error_size);
+    return result != 0 ? result : read_flags(settings, args, error, error_size);
+}
+
+void settings_deinit(struct settings *settings)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].kind == TEXT || rows[i].kind == SECRET) {
+            char **slot = (void *)((char *)settings + rows[i].offset);
+            free(*slot);
+            *slot = NULL;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ help */
+
+void settings_print_help(struct buf *out)
+{
+    char name[NAME];
+    for (size_t i = 0; i < ROWS; i++) {
+        buf_printf(out, "  %-20s %s", flag_name(&rows[i], name), rows[i].help);
+        if (rows[i].kind == CHOICE) {
+            buf_printf(out, ": %s", rows[i].choices);
+        }
+        buf_printf(out, " (default: %s)\n", rows[i].preset[0] != '\0' ? rows[i].preset : "empty");
+    }
+}
+
+void settings_print_markdown(struct buf *out)
+{
+    char flag[NAME], variable[NAME];
+    buf_printf(out, "| flag | variable | default | |\n| --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        buf_printf(out, "| `%s` | `%s`%s | %s%s%s | %s", flag_name(&rows[i], flag),
+                   variable_name(&rows[i], variable), rows[i].kind == SECRET ? ", `..._FILE`" : "",
+                   rows[i].preset[0] != '\0' ? "`" : "none", rows[i].preset,
+                   rows[i].preset[0] != '\0' ? "`" : "", rows[i].help);
+        struct span rest = span_str(rows[i].kind == CHOICE ? rows[i].choices : "");
+        for (const char *before = ": "; rest.len > 0; before = ", ") {
+            struct span choice = span_cut(&rest, '|');
+            buf_printf(out, "%s`%.*s`", before, SPAN_ARG(choice));
+        }
+        buf_printf(out, " |\n");
+    }
+}

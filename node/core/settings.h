@@ -1,0 +1,38 @@
+/* settings: what the operator says, from flags and environment, by the table in settings_table.h.
+ */
+#ifndef MUSTER_NODE_CORE_SETTINGS_H
+#define MUSTER_NODE_CORE_SETTINGS_H
+
+#include "node/core/settings_table.h"
+#include "store/base/buf.h"
+
+#include <stdint.h>
+
+enum settings_env { ENV_DEVELOPMENT, ENV_PRODUCTION };
+
+typedef char *settings_TEXT; /* owned, never NULL */
+typedef char *settings_SECRET;
+typedef int64_t settings_DURATION; /* milliseconds */
+typedef int64_t settings_SIZE;     /* bytes */
+typedef int64_t settings_COUNT;
+typedef int64_t settings_CHOICE; /* index into the choices */
+
+struct settings {
+#define SETTING(field, kind, preset, low, high, choices, help) settings_##kind field;
+    SETTINGS_TABLE(SETTING)
+#undef SETTING
+};
+
+/* Reads defaults, then `env` ("NAME=value", NULL-ended), then `args` (flags, NULL-ended): the later
+ * one counts. 0, or -1 with a message in `error` that names the flag or variable. settings_deinit
+ * in both cases. */
+int settings_read(struct settings *settings, char *const args[], char *const env[], char *error,
+                  size_t error_size) __attribute__((warn_unused_result));
+
+void settings_deinit(struct settings *settings);
+
+/* Appends the list of settings for --help, or as a Markdown table for the README. */
+void settings_print_help(struct buf *out);
+void settings_print_markdown(struct buf *out);
+
+#endif

@@ -1,0 +1,105 @@
+#include "node/core/wheel.h"
+
+enum { SLOTS = 512 }; /* 51.2 s; later deadlines are looked at once per round */
+
+struct wheel {
+    struct loop *loop;
+    struct event *tick_event;
+    uint64_t start_ms;
+    uint32_t tick; /* the last one whose slot was looked at; never 0 */
+    struct list slots[SLOTS];
+};
+
+static uint32_t tick_now(const struct wheel *wheel)
+{
+    return (uint32_t)((loop_now_ms(wheel->loop) - wheel->start_ms) / WHEEL_TICK_MS) + 1;
+}
+
+static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
+{
+    uint32_t ahead = timer->deadline - wheel->tick;
+    if (ahead < 1) {
+        ahead = 1;
+    } else if (ahead > SLOTS - 1) {
+        ahead = SLOTS - 1;
+    }
+    timer->slot = wheel->tick + ahead;
+    list_push_back(&wheel->slots[timer->slot % SLOTS], &timer->link);
+}
+
+static void look_at_slot(struct wheel *wheel)
+{
+    struct list due;
+    list_init(&due);
+    list_splice(&due, &wheel->slots[wheel->tick % SLOTS]);
+    while (!list_empty(&due)) {
+        struct wheel_timer *timer = LIST_ITEM(due.next, struct wheel_timer, link);
+        list_del(&timer->link);
+        if (timer->deadline > wheel->tick) {
+            stand_in(wheel, timer);
+        } else {
+            timer->deadline = 0;
+            timer->fn(timer);
+        }
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct wheel *wheel = arg;
+    for (uint32_t now = tick_now(wheel); wheel->tick < now;) {
+        wheel->tick++;
+        look_at_slot(wheel);
+    }
+}
+
+struct wheel *wheel_new(struct loop *loop)
+{
+    struct wheel *wheel = mem_zalloc(sizeof *wheel);
+    wheel->loop = loop;
+    wheel->start_ms = loop_now_ms(loop);
+    wheel->tick = 1;
+    for (size_t i = 0; i < SLOTS; i++) {
+        list_init(&wheel->slots[i]);
+    }
+    wheel->tick_event = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, wheel);
+    struct timeval every = {.tv_usec = WHEEL_TICK_MS * 1000};
+    event_add(wheel->tick_event, &every);
+    return wheel;
+}
+
+void wheel_free(struct wheel **wheel)
+{
+    if (*wheel != NULL) {
+        event_free((*wheel)->tick_event);
+        free(*wheel);
+        *wheel = NULL;
+    }
+}
+
+void wheel_timer_init(struct wheel_timer *timer, void (*fn)(struct wheel_timer *timer))
+{
+    *timer = (struct wheel_timer){.fn = fn};
+    list_init(&timer->link);
+}
+
+void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t ms)
+{
+    /* One tick more: the current one has begun already, and a timer is never early. */
+    uint64_t ticks = (ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS + 1;
+    bool linked = !list_empty(&timer->link);
+    timer->deadline = tick_now(wheel) + (uint32_t)ticks;
+    if (linked && timer->slot <= timer->deadline) {
+        return; /* its slot comes first and will find the later deadline */
+    }
+    list_del(&timer->link);
+    stand_in(wheel, timer);
+}
+
+void wheel_cancel(struct wheel_timer *timer)
+{
+    timer->deadline = 0;
+    list_del(&timer->link);
+}

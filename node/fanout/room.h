@@ -1,0 +1,38 @@
+/* room: the members that one message goes to. Encoding happens once per message, queueing once per
+ * member; a member over its queue limit is closed, so that it harms nobody else. */
+#ifndef MUSTER_NODE_FANOUT_ROOM_H
+#define MUSTER_NODE_FANOUT_ROOM_H
+
+#include "node/core/metrics.h"
+#include "node/fanout/frame.h"
+#include "node/proto/ws.h"
+#include "store/base/list.h"
+
+#include <stdint.h>
+
+/* Lives inside the member's object. */
+struct room_member {
+    struct list link;
+    struct ws *ws; /* borrowed */
+};
+
+struct room {
+    struct list members; /* struct room_member */
+    uint32_t count;
+    struct metrics *metrics; /* borrowed */
+};
+
+void room_init(struct room *room, struct metrics *metrics);
+
+/* `member` is in no room; `ws` is borrowed until room_remove. */
+void room_add(struct room *room, struct room_member *member, struct ws *ws);
+void room_remove(struct room *room, struct room_member *member);
+
+/* Sends a text message to the members that `wants` (NULL: all) says yes to. Returns to how many. */
+uint32_t room_send(struct room *room, struct span text,
+                   bool (*wants)(const struct room_member *member));
+
+/* Sends one frame to one member. */
+void room_send_one(struct room_member *member, struct frame *frame);
+
+#endif

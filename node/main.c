@@ -1,0 +1,93 @@
+#include "node/core/log.h"
+#include "node/node.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] = "usage: muster VERB [--setting VALUE ...]\n"
+                            "\n"
+                            "verbs:\n"
+                            "  node     serve\n"
+                            "  check    validate the settings, reach the store, say what is wrong\n"
+                            "\n"
+                            "  --help                this text\n"
+                            "  --help-markdown       the settings as a Markdown table\n"
+                            "  --version             the version\n"
+                            "\n"
+                            "Every setting is a flag, or a variable: --store-prefix is "
+                            "MUSTER_STORE_PREFIX; flags win. The store may also\n"
+                            "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
+                            "5m, 24h. Sizes: 512, 64k, 1m.\n"
+                            "\n"
+                            "settings:\n";
+
+static void print_help(FILE *out)
+{
+    struct buf settings = {0};
+    settings_print_help(&settings);
+    fprintf(out, "%s%s", usage, buf_text(&settings));
+    buf_free(&settings);
+}
+
+static void print_markdown(void)
+{
+    struct buf settings = {0};
+    settings_print_markdown(&settings);
+    printf("%s", buf_text(&settings));
+    buf_free(&settings);
+}
+
+/* Answers --help and its like, wherever they stand. */
+static bool answered(char *const args[])
+{
+    for (; *args != NULL; args++) {
+        if (strcmp(*args, "--help") == 0 || strcmp(*args, "-h") == 0) {
+            print_help(stdout);
+            return true;
+        }
+        if (strcmp(*args, "--help-markdown") == 0) {
+            print_markdown();
+            return true;
+        }
+        if (strcmp(*args, "--version") == 0) {
+            printf("muster %s\n", MUSTER_VERSION);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run(const char *verb, const struct settings *settings)
+{
+    log_setup((enum log_level)settings->log_level, (enum log_format)settings->log_format);
+    if (strcmp(verb, "node") == 0) {
+        return node_run(settings);
+    }
+    if (strcmp(verb, "check") == 0) {
+        return check_run(settings);
+    }
+    fprintf(stderr, "muster: '%s' is no verb; see muster --help\n", verb);
+    return 2;
+}
+
+int main(int argc, char *argv[])
+{
+    struct settings settings;
+    char error[512];
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (answered(argv + 1)) {
+        return 0;
+    }
+    int status = 2;
+    if (settings_read(&settings, argv + 2, environ, error, sizeof error) != 0) {
+        fprintf(stderr, "muster: %s\n", error);
+    } else {
+        status = run(argv[1], &settings);
+    }
+    settings_deinit(&settings);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* address: where a peer is, small enough to keep one per connection. */
+#ifndef MUSTER_NODE_NET_ADDRESS_H
+#define MUSTER_NODE_NET_ADDRESS_H
+
+#include "store/base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* IPv4 addresses are kept in their IPv6-mapped form (RFC 4291, 2.5.5.2), so that equal peers are
+ * equal bytes, however they came in. */
+struct address {
+    unsigned char ip[16];
+    uint16_t port; /* host order */
+};
+
+enum { ADDRESS_TEXT = 64 }; /* room for the longest text form and its NUL */
+
+struct address address_of(const struct sockaddr *addr);
+
+/* Fills `out` for use with sockets of `family` (AF_INET only for what is IPv4) and returns its
+ * length. */
+socklen_t address_sockaddr(const struct address *address, int family, struct sockaddr_storage *out);
+
+bool address_is_ipv4(const struct address *address);
+
+/* Writes "1.2.3.4" or "2001:db8::1" (RFC 5952) to `out` and returns it. */
+const char *address_ip_text(const struct address *address, char out[static ADDRESS_TEXT]);
+
+/* Writes "1.2.3.4:80" or "[2001:db8::1]:80" to `out` and returns it. */
+const char *address_text(const struct address *address, char out[static ADDRESS_TEXT]);
+
+/* Reads a numeric IP; the port becomes 0. 0, or -1 when it is none. */
+int address_parse_ip(struct span text, struct address *out) __attribute__((warn_unused_result));
+
+/* Reads "host:port", "[v6]:port" or ":port" (all addresses) with a numeric host; the family to bind
+ * goes to *family. 0, or -1 when it is none. */
+int address_parse_bind(const char *text, struct address *out, int *family)
+    __attribute__((warn_unused_result));
+
+#endif

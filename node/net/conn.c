@@ -1,0 +1,349 @@
+#include "node/net/conn.h"
+
+#include "node/net/conn_impl.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    MOST_IOVECS = 64,
+    WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
+    EOF_LINGER_MS = 10 * 1000,
+    LEAVE_LINGER_MS = 2 * 1000,
+};
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+
+static void end(struct conn *conn, enum conn_end how)
+{
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    conn->state = CONN_DEAD;
+    conn->end = (uint8_t)how;
+    event_del(&conn->event);
+    wheel_cancel(&conn->timer);
+    list_del(&conn->dirty);
+    list_del(&conn->todo);
+    list_push_back(&conn->net->todo, &conn->todo);
+    loop_again(conn->net->loop);
+}
+
+/* Asks libevent for what this state waits for. */
+static void wait_for_events(struct conn *conn)
+{
+    bool reads = !conn->peer_eof && (!conn->paused || conn->state != CONN_OPEN);
+    short events = (short)((reads ? EV_READ : 0) | (conn->blocked ? EV_WRITE : 0));
+    if (conn->state == CONN_DEAD || event_get_events(&conn->event) == (events | EV_PERSIST)) {
+        return;
+    }
+    event_del(&conn->event);
+    event_assign(&conn->event, loop_base(conn->net->loop), event_get_fd(&conn->event),
+                 (short)(events | EV_PERSIST), on_event, conn);
+    if (events != 0) {
+        event_add(&conn->event, NULL);
+    }
+}
+
+static void on_timer(struct wheel_timer *timer)
+{
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    if (conn->state != CONN_OPEN) {
+        end(conn, CONN_END_LOCAL); /* lingered long enough */
+    } else if (conn->handler->timer != NULL) {
+        conn->handler->timer(conn->arg);
+    }
+}
+
+struct conn *conn_new(struct net *net, int fd, const struct address *peer,
+                      const struct conn_handler *handler, void *arg)
+{
+    struct conn *conn = mem_zalloc(sizeof *conn);
+    conn->net = net;
+    conn->handler = handler;
+    conn->arg = arg;
+    conn->peer = *peer;
+    list_init(&conn->todo);
+    list_init(&conn->dirty);
+    wheel_timer_init(&conn->timer, on_timer);
+    event_assign(&conn->event, loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, conn);
+    event_add(&conn->event, NULL);
+    net_add(net, conn);
+    return conn;
+}
+
+void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *arg)
+{
+    conn->handler = handler;
+    conn->arg = arg;
+}
+
+void conn_free(struct conn *conn)
+{
+    close(event_get_fd(&conn->event));
+    outq_drop(&conn->out, &conn->net->pool, false);
+    if (conn->held != NULL) {
+        buf_free(conn->held);
+        free(conn->held);
+    }
+    net_remove(conn->net, conn);
+    free(conn);
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+static void hold(struct conn *conn, struct span rest)
+{
+    if (conn->held == NULL) {
+        conn->held = mem_zalloc(sizeof *conn->held);
+    }
+    buf_append(conn->held, rest);
+}
+
+static void give(struct conn *conn, struct span bytes)
+{
+    size_t taken = conn->handler->data(conn->arg, bytes);
+    if (taken < bytes.len && conn->state == CONN_OPEN) {
+        hold(conn, span_skip(bytes, taken));
+    }
+}
+
+static void give_held(struct conn *conn)
+{
+    struct buf *held = conn->held;
+    conn->held = NULL;
+    give(conn, buf_span(held));
+    buf_free(held);
+    free(held);
+}
+
+static void read_end(struct conn *conn)
+{
+    conn->peer_eof = true;
+    if (conn->out.count == 0) {
+        end(conn, conn->state == CONN_OPEN ? CONN_END_PEER : CONN_END_LOCAL);
+    } else {
+        conn_finish(conn, EOF_LINGER_MS); /* it may still read what it asked for */
+        wait_for_events(conn);
+    }
+}
+
+/* One read per turn: level-triggered events bring the rest, after the others' turn. */
+static void read_some(struct conn *conn)
+{
+    char *buffer = conn->net->read_buffer;
+    ssize_t n = recv(event_get_fd(&conn->event), buffer, READ_BUFFER, 0);
+    if (n == 0) {
+        read_end(conn);
+    } else if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            end(conn, CONN_END_ERROR);
+        }
+    } else if (conn->state == CONN_OPEN) {
+        metric_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
+        give(conn, span_of(buffer, (size_t)n));
+    }
+}
+
+/* ------------------------------------------------------------------------------------ writing */
+
+static void written(struct conn *conn)
+{
+    conn->blocked = false;
+    if (conn->state == CONN_FINISHING && conn->peer_eof) {
+        end(conn, CONN_END_LOCAL);
+    } else if (conn->state == CONN_FINISHING) {
+        conn->state = CONN_SHUT;
+        shutdown(event_get_fd(&conn->event), SHUT_WR);
+    } else if (conn->state == CONN_OPEN && conn->handler->drained != NULL) {
+        conn->handler->drained(conn->arg);
+    }
+}
+
+/* One write. Above 0: go on; 0: the kernel took no more; below 0: it failed. */
+static int write_some(struct conn *conn)
+{
+    struct iovec iov[MOST_IOVECS];
+    size_t wanted = 0;
+    struct msghdr message = {.msg_iov = iov};
+    message.msg_iovlen = (size_t)outq_peek(&conn->out, iov, MOST_IOVECS);
+    for (size_t i = 0; i < message.msg_iovlen; i++) {
+        wanted += iov[i].iov_len;
+    }
+    ssize_t n = message.msg_iovlen == 1
+                    ? send(event_get_fd(&conn->event), iov[0].iov_base, wanted, MSG_NOSIGNAL)
+                    : sendmsg(event_get_fd(&conn->event), &message, MSG_NOSIGNAL);
+    metric_add(conn->net->metrics, METRIC_WRITES, 1);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    }
+    metric_add(conn->net->metrics, METRIC_BYTES_OUT, (uint64_t)n);
+    outq_wrote(&conn->out, &conn->net->pool, (size_t)n);
+    return (size_t)n == wanted ? 1 : 0;
+}
+
+void conn_flush(struct conn *conn)
+{
+    int more = 1;
+    for (int i = 0; i < WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
+        more = write_some(conn);
+    }
+    if (more < 0) {
+        end(conn, CONN_END_ERROR);
+        return;
+    }
+    conn->blocked = conn->out.count > 0;
+    if (!conn->blocked) {
+        written(conn);
+    }
+    wait_for_events(conn);
+}
+
+static void make_dirty(struct conn *conn)
+{
+    if (!conn->blocked && list_empty(&conn->dirty)) {
+        list_push_back(&conn->net->dirty, &conn->dirty);
+    }
+}
+
+int conn_send(struct conn *conn, struct chunk *chunk)
+{
+    if (conn->state != CONN_OPEN || chunk->len == 0) {
+        return 0;
+    }
+    if (conn->out.bytes + chunk->len > conn->net->limits.queue) {
+        return -1;
+    }
+    outq_push(&conn->out, &conn->net->pool, chunk);
+    make_dirty(conn);
+    return 0;
+}
+
+size_t conn_queued(const struct conn *conn)
+{
+    return conn->out.bytes;
+}
+
+void conn_drop_queue(struct conn *conn)
+{
+    outq_drop(&conn->out, &conn->net->pool, true);
+}
+
+/* ------------------------------------------------------------------------------------ the turn */
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct conn *conn = arg;
+    if ((what & EV_WRITE) != 0) {
+        conn_flush(conn);
+    }
+    if ((what & EV_READ) != 0 && conn->state != CONN_DEAD) {
+        read_some(conn);
+    }
+}
+
+static void need_todo(struct conn *conn)
+{
+    if (list_empty(&conn->todo)) {
+        list_push_back(&conn->net->todo, &conn->todo);
+    }
+    loop_again(conn->net->loop);
+}
+
+void conn_do_todo(struct conn *conn)
+{
+    if (conn->poked && conn->state != CONN_DEAD) {
+        conn->poked = false;
+        if (conn->handler->poked != NULL) {
+            conn->handler->poked(conn->arg);
+        }
+    }
+    if (conn->held != NULL && !conn->paused && conn->state == CONN_OPEN) {
+        give_held(conn);
+    }
+    if (conn->state == CONN_DEAD) {
+        list_del(&conn->todo); /* it may have died just now */
+        conn->handler->closed(conn->arg, conn->end);
+        conn_free(conn);
+        return;
+    }
+    wait_for_events(conn);
+}
+
+void conn_pause(struct conn *conn)
+{
+    conn->paused = true;
+    wait_for_events(conn);
+}
+
+void conn_resume(struct conn *conn)
+{
+    conn->paused = false;
+    if (conn->held != NULL) {
+        need_todo(conn); /* reading goes on after what is kept was given */
+    } else {
+        wait_for_events(conn);
+    }
+}
+
+void conn_poke(struct conn *conn)
+{
+    conn->poked = true;
+    need_todo(conn);
+}
+
+void conn_set_timer(struct conn *conn, uint32_t ms)
+{
+    if (conn->state != CONN_OPEN) {
+        return; /* the timer is the linger's now */
+    }
+    if (ms == 0) {
+        wheel_cancel(&conn->timer);
+    } else {
+        wheel_set(conn->net->wheel, &conn->timer, ms);
+    }
+}
+
+void conn_finish(struct conn *conn, uint32_t linger_ms)
+{
+    if (conn->state != CONN_OPEN) {
+        return;
+    }
+    conn->state = CONN_FINISHING;
+    wheel_cancel(&conn->timer);
+    wheel_set(conn->net->wheel, &conn->timer, linger_ms);
+    make_dirty(conn); /* an empty queue, too, is flushed: that shuts the socket down */
+    wait_for_events(conn);
+}
+
+void conn_leave(struct conn *conn)
+{
+    conn->leaving = true;
+    if (conn->state == CONN_OPEN && conn->handler->drain != NULL) {
+        conn->handler->drain(conn->arg);
+    } else {
+        conn_finish(conn, LEAVE_LINGER_MS);
+    }
+}
+
+void conn_close(struct conn *conn)
+{
+    end(conn, CONN_END_LOCAL);
+}
+
+uint64_t conn_id(const struct conn *conn)
+{
+    return conn->id;
+}
+
+const struct address *conn_peer(const struct conn *conn)
+{
+    return &conn->peer;
+}
+
+struct net *conn_net(const struct conn *conn)
+{
+    return conn->net;
+}

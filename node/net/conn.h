@@ -1,0 +1,87 @@
+/* conn: one TCP connection. Knows bytes, limits and time; no protocol.
+ *
+ *     socket --read--> data() of the handler            (shared read buffer, a bounded amount per
+ * turn) conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
+ *
+ * A conn belongs to its `net` and is freed by it, at the end of the loop's turn in which it ended
+ * and after closed() was called: until then pointers to it stay good, and sends to it are let fall.
+ */
+#ifndef MUSTER_NODE_NET_CONN_H
+#define MUSTER_NODE_NET_CONN_H
+
+#include "node/net/address.h"
+#include "node/net/chunk.h"
+#include "node/net/net.h"
+#include "store/base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+
+/* How a connection ended. */
+enum conn_end {
+    CONN_END_PEER,  /* the peer closed it in order */
+    CONN_END_ERROR, /* reset, or the network failed */
+    CONN_END_LOCAL, /* conn_close, or conn_finish and the peer is through */
+};
+
+/* What the protocol above does. Only `data` and `closed` are needed; others may be NULL. */
+struct conn_handler {
+    /* Bytes came in, borrowed until return. Returns how many were taken: all of them, or fewer when
+     * the handler paused the connection (the rest is kept and given again after conn_resume). */
+    size_t (*data)(void *arg, struct span bytes);
+    /* The queue, which had grown, is empty again. */
+    void (*drained)(void *arg);
+    /* The time set with conn_set_timer is over. */
+    void (*timer)(void *arg);
+    /* The turn in which conn_poke was called ends. */
+    void (*poked)(void *arg);
+    /* The node is going away: take leave of the peer. NULL: conn_finish. */
+    void (*drain)(void *arg);
+    /* It is over; the last call. */
+    void (*closed)(void *arg, enum conn_end end);
+};
+
+/* New connection over `fd` (stolen, non-blocking). The net's limits were asked with net_admit. */
+struct conn *conn_new(struct net *net, int fd, const struct address *peer,
+                      const struct conn_handler *handler, void *arg);
+
+/* Another protocol takes over; `handler` is borrowed for the connection's life. */
+void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *arg);
+
+/* Queues a reference of its own to `chunk` for the end of the turn. 0, or -1 with nothing queued
+ * when more than the net's queue limit would stand in the queue. Sends to a connection that ends or
+ * finishes return 0 and are let fall. */
+int conn_send(struct conn *conn, struct chunk *chunk);
+
+/* Bytes in the queue. */
+size_t conn_queued(const struct conn *conn);
+
+/* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
+void conn_drop_queue(struct conn *conn);
+
+/* Stops and restarts reading. conn_resume gives data that was kept, at the end of the turn. */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+/* Calls timer() once in `ms` (to 100 ms and never early); replaces what was set; 0: never. */
+void conn_set_timer(struct conn *conn, uint32_t ms);
+
+/* Calls poked() when this turn ends. */
+void conn_poke(struct conn *conn);
+
+/* No more sends: writes what is queued, then shuts down, reads to the peer's end and lets it fall,
+ * for `linger_ms` at most in all. */
+void conn_finish(struct conn *conn, uint32_t linger_ms);
+
+/* Ends it now, whatever is queued. */
+void conn_close(struct conn *conn);
+
+/* A number of its own in this process, for log lines. */
+uint64_t conn_id(const struct conn *conn);
+
+const struct address *conn_peer(const struct conn *conn);
+struct net *conn_net(const struct conn *conn);
+
+#endif

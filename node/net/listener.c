@@ -1,0 +1,139 @@
+#include "node/net/listener.h"
+
+#include "node/core/log.h"
+#include "store/base/mem.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096,
+    ACCEPTS_PER_TURN = 64,
+    PAUSE_MS = 200, /* after the process ran out of descriptors or memory */
+};
+
+struct listener {
+    struct net *net;
+    struct event *event, *pause;
+    struct address address;
+    int fd;
+    listener_fn *fn;
+    void *arg;
+};
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct listener *listener = arg;
+    event_add(listener->event, NULL);
+}
+
+/* A level-triggered listener that cannot accept would turn the loop into a busy one. */
+static void pause_accepting(struct listener *listener, int error)
+{
+    struct timeval wait = {.tv_usec = PAUSE_MS * 1000};
+    log_warn("accept failed, pausing", LOG_TEXT_FIELD("error", strerror(error)));
+    event_del(listener->event);
+    event_add(listener->pause, &wait);
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct listener *listener = arg;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                pause_accepting(listener, errno);
+            }
+            return; /* EAGAIN: all taken; ECONNABORTED and the like: the next turn goes on */
+        }
+        struct address from = address_of((struct sockaddr *)&peer);
+        listener->fn(listener->arg, client, &from);
+    }
+}
+
+/* tcp(7): Linux gives these of the listening socket to every socket that it accepts. */
+static void set_inherited_options(int fd)
+{
+    int on = 1, idle_s = 60, interval_s = 15, probes = 4;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+static int open_socket(const struct address *address, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    int on = 1, off = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    set_inherited_options(fd);
+    if (family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
+    struct sockaddr_storage addr;
+    socklen_t len = address_sockaddr(address, family, &addr);
+    if (bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, BACKLOG) != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
+                               char *error, size_t error_size)
+{
+    struct address address;
+    int family;
+    if (address_parse_bind(bind, &address, &family) != 0) {
+        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
+        return NULL;
+    }
+    int fd = open_socket(&address, family);
+    if (fd < 0) {
+        snprintf(error, error_size, "cannot listen on %s: %s", bind, strerror(errno));
+        return NULL;
+    }
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    getsockname(fd, (struct sockaddr *)&bound, &len);
+    struct listener *listener = mem_zalloc(sizeof *listener);
+    struct event_base *base = loop_base(net_loop(net));
+    *listener = (struct listener){.net = net, .fd = fd, .fn = fn, .arg = arg};
+    listener->address = address_of((struct sockaddr *)&bound);
+    listener->event = event_new(base, fd, EV_READ | EV_PERSIST, on_accept, listener);
+    listener->pause = event_new(base, -1, 0, on_pause_over, listener);
+    event_add(listener->event, NULL);
+    return listener;
+}
+
+const struct address *listener_address(const struct listener *listener)
+{
+    return &listener->address;
+}
+
+void listener_close(struct listener **listener)
+{
+    if (*listener != NULL) {
+        event_free((*listener)->event);
+        event_free((*listener)->pause);
+        close((*listener)->fd);
+        free(*listener);
+        *listener = NULL;
+    }
+}

@@ -1,0 +1,24 @@
+/* listener: accepts TCP connections, some per turn, and pauses when descriptors run out. */
+#ifndef MUSTER_NODE_NET_LISTENER_H
+#define MUSTER_NODE_NET_LISTENER_H
+
+#include "node/net/address.h"
+#include "node/net/net.h"
+
+struct listener;
+
+/* `fd` is stolen: non-blocking, close-on-exec, TCP_NODELAY. */
+typedef void listener_fn(void *arg, int fd, const struct address *peer);
+
+/* Listens on `bind` (see address_parse_bind; port 0 takes a free one). New, or NULL with a message
+ * that names the address in `error`. */
+struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
+                               char *error, size_t error_size) __attribute__((warn_unused_result));
+
+/* Where it listens, with the real port. */
+const struct address *listener_address(const struct listener *listener);
+
+/* Stops listening and frees; NULL inside is fine. */
+void listener_close(struct listener **listener);
+
+#endif

@@ -1,0 +1,45 @@
+/* net: what the connections of one loop share: the read buffer, the lists of those with work at the
+ * end of the turn, and the limits. */
+#ifndef MUSTER_NODE_NET_NET_H
+#define MUSTER_NODE_NET_NET_H
+
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/core/wheel.h"
+#include "node/net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct net;
+struct conn;
+
+struct net_limits {
+    size_t queue;         /* outbound bytes per connection */
+    uint32_t connections; /* connections in all */
+    uint32_t per_address; /* connections from one IP; 0: no limit */
+};
+
+/* New; `loop`, `wheel` and `metrics` are borrowed for its life. */
+struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,
+                    const struct net_limits *limits);
+
+/* Closes what is left, with closed() called, and frees. */
+void net_free(struct net **net);
+
+/* May a connection from `peer` come in now? Counts it as refused when not. */
+bool net_admit(struct net *net, const struct address *peer);
+
+/* Open connections now; true in `*full` when no more would be admitted. */
+uint32_t net_connections(const struct net *net, bool *full);
+
+/* Asks every connection to take leave (conn_handler.drain), spread over most of `ms`, though at
+ * least some dozens a second; what is left after `ms` is closed. `done` comes once all are gone.
+ * Call once. */
+void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
+
+struct loop *net_loop(const struct net *net);
+struct wheel *net_wheel(const struct net *net);
+struct metrics *net_metrics(const struct net *net);
+
+#endif

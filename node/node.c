@@ -1,0 +1,262 @@
+/* The wiring of a node: what is made from what, in order, and torn down in reverse. No logic of a
+ * protocol.
+ *
+ *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain -> claims
+ * released -> exit 0
+ */
+#include "node/node.h"
+
+#include "node/core/log.h"
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/core/wheel.h"
+#include "node/net/listener.h"
+#include "node/net/net.h"
+#include "node/proto/http.h"
+#include "node/service/status.h"
+#include "node/service/sync.h"
+#include "store/base/entropy.h"
+#include "store/store.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { NODE_NAME = 65, SIGNALS = 2 };
+
+struct node {
+    const struct settings *settings;
+    char name[NODE_NAME]; /* unique in the fleet: host and some random digits */
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics metrics;
+    struct store *store;
+    struct net *net;
+    struct http_server *http, *admin; /* admin is http where no address of its own is set */
+    struct listener *http_listener, *admin_listener;
+    struct status *status;
+    struct sync *sync;
+    struct event *signals[SIGNALS];
+    bool draining;
+};
+
+/* ------------------------------------------------------------------------------------ the store's
+ * reports */
+
+static void on_link(void *arg, bool up, const char *text)
+{
+    (void)arg;
+    if (up) {
+        log_info("store link up", LOG_TEXT_FIELD("detail", text));
+    } else {
+        log_warn("store link down", LOG_TEXT_FIELD("detail", text));
+    }
+}
+
+static void on_bus_lag(void *arg, double seconds)
+{
+    struct node *node = arg;
+    metric_observe(&node->metrics, HISTOGRAM_BUS_LAG, seconds);
+}
+
+static void on_command_time(void *arg, double seconds)
+{
+    struct node *node = arg;
+    metric_observe(&node->metrics, HISTOGRAM_STORE_TIME, seconds);
+}
+
+/* ------------------------------------------------------------------------------------ leaving */
+
+static void on_released(void *arg)
+{
+    struct node *node = arg;
+    loop_stop(node->loop);
+}
+
+static void on_drained(void *arg)
+{
+    struct node *node = arg;
+    log_info("clients gone, releasing claims");
+    store_release_all(node->store, on_released, node);
+}
+
+static void drain(struct node *node)
+{
+    bool full;
+    log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
+    node->draining = true;
+    status_drain(node->status);
+    listener_close(&node->http_listener);
+    http_server_drain(node->http);
+    net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    (void)what;
+    struct node *node = arg;
+    if (node->draining) {
+        log_warn("second signal, ending now", LOG_NUMBER_FIELD("signal", number));
+        loop_stop(node->loop);
+    } else {
+        drain(node);
+    }
+}
+
+static void watch_signals(struct node *node)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
+    for (int i = 0; i < SIGNALS; i++) {
+        node->signals[i] = evsignal_new(loop_base(node->loop), numbers[i], on_signal, node);
+        event_add(node->signals[i], NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ------------------------------------------------------------------------------------ building up
+ */
+
+static void choose_name(struct node *node)
+{
+    char host[40] = "node", digits[9];
+    gethostname(host, sizeof host - 1);
+    entropy_hex(digits, 8);
+    for (char *c = host; *c != '\0'; c++) {
+        *c = *c == ' ' ? '-' : *c;
+    }
+    snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
+}
+
+static int open_store(struct node *node, char *error, size_t error_size)
+{
+    node->store = store_open(
+        &(struct store_options){
+            .base = loop_base(node->loop),
+            .url = node->settings->store,
+            .prefix = node->settings->store_prefix,
+            .node = node->name,
+            .lease_ms = (uint32_t)node->settings->lease,
+            .observer = {.link = on_link,
+                         .bus_lag = on_bus_lag,
+                         .command_time = on_command_time,
+                         .arg = node},
+        },
+        error, error_size);
+    return node->store != NULL ? 0 : -1;
+}
+
+static struct http_server *new_server(const struct node *node)
+{
+    const struct settings *settings = node->settings;
+    return http_server_new(node->net, &(struct http_options){
+                                          .header_limit = (size_t)settings->header_limit,
+                                          .body_limit = (size_t)settings->message_limit,
+                                          .request_ms = (uint32_t)settings->request_timeout,
+                                          .keep_alive_ms = (uint32_t)settings->keep_alive,
+                                          .ws_message_limit = (size_t)settings->message_limit,
+                                      });
+}
+
+static void make_services(struct node *node)
+{
+    node->status = status_new(node->admin, &(struct status_options){
+                                               .net = node->net,
+                                               .store = node->store,
+                                               .metrics = &node->metrics,
+                                               .node = node->name,
+                                           });
+    node->sync = sync_new(node->http, &(struct sync_options){
+                                          .store = node->store,
+                                          .metrics = &node->metrics,
+                                          .node = node->name,
+                                          .idle_ms = (uint32_t)node->settings->sync_idle,
+                                      });
+}
+
+static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
+                                    const char *what, char *error, size_t error_size)
+{
+    struct listener *listener =
+        listener_open(node->net, bind, http_server_accept, server, error, error_size);
+    if (listener != NULL) {
+        char text[ADDRESS_TEXT];
+        log_info("listening", LOG_TEXT_FIELD("for", what),
+                 LOG_TEXT_FIELD("address", address_text(listener_address(listener), text)));
+    }
+    return listener;
+}
+
+static int listen_all(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    if (node->admin != node->http) {
+        node->admin_listener =
+            listen_http(node, settings->admin, node->admin, "admin", error, error_size);
+        if (node->admin_listener == NULL) {
+            return -1;
+        }
+    }
+    node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
+    return node->http_listener != NULL ? 0 : -1;
+}
+
+static int build(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    choose_name(node);
+    node->loop = loop_new();
+    node->wheel = wheel_new(node->loop);
+    if (open_store(node, error, error_size) != 0) {
+        return -1;
+    }
+    node->net = net_new(node->loop, node->wheel, &node->metrics,
+                        &(struct net_limits){
+                            .queue = (size_t)settings->queue_limit,
+                            .connections = (uint32_t)settings->connection_limit,
+                            .per_address = (uint32_t)settings->address_limit,
+                        });
+    node->http = new_server(node);
+    node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
+    make_services(node);
+    watch_signals(node);
+    return listen_all(node, error, error_size);
+}
+
+static void tear_down(struct node *node)
+{
+    listener_close(&node->http_listener);
+    listener_close(&node->admin_listener);
+    for (int i = 0; i < SIGNALS; i++) {
+        if (node->signals[i] != NULL) {
+            event_free(node->signals[i]);
+        }
+    }
+    net_free(&node->net);
+    sync_free(&node->sync);
+    status_free(&node->status);
+    if (node->admin != node->http) {
+        http_server_free(&node->admin);
+    }
+    http_server_free(&node->http);
+    store_close(&node->store);
+    wheel_free(&node->wheel);
+    loop_free(&node->loop);
+}
+
+int node_run(const struct settings *settings)
+{
+    struct node node = {.settings = settings};
+    char error[256] = "";
+    int status = build(&node, error, sizeof error);
+    if (status == 0) {
+        log_info("serving", LOG_TEXT_FIELD("node", node.name),
+                 LOG_TEXT_FIELD("version", MUSTER_VERSION));
+        loop_run(node.loop);
+        log_info("ended", LOG_TEXT_FIELD("node", node.name));
+    } else {
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+    }
+    tear_down(&node);
+    return status == 0 ? 0 : 1;
+}

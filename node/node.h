@@ -1,0 +1,14 @@
+/* The verbs of the program. */
+#ifndef MUSTER_NODE_NODE_H
+#define MUSTER_NODE_NODE_H
+
+#include "node/core/settings.h"
+
+/* `muster node`: serves until SIGTERM or SIGINT. The exit status. */
+int node_run(const struct settings *settings);
+
+/* `muster check`: are the settings good for something, can the store be reached? Prints what it
+ * finds; the exit status is 0 when all is well. */
+int check_run(const struct settings *settings);
+
+#endif

@@ -1,0 +1,249 @@
+#include "node/service/sync.h"
+
+#include "node/core/log.h"
+#include "node/proto/json_scan.h"
+#include "node/proto/ws.h"
+#include "node/service/sync_session.h"
+
+#include <stdlib.h>
+
+/* The version of the protocol; the desktop plugin goes on only if it is this one. */
+#define PROTOCOL_VERSION SPAN("0.1")
+
+enum {
+    SESSION_ID_LIMIT = 256, /* bytes */
+    NAME_LIMIT = 64,
+};
+
+struct sync {
+    struct sync_options options;
+    struct sync_sessions *sessions;
+};
+
+/* One /connect socket. */
+struct client {
+    struct sync *sync;
+    struct ws *ws;
+    struct sync_seat seat;
+    char *name;          /* for logs; NULL: none given */
+    bool plugin_dialect; /* it is the plugin, which knows notices by another name */
+    bool told_of_outage; /* a push that stayed on this node was reported; until one gets through
+                            again */
+};
+
+/* ------------------------------------------------------------------------------------ out */
+
+static void print_state(const struct sync_state *state, struct buf *out)
+{
+    buf_printf(out, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
+               state->players, state->leader_connected ? "true" : "false");
+}
+
+static void warn(struct client *client, struct span text)
+{
+    struct buf message = {0};
+    buf_printf(&message, "{\"type\":\"%s\",\"text\":",
+               client->plugin_dialect ? "ServerMsg" : "ServerMessage");
+    json_quote(text, &message);
+    buf_append(&message, SPAN(",\"level\":\"warn\"}"));
+    ws_send(client->ws, WS_TEXT, buf_span(&message));
+    buf_free(&message);
+}
+
+static void warn_about_type(struct client *client, struct span type)
+{
+    struct buf text = {0};
+    buf_append(&text, SPAN("Unexpected message type: "));
+    buf_append(&text, span_of(type.ptr, type.len < NAME_LIMIT ? type.len : NAME_LIMIT));
+    warn(client, buf_span(&text));
+    buf_free(&text);
+}
+
+/* ------------------------------------------------------------------------------------ in */
+
+/* What a message may hold at its top level. */
+enum field { TYPE, SESSION_ID, IS_LEADER, NAME, FIELDS };
+
+static void get_string(const struct json_field *field, struct buf *out)
+{
+    out->len = 0;
+    if (field->kind == JSON_STRING) {
+        json_unquote(field->raw, out);
+    }
+}
+
+static void on_set_session(struct client *client, const struct json_field *fields)
+{
+    struct buf id = {0};
+    enum json_kind role = fields[IS_LEADER].kind;
+    struct sync_session *now = client->seat.session;
+    get_string(&fields[SESSION_ID], &id);
+    bool same = now != NULL && span_eq(sync_session_id(now), buf_span(&id));
+    if (!same) {
+        sync_session_leave(&client->seat);
+    }
+    if (id.len == 0) {
+        warn(client, SPAN("Session id cannot be empty!"));
+    } else if (id.len > SESSION_ID_LIMIT) {
+        warn(client, SPAN("Session id cannot be longer than 256 bytes!"));
+    } else if (same) {
+        sync_session_set_role(&client->seat, role == JSON_TRUE);
+    } else {
+        sync_session_join(client->sync->sessions, buf_span(&id), &client->seat, client->ws,
+                          role == JSON_TRUE);
+    }
+    if (client->seat.session != NULL && !store_ready(client->sync->options.store)) {
+        warn(client,
+             SPAN("The cluster cannot be reached: the session's state will come once it can."));
+    }
+    buf_free(&id);
+}
+
+/* Relayed from the session's leader only: anybody may guess a session id. */
+static void on_push(struct client *client, const struct json_field *fields, struct span message)
+{
+    struct buf id = {0};
+    const struct sync_session *session = client->seat.session;
+    get_string(&fields[SESSION_ID], &id);
+    if (session == NULL || !client->seat.leader ||
+        !span_eq(sync_session_id(session), buf_span(&id))) {
+        metric_add(client->sync->options.metrics, METRIC_SYNC_PUSHES_REFUSED, 1);
+        warn(client, SPAN("Push refused: this connection is not the leader of that session."));
+    } else if (sync_session_push(&client->seat, message) == 0) {
+        client->told_of_outage = false;
+    } else if (!client->told_of_outage) {
+        client->told_of_outage = true;
+        warn(client,
+             SPAN("The cluster cannot be reached: pushes get to part of the session only."));
+    }
+    buf_free(&id);
+}
+
+static void set_name(struct client *client, struct span name)
+{
+    free(client->name);
+    client->name = mem_dup(span_of(name.ptr, name.len < NAME_LIMIT ? name.len : NAME_LIMIT));
+    log_debug("sync client named", LOG_NUMBER_FIELD("connection", conn_id(ws_conn(client->ws))),
+              LOG_TEXT_FIELD("name", client->name));
+}
+
+static void on_set_name(struct client *client, const struct json_field *fields)
+{
+    struct buf name = {0};
+    client->plugin_dialect = true;
+    get_string(&fields[NAME], &name);
+    set_name(client, buf_span(&name));
+    buf_free(&name);
+}
+
+static void on_leave_session(struct client *client)
+{
+    client->plugin_dialect = true;
+    sync_session_leave(&client->seat);
+    ws_close(client->ws, WS_NORMAL, "left the session");
+}
+
+static void dispatch(struct client *client, struct span type, const struct json_field *fields,
+                     struct span message)
+{
+    if (span_eq_nocase(type, SPAN("Push"))) {
+        on_push(client, fields, message);
+    } else if (span_eq_nocase(type, SPAN("SetSession"))) {
+        on_set_session(client, fields);
+    } else if (span_eq_nocase(type, SPAN("Close"))) {
+        sync_session_leave(&client->seat);
+    } else if (span_eq_nocase(type, SPAN("LeaveSession"))) {
+        on_leave_session(client);
+    } else if (span_eq_nocase(type, SPAN("SetName"))) {
+        on_set_name(client, fields);
+    } else {
+        warn_about_type(client, type);
+    }
+}
+
+static void on_message(void *arg, enum ws_kind kind, struct span payload)
+{
+    struct client *client = arg;
+    struct json_field fields[FIELDS] = {
+        [TYPE] = {.name = "type"},
+        [SESSION_ID] = {.name = "sessionId"},
+        [IS_LEADER] = {.name = "isLeader"},
+        [NAME] = {.name = "name"},
+    };
+    if (kind == WS_BINARY) {
+        warn_about_type(client, SPAN("binary"));
+    } else if (span_eq(payload, SPAN("ping"))) {
+        ws_send(client->ws, WS_TEXT, SPAN("pong"));
+    } else if (json_fields(payload, fields, FIELDS) != 0) {
+        warn(client, SPAN("The message is not a JSON object."));
+    } else if (fields[TYPE].kind != JSON_STRING) {
+        warn(client, SPAN("The message has no string \"type\"."));
+    } else {
+        struct buf type = {0};
+        get_string(&fields[TYPE], &type);
+        dispatch(client, buf_span(&type), fields, payload);
+        buf_free(&type);
+    }
+}
+
+static void on_closed(void *arg)
+{
+    struct client *client = arg;
+    sync_session_leave(&client->seat);
+    metric_sub(client->sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
+    free(client->name);
+    free(client);
+}
+
+static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+
+static void on_connect(void *arg, struct http_request *request)
+{
+    struct sync *sync = arg;
+    struct client *client = mem_zalloc(sizeof *client);
+    struct buf name = {0};
+    bool named = http_query(request, "playerName", &name);
+    client->sync = sync;
+    list_init(&client->seat.member.link);
+    client->ws = ws_accept(request, &handler, client);
+    if (client->ws == NULL) {
+        free(client);
+    } else {
+        metric_add(sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
+        ws_set_idle(client->ws, sync->options.idle_ms);
+        if (named) {
+            set_name(client, buf_span(&name));
+        }
+    }
+    buf_free(&name);
+}
+
+static void on_version(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", PROTOCOL_VERSION);
+}
+
+struct sync *sync_new(struct http_server *server, const struct sync_options *options)
+{
+    struct sync *sync = mem_zalloc(sizeof *sync);
+    sync->options = *options;
+    sync->sessions = sync_sessions_new(&(struct sync_sessions_options){
+        .store = options->store,
+        .metrics = options->metrics,
+        .node = options->node,
+        .print_state = print_state,
+    });
+    http_route(server, "GET", "/version", on_version, sync);
+    http_route_websocket(server, "/connect", on_connect, sync);
+    return sync;
+}
+
+void sync_free(struct sync **sync)
+{
+    if (*sync != NULL) {
+        sync_sessions_free(&(*sync)->sessions);
+        free(*sync);
+        *sync = NULL;
+    }
+}

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Redis, three nodes and HAProxy on loopback, until Ctrl-C. BASE_PORT (8080) is the balancer's; the nodes take
+# the three ports above it, Redis the one above those.
+set -euo pipefail
+
+base=${BASE_PORT:-8080}
+redis=$((base + 4))
+dir=$(mktemp -d)
+pids=()
+
+# Nodes first, so that they take their leave; then what they stand on.
+stop() {
+    trap - EXIT INT TERM
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        kill -TERM "${pids[i]}" 2>/dev/null || true
+        wait "${pids[i]}" 2>/dev/null || true
+    done
+    rm -rf "$dir"
+    echo "all stopped"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# Started in groups of their own: Ctrl-C reaches this script, which stops them in order.
+start() {
+    setsid "$@" &
+    pids+=($!)
+}
+
+ready() { # URL
+    for _ in $(seq 100); do
+        curl -fs -o /dev/null "$1" && return
+        sleep 0.1
+    done
+    echo "$1 does not answer" >&2
+    exit 1
+}
+
+start redis-server --port "$redis" --bind 127.0.0.1 --save '' --dir "$dir" --logfile "$dir/redis.log"
+
+{
+    echo "global
+    maxconn 20000
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 75s
+    timeout server 75s
+    timeout tunnel 1h
+frontend muster
+    bind 127.0.0.1:$base
+    default_backend nodes
+backend nodes
+    balance roundrobin
+    option httpchk GET /readyz"
+    for i in 1 2 3; do
+        echo "    server node$i 127.0.0.1:$((base + i)) check inter 500ms"
+    done
+} >"$dir/haproxy.cfg"
+start haproxy -q -f "$dir/haproxy.cfg"
+
+for i in 1 2 3; do
+    start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis"
+done
+for i in 1 2 3; do
+    ready "http://127.0.0.1:$((base + i))/readyz"
+done
+ready "http://127.0.0.1:$base/readyz"
+
+cat <<TEXT
+
+Three nodes behind one address. Ctrl-C stops all.
+  all         http://127.0.0.1:$base/    ws://127.0.0.1:$base/connect
+  node 1-3    http://127.0.0.1:$((base + 1))/  http://127.0.0.1:$((base + 2))/  http://127.0.0.1:$((base + 3))/
+  redis       redis-cli -p $redis
+TEXT
+wait

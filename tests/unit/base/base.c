@@ -1,0 +1,182 @@
+#include "store/base/backoff.h"
+#include "store/base/buf.h"
+#include "store/base/entropy.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <stdio.h>
+
+struct item {
+    struct map_node node;
+    struct list link;
+    char key[16];
+};
+
+static void test_map_finds_what_was_put_in(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static struct item items[N];
+    struct map map;
+    map_init(&map);
+    assert_null(map_find(&map, SPAN("0")));
+    for (int i = 0; i < N; i++) {
+        snprintf(items[i].key, sizeof items[i].key, "%d", i);
+        map_insert(&map, &items[i].node, span_str(items[i].key));
+    }
+    assert_int_equal(map.count, N);
+    for (int i = 0; i < N; i++) {
+        assert_ptr_equal(map_find(&map, span_str(items[i].key)), &items[i].node);
+    }
+    assert_null(map_find(&map, SPAN("1000")));
+    map_deinit(&map);
+}
+
+static void test_map_walk_allows_removal(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    static struct item items[N];
+    struct map map;
+    map_init(&map);
+    for (int i = 0; i < N; i++) {
+        snprintf(items[i].key, sizeof items[i].key, "k%d", i);
+        map_insert(&map, &items[i].node, span_str(items[i].key));
+    }
+    int seen = 0;
+    MAP_EACH(node, &map)
+    {
+        map_remove(&map, node);
+        seen++;
+    }
+    assert_int_equal(seen, N);
+    assert_int_equal(map.count, 0);
+    assert_null(map_next(&map, NULL));
+    map_deinit(&map);
+}
+
+static void test_map_takes_any_bytes_as_key(void **state)
+{
+    (void)state;
+    struct item a = {0}, b = {0};
+    struct map map;
+    map_init(&map);
+    map_insert(&map, &a.node, span_of("x\0y", 3));
+    map_insert(&map, &b.node, span_of("x\0z", 3));
+    assert_ptr_equal(map_find(&map, span_of("x\0y", 3)), &a.node);
+    assert_ptr_equal(map_find(&map, span_of("x\0z", 3)), &b.node);
+    assert_null(map_find(&map, span_of("x", 1)));
+    map_deinit(&map);
+}
+
+/* The vectors of the SipHash paper's reference code: key 00..0f, message 00 01 02 ... */
+static void test_siphash_matches_the_reference(void **state)
+{
+    (void)state;
+    static const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    char message[15];
+    for (size_t i = 0; i < sizeof message; i++) {
+        message[i] = (char)i;
+    }
+    assert_true(siphash(key, span_of(message, 0)) == 0x726fdb47dd0e0e31);
+    assert_true(siphash(key, span_of(message, 8)) == 0x93f5f5799a932462);
+    assert_true(siphash(key, span_of(message, 15)) == 0xa129ca6149be45e5);
+}
+
+static void test_list_keeps_order(void **state)
+{
+    (void)state;
+    struct item items[3];
+    struct list head, other;
+    list_init(&head);
+    list_init(&other);
+    for (int i = 0; i < 3; i++) {
+        list_push_back(&head, &items[i].link);
+    }
+    list_del(&items[1].link);
+    list_del(&items[1].link); /* harmless */
+    list_splice(&other, &head);
+    assert_true(list_empty(&head));
+    assert_ptr_equal(LIST_ITEM(other.next, struct item, link), &items[0]);
+    assert_ptr_equal(LIST_ITEM(other.prev, struct item, link), &items[2]);
+    int seen = 0;
+    LIST_EACH(link, &other)
+    {
+        list_del(link);
+        seen++;
+    }
+    assert_int_equal(seen, 2);
+}
+
+static void test_buf_grows_and_consumes(void **state)
+{
+    (void)state;
+    struct buf buf = {0};
+    for (int i = 0; i < 1000; i++) {
+        buf_printf(&buf, "%03d,", i);
+    }
+    assert_int_equal(buf.len, 4000);
+    buf_consume(&buf, 3996);
+    assert_string_equal(buf_text(&buf), "999,");
+    assert_int_equal(buf.len, 4);
+    buf_consume(&buf, 4);
+    assert_int_equal(buf.len, 0);
+    buf_free(&buf);
+    assert_null(buf.ptr);
+}
+
+static void test_span_cut_and_trim(void **state)
+{
+    (void)state;
+    struct span rest = SPAN(" a , b,,c");
+    assert_true(span_eq(span_trim(span_cut(&rest, ',')), SPAN("a")));
+    assert_true(span_eq(span_trim(span_cut(&rest, ',')), SPAN("b")));
+    assert_true(span_eq(span_cut(&rest, ','), SPAN("")));
+    assert_true(span_eq(span_cut(&rest, ','), SPAN("c")));
+    assert_null(rest.ptr);
+    assert_true(span_eq_nocase(SPAN("SetSession"), SPAN("setsession")));
+    assert_false(span_eq_nocase(SPAN("SetSession"), SPAN("setsessions")));
+}
+
+static void test_backoff_doubles_up_to_its_bound(void **state)
+{
+    (void)state;
+    struct backoff backoff = {.first_ms = 100, .most_ms = 1000};
+    static const uint32_t steps[] = {100, 200, 400, 800, 1000, 1000};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        uint32_t wait = backoff_next(&backoff);
+        assert_in_range(wait, steps[i] / 2, steps[i]);
+    }
+    backoff_reset(&backoff);
+    assert_in_range(backoff_next(&backoff), 50, 100);
+}
+
+static void test_entropy_differs(void **state)
+{
+    (void)state;
+    char a[17], b[17];
+    entropy_hex(a, 16);
+    entropy_hex(b, 16);
+    assert_int_equal(strspn(a, "0123456789abcdef"), 16);
+    assert_string_not_equal(a, b);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(entropy_below(3) < 3);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_map_finds_what_was_put_in),
+        cmocka_unit_test(test_map_walk_allows_removal),
+        cmocka_unit_test(test_map_takes_any_bytes_as_key),
+        cmocka_unit_test(test_siphash_matches_the_reference),
+        cmocka_unit_test(test_list_keeps_order),
+        cmocka_unit_test(test_buf_grows_and_consumes),
+        cmocka_unit_test(test_span_cut_and_trim),
+        cmocka_unit_test(test_backoff_doubles_up_to_its_bound),
+        cmocka_unit_test(test_entropy_differs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,223 @@
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/core/settings.h"
+#include "node/core/wheel.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------------------------ settings */
+
+static int read_settings(struct settings *settings, char *const args[], char *const env[],
+                         char error[256])
+{
+    error[0] = '\0';
+    return settings_read(settings, args, env, error, 256);
+}
+
+static char *const no_words[] = {NULL};
+
+static void test_settings_have_defaults(void **state)
+{
+    (void)state;
+    struct settings settings;
+    char error[256];
+    assert_int_equal(read_settings(&settings, no_words, no_words, error), 0);
+    assert_string_equal(settings.http, "0.0.0.0:8080");
+    assert_string_equal(settings.store, "memory:");
+    assert_int_equal(settings.lease, 10000);
+    assert_int_equal(settings.message_limit, 256 * 1024);
+    assert_int_equal(settings.env, ENV_DEVELOPMENT);
+    settings_deinit(&settings);
+}
+
+static void test_flags_win_over_environment(void **state)
+{
+    (void)state;
+    struct settings settings;
+    char error[256];
+    char *args[] = {"--lease=2s", "--http", "127.0.0.1:0", NULL};
+    char *env[] = {"MUSTER_LEASE=3s", "MUSTER_STORE_PREFIX=x", "SG_ENV=production", "HOME=/", NULL};
+    assert_int_equal(read_settings(&settings, args, env, error), 0);
+    assert_int_equal(settings.lease, 2000);
+    assert_string_equal(settings.http, "127.0.0.1:0");
+    assert_string_equal(settings.store_prefix, "x");
+    assert_int_equal(settings.env, ENV_PRODUCTION);
+    settings_deinit(&settings);
+}
+
+static void expect_error(char *const args[], char *const env[], const char *error_wanted)
+{
+    struct settings settings;
+    char error[256];
+    assert_int_equal(read_settings(&settings, args, env, error), -1);
+    assert_string_equal(error, error_wanted);
+    settings_deinit(&settings);
+}
+
+static void test_bad_settings_are_named(void **state)
+{
+    (void)state;
+    expect_error((char *[]){"--leas", "1s", NULL}, no_words,
+                 "--leas: no such flag; see muster --help");
+    expect_error((char *[]){"--lease", NULL}, no_words, "--lease: a value is missing");
+    expect_error((char *[]){"--lease", "soon", NULL}, no_words,
+                 "--lease: 'soon' is no duration such as 250ms, 10s, 5m or 24h");
+    expect_error((char *[]){"--lease", "10", NULL}, no_words,
+                 "--lease: '10' is no duration such as 250ms, 10s, 5m or 24h");
+    expect_error((char *[]){"--lease", "250ms", NULL}, no_words, "--lease: must be from 1s to 1h");
+    expect_error((char *[]){"--lease", "99999999999999999999s", NULL}, no_words,
+                 "--lease: '99999999999999999999s' is no duration such as 250ms, 10s, 5m or 24h");
+    expect_error((char *[]){"--message-limit", "-1", NULL}, no_words,
+                 "--message-limit: '-1' is no size such as 512, 64k or 1m");
+    expect_error((char *[]){"--env", "prod", NULL}, no_words,
+                 "--env: must be one of development|production");
+    expect_error(no_words, (char *[]){"MUSTER_LEASES=1s", NULL},
+                 "MUSTER_LEASES: no such setting; see muster --help");
+    expect_error(no_words, (char *[]){"MUSTER_LEASE=x", NULL},
+                 "MUSTER_LEASE: 'x' is no duration such as 250ms, 10s, 5m or 24h");
+    expect_error(no_words, (char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
+                 "MUSTER_STORE_FILE: cannot read the file '/nonexistent'");
+    expect_error(no_words, (char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
+                 "MUSTER_HTTP_FILE: no such setting; see muster --help");
+}
+
+static void test_kubernetes_service_links_are_passed_over(void **state)
+{
+    (void)state;
+    struct settings settings;
+    char error[256];
+    char *env[] = {"MUSTER_SERVICE_HOST=10.0.0.1",
+                   "MUSTER_SERVICE_PORT=8080",
+                   "MUSTER_SERVICE_PORT_HTTP=8080",
+                   "MUSTER_PORT=tcp://10.0.0.1:8080",
+                   "MUSTER_PORT_8080_TCP=tcp://10.0.0.1:8080",
+                   "MUSTER_PORT_8080_TCP_PROTO=tcp",
+                   "MUSTER_PORT_8080_TCP_PORT=8080",
+                   "MUSTER_PORT_8080_TCP_ADDR=10.0.0.1",
+                   "MUSTER_RELAY_SERVICE_HOST=10.0.0.2",
+                   "MUSTER_RELAY_PORT_1337_TCP_ADDR=10.0.0.2",
+                   "MUSTER_TRACKER_PORT_3000_UDP=udp://10.0.0.3:3000",
+                   NULL};
+    assert_int_equal(read_settings(&settings, no_words, env, error), 0);
+    settings_deinit(&settings);
+}
+
+static void test_secret_from_file(void **state)
+{
+    (void)state;
+    struct settings settings;
+    char error[256], path[] = "/tmp/muster-secret-XXXXXX", variable[64];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "redis://:pw@host:1\r\n", 20), 20);
+    close(fd);
+    snprintf(variable, sizeof variable, "MUSTER_STORE_FILE=%s", path);
+    assert_int_equal(read_settings(&settings, no_words, (char *[]){variable, NULL}, error), 0);
+    assert_string_equal(settings.store, "redis://:pw@host:1");
+    settings_deinit(&settings);
+    unlink(path);
+}
+
+static void test_markdown_names_every_setting(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    settings_print_markdown(&out);
+#define SETTING(field, kind, preset, low, high, choices, help)                                     \
+    assert_non_null(strstr(buf_text(&out), help));
+    SETTINGS_TABLE(SETTING)
+#undef SETTING
+    buf_free(&out);
+}
+
+/* ------------------------------------------------------------------------------------ metrics */
+
+static void test_metrics_print_prometheus_text(void **state)
+{
+    (void)state;
+    static struct metrics metrics;
+    struct buf out = {0};
+    metric_add(&metrics, METRIC_BYTES_IN, 7);
+    metric_observe(&metrics, HISTOGRAM_BUS_LAG, 0.0002);
+    metric_observe(&metrics, HISTOGRAM_BUS_LAG, 99);
+    metrics_print(&metrics, &out);
+    const char *text = buf_text(&out);
+    assert_non_null(strstr(
+        text, "# TYPE muster_received_bytes_total counter\nmuster_received_bytes_total 7\n"));
+    assert_non_null(strstr(text, "muster_bus_lag_seconds_bucket{le=\"0.0001\"} 0\n"));
+    assert_non_null(strstr(text, "muster_bus_lag_seconds_bucket{le=\"0.00025\"} 1\n"));
+    assert_non_null(strstr(text, "muster_bus_lag_seconds_bucket{le=\"10\"} 1\n"));
+    assert_non_null(strstr(text, "muster_bus_lag_seconds_bucket{le=\"+Inf\"} 2\n"));
+    assert_non_null(strstr(text, "muster_bus_lag_seconds_count 2\n"));
+    buf_free(&out);
+}
+
+/* ------------------------------------------------------------------------------------ loop, wheel
+ */
+
+struct alarm {
+    struct wheel_timer timer;
+    struct loop *loop;
+    uint64_t fired_ms;
+    bool last;
+};
+
+static void on_alarm(struct wheel_timer *timer)
+{
+    struct alarm *alarm = CONTAINER_OF(timer, struct alarm, timer);
+    alarm->fired_ms = loop_now_ms(alarm->loop);
+    if (alarm->last) {
+        loop_stop(alarm->loop);
+    }
+}
+
+static void test_wheel_fires_in_time_and_never_early(void **state)
+{
+    (void)state;
+    struct loop *loop = loop_new();
+    struct wheel *wheel = wheel_new(loop);
+    struct alarm a = {.loop = loop}, b = {.loop = loop}, c = {.loop = loop},
+                 last = {.loop = loop, .last = true};
+    struct alarm *alarms[] = {&a, &b, &c, &last};
+    for (size_t i = 0; i < 4; i++) {
+        wheel_timer_init(&alarms[i]->timer, on_alarm);
+    }
+    uint64_t start = loop_now_ms(loop);
+    wheel_set(wheel, &a.timer, 100);
+    wheel_set(wheel, &b.timer, 100);
+    wheel_set(wheel, &b.timer, 400); /* later */
+    wheel_set(wheel, &c.timer, 60000);
+    wheel_set(wheel, &c.timer, 200); /* sooner */
+    wheel_set(wheel, &last.timer, 600);
+    struct alarm cancelled = {.loop = loop};
+    wheel_timer_init(&cancelled.timer, on_alarm);
+    wheel_set(wheel, &cancelled.timer, 100);
+    wheel_cancel(&cancelled.timer);
+    loop_run(loop);
+    assert_true(a.fired_ms >= start + 100);
+    assert_true(c.fired_ms >= start + 200);
+    assert_true(b.fired_ms >= start + 400);
+    assert_true(a.fired_ms <= c.fired_ms && c.fired_ms <= b.fired_ms &&
+                b.fired_ms <= last.fired_ms);
+    assert_int_equal(cancelled.fired_ms, 0);
+    wheel_free(&wheel);
+    loop_free(&loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_settings_have_defaults),
+        cmocka_unit_test(test_flags_win_over_environment),
+        cmocka_unit_test(test_bad_settings_are_named),
+        cmocka_unit_test(test_kubernetes_service_links_are_passed_over),
+        cmocka_unit_test(test_secret_from_file),
+        cmocka_unit_test(test_markdown_names_every_setting),
+        cmocka_unit_test(test_metrics_print_prometheus_text),
+        cmocka_unit_test(test_wheel_fires_in_time_and_never_early),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
