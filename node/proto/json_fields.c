@@ -1,0 +1,90 @@
+#include "node/proto/json_scan_impl.h"
+
+static struct span skip_any(struct span text, const char *set)
+{
+    while (text.len > 0 && text.ptr[0] != '\0' && strchr(set, text.ptr[0]) != NULL) {
+        text = span_skip(text, 1);
+    }
+    return text;
+}
+
+static bool key_is(struct span raw, const char *name)
+{
+    struct span inside = span_of(raw.ptr + 1, raw.len - 2);
+    struct span want = span_str(name);
+    while (inside.len > 0) {
+        char utf8[4];
+        size_t len = json_unescape(&inside, utf8);
+        if (!span_starts_with(want, span_of(utf8, len))) {
+            return false;
+        }
+        want = span_skip(want, len);
+    }
+    return want.len == 0;
+}
+
+static struct json_field *find_field(struct span key, struct json_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (key_is(key, fields[i].name)) {
+            return &fields[i];
+        }
+    }
+    return NULL;
+}
+
+static enum json_kind kind_of(char first)
+{
+    switch (first) {
+    case '"':
+        return JSON_STRING;
+    case '{':
+        return JSON_OBJECT;
+    case '[':
+        return JSON_ARRAY;
+    case 't':
+        return JSON_TRUE;
+    case 'f':
+        return JSON_FALSE;
+    case 'n':
+        return JSON_NULL;
+    default:
+        return JSON_NUMBER;
+    }
+}
+
+/* `token` ends with a key or a value of the top level; what stands before it is punctuation. */
+static void on_token(uint8_t state, struct span token, struct json_field **field,
+                     struct json_field *fields, size_t count)
+{
+    struct span raw = skip_any(token, " \t\r\n{,:");
+    if (state == JSON_COLON) {
+        *field = find_field(raw, fields, count);
+    } else if (*field != NULL) {
+        /* A value starts behind its colon: "{" may be its own. */
+        (*field)->raw = skip_any(token, " \t\r\n:");
+        (*field)->kind = kind_of((*field)->raw.ptr[0]);
+    }
+}
+
+int json_fields(struct span text, struct json_field *fields, size_t count)
+{
+    struct json_scan scan;
+    struct json_field *field = NULL;
+    struct span rest = text;
+    size_t used = 0;
+    int rc;
+    for (size_t i = 0; i < count; i++) {
+        fields[i].kind = JSON_ABSENT;
+        fields[i].raw = (struct span){NULL, 0};
+    }
+    if (skip_any(text, " \t\r\n").len == 0 || skip_any(text, " \t\r\n").ptr[0] != '{') {
+        return -1;
+    }
+    json_scan_init(&scan);
+    while ((rc = json_scan_advance(&scan, rest, 1, &used)) == 2) {
+        on_token(scan.state, span_of(rest.ptr, used), &field, fields, count);
+        rest = span_skip(rest, used);
+    }
+    return rc == 1 && skip_any(span_skip(rest, used), " \t\r\n").len == 0 ? 0 : -1;
+}

@@ -1,0 +1,70 @@
+/* json_scan: strict JSON (RFC 8259) without a tree: a resumable check that finds where a value
+ * ends, and a look at the top level of an object. No allocation, each byte seen once. Text is taken
+ * to be UTF-8 already where it came from a WebSocket; the scanner itself checks only what JSON
+ * says. */
+#ifndef MUSTER_NODE_PROTO_JSON_SCAN_H
+#define MUSTER_NODE_PROTO_JSON_SCAN_H
+
+#include "store/base/buf.h"
+#include "store/base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { JSON_SCAN_DEPTH = 128 };
+
+/* One value, fed in pieces of any size. Open to be kept inside other objects; its fields are its
+ * own. */
+struct json_scan {
+    uint64_t in_object[JSON_SCAN_DEPTH / 64]; /* per level: object (1) or array (0) */
+    uint8_t depth;
+    uint8_t state;
+    uint8_t part; /* progress inside a literal, number or escape */
+};
+
+void json_scan_init(struct json_scan *scan);
+
+/* Takes bytes up to the end of the value. Below 0: not JSON, or nested deeper than JSON_SCAN_DEPTH;
+ * 0: all taken, more is needed; above 0: the value is complete. *used: how many bytes were taken
+ * (white space before the value counts, what follows it does not). A number at top level ends only
+ * with json_scan_end. */
+int json_scan_feed(struct json_scan *scan, struct span bytes, size_t *used)
+    __attribute__((warn_unused_result));
+
+/* The input ends here: true when what was fed is one complete value. */
+bool json_scan_end(const struct json_scan *scan);
+
+/* True before the first byte of a value (only white space was fed). */
+bool json_scan_idle(const struct json_scan *scan);
+
+enum json_kind {
+    JSON_ABSENT,
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
+
+struct json_field {
+    const char *name;    /* in: the key, compared with its escapes resolved */
+    enum json_kind kind; /* out */
+    struct span raw;     /* out: the value as it stands in the text, a string with its quotes */
+};
+
+/* Finds `count` fields at the top level of the object `text`; where a key stands twice the last one
+ * counts, as in JSON.parse. 0, or -1 when `text` is not exactly one valid JSON object. */
+int json_fields(struct span text, struct json_field *fields, size_t count)
+    __attribute__((warn_unused_result));
+
+/* Appends what the string `raw` (quotes and all, valid) means, as UTF-8, to `out`. Lone surrogates
+ * become U+FFFD. */
+void json_unquote(struct span raw, struct buf *out);
+
+/* Appends `text` as a JSON string, quotes and all, to `out`. Bytes that are no UTF-8 become U+FFFD.
+ */
+void json_quote(struct span text, struct buf *out);
+
+#endif

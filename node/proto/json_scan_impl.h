@@ -1,0 +1,47 @@
+/* What json_scan.c, json_fields.c and json_text.c share; nobody else includes it. */
+#ifndef MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
+#define MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
+
+#include "node/proto/json_scan.h"
+
+enum json_state {
+    JSON_START, /* nothing but white space yet; 0, as json_scan_init leaves it */
+    JSON_VALUE,
+    JSON_VALUE_OR_END,
+    JSON_KEY_OR_END,
+    JSON_NEXT_KEY,
+    JSON_COLON,
+    JSON_AFTER,
+    JSON_WORD,
+    JSON_TEXT,
+    JSON_ESCAPE,
+    JSON_HEX,
+    JSON_KEY_TEXT,
+    JSON_KEY_ESCAPE,
+    JSON_KEY_HEX,
+    JSON_MINUS, /* from here on: inside a number */
+    JSON_ZERO,
+    JSON_INTEGER,
+    JSON_POINT,
+    JSON_FRACTION,
+    JSON_E,
+    JSON_E_SIGN,
+    JSON_EXPONENT,
+    JSON_WHOLE,
+};
+
+static inline bool json_in_number(uint8_t state)
+{
+    return state >= JSON_MINUS && state <= JSON_EXPONENT;
+}
+
+/* json_scan_feed that also stops, with 2, behind each key (state JSON_COLON) and each value (state
+ * JSON_AFTER) that stands no deeper than `stop_depth`. */
+int json_scan_advance(struct json_scan *scan, struct span bytes, unsigned stop_depth, size_t *used)
+    __attribute__((warn_unused_result));
+
+/* Takes one character, escaped or not, from the front of *text, which is the inside of a valid string
+ * and not empty; writes it to `out` as UTF-8 and returns its length there. */
+size_t json_unescape(struct span *text, char out[static 4]);
+
+#endif

@@ -1,0 +1,28 @@
+/* utf8: is it (RFC 3629)? */
+#ifndef MUSTER_NODE_PROTO_UTF8_H
+#define MUSTER_NODE_PROTO_UTF8_H
+
+#include "store/base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where a check of text that comes in pieces stands; all zero at the start. */
+struct utf8 {
+    uint8_t want;      /* continuation bytes still to come */
+    uint8_t low, high; /* bounds of the next one */
+};
+
+/* Takes the next piece. false as soon as it cannot become UTF-8 any more. */
+bool utf8_feed(struct utf8 *utf8, struct span bytes);
+
+/* The text may end here. */
+static inline bool utf8_whole(const struct utf8 *utf8)
+{
+    return utf8->want == 0;
+}
+
+/* All of it at once. */
+bool utf8_valid(struct span text);
+
+#endif

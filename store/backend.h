@@ -1,0 +1,85 @@
+/* backend: the floor under the words of the store. The words (bus.c, roster*.c) keep what this
+ * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
+ * Redis servers (redis.c).
+ *
+ *     bus.h  roster.h            what services call
+ *     bus.c  roster*.c           topics, keys, claims, views: one code for all backends
+ *     struct backend_ops         this file
+ *     memory.c | redis*.c
+ *
+ * A backend reports through store_on_*, always from the event loop between store_enter and
+ * store_leave, never from inside one of its ops. */
+#ifndef MUSTER_STORE_BACKEND_H
+#define MUSTER_STORE_BACKEND_H
+
+#include "store/store.h"
+
+struct backend;
+
+enum backend_answer {
+    BACKEND_OK,
+    BACKEND_REFUSED, /* the server answered with an error; trying at once again would not help */
+    BACKEND_LOST,    /* the link went down before the answer: done or not, nobody knows */
+};
+
+/* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
+typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
+
+struct roster_entry {
+    struct span member;
+    struct span value;
+    bool gone; /* release it; else set it */
+};
+
+/* One atomic visit to a roster key: release, set, prune, publish what changed. The answer is a
+ * roster note (store/roster_note.h). */
+struct roster_touch {
+    struct span key;     /* where the members are, with prefix */
+    struct span channel; /* where changes are published */
+    uint64_t birth;      /* of the key when this store last touched it, or 0 */
+    bool snapshot;       /* answer with all members */
+    const struct roster_entry *entries;
+    size_t count;
+};
+
+struct backend_ops {
+    /* Starts or ends hearing channels; each is answered by store_on_channel, or the link falls. */
+    void (*subscribe)(struct backend *backend, unsigned shard, const struct span *channels,
+                      size_t count);
+    void (*unsubscribe)(struct backend *backend, unsigned shard, const struct span *channels,
+                        size_t count);
+    /* Publishes `head` followed by `payload`. 0, or -1 when it surely goes nowhere. */
+    int (*publish)(struct backend *backend, unsigned shard, struct span channel, struct span head,
+                   struct span payload);
+    /* 0, or -1 when it was not sent (and `fn` is not called). */
+    int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
+                 backend_answer_fn *fn, void *arg);
+    bool (*ready)(const struct backend *backend);
+    /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
+    void (*free)(struct backend *backend);
+};
+
+struct backend {
+    const struct backend_ops *ops;
+    struct store *store; /* borrowed: it owns the backend */
+    unsigned shards;     /* servers */
+};
+
+/* New backends. The URL was checked; links are tried when the loop runs. */
+struct backend *memory_open(struct store *store, struct memory_hub *hub);
+struct backend *redis_open(struct store *store, const char *url);
+
+/* Around everything that comes from the event loop: a store closed inside goes when the outermost
+ * one leaves. */
+void store_enter(struct store *store);
+void store_leave(struct store *store);
+
+/* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
+void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+
+/* `channel` is heard from now on, or no more. */
+void store_on_channel(struct store *store, struct span channel, bool on);
+
+void store_on_message(struct store *store, struct span channel, struct span payload);
+
+#endif

@@ -1,0 +1,315 @@
+/* The local side of the bus: which topics this process hears, and who hears them.
+ *
+ *     OFF --ask--> ASKED --heard--> ON --no subscriber left--> LEAVING --left--> OFF
+ *
+ * One step is under way per topic at a time; whoever comes or goes meanwhile is looked at when it
+ * is answered, so that any order of subscribe and unsubscribe ends right. A lost link puts all its
+ * topics to OFF.
+ *
+ * Subscribers that leave are only marked, and taken out when nobody walks the list: in the chore.
+ */
+#include "store/bus.h"
+
+#include "store/base/buf.h"
+#include "store/handle.h"
+
+enum {
+    CHANNELS_PER_COMMAND = 500,
+    COMMANDS_PER_TURN = 8, /* of 500 channels: bounds the work after a reconnect */
+};
+
+enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
+
+struct topic {
+    struct map_node node;
+    struct chore chore;
+    struct list batch; /* in shard.asking or shard.leaving */
+    struct list subs;
+    struct store *store;
+    unsigned shard;
+    enum topic_state state;
+    bool gap;    /* the link fell; subscribers have to hear of it */
+    bool framed; /* payloads begin with the publishing node's name */
+    char name[]; /* the whole channel */
+};
+
+struct bus_sub {
+    struct list link;
+    struct topic *topic;
+    bus_fn *fn; /* NULL: unsubscribed */
+    void *arg;
+    bool echo;
+    bool ready;
+};
+
+static const struct span nothing = {NULL, 0};
+
+static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
+{
+    if (sub->fn != NULL && !sub->topic->store->closing) {
+        sub->fn(sub->arg, event, payload);
+    }
+}
+
+/* Tells subscribers of the gap and of the readiness that they do not know yet. */
+static void topic_settle(struct topic *topic)
+{
+    if (topic->gap) {
+        topic->gap = false;
+        LIST_EACH(it, &topic->subs)
+        {
+            struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+            if (sub->ready) {
+                sub->ready = false;
+                tell(sub, BUS_GAP, nothing);
+            }
+        }
+    }
+    if (topic->state == TOPIC_ON) {
+        LIST_EACH(it, &topic->subs)
+        {
+            struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+            if (!sub->ready) {
+                sub->ready = true;
+                tell(sub, BUS_READY, nothing);
+            }
+        }
+    }
+}
+
+static void drop_gone_subs(struct topic *topic)
+{
+    LIST_EACH(it, &topic->subs)
+    {
+        struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+        if (sub->fn == NULL) {
+            list_del(&sub->link);
+            free(sub);
+        }
+    }
+}
+
+static void topic_free(struct topic *topic)
+{
+    list_del(&topic->chore.link);
+    list_del(&topic->batch);
+    map_remove(&topic->store->topics, &topic->node);
+    free(topic);
+}
+
+static void topic_run(struct chore *chore)
+{
+    struct topic *topic = CONTAINER_OF(chore, struct topic, chore);
+    struct shard *shard = &topic->store->shards[topic->shard];
+    drop_gone_subs(topic);
+    topic_settle(topic);
+    if (list_empty(&topic->subs)) {
+        if (topic->state == TOPIC_OFF) {
+            topic_free(topic);
+        } else if (topic->state == TOPIC_ON) {
+            list_del(&topic->batch);
+            list_push_back(&shard->leaving, &topic->batch);
+        }
+    } else if (topic->state == TOPIC_OFF && shard->up) {
+        list_del(&topic->batch);
+        list_push_back(&shard->asking, &topic->batch);
+    }
+}
+
+/* Sends up to 500 of the gathered topics in one command. */
+static void send_batch(struct store *store, unsigned shard, struct list *batch, bool on)
+{
+    struct span channels[CHANNELS_PER_COMMAND];
+    struct backend *backend = store->backend;
+    size_t count = 0;
+    while (!list_empty(batch) && count < CHANNELS_PER_COMMAND) {
+        struct topic *topic = LIST_OF(batch->next, struct topic, batch);
+        list_del(&topic->batch);
+        if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == list_empty(&topic->subs)) {
+            store_kick(store, &topic->chore);
+            continue;
+        }
+        topic->state = on ? TOPIC_ASKED : TOPIC_LEAVING;
+        channels[count++] = map_key(&topic->node);
+    }
+    if (count > 0 && on) {
+        backend->ops->subscribe(backend, shard, channels, count);
+    } else if (count > 0) {
+        backend->ops->unsubscribe(backend, shard, channels, count);
+    }
+}
+
+void bus_flush(struct store *store)
+{
+    static const struct timeval at_once = {0, 0};
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *shard = &store->shards[i];
+        for (int left = COMMANDS_PER_TURN; left > 0 && shard->up; left--) {
+            if (!list_empty(&shard->leaving)) {
+                send_batch(store, i, &shard->leaving, false);
+            } else if (!list_empty(&shard->asking)) {
+                send_batch(store, i, &shard->asking, true);
+            }
+        }
+        if (shard->up && !(list_empty(&shard->asking) && list_empty(&shard->leaving))) {
+            evtimer_add(store->turn, &at_once);
+        }
+    }
+}
+
+void store_on_channel(struct store *store, struct span channel, bool on)
+{
+    struct map_node *node = map_find(&store->topics, channel);
+    if (node == NULL) {
+        return;
+    }
+    struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    if (on && topic->state == TOPIC_ASKED) {
+        topic->state = TOPIC_ON;
+    } else if (!on && topic->state == TOPIC_LEAVING) {
+        topic->state = TOPIC_OFF;
+    }
+    store_kick(store, &topic->chore);
+}
+
+void store_on_message(struct store *store, struct span channel, struct span payload)
+{
+    struct map_node *node = map_find(&store->topics, channel);
+    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+        return;
+    }
+    struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    bool own = false;
+    topic_settle(topic);
+    if (topic->framed) {
+        struct span origin = span_cut(&payload, ' ');
+        own = span_eq(origin, span_str(store->node));
+        store->stats.received++;
+    }
+    LIST_EACH(it, &topic->subs)
+    {
+        struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+        if (sub->ready && (sub->echo || !own)) {
+            tell(sub, BUS_MESSAGE, payload);
+        }
+    }
+}
+
+void bus_on_link(struct store *store, unsigned shard, bool up)
+{
+    MAP_EACH(it, &store->topics)
+    {
+        struct topic *topic = MAP_ENTRY(it, struct topic, node);
+        if (topic->shard == shard) {
+            if (!up) {
+                topic->state = TOPIC_OFF;
+                topic->gap = true;
+                list_del(&topic->batch);
+            }
+            store_kick(store, &topic->chore);
+        }
+    }
+}
+
+static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
+{
+    struct map_node *node = map_find(&store->topics, channel);
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct topic, node);
+    }
+    struct topic *topic = mem_zalloc(sizeof(*topic) + channel.len);
+    memcpy(topic->name, channel.ptr, channel.len);
+    topic->store = store;
+    topic->shard = shard;
+    topic->chore.run = topic_run;
+    list_init(&topic->chore.link);
+    list_init(&topic->batch);
+    list_init(&topic->subs);
+    map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
+    return topic;
+}
+
+static struct bus_sub *topic_join(struct topic *topic, bool echo, bus_fn *fn, void *arg)
+{
+    struct bus_sub *sub = mem_zalloc(sizeof(*sub));
+    sub->topic = topic;
+    sub->echo = echo;
+    sub->fn = fn;
+    sub->arg = arg;
+    list_push_back(&topic->subs, &sub->link);
+    store_kick(topic->store, &topic->chore);
+    return sub;
+}
+
+struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
+                                  bus_fn *fn, void *arg)
+{
+    return topic_join(topic_get(store, shard, channel), true, fn, arg);
+}
+
+static void topic_channel(const struct store *store, struct span topic, struct buf *channel)
+{
+    buf_append(channel, span_str(store->prefix));
+    buf_append(channel, SPAN(":b:"));
+    buf_append(channel, topic);
+}
+
+struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_echo echo,
+                              bus_fn *fn, void *arg)
+{
+    struct buf channel = {0};
+    topic_channel(store, topic, &channel);
+    struct topic *joined = topic_get(store, store_shard(store, topic), buf_span(&channel));
+    buf_free(&channel);
+    joined->framed = true;
+    return topic_join(joined, echo == BUS_ECHO, fn, arg);
+}
+
+void bus_unsubscribe(struct bus_sub **sub)
+{
+    if (sub == NULL || *sub == NULL) {
+        return;
+    }
+    (*sub)->fn = NULL;
+    store_kick((*sub)->topic->store, &(*sub)->topic->chore);
+    *sub = NULL;
+}
+
+int bus_publish(struct store *store, struct span topic, struct span payload)
+{
+    struct backend *backend = store->backend;
+    struct buf text = {0};
+    topic_channel(store, topic, &text);
+    size_t channel_len = text.len;
+    buf_append(&text, span_str(store->node));
+    buf_append(&text, SPAN(" "));
+    struct span channel = span_of(text.ptr, channel_len);
+    struct span head = span_skip(buf_span(&text), channel_len);
+    int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload);
+    if (sent == 0) {
+        store->stats.published++;
+    } else {
+        store->stats.unpublished++;
+    }
+    buf_free(&text);
+    return sent;
+}
+
+void bus_init(struct store *store)
+{
+    map_init(&store->topics);
+}
+
+void bus_deinit(struct store *store)
+{
+    MAP_EACH(it, &store->topics)
+    {
+        struct topic *topic = MAP_ENTRY(it, struct topic, node);
+        LIST_EACH(sub, &topic->subs)
+        {
+            free(LIST_OF(sub, struct bus_sub, link));
+        }
+        topic_free(topic);
+    }
+    map_deinit(&store->topics);
+}

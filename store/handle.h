@@ -1,0 +1,84 @@
+/* handle: what the files behind store.h share of `struct store`. */
+#ifndef MUSTER_STORE_HANDLE_H
+#define MUSTER_STORE_HANDLE_H
+
+#include "store/backend.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "store/bus.h"
+#include "store/roster.h"
+
+/* Something to look at in the next turn of the loop; queued at most once. */
+struct chore {
+    struct list link;
+    void (*run)(struct chore *chore);
+};
+
+struct shard {
+    bool up;
+    bool failed;                 /* lost, or not reached at the last try */
+    struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
+};
+
+enum {
+    WHEEL_SLOTS = 32, /* parts of the renewal interval over which keys are spread */
+};
+
+struct roster_table {
+    struct map keys;
+    struct list wheel[WHEEL_SLOTS];
+    uint64_t wheel_at; /* slots passed since wheel_start_us */
+    uint64_t wheel_start_us;
+    struct event *tick;
+    struct list holding; /* keys whose view holds members of a lost server */
+    size_t claims;       /* of all keys, with releases not answered yet */
+};
+
+struct store {
+    struct event_base *base;
+    char *prefix, *node;
+    uint32_t lease_ms;
+    struct store_observer observer;
+    struct store_stats stats;
+    struct backend *backend;
+    struct shard *shards; /* backend->shards of them */
+
+    struct list chores;
+    struct event *turn;
+    unsigned depth; /* of store_enter */
+    bool closing;   /* no callback any more */
+
+    struct map topics;
+    struct roster_table roster;
+
+    bool releasing; /* store_release_all was called */
+    struct event *release_limit;
+    void (*release_done)(void *arg);
+    void *release_arg;
+};
+
+void store_kick(struct store *store, struct chore *chore);
+
+/* The server that a key or topic lives on: the same on every node. */
+unsigned store_shard(const struct store *store, struct span name);
+
+/* Both links of one server went up or down. */
+void bus_on_link(struct store *store, unsigned shard, bool up);
+void roster_on_link(struct store *store, unsigned shard, bool up);
+
+void bus_init(struct store *store);
+void bus_deinit(struct store *store);
+/* Sends the subscriptions gathered in this turn. */
+void bus_flush(struct store *store);
+
+/* Like bus_subscribe for a channel that is not a topic: `payload` is all that was published. The
+ * name is the whole channel. */
+struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
+                                  bus_fn *fn, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+void roster_init(struct store *store);
+void roster_deinit(struct store *store);
+void roster_release_every(struct store *store);
+
+#endif

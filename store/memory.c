@@ -1,0 +1,269 @@
+/* The memory backend: stores of one process meet in a hub, as nodes meet in Redis. What the hub
+ * does is done at once; what a store hears of it waits in its inbox for the next turn. */
+#include "store/backend.h"
+#include "store/base/buf.h"
+#include "store/handle.h"
+#include "store/memory_roster.h"
+
+struct memory_hub {
+    struct map channels;
+    struct memory_rosters rosters;
+};
+
+struct hub_channel {
+    struct map_node node;
+    struct list ears;
+    char name[];
+};
+
+/* One store hears one channel. */
+struct ear {
+    struct list link; /* in the channel */
+    struct list mine; /* in the store */
+    struct memory *memory;
+    struct hub_channel *channel;
+};
+
+struct memory {
+    struct backend backend;
+    struct memory_hub *hub;
+    bool own_hub;
+    struct list ears;
+    struct list inbox;
+    struct event *wake;
+};
+
+enum letter_kind { LETTER_HEARD, LETTER_LEFT, LETTER_MESSAGE, LETTER_ANSWER };
+
+struct letter {
+    struct list link;
+    enum letter_kind kind;
+    backend_answer_fn *fn;
+    void *arg;
+    struct span channel, payload; /* both in `bytes` */
+    char bytes[];
+};
+
+static const struct timeval at_once = {0, 0};
+
+struct memory_hub *memory_hub_new(void)
+{
+    struct memory_hub *hub = mem_zalloc(sizeof(*hub));
+    map_init(&hub->channels);
+    memory_rosters_init(&hub->rosters);
+    return hub;
+}
+
+void memory_hub_free(struct memory_hub **hub)
+{
+    if (hub == NULL || *hub == NULL) {
+        return;
+    }
+    map_deinit(&(*hub)->channels); /* empty: every store is closed */
+    memory_rosters_deinit(&(*hub)->rosters);
+    free(*hub);
+    *hub = NULL;
+}
+
+static struct letter *post(struct memory *memory, enum letter_kind kind, struct span channel,
+                           struct span payload)
+{
+    struct letter *letter = mem_zalloc(sizeof(*letter) + channel.len + payload.len);
+    letter->kind = kind;
+    letter->channel = span_of(letter->bytes, channel.len);
+    letter->payload = span_of(letter->bytes + channel.len, payload.len);
+    if (channel.len > 0) {
+        memcpy(letter->bytes, channel.ptr, channel.len);
+    }
+    if (payload.len > 0) {
+        memcpy(letter->bytes + channel.len, payload.ptr, payload.len);
+    }
+    list_push_back(&memory->inbox, &letter->link);
+    if (!evtimer_pending(memory->wake, NULL)) {
+        evtimer_add(memory->wake, &at_once);
+    }
+    return letter;
+}
+
+static void open_letter(struct store *store, const struct letter *letter)
+{
+    switch (letter->kind) {
+    case LETTER_HEARD:
+    case LETTER_LEFT:
+        store_on_channel(store, letter->channel, letter->kind == LETTER_HEARD);
+        break;
+    case LETTER_MESSAGE:
+        store_on_message(store, letter->channel, letter->payload);
+        break;
+    case LETTER_ANSWER:
+        letter->fn(letter->arg, BACKEND_OK, letter->payload);
+        break;
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct memory *memory = arg;
+    struct store *store = memory->backend.store;
+    struct list letters;
+    (void)fd, (void)what;
+    store_enter(store);
+    if (!store->shards[0].up) {
+        store_on_link(store, 0, true, "memory");
+    }
+    list_init(&letters);
+    list_splice(&letters, &memory->inbox);
+    while (!list_empty(&letters)) {
+        struct letter *letter = LIST_OF(letters.next, struct letter, link);
+        list_del(&letter->link);
+        open_letter(store, letter);
+        free(letter);
+    }
+    store_leave(store);
+}
+
+static struct hub_channel *channel_get(struct memory_hub *hub, struct span name)
+{
+    struct map_node *node = map_find(&hub->channels, name);
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct hub_channel, node);
+    }
+    struct hub_channel *channel = mem_zalloc(sizeof(*channel) + name.len);
+    memcpy(channel->name, name.ptr, name.len);
+    list_init(&channel->ears);
+    map_insert(&hub->channels, &channel->node, span_of(channel->name, name.len));
+    return channel;
+}
+
+static void ear_free(struct ear *ear)
+{
+    struct hub_channel *channel = ear->channel;
+    list_del(&ear->link);
+    list_del(&ear->mine);
+    if (list_empty(&channel->ears)) {
+        map_remove(&ear->memory->hub->channels, &channel->node);
+        free(channel);
+    }
+    free(ear);
+}
+
+static void memory_subscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                             size_t count)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    (void)shard;
+    for (size_t i = 0; i < count; i++) {
+        struct ear *ear = mem_zalloc(sizeof(*ear));
+        ear->memory = memory;
+        ear->channel = channel_get(memory->hub, channels[i]);
+        list_push_back(&ear->channel->ears, &ear->link);
+        list_push_back(&memory->ears, &ear->mine);
+        post(memory, LETTER_HEARD, channels[i], span_of(NULL, 0));
+    }
+}
+
+static void memory_unsubscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                               size_t count)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    (void)shard;
+    for (size_t i = 0; i < count; i++) {
+        struct hub_channel *channel = channel_get(memory->hub, channels[i]);
+        struct ear *mine = NULL;
+        LIST_EACH(it, &channel->ears)
+        {
+            struct ear *ear = LIST_OF(it, struct ear, link);
+            mine = ear->memory == memory ? ear : mine;
+        }
+        post(memory, LETTER_LEFT, channels[i], span_of(NULL, 0));
+        if (mine != NULL) {
+            ear_free(mine);
+        }
+    }
+}
+
+static void hub_publish(struct memory_hub *hub, struct span channel_name, struct span payload)
+{
+    struct map_node *node = map_find(&hub->channels, channel_name);
+    if (node != NULL) {
+        LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears)
+        {
+            post(LIST_OF(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
+        }
+    }
+}
+
+static int memory_publish(struct backend *backend, unsigned shard, struct span channel,
+                          struct span head, struct span payload)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf whole = {0};
+    (void)shard;
+    buf_append(&whole, head);
+    buf_append(&whole, payload);
+    hub_publish(memory->hub, channel, buf_span(&whole));
+    buf_free(&whole);
+    return 0;
+}
+
+static int memory_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
+                        backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0}, change = {0};
+    (void)shard;
+    memory_roster_touch(&memory->hub->rosters, backend->store->lease_ms, touch, &answer, &change);
+    if (change.len > 0) {
+        hub_publish(memory->hub, touch->channel, buf_span(&change));
+    }
+    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(&answer));
+    letter->fn = fn;
+    letter->arg = arg;
+    buf_free(&answer);
+    buf_free(&change);
+    return 0;
+}
+
+static bool memory_ready(const struct backend *backend)
+{
+    (void)backend;
+    return true;
+}
+
+static void memory_free(struct backend *backend)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    LIST_EACH(it, &memory->inbox)
+    {
+        free(LIST_OF(it, struct letter, link));
+    }
+    while (!list_empty(&memory->ears)) {
+        ear_free(LIST_OF(memory->ears.next, struct ear, mine));
+    }
+    event_free(memory->wake);
+    if (memory->own_hub) {
+        memory_hub_free(&memory->hub);
+    }
+    free(memory);
+}
+
+struct backend *memory_open(struct store *store, struct memory_hub *hub)
+{
+    static const struct backend_ops ops = {
+        .subscribe = memory_subscribe,
+        .unsubscribe = memory_unsubscribe,
+        .publish = memory_publish,
+        .touch = memory_touch,
+        .ready = memory_ready,
+        .free = memory_free,
+    };
+    struct memory *memory = mem_zalloc(sizeof(*memory));
+    memory->backend = (struct backend){&ops, store, 1};
+    memory->own_hub = hub == NULL;
+    memory->hub = hub != NULL ? hub : memory_hub_new();
+    list_init(&memory->ears);
+    list_init(&memory->inbox);
+    memory->wake = evtimer_new(store->base, on_wake, memory);
+    evtimer_add(memory->wake, &at_once);
+    return &memory->backend;
+}

@@ -1,0 +1,21 @@
+/* memory roster: what roster.lua does, for the hub. The two are kept alike; the contract tests run
+ * against both. */
+#ifndef MUSTER_STORE_MEMORY_ROSTER_H
+#define MUSTER_STORE_MEMORY_ROSTER_H
+
+#include "store/backend.h"
+#include "store/base/buf.h"
+#include "store/base/map.h"
+
+struct memory_rosters {
+    struct map keys;
+};
+
+void memory_rosters_init(struct memory_rosters *rosters);
+void memory_rosters_deinit(struct memory_rosters *rosters);
+
+/* Carries out `touch`; appends the answer, and the note to publish when something changed. */
+void memory_roster_touch(struct memory_rosters *rosters, uint32_t lease_ms,
+                         const struct roster_touch *touch, struct buf *answer, struct buf *change);
+
+#endif

@@ -1,0 +1,132 @@
+/* The Redis backend: a link per server; what the words of the store want, put into commands.
+ *
+ *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
+ *     <prefix>:r:<key>      hash of a roster key (roster.lua)
+ *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:proof:...    channel of a link's own messages */
+#include "store/handle.h"
+#include "store/redis_link.h"
+#include "store/redis_script.h"
+#include "store/resp.h"
+#include "store/roster_key.h"
+#include "store/scripts.h"
+
+#include <event2/dns.h>
+
+enum {
+    KEY_LEASES = 6, /* leases after which a key that nobody touches vanishes */
+};
+
+struct redis {
+    struct backend backend;
+    struct redis_url url;
+    struct redis_link **links;
+    struct evdns_base *dns; /* NULL until a name has to be looked up */
+};
+
+static struct redis_link *link_of(const struct backend *backend, unsigned shard)
+{
+    return CONTAINER_OF(backend, const struct redis, backend)->links[shard];
+}
+
+static void redis_subscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                            size_t count)
+{
+    redis_link_subscribe(link_of(backend, shard), channels, count, true);
+}
+
+static void redis_unsubscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                              size_t count)
+{
+    redis_link_subscribe(link_of(backend, shard), channels, count, false);
+}
+
+static void on_publish(void *arg, const redisReply *reply)
+{
+    redis_link_check(arg, reply);
+}
+
+static int redis_publish(struct backend *backend, unsigned shard, struct span channel,
+                         struct span head, struct span payload)
+{
+    struct redis_link *link = link_of(backend, shard);
+    struct buf command = {0}, whole = {0};
+    buf_append(&whole, head);
+    buf_append(&whole, payload);
+    resp_command(&command, 3);
+    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, channel);
+    resp_word(&command, buf_span(&whole));
+    int sent = redis_link_command(link, buf_span(&command), on_publish, link);
+    buf_free(&whole);
+    buf_free(&command);
+    return sent;
+}
+
+static int redis_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
+                       backend_answer_fn *fn, void *arg)
+{
+    const struct store *store = backend->store;
+    struct redis_script call;
+    redis_script_begin(&call, lua_roster, lua_roster_sha, touch->key);
+    redis_script_word(&call, touch->channel);
+    redis_script_number(&call, touch->birth);
+    redis_script_number(&call, roster_ttl_us(store));
+    redis_script_number(&call, roster_renew_us(store));
+    redis_script_number(&call, (uint64_t)store->lease_ms * KEY_LEASES);
+    redis_script_word(&call, touch->snapshot ? SPAN("s") : SPAN(""));
+    for (size_t i = 0; i < touch->count; i++) {
+        const struct roster_entry *entry = &touch->entries[i];
+        redis_script_word(&call, entry->gone ? SPAN("-") : SPAN("+"));
+        redis_script_word(&call, entry->member);
+        redis_script_word(&call, entry->gone ? SPAN("") : entry->value);
+    }
+    return redis_script_run(&call, link_of(backend, shard), fn, arg);
+}
+
+static bool redis_ready(const struct backend *backend)
+{
+    for (unsigned i = 0; i < backend->shards; i++) {
+        if (!redis_link_ready(link_of(backend, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void redis_free(struct backend *backend)
+{
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    for (unsigned i = 0; i < backend->shards; i++) {
+        redis_link_free(&redis->links[i]);
+    }
+    if (redis->dns != NULL) {
+        evdns_base_free(redis->dns, 1);
+    }
+    free(redis->links);
+    redis_url_free(&redis->url);
+    free(redis);
+}
+
+struct backend *redis_open(struct store *store, const char *url)
+{
+    static const struct backend_ops ops = {
+        .subscribe = redis_subscribe,
+        .unsubscribe = redis_unsubscribe,
+        .publish = redis_publish,
+        .touch = redis_touch,
+        .ready = redis_ready,
+        .free = redis_free,
+    };
+    struct redis *redis = mem_zalloc(sizeof(*redis));
+    char error[128];
+    if (redis_url_parse(url, &redis->url, error, sizeof(error)) < 0) {
+        abort(); /* store_open has checked it */
+    }
+    redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
+    redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
+    for (unsigned i = 0; i < redis->backend.shards; i++) {
+        redis->links[i] = redis_link_new(store, i, &redis->url.servers[i], &redis->dns);
+    }
+    return &redis->backend;
+}

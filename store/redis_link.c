@@ -1,0 +1,477 @@
+#include "store/redis_link.h"
+
+#include "store/base/backoff.h"
+#include "store/base/clock.h"
+#include "store/base/entropy.h"
+#include "store/handle.h"
+#include "store/redis_lookup.h"
+#include "store/resp.h"
+#include "store/scripts.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+enum {
+    QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MOST_MS = 5000,
+    BEAT_LEAST_MS = 100,
+    BEAT_MOST_MS = 1000,
+    PROOF_BEATS = 3,
+    PROOF_LEAST_MS = 1000,
+    CONNECT_LEAST_MS = 1000,
+    CONNECT_MOST_MS = 5000,
+    TOKEN_DIGITS = 16,
+    COMPLAINT_PAUSE_MS = 1000,
+};
+
+enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
+
+struct redis_link {
+    struct store *store;
+    unsigned shard;
+    const struct redis_server *server;
+    struct evdns_base **dns;
+    enum link_state state;
+    struct redis_lookup *lookup;
+    struct redis_conn *command, *subscriber;
+    bool greeted;      /* the command connection is usable */
+    bool hearing;      /* the subscribed one hears the proof */
+    bool ever_up;      /* this is not the first link */
+    struct event *timer; /* next try, or the time limit of this one */
+    struct event *beat;
+    struct backoff backoff;
+    unsigned tries;
+    char *proof;          /* channel of this connection's own messages */
+    uint64_t proved_us;   /* the last one came back */
+    uint64_t beat_us;     /* the last one went out */
+    uint64_t up_us;
+    uint64_t complained_us;
+};
+
+static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+static uint64_t beat_ms(const struct redis_link *link)
+{
+    return clamp(link->store->lease_ms / 10, BEAT_LEAST_MS, BEAT_MOST_MS);
+}
+
+static uint64_t proof_limit_us(const struct redis_link *link)
+{
+    return clamp(beat_ms(link) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;
+}
+
+static void arm(struct event *timer, uint64_t ms)
+{
+    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    event_add(timer, &wait);
+}
+
+static void report(struct redis_link *link, bool up, const char *text)
+{
+    struct buf line = {0};
+    buf_printf(&line, "redis %s port %u: %s", link->server->host, link->server->port, text);
+    store_on_link(link->store, link->shard, up, buf_text(&line));
+    buf_free(&line);
+}
+
+static void drop(struct redis_link *link)
+{
+    redis_lookup_cancel(&link->lookup);
+    redis_conn_free(&link->command);
+    redis_conn_free(&link->subscriber);
+    event_del(link->beat);
+    event_del(link->timer);
+    free(link->proof);
+    link->proof = NULL;
+    link->greeted = link->hearing = false;
+}
+
+/* The one way down. `text` may belong to what goes now. */
+static void fail(struct redis_link *link, const char *text)
+{
+    if (link->state == LINK_WAITING) {
+        return;
+    }
+    char *kept = mem_dup(span_str(text));
+    link->state = LINK_WAITING;
+    report(link, false, kept);
+    free(kept);
+    drop(link);
+    arm(link->timer, backoff_next(&link->backoff));
+}
+
+static bool starts(const char *text, const char *word)
+{
+    return strncmp(text, word, strlen(word)) == 0;
+}
+
+/* Errors that mean: wrong server, or one that cannot serve now. A script's error names them too. */
+static bool is_fatal(const char *text)
+{
+    static const char *const words[] = {"READONLY", "LOADING", "MASTERDOWN",  "NOAUTH",
+                                        "WRONGPASS", "MISCONF", "CLUSTERDOWN", "MOVED",
+                                        "NOREPLICAS"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *inside = starts(text, "ERR") ? strstr(text, words[i]) : NULL;
+        if (starts(text, words[i]) || (inside != NULL && inside[-1] == '-')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An error that the link survives, told at most once a second. */
+static void complain(struct redis_link *link, const char *text)
+{
+    uint64_t now = clock_monotonic_us();
+    if (now - link->complained_us >= COMPLAINT_PAUSE_MS * 1000U && link->state == LINK_UP) {
+        link->complained_us = now;
+        report(link, true, text);
+    }
+}
+
+bool redis_link_check(struct redis_link *link, const redisReply *reply)
+{
+    if (reply == NULL) {
+        return false;
+    }
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return true;
+    }
+    if (is_fatal(reply->str)) {
+        fail(link, reply->str);
+    } else if (!starts(reply->str, "NOSCRIPT")) {
+        complain(link, reply->str);
+    }
+    return false;
+}
+
+/* An answer that has to be no error for the link to be of use. */
+static void on_needed(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        fail(link, reply->str);
+    }
+}
+
+static void on_nothing(void *arg, const redisReply *reply)
+{
+    (void)arg, (void)reply;
+}
+
+static void on_publish(void *arg, const redisReply *reply)
+{
+    redis_link_check(arg, reply);
+}
+
+static void send_proof(struct redis_link *link);
+
+static void prove_when_greeted(struct redis_link *link)
+{
+    if (link->state == LINK_CONNECTING && link->greeted && link->hearing) {
+        link->state = LINK_PROVING;
+        send_proof(link);
+    }
+}
+
+/* ROLE: publishing at a replica reaches nobody elsewhere. Who may not ask (an ACL) is believed. */
+static void on_role(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR && is_fatal(reply->str)) {
+        fail(link, reply->str);
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+               reply->element[0]->type == REDIS_REPLY_STRING &&
+               strcmp(reply->element[0]->str, "master") != 0) {
+        fail(link, "READONLY: the server is a replica");
+    } else {
+        link->greeted = true;
+        prove_when_greeted(link);
+    }
+}
+
+static void ask_role(struct redis_link *link)
+{
+    redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
+}
+
+static void send_proof(struct redis_link *link)
+{
+    struct buf command = {0};
+    char now[24];
+    link->beat_us = clock_monotonic_us();
+    snprintf(now, sizeof(now), "%" PRIu64, link->beat_us);
+    resp_command(&command, 3);
+    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, span_str(link->proof));
+    resp_word(&command, span_str(now));
+    redis_conn_send(link->command, buf_span(&command), on_publish, link);
+    buf_free(&command);
+}
+
+/* AUTH, SELECT, a name for CLIENT LIST. */
+static void greet(struct redis_link *link, struct redis_conn *conn)
+{
+    const struct redis_server *server = link->server;
+    struct buf out = {0};
+    if (server->pass != NULL) {
+        resp_command(&out, server->user != NULL ? 3 : 2);
+        resp_word(&out, SPAN("AUTH"));
+        if (server->user != NULL) {
+            resp_word(&out, span_str(server->user));
+        }
+        resp_word(&out, span_str(server->pass));
+        redis_conn_send(conn, buf_span(&out), on_needed, link);
+        out.len = 0;
+    }
+    if (server->db != 0) {
+        resp_command(&out, 2);
+        resp_word(&out, SPAN("SELECT"));
+        resp_number(&out, server->db);
+        redis_conn_send(conn, buf_span(&out), on_needed, link);
+        out.len = 0;
+    }
+    resp_command(&out, 3);
+    resp_word(&out, SPAN("CLIENT"));
+    resp_word(&out, SPAN("SETNAME"));
+    resp_word(&out, span_str(link->store->node));
+    redis_conn_send(conn, buf_span(&out), on_nothing, link);
+    buf_free(&out);
+}
+
+static void send_subscribe(struct redis_link *link, const struct span *channels, size_t count,
+                           bool on)
+{
+    struct buf out = {0};
+    resp_command(&out, count + 1);
+    resp_word(&out, on ? SPAN("SUBSCRIBE") : SPAN("UNSUBSCRIBE"));
+    for (size_t i = 0; i < count; i++) {
+        resp_word(&out, channels[i]);
+    }
+    redis_conn_send(link->subscriber, buf_span(&out), NULL, NULL);
+    buf_free(&out);
+}
+
+static void on_connected(void *arg, struct redis_conn *conn)
+{
+    struct redis_link *link = arg;
+    greet(link, conn);
+    if (conn == link->subscriber) {
+        struct span proof = span_str(link->proof);
+        send_subscribe(link, &proof, 1, true);
+        return;
+    }
+    struct buf load = {0};
+    resp_command(&load, 3);
+    resp_word(&load, SPAN("SCRIPT"));
+    resp_word(&load, SPAN("LOAD"));
+    resp_word(&load, span_str(lua_roster));
+    redis_conn_send(conn, buf_span(&load), on_needed, link);
+    buf_free(&load);
+    ask_role(link);
+}
+
+static void go_up(struct redis_link *link)
+{
+    event_del(link->timer);
+    link->state = LINK_UP;
+    link->up_us = link->proved_us;
+    link->store->stats.reconnects += link->ever_up;
+    link->ever_up = true;
+    arm(link->beat, beat_ms(link));
+    report(link, true, "connected");
+}
+
+static void on_proof(struct redis_link *link, const char *sent_us)
+{
+    const struct store_observer *observer = &link->store->observer;
+    uint64_t sent = strtoull(sent_us, NULL, 10);
+    link->proved_us = clock_monotonic_us();
+    if (observer->bus_lag != NULL && !link->store->closing) {
+        observer->bus_lag(observer->arg, (double)(link->proved_us - sent) / 1e6);
+    }
+    if (link->state == LINK_PROVING) {
+        go_up(link);
+    }
+}
+
+static struct span reply_span(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
+}
+
+/* ["message", channel, payload], ["subscribe" | "unsubscribe", channel, count] */
+static void on_push(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        fail(link, reply->str);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+        return;
+    }
+    struct span kind = reply_span(reply->element[0]);
+    struct span channel = reply_span(reply->element[1]);
+    bool proof = span_eq(channel, span_str(link->proof));
+    if (span_eq(kind, SPAN("message"))) {
+        if (proof) {
+            on_proof(link, reply->element[2]->str);
+        } else {
+            store_on_message(link->store, channel, reply_span(reply->element[2]));
+        }
+    } else if (proof) {
+        link->hearing = true;
+        prove_when_greeted(link);
+    } else {
+        store_on_channel(link->store, channel, span_eq(kind, SPAN("subscribe")));
+    }
+}
+
+static void on_lost(void *arg, const char *text)
+{
+    fail(arg, text);
+}
+
+static void on_address(void *arg, const struct sockaddr *address, int len, const char *text)
+{
+    static const struct redis_conn_events events = {on_connected, on_push, on_lost};
+    struct redis_link *link = arg;
+    link->lookup = NULL;
+    if (address == NULL) {
+        fail(link, text);
+        return;
+    }
+    link->command = redis_conn_new(link->store, address, len, &events, link);
+    link->subscriber = redis_conn_new(link->store, address, len, &events, link);
+    if (link->command == NULL || link->subscriber == NULL) {
+        fail(link, "cannot connect");
+    }
+}
+
+static void start(struct redis_link *link)
+{
+    struct buf proof = {0};
+    char token[TOKEN_DIGITS + 1];
+    entropy_hex(token, TOKEN_DIGITS);
+    buf_printf(&proof, "%s:proof:%s:%s", link->store->prefix, link->store->node, token);
+    link->proof = mem_dup(buf_span(&proof));
+    buf_free(&proof);
+    link->state = LINK_CONNECTING;
+    arm(link->timer, clamp(link->store->lease_ms / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS));
+    struct redis_lookup *lookup = redis_lookup_start(link->store, link->dns, link->server,
+                                                     link->tries++, on_address, link);
+    if (lookup != NULL) {
+        link->lookup = lookup;
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    struct store *store = link->store;
+    (void)fd, (void)what;
+    store_enter(store);
+    if (link->state == LINK_WAITING) {
+        start(link);
+    } else if (link->state == LINK_PROVING) {
+        fail(link, "a message published to it does not come back");
+    } else {
+        fail(link, "no answer in time");
+    }
+    store_leave(store);
+}
+
+/* A beat that comes late itself judges nothing: this process stood still, not the server. */
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    struct store *store = link->store;
+    uint64_t now = clock_monotonic_us();
+    (void)fd, (void)what;
+    store_enter(store);
+    bool late = now - link->beat_us > 2 * beat_ms(link) * 1000;
+    if (late) {
+        link->proved_us = now;
+    }
+    if (now - link->proved_us > proof_limit_us(link)) {
+        fail(link, "a message published to it does not come back in time");
+    } else {
+        if (now - link->up_us > proof_limit_us(link)) {
+            backoff_reset(&link->backoff);
+        }
+        ask_role(link);
+        send_proof(link);
+        arm(link->beat, beat_ms(link));
+    }
+    store_leave(store);
+}
+
+struct redis_link *redis_link_new(struct store *store, unsigned shard,
+                                  const struct redis_server *server, struct evdns_base **dns)
+{
+    struct redis_link *link = mem_zalloc(sizeof(*link));
+    link->store = store;
+    link->shard = shard;
+    link->server = server;
+    link->dns = dns;
+    link->timer = evtimer_new(store->base, on_timer, link);
+    link->beat = evtimer_new(store->base, on_beat, link);
+    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    link->backoff.first_ms = BACKOFF_FIRST_MS;
+    link->backoff.most_ms =
+        (uint32_t)clamp(store->lease_ms / 3, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+    arm(link->timer, 0);
+    return link;
+}
+
+void redis_link_free(struct redis_link **link)
+{
+    if (*link == NULL) {
+        return;
+    }
+    struct redis_link *gone = *link;
+    *link = NULL;
+    gone->state = LINK_WAITING;
+    drop(gone);
+    event_free(gone->timer);
+    event_free(gone->beat);
+    free(gone);
+}
+
+bool redis_link_ready(const struct redis_link *link)
+{
+    return link->state == LINK_UP &&
+           clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+}
+
+int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
+{
+    if (link->state != LINK_UP || redis_conn_queued(link->command) > QUEUE_MOST) {
+        return -1;
+    }
+    redis_conn_send(link->command, command, fn, arg);
+    return 0;
+}
+
+void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
+                          bool on)
+{
+    if (link->state == LINK_UP) {
+        send_subscribe(link, channels, count, on);
+    }
+}
+
+struct store *redis_link_store(const struct redis_link *link)
+{
+    return link->store;
+}

@@ -1,0 +1,15 @@
+/* resp: commands in the form Redis reads: an array of byte strings. */
+#ifndef MUSTER_STORE_RESP_H
+#define MUSTER_STORE_RESP_H
+
+#include "store/base/buf.h"
+
+#include <stdint.h>
+
+/* Begins a command of `count` words. */
+void resp_command(struct buf *out, size_t count);
+
+void resp_word(struct buf *out, struct span word);
+void resp_number(struct buf *out, uint64_t number);
+
+#endif

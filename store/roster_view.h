@@ -1,0 +1,59 @@
+/* roster view: the members of one key as a watcher sees them. Pure: notes in, events out.
+ *
+ *     change note   prev == version: applied | version not newer: nothing | else: missed, read anew
+ *     snapshot      same birth: what it does not list is gone
+ *                   other birth (the server lost the key): what it does not list is held for one
+ *                   lease, and gone then unless it is set again */
+#ifndef MUSTER_STORE_ROSTER_VIEW_H
+#define MUSTER_STORE_ROSTER_VIEW_H
+
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "store/roster.h"
+#include "store/roster_note.h"
+
+struct roster_view {
+    struct map members;
+    struct list held; /* members of a lost server, the first to go first */
+    uint32_t held_count;
+    uint64_t birth, version;
+    bool whole; /* a snapshot was seen */
+};
+
+enum view_outcome {
+    VIEW_SAME,    /* nothing new for watchers */
+    VIEW_CHANGED, /* SETs and GONEs were given */
+    VIEW_MISSED,  /* changes are missing in between: nothing was applied, a snapshot is needed */
+};
+
+/* Gets the SETs and GONEs. */
+typedef void roster_view_fn(void *arg, enum roster_event event, const struct roster_member *member);
+
+void view_init(struct roster_view *view);
+/* Forgets everything. */
+void view_reset(struct roster_view *view);
+
+enum view_outcome view_change(struct roster_view *view, const struct roster_note *note,
+                              roster_view_fn *fn, void *arg);
+
+/* `hold_until`: when members of a lost server go, on the clock that view_expire is given. */
+enum view_outcome view_snapshot(struct roster_view *view, const struct roster_note *note,
+                                uint64_t hold_until, roster_view_fn *fn, void *arg);
+
+/* The held members stay until `hold_until` now: the link was lost again, and those who would have
+ * set them too. */
+void view_rehold(struct roster_view *view, uint64_t hold_until);
+
+/* Drops the members whose hold is over. */
+enum view_outcome view_expire(struct roster_view *view, uint64_t now, roster_view_fn *fn,
+                              void *arg);
+
+/* The view shows that version of that birth, or a later one of the same birth. */
+bool view_reached(const struct roster_view *view, uint64_t birth, uint64_t version);
+
+bool view_find(const struct roster_view *view, struct span name, struct span *value);
+
+/* Calls `fn` with ROSTER_SET for every member. */
+void view_each(const struct roster_view *view, roster_view_fn *fn, void *arg);
+
+#endif

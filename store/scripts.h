@@ -1,0 +1,9 @@
+/* The Lua scripts in store/, embedded at build time (store/embed.cmake), each with the SHA-1 by
+ * which servers know it. */
+#ifndef MUSTER_STORE_SCRIPTS_H
+#define MUSTER_STORE_SCRIPTS_H
+
+extern const char lua_roster[];
+extern const char lua_roster_sha[];
+
+#endif

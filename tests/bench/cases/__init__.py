@@ -1,0 +1,11 @@
+"""The cases of the bench, in the order in which they run. A case is one file here: a docstring that
+says what it measures, and run(bench), which returns rows for the table."""
+from . import deflate, fanout, idle, pushes, silent
+
+CASES = {
+    "idle": idle,
+    "fanout": fanout,
+    "deflate": deflate,
+    "pushes": pushes,
+    "silent": silent,
+}

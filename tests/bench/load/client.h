@@ -1,0 +1,56 @@
+/* client: a WebSocket connection of the load generator. Whatever a server must not do (close,
+ * refuse, break the framing) ends the program, so the modes only see frames that are right. */
+#ifndef MUSTER_BENCH_LOAD_CLIENT_H
+#define MUSTER_BENCH_LOAD_CLIENT_H
+
+#include "store/base/buf.h"
+#include "tests/bench/load/loop.h"
+
+#include <netinet/in.h>
+
+struct client;
+
+struct frame {
+    uint8_t opcode;
+    bool deflated;       /* the payload is as on the wire, still deflated */
+    struct span payload; /* borrowed until return */
+};
+
+/* What a set of clients has in common. */
+struct client_kind {
+    const char *path;
+    bool deflate;                                                    /* offer permessage-deflate */
+    void (*frame)(struct client *client, const struct frame *frame); /* text or binary */
+    void *arg;                                                       /* for the mode */
+};
+
+struct client {
+    struct handler handler;
+    struct loop *loop;
+    const struct client_kind *kind;
+    struct sockaddr_in node;
+    struct in_addr source;
+    enum { CLIENT_NEW, CLIENT_CONNECTING, CLIENT_UPGRADING, CLIENT_OPEN } state;
+    uint32_t index;     /* among its like */
+    uint32_t received;  /* for the mode: pushes so far */
+    bool joined;        /* for the mode: SessionState was seen */
+    struct buf in, out; /* what is half-read, what the kernel did not take */
+};
+
+/* The address of client `index` when `per_address` share one, from 127.0.0.`first` up. */
+struct in_addr client_source(uint32_t first, uint32_t per_address, uint32_t index);
+
+/* Fills in a client that client_open_all is to open. `kind` is borrowed for good. */
+void client_init(struct client *client, const struct client_kind *kind, struct sockaddr_in node,
+                 struct in_addr source, uint32_t index);
+
+/* Opens them, some at a time, and returns when all are upgraded. */
+void client_open_all(struct loop *loop, struct client *clients, size_t count);
+
+/* Sends one masked text frame. */
+void client_send(struct client *client, struct span text);
+
+/* Closes with a reset, so that no port stays taken. */
+void client_close_all(struct client *clients, size_t count);
+
+#endif

@@ -1,0 +1,18 @@
+/* mode: one kind of load, a file each. It opens its clients, does its work, and prints one line of
+ * JSON with what it measured. */
+#ifndef MUSTER_BENCH_LOAD_MODE_H
+#define MUSTER_BENCH_LOAD_MODE_H
+
+#include "tests/bench/load/loop.h"
+#include "tests/bench/load/options.h"
+
+typedef void mode_fn(struct loop *loop, const struct options *options);
+
+mode_fn mode_idle;   /* connections that only stay */
+mode_fn mode_fanout; /* one sender, many receivers, a window of pushes in flight */
+mode_fn mode_pushes; /* many sessions on several nodes, and a bare pair on their Redis */
+
+/* Ends the program unless at least one --node was given. */
+void mode_needs_node(const struct options *options);
+
+#endif

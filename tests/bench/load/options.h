@@ -1,0 +1,31 @@
+/* options: what the runner asks for on the command line, as --name value. */
+#ifndef MUSTER_BENCH_LOAD_OPTIONS_H
+#define MUSTER_BENCH_LOAD_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { NODES_MAX = 16 };
+
+struct options {
+    struct sockaddr_in nodes[NODES_MAX]; /* --node host:port, given once for each */
+    uint32_t node_count;
+    struct sockaddr_in redis; /* --redis host:port */
+    bool has_redis;
+    bool floor;   /* --floor 1: the server knows no SetSession */
+    bool deflate; /* --deflate 1: receivers offer permessage-deflate */
+    const char *path;
+    const char *session; /* first part of every session id */
+    uint32_t connections, sessions, members, size, window, period_ms, rate;
+    double warm_up, seconds;
+    pid_t pid; /* --pid: the process whose CPU time is measured */
+    uint32_t per_address, source;
+    uint32_t limit; /* seconds until the program gives up */
+};
+
+/* Reads them; ends the program with a message when one is wrong. */
+void options_read(struct options *options, int argc, char **argv);
+
+#endif

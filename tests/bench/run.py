@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+"""Measures a muster node against floors: see README.md beside this file.
+
+usage: run.py [CASE ...] [--quick] [--rounds N] [--build DIR] [--set NAME=VALUE ...]
+"""
+import argparse
+import os
+import shutil
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+
+from cases import CASES  # noqa: E402
+from harness import Bench, BenchError, Progress  # noqa: E402
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description="Measures a muster node against floors.")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--rounds", type=int, help="of each side of a case")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="the build folder")
+    parser.add_argument("--muster", help="the node's program (build/muster)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting for every node, with _ for -")
+    parser.add_argument("--keep", action="store_true", help="keep the servers' logs")
+    options = parser.parse_args()
+    for name in options.cases:
+        if name not in CASES:
+            parser.error(f"no case named {name}; there are {', '.join(CASES)}")
+    options.muster = options.muster or os.path.join(options.build, "muster")
+    options.tools = os.path.join(options.build, "tests", "bench")
+    return options
+
+
+def check_programs(options):
+    for program in (options.muster, os.path.join(options.tools, "bench_load")):
+        if not os.access(program, os.X_OK):
+            sys.exit(f"{program} is not there: build with -DMUSTER_BENCH=ON, or see --build")
+    if shutil.which("redis-server") is None:
+        sys.exit("redis-server is not there")
+
+
+def print_table(progress, results):
+    progress.line()
+    progress.line("| work | to reach | seen | |")
+    progress.line("| --- | --- | --- | --- |")
+    for result in results:
+        progress.line(f"| {result.work} | {result.bar:g}{result.unit} or less | "
+                      f"{result.verdict()} | {result.note} |")
+
+
+def run_case(bench, progress, name):
+    started = time.monotonic()
+    results = CASES[name].run(bench)
+    for result in results:
+        progress.line(f"{name}: {result.verdict()} ({result.note}; "
+                      f"{time.monotonic() - started:.0f} s)")
+    return results
+
+
+def main():
+    options = read_options()
+    check_programs(options)
+    progress = Progress()
+    bench = Bench(options, progress)
+    results, failed = [], False
+    for name in options.cases or CASES:
+        try:
+            results += run_case(bench, progress, name)
+        except BenchError as error:
+            failed = True
+            progress.line(f"{name}: failed: {error}")
+    print_table(progress, results)
+    if options.keep or failed:
+        progress.line(f"logs: {bench.folder}")
+    else:
+        shutil.rmtree(bench.folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Fixtures: what a test starts is stopped and judged after it (clean exit, no sanitizer report)."""
+
+import pytest
+
+from cluster import BINARY, Node, Proxy, Redis
+
+LEASE = "2s"
+
+
+def pytest_configure(config):
+    if not BINARY.exists():
+        pytest.exit(f"{BINARY} is not there: build it, or set MUSTER_BIN", returncode=2)
+
+
+class Yard:
+    """Where the processes of one test live."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.started = []
+
+    def keep(self, thing):
+        self.started.append(thing)
+        return thing
+
+    def redis(self):
+        return self.keep(Redis(f"redis-{len(self.started)}", self.folder)).start()
+
+    def proxy(self, target):
+        return self.keep(Proxy(target.port)).start()
+
+    def begin(self, env=None, **settings):
+        """Starts a node without waiting for it."""
+        return self.keep(Node(f"node-{len(self.started)}", self.folder, env, **settings)).start()
+
+    def node(self, env=None, **settings):
+        return self.begin(env, **settings).ready()
+
+    def fleet(self, stores, **settings):
+        """One node for each store URL, started side by side."""
+        settings.setdefault("lease", LEASE)
+        nodes = [self.begin(store=store, **settings) for store in stores]
+        return [node.ready() for node in nodes]
+
+    def logs(self):
+        return [(thing.name, thing.log_tail()) for thing in self.started if isinstance(thing, Node)]
+
+    def stop(self):
+        faults = []
+        for thing in reversed(self.started):
+            try:
+                thing.stop()
+            except AssertionError as fault:
+                faults.append(str(fault))
+        assert not faults, "\n\n".join(faults)
+
+
+@pytest.fixture
+def yard(tmp_path):
+    yard = Yard(tmp_path)
+    yield yard
+    yard.stop()
+
+
+@pytest.fixture
+def redis(yard):
+    return yard.redis()
+
+
+@pytest.fixture
+def cluster(yard, redis):
+    """Three nodes on one Redis."""
+    return yard.fleet([redis.url] * 3)
+
+
+@pytest.fixture(scope="module")
+def module_yard(tmp_path_factory):
+    yard = Yard(tmp_path_factory.mktemp("module"))
+    yield yard
+    yard.stop()
+
+
+@pytest.fixture(scope="module")
+def module_node(module_yard):
+    return module_yard.node()
+
+
+@pytest.fixture
+def node(module_node):
+    """A node with the memory store, shared by the tests of a file; each must leave it alive."""
+    yield module_node
+    assert module_node.alive(), f"the node died: {module_node.log_tail()}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Shows what the nodes of a failed test had to say."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name in ("yard", "module_yard"):
+        yard = item.funcargs.get(name) if hasattr(item, "funcargs") else None
+        for node_name, log in yard.logs() if yard is not None else ():
+            report.sections.append((f"log of {node_name}", log))

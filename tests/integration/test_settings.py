@@ -1,0 +1,185 @@
+"""Settings: what is wrong is named, and nothing is guessed."""
+
+import json
+
+import pytest
+
+from cluster import free_port, muster
+
+SETTINGS = ["http", "admin", "store", "store-prefix", "lease", "drain", "env", "log-level", "log-format",
+            "message-limit", "queue-limit", "header-limit", "connection-limit", "address-limit", "request-timeout",
+            "keep-alive", "sync-idle"]
+VERBS = ["node", "check"]
+BAD_VALUES = [
+    ("http", "nonsense"), ("http", "127.0.0.1"), ("http", "127.0.0.1:70000"), ("http", "127.0.0.1:"),
+    ("store", "mysql://x"), ("store", "redis://"), ("store", "redis://host:99999"), ("store", ""),
+    ("lease", "10"), ("lease", "ten"), ("lease", "-1s"), ("lease", "0s"), ("lease", "10 s"), ("lease", "10x"),
+    ("lease", ""), ("lease", "99999999999999999999s"), ("drain", "1.5s"), ("env", "staging"), ("env", ""),
+    ("log-level", "loud"), ("log-format", "xml"), ("message-limit", "64q"), ("message-limit", "0"),
+    ("message-limit", "-5k"), ("queue-limit", "99999999999999999999"), ("connection-limit", "0"),
+    ("connection-limit", "many"), ("sync-idle", "5"), ("admin", "somewhere"),
+]
+KUBERNETES = {
+    "MUSTER_SERVICE_HOST": "10.0.0.1", "MUSTER_SERVICE_PORT": "8080", "MUSTER_SERVICE_PORT_HTTP": "8080",
+    "MUSTER_PORT": "tcp://10.0.0.1:8080", "MUSTER_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "MUSTER_PORT_8080_TCP_PROTO": "tcp", "MUSTER_PORT_8080_TCP_PORT": "8080", "MUSTER_PORT_8080_TCP_ADDR": "10.0.0.1",
+    "MUSTER_PORT_3000_UDP_ADDR": "10.0.0.1",
+}
+
+
+def assert_names(result, *words):
+    """It ended with an error that contains each word."""
+    assert result.returncode not in (0, None) and result.returncode > 0, result
+    for word in words:
+        assert word in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) <= 10, "an error is short"
+
+
+def env_name(setting):
+    return "MUSTER_" + setting.upper().replace("-", "_")
+
+
+def test_help_lists_every_setting_and_verb():
+    result = muster("--help")
+    assert result.returncode == 0 and result.stderr == ""
+    for setting in SETTINGS:
+        assert f"--{setting}" in result.stdout
+    for verb in VERBS:
+        assert f"{verb}" in result.stdout
+    for default in ("0.0.0.0:8080", "memory:", "10s", "30s", "256k", "1m", "5m"):
+        assert default in result.stdout
+
+
+def test_help_of_a_verb():
+    for verb in VERBS:
+        result = muster(verb, "--help")
+        assert result.returncode == 0 and "--http" in result.stdout
+
+
+def test_version():
+    result = muster("--version")
+    assert result.returncode == 0
+    assert "0.1" in result.stdout
+
+
+def test_no_verb_and_an_unknown_verb():
+    assert_names(muster())
+    assert_names(muster("dance"), "dance")
+    assert_names(muster("node", "surplus"), "surplus")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("flag", ["--nonsense", "--stor", "--http-", "-x", "--store_prefix"])
+def test_unknown_flags(verb, flag):
+    assert_names(muster(verb, flag, "1"), flag)
+
+
+def test_a_flag_without_its_value():
+    assert_names(muster("node", "--lease"), "--lease")
+
+
+@pytest.mark.parametrize("setting, value", BAD_VALUES)
+def test_bad_values_of_flags(setting, value):
+    assert_names(muster("node", f"--{setting}", value), f"--{setting}")
+
+
+@pytest.mark.parametrize("setting, value", BAD_VALUES)
+def test_bad_values_of_variables(setting, value):
+    if value == "":
+        pytest.skip("an empty variable may count as not set")
+    assert_names(muster("node", env={env_name(setting): value}), env_name(setting))
+
+
+@pytest.mark.parametrize("name", ["MUSTER_NONSENSE", "MUSTER_", "MUSTER_LEASES", "MUSTER_SERVICE", "MUSTER_HTTP_FILE",
+                                  "MUSTER_PORT_HTTP", "MUSTER_lease"])
+def test_unknown_variables(name):
+    assert_names(muster("node", env={name: "x"}), name)
+
+
+def test_variables_of_kubernetes_are_passed_over(yard):
+    yard.node(env=KUBERNETES)
+
+
+def test_variables_of_others_are_none_of_ours(yard):
+    yard.node(env={"MUSTERING": "x", "MY_MUSTER_HTTP": "x", "SERVICE_MUSTER": "x"})
+
+
+def test_variables_set_what_flags_do(yard):
+    node = yard.node(env={"MUSTER_LOG_FORMAT": "json", "MUSTER_STORE_PREFIX": "x"})
+    assert node.log().startswith("{")
+
+
+def test_a_flag_counts_more_than_a_variable(yard):
+    node = yard.node(env={"MUSTER_HTTP": f"127.0.0.1:{free_port()}", "MUSTER_DRAIN": "5s"})
+    assert node.status("/version") == 200
+
+
+def test_flags_with_an_equals_sign():
+    result = muster("check", "--lease=2s", "--store=memory:")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_store_from_a_file(yard, redis, tmp_path):
+    secret = tmp_path / "store"
+    secret.write_text(redis.url + "\n")
+    node = yard.node(env={"MUSTER_STORE_FILE": str(secret)})
+    assert node.metrics()["muster_store_commands_total"] > 0
+
+
+def test_a_secret_file_that_is_not_there(tmp_path):
+    assert_names(muster("node", env={"MUSTER_STORE_FILE": str(tmp_path / "absent")}), "MUSTER_STORE_FILE", "absent")
+
+
+def test_a_secret_and_its_file_at_once(tmp_path):
+    secret = tmp_path / "store"
+    secret.write_text("memory:")
+    assert_names(muster("node", env={"MUSTER_STORE_FILE": str(secret), "MUSTER_STORE": "memory:"}), "MUSTER_STORE")
+
+
+@pytest.mark.parametrize("env", [{"SG_ENV": "production"}, {"SG_ENV": "development"}, {"MUSTER_ENV": "production"}])
+def test_env_has_two_names(env):
+    assert muster("check", env=env).returncode == 0
+
+
+def test_a_bad_env_by_its_other_name():
+    assert_names(muster("check", env={"SG_ENV": "nonsense"}), "SG_ENV")
+
+
+def test_check_is_content(redis):
+    for store in ("memory:", redis.url):
+        result = muster("check", "--store", store)
+        assert result.returncode == 0, result.stderr
+
+
+def test_check_says_what_cannot_be_reached():
+    port = free_port()
+    assert_names(muster("check", "--store", f"redis://127.0.0.1:{port}"), str(port))
+
+
+def test_check_with_a_wrong_password(yard, redis):
+    redis.command("CONFIG", "SET", "requirepass", "right")
+    assert muster("check", "--store", f"redis://:right@127.0.0.1:{redis.port}").returncode == 0
+    result = muster("check", "--store", f"redis://:wrong@127.0.0.1:{redis.port}")
+    assert_names(result, str(redis.port))
+    assert "wrong@" not in result.stderr + result.stdout, "a password is not shown"
+
+
+def test_an_address_in_use(yard):
+    node = yard.node()
+    assert_names(muster("node", "--http", f"127.0.0.1:{node.port}"), str(node.port))
+
+
+def test_passwords_are_not_logged(yard, redis):
+    redis.command("CONFIG", "SET", "requirepass", "hush-hush")
+    node = yard.node(store=f"redis://:hush-hush@127.0.0.1:{redis.port}", log_level="debug")
+    node.stop()
+    assert "hush-hush" not in node.log()
+
+
+def test_log_lines_are_json_on_request(yard):
+    node = yard.node(log_format="json")
+    node.stop()
+    lines = node.log().splitlines()
+    assert lines
+    for line in lines:
+        assert {"time", "level", "msg"} <= set(json.loads(line))

@@ -1,0 +1,131 @@
+"""Who does not read is cut, and costs the others nothing."""
+
+import asyncio
+import json
+
+from clients import Closed, RawWebSocket, SyncClient, close_all, members, new_session, push
+from waiting import until
+
+QUEUE_LIMIT = 256 * 1024
+PAYLOAD = 16 * 1024
+ENOUGH = 48 * 1024 * 1024  # bytes; more than the kernel's buffers take for one socket
+RSS_BOUND = 32 * 1024 * 1024
+OVERFLOWS = "muster_websocket_overflows_total"
+RSS = "process_resident_memory_bytes"
+ENV = {"ASAN_OPTIONS": "quarantine_size_mb=4"}  # or freed memory would count as used
+
+
+class SlowReader(RawWebSocket):
+    """A member that stops reading once it is in the session."""
+
+    def __init__(self, node, session, deflate_offer=None):
+        super().__init__(node, deflate_offer=deflate_offer, receive_buffer=4096)
+        self.join(session)
+
+    def end(self):
+        """Reads what is left: the close code, or None after a reset."""
+        try:
+            while True:
+                self.next_data()
+        except Closed as end:
+            return end.args[0] if end.args else None
+
+
+async def flood(leader, follower, session, until_done, first=0):
+    """Pushes until told to stop; the follower gets each one, in order. Returns the next number."""
+    number = first
+    filler = "x" * PAYLOAD
+    while not until_done(number):
+        for number in range(number, number + 16):
+            await leader.send(push(session, [number, filler]))
+        number += 1
+        while first < number:
+            message = json.loads(await follower.receive())
+            if message["type"] == "Push":
+                assert message["data"][0] == first
+                first += 1
+    return number
+
+
+def cut_off(node, count):
+    return lambda number: number % 256 == 0 and node.metrics()[OVERFLOWS] >= count or number * PAYLOAD > count * ENOUGH
+
+
+def test_a_slow_reader_is_cut_without_harm_to_others(yard):
+    node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
+
+    async def scenario():
+        session = new_session()
+        leader, follower = await members([node] * 2, session, leaders=(0,))
+        bystander = await SyncClient.member(node, new_session())
+        slow = await asyncio.to_thread(SlowReader, node, session)
+        await follower.until_state(3, True)
+        before = node.metrics()[RSS]
+        await flood(leader, follower, session, cut_off(node, 1))
+        assert node.metrics()[OVERFLOWS] == 1
+        assert node.metrics()[RSS] - before < RSS_BOUND
+        assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
+        await bystander.send("ping")
+        assert await bystander.receive() == "pong"
+        await leader.in_state(2, True)
+        await close_all([leader, follower, bystander])
+    asyncio.run(scenario())
+
+
+def test_many_slow_readers_do_not_grow_the_node(yard):
+    node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
+
+    async def scenario():
+        session = new_session()
+        leader, follower = await members([node] * 2, session, leaders=(0,))
+        slow = [await asyncio.to_thread(SlowReader, node, session, offer)
+                for offer in [None, "permessage-deflate"] * 5]
+        await follower.until_state(12, True)
+        before = node.metrics()[RSS]
+        plain = len(slow) // 2  # deflated, the pushes are too small to fill a buffer
+        await flood(leader, follower, session, cut_off(node, plain))
+        assert node.metrics()[OVERFLOWS] >= plain
+        assert node.metrics()[RSS] - before < RSS_BOUND
+        for reader in slow:
+            reader.close()
+        await leader.until_state(2, True)
+        await close_all([leader, follower])
+    asyncio.run(scenario())
+
+
+def test_a_slow_reader_on_another_node_is_cut_there(yard, redis):
+    near, far = yard.fleet([redis.url] * 2, queue_limit=str(QUEUE_LIMIT))
+
+    async def scenario():
+        session = new_session()
+        leader, follower = await members([near, far], session, leaders=(0,))
+        slow = await asyncio.to_thread(SlowReader, far, session)
+        await follower.until_state(3, True)
+        await flood(leader, follower, session, cut_off(far, 1))
+        assert (near.metrics()[OVERFLOWS], far.metrics()[OVERFLOWS]) == (0, 1)
+        assert near.is_ready() and far.is_ready()
+        assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
+        await leader.until_state(2, True)
+        await close_all([leader, follower])
+    asyncio.run(scenario())
+
+
+def test_a_client_that_asks_and_does_not_read_is_cut(yard):
+    """Answers to its own messages count as well."""
+    node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
+
+    async def scenario():
+        other = await SyncClient.member(node, new_session())
+        with RawWebSocket(node, receive_buffer=4096) as client:
+            before = node.metrics()[RSS]
+
+            def ask():
+                question = b"\x81\x84\0\0\0\0ping" * 20000
+                client.socket.setblocking(False)
+                client.send_while_taken(question)
+                return node.metrics()[OVERFLOWS] == 1 or node.metrics()[RSS] - before > RSS_BOUND
+            await until(ask, "it is cut", 60)
+            assert node.metrics()[OVERFLOWS] == 1
+            await other.fence()
+        await other.close()
+    asyncio.run(scenario())
