@@ -225,8 +225,7 @@ const char *watcher_log(struct watcher *watcher)
 bool watcher_has(const struct watcher *watcher, const char *member, const char *value)
 {
     struct span found;
-    return roster_find(watcher->watch, span_str(member), &found) &&
-           span_eq(found, span_str(value));
+    return roster_find(watcher->watch, span_str(member), &found) && span_eq(found, span_str(value));
 }
 
 static void on_bus(void *arg, enum bus_event event, struct span payload)

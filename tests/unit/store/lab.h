@@ -12,6 +12,7 @@
 
 #include "redis_server.h"
 #include "store/base/buf.h"
+#include "store/base/mem.h"
 #include "store/bus.h"
 #include "store/roster.h"
 

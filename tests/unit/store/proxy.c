@@ -80,14 +80,12 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 struct proxy *proxy_new(struct event_base *base, int target_port)
 {
     struct proxy *proxy = calloc(1, sizeof(*proxy));
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     proxy->base = base;
     proxy->target = target_port;
-    proxy->listener =
-        evconnlistener_new_bind(base, on_accept, proxy, LEV_OPT_CLOSE_ON_FREE, -1,
-                                (struct sockaddr *)&address, sizeof(address));
+    proxy->listener = evconnlistener_new_bind(base, on_accept, proxy, LEV_OPT_CLOSE_ON_FREE, -1,
+                                              (struct sockaddr *)&address, sizeof(address));
     if (proxy->listener == NULL || getsockname(evconnlistener_get_fd(proxy->listener),
                                                (struct sockaddr *)&address, &len) < 0) {
         abort();

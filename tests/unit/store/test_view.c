@@ -151,12 +151,21 @@ static void a_key_that_went_begins_anew(void **state)
 
 static void broken_notes_are_refused(void **state)
 {
-    static const char *const broken[] = {
-        "",          "1",          "1 2 3",         "1 2 3 -1",     "1 2 3 -1\nx", "x 2 3 0\n",
-        "1 2 3 1\n", "1 2 3 0\nx", "1 2 3 1\n+1 1", "1 2 3 1\n+1 1\na",
-        "1 2 3 1\n*1 1\nab",       "1 2 3 2\n+1 1\nab",
-        "1 2 3 1\n+9999999999999999999 1\nab",      "1 2 3 1\n+1 18446744073709551615\nab",
-        "99999999999999999999 2 3 0\n"};
+    static const char *const broken[] = {"",
+                                         "1",
+                                         "1 2 3",
+                                         "1 2 3 -1",
+                                         "1 2 3 -1\nx",
+                                         "x 2 3 0\n",
+                                         "1 2 3 1\n",
+                                         "1 2 3 0\nx",
+                                         "1 2 3 1\n+1 1",
+                                         "1 2 3 1\n+1 1\na",
+                                         "1 2 3 1\n*1 1\nab",
+                                         "1 2 3 2\n+1 1\nab",
+                                         "1 2 3 1\n+9999999999999999999 1\nab",
+                                         "1 2 3 1\n+1 18446744073709551615\nab",
+                                         "99999999999999999999 2 3 0\n"};
     struct roster_note note;
     (void)state;
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
