@@ -6,7 +6,7 @@
 #ifndef MUSTER_NODE_PROTO_WS_IMPL_H
 #define MUSTER_NODE_PROTO_WS_IMPL_H
 
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 #include "node/proto/ws.h"
 #include "store/base/buf.h"
 

@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "node/proto/json_scan.h"
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 
 #include <stdlib.h>
 
