@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from clients import Client, members, new_session
+from clients import Client, close_all, members, new_session
 from waiting import until, wait_until
 
 
@@ -39,10 +39,11 @@ def test_each_node_knows_all(cluster):
 
 def test_figures_follow(cluster):
     async def scenario():
-        await members(cluster, new_session())
+        clients = await members(cluster, new_session())
         total = lambda name: sum(entry["figures"][name] for entry in status(cluster[1]))
         await until(lambda: total("muster_sync_members") == 3, "three members")
         await until(lambda: total("muster_sync_sessions_first") == 1, "of one session")
+        await close_all(clients)
     asyncio.run(scenario())
 
 
