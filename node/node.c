@@ -57,6 +57,12 @@ static void on_link(void *arg, bool up, const char *text)
     }
 }
 
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    log_warn("store refuses a command", LOG_TEXT_FIELD("detail", text));
+}
+
 static void on_bus_lag(void *arg, double seconds)
 {
     struct node *node = arg;
@@ -141,6 +147,7 @@ static int open_store(struct node *node, char *error, size_t error_size)
             .node = node->name,
             .lease_ms = (uint32_t)node->settings->lease,
             .observer = {.link = on_link,
+                         .trouble = on_trouble,
                          .bus_lag = on_bus_lag,
                          .command_time = on_command_time,
                          .arg = node},
@@ -168,12 +175,17 @@ static const char *trouble(void *arg)
 
 static void make_services(struct node *node)
 {
-    node->status = status_new(node->admin, &(struct status_options){
-                                               .net = node->net,
-                                               .store = node->store,
-                                               .metrics = &node->metrics,
-                                               .node = node->name,
-                                           });
+    node->status =
+        status_new(node->admin, &(struct status_options){
+                                    .net = node->net,
+                                    .store = node->store,
+                                    .metrics = &node->metrics,
+                                    .node = node->name,
+                                    .memory_limit = (uint64_t)node->settings->memory_limit,
+                                });
+    if (node->admin != node->http) {
+        status_route_text(node->status, node->http);
+    }
     node->fleet = fleet_new(node->admin, &(struct fleet_options){
                                              .loop = node->loop,
                                              .store = node->store,

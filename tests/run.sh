@@ -2,7 +2,7 @@
 # Serves on the embedded memory store and says where to look. Flags go to `muster node`.
 set -eu
 
-http=127.0.0.1:8080
+http=${MUSTER_HTTP:-127.0.0.1:8080}
 previous=
 for word in "$@"; do
     [ "$previous" = --http ] && http=$word

@@ -132,7 +132,7 @@ static void give_held(struct conn *conn)
 static void read_end(struct conn *conn)
 {
     conn->peer_eof = true;
-    if (conn->out.count == 0) {
+    if (conn->out.count == 0 || !conn->handler->half_open) {
         end(conn, conn->state == CONN_OPEN ? CONN_END_PEER : CONN_END_LOCAL);
     } else {
         conn_finish(conn, EOF_LINGER_MS); /* it may still read what it asked for */
@@ -223,9 +223,11 @@ int conn_send(struct conn *conn, struct chunk *chunk)
     if (conn->state != CONN_OPEN || chunk->len == 0) {
         return 0;
     }
-    if (conn->out.bytes + chunk->len > conn->net->limits.queue) {
+    /* One chunk may always wait: a limit on the queue is none on the message. */
+    if (conn->out.count > 0 && conn->out.bytes + chunk->len > conn->net->limits.queue) {
         return -1;
     }
+    conn->net->sends++;
     outq_push(&conn->out, &conn->net->pool, chunk);
     make_dirty(conn);
     return 0;
