@@ -234,6 +234,17 @@ static void on_timer(void *arg)
     conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
+static void on_drain(void *arg)
+{
+    struct http_conn *http = arg;
+    if (http->request != NULL) {
+        http->request->close = true; /* after its answer */
+        return;
+    }
+    http->closing = true;
+    conn_finish(http->conn, HTTP_LINGER_MS);
+}
+
 static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
@@ -248,4 +259,4 @@ static void on_closed(void *arg, enum conn_end end)
 }
 
 static const struct conn_handler handler = {
-    .data = on_data, .drained = on_drained, .timer = on_timer, .closed = on_closed};
+    .data = on_data, .drained = on_drained, .timer = on_timer, .drain = on_drain, .closed = on_closed};

@@ -55,14 +55,6 @@ void http_server_accept(void *arg, int fd, const struct address *peer)
 void http_server_drain(struct http_server *server)
 {
     server->draining = true;
-    LIST_EACH(link, &server->conns)
-    {
-        struct http_conn *http = LIST_ITEM(link, struct http_conn, link);
-        if (http->request == NULL) {
-            http->closing = true;
-            conn_finish(http->conn, HTTP_LINGER_MS);
-        }
-    }
 }
 
 /* ------------------------------------------------------------------------------------- routes */
