@@ -1,6 +1,7 @@
 #include "node/core/loop.h"
 #include "node/net/address.h"
 #include "node/node.h"
+#include "node/service/relay.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -90,9 +91,20 @@ static bool check_bind(const char *name, const char *text)
     return true;
 }
 
+static bool check_relay(const struct settings *settings)
+{
+    char error[256];
+    if (relay_check_listen(settings->relay, error, sizeof error) != 0) {
+        printf("%s\n", error);
+        return false;
+    }
+    return true;
+}
+
 int check_run(const struct settings *settings)
 {
-    bool binds = check_bind("http", settings->http) & check_bind("admin", settings->admin);
+    bool binds = check_bind("http", settings->http) & check_bind("admin", settings->admin) &
+                 check_relay(settings);
     bool store = check_store(settings);
     printf("%s\n", binds && store ? "all is well" : "not well");
     return binds && store ? 0 : 1;
