@@ -1,9 +1,16 @@
 /* The one table of settings: SETTING(field, kind, default, low, high, choices, help).
  *
- * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds: TEXT,
- * SECRET (text that may also come from a file named by MUSTER_X_FILE), DURATION (milliseconds),
- * SIZE (bytes), COUNT, CHOICE (index into choices, separated by '|'). low and high bound the
- * number; 0 for text. */
+ * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:
+ *
+ *     TEXT      any
+ *     BIND      host:port; empty where the default is
+ *     BINDS     [name=]host:port, any number of them with commas
+ *     SECRET    text, also from a file named by MUSTER_X_FILE
+ *     STORE     a secret that is the URL of a store
+ *     DURATION  milliseconds, from low to high
+ *     SIZE      bytes, from low to high
+ *     COUNT     from low to high
+ *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
 #define MUSTER_NODE_CORE_SETTINGS_TABLE_H
 
@@ -14,9 +21,9 @@
 
 /* clang-format off */
 #define SETTINGS_TABLE(SETTING) \
-    SETTING(http, TEXT, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
-    SETTING(admin, TEXT, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(store, SECRET, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
+    SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
+    SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
@@ -31,7 +38,7 @@
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
-    SETTING(relay, TEXT, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
+    SETTING(relay, BINDS, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
     SETTING(relay_name, TEXT, "Muster", 0, 0, "", "the host's name as game servers see it") \
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \

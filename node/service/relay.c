@@ -70,28 +70,6 @@ static int read_entry(struct span text, struct listen_entry *entry)
     return address_parse_bind(entry->bind, &address, &family);
 }
 
-/* Calls `fn` with each entry until one says -1. */
-static int each_entry(const char *listen, struct relay *relay,
-                      int (*fn)(struct relay *relay, const struct listen_entry *entry, char *error,
-                                size_t error_size),
-                      char *error, size_t error_size)
-{
-    struct span rest = span_str(listen);
-    while (rest.len > 0) {
-        struct listen_entry entry;
-        struct span text = span_trim(span_cut(&rest, ','));
-        if (read_entry(text, &entry) != 0) {
-            snprintf(error, error_size,
-                     "relay: '%.*s' is no [network=]host:port with a numeric host", SPAN_ARG(text));
-            return -1;
-        }
-        if (fn(relay, &entry, error, error_size) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static struct relay_network *get_network(struct relay *relay, struct span name)
 {
     LIST_EACH(link, &relay->networks) {
@@ -140,16 +118,21 @@ static int open_port(struct relay *relay, const struct listen_entry *entry, char
     return 0;
 }
 
-static int pass_entry(struct relay *relay, const struct listen_entry *entry, char *error,
-                      size_t error_size)
+static int open_ports(struct relay *relay, char *error, size_t error_size)
 {
-    (void)relay, (void)entry, (void)error, (void)error_size;
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        struct span text = span_trim(span_cut(&rest, ','));
+        if (read_entry(text, &entry) != 0) {
+            snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
+            return -1;
+        }
+        if (open_port(relay, &entry, error, error_size) != 0) {
+            return -1;
+        }
+    }
     return 0;
-}
-
-int relay_check_listen(const char *listen, char *error, size_t error_size)
-{
-    return each_entry(listen, NULL, pass_entry, error, error_size);
 }
 
 /* ------------------------------------------------------------------------------------ the list */
@@ -234,7 +217,13 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     list_init(&relay->networks);
     list_init(&relay->ports);
     set_terms(relay);
-    if (each_entry(options->listen, relay, open_port, error, error_size) != 0) {
+    if (!relay_is_color(span_str(options->color))) {
+        snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
+                 options->color);
+        relay_free(&relay);
+        return NULL;
+    }
+    if (open_ports(relay, error, error_size) != 0) {
         relay_free(&relay);
         return NULL;
     }

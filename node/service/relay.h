@@ -34,10 +34,6 @@ struct relay_options {
 /* The network that an entry without a name belongs to. */
 #define RELAY_DEFAULT_NETWORK "default"
 
-/* 0 when `listen` can be read, else -1 with a message in `error`. */
-int relay_check_listen(const char *listen, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
-
 /* New, listening, with its route put into `server`; or NULL with a message in `error`. */
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size) __attribute__((warn_unused_result));

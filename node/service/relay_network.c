@@ -76,7 +76,7 @@ static struct entry *find(const struct relay_network *network, uint64_t id)
 
 static struct relay_seat *seat_in(struct list *seats, uint64_t id)
 {
-    LIST_EACH (link, seats) {
+    LIST_EACH(link, seats) {
         struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
         if (seat->id == id) {
             return seat;

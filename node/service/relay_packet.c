@@ -110,7 +110,7 @@ void relay_handshake_deinit(struct relay_handshake *handshake)
 
 /* ------------------------------------------------------------------------------------ out */
 
-static bool is_color(struct span text)
+bool relay_is_color(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = (char)(text.ptr[i] | 0x20);
@@ -126,7 +126,7 @@ void relay_print_look(struct span name, struct span color, struct span prefix, s
     buf_append(out, SPAN("\"name\":"));
     json_quote(name, out);
     buf_append(out, SPAN(",\"color\":"));
-    json_quote(is_color(color) ? color : WHITE, out);
+    json_quote(relay_is_color(color) ? color : WHITE, out);
     buf_append(out, SPAN(",\"prefix\":"));
     json_quote(prefix, out);
 }

@@ -33,6 +33,9 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
     __attribute__((warn_unused_result));
 void relay_handshake_deinit(struct relay_handshake *handshake);
 
+/* Six hexadecimal digits. */
+bool relay_is_color(struct span text);
+
 /* The members name, color and prefix of a JSON object. A colour that is not six hexadecimal digits
  * becomes white: it ends up in markup. */
 void relay_print_look(struct span name, struct span color, struct span prefix, struct buf *out);
