@@ -40,11 +40,12 @@ static void log_client(enum log_level level, const char *message, const struct c
                        const char *detail)
 {
     char peer[ADDRESS_TEXT];
+    struct span name = client->name.len > 0 ? buf_span(&client->name) : SPAN("");
     address_text(&client->peer, peer);
     LOG_AT(level, message, LOG_NUMBER_FIELD("connection", conn_id(client->conn)),
            LOG_TEXT_FIELD("peer", peer),
            LOG_SPAN_FIELD("network", relay_network_name(client->network)),
-           LOG_SPAN_FIELD("name", buf_span(&client->name)),
+           LOG_SPAN_FIELD("name", name),
            LOG_NUMBER_FIELD("identifier", client->seat.id), LOG_TEXT_FIELD("detail", detail));
 }
 
