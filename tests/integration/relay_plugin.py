@@ -170,39 +170,43 @@ class Splitter(Plugin):
 
 
 def main(port, name, rate, seconds):
-    """Says `rate` things a second for `seconds`, then listens until its input ends. Prints what it saw."""
+    """Joins and says so; at the next line of input says `rate` things a second for `seconds`, then how many it said;
+    the line after that tells how many it should hear. Ends with what it heard."""
     seen = Directory()
     link = socket.create_connection(("127.0.0.1", port))
     link.sendall(json.dumps(handshake(name)).encode())
     seen.take_read(link.recv(READ))
-    said = 0
 
     def talk():
-        nonlocal said
-        end = time.monotonic() + seconds
+        said, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(random.expovariate(rate))
             said += 1
             link.sendall(json.dumps({"type": "message", "identifier": seen.identifier, "username": name,
                                      "content": f"{name} {said}"}).encode())
+        return said
 
-    def leave():
-        sys.stdin.read()
+    def follow_orders():
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            print(talk(), flush=True)
+        except OSError:
+            print(0, flush=True)
+        expected, end = int(sys.stdin.readline()), time.monotonic() + 60
+        while len(seen.of("message")) < expected and time.monotonic() < end:
+            time.sleep(0.05)
         link.shutdown(socket.SHUT_RDWR)
 
-    print("ready", flush=True)
-    sys.stdin.readline()
-    talker = threading.Thread(target=talk)
-    talker.start()
-    threading.Thread(target=leave, daemon=True).start()
+    threading.Thread(target=follow_orders, daemon=True).start()
     failure = None
     try:
         while data := link.recv(READ):
             seen.take_read(data)
     except (Failure, OSError) as error:
         failure = str(error)
-    talker.join()
-    print(json.dumps({"said": said, "heard": len(seen.of("message")), "failure": failure}), flush=True)
+        link.close()
+    print(json.dumps({"heard": len(seen.of("message")), "failure": failure}), flush=True)
 
 
 if __name__ == "__main__":
