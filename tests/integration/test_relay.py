@@ -11,7 +11,7 @@ import pytest
 
 from clients import Closed, RawSocket
 from cluster import free_port, muster
-from relay_plugin import Plugin, Splitter, handshake
+from relay_plugin import Plugin, Splitter, handshake, read_at_once, read_in_turn
 from waiting import until, wait_until
 
 TOKEN = "see-the-servers"
@@ -29,6 +29,13 @@ class RelayYard:
 
     def raw(self):
         return RawSocket(self.port)
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    read_at_once()
+    yield
+    read_in_turn()
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,18 @@ import time
 import pytest
 
 from cluster import free_port
-from relay_plugin import Plugin
+from relay_plugin import Plugin, read_at_once, read_in_turn
 from waiting import until
 
 HERE = pathlib.Path(__file__).parent
 GAP = "40ms"
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    read_at_once()
+    yield
+    read_in_turn()
 
 
 @pytest.fixture
