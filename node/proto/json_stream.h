@@ -9,7 +9,7 @@
 #define MUSTER_NODE_PROTO_JSON_STREAM_H
 
 #include "node/proto/json_scan.h"
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 #include "store/base/buf.h"
 
 /* Its fields are its own. An idle stream owns no memory. */

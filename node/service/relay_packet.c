@@ -33,7 +33,7 @@ static struct span cut_text(struct span text, size_t limit)
 static void get_text(const struct json_field *field, size_t limit, struct buf *out)
 {
     out->len = 0;
-    if (field->kind == JSON_STRING) {
+    if (field->kind == JSON_KIND_STRING) {
         json_unquote(field->raw, out);
         out->len = cut_text(buf_span(out), limit).len;
     }
@@ -43,7 +43,7 @@ static void get_text(const struct json_field *field, size_t limit, struct buf *o
 static double get_number(const struct json_field *field, double missing)
 {
     char text[NUMBER_TEXT];
-    if (field->kind != JSON_NUMBER || field->raw.len >= sizeof text) {
+    if (field->kind != JSON_KIND_NUMBER || field->raw.len >= sizeof text) {
         return missing;
     }
     memcpy(text, field->raw.ptr, field->raw.len);
