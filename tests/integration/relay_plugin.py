@@ -15,11 +15,13 @@ from waiting import until
 READ = 65536
 
 
-def read_at_once():
+def read_at_once(and_children=False):
     """Pacing leaves a game server a small time in which it must read; on a machine that builds and tests at full
-    load it may not come to it. So let it come first, where that is allowed. What it starts is not favoured."""
+    load it may not come to it. So let it come first, where that is allowed. What it starts is not favoured, unless
+    told so."""
+    policy = os.SCHED_RR if and_children else os.SCHED_RR | os.SCHED_RESET_ON_FORK
     try:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        os.sched_setscheduler(0, policy, os.sched_param(1))
     except PermissionError:
         pass
 
@@ -187,7 +189,6 @@ class Splitter(Plugin):
 def main(port, name, rate, seconds):
     """Joins and says so; at the next line of input says `rate` things a second for `seconds`, then how many it said;
     the line after that tells how many it should hear. Ends with what it heard."""
-    read_at_once()
     seen = Directory()
     link = socket.create_connection(("127.0.0.1", port))
     link.sendall(json.dumps(handshake(name)).encode())
