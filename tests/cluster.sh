@@ -72,6 +72,7 @@ cat <<TEXT
 Three nodes behind one address. Ctrl-C stops all.
   all         http://127.0.0.1:$base/    ws://127.0.0.1:$base/connect
   node 1-3    http://127.0.0.1:$((base + 1))/  http://127.0.0.1:$((base + 2))/  http://127.0.0.1:$((base + 3))/
+  relay       tcp://127.0.0.1:1337  tcp://127.0.0.1:1338  tcp://127.0.0.1:1339
   redis       redis-cli -p $redis
 TEXT
 wait

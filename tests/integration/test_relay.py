@@ -131,15 +131,16 @@ def test_a_false_identifier_is_put_right(relay):
 def test_packets_may_be_cut_anywhere_or_stick_together(relay):
     async def run():
         one, two = await relay.connect("one"), await relay.connect("two")
-        text = b"".join(encode({"type": "message", "username": "u", "content": f"{i} }}{{\"\\ \u20ac"}) + b" \r\n"[:i % 4]
-                        for i in range(30))
+        contents = [f"{i} }}{{\"\\ \u20ac" for i in range(30)]
+        text = b"".join(encode({"type": "message", "username": "u", "content": content}) + b" \r\n"[:i % 4]
+                        for i, content in enumerate(contents))
         for byte in text:
             one.send(bytes([byte]))
             await asyncio.sleep(0)
         one.send(text)
         await until(lambda: two.failure or len(two.of("message")) == 60, "all messages")
         two.check()
-        assert two.contents() == 2 * [f"{i} }}{{\"\\ \u20ac" for i in range(30)]
+        assert two.contents() == 2 * contents
         one.close(), two.close()
     asyncio.run(run())
 

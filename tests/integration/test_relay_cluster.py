@@ -13,7 +13,7 @@ import time
 import pytest
 
 from cluster import free_port
-from relay_plugin import Plugin, read_at_once, read_in_turn
+from relay_plugin import Plugin, handshake, read_at_once, read_in_turn
 from waiting import until
 
 HERE = pathlib.Path(__file__).parent
@@ -213,7 +213,7 @@ def test_redis_restarted_empty_disconnects_nobody(start, redis):
         plugins[0].say("among those on this node")
         await plugins[2].hears("among those on this node")
         late = await Plugin.connect(nodes[0].relay_port, "late", say_hello=False)
-        late.send({"type": "handshake", "version": 1, "name": "late", "color": "ff0000", "prefix": "", "playerCount": 0})
+        late.send(handshake("late"))
         await asyncio.to_thread(redis.start)
         await late.acknowledged()
         plugins.append(late)
@@ -244,7 +244,8 @@ def test_a_node_that_stood_still_past_its_lease(start, redis):
     nodes = start([redis.url] * 2)
 
     async def run():
-        one, two, three = await connect(nodes[0], "one"), await connect(nodes[1], "two"), await connect(nodes[1], "three")
+        one = await connect(nodes[0], "one")
+        two, three = await connect(nodes[1], "two"), await connect(nodes[1], "three")
         await all_know_each_other([one, two, three])
         nodes[1].pause()
         await one.knows()
@@ -265,8 +266,8 @@ def order(children, line):
         child.stdin.flush()
 
 
-@pytest.mark.parametrize("program", [[sys.executable, HERE / "relay_plugin.py"], ["node", HERE / "node/relay_plugin.js"]],
-                         ids=["python", "node"])
+@pytest.mark.parametrize("program", [[sys.executable, HERE / "relay_plugin.py"],
+                                     ["node", HERE / "node/relay_plugin.js"]], ids=["python", "node"])
 def test_four_servers_in_processes_of_their_own_chat_at_200_a_second(start, redis, program):
     """The load under which the old host's plugins died, with the default gap."""
     if shutil.which(program[0]) is None:
