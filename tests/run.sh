@@ -14,5 +14,6 @@ Muster on the memory store. Ctrl-C ends it.
   status      http://$http/
   metrics     http://$http/metrics
   sync        ws://$http/connect
+  relay       tcp://0.0.0.0:1337 unless --relay says otherwise
 TEXT
 exec build/muster node --http "$http" "$@"

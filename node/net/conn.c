@@ -3,6 +3,8 @@
 #include "node/net/conn_impl.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -236,6 +238,15 @@ int conn_send(struct conn *conn, struct chunk *chunk)
 size_t conn_queued(const struct conn *conn)
 {
     return conn->out.bytes;
+}
+
+size_t conn_unacked(const struct conn *conn)
+{
+    int in_socket = 0;
+    if (ioctl(event_get_fd(&conn->event), SIOCOUTQ, &in_socket) != 0 || in_socket < 0) {
+        in_socket = 0;
+    }
+    return conn->out.bytes + (size_t)in_socket;
 }
 
 void conn_drop_queue(struct conn *conn)

@@ -61,6 +61,10 @@ int conn_send(struct conn *conn, struct chunk *chunk);
 /* Bytes in the queue. */
 size_t conn_queued(const struct conn *conn);
 
+/* Bytes that the peer's kernel has not confirmed: in the queue, and in the socket (SIOCOUTQ). One
+ * system call. */
+size_t conn_unacked(const struct conn *conn);
+
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);
 
