@@ -4,6 +4,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
 	python3-selenium chromium chromium-driver clang libclang-rt-dev
+LINT_PACKAGES := cppcheck shellcheck binutils
 CLUSTER_PACKAGES := redis-server haproxy curl
 
 CMAKE := cmake -S . -G Ninja
@@ -12,8 +13,8 @@ FUZZ_SECONDS ?= 600
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz readme clean \
-	build-packages test-packages cluster-packages node-packages
+.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz readme clean \
+	build-packages test-packages lint-packages cluster-packages node-packages
 
 all: build-packages
 	@$(CMAKE) -B build >/dev/null
@@ -24,6 +25,7 @@ help:
 	@echo "make run       build and serve on the embedded memory store (ARGS='--http 127.0.0.1:9000')"
 	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C"
 	@echo "make test      everything that must hold, with and without sanitizers"
+	@echo "make lint      static analysis: gcc -fanalyzer, cppcheck, shellcheck"
 	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
 	@echo "make clean     remove what was built"
@@ -34,10 +36,14 @@ run: all
 cluster: cluster-packages all
 	@./tests/cluster.sh
 
-test: test-release test-sanitized test-fuzz
+test: lint test-release test-sanitized test-fuzz
+
+# Static analysis; a finding fails, or stands in the code as suppressed with its reason.
+lint: build-packages lint-packages
+	@./tests/lint.sh
 
 # Warnings are errors here; what runs is what is shipped.
-test-release: build-packages test-packages node-packages
+test-release: build-packages test-packages lint-packages node-packages
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
 	@ctest --test-dir build-test --output-on-failure --timeout 300
@@ -66,13 +72,16 @@ readme: all
 	@/usr/bin/python3 tests/readme.py build/muster
 
 clean:
-	rm -rf build build-test build-asan build-bench build-fuzz
+	rm -rf build build-test build-asan build-bench build-fuzz build-lint
 
 build-packages:
 	@./tests/install.sh $(BUILD_PACKAGES)
 
 test-packages:
 	@./tests/install.sh $(TEST_PACKAGES)
+
+lint-packages:
+	@./tests/install.sh $(LINT_PACKAGES)
 
 cluster-packages:
 	@./tests/install.sh $(CLUSTER_PACKAGES) python3

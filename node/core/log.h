@@ -46,12 +46,12 @@ void log_line(enum log_level level, const char *message, const struct log_field 
 #define LOG_AT(level, message, ...)                                                                \
     do {                                                                                           \
         if (log_wants(level)) {                                                                    \
-            log_line(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}});   \
+            log_line(level, message, (const struct log_field[]){__VA_ARGS__});                     \
         }                                                                                          \
     } while (0)
-#define log_debug(message, ...) LOG_AT(LOG_DEBUG, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_info(message, ...) LOG_AT(LOG_INFO, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_warn(message, ...) LOG_AT(LOG_WARN, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_error(message, ...) LOG_AT(LOG_ERROR, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__, {0})
+#define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__, {0})
+#define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__, {0})
+#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__, {0})
 
 #endif

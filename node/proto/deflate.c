@@ -82,6 +82,7 @@ static int inflate_some(z_stream *stream, size_t *left, struct buf *out)
     int rc;
     do {
         size_t room = *left < STEP ? *left : STEP;
+        /* cppcheck-suppress uninitvar ; zlib writes there, nobody reads it */
         stream->next_out = room > 0 ? (Bytef *)buf_room(out, room) : &spill;
         stream->avail_out = room > 0 ? (uInt)room : 1;
         rc = inflate(stream, Z_SYNC_FLUSH);

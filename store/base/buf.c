@@ -9,7 +9,7 @@ enum { FIRST_CAP = 64 };
 char *buf_room(struct buf *buf, size_t more)
 {
     size_t need = buf->len + more;
-    if (need > buf->cap) {
+    if (need > buf->cap || buf->ptr == NULL) {
         size_t cap = buf->cap > 0 ? buf->cap : FIRST_CAP;
         while (cap < need) {
             cap *= 2;
@@ -17,7 +17,7 @@ char *buf_room(struct buf *buf, size_t more)
         buf->ptr = mem_realloc(buf->ptr, cap);
         buf->cap = cap;
     }
-    return buf->ptr != NULL ? buf->ptr + buf->len : NULL;
+    return buf->ptr + buf->len;
 }
 
 void buf_append(struct buf *buf, struct span bytes)
