@@ -1,0 +1,62 @@
+"""What was counted: figures, and promises with how often each was broken."""
+
+import sys
+import time
+
+
+class Tally:
+    """Figures only grow; a promise is kept while its count is 0. `say` is told of each break at once."""
+
+    MOST_DETAILS = 40
+
+    def __init__(self, out=sys.stdout):
+        self.figures = {}
+        self.promises = {}
+        self.details = []
+        self.slowest = {}
+        self.began = time.monotonic()
+        self.out = out
+        self.on_terminal = out.isatty()
+
+    def count(self, figure, by=1):
+        self.figures[figure] = self.figures.get(figure, 0) + by
+
+    def promise(self, *names):
+        """Names what will be judged, so that it stands in the report even when nothing breaks it."""
+        for name in names:
+            self.promises.setdefault(name, 0)
+
+    def broken(self, promise, detail):
+        self.promises[promise] = self.promises.get(promise, 0) + 1
+        if len(self.details) < self.MOST_DETAILS:
+            self.details.append(f"{time.monotonic() - self.began:.1f} s, {promise}: {detail}")
+            self.line(f"BROKEN {self.details[-1]}")
+
+    def took(self, what, seconds):
+        self.slowest[what] = max(self.slowest.get(what, 0.0), seconds)
+
+    def kept(self):
+        return not any(self.promises.values())
+
+    def line(self, text):
+        """A line that stays."""
+        print(("\r\x1b[K" if self.on_terminal else "") + text, file=self.out, flush=True)
+
+    def progress(self, seconds, faults):
+        """One line that is written over on a terminal; elsewhere now and then a plain one."""
+        done = time.monotonic() - self.began
+        sent = sum(number for figure, number in self.figures.items() if figure.endswith("sent"))
+        seen = sum(number for figure, number in self.figures.items() if figure.endswith("received"))
+        text = (f"{done:4.0f} of {seconds:.0f} s: {faults} faults, {sent} sent, {seen} received, "
+                f"{sum(self.promises.values())} broken")
+        if self.on_terminal:
+            print("\r\x1b[K" + text, end="", file=self.out, flush=True)
+        else:
+            self.line(text)
+
+    def report(self):
+        lines = [f"  {name:<52}{number:>10}" for name, number in sorted(self.figures.items())]
+        lines += [f"  slowest: {name:<43}{seconds:>8.1f} s" for name, seconds in sorted(self.slowest.items())]
+        lines += ["", "promises (how often broken)"]
+        lines += [f"  {name:<52}{number:>10}" for name, number in sorted(self.promises.items())]
+        self.line("\n".join(["", "figures"] + lines))
