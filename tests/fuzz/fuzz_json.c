@@ -1,23 +1,10 @@
 /* Our JSON against jansson's: both must take the same texts, but for what jansson's tree cannot
  * hold (numbers out of range, lone surrogates, NUL in keys) and for our limit of depth. And whole
  * or in pieces, the answer must be the same. */
-/* jansson's names for kinds of values are ours, too. */
-#define JSON_OBJECT JANSSON_OBJECT
-#define JSON_ARRAY JANSSON_ARRAY
-#define JSON_STRING JANSSON_STRING
-#define JSON_TRUE JANSSON_TRUE
-#define JSON_FALSE JANSSON_FALSE
-#define JSON_NULL JANSSON_NULL
 #include <jansson.h>
-#undef JSON_OBJECT
-#undef JSON_ARRAY
-#undef JSON_STRING
-#undef JSON_TRUE
-#undef JSON_FALSE
-#undef JSON_NULL
 
 #include "node/proto/json_scan.h"
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 
 #include <stdlib.h>
 
@@ -66,7 +53,7 @@ static bool tree_has_no_room(const json_error_t *error)
 
 static bool is_deep(json_t *json, unsigned depth)
 {
-    if (json_typeof(json) != JANSSON_OBJECT && json_typeof(json) != JANSSON_ARRAY) {
+    if (json_typeof(json) != JSON_OBJECT && json_typeof(json) != JSON_ARRAY) {
         return false;
     }
     bool deep = depth == JSON_SCAN_DEPTH;
@@ -99,12 +86,12 @@ static void compare_string(const json_t *value, struct span raw)
 static enum json_kind kind_of(const json_t *value)
 {
     static const enum json_kind kinds[] = {
-        [JANSSON_OBJECT] = JSON_OBJECT, [JANSSON_ARRAY] = JSON_ARRAY,
-        [JANSSON_STRING] = JSON_STRING, [JSON_INTEGER] = JSON_NUMBER,
-        [JSON_REAL] = JSON_NUMBER,      [JANSSON_TRUE] = JSON_TRUE,
-        [JANSSON_FALSE] = JSON_FALSE,   [JANSSON_NULL] = JSON_NULL,
+        [JSON_OBJECT] = JSON_KIND_OBJECT, [JSON_ARRAY] = JSON_KIND_ARRAY,
+        [JSON_STRING] = JSON_KIND_STRING, [JSON_INTEGER] = JSON_KIND_NUMBER,
+        [JSON_REAL] = JSON_KIND_NUMBER,   [JSON_TRUE] = JSON_KIND_TRUE,
+        [JSON_FALSE] = JSON_KIND_FALSE,   [JSON_NULL] = JSON_KIND_NULL,
     };
-    return value == NULL ? JSON_ABSENT : kinds[json_typeof(value)];
+    return value == NULL ? JSON_KIND_ABSENT : kinds[json_typeof(value)];
 }
 
 static void compare_fields(const json_t *object, struct span text)
@@ -115,7 +102,7 @@ static void compare_fields(const json_t *object, struct span text)
         const json_t *value = json_object_get(object, fields[i].name);
         must(fields[i].kind == kind_of(value), "the kind of a field");
         must(value == NULL || accepts(fields[i].raw, 1), "the text of a field");
-        if (fields[i].kind == JSON_STRING) {
+        if (fields[i].kind == JSON_KIND_STRING) {
             compare_string(value, fields[i].raw);
         }
     }
@@ -154,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(is_deep(json, 0), "we refuse what jansson takes");
     } else if (json == NULL && ours) {
         must(tree_has_no_room(&error), "we take what jansson refuses");
-    } else if (json != NULL && json_typeof(json) == JANSSON_OBJECT) {
+    } else if (json != NULL && json_typeof(json) == JSON_OBJECT) {
         compare_fields(json, text);
     } else {
         must(json_fields(text, NULL, 0) < 0, "no object");
