@@ -15,6 +15,7 @@
 #include "node/proto/http.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
+#include "node/service/tracker.h"
 #include "store/base/entropy.h"
 #include "store/store.h"
 
@@ -38,6 +39,7 @@ struct node {
     struct listener *http_listener, *admin_listener;
     struct status *status;
     struct sync *sync;
+    struct tracker *tracker; /* NULL: off */
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -188,6 +190,33 @@ static struct listener *listen_http(struct node *node, const char *bind, struct 
     return listener;
 }
 
+static int open_tracker(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    char text[ADDRESS_TEXT];
+    if (settings->tracker[0] == '\0') {
+        return 0;
+    }
+    node->tracker = tracker_new(
+        &(struct tracker_options){
+            .net = node->net,
+            .store = node->store,
+            .node = node->name,
+            .bind = settings->tracker,
+            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = (uint32_t)settings->tracker_expiry,
+            .rate = (uint32_t)settings->tracker_rate,
+            .burst = (uint32_t)settings->tracker_burst,
+        },
+        error, error_size);
+    if (node->tracker == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
+             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
+    return 0;
+}
+
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -199,7 +228,7 @@ static int listen_all(struct node *node, char *error, size_t error_size)
         }
     }
     node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? 0 : -1;
+    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -247,6 +276,7 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
+    tracker_free(&node->tracker);
     net_free(&node->net);
     sync_free(&node->sync);
     status_free(&node->status);

@@ -35,19 +35,16 @@ struct lookup_then {
  * milliseconds, above 0. 0, or -1 when it was not sent because the server cannot be reached (then
  * `fn` is not called). */
 
-int lookup_get(struct store *store, struct span key, const struct lookup_then *then)
-    __attribute__((warn_unused_result));
+int lookup_get(struct store *store, struct span key, const struct lookup_then *then);
 int lookup_touch(struct store *store, struct span key, uint64_t life_ms,
-                 const struct lookup_then *then) __attribute__((warn_unused_result));
+                 const struct lookup_then *then);
 int lookup_add(struct store *store, struct span key, struct span value, uint64_t life_ms,
-               const struct lookup_then *then) __attribute__((warn_unused_result));
+               const struct lookup_then *then);
 int lookup_put(struct store *store, struct span key, struct span value, uint64_t life_ms,
-               const struct lookup_then *then) __attribute__((warn_unused_result));
+               const struct lookup_then *then);
 /* A lifetime of 0 keeps the one it has. */
 int lookup_swap(struct store *store, struct span key, struct span old, struct span value,
-                uint64_t life_ms, const struct lookup_then *then)
-    __attribute__((warn_unused_result));
-int lookup_delete(struct store *store, struct span key, const struct lookup_then *then)
-    __attribute__((warn_unused_result));
+                uint64_t life_ms, const struct lookup_then *then);
+int lookup_delete(struct store *store, struct span key, const struct lookup_then *then);
 
 #endif

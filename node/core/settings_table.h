@@ -3,7 +3,7 @@
  * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:
  *
  *     TEXT      any
- *     BIND      host:port; empty where the default is
+ *     BIND      host:port; empty where the default is, or where choices are "off"
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
@@ -36,7 +36,12 @@
     SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
-    SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed")
+    SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
+    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
+    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch")
 /* clang-format on */
 
 #endif
