@@ -14,5 +14,6 @@ Muster on the memory store. Ctrl-C ends it.
   status      http://$http/
   metrics     http://$http/metrics
   sync        ws://$http/connect
+  tracker     udp port 3000
 TEXT
 exec build/muster node --http "$http" "$@"

@@ -233,13 +233,13 @@ void tracker_print_announced(enum tracker_dialect dialect, struct span share_id,
     end(out);
 }
 
-void tracker_print_pulsed(enum tracker_status status, bool overriden, struct span share_id,
+void tracker_print_pulsed(enum tracker_status status, bool replaced, struct span share_id,
                           const char *error, struct buf *out)
 {
     char digit = (char)('0' + status);
     begin(name_of(TRACKER_DOCUMENTED, TRACKER_PULSE), out);
     field(SPAN("\"status\":"), span_of(&digit, 1), out);
-    field(SPAN(",\"overriden\":"), overriden ? SPAN("true") : SPAN("false"), out);
+    field(SPAN(",\"overriden\":"), replaced ? SPAN("true") : SPAN("false"), out);
     if (share_id.len > 0) {
         field(SPAN(",\"shareId\":"), share_id, out);
     }

@@ -45,7 +45,7 @@ enum tracker_parsed tracker_parse(struct span datagram, const struct address *pe
 
 void tracker_print_announced(enum tracker_dialect dialect, struct span share_id, struct buf *out);
 /* `share_id` is empty unless a new one was asked for; `error` is NULL when all is well. */
-void tracker_print_pulsed(enum tracker_status status, bool overriden, struct span share_id,
+void tracker_print_pulsed(enum tracker_status status, bool replaced, struct span share_id,
                           const char *error, struct buf *out);
 void tracker_print_alived(struct buf *out);
 void tracker_print_expired(struct buf *out);
