@@ -59,7 +59,7 @@ static struct bucket *bucket_of(struct rate *rate, const unsigned char source[16
     return fullest;
 }
 
-bool rate_admit(struct rate *rate, const struct address *peer, uint64_t now_us)
+bool rate_take(struct rate *rate, const struct address *peer, uint32_t tokens, uint64_t now_us)
 {
     unsigned char source[16] = {0};
     uint64_t now_ns = now_us * 1000;
@@ -69,7 +69,9 @@ bool rate_admit(struct rate *rate, const struct address *peer, uint64_t now_us)
     memcpy(source, peer->ip, address_is_ipv4(peer) ? 16 : 8);
     struct bucket *bucket = bucket_of(rate, source);
     uint64_t full_ns = bucket->full_ns > now_ns ? bucket->full_ns : now_ns;
-    bool admitted = full_ns + rate->interval_ns <= now_ns + rate->depth_ns;
-    bucket->full_ns = admitted ? full_ns + rate->interval_ns : full_ns;
+    uint64_t cost_ns = tokens * rate->interval_ns;
+    uint64_t needed_ns = cost_ns < rate->depth_ns ? cost_ns : rate->depth_ns;
+    bool admitted = full_ns + needed_ns <= now_ns + rate->depth_ns;
+    bucket->full_ns = admitted ? full_ns + cost_ns : full_ns;
     return admitted;
 }

@@ -19,7 +19,8 @@ struct rate;
 struct rate *rate_new(uint32_t per_second, uint32_t burst);
 void rate_free(struct rate **rate);
 
-/* May `peer` now, at `now_us` of a clock that never jumps? Takes a token when it may. */
-bool rate_admit(struct rate *rate, const struct address *peer, uint64_t now_us);
+/* May `peer` do what costs so many tokens now, at `now_us` of a clock that never jumps? Takes them
+ * when it may. A full bucket lets even more than the burst pass, and is in debt then. */
+bool rate_take(struct rate *rate, const struct address *peer, uint32_t tokens, uint64_t now_us);
 
 #endif

@@ -182,7 +182,7 @@ static void serve(struct tracker *tracker, const struct address *peer, struct sp
 static void on_datagram(void *arg, const struct address *peer, struct span datagram)
 {
     struct tracker *tracker = arg;
-    if (!rate_admit(tracker->rate, peer, clock_monotonic_us())) {
+    if (!rate_take(tracker->rate, peer, 1, clock_monotonic_us())) {
         count(tracker, METRIC_TRACKER_REFUSED_RATE);
     } else if (datagram.len > DATAGRAM_MOST) {
         count(tracker, METRIC_TRACKER_REFUSED_SIZE);

@@ -13,7 +13,7 @@ static int admitted(struct rate *rate, const char *from, uint64_t now_us, int tr
     struct address address = ip(from);
     int count = 0;
     for (int i = 0; i < tries; i++) {
-        count += rate_admit(rate, &address, now_us) ? 1 : 0;
+        count += rate_take(rate, &address, 1, now_us) ? 1 : 0;
     }
     return count;
 }
@@ -64,6 +64,22 @@ static void test_no_limit(void **state)
     rate_free(&rate);
 }
 
+static void test_many_tokens_at_once(void **state)
+{
+    struct rate *rate = rate_new(10, 5);
+    struct address from = ip("1.2.3.4");
+    uint64_t now = 1000000;
+    (void)state;
+    assert_true(rate_take(rate, &from, 3, now));
+    assert_false(rate_take(rate, &from, 3, now));
+    assert_true(rate_take(rate, &from, 2, now));
+    now += 60000000;
+    assert_true(rate_take(rate, &from, 20, now)); /* full: 15 in debt */
+    assert_false(rate_take(rate, &from, 1, now + 1500000));
+    assert_true(rate_take(rate, &from, 1, now + 1600000));
+    rate_free(&rate);
+}
+
 /* A million other sources do not wash a flood out of the table. */
 static void test_a_flood_stays_known(void **state)
 {
@@ -73,7 +89,7 @@ static void test_a_flood_stays_known(void **state)
     (void)state;
     for (uint32_t i = 0; i < 1000000; i++) {
         memcpy(&other.ip[12], &i, sizeof i);
-        assert_true(rate_admit(rate, &other, 1));
+        assert_true(rate_take(rate, &other, 1, 1));
         if (i % 100 == 0) {
             flood += admitted(rate, "1.2.3.4", 1, 1);
         }
@@ -88,6 +104,7 @@ int main(void)
         cmocka_unit_test(test_a_burst_then_the_rate),
         cmocka_unit_test(test_over_a_long_time_it_is_the_rate),
         cmocka_unit_test(test_sources_do_not_share),
+        cmocka_unit_test(test_many_tokens_at_once),
         cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_a_flood_stays_known),
     };
