@@ -19,26 +19,6 @@ static void count(struct tracker *tracker, enum metric_id id)
     metric_add(tracker->metrics, id, 1);
 }
 
-/* ------------------------------------------------------------------------------------ addresses */
-
-void tracker_pack_address(const struct address *address, unsigned char out[ADDRESS_BYTES])
-{
-    memcpy(out, address->ip, sizeof address->ip);
-    out[16] = (unsigned char)(address->port >> 8);
-    out[17] = (unsigned char)address->port;
-}
-
-int tracker_unpack_address(struct span bytes, struct address *address)
-{
-    if (bytes.len != ADDRESS_BYTES) {
-        return -1;
-    }
-    const unsigned char *port = (const unsigned char *)bytes.ptr + sizeof address->ip;
-    memcpy(address->ip, bytes.ptr, sizeof address->ip);
-    address->port = (uint16_t)(port[0] << 8 | port[1]);
-    return 0;
-}
-
 /* ------------------------------------------------------------------------------------ calls */
 
 static bool grow(struct tracker *tracker)
@@ -124,7 +104,7 @@ void tracker_send_from(struct tracker *tracker, struct span node, const struct a
         send_out(tracker, peer, buf_span(&tracker->out));
     } else {
         unsigned char address[ADDRESS_BYTES];
-        tracker_pack_address(peer, address);
+        tracker_address_pack(peer, address);
         buf_append(&topic, SPAN(TOPIC));
         buf_append(&topic, node);
         buf_append(&message, span_of(address, sizeof address));
@@ -144,7 +124,7 @@ static void on_income(void *arg, enum bus_event event, struct span payload)
     struct tracker *tracker = arg;
     struct address peer;
     if (event != BUS_MESSAGE || payload.len <= ADDRESS_BYTES ||
-        tracker_unpack_address(span_of(payload.ptr, ADDRESS_BYTES), &peer) != 0) {
+        tracker_address_unpack(span_of(payload.ptr, ADDRESS_BYTES), &peer) != 0) {
         return;
     }
     count(tracker, METRIC_TRACKER_INCOMES);
@@ -209,7 +189,7 @@ struct tracker *tracker_new(const struct tracker_options *options, char *error, 
     tracker->options = *options;
     tracker->metrics = net_metrics(options->net);
     tracker->first_free = NOBODY;
-    tracker->entropy_used = ENTROPY;
+    tracker_ids_init(&tracker->ids);
     tracker->rate = rate_new(options->rate, options->burst);
     tracker->udp = udp_open(options->net, options->bind, on_datagram, tracker, error, error_size);
     if (tracker->udp == NULL) {

@@ -5,7 +5,6 @@
  * there alive      the same push       get s: --> get a: --> answer          (sobani: get a: of the
  * asker before) */
 #include "node/service/tracker_impl.h"
-#include "store/base/entropy.h"
 
 enum { TRIES_MOST = 8 }; /* share ids that are taken, or swaps that came too late */
 
@@ -17,7 +16,7 @@ static struct span address_key(struct tracker *tracker, const struct address *ad
 {
     struct span head = SPAN("tracker:a:");
     memcpy(tracker->key, head.ptr, head.len);
-    tracker_pack_address(address, (unsigned char *)tracker->key + head.len);
+    tracker_address_pack(address, (unsigned char *)tracker->key + head.len);
     return span_of(tracker->key, head.len + ADDRESS_BYTES);
 }
 
@@ -40,58 +39,7 @@ static uint64_t id_life(const struct tracker *tracker)
     return (uint64_t)tracker->options.expiry_ms * 2;
 }
 
-/* Eight of 62 letters and digits, each as likely as the other: bytes from 248 on are passed over.
- */
-static void choose_id(struct tracker *tracker, char out[TRACKER_SHARE_ID])
-{
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    for (int i = 0; i < TRACKER_SHARE_ID;) {
-        if (tracker->entropy_used == ENTROPY) {
-            entropy(tracker->entropy, ENTROPY);
-            tracker->entropy_used = 0;
-        }
-        unsigned char byte = tracker->entropy[tracker->entropy_used++];
-        if (byte < 248) {
-            out[i++] = letters[byte % 62];
-        }
-    }
-}
-
 /* ------------------------------------------------------------------------------------ records */
-
-/* A peer's record, borrowed from its text. */
-struct record {
-    struct span id, node, told; /* told: empty unless overridden */
-};
-
-static bool read_record(struct span text, struct record *record)
-{
-    record->id = span_cut(&text, ' ');
-    record->node = span_cut(&text, ' ');
-    record->told = text;
-    return record->id.len == TRACKER_SHARE_ID && record->node.len > 0 &&
-           record->told.len <= TRACKER_TOLD_MOST;
-}
-
-static void append(char out[RECORD_MOST], size_t *len, struct span text)
-{
-    size_t fits = text.len < RECORD_MOST - *len ? text.len : RECORD_MOST - *len;
-    if (fits > 0) {
-        memcpy(out + *len, text.ptr, fits);
-    }
-    *len += fits;
-}
-
-static struct span print_record(const struct record *record, char out[RECORD_MOST])
-{
-    size_t len = 0;
-    append(out, &len, record->id);
-    append(out, &len, SPAN(" "));
-    append(out, &len, record->node);
-    append(out, &len, SPAN(" "));
-    append(out, &len, record->told);
-    return span_of(out, len);
-}
 
 static struct span record_text(const struct tracker_call *call)
 {
@@ -101,8 +49,8 @@ static struct span record_text(const struct tracker_call *call)
 /* Keeps the asker's record. false: it is none that this version knows. */
 static bool keep_record(struct tracker_call *call, struct span text)
 {
-    struct record record;
-    if (text.len > RECORD_MOST || !read_record(text, &record)) {
+    struct tracker_record record;
+    if (text.len > RECORD_MOST || !tracker_record_read(text, &record)) {
         return false;
     }
     memmove(call->record, text.ptr, text.len);
@@ -110,10 +58,10 @@ static bool keep_record(struct tracker_call *call, struct span text)
     return true;
 }
 
-static struct record own_record(const struct tracker_call *call)
+static struct tracker_record own_record(const struct tracker_call *call)
 {
-    struct record record = {nothing, nothing, nothing};
-    read_record(record_text(call), &record);
+    struct tracker_record record = {nothing, nothing, nothing};
+    tracker_record_read(record_text(call), &record);
     return record;
 }
 
@@ -121,7 +69,7 @@ static struct record own_record(const struct tracker_call *call)
 static struct span wanted_record(const struct tracker *tracker, const struct tracker_call *call,
                                  char out[RECORD_MOST])
 {
-    struct record record = own_record(call);
+    struct tracker_record record = own_record(call);
     record.node = span_str(tracker->options.node);
     if (call->fresh_put) {
         record.id = span_of(call->fresh, TRACKER_SHARE_ID);
@@ -129,14 +77,7 @@ static struct span wanted_record(const struct tracker *tracker, const struct tra
     if (call->asked.override) {
         record.told = span_of(call->asked.told, call->asked.told_len);
     }
-    return print_record(&record, out);
-}
-
-/* What others are told of the peer at `address`; borrowed from both. */
-static struct span told_of(const struct record *record, const struct address *address,
-                           char text[static ADDRESS_TEXT])
-{
-    return record->told.len > 0 ? record->told : span_str(address_text(address, text));
+    return tracker_record_print(&record, out);
 }
 
 /* ------------------------------------------------------------------------------------ ends */
@@ -221,7 +162,7 @@ static void on_id_renewed(struct tracker *tracker, struct tracker_call *call,
     unsigned char address[ADDRESS_BYTES];
     (void)value;
     if (result == LOOKUP_ABSENT) {
-        tracker_pack_address(&call->peer, address);
+        tracker_address_pack(&call->peer, address);
         (void)lookup_add(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
                          span_of(address, sizeof address), id_life(tracker), NULL);
     }
@@ -253,8 +194,8 @@ static void end_asker(struct tracker *tracker, struct tracker_call *call)
 
 static void forget_id(struct tracker *tracker, struct span old_record)
 {
-    struct record old;
-    if (read_record(old_record, &old)) {
+    struct tracker_record old;
+    if (tracker_record_read(old_record, &old)) {
         /* Lost on its way it runs out by itself. */
         (void)lookup_delete(tracker->options.store, id_key(tracker, old.id.ptr), NULL);
     }
@@ -379,8 +320,8 @@ static void add_id(struct tracker *tracker, struct tracker_call *call)
 {
     unsigned char address[ADDRESS_BYTES];
     struct lookup_then then = tracker_then(tracker, call);
-    choose_id(tracker, call->fresh);
-    tracker_pack_address(&call->peer, address);
+    tracker_ids_choose(&tracker->ids, call->fresh);
+    tracker_address_pack(&call->peer, address);
     go_on(tracker, call, on_added,
           lookup_add(tracker->options.store, id_key(tracker, call->fresh),
                      span_of(address, sizeof address), id_life(tracker), &then));
@@ -393,8 +334,8 @@ static void add_id(struct tracker *tracker, struct tracker_call *call)
 static void send_income(struct tracker *tracker, const struct tracker_call *call, struct span node)
 {
     char text[ADDRESS_TEXT];
-    struct record asker = own_record(call);
-    tracker_print_income(told_of(&asker, &call->peer, text), asker.id, &tracker->out);
+    struct tracker_record asker = own_record(call);
+    tracker_print_income(tracker_record_told(&asker, &call->peer, text), asker.id, &tracker->out);
     tracker_send_from(tracker, node, &call->target);
 }
 
@@ -402,18 +343,18 @@ static void on_target(struct tracker *tracker, struct tracker_call *call, enum l
                       struct span value)
 {
     char text[ADDRESS_TEXT];
-    struct record target;
+    struct tracker_record target;
     struct span id = span_of(call->asked.share_id, TRACKER_SHARE_ID);
     if (result == LOOKUP_LOST) {
         end_lost(tracker, call);
         return;
     }
-    if (result != LOOKUP_DONE || !read_record(value, &target) || !span_eq(target.id, id)) {
+    if (result != LOOKUP_DONE || !tracker_record_read(value, &target) || !span_eq(target.id, id)) {
         end_unknown_id(tracker, call);
         return;
     }
-    tracker_print_pushed(tracker->options.dialect, told_of(&target, &call->target, text), id,
-                         &tracker->out);
+    tracker_print_pushed(tracker->options.dialect,
+                         tracker_record_told(&target, &call->target, text), id, &tracker->out);
     tracker_reply(tracker, call);
     if (tracker->options.dialect == TRACKER_SOBANI) {
         send_income(tracker, call, target.node);
@@ -426,7 +367,7 @@ static void on_id(struct tracker *tracker, struct tracker_call *call, enum looku
 {
     if (result == LOOKUP_LOST) {
         end_lost(tracker, call);
-    } else if (result != LOOKUP_DONE || tracker_unpack_address(value, &call->target) != 0) {
+    } else if (result != LOOKUP_DONE || tracker_address_unpack(value, &call->target) != 0) {
         end_unknown_id(tracker, call);
     } else {
         struct lookup_then then = tracker_then(tracker, call);

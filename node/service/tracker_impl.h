@@ -17,14 +17,12 @@
 #include "node/net/rate.h"
 #include "node/net/udp.h"
 #include "node/service/tracker.h"
+#include "node/service/tracker_record.h"
 #include "store/bus.h"
 #include "store/lookup.h"
 
 enum {
-    ADDRESS_BYTES = 18, /* IP and port, as a key, a value and on the bus */
-    RECORD_MOST = 192,  /* share id, node name (64), what is told (100), two spaces */
     KEY_MOST = 32,
-    ENTROPY = 256,
 };
 
 struct tracker_call;
@@ -56,8 +54,7 @@ struct tracker {
     struct bus_sub *incomes; /* datagrams that other nodes want sent from here */
     struct tracker_call *calls;
     uint32_t call_count, first_free;
-    unsigned char entropy[ENTROPY];
-    uint32_t entropy_used;
+    struct tracker_ids ids;
     char key[KEY_MOST];
     struct buf out;
 };
@@ -69,8 +66,6 @@ void tracker_reply(struct tracker *tracker, const struct tracker_call *call);
 /* Sends what is in tracker->out to `peer`, from the node of that name. */
 void tracker_send_from(struct tracker *tracker, struct span node, const struct address *peer);
 void tracker_call_close(struct tracker *tracker, struct tracker_call *call);
-void tracker_pack_address(const struct address *address, unsigned char out[ADDRESS_BYTES]);
-int tracker_unpack_address(struct span bytes, struct address *address);
 
 /* tracker_flow.c */
 void tracker_call_start(struct tracker *tracker, struct tracker_call *call);
