@@ -1,9 +1,8 @@
 /* The wiring of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *
- *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain -> claims
- * released -> exit 0
- */
+ *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain
+ *             -> claims released -> exit 0 */
 #include "node/node.h"
 
 #include "node/core/log.h"
@@ -128,8 +127,7 @@ static void watch_signals(struct node *node)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* ------------------------------------------------------------------------------------ building up
- */
+/* --------------------------------------------------------------------------------- building up */
 
 static void choose_name(struct node *node)
 {

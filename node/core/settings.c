@@ -228,8 +228,7 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------ environment
- */
+/* --------------------------------------------------------------------------------- environment */
 
 /* What Kubernetes puts into a pod for each Service whose name begins with "muster". */
 static bool is_service_link(const char *variable)

@@ -241,8 +241,7 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
     }
 }
 
-/* ----------------------------------------------------------------------------- what the peer says
- */
+/* -------------------------------------------------------------------------- what the peer says */
 
 static void heard(struct ws *ws)
 {
@@ -320,8 +319,7 @@ void ws_on_close(struct ws *ws, struct span payload)
     }
 }
 
-/* --------------------------------------------------------------------------------------- the rest
- */
+/* ------------------------------------------------------------------------------------ the rest */
 
 struct conn *ws_conn(const struct ws *ws)
 {
