@@ -11,12 +11,16 @@ import sys
 import tempfile
 
 from faults import Storm
+from play_chat import ChatPlay
+from play_dispatch import DispatchPlay
+from play_logs import LogsPlay
 from play_relay import RelayPlay
 from play_sync import SyncPlay
+from play_tracker import TrackerPlay
 from tally import Tally
 from world import World, muster
 
-PLAYS = [SyncPlay, RelayPlay]
+PLAYS = [SyncPlay, ChatPlay, RelayPlay, TrackerPlay, DispatchPlay, LogsPlay]
 STORM = 9.0  # seconds of faults between two times of calm
 
 

@@ -1,0 +1,225 @@
+"""Dispatch: what a driver hears of a device, and a device of its driver, are numbers that follow each other; whenever
+one would be missing the stream must have been closed instead. When all is well everything arrives."""
+
+import asyncio
+import struct
+
+import websockets
+
+from world import LEASE, Expired, Play, free_port, until
+
+PAUSE = 0.05
+PIECE = 64  # numbers
+WELL_WITHIN = 3 * LEASE + 6.0
+SERIAL = 1 << 32
+PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a hole",
+            "dispatch: bytes lost while all is well", "dispatch: statistics wrong while all is well",
+            "dispatch: things left over")
+
+
+def numbers(first, count):
+    return b"".join(struct.pack("!Q", n) for n in range(first, first + count))
+
+
+class Heard:
+    """Numbers as they come in; the upper half names the sender's stay."""
+
+    def __init__(self, tally, who):
+        self.tally, self.who = tally, who
+        self.rest, self.next = b"", None
+
+    def take(self, data):
+        self.rest += data
+        count = len(self.rest) // 8
+        taken, self.rest = self.rest[:count * 8], self.rest[count * 8:]
+        for (number,) in struct.iter_unpack("!Q", taken):
+            if self.next is not None and number != self.next and number % SERIAL != 0:
+                promise = PROMISES[1] if number // SERIAL == self.next // SERIAL else PROMISES[0]
+                self.tally.broken(promise, f"{self.who}: {number:x} and not {self.next:x}")
+            self.next = number + 1
+        self.tally.count("dispatch: bytes received", len(taken))
+
+
+class DriverSeat:
+    """A driver of one port, registered whenever that is possible."""
+
+    def __init__(self, play, port, balanced):
+        self.play, self.port, self.balanced = play, port, balanced
+        self.socket = None
+        self.streams = {}
+
+    async def live(self):
+        while not self.play.stopping:
+            try:
+                await self._once()
+            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                pass
+            self.socket, self.streams = None, {}
+            await asyncio.sleep(0.1)
+
+    async def _once(self):
+        from dispatch import CLOSED, OPENED, RECEIVED, path_of, unpack
+        world = self.play.world
+        place = world.balancer if self.balanced else self.play.rng.choice(world.nodes)
+        path = path_of(self.port, "127.0.0.0/24")
+        async with websockets.connect(place.ws(path), compression=None, ping_interval=None, max_queue=None,
+                                      open_timeout=10, close_timeout=1) as socket:
+            self.streams, self.socket = {}, socket
+            writing = asyncio.create_task(self._write(socket))
+            try:
+                async for message in socket:
+                    frame = unpack(message)
+                    if frame.type == OPENED:
+                        self.streams[frame.id] = [Heard(self.play.tally, f"driver of {self.port}"),
+                                                  self.play.serial(), frame]
+                    elif frame.type == RECEIVED:
+                        self.streams[frame.id][0].take(frame.data)
+                    elif frame.type == CLOSED:
+                        del self.streams[frame.id]
+            finally:
+                writing.cancel()
+
+    async def _write(self, socket):
+        from dispatch import WRITE, pack
+        while True:
+            await asyncio.sleep(PAUSE)
+            for stream in list(self.streams.values()):
+                frame = stream[2]
+                await socket.send(pack(WRITE, frame.ip, frame.id, numbers(stream[1], PIECE)))
+                stream[1] += PIECE
+                self.play.tally.count("dispatch: bytes sent", 8 * PIECE)
+
+
+class DeviceSeat:
+    def __init__(self, play, port):
+        self.play, self.port = play, port
+        self.sent = None  # the next number it will send; None while it is away
+        self.heard = None
+
+    async def live(self):
+        while not self.play.stopping:
+            try:
+                await self._once()
+            except (OSError, asyncio.TimeoutError):
+                pass
+            self.sent = self.heard = None
+            await asyncio.sleep(0.1)
+
+    async def _once(self):
+        number = self.play.rng.randrange(len(self.play.world.nodes))
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection(f"127.0.0.{number + 1}", self.port, local_addr=("127.0.0.1", 0)), 5)
+        self.heard = Heard(self.play.tally, f"device at {self.port}")
+        reading = asyncio.create_task(self._read(reader))
+        sent = self.play.serial()
+        try:
+            while not reading.done() and not self.play.stopping:
+                writer.write(numbers(sent, PIECE))
+                self.sent = sent = sent + PIECE
+                self.play.tally.count("dispatch: bytes sent", 8 * PIECE)
+                await asyncio.wait_for(writer.drain(), 40)
+                await asyncio.sleep(PAUSE)
+        finally:
+            reading.cancel()
+            writer.close()
+
+    async def _read(self, reader):
+        try:
+            while data := await reader.read(65536):
+                self.heard.take(data)
+        except ConnectionError:
+            pass
+
+
+class DispatchPlay(Play):
+    name = "dispatch"
+
+    @classmethod
+    def is_there(cls, help_text):
+        return "--dispatch-ports" in help_text
+
+    def __init__(self, tally, ports=3):
+        self.tally = tally
+        self.stopping = False
+        self.world = self.rng = None
+        self.serials = 0
+        self.ports = [free_port() for _ in range(ports)]
+        self.drivers, self.devices, self.tasks = [], [], []
+        tally.promise(*PROMISES)
+
+    def node_settings(self, number):
+        return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-30000"}
+
+    def serial(self):
+        """The first number of a stay; no two are the same."""
+        self.serials += 1
+        return self.serials * SERIAL
+
+    async def start(self, world, rng):
+        self.world, self.rng = world, rng
+        self.drivers = [DriverSeat(self, port, index % 2 == 0) for index, port in enumerate(self.ports)]
+        self.devices = [DeviceSeat(self, port) for port in self.ports for _ in range(2)]
+        self.tasks = [asyncio.create_task(seat.live()) for seat in self.drivers + self.devices]
+
+    def _all_meet(self):
+        return all(driver.socket is not None and len(driver.streams) == 2 for driver in self.drivers) and all(
+            device.sent is not None and device.heard is not None and device.heard.next is not None
+            for device in self.devices)
+
+    async def settle(self, world):
+        try:
+            await until(self._all_meet, "drivers and devices", WELL_WITHIN)
+            # A device of before may be closed yet, a lease after its driver's node was lost.
+            await until(lambda: all(self._statistics_right(node) for node in world.nodes), "statistics", WELL_WITHIN)
+            await until(self._all_meet, "drivers and devices", WELL_WITHIN)
+        except Expired as missing:
+            for node in world.nodes:
+                if not self._statistics_right(node):
+                    from dispatch import statistics
+                    self.tally.broken("dispatch: statistics wrong while all is well", f"{node.name}: {statistics(node)}")
+                    return
+            self.tally.broken("dispatch: bytes lost while all is well", missing)
+            return
+        await self._everything_arrives()
+
+    def _statistics_right(self, node):
+        from dispatch import statistics
+        try:
+            said = statistics(node)
+        except (OSError, AssertionError):
+            return False
+        return (said["tcp_listeners"] == {str(port): 1 for port in self.ports} and
+                said["tcp_clients"] == {str(port): 2 for port in self.ports})
+
+    async def _everything_arrives(self):
+        sent = {device.sent // SERIAL: device.sent for device in self.devices if device.sent}
+        written = {stream[1] // SERIAL: stream[1] for driver in self.drivers for stream in driver.streams.values()}
+
+        def arrived():
+            at_drivers = {heard.next // SERIAL: heard.next for driver in self.drivers
+                          for heard, _, _ in driver.streams.values() if heard.next is not None}
+            at_devices = {device.heard.next // SERIAL: device.heard.next for device in self.devices
+                          if device.heard is not None and device.heard.next is not None}
+            return (all(at_drivers.get(serial, 0) >= number for serial, number in sent.items()) and
+                    all(at_devices.get(serial, 0) >= number for serial, number in written.items()))
+        try:
+            await until(arrived, "all bytes", 15)
+        except Expired:
+            self.tally.broken("dispatch: bytes lost while all is well", f"sent {sent}, written {written}")
+        self.tally.count("dispatch: streams checked while all is well", len(sent) + len(written))
+
+    async def stop(self):
+        self.stopping = True
+        for driver in self.drivers:
+            if driver.socket is not None:
+                await driver.socket.close()
+        await asyncio.gather(*self.tasks)
+
+    async def end(self, world):
+        from dispatch import statistics
+        nothing = {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
+        for node in world.nodes:
+            try:
+                await until(lambda node=node: statistics(node) == nothing, "nothing is left", 10)
+            except Expired:
+                self.tally.broken("dispatch: things left over", f"{node.name}: {statistics(node)}")

@@ -1,0 +1,182 @@
+"""Logs: every entry that a node accepted is in PostgreSQL once; of one whose answer was lost at most one row; nobody
+who listens hears an entry twice on one connection. Redis is emptied only when nothing waits there for PostgreSQL."""
+
+import asyncio
+import json
+import threading
+import time
+
+import websockets
+
+from world import Expired, Play, muster, until
+
+STORED_WITHIN = 30.0
+
+
+class Adder(threading.Thread):
+    """Adds numbered entries to whichever node; knows which were accepted."""
+
+    SIZE = 3
+
+    def __init__(self, play, name):
+        super().__init__(daemon=True)
+        self.play, self.label = play, name
+        self.number = 0
+        self.accepted = []
+        self.allowed = threading.Event()
+        self.allowed.set()
+        self.idle = threading.Event()
+        self.stopping = False
+
+    def run(self):
+        from logs_lab import add
+        while not self.stopping:
+            if not self.allowed.is_set():
+                self.idle.set()
+                self.allowed.wait(1)
+                continue
+            self.idle.clear()
+            node = self.play.world.nodes[self.number // self.SIZE % len(self.play.world.nodes)]
+            ids = [f"{self.label}-{self.number + i}" for i in range(self.SIZE)]
+            self.number += self.SIZE
+            entries = [{"msg": one, "room": f"room-{i}", "user": "chaos", "level": "info"} for i, one in enumerate(ids)]
+            try:
+                status = add(node, entries)[0]
+            except OSError:
+                status = None
+            self.play.tally.count("logs: entries sent", self.SIZE)
+            if status == 200:
+                self.accepted += ids
+            else:
+                self.play.tally.count("logs: entries refused or unsure", self.SIZE)
+            time.sleep(0.05)
+        self.idle.set()
+
+
+class LogsPlay(Play):
+    name = "logs"
+
+    @classmethod
+    def is_there(cls, help_text):
+        return "--logs-bound" in help_text
+
+    def __init__(self, tally, adders=2, sinks=2):
+        self.tally, self.sinks = tally, sinks
+        self.stopping = False
+        self.world = self.rng = None
+        self.adders = [Adder(self, f"adder{i}") for i in range(adders)]
+        self.tasks = []
+        tally.promise("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
+                      "logs: entries heard twice on a connection")
+
+    def build(self, world):
+        from logs_lab import Sink
+        from postgres import Postgres
+        self.world = world
+        world.postgres = Postgres("postgres", world.folder).make().start()
+        done = muster("migrate", "--postgres", world.postgres.uri)
+        assert done.returncode == 0, done.stderr
+        for number in range(self.sinks):
+            store = world.stores[number % len(world.stores)]
+            sink = Sink(f"sink{number}", world.folder, store=store, postgres=world.postgres.uri, lease="2s")
+            world.sinks.append(sink.start())
+        world.postgres.psql("create table accepted (msg text primary key)")
+
+    async def start(self, world, rng):
+        self.rng = rng
+        for adder in self.adders:
+            adder.start()
+        self.tasks = [asyncio.create_task(self._listen()) for _ in range(2)]
+
+    async def _listen(self):
+        while not self.stopping:
+            try:
+                async with websockets.connect(self.rng.choice(self.world.nodes).ws("/logs/listen"), ping_interval=None,
+                                              max_size=None, close_timeout=1) as socket:
+                    await self._hear(socket)
+            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                await asyncio.sleep(0.1)
+
+    async def _hear(self, socket):
+        heard = set()
+        while not self.stopping:
+            try:
+                entries = json.loads(await asyncio.wait_for(socket.recv(), 0.5))
+            except asyncio.TimeoutError:
+                continue
+            for entry in entries:
+                if entry.get("user") == "chaos":
+                    self.tally.count("logs: entries received by listeners")
+                    if entry["msg"] in heard:
+                        self.tally.broken("logs: entries heard twice on a connection", entry["msg"])
+                    heard.add(entry["msg"])
+
+    # --- Redis may be emptied when nothing is there that PostgreSQL has not
+
+    async def let_redis_be_emptied(self):
+        for adder in self.adders:
+            adder.allowed.clear()
+        try:
+            await until(lambda: all(adder.idle.is_set() for adder in self.adders), "adders rest", 8)
+            await until(lambda: self._missing() == 0, "all is stored", 4)
+            return True
+        except (Expired, AssertionError):
+            self.redis_was_emptied()
+            return False
+
+    def redis_was_emptied(self):
+        for adder in self.adders:
+            adder.allowed.set()
+
+    # --- what PostgreSQL has
+
+    def _missing(self):
+        """How many accepted entries have no row; raises AssertionError when PostgreSQL does not answer."""
+        accepted = [one for adder in self.adders for one in list(adder.accepted)]
+        postgres = self.world.postgres
+        if not accepted:
+            return 0
+        for i in range(0, len(accepted), 2000):
+            postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in accepted[i:i + 2000]) +
+                          " on conflict do nothing")
+        return int(postgres.value("select count(*) from accepted a where not exists "
+                                  "(select from log_entry l where l.msg = a.msg and l.user_name = 'chaos')"))
+
+    async def settle(self, world):
+        missing = None
+        end = time.monotonic() + STORED_WITHIN
+        began = time.monotonic()
+        for adder in self.adders:
+            adder.allowed.clear()
+        while time.monotonic() < end and missing != 0:
+            try:
+                missing = await asyncio.to_thread(self._missing)
+            except AssertionError:
+                missing = None
+            await asyncio.sleep(0.1)
+        self.tally.took("logs: all accepted entries stored", time.monotonic() - began)
+        if missing != 0:
+            self.tally.broken("logs: rows missing in PostgreSQL", f"{missing} of {self._accepted()}")
+        doubled = world.postgres.ask("select msg, count(*) from log_entry where user_name = 'chaos' "
+                                     "group by msg having count(*) > 1")
+        for row in doubled:
+            self.tally.broken("logs: rows doubled in PostgreSQL", row)
+        aside = int(world.postgres.value("select count(*) from log_entry_rejected"))
+        if aside:
+            self.tally.broken("logs: rows put aside", aside)
+        for adder in self.adders:
+            adder.allowed.set()
+
+    def _accepted(self):
+        return sum(len(adder.accepted) for adder in self.adders)
+
+    async def stop(self):
+        self.stopping = True
+        for adder in self.adders:
+            adder.stopping = True
+            adder.allowed.set()
+        for adder in self.adders:
+            await asyncio.to_thread(adder.join, 30)
+        await asyncio.gather(*self.tasks)
+        await self.settle(self.world)
+        self.tally.count("logs: entries accepted, each in one row", self._accepted())
