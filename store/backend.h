@@ -54,7 +54,7 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
-    bool (*ready)(const struct backend *backend);
+    bool (*ready)(struct backend *backend);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);
 };
