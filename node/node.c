@@ -13,6 +13,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/dispatch.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -38,6 +39,7 @@ struct node {
     struct listener *http_listener, *admin_listener;
     struct status *status;
     struct sync *sync;
+    struct dispatch *dispatch; /* NULL: off */
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -90,6 +92,7 @@ static void drain(struct node *node)
     status_drain(node->status);
     listener_close(&node->http_listener);
     http_server_drain(node->http);
+    dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
@@ -175,6 +178,33 @@ static void make_services(struct node *node)
                                       });
 }
 
+static int make_dispatch(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    const struct dispatch_options options = {
+        .net = node->net,
+        .store = node->store,
+        .metrics = &node->metrics,
+        .node = node->name,
+        .ports = settings->dispatch_ports,
+        .bind = settings->dispatch_bind,
+        .secret = settings->dispatch_secret,
+        .proxy = settings->dispatch_proxy,
+        .production = settings->env == ENV_PRODUCTION,
+        .stall_ms = (uint32_t)settings->dispatch_stall,
+        .queue_limit = (size_t)settings->queue_limit,
+        .message_limit = (size_t)settings->message_limit,
+    };
+    if (settings->dispatch_ports[0] == '\0') {
+        return 0;
+    }
+    if (dispatch_check(&options, error, error_size) != 0) {
+        return -1;
+    }
+    node->dispatch = dispatch_new(node->http, &options);
+    return 0;
+}
+
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
                                     const char *what, char *error, size_t error_size)
 {
@@ -239,6 +269,9 @@ static int build(struct node *node, char *error, size_t error_size)
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
     make_services(node);
+    if (make_dispatch(node, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(node);
     return listen_all(node, error, error_size);
 }
@@ -252,7 +285,9 @@ static void tear_down(struct node *node)
             event_free(node->signals[i]);
         }
     }
+    dispatch_drain(node->dispatch);
     net_free(&node->net);
+    dispatch_free(&node->dispatch);
     sync_free(&node->sync);
     status_free(&node->status);
     if (node->admin != node->http) {

@@ -55,6 +55,8 @@ struct backend_ops {
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend);
+    /* Bytes of commands that the system has not taken yet. */
+    size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);
 };

@@ -222,6 +222,12 @@ static int memory_touch(struct backend *backend, unsigned shard, const struct ro
     return 0;
 }
 
+static size_t memory_queued(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -252,6 +258,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .publish = memory_publish,
         .touch = memory_touch,
         .ready = memory_ready,
+        .queued = memory_queued,
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));

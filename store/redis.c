@@ -81,6 +81,11 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -113,6 +118,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .publish = redis_publish,
         .touch = redis_touch,
         .ready = redis_ready,
+        .queued = redis_queued,
         .free = redis_free,
     };
     struct redis *redis = mem_zalloc(sizeof(*redis));

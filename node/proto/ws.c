@@ -66,6 +66,7 @@ static void set_state(struct ws *ws, enum ws_state state)
         conn_poke(ws->conn);
     }
     ws->state = (uint8_t)state;
+    ws->paused = false;
     if (state == WS_CLOSING) {
         conn_set_timer(ws->conn, CLOSE_MS);
     } else {
@@ -100,7 +101,7 @@ static void on_poked(void *arg)
         ws->held = false;
         ws_read(ws, SPAN("")); /* frames that were fed to wslay already */
     }
-    if (!ws->held) {
+    if (!ws->held && !ws->paused) {
         conn_resume(ws->conn);
     }
     if (ws->state != WS_OPEN) {
@@ -162,6 +163,24 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
     }
     if (send_chunk(ws, chunk) < 0) {
         ws_overflow(ws);
+    }
+}
+
+void ws_pause(struct ws *ws)
+{
+    if (ws->state == WS_OPEN) {
+        ws->paused = true;
+        conn_pause(ws->conn);
+    }
+}
+
+void ws_resume(struct ws *ws)
+{
+    if (ws->paused) {
+        ws->paused = false;
+        if (!ws->held) {
+            conn_resume(ws->conn);
+        }
     }
 }
 

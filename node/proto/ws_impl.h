@@ -32,6 +32,7 @@ struct ws {
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
     bool held : 1; /* the conn is paused until the end of the turn */
+    bool paused : 1; /* by the service */
     bool told : 1; /* closed() was called */
 };
 
