@@ -86,7 +86,7 @@ class Driver:
 
     async def data_of(self, id_, size):
         """RECEIVED of that device until there are so many bytes."""
-        data = b""
+        data = bytearray()
         while len(data) < size:
             frame = await self.expect(RECEIVED)
             assert frame.id == id_, frame
@@ -111,6 +111,10 @@ class Driver:
 
     async def close(self):
         await self.socket.close()
+
+    def vanish(self):
+        """Gone without a word."""
+        self.socket.transport.abort()
 
     async def close_code(self):
         async def read_to_end():
