@@ -40,8 +40,8 @@ void bus_unsubscribe(struct bus_sub **sub);
 struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
-/* Bytes published on the way of `topic` that the system has not taken yet: a publisher of much waits
- * while they are many, since bus_publish refuses what would make them too many (16 MiB). */
+/* Bytes published on the way of `topic` that the system has not taken yet: a publisher of much
+ * waits while they are many, since bus_publish refuses what would make them too many (16 MiB). */
 size_t bus_queued(const struct store *store, struct span topic);
 
 /* Publishes without waiting. 0, or -1 when it surely reaches nobody elsewhere: the link is down or

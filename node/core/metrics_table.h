@@ -12,8 +12,8 @@
     METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
     METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
     METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
-    METRIC(UDP_IN, counter, "muster_udp_received_total", "", "Datagrams received")                \
-    METRIC(UDP_OUT, counter, "muster_udp_sent_total", "", "Datagrams sent")                       \
+    METRIC(UDP_IN, counter, "muster_udp_received_total", "", "Datagrams received")                 \
+    METRIC(UDP_OUT, counter, "muster_udp_sent_total", "", "Datagrams sent")                        \
     METRIC(UDP_DROPPED, counter, "muster_udp_dropped_total", "",                                   \
            "Datagrams not sent: no room, too large, or refused by the system")                     \
     METRIC(HTTP_REQUESTS, counter, "muster_http_requests_total", "", "HTTP requests answered")     \
