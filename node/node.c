@@ -14,6 +14,7 @@
 #include "node/net/net.h"
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
+#include "node/service/fleet.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -38,6 +39,7 @@ struct node {
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
     struct listener *http_listener, *admin_listener;
     struct status *status;
+    struct fleet *fleet;
     struct sync *sync;
     struct dispatch *dispatch; /* NULL: off */
     struct event *signals[SIGNALS];
@@ -162,6 +164,11 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
+static const char *trouble(void *arg)
+{
+    return status_trouble(arg);
+}
+
 static void make_services(struct node *node)
 {
     node->status = status_new(node->admin, &(struct status_options){
@@ -170,6 +177,15 @@ static void make_services(struct node *node)
                                                .metrics = &node->metrics,
                                                .node = node->name,
                                            });
+    node->fleet = fleet_new(node->admin, &(struct fleet_options){
+                                             .loop = node->loop,
+                                             .store = node->store,
+                                             .metrics = &node->metrics,
+                                             .node = node->name,
+                                             .token = node->settings->status_token,
+                                             .trouble = trouble,
+                                             .trouble_arg = node->status,
+                                         });
     node->sync = sync_new(node->http, &(struct sync_options){
                                           .store = node->store,
                                           .metrics = &node->metrics,
@@ -284,6 +300,7 @@ static void tear_down(struct node *node)
     net_free(&node->net);
     dispatch_free(&node->dispatch);
     sync_free(&node->sync);
+    fleet_free(&node->fleet);
     status_free(&node->status);
     if (node->admin != node->http) {
         http_server_free(&node->admin);

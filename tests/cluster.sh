@@ -59,7 +59,8 @@ backend nodes
 start haproxy -q -f "$dir/haproxy.cfg"
 
 for i in 1 2 3; do
-    start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis"
+    start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis" \
+        --dispatch-bind "127.0.0.$i"
 done
 for i in 1 2 3; do
     ready "http://127.0.0.1:$((base + i))/readyz"

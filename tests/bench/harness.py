@@ -37,6 +37,11 @@ def wait_until(what, holds, limit=START_LIMIT):
         time.sleep(0.02)
 
 
+def clean_env():
+    """Without MUSTER_BUILD and whatever else a node would take for a setting."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+
+
 class Progress:
     """One line that is written over on a terminal; plain lines elsewhere."""
 
@@ -65,7 +70,7 @@ class Server:
         self.argv = argv
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                argv, env=clean_env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pid = self.process.pid
 
     @property
