@@ -441,10 +441,14 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
     if (event == ROSTER_CURRENT) {
         settle(link);
     }
-    if ((event != ROSTER_SET && event != ROSTER_GONE) || span_eq(member->name, own_name(link))) {
+    if (event != ROSTER_SET && event != ROSTER_GONE) {
         return;
     }
-    if (event == ROSTER_SET) {
+    if (span_eq(member->name, own_name(link))) {
+        if (event == ROSTER_GONE && !link->dispatch->draining) {
+            on_loss(link); /* this process stood still: the others have given it up */
+        }
+    } else if (event == ROSTER_SET) {
         struct peer *peer = peer_get(link, member->name);
         peer->epoch = read_standing(member->value).epoch;
         cut_legs(peer, peer->epoch, "a node lost bytes");

@@ -247,6 +247,50 @@ def test_a_drained_node_tells_at_once(fleet):
     run(scenario())
 
 
+@pytest.mark.parametrize("whose", ["driver", "device"])
+def test_a_node_that_stood_still_gives_up_what_the_others_gave_up(fleet, whose):
+    async def scenario():
+        port, [driver], device, opened = await joined(fleet, [fleet[0]], fleet[1])
+        still, other = (fleet[0], fleet[1]) if whose == "driver" else (fleet[1], fleet[0])
+        still.pause()
+        if whose == "device":
+            assert (await driver.expect(CLOSED)).id == opened.id
+        else:
+            assert await device.at_end()
+        still.cont()
+        if whose == "device":
+            assert await device.at_end()
+        else:
+            assert (await driver.expect(CLOSED)).id == opened.id
+        assert other.alive()
+        await until_open(fleet, port)
+        await reaches_again(fleet[1], port, driver)
+        await leave(fleet, port, [driver])
+    run(scenario())
+
+
+def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
+    proxy = yard.proxy(redis)
+    [node] = start_fleet(yard, [proxy.url], lease="10s")
+
+    async def scenario():
+        port = free_port()
+        proxy.freeze()
+        request = (f"GET {path_of(port, '127.0.0.1')} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(request)
+        await until_open([node], port)
+        writer.transport.abort()
+        proxy.thaw()
+        await until_closed([node], port)
+        await until(lambda: statistics(node) == NOTHING, "nothing is left")
+        driver = await Driver.connect(node, port)
+        await leave([node], port, [driver])
+    run(scenario())
+
+
 async def stream(device, stop):
     """Sends numbered lines until told, or until the device is closed."""
     number = 0
