@@ -42,7 +42,7 @@
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
     SETTING(dispatch_secret, SECRET, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \
     SETTING(dispatch_proxy, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of load balancers that begin device connections with a PROXY header") \
-    SETTING(dispatch_stall, DURATION, "30s", SECOND, HOUR, "", "time after which a device that does not read what drivers wrote is closed")
+    SETTING(dispatch_stall, DURATION, "30s", SECOND, HOUR, "", "time after which a device that does not read what drivers wrote, or a driver that reads nothing, is closed")
 /* clang-format on */
 
 #endif

@@ -21,7 +21,7 @@ struct dispatch_options {
     const char *secret;
     const char *proxy;    /* CIDR ranges of load balancers that send a PROXY header */
     bool production;      /* the well-known secret is refused */
-    uint32_t stall_ms;    /* a device that does not read for so long is closed */
+    uint32_t stall_ms;    /* a device or driver that does not read for so long is closed */
     size_t queue_limit;   /* bytes waiting for one device */
     size_t message_limit; /* bytes of a driver's message */
 };

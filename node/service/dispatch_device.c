@@ -48,8 +48,8 @@ void device_attach(struct device *device, struct driver *driver)
     device->held += attachment->holding ? 1 : 0;
     driver->granted += device->window;
     tell(attachment, DISPATCH_OPENED);
-    if (attachment->holding && list_empty(&driver->full)) {
-        list_push_back(&device->dispatch->full, &driver->full);
+    if (attachment->holding) {
+        driver_is_holding(driver);
     }
     if (!device_is_here(device)) {
         there_grant(device);

@@ -59,10 +59,24 @@ static void refuse(struct driver *driver, int status, const char *text)
     http_reply_error(request, status, "%s", text);
 }
 
+/* Devices that it holds back wait for it, and so do their other drivers: not for ever. */
+static void watch_fullness(struct driver *driver)
+{
+    const struct dispatch_options *options = &dispatch_of(driver)->options;
+    driver->queued = conn_queued(ws_conn(driver->ws));
+    wheel_set(net_wheel(options->net), &driver->patience, options->stall_ms);
+}
+
 static void on_patience_over(struct wheel_timer *timer)
 {
     struct driver *driver = CONTAINER_OF(timer, struct driver, patience);
-    refuse(driver, 503, "the port could not be registered with the other nodes in time");
+    if (driver->state == DRIVER_REGISTERING) {
+        refuse(driver, 503, "the port could not be registered with the other nodes in time");
+    } else if (conn_queued(ws_conn(driver->ws)) >= driver->queued) {
+        ws_overflow(driver->ws);
+    } else {
+        watch_fullness(driver);
+    }
 }
 
 void driver_register(struct port *port, struct http_request *request, struct cidr_list accept,
@@ -218,6 +232,14 @@ static void let_go(struct attachment *attachment)
     device_flow(attachment->device);
 }
 
+void driver_is_holding(struct driver *driver)
+{
+    if (list_empty(&driver->full)) {
+        list_push_back(&dispatch_of(driver)->full, &driver->full);
+        watch_fullness(driver);
+    }
+}
+
 bool driver_is_full(const struct driver *driver)
 {
     return driver->ws != NULL && conn_queued(ws_conn(driver->ws)) >= DRIVER_FULL;
@@ -234,9 +256,7 @@ void driver_send(struct driver *driver, struct chunk *chunk)
         while (!list_empty(&driver->flowing)) {
             hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
         }
-        if (list_empty(&driver->full)) {
-            list_push_back(&dispatch_of(driver)->full, &driver->full);
-        }
+        driver_is_holding(driver);
     }
 }
 
@@ -249,6 +269,7 @@ static void relieve(struct driver *driver)
     }
     if (list_empty(&driver->holding)) {
         list_del(&driver->full);
+        wheel_cancel(&driver->patience);
     } else {
         loop_again(net_loop(dispatch_of(driver)->options.net));
     }

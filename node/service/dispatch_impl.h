@@ -153,7 +153,9 @@ struct driver {
     enum driver_state state;
     struct http_request *request; /* while registering */
     struct ws *ws;                /* while open */
-    struct wheel_timer patience;
+    struct wheel_timer
+        patience;  /* with the cluster while registering, with the driver while full */
+    size_t queued; /* when that began */
     struct cidr_list accept;
     char *member;                 /* in the roster */
     struct list flowing, holding; /* struct attachment: what devices may send, and may not */
@@ -177,6 +179,9 @@ void drivers_relieve(struct dispatch *dispatch);
 /* Queues a reference of its own. */
 void driver_send(struct driver *driver, struct chunk *chunk);
 bool driver_is_full(const struct driver *driver);
+
+/* It holds devices back from now on. */
+void driver_is_holding(struct driver *driver);
 
 /* ------------------------------------------------------------------------------ dispatch_device.c
  */

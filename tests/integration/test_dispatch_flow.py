@@ -227,6 +227,27 @@ def test_a_fast_driver_waits_for_a_slow_one_of_the_same_device(nodes):
     run(scenario())
 
 
+def test_a_driver_that_never_reads_is_closed_and_the_others_go_on(yard, redis):
+    nodes = start_fleet(yard, [redis.url] * 2, env=ENV, dispatch_stall="2s")
+
+    async def scenario():
+        port = free_port()
+        fine = await Driver.connect(nodes[0], port)
+        deaf = [await Driver.connect(node, port, max_queue=2, read_limit=65536) for node in nodes]
+        await until(lambda: statistics(nodes[0])["tcp_listeners"].get(str(port)) == 3, "all are known")
+        device = await Device.connect(nodes[0], port)
+        opened = await fine.expect(OPENED)
+        data = random.Random(4).randbytes(40 * MIB)
+        sending = asyncio.create_task(device.send(data))
+        assert await fine.data_of(opened.id, len(data)) == data
+        await sending
+        assert statistics(nodes[1])["tcp_listeners"] == {str(port): 1}
+        for driver in (fine, *deaf):
+            driver.vanish()
+        assert await device.at_end()
+    run(scenario())
+
+
 def test_messages_larger_than_every_bound_for_deaf_devices(yard, redis):
     nodes = start_fleet(yard, [redis.url] * 2, message_limit="4m", queue_limit="64k", dispatch_stall="2s")
 
