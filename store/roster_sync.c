@@ -210,8 +210,11 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         send_again(key, &key->sent);
         key->want_snapshot |= asked;
         key->refused = answer != BACKEND_LOST;
+        key->stale |= key->refused;
+        key->store->roster.refused_us = key->refused ? clock_monotonic_us() : 0;
         return;
     }
+    key->store->roster.refused_us = 0;
     settle_sent(key);
     key->birth = note.birth;
     if (!key->heard || key->heard_birth <= note.birth) {

@@ -44,6 +44,8 @@ struct http_conn {
     bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
     bool backlog;                 /* paused until the answers queued are written */
+    bool held;                    /* had enough for this turn */
+    uint8_t turn_requests;        /* answered since the last read */
 };
 
 struct http_field {

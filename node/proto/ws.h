@@ -50,8 +50,8 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload);
 /* The peer reads too slowly: what is queued is dropped and it is closed with 1013. */
 void ws_overflow(struct ws *ws);
 
-/* Stops and restarts reading, for a service that cannot take more just now; a few messages that
- * were read already may still come. A closing ws reads again by itself. */
+/* Stops and restarts reading, for a service that cannot take more just now: no message comes
+ * between them. A closing ws reads again by itself. */
 void ws_pause(struct ws *ws);
 void ws_resume(struct ws *ws);
 

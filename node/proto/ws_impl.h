@@ -31,6 +31,7 @@ struct ws {
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
+    bool begun : 1;  /* a message is under way: the timer is its limit */
     bool held : 1;   /* the conn is paused until the end of the turn */
     bool paused : 1; /* by the service */
     bool told : 1;   /* closed() was called */

@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, devices, fanout, idle, pushes, silent, stream
+from . import deflate, devices, fanout, idle, pushes, relay, silent, stream
 
 CASES = {
     "idle": idle,
@@ -10,4 +10,5 @@ CASES = {
     "silent": silent,
     "stream": stream,
     "devices": devices,
+    "relay": relay,
 }

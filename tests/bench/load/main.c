@@ -8,8 +8,12 @@ static const struct {
     const char *name;
     mode_fn *run;
 } modes[] = {
-    {"idle", mode_idle},     {"fanout", mode_fanout},   {"pushes", mode_pushes},
-    {"stream", mode_stream}, {"devices", mode_devices},
+    {"idle", mode_idle},
+    {"fanout", mode_fanout},
+    {"pushes", mode_pushes},
+    {"relay", mode_relay},
+    {"stream", mode_stream},
+    {"devices", mode_devices},
 };
 
 void mode_needs_node(const struct options *options)
@@ -34,7 +38,7 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|stream|devices --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|stream|devices --node ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);
