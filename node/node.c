@@ -171,6 +171,7 @@ static struct http_server *new_server(const struct node *node)
                                           .request_ms = (uint32_t)settings->request_timeout,
                                           .keep_alive_ms = (uint32_t)settings->keep_alive,
                                           .ws_message_limit = (size_t)settings->message_limit,
+                                          .origins = settings->origins,
                                       });
 }
 

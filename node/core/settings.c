@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { TEXT, BIND, BINDS, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
+enum kind { TEXT, BIND, BINDS, ORIGINS, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
 
 struct row {
     const char *field, *preset, *choices, *help;
@@ -157,7 +157,8 @@ static bool is_secret(const struct row *row)
 
 static bool is_text(const struct row *row)
 {
-    return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || is_secret(row);
+    return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || row->kind == ORIGINS ||
+           is_secret(row);
 }
 
 /* One entry of "[name=]host:port,...". */
@@ -186,6 +187,25 @@ static int check_binds(const char *value, const struct settings_checks *checks, 
     return rc;
 }
 
+/* As browsers write them in the field Origin (RFC 6454, 6.2): nothing stands behind host and port.
+ */
+static int check_origins(const char *value, char *error, size_t error_size)
+{
+    struct span rest = span_str(value);
+    while (rest.ptr != NULL && value[0] != '\0') {
+        struct span entry = span_trim(span_cut(&rest, ',')), host = entry;
+        struct span scheme = span_cut(&host, ':');
+        bool sound = scheme.len > 0 && span_starts_with(host, SPAN("//")) && host.len > 2 &&
+                     memchr(host.ptr + 2, '/', host.len - 2) == NULL &&
+                     memchr(entry.ptr, ' ', entry.len) == NULL;
+        if (!sound) {
+            snprintf(error, error_size, "'%.*s' is no scheme://host[:port]", SPAN_ARG(entry));
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int set_text(const struct row *row, char **slot, const char *value,
                     const struct source *source)
 {
@@ -196,6 +216,9 @@ static int set_text(const struct row *row, char **slot, const char *value,
         return refuse(source, "%s", error);
     }
     if (row->kind == BINDS && check_binds(value, source->checks, error, sizeof error) != 0) {
+        return refuse(source, "%s", error);
+    }
+    if (row->kind == ORIGINS && check_origins(value, error, sizeof error) != 0) {
         return refuse(source, "%s", error);
     }
     if (row->kind == STORE && source->checks->store(value, error, sizeof error) != 0) {
@@ -214,6 +237,7 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     case TEXT:
     case BIND:
     case BINDS:
+    case ORIGINS:
     case SECRET:
     case STORE:
         return set_text(row, slot, value, source);

@@ -5,6 +5,7 @@
  *     TEXT      any
  *     BIND      host:port; empty where the default is, or where choices are "off"
  *     BINDS     [name=]host:port, any number of them with commas
+ *     ORIGINS   scheme://host[:port], any number of them with commas
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
@@ -23,6 +24,7 @@
 #define SETTINGS_TABLE(SETTING) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
+    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(status_token, SECRET, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \

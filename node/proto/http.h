@@ -3,8 +3,8 @@
  *
  *     conn bytes -> request whole -> route -> handler -> http_reply, now or later -> next request
  *
- * Errors made here: 400 malformed, 404 no such path, 405 with Allow, 408 too slow, 411 a length is
- * needed, 413 body too large, 426 WebSocket wanted, 431 header too large, 501 unknown transfer
+ * Errors made here: 400 malformed, 403 a WebSocket for a page of another origin, 404 no such path,
+ * 405 with Allow, 408 too slow, 411 a length is needed, 413 body too large, 426 WebSocket wanted, 431 header too large, 501 unknown transfer
  * coding, 503 too many connections, 505 version. The body is {"error": "..."} each time. */
 #ifndef MUSTER_NODE_PROTO_HTTP_H
 #define MUSTER_NODE_PROTO_HTTP_H
@@ -21,6 +21,8 @@ struct http_options {
     uint32_t request_ms; /* time for a request to come in whole, from its first byte (or accept) */
     uint32_t keep_alive_ms;  /* silence between requests */
     size_t ws_message_limit; /* bytes of a WebSocket message, after inflating */
+    const char *origins;     /* of pages that may open WebSockets, with commas; borrowed for the
+                              * server's life; NULL or empty: any */
 };
 
 /* Must end with exactly one http_reply, http_reply_error or ws_accept per request, inside or later.

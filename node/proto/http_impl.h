@@ -136,7 +136,7 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
 /* ------------------------------------------------------------------------- http_handshake.c */
 
 bool http_wants_websocket(const struct http_request *request);
-struct http_error http_handshake_check(struct http_request *request);
+struct http_error http_handshake_check(struct http_request *request, const char *origins);
 
 /* Appends the Sec-WebSocket-Accept that answers `key`. */
 void http_handshake_accept(struct span key, struct buf *out);

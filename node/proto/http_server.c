@@ -173,7 +173,7 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
     const struct http_route *websocket = find(server, request->path, NULL);
     if (websocket != NULL && http_wants_websocket(request)) {
         request->route = websocket;
-        return http_handshake_check(request);
+        return http_handshake_check(request, server->options.origins);
     }
     request->route = find(server, request->path, wants_get ? &get : &request->method);
     if (request->route != NULL) {

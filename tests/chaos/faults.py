@@ -32,6 +32,7 @@ class Storm:
             running.add(asyncio.create_task(self._one(self.rng.choice(self.kinds()))))
             await asyncio.sleep(self.rng.uniform(0.2, 1.2))
         await asyncio.gather(*running)
+        await self._one(self.kill_node_last)
 
     async def _one(self, kind):
         if await kind() is not False:
@@ -65,6 +66,13 @@ class Storm:
             self.world.harm(node)
             node.kill()
         return await self._hurt(self._spare_node(), act, self.world.revive, self.rng.uniform(0.1, 4))
+
+    async def kill_node_last(self):
+        """With no time to get over it before all must be well."""
+        def act(node):
+            self.world.harm(node)
+            node.kill()
+        return await self._hurt(self.world.nodes, act, self.world.revive)
 
     async def end_node(self):
         def act(node):

@@ -12,6 +12,7 @@ PAUSE = 0.05
 PIECE = 64  # numbers
 WELL_WITHIN = 3 * LEASE + 6.0
 SERIAL = 1 << 32
+MOST_SERIALS = 1 << 20
 PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a hole",
             "dispatch: bytes lost while all is well", "dispatch: statistics wrong while all is well",
             "dispatch: things left over")
@@ -24,19 +25,24 @@ def numbers(first, count):
 class Heard:
     """Numbers as they come in; the upper half names the sender's stay."""
 
-    def __init__(self, tally, who):
-        self.tally, self.who = tally, who
-        self.rest, self.next = b"", None
+    def __init__(self, tally, who, from_the_start):
+        self.tally, self.who, self.from_the_start = tally, who, from_the_start
+        self.rest = b""
+        self.next = {}  # of each stay: a driver that was lost may be heard beside the one after it
 
     def take(self, data):
         self.rest += data
         count = len(self.rest) // 8
         taken, self.rest = self.rest[:count * 8], self.rest[count * 8:]
         for (number,) in struct.iter_unpack("!Q", taken):
-            if self.next is not None and number != self.next and number % SERIAL != 0:
-                promise = PROMISES[1] if number // SERIAL == self.next // SERIAL else PROMISES[0]
-                self.tally.broken(promise, f"{self.who}: {number:x} and not {self.next:x}")
-            self.next = number + 1
+            serial = number // SERIAL
+            first = serial * SERIAL if self.from_the_start else number
+            wanted = self.next.get(serial, first)
+            if not 0 < serial <= MOST_SERIALS:
+                self.tally.broken(PROMISES[0], f"{self.who}: {number:x}")
+            elif number != wanted:
+                self.tally.broken(PROMISES[1], f"{self.who}: {number:x} and not {wanted:x}")
+            self.next[serial] = number + 1
         self.tally.count("dispatch: bytes received", len(taken))
 
 
@@ -70,7 +76,7 @@ class DriverSeat:
                 async for message in socket:
                     frame = unpack(message)
                     if frame.type == OPENED:
-                        self.streams[frame.id] = [Heard(self.play.tally, f"driver of {self.port}"),
+                        self.streams[frame.id] = [Heard(self.play.tally, f"driver of {self.port}", False),
                                                   self.play.serial(), frame]
                     elif frame.type == RECEIVED:
                         self.streams[frame.id][0].take(frame.data)
@@ -109,7 +115,7 @@ class DeviceSeat:
         number = self.play.rng.randrange(len(self.play.world.nodes))
         reader, writer = await asyncio.wait_for(
             asyncio.open_connection(f"127.0.0.{number + 1}", self.port, local_addr=("127.0.0.1", 0)), 5)
-        self.heard = Heard(self.play.tally, f"device at {self.port}")
+        self.heard = Heard(self.play.tally, f"device at {self.port}", True)
         reading = asyncio.create_task(self._read(reader))
         sent = self.play.serial()
         try:
@@ -163,7 +169,7 @@ class DispatchPlay(Play):
 
     def _all_meet(self):
         return all(driver.socket is not None and len(driver.streams) == 2 for driver in self.drivers) and all(
-            device.sent is not None and device.heard is not None and device.heard.next is not None
+            device.sent is not None and device.heard is not None and device.heard.next
             for device in self.devices)
 
     async def settle(self, world):
@@ -196,10 +202,10 @@ class DispatchPlay(Play):
         written = {stream[1] // SERIAL: stream[1] for driver in self.drivers for stream in driver.streams.values()}
 
         def arrived():
-            at_drivers = {heard.next // SERIAL: heard.next for driver in self.drivers
-                          for heard, _, _ in driver.streams.values() if heard.next is not None}
-            at_devices = {device.heard.next // SERIAL: device.heard.next for device in self.devices
-                          if device.heard is not None and device.heard.next is not None}
+            at_drivers = {serial: number for driver in self.drivers for heard, _, _ in driver.streams.values()
+                          for serial, number in heard.next.items()}
+            at_devices = {serial: number for device in self.devices if device.heard is not None
+                          for serial, number in device.heard.next.items()}
             return (all(at_drivers.get(serial, 0) >= number for serial, number in sent.items()) and
                     all(at_devices.get(serial, 0) >= number for serial, number in written.items()))
         try:

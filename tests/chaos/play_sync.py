@@ -30,6 +30,7 @@ class Member:
         self.epoch = 0
         self.number = 0
         self.seen = {}  # of each of the leader's epochs: the numbers
+        self.here = {}  # the same on the present connection
 
     async def live(self):
         while not self.play.stopping:
@@ -51,7 +52,7 @@ class Member:
             excuse = name, before[name]
         try:
             await socket.send(json.dumps({"type": "SetSession", "sessionId": self.session, "isLeader": self.leader}))
-            self.state, self.socket = None, socket
+            self.state, self.socket, self.here = None, socket, {}
             pushing = asyncio.create_task(self._push(socket)) if self.leader else None
             try:
                 async for text in socket:
@@ -93,7 +94,8 @@ class Member:
         self.play.latency(time.monotonic() - data["t"])
         if text != push_text(self.session, data["e"], data["n"], data["t"]):
             tally.broken("sync: pushes changed on the way", text[:200])
-        seen = self.seen.setdefault(data["e"], set())
+        self.seen.setdefault(data["e"], set()).add(data["n"])
+        seen = self.here.setdefault(data["e"], set())
         if data["n"] in seen:
             tally.broken("sync: pushes doubled", f"{self.session} {data['e']}:{data['n']}")
         elif seen and data["n"] < max(seen):
@@ -171,7 +173,6 @@ class SyncPlay(Play):
             await honest.in_state(3, True)
             for number in range(count):
                 await leader.send(push(session, f"{number} " + "x" * STUCK_PUSH))
-            for number in range(count):
                 message = await honest.next_of(lambda m: m["type"] == "Push", 15)
                 if not message["data"].startswith(f"{number} "):
                     raise Expired(f"{message['data'][:20]} and not {number}")

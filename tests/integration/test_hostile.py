@@ -1,0 +1,314 @@
+"""Hostile input, one attack a test. Each runs beside an honest client whose answers are timed, and the node's memory is
+read while it goes on: an attack costs the attacker's connection, never another's time, nor memory without a bound."""
+
+import asyncio
+import json
+import os
+import pathlib
+import threading
+import time
+
+import pytest
+
+from clients import (BINARY, CONTINUATION, PING, TEXT, Closed, HttpClient, RawWebSocket, SyncClient, close_all, deflate,
+                     frame_bytes, handshake_request, new_session, push, set_session)
+from cluster import muster
+from waiting import wait_until
+
+MIB = 1 << 20
+PATIENCE = 2.0  # seconds that an honest client may wait once, on a machine that does other things, too
+GROWTH = 48 * MIB  # far below what each attack asks for; under a sanitizer freed memory is kept for a while
+ASAN_FACTOR = 8
+
+
+def resident(node):
+    fields = pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_sanitized(node):
+    return "libasan" in pathlib.Path(f"/proc/{node.pid}/maps").read_text()
+
+
+class Watch(threading.Thread):
+    """An honest client that asks all the time, and the node's memory."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.node = node
+        self.client = RawWebSocket(node).join(new_session())
+        self.before = resident(node)
+        self.most = self.before
+        self.slowest = 0.0
+        self.asked = 0
+        self.over = threading.Event()
+        self.failure = None
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                began = time.monotonic()
+                self.client.text("ping")
+                assert self.client.next_text() == "pong"
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.asked += 1
+                self.most = max(self.most, resident(self.node))
+                self.over.wait(0.005)
+        except (Closed, OSError, AssertionError) as failure:
+            self.failure = failure
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        wait_until(lambda: self.asked >= 3 or self.failure, "the honest client was answered")
+        self.over.set()
+        self.join()
+        self.client.close()
+        if kind is None:
+            self.judge()
+
+    def judge(self):
+        assert self.failure is None, f"the honest client was disturbed: {self.failure!r}"
+        grown = self.most - self.before
+        print(f"{self.asked} honest questions, slowest {self.slowest * 1000:.0f} ms, memory grown by {grown / MIB:.1f} MiB")
+        assert self.slowest < PATIENCE, f"an honest client waited {self.slowest:.2f} s"
+        assert grown < GROWTH * (ASAN_FACTOR if is_sanitized(self.node) else 1), f"memory grew by {grown / MIB:.1f} MiB"
+
+
+@pytest.fixture(scope="module")
+def node_settings():
+    return {"request_timeout": "1500ms", "log_level": "debug"}
+
+
+@pytest.fixture
+def watch(node):
+    return Watch(node)
+
+
+# --- slowness
+
+@pytest.mark.parametrize("begin, drip", [
+    (b"GET /version HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a"),
+    (b"POST /version HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", b"b"),
+    (b"POST /version HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n", b"c")],
+    ids=["header", "body", "chunk"])
+def test_slow_requests_are_ended(node, watch, begin, drip):
+    with watch:
+        clients = [HttpClient(node.port) for _ in range(100)]
+        for client in clients:
+            client.send(begin)
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            for client in clients:
+                client.send_while_taken(drip)
+        for client in clients:
+            assert client.response().status in (405, 408)
+            client.close()
+
+
+def test_more_connections_than_allowed(yard):
+    node = yard.node(connection_limit=150)
+    with Watch(node):
+        clients = [HttpClient(node.port) for _ in range(300)]
+        for client in clients:
+            client.send_while_taken(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        statuses = [client.response().status for client in clients]
+        assert 100 < statuses.count(200) <= 150 and statuses.count(200) + statuses.count(503) == 300
+        for client in clients:
+            client.close()
+    wait_until(lambda: node.status("/version") == 200, "there is room again")
+
+
+def test_more_connections_of_one_address_than_allowed(yard):
+    node = yard.node(address_limit=20)
+    clients = [HttpClient(node.port) for _ in range(30)]
+    for client in clients:
+        client.send_while_taken(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+    statuses = [client.response().status for client in clients]
+    assert 18 <= statuses.count(200) <= 20 and statuses.count(200) + statuses.count(503) == 30  # who asked /readyz counts
+    for client in clients:
+        client.close()
+
+
+# --- frames
+
+@pytest.mark.parametrize("length", [256 * 1024 + 1, 1 << 31, (1 << 63) - 1])
+def test_a_huge_frame_is_refused_by_its_head(node, watch, length):
+    with watch:
+        for _ in range(20):
+            with RawWebSocket(node) as client:
+                client.send_while_taken(b"\x82\xff" + length.to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 100_000)
+                assert client.failed_with() == 1009
+
+
+def test_a_compression_bomb_is_not_inflated(node, watch):
+    bomb = deflate(b"\0" * (256 * MIB))
+    assert len(bomb) < 256 * 1024 + 4096
+    with watch:
+        for _ in range(5):
+            with RawWebSocket(node, deflate_offer="permessage-deflate") as client:
+                client.send_while_taken(frame_bytes(TEXT, bomb, rsv=4))
+                assert client.failed_with() == 1009
+
+
+def test_tiny_fragments_cost_what_they_hold(node, watch):
+    with watch:
+        with RawWebSocket(node) as client:
+            client.send(frame_bytes(TEXT, b"x", fin=False))
+            tiny = frame_bytes(CONTINUATION, b"x", fin=False) * 1000
+            for _ in range(200):
+                client.send_while_taken(tiny)
+            client.frame(PING, b"still there")
+            assert client.next_frame().payload == b"still there"
+        with RawWebSocket(node) as client:
+            client.send(frame_bytes(TEXT, b"x", fin=False))
+            empty = frame_bytes(CONTINUATION, b"", fin=False) * 1000
+            for _ in range(200):
+                client.send_while_taken(empty)
+            client.frame(PING, b"even so")
+            assert client.next_frame().payload == b"even so"
+
+
+@pytest.mark.parametrize("flood", [frame_bytes(PING, b"p" * 125), frame_bytes(TEXT, b"ping"),
+                                   frame_bytes(TEXT, b'{"type":"nonsense"}'), frame_bytes(BINARY, b"b" * 100)],
+                         ids=["ping frames", "ping texts", "errors", "binary"])
+def test_a_flood_of_questions_whose_answers_nobody_reads(node, watch, flood):
+    with watch:
+        with RawWebSocket(node, receive_buffer=4096) as client:
+            client.socket.settimeout(1)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                try:
+                    client.socket.sendall(flood * 500)
+                except OSError:
+                    break
+
+
+def test_a_flood_of_sessions_from_many_connections(node, watch):
+    with watch:
+        clients = [RawWebSocket(node) for _ in range(100)]
+        for number in range(20):
+            for index, client in enumerate(clients):
+                client.text(set_session(f"flood {index} {number}"))
+        wait_until(lambda: node.metrics()["muster_sync_sessions"] <= len(clients) + 1, "one session a connection")
+        for client in clients:
+            client.close()
+    wait_until(lambda: node.metrics()["muster_sync_sessions"] == 0, "all are left")
+
+
+def test_connections_that_come_and_go_at_once(node, watch):
+    with watch:
+        for number in range(1500):
+            client = HttpClient(node.port)
+            if number % 3 == 0:
+                client.send(handshake_request())
+            if number % 2:
+                client.reset()
+            else:
+                client.close()
+    wait_until(lambda: node.metrics()["muster_connections"] <= 2, "all are gone")
+
+
+# --- what is in them
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 40_000, '{"type":"SetSession","sessionId":' + "[" * 100_000,
+                                  '{"type":"Push","sessionId":"x","data":' + "[" * 60_000 + "]" * 60_000 + "}"],
+                         ids=["arrays", "objects", "in a member", "closed"])
+def test_deep_json(node, watch, text):
+    with watch:
+        with RawWebSocket(node) as client:
+            for _ in range(5):
+                client.text(text)
+                assert client.next_message()["type"] in ("ServerMessage", "ServerMsg")
+
+
+FORGED = "mallory\r\n2026-01-01T00:00:00Z error FORGED\x1b[31m\u2028\x00end"
+
+
+def test_no_line_of_the_log_is_forged(node, watch):
+    with watch:
+        with RawWebSocket(node) as client:
+            client.text(json.dumps({"type": "SetName", "name": FORGED}))
+            client.text(set_session(FORGED))
+            client.text(json.dumps({"type": FORGED}))
+            client.fence()
+        name = "".join(f"%{byte:02x}" for byte in FORGED.encode())
+        with RawWebSocket(node, path=f"/connect?playerName={name}") as client:
+            client.fence()
+    wait_until(lambda: "FORGED" in node.log(), "the name is logged")
+    lines = node.log().split("\n")
+    assert not [line for line in lines if line.startswith("2026-01-01T00:00:00Z error FORGED")]
+    assert not [line for line in lines if any(ord(c) < 32 for c in line)]
+
+
+def test_no_header_field_is_forged(node, watch):
+    forged = "x%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a<script>"
+    with watch:
+        for path in (f"/{forged}", f"/version?{forged}", f"/connect?playerName={forged}"):
+            with HttpClient(node.port) as client:
+                response = client.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert "set-cookie" not in response.headers and b"<script>" not in response.body
+        for value in (b"X-A\rSet-Cookie: a=b", b"X-A\x00Set-Cookie: a=b", b"X-A\nSet-Cookie: a=b", b"X-A: b"):
+            with HttpClient(node.port) as client:
+                response = client.ask(b"OPTIONS /version HTTP/1.1\r\nHost: x\r\nOrigin: x\r\n"
+                                      b"Access-Control-Request-Method: GET\r\n"
+                                      b"Access-Control-Request-Headers: " + value + b"\r\n\r\n")
+                assert "set-cookie" not in response.headers
+                assert response.headers.get("access-control-allow-headers") is None
+
+
+# --- pages of other sites
+
+OURS, THEIRS = "https://game.example", "https://evil.example"
+
+
+def handshake_status(node, origin):
+    with HttpClient(node.port) as client:
+        return client.ask(handshake_request(Origin=origin)).status
+
+
+def test_a_page_of_another_site_opens_no_websocket(yard):
+    node = yard.node(origins=f"{OURS}, http://localhost:3000")
+    for origin in (OURS, "HTTPS://Game.Example", "http://localhost:3000", None):
+        assert handshake_status(node, origin) == 101, origin
+    for origin in (THEIRS, "null", "", OURS + ".evil.example", OURS + ":8443", "http://game.example", "http://localhost",
+                   f"{OURS}, {THEIRS}", f"{OURS},http://localhost:3000", ","):
+        assert handshake_status(node, origin) == 403, origin
+
+    async def scenario():
+        client = await SyncClient.member(node, new_session())
+        await close_all([client])
+    asyncio.run(scenario())
+
+
+def test_without_a_list_any_page_may(node):
+    assert handshake_status(node, THEIRS) == 101
+
+
+@pytest.mark.parametrize("value", ["game.example", "https://", "https://game.example/", "https://a.example,", "://a", "a b://c"])
+def test_what_is_no_origin_is_refused_at_the_start(value):
+    done = muster("node", "--origins", value)
+    assert done.returncode != 0 and "--origins" in done.stderr, done.stderr
+
+
+# --- and the one who does nothing but read nothing
+
+def test_a_reader_that_stops_is_closed_and_the_others_hear_all(node, watch):
+    async def scenario():
+        session = new_session()
+        stuck = RawWebSocket(node, receive_buffer=4096).join(session)
+        leader = await SyncClient.member(node, session, leader=True)
+        honest = await SyncClient.member(node, session)
+        await honest.in_state(3, True)
+        for number in range(300):
+            await leader.send(push(session, f"{number} " + "x" * 32_000))
+            message = await honest.next_of(lambda m: m["type"] == "Push")
+            assert message["data"].startswith(f"{number} ")
+        await honest.in_state(2, True)
+        stuck.close()
+        await close_all([leader, honest])
+    with watch:
+        asyncio.run(scenario())
+
