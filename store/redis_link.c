@@ -260,6 +260,17 @@ static void send_subscribe(struct redis_link *link, const struct span *channels,
     buf_free(&out);
 }
 
+static void load_script(struct redis_link *link, const char *text)
+{
+    struct buf load = {0};
+    resp_command(&load, 3);
+    resp_word(&load, SPAN("SCRIPT"));
+    resp_word(&load, SPAN("LOAD"));
+    resp_word(&load, span_str(text));
+    redis_conn_send(link->command, buf_span(&load), on_needed, link);
+    buf_free(&load);
+}
+
 static void on_connected(void *arg, struct redis_conn *conn)
 {
     struct redis_link *link = arg;
@@ -269,13 +280,8 @@ static void on_connected(void *arg, struct redis_conn *conn)
         send_subscribe(link, &proof, 1, true);
         return;
     }
-    struct buf load = {0};
-    resp_command(&load, 3);
-    resp_word(&load, SPAN("SCRIPT"));
-    resp_word(&load, SPAN("LOAD"));
-    resp_word(&load, span_str(lua_roster));
-    redis_conn_send(conn, buf_span(&load), on_needed, link);
-    buf_free(&load);
+    load_script(link, lua_roster);
+    load_script(link, lua_history);
     ask_role(link);
 }
 

@@ -93,6 +93,7 @@ unsigned store_shard(const struct store *store, struct span name)
 static void store_free(struct store *store)
 {
     store->backend->ops->free(store->backend);
+    history_deinit(store);
     roster_deinit(store);
     bus_deinit(store);
     event_free(store->release_limit);
@@ -140,6 +141,7 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     if (news && !store->closing) {
         bus_on_link(store, shard, up);
         roster_on_link(store, shard, up);
+        history_on_link(store, shard, up);
     }
 }
 
@@ -224,6 +226,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
     roster_init(store);
+    history_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url);
     make_shards(store);
