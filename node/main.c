@@ -1,5 +1,7 @@
 #include "node/core/log.h"
+#include "node/net/address.h"
 #include "node/node.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,8 +73,20 @@ static int run(const char *verb, const struct settings *settings)
     return 2;
 }
 
+static int check_bind(const char *text, char *error, size_t error_size)
+{
+    struct address address;
+    int family;
+    if (address_parse_bind(text, &address, &family) != 0) {
+        snprintf(error, error_size, "'%s' is no host:port with a numeric host", text);
+        return -1;
+    }
+    return 0;
+}
+
 int main(int argc, char *argv[])
 {
+    const struct settings_checks checks = {.bind = check_bind, .store = store_check_url};
     struct settings settings;
     char error[512];
     if (argc < 2) {
@@ -83,7 +97,7 @@ int main(int argc, char *argv[])
         return 0;
     }
     int status = 2;
-    if (settings_read(&settings, argv + 2, environ, error, sizeof error) != 0) {
+    if (settings_read(&settings, argv + 2, environ, &checks, error, sizeof error) != 0) {
         fprintf(stderr, "muster: %s\n", error);
     } else {
         status = run(argv[1], &settings);

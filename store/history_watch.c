@@ -45,7 +45,7 @@ static void tell(const struct history_key *key, struct history_watch *watch,
     }
 }
 
-static void tell_all(const struct history_key *key, enum history_event event,
+static void tell_all(struct history_key *key, enum history_event event,
                      const struct history_entry *entry)
 {
     LIST_EACH (it, &key->watches) {
@@ -99,13 +99,25 @@ static void catch_up(struct history_key *key)
     history_key_kick(key);
 }
 
+/* True when `note` begins a new life of the key: nothing of it can have been missed. */
+static bool begins_life(const struct history_note *note)
+{
+    struct span rest = note->records;
+    struct history_record record;
+    return history_note_next(&rest, &record) && record.id == note->birth;
+}
+
 static void on_note(struct history_key *key, const struct history_note *note)
 {
     struct span rest = note->records;
     struct history_record record;
     if (note->birth != key->birth) {
-        catch_up(key);
-        return;
+        if (!begins_life(note)) {
+            catch_up(key);
+            return;
+        }
+        key->birth = note->birth;
+        key->last = note->birth - 1;
     }
     while (history_note_next(&rest, &record)) {
         if (record.id > key->last + 1) {

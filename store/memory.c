@@ -174,8 +174,7 @@ static void memory_unsubscribe(struct backend *backend, unsigned shard, const st
     for (size_t i = 0; i < count; i++) {
         struct hub_channel *channel = channel_get(memory->hub, channels[i]);
         struct ear *mine = NULL;
-        LIST_EACH(it, &channel->ears)
-        {
+        LIST_EACH(it, &channel->ears) {
             struct ear *ear = LIST_ITEM(it, struct ear, link);
             mine = ear->memory == memory ? ear : mine;
         }
@@ -190,8 +189,7 @@ static void hub_publish(struct memory_hub *hub, struct span channel_name, struct
 {
     struct map_node *node = map_find(&hub->channels, channel_name);
     if (node != NULL) {
-        LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears)
-        {
+        LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears) {
             post(LIST_ITEM(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
         }
     }
@@ -255,8 +253,7 @@ static bool memory_ready(struct backend *backend)
 static void memory_free(struct backend *backend)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
-    LIST_EACH(it, &memory->inbox)
-    {
+    LIST_EACH(it, &memory->inbox) {
         free(LIST_ITEM(it, struct letter, link));
     }
     while (!list_empty(&memory->ears)) {

@@ -143,7 +143,7 @@ static struct hub_history *append(struct memory_histories *histories,
     return history;
 }
 
-static size_t list_after(const struct hub_history *history, const struct history_call *call,
+static size_t list_after(struct hub_history *history, const struct history_call *call,
                          struct buf *records)
 {
     size_t count = 0;
@@ -158,7 +158,7 @@ static size_t list_after(const struct hub_history *history, const struct history
     return count;
 }
 
-static size_t list_newest(const struct hub_history *history, const struct history_call *call,
+static size_t list_newest(struct hub_history *history, const struct history_call *call,
                           struct buf *records)
 {
     size_t count = 0, seen = 0;

@@ -6,6 +6,7 @@
 enum {
     TICK_MS = 50,
     LEAST_PER_TICK = 3, /* a few clients are no herd: they need not wait for the whole period */
+    LEAVE_MS = 500,     /* for the leave-taking itself, however short the period is */
 };
 
 struct drain {
@@ -16,11 +17,10 @@ struct drain {
     void *arg;
 };
 
-static uint32_t count_staying(const struct net *net)
+static uint32_t count_staying(struct net *net)
 {
     uint32_t staying = 0;
-    LIST_EACH(link, &net->all)
-    {
+    LIST_EACH(link, &net->all) {
         staying += LIST_ITEM(link, struct conn, all)->leaving ? 0 : 1;
     }
     return staying;
@@ -37,8 +37,7 @@ static uint32_t quota(const struct drain *drain, uint64_t now_ms)
 
 static void ask_some(struct net *net, uint32_t most)
 {
-    LIST_EACH(link, &net->all)
-    {
+    LIST_EACH(link, &net->all) {
         struct conn *conn = LIST_ITEM(link, struct conn, all);
         if (most > 0 && !conn->leaving) {
             conn_leave(conn);
@@ -54,8 +53,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
     if (now >= drain->end_ms) {
-        LIST_EACH(link, &drain->net->all)
-        {
+        LIST_EACH(link, &drain->net->all) {
             conn_close(LIST_ITEM(link, struct conn, all));
         }
     } else {
@@ -73,7 +71,7 @@ void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
     uint64_t now = clock_monotonic_ms();
     *drain = (struct drain){.net = net, .done = done, .arg = arg};
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
-    drain->end_ms = now + ms;
+    drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
     drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
     net->drain = drain;
     struct timeval every = {.tv_usec = TICK_MS * 1000};

@@ -17,7 +17,7 @@ from waiting import wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / os.environ.get("MUSTER_BIN", "build/muster")
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Sanitizer:DEADLYSIGNAL")
-FORBIDDEN_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
+SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 _taken_ports = set()
 
 
@@ -38,7 +38,7 @@ def free_port():
 
 def clean_env(extra=None):
     """The environment without settings of whoever runs the tests."""
-    env = {name: value for name, value in os.environ.items() if not FORBIDDEN_IN_ENV.match(name)}
+    env = {name: value for name, value in os.environ.items() if not SETTINGS_IN_ENV.match(name)}
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(extra or {})
     return env
@@ -52,7 +52,7 @@ def flags_of(settings):
     return flags
 
 
-def muster(*args, env=None, deadline=30):
+def muster(*args, env=None, deadline=10):
     """Runs the binary to its end; for what ends by itself."""
     return subprocess.run([str(BINARY), *args], env=clean_env(env), cwd=ROOT, timeout=deadline,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -185,7 +185,7 @@ class Node(Process):
     def judge(self, code):
         log = self.log()
         for report in SANITIZER_REPORTS:
-            assert report not in log, f"{self.name}: {log[max(0, log.index(report) - 200):][:6000]}"
+            assert report not in log, f"{self.name}: {log[log.index(report):][:6000]}"
         if self.expected_exit is not None:
             assert code == self.expected_exit, f"{self.name} ended with {code}:\n{self.log_tail()}"
 

@@ -42,6 +42,14 @@ class Yard:
         nodes = [self.begin(store=store, **settings) for store in stores]
         return [node.ready() for node in nodes]
 
+    def any_node(self):
+        return next((thing for thing in self.started if isinstance(thing, Node)), None)
+
+    def dismiss(self, node):
+        """Judges it now and not at the end."""
+        self.started.remove(node)
+        node.stop()
+
     def logs(self):
         return [(thing.name, thing.log_tail()) for thing in self.started if isinstance(thing, Node)]
 
@@ -81,15 +89,19 @@ def module_yard(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def module_node(module_yard):
-    return module_yard.node()
+def node_settings():
+    """Settings of the shared node; a file may have its own."""
+    return {}
 
 
 @pytest.fixture
-def node(module_node):
-    """A node with the memory store, shared by the tests of a file; each must leave it alive."""
-    yield module_node
-    assert module_node.alive(), f"the node died: {module_node.log_tail()}"
+def node(module_yard, node_settings):
+    """A node with the memory store, shared by the tests of a file. Who kills it is blamed; the next
+    test gets another one."""
+    node = module_yard.any_node() or module_yard.node(**node_settings)
+    yield node
+    if not node.alive():
+        module_yard.dismiss(node)
 
 
 @pytest.hookimpl(hookwrapper=True)

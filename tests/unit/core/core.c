@@ -10,11 +10,18 @@
 
 /* ------------------------------------------------------------------------------------ settings */
 
+static int accept_text(const char *text, char *error, size_t error_size)
+{
+    snprintf(error, error_size, "'%s' is bad", text);
+    return strcmp(text, "bad") == 0 ? -1 : 0;
+}
+
 static int read_settings(struct settings *settings, char *const args[], char *const env[],
                          char error[256])
 {
     error[0] = '\0';
-    return settings_read(settings, args, env, error, 256);
+    const struct settings_checks checks = {.bind = accept_text, .store = accept_text};
+    return settings_read(settings, args, env, &checks, error, 256);
 }
 
 static char *const no_words[] = {NULL};
@@ -78,6 +85,12 @@ static void test_bad_settings_are_named(void **state)
                  "MUSTER_LEASES: no such setting; see muster --help");
     expect_error(no_words, (char *[]){"MUSTER_LEASE=x", NULL},
                  "MUSTER_LEASE: 'x' is no duration such as 250ms, 10s, 5m or 24h");
+    expect_error((char *[]){"--http", "bad", NULL}, no_words, "--http: 'bad' is bad");
+    expect_error(no_words, (char *[]){"MUSTER_STORE=bad", NULL}, "MUSTER_STORE: 'bad' is bad");
+    expect_error(no_words, (char *[]){"SG_ENV=prod", NULL},
+                 "SG_ENV: must be one of development|production");
+    expect_error(no_words, (char *[]){"MUSTER_STORE=memory:", "MUSTER_STORE_FILE=/x", NULL},
+                 "MUSTER_STORE_FILE: set beside MUSTER_STORE; only one can count");
     expect_error(no_words, (char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
                  "MUSTER_STORE_FILE: cannot read the file '/nonexistent'");
     expect_error(no_words, (char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
