@@ -13,6 +13,8 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/chat.h"
+#include "node/service/minigame.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -38,6 +40,8 @@ struct node {
     struct listener *http_listener, *admin_listener;
     struct status *status;
     struct sync *sync;
+    struct chat *chat;
+    struct minigame *minigame;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -159,7 +163,60 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
-static void make_services(struct node *node)
+/* The chat, and the minigame next to it, which draws its players from those in the chat. */
+static int make_chat(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    node->chat = chat_new(
+        node->http,
+        &(struct chat_options){
+            .store = node->store,
+            .metrics = &node->metrics,
+            .wheel = node->wheel,
+            .node = node->name,
+            .login = {.base = loop_base(node->loop),
+                      .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
+                      .key_file = settings->chat_jwt_key,
+                      .jwks = settings->chat_jwks,
+                      .secret = settings->chat_jwt_secret,
+                      .audience = settings->chat_jwt_audience,
+                      .issuer = settings->chat_jwt_issuer,
+                      .nickname_claim = settings->chat_nickname_claim,
+                      .account_url = settings->chat_account_url,
+                      .login_url = settings->chat_login_url,
+                      .leeway_s = settings->chat_jwt_leeway / 1000,
+                      .jwks_refresh_ms = (uint32_t)settings->chat_jwks_refresh,
+                      .jwks_pause_ms = (uint32_t)settings->chat_jwks_pause,
+                      .account_ms = (uint32_t)settings->chat_account_timeout,
+                      .account_cache_ms = (uint32_t)settings->chat_account_cache,
+                      .account_parallel = (unsigned)settings->chat_account_parallel},
+            .history = (uint32_t)settings->chat_history,
+            .rate = (uint32_t)settings->chat_rate,
+            .burst = (uint32_t)settings->chat_burst,
+            .text_limit = (uint32_t)settings->chat_text_limit,
+            .answer_limit = (size_t)settings->queue_limit / 2,
+            .close_at_exp = settings->chat_close_at_exp == 1,
+            .api_env = settings->api_env,
+            .api_desc = settings->api_desc,
+        },
+        error, error_size);
+    if (node->chat == NULL) {
+        return -1;
+    }
+    node->minigame = minigame_new(node->http, &(struct minigame_options){
+                                                  .store = node->store,
+                                                  .metrics = &node->metrics,
+                                                  .wheel = node->wheel,
+                                                  .node = node->name,
+                                                  .each_online = chat_each_online,
+                                                  .online = node->chat,
+                                                  .token = settings->minigame_token,
+                                                  .webhook_token = settings->webhook_token,
+                                              });
+    return 0;
+}
+
+static int make_services(struct node *node, char *error, size_t error_size)
 {
     node->status = status_new(node->admin, &(struct status_options){
                                                .net = node->net,
@@ -173,6 +230,7 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+    return make_chat(node, error, error_size);
 }
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
@@ -238,7 +296,9 @@ static int build(struct node *node, char *error, size_t error_size)
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
-    make_services(node);
+    if (make_services(node, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(node);
     return listen_all(node, error, error_size);
 }
@@ -253,6 +313,8 @@ static void tear_down(struct node *node)
         }
     }
     net_free(&node->net);
+    minigame_free(&node->minigame);
+    chat_free(&node->chat);
     sync_free(&node->sync);
     status_free(&node->status);
     if (node->admin != node->http) {

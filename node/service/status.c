@@ -95,6 +95,7 @@ static void refresh(struct status *status)
     metric_set(metrics, METRIC_STORE_RECONNECTS, store->reconnects);
     metric_set(metrics, METRIC_STORE_RENEWALS, store->renewals);
     metric_set(metrics, METRIC_STORE_RESNAPSHOTS, store->resnapshots);
+    metric_set(metrics, METRIC_STORE_REFETCHED, store->refetched);
     metric_set(metrics, METRIC_BUS_PUBLISHED, store->published);
     metric_set(metrics, METRIC_BUS_RECEIVED, store->received);
     metric_set(metrics, METRIC_BUS_UNPUBLISHED, store->unpublished);
