@@ -37,7 +37,7 @@ static bool split(struct span token, struct parts *parts)
     parts->head = span_cut(&token, '.');
     parts->body = span_cut(&token, '.');
     parts->signature = token;
-    return is_base64url(parts->head) && is_base64url(parts->body) &&
+    return is_base64url(parts->head) && is_base64url(parts->body) && parts->signature.ptr != NULL &&
            (parts->signature.len == 0 || is_base64url(parts->signature));
 }
 

@@ -14,6 +14,7 @@
 enum {
     ANSWER_MOST = 64 * 1024, /* bytes of an answer */
     NAMES_MOST = 20000,      /* nicknames kept */
+    REPORT_MS = 1000,
     TEXT_MOST = 300,         /* bytes of what the service says to users */
 };
 
@@ -21,6 +22,8 @@ struct chat_account {
     struct chat_account_options options;
     struct map names; /* struct known_name by user */
     struct list by_age;
+    uint64_t reported_ms;
+    unsigned failures; /* since then */
 };
 
 struct known_name {
@@ -154,9 +157,17 @@ static struct fetch *start(struct chat_account_call *call, const char *url, cons
                        fn, call);
 }
 
-static void report(const char *error)
+/* A service that is away is away for every login: one line a second says so. */
+static void report(struct chat_account *account, const char *error)
 {
-    log_warn("account service cannot be reached", LOG_TEXT_FIELD("error", error));
+    uint64_t now = clock_monotonic_ms();
+    account->failures++;
+    if (now - account->reported_ms >= REPORT_MS) {
+        log_warn("account service cannot be reached", LOG_TEXT_FIELD("error", error),
+                 LOG_NUMBER_FIELD("failures", account->failures));
+        account->reported_ms = now;
+        account->failures = 0;
+    }
 }
 
 static struct chat_account_call *call_new(struct chat_account *account, chat_account_fn *fn,
@@ -178,7 +189,7 @@ static void on_nickname(void *arg, int status, struct span body, const char *err
     const char *nickname = json_string_value(json_object_get(answer, "nickname"));
     call->fetch = NULL;
     if (status == 0 || (status < 300 && !json_is_object(answer))) {
-        report(status == 0 ? error : "its answer is no JSON object");
+        report(call->account, status == 0 ? error : "its answer is no JSON object");
         finish(call, NULL, UNAVAILABLE);
     } else if (status >= 300) {
         refuse(call, status, answer, "bad request");
@@ -208,7 +219,7 @@ struct chat_account_call *chat_account_nickname(struct chat_account *account, co
     call->fetch = start(call, buf_text(&url), token, span_of(NULL, 0), on_nickname);
     buf_free(&url);
     if (call->fetch == NULL) {
-        report("too many requests wait for it");
+        report(account, "too many requests wait for it");
         finish(call, NULL, UNAVAILABLE);
         return NULL;
     }
@@ -256,7 +267,7 @@ static void on_token(void *arg, int status, struct span body, const char *error)
     const char *value = value_of(answer, call->has_refresh ? "accessToken" : "refreshToken");
     call->fetch = NULL;
     if (status == 0) {
-        report(error);
+        report(call->account, error);
         finish(call, NULL, UNAVAILABLE);
     } else if (status >= 300 || value == NULL) {
         refuse(call, status, answer, "invalid credentials");
