@@ -97,7 +97,8 @@ int main(int argc, char *argv[])
         return 0;
     }
     int status = 2;
-    if (settings_read(&settings, argv + 2, environ, &checks, error, sizeof error) != 0) {
+    if (settings_read(&settings, (const char *const *)argv + 2, (const char *const *)environ,
+                      &checks, error, sizeof error) != 0) {
         fprintf(stderr, "muster: %s\n", error);
     } else {
         status = run(argv[1], &settings);

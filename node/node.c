@@ -307,11 +307,6 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
-    for (int i = 0; i < SIGNALS; i++) {
-        if (node->signals[i] != NULL) {
-            event_free(node->signals[i]);
-        }
-    }
     net_free(&node->net);
     minigame_free(&node->minigame);
     chat_free(&node->chat);
@@ -323,6 +318,12 @@ static void tear_down(struct node *node)
     http_server_free(&node->http);
     store_close(&node->store);
     wheel_free(&node->wheel);
+    /* Last: from here on a signal has its default effect again. */
+    for (int i = 0; i < SIGNALS; i++) {
+        if (node->signals[i] != NULL) {
+            event_free(node->signals[i]);
+        }
+    }
     loop_free(&node->loop);
 }
 

@@ -10,7 +10,6 @@
 #include "store/scripts.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 
 enum {
     QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */

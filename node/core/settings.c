@@ -234,7 +234,7 @@ static int set_from_file(const struct row *row, struct settings *settings, const
 }
 
 /* The value of a variable in `env`, or NULL. */
-static const char *find_variable(char *const env[], const char *name)
+static const char *find_variable(const char *const env[], const char *name)
 {
     size_t len = strlen(name);
     for (; *env != NULL; env++) {
@@ -246,8 +246,8 @@ static const char *find_variable(char *const env[], const char *name)
 }
 
 /* Takes the row's variable, or its _FILE, from `env` if it is there. */
-static int set_from_environment(const struct row *row, struct settings *settings, char *const env[],
-                                struct source source)
+static int set_from_environment(const struct row *row, struct settings *settings,
+                                const char *const env[], struct source source)
 {
     char name[NAME], file_name[NAME + 8];
     snprintf(file_name, sizeof file_name, "%s_FILE", variable_name(row, name));
@@ -286,7 +286,7 @@ static bool is_known(struct span variable)
     return false;
 }
 
-static int refuse_unknown(char *const env[], struct source source)
+static int refuse_unknown(const char *const env[], struct source source)
 {
     for (; *env != NULL; env++) {
         struct span rest = span_str(*env);
@@ -302,7 +302,8 @@ static int refuse_unknown(char *const env[], struct source source)
     return 0;
 }
 
-static int read_environment(struct settings *settings, char *const env[], struct source source)
+static int read_environment(struct settings *settings, const char *const env[],
+                            struct source source)
 {
     int result = refuse_unknown(env, source);
     for (size_t i = 0; result == 0 && i < sizeof aliases / sizeof *aliases; i++) {
@@ -331,7 +332,7 @@ static const struct row *find_flag(struct span flag)
     return NULL;
 }
 
-static int read_flags(struct settings *settings, char *const args[], struct source source)
+static int read_flags(struct settings *settings, const char *const args[], struct source source)
 {
     for (; *args != NULL; args++) {
         struct span value = span_str(*args);
@@ -363,7 +364,7 @@ static int check_production(const struct settings *settings, struct source sourc
     return 0;
 }
 
-int settings_read(struct settings *settings, char *const args[], char *const env[],
+int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
 {
     struct source source = {.checks = checks, .error = error, .error_size = error_size};

@@ -36,7 +36,7 @@ struct settings_checks {
 /* Reads defaults, then `env` ("NAME=value", NULL-ended), then `args` (flags, NULL-ended): the later
  * one counts. 0, or -1 with a message in `error` that names the flag or variable. settings_deinit
  * in both cases. */
-int settings_read(struct settings *settings, char *const args[], char *const env[],
+int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 

@@ -2,7 +2,7 @@
 
 #include "node/proto/json_scan.h"
 #include "node/proto/jwt_impl.h"
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 
 #include <stdlib.h>
 
@@ -52,7 +52,7 @@ static bool open_part(struct span part, struct buf *out, struct json_field *fiel
 static bool get_text(const struct json_field *field, struct buf *out)
 {
     out->len = 0;
-    if (field->kind != JSON_STRING) {
+    if (field->kind != JSON_KIND_STRING) {
         return false;
     }
     json_unquote(field->raw, out);
@@ -67,7 +67,7 @@ static bool read_head(struct span part, struct jwt_head *head)
         [ALG] = {.name = "alg"}, [KID] = {.name = "kid"}, [CRIT] = {.name = "crit"}};
     struct buf text = {0};
     bool ok = open_part(part, &text, fields, HEAD_FIELDS) &&
-              fields[CRIT].kind == JSON_ABSENT && /* we understand no extension (RFC 7515, 4.1.11) */
+              fields[CRIT].kind == JSON_KIND_ABSENT && /* we understand no extension (RFC 7515, 4.1.11) */
               get_text(&fields[ALG], &head->algorithm);
     head->has_kid = ok && get_text(&fields[KID], &head->kid);
     buf_free(&text);
@@ -82,7 +82,7 @@ enum claim { SUB, EXP, NBF, AUD, ISS, NICKNAME, CLAIMS };
 static bool get_time(const struct json_field *field, int64_t *seconds)
 {
     char text[NUMBER_MOST + 1] = "";
-    if (field->kind != JSON_NUMBER || field->raw.len > NUMBER_MOST) {
+    if (field->kind != JSON_KIND_NUMBER || field->raw.len > NUMBER_MOST) {
         return false;
     }
     memcpy(text, field->raw.ptr, field->raw.len);
@@ -102,7 +102,7 @@ static bool is_text(const struct json_field *field, struct span wanted)
 /* One string, or a list that has it (RFC 7519, 4.1.3). */
 static bool has_audience(const struct json_field *field, const char *wanted)
 {
-    if (field->kind != JSON_ARRAY) {
+    if (field->kind != JSON_KIND_ARRAY) {
         return is_text(field, span_str(wanted));
     }
     return jwt_list_has(field->raw, wanted);
@@ -173,7 +173,7 @@ static const char *complaint(const struct json_field *fields, const struct jwt_r
     if (claims->expires_s + rules->leeway_s <= now_s) {
         return "expired";
     }
-    if (fields[NBF].kind != JSON_ABSENT &&
+    if (fields[NBF].kind != JSON_KIND_ABSENT &&
         (!get_time(&fields[NBF], &not_before) || not_before > now_s + rules->leeway_s)) {
         return "not valid yet";
     }

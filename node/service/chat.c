@@ -150,7 +150,7 @@ enum field { ACTION, TOKEN, USERNAME, PASSWORD, MESSAGE, CHANNEL, LIMIT, OFFSET,
 static bool get_text(const struct json_field *field, struct buf *out)
 {
     out->len = 0;
-    if (field->kind == JSON_STRING) {
+    if (field->kind == JSON_KIND_STRING) {
         json_unquote(field->raw, out);
     }
     return out->len > 0;
@@ -221,13 +221,13 @@ static const char *put_channel(const struct json_field *field, struct buf *out)
     struct buf text = {0};
     const char *wrong = NULL;
     switch (field->kind) {
-    case JSON_ABSENT:
-    case JSON_NULL:
+    case JSON_KIND_ABSENT:
+    case JSON_KIND_NULL:
         return NULL;
-    case JSON_NUMBER:
+    case JSON_KIND_NUMBER:
         buf_append(&text, field->raw);
         break;
-    case JSON_STRING:
+    case JSON_KIND_STRING:
         json_unquote(field->raw, &text);
         break;
     default:
@@ -248,8 +248,8 @@ static const char *put_broadcast(const struct client *client, const struct json_
                                  struct buf *out)
 {
     struct buf text = {0};
-    if (fields[MESSAGE].kind != JSON_STRING) {
-        return fields[MESSAGE].kind == JSON_ABSENT ? "message is missing"
+    if (fields[MESSAGE].kind != JSON_KIND_STRING) {
+        return fields[MESSAGE].kind == JSON_KIND_ABSENT ? "message is missing"
                                                    : "message has to be a string";
     }
     buf_append(out, SPAN("{\"user_id\": "));
@@ -314,10 +314,10 @@ static bool get_count(const struct json_field *field, uint32_t preset, uint32_t 
 {
     uint64_t number = 0;
     *value = preset;
-    if (field->kind == JSON_ABSENT) {
+    if (field->kind == JSON_KIND_ABSENT) {
         return true;
     }
-    if (field->kind != JSON_NUMBER) {
+    if (field->kind != JSON_KIND_NUMBER) {
         return false;
     }
     for (size_t i = 0; i < field->raw.len; i++) {
@@ -399,7 +399,7 @@ static void on_text(struct client *client, struct span text)
         say_error(client, "you need to authenticate first");
     } else {
         say_error(client, !object                             ? "the message is not a JSON object"
-                          : fields[ACTION].kind == JSON_ABSENT ? "action is missing"
+                          : fields[ACTION].kind == JSON_KIND_ABSENT ? "action is missing"
                                                                : "action has to be a string");
     }
     buf_free(&action);

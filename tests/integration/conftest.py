@@ -1,5 +1,7 @@
 """Fixtures: what a test starts is stopped and judged after it (clean exit, no sanitizer report)."""
 
+import itertools
+
 import pytest
 
 from cluster import BINARY, Node, Proxy, Redis
@@ -18,20 +20,21 @@ class Yard:
     def __init__(self, folder):
         self.folder = folder
         self.started = []
+        self.numbers = itertools.count()
 
     def keep(self, thing):
         self.started.append(thing)
         return thing
 
     def redis(self):
-        return self.keep(Redis(f"redis-{len(self.started)}", self.folder)).start()
+        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder)).start()
 
     def proxy(self, target):
         return self.keep(Proxy(target.port)).start()
 
     def begin(self, env=None, **settings):
         """Starts a node without waiting for it."""
-        return self.keep(Node(f"node-{len(self.started)}", self.folder, env, **settings)).start()
+        return self.keep(Node(f"node-{next(self.numbers)}", self.folder, env, **settings)).start()
 
     def node(self, env=None, **settings):
         return self.begin(env, **settings).ready()

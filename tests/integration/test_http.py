@@ -1,6 +1,7 @@
 """HTTP/1.1 as seen on the wire: every byte of these requests is meant."""
 
 import json
+import random
 import re
 import socket
 
@@ -130,7 +131,7 @@ def test_admin_pages_move_to_their_own_port(yard):
         except OSError:
             return None
     wait_until(lambda: status_at(port, "/readyz") == 200, "the admin port is ready")
-    for path in ("/metrics", "/healthz", "/readyz"):
+    for path in ("/metrics", "/healthz", "/readyz", "/"):
         assert (status_at(port, path), status_at(node.port, path)) == (200, 404)
     assert status_at(node.port, "/version") == 200
 
@@ -477,6 +478,21 @@ def test_the_header_limit_is_a_setting(yard):
     node = yard.node(header_limit="2k")
     assert_version(answer(node, request("GET /version HTTP/1.1", "X: " + "a" * 1500)))
     assert_error(answer(node, request("GET /version HTTP/1.1", "X: " + "a" * 2500)), 431)
+
+
+def test_noise_harms_nobody(node):
+    noise = random.Random(3)
+    whole = [VERSION, handshake_request(), request("POST /version HTTP/1.1", "Transfer-Encoding: chunked",
+                                                   body=b"5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n")]
+    for _ in range(300):
+        data = bytearray(noise.choice(whole) * noise.randint(1, 3))
+        for _ in range(noise.randint(1, 5)):
+            data[noise.randrange(len(data))] = noise.choice(b"\0\r\n :;,09af\xff")
+        with HttpClient(node.port) as client:
+            client.send_while_taken(data[:noise.randint(1, len(data))])
+            if noise.random() < 0.3:
+                client.reset()
+    assert_version(answer(node, VERSION))
 
 
 def test_many_connections_that_say_nothing_harm_nobody(node):

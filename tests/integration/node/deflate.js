@@ -4,7 +4,12 @@
 const assert = require('node:assert');
 const { SyncClient, run } = require('./sync_client');
 
-const OFFERS = [true, { threshold: 0 }, { clientMaxWindowBits: 10, threshold: 0 }, { threshold: 0, zlibDeflateOptions: { level: 9 } }];
+const OFFERS = [
+  true,
+  { threshold: 0 },
+  { threshold: 0, clientMaxWindowBits: 10 },
+  { threshold: 0, zlibDeflateOptions: { level: 9 } },
+];
 
 async function exchange(urls, index) {
   const session = `deflate-${index}`;

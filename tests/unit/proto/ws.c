@@ -157,8 +157,8 @@ static size_t end_of_head(struct peer *peer)
 
 static void shake(struct peer *peer, const char *request)
 {
-    service = (struct service){0};
     peer_connect(peer);
+    service = (struct service){0};
     peer_send(peer, span_str(request), 0);
     buf_consume(&peer->got, end_of_head(peer));
 }
@@ -186,8 +186,8 @@ static void play(struct peer *peer, struct script *script, const char *request, 
     struct buf all = {0};
     buf_append(&all, span_str(request));
     buf_append(&all, buf_span(&script->in));
-    service = (struct service){0};
     peer_connect(peer);
+    service = (struct service){0};
     peer_send(peer, buf_span(&all), 0);
     buf_consume(&peer->got, end_of_head(peer));
     expect_got(peer, buf_span(&script->out), 0);
@@ -240,8 +240,8 @@ static void test_accept_later(void **state)
     struct script script = {0};
     client(&script, FIN | TEXT, SPAN("early"));
     server(&script, FIN | TEXT, SPAN("early"));
-    service = (struct service){.later = true};
     peer_connect(peer);
+    service = (struct service){.later = true};
     peer_send(peer, SPAN(SHAKE "\r\n"), 0);
     peer_send(peer, buf_span(&script.in), 1);
     assert_int_equal(peer->got.len, 0);
