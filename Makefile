@@ -6,7 +6,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
 	python3-jwt python3-cryptography \
 	clang libclang-rt-14-dev
-CLUSTER_PACKAGES := redis-server haproxy curl
+CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider

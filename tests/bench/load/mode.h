@@ -10,6 +10,8 @@ typedef void mode_fn(struct loop *loop, const struct options *options);
 
 mode_fn mode_idle;   /* connections that only stay */
 mode_fn mode_fanout; /* one sender, many receivers, a window of pushes in flight */
+mode_fn mode_chat;   /* one writer, many readers of the chat, on several nodes */
+mode_fn mode_logins; /* a few sockets that log in to the chat again and again */
 mode_fn mode_pushes; /* many sessions on several nodes, and a bare pair on their Redis */
 
 /* Ends the program unless at least one --node was given. */

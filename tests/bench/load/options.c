@@ -32,6 +32,8 @@ static const struct option_spec specs[] = {
     {"--warm-up", SECONDS, offsetof(struct options, warm_up)},
     {"--seconds", SECONDS, offsetof(struct options, seconds)},
     {"--pid", NUMBER, offsetof(struct options, pid)},
+    {"--other-pid", NUMBER, offsetof(struct options, other_pid)},
+    {"--token", TEXT, offsetof(struct options, token)},
     {"--per-address", NUMBER, offsetof(struct options, per_address)},
     {"--source", NUMBER, offsetof(struct options, source)},
     {"--limit", NUMBER, offsetof(struct options, limit)},
@@ -115,6 +117,7 @@ void options_read(struct options *options, int argc, char **argv)
     *options = (struct options){
         .path = "/connect",
         .session = "bench",
+        .token = "bench",
         .connections = 1000,
         .sessions = 250,
         .members = 4,
