@@ -86,7 +86,7 @@ bool history_next(struct span *entries, struct history_entry *entry)
 
 void history_on_link(struct store *store, unsigned shard, bool up)
 {
-    MAP_EACH (it, &store->history.keys) {
+    MAP_EACH(it, &store->history.keys) {
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
         if (key->shard != shard) {
             continue;
@@ -106,7 +106,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     bool busy = false;
     (void)fd, (void)what;
     store_enter(store);
-    MAP_EACH (it, &store->history.keys) {
+    MAP_EACH(it, &store->history.keys) {
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
         key->refused = false;
         history_key_kick(key);
@@ -134,7 +134,7 @@ void history_init(struct store *store)
 
 void history_deinit(struct store *store)
 {
-    MAP_EACH (it, &store->history.keys) {
+    MAP_EACH(it, &store->history.keys) {
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
         history_queue_free(key);
         history_watch_free(key);

@@ -6,11 +6,11 @@
  *                          '-- not known whether done: again
  *
  * An append that may have been lost with its link is sent again, and the server takes each entry of
- * a writer once. Those that were confirmed just before the link fell are sent again too: to a server
- * that has them this is nothing, to one that lost its memory it brings them back. A watch that
- * missed something fetches it by id. So every watch delivers each entry once, and all in the same
- * order, across cut links, a paused server, and one that restarts with its memory; where a server
- * lost its memory, two entries whose delivery it had just begun may change places.
+ * a writer once. Those that were confirmed just before the link fell are sent again too: to a
+ * server that has them this is nothing, to one that lost its memory it brings them back. A watch
+ * that missed something fetches it by id. So every watch delivers each entry once, and all in the
+ * same order, across cut links, a paused server, and one that restarts with its memory; where a
+ * server lost its memory, two entries whose delivery it had just begun may change places.
  *
  * Keys are few: each one that was named stays until the store is closed. */
 #ifndef MUSTER_STORE_HISTORY_H
@@ -26,8 +26,8 @@ enum {
 };
 
 enum history_event {
-    HISTORY_ENTRY,   /* the next one */
-    HISTORY_LOST,    /* entries were trimmed, or went with the server, before they could be fetched */
+    HISTORY_ENTRY, /* the next one */
+    HISTORY_LOST,  /* entries were trimmed, or went with the server, before they could be fetched */
     HISTORY_CURRENT, /* all that was appended before now has been delivered */
     HISTORY_STALE,   /* the server cannot be reached: nothing more until the next CURRENT */
 };

@@ -29,6 +29,7 @@ struct history_key {
     size_t count, bytes;                  /* in waiting and sent */
     uint64_t sequence;                    /* the last one given out */
     struct list reads;                    /* to be sent */
+    size_t read_count;                    /* not answered, sent or not */
     bool appending;                       /* a batch is under way */
     bool refused;                         /* the server said no: wait for the tick */
 

@@ -20,8 +20,8 @@ struct history_record {
 };
 
 struct history_note {
-    uint64_t birth; /* first id ever given in this life of the key */
-    uint64_t last;  /* newest id */
+    uint64_t birth;      /* first id ever given in this life of the key */
+    uint64_t last;       /* newest id */
     struct span records; /* borrowed; well-formed */
 };
 

@@ -8,6 +8,7 @@ enum {
     QUEUE_MOST = 4096,
     QUEUE_BYTES = 8 * 1024 * 1024,
     CONFIRMED_MOST = 4096,
+    READS_MOST = 4096,
 };
 
 /* For how long what was confirmed is kept, to be sent again when the link falls: longer than a
@@ -18,8 +19,8 @@ struct history_pending {
     struct list link;
     uint64_t sequence;
     uint32_t most;
-    uint64_t until_us;     /* given up then; once confirmed: forgotten then */
-    history_done_fn *fn;   /* NULL: told already */
+    uint64_t until_us;   /* given up then; once confirmed: forgotten then */
+    history_done_fn *fn; /* NULL: told already */
     void *arg;
     uint64_t tag;
     size_t len;
@@ -165,7 +166,7 @@ static void send_batch(struct history_key *key)
         .items = items,
     };
     size_t bytes = 0;
-    LIST_EACH (it, &key->waiting) {
+    LIST_EACH(it, &key->waiting) {
         struct history_pending *pending = pending_of(it);
         if (call.count == BATCH_MOST || bytes + pending->len > BATCH_BYTES) {
             break;
@@ -184,11 +185,23 @@ static void send_batch(struct history_key *key)
     }
 }
 
+static void on_read(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct history_read *read = arg;
+    struct history_note note = {0};
+    bool ok = answer == BACKEND_OK && history_note_read(reply, &note) == 0;
+    read->key->read_count--;
+    if (!read->key->store->closing) {
+        read->fn(read->arg, read->tag, ok, note.records);
+    }
+    free(read);
+}
+
 void history_queue_link_down(struct history_key *key)
 {
     struct list again;
     list_init(&again);
-    LIST_EACH (it, &key->confirmed) {
+    LIST_EACH(it, &key->confirmed) {
         key->count++;
         key->bytes += pending_of(it)->len;
     }
@@ -202,10 +215,7 @@ void history_queue_link_down(struct history_key *key)
     while (!list_empty(&reads)) {
         struct history_read *read = LIST_ITEM(reads.next, struct history_read, link);
         list_del(&read->link);
-        if (!key->store->closing) {
-            read->fn(read->arg, read->tag, false, span_of(NULL, 0));
-        }
-        free(read);
+        on_read(read, BACKEND_LOST, span_of(NULL, 0));
     }
 }
 
@@ -229,7 +239,7 @@ bool history_queue_tick(struct history_key *key, uint64_t now_us)
     forget_confirmed(key, now_us);
     struct list late;
     list_init(&late);
-    LIST_EACH (it, &key->waiting) {
+    LIST_EACH(it, &key->waiting) {
         struct history_pending *pending = pending_of(it);
         if (pending->until_us <= now_us) {
             leave_queue(key, pending);
@@ -247,24 +257,14 @@ bool history_queue_tick(struct history_key *key, uint64_t now_us)
 
 /* ------------------------------------------------------------------------------------ reads */
 
-static void on_read(void *arg, enum backend_answer answer, struct span reply)
-{
-    struct history_read *read = arg;
-    struct history_note note = {0};
-    bool ok = answer == BACKEND_OK && history_note_read(reply, &note) == 0;
-    if (!read->key->store->closing) {
-        read->fn(read->arg, read->tag, ok, note.records);
-    }
-    free(read);
-}
-
 int history_read(struct store *store, struct span name, uint32_t offset, uint32_t limit,
                  history_read_fn *fn, void *arg, uint64_t tag)
 {
     struct history_key *key = history_key_get(store, name);
-    if (!history_key_up(key)) {
+    if (!history_key_up(key) || key->read_count >= READS_MOST) {
         return -1;
     }
+    key->read_count++;
     struct history_read *read = mem_zalloc(sizeof(*read));
     read->key = key;
     read->offset = offset;
@@ -298,8 +298,7 @@ static void send_reads(struct history_key *key)
 /* What this store itself appends comes after the place from which its watches follow. */
 static bool may_append(const struct history_key *key)
 {
-    return !key->appending && !key->refused &&
-           (!history_key_watched(key) || key->positioned);
+    return !key->appending && !key->refused && (!history_key_watched(key) || key->positioned);
 }
 
 void history_queue_run(struct history_key *key)

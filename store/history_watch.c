@@ -21,7 +21,7 @@ void history_watch_init(struct history_key *key)
 
 static void forget_writers(struct history_key *key)
 {
-    MAP_EACH (it, &key->writers) {
+    MAP_EACH(it, &key->writers) {
         struct history_writer *writer = MAP_ENTRY(it, struct history_writer, node);
         map_remove(&key->writers, it);
         free(writer);
@@ -30,7 +30,7 @@ static void forget_writers(struct history_key *key)
 
 void history_watch_free(struct history_key *key)
 {
-    LIST_EACH (it, &key->watches) {
+    LIST_EACH(it, &key->watches) {
         free(LIST_ITEM(it, struct history_watch, link));
     }
     forget_writers(key);
@@ -48,7 +48,7 @@ static void tell(const struct history_key *key, struct history_watch *watch,
 static void tell_all(struct history_key *key, enum history_event event,
                      const struct history_entry *entry)
 {
-    LIST_EACH (it, &key->watches) {
+    LIST_EACH(it, &key->watches) {
         tell(key, LIST_ITEM(it, struct history_watch, link), event, entry);
     }
 }
@@ -58,7 +58,7 @@ static void tell_all(struct history_key *key, enum history_event event,
 static void forget_stalest(struct history_key *key)
 {
     struct history_writer *stalest = NULL;
-    MAP_EACH (it, &key->writers) {
+    MAP_EACH(it, &key->writers) {
         struct history_writer *writer = MAP_ENTRY(it, struct history_writer, node);
         if (stalest == NULL || writer->sequence < stalest->sequence) {
             stalest = writer; /* sequences begin with the time */
@@ -176,8 +176,8 @@ static void take_fetched(struct history_key *key, const struct history_note *not
         deliver(key, &record);
         key->store->stats.refetched++;
     }
-    bool heard_more = key->heard_last > 0 &&
-                      (key->heard_birth != key->birth || key->heard_last > key->last);
+    bool heard_more =
+        key->heard_last > 0 && (key->heard_birth != key->birth || key->heard_last > key->last);
     key->behind = heard_more || key->last < note->last;
 }
 
@@ -222,7 +222,7 @@ static void fetch(struct history_key *key)
 
 static void drop_gone_watches(struct history_key *key)
 {
-    LIST_EACH (it, &key->watches) {
+    LIST_EACH(it, &key->watches) {
         struct history_watch *watch = LIST_ITEM(it, struct history_watch, link);
         if (watch->fn == NULL) {
             list_del(&watch->link);
@@ -242,7 +242,7 @@ static void settle(struct history_key *key)
 {
     bool was = key->current;
     key->current = key->positioned && key->listening && !key->behind && !key->fetching;
-    LIST_EACH (it, &key->watches) {
+    LIST_EACH(it, &key->watches) {
         struct history_watch *watch = LIST_ITEM(it, struct history_watch, link);
         if (key->current && (!was || watch->owed)) {
             watch->owed = false;
@@ -261,8 +261,8 @@ void history_watch_run(struct history_key *key)
         return;
     }
     if (key->sub == NULL) {
-        key->sub = channel_subscribe(key->store, key->shard, span_str(key->channel), on_channel,
-                                     key);
+        key->sub =
+            channel_subscribe(key->store, key->shard, span_str(key->channel), on_channel, key);
     }
     if (history_key_up(key) && !key->fetching && !key->refused &&
         (!key->positioned || (key->listening && key->behind))) {

@@ -43,7 +43,7 @@ static void history_free(struct memory_histories *histories, struct hub_history 
     while (!list_empty(&history->entries)) {
         drop_first(history);
     }
-    MAP_EACH (it, &history->writers) {
+    MAP_EACH(it, &history->writers) {
         struct hub_writer *writer = MAP_ENTRY(it, struct hub_writer, node);
         map_remove(&history->writers, it);
         free(writer);
@@ -55,7 +55,7 @@ static void history_free(struct memory_histories *histories, struct hub_history 
 
 void memory_histories_deinit(struct memory_histories *histories)
 {
-    MAP_EACH (it, &histories->keys) {
+    MAP_EACH(it, &histories->keys) {
         history_free(histories, MAP_ENTRY(it, struct hub_history, node));
     }
     map_deinit(&histories->keys);
@@ -148,7 +148,7 @@ static size_t list_after(struct hub_history *history, const struct history_call 
 {
     size_t count = 0;
     uint64_t after = call->birth == history->birth ? call->after : 0;
-    LIST_EACH (it, &history->entries) {
+    LIST_EACH(it, &history->entries) {
         const struct hub_entry *entry = LIST_ITEM(it, struct hub_entry, link);
         if (entry->id > after && count < call->limit) {
             put_entry(records, entry);

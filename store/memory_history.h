@@ -1,5 +1,5 @@
-/* memory history: what history.lua does, for the hub. The two are kept alike; the contract tests run
- * against both. */
+/* memory history: what history.lua does, for the hub. The two are kept alike; the contract tests
+ * run against both. */
 #ifndef MUSTER_STORE_MEMORY_HISTORY_H
 #define MUSTER_STORE_MEMORY_HISTORY_H
 

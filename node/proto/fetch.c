@@ -1,8 +1,8 @@
 /*     fetch_start --> waiting --a place is free--> going (libcurl) --done--> over --> fn, freed
  *                        '------ its time is over ---------------------------^
  *
- * libcurl says which descriptors and how long to wait; the loop says when; what is done is collected
- * afterwards, so that `fn` never runs inside libcurl. */
+ * libcurl says which descriptors and how long to wait; the loop says when; what is done is
+ * collected afterwards, so that `fn` never runs inside libcurl. */
 #include "node/proto/fetch.h"
 
 #include "store/base/buf.h"
@@ -282,7 +282,8 @@ void fetch_cancel(struct fetch **fetch)
 
 void fetch_escape(struct span text, struct buf *out)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     bool dots = span_eq(text, SPAN(".")) || span_eq(text, SPAN("..")); /* would be resolved away */
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];

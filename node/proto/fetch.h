@@ -33,8 +33,8 @@ struct fetch_request {
 };
 
 /* The answer: `status` is the HTTP status; 0 when there was no whole answer, with `error` a few
- * words for the log. `body` and `error` are borrowed until return. Called once, from the loop, unless
- * cancelled before. Redirects are answers like any other. */
+ * words for the log. `body` and `error` are borrowed until return. Called once, from the loop,
+ * unless cancelled before. Redirects are answers like any other. */
 typedef void fetch_fn(void *arg, int status, struct span body, const char *error);
 
 /* Starts a request, borrowed until `fn` was called. NULL, and no call, when too many wait. */

@@ -66,9 +66,10 @@ static bool read_head(struct span part, struct jwt_head *head)
     struct json_field fields[HEAD_FIELDS] = {
         [ALG] = {.name = "alg"}, [KID] = {.name = "kid"}, [CRIT] = {.name = "crit"}};
     struct buf text = {0};
-    bool ok = open_part(part, &text, fields, HEAD_FIELDS) &&
-              fields[CRIT].kind == JSON_KIND_ABSENT && /* we understand no extension (RFC 7515, 4.1.11) */
-              get_text(&fields[ALG], &head->algorithm);
+    bool ok =
+        open_part(part, &text, fields, HEAD_FIELDS) &&
+        fields[CRIT].kind == JSON_KIND_ABSENT && /* we understand no extension (RFC 7515, 4.1.11) */
+        get_text(&fields[ALG], &head->algorithm);
     head->has_kid = ok && get_text(&fields[KID], &head->kid);
     buf_free(&text);
     return ok;

@@ -1,5 +1,5 @@
-/* jwt: are a token's signature and claims good (RFC 7519, 7515, 7518)? Pure: keys and time come from
- * the caller. The arithmetic is cjose's.
+/* jwt: are a token's signature and claims good (RFC 7519, 7515, 7518)? Pure: keys and time come
+ * from the caller. The arithmetic is cjose's.
  *
  * A key says which algorithm it is for; the token's header may only agree. So a token signed with
  * another algorithm than its key's (none, or HS256 with a public key as the secret) is refused

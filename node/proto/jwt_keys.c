@@ -54,7 +54,7 @@ void jwt_keys_free(struct jwt_keys **keys)
     if (*keys == NULL) {
         return;
     }
-    LIST_EACH (it, &(*keys)->all) {
+    LIST_EACH(it, &(*keys)->all) {
         remove_key(*keys, LIST_ITEM(it, struct jwt_key, link));
     }
     free(*keys);
@@ -216,10 +216,9 @@ int jwt_keys_add_pem(struct jwt_keys *keys, struct span pem, char *error, size_t
 int jwt_keys_add_secret(struct jwt_keys *keys, struct span secret, char *error, size_t error_size)
 {
     cjose_err trouble;
-    cjose_jwk_t *jwk =
-        secret.len > 0
-            ? cjose_jwk_create_oct_spec((const uint8_t *)secret.ptr, secret.len, &trouble)
-            : NULL;
+    cjose_jwk_t *jwk = secret.len > 0 ? cjose_jwk_create_oct_spec((const uint8_t *)secret.ptr,
+                                                                  secret.len, &trouble)
+                                      : NULL;
     if (jwk == NULL) {
         return refuse(error, error_size, "no secret");
     }
@@ -273,8 +272,7 @@ static void add_of_set(struct jwt_keys *keys, json_t *item)
     if (jwk == NULL) {
         return;
     }
-    const char *algorithm =
-        algorithm_of(jwk, json_string_value(json_object_get(item, "alg")));
+    const char *algorithm = algorithm_of(jwk, json_string_value(json_object_get(item, "alg")));
     if (algorithm == NULL) {
         cjose_jwk_release(jwk);
         return;
@@ -293,7 +291,7 @@ int jwt_keys_set_jwks(struct jwt_keys *keys, struct span json, char *error, size
     json_decref(root);
     int result = fresh->count > 0 ? 0 : refuse(error, error_size, "no usable key in the set");
     if (result == 0) {
-        LIST_EACH (it, &keys->all) {
+        LIST_EACH(it, &keys->all) {
             struct jwt_key *key = LIST_ITEM(it, struct jwt_key, link);
             if (key->from_set) {
                 remove_key(keys, key);

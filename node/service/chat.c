@@ -5,25 +5,22 @@
 
 #include "node/core/log.h"
 #include "node/fanout/room.h"
-#include "node/proto/json_scan.h"
 #include "node/proto/ws.h"
 #include "node/service/chat_online.h"
+#include "node/service/chat_words.h"
 #include "store/base/clock.h"
 #include "store/base/map.h"
 #include "store/history.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #define HISTORY_KEY SPAN("chat")
 #define API_VERSION "v1.0.1"
 
 enum {
-    CHANNEL_LIMIT = 256,      /* bytes */
-    HISTORY_DEFAULT = 10,     /* messages, where the client names no limit */
-    KEPT_LEAST = 1000,        /* messages kept for nodes that come back from a broken link */
-    APPEND_MS = 30 * 1000,    /* for so long a message is tried to be stored */
-    WHOLE = 1000,             /* of a message, in the allowance */
+    KEPT_LEAST = 1000,     /* messages kept for nodes that come back from a broken link */
+    APPEND_MS = 30 * 1000, /* for so long a message is tried to be stored */
+    WHOLE = 1000,          /* of a message, in the allowance */
 };
 
 struct chat {
@@ -52,19 +49,12 @@ struct client {
 
 /* ------------------------------------------------------------------------------------- out */
 
-static void say(struct client *client, const char *key, const char *text)
-{
-    struct buf out = {0};
-    buf_printf(&out, "{\"%s\": ", key);
-    json_quote(span_str(text), &out);
-    buf_append(&out, SPAN("}"));
-    ws_send(client->ws, WS_TEXT, buf_span(&out));
-    buf_free(&out);
-}
-
 static void say_error(struct client *client, const char *text)
 {
-    say(client, "error", text);
+    struct buf out = {0};
+    chat_error(text, &out);
+    ws_send(client->ws, WS_TEXT, buf_span(&out));
+    buf_free(&out);
 }
 
 static void count(const struct client *client, enum metric_id id)
@@ -138,30 +128,18 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     watch_expiry(client);
     log_debug("chat login", LOG_NUMBER_FIELD("connection", client->id),
               LOG_TEXT_FIELD("user", user->id));
-    say(client, "info", "connected");
+    ws_send(client->ws, WS_TEXT, SPAN("{\"info\": \"connected\"}"));
 }
 
 /* -------------------------------------------------------------------------------------- in */
 
-/* What a request may hold at its top level. */
-enum field { ACTION, TOKEN, USERNAME, PASSWORD, MESSAGE, CHANNEL, LIMIT, OFFSET, FIELDS };
-
-/* The text of a string field; false when it is none or empty. */
-static bool get_text(const struct json_field *field, struct buf *out)
-{
-    out->len = 0;
-    if (field->kind == JSON_KIND_STRING) {
-        json_unquote(field->raw, out);
-    }
-    return out->len > 0;
-}
-
-static void on_login_request(struct client *client, const struct json_field *fields)
+static void on_login_request(struct client *client, const struct chat_request *request)
 {
     struct chat_login *login = client->chat->login;
     struct buf token = {0}, name = {0}, password = {0};
-    bool has_token = get_text(&fields[TOKEN], &token);
-    bool has_name = get_text(&fields[USERNAME], &name) & get_text(&fields[PASSWORD], &password);
+    bool has_token = chat_field_text(request, CHAT_TOKEN, &token);
+    bool has_name = chat_field_text(request, CHAT_USERNAME, &name) &&
+                    chat_field_text(request, CHAT_PASSWORD, &password);
     if (client->attempt != NULL) {
         say_error(client, "a login is under way, please wait");
     } else if (has_token) {
@@ -215,62 +193,11 @@ static void store_message(struct client *client, struct span json)
     }
 }
 
-/* Appends the channel as a string, or nothing when there is none. What is wrong with it, or NULL. */
-static const char *put_channel(const struct json_field *field, struct buf *out)
-{
-    struct buf text = {0};
-    const char *wrong = NULL;
-    switch (field->kind) {
-    case JSON_KIND_ABSENT:
-    case JSON_KIND_NULL:
-        return NULL;
-    case JSON_KIND_NUMBER:
-        buf_append(&text, field->raw);
-        break;
-    case JSON_KIND_STRING:
-        json_unquote(field->raw, &text);
-        break;
-    default:
-        return "channel has to be a string or a number";
-    }
-    if (text.len > CHANNEL_LIMIT) {
-        wrong = "channel is too long, 256 bytes are allowed";
-    } else {
-        buf_append(out, SPAN(", \"channel\": "));
-        json_quote(buf_span(&text), out);
-    }
-    buf_free(&text);
-    return wrong;
-}
-
-/* Appends the broadcast. All but the text and the channel is the server's word. */
-static const char *put_broadcast(const struct client *client, const struct json_field *fields,
-                                 struct buf *out)
-{
-    struct buf text = {0};
-    if (fields[MESSAGE].kind != JSON_KIND_STRING) {
-        return fields[MESSAGE].kind == JSON_KIND_ABSENT ? "message is missing"
-                                                   : "message has to be a string";
-    }
-    buf_append(out, SPAN("{\"user_id\": "));
-    json_quote(span_str(client->user->id), out);
-    buf_printf(out, ", \"timestamp\": %" PRIu64 ", \"message\": ", clock_unix_ms() / 1000);
-    json_unquote(fields[MESSAGE].raw, &text);
-    size_t before = out->len;
-    json_quote(buf_span(&text), out);
-    size_t encoded = out->len - before - 2; /* as it is stored and sent, less its quotes */
-    buf_free(&text);
-    const char *wrong = put_channel(&fields[CHANNEL], out);
-    buf_append(out, SPAN(", \"nickname\": "));
-    json_quote(span_str(client->user->nickname), out);
-    buf_append(out, SPAN("}"));
-    return encoded > client->chat->options.text_limit ? "message is too long" : wrong;
-}
-
-static void on_message_request(struct client *client, const struct json_field *fields)
+static void on_message_request(struct client *client, const struct chat_request *request)
 {
     struct buf json = {0};
-    const char *wrong = put_broadcast(client, fields, &json);
+    const char *wrong =
+        chat_broadcast(request, client->user, client->chat->options.text_limit, &json);
     if (wrong != NULL) {
         say_error(client, wrong);
     } else {
@@ -307,43 +234,15 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
-/* A whole number from 0 on, huge ones cut to `most`; `preset` when it is absent. false: it is none
- * of that. */
-static bool get_count(const struct json_field *field, uint32_t preset, uint32_t most,
-                      uint32_t *value)
-{
-    uint64_t number = 0;
-    *value = preset;
-    if (field->kind == JSON_KIND_ABSENT) {
-        return true;
-    }
-    if (field->kind != JSON_KIND_NUMBER) {
-        return false;
-    }
-    for (size_t i = 0; i < field->raw.len; i++) {
-        unsigned digit = (unsigned char)field->raw.ptr[i] - '0';
-        if (digit > 9) {
-            return false;
-        }
-        number = number < most ? number * 10 + digit : most;
-    }
-    *value = number < most ? (uint32_t)number : most;
-    return true;
-}
-
-static void on_history_request(struct client *client, const struct json_field *fields)
+static void on_history_request(struct client *client, const struct chat_request *request)
 {
     const struct chat *chat = client->chat;
-    uint32_t limit, offset, most = chat->options.history;
-    if (!get_count(&fields[LIMIT], HISTORY_DEFAULT, most, &limit)) {
-        say_error(client, "limit has to be a whole number, 0 or more");
+    uint32_t limit, offset;
+    const char *wrong = chat_page(request, chat->options.history, &offset, &limit);
+    if (wrong != NULL) {
+        say_error(client, wrong);
         return;
     }
-    if (!get_count(&fields[OFFSET], 0, most, &offset)) {
-        say_error(client, "offset has to be a whole number, 0 or more");
-        return;
-    }
-    limit = limit < most - offset ? limit : most - offset;
     if (history_read(chat->options.store, HISTORY_KEY, offset, limit, on_history, client->chat,
                      client->id) != 0) {
         say_error(client, "the history cannot be reached now, please try again later");
@@ -368,41 +267,23 @@ static bool allow(struct client *client)
     return true;
 }
 
-static void on_action(struct client *client, struct span action, const struct json_field *fields)
+static void on_request(struct client *client, struct span text)
 {
-    if (span_eq(action, SPAN("login"))) {
-        on_login_request(client, fields);
+    struct chat_request request;
+    const char *wrong = chat_read(text, &request);
+    if (request.action == CHAT_LOGIN) {
+        on_login_request(client, &request);
     } else if (!client->logged_in) {
         say_error(client, "you need to authenticate first");
-    } else if (span_eq(action, SPAN("message"))) {
-        on_message_request(client, fields);
-    } else if (span_eq(action, SPAN("history"))) {
-        on_history_request(client, fields);
+    } else if (wrong != NULL) {
+        say_error(client, wrong);
+    } else if (request.action == CHAT_MESSAGE) {
+        on_message_request(client, &request);
+    } else if (request.action == CHAT_HISTORY) {
+        on_history_request(client, &request);
     } else {
         say_error(client, "unknown action, it has to be login, message or history");
     }
-}
-
-static void on_text(struct client *client, struct span text)
-{
-    struct json_field fields[FIELDS] = {
-        [ACTION] = {.name = "action"},     [TOKEN] = {.name = "token"},
-        [USERNAME] = {.name = "username"}, [PASSWORD] = {.name = "password"},
-        [MESSAGE] = {.name = "message"},   [CHANNEL] = {.name = "channel"},
-        [LIMIT] = {.name = "limit"},       [OFFSET] = {.name = "offset"},
-    };
-    bool object = json_fields(text, fields, FIELDS) == 0;
-    struct buf action = {0};
-    if (object && get_text(&fields[ACTION], &action)) {
-        on_action(client, buf_span(&action), fields);
-    } else if (!client->logged_in) {
-        say_error(client, "you need to authenticate first");
-    } else {
-        say_error(client, !object                             ? "the message is not a JSON object"
-                          : fields[ACTION].kind == JSON_KIND_ABSENT ? "action is missing"
-                                                               : "action has to be a string");
-    }
-    buf_free(&action);
 }
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
@@ -414,7 +295,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         say_error(client, client->logged_in ? "messages have to be text, not binary"
                                             : "you need to authenticate first");
     } else {
-        on_text(client, payload);
+        on_request(client, payload);
     }
 }
 

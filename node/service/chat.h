@@ -16,11 +16,11 @@ struct chat_options {
     struct wheel *wheel;     /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
     struct chat_login_options login;
-    uint32_t history;              /* messages that clients can ask for */
-    uint32_t rate, burst;          /* messages of one connection: per second, and at once */
-    uint32_t text_limit;           /* bytes of a message */
-    size_t answer_limit;           /* bytes of an answer: what a client's queue holds for sure */
-    bool close_at_exp;             /* a connection ends with its token */
+    uint32_t history;               /* messages that clients can ask for */
+    uint32_t rate, burst;           /* messages of one connection: per second, and at once */
+    uint32_t text_limit;            /* bytes of a message */
+    size_t answer_limit;            /* bytes of an answer: what a client's queue holds for sure */
+    bool close_at_exp;              /* a connection ends with its token */
     const char *api_env, *api_desc; /* shown by /api/version; borrowed */
 };
 

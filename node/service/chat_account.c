@@ -15,7 +15,7 @@ enum {
     ANSWER_MOST = 64 * 1024, /* bytes of an answer */
     NAMES_MOST = 20000,      /* nicknames kept */
     REPORT_MS = 1000,
-    TEXT_MOST = 300,         /* bytes of what the service says to users */
+    TEXT_MOST = 300, /* bytes of what the service says to users */
 };
 
 struct chat_account {
@@ -134,7 +134,10 @@ static void refuse(struct chat_account_call *call, int status, const json_t *ans
     char text[TEXT_MOST];
     log_debug("account service refused", LOG_NUMBER_FIELD("status", status),
               LOG_TEXT_FIELD("said", words != NULL ? words : ""));
-    snprintf(text, sizeof text, "%s", words != NULL ? words : status >= 500 ? UNAVAILABLE : otherwise);
+    snprintf(text, sizeof text, "%s",
+             words != NULL   ? words
+             : status >= 500 ? UNAVAILABLE
+                             : otherwise);
     finish(call, NULL, text);
 }
 
@@ -253,8 +256,8 @@ static const char *value_of(const json_t *answer, const char *key)
 static void take_refresh_token(struct chat_account_call *call, const char *value)
 {
     call->has_refresh = true;
-    call->fetch = post(call, "/idm/auth/access-token", json_pack("{s:s}", "refreshToken", value),
-                       on_token);
+    call->fetch =
+        post(call, "/idm/auth/access-token", json_pack("{s:s}", "refreshToken", value), on_token);
     if (call->fetch == NULL) {
         finish(call, NULL, UNAVAILABLE);
     }

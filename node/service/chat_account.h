@@ -10,11 +10,11 @@ struct chat_account;
 struct chat_account_call;
 
 struct chat_account_options {
-    struct fetcher *fetcher;    /* borrowed */
-    const char *url;            /* base of the account service; "": none; borrowed */
-    const char *login_url;      /* base of the login endpoints; "": none; borrowed */
-    uint32_t limit_ms;          /* for one request */
-    uint32_t cache_ms;          /* for so long a nickname is not asked for again; 0: always */
+    struct fetcher *fetcher; /* borrowed */
+    const char *url;         /* base of the account service; "": none; borrowed */
+    const char *login_url;   /* base of the login endpoints; "": none; borrowed */
+    uint32_t limit_ms;       /* for one request */
+    uint32_t cache_ms;       /* for so long a nickname is not asked for again; 0: always */
 };
 
 struct chat_account *chat_account_new(const struct chat_account_options *options);

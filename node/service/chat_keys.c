@@ -106,8 +106,7 @@ static void start_fetch(struct chat_keys *keys)
 
 static bool paused(const struct chat_keys *keys)
 {
-    return keys->asked_ms != 0 &&
-           clock_monotonic_ms() - keys->asked_ms < keys->options.pause_ms;
+    return keys->asked_ms != 0 && clock_monotonic_ms() - keys->asked_ms < keys->options.pause_ms;
 }
 
 enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_wait *wait)

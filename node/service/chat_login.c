@@ -89,8 +89,8 @@ static void find_nickname(struct chat_attempt *attempt)
     struct chat_user *user = &attempt->user;
     if (user->nickname[0] == '\0' && login->options.account_url[0] != '\0' &&
         !login->options.development) {
-        struct chat_account_call *call = chat_account_nickname(login->account, user->id,
-                                                               attempt->token, on_nickname, attempt);
+        struct chat_account_call *call =
+            chat_account_nickname(login->account, user->id, attempt->token, on_nickname, attempt);
         if (call != NULL) {
             attempt->call = call;
         }
@@ -270,9 +270,8 @@ struct chat_login *chat_login_new(const struct chat_login_options *options, char
                                       .issuer = options->issuer,
                                       .nickname = options->nickname_claim,
                                       .leeway_s = options->leeway_s};
-    login->fetcher = fetcher_new(&(struct fetcher_options){.base = options->base,
-                                                           .parallel = options->account_parallel,
-                                                           .waiting = FETCHES_WAITING});
+    login->fetcher = fetcher_new(&(struct fetcher_options){
+        .base = options->base, .parallel = options->account_parallel, .waiting = FETCHES_WAITING});
     login->keys = chat_keys_new(&(struct chat_keys_options){.fetcher = login->fetcher,
                                                             .key_file = options->key_file,
                                                             .jwks = options->jwks,

@@ -1,8 +1,8 @@
 /* chat login: who somebody is.
  *
  *     name and password --account service--> token --\
- *     token ------------------------------------------+--> checked --> nickname --> struct chat_user
- *                                       (jwt, keys)              (claim, cache or account service) */
+ *     token ------------------------------------------+--> checked --> nickname --> struct
+ * chat_user (jwt, keys)              (claim, cache or account service) */
 #ifndef MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 #define MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 
@@ -17,8 +17,8 @@ struct chat_attempt;
 /* Strings are borrowed for the login's life; "" means none. */
 struct chat_login_options {
     struct event_base *base;
-    bool development;                          /* any token will do */
-    const char *key_file, *jwks, *secret;      /* what tokens are checked with */
+    bool development;                     /* any token will do */
+    const char *key_file, *jwks, *secret; /* what tokens are checked with */
     const char *audience, *issuer, *nickname_claim;
     const char *account_url, *login_url;
     int64_t leeway_s;

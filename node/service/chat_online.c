@@ -62,7 +62,7 @@ static void claim(struct chat_online *online, unsigned at)
     struct part *part = &online->parts[at];
     struct buf value = {0};
     char name[NAME];
-    LIST_EACH (it, &part->users) {
+    LIST_EACH(it, &part->users) {
         const struct local_user *user = LIST_ITEM(it, struct local_user, link);
         struct span text = span_of(user->name, strlen(user->name) + 1); /* with the NUL behind it */
         if (value.len + text.len <= VALUE_MOST) {
@@ -172,10 +172,10 @@ void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, st
     struct walk walk = {.online = online};
     map_init(&walk.seen);
     roster_each(online->watch, see_part, &walk);
-    MAP_EACH (it, &online->users) {
+    MAP_EACH(it, &online->users) {
         fn(arg, map_key(it));
     }
-    MAP_EACH (it, &walk.seen) {
+    MAP_EACH(it, &walk.seen) {
         fn(arg, map_key(it));
         map_remove(&walk.seen, it);
         free(MAP_ENTRY(it, struct seen_user, node));
@@ -206,7 +206,7 @@ void chat_online_free(struct chat_online **online)
     if (*online == NULL) {
         return;
     }
-    MAP_EACH (it, &(*online)->users) {
+    MAP_EACH(it, &(*online)->users) {
         struct local_user *user = MAP_ENTRY(it, struct local_user, node);
         map_remove(&(*online)->users, it);
         list_del(&user->link);

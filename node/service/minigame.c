@@ -24,8 +24,8 @@ enum {
     PERIOD_PRESET = 600, /* seconds */
     OFFSET_PRESET = 300,
     DAY = 24 * 3600,
-    ANSWER_MS = 5000,    /* for the runner to answer */
-    ONLINE_MOST = 5000,  /* players in an answer */
+    ANSWER_MS = 5000,   /* for the runner to answer */
+    ONLINE_MOST = 5000, /* players in an answer */
 };
 
 struct minigame {
@@ -42,7 +42,7 @@ struct game_server {
     struct ws *ws;
     struct room_member member;
     struct map_node node;
-    uint64_t id; /* key of `node` */
+    uint64_t id;   /* key of `node` */
     unsigned open; /* requests that the runner has not answered */
     struct wheel_timer timer;
 };
@@ -265,7 +265,8 @@ static bool is_seconds(const json_t *request, const char *key, json_int_t least)
 static const char *fault_of(const char *action, const json_t *request)
 {
     if (strcmp(action, "scheduler_start") == 0) {
-        return !is_seconds(request, "period", 1) ? "period has to be a number of seconds, 1 to 86400"
+        return !is_seconds(request, "period", 1)
+                   ? "period has to be a number of seconds, 1 to 86400"
                : !is_seconds(request, "offset", 0)
                    ? "offset has to be a number of seconds, 0 to 86400"
                    : NULL;
@@ -273,8 +274,8 @@ static const char *fault_of(const char *action, const json_t *request)
     if (strcmp(action, "game_end") == 0) {
         const json_t *board = json_object_get(request, "leaderboard");
         return !json_is_string(json_object_get(request, "id")) ? "id has to be a string"
-               : board != NULL && !json_is_array(board)         ? "leaderboard has to be a list"
-                                                                : NULL;
+               : board != NULL && !json_is_array(board)        ? "leaderboard has to be a list"
+                                                               : NULL;
     }
     return strcmp(action, "scheduler_stop") == 0 || strcmp(action, "scheduler_info") == 0
                ? NULL
@@ -306,8 +307,9 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     if (!json_is_object(request)) {
         send_error(server, "the message is not a JSON object");
     } else if (action == NULL) {
-        send_error(server, json_object_get(request, "action") == NULL ? "action is missing"
-                                                                      : "action has to be a string");
+        send_error(server, json_object_get(request, "action") == NULL
+                               ? "action is missing"
+                               : "action has to be a string");
     } else if (strcmp(action, "online_players") == 0) {
         send_online(server);
     } else if (fault_of(action, request) != NULL) {
@@ -319,33 +321,6 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 }
 
 /* ------------------------------------------------------------------------------------- HTTP */
-
-/* Equality that takes the same time wherever the first difference is. */
-static bool same_secret(struct span a, struct span b)
-{
-    unsigned char difference = a.len != b.len;
-    for (size_t i = 0; i < a.len && b.len > 0; i++) {
-        difference |= (unsigned char)(a.ptr[i] ^ b.ptr[i % b.len]);
-    }
-    return difference == 0;
-}
-
-/* True when the request shows `token`; answers it otherwise. */
-static bool admits(struct http_request *request, const char *token)
-{
-    struct span shown = http_header(request, "authorization");
-    struct span scheme = SPAN("Bearer ");
-    if (token[0] == '\0') {
-        return true;
-    }
-    if (shown.len > scheme.len && span_eq_nocase(span_of(shown.ptr, scheme.len), scheme) &&
-        same_secret(span_trim(span_skip(shown, scheme.len)), span_str(token))) {
-        return true;
-    }
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "a bearer token is needed");
-    return false;
-}
 
 static void on_closed(void *arg)
 {
@@ -361,7 +336,7 @@ static void on_connect(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct minigame *minigame = arg;
-    if (!admits(request, minigame->options.token)) {
+    if (!http_admit_bearer(request, minigame->options.token)) {
         return;
     }
     struct game_server *server = mem_zalloc(sizeof *server);
@@ -381,7 +356,7 @@ static void on_connect(void *arg, struct http_request *request)
 static void on_webhook(void *arg, struct http_request *request)
 {
     struct minigame *minigame = arg;
-    if (admits(request, minigame->options.webhook_token)) {
+    if (http_admit_bearer(request, minigame->options.webhook_token)) {
         broadcast_update(minigame);
         http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
     }

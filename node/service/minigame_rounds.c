@@ -8,6 +8,7 @@
 #include "node/service/minigame_rounds.h"
 
 #include "node/core/log.h"
+#include "node/service/minigame_prizes.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
@@ -24,15 +25,10 @@ enum {
     NAME = 65,
     PLAYERS_MOST = 10,
     ENOUGH_PLAYERS = 2,
-    ROUNDS_MOST = 8,         /* kept: a game can be ended for so many rounds */
-    BALANCES_MOST = 200,     /* kept */
-    VALUE_MOST = 60 * 1024,  /* bytes of a seat; a roster value holds 64 KiB */
-    POOL_BASE = 1000,
-    POOL_PER_PLAYER = 100,
+    ROUNDS_MOST = 8,        /* kept: a game can be ended for so many rounds */
+    BALANCES_MOST = 200,    /* kept */
+    VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
 };
-
-/* Percent of the pool by position; nothing behind the fifth. */
-static const unsigned prize_percent[] = {0, 36, 26, 18, 12, 8};
 
 struct minigame_rounds {
     struct minigame_rounds_options options;
@@ -84,8 +80,8 @@ static void forget_oldest(json_t *state)
 
 static char *seat_text(const struct minigame_rounds *rounds)
 {
-    json_t *seat = json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state",
-                             rounds->state);
+    json_t *seat =
+        json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state", rounds->state);
     char *text = json_dumps(seat, JSON_COMPACT);
     json_decref(seat);
     return text;
@@ -97,8 +93,8 @@ static char *fitting_seat(struct minigame_rounds *rounds)
     json_t *games = json_object_get(rounds->state, "rounds");
     json_t *balances = json_object_get(rounds->state, "balances");
     char *text = seat_text(rounds);
-    while (strlen(text) > VALUE_MOST && (json_object_size(balances) > 0 ||
-                                         json_array_size(games) > 1)) {
+    while (strlen(text) > VALUE_MOST &&
+           (json_object_size(balances) > 0 || json_array_size(games) > 1)) {
         if (json_object_size(balances) > 0) {
             json_object_del(balances, json_object_iter_key(json_object_iter(balances)));
         } else {
@@ -311,7 +307,7 @@ json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
                      "reg_start_at", set_up, "reg_end_at", set_up, "players", players);
 }
 
-/* ------------------------------------------------------------------------------------ prizes */
+/* ----------------------------------------------------------------------------- end of a game */
 
 static json_t *find_game(const struct minigame_rounds *rounds, const char *id)
 {
@@ -326,73 +322,6 @@ static json_t *find_game(const struct minigame_rounds *rounds, const char *id)
     return NULL;
 }
 
-static bool plays(const json_t *round, const char *id)
-{
-    const json_t *players = json_object_get(round, "players");
-    for (size_t i = 0; i < json_array_size(players); i++) {
-        if (strcmp(json_string_value(json_array_get(players, i)), id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const char *player_of(const json_t *place)
-{
-    const char *id = json_string_value(json_object_get(place, "id"));
-    return id != NULL ? id : "";
-}
-
-/* Is every place of the leaderboard one of the round's players, once, with a position? */
-static bool check_places(const json_t *round, const json_t *leaderboard, char *error,
-                         size_t error_size)
-{
-    for (size_t i = 0; i < json_array_size(leaderboard); i++) {
-        const json_t *place = json_array_get(leaderboard, i);
-        const char *id = player_of(place);
-        if (!json_is_integer(json_object_get(place, "position"))) {
-            snprintf(error, error_size, "position not found for player id %s", id);
-            return false;
-        }
-        if (!plays(round, id)) {
-            snprintf(error, error_size, "player id %s not found in the pool of existing players",
-                     id);
-            return false;
-        }
-        for (size_t before = 0; before < i; before++) {
-            if (strcmp(player_of(json_array_get(leaderboard, before)), id) == 0) {
-                snprintf(error, error_size, "player id %s is in the leaderboard twice", id);
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static int64_t prize(int64_t pool, int64_t position)
-{
-    bool paid = position > 0 && position < (int64_t)(sizeof prize_percent / sizeof *prize_percent);
-    return paid ? pool * prize_percent[position] / 100 : 0;
-}
-
-static json_t *pay(struct minigame_rounds *rounds, const json_t *leaderboard)
-{
-    int64_t pool = POOL_BASE + POOL_PER_PLAYER * (int64_t)json_array_size(leaderboard);
-    json_t *balances = json_object_get(rounds->state, "balances");
-    json_t *paid = json_array();
-    for (size_t i = 0; i < json_array_size(leaderboard); i++) {
-        const json_t *place = json_array_get(leaderboard, i);
-        const char *id = player_of(place);
-        int64_t won = prize(pool, get_number(place, "position"));
-        int64_t balance = get_number(balances, id) + won;
-        json_object_del(balances, id); /* to the end: whoever has not played for long is forgotten */
-        set_number(balances, id, balance);
-        json_array_append_new(paid, json_pack("{s:s, s:I, s:I}", "id", id, "won", (json_int_t)won,
-                                              "balance", (json_int_t)balance));
-    }
-    return paid;
-}
-
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
 {
@@ -405,16 +334,12 @@ json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
         snprintf(error, error_size, "game with id %s not found in list of running games", id);
         return NULL;
     }
-    if (json_array_size(leaderboard) == 0) {
-        snprintf(error, error_size, "leaderboard is empty");
-        return NULL;
+    json_t *paid = minigame_pay(json_object_get(round, "players"), leaderboard,
+                                json_object_get(rounds->state, "balances"), error, error_size);
+    if (paid != NULL) {
+        json_object_set_new(round, "ended", json_true());
+        commit(rounds);
     }
-    if (!check_places(round, leaderboard, error, error_size)) {
-        return NULL;
-    }
-    json_t *paid = pay(rounds, leaderboard);
-    json_object_set_new(round, "ended", json_true());
-    commit(rounds);
     return paid;
 }
 

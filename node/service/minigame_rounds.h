@@ -1,6 +1,6 @@
 /* minigame rounds: one scheduler for the cluster. Every node claims a seat in a roster, and the one
- * that sits longest runs the scheduler; each seat carries the newest state that its node has seen, so
- * the state outlives any node, and a Redis that lost its memory.
+ * that sits longest runs the scheduler; each seat carries the newest state that its node has seen,
+ * so the state outlives any node, and a Redis that lost its memory.
  *
  *     runner: new state, version + 1 --claim--> roster --> others see it, claim it as theirs
  *     runner dies --> its seat runs out --> the next in line goes on from the state it has */
@@ -41,14 +41,14 @@ bool minigame_rounds_here(const struct minigame_rounds *rounds);
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
                              unsigned *offset);
 
-/* Starts it, or starts it anew: a round is set up now, and then one in every `period` seconds; games
- * begin `offset` seconds after their round was set up. */
+/* Starts it, or starts it anew: a round is set up now, and then one in every `period` seconds;
+ * games begin `offset` seconds after their round was set up. */
 void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset);
 
 void minigame_rounds_stop(struct minigame_rounds *rounds);
 
-/* Ends game `id` and pays the prizes. `leaderboard` is a JSON list of {id, position}. New: a list of
- * {id, won, balance}; or NULL with a text for who asked. */
+/* Ends game `id` and pays the prizes. `leaderboard` is a JSON list of {id, position}. New: a list
+ * of {id, won, balance}; or NULL with a text for who asked. */
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
     __attribute__((warn_unused_result));

@@ -114,8 +114,8 @@ static void on_read(void *arg, uint64_t tag, bool ok, struct span entries)
 static char *read_now(int node, uint32_t offset, uint32_t limit)
 {
     struct answer answer = {0};
-    assert_int_equal(
-        history_read(lab.nodes[node], SPAN("h"), offset, limit, on_read, &answer, 9), 0);
+    assert_int_equal(history_read(lab.nodes[node], SPAN("h"), offset, limit, on_read, &answer, 9),
+                     0);
     assert_int_equal(answer.answers, 0);
     WAIT(answer.answers == 1);
     assert_int_equal(answer.failures, 0);
@@ -281,8 +281,16 @@ static void the_queue_is_bounded(void **state)
 static void notes_are_checked(void **state)
 {
     static const char *const broken[] = {
-        "",       "1",          "1 2\n",          "1 2 x\n", "1 2 1\n", "1 2 1\n1 1 1 1\na",
-        "1 2 0",  "1 2 0\nx",   "1 2 1\n1 1 9 9\nab", "1 2 1\n1 1 1 99999999999999999999\nab",
+        "",
+        "1",
+        "1 2\n",
+        "1 2 x\n",
+        "1 2 1\n",
+        "1 2 1\n1 1 1 1\na",
+        "1 2 0",
+        "1 2 0\nx",
+        "1 2 1\n1 1 9 9\nab",
+        "1 2 1\n1 1 1 99999999999999999999\nab",
         "-1 2 0\n",
     };
     struct history_note note;
@@ -296,9 +304,9 @@ static void notes_are_checked(void **state)
 int test_history(const char *name, CMFixtureFunction start)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(everybody_sees_one_order), LAB_TEST(the_cap_holds_at_its_edges),
-        LAB_TEST(a_watch_begins_now),       LAB_TEST(a_watch_may_end_inside),
-        LAB_TEST(values_are_any_bytes),     LAB_TEST(the_queue_is_bounded),
+        LAB_TEST(everybody_sees_one_order),  LAB_TEST(the_cap_holds_at_its_edges),
+        LAB_TEST(a_watch_begins_now),        LAB_TEST(a_watch_may_end_inside),
+        LAB_TEST(values_are_any_bytes),      LAB_TEST(the_queue_is_bounded),
         cmocka_unit_test(notes_are_checked),
     };
     char title[32];
@@ -352,8 +360,7 @@ static void stream_end(struct stream *stream, bool same_order)
 {
     int all = 2 * stream->sent;
     WAIT(stream->outcome.done == all);
-    WAIT(stream->r[0].entries >= all && stream->r[1].entries >= all &&
-         stream->r[2].entries >= all);
+    WAIT(stream->r[0].entries >= all && stream->r[1].entries >= all && stream->r[2].entries >= all);
     lab_run(100);
     assert_int_equal(stream->outcome.failed, 0);
     for (int i = 0; i < 3; i++) {
