@@ -17,7 +17,7 @@ struct parts {
     struct span head, body, signature;
 };
 
-static bool is_base64url(struct span text)
+bool jwt_is_base64url(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
@@ -26,7 +26,7 @@ static bool is_base64url(struct span text)
             return false;
         }
     }
-    return text.len > 0;
+    return text.len > 0 && text.len % 4 != 1;
 }
 
 static bool split(struct span token, struct parts *parts)
@@ -37,8 +37,9 @@ static bool split(struct span token, struct parts *parts)
     parts->head = span_cut(&token, '.');
     parts->body = span_cut(&token, '.');
     parts->signature = token;
-    return is_base64url(parts->head) && is_base64url(parts->body) && parts->signature.ptr != NULL &&
-           (parts->signature.len == 0 || is_base64url(parts->signature));
+    return jwt_is_base64url(parts->head) && jwt_is_base64url(parts->body) &&
+           parts->signature.ptr != NULL &&
+           (parts->signature.len == 0 || jwt_is_base64url(parts->signature));
 }
 
 /* Decodes a part to `out`, which must be a JSON object in UTF-8, and finds its fields. */

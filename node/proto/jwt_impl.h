@@ -16,6 +16,9 @@ enum jwt_result jwt_keys_verify(const struct jwt_keys *keys, struct span token,
                                 const struct jwt_head *head, const char **why)
     __attribute__((warn_unused_result));
 
+/* At least one character, none but the 64 of RFC 4648, 5, and a length that can be. */
+bool jwt_is_base64url(struct span text);
+
 /* Appends what `part` means in base64url. false when it is none. */
 bool jwt_decode(struct span part, struct buf *out) __attribute__((warn_unused_result));
 

@@ -264,11 +264,43 @@ static bool is_for_signatures(const json_t *item)
     return json_is_object(item) && (use == NULL || strcmp(use, "sig") == 0);
 }
 
-static void add_of_set(struct jwt_keys *keys, json_t *item)
+/* Copies a member in base64url. cjose asserts that it is, and would end the process. */
+static bool copy_number(json_t *to, const json_t *from, const char *name)
 {
+    const char *text = json_string_value(json_object_get(from, name));
+    if (text == NULL || !jwt_is_base64url(span_str(text))) {
+        return false;
+    }
+    json_object_set_new(to, name, json_string(text));
+    return true;
+}
+
+/* The public half of a key of a set, checked: new, or NULL. */
+static cjose_jwk_t *import(const json_t *item)
+{
+    const char *kind = json_string_value(json_object_get(item, "kty"));
+    const char *curve = json_string_value(json_object_get(item, "crv"));
+    json_t *public = json_object();
+    cjose_jwk_t *jwk = NULL;
     cjose_err trouble;
-    cjose_jwk_t *jwk = is_for_signatures(item) ? cjose_jwk_import_json(item, &trouble) : NULL;
+    bool rsa = kind != NULL && strcmp(kind, "RSA") == 0;
+    bool ec = kind != NULL && strcmp(kind, "EC") == 0 && curve != NULL;
+    if (rsa ? copy_number(public, item, "n") && copy_number(public, item, "e")
+            : ec && copy_number(public, item, "x") && copy_number(public, item, "y")) {
+        json_object_set_new(public, "kty", json_string(kind));
+        if (ec) {
+            json_object_set_new(public, "crv", json_string(curve));
+        }
+        jwk = cjose_jwk_import_json((cjose_header_t *)public, &trouble);
+    }
+    json_decref(public);
     ERR_clear_error();
+    return jwk;
+}
+
+static void add_of_set(struct jwt_keys *keys, const json_t *item)
+{
+    cjose_jwk_t *jwk = is_for_signatures(item) ? import(item) : NULL;
     if (jwk == NULL) {
         return;
     }

@@ -2,6 +2,7 @@
  * ones made by another library is in tests/integration/test_chat_login.py. */
 #include "node/proto/jwt.h"
 #include "store/base/buf.h"
+#include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <cjose/cjose.h>
@@ -57,8 +58,7 @@ static char *sign(cjose_jwk_t *key, const char *algorithm, const char *kid, cons
     if (kid != NULL) {
         cjose_header_set(header, "kid", kid, &error);
     }
-    cjose_jws_t *jws =
-        cjose_jws_sign(key, header, (const uint8_t *)claims, strlen(claims), &error);
+    cjose_jws_t *jws = cjose_jws_sign(key, header, (const uint8_t *)claims, strlen(claims), &error);
     assert_non_null(jws);
     assert_true(cjose_jws_export(jws, &text, &error));
     char *copy = mem_dup(span_str(text));
@@ -130,7 +130,7 @@ static void which_key(void **state)
         const char *kid;
         enum jwt_result result;
     } cases[] = {
-        {false, NULL, JWT_GOOD},  {false, "one", JWT_GOOD}, {false, "two", JWT_UNKNOWN_KEY},
+        {false, NULL, JWT_GOOD},   {false, "one", JWT_GOOD},   {false, "two", JWT_UNKNOWN_KEY},
         {true, NULL, JWT_REFUSED}, {true, "one", JWT_REFUSED}, {true, "two", JWT_UNKNOWN_KEY},
     };
     (void)state;
@@ -155,11 +155,52 @@ static void a_key_is_for_one_algorithm(void **state)
     }
 }
 
+/* {"alg":"RS256"} and {"alg":"ES256"}, no claims, and nonsense for a signature. */
+static void signatures_of_any_length(void **state)
+{
+    static const char *const heads[] = {"eyJhbGciOiJSUzI1NiJ9", "eyJhbGciOiJFUzI1NiJ9"};
+    struct jwt_claims claims;
+    struct buf set = {0};
+    char error[128];
+    cjose_err trouble;
+    (void)state;
+    cjose_jwk_t *ec = cjose_jwk_create_EC_random(CJOSE_JWK_EC_P_256, &trouble);
+    struct jwt_keys *both = jwt_keys_new();
+    set_of(ec, "ec", &set);
+    assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof error), 0);
+    set.len = 0;
+    set_of(rsa, "one", &set);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2; i++) {
+            struct buf token = {0};
+            buf_printf(&token, "%s.e30.", heads[i]);
+            for (int len = 0; len < 700; len++) {
+                const char *why;
+                assert_int_not_equal(jwt_check(both, &rules, buf_span(&token), NOW, &claims, &why),
+                                     JWT_GOOD);
+                buf_append(&token, SPAN("_"));
+            }
+            buf_free(&token);
+        }
+        assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof error), 0);
+    }
+    buf_free(&set);
+    jwt_keys_free(&both);
+    cjose_jwk_release(ec);
+}
+
 static void sets_and_their_failures(void **state)
 {
     static const char *const bad[] = {
-        "", "{", "[]", "{}", "{\"keys\":{}}", "{\"keys\":[]}", "{\"keys\":[1,null,{}]}",
-        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}", "{\"keys\":[{\"kty\":\"RSA\"}]}",
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"keys\":{}}",
+        "{\"keys\":[]}",
+        "{\"keys\":[1,null,{}]}",
+        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\"}]}",
         "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", /* far too short */
         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
     };
@@ -195,6 +236,7 @@ int main(void)
         cmocka_unit_test(claims_at_their_edges),
         cmocka_unit_test(which_key),
         cmocka_unit_test(a_key_is_for_one_algorithm),
+        cmocka_unit_test(signatures_of_any_length),
         cmocka_unit_test(sets_and_their_failures),
         cmocka_unit_test(peeking),
     };
