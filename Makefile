@@ -5,7 +5,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libcjose-dev libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
 	python3-jwt python3-cryptography \
-	clang libclang-rt-14-dev
+	python3-selenium chromium chromium-driver clang libclang-rt-dev
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja

@@ -6,6 +6,7 @@
  */
 #include "node/node.h"
 
+#include "node/chat_wiring.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
@@ -13,8 +14,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
-#include "node/service/chat.h"
-#include "node/service/minigame.h"
+#include "node/service/fleet.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -39,9 +39,9 @@ struct node {
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
     struct listener *http_listener, *admin_listener;
     struct status *status;
+    struct fleet *fleet;
     struct sync *sync;
-    struct chat *chat;
-    struct minigame *minigame;
+    struct chat_wiring chat;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -163,57 +163,9 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
-/* The chat, and the minigame next to it, which draws its players from those in the chat. */
-static int make_chat(struct node *node, char *error, size_t error_size)
+static const char *trouble(void *arg)
 {
-    const struct settings *settings = node->settings;
-    node->chat = chat_new(
-        node->http,
-        &(struct chat_options){
-            .store = node->store,
-            .metrics = &node->metrics,
-            .wheel = node->wheel,
-            .node = node->name,
-            .login = {.base = loop_base(node->loop),
-                      .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
-                      .key_file = settings->chat_jwt_key,
-                      .jwks = settings->chat_jwks,
-                      .secret = settings->chat_jwt_secret,
-                      .audience = settings->chat_jwt_audience,
-                      .issuer = settings->chat_jwt_issuer,
-                      .nickname_claim = settings->chat_nickname_claim,
-                      .account_url = settings->chat_account_url,
-                      .login_url = settings->chat_login_url,
-                      .leeway_s = settings->chat_jwt_leeway / 1000,
-                      .jwks_refresh_ms = (uint32_t)settings->chat_jwks_refresh,
-                      .jwks_pause_ms = (uint32_t)settings->chat_jwks_pause,
-                      .account_ms = (uint32_t)settings->chat_account_timeout,
-                      .account_cache_ms = (uint32_t)settings->chat_account_cache,
-                      .account_parallel = (unsigned)settings->chat_account_parallel},
-            .history = (uint32_t)settings->chat_history,
-            .rate = (uint32_t)settings->chat_rate,
-            .burst = (uint32_t)settings->chat_burst,
-            .text_limit = (uint32_t)settings->chat_text_limit,
-            .answer_limit = (size_t)settings->queue_limit / 2,
-            .close_at_exp = settings->chat_close_at_exp == 1,
-            .api_env = settings->api_env,
-            .api_desc = settings->api_desc,
-        },
-        error, error_size);
-    if (node->chat == NULL) {
-        return -1;
-    }
-    node->minigame = minigame_new(node->http, &(struct minigame_options){
-                                                  .store = node->store,
-                                                  .metrics = &node->metrics,
-                                                  .wheel = node->wheel,
-                                                  .node = node->name,
-                                                  .each_online = chat_each_online,
-                                                  .online = node->chat,
-                                                  .token = settings->minigame_token,
-                                                  .webhook_token = settings->webhook_token,
-                                              });
-    return 0;
+    return status_trouble(arg);
 }
 
 static int make_services(struct node *node, char *error, size_t error_size)
@@ -224,13 +176,31 @@ static int make_services(struct node *node, char *error, size_t error_size)
                                                .metrics = &node->metrics,
                                                .node = node->name,
                                            });
+    node->fleet = fleet_new(node->admin, &(struct fleet_options){
+                                             .loop = node->loop,
+                                             .store = node->store,
+                                             .metrics = &node->metrics,
+                                             .node = node->name,
+                                             .token = node->settings->status_token,
+                                             .trouble = trouble,
+                                             .trouble_arg = node->status,
+                                         });
     node->sync = sync_new(node->http, &(struct sync_options){
                                           .store = node->store,
                                           .metrics = &node->metrics,
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
-    return make_chat(node, error, error_size);
+    return chat_wiring_make(&node->chat, node->settings,
+                            &(struct chat_wiring_parts){
+                                .base = loop_base(node->loop),
+                                .http = node->http,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .wheel = node->wheel,
+                                .node = node->name,
+                            },
+                            error, error_size);
 }
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
@@ -308,9 +278,9 @@ static void tear_down(struct node *node)
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
     net_free(&node->net);
-    minigame_free(&node->minigame);
-    chat_free(&node->chat);
+    chat_wiring_free(&node->chat);
     sync_free(&node->sync);
+    fleet_free(&node->fleet);
     status_free(&node->status);
     if (node->admin != node->http) {
         http_server_free(&node->admin);

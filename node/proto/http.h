@@ -69,11 +69,6 @@ void http_reply_field(struct http_request *request, const char *name, struct spa
  * gone. */
 void http_reply(struct http_request *request, int status, const char *type, struct span body);
 
-/* True when the request shows the bearer token `token` (RFC 6750, 2.1), or `token` is empty; otherwise
- * it has been answered 401. */
-bool http_admit_bearer(struct http_request *request, const char *token)
-    __attribute__((warn_unused_result));
-
 /* Answers {"error": "..."} with the formatted text. */
 void http_reply_error(struct http_request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -172,8 +172,9 @@ static int read_all(struct chat_keys *keys, char *error, size_t error_size)
     return 0;
 }
 
-struct chat_keys *chat_keys_new(const struct chat_keys_options *options, char *error,
-                                size_t error_size)
+/* New, with what files hold, and nothing fetched. */
+static struct chat_keys *keys_read(const struct chat_keys_options *options, char *error,
+                                   size_t error_size)
 {
     struct chat_keys *keys = mem_zalloc(sizeof *keys);
     keys->options = *options;
@@ -183,9 +184,23 @@ struct chat_keys *chat_keys_new(const struct chat_keys_options *options, char *e
     list_init(&keys->waiting);
     if (read_all(keys, error, error_size) != 0) {
         chat_keys_free(&keys);
-        return NULL;
     }
-    if (keys->is_url) {
+    return keys;
+}
+
+int chat_keys_check(const struct chat_keys_options *options, char *error, size_t error_size)
+{
+    struct chat_keys *keys = keys_read(options, error, error_size);
+    int result = keys != NULL ? 0 : -1;
+    chat_keys_free(&keys);
+    return result;
+}
+
+struct chat_keys *chat_keys_new(const struct chat_keys_options *options, char *error,
+                                size_t error_size)
+{
+    struct chat_keys *keys = keys_read(options, error, error_size);
+    if (keys != NULL && keys->is_url) {
         start_fetch(keys);
     }
     return keys;

@@ -27,6 +27,10 @@ struct chat_keys_options {
  * file is wrong. */
 struct chat_keys *chat_keys_new(const struct chat_keys_options *options, char *error,
                                 size_t error_size) __attribute__((warn_unused_result));
+/* Are the files that they name good? 0, or -1 with a message. `fetcher` is not needed. */
+int chat_keys_check(const struct chat_keys_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 void chat_keys_free(struct chat_keys **keys);
 
 /* The keys as of now, borrowed until the next turn. */

@@ -261,6 +261,26 @@ struct chat_attempt *chat_login_password(struct chat_login *login, struct span n
     return leave(attempt);
 }
 
+static struct chat_keys_options keys_options(const struct chat_login_options *options,
+                                             struct fetcher *fetcher)
+{
+    return (struct chat_keys_options){
+        .fetcher = fetcher,
+        .key_file = options->key_file,
+        .jwks = options->jwks,
+        .secret = options->secret,
+        .refresh_ms = options->jwks_refresh_ms,
+        .pause_ms = options->jwks_pause_ms,
+        .limit_ms = options->account_ms,
+    };
+}
+
+int chat_login_check(const struct chat_login_options *options, char *error, size_t error_size)
+{
+    struct chat_keys_options keys = keys_options(options, NULL);
+    return chat_keys_check(&keys, error, error_size);
+}
+
 struct chat_login *chat_login_new(const struct chat_login_options *options, char *error,
                                   size_t error_size)
 {
@@ -272,14 +292,8 @@ struct chat_login *chat_login_new(const struct chat_login_options *options, char
                                       .leeway_s = options->leeway_s};
     login->fetcher = fetcher_new(&(struct fetcher_options){
         .base = options->base, .parallel = options->account_parallel, .waiting = FETCHES_WAITING});
-    login->keys = chat_keys_new(&(struct chat_keys_options){.fetcher = login->fetcher,
-                                                            .key_file = options->key_file,
-                                                            .jwks = options->jwks,
-                                                            .secret = options->secret,
-                                                            .refresh_ms = options->jwks_refresh_ms,
-                                                            .pause_ms = options->jwks_pause_ms,
-                                                            .limit_ms = options->account_ms},
-                                error, error_size);
+    struct chat_keys_options keys = keys_options(options, login->fetcher);
+    login->keys = chat_keys_new(&keys, error, error_size);
     if (login->keys == NULL) {
         chat_login_free(&login);
         return NULL;

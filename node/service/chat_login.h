@@ -33,6 +33,10 @@ struct chat_user {
     int64_t expires_s; /* unix seconds; 0: never */
 };
 
+/* Are the files that the options name good? 0, or -1 with a message. */
+int chat_login_check(const struct chat_login_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* New, or NULL with a message. */
 struct chat_login *chat_login_new(const struct chat_login_options *options, char *error,
                                   size_t error_size) __attribute__((warn_unused_result));

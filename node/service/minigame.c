@@ -10,6 +10,7 @@
 
 #include "node/core/log.h"
 #include "node/fanout/room.h"
+#include "node/proto/bearer.h"
 #include "node/proto/ws.h"
 #include "node/service/minigame_rounds.h"
 #include "store/base/map.h"
@@ -322,6 +323,17 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 /* ------------------------------------------------------------------------------------- HTTP */
 
+/* True when the request shows `token`, or none is needed; answers it otherwise. */
+static bool admits(struct http_request *request, const char *token)
+{
+    if (token[0] == '\0' || bearer_is(request, span_str(token))) {
+        return true;
+    }
+    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+    http_reply_error(request, 401, "a bearer token is needed");
+    return false;
+}
+
 static void on_closed(void *arg)
 {
     struct game_server *server = arg;
@@ -336,7 +348,7 @@ static void on_connect(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct minigame *minigame = arg;
-    if (!http_admit_bearer(request, minigame->options.token)) {
+    if (!admits(request, minigame->options.token)) {
         return;
     }
     struct game_server *server = mem_zalloc(sizeof *server);
@@ -356,7 +368,7 @@ static void on_connect(void *arg, struct http_request *request)
 static void on_webhook(void *arg, struct http_request *request)
 {
     struct minigame *minigame = arg;
-    if (http_admit_bearer(request, minigame->options.webhook_token)) {
+    if (admits(request, minigame->options.webhook_token)) {
         broadcast_update(minigame);
         http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
     }
