@@ -13,6 +13,7 @@ enum settings_chat_login { CHAT_LOGIN_JWT, CHAT_LOGIN_DEVELOPMENT };
 
 typedef char *settings_TEXT; /* owned, never NULL */
 typedef char *settings_BIND;
+typedef char *settings_BINDS;
 typedef char *settings_SECRET;
 typedef char *settings_STORE;
 typedef int64_t settings_DURATION; /* milliseconds */

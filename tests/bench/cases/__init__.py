@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import chat, deflate, fanout, idle, login, pushes, silent
+from . import chat, deflate, fanout, idle, login, pushes, relay, silent
 
 CASES = {
     "idle": idle,
@@ -8,6 +8,7 @@ CASES = {
     "deflate": deflate,
     "pushes": pushes,
     "silent": silent,
+    "relay": relay,
     "chat": chat,
     "login": login,
 }

@@ -23,7 +23,7 @@ def run(bench):
                 bench.node(f"redis://{redis.address}", **settings) as one, \
                 bench.node(f"redis://{redis.address}", **settings) as two:
             return per_delivery(bench, "chat", path="/chat", node=[one.address, two.address],
-                                pid=one.pid, other_pid=two.pid)
+                                pid=one.pid, second_pid=two.pid)
 
     def floor():
         with bench.floor() as server:

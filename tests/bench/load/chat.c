@@ -146,7 +146,7 @@ static void say_for(struct chat *chat, double seconds)
 static uint64_t cpu_of_nodes(const struct options *options)
 {
     return (options->pid != 0 ? cpu_ns(options->pid) : 0) +
-           (options->other_pid != 0 ? cpu_ns(options->other_pid) : 0);
+           (options->second_pid != 0 ? cpu_ns(options->second_pid) : 0);
 }
 
 static struct mark take_mark(const struct chat *chat)

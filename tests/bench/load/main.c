@@ -11,6 +11,7 @@ static const struct {
     {"idle", mode_idle},
     {"fanout", mode_fanout},
     {"pushes", mode_pushes},
+    {"relay", mode_relay},
     {"chat", mode_chat},
     {"logins", mode_logins},
 };
@@ -37,7 +38,7 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|chat|logins --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|chat|logins --node ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);
