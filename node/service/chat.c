@@ -5,6 +5,7 @@
 
 #include "node/core/log.h"
 #include "node/fanout/room.h"
+#include "node/net/allowance.h"
 #include "node/proto/ws.h"
 #include "node/service/chat_online.h"
 #include "node/service/chat_words.h"
@@ -20,7 +21,6 @@
 enum {
     KEPT_LEAST = 1000,     /* messages kept for nodes that come back from a broken link */
     APPEND_MS = 30 * 1000, /* for so long a message is tried to be stored */
-    WHOLE = 1000,          /* of a message, in the allowance */
 };
 
 struct chat {
@@ -43,8 +43,7 @@ struct client {
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
     struct wheel_timer expiry;
-    uint64_t allowance; /* thousandths of a message that may come at once */
-    uint64_t counted_ms;
+    struct allowance allowance;
 };
 
 /* ------------------------------------------------------------------------------------- out */
@@ -251,20 +250,16 @@ static void on_history_request(struct client *client, const struct chat_request 
 
 /* --------------------------------------------------------------------------------- dispatch */
 
-/* One more message: false when it is over the rate. */
+/* One more request: false when it is over the rate. */
 static bool allow(struct client *client)
 {
     const struct chat_options *options = &client->chat->options;
-    uint64_t now = clock_monotonic_ms(), most = (uint64_t)options->burst * WHOLE;
-    uint64_t grown = client->allowance + (now - client->counted_ms) * options->rate;
-    client->allowance = grown < most ? grown : most;
-    client->counted_ms = now;
-    if (client->allowance < WHOLE) {
+    bool may =
+        allowance_take(&client->allowance, options->rate, options->burst, clock_monotonic_ms());
+    if (!may) {
         count(client, METRIC_CHAT_RATE_LIMITED);
-        return false;
     }
-    client->allowance -= WHOLE;
-    return true;
+    return may;
 }
 
 static void on_request(struct client *client, struct span text)
@@ -322,8 +317,7 @@ static void on_connect(void *arg, struct http_request *request)
         return;
     }
     client->id = conn_id(ws_conn(client->ws));
-    client->allowance = (uint64_t)chat->options.burst * WHOLE;
-    client->counted_ms = clock_monotonic_ms();
+    allowance_init(&client->allowance, chat->options.burst, clock_monotonic_ms());
     list_init(&client->member.link);
     wheel_timer_init(&client->expiry, on_expiry);
     map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof client->id));

@@ -1,8 +1,8 @@
 /* chat login: who somebody is.
  *
- *     name and password --account service--> token --\
- *     token ------------------------------------------+--> checked --> nickname --> struct
- * chat_user (jwt, keys)              (claim, cache or account service) */
+ *     name and password --account service--> token --.
+ *     token -----------------------------------------+--> checked --> nickname --> chat_user
+ *                                                       jwt, keys     claim, or account service */
 #ifndef MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 #define MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 

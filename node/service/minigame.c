@@ -10,9 +10,11 @@
 
 #include "node/core/log.h"
 #include "node/fanout/room.h"
+#include "node/net/allowance.h"
 #include "node/proto/bearer.h"
 #include "node/proto/ws.h"
 #include "node/service/minigame_rounds.h"
+#include "store/base/clock.h"
 #include "store/base/map.h"
 #include "store/bus.h"
 
@@ -27,6 +29,8 @@ enum {
     DAY = 24 * 3600,
     ANSWER_MS = 5000,   /* for the runner to answer */
     ONLINE_MOST = 5000, /* players in an answer */
+    RATE = 20,          /* requests a second of one socket, in the long run */
+    BURST = 100,        /* and at once */
 };
 
 struct minigame {
@@ -46,6 +50,7 @@ struct game_server {
     uint64_t id;   /* key of `node` */
     unsigned open; /* requests that the runner has not answered */
     struct wheel_timer timer;
+    struct allowance allowance;
 };
 
 /* ------------------------------------------------------------------------------------- out */
@@ -303,6 +308,10 @@ static void send_online(struct game_server *server)
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct game_server *server = arg;
+    if (!allowance_take(&server->allowance, RATE, BURST, clock_monotonic_ms())) {
+        send_error(server, "too many requests, please slow down");
+        return;
+    }
     json_t *request = kind == WS_TEXT ? json_loadb(payload.ptr, payload.len, 0, NULL) : NULL;
     const char *action = json_string_value(json_object_get(request, "action"));
     if (!json_is_object(request)) {
@@ -360,6 +369,7 @@ static void on_connect(void *arg, struct http_request *request)
     }
     server->id = conn_id(ws_conn(server->ws));
     wheel_timer_init(&server->timer, on_timer);
+    allowance_init(&server->allowance, BURST, clock_monotonic_ms());
     room_add(&minigame->room, &server->member, server->ws);
     map_insert(&minigame->sockets, &server->node, span_of(&server->id, sizeof server->id));
     metric_add(minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);

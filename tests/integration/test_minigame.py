@@ -187,6 +187,18 @@ def test_wrong_requests(node, request_, words):
     run(scene())
 
 
+def test_a_flood_is_slowed_down(node):
+    async def scene():
+        flooder, other = await servers([node, node])
+        for _ in range(400):
+            await flooder.send({"action": "online_players"})
+        answers = [await flooder.next() for _ in range(400)]
+        errors = [answer["error"] for answer in answers if "error" in answer]
+        assert set(errors) == {"too many requests, please slow down"} and 200 < len(errors) <= 300
+        assert "online_players" in await other.ask(action="online_players")
+    run(scene())
+
+
 def test_the_webhook(yard, redis):
     nodes = yard.fleet([redis.url] * 2, webhook_token="s3cret", **SETTINGS)
 
