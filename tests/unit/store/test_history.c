@@ -1,137 +1,10 @@
-/* The contract of history.h, the same for every backend, and what is promised when Redis breaks. */
-#include "store/history.h"
+/* The contract of history.h, the same for every backend. */
+#include "reader.h"
 #include "store/history_note.h"
 #include "tests.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { WAIT_MS = 30000 };
-
-/* Follows a key. `log` is "value" per entry, "C" CURRENT, "S" STALE, "L" LOST, with spaces. */
-struct reader {
-    struct history_watch *watch;
-    struct buf log;
-    int entries, currents, stales, losts;
-    uint64_t last_id;
-    bool fell; /* an id was not above the one before */
-    bool end_inside;
-};
-
-static void on_event(void *arg, enum history_event event, const struct history_entry *entry)
-{
-    struct reader *reader = arg;
-    buf_printf(&reader->log, "%s", reader->log.len > 0 ? " " : "");
-    if (event == HISTORY_ENTRY) {
-        buf_append(&reader->log, entry->value);
-        reader->entries++;
-        reader->fell |= entry->id <= reader->last_id;
-        reader->last_id = entry->id;
-    } else {
-        assert_null(entry);
-        buf_append(&reader->log, event == HISTORY_CURRENT ? SPAN("C")
-                                 : event == HISTORY_STALE ? SPAN("S")
-                                                          : SPAN("L"));
-        reader->currents += event == HISTORY_CURRENT;
-        reader->stales += event == HISTORY_STALE;
-        reader->losts += event == HISTORY_LOST;
-    }
-    if (reader->end_inside) {
-        history_unwatch(&reader->watch);
-    }
-}
-
-static void reader_start(struct reader *reader, int node, const char *key)
-{
-    reader->watch = history_watch(lab.nodes[node], span_str(key), on_event, reader);
-}
-
-static void reader_stop(struct reader *reader)
-{
-    history_unwatch(&reader->watch);
-    buf_free(&reader->log);
-}
-
-struct outcome {
-    int done, failed;
-    uint64_t last_tag;
-};
-
-static void on_done(void *arg, uint64_t tag, bool done)
-{
-    struct outcome *outcome = arg;
-    outcome->done += done;
-    outcome->failed += !done;
-    outcome->last_tag = tag;
-}
-
-static int append_for(int node, const char *value, uint32_t most, uint32_t wait_ms,
-                      struct outcome *outcome)
-{
-    return history_append(lab.nodes[node], &(struct history_append){
-                                               .key = SPAN("h"),
-                                               .value = span_str(value),
-                                               .most = most,
-                                               .wait_ms = wait_ms,
-                                               .fn = on_done,
-                                               .arg = outcome,
-                                               .tag = 7,
-                                           });
-}
-
-static void append(int node, const char *value, uint32_t most, struct outcome *outcome)
-{
-    assert_int_equal(append_for(node, value, most, WAIT_MS, outcome), 0);
-}
-
-static void append_numbers(int node, int from, int to, uint32_t most, struct outcome *outcome)
-{
-    for (int i = from; i < to; i++) {
-        char text[16];
-        snprintf(text, sizeof(text), "n%d.%d", node, i);
-        append(node, text, most, outcome);
-    }
-}
-
-struct answer {
-    struct buf log;
-    int answers, failures;
-};
-
-static void on_read(void *arg, uint64_t tag, bool ok, struct span entries)
-{
-    struct answer *answer = arg;
-    struct history_entry entry;
-    assert_int_equal(tag, 9);
-    answer->answers++;
-    answer->failures += !ok;
-    while (history_next(&entries, &entry)) {
-        buf_printf(&answer->log, "%s%.*s", answer->log.len > 0 ? " " : "", SPAN_ARG(entry.value));
-    }
-}
-
-/* What the newest `limit` entries behind `offset` are, as text to be freed. */
-static char *read_now(int node, uint32_t offset, uint32_t limit)
-{
-    struct answer answer = {0};
-    assert_int_equal(history_read(lab.nodes[node], SPAN("h"), offset, limit, on_read, &answer, 9),
-                     0);
-    assert_int_equal(answer.answers, 0);
-    WAIT(answer.answers == 1);
-    assert_int_equal(answer.failures, 0);
-    char *text = mem_dup(buf_span(&answer.log));
-    buf_free(&answer.log);
-    return text;
-}
-
-static void reads(int node, uint32_t offset, uint32_t limit, const char *expected)
-{
-    char *text = read_now(node, offset, limit);
-    assert_string_equal(text, expected);
-    free(text);
-}
-
-/* --------------------------------------------------------------------------------- contract */
 
 static void everybody_sees_one_order(void **state)
 {
@@ -141,7 +14,7 @@ static void everybody_sees_one_order(void **state)
     (void)state;
     lab_nodes(3);
     for (int i = 0; i < 3; i++) {
-        reader_start(&r[i], i, "h");
+        reader_start(&r[i], i);
     }
     WAIT(r[0].currents == 1 && r[1].currents == 1 && r[2].currents == 1);
     for (int i = 0; i < MANY; i += 50) {
@@ -193,10 +66,10 @@ static void a_watch_begins_now(void **state)
     lab_nodes(2);
     append(1, "before", 10, &outcome);
     WAIT(outcome.done == 1);
-    reader_start(&r, 0, "h");
+    reader_start(&r, 0);
     append(0, "own", 10, &outcome); /* at once: it is heard all the same */
     WAIT(r.entries == 1 && r.currents >= 1);
-    reader_start(&late, 0, "h");
+    reader_start(&late, 0);
     WAIT(late.currents == 1);
     append(1, "after", 10, &outcome);
     WAIT(r.entries == 2 && late.entries == 1);
@@ -208,7 +81,7 @@ static void a_watch_begins_now(void **state)
     reader_stop(&late);
     lab_run(30);
     struct reader again = {0};
-    reader_start(&again, 0, "h");
+    reader_start(&again, 0);
     WAIT(again.currents == 1);
     append(1, "x", 10, &outcome);
     WAIT(again.entries == 1);
@@ -221,7 +94,7 @@ static void a_watch_may_end_inside(void **state)
     struct reader r = {.end_inside = true};
     (void)state;
     lab_nodes(1);
-    reader_start(&r, 0, "h");
+    reader_start(&r, 0);
     WAIT(r.currents == 1);
     assert_null(r.watch);
     struct outcome outcome = {0};
@@ -239,13 +112,13 @@ static void values_are_any_bytes(void **state)
     struct outcome outcome = {0};
     (void)state;
     lab_nodes(2);
-    reader_start(&r, 1, "h");
+    reader_start(&r, 1);
     WAIT(r.currents == 1);
     struct history_append call = {.key = SPAN("h"),
                                   .value = SPAN(bytes),
                                   .most = 5,
                                   .wait_ms = WAIT_MS,
-                                  .fn = on_done,
+                                  .fn = outcome_note,
                                   .arg = &outcome};
     assert_int_equal(history_append(lab.nodes[0], &call), 0);
     call.value = span_of(NULL, 0);
@@ -312,224 +185,4 @@ int test_history(const char *name, CMFixtureFunction start)
     char title[32];
     snprintf(title, sizeof(title), "history on %s", name);
     return _cmocka_run_group_tests(title, tests, sizeof(tests) / sizeof(tests[0]), start, lab_end);
-}
-
-/* ----------------------------------------------------------------------------------- faults */
-
-static struct redis_server_process *const redis = &lab.servers[0];
-
-static int start_server(void **state)
-{
-    lab_redis(state);
-    return lab_setup(state);
-}
-
-static int end_server(void **state)
-{
-    lab_teardown(state);
-    return lab_end(state);
-}
-
-/* Three nodes that watch, two of which write all the time while `fault` goes on. */
-struct stream {
-    struct reader r[3];
-    struct outcome outcome;
-    int sent;
-};
-
-static void stream_start(struct stream *stream)
-{
-    lab_nodes(3);
-    for (int i = 0; i < 3; i++) {
-        reader_start(&stream->r[i], i, "h");
-    }
-    WAIT(stream->r[0].currents + stream->r[1].currents + stream->r[2].currents == 3);
-}
-
-/* Two writers say ten things each, then some milliseconds pass. */
-static void stream_write(struct stream *stream, unsigned ms)
-{
-    append_numbers(0, stream->sent, stream->sent + 10, 1000, &stream->outcome);
-    append_numbers(1, stream->sent, stream->sent + 10, 1000, &stream->outcome);
-    stream->sent += 10;
-    lab_run(ms);
-}
-
-/* None lost, none twice, each writer's in order, the same for everybody. */
-static void stream_end(struct stream *stream, bool same_order)
-{
-    int all = 2 * stream->sent;
-    WAIT(stream->outcome.done == all);
-    WAIT(stream->r[0].entries >= all && stream->r[1].entries >= all && stream->r[2].entries >= all);
-    lab_run(100);
-    assert_int_equal(stream->outcome.failed, 0);
-    for (int i = 0; i < 3; i++) {
-        struct span rest = buf_span(&stream->r[i].log);
-        int next[2] = {0};
-        assert_int_equal(stream->r[i].entries, all);
-        assert_int_equal(stream->r[i].losts, 0);
-        while (rest.len > 0) {
-            struct span word = span_cut(&rest, ' ');
-            if (word.len > 1) {
-                char text[16] = "";
-                memcpy(text, word.ptr, word.len);
-                int writer = text[1] - '0';
-                assert_int_equal(atoi(text + 3), next[writer]);
-                next[writer]++;
-            }
-        }
-    }
-    if (same_order) {
-        struct buf plain[3] = {0};
-        for (int i = 0; i < 3; i++) {
-            struct span rest = buf_span(&stream->r[i].log);
-            while (rest.len > 0) {
-                struct span word = span_cut(&rest, ' ');
-                if (word.len > 1) {
-                    buf_append(&plain[i], word);
-                }
-            }
-        }
-        assert_string_equal(buf_text(&plain[0]), buf_text(&plain[1]));
-        assert_string_equal(buf_text(&plain[0]), buf_text(&plain[2]));
-        for (int i = 0; i < 3; i++) {
-            buf_free(&plain[i]);
-        }
-    }
-    for (int i = 0; i < 3; i++) {
-        reader_stop(&stream->r[i]);
-    }
-}
-
-static void paused_in_a_stream(void **state)
-{
-    struct stream stream = {0};
-    (void)state;
-    stream_start(&stream);
-    for (int i = 0; i < 3; i++) {
-        stream_write(&stream, 10);
-        redis_pause(redis);
-        for (int n = 0; n < 15; n++) {
-            stream_write(&stream, i == 0 ? 10 : 150); /* within the proof's patience, and over it */
-        }
-        redis_resume(redis);
-        stream_write(&stream, 50);
-    }
-    stream_end(&stream, true);
-}
-
-static void restarted_empty_in_a_stream(void **state)
-{
-    struct stream stream = {0};
-    (void)state;
-    stream_start(&stream);
-    for (int i = 0; i < 4; i++) {
-        for (int n = 0; n < 5; n++) {
-            stream_write(&stream, 2);
-        }
-        redis_kill(redis);
-        for (int n = 0; n < 5; n++) {
-            stream_write(&stream, 20);
-        }
-        redis_start(redis, NULL, NULL);
-        WAIT(store_ready(lab.nodes[0]) && store_ready(lab.nodes[1]) && store_ready(lab.nodes[2]));
-    }
-    stream_end(&stream, false);
-}
-
-static void flushed_in_a_stream(void **state)
-{
-    struct stream stream = {0};
-    (void)state;
-    stream_start(&stream);
-    for (int n = 0; n < 20; n++) {
-        stream_write(&stream, 2);
-        if (n % 5 == 4) {
-            freeReplyObject(redis_ask(redis, "FLUSHALL"));
-            freeReplyObject(redis_ask(redis, "SCRIPT FLUSH"));
-        }
-    }
-    stream_end(&stream, true);
-}
-
-static void links_cut_in_a_stream(void **state)
-{
-    struct stream stream = {0};
-    (void)state;
-    stream_start(&stream);
-    for (int n = 0; n < 40; n++) {
-        stream_write(&stream, 5);
-        if (n % 4 == 3) {
-            freeReplyObject(redis_ask(redis, n % 8 == 3 ? "CLIENT KILL TYPE normal"
-                                                        : "CLIENT KILL TYPE pubsub"));
-        }
-    }
-    stream_end(&stream, true);
-}
-
-static void what_was_trimmed_meanwhile_is_told(void **state)
-{
-    struct reader r = {0};
-    struct outcome outcome = {0};
-    (void)state;
-    lab_nodes(2);
-    reader_start(&r, 0, "h");
-    append(1, "first", 5, &outcome);
-    WAIT(r.entries == 1 && r.currents == 1);
-    redis_pause(redis); /* node 0 gives its link up; node 1 goes on alone when Redis is back */
-    WAIT(r.stales == 1);
-    store_close(&lab.nodes[1]);
-    redis_resume(redis);
-    for (int i = 0; i < 20; i++) {
-        freeReplyObject(redis_ask(redis, "PING"));
-    }
-    lab_node(1);
-    append_numbers(1, 0, 20, 5, &outcome);
-    WAIT(outcome.done == 21 && r.currents == 2);
-    WAIT(strstr(buf_text(&r.log), "n1.19") != NULL);
-    assert_true(r.entries == 21 ? r.losts == 0 : r.losts > 0);
-    reader_stop(&r);
-}
-
-static void given_up_after_its_time(void **state)
-{
-    struct outcome outcome = {0};
-    struct answer answer = {0};
-    (void)state;
-    lab_nodes(1);
-    redis_kill(redis);
-    WAIT(!store_ready(lab.nodes[0]));
-    assert_int_equal(history_read(lab.nodes[0], SPAN("h"), 0, 1, on_read, &answer, 9), -1);
-    assert_int_equal(append_for(0, "x", 5, 300, &outcome), 0);
-    WAIT(outcome.failed == 1);
-    append(0, "y", 5, &outcome);
-    redis_start(redis, NULL, NULL);
-    WAIT(outcome.done == 1);
-    reads(0, 0, 5, "y");
-    buf_free(&answer.log);
-}
-
-static void refused_and_then_taken(void **state)
-{
-    struct stream stream = {0};
-    (void)state;
-    stream_start(&stream);
-    freeReplyObject(redis_ask(redis, "CONFIG SET maxmemory 1"));
-    stream_write(&stream, 300);
-    assert_int_equal(stream.outcome.done, 0);
-    freeReplyObject(redis_ask(redis, "CONFIG SET maxmemory 0"));
-    stream_end(&stream, true);
-}
-
-#define FAULT(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
-
-int test_history_faults(void)
-{
-    const struct CMUnitTest history_faults[] = {
-        FAULT(paused_in_a_stream),      FAULT(restarted_empty_in_a_stream),
-        FAULT(flushed_in_a_stream),     FAULT(links_cut_in_a_stream),
-        FAULT(given_up_after_its_time), FAULT(what_was_trimmed_meanwhile_is_told),
-        FAULT(refused_and_then_taken),
-    };
-    return cmocka_run_group_tests(history_faults, NULL, NULL);
 }
