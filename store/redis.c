@@ -3,12 +3,14 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:h:<key>      hash of a history (history.lua)
  *     <prefix>:n:<key>      channel of its new entries
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
+#include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
 #include "store/scripts.h"
@@ -83,6 +85,12 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
+static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                       struct lookup_call *call)
+{
+    return redis_values_send(link_of(backend, shard), visit, call);
+}
+
 static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
                          backend_answer_fn *fn, void *arg)
 {
@@ -145,6 +153,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .lookup = redis_visit,
         .history = redis_history,
         .ready = redis_ready,
         .free = redis_free,

@@ -2,6 +2,7 @@
  *
  *     roster  (store/roster.h)    leased membership with change notice
  *     bus     (store/bus.h)       publish/subscribe by topic
+ *     lookup  (store/lookup.h)    key to value with a lifetime
  *     history (store/history.h)   capped list that is heard
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends

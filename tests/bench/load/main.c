@@ -12,6 +12,7 @@ static const struct {
     {"fanout", mode_fanout},
     {"pushes", mode_pushes},
     {"relay", mode_relay},
+    {"tracker", mode_tracker},
     {"chat", mode_chat},
     {"logins", mode_logins},
 };
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay|chat|logins --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker|chat|logins --node A:P ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);

@@ -175,7 +175,7 @@ static void what_was_trimmed_meanwhile_is_told(void **state)
     }
     lab_node(1);
     append_numbers(1, 0, 20, 5, &outcome);
-    WAIT(outcome.done == 21 && r.currents == 2);
+    WAIT(outcome.done == 21 && r.currents >= 2);
     WAIT(strstr(buf_text(&r.log), "n1.19") != NULL);
     assert_true(r.entries == 21 ? r.losts == 0 : r.losts > 0);
     reader_stop(&r);
