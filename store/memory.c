@@ -247,6 +247,12 @@ static int memory_visit(struct backend *backend, unsigned shard, const struct lo
     return 0;
 }
 
+static size_t memory_queued(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return 0;
+}
+
 static int memory_history(struct backend *backend, unsigned shard, const struct history_call *call,
                           backend_answer_fn *fn, void *arg)
 {
@@ -301,6 +307,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .lookup = memory_visit,
         .history = memory_history,
         .ready = memory_ready,
+        .queued = memory_queued,
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));

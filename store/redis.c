@@ -91,6 +91,11 @@ static int redis_visit(struct backend *backend, unsigned shard, const struct loo
     return redis_values_send(link_of(backend, shard), visit, call);
 }
 
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
+}
+
 static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
                          backend_answer_fn *fn, void *arg)
 {
@@ -156,6 +161,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .lookup = redis_visit,
         .history = redis_history,
         .ready = redis_ready,
+        .queued = redis_queued,
         .free = redis_free,
     };
     struct redis *redis = mem_zalloc(sizeof(*redis));
