@@ -2,8 +2,8 @@
  * at most one touch is under way. The order of a round:
  *
  *     hear the changes --> touch (claims; with a snapshot where the view needs one)
- *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes:
- * CURRENT
+ *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes
+ *       --> CURRENT
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
  * the view has still not reached the goal when the wheel comes round: then it is read anew. */

@@ -1,7 +1,7 @@
 /* conn: one TCP connection. Knows bytes, limits and time; no protocol.
  *
- *     socket --read--> data() of the handler            (shared read buffer, a bounded amount per
- * turn) conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
+ *     socket --read, a bounded amount per turn--> data() of the handler
+ *     conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
  *
  * A conn belongs to its `net` and is freed by it, at the end of the loop's turn in which it ended
  * and after closed() was called: until then pointers to it stay good, and sends to it are let fall.

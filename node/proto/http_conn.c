@@ -184,8 +184,7 @@ static size_t on_data(void *arg, struct span bytes)
     return used;
 }
 
-/* ------------------------------------------------------------------------------- and what follows
- */
+/* ---------------------------------------------------------------------------- and what follows */
 
 void http_conn_answered(struct http_conn *http, bool close)
 {

@@ -1,11 +1,9 @@
 /* Frames in, messages out. Bytes flow
  *
- *     read buffer --> wslay's 4 KiB (unmasks there) --> message()                 frame whole in
- * there
- *                                                   \-> gathered --> message()    message whole in
- * the read
- *                                                            \-> ws->partial      the rest is to
- * come
+ *     read buffer --> wslay's 4 KiB (unmasks there)
+ *         --> message()                    the message is one frame, whole in there
+ *         \-> gathered --> message()       the message is whole in this read
+ *                     \-> ws->partial      the rest is to come
  *
  * so that only a message which began in an earlier read has memory of its own. wslay's frame layer
  * checks that control frames are short and unfragmented and lengths minimal; all other rules are

@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, devices, fanout, idle, pushes, relay, silent, stream
+from . import deflate, devices, fanout, idle, pushes, relay, silent, stream, tracker
 
 CASES = {
     "idle": idle,
@@ -8,7 +8,8 @@ CASES = {
     "deflate": deflate,
     "pushes": pushes,
     "silent": silent,
+    "relay": relay,
+    "tracker": tracker,
     "stream": stream,
     "devices": devices,
-    "relay": relay,
 }

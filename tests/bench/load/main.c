@@ -14,6 +14,7 @@ static const struct {
     {"relay", mode_relay},
     {"stream", mode_stream},
     {"devices", mode_devices},
+    {"tracker", mode_tracker},
 };
 
 void mode_needs_node(const struct options *options)
@@ -38,7 +39,8 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay|stream|devices --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices --node "
+             "ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);
