@@ -365,8 +365,8 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
-    dispatch_drain(node->dispatch);
     tracker_free(&node->tracker);
+    dispatch_drain(node->dispatch);
     net_free(&node->net);
     dispatch_free(&node->dispatch);
     relay_free(&node->relay);

@@ -230,12 +230,6 @@ static int memory_touch(struct backend *backend, unsigned shard, const struct ro
     return 0;
 }
 
-static size_t memory_queued(struct backend *backend, unsigned shard)
-{
-    (void)backend, (void)shard;
-    return 0;
-}
-
 static int memory_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                         struct lookup_call *call)
 {
@@ -246,6 +240,12 @@ static int memory_visit(struct backend *backend, unsigned shard, const struct lo
     struct letter *letter = post(memory, LETTER_LOOKUP, span_of(NULL, 0), value);
     letter->arg = call;
     letter->result = result;
+    return 0;
+}
+
+static size_t memory_queued(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
     return 0;
 }
 

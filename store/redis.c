@@ -83,15 +83,15 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
-static size_t redis_queued(struct backend *backend, unsigned shard)
-{
-    return redis_link_queued(link_of(backend, shard));
-}
-
 static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                        struct lookup_call *call)
 {
     return redis_values_send(link_of(backend, shard), visit, call);
+}
+
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
 }
 
 static bool redis_ready(struct backend *backend)

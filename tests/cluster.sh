@@ -70,7 +70,8 @@ start haproxy -q -f "$dir/haproxy.cfg"
 
 for i in 1 2 3; do
     start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis" \
-        --relay "127.0.0.1:$((1336 + i))" --tracker "127.0.0.1:$((2999 + i))" --dispatch-bind "127.0.0.$i"
+        --relay "127.0.0.1:$((1336 + i))" --tracker "127.0.0.1:$((2999 + i))" \
+        --dispatch-bind "127.0.0.$i"
 done
 for i in 1 2 3; do
     ready "http://127.0.0.1:$((base + i))/readyz"

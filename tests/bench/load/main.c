@@ -8,13 +8,9 @@ static const struct {
     const char *name;
     mode_fn *run;
 } modes[] = {
-    {"idle", mode_idle},
-    {"fanout", mode_fanout},
-    {"pushes", mode_pushes},
-    {"relay", mode_relay},
-    {"stream", mode_stream},
+    {"idle", mode_idle},       {"fanout", mode_fanout},   {"pushes", mode_pushes},
+    {"relay", mode_relay},     {"tracker", mode_tracker}, {"stream", mode_stream},
     {"devices", mode_devices},
-    {"tracker", mode_tracker},
 };
 
 void mode_needs_node(const struct options *options)
