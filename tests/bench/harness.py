@@ -37,6 +37,11 @@ def wait_until(what, holds, limit=START_LIMIT):
         time.sleep(0.02)
 
 
+def clean_env():
+    """Without MUSTER_BUILD and whatever else a node would take for a setting."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+
+
 class Progress:
     """One line that is written over on a terminal; plain lines elsewhere."""
 

@@ -8,8 +8,8 @@ CASES = {
     "deflate": deflate,
     "pushes": pushes,
     "silent": silent,
-    "relay": relay,
-    "tracker": tracker,
     "stream": stream,
     "devices": devices,
+    "relay": relay,
+    "tracker": tracker,
 }
