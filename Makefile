@@ -1,19 +1,23 @@
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
+	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
+	libcjose-dev libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
+	python3-jwt python3-cryptography \
 	python3-selenium chromium chromium-driver clang libclang-rt-dev
-LINT_PACKAGES := cppcheck shellcheck binutils
-CLUSTER_PACKAGES := redis-server haproxy curl
+CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+LINT_PACKAGES := cppcheck shellcheck binutils
 FUZZ_SECONDS ?= 600
+CHAOS_SECONDS ?= 300
+SOAK_SECONDS ?= 3600
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz readme clean \
+.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme clean \
 	build-packages test-packages lint-packages cluster-packages node-packages
 
 all: build-packages
@@ -28,6 +32,8 @@ help:
 	@echo "make lint      static analysis: gcc -fanalyzer, cppcheck, shellcheck"
 	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
+	@echo "make chaos     faults at random on a whole cluster, for CHAOS_SECONDS=300; proves what is promised"
+	@echo "make soak      steady load for SOAK_SECONDS=3600: is memory flat, is latency steady"
 	@echo "make clean     remove what was built"
 
 run: all
@@ -61,6 +67,16 @@ test-fuzz: build-packages test-packages
 
 fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+# A cluster under faults at random; CHAOS_SEED=n chooses the same ones again.
+chaos: build-packages test-packages cluster-packages
+	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
+	@cmake --build build-test --target muster
+	@MUSTER_BIN=$(CURDIR)/build-test/muster /usr/bin/python3 tests/chaos/run.py $(CHAOS_SECONDS)
+
+# Steady load for long: memory, descriptors and latency, in figures and as build/soak.svg.
+soak: all test-packages cluster-packages
+	@MUSTER_BIN=$(CURDIR)/build/muster /usr/bin/python3 tests/chaos/soak.py $(SOAK_SECONDS) build/soak.svg
 
 bench: build-packages cluster-packages
 	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null
