@@ -178,7 +178,7 @@ class World:
 
     async def _until_ready(self, node):
         async def ask():
-            while not await asyncio.to_thread(node.is_ready):
+            while not await asyncio.to_thread(_is_well, node):
                 if not node.alive():
                     raise AssertionError(f"ended with {node.exit_code()}: {node.log_tail(10)}")
                 await asyncio.sleep(0.05)
@@ -197,6 +197,14 @@ class World:
         process.judge(process.exit_code())
         process.expected_exit = 0
         process.start()
+
+
+def _is_well(node):
+    """Ready, which allows for a link that is down for a moment, and linked."""
+    try:
+        return node.is_ready() and node.metrics()["muster_store_up"] == 1
+    except OSError:
+        return False
 
 
 def _status(port):
