@@ -33,6 +33,7 @@ class Seat:
         self.stay = 0
         self.said = 0
         self.heard = {}  # of each stay of each other seat: the numbers
+        self.last = {}
 
     async def live(self):
         while not self.play.stopping:
@@ -69,12 +70,11 @@ class Seat:
         name, stay, number, sent = content.split("/")
         tally = self.play.tally
         tally.count("relay: messages received")
-        heard = self.heard.setdefault((name, int(stay)), set())
-        if int(number) in heard:
-            tally.broken("relay: messages doubled", f"{self.name} hears {content}")
-        elif heard and int(number) < max(heard):
-            tally.broken("relay: messages out of order", f"{self.name} hears {content}")
-        heard.add(int(number))
+        last = self.last.get((name, int(stay)), 0)
+        if int(number) <= last:
+            tally.broken("relay: messages doubled or out of order", f"{self.name} hears {content} after {last}")
+        self.last[name, int(stay)] = int(number)
+        self.heard.setdefault((name, int(stay)), set()).add(int(number))
         self.play.latency(time.monotonic() - float(sent))
 
 
@@ -89,7 +89,7 @@ class RelayPlay(Play):
         self.world = self.rng = None
         self.seats, self.tasks = [], []
         self.latency = lambda seconds: None
-        tally.promise("relay: messages doubled", "relay: messages out of order",
+        tally.promise("relay: messages doubled or out of order",
                       "relay: packets that a game server cannot place", "relay: directories that disagree at the end",
                       "relay: messages lost while all is well")
 
