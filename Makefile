@@ -11,6 +11,7 @@ CLUSTER_PACKAGES := redis-server haproxy curl openssl
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
 LINT_PACKAGES := cppcheck shellcheck binutils
+FUZZ_PACKAGES := llvm
 FUZZ_SECONDS ?= 600
 CHAOS_SECONDS ?= 300
 SOAK_SECONDS ?= 3600
@@ -66,7 +67,8 @@ test-fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh 5
 
 fuzz: build-packages test-packages
-	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
+	@./tests/install.sh $(FUZZ_PACKAGES)
+	@./tests/fuzz/run.sh $(FUZZ_SECONDS) coverage
 
 # A cluster under faults at random; CHAOS_SEED=n chooses the same ones again.
 chaos: build-packages test-packages cluster-packages
@@ -88,7 +90,7 @@ readme: all
 	@/usr/bin/python3 tests/readme.py build/muster
 
 clean:
-	rm -rf build build-test build-asan build-bench build-fuzz build-lint
+	rm -rf build build-test build-asan build-bench build-fuzz build-lint build-coverage
 
 build-packages:
 	@./tests/install.sh $(BUILD_PACKAGES)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: run.sh SECONDS   replays each target's corpus, then fuzzes it for so long. What breaks it is left in
+# usage: run.sh SECONDS [coverage]   replays each target's corpus, then fuzzes it for so long. What breaks it is left in
 # tests/fuzz/found/; mend it and keep the case in corpus/.
 set -eu
 
@@ -24,4 +24,7 @@ for corpus in tests/fuzz/corpus/*; do
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     echo "fuzz $name: $(find "$corpus" -type f | wc -l) kept cases replayed, $runs runs in $seconds s, nothing found"
 done
+if [ "${2:-}" = coverage ]; then
+    tests/fuzz/coverage.sh "$new"
+fi
 rmdir tests/fuzz/found 2>/dev/null || true

@@ -1,0 +1,23 @@
+#!/bin/sh
+# usage: coverage.sh FOLDER   how much of each parser the kept corpora and FOLDER/<target>/ (what a run found beside
+# them) reach, in lines and branches.
+set -eu
+
+cd "$(dirname "$0")/../.."
+found=$1
+CC=clang cmake -S . -B build-coverage -G Ninja -DMUSTER_FUZZ=ON -DMUSTER_COVERAGE=ON >/dev/null
+cmake --build build-coverage --target fuzz_all >/dev/null
+objects=
+for corpus in tests/fuzz/corpus/*; do
+    name=$(basename "$corpus")
+    target=$(find build-coverage -type f -name "fuzz_$name")
+    mkdir -p "$found/$name"
+    LLVM_PROFILE_FILE=build-coverage/$name.profraw "$target" -runs=0 "$corpus" "$found/$name" >/dev/null 2>&1
+    objects="$objects -object $target"
+done
+llvm-profdata merge -o build-coverage/all.profdata build-coverage/*.profraw
+# shellcheck disable=SC2086 # a list of words
+llvm-cov report -instr-profile build-coverage/all.profdata $objects \
+    node/proto node/core/settings.c store/roster_note.c store/redis_url.c store/base 2>/dev/null |
+    awk '/\.c / { printf "  %-40s lines %7s of %5d   branches %7s\n", $1, $10, $8, $13 } /^TOTAL/ {
+        printf "coverage of the parsers: lines %s of %d, branches %s\n", $10, $8, $13 }'
