@@ -34,6 +34,18 @@ struct roster_table {
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 
+struct stream_table {
+    struct stream_limits limits;
+    struct chore chore;
+    struct list waiting; /* struct append */
+    size_t waiting_bytes;
+    struct list flight; /* what the call in flight holds, or the one that waits to go again */
+    uint64_t number;    /* of that call */
+    bool again;         /* it was sent before */
+    bool in_flight;
+    struct event *tick;
+};
+
 struct store {
     struct event_base *base;
     char *prefix, *node;
@@ -50,6 +62,7 @@ struct store {
 
     struct map topics;
     struct roster_table roster;
+    struct stream_table stream;
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;
@@ -76,6 +89,10 @@ void bus_flush(struct store *store);
 struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
                                   bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
+
+void stream_on_link(struct store *store, unsigned shard, bool up);
+void stream_init(struct store *store);
+void stream_deinit(struct store *store);
 
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);

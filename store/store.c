@@ -94,6 +94,7 @@ static void store_free(struct store *store)
 {
     store->backend->ops->free(store->backend);
     roster_deinit(store);
+    stream_deinit(store);
     bus_deinit(store);
     event_free(store->release_limit);
     event_free(store->turn);
@@ -140,6 +141,7 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     if (news && !store->closing) {
         bus_on_link(store, shard, up);
         roster_on_link(store, shard, up);
+        stream_on_link(store, shard, up);
     }
 }
 
@@ -224,6 +226,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
     roster_init(store);
+    stream_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url);
     make_shards(store);
