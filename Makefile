@@ -11,7 +11,7 @@ PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
 FUZZ_SECONDS ?= 5
 ARGS ?=
 
-.PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz clean \
+.PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz readme clean \
 	build-packages test-packages cluster-packages node-packages
 
 all: build-packages
@@ -40,6 +40,7 @@ test-release: build-packages test-packages node-packages
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
 	@ctest --test-dir build-test --output-on-failure --timeout 300
+	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests
 
 test-sanitized: build-packages test-packages node-packages
@@ -58,6 +59,10 @@ bench: build-packages cluster-packages
 	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null
 	@cmake --build build-bench
 	@MUSTER_BUILD=$(CURDIR)/build-bench /usr/bin/python3 tests/bench/run.py $(ARGS)
+
+# The README's settings table comes from the table in the code.
+readme: all
+	@/usr/bin/python3 tests/readme.py build/muster
 
 clean:
 	rm -rf build build-test build-asan build-bench build-fuzz

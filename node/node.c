@@ -21,9 +21,10 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { NODE_NAME = 65, SIGNALS = 2 };
+enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100 };
 
 struct node {
     const struct settings *settings;
@@ -201,6 +202,25 @@ static int listen_all(struct node *node, char *error, size_t error_size)
     return node->http_listener != NULL ? 0 : -1;
 }
 
+/* What the system allows, but for the descriptors that the node itself needs. */
+static uint32_t connection_limit(const struct settings *settings)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return (uint32_t)settings->connection_limit;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int64_t possible =
+        limit.rlim_cur < INT32_MAX ? (int64_t)limit.rlim_cur - OWN_DESCRIPTORS : INT32_MAX;
+    if (settings->connection_limit > possible) {
+        log_warn("connection limit lowered to what the descriptor limit allows",
+                 LOG_NUMBER_FIELD("limit", possible));
+    }
+    bool wanted = settings->connection_limit > 0 && settings->connection_limit < possible;
+    return (uint32_t)(wanted ? settings->connection_limit : possible > 1 ? possible : 1);
+}
+
 static int build(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -213,7 +233,7 @@ static int build(struct node *node, char *error, size_t error_size)
     node->net = net_new(node->loop, node->wheel, &node->metrics,
                         &(struct net_limits){
                             .queue = (size_t)settings->queue_limit,
-                            .connections = (uint32_t)settings->connection_limit,
+                            .connections = connection_limit(settings),
                             .per_address = (uint32_t)settings->address_limit,
                         });
     node->http = new_server(node);

@@ -66,7 +66,7 @@ struct backend_ops {
                        stream_read_fn *fn, void *arg);
     int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
                         backend_answer_fn *fn, void *arg);
-    bool (*ready)(const struct backend *backend);
+    bool (*ready)(struct backend *backend);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);
 };

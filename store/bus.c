@@ -58,7 +58,7 @@ static void topic_settle(struct topic *topic)
         topic->gap = false;
         LIST_EACH(it, &topic->subs)
         {
-            struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
             if (sub->ready) {
                 sub->ready = false;
                 tell(sub, BUS_GAP, nothing);
@@ -68,7 +68,7 @@ static void topic_settle(struct topic *topic)
     if (topic->state == TOPIC_ON) {
         LIST_EACH(it, &topic->subs)
         {
-            struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
             if (!sub->ready) {
                 sub->ready = true;
                 tell(sub, BUS_READY, nothing);
@@ -81,7 +81,7 @@ static void drop_gone_subs(struct topic *topic)
 {
     LIST_EACH(it, &topic->subs)
     {
-        struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
         if (sub->fn == NULL) {
             list_del(&sub->link);
             free(sub);
@@ -123,7 +123,7 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
     struct backend *backend = store->backend;
     size_t count = 0;
     while (!list_empty(batch) && count < CHANNELS_PER_COMMAND) {
-        struct topic *topic = LIST_OF(batch->next, struct topic, batch);
+        struct topic *topic = LIST_ITEM(batch->next, struct topic, batch);
         list_del(&topic->batch);
         if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == list_empty(&topic->subs)) {
             store_kick(store, &topic->chore);
@@ -188,7 +188,7 @@ void store_on_message(struct store *store, struct span channel, struct span payl
     }
     LIST_EACH(it, &topic->subs)
     {
-        struct bus_sub *sub = LIST_OF(it, struct bus_sub, link);
+        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
         if (sub->ready && (sub->echo || !own)) {
             tell(sub, BUS_MESSAGE, payload);
         }
@@ -307,7 +307,7 @@ void bus_deinit(struct store *store)
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
         LIST_EACH(sub, &topic->subs)
         {
-            free(LIST_OF(sub, struct bus_sub, link));
+            free(LIST_ITEM(sub, struct bus_sub, link));
         }
         topic_free(topic);
     }

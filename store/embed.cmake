@@ -1,6 +1,6 @@
 # cmake -DOUT=scripts.c -DSCRIPTS="a.lua;b.lua" -P embed.cmake: each a.lua becomes the NUL-ended arrays lua_a
 # and lua_a_sha, its SHA-1.
-set(text "/* Made from store/*.lua by store/embed.cmake. */\n#include \"store/scripts.h\"\n")
+set(text "/* Made from the .lua files of store/ by store/embed.cmake. */\n#include \"store/scripts.h\"\n")
 foreach(script IN LISTS SCRIPTS)
     get_filename_component(name ${script} NAME_WE)
     file(READ ${script} hex HEX)

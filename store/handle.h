@@ -43,6 +43,7 @@ struct stream_table {
     uint64_t number;    /* of that call */
     bool again;         /* it was sent before */
     bool in_flight;
+    struct list questions; /* reads and questions that wait for their answers */
     struct event *tick;
 };
 

@@ -137,7 +137,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     list_init(&letters);
     list_splice(&letters, &memory->inbox);
     while (!list_empty(&letters)) {
-        struct letter *letter = LIST_OF(letters.next, struct letter, link);
+        struct letter *letter = LIST_ITEM(letters.next, struct letter, link);
         list_del(&letter->link);
         open_letter(store, letter);
         free(letter);
@@ -195,7 +195,7 @@ static void memory_unsubscribe(struct backend *backend, unsigned shard, const st
         struct ear *mine = NULL;
         LIST_EACH(it, &channel->ears)
         {
-            struct ear *ear = LIST_OF(it, struct ear, link);
+            struct ear *ear = LIST_ITEM(it, struct ear, link);
             mine = ear->memory == memory ? ear : mine;
         }
         post(memory, LETTER_LEFT, channels[i], span_of(NULL, 0));
@@ -211,7 +211,7 @@ static void hub_publish(struct memory_hub *hub, struct span channel_name, struct
     if (node != NULL) {
         LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears)
         {
-            post(LIST_OF(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
+            post(LIST_ITEM(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
         }
     }
 }
@@ -288,7 +288,7 @@ static int stream_read_at(struct backend *backend, unsigned shard,
     return 0;
 }
 
-static bool memory_ready(const struct backend *backend)
+static bool memory_ready(struct backend *backend)
 {
     (void)backend;
     return true;
@@ -299,10 +299,10 @@ static void memory_free(struct backend *backend)
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     LIST_EACH(it, &memory->inbox)
     {
-        free(LIST_OF(it, struct letter, link));
+        free(LIST_ITEM(it, struct letter, link));
     }
     while (!list_empty(&memory->ears)) {
-        ear_free(LIST_OF(memory->ears.next, struct ear, mine));
+        ear_free(LIST_ITEM(memory->ears.next, struct ear, mine));
     }
     event_free(memory->wake);
     if (memory->own_hub) {

@@ -26,9 +26,9 @@ struct redis {
     struct evdns_base *dns; /* NULL until a name has to be looked up */
 };
 
-static struct redis_link *link_of(const struct backend *backend, unsigned shard)
+static struct redis_link *link_of(struct backend *backend, unsigned shard)
 {
-    return CONTAINER_OF(backend, const struct redis, backend)->links[shard];
+    return CONTAINER_OF(backend, struct redis, backend)->links[shard];
 }
 
 static void redis_subscribe(struct backend *backend, unsigned shard, const struct span *channels,
@@ -104,7 +104,7 @@ static int stream_state_at(struct backend *backend, unsigned shard,
     return redis_stream_state(link_of(backend, shard), marks, fn, arg);
 }
 
-static bool redis_ready(const struct backend *backend)
+static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
         if (!redis_link_ready(link_of(backend, i))) {

@@ -35,16 +35,16 @@ struct redis_link {
     enum link_state state;
     struct redis_lookup *lookup;
     struct redis_conn *command, *subscriber;
-    bool greeted;      /* the command connection is usable */
-    bool hearing;      /* the subscribed one hears the proof */
-    bool ever_up;      /* this is not the first link */
+    bool greeted;        /* the command connection is usable */
+    bool hearing;        /* the subscribed one hears the proof */
+    bool ever_up;        /* this is not the first link */
     struct event *timer; /* next try, or the time limit of this one */
     struct event *beat;
     struct backoff backoff;
     unsigned tries;
-    char *proof;          /* channel of this connection's own messages */
-    uint64_t proved_us;   /* the last one came back */
-    uint64_t beat_us;     /* the last one went out */
+    char *proof;        /* channel of this connection's own messages */
+    uint64_t proved_us; /* the last one came back */
+    uint64_t beat_us;   /* the last one went out */
     uint64_t up_us;
     uint64_t complained_us;
 };
@@ -112,9 +112,9 @@ static bool starts(const char *text, const char *word)
 /* Errors that mean: wrong server, or one that cannot serve now. A script's error names them too. */
 static bool is_fatal(const char *text)
 {
-    static const char *const words[] = {"READONLY", "LOADING", "MASTERDOWN",  "NOAUTH",
-                                        "WRONGPASS", "MISCONF", "CLUSTERDOWN", "MOVED",
-                                        "NOREPLICAS"};
+    static const char *const words[] = {"READONLY",    "LOADING",   "MASTERDOWN",
+                                        "NOAUTH",      "WRONGPASS", "MISCONF",
+                                        "CLUSTERDOWN", "MOVED",     "NOREPLICAS"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         const char *inside = starts(text, "ERR") ? strstr(text, words[i]) : NULL;
         if (starts(text, words[i]) || (inside != NULL && inside[-1] == '-')) {
@@ -368,8 +368,8 @@ static void start(struct redis_link *link)
     buf_free(&proof);
     link->state = LINK_CONNECTING;
     arm(link->timer, clamp(link->store->lease_ms / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS));
-    struct redis_lookup *lookup = redis_lookup_start(link->store, link->dns, link->server,
-                                                     link->tries++, on_address, link);
+    struct redis_lookup *lookup =
+        redis_lookup_start(link->store, link->dns, link->server, link->tries++, on_address, link);
     if (lookup != NULL) {
         link->lookup = lookup;
     }
@@ -428,8 +428,7 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->beat = evtimer_new(store->base, on_beat, link);
     /* Back within a third of the lease, so that nobody's members run out meanwhile. */
     link->backoff.first_ms = BACKOFF_FIRST_MS;
-    link->backoff.most_ms =
-        (uint32_t)clamp(store->lease_ms / 3, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+    link->backoff.most_ms = (uint32_t)clamp(store->lease_ms / 3, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
     arm(link->timer, 0);
     return link;
 }
@@ -450,8 +449,7 @@ void redis_link_free(struct redis_link **link)
 
 bool redis_link_ready(const struct redis_link *link)
 {
-    return link->state == LINK_UP &&
-           clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+    return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
 }
 
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)

@@ -82,8 +82,8 @@ struct redis_lookup *redis_lookup_start(struct store *store, struct evdns_base *
         return NULL;
     }
     if (*dns == NULL) {
-        *dns = evdns_base_new(store->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                                     EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        *dns = evdns_base_new(store->base,
+                              EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     }
     if (*dns == NULL) {
         fn(arg, NULL, 0, "no resolver: /etc/resolv.conf cannot be used");

@@ -6,6 +6,7 @@
 #include "store/redis_script.h"
 #include "store/resp.h"
 #include "store/scripts.h"
+#include "store/stream_call.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -136,13 +137,6 @@ static void on_read(void *arg, const redisReply *reply)
     free(query);
 }
 
-static void put_word(struct buf *command, struct buf *word, const char *format, uint64_t number)
-{
-    word->len = 0;
-    buf_printf(word, format, number);
-    resp_word(command, buf_span(word));
-}
-
 static void put_lane_key(const struct redis_link *link, unsigned lane, struct buf *command,
                          struct buf *word)
 {
@@ -159,7 +153,9 @@ static void put_back(const struct redis_link *link, const struct stream_query *q
     resp_command(command, 6);
     resp_word(command, SPAN("XREVRANGE"));
     put_lane_key(link, query->from->lane, command, word);
-    put_word(command, word, "%" PRIu64, query->from->after);
+    word->len = 0; /* a seq alone means its last entry here */
+    buf_printf(word, "%" PRIu64, query->from->after);
+    resp_word(command, buf_span(word));
     resp_word(command, SPAN("-"));
     resp_word(command, SPAN("COUNT"));
     resp_number(command, query->most);
@@ -178,7 +174,9 @@ static void put_forth(const struct redis_link *link, const struct stream_query *
         put_lane_key(link, query->from[i].lane, command, word);
     }
     for (size_t i = 0; i < query->lanes; i++) {
-        put_word(command, word, "%" PRIu64 "-18446744073709551615", query->from[i].after);
+        word->len = 0;
+        buf_printf(word, "%" PRIu64 "-18446744073709551615", query->from[i].after);
+        resp_word(command, buf_span(word));
     }
 }
 

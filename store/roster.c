@@ -68,7 +68,7 @@ void roster_key_free(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches)
     {
-        free(LIST_OF(it, struct roster_watch, link));
+        free(LIST_ITEM(it, struct roster_watch, link));
     }
     MAP_EACH(it, &key->claims)
     {
@@ -141,7 +141,7 @@ static void owe_current(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches)
     {
-        LIST_OF(it, struct roster_watch, link)->owed = true;
+        LIST_ITEM(it, struct roster_watch, link)->owed = true;
     }
     roster_key_kick(key);
 }

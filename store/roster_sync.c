@@ -2,7 +2,8 @@
  * at most one touch is under way. The order of a round:
  *
  *     hear the changes --> touch (claims; with a snapshot where the view needs one)
- *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes: CURRENT
+ *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes:
+ * CURRENT
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
  * the view has still not reached the goal when the wheel comes round: then it is read anew. */
@@ -10,7 +11,7 @@
 #include "store/roster_key.h"
 
 enum {
-    TOUCH_ENTRIES = 128,       /* claims in one touch */
+    TOUCH_ENTRIES = 128,      /* claims in one touch */
     TOUCH_BYTES = 256 * 1024, /* or, from here on, fewer */
 };
 
@@ -29,7 +30,7 @@ static void tell_followers(void *arg, enum roster_event event, const struct rost
     struct roster_key *key = arg;
     LIST_EACH(it, &key->watches)
     {
-        struct roster_watch *watch = LIST_OF(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (watch->introduced) {
             tell(watch, event, member);
         }
@@ -45,7 +46,7 @@ static void introduce(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches)
     {
-        struct roster_watch *watch = LIST_OF(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (key->view.whole && !watch->introduced) {
             watch->introduced = true;
             view_each(&key->view, tell_one, watch);
@@ -60,7 +61,7 @@ static void tell_stale(struct roster_key *key)
     key->stale = false;
     LIST_EACH(it, &key->watches)
     {
-        struct roster_watch *watch = LIST_OF(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (failed && !watch->stale) {
             watch->stale = true;
             watch->owed = true;
@@ -73,7 +74,7 @@ static void tell_current(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches)
     {
-        struct roster_watch *watch = LIST_OF(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         bool current = key->listening && !key->in_flight && !key->want_snapshot &&
                        list_empty(&key->pending) &&
                        view_reached(&key->view, key->goal_birth, key->goal_version);
@@ -166,8 +167,7 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
         read_anew(key); /* it crossed the change of a key that came to be, or went, meanwhile */
         return;
     }
-    enum view_outcome outcome =
-        view_snapshot(&key->view, note, hold_until, tell_followers, key);
+    enum view_outcome outcome = view_snapshot(&key->view, note, hold_until, tell_followers, key);
     if (key->heard && key->heard_version > key->view.version) {
         read_anew(key);
     }
@@ -179,7 +179,7 @@ static void settle_sent(struct roster_key *key)
 {
     LIST_EACH(it, &key->sent)
     {
-        struct roster_claim *claim = LIST_OF(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         if (claim->again) {
             claim->again = false;
             claim_move(key, claim, CLAIM_PENDING);
@@ -195,7 +195,7 @@ static void unsettle(struct roster_key *key, struct list *from)
 {
     LIST_EACH(it, from)
     {
-        struct roster_claim *claim = LIST_OF(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         claim->again = false;
         claim_move(key, claim, CLAIM_PENDING);
     }
@@ -234,7 +234,7 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
 {
     size_t count = 0, bytes = 0;
     while (!list_empty(&key->pending) && count < TOUCH_ENTRIES && bytes < TOUCH_BYTES) {
-        struct roster_claim *claim = LIST_OF(key->pending.next, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(key->pending.next, struct roster_claim, link);
         claim->told = true;
         claim_move(key, claim, CLAIM_SENT);
         entries[count++] = (struct roster_entry){
@@ -280,8 +280,7 @@ static void touch(struct roster_key *key)
 static void consider_touch(struct roster_key *key)
 {
     bool watched = !list_empty(&key->watches);
-    bool wanted =
-        !list_empty(&key->pending) || (watched && (key->want_snapshot || key->due));
+    bool wanted = !list_empty(&key->pending) || (watched && (key->want_snapshot || key->due));
     bool possible = !key->in_flight && !key->refused && key->store->shards[key->shard].up;
     if (wanted && possible && (!watched || key->listening)) {
         touch(key);
@@ -292,7 +291,7 @@ static void drop_ended_watches(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches)
     {
-        struct roster_watch *watch = LIST_OF(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (watch->fn == NULL) {
             list_del(&watch->link);
             free(watch);
@@ -358,7 +357,7 @@ static void forget_old_releases(struct roster_key *key)
     uint64_t now = clock_monotonic_us();
     LIST_EACH(it, &key->pending)
     {
-        struct roster_claim *claim = LIST_OF(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         if (claim->released && now - claim->released_us > roster_lease_us(key->store)) {
             roster_claim_free(key, claim);
         }

@@ -180,7 +180,7 @@ void view_rehold(struct roster_view *view, uint64_t hold_until)
 {
     LIST_EACH(it, &view->held)
     {
-        LIST_OF(it, struct view_member, held)->hold_until = hold_until;
+        LIST_ITEM(it, struct view_member, held)->hold_until = hold_until;
     }
 }
 
@@ -188,7 +188,7 @@ enum view_outcome view_expire(struct roster_view *view, uint64_t now, roster_vie
 {
     bool news = false;
     while (!list_empty(&view->held)) {
-        struct view_member *member = LIST_OF(view->held.next, struct view_member, held);
+        struct view_member *member = LIST_ITEM(view->held.next, struct view_member, held);
         if (member->hold_until > now) {
             break;
         }

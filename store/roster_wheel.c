@@ -14,7 +14,7 @@ static void pass_slot(struct store *store)
     struct roster_table *table = &store->roster;
     LIST_EACH(it, &table->wheel[table->wheel_at++ % WHEEL_SLOTS])
     {
-        roster_key_due(LIST_OF(it, struct roster_key, wheel));
+        roster_key_due(LIST_ITEM(it, struct roster_key, wheel));
     }
 }
 
@@ -36,7 +36,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     list_init(&holding);
     list_splice(&holding, &table->holding);
     while (!list_empty(&holding)) {
-        struct roster_key *key = LIST_OF(holding.next, struct roster_key, holding);
+        struct roster_key *key = LIST_ITEM(holding.next, struct roster_key, holding);
         list_del(&key->holding);
         list_push_back(&table->holding, &key->holding);
         roster_key_expire(key, now);

@@ -44,7 +44,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     store_enter(store);
     for (int left = CHORES_PER_TURN; left > 0 && !list_empty(&store->chores); left--) {
-        struct chore *chore = LIST_OF(store->chores.next, struct chore, link);
+        struct chore *chore = LIST_ITEM(store->chores.next, struct chore, link);
         list_del(&chore->link);
         chore->run(chore);
     }

@@ -236,7 +236,9 @@ void stream_on_link(struct store *store, unsigned shard, bool up)
 
 /* ------------------------------------------------------------------------------------ reading */
 
+/* What waits for an answer stands in the table's list of questions, and goes with the store. */
 struct reading {
+    struct list link;
     struct store *store;
     stream_read_fn *fn;
     void *arg;
@@ -248,6 +250,7 @@ static void on_entries(void *arg, bool ok, const struct stream_entry *entries, s
     if (!reading->store->closing) {
         reading->fn(reading->arg, ok, entries, count);
     }
+    list_del(&reading->link);
     free(reading);
 }
 
@@ -256,9 +259,11 @@ static int read_query(struct store *store, const struct stream_query *query, str
 {
     unsigned shard = stream_shard(store);
     struct reading *reading = mem_zalloc(sizeof(*reading));
-    *reading = (struct reading){store, fn, arg};
+    *reading = (struct reading){.store = store, .fn = fn, .arg = arg};
+    list_push_back(&store->stream.questions, &reading->link);
     if (!store->shards[shard].up || store->backend->ops->stream_read(store->backend, shard, query,
                                                                      on_entries, reading) != 0) {
+        list_del(&reading->link);
         free(reading);
         return -1;
     }
@@ -283,6 +288,7 @@ int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t m
 /* ------------------------------------------------------------------------------------ the state */
 
 struct asking {
+    struct list link;
     struct store *store;
     stream_state_fn *fn;
     void *arg;
@@ -317,6 +323,7 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
         read_state(reply, &state);
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }
+    list_del(&asking->link);
     free(asking);
 }
 
@@ -326,9 +333,11 @@ int stream_state(struct store *store, const struct stream_mark *marks, size_t co
     unsigned shard = stream_shard(store);
     struct stream_marks call = {marks, count, keep, sink};
     struct asking *asking = mem_zalloc(sizeof(*asking));
-    *asking = (struct asking){store, fn, arg};
+    *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
+    list_push_back(&store->stream.questions, &asking->link);
     if (!store->shards[shard].up || store->backend->ops->stream_state(store->backend, shard, &call,
                                                                       on_state, asking) != 0) {
+        list_del(&asking->link);
         free(asking);
         return -1;
     }
@@ -350,6 +359,7 @@ void stream_init(struct store *store)
     list_init(&table->chore.link);
     list_init(&table->waiting);
     list_init(&table->flight);
+    list_init(&table->questions);
     table->tick = evtimer_new(store->base, on_tick, store);
 }
 
@@ -359,6 +369,11 @@ void stream_deinit(struct store *store)
     list_splice(&table->flight, &table->waiting);
     while (!list_empty(&table->flight)) {
         append_free(append_of(table->flight.next));
+    }
+    while (!list_empty(&table->questions)) {
+        struct list *first = table->questions.next; /* the first member of a reading or an asking */
+        list_del(first);
+        free(first);
     }
     list_del(&table->chore.link);
     event_free(table->tick);

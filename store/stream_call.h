@@ -22,7 +22,7 @@ struct stream_call {
     struct span node;
     uint64_t number;           /* of the node's calls, from 1: the server keeps the last one's outcomes */
     bool again;                /* it may have been carried out before */
-    const struct list *groups; /* struct stream_group */
+    struct list *groups; /* struct stream_group; borrowed */
 };
 
 struct stream_query {

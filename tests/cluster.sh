@@ -19,7 +19,7 @@ stop() {
     echo "all stopped"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'exit 0' INT TERM
 
 # Started in groups of their own: Ctrl-C reaches this script, which stops them in order.
 start() {
@@ -37,11 +37,10 @@ ready() { # URL
 }
 
 start redis-server --port "$redis" --bind 127.0.0.1 --save '' --dir "$dir" --logfile "$dir/redis.log"
+until redis-cli -p "$redis" ping >/dev/null 2>&1; do sleep 0.1; done
 
 {
-    echo "global
-    maxconn 20000
-defaults
+    echo "defaults
     mode http
     timeout connect 2s
     timeout client 75s

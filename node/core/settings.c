@@ -34,10 +34,16 @@ struct source {
     size_t error_size;
 };
 
-static int refuse(const struct source *source, const char *format, const char *value)
+static int refuse(const struct source *source, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int refuse(const struct source *source, const char *format, ...)
 {
     char text[256];
-    snprintf(text, sizeof text, format, value);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
     snprintf(source->error, source->error_size, "%s: %s", source->name, text);
     return -1;
 }
@@ -105,18 +111,17 @@ static void print_number(int64_t value, const struct unit *units, char out[stati
 }
 
 static int set_number(const struct row *row, int64_t *slot, const char *value,
-                      const struct unit *units, const char *complaint, const struct source *source)
+                      const struct unit *units, const char *what, const struct source *source)
 {
     int64_t number;
     if (parse_number(value, units, &number) != 0) {
-        return refuse(source, complaint, value);
+        return refuse(source, "'%s' is no %s", value, what);
     }
     if (number < row->low || number > row->high) {
-        char low[NAME], high[NAME], bounds[2 * NAME + 16];
+        char low[NAME], high[NAME];
         print_number(row->low, units, low);
         print_number(row->high, units, high);
-        snprintf(bounds, sizeof bounds, "%s to %s", low, high);
-        return refuse(source, "must be from %s", bounds);
+        return refuse(source, "must be from %s to %s", low, high);
     }
     *slot = number;
     return 0;
@@ -146,13 +151,12 @@ static int set_value(const struct row *row, struct settings *settings, const cha
         *(char **)slot = mem_dup(span_str(value));
         return 0;
     case DURATION:
-        return set_number(row, slot, value, durations,
-                          "'%s' is no duration such as 250ms, 10s, 5m or 24h", source);
-    case SIZE:
-        return set_number(row, slot, value, sizes, "'%s' is no size such as 512, 64k or 1m",
+        return set_number(row, slot, value, durations, "duration such as 250ms, 10s, 5m or 24h",
                           source);
+    case SIZE:
+        return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
     case COUNT:
-        return set_number(row, slot, value, counts, "'%s' is no number", source);
+        return set_number(row, slot, value, counts, "number", source);
     case CHOICE:
         return set_choice(row, slot, value, source);
     }
@@ -213,8 +217,7 @@ static int set_from_variable(struct settings *settings, const char *variable, ch
             return set_from_file(&rows[i], settings, equals + 1, &source);
         }
     }
-    return is_service_link(variable) ? 0
-                                     : refuse(&source, "%s", "no such setting; see muster --help");
+    return is_service_link(variable) ? 0 : refuse(&source, "no such setting; see muster --help");
 }
 
 static int read_environment(struct settings *settings, char *const env[], char *error,
@@ -250,10 +253,10 @@ static int read_flags(struct settings *settings, char *const args[], char *error
             row = span_eq(name, span_str(flag_name(&rows[i], wanted))) ? &rows[i] : NULL;
         }
         if (row == NULL) {
-            return refuse(&source, "%s", "no such flag; see muster --help");
+            return refuse(&source, "no such flag; see muster --help");
         }
         if (value.ptr == NULL && args[1] == NULL) {
-            return refuse(&source, "%s", "a value is missing");
+            return refuse(&source, "a value is missing");
         }
         const char *text = value.ptr != NULL ? value.ptr : *++args;
         if (set_value(row, settings, text, &source) != 0) {

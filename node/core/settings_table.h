@@ -26,7 +26,7 @@
     SETTING(message_limit, SIZE, "256k", KIB, GIB, "", "largest inbound message or HTTP body") \
     SETTING(queue_limit, SIZE, "1m", 4 * KIB, GIB, "", "most outbound bytes waiting for one client; over it the client is closed") \
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
-    SETTING(connection_limit, COUNT, "15000", 1, 10000000, "", "most client connections of the node; over it new ones get 503") \
+    SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections of the node; over it new ones get 503; 0: as many as the descriptor limit allows") \
     SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \

@@ -30,7 +30,7 @@ void room_remove(struct room *room, struct room_member *member);
 
 /* Sends a text message to the members that `wants` (NULL: all) says yes to. Returns to how many. */
 uint32_t room_send(struct room *room, struct span text,
-                   bool (*wants)(const struct room_member *member));
+                   bool (*wants)(struct room_member *member));
 
 /* Sends one frame to one member. */
 void room_send_one(struct room_member *member, struct frame *frame);

@@ -16,11 +16,10 @@ struct drain {
     void *arg;
 };
 
-static uint32_t count_staying(const struct net *net)
+static uint32_t count_staying(struct net *net)
 {
     uint32_t staying = 0;
-    LIST_EACH(link, &net->all)
-    {
+    LIST_EACH(link, &net->all) {
         staying += LIST_ITEM(link, struct conn, all)->leaving ? 0 : 1;
     }
     return staying;
@@ -37,8 +36,7 @@ static uint32_t quota(const struct drain *drain, uint64_t now_ms)
 
 static void ask_some(struct net *net, uint32_t most)
 {
-    LIST_EACH(link, &net->all)
-    {
+    LIST_EACH(link, &net->all) {
         struct conn *conn = LIST_ITEM(link, struct conn, all);
         if (most > 0 && !conn->leaving) {
             conn_leave(conn);
@@ -54,8 +52,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
     if (now >= drain->end_ms) {
-        LIST_EACH(link, &drain->net->all)
-        {
+        LIST_EACH(link, &drain->net->all) {
             conn_close(LIST_ITEM(link, struct conn, all));
         }
     } else {

@@ -36,8 +36,7 @@ void http_server_free(struct http_server **server);
 /* A listener_fn: serves the connection, or answers 503 when the net does not admit it. */
 void http_server_accept(void *server, int fd, const struct address *peer);
 
-/* While draining, answers carry "Connection: close" and idle connections are closed; those with a
- * request under way after it. WebSockets are not touched. */
+/* From now on answers carry "Connection: close". Idle connections are net_drain's to close. */
 void http_server_drain(struct http_server *server);
 
 /* Serves `path` (exact; one slash more at the end is the same) for `method` ("GET" also HEAD).

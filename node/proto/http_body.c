@@ -90,7 +90,7 @@ static struct http_error trailer_step(struct http_request *request, struct span 
         return http_error(431, "the trailer is too large");
     }
     if (end > 0) {
-        request->stage = HTTP_WHOLE;
+        request->stage = HTTP_AT_END;
     }
     *used += n;
     return HTTP_OK;
@@ -120,14 +120,14 @@ struct http_error http_body_read(struct http_request *request, size_t limit, str
                                  size_t *used)
 {
     *used = 0;
-    if (request->stage == HTTP_CHUNKED) {
+    if (request->stage == HTTP_IN_CHUNKS) {
         return read_chunked(request, limit, bytes, used);
     }
     *used = bytes.len < request->body_left ? bytes.len : (size_t)request->body_left;
     buf_append(&request->body, span_of(bytes.ptr, *used));
     request->body_left -= *used;
     if (request->body_left == 0) {
-        request->stage = HTTP_WHOLE;
+        request->stage = HTTP_AT_END;
     }
     return HTTP_OK;
 }

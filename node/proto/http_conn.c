@@ -1,8 +1,10 @@
-/* One HTTP connection. Pipelined requests are answered in order by reading none while one is with its
- * handler: the rest of what was read stays with the conn. */
+/* One HTTP connection. Pipelined requests are answered in order by reading none while one is with
+ * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http_impl.h"
 
-enum { MOST_QUEUED = 64 * 1024 }; /* bytes of answers a client may leave unread and still ask more */
+enum {
+    MOST_QUEUED = 64 * 1024
+}; /* bytes of answers a client may leave unread and still ask more */
 
 static const struct conn_handler handler;
 
@@ -75,7 +77,7 @@ static struct http_error expect(struct http_request *request, bool more_came)
     if (!span_eq_nocase(expected, SPAN("100-continue"))) {
         return http_error(417, "only 100-continue can be expected here");
     }
-    if (request->stage != HTTP_WHOLE && !more_came) {
+    if (request->stage != HTTP_AT_END && !more_came) {
         struct chunk *chunk = chunk_copy(SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
         conn_send(request->http->conn, chunk);
         chunk_unref(chunk);
@@ -100,11 +102,11 @@ static void head_done(struct http_request *request, bool more_came)
     if (error.status == 0) {
         error = expect(request, more_came);
     }
-    if (error.status == 0 && is_preflight && request->stage == HTTP_WHOLE) {
+    if (error.status == 0 && is_preflight && request->stage == HTTP_AT_END) {
         preflight(request);
-    } else if (error.status == 0 && request->stage == HTTP_WHOLE) {
+    } else if (error.status == 0 && request->stage == HTTP_AT_END) {
         hand_over(request);
-    } else if (error.status != 0 && framed && request->stage == HTTP_WHOLE) {
+    } else if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
         http_reply_error(request, error.status, "%s", error.text); /* the next one may follow */
     } else if (error.status != 0 || is_preflight) {
         fail(request, error.status != 0 ? error : http_error(400, "a preflight has no body"));
@@ -138,7 +140,7 @@ static size_t feed_body(struct http_request *request, struct span bytes)
     struct http_error error = http_body_read(request, limit, bytes, &used);
     if (error.status != 0) {
         fail(request, error);
-    } else if (request->stage == HTTP_WHOLE) {
+    } else if (request->stage == HTTP_AT_END) {
         hand_over(request);
     }
     return used;
@@ -149,13 +151,13 @@ static size_t feed(struct http_conn *http, struct span bytes)
     if (http->request == NULL) {
         start_request(http);
     }
-    return http->request->stage == HTTP_HEAD ? feed_head(http->request, bytes)
-                                             : feed_body(http->request, bytes);
+    return http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, bytes)
+                                                : feed_body(http->request, bytes);
 }
 
 static bool reads_on(const struct http_conn *http)
 {
-    bool handled = http->request != NULL && http->request->stage == HTTP_WHOLE;
+    bool handled = http->request != NULL && http->request->stage == HTTP_AT_END;
     return !handled && !http->upgraded && !http->closing && !http->backlog;
 }
 
@@ -181,7 +183,8 @@ static size_t on_data(void *arg, struct span bytes)
     return used;
 }
 
-/* ------------------------------------------------------------------------------- and what follows */
+/* ------------------------------------------------------------------------------- and what follows
+ */
 
 void http_conn_answered(struct http_conn *http, bool close)
 {
@@ -231,12 +234,23 @@ static void on_timer(void *arg)
     conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
+static void on_drain(void *arg)
+{
+    struct http_conn *http = arg;
+    if (http->request != NULL) {
+        http->request->close = true; /* after its answer */
+        return;
+    }
+    http->closing = true;
+    conn_finish(http->conn, HTTP_LINGER_MS);
+}
+
 static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
     struct http_conn *http = arg;
     list_del(&http->link);
-    if (http->request != NULL && http->request->stage == HTTP_WHOLE) {
+    if (http->request != NULL && http->request->stage == HTTP_AT_END) {
         http->request->http = NULL; /* its handler still has it */
     } else if (http->request != NULL) {
         http_request_free(http->request);
@@ -245,4 +259,4 @@ static void on_closed(void *arg, enum conn_end end)
 }
 
 static const struct conn_handler handler = {
-    .data = on_data, .drained = on_drained, .timer = on_timer, .closed = on_closed};
+    .data = on_data, .drained = on_drained, .timer = on_timer, .drain = on_drain, .closed = on_closed};

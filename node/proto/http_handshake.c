@@ -22,8 +22,8 @@ static bool key_is_sound(struct span key)
         return false;
     }
     base64_decode_init(&ctx);
-    return base64_decode_update(&ctx, &len, out, key.len, key.ptr) &&
-           base64_decode_final(&ctx) && len == KEY_BYTES;
+    return base64_decode_update(&ctx, &len, out, key.len, key.ptr) && base64_decode_final(&ctx) &&
+           len == KEY_BYTES;
 }
 
 struct http_error http_handshake_check(struct http_request *request)
@@ -31,7 +31,7 @@ struct http_error http_handshake_check(struct http_request *request)
     if (!span_eq(request->method, SPAN("GET")) || request->minor == 0) {
         return http_error(400, "a WebSocket handshake is a GET of HTTP/1.1");
     }
-    if (request->stage != HTTP_WHOLE) {
+    if (request->stage != HTTP_AT_END) {
         return http_error(400, "a WebSocket handshake has no body");
     }
     if (!http_list_has(http_header(request, "connection"), SPAN("upgrade"))) {

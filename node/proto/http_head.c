@@ -1,5 +1,6 @@
-/* The head of a request. Whole lines are checked byte by byte before the parser library sees them, since
- * Debian builds it without its strict checks: it would take blanks in names, a CR without LF, folded lines. */
+/* The head of a request. Whole lines are checked byte by byte before the parser library sees them,
+ * since Debian builds it without its strict checks: it would take blanks in names, a CR without LF,
+ * folded lines. */
 #include "node/proto/http_impl.h"
 
 #include <http_parser.h>
@@ -186,12 +187,14 @@ static void join_field(struct http_request *request, unsigned first)
             buf_append(&request->joined, request->fields[i].value);
         }
     }
-    request->fields[first].value = span_of(request->joined.ptr + start, request->joined.len - start);
+    request->fields[first].value =
+        span_of(request->joined.ptr + start, request->joined.len - start);
 }
 
 static void join_fields(struct http_request *request)
 {
-    /* Room for all at once: spans into `joined` must stay good. Each field is joined once at most. */
+    /* Room for all at once: spans into `joined` must stay good. Each field is joined once at most.
+     */
     buf_room(&request->joined, request->head.len + 2 * (size_t)request->field_count);
     for (unsigned i = 0; i < request->field_count; i++) {
         struct span name = request->fields[i].name;
@@ -279,7 +282,7 @@ static struct http_error frame_chunked(struct http_request *request, struct span
     if (!span_eq_nocase(coding, SPAN("chunked"))) {
         return http_error(501, "the only transfer coding here is chunked");
     }
-    request->stage = HTTP_CHUNKED;
+    request->stage = HTTP_IN_CHUNKS;
     return HTTP_OK;
 }
 
@@ -295,13 +298,13 @@ static struct http_error frame_body(struct http_request *request)
         return frame_chunked(request, coding);
     }
     if (length.ptr == NULL) {
-        request->stage = HTTP_WHOLE;
+        request->stage = HTTP_AT_END;
         return needs_length(request->method) ? http_error(411, "a length is needed") : HTTP_OK;
     }
     if (!read_length(length, &request->body_left)) {
         return http_error(400, "Content-Length is malformed");
     }
-    request->stage = request->body_left > 0 ? HTTP_LENGTH : HTTP_WHOLE;
+    request->stage = request->body_left > 0 ? HTTP_IN_BODY : HTTP_AT_END;
     return HTTP_OK;
 }
 

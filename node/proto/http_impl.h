@@ -52,14 +52,15 @@ struct http_field {
     struct span name, value; /* within the request's head, or joined */
 };
 
-/*     HEAD --> LENGTH or CHUNKED, when there is a body --> WHOLE (with the handler) */
-enum http_stage { HTTP_HEAD, HTTP_LENGTH, HTTP_CHUNKED, HTTP_WHOLE };
+/*     IN_HEAD --> IN_BODY (of a known length) or IN_CHUNKS, when there is one --> AT_END (with the
+ * handler) */
+enum http_stage { HTTP_IN_HEAD, HTTP_IN_BODY, HTTP_IN_CHUNKS, HTTP_AT_END };
 
 /* Where the search for the end of a head (or of chunked trailers) stands. */
 struct http_lines {
-    char last;       /* the byte before */
-    bool filled;     /* the current line is not empty */
-    bool begun;      /* there was a line that is not empty */
+    char last;   /* the byte before */
+    bool filled; /* the current line is not empty */
+    bool begun;  /* there was a line that is not empty */
 };
 
 struct http_chunks {
@@ -106,8 +107,8 @@ static inline struct http_error http_error(int status, const char *text)
 
 /* ------------------------------------------------------------------------------ http_head.c */
 
-/* Finds the empty line that ends a section of lines. Below 0: a byte that may not stand there, a bare CR
- * or LF, a folded line; 0: not yet; above 0: the bytes up to and with its end. */
+/* Finds the empty line that ends a section of lines. Below 0: a byte that may not stand there, a
+ * bare CR or LF, a folded line; 0: not yet; above 0: the bytes up to and with its end. */
 long http_lines_end(struct http_lines *lines, struct span bytes);
 
 /* Reads the whole head into `request` and decides how its body is framed. */
@@ -120,14 +121,14 @@ bool http_is_token(struct span text);
 
 /* ------------------------------------------------------------------------------ http_body.c */
 
-/* Takes body bytes, as many as belong to it (*used); the stage becomes HTTP_WHOLE at its end. */
+/* Takes body bytes, as many as belong to it (*used); the stage becomes HTTP_AT_END at its end. */
 struct http_error http_body_read(struct http_request *request, size_t limit, struct span bytes,
                                  size_t *used);
 
 /* ---------------------------------------------------------------------------- http_server.c */
 
-/* Finds the route, or says why there is none. May add fields to the answer. `*preflight`: the answer is
- * that of a CORS preflight. */
+/* Finds the route, or says why there is none. May add fields to the answer. `*preflight`: the
+ * answer is that of a CORS preflight. */
 struct http_error http_server_route(struct http_server *server, struct http_request *request,
                                     bool *preflight);
 
@@ -154,6 +155,6 @@ void http_request_free(struct http_request *request);
 /* ----------------------------------------------------------------------------- http_reply.c */
 
 /* Sends 101 and frees the request: the conn, paused, or NULL when the client has gone. */
-struct conn *http_reply_upgrade(struct http_request *request);
+struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit);
 
 #endif

@@ -110,12 +110,13 @@ void http_reply_error(struct http_request *request, int status, const char *form
     buf_free(&body);
 }
 
-struct conn *http_reply_upgrade(struct http_request *request)
+struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit)
 {
     struct http_conn *http = request->http;
     struct conn *conn = NULL;
     if (http != NULL) {
         struct buf out = {0};
+        *message_limit = http->server->options.ws_message_limit;
         count(request, 101);
         start_head(request, 101, &out);
         buf_append(&out, SPAN("Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"));

@@ -21,19 +21,21 @@ void http_server_free(struct http_server **server)
 
 /* ------------------------------------------------------------------------------ accept, drain */
 
-/* The socket's buffer is fresh and takes so little at once; the request, which may be there already,
- * is read so that closing does not reset the connection before the answer is. */
+/* The socket's buffer is fresh and takes so little at once; the request, which may be there
+ * already, is read so that closing does not reset the connection before the answer is. */
 static void refuse(int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                 "Content-Type: application/json\r\n"
-                                 "Content-Length: 32\r\n"
-                                 "Access-Control-Allow-Origin: *\r\n"
-                                 "Retry-After: 5\r\n"
-                                 "Connection: close\r\n\r\n"
-                                 "{\"error\": \"too many connections\"}";
-    char request[4096];
-    ssize_t ignored = send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    static const char body[] = "{\"error\": \"too many connections\"}\n";
+    char answer[512], request[4096];
+    int len = snprintf(answer, sizeof answer,
+                       "HTTP/1.1 503 Service Unavailable\r\n"
+                       "Access-Control-Allow-Origin: *\r\n"
+                       "Content-Type: application/json\r\n"
+                       "Content-Length: %zu\r\n"
+                       "Retry-After: 5\r\n"
+                       "Connection: close\r\n\r\n%s",
+                       sizeof body - 1, body);
+    ssize_t ignored = send(fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     ignored = recv(fd, request, sizeof request, MSG_DONTWAIT);
     (void)ignored;
@@ -53,13 +55,6 @@ void http_server_accept(void *arg, int fd, const struct address *peer)
 void http_server_drain(struct http_server *server)
 {
     server->draining = true;
-    LIST_EACH (link, &server->conns) {
-        struct http_conn *http = LIST_ITEM(link, struct http_conn, link);
-        if (http->request == NULL) {
-            http->closing = true;
-            conn_finish(http->conn, HTTP_LINGER_MS);
-        }
-    }
 }
 
 /* ------------------------------------------------------------------------------------- routes */
@@ -87,8 +82,8 @@ void http_route_websocket(struct http_server *server, const char *path, http_fn 
 static bool same_path(const struct http_route *route, struct span path)
 {
     struct span want = span_str(route->path);
-    return span_eq(path, want) || (path.len == want.len + 1 && path.ptr[want.len] == '/' &&
-                                   span_starts_with(path, want));
+    return span_eq(path, want) ||
+           (path.len == want.len + 1 && path.ptr[want.len] == '/' && span_starts_with(path, want));
 }
 
 /* The route of that path for `method`; NULL asks for the WebSocket one. */
@@ -97,8 +92,8 @@ static const struct http_route *find(const struct http_server *server, struct sp
 {
     for (unsigned i = 0; i < server->route_count; i++) {
         const struct http_route *route = &server->routes[i];
-        bool wanted = method == NULL ? route->method == NULL
-                                     : span_eq(*method, span_str(route->method));
+        bool wanted =
+            method == NULL ? route->method == NULL : span_eq(*method, span_str(route->method));
         if (wanted && same_path(route, path)) {
             return route;
         }

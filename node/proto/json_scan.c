@@ -1,12 +1,14 @@
 #include "node/proto/json_scan_impl.h"
 
-/*     value:  START --"--> STRING --> (done)      START --{--> KEY_OR_END --"--> KEY_STRING --> COLON
- *             START --digit--> MINUS ZERO INTEGER ... --> (done)        ^                          |
- *             START --t f n--> WORD --> (done)                          |NEXT_KEY <--,-- AFTER <-- value
+/*     value:  START --"--> STRING --> (done)      START --{--> KEY_OR_END --"--> KEY_STRING -->
+ * COLON START --digit--> MINUS ZERO INTEGER ... --> (done)        ^                          |
+ *             START --t f n--> WORD --> (done)                          |NEXT_KEY <--,-- AFTER <--
+ * value
  *
  * (done) is AFTER inside an array or object and WHOLE outside. */
 
-/* The letters of true, false and null that follow the first one. `part` is the index of the next. */
+/* The letters of true, false and null that follow the first one. `part` is the index of the next.
+ */
 static const char words[] = "rue\0alse\0ull";
 enum { WORD_TRUE = 0, WORD_FALSE = 4, WORD_NULL = 9 };
 
@@ -193,8 +195,8 @@ static bool number_may_end(uint8_t state)
            state == JSON_EXPONENT;
 }
 
-/* Bytes of `rest` that go on with the text of a string; stops at a quote, a backslash or what may not
- * stand there. */
+/* Bytes of `rest` that go on with the text of a string; stops at a quote, a backslash or what may
+ * not stand there. */
 static size_t plain_run(struct span rest)
 {
     size_t n = 0;

@@ -40,8 +40,8 @@ static inline bool json_in_number(uint8_t state)
 int json_scan_advance(struct json_scan *scan, struct span bytes, unsigned stop_depth, size_t *used)
     __attribute__((warn_unused_result));
 
-/* Takes one character, escaped or not, from the front of *text, which is the inside of a valid string
- * and not empty; writes it to `out` as UTF-8 and returns its length there. */
+/* Takes one character, escaped or not, from the front of *text, which is the inside of a valid
+ * string and not empty; writes it to `out` as UTF-8 and returns its length there. */
 size_t json_unescape(struct span *text, char out[static 4]);
 
 #endif

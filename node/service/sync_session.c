@@ -39,7 +39,7 @@ static struct span own_name(const struct sync_session *session)
     return span_str(session->all->options.node);
 }
 
-static struct sync_seat *seat_of(const struct room_member *member)
+static struct sync_seat *seat_of(struct room_member *member)
 {
     return CONTAINER_OF(member, struct sync_seat, member);
 }
@@ -106,17 +106,17 @@ static bool view_is_ours(const struct sync_session *session)
     return count.players == session->room.count && count.leaders == session->leaders;
 }
 
-static bool is_told(const struct room_member *member)
+static bool is_told(struct room_member *member)
 {
     return seat_of(member)->told;
 }
 
-static bool is_untold(const struct room_member *member)
+static bool is_untold(struct room_member *member)
 {
     return !is_told(member);
 }
 
-static void tell(struct sync_session *session, bool (*whom)(const struct room_member *member))
+static void tell(struct sync_session *session, bool (*whom)(struct room_member *member))
 {
     struct buf text = {0};
     session->all->options.print_state(&session->state, &text);
@@ -162,7 +162,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ pushes */
 
-static bool is_follower(const struct room_member *member)
+static bool is_follower(struct room_member *member)
 {
     return !seat_of(member)->leader;
 }

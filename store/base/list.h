@@ -59,7 +59,7 @@ static inline void list_splice(struct list *to, struct list *from)
 /* Walks the links of `head`; `it` itself may be unlinked or freed meanwhile, its neighbour may not.
  */
 #define LIST_EACH(it, head)                                                                        \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
-         it = it##_next, it##_next = it->next)
+    for (struct list *it##_head = (head), *it = it##_head->next, *it##_next = it->next;            \
+         it != it##_head; it = it##_next, it##_next = it->next)
 
 #endif

@@ -17,7 +17,7 @@ from waiting import wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / os.environ.get("MUSTER_BIN", "build/muster")
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Sanitizer:DEADLYSIGNAL")
-FORBIDDEN_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
+SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 _taken_ports = set()
 
 
@@ -38,7 +38,7 @@ def free_port():
 
 def clean_env(extra=None):
     """The environment without settings of whoever runs the tests."""
-    env = {name: value for name, value in os.environ.items() if not FORBIDDEN_IN_ENV.match(name)}
+    env = {name: value for name, value in os.environ.items() if not SETTINGS_IN_ENV.match(name)}
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(extra or {})
     return env

@@ -84,9 +84,9 @@ def test_every_change_is_told_to_every_member(node):
         session = new_session()
         first = await SyncClient.member(node, session)
         leader = await SyncClient.member(node, session, leader=True)
-        await leader.until_state(2, True)
+        await leader.in_state(2, True)
         third = await SyncClient.member(node, session)
-        await third.until_state(3, True)
+        await third.in_state(3, True)
         await third.send(set_session(session, leader=True))
         await leader.send(set_session(session, leader=False))
         await third.send(set_session(session, leader=False))
@@ -108,7 +108,7 @@ def test_another_session_leaves_the_first(node):
         stays = await SyncClient.member(node, old)
         mover = await SyncClient.member(node, old, leader=True)
         await stays.until_state(2, True)
-        await mover.until_state(2, True)
+        await mover.in_state(2, True)
         await mover.send(set_session(new, leader=True))
         assert await mover.next_state() == State(1, True)
         await stays.until_state(1, False)
@@ -147,8 +147,8 @@ def test_push_goes_to_exactly_the_right_members(node):
         other_leader = await SyncClient.member(node, session, leader=True)
         other_session = await SyncClient.member(node, new_session())
         unbound = await SyncClient.connect(node)
-        for client in [leader, *followers]:
-            await client.until_state(5, True)
+        for client in [leader, *followers, other_leader]:
+            await client.in_state(5, True)
         message = push(session, {"from": "leader"})
         await leader.send(message)
         for follower in followers:
@@ -170,8 +170,8 @@ def test_push_is_byte_identical(node, deflated):
         leader = await SyncClient.member(node, session, leader=True, compression=compression)
         plain = await SyncClient.member(node, session)
         squeezed = await SyncClient.member(node, session, compression="deflate")
-        await plain.until_state(3, True)
-        await squeezed.until_state(3, True)
+        for client in (leader, plain, squeezed):
+            await client.in_state(3, True)
         for text in (pattern.replace("SESSION", session) for pattern in PUSHES):
             await leader.send(text)
             assert await plain.receive() == text

@@ -31,9 +31,9 @@ def measure(bench):
                 return check_nothing_lost(bench.load("pushes", **{**LOAD, **settings}))
 
             nodes = [a.address, b.address]
-            ours = load(node=nodes)
+            ours = load(node=nodes, session="alone")
             bare = load(sessions=0, rate=BARE_RATE, redis=redis.address)
-            both = load(node=nodes, redis=redis.address)
+            both = load(node=nodes, redis=redis.address, session="beside")
     text = (f"{describe('pushes', ours['all'])}, {describe('bare', bare['bare'])}; together "
             f"{describe('pushes', both['all'])}, {describe('bare', both['bare'])}")
     return (ours, bare["bare"], both), text

@@ -1,0 +1,286 @@
+#include "lab.h"
+
+#include "store/base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct lab lab;
+
+int lab_memory(void **state)
+{
+    (void)state;
+    snprintf(lab.url, sizeof(lab.url), "memory:");
+    lab.server_count = 0;
+    return 0;
+}
+
+int lab_redis(void **state)
+{
+    (void)state;
+    lab.server_count = 1;
+    redis_start(&lab.servers[0], NULL, NULL);
+    snprintf(lab.url, sizeof(lab.url), "redis://127.0.0.1:%d", lab.servers[0].port);
+    return 0;
+}
+
+int lab_shards(void **state)
+{
+    (void)state;
+    lab.server_count = 2;
+    redis_start(&lab.servers[0], NULL, NULL);
+    redis_start(&lab.servers[1], NULL, NULL);
+    snprintf(lab.url, sizeof(lab.url), "redis://127.0.0.1:%d,redis://localhost:%d/3",
+             lab.servers[0].port, lab.servers[1].port);
+    return 0;
+}
+
+int lab_end(void **state)
+{
+    (void)state;
+    for (int i = 0; i < lab.server_count; i++) {
+        redis_kill(&lab.servers[i]);
+        lab.servers[i].port = 0;
+    }
+    lab.server_count = 0;
+    return 0;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+}
+
+int lab_setup(void **state)
+{
+    static unsigned tests;
+    struct timeval period = {0, 5000};
+    (void)state;
+    lab.base = event_base_new();
+    lab.tick = event_new(lab.base, -1, EV_PERSIST, on_tick, NULL);
+    event_add(lab.tick, &period);
+    lab.hub = memory_hub_new();
+    lab.lease_ms = LEASE_MS;
+    snprintf(lab.prefix, sizeof(lab.prefix), "t%u", ++tests);
+    memset(lab.links_up, 0, sizeof(lab.links_up));
+    memset(lab.links_down, 0, sizeof(lab.links_down));
+    lab.bus_lags = 0;
+    return 0;
+}
+
+int lab_teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NODES_MOST; i++) {
+        store_close(&lab.nodes[i]);
+    }
+    memory_hub_free(&lab.hub);
+    event_free(lab.tick);
+    event_base_free(lab.base);
+    return 0;
+}
+
+bool lab_is_redis(void)
+{
+    return lab.server_count > 0;
+}
+
+static void on_link(void *arg, bool up, const char *text)
+{
+    int index = (int)(intptr_t)arg;
+    lab.links_up[index] += up;
+    lab.links_down[index] += !up;
+    snprintf(lab.last_text, sizeof(lab.last_text), "%s", text);
+}
+
+static void on_lag(void *arg, double seconds)
+{
+    (void)arg;
+    assert_true(seconds >= 0);
+    lab.bus_lags++;
+}
+
+struct store *lab_node_at(int index, const char *url)
+{
+    char name[16], error[256] = "";
+    snprintf(name, sizeof(name), "node%d", index);
+    struct store_options options = {
+        .base = lab.base,
+        .url = url != NULL ? url : lab.url,
+        .prefix = lab.prefix,
+        .node = name,
+        .lease_ms = lab.lease_ms,
+        .hub = lab.hub,
+        .observer = {.link = on_link, .bus_lag = on_lag, .arg = (void *)(intptr_t)index},
+    };
+    lab.nodes[index] = store_open(&options, error, sizeof(error));
+    assert_string_equal(error, "");
+    assert_non_null(lab.nodes[index]);
+    return lab.nodes[index];
+}
+
+struct store *lab_node(int index)
+{
+    return lab_node_at(index, NULL);
+}
+
+void lab_nodes(int count)
+{
+    for (int i = 0; i < count; i++) {
+        lab_node(i);
+    }
+    for (int i = 0; i < count; i++) {
+        WAIT(store_ready(lab.nodes[i]));
+    }
+}
+
+void lab_turn(void)
+{
+    event_base_loop(lab.base, EVLOOP_ONCE);
+}
+
+uint64_t lab_ms(void)
+{
+    return clock_monotonic_ms();
+}
+
+void lab_run(unsigned ms)
+{
+    uint64_t end = lab_ms() + ms;
+    while (lab_ms() < end) {
+        lab_turn();
+    }
+}
+
+static void log_event(struct buf *log, const char *text)
+{
+    buf_printf(log, "%s%s", log->len > 0 ? " " : "", text);
+}
+
+static void log_member(struct buf *log, char sign, const struct roster_member *member)
+{
+    struct span value = member->value;
+    value.len = value.len > 32 ? 32 : value.len;
+    buf_printf(log, "%s%c%.*s=%.*s", log->len > 0 ? " " : "", sign, SPAN_ARG(member->name),
+               SPAN_ARG(value));
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct watcher *watcher = arg;
+    size_t count = watcher->watch != NULL ? roster_count(watcher->watch) : 0;
+    switch (event) {
+    case ROSTER_SET:
+        watcher->sets++;
+        log_member(&watcher->log, '+', member);
+        break;
+    case ROSTER_GONE:
+        watcher->gones++;
+        log_member(&watcher->log, '-', member);
+        break;
+    case ROSTER_CHANGED:
+        watcher->changes++;
+        watcher->least = count < watcher->least ? count : watcher->least;
+        watcher->most = count > watcher->most ? count : watcher->most;
+        log_event(&watcher->log, "*");
+        break;
+    case ROSTER_CURRENT:
+        watcher->currents++;
+        log_event(&watcher->log, "C");
+        break;
+    case ROSTER_STALE:
+        watcher->stales++;
+        log_event(&watcher->log, "S");
+        break;
+    }
+    if (watcher->on_event != NULL) {
+        watcher->on_event(watcher, event, member);
+    }
+}
+
+void watcher_start(struct watcher *watcher, struct store *store, const char *key)
+{
+    watcher->least = SIZE_MAX;
+    watcher->watch = roster_watch(store, span_str(key), on_roster, watcher);
+}
+
+void watcher_stop(struct watcher *watcher)
+{
+    roster_unwatch(&watcher->watch);
+    buf_free(&watcher->log);
+}
+
+void watcher_mark(struct watcher *watcher)
+{
+    buf_free(&watcher->log);
+    watcher->least = watcher->most = roster_count(watcher->watch);
+    watcher->sets = watcher->gones = watcher->changes = watcher->currents = watcher->stales = 0;
+}
+
+const char *watcher_log(struct watcher *watcher)
+{
+    return buf_text(&watcher->log);
+}
+
+bool watcher_has(const struct watcher *watcher, const char *member, const char *value)
+{
+    struct span found;
+    return roster_find(watcher->watch, span_str(member), &found) && span_eq(found, span_str(value));
+}
+
+static void on_bus(void *arg, enum bus_event event, struct span payload)
+{
+    struct listener *listener = arg;
+    struct span shown = payload;
+    shown.len = shown.len > 32 ? 32 : shown.len;
+    switch (event) {
+    case BUS_READY:
+        listener->readies++;
+        log_event(&listener->log, "R");
+        break;
+    case BUS_GAP:
+        listener->gaps++;
+        log_event(&listener->log, "G");
+        break;
+    case BUS_MESSAGE:
+        listener->messages++;
+        listener->bytes += payload.len;
+        buf_printf(&listener->log, "%s'%.*s'", listener->log.len > 0 ? " " : "", SPAN_ARG(shown));
+        break;
+    }
+    if (listener->on_event != NULL) {
+        listener->on_event(listener, event);
+    }
+}
+
+void listener_start(struct listener *listener, struct store *store, const char *topic,
+                    enum bus_echo echo)
+{
+    listener->sub = bus_subscribe(store, span_str(topic), echo, on_bus, listener);
+}
+
+void listener_stop(struct listener *listener)
+{
+    bus_unsubscribe(&listener->sub);
+    buf_free(&listener->log);
+}
+
+const char *listener_log(struct listener *listener)
+{
+    return buf_text(&listener->log);
+}
+
+void claim(int node, const char *key, const char *member, const char *value)
+{
+    roster_claim(lab.nodes[node], span_str(key), span_str(member), span_str(value));
+}
+
+void release(int node, const char *key, const char *member)
+{
+    roster_release(lab.nodes[node], span_str(key), span_str(member));
+}
+
+int publish(int node, const char *topic, const char *payload)
+{
+    return bus_publish(lab.nodes[node], span_str(topic), span_str(payload));
+}

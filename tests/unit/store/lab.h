@@ -1,0 +1,111 @@
+/* lab: the place the store's tests work in: a loop, servers, some stores that act as nodes, and
+ * recorders for what their callbacks say. */
+#ifndef MUSTER_TESTS_LAB_H
+#define MUSTER_TESTS_LAB_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "redis_server.h"
+#include "store/base/buf.h"
+#include "store/base/mem.h"
+#include "store/bus.h"
+#include "store/roster.h"
+
+enum {
+    NODES_MOST = 4,
+    LEASE_MS = 1000,
+    PATIENCE_MS = 20000, /* no wait is meant to be that long */
+};
+
+struct lab {
+    struct event_base *base;
+    struct event *tick;
+    struct memory_hub *hub;
+    struct redis_server_process servers[2];
+    int server_count; /* 0: memory */
+    char url[256];
+    char prefix[32];
+    uint32_t lease_ms;
+    struct store *nodes[NODES_MOST];
+    int links_up[NODES_MOST], links_down[NODES_MOST];
+    char last_text[256];
+    int bus_lags;
+};
+
+extern struct lab lab;
+
+/* Group and test fixtures for cmocka. */
+int lab_memory(void **state);
+int lab_redis(void **state);
+int lab_shards(void **state);
+int lab_end(void **state);
+int lab_setup(void **state);
+int lab_teardown(void **state);
+
+bool lab_is_redis(void);
+
+/* Opens lab.nodes[index] at `url` (NULL: the lab's) and waits for nothing. */
+struct store *lab_node_at(int index, const char *url);
+struct store *lab_node(int index);
+
+/* Opens the first `count` nodes and waits until they are ready. */
+void lab_nodes(int count);
+
+/* One turn of the loop, a few milliseconds at most. */
+void lab_turn(void);
+void lab_run(unsigned ms);
+
+uint64_t lab_ms(void);
+
+#define WAIT(condition)                                                                            \
+    for (uint64_t wait_until = lab_ms() + PATIENCE_MS; !(condition);) {                            \
+        if (lab_ms() > wait_until) {                                                               \
+            fail_msg("waited in vain for: %s", #condition);                                        \
+        }                                                                                          \
+        lab_turn();                                                                                \
+    }
+
+/* Follows a key. `log` is "+name=value" and "-name=value" per event, "*" for CHANGED, "C" for
+ * CURRENT and "S" for STALE, with spaces. */
+struct watcher {
+    struct roster_watch *watch;
+    struct buf log;
+    int sets, gones, changes, currents, stales;
+    size_t least, most; /* members seen at any CHANGED since watcher_mark */
+    void (*on_event)(struct watcher *watcher, enum roster_event event,
+                     const struct roster_member *member);
+    void *arg;
+};
+
+void watcher_start(struct watcher *watcher, struct store *store, const char *key);
+void watcher_stop(struct watcher *watcher);
+/* Forgets the log and the bounds; they begin at what is in the view. */
+void watcher_mark(struct watcher *watcher);
+const char *watcher_log(struct watcher *watcher);
+bool watcher_has(const struct watcher *watcher, const char *member, const char *value);
+
+/* Follows a topic. `log` is "R" READY, "G" GAP, "'payload'". */
+struct listener {
+    struct bus_sub *sub;
+    struct buf log;
+    int readies, gaps, messages;
+    size_t bytes;
+    void (*on_event)(struct listener *listener, enum bus_event event);
+    void *arg;
+};
+
+void listener_start(struct listener *listener, struct store *store, const char *topic,
+                    enum bus_echo echo);
+void listener_stop(struct listener *listener);
+const char *listener_log(struct listener *listener);
+
+void claim(int node, const char *key, const char *member, const char *value);
+void release(int node, const char *key, const char *member);
+int publish(int node, const char *topic, const char *payload);
+
+#endif

@@ -1,0 +1,150 @@
+#include "redis_server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void die(const char *what)
+{
+    perror(what);
+    abort();
+}
+
+int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
+        die("free port");
+    }
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void become_server(const struct redis_server_process *server)
+{
+    char port[8];
+    int null = open("/dev/null", O_RDWR);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(port, sizeof(port), "%d", server->port);
+    dup2(null, 0);
+    dup2(null, 1);
+    const char *option = server->extra[0][0] != '\0' ? server->extra[0] : "--loglevel";
+    const char *value = server->extra[0][0] != '\0' ? server->extra[1] : "warning";
+    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+           "--appendonly", "no", "--dir", "/tmp", "--enable-debug-command", "yes", option, value,
+           (char *)NULL);
+    die("redis-server");
+}
+
+static redisContext *try_connect(const struct redis_server_process *server)
+{
+    struct timeval limit = {5, 0};
+    redisContext *context = redisConnectWithTimeout("127.0.0.1", server->port, limit);
+    if (context != NULL && context->err != 0) {
+        redisFree(context);
+        return NULL;
+    }
+    return context;
+}
+
+static void wait_until_it_answers(const struct redis_server_process *server)
+{
+    struct timespec pause = {0, 5000000};
+    for (int tries = 0; tries < 4000; tries++) {
+        redisContext *context = try_connect(server);
+        redisReply *reply = context != NULL ? redisCommand(context, "PING") : NULL;
+        bool there = reply != NULL;
+        if (reply != NULL) {
+            freeReplyObject(reply);
+        }
+        if (context != NULL) {
+            redisFree(context);
+        }
+        if (there) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    die("redis-server does not answer");
+}
+
+void redis_start(struct redis_server_process *server, const char *option, const char *value)
+{
+    server->port = server->port != 0 ? server->port : free_port();
+    snprintf(server->extra[0], sizeof(server->extra[0]), "%s", option != NULL ? option : "");
+    snprintf(server->extra[1], sizeof(server->extra[1]), "%s", value != NULL ? value : "");
+    server->pid = fork();
+    if (server->pid < 0) {
+        die("fork");
+    }
+    if (server->pid == 0) {
+        become_server(server);
+    }
+    wait_until_it_answers(server);
+}
+
+void redis_kill(struct redis_server_process *server)
+{
+    if (server->pid != 0) {
+        kill(server->pid, SIGKILL);
+        waitpid(server->pid, NULL, 0);
+        server->pid = 0;
+    }
+}
+
+void redis_pause(struct redis_server_process *server)
+{
+    kill(server->pid, SIGSTOP);
+}
+
+void redis_resume(struct redis_server_process *server)
+{
+    kill(server->pid, SIGCONT);
+}
+
+static redisReply *ask(const struct redis_server_process *server, const char *format, va_list args)
+{
+    redisContext *context = try_connect(server);
+    if (context == NULL) {
+        die("redis_ask: connect");
+    }
+    redisReply *reply = redisvCommand(context, format, args);
+    if (reply == NULL) {
+        die("redis_ask");
+    }
+    redisFree(context);
+    return reply;
+}
+
+redisReply *redis_ask(const struct redis_server_process *server, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = ask(server, format, args);
+    va_end(args);
+    return reply;
+}
+
+long long redis_count(const struct redis_server_process *server, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = ask(server, format, args);
+    va_end(args);
+    long long count =
+        reply->type == REDIS_REPLY_ARRAY ? (long long)reply->elements : reply->integer;
+    freeReplyObject(reply);
+    return count;
+}

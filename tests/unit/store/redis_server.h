@@ -1,0 +1,32 @@
+/* A redis-server of the test's own, on a free port of 127.0.0.1, with nothing on disk. */
+#ifndef MUSTER_TESTS_REDIS_SERVER_H
+#define MUSTER_TESTS_REDIS_SERVER_H
+
+#include <hiredis/hiredis.h>
+#include <sys/types.h>
+
+struct redis_server_process {
+    pid_t pid; /* 0: not running */
+    int port;
+    char extra[2][64]; /* one more option and its value */
+};
+
+/* A port that was free just now. */
+int free_port(void);
+
+/* Starts (`option` and `value` may be NULL) and waits until it answers. A port of 0 picks one. */
+void redis_start(struct redis_server_process *server, const char *option, const char *value);
+
+/* SIGKILL, waited for. Does nothing when it is not running. */
+void redis_kill(struct redis_server_process *server);
+
+void redis_pause(struct redis_server_process *server);
+void redis_resume(struct redis_server_process *server);
+
+/* One command over a connection of its own; the reply is new (freeReplyObject). */
+redisReply *redis_ask(const struct redis_server_process *server, const char *format, ...);
+
+/* The same for its integer answer; elements for an array. */
+long long redis_count(const struct redis_server_process *server, const char *format, ...);
+
+#endif

@@ -1,0 +1,135 @@
+#include "store/redis_url.h"
+#include "tests.h"
+
+static void parse(const char *text, struct redis_url *url)
+{
+    char error[256] = "";
+    int result = redis_url_parse(text, url, error, sizeof(error));
+    assert_string_equal(error, "");
+    assert_int_equal(result, 0);
+}
+
+static void refuse(const char *text, const char *because)
+{
+    struct redis_url url;
+    char error[256] = "";
+    assert_int_equal(redis_url_parse(text, &url, error, sizeof(error)), -1);
+    if (strstr(error, because) == NULL) {
+        fail_msg("'%s' is refused with '%s', not '%s'", text, error, because);
+    }
+    assert_null(strstr(error, "geheim"));
+    assert_int_equal(url.count, 0);
+}
+
+static void one_server(void **state)
+{
+    struct redis_url url;
+    (void)state;
+    parse("redis://example", &url);
+    assert_int_equal(url.count, 1);
+    assert_string_equal(url.servers[0].host, "example");
+    assert_int_equal(url.servers[0].port, 6379);
+    assert_int_equal(url.servers[0].db, 0);
+    assert_null(url.servers[0].user);
+    assert_null(url.servers[0].pass);
+    redis_url_free(&url);
+    parse("redis://u%3Aser:p%40ss%2fw%2Co%25rd@10.0.0.1:7000/12", &url);
+    assert_string_equal(url.servers[0].user, "u:ser");
+    assert_string_equal(url.servers[0].pass, "p@ss/w,o%rd");
+    assert_string_equal(url.servers[0].host, "10.0.0.1");
+    assert_int_equal(url.servers[0].port, 7000);
+    assert_int_equal(url.servers[0].db, 12);
+    redis_url_free(&url);
+    parse("redis://:pw%41@h/", &url);
+    assert_null(url.servers[0].user);
+    assert_string_equal(url.servers[0].pass, "pwA");
+    redis_url_free(&url);
+}
+
+static void several_servers_and_ipv6(void **state)
+{
+    struct redis_url url;
+    (void)state;
+    parse("redis://[::1]:7001/2,redis://b:7002,c:7003,[fe80::2]", &url);
+    assert_int_equal(url.count, 4);
+    assert_string_equal(url.servers[0].host, "::1");
+    assert_int_equal(url.servers[0].port, 7001);
+    assert_int_equal(url.servers[0].db, 2);
+    assert_int_equal(url.servers[1].port, 7002);
+    assert_string_equal(url.servers[2].host, "c");
+    assert_string_equal(url.servers[3].host, "fe80::2");
+    assert_int_equal(url.servers[3].port, 6379);
+    redis_url_free(&url);
+}
+
+static void what_is_refused(void **state)
+{
+    (void)state;
+    refuse("", "empty");
+    refuse("redis://", "host");
+    refuse("http://a", "redis://");
+    refuse("localhost:6379", "redis://");
+    refuse("rediss://a", "TLS");
+    refuse("redis://a,rediss://b", "server 2: rediss:// (Redis over TLS)");
+    refuse("redis://a,http://b", "redis://");
+    refuse("redis://a,,b", "server 2");
+    refuse("redis://a,", "server 2");
+    refuse("redis://a:0", "port");
+    refuse("redis://a:", "port");
+    refuse("redis://a:65536", "port");
+    refuse("redis://a:99999999999999999999999", "port");
+    refuse("redis://a:6x", "port");
+    refuse("redis://a/x", "database");
+    refuse("redis://a/99999999", "database");
+    refuse("redis://a/1?x=1", "database");
+    refuse("redis://[::1", "']'");
+    refuse("redis://[::1]6379", "port");
+    refuse("redis://geheim@a", "credentials");
+    refuse("redis://u:geheim%4@a", "escape");
+    refuse("redis://u:geheim%zz@a", "escape");
+    refuse("redis://u:geheim%00@a", "escape");
+    refuse("redis://u:geh@eim@a", "%40");
+    refuse("redis://a b", "host");
+}
+
+static void the_store_checks_its_options(void **state)
+{
+    struct event_base *base = event_base_new();
+    struct store_options options = {
+        .base = base, .url = "memory:", .prefix = "p", .node = "n", .lease_ms = 1000};
+    char error[256] = "";
+    (void)state;
+    assert_int_equal(store_check_url("memory:", error, sizeof(error)), 0);
+    assert_int_equal(store_check_url("redis://a", error, sizeof(error)), 0);
+    assert_int_equal(store_check_url("memory:x", error, sizeof(error)), -1);
+    options.node = "with space";
+    assert_null(store_open(&options, error, sizeof(error)));
+    assert_non_null(strstr(error, "node"));
+    options.node = "n";
+    options.prefix = "";
+    assert_null(store_open(&options, error, sizeof(error)));
+    options.prefix = "p";
+    options.lease_ms = 0;
+    assert_null(store_open(&options, error, sizeof(error)));
+    options.lease_ms = 1000;
+    options.url = "nothing";
+    assert_null(store_open(&options, error, sizeof(error)));
+    options.url = "memory:";
+    struct store *store = store_open(&options, error, sizeof(error));
+    assert_true(store_ready(store));
+    store_close(&store);
+    store_close(&store);
+    store_close(NULL);
+    event_base_free(base);
+}
+
+int test_url(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_server),
+        cmocka_unit_test(several_servers_and_ipv6),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(the_store_checks_its_options),
+    };
+    return cmocka_run_group_tests_name("url", tests, NULL, NULL);
+}

@@ -1,0 +1,16 @@
+#ifndef MUSTER_TESTS_STORE_TESTS_H
+#define MUSTER_TESTS_STORE_TESTS_H
+
+#include "lab.h"
+
+/* Each runs a group and returns how many tests failed. */
+int test_url(void);
+int test_view(void);
+int test_roster(const char *name, CMFixtureFunction start);
+int test_bus(const char *name, CMFixtureFunction start);
+int test_stream(const char *name, CMFixtureFunction start);
+int test_faults(void);
+
+#define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
+
+#endif
