@@ -13,6 +13,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/logs.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -38,6 +39,7 @@ struct node {
     struct listener *http_listener, *admin_listener;
     struct status *status;
     struct sync *sync;
+    struct logs *logs;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -159,6 +161,26 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
+static void make_logs(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
+    node->logs = logs_new(node->http, &(struct logs_options){
+                                          .net = node->net,
+                                          .store = node->store,
+                                          .metrics = &node->metrics,
+                                          .node = node->name,
+                                          .lanes = (unsigned)settings->logs_lanes,
+                                          .bound = (uint64_t)settings->logs_bound,
+                                          .refuse = settings->postgres[0] != '\0' && !memory,
+                                          .entry_limit = (size_t)settings->logs_entry_limit,
+                                          .queue_limit = (size_t)settings->queue_limit,
+                                          .rate = (double)settings->logs_rate,
+                                          .add_token = settings->logs_add_token,
+                                          .listen_token = settings->logs_listen_token,
+                                      });
+}
+
 static void make_services(struct node *node)
 {
     node->status = status_new(node->admin, &(struct status_options){
@@ -173,6 +195,7 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+    make_logs(node);
 }
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
@@ -253,6 +276,7 @@ static void tear_down(struct node *node)
         }
     }
     net_free(&node->net);
+    logs_free(&node->logs);
     sync_free(&node->sync);
     status_free(&node->status);
     if (node->admin != node->http) {

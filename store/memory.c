@@ -193,8 +193,7 @@ static void memory_unsubscribe(struct backend *backend, unsigned shard, const st
     for (size_t i = 0; i < count; i++) {
         struct hub_channel *channel = channel_get(memory->hub, channels[i]);
         struct ear *mine = NULL;
-        LIST_EACH(it, &channel->ears)
-        {
+        LIST_EACH(it, &channel->ears) {
             struct ear *ear = LIST_ITEM(it, struct ear, link);
             mine = ear->memory == memory ? ear : mine;
         }
@@ -209,8 +208,7 @@ static void hub_publish(struct memory_hub *hub, struct span channel_name, struct
 {
     struct map_node *node = map_find(&hub->channels, channel_name);
     if (node != NULL) {
-        LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears)
-        {
+        LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears) {
             post(LIST_ITEM(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
         }
     }
@@ -275,15 +273,14 @@ static int stream_state_at(struct backend *backend, unsigned shard,
     return 0;
 }
 
-static int stream_read_at(struct backend *backend, unsigned shard,
-                          const struct stream_query *query, stream_read_fn *fn, void *arg)
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     struct read_request request = {fn, *query};
     (void)shard;
-    struct letter *letter =
-        post(memory, LETTER_READ, span_of(&request, sizeof(request)),
-             span_of(query->from, query->lanes * sizeof(*query->from)));
+    struct letter *letter = post(memory, LETTER_READ, span_of(&request, sizeof(request)),
+                                 span_of(query->from, query->lanes * sizeof(*query->from)));
     letter->arg = arg;
     return 0;
 }
@@ -297,8 +294,7 @@ static bool memory_ready(struct backend *backend)
 static void memory_free(struct backend *backend)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
-    LIST_EACH(it, &memory->inbox)
-    {
+    LIST_EACH(it, &memory->inbox) {
         free(LIST_ITEM(it, struct letter, link));
     }
     while (!list_empty(&memory->ears)) {

@@ -97,8 +97,7 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
     streams->used = streams->used > call->limits->lanes ? streams->used : call->limits->lanes;
     streams->birth = streams->birth > 0 ? streams->birth : now_us;
     uint64_t entries = fill(streams, refuse);
-    LIST_EACH(it, call->groups)
-    {
+    LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, link);
         struct span rest = buf_span(&group->items);
         struct stream_item item;

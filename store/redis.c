@@ -92,8 +92,8 @@ static int stream_append_at(struct backend *backend, unsigned shard, const struc
     return redis_stream_append(link_of(backend, shard), call, fn, arg);
 }
 
-static int stream_read_at(struct backend *backend, unsigned shard,
-                          const struct stream_query *query, stream_read_fn *fn, void *arg)
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
 {
     return redis_stream_read(link_of(backend, shard), query, fn, arg);
 }

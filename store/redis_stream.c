@@ -46,8 +46,7 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
     redis_script_word(&script, call->node);
     redis_script_number(&script, call->number);
     redis_script_number(&script, call->again);
-    LIST_EACH(it, call->groups)
-    {
+    LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, link);
         struct span rest = buf_span(&group->items);
         struct stream_item item;
@@ -180,8 +179,8 @@ static void put_forth(const struct redis_link *link, const struct stream_query *
     }
 }
 
-int redis_stream_read(struct redis_link *link, const struct stream_query *query,
-                      stream_read_fn *fn, void *arg)
+int redis_stream_read(struct redis_link *link, const struct stream_query *query, stream_read_fn *fn,
+                      void *arg)
 {
     struct buf command = {0}, word = {0};
     struct query *kept = mem_zalloc(sizeof(*kept));

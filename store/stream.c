@@ -87,8 +87,7 @@ static void take_off(struct store *store)
 {
     struct stream_table *table = &store->stream;
     size_t bytes = 0, groups = 0;
-    LIST_EACH(it, &table->waiting)
-    {
+    LIST_EACH(it, &table->waiting) {
         size_t len = append_of(it)->group.items.len;
         if (groups == CALL_GROUPS || (groups > 0 && bytes + len > CALL_BYTES)) {
             break;
@@ -165,8 +164,7 @@ static void give_up(struct store *store)
     struct stream_table *table = &store->stream;
     uint64_t now = clock_monotonic_us();
     bool left = false;
-    LIST_EACH(it, &table->waiting)
-    {
+    LIST_EACH(it, &table->waiting) {
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US) {
             table->waiting_bytes -= append->group.items.len;
@@ -174,8 +172,7 @@ static void give_up(struct store *store)
             append_free(append);
         }
     }
-    LIST_EACH(it, &table->flight)
-    {
+    LIST_EACH(it, &table->flight) {
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US && append->fn != NULL) {
             conclude(store, append, STREAM_UNKNOWN);
@@ -261,8 +258,8 @@ static int read_query(struct store *store, const struct stream_query *query, str
     struct reading *reading = mem_zalloc(sizeof(*reading));
     *reading = (struct reading){.store = store, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &reading->link);
-    if (!store->shards[shard].up || store->backend->ops->stream_read(store->backend, shard, query,
-                                                                     on_entries, reading) != 0) {
+    if (!store->shards[shard].up ||
+        store->backend->ops->stream_read(store->backend, shard, query, on_entries, reading) != 0) {
         list_del(&reading->link);
         free(reading);
         return -1;
@@ -335,8 +332,8 @@ int stream_state(struct store *store, const struct stream_mark *marks, size_t co
     struct asking *asking = mem_zalloc(sizeof(*asking));
     *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &asking->link);
-    if (!store->shards[shard].up || store->backend->ops->stream_state(store->backend, shard, &call,
-                                                                      on_state, asking) != 0) {
+    if (!store->shards[shard].up ||
+        store->backend->ops->stream_state(store->backend, shard, &call, on_state, asking) != 0) {
         list_del(&asking->link);
         free(asking);
         return -1;

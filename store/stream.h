@@ -78,10 +78,10 @@ struct stream_mark {
 };
 
 struct stream_state {
-    uint64_t last;                         /* the newest sequence number ever given; 0: none */
-    unsigned lanes;                        /* that were ever written to: the highest and one */
-    uint64_t entries;                      /* kept, in all lanes */
-    uint64_t unstored[STREAM_LANES_MOST];  /* entries that no sink has marked */
+    uint64_t last;                        /* the newest sequence number ever given; 0: none */
+    unsigned lanes;                       /* that were ever written to: the highest and one */
+    uint64_t entries;                     /* kept, in all lanes */
+    uint64_t unstored[STREAM_LANES_MOST]; /* entries that no sink has marked */
 };
 
 /* NULL when there was no answer. */

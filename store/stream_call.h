@@ -20,8 +20,8 @@ struct stream_group {
 struct stream_call {
     const struct stream_limits *limits;
     struct span node;
-    uint64_t number;           /* of the node's calls, from 1: the server keeps the last one's outcomes */
-    bool again;                /* it may have been carried out before */
+    uint64_t number;     /* of the node's calls, from 1: the server keeps the last one's outcomes */
+    bool again;          /* it may have been carried out before */
     struct list *groups; /* struct stream_group; borrowed */
 };
 

@@ -34,6 +34,18 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream")     \
+    METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
+           "Log entries turned away with 503")                                                     \
+    METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
+    METRIC(LOGS_DELIVERED, counter, "muster_logs_delivered_total", "",                             \
+           "Log entries sent to listeners")                                                        \
+    METRIC(LOGS_SKIPPED, counter, "muster_logs_skipped_total", "",                                 \
+           "Log entries not sent to listeners that read too slowly")                               \
+    METRIC(LOGS_MISSED, counter, "muster_logs_missed_total", "",                                   \
+           "Log entries gone from the stream before this node read them")                          \
+    METRIC(LOGS_OWN_LOST, counter, "muster_logs_own_lost_total", "",                               \
+           "Own log lines that did not reach the stream")                                          \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
