@@ -1,7 +1,7 @@
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
+	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets python3-redis \
 	clang libclang-rt-14-dev
 CLUSTER_PACKAGES := redis-server haproxy curl
