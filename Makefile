@@ -2,13 +2,13 @@
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
-TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets python3-redis \
+TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
 	clang libclang-rt-14-dev
 CLUSTER_PACKAGES := redis-server haproxy curl
 
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
-FUZZ_SECONDS ?= 5
+FUZZ_SECONDS ?= 600
 ARGS ?=
 
 .PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz readme clean \
@@ -24,7 +24,7 @@ help:
 	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C"
 	@echo "make test      everything that must hold, with and without sanitizers"
 	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
-	@echo "make fuzz      the fuzz targets, FUZZ_SECONDS=600 each"
+	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
 	@echo "make clean     remove what was built"
 
 run: all
@@ -50,10 +50,10 @@ test-sanitized: build-packages test-packages node-packages
 	@MUSTER_BIN=$(CURDIR)/build-asan/muster $(PYTEST) tests/integration
 
 test-fuzz: build-packages test-packages
-	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
+	@./tests/fuzz/run.sh 5
 
 fuzz: build-packages test-packages
-	@./tests/fuzz/run.sh $(or $(filter-out 5,$(FUZZ_SECONDS)),600)
+	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: build-packages cluster-packages
 	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null

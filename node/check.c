@@ -1,6 +1,6 @@
 #include "node/core/loop.h"
-#include "node/net/address.h"
 #include "node/node.h"
+#include "store/migrate.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -79,21 +79,28 @@ static bool check_store(const struct settings *settings)
     return check.reached;
 }
 
-static bool check_bind(const char *name, const char *text)
+static bool check_postgres(const char *uri)
 {
-    struct address address;
-    int family;
-    if (text[0] != '\0' && address_parse_bind(text, &address, &family) != 0) {
-        printf("%s: '%s' is no host:port with a numeric host\n", name, text);
-        return false;
+    char error[512];
+    if (uri[0] == '\0') {
+        return true;
     }
-    return true;
+    int missing = migrate_check(uri, error, sizeof error);
+    if (missing < 0) {
+        printf("postgres: %s\n", error);
+    } else if (missing > 0) {
+        printf("postgres: reached; %d migrations are missing: run muster migrate\n", missing);
+    } else {
+        printf("postgres: reached, and its schema is up to date\n");
+    }
+    return missing == 0;
 }
 
 int check_run(const struct settings *settings)
 {
-    bool binds = check_bind("http", settings->http) & check_bind("admin", settings->admin);
+    /* The settings were read: what can be known of them without asking anybody is right. */
     bool store = check_store(settings);
-    printf("%s\n", binds && store ? "all is well" : "not well");
-    return binds && store ? 0 : 1;
+    bool well = check_postgres(settings->postgres) && store;
+    printf("%s\n", well ? "all is well" : "not well");
+    return well ? 0 : 1;
 }

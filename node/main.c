@@ -1,26 +1,31 @@
 #include "node/core/log.h"
+#include "node/net/address.h"
 #include "node/node.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: muster VERB [--setting VALUE ...]\n"
-                            "\n"
-                            "verbs:\n"
-                            "  node     serve\n"
-                            "  check    validate the settings, reach the store, say what is wrong\n"
-                            "\n"
-                            "  --help                this text\n"
-                            "  --help-markdown       the settings as a Markdown table\n"
-                            "  --version             the version\n"
-                            "\n"
-                            "Every setting is a flag, or a variable: --store-prefix is "
-                            "MUSTER_STORE_PREFIX; flags win. The store may also\n"
-                            "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
-                            "5m, 24h. Sizes: 512, 64k, 1m.\n"
-                            "\n"
-                            "settings:\n";
+static const char usage[] =
+    "usage: muster VERB [--setting VALUE ...]\n"
+    "\n"
+    "verbs:\n"
+    "  node     serve\n"
+    "  sink     move log entries from the stream into PostgreSQL\n"
+    "  migrate  bring the PostgreSQL database to this version's schema\n"
+    "  check    validate the settings, reach store and PostgreSQL, say what is wrong\n"
+    "\n"
+    "  --help                this text\n"
+    "  --help-markdown       the settings as a Markdown table\n"
+    "  --version             the version\n"
+    "\n"
+    "Every setting is a flag, or a variable: --store-prefix is "
+    "MUSTER_STORE_PREFIX; flags win. The store may also\n"
+    "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
+    "5m, 24h. Sizes: 512, 64k, 1m.\n"
+    "\n"
+    "settings:\n";
 
 static void print_help(FILE *out)
 {
@@ -64,6 +69,12 @@ static int run(const char *verb, const struct settings *settings)
     if (strcmp(verb, "node") == 0) {
         return node_run(settings);
     }
+    if (strcmp(verb, "sink") == 0) {
+        return sink_verb(settings);
+    }
+    if (strcmp(verb, "migrate") == 0) {
+        return migrate_verb(settings);
+    }
     if (strcmp(verb, "check") == 0) {
         return check_run(settings);
     }
@@ -71,8 +82,20 @@ static int run(const char *verb, const struct settings *settings)
     return 2;
 }
 
+static int check_bind(const char *text, char *error, size_t error_size)
+{
+    struct address address;
+    int family;
+    if (address_parse_bind(text, &address, &family) != 0) {
+        snprintf(error, error_size, "'%s' is no host:port with a numeric host", text);
+        return -1;
+    }
+    return 0;
+}
+
 int main(int argc, char *argv[])
 {
+    const struct settings_checks checks = {.bind = check_bind, .store = store_check_url};
     struct settings settings;
     char error[512];
     if (argc < 2) {
@@ -83,7 +106,8 @@ int main(int argc, char *argv[])
         return 0;
     }
     int status = 2;
-    if (settings_read(&settings, argv + 2, environ, error, sizeof error) != 0) {
+    if (settings_read(&settings, (const char *const *)argv + 2, (const char *const *)environ,
+                      &checks, error, sizeof error) != 0) {
         fprintf(stderr, "muster: %s\n", error);
     } else {
         status = run(argv[1], &settings);

@@ -270,11 +270,6 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
-    for (int i = 0; i < SIGNALS; i++) {
-        if (node->signals[i] != NULL) {
-            event_free(node->signals[i]);
-        }
-    }
     net_free(&node->net);
     logs_free(&node->logs);
     sync_free(&node->sync);
@@ -285,6 +280,12 @@ static void tear_down(struct node *node)
     http_server_free(&node->http);
     store_close(&node->store);
     wheel_free(&node->wheel);
+    /* Last: from here on a signal has its default effect again. */
+    for (int i = 0; i < SIGNALS; i++) {
+        if (node->signals[i] != NULL) {
+            event_free(node->signals[i]);
+        }
+    }
     loop_free(&node->loop);
 }
 

@@ -56,8 +56,7 @@ static void topic_settle(struct topic *topic)
 {
     if (topic->gap) {
         topic->gap = false;
-        LIST_EACH(it, &topic->subs)
-        {
+        LIST_EACH(it, &topic->subs) {
             struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
             if (sub->ready) {
                 sub->ready = false;
@@ -66,8 +65,7 @@ static void topic_settle(struct topic *topic)
         }
     }
     if (topic->state == TOPIC_ON) {
-        LIST_EACH(it, &topic->subs)
-        {
+        LIST_EACH(it, &topic->subs) {
             struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
             if (!sub->ready) {
                 sub->ready = true;
@@ -79,8 +77,7 @@ static void topic_settle(struct topic *topic)
 
 static void drop_gone_subs(struct topic *topic)
 {
-    LIST_EACH(it, &topic->subs)
-    {
+    LIST_EACH(it, &topic->subs) {
         struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
         if (sub->fn == NULL) {
             list_del(&sub->link);
@@ -186,8 +183,7 @@ void store_on_message(struct store *store, struct span channel, struct span payl
         own = span_eq(origin, span_str(store->node));
         store->stats.received++;
     }
-    LIST_EACH(it, &topic->subs)
-    {
+    LIST_EACH(it, &topic->subs) {
         struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
         if (sub->ready && (sub->echo || !own)) {
             tell(sub, BUS_MESSAGE, payload);
@@ -197,8 +193,7 @@ void store_on_message(struct store *store, struct span channel, struct span payl
 
 void bus_on_link(struct store *store, unsigned shard, bool up)
 {
-    MAP_EACH(it, &store->topics)
-    {
+    MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
         if (topic->shard == shard) {
             if (!up) {
@@ -302,11 +297,9 @@ void bus_init(struct store *store)
 
 void bus_deinit(struct store *store)
 {
-    MAP_EACH(it, &store->topics)
-    {
+    MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        LIST_EACH(sub, &topic->subs)
-        {
+        LIST_EACH(sub, &topic->subs) {
             free(LIST_ITEM(sub, struct bus_sub, link));
         }
         topic_free(topic);

@@ -44,8 +44,7 @@ static void member_free(struct hub_roster *roster, struct hub_member *member)
 
 static void roster_free(struct memory_rosters *rosters, struct hub_roster *roster)
 {
-    MAP_EACH(it, &roster->members)
-    {
+    MAP_EACH(it, &roster->members) {
         member_free(roster, MAP_ENTRY(it, struct hub_member, node));
     }
     map_deinit(&roster->members);
@@ -55,8 +54,7 @@ static void roster_free(struct memory_rosters *rosters, struct hub_roster *roste
 
 void memory_rosters_deinit(struct memory_rosters *rosters)
 {
-    MAP_EACH(it, &rosters->keys)
-    {
+    MAP_EACH(it, &rosters->keys) {
         roster_free(rosters, MAP_ENTRY(it, struct hub_roster, node));
     }
     map_deinit(&rosters->keys);
@@ -70,7 +68,8 @@ static struct hub_roster *roster_get(struct memory_rosters *rosters, struct span
     }
     struct hub_roster *roster = mem_zalloc(sizeof(*roster) + key.len);
     memcpy(roster->name, key.ptr, key.len);
-    roster->birth = (uint64_t)now;
+    roster->birth = (uint64_t)now > rosters->last_birth ? (uint64_t)now : rosters->last_birth + 1;
+    rosters->last_birth = roster->birth;
     roster->touched_us = now;
     map_init(&roster->members);
     map_insert(&rosters->keys, &roster->node, span_of(roster->name, key.len));
@@ -106,8 +105,7 @@ static void bridge_outage(struct visit *visit, int64_t lease, bool witness)
 
 static void prune(struct visit *visit)
 {
-    MAP_EACH(it, &visit->roster->members)
-    {
+    MAP_EACH(it, &visit->roster->members) {
         struct hub_member *member = MAP_ENTRY(it, struct hub_member, node);
         if (member->expiry_us + visit->roster->shift_us <= visit->now_us) {
             drop(visit, member);
@@ -150,8 +148,7 @@ static void answer_touch(const struct hub_roster *roster, bool snapshot, struct 
     if (!snapshot) {
         return;
     }
-    MAP_EACH(it, &roster->members)
-    {
+    MAP_EACH(it, &roster->members) {
         struct hub_member *member = MAP_ENTRY(it, struct hub_member, node);
         struct roster_entry entry = {map_key(&member->node),
                                      span_of(member->value, member->value_len), false};

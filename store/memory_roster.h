@@ -9,6 +9,7 @@
 
 struct memory_rosters {
     struct map keys;
+    uint64_t last_birth; /* no two keys are born in the same microsecond */
 };
 
 void memory_rosters_init(struct memory_rosters *rosters);

@@ -92,9 +92,10 @@ static int compare(struct run *run, const struct migration *one, bool *missing)
     *missing = PQntuples(result) == 0;
     bool same = *missing || strcmp(PQgetvalue(result, 0, 0), one->sha256) == 0;
     PQclear(result);
-    return same ? 0
-                : refuse(run, one->name,
-                         ": was applied with other text (its checksum in muster_migration differs)");
+    return same
+               ? 0
+               : refuse(run, one->name,
+                        ": was applied with other text (its checksum in muster_migration differs)");
 }
 
 static int apply(struct run *run, const struct migration *one)
@@ -179,8 +180,8 @@ static int count_missing(struct run *run)
 int migrate_check(const char *uri, char *error, size_t error_size)
 {
     struct run run = {.error = error, .error_size = error_size};
-    int missing = connect_to(&run, uri, 0) == 0 && check_encoding(&run) == 0 ? count_missing(&run)
-                                                                            : -1;
+    int missing =
+        connect_to(&run, uri, 0) == 0 && check_encoding(&run) == 0 ? count_missing(&run) : -1;
     PQfinish(run.conn);
     return missing;
 }

@@ -1,4 +1,5 @@
-/* migrations/*.sql, embedded at build time (store/embed_migrations.cmake), in order. */
+/* The .sql files of migrations/, embedded at build time (store/embed_migrations.cmake), in order.
+ */
 #ifndef MUSTER_STORE_MIGRATIONS_H
 #define MUSTER_STORE_MIGRATIONS_H
 

@@ -111,7 +111,7 @@ static void put_copy(struct postgres *pg)
 static void take_result(struct postgres *pg, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    PGresult **place = status == PGRES_TUPLES_OK ? &pg->rows
+    PGresult **place = status == PGRES_TUPLES_OK                                     ? &pg->rows
                        : status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE ? &pg->error
                                                                                      : NULL;
     if (status == PGRES_COPY_IN) {
@@ -173,7 +173,8 @@ static void go_on(struct postgres *pg)
     }
 }
 
-/* ------------------------------------------------------------------------------------ connecting */
+/* ------------------------------------------------------------------------------------ connecting
+ */
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 
@@ -231,9 +232,14 @@ static void on_notice(void *arg, const PGresult *result)
 
 static void start(struct postgres *pg)
 {
-    static const char *const names[] = {
-        "dbname",          "application_name",    "client_encoding",  "keepalives_idle",
-        "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL};
+    static const char *const names[] = {"dbname",
+                                        "application_name",
+                                        "client_encoding",
+                                        "keepalives_idle",
+                                        "keepalives_interval",
+                                        "keepalives_count",
+                                        "tcp_user_timeout",
+                                        NULL};
     const char *const values[] = {pg->uri, pg->name, "UTF8", "5", "2", "3", "15000", NULL};
     pg->conn = PQconnectStartParams(names, values, 1);
     if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {

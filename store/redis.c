@@ -52,15 +52,12 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
                          struct span head, struct span payload)
 {
     struct redis_link *link = link_of(backend, shard);
-    struct buf command = {0}, whole = {0};
-    buf_append(&whole, head);
-    buf_append(&whole, payload);
+    struct buf command = {0};
     resp_command(&command, 3);
     resp_word(&command, SPAN("PUBLISH"));
     resp_word(&command, channel);
-    resp_word(&command, buf_span(&whole));
+    resp_joined(&command, head, payload);
     int sent = redis_link_command(link, buf_span(&command), on_publish, link);
-    buf_free(&whole);
     buf_free(&command);
     return sent;
 }

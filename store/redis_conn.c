@@ -1,17 +1,18 @@
 #include "store/redis_conn.h"
 
+#include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/handle.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <unistd.h>
 
 enum {
     FIRST_WAITING = 32, /* power of two */
     READ_MOST = 64 * 1024,
+    OUT_KEPT = 256 * 1024, /* bytes that an empty queue keeps */
 };
 
 struct waiting {
@@ -22,14 +23,21 @@ struct waiting {
 
 struct redis_conn {
     struct store *store;
-    struct bufferevent *bev;
+    int fd;
+    struct event *readable;
+    struct event *flush; /* when this turn's other events are through, or the socket takes more */
+    bool connecting;
+    bool failed; /* the loss was told */
+    struct buf out;
+    size_t written; /* bytes at the front of `out` */
     redisReader *reader;
     const struct redis_conn_events *events;
     void *arg;
     struct waiting *ring; /* of `size`, a power of two; `first` and `end` only grow */
     size_t size, first, end;
-    bool busy; /* inside on_read: free later */
+    bool busy; /* inside a callback of its own: free later */
     bool dead;
+    char in[READ_MOST];
 };
 
 static void push_waiting(struct redis_conn *conn, redis_reply_fn *fn, void *arg)
@@ -73,51 +81,112 @@ static void take_reply(struct redis_conn *conn, const redisReply *reply)
 
 static void lose(struct redis_conn *conn, const char *text)
 {
-    bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
-    conn->events->lost(conn->arg, text);
+    if (!conn->failed && !conn->dead) {
+        conn->failed = true;
+        event_del(conn->readable);
+        event_del(conn->flush);
+        conn->events->lost(conn->arg, text);
+    }
 }
 
-/* Gives the reader what came in, then hands on the whole replies. */
-static void read_replies(struct redis_conn *conn)
+/* Hands on the whole replies that the reader has. */
+static int take_replies(struct redis_conn *conn)
 {
-    struct evbuffer *in = bufferevent_get_input(conn->bev);
-    int fed = REDIS_OK;
-    for (size_t len; fed == REDIS_OK && (len = evbuffer_get_contiguous_space(in)) > 0;) {
-        const char *bytes = (const char *)evbuffer_pullup(in, (ev_ssize_t)len);
-        fed = redisReaderFeed(conn->reader, bytes, len);
-        evbuffer_drain(in, len);
-    }
-    while (fed == REDIS_OK && !conn->dead) {
+    while (!conn->dead && !conn->failed) {
         void *reply = NULL;
         if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
-            fed = REDIS_ERR;
-        } else if (reply == NULL) {
-            return;
-        } else {
-            take_reply(conn, reply);
-            freeReplyObject(reply);
+            return -1;
         }
+        if (reply == NULL) {
+            return 0;
+        }
+        take_reply(conn, reply);
+        freeReplyObject(reply);
     }
-    if (!conn->dead) {
+    return 0;
+}
+
+/* One read per turn: what is left makes the socket readable again. */
+static void read_some(struct redis_conn *conn)
+{
+    ssize_t n = recv(conn->fd, conn->in, sizeof(conn->in), 0);
+    if (n == 0) {
+        lose(conn, "the server closed the connection");
+    } else if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            lose(conn, strerror(errno));
+        }
+    } else if (redisReaderFeed(conn->reader, conn->in, (size_t)n) != REDIS_OK ||
+               take_replies(conn) != 0) {
         lose(conn, "the server does not speak the Redis protocol");
     }
 }
 
+static void all_written(struct redis_conn *conn)
+{
+    conn->written = 0;
+    conn->out.len = 0;
+    if (conn->out.cap > OUT_KEPT) {
+        buf_free(&conn->out);
+    }
+}
+
+static void write_some(struct redis_conn *conn)
+{
+    size_t left = redis_conn_queued(conn);
+    if (left == 0) {
+        return;
+    }
+    ssize_t n = send(conn->fd, conn->out.ptr + conn->written, left, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        lose(conn, strerror(errno));
+        return;
+    }
+    conn->written += n > 0 ? (size_t)n : 0;
+    if (redis_conn_queued(conn) == 0) {
+        all_written(conn);
+    } else {
+        event_add(conn->flush, NULL);
+    }
+}
+
+static void finish_connect(struct redis_conn *conn)
+{
+    int error = 0, on = 1;
+    socklen_t len = sizeof(error);
+    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    conn->connecting = false;
+    if (error != 0) {
+        lose(conn, strerror(error));
+        return;
+    }
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    event_add(conn->readable, NULL);
+    conn->events->connected(conn->arg, conn);
+}
+
 static void free_parts(struct redis_conn *conn)
 {
+    if (conn->fd >= 0) {
+        event_free(conn->readable);
+        event_free(conn->flush);
+        close(conn->fd);
+    }
+    buf_free(&conn->out);
     redisReaderFree(conn->reader);
     free(conn->ring);
     free(conn);
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+static void enter(struct redis_conn *conn)
 {
-    struct redis_conn *conn = arg;
-    struct store *store = conn->store;
-    (void)bev;
-    store_enter(store);
+    store_enter(conn->store);
     conn->busy = true;
-    read_replies(conn);
+}
+
+static void leave(struct redis_conn *conn)
+{
+    struct store *store = conn->store;
     conn->busy = false;
     if (conn->dead) {
         free_parts(conn);
@@ -125,22 +194,27 @@ static void on_read(struct bufferevent *bev, void *arg)
     store_leave(store);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *arg)
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct redis_conn *conn = arg;
-    struct store *store = conn->store;
-    int error = EVUTIL_SOCKET_ERROR();
-    store_enter(store);
-    if (what & BEV_EVENT_CONNECTED) {
-        int on = 1;
-        setsockopt(bufferevent_getfd(bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        conn->events->connected(conn->arg, conn);
-    } else if (what & BEV_EVENT_EOF) {
-        lose(conn, "the server closed the connection");
-    } else if (what & BEV_EVENT_ERROR) {
-        lose(conn, error != 0 ? evutil_socket_error_to_string(error) : "connection failed");
+    (void)fd, (void)what;
+    enter(conn);
+    read_some(conn);
+    leave(conn);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_conn *conn = arg;
+    (void)fd, (void)what;
+    enter(conn);
+    if (conn->connecting) {
+        finish_connect(conn);
     }
-    store_leave(store);
+    if (!conn->dead && !conn->failed) {
+        write_some(conn);
+    }
+    leave(conn);
 }
 
 struct redis_conn *redis_conn_new(struct store *store, const struct sockaddr *address, int len,
@@ -150,17 +224,20 @@ struct redis_conn *redis_conn_new(struct store *store, const struct sockaddr *ad
     conn->store = store;
     conn->events = events;
     conn->arg = arg;
+    conn->connecting = true;
     conn->reader = redisReaderCreate();
-    conn->bev = bufferevent_socket_new(store->base, -1, BEV_OPT_CLOSE_ON_FREE);
-    bufferevent_set_max_single_read(conn->bev, READ_MOST);
-    bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
-    if (bufferevent_socket_connect(conn->bev, address, len) < 0) {
-        bufferevent_free(conn->bev);
+    conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
         free_parts(conn);
         return NULL;
     }
-    /* Only now: an error of the connect itself must not come from inside this call. */
-    bufferevent_setcb(conn->bev, on_read, NULL, on_event, conn);
+    conn->readable = event_new(store->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
+    conn->flush = event_new(store->base, conn->fd, EV_WRITE, on_flush, conn);
+    if (connect(conn->fd, address, (socklen_t)len) != 0 && errno != EINPROGRESS) {
+        free_parts(conn);
+        return NULL;
+    }
+    event_add(conn->flush, NULL);
     return conn;
 }
 
@@ -170,12 +247,20 @@ void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_f
     if (fn != NULL) {
         push_waiting(conn, fn, arg);
     }
-    bufferevent_write(conn->bev, command.ptr, command.len);
+    bool idle = redis_conn_queued(conn) == 0;
+    if (conn->written > 0 && conn->written > conn->out.len / 2) {
+        buf_consume(&conn->out, conn->written);
+        conn->written = 0;
+    }
+    buf_append(&conn->out, command);
+    if (idle && !conn->connecting && !conn->failed) {
+        event_active(conn->flush, EV_WRITE, 0);
+    }
 }
 
 size_t redis_conn_queued(const struct redis_conn *conn)
 {
-    return evbuffer_get_length(bufferevent_get_output(conn->bev));
+    return conn->out.len - conn->written;
 }
 
 void redis_conn_free(struct redis_conn **conn)
@@ -186,8 +271,8 @@ void redis_conn_free(struct redis_conn **conn)
     struct redis_conn *gone = *conn;
     *conn = NULL;
     gone->dead = true;
-    bufferevent_setcb(gone->bev, NULL, NULL, NULL, NULL);
-    bufferevent_free(gone->bev);
+    event_del(gone->readable);
+    event_del(gone->flush);
     while (gone->first != gone->end) {
         struct waiting one = gone->ring[gone->first++ & (gone->size - 1)];
         gone->store->stats.errors++;

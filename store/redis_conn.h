@@ -1,7 +1,9 @@
 /* redis conn: one TCP connection that speaks the Redis protocol: commands out in order, answers in
- * order to their callbacks, and on a subscribed connection everything else as pushes. A bufferevent
- * with hiredis' reader behind it; not hiredis' async context, which keeps a dictionary of channels
- * of its own, has no bound on what it queues, and frees itself at times of its choosing. */
+ * order to their callbacks, and on a subscribed connection everything else as pushes. Commands of
+ * one turn of the loop leave in one write, at its end. hiredis' reader behind a socket of our own;
+ * not hiredis' async context, which keeps a dictionary of channels, has no bound on what it queues,
+ * and frees itself at times of its choosing; nor a bufferevent, which waits another turn to write.
+ */
 #ifndef MUSTER_STORE_REDIS_CONN_H
 #define MUSTER_STORE_REDIS_CONN_H
 

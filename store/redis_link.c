@@ -4,12 +4,12 @@
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/handle.h"
+#include "store/redis_greeting.h"
 #include "store/redis_lookup.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 
 enum {
     QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
@@ -42,9 +42,10 @@ struct redis_link {
     struct event *beat;
     struct backoff backoff;
     unsigned tries;
-    char *proof;        /* channel of this connection's own messages */
-    uint64_t proved_us; /* the last one came back */
-    uint64_t beat_us;   /* the last one went out */
+    char *proof;          /* channel of this connection's own messages */
+    uint64_t proved_us;   /* the last one came back */
+    uint64_t answered_us; /* the command connection last answered */
+    uint64_t beat_us;     /* the last one went out */
     uint64_t up_us;
     uint64_t complained_us;
 };
@@ -104,26 +105,6 @@ static void fail(struct redis_link *link, const char *text)
     arm(link->timer, backoff_next(&link->backoff));
 }
 
-static bool starts(const char *text, const char *word)
-{
-    return strncmp(text, word, strlen(word)) == 0;
-}
-
-/* Errors that mean: wrong server, or one that cannot serve now. A script's error names them too. */
-static bool is_fatal(const char *text)
-{
-    static const char *const words[] = {"READONLY",    "LOADING",   "MASTERDOWN",
-                                        "NOAUTH",      "WRONGPASS", "MISCONF",
-                                        "CLUSTERDOWN", "MOVED",     "NOREPLICAS"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        const char *inside = starts(text, "ERR") ? strstr(text, words[i]) : NULL;
-        if (starts(text, words[i]) || (inside != NULL && inside[-1] == '-')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* An error that the link survives, told at most once a second. */
 static void complain(struct redis_link *link, const char *text)
 {
@@ -142,26 +123,19 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     if (reply->type != REDIS_REPLY_ERROR) {
         return true;
     }
-    if (is_fatal(reply->str)) {
+    if (redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
-    } else if (!starts(reply->str, "NOSCRIPT")) {
+    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
         complain(link, reply->str);
     }
     return false;
 }
 
-/* An answer that has to be no error for the link to be of use. */
-static void on_needed(void *arg, const redisReply *reply)
+static void on_greeting(void *arg, const redisReply *reply)
 {
-    struct redis_link *link = arg;
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-        fail(link, reply->str);
+    if (reply != NULL && redis_greeting_refused(reply)) {
+        fail(arg, reply->str);
     }
-}
-
-static void on_nothing(void *arg, const redisReply *reply)
-{
-    (void)arg, (void)reply;
 }
 
 static void on_publish(void *arg, const redisReply *reply)
@@ -186,7 +160,8 @@ static void on_role(void *arg, const redisReply *reply)
     if (reply == NULL) {
         return;
     }
-    if (reply->type == REDIS_REPLY_ERROR && is_fatal(reply->str)) {
+    link->answered_us = clock_monotonic_us();
+    if (reply->type == REDIS_REPLY_ERROR && redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
                reply->element[0]->type == REDIS_REPLY_STRING &&
@@ -217,36 +192,6 @@ static void send_proof(struct redis_link *link)
     buf_free(&command);
 }
 
-/* AUTH, SELECT, a name for CLIENT LIST. */
-static void greet(struct redis_link *link, struct redis_conn *conn)
-{
-    const struct redis_server *server = link->server;
-    struct buf out = {0};
-    if (server->pass != NULL) {
-        resp_command(&out, server->user != NULL ? 3 : 2);
-        resp_word(&out, SPAN("AUTH"));
-        if (server->user != NULL) {
-            resp_word(&out, span_str(server->user));
-        }
-        resp_word(&out, span_str(server->pass));
-        redis_conn_send(conn, buf_span(&out), on_needed, link);
-        out.len = 0;
-    }
-    if (server->db != 0) {
-        resp_command(&out, 2);
-        resp_word(&out, SPAN("SELECT"));
-        resp_number(&out, server->db);
-        redis_conn_send(conn, buf_span(&out), on_needed, link);
-        out.len = 0;
-    }
-    resp_command(&out, 3);
-    resp_word(&out, SPAN("CLIENT"));
-    resp_word(&out, SPAN("SETNAME"));
-    resp_word(&out, span_str(link->store->node));
-    redis_conn_send(conn, buf_span(&out), on_nothing, link);
-    buf_free(&out);
-}
-
 static void send_subscribe(struct redis_link *link, const struct span *channels, size_t count,
                            bool on)
 {
@@ -263,20 +208,14 @@ static void send_subscribe(struct redis_link *link, const struct span *channels,
 static void on_connected(void *arg, struct redis_conn *conn)
 {
     struct redis_link *link = arg;
-    greet(link, conn);
+    redis_greeting_send(conn, link->server, link->store->node, on_greeting, link);
     if (conn == link->subscriber) {
         struct span proof = span_str(link->proof);
         send_subscribe(link, &proof, 1, true);
-        return;
+    } else {
+        redis_greeting_load(conn, lua_roster, on_greeting, link);
+        ask_role(link);
     }
-    struct buf load = {0};
-    resp_command(&load, 3);
-    resp_word(&load, SPAN("SCRIPT"));
-    resp_word(&load, SPAN("LOAD"));
-    resp_word(&load, span_str(lua_roster));
-    redis_conn_send(conn, buf_span(&load), on_needed, link);
-    buf_free(&load);
-    ask_role(link);
 }
 
 static void go_up(struct redis_link *link)
@@ -401,10 +340,12 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     store_enter(store);
     bool late = now - link->beat_us > 2 * beat_ms(link) * 1000;
     if (late) {
-        link->proved_us = now;
+        link->proved_us = link->answered_us = now;
     }
     if (now - link->proved_us > proof_limit_us(link)) {
         fail(link, "a message published to it does not come back in time");
+    } else if (now - link->answered_us > proof_limit_us(link)) {
+        fail(link, "it does not answer in time");
     } else {
         if (now - link->up_us > proof_limit_us(link)) {
             backoff_reset(&link->backoff);

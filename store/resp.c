@@ -38,6 +38,14 @@ void resp_word(struct buf *out, struct span word)
     buf_append(out, SPAN("\r\n"));
 }
 
+void resp_joined(struct buf *out, struct span head, struct span rest)
+{
+    line(out, '$', head.len + rest.len);
+    buf_append(out, head);
+    buf_append(out, rest);
+    buf_append(out, SPAN("\r\n"));
+}
+
 void resp_number(struct buf *out, uint64_t number)
 {
     char text[DIGITS_MOST];

@@ -10,6 +10,8 @@
 void resp_command(struct buf *out, size_t count);
 
 void resp_word(struct buf *out, struct span word);
+/* One word made of two. */
+void resp_joined(struct buf *out, struct span head, struct span rest);
 void resp_number(struct buf *out, uint64_t number);
 
 #endif

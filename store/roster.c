@@ -66,12 +66,10 @@ void roster_claim_free(struct roster_key *key, struct roster_claim *claim)
 
 void roster_key_free(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         free(LIST_ITEM(it, struct roster_watch, link));
     }
-    MAP_EACH(it, &key->claims)
-    {
+    MAP_EACH(it, &key->claims) {
         roster_claim_free(key, MAP_ENTRY(it, struct roster_claim, node));
     }
     map_deinit(&key->claims);
@@ -139,8 +137,7 @@ bool roster_find(const struct roster_watch *watch, struct span name, struct span
 /* Every watch of the key is told when what was asked just now is in its view. */
 static void owe_current(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         LIST_ITEM(it, struct roster_watch, link)->owed = true;
     }
     roster_key_kick(key);
@@ -214,11 +211,9 @@ void roster_release(struct store *store, struct span key_name, struct span membe
 
 void roster_release_every(struct store *store)
 {
-    MAP_EACH(it, &store->roster.keys)
-    {
+    MAP_EACH(it, &store->roster.keys) {
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        MAP_EACH(claim, &key->claims)
-        {
+        MAP_EACH(claim, &key->claims) {
             release(key, MAP_ENTRY(claim, struct roster_claim, node));
         }
     }
@@ -233,8 +228,7 @@ void roster_init(struct store *store)
 
 void roster_deinit(struct store *store)
 {
-    MAP_EACH(it, &store->roster.keys)
-    {
+    MAP_EACH(it, &store->roster.keys) {
         roster_key_free(MAP_ENTRY(it, struct roster_key, node));
     }
     map_deinit(&store->roster.keys);

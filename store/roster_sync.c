@@ -28,8 +28,7 @@ static void tell(struct roster_watch *watch, enum roster_event event,
 static void tell_followers(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct roster_key *key = arg;
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (watch->introduced) {
             tell(watch, event, member);
@@ -44,8 +43,7 @@ static void tell_one(void *arg, enum roster_event event, const struct roster_mem
 
 static void introduce(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (key->view.whole && !watch->introduced) {
             watch->introduced = true;
@@ -59,8 +57,7 @@ static void tell_stale(struct roster_key *key)
 {
     bool failed = key->stale || key->store->shards[key->shard].failed;
     key->stale = false;
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (failed && !watch->stale) {
             watch->stale = true;
@@ -72,8 +69,7 @@ static void tell_stale(struct roster_key *key)
 
 static void tell_current(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         bool current = key->listening && !key->in_flight && !key->want_snapshot &&
                        list_empty(&key->pending) &&
@@ -177,8 +173,7 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
 /* What was sent is known to the server; what changed meanwhile goes again. */
 static void settle_sent(struct roster_key *key)
 {
-    LIST_EACH(it, &key->sent)
-    {
+    LIST_EACH(it, &key->sent) {
         struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         if (claim->again) {
             claim->again = false;
@@ -191,14 +186,17 @@ static void settle_sent(struct roster_key *key)
     }
 }
 
-static void unsettle(struct roster_key *key, struct list *from)
+/* What is in `from` goes again; returns how many. */
+static size_t send_again(struct roster_key *key, struct list *from)
 {
-    LIST_EACH(it, from)
-    {
+    size_t count = 0;
+    LIST_EACH(it, from) {
         struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         claim->again = false;
         claim_move(key, claim, CLAIM_PENDING);
+        count++;
     }
+    return count;
 }
 
 static void on_answer(void *arg, enum backend_answer answer, struct span reply)
@@ -209,15 +207,17 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     key->in_flight = key->asked = false;
     roster_key_kick(key);
     if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
-        unsettle(key, &key->sent);
+        send_again(key, &key->sent);
         key->want_snapshot |= asked;
         key->refused = answer != BACKEND_LOST;
         return;
     }
     settle_sent(key);
     key->birth = note.birth;
-    key->goal_birth = note.birth;
-    key->goal_version = note.version;
+    if (!key->heard || key->heard_birth <= note.birth) {
+        key->goal_birth = note.birth;
+        key->goal_version = note.version;
+    }
     if (!key->listening) {
         return;
     }
@@ -268,7 +268,7 @@ static void touch(struct roster_key *key)
         .count = gather(key, entries),
     };
     if (backend->ops->touch(backend, key->shard, &touch, on_answer, key) < 0) {
-        unsettle(key, &key->sent);
+        send_again(key, &key->sent);
     } else {
         key->in_flight = true;
         key->asked = touch.snapshot;
@@ -289,8 +289,7 @@ static void consider_touch(struct roster_key *key)
 
 static void drop_ended_watches(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches)
-    {
+    LIST_EACH(it, &key->watches) {
         struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
         if (watch->fn == NULL) {
             list_del(&watch->link);
@@ -333,14 +332,13 @@ void roster_key_run(struct chore *chore)
 
 void roster_on_link(struct store *store, unsigned shard, bool up)
 {
-    MAP_EACH(it, &store->roster.keys)
-    {
+    MAP_EACH(it, &store->roster.keys) {
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
         if (key->shard != shard) {
             continue;
         }
         if (up) {
-            unsettle(key, &key->settled);
+            send_again(key, &key->settled);
             key->refused = false;
         } else {
             key->listening = false;
@@ -355,8 +353,7 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
 static void forget_old_releases(struct roster_key *key)
 {
     uint64_t now = clock_monotonic_us();
-    LIST_EACH(it, &key->pending)
-    {
+    LIST_EACH(it, &key->pending) {
         struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
         if (claim->released && now - claim->released_us > roster_lease_us(key->store)) {
             roster_claim_free(key, claim);
@@ -371,12 +368,11 @@ void roster_key_due(struct roster_key *key)
     if (!key->store->shards[key->shard].up) {
         forget_old_releases(key);
     } else if (!key->in_flight) {
-        LIST_EACH(it, &key->settled)
-        {
+        LIST_EACH(it, &key->settled) {
             key->store->stats.renewals++;
             (void)it;
         }
-        unsettle(key, &key->settled);
+        send_again(key, &key->settled);
         if (key->listening && key->view.whole &&
             !view_reached(&key->view, key->goal_birth, key->goal_version)) {
             read_anew(key);

@@ -31,8 +31,7 @@ static void member_free(struct view_member *member)
 
 void view_reset(struct roster_view *view)
 {
-    MAP_EACH(it, &view->members)
-    {
+    MAP_EACH(it, &view->members) {
         struct view_member *member = MAP_ENTRY(it, struct view_member, node);
         map_remove(&view->members, it);
         member_free(member);
@@ -150,8 +149,7 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
     if (view->whole && !reborn && note->version < view->version) {
         return VIEW_SAME;
     }
-    MAP_EACH(it, &view->members)
-    {
+    MAP_EACH(it, &view->members) {
         MAP_ENTRY(it, struct view_member, node)->listed = false;
     }
     view->whole = true;
@@ -160,8 +158,7 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
     while (roster_note_next(&rest, &entry)) {
         news |= set(view, &entry, fn, arg);
     }
-    MAP_EACH(it, &view->members)
-    {
+    MAP_EACH(it, &view->members) {
         struct view_member *member = MAP_ENTRY(it, struct view_member, node);
         if (member->listed) {
             continue;
@@ -178,8 +175,7 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
 
 void view_rehold(struct roster_view *view, uint64_t hold_until)
 {
-    LIST_EACH(it, &view->held)
-    {
+    LIST_EACH(it, &view->held) {
         LIST_ITEM(it, struct view_member, held)->hold_until = hold_until;
     }
 }
@@ -217,8 +213,7 @@ bool view_find(const struct roster_view *view, struct span name, struct span *va
 
 void view_each(const struct roster_view *view, roster_view_fn *fn, void *arg)
 {
-    MAP_EACH(it, &view->members)
-    {
+    MAP_EACH(it, &view->members) {
         struct roster_member told = member_of(MAP_ENTRY(it, struct view_member, node));
         fn(arg, ROSTER_SET, &told);
     }

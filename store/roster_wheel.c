@@ -12,8 +12,7 @@ static uint64_t slot_us(const struct store *store)
 static void pass_slot(struct store *store)
 {
     struct roster_table *table = &store->roster;
-    LIST_EACH(it, &table->wheel[table->wheel_at++ % WHEEL_SLOTS])
-    {
+    LIST_EACH(it, &table->wheel[table->wheel_at++ % WHEEL_SLOTS]) {
         roster_key_due(LIST_ITEM(it, struct roster_key, wheel));
     }
 }

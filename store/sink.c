@@ -120,8 +120,7 @@ static void tell_stream(struct sink *sink)
     struct stream_mark marks[STREAM_LANES_MOST];
     size_t count = gather_marks(sink, marks);
     uint64_t keep = sink->options.keep / (sink->count > 0 ? sink->count : 1);
-    sink->asking =
-        stream_state(sink->options.store, marks, count, keep, true, on_state, sink) == 0;
+    sink->asking = stream_state(sink->options.store, marks, count, keep, true, on_state, sink) == 0;
     for (unsigned i = 0; i < sink->count && !sink->asking; i++) {
         sink->lanes[i]->marked = 0;
     }
@@ -135,7 +134,8 @@ void sink_on_progress(struct sink *sink)
     }
 }
 
-/* ------------------------------------------------------------------------------------ partitions */
+/* ------------------------------------------------------------------------------------ partitions
+ */
 
 static void on_cared(void *arg, const struct postgres_answer *answer)
 {
@@ -144,7 +144,8 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
     if (answer->end == POSTGRES_FAILED) {
         sink->care_at_ms = clock_monotonic_ms() + TICK_MS;
         sink_trouble(sink, &sink->care_trouble, "partitions",
-                     strcmp(answer->sqlstate, "42883") == 0 || strcmp(answer->sqlstate, "42P01") == 0
+                     strcmp(answer->sqlstate, "42883") == 0 ||
+                             strcmp(answer->sqlstate, "42P01") == 0
                          ? "the schema is not there: run muster migrate"
                          : answer->text);
     } else if (answer->end == POSTGRES_DONE) {

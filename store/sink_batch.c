@@ -19,9 +19,8 @@ void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
         batch->rows.len = before;
     }
     buf_append(&batch->raws, item->payload);
-    batch->row[batch->count++] = (struct sink_row){item->seq,       item->ordinal,
-                                                   item->time_us,   batch->rows.len,
-                                                   batch->raws.len, reason};
+    batch->row[batch->count++] = (struct sink_row){item->seq,       item->ordinal,   item->time_us,
+                                                   batch->rows.len, batch->raws.len, reason};
 }
 
 void sink_batch_clear(struct sink_batch *batch)

@@ -3,6 +3,7 @@
 #define MUSTER_STORE_SINK_IMPL_H
 
 #include "store/base/backoff.h"
+#include "store/base/mem.h"
 #include "store/postgres.h"
 #include "store/sink.h"
 #include "store/stream.h"
@@ -36,7 +37,7 @@ struct sink_lane {
     size_t limit; /* rows that may go together: halved to find a bad one */
     int64_t day;  /* whose partition is there; -1: none known */
     unsigned partition_errors;
-    bool ascii; /* the raw text of a dead letter itself was refused */
+    bool ascii;    /* the raw text of a dead letter itself was refused */
     char *trouble; /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */

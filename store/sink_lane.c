@@ -476,8 +476,7 @@ struct sink_lane *lane_new(struct sink *sink, unsigned number)
     lane->limit = sink->options.rows;
     lane->day = -1;
     lane->entry_bytes = 1024;
-    lane->backoff =
-        (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+    lane->backoff = (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
     lane->timer = evtimer_new(sink->options.base, on_timer, lane);
     lane->pg = postgres_open(sink->options.base, sink->options.uri, "muster sink", &events, lane);
     return lane;

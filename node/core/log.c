@@ -2,6 +2,7 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,22 +49,31 @@ static void put_time(struct buf *line)
     buf_printf(line, "%s.%03uZ", text, (unsigned)(now % 1000));
 }
 
-/* Quotes, backslashes, control bytes and all that is not ASCII leave as escapes that both a JSON
- * reader and a terminal take; bytes over 127 are written as they are only where they cannot end a
- * line or a string. */
+/* One character, or one byte that is none, at the front of `text`; returns its length. What could
+ * end a line or a string, or is no UTF-8, leaves as an escape that both a JSON reader and a
+ * terminal take. */
+static size_t put_character(struct buf *line, struct span text)
+{
+    unsigned char c = (unsigned char)text.ptr[0];
+    size_t len = utf8_character(text);
+    if (c == '"' || c == '\\') {
+        buf_printf(line, "\\%c", c);
+    } else if (c < 0x20 || c == 0x7f || len == 0) {
+        buf_printf(line, "\\u%04x", c);
+    } else {
+        buf_append(line, span_of(text.ptr, len));
+    }
+    return len > 0 ? len : 1;
+}
+
 static void put_escaped(struct buf *line, struct span text)
 {
-    for (size_t i = 0; i < text.len && i < FIELD_LIMIT; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
-            buf_printf(line, "\\%c", c);
-        } else if (c < 0x20 || c >= 0x7f) {
-            buf_printf(line, "\\u%04x", c);
-        } else {
-            buf_append(line, span_of(&text.ptr[i], 1));
-        }
+    size_t end =
+        text.len < FIELD_LIMIT ? 0 : text.len - FIELD_LIMIT; /* bytes left when it is cut */
+    while (text.len > end) {
+        text = span_skip(text, put_character(line, text));
     }
-    if (text.len > FIELD_LIMIT) {
+    if (end > 0) {
         buf_append(line, SPAN("..."));
     }
 }

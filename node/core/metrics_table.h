@@ -46,6 +46,26 @@
            "Log entries gone from the stream before this node read them")                          \
     METRIC(LOGS_OWN_LOST, counter, "muster_logs_own_lost_total", "",                               \
            "Own log lines that did not reach the stream")                                          \
+    METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")    \
+    METRIC(SINK_BYTES, counter, "muster_sink_bytes_total", "", "Bytes of rows stored")             \
+    METRIC(SINK_BATCHES, counter, "muster_sink_batches_total", "",                                 \
+           "Transactions that stored log entries")                                                 \
+    METRIC(SINK_REJECTED, counter, "muster_sink_rejected_total", "",                               \
+           "Log entries put into log_entry_rejected")                                              \
+    METRIC(SINK_ERRORS, counter, "muster_sink_errors_total", "",                                   \
+           "Transactions that PostgreSQL refused")                                                 \
+    METRIC(SINK_LOST, counter, "muster_sink_lost_total", "",                                       \
+           "Sessions lost with a transaction under way")                                           \
+    METRIC(SINK_MISSED, counter, "muster_sink_missed_total", "",                                   \
+           "Log entries gone from the stream before a sink read them")                             \
+    METRIC(SINK_DROPPED, counter, "muster_sink_dropped_total", "",                                 \
+           "Log entries of another server for which there was no room")                            \
+    METRIC(SINK_LANES, gauge, "muster_sink_lanes", "", "Lanes that this sink serves now")          \
+    METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
+    METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
+           "Age of the oldest log entry not stored yet")                                           \
+    METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
+           "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { TEXT, SECRET, DURATION, SIZE, COUNT, CHOICE };
+enum kind { TEXT, BIND, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
 
 struct row {
     const char *field, *preset, *choices, *help;
@@ -27,9 +27,17 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof rows / sizeof *rows, NAME = 64, SECRET_LIMIT = 64 * 1024 };
 
+/* Variables that the systems which Muster replaces know, and the settings they stand for. */
+static const struct {
+    const char *variable, *field;
+} aliases[] = {
+    {"SG_ENV", "env"},
+};
+
 /* Where a value came from, as the operator wrote it: "--lease" or "MUSTER_LEASE". */
 struct source {
     const char *name;
+    const struct settings_checks *checks;
     char *error;
     size_t error_size;
 };
@@ -140,16 +148,42 @@ static int set_choice(const struct row *row, int64_t *slot, const char *value,
     return refuse(source, "must be one of %s", row->choices);
 }
 
+static bool is_secret(const struct row *row)
+{
+    return row->kind == SECRET || row->kind == STORE;
+}
+
+static bool is_text(const struct row *row)
+{
+    return row->kind == TEXT || row->kind == BIND || is_secret(row);
+}
+
+static int set_text(const struct row *row, char **slot, const char *value,
+                    const struct source *source)
+{
+    char error[200];
+    bool unset = value[0] == '\0' && row->preset[0] == '\0';
+    if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof error) != 0) {
+        return refuse(source, "%s", error);
+    }
+    if (row->kind == STORE && source->checks->store(value, error, sizeof error) != 0) {
+        return refuse(source, "%s", error);
+    }
+    free(*slot);
+    *slot = mem_dup(span_str(value));
+    return 0;
+}
+
 static int set_value(const struct row *row, struct settings *settings, const char *value,
                      const struct source *source)
 {
     void *slot = (char *)settings + row->offset;
     switch (row->kind) {
     case TEXT:
+    case BIND:
     case SECRET:
-        free(*(char **)slot);
-        *(char **)slot = mem_dup(span_str(value));
-        return 0;
+    case STORE:
+        return set_text(row, slot, value, source);
     case DURATION:
         return set_number(row, slot, value, durations, "duration such as 250ms, 10s, 5m or 24h",
                           source);
@@ -199,91 +233,148 @@ static int set_from_file(const struct row *row, struct settings *settings, const
     return result;
 }
 
-/* One "MUSTER_...=value". */
-static int set_from_variable(struct settings *settings, const char *variable, char *error,
-                             size_t error_size)
+/* The value of a variable in `env`, or NULL. */
+static const char *find_variable(const char *const env[], const char *name)
 {
-    const char *equals = strchr(variable, '=');
-    struct span name = span_of(variable, (size_t)(equals - variable));
-    char shown[NAME + 16], wanted[NAME], file[NAME + 8];
-    snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(name));
-    struct source source = {shown, error, error_size};
-    for (size_t i = 0; i < ROWS; i++) {
-        snprintf(file, sizeof file, "%s_FILE", variable_name(&rows[i], wanted));
-        if (span_eq(name, span_str(wanted))) {
-            return set_value(&rows[i], settings, equals + 1, &source);
-        }
-        if (rows[i].kind == SECRET && span_eq(name, span_str(file))) {
-            return set_from_file(&rows[i], settings, equals + 1, &source);
+    size_t len = strlen(name);
+    for (; *env != NULL; env++) {
+        if (strncmp(*env, name, len) == 0 && (*env)[len] == '=') {
+            return *env + len + 1;
         }
     }
-    return is_service_link(variable) ? 0 : refuse(&source, "no such setting; see muster --help");
+    return NULL;
 }
 
-static int read_environment(struct settings *settings, char *const env[], char *error,
-                            size_t error_size)
+/* Takes the row's variable, or its _FILE, from `env` if it is there. */
+static int set_from_environment(const struct row *row, struct settings *settings,
+                                const char *const env[], struct source source)
+{
+    char name[NAME], file_name[NAME + 8];
+    snprintf(file_name, sizeof file_name, "%s_FILE", variable_name(row, name));
+    const char *value = find_variable(env, name);
+    const char *path = is_secret(row) ? find_variable(env, file_name) : NULL;
+    source.name = path != NULL ? file_name : name;
+    if (value != NULL && path != NULL) {
+        return refuse(&source, "set beside %s; only one can count", name);
+    }
+    if (path != NULL) {
+        return set_from_file(row, settings, path, &source);
+    }
+    return value != NULL ? set_value(row, settings, value, &source) : 0;
+}
+
+static const struct row *find_row(struct span field)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (span_eq(span_str(rows[i].field), field)) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_known(struct span variable)
+{
+    char name[NAME], file_name[NAME + 8];
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(file_name, sizeof file_name, "%s_FILE", variable_name(&rows[i], name));
+        if (span_eq(variable, span_str(name)) ||
+            (is_secret(&rows[i]) && span_eq(variable, span_str(file_name)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int refuse_unknown(const char *const env[], struct source source)
 {
     for (; *env != NULL; env++) {
-        int result = 0;
-        if (strncmp(*env, "MUSTER_", 7) == 0) {
-            result = set_from_variable(settings, *env, error, error_size);
-        } else if (strncmp(*env, "SG_ENV=", 7) == 0) {
-            /* The name of the system that dispatch replaces; values of its own mean development. */
-            settings->env = strcmp(*env + 7, "production") == 0 ? ENV_PRODUCTION : ENV_DEVELOPMENT;
-        }
-        if (result != 0) {
-            return result;
+        struct span rest = span_str(*env);
+        struct span variable = span_cut(&rest, '=');
+        char name[NAME + 16];
+        if (span_starts_with(variable, SPAN("MUSTER_")) && !is_known(variable) &&
+            !is_service_link(*env)) {
+            snprintf(name, sizeof name, "%.*s", SPAN_ARG(variable));
+            source.name = name;
+            return refuse(&source, "no such setting; see muster --help");
         }
     }
     return 0;
 }
 
+static int read_environment(struct settings *settings, const char *const env[],
+                            struct source source)
+{
+    int result = refuse_unknown(env, source);
+    for (size_t i = 0; result == 0 && i < sizeof aliases / sizeof *aliases; i++) {
+        const char *value = find_variable(env, aliases[i].variable);
+        source.name = aliases[i].variable;
+        if (value != NULL) {
+            result = set_value(find_row(span_str(aliases[i].field)), settings, value, &source);
+        }
+    }
+    for (size_t i = 0; result == 0 && i < ROWS; i++) {
+        result = set_from_environment(&rows[i], settings, env, source);
+    }
+    return result;
+}
+
 /* ------------------------------------------------------------------------------------ flags */
 
-static int read_flags(struct settings *settings, char *const args[], char *error, size_t error_size)
+static const struct row *find_flag(struct span flag)
+{
+    char name[NAME];
+    for (size_t i = 0; i < ROWS; i++) {
+        if (span_eq(flag, span_str(flag_name(&rows[i], name)))) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static int read_flags(struct settings *settings, const char *const args[], struct source source)
 {
     for (; *args != NULL; args++) {
         struct span value = span_str(*args);
-        struct span name = span_cut(&value, '=');
-        char shown[NAME], wanted[NAME];
-        snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(name));
-        struct source source = {shown, error, error_size};
-        const struct row *row = NULL;
-        for (size_t i = 0; i < ROWS && row == NULL; i++) {
-            row = span_eq(name, span_str(flag_name(&rows[i], wanted))) ? &rows[i] : NULL;
-        }
+        struct span flag = span_cut(&value, '=');
+        const struct row *row = find_flag(flag);
+        char shown[NAME];
+        snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(flag));
+        source.name = shown;
         if (row == NULL) {
             return refuse(&source, "no such flag; see muster --help");
         }
         if (value.ptr == NULL && args[1] == NULL) {
             return refuse(&source, "a value is missing");
         }
-        const char *text = value.ptr != NULL ? value.ptr : *++args;
-        if (set_value(row, settings, text, &source) != 0) {
+        if (set_value(row, settings, value.ptr != NULL ? value.ptr : *++args, &source) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-int settings_read(struct settings *settings, char *const args[], char *const env[], char *error,
-                  size_t error_size)
+int settings_read(struct settings *settings, const char *const args[], const char *const env[],
+                  const struct settings_checks *checks, char *error, size_t error_size)
 {
+    struct source source = {.checks = checks, .error = error, .error_size = error_size};
     *settings = (struct settings){0};
     for (size_t i = 0; i < ROWS; i++) {
-        struct source source = {rows[i].field, error, error_size};
+        source.name = rows[i].field;
         if (set_value(&rows[i], settings, rows[i].preset, &source) != 0) {
             return -1;
         }
     }
-    int result = read_environment(settings, env, error, error_size);
-    return result != 0 ? result : read_flags(settings, args, error, error_size);
+    if (read_environment(settings, env, source) != 0) {
+        return -1;
+    }
+    return read_flags(settings, args, source);
 }
 
 void settings_deinit(struct settings *settings)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].kind == TEXT || rows[i].kind == SECRET) {
+        if (is_text(&rows[i])) {
             char **slot = (void *)((char *)settings + rows[i].offset);
             free(*slot);
             *slot = NULL;
@@ -311,7 +402,7 @@ void settings_print_markdown(struct buf *out)
     buf_printf(out, "| flag | variable | default | |\n| --- | --- | --- | --- |\n");
     for (size_t i = 0; i < ROWS; i++) {
         buf_printf(out, "| `%s` | `%s`%s | %s%s%s | %s", flag_name(&rows[i], flag),
-                   variable_name(&rows[i], variable), rows[i].kind == SECRET ? ", `..._FILE`" : "",
+                   variable_name(&rows[i], variable), is_secret(&rows[i]) ? ", `..._FILE`" : "",
                    rows[i].preset[0] != '\0' ? "`" : "none", rows[i].preset,
                    rows[i].preset[0] != '\0' ? "`" : "", rows[i].help);
         struct span rest = span_str(rows[i].kind == CHOICE ? rows[i].choices : "");

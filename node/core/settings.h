@@ -11,7 +11,9 @@
 enum settings_env { ENV_DEVELOPMENT, ENV_PRODUCTION };
 
 typedef char *settings_TEXT; /* owned, never NULL */
+typedef char *settings_BIND;
 typedef char *settings_SECRET;
+typedef char *settings_STORE;
 typedef int64_t settings_DURATION; /* milliseconds */
 typedef int64_t settings_SIZE;     /* bytes */
 typedef int64_t settings_COUNT;
@@ -23,11 +25,19 @@ struct settings {
 #undef SETTING
 };
 
+/* What other layers know of their values: 0, or -1 with a message (that does not repeat the name).
+ */
+struct settings_checks {
+    int (*bind)(const char *text, char *error, size_t error_size);
+    int (*store)(const char *url, char *error, size_t error_size);
+};
+
 /* Reads defaults, then `env` ("NAME=value", NULL-ended), then `args` (flags, NULL-ended): the later
  * one counts. 0, or -1 with a message in `error` that names the flag or variable. settings_deinit
  * in both cases. */
-int settings_read(struct settings *settings, char *const args[], char *const env[], char *error,
-                  size_t error_size) __attribute__((warn_unused_result));
+int settings_read(struct settings *settings, const char *const args[], const char *const env[],
+                  const struct settings_checks *checks, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
 
 void settings_deinit(struct settings *settings);
 

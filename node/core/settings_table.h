@@ -1,9 +1,15 @@
 /* The one table of settings: SETTING(field, kind, default, low, high, choices, help).
  *
- * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds: TEXT,
- * SECRET (text that may also come from a file named by MUSTER_X_FILE), DURATION (milliseconds),
- * SIZE (bytes), COUNT, CHOICE (index into choices, separated by '|'). low and high bound the
- * number; 0 for text. */
+ * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:
+ *
+ *     TEXT      any
+ *     BIND      host:port; empty where the default is
+ *     SECRET    text, also from a file named by MUSTER_X_FILE
+ *     STORE     a secret that is the URL of a store
+ *     DURATION  milliseconds, from low to high
+ *     SIZE      bytes, from low to high
+ *     COUNT     from low to high
+ *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
 #define MUSTER_NODE_CORE_SETTINGS_TABLE_H
 
@@ -14,9 +20,9 @@
 
 /* clang-format off */
 #define SETTINGS_TABLE(SETTING) \
-    SETTING(http, TEXT, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
-    SETTING(admin, TEXT, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(store, SECRET, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
+    SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
+    SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \

@@ -93,6 +93,14 @@ void conn_free(struct conn *conn)
 
 /* ------------------------------------------------------------------------------------ reading */
 
+static void need_todo(struct conn *conn)
+{
+    if (list_empty(&conn->todo)) {
+        list_push_back(&conn->net->todo, &conn->todo);
+    }
+    loop_again(conn->net->loop);
+}
+
 static void hold(struct conn *conn, struct span rest)
 {
     if (conn->held == NULL) {
@@ -106,6 +114,9 @@ static void give(struct conn *conn, struct span bytes)
     size_t taken = conn->handler->data(conn->arg, bytes);
     if (taken < bytes.len && conn->state == CONN_OPEN) {
         hold(conn, span_skip(bytes, taken));
+        if (!conn->paused) {
+            need_todo(conn); /* resumed meanwhile: what is kept comes before what is read next */
+        }
     }
 }
 
@@ -242,14 +253,6 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if ((what & EV_READ) != 0 && conn->state != CONN_DEAD) {
         read_some(conn);
     }
-}
-
-static void need_todo(struct conn *conn)
-{
-    if (list_empty(&conn->todo)) {
-        list_push_back(&conn->net->todo, &conn->todo);
-    }
-    loop_again(conn->net->loop);
 }
 
 void conn_do_todo(struct conn *conn)

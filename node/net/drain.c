@@ -6,6 +6,7 @@
 enum {
     TICK_MS = 50,
     LEAST_PER_TICK = 3, /* a few clients are no herd: they need not wait for the whole period */
+    LEAVE_MS = 500,     /* for the leave-taking itself, however short the period is */
 };
 
 struct drain {
@@ -70,7 +71,7 @@ void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
     uint64_t now = clock_monotonic_ms();
     *drain = (struct drain){.net = net, .done = done, .arg = arg};
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
-    drain->end_ms = now + ms;
+    drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
     drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
     net->drain = drain;
     struct timeval every = {.tv_usec = TICK_MS * 1000};

@@ -103,6 +103,9 @@ static enum inflate_result result_of(int rc)
 
 enum inflate_result inflate_message(struct span message, size_t limit, struct buf *out)
 {
+    if (message.len == 0) {
+        return INFLATE_OK; /* not quite deflate, but all that it can mean */
+    }
     z_stream *stream = inflater();
     size_t left = limit;
     int rc;
@@ -117,12 +120,14 @@ enum inflate_result inflate_message(struct span message, size_t limit, struct bu
     if (rc != Z_OK) {
         return result_of(rc);
     }
+    size_t before_tail = left;
     set_input(stream, tail, TAIL);
     rc = inflate_some(stream, &left, out);
     if (rc != Z_OK) {
         return result_of(rc);
     }
-    /* 128: between two blocks, as it must be behind the tail; else the message was cut short. */
+    /* 128: between two blocks. The tail must be an empty block and nothing else; where it became
+     * part of the data, or leaves a block open, the message was cut short. */
     bool between_blocks = (stream->data_type & 128) != 0 && (stream->data_type & 63) == 0;
-    return stream->avail_in == 0 && between_blocks ? INFLATE_OK : INFLATE_BROKEN;
+    return left == before_tail && between_blocks ? INFLATE_OK : INFLATE_BROKEN;
 }

@@ -13,7 +13,6 @@ void http_conn_new(struct http_server *server, int fd, const struct address *pee
     struct http_conn *http = mem_zalloc(sizeof *http);
     http->server = server;
     http->conn = conn_new(server->net, fd, peer, &handler, http);
-    list_push_back(&server->conns, &http->link);
     conn_set_timer(http->conn, server->options.request_ms);
 }
 
@@ -206,7 +205,7 @@ struct conn *http_conn_upgrade(struct http_conn *http)
 {
     struct conn *conn = http->conn;
     conn_pause(conn);
-    list_del(&http->link);
+    http->request = NULL;
     http->upgraded = true;
     if (!http->feeding) {
         free(http);
@@ -249,7 +248,6 @@ static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
     struct http_conn *http = arg;
-    list_del(&http->link);
     if (http->request != NULL && http->request->stage == HTTP_AT_END) {
         http->request->http = NULL; /* its handler still has it */
     } else if (http->request != NULL) {
@@ -258,5 +256,8 @@ static void on_closed(void *arg, enum conn_end end)
     free(http);
 }
 
-static const struct conn_handler handler = {
-    .data = on_data, .drained = on_drained, .timer = on_timer, .drain = on_drain, .closed = on_closed};
+static const struct conn_handler handler = {.data = on_data,
+                                            .drained = on_drained,
+                                            .timer = on_timer,
+                                            .drain = on_drain,
+                                            .closed = on_closed};

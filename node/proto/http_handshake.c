@@ -39,6 +39,8 @@ struct http_error http_handshake_check(struct http_request *request)
     }
     if (!span_eq(http_header(request, "sec-websocket-version"), SPAN("13"))) {
         http_reply_field(request, "Sec-WebSocket-Version", SPAN("13"));
+        http_reply_field(request, "Upgrade", SPAN("websocket"));
+        http_reply_field(request, "Connection", SPAN("Upgrade"));
         return http_error(426, "WebSocket version 13 is spoken here");
     }
     if (!key_is_sound(http_header(request, "sec-websocket-key"))) {

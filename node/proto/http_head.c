@@ -115,8 +115,6 @@ static int on_head(http_parser *parser)
 static struct http_error parse_error(const http_parser *parser)
 {
     switch (HTTP_PARSER_ERRNO(parser)) {
-    case HPE_INVALID_VERSION:
-        return http_error(505, "HTTP/1.1 is spoken here");
     case HPE_HEADER_OVERFLOW:
         return http_error(431, "the header is too large");
     case HPE_INVALID_METHOD:
@@ -124,6 +122,18 @@ static struct http_error parse_error(const http_parser *parser)
     default:
         return http_error(400, "malformed request");
     }
+}
+
+/* The library as Debian builds it takes "HTTX/1.1" and any number of blanks. */
+static bool line_is_sound(const struct http_request *request)
+{
+    struct span head = buf_span(&request->head), target = request->target;
+    struct span version = SPAN(" HTTP/");
+    size_t start = (size_t)(target.ptr - head.ptr);
+    struct span behind = span_skip(head, start + target.len);
+    return start == request->method.len + 1 && span_starts_with(behind, version) &&
+           behind.len > version.len + 3 && behind.ptr[version.len + 1] == '.' &&
+           behind.ptr[version.len + 3] == '\r';
 }
 
 static struct http_error parse(struct http_request *request)
@@ -144,7 +154,8 @@ static struct http_error parse(struct http_request *request)
         return parse_error(&parser);
     }
     if (parser.http_major != 1) {
-        return http_error(parser.http_major == 0 ? 400 : 505, "HTTP/1.1 is spoken here");
+        return http_error(parser.http_major == 0 ? 400 : 505,
+                          "the version spoken here is HTTP/1.1");
     }
     if (used != request->head.len || !parser.upgrade) {
         return http_error(400, "malformed request");
@@ -152,7 +163,7 @@ static struct http_error parse(struct http_request *request)
     request->method = span_str(http_method_str((enum http_method)parser.method));
     request->minor = parser.http_minor > 0 ? 1 : 0;
     request->is_head = parser.method == HTTP_HEAD;
-    return HTTP_OK;
+    return line_is_sound(request) ? HTTP_OK : http_error(400, "malformed request line");
 }
 
 /* ---------------------------------------------------------------------------------- its meaning */

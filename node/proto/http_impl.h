@@ -11,7 +11,7 @@
 #define MUSTER_NODE_PROTO_HTTP_IMPL_H
 
 #include "node/proto/http.h"
-#include "store/base/list.h"
+#include "store/base/mem.h"
 
 enum {
     HTTP_MOST_ROUTES = 64,
@@ -29,7 +29,6 @@ struct http_route {
 struct http_server {
     struct net *net;
     struct http_options options;
-    struct list conns;
     struct http_route routes[HTTP_MOST_ROUTES];
     unsigned route_count;
     bool draining;
@@ -37,7 +36,6 @@ struct http_server {
 
 /* What an idle connection owns beside its conn. */
 struct http_conn {
-    struct list link; /* of the server */
     struct http_server *server;
     struct conn *conn;
     struct http_request *request; /* from its first byte to its answer */

@@ -37,7 +37,7 @@ static int hex_digit(char c)
 /* A '%' that no two digits follow stands for itself. */
 static void percent_decode(struct span text, struct buf *out)
 {
-    char *to = buf_room(out, text.len);
+    char *to = buf_room(out, text.len + 1); /* and a NUL */
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++) {
         int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;

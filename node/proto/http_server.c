@@ -9,7 +9,6 @@ struct http_server *http_server_new(struct net *net, const struct http_options *
     struct http_server *server = mem_zalloc(sizeof *server);
     server->net = net;
     server->options = *options;
-    list_init(&server->conns);
     return server;
 }
 

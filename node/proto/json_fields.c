@@ -37,19 +37,19 @@ static enum json_kind kind_of(char first)
 {
     switch (first) {
     case '"':
-        return JSON_STRING;
+        return JSON_KIND_STRING;
     case '{':
-        return JSON_OBJECT;
+        return JSON_KIND_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return JSON_KIND_ARRAY;
     case 't':
-        return JSON_TRUE;
+        return JSON_KIND_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return JSON_KIND_FALSE;
     case 'n':
-        return JSON_NULL;
+        return JSON_KIND_NULL;
     default:
-        return JSON_NUMBER;
+        return JSON_KIND_NUMBER;
     }
 }
 
@@ -75,7 +75,7 @@ int json_fields(struct span text, struct json_field *fields, size_t count)
     size_t used = 0;
     int rc;
     for (size_t i = 0; i < count; i++) {
-        fields[i].kind = JSON_ABSENT;
+        fields[i].kind = JSON_KIND_ABSENT;
         fields[i].raw = (struct span){NULL, 0};
     }
     if (skip_any(text, " \t\r\n").len == 0 || skip_any(text, " \t\r\n").ptr[0] != '{') {

@@ -38,14 +38,14 @@ bool json_scan_end(const struct json_scan *scan);
 bool json_scan_idle(const struct json_scan *scan);
 
 enum json_kind {
-    JSON_ABSENT,
-    JSON_NULL,
-    JSON_FALSE,
-    JSON_TRUE,
-    JSON_NUMBER,
-    JSON_STRING,
-    JSON_ARRAY,
-    JSON_OBJECT
+    JSON_KIND_ABSENT,
+    JSON_KIND_NULL,
+    JSON_KIND_FALSE,
+    JSON_KIND_TRUE,
+    JSON_KIND_NUMBER,
+    JSON_KIND_STRING,
+    JSON_KIND_ARRAY,
+    JSON_KIND_OBJECT
 };
 
 struct json_field {

@@ -1,6 +1,6 @@
 #include "node/proto/json_scan_impl.h"
 
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -85,20 +85,6 @@ void json_unquote(struct span raw, struct buf *out)
     }
 }
 
-/* Bytes of the character at the front of `text`, or 0 when it is no UTF-8. */
-static size_t character(struct span text)
-{
-    struct utf8 utf8 = {0};
-    size_t n = 0;
-    do {
-        if (n == text.len || !utf8_feed(&utf8, span_of(text.ptr + n, 1))) {
-            return 0;
-        }
-        n++;
-    } while (!utf8_whole(&utf8));
-    return n;
-}
-
 static void quote_special(unsigned char c, struct buf *out)
 {
     static const char meaning[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
@@ -126,7 +112,7 @@ void json_quote(struct span text, struct buf *out)
         if (n == 0 && (unsigned char)text.ptr[0] < 0x80) {
             quote_special((unsigned char)text.ptr[0], out);
             n = 1;
-        } else if (n == 0 && (n = character(text)) == 0) {
+        } else if (n == 0 && (n = utf8_character(text)) == 0) {
             buf_append(out, SPAN(REPLACEMENT));
             n = 1;
         } else {

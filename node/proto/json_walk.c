@@ -33,21 +33,21 @@ enum json_kind json_kind_of(struct span raw)
 {
     switch (raw.len > 0 ? raw.ptr[0] : '\0') {
     case '"':
-        return JSON_STRING;
+        return JSON_KIND_STRING;
     case '{':
-        return JSON_OBJECT;
+        return JSON_KIND_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return JSON_KIND_ARRAY;
     case 't':
-        return JSON_TRUE;
+        return JSON_KIND_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return JSON_KIND_FALSE;
     case 'n':
-        return JSON_NULL;
+        return JSON_KIND_NULL;
     case '\0':
-        return JSON_ABSENT;
+        return JSON_KIND_ABSENT;
     default:
-        return JSON_NUMBER;
+        return JSON_KIND_NUMBER;
     }
 }
 

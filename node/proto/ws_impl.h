@@ -6,7 +6,7 @@
 #ifndef MUSTER_NODE_PROTO_WS_IMPL_H
 #define MUSTER_NODE_PROTO_WS_IMPL_H
 
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 #include "node/proto/ws.h"
 #include "store/base/buf.h"
 
@@ -25,7 +25,7 @@ struct ws {
     struct buf *partial;      /* of a message that began in an earlier read; mostly NULL */
     struct chunk *pong;       /* waits for the queue to empty; mostly NULL */
     uint32_t message_limit;
-    uint32_t idle_ms; /* 0: silence is fine */
+    uint32_t idle_ms;    /* 0: silence is fine */
     struct utf8 utf8;    /* of the text under way */
     uint8_t state;       /* enum ws_state */
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */

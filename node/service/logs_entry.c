@@ -1,7 +1,7 @@
 #include "node/service/logs_entry.h"
 
-#include "node/proto/utf8.h"
 #include "store/base/mem.h"
+#include "store/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,9 +57,9 @@ static void rewrite(struct span object, struct buf *out, size_t *tag_len)
         room = logs_field_of(&member) == LOGS_ROOM ? member.raw : room;
     }
     enum json_kind kind = json_kind_of(room);
-    if (kind == JSON_STRING) {
+    if (kind == JSON_KIND_STRING) {
         json_unquote(room, out);
-    } else if (kind != JSON_ABSENT && kind != JSON_NULL) {
+    } else if (kind != JSON_KIND_ABSENT && kind != JSON_KIND_NULL) {
         buf_append(out, room);
     } else {
         room = SPAN("\"\"");
@@ -110,7 +110,7 @@ static enum logs_verdict read_array(struct logs_batch *batch, struct span body, 
 {
     struct span rest = json_inside(body), raw;
     while (json_next_element(&rest, &raw)) {
-        if (json_kind_of(raw) != JSON_OBJECT) {
+        if (json_kind_of(raw) != JSON_KIND_OBJECT) {
             snprintf(error, error_size, "element %zu is no object", batch->count);
             return LOGS_BAD;
         }

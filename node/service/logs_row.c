@@ -1,7 +1,7 @@
 #include "node/service/logs_row.h"
 
-#include "node/proto/utf8.h"
 #include "node/service/logs_entry.h"
+#include "store/base/utf8.h"
 #include "store/pg_row.h"
 
 #include <errno.h>
@@ -74,7 +74,7 @@ static struct span text_of(struct work *work, enum logs_field field)
     struct span raw = work->raw[field];
     enum json_kind kind = json_kind_of(raw);
     work->scratch.len = 0;
-    if (kind != JSON_STRING) {
+    if (kind != JSON_KIND_STRING) {
         return raw;
     }
     if (memchr(raw.ptr, '\\', raw.len) == NULL) {
@@ -94,7 +94,7 @@ static struct span text_of(struct work *work, enum logs_field field)
 static bool is_nothing(const struct work *work, enum logs_field field)
 {
     enum json_kind kind = json_kind_of(work->raw[field]);
-    return kind == JSON_ABSENT || kind == JSON_NULL;
+    return kind == JSON_KIND_ABSENT || kind == JSON_KIND_NULL;
 }
 
 static void put_member(struct work *work, enum logs_field field, size_t most, struct buf *row)
@@ -134,9 +134,9 @@ static void put_room(struct work *work, struct buf *row)
 static bool number_of(struct span raw, double *number)
 {
     char text[64];
-    if (json_kind_of(raw) == JSON_STRING && raw.len >= 2) {
+    if (json_kind_of(raw) == JSON_KIND_STRING && raw.len >= 2) {
         raw = span_trim(span_of(raw.ptr + 1, raw.len - 2));
-    } else if (json_kind_of(raw) != JSON_NUMBER) {
+    } else if (json_kind_of(raw) != JSON_KIND_NUMBER) {
         return false;
     }
     if (raw.len == 0 || raw.len >= sizeof text || memchr("+-.0123456789", raw.ptr[0], 13) == NULL) {

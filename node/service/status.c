@@ -18,15 +18,19 @@ struct status {
 /* Why no client should be sent here now, or NULL. */
 static const char *unready(const struct status *status)
 {
+    const struct status_options *options = &status->options;
     bool full;
-    net_connections(status->options.net, &full);
+    net_connections(options->net, &full);
     if (status->draining) {
         return "draining";
     }
-    if (!store_ready(status->options.store)) {
+    if (options->store != NULL && !store_ready(options->store)) {
         return "the store cannot be reached";
     }
-    return full ? "the connection limit is reached" : NULL;
+    if (full) {
+        return "the connection limit is reached";
+    }
+    return options->unready != NULL ? options->unready(options->arg) : NULL;
 }
 
 /* The loop turns, or nobody would answer. Redis being gone is no reason to restart a node. */
@@ -84,12 +88,8 @@ static uint64_t cpu_ms(void)
            (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
-/* What others count is copied when it is asked for. */
-static void refresh(struct status *status)
+static void refresh_store(struct metrics *metrics, const struct store_stats *store)
 {
-    struct metrics *metrics = status->options.metrics;
-    const struct store_stats *store = store_stats(status->options.store);
-    metric_set(metrics, METRIC_STORE_UP, store_ready(status->options.store) ? 1 : 0);
     metric_set(metrics, METRIC_STORE_COMMANDS, store->commands);
     metric_set(metrics, METRIC_STORE_ERRORS, store->errors);
     metric_set(metrics, METRIC_STORE_RECONNECTS, store->reconnects);
@@ -98,6 +98,20 @@ static void refresh(struct status *status)
     metric_set(metrics, METRIC_BUS_PUBLISHED, store->published);
     metric_set(metrics, METRIC_BUS_RECEIVED, store->received);
     metric_set(metrics, METRIC_BUS_UNPUBLISHED, store->unpublished);
+}
+
+/* What others count is copied when it is asked for. */
+static void refresh(struct status *status)
+{
+    struct metrics *metrics = status->options.metrics;
+    struct store *store = status->options.store;
+    if (store != NULL) {
+        metric_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
+        refresh_store(metrics, store_stats(store));
+    }
+    if (status->options.refresh != NULL) {
+        status->options.refresh(status->options.arg);
+    }
     metric_set(metrics, METRIC_RSS, resident_bytes());
     metric_set(metrics, METRIC_FDS, count_descriptors());
     metric_set(metrics, METRIC_CPU_MS, cpu_ms());

@@ -11,9 +11,14 @@ struct status;
 
 struct status_options {
     struct net *net;         /* borrowed */
-    struct store *store;     /* borrowed */
+    struct store *store;     /* borrowed; NULL: there is none */
     struct metrics *metrics; /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
+    /* What else keeps /readyz from saying 200, or NULL; and, before metrics are printed, a chance to
+     * set some. Each may be NULL. */
+    const char *(*unready)(void *arg);
+    void (*refresh)(void *arg);
+    void *arg;
 };
 
 /* New, with its routes put into `server`. */

@@ -67,7 +67,7 @@ enum field { TYPE, SESSION_ID, IS_LEADER, NAME, FIELDS };
 static void get_string(const struct json_field *field, struct buf *out)
 {
     out->len = 0;
-    if (field->kind == JSON_STRING) {
+    if (field->kind == JSON_KIND_STRING) {
         json_unquote(field->raw, out);
     }
 }
@@ -87,10 +87,10 @@ static void on_set_session(struct client *client, const struct json_field *field
     } else if (id.len > SESSION_ID_LIMIT) {
         warn(client, SPAN("Session id cannot be longer than 256 bytes!"));
     } else if (same) {
-        sync_session_set_role(&client->seat, role == JSON_TRUE);
+        sync_session_set_role(&client->seat, role == JSON_KIND_TRUE);
     } else {
         sync_session_join(client->sync->sessions, buf_span(&id), &client->seat, client->ws,
-                          role == JSON_TRUE);
+                          role == JSON_KIND_TRUE);
     }
     if (client->seat.session != NULL && !store_ready(client->sync->options.store)) {
         warn(client,
@@ -176,7 +176,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         ws_send(client->ws, WS_TEXT, SPAN("pong"));
     } else if (json_fields(payload, fields, FIELDS) != 0) {
         warn(client, SPAN("The message is not a JSON object."));
-    } else if (fields[TYPE].kind != JSON_STRING) {
+    } else if (fields[TYPE].kind != JSON_KIND_STRING) {
         warn(client, SPAN("The message has no string \"type\"."));
     } else {
         struct buf type = {0};

@@ -75,7 +75,7 @@ static void claim(struct sync_session *session)
 struct tally {
     const struct sync_session *session;
     struct sync_state state;
-    bool others;
+    bool followers_elsewhere;
 };
 
 static void add_member(void *arg, const struct roster_member *member)
@@ -84,7 +84,8 @@ static void add_member(void *arg, const struct roster_member *member)
     struct local_count count = read_count(member->value);
     tally->state.players += count.players;
     tally->state.leader_connected |= count.leaders > 0;
-    tally->others |= !span_eq(member->name, own_name(tally->session));
+    tally->followers_elsewhere |=
+        count.players > count.leaders && !span_eq(member->name, own_name(tally->session));
 }
 
 static void take_view(struct sync_session *session)
@@ -92,7 +93,7 @@ static void take_view(struct sync_session *session)
     struct tally tally = {.session = session};
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
-    session->alone = !tally.others;
+    session->alone = !tally.followers_elsewhere;
 }
 
 /* The view counts exactly the members that are here now. */
@@ -126,8 +127,7 @@ static void tell(struct sync_session *session, bool (*whom)(struct room_member *
 
 static void mark_all_told(struct sync_session *session)
 {
-    LIST_EACH(link, &session->room.members)
-    {
+    LIST_EACH(link, &session->room.members) {
         seat_of(LIST_ITEM(link, struct room_member, link))->told = true;
     }
 }
@@ -185,6 +185,19 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
     }
 }
 
+/* A node with leaders only has nobody to deliver to, and spares Redis and itself their own echo. */
+static void hear_what_is_needed(struct sync_session *session)
+{
+    bool followed = session->room.count > session->leaders;
+    if (followed && session->pushes == NULL) {
+        session->listening = false;
+        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
+                                        BUS_NO_ECHO, on_push, session);
+    } else if (!followed) {
+        bus_unsubscribe(&session->pushes);
+    }
+}
+
 int sync_session_push(struct sync_seat *seat, struct span message)
 {
     struct sync_session *session = seat->session;
@@ -207,9 +220,6 @@ static struct sync_session *session_new(struct sync_sessions *all, struct span i
     room_init(&session->room, all->options.metrics);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
     metric_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
-    /* Subscribed before counted: a member that was told of a session misses none of its pushes. */
-    session->pushes =
-        bus_subscribe(all->options.store, buf_span(&session->key), BUS_NO_ECHO, on_push, session);
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
     return session;
 }
@@ -232,12 +242,16 @@ static struct sync_session *session_get(struct sync_sessions *all, struct span i
     return node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(all, id);
 }
 
-/* The members here changed. */
+/* The members here changed. They are counted once pushes arrive for those who follow: a member that
+ * was told of a session misses none of its pushes. */
 static void recount(struct sync_session *session)
 {
     if (session->room.count == 0) {
         session_free(session);
-    } else if (session->listening) {
+        return;
+    }
+    hear_what_is_needed(session);
+    if (session->pushes == NULL || session->listening) {
         claim(session);
     }
 }

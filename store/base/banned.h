@@ -6,6 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Some are macros where the library checks them at run time. */
+#undef strcpy
+#undef strcat
+#undef strncpy
+#undef strncat
+#undef sprintf
+#undef vsprintf
+#undef gets
+#undef strtok
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok
 
 #endif

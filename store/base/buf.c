@@ -17,7 +17,7 @@ char *buf_room(struct buf *buf, size_t more)
         buf->ptr = mem_realloc(buf->ptr, cap);
         buf->cap = cap;
     }
-    return buf->ptr + buf->len;
+    return buf->ptr != NULL ? buf->ptr + buf->len : NULL;
 }
 
 void buf_append(struct buf *buf, struct span bytes)

@@ -48,7 +48,7 @@ static inline bool span_starts_with(struct span s, struct span prefix)
 /* The rest of `s` after its first `n` bytes; n is at most s.len. */
 static inline struct span span_skip(struct span s, size_t n)
 {
-    return (struct span){s.ptr + n, s.len - n};
+    return (struct span){n > 0 ? s.ptr + n : s.ptr, s.len - n};
 }
 
 /* Without spaces and tabs at both ends. */

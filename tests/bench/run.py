@@ -22,7 +22,8 @@ def read_options():
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="the build folder")
+    build = os.environ.get("MUSTER_BUILD") or os.path.join(ROOT, "build")
+    parser.add_argument("--build", default=build, help="the build folder (MUSTER_BUILD, or build)")
     parser.add_argument("--muster", help="the node's program (build/muster)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a setting for every node, with _ for -")
@@ -66,6 +67,7 @@ def main():
     options = read_options()
     check_programs(options)
     progress = Progress()
+    progress.line(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.2f} (best: near 0)")
     bench = Bench(options, progress)
     results, failed = [], False
     for name in options.cases or CASES:

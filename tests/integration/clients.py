@@ -53,26 +53,20 @@ def states_of(messages):
     return [State(m["playersCount"], m["leaderConnected"]) for m in messages if m["type"] == "SessionState"]
 
 
-class SyncClient:
-    """A member of sync sessions; one that speaks a protocol of its own kind derives from Client."""
+class Client:
+    """A WebSocket client that speaks JSON; a protocol derives its own."""
+
+    path = "/"
 
     def __init__(self, socket_):
         self.socket = socket_
-        self.seen = []  # every message that was read, pongs left out
+        self.seen = []  # every JSON message that was read
 
     @classmethod
-    async def connect(cls, node, path="/connect", **options):
+    async def connect(cls, node, path=None, **options):
         options = {"compression": None, "ping_interval": None, "max_size": None, "max_queue": None,
                    "open_timeout": DEADLINE, "close_timeout": DEADLINE, **options}
-        return cls(await websockets.connect(node.ws(path), **options))
-
-    @classmethod
-    async def member(cls, node, session, leader=False, **options):
-        """Connected, bound, and told its first state."""
-        client = await cls.connect(node, **options)
-        await client.send(set_session(session, leader))
-        await client.next_state()
-        return client
+        return cls(await websockets.connect(node.ws(path or cls.path), **options))
 
     async def send(self, message):
         """A string goes as it is, a dict as JSON, bytes as a binary message."""
@@ -94,6 +88,37 @@ class SyncClient:
             message = await self.next(max(0.0, end - time.monotonic()))
             if wanted(message):
                 return message
+
+    async def close(self):
+        await self.socket.close()
+
+    def vanish(self):
+        """Gone without a word, as when the cable is pulled and the kernel resets."""
+        self.socket.transport.abort()
+
+    async def closed(self, deadline=DEADLINE):
+        """The close code the server gave, when it has closed; 1006 when it gave none."""
+        async def read_to_end():
+            try:
+                while True:
+                    await self.socket.recv()
+            except websockets.ConnectionClosed as end:
+                return end.rcvd.code if end.rcvd is not None else 1006
+        return await within(read_to_end(), "the server closes", deadline)
+
+
+class SyncClient(Client):
+    """A member of sync sessions."""
+
+    path = "/connect"
+
+    @classmethod
+    async def member(cls, node, session, leader=False, **options):
+        """Connected, bound, and told its first state."""
+        client = await cls.connect(node, **options)
+        await client.send(set_session(session, leader))
+        await client.next_state()
+        return client
 
     async def next_state(self):
         return states_of([await self.next_of(lambda m: m["type"] == "SessionState")])[0]
@@ -130,23 +155,6 @@ class SyncClient:
         """Every state read so far; equal ones in a row count once."""
         states = states_of(self.seen)
         return [state for i, state in enumerate(states) if i == 0 or state != states[i - 1]]
-
-    async def close(self):
-        await self.socket.close()
-
-    def vanish(self):
-        """Gone without a word, as when the cable is pulled and the kernel resets."""
-        self.socket.transport.abort()
-
-    async def closed(self, deadline=DEADLINE):
-        """The close code the server gave, when it has closed; 1006 when it gave none."""
-        async def read_to_end():
-            try:
-                while True:
-                    await self.socket.recv()
-            except websockets.ConnectionClosed as end:
-                return end.rcvd.code if end.rcvd is not None else 1006
-        return await within(read_to_end(), "the server closes", deadline)
 
 
 async def members(nodes, session, leaders=()):
@@ -444,10 +452,6 @@ class RawWebSocket(HttpClient):
             assert frame.opcode == TEXT, frame
             texts.append((inflate(frame.payload) if frame.rsv else frame.payload).decode())
         return texts
-
-    def is_open(self):
-        self.fence()
-        return True
 
     def close_frame(self):
         """The server's close frame; what comes before it is passed over."""

@@ -1,5 +1,7 @@
 """Fixtures: what a test starts is stopped and judged after it (clean exit, no sanitizer report)."""
 
+import itertools
+
 import pytest
 
 from cluster import BINARY, Node, Proxy, Redis
@@ -18,20 +20,21 @@ class Yard:
     def __init__(self, folder):
         self.folder = folder
         self.started = []
+        self.numbers = itertools.count()
 
     def keep(self, thing):
         self.started.append(thing)
         return thing
 
     def redis(self):
-        return self.keep(Redis(f"redis-{len(self.started)}", self.folder)).start()
+        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder)).start()
 
     def proxy(self, target):
         return self.keep(Proxy(target.port)).start()
 
     def begin(self, env=None, **settings):
         """Starts a node without waiting for it."""
-        return self.keep(Node(f"node-{len(self.started)}", self.folder, env, **settings)).start()
+        return self.keep(Node(f"node-{next(self.numbers)}", self.folder, env, **settings)).start()
 
     def node(self, env=None, **settings):
         return self.begin(env, **settings).ready()
@@ -41,6 +44,14 @@ class Yard:
         settings.setdefault("lease", LEASE)
         nodes = [self.begin(store=store, **settings) for store in stores]
         return [node.ready() for node in nodes]
+
+    def any_node(self):
+        return next((thing for thing in self.started if isinstance(thing, Node)), None)
+
+    def dismiss(self, node):
+        """Judges it now and not at the end."""
+        self.started.remove(node)
+        node.stop()
 
     def logs(self):
         return [(thing.name, thing.log_tail()) for thing in self.started if isinstance(thing, Node)]
@@ -81,15 +92,19 @@ def module_yard(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def module_node(module_yard):
-    return module_yard.node()
+def node_settings():
+    """Settings of the shared node; a file may have its own."""
+    return {}
 
 
 @pytest.fixture
-def node(module_node):
-    """A node with the memory store, shared by the tests of a file; each must leave it alive."""
-    yield module_node
-    assert module_node.alive(), f"the node died: {module_node.log_tail()}"
+def node(module_yard, node_settings):
+    """A node with the memory store, shared by the tests of a file. Who kills it is blamed; the next
+    test gets another one."""
+    node = module_yard.any_node() or module_yard.node(**node_settings)
+    yield node
+    if not node.alive():
+        module_yard.dismiss(node)
 
 
 @pytest.hookimpl(hookwrapper=True)

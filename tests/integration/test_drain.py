@@ -15,7 +15,7 @@ CLIENTS = 20
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_node_ends_at_once(yard, number):
     node = yard.node(drain="60s")
-    node.signal(number)
+    node.term(number)
     wait_until(lambda: node.exit_code() == 0, "it ends")
 
 

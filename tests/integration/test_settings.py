@@ -16,7 +16,7 @@ BAD_VALUES = [
     ("lease", "10"), ("lease", "ten"), ("lease", "-1s"), ("lease", "0s"), ("lease", "10 s"), ("lease", "10x"),
     ("lease", ""), ("lease", "99999999999999999999s"), ("drain", "1.5s"), ("env", "staging"), ("env", ""),
     ("log-level", "loud"), ("log-format", "xml"), ("message-limit", "64q"), ("message-limit", "0"),
-    ("message-limit", "-5k"), ("queue-limit", "99999999999999999999"), ("connection-limit", "0"),
+    ("message-limit", "-5k"), ("queue-limit", "99999999999999999999"), ("connection-limit", "-1"),
     ("connection-limit", "many"), ("sync-idle", "5"), ("admin", "somewhere"),
 ]
 KUBERNETES = {
@@ -29,10 +29,16 @@ KUBERNETES = {
 
 def assert_names(result, *words):
     """It ended with an error that contains each word."""
-    assert result.returncode not in (0, None) and result.returncode > 0, result
+    assert result.returncode > 0, result
     for word in words:
         assert word in result.stderr, result.stderr
-    assert len(result.stderr.splitlines()) <= 10, "an error is short"
+
+
+def assert_not_well(result, *words):
+    """`check` found something, and says it with each word."""
+    assert result.returncode > 0, result
+    for word in words:
+        assert word in result.stdout + result.stderr, result
 
 
 def env_name(setting):
@@ -63,7 +69,7 @@ def test_version():
 
 
 def test_no_verb_and_an_unknown_verb():
-    assert_names(muster())
+    assert_names(muster(), "usage")
     assert_names(muster("dance"), "dance")
     assert_names(muster("node", "surplus"), "surplus")
 
@@ -83,10 +89,8 @@ def test_bad_values_of_flags(setting, value):
     assert_names(muster("node", f"--{setting}", value), f"--{setting}")
 
 
-@pytest.mark.parametrize("setting, value", BAD_VALUES)
+@pytest.mark.parametrize("setting, value", [pair for pair in BAD_VALUES if pair[1] != ""])
 def test_bad_values_of_variables(setting, value):
-    if value == "":
-        pytest.skip("an empty variable may count as not set")
     assert_names(muster("node", env={env_name(setting): value}), env_name(setting))
 
 
@@ -153,14 +157,14 @@ def test_check_is_content(redis):
 
 def test_check_says_what_cannot_be_reached():
     port = free_port()
-    assert_names(muster("check", "--store", f"redis://127.0.0.1:{port}"), str(port))
+    assert_not_well(muster("check", "--store", f"redis://127.0.0.1:{port}"), str(port))
 
 
 def test_check_with_a_wrong_password(yard, redis):
     redis.command("CONFIG", "SET", "requirepass", "right")
     assert muster("check", "--store", f"redis://:right@127.0.0.1:{redis.port}").returncode == 0
     result = muster("check", "--store", f"redis://:wrong@127.0.0.1:{redis.port}")
-    assert_names(result, str(redis.port))
+    assert_not_well(result, str(redis.port))
     assert "wrong@" not in result.stderr + result.stdout, "a password is not shown"
 
 

@@ -67,7 +67,7 @@ def test_a_slow_reader_is_cut_without_harm_to_others(yard):
         assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
         await bystander.send("ping")
         assert await bystander.receive() == "pong"
-        await leader.in_state(2, True)
+        await leader.until_state(2, True)
         await close_all([leader, follower, bystander])
     asyncio.run(scenario())
 

@@ -315,7 +315,8 @@ def test_binary_messages_are_warned_of(node):
     "", " ", "hello", "PING", "ping ", "pong", "{", "[]", "null", "17", '"Close"', "{}", '{"type":1}', '{"type":null}',
     '{"type":["Close"]}', '{"Type":"Close"}', '{"type":"Close"', '{"type":"Close"}}', '{"type":"Close",}', "{'type':1}",
     '{"type":"Close"} {"type":"Close"}', '{"a":{"type":"Close"}}', '\ufeff{"type":"Close"}', '{"type":"Close\\x"}',
-    '{"type":"Close","a":01}', '{"type":"Close","a":"\t"}', "[" * 100000, '{"type":' * 1000, "\x00", '{"type":"\\u0000"}',
+    '{"type":"Close","a":01}', '{"type":"Close","a":"\t"}', "[" * 100000, '{"type":' * 1000, "\x00",
+    '{"type":"\\u0000"}',
 ])
 def test_no_json_or_no_type_is_warned_of(node, text):
     async def scenario():

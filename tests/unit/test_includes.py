@@ -18,8 +18,8 @@ WIRE_WORDS = ["SetSession", "SessionState", "LeaveSession", "ServerMsg", "leader
 
 
 def files_of(*suffixes):
-    return sorted(path.relative_to(ROOT).as_posix() for folder in ("node", "store") for path in (ROOT / folder).rglob("*")
-                  if path.suffix in suffixes)
+    paths = [*(ROOT / "node").rglob("*"), *(ROOT / "store").rglob("*")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths if path.suffix in suffixes)
 
 
 HEADERS = files_of(".h")

@@ -11,6 +11,9 @@ class SyncClient {
     this.messages = [];
     this.waiting = [];
     this.socket = new WebSocket(`${url}/connect?playerName=node`, options);
+    this.socket.once('upgrade', (response) => {
+      this.extensions = response.headers['sec-websocket-extensions'];
+    });
     this.opened = this.event('open');
     this.closed = this.event('close');
     this.socket.on('message', (data, isBinary) => {

@@ -10,14 +10,21 @@
 
 /* ------------------------------------------------------------------------------------ settings */
 
-static int read_settings(struct settings *settings, char *const args[], char *const env[],
-                         char error[256])
+static int accept_text(const char *text, char *error, size_t error_size)
 {
-    error[0] = '\0';
-    return settings_read(settings, args, env, error, 256);
+    snprintf(error, error_size, "'%s' is bad", text);
+    return strcmp(text, "bad") == 0 ? -1 : 0;
 }
 
-static char *const no_words[] = {NULL};
+static int read_settings(struct settings *settings, const char *const args[],
+                         const char *const env[], char error[256])
+{
+    error[0] = '\0';
+    const struct settings_checks checks = {.bind = accept_text, .store = accept_text};
+    return settings_read(settings, args, env, &checks, error, 256);
+}
+
+static const char *const no_words[] = {NULL};
 
 static void test_settings_have_defaults(void **state)
 {
@@ -38,8 +45,9 @@ static void test_flags_win_over_environment(void **state)
     (void)state;
     struct settings settings;
     char error[256];
-    char *args[] = {"--lease=2s", "--http", "127.0.0.1:0", NULL};
-    char *env[] = {"MUSTER_LEASE=3s", "MUSTER_STORE_PREFIX=x", "SG_ENV=production", "HOME=/", NULL};
+    const char *args[] = {"--lease=2s", "--http", "127.0.0.1:0", NULL};
+    const char *env[] = {"MUSTER_LEASE=3s", "MUSTER_STORE_PREFIX=x", "SG_ENV=production", "HOME=/",
+                         NULL};
     assert_int_equal(read_settings(&settings, args, env, error), 0);
     assert_int_equal(settings.lease, 2000);
     assert_string_equal(settings.http, "127.0.0.1:0");
@@ -48,7 +56,8 @@ static void test_flags_win_over_environment(void **state)
     settings_deinit(&settings);
 }
 
-static void expect_error(char *const args[], char *const env[], const char *error_wanted)
+static void expect_error(const char *const args[], const char *const env[],
+                         const char *error_wanted)
 {
     struct settings settings;
     char error[256];
@@ -60,27 +69,35 @@ static void expect_error(char *const args[], char *const env[], const char *erro
 static void test_bad_settings_are_named(void **state)
 {
     (void)state;
-    expect_error((char *[]){"--leas", "1s", NULL}, no_words,
+    expect_error((const char *[]){"--leas", "1s", NULL}, no_words,
                  "--leas: no such flag; see muster --help");
-    expect_error((char *[]){"--lease", NULL}, no_words, "--lease: a value is missing");
-    expect_error((char *[]){"--lease", "soon", NULL}, no_words,
+    expect_error((const char *[]){"--lease", NULL}, no_words, "--lease: a value is missing");
+    expect_error((const char *[]){"--lease", "soon", NULL}, no_words,
                  "--lease: 'soon' is no duration such as 250ms, 10s, 5m or 24h");
-    expect_error((char *[]){"--lease", "10", NULL}, no_words,
+    expect_error((const char *[]){"--lease", "10", NULL}, no_words,
                  "--lease: '10' is no duration such as 250ms, 10s, 5m or 24h");
-    expect_error((char *[]){"--lease", "250ms", NULL}, no_words, "--lease: must be from 1s to 1h");
-    expect_error((char *[]){"--lease", "99999999999999999999s", NULL}, no_words,
+    expect_error((const char *[]){"--lease", "250ms", NULL}, no_words,
+                 "--lease: must be from 1s to 1h");
+    expect_error((const char *[]){"--lease", "99999999999999999999s", NULL}, no_words,
                  "--lease: '99999999999999999999s' is no duration such as 250ms, 10s, 5m or 24h");
-    expect_error((char *[]){"--message-limit", "-1", NULL}, no_words,
+    expect_error((const char *[]){"--message-limit", "-1", NULL}, no_words,
                  "--message-limit: '-1' is no size such as 512, 64k or 1m");
-    expect_error((char *[]){"--env", "prod", NULL}, no_words,
+    expect_error((const char *[]){"--env", "prod", NULL}, no_words,
                  "--env: must be one of development|production");
-    expect_error(no_words, (char *[]){"MUSTER_LEASES=1s", NULL},
+    expect_error(no_words, (const char *[]){"MUSTER_LEASES=1s", NULL},
                  "MUSTER_LEASES: no such setting; see muster --help");
-    expect_error(no_words, (char *[]){"MUSTER_LEASE=x", NULL},
+    expect_error(no_words, (const char *[]){"MUSTER_LEASE=x", NULL},
                  "MUSTER_LEASE: 'x' is no duration such as 250ms, 10s, 5m or 24h");
-    expect_error(no_words, (char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
+    expect_error((const char *[]){"--http", "bad", NULL}, no_words, "--http: 'bad' is bad");
+    expect_error(no_words, (const char *[]){"MUSTER_STORE=bad", NULL},
+                 "MUSTER_STORE: 'bad' is bad");
+    expect_error(no_words, (const char *[]){"SG_ENV=prod", NULL},
+                 "SG_ENV: must be one of development|production");
+    expect_error(no_words, (const char *[]){"MUSTER_STORE=memory:", "MUSTER_STORE_FILE=/x", NULL},
+                 "MUSTER_STORE_FILE: set beside MUSTER_STORE; only one can count");
+    expect_error(no_words, (const char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
                  "MUSTER_STORE_FILE: cannot read the file '/nonexistent'");
-    expect_error(no_words, (char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
+    expect_error(no_words, (const char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
                  "MUSTER_HTTP_FILE: no such setting; see muster --help");
 }
 
@@ -89,18 +106,18 @@ static void test_kubernetes_service_links_are_passed_over(void **state)
     (void)state;
     struct settings settings;
     char error[256];
-    char *env[] = {"MUSTER_SERVICE_HOST=10.0.0.1",
-                   "MUSTER_SERVICE_PORT=8080",
-                   "MUSTER_SERVICE_PORT_HTTP=8080",
-                   "MUSTER_PORT=tcp://10.0.0.1:8080",
-                   "MUSTER_PORT_8080_TCP=tcp://10.0.0.1:8080",
-                   "MUSTER_PORT_8080_TCP_PROTO=tcp",
-                   "MUSTER_PORT_8080_TCP_PORT=8080",
-                   "MUSTER_PORT_8080_TCP_ADDR=10.0.0.1",
-                   "MUSTER_RELAY_SERVICE_HOST=10.0.0.2",
-                   "MUSTER_RELAY_PORT_1337_TCP_ADDR=10.0.0.2",
-                   "MUSTER_TRACKER_PORT_3000_UDP=udp://10.0.0.3:3000",
-                   NULL};
+    const char *env[] = {"MUSTER_SERVICE_HOST=10.0.0.1",
+                         "MUSTER_SERVICE_PORT=8080",
+                         "MUSTER_SERVICE_PORT_HTTP=8080",
+                         "MUSTER_PORT=tcp://10.0.0.1:8080",
+                         "MUSTER_PORT_8080_TCP=tcp://10.0.0.1:8080",
+                         "MUSTER_PORT_8080_TCP_PROTO=tcp",
+                         "MUSTER_PORT_8080_TCP_PORT=8080",
+                         "MUSTER_PORT_8080_TCP_ADDR=10.0.0.1",
+                         "MUSTER_RELAY_SERVICE_HOST=10.0.0.2",
+                         "MUSTER_RELAY_PORT_1337_TCP_ADDR=10.0.0.2",
+                         "MUSTER_TRACKER_PORT_3000_UDP=udp://10.0.0.3:3000",
+                         NULL};
     assert_int_equal(read_settings(&settings, no_words, env, error), 0);
     settings_deinit(&settings);
 }
@@ -115,7 +132,8 @@ static void test_secret_from_file(void **state)
     assert_int_equal(write(fd, "redis://:pw@host:1\r\n", 20), 20);
     close(fd);
     snprintf(variable, sizeof variable, "MUSTER_STORE_FILE=%s", path);
-    assert_int_equal(read_settings(&settings, no_words, (char *[]){variable, NULL}, error), 0);
+    assert_int_equal(read_settings(&settings, no_words, (const char *[]){variable, NULL}, error),
+                     0);
     assert_string_equal(settings.store, "redis://:pw@host:1");
     settings_deinit(&settings);
     unlink(path);

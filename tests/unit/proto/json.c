@@ -371,26 +371,26 @@ static void test_fields(void **state)
         " { \"type\" : \"Push\" ,\"n\":-1.5e3,\"t\":true,\"f\":false,\"z\":null,"
         "\"data\": {\"type\": [1, {\"type\": 2}], \"x\": \"}\"} , \"list\":[ ],"
         "\"last\":7} ";
-    expect_field(text, "type", JSON_STRING, "\"Push\"");
-    expect_field(text, "n", JSON_NUMBER, "-1.5e3");
-    expect_field(text, "t", JSON_TRUE, "true");
-    expect_field(text, "f", JSON_FALSE, "false");
-    expect_field(text, "z", JSON_NULL, "null");
-    expect_field(text, "data", JSON_OBJECT, "{\"type\": [1, {\"type\": 2}], \"x\": \"}\"}");
-    expect_field(text, "list", JSON_ARRAY, "[ ]");
-    expect_field(text, "last", JSON_NUMBER, "7");
-    expect_field(text, "x", JSON_ABSENT, NULL);
-    expect_field("{}", "a", JSON_ABSENT, NULL);
-    expect_field("{\"a\":[[]]}", "a", JSON_ARRAY, "[[]]");
-    expect_field("{\"a\":{\"a\":{}}}", "a", JSON_OBJECT, "{\"a\":{}}");
-    expect_field("{\"a\":1,\"a\":\"x\"}", "a", JSON_STRING, "\"x\""); /* the last counts */
-    expect_field("{\"a\":1,\"b\":2,\"a\":null}", "a", JSON_NULL, "null");
-    expect_field("{\"\\u0074y\\u0070e\":1}", "type", JSON_NUMBER, "1");
-    expect_field("{\"a\\/\\n\":1}", "a/\n", JSON_NUMBER, "1");
-    expect_field("{\"\\ud83d\\ude00\":1}", "\xf0\x9f\x98\x80", JSON_NUMBER, "1");
-    expect_field("{\"typ\":1,\"types\":2}", "type", JSON_ABSENT, NULL);
-    expect_field("{\"type\\u0000\":1}", "type", JSON_ABSENT, NULL);
-    expect_field("{\"\":1}", "", JSON_NUMBER, "1");
+    expect_field(text, "type", JSON_KIND_STRING, "\"Push\"");
+    expect_field(text, "n", JSON_KIND_NUMBER, "-1.5e3");
+    expect_field(text, "t", JSON_KIND_TRUE, "true");
+    expect_field(text, "f", JSON_KIND_FALSE, "false");
+    expect_field(text, "z", JSON_KIND_NULL, "null");
+    expect_field(text, "data", JSON_KIND_OBJECT, "{\"type\": [1, {\"type\": 2}], \"x\": \"}\"}");
+    expect_field(text, "list", JSON_KIND_ARRAY, "[ ]");
+    expect_field(text, "last", JSON_KIND_NUMBER, "7");
+    expect_field(text, "x", JSON_KIND_ABSENT, NULL);
+    expect_field("{}", "a", JSON_KIND_ABSENT, NULL);
+    expect_field("{\"a\":[[]]}", "a", JSON_KIND_ARRAY, "[[]]");
+    expect_field("{\"a\":{\"a\":{}}}", "a", JSON_KIND_OBJECT, "{\"a\":{}}");
+    expect_field("{\"a\":1,\"a\":\"x\"}", "a", JSON_KIND_STRING, "\"x\""); /* the last counts */
+    expect_field("{\"a\":1,\"b\":2,\"a\":null}", "a", JSON_KIND_NULL, "null");
+    expect_field("{\"\\u0074y\\u0070e\":1}", "type", JSON_KIND_NUMBER, "1");
+    expect_field("{\"a\\/\\n\":1}", "a/\n", JSON_KIND_NUMBER, "1");
+    expect_field("{\"\\ud83d\\ude00\":1}", "\xf0\x9f\x98\x80", JSON_KIND_NUMBER, "1");
+    expect_field("{\"typ\":1,\"types\":2}", "type", JSON_KIND_ABSENT, NULL);
+    expect_field("{\"type\\u0000\":1}", "type", JSON_KIND_ABSENT, NULL);
+    expect_field("{\"\":1}", "", JSON_KIND_NUMBER, "1");
 }
 
 static void test_fields_of_what_is_no_object(void **state)

@@ -62,13 +62,17 @@ void lab_run(unsigned ms);
 
 uint64_t lab_ms(void);
 
+/* Turns the loop until it holds, or fails the test. */
 #define WAIT(condition)                                                                            \
-    for (uint64_t wait_until = lab_ms() + PATIENCE_MS; !(condition);) {                            \
-        if (lab_ms() > wait_until) {                                                               \
-            fail_msg("waited in vain for: %s", #condition);                                        \
+    do {                                                                                           \
+        uint64_t wait_until = lab_ms() + PATIENCE_MS;                                              \
+        while (!(condition)) {                                                                     \
+            if (lab_ms() > wait_until) {                                                           \
+                fail_msg("waited in vain for: %s", #condition);                                    \
+            }                                                                                      \
+            lab_turn();                                                                            \
         }                                                                                          \
-        lab_turn();                                                                                \
-    }
+    } while (0)
 
 /* Follows a key. `log` is "+name=value" and "-name=value" per event, "*" for CHANGED, "C" for
  * CURRENT and "S" for STALE, with spaces. */

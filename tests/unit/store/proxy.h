@@ -4,7 +4,6 @@
 #define MUSTER_TESTS_PROXY_H
 
 #include <event2/event.h>
-#include <stdbool.h>
 
 struct proxy;
 
@@ -21,7 +20,13 @@ void proxy_cut(struct proxy *proxy, int index);
 /* Connections accepted so far. */
 int proxy_accepted(const struct proxy *proxy);
 
-/* Passes nothing on from the target to the client, and says nothing about it. */
-void proxy_mute(struct proxy *proxy, bool mute);
+/* From now on passes nothing on from the target to the client of connection `index`. */
+void proxy_mute(struct proxy *proxy, int index);
+
+/* New connections go in turn to one and the other. */
+void proxy_split(struct proxy *proxy, int port, int other_port);
+
+/* The open connection `index` goes on at another target; its client notices nothing. */
+void proxy_retarget(struct proxy *proxy, int index, int target_port);
 
 #endif

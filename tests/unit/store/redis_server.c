@@ -43,8 +43,7 @@ static void become_server(const struct redis_server_process *server)
     const char *option = server->extra[0][0] != '\0' ? server->extra[0] : "--loglevel";
     const char *value = server->extra[0][0] != '\0' ? server->extra[1] : "warning";
     execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
-           "--appendonly", "no", "--dir", "/tmp", "--enable-debug-command", "yes", option, value,
-           (char *)NULL);
+           "--appendonly", "no", "--dir", "/tmp", option, value, (char *)NULL);
     die("redis-server");
 }
 

@@ -1,5 +1,563 @@
+/* What is promised when Redis breaks. */
+#include "proxy.h"
 #include "tests.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct redis_server_process *const redis = &lab.servers[0];
+static struct redis_server_process *const other = &lab.servers[1];
+
+/* Each test has servers of its own. */
+static int start_servers(void **state)
+{
+    lab_redis(state);
+    return lab_setup(state);
+}
+
+static int end_servers(void **state)
+{
+    lab_teardown(state);
+    redis_kill(other);
+    other->port = 0;
+    return lab_end(state);
+}
+
+/* `count` nodes, each with a member "m<i>" in "k" and a watch of it that is current. */
+static void settle(struct watcher *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "m%d", i);
+        claim(i, "k", name, "v");
+        watcher_start(&w[i], lab.nodes[i], "k");
+    }
+    for (int i = 0; i < count; i++) {
+        WAIT((int)roster_count(w[i].watch) == count && w[i].currents > 0);
+        watcher_mark(&w[i]);
+    }
+}
+
+/* No watcher ever saw anything but `count` members, and nobody left. */
+static void never_flickered(struct watcher *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (w[i].gones != 0 || w[i].sets != 0 || (int)w[i].least != count ||
+            (int)w[i].most != count) {
+            fail_msg("watcher %d: %s", i, watcher_log(&w[i]));
+        }
+    }
+}
+
+static void stop(struct watcher *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        watcher_stop(&w[i]);
+    }
+}
+
+static bool all_current(struct watcher *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (w[i].currents == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_stale(struct watcher *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (w[i].stales == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_ready(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!store_ready(lab.nodes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void restarted_empty(void **state)
+{
+    struct watcher w[3] = {0};
+    (void)state;
+    lab_nodes(3);
+    settle(w, 3);
+    for (int round = 0; round < 2; round++) {
+        redis_kill(redis);
+        redis_start(redis, NULL, NULL);
+        WAIT(all_stale(w, 3) && all_current(w, 3));
+        never_flickered(w, 3);
+        lab_run(LEASE_MS * 3 / 2);
+        never_flickered(w, 3);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(w[i].stales, 1);
+            watcher_mark(&w[i]);
+        }
+    }
+    assert_true(store_stats(lab.nodes[0])->reconnects >= 2);
+    stop(w, 3);
+}
+
+static void who_died_while_it_restarted_empty_goes_within_a_lease(void **state)
+{
+    struct watcher w[3] = {0};
+    (void)state;
+    lab_nodes(3);
+    settle(w, 3);
+    redis_kill(redis);
+    watcher_stop(&w[2]);
+    store_close(&lab.nodes[2]);
+    redis_start(redis, NULL, NULL);
+    WAIT(all_current(w, 2));
+    uint64_t back = lab_ms();
+    assert_int_equal(w[0].gones, 0); /* it might still come */
+    WAIT(w[0].gones == 1 && w[1].gones == 1);
+    assert_in_range(lab_ms() - back, LEASE_MS / 3, LEASE_MS + LEASE_MS / 2);
+    assert_int_equal(w[0].least, 2);
+    assert_int_equal(w[0].sets + w[1].sets, 0);
+    stop(w, 2);
+}
+
+static void flushed(void **state)
+{
+    struct watcher w[2] = {0};
+    (void)state;
+    lab_nodes(2);
+    settle(w, 2);
+    freeReplyObject(redis_ask(redis, "FLUSHALL"));
+    WAIT(redis_count(redis, "HLEN %s:r:k", lab.prefix) == 3);
+    lab_run(LEASE_MS * 3 / 2);
+    never_flickered(w, 2);
+    assert_int_equal(w[0].stales, 0);
+    claim(0, "k", "new", "v");
+    WAIT(watcher_has(&w[1], "new", "v") && w[0].currents > 0);
+    stop(w, 2);
+}
+
+static void paused_for_two_leases(void **state)
+{
+    struct watcher w[3] = {0};
+    struct listener l = {0};
+    (void)state;
+    lab_nodes(3);
+    settle(w, 3);
+    listener_start(&l, lab.nodes[0], "t", BUS_ECHO);
+    WAIT(l.readies == 1);
+    redis_pause(redis);
+    lab_run(2 * LEASE_MS);
+    WAIT(!store_ready(lab.nodes[0]) && all_stale(w, 3));
+    assert_int_equal(l.gaps, 1);
+    assert_int_equal(publish(0, "t", "x"), -1);
+    redis_resume(redis);
+    WAIT(all_current(w, 3) && l.readies == 2);
+    lab_run(LEASE_MS * 3 / 2);
+    never_flickered(w, 3);
+    assert_int_equal(publish(0, "t", "x"), 0);
+    WAIT(l.messages == 1);
+    assert_string_equal(listener_log(&l), "R G R 'x'");
+    listener_stop(&l);
+    stop(w, 3);
+}
+
+static void paused_for_a_moment(void **state)
+{
+    struct watcher w[3] = {0};
+    (void)state;
+    lab_nodes(3);
+    settle(w, 3);
+    for (unsigned tenths = 3; tenths <= 7; tenths++) {
+        redis_pause(redis);
+        lab_run(tenths * LEASE_MS / 10);
+        redis_resume(redis);
+        lab_run(LEASE_MS / 2);
+    }
+    WAIT(all_ready(3));
+    never_flickered(w, 3);
+    stop(w, 3);
+}
+
+static void gone_for_a_while(void **state)
+{
+    struct watcher w[2] = {0};
+    struct listener l[2] = {0};
+    (void)state;
+    lab_nodes(2);
+    settle(w, 2);
+    claim(0, "k", "left", "v");
+    listener_start(&l[0], lab.nodes[0], "t", BUS_NO_ECHO);
+    listener_start(&l[1], lab.nodes[1], "t", BUS_NO_ECHO);
+    WAIT(l[0].readies == 1 && l[1].readies == 1 && watcher_has(&w[1], "left", "v"));
+    redis_kill(redis);
+    WAIT(all_stale(w, 2) && l[0].gaps == 1 && l[1].gaps == 1);
+    assert_false(store_ready(lab.nodes[0]));
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(publish(0, "t", "lost"), -1);
+    }
+    assert_int_equal(store_stats(lab.nodes[0])->unpublished, 1000);
+    release(0, "k", "left");
+    claim(0, "k", "made while down", "v");
+    claim(0, "k", "m0", "changed while down");
+    struct listener late = {0};
+    struct watcher late_watch = {0};
+    listener_start(&late, lab.nodes[1], "t", BUS_NO_ECHO);
+    watcher_start(&late_watch, lab.nodes[1], "new key");
+    WAIT(late_watch.stales == 1);
+    lab_run(LEASE_MS);
+    watcher_mark(&w[0]);
+    watcher_mark(&w[1]);
+    redis_start(redis, NULL, NULL);
+    WAIT(all_current(w, 2) && l[0].readies == 2 && l[1].readies == 2 && late.readies == 1);
+    WAIT(late_watch.currents == 1);
+    WAIT(watcher_has(&w[1], "made while down", "v"));
+    WAIT(watcher_has(&w[1], "m0", "changed while down"));
+    WAIT(!watcher_has(&w[1], "left", "v"));
+    assert_int_equal(publish(0, "t", "again"), 0);
+    WAIT(l[1].messages == 1 && late.messages == 1);
+    assert_string_equal(listener_log(&l[1]), "R G R 'again'");
+    assert_string_equal(listener_log(&late), "R 'again'");
+    assert_string_equal(watcher_log(&late_watch), "S * C");
+    assert_int_equal(store_stats(lab.nodes[0])->reconnects, 1);
+    listener_stop(&l[0]);
+    listener_stop(&l[1]);
+    listener_stop(&late);
+    watcher_stop(&late_watch);
+    stop(w, 2);
+}
+
+static void what_is_queued_is_bounded(void **state)
+{
+    enum { SIZE = 64 * 1024, MOST = 400 }; /* 25 MiB */
+    char *payload = mem_zalloc(SIZE);
+    int accepted = 0;
+    (void)state;
+    lab_nodes(1);
+    redis_pause(redis);
+    while (accepted < MOST && bus_publish(lab.nodes[0], SPAN("t"), span_of(payload, SIZE)) == 0) {
+        accepted++;
+    }
+    assert_in_range(accepted, 200, 300);
+    assert_true(store_stats(lab.nodes[0])->unpublished > 0);
+    redis_resume(redis);
+    WAIT(bus_publish(lab.nodes[0], SPAN("t"), span_of(payload, SIZE)) == 0);
+    free(payload);
+}
+
+/* After a fail-over the old connections stay up: the subscribed one on the old server, the command
+ * connection on the new one. */
+static void replaced_while_tcp_stays_up(void **state)
+{
+    struct watcher w[2] = {0};
+    struct listener l = {0};
+    struct proxy *proxy = proxy_new(lab.base, redis->port);
+    char url[64];
+    (void)state;
+    redis_start(other, NULL, NULL);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy_port(proxy));
+    lab_node_at(0, url);
+    WAIT(store_ready(lab.nodes[0]) && proxy_accepted(proxy) == 2);
+    lab_node_at(1, url);
+    WAIT(store_ready(lab.nodes[1]) && proxy_accepted(proxy) == 4);
+    settle(w, 2);
+    listener_start(&l, lab.nodes[1], "t", BUS_NO_ECHO);
+    WAIT(l.readies == 1);
+    proxy_switch(proxy, other->port);
+    for (int i = 0; i < 4; i += 2) { /* each link connects its command connection first */
+        proxy_retarget(proxy, i, other->port);
+    }
+    WAIT(all_stale(w, 2));
+    assert_non_null(strstr(lab.last_text, "does not come back"));
+    WAIT(all_current(w, 2) && l.readies == 2);
+    assert_true(redis_count(other, "HLEN %s:r:k", lab.prefix) == 3);
+    lab_run(LEASE_MS * 3 / 2);
+    never_flickered(w, 2);
+    publish(0, "t", "x");
+    WAIT(l.messages == 1);
+    listener_stop(&l);
+    stop(w, 2);
+    for (int i = 0; i < 2; i++) {
+        store_close(&lab.nodes[i]);
+    }
+    proxy_free(&proxy);
+}
+
+static void connections_on_different_servers(void **state)
+{
+    struct proxy *proxy = proxy_new(lab.base, redis->port);
+    char url[64];
+    (void)state;
+    redis_start(other, NULL, NULL);
+    proxy_split(proxy, redis->port, other->port);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy_port(proxy));
+    lab_node_at(0, url);
+    WAIT(lab.links_down[0] > 0);
+    assert_int_equal(lab.links_up[0], 0);
+    assert_non_null(strstr(lab.last_text, "does not come back"));
+    proxy_switch(proxy, other->port);
+    WAIT(store_ready(lab.nodes[0]));
+    assert_true(lab.bus_lags > 0);
+    store_close(&lab.nodes[0]);
+    proxy_free(&proxy);
+}
+
+static void a_connection_falls_silent(void **state)
+{
+    struct proxy *proxy = proxy_new(lab.base, redis->port);
+    struct watcher w[1] = {0};
+    char url[64];
+    (void)state;
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy_port(proxy));
+    lab_node_at(0, url);
+    WAIT(store_ready(lab.nodes[0]));
+    settle(w, 1);
+    for (int i = 0; i < 2; i++) {
+        int accepted = proxy_accepted(proxy);
+        proxy_mute(proxy, accepted - 1 - i);
+        WAIT(w[0].stales == 1);
+        WAIT(w[0].currents == 1 && proxy_accepted(proxy) > accepted);
+        never_flickered(w, 1);
+        watcher_mark(&w[0]);
+    }
+    proxy_cut(proxy, proxy_accepted(proxy) - 1);
+    WAIT(w[0].stales == 1 && w[0].currents == 1);
+    stop(w, 1);
+    store_close(&lab.nodes[0]);
+    proxy_free(&proxy);
+}
+
+static void subscribers_killed(void **state)
+{
+    struct watcher w[2] = {0};
+    struct listener l = {0};
+    (void)state;
+    lab_nodes(2);
+    settle(w, 2);
+    listener_start(&l, lab.nodes[0], "t", BUS_NO_ECHO);
+    WAIT(l.readies == 1);
+    for (int i = 1; i <= 3; i++) {
+        freeReplyObject(
+            redis_ask(redis, i < 3 ? "CLIENT KILL TYPE pubsub" : "CLIENT KILL TYPE normal"));
+        WAIT(l.gaps == i && l.readies == i + 1 && all_stale(w, 2) && all_current(w, 2));
+        never_flickered(w, 2);
+        watcher_mark(&w[0]);
+        watcher_mark(&w[1]);
+    }
+    publish(1, "t", "x");
+    WAIT(l.messages == 1);
+    listener_stop(&l);
+    stop(w, 2);
+}
+
+static void scripts_forgotten(void **state)
+{
+    struct watcher w[2] = {0};
+    (void)state;
+    lab_nodes(2);
+    settle(w, 2);
+    freeReplyObject(redis_ask(redis, "SCRIPT FLUSH"));
+    for (int i = 0; i < 300; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key%d", i);
+        claim(0, key, "a", "b");
+    }
+    claim(0, "k", "new", "v");
+    WAIT(watcher_has(&w[1], "new", "v"));
+    WAIT(redis_count(redis, "KEYS %s:r:key*", lab.prefix) == 300);
+    assert_int_equal(w[0].stales + w[1].stales + w[0].gones + w[1].gones, 0);
+    stop(w, 2);
+}
+
+static void wrong_password(void **state)
+{
+    char url[64];
+    (void)state;
+    redis_kill(redis);
+    redis_start(redis, "--requirepass", "right");
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", redis->port);
+    lab_node_at(0, url);
+    WAIT(lab.links_down[0] > 1);
+    assert_non_null(strstr(lab.last_text, "NOAUTH"));
+    store_close(&lab.nodes[0]);
+    snprintf(url, sizeof(url), "redis://:geheim@127.0.0.1:%d", redis->port);
+    lab_node_at(1, url);
+    WAIT(lab.links_down[1] > 1);
+    assert_non_null(strstr(lab.last_text, "WRONGPASS"));
+    assert_null(strstr(lab.last_text, "geheim"));
+    store_close(&lab.nodes[1]);
+    snprintf(url, sizeof(url), "redis://default:%%72ight@127.0.0.1:%d", redis->port);
+    lab_node_at(2, url);
+    WAIT(store_ready(lab.nodes[2]));
+}
+
+static void a_replica_is_refused(void **state)
+{
+    struct watcher w[1] = {0};
+    char url[64];
+    (void)state;
+    redis_start(other, NULL, NULL);
+    freeReplyObject(redis_ask(other, "REPLICAOF 127.0.0.1 %d", redis->port));
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", other->port);
+    lab_node_at(0, url);
+    WAIT(lab.links_down[0] > 0);
+    assert_non_null(strstr(lab.last_text, "READONLY"));
+    freeReplyObject(redis_ask(other, "REPLICAOF NO ONE"));
+    WAIT(store_ready(lab.nodes[0]));
+    settle(w, 1);
+    freeReplyObject(redis_ask(other, "REPLICAOF 127.0.0.1 %d", redis->port));
+    WAIT(w[0].stales == 1 && !store_ready(lab.nodes[0]));
+    assert_non_null(strstr(lab.last_text, "READONLY"));
+    freeReplyObject(redis_ask(other, "REPLICAOF NO ONE"));
+    WAIT(w[0].currents == 1);
+    never_flickered(w, 1);
+    stop(w, 1);
+}
+
+static void a_lost_change_is_noticed(void **state)
+{
+    static const char change[] =
+        "local b, v, rest = string.match(redis.call('HGET', KEYS[1], 'i'), '^(%d+) (%d+) (.*)$') "
+        "redis.call('HSET', KEYS[1], 'i', b .. ' ' .. (v + 1) .. ' ' .. rest) "
+        "redis.call('HSET', KEYS[1], 'mghost', '9000000000000000 boo') "
+        "redis.call('HDEL', KEYS[1], 'mm1') return 1";
+    struct watcher w[2] = {0};
+    char key[48];
+    (void)state;
+    lab_nodes(2);
+    settle(w, 2);
+    snprintf(key, sizeof(key), "%s:r:k", lab.prefix);
+    freeReplyObject(redis_ask(redis, "EVAL %s 1 %s", change, key));
+    WAIT(watcher_has(&w[0], "ghost", "boo") && watcher_has(&w[1], "ghost", "boo"));
+    WAIT(store_stats(lab.nodes[0])->resnapshots > 0);
+    WAIT(watcher_has(&w[0], "m1", "v")); /* pruned by mistake, renewed */
+    WAIT(redis_count(redis, "HEXISTS %s mm1", key) == 1);
+    stop(w, 2);
+}
+
+static void a_release_while_down_is_sent_later(void **state)
+{
+    struct watcher w[2] = {0};
+    (void)state;
+    lab.lease_ms = 6000;
+    lab_nodes(2);
+    settle(w, 2);
+    redis_pause(redis);
+    WAIT(all_stale(w, 2));
+    release(1, "k", "m1");
+    lab_run(100);
+    redis_resume(redis);
+    uint64_t back = lab_ms();
+    WAIT(w[0].gones == 1);
+    assert_true(lab_ms() - back < 3900); /* before it would have run out */
+    stop(w, 2);
+}
+
+static void set_flag(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void release_all_gives_up_after_a_second(void **state)
+{
+    struct watcher w[1] = {0};
+    bool done = false;
+    (void)state;
+    lab_nodes(1);
+    settle(w, 1);
+    redis_kill(redis);
+    WAIT(all_stale(w, 1));
+    uint64_t begin = lab_ms();
+    store_release_all(lab.nodes[0], set_flag, &done);
+    WAIT(done);
+    assert_in_range(lab_ms() - begin, 900, 4000);
+    stop(w, 1);
+}
+
+static void a_refused_key_is_tried_again(void **state)
+{
+    struct watcher w[1] = {0};
+    (void)state;
+    lab_nodes(1);
+    freeReplyObject(redis_ask(redis, "SET %s:r:k not-a-hash", lab.prefix));
+    claim(0, "k", "m0", "v");
+    watcher_start(&w[0], lab.nodes[0], "k");
+    WAIT(store_stats(lab.nodes[0])->errors > 1);
+    lab_run(LEASE_MS);
+    assert_true(store_stats(lab.nodes[0])->errors < 20); /* not as fast as it can */
+    assert_true(store_ready(lab.nodes[0]));
+    freeReplyObject(redis_ask(redis, "DEL %s:r:k", lab.prefix));
+    WAIT(w[0].currents == 1 && roster_count(w[0].watch) == 1);
+    stop(w, 1);
+}
+
+static void nobody_there(void **state)
+{
+    char url[64];
+    (void)state;
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", free_port());
+    lab_node_at(0, url);
+    lab_node_at(1, "redis://no-such-host.invalid:1");
+    struct listener l = {0};
+    struct watcher w = {0};
+    listener_start(&l, lab.nodes[0], "t", BUS_ECHO);
+    watcher_start(&w, lab.nodes[0], "k");
+    claim(0, "k", "a", "b");
+    WAIT(lab.links_down[0] >= 3 && lab.links_down[1] >= 1);
+    assert_int_equal(l.log.len, 0);
+    assert_string_equal(watcher_log(&w), "S");
+    assert_false(store_ready(lab.nodes[0]));
+    listener_stop(&l);
+    watcher_stop(&w);
+    lab_node_at(2, "redis://no-such-host-either.invalid:1");
+    lab_run(20); /* closed while it looks the name up */
+    store_close(&lab.nodes[2]);
+    lab_run(20);
+}
+
+static void keys_nobody_touches_vanish(void **state)
+{
+    (void)state;
+    lab.lease_ms = 400;
+    lab_nodes(1);
+    claim(0, "k", "a", "b");
+    WAIT(redis_count(redis, "EXISTS %s:r:k", lab.prefix) == 1);
+    store_close(&lab.nodes[0]);
+    WAIT(redis_count(redis, "DBSIZE") == 0);
+}
+
+#define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, start_servers, end_servers)
+
 int test_faults(void)
 {
-    return 0;
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(restarted_empty),
+        FAULT_TEST(who_died_while_it_restarted_empty_goes_within_a_lease),
+        FAULT_TEST(flushed),
+        FAULT_TEST(paused_for_two_leases),
+        FAULT_TEST(paused_for_a_moment),
+        FAULT_TEST(gone_for_a_while),
+        FAULT_TEST(what_is_queued_is_bounded),
+        FAULT_TEST(replaced_while_tcp_stays_up),
+        FAULT_TEST(connections_on_different_servers),
+        FAULT_TEST(a_connection_falls_silent),
+        FAULT_TEST(subscribers_killed),
+        FAULT_TEST(scripts_forgotten),
+        FAULT_TEST(wrong_password),
+        FAULT_TEST(a_replica_is_refused),
+        FAULT_TEST(a_lost_change_is_noticed),
+        FAULT_TEST(a_release_while_down_is_sent_later),
+        FAULT_TEST(release_all_gives_up_after_a_second),
+        FAULT_TEST(a_refused_key_is_tried_again),
+        FAULT_TEST(nobody_there),
+        FAULT_TEST(keys_nobody_touches_vanish),
+    };
+    return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }

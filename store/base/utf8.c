@@ -1,4 +1,4 @@
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 
 /* Bytes at the start of `bytes` that are ASCII, eight at a time; up to seven more may follow. */
 static size_t ascii_run(struct span bytes)
@@ -73,4 +73,17 @@ bool utf8_valid(struct span text)
 {
     struct utf8 utf8 = {0};
     return utf8_feed(&utf8, text) && utf8_whole(&utf8);
+}
+
+size_t utf8_character(struct span text)
+{
+    struct utf8 utf8 = {0};
+    size_t n = 0;
+    do {
+        if (n == text.len || !utf8_feed(&utf8, span_of(text.ptr + n, 1))) {
+            return 0;
+        }
+        n++;
+    } while (!utf8_whole(&utf8));
+    return n;
 }

@@ -1,4 +1,4 @@
-#include "node/proto/utf8.h"
+#include "store/base/utf8.h"
 #include "tests/unit/cmocka_all.h"
 
 #define TEXT(literal)                                                                              \

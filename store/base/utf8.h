@@ -1,6 +1,6 @@
 /* utf8: is it (RFC 3629)? */
-#ifndef MUSTER_NODE_PROTO_UTF8_H
-#define MUSTER_NODE_PROTO_UTF8_H
+#ifndef MUSTER_STORE_BASE_UTF8_H
+#define MUSTER_STORE_BASE_UTF8_H
 
 #include "store/base/span.h"
 
@@ -24,5 +24,8 @@ static inline bool utf8_whole(const struct utf8 *utf8)
 
 /* All of it at once. */
 bool utf8_valid(struct span text);
+
+/* Bytes of the character at the front of `text`, or 0 when none that is UTF-8 stands there. */
+size_t utf8_character(struct span text);
 
 #endif
