@@ -195,3 +195,12 @@ void logs_print(struct buf *out, uint64_t seq, struct span payload)
                names[LOGS_SEQ_NUMBER], seq);
     buf_append(out, span_skip(payload, 1));
 }
+
+void logs_print_note(struct buf *out, uint64_t time_ms, struct span msg)
+{
+    struct buf entry = {0};
+    logs_print_own(&entry, time_ms, "warn", msg, msg, "");
+    buf_printf(out, "{\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME], time_ms);
+    buf_append(out, span_skip(buf_span(&entry), 1));
+    buf_free(&entry);
+}

@@ -52,14 +52,11 @@ static void tell_skipped(struct listener *listener)
     buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
     listener->skipped = 0;
     buf_append(&text, SPAN("["));
-    struct buf entry = {0};
-    logs_print_own(&entry, clock_unix_ms(), "warn", buf_span(&msg), buf_span(&msg), "");
-    logs_print(&text, listener->live->tail.newest, buf_span(&entry));
+    logs_print_note(&text, clock_unix_ms(), buf_span(&msg));
     buf_append(&text, SPAN("]"));
     frame_init(&frame, WS_TEXT, buf_span(&text));
     room_send_one(&listener->member, &frame);
     frame_deinit(&frame);
-    buf_free(&entry);
     buf_free(&msg);
     buf_free(&text);
 }
