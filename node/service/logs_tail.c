@@ -10,7 +10,7 @@
 enum {
     GATHER_MS = 60,
     READ_MOST = 500,           /* entries of one lane at once */
-    MESSAGE_BYTES = 64 * 1024, /* after which a message ends */
+    MESSAGE_BYTES = 32 * 1024, /* after which a message ends */
     ASK_AGAIN_MS = 5000,       /* for lanes that are new */
 };
 
@@ -56,7 +56,7 @@ static void gather(struct logs_live *live, struct groups *groups, const struct s
     struct group *group = group_get(groups, entry->tag);
     buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
     logs_print(&group->text, entry->seq, entry->payload);
-    if (group->text.len >= MESSAGE_BYTES) {
+    if (group->text.len >= MESSAGE_BYTES || group->text.len >= live->options.queue_limit / 8) {
         flush(live, group);
     }
 }
@@ -100,25 +100,44 @@ static uint64_t advance(struct tail *tail, const struct stream_entry *entry)
     return hole ? entry->ordinal - before - 1 : 0;
 }
 
+/* The entries of the lane at the front of `entries`, and in *now how many of them go out in this
+ * turn: no more bytes than leave a listener's queue room to be written before the next turn. What
+ * is left is read again. */
+static size_t lane_run(const struct logs_live *live, const struct stream_entry *entries,
+                       size_t count, size_t *now)
+{
+    size_t run = 0, bytes = 0, budget = live->options.queue_limit / 4 / live->tail.lanes;
+    *now = 0;
+    for (; run < count && entries[run].lane == entries[0].lane; run++) {
+        bytes += entries[run].payload.len;
+        *now = bytes <= budget || run == 0 ? run + 1 : *now;
+    }
+    return run;
+}
+
 static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
 {
     struct logs_live *live = arg;
     struct tail *tail = &live->tail;
-    uint64_t missing = 0;
-    unsigned of_lane[STREAM_LANES_MOST] = {0};
     bool more = false;
     tail->reading = false;
     if (tail->state != TAIL_FOLLOWING) {
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        missing += advance(tail, &entries[i]);
-        more = more || ++of_lane[entries[i].lane] == READ_MOST;
+    while (count > 0) {
+        size_t now, run = lane_run(live, entries, count, &now);
+        uint64_t missing = 0;
+        for (size_t i = 0; i < now; i++) {
+            missing += advance(tail, &entries[i]);
+        }
+        if (missing > 0) {
+            live_missed(live, missing);
+        }
+        fan_out(live, entries, now);
+        more = more || now < run || run == READ_MOST;
+        entries += run;
+        count -= run;
     }
-    if (missing > 0) {
-        live_missed(live, missing);
-    }
-    fan_out(live, entries, count);
     arm(tail, more && ok ? 0 : GATHER_MS);
 }
 
