@@ -153,9 +153,13 @@ class LosingProxy:
         while True:
             try:
                 client, _ = self.listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.target.port))
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target.port))
+            except OSError:
+                client.close()
+                continue
             state = {"lose": False}
             threading.Thread(target=self._up, args=(client, server, state), daemon=True).start()
             threading.Thread(target=self._down, args=(client, server, state), daemon=True).start()
