@@ -9,6 +9,7 @@
 #include "node/net/listener.h"
 #include "node/node.h"
 #include "node/proto/http.h"
+#include "node/service/logs_dump.h"
 #include "node/service/logs_row.h"
 #include "node/service/status.h"
 #include "store/base/entropy.h"
@@ -32,6 +33,7 @@ struct process {
     struct listener *listener;
     struct status *status;
     struct sink *sink;
+    struct logs_dump *dump; /* with --from */
     struct event *signals[SIGNALS];
     bool stopping;
 };
@@ -61,6 +63,9 @@ static void on_say(void *arg, bool bad, const char *what, const char *text)
 static const char *unready(void *arg)
 {
     struct process *process = arg;
+    if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
+        return "the server to listen at cannot be reached";
+    }
     return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
 }
 
@@ -76,7 +81,6 @@ static void refresh(void *arg)
     metric_set(metrics, METRIC_SINK_ERRORS, stats->errors);
     metric_set(metrics, METRIC_SINK_LOST, stats->lost);
     metric_set(metrics, METRIC_SINK_MISSED, stats->missed);
-    metric_set(metrics, METRIC_SINK_DROPPED, stats->dropped);
     metric_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metric_set(metrics, METRIC_SINK_LAG, stats->lag);
     metric_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
@@ -103,6 +107,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     log_info("stopping");
     process->stopping = true;
     status_drain(process->status);
+    logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
 
@@ -203,6 +208,27 @@ static void make_sink(struct process *process)
     });
 }
 
+static bool on_entry(void *arg, const struct sink_item *item)
+{
+    struct process *process = arg;
+    return sink_feed(process->sink, item);
+}
+
+static int open_dump(struct process *process, char *error, size_t error_size)
+{
+    process->dump = logs_dump_new(
+        &(struct logs_dump_options){
+            .base = loop_base(process->loop),
+            .url = process->settings->from,
+            .token = process->settings->logs_listen_token,
+            .entry = on_entry,
+            .say = on_say,
+            .arg = process,
+        },
+        error, error_size);
+    return process->dump != NULL ? 0 : -1;
+}
+
 static int build(struct process *process, char *error, size_t error_size)
 {
     choose_name(process);
@@ -212,10 +238,14 @@ static int build(struct process *process, char *error, size_t error_size)
         snprintf(error, error_size, "--postgres is not set");
         return -1;
     }
-    if (open_store(process, error, error_size) != 0) {
+    bool from = process->settings->from[0] != '\0';
+    if (!from && open_store(process, error, error_size) != 0) {
         return -1;
     }
     make_sink(process);
+    if (from && open_dump(process, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(process);
     return serve_http(process, error, error_size);
 }
@@ -233,6 +263,7 @@ static void tear_down(struct process *process)
         status_free(&process->status);
         http_server_free(&process->http);
     }
+    logs_dump_free(&process->dump);
     sink_free(&process->sink);
     store_close(&process->store);
     wheel_free(&process->wheel);

@@ -29,13 +29,12 @@ struct sink_codec {
 struct sink_stats {
     uint64_t rows, bytes, batches;
     uint64_t rejected;
-    uint64_t errors;  /* transactions that failed */
-    uint64_t lost;    /* sessions lost with a transaction under way */
-    uint64_t missed;  /* entries gone from the stream before they were read */
-    uint64_t dropped; /* entries fed that found no room */
-    unsigned lanes;   /* held now */
-    uint64_t lag;     /* entries of the stream not yet stored */
-    uint64_t lag_ms;  /* age of the oldest of them */
+    uint64_t errors; /* transactions that failed */
+    uint64_t lost;   /* sessions lost with a transaction under way */
+    uint64_t missed; /* entries gone from the stream before they were read */
+    unsigned lanes;  /* held now */
+    uint64_t lag;    /* entries of the stream not yet stored */
+    uint64_t lag_ms; /* age of the oldest of them */
     bool postgres_up;
 };
 
@@ -62,7 +61,8 @@ struct sink *sink_new(const struct sink_options *options)
 void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *arg);
 void sink_free(struct sink **sink);
 
-/* For a sink without a stream. false: no room now, ask again later. */
+/* For a sink without a stream. The item is taken in any case; false: no more for a while, please.
+ */
 bool sink_feed(struct sink *sink, const struct sink_item *item);
 
 /* As of now; borrowed until the next call. */

@@ -326,12 +326,9 @@ void lane_step(struct sink_lane *lane)
 bool sink_feed(struct sink *sink, const struct sink_item *item)
 {
     struct sink_lane *lane = sink->lanes[0];
-    if (sink_batch_bytes(lane->filling) >= sink->options.bytes * FEED_FACTOR) {
-        return false;
-    }
     sink_batch_add(lane->filling, &sink->options.codec, item, clock_monotonic_ms());
     lane_step(lane);
-    return true;
+    return sink_batch_bytes(lane->filling) < sink->options.bytes * FEED_FACTOR;
 }
 
 /* ------------------------------------------------------------------------------------ the session

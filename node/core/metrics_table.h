@@ -58,8 +58,6 @@
            "Sessions lost with a transaction under way")                                           \
     METRIC(SINK_MISSED, counter, "muster_sink_missed_total", "",                                   \
            "Log entries gone from the stream before a sink read them")                             \
-    METRIC(SINK_DROPPED, counter, "muster_sink_dropped_total", "",                                 \
-           "Log entries of another server for which there was no room")                            \
     METRIC(SINK_LANES, gauge, "muster_sink_lanes", "", "Lanes that this sink serves now")          \
     METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
     METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \

@@ -284,3 +284,47 @@ def test_a_sink_without_a_stream_says_so(yard):
 def test_the_reader_may_read_and_no_more(yard, redis, postgres):
     postgres.psql("set role muster_reader; select * from log_entry; select * from \"LogEntry\"; select * from log_entry_rejected")
     assert postgres.psql("set role muster_reader; delete from log_entry", check=False).returncode != 0
+
+
+# ---------------------------------------------------------------- --from: any server that speaks the wire
+
+def begin_dumper(yard, url, postgres, **settings):
+    return yard.keep(Sink(f"dumper-{len(yard.started)}", yard.folder, postgres=postgres.uri, **{"from": url}, **settings)).start()
+
+
+def test_from_another_server(yard, postgres):
+    """A server with the memory store, which no sink can reach otherwise; killed and begun anew."""
+    a = yard.node(logs_listen_token="secret")
+    dumper = begin_dumper(yard, a.ws("/logs/listen"), postgres, logs_listen_token="secret").ready()
+    stored(a, [{"msg": str(i), "room": f"r{i % 3}", "level": "Debug"} for i in range(100)])
+    wait_rows(postgres, 100)
+    assert postgres.ask("select distinct level, room from log_entry where user_name is null order by 2") == [
+        ["debug", "r0"], ["debug", "r1"], ["debug", "r2"]]
+    a.kill()
+    wait_until(lambda: dumper.status("/readyz") == 503, "it notices")
+    a.start().ready()
+    dumper.ready()
+    stored(a, {"msg": "anew"})
+    wait_rows(postgres, 101)
+
+
+def test_from_catches_up_and_survives_postgres(yard, redis, postgres):
+    [a] = yard.fleet([redis.url])
+    proxy = yard.proxy(a)
+    dumper = begin_dumper(yard, f"ws://127.0.0.1:{proxy.port}/logs/listen", postgres).ready()
+    stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(50)])
+    wait_rows(postgres, 50)
+    proxy.cut()
+    wait_until(lambda: dumper.status("/readyz") == 503, "it notices")
+    stored(a, [{"msg": "away", "room": f"r{i}"} for i in range(50)])
+    proxy.mend()
+    wait_rows(postgres, 100)
+    postgres.kill()
+    stored(a, [{"msg": "down", "room": f"r{i}"} for i in range(50)])
+    postgres.start()
+    wait_rows(postgres, 150)
+
+
+def test_from_wants_a_websocket_address(yard):
+    answer = muster("sink", "--postgres", "postgresql://127.0.0.1:1/x", "--from", "http://x/")
+    assert answer.returncode == 1 and "ws://" in answer.stderr
