@@ -199,6 +199,7 @@ static void make_sink(struct process *process)
         .lanes = (unsigned)settings->logs_lanes,
         .rows = (size_t)settings->sink_rows,
         .bytes = (size_t)settings->sink_bytes,
+        .parallel = (unsigned)settings->sink_parallel,
         .age_ms = (uint32_t)settings->sink_age,
         .keep = (uint64_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),

@@ -126,6 +126,14 @@ static void tell_stream(struct sink *sink)
     }
 }
 
+void sink_on_landing(struct sink *sink)
+{
+    for (unsigned i = 0; i < sink->count && sink->flights < sink->options.parallel; i++) {
+        lane_step(sink->lanes[(sink->turn + i) % sink->count]);
+    }
+    sink->turn++;
+}
+
 void sink_on_progress(struct sink *sink)
 {
     if (!sink->soon) {

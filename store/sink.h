@@ -45,6 +45,7 @@ struct sink_options {
     const char *stream;      /* its name in log_lane: the fleet's prefix */
     unsigned lanes;          /* at least; more when the stream has more */
     size_t rows, bytes;      /* most of one transaction */
+    unsigned parallel;       /* transactions at once: more of them only get in each other's way */
     uint32_t age_ms;         /* longest wait for more to come */
     uint64_t keep;           /* stored entries that stay in the stream, in all */
     unsigned retention_days; /* 0: for ever */

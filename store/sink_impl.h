@@ -37,8 +37,9 @@ struct sink_lane {
     size_t limit; /* rows that may go together: halved to find a bad one */
     int64_t day;  /* whose partition is there; -1: none known */
     unsigned partition_errors;
-    bool ascii;    /* the raw text of a dead letter itself was refused */
-    char *trouble; /* what was said last */
+    bool flying_now; /* counted in sink->flights */
+    bool ascii;      /* the raw text of a dead letter itself was refused */
+    char *trouble;   /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
@@ -48,6 +49,8 @@ struct sink {
     struct sink_stats stats;
     struct sink_lane **lanes;
     unsigned count;
+    unsigned flights;      /* lanes with a transaction under way */
+    unsigned turn;         /* the lane that is asked first when one ends */
     struct postgres *care; /* partitions */
     bool care_up;
     uint64_t care_at_ms;
@@ -72,6 +75,8 @@ void lane_step(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
 int64_t lane_oldest_us(const struct sink_lane *lane);
 
+/* Another lane may send now. */
+void sink_on_landing(struct sink *sink);
 /* A lane has stored something, or become quiet. */
 void sink_on_progress(struct sink *sink);
 /* Says `text` unless it was the last thing said there. */

@@ -109,10 +109,23 @@ static void move_on(struct sink_lane *lane, size_t stored)
     lane_step(lane);
 }
 
+static void take_off(struct sink_lane *lane)
+{
+    lane->flying_now = true;
+    lane->sink->flights++;
+}
+
+static void land(struct sink_lane *lane)
+{
+    lane->sink->flights -= lane->flying_now;
+    lane->flying_now = false;
+}
+
 static void on_copied(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
     struct sink_stats *stats = &lane->sink->stats;
+    land(lane);
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
     } else if (answer->end == POSTGRES_DONE) {
@@ -124,6 +137,7 @@ static void on_copied(void *arg, const struct postgres_answer *answer)
         }
         move_on(lane, lane->run);
     }
+    sink_on_landing(lane->sink);
 }
 
 static void on_rejected(void *arg, const struct postgres_answer *answer)
@@ -177,6 +191,7 @@ static void send_rows(struct sink_lane *lane)
     const struct span copy[] = {PG_COPY_HEAD, sink_batch_rows(lane->flying, lane->at, lane->run),
                                 PG_COPY_TAIL};
     struct buf sql = {0};
+    take_off(lane);
     put_move(lane, &sql, &lane->flying->row[lane->at + lane->run - 1]);
     buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
     postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
@@ -243,8 +258,10 @@ static void send_next(struct sink_lane *lane, uint64_t now)
         send_rejected(lane);
     } else if (sink_day(first->time_us) != lane->day) {
         send_partition(lane, sink_day(first->time_us));
-    } else {
+    } else if (lane->sink->flights < lane->sink->options.parallel) {
         send_rows(lane);
+    } else {
+        lane->run = 0; /* sink_on_landing comes back to it */
     }
 }
 

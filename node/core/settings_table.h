@@ -47,6 +47,7 @@
     SETTING(sink_retention, DURATION, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
     SETTING(sink_rows, COUNT, "5000", 1, 100000, "", "most log entries in one transaction of the sink") \
     SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
+    SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
     SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
     SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen instead of reading the stream")

@@ -143,7 +143,7 @@ def run(bench):
         subprocess.run([bench.muster, "migrate", "--postgres", server.uri], check=True, stderr=subprocess.DEVNULL)
         ratios, memory, texts = [], [], []
         for _ in range(1 if bench.quick else 3):
-            with bench.node(store, logs_bound=2 * ENTRIES, log_level="error") as node:
+            with bench.node(store, logs_bound=str(2 * ENTRIES), log_level="error") as node:
                 fill(node, bodies)
                 psql(server, "truncate log_entry; checkpoint")
                 took, early, most = drain(bench, store, server, count)
@@ -152,7 +152,7 @@ def run(bench):
                 file = f"{server.folder}/rows"
                 with open(file, "wb") as out:
                     subprocess.run(["psql", "-X", "-q", "-d", server.uri, "-c",
-                                    f"copy (select * from log_entry) to stdout (format binary)"], stdout=out, check=True)
+                                    "copy (select * from log_entry) to stdout (format binary)"], stdout=out, check=True)
                 bare = bare_copy(server, file)
                 os.unlink(file)
                 psql(server, "truncate log_entry; checkpoint")
