@@ -2,8 +2,8 @@
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
-TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
-	clang libclang-rt-14-dev
+TEST_PACKAGES := libcmocka-dev redis-server postgresql python3 python3-pytest python3-websockets \
+	python3-selenium chromium chromium-driver clang libclang-rt-dev
 CLUSTER_PACKAGES := redis-server haproxy curl
 
 CMAKE := cmake -S . -G Ninja
@@ -11,6 +11,7 @@ PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
 FUZZ_SECONDS ?= 600
 ARGS ?=
 
+.NOTPARALLEL:
 .PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz readme clean \
 	build-packages test-packages cluster-packages node-packages
 
@@ -56,6 +57,7 @@ fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: build-packages cluster-packages
+	@./tests/install.sh postgresql
 	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null
 	@cmake --build build-bench
 	@MUSTER_BUILD=$(CURDIR)/build-bench /usr/bin/python3 tests/bench/run.py $(ARGS)

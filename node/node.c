@@ -1,9 +1,8 @@
 /* The wiring of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *
- *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain -> claims
- * released -> exit 0
- */
+ *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain
+ *             -> claims released -> exit 0 */
 #include "node/node.h"
 
 #include "node/core/log.h"
@@ -13,9 +12,12 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/fleet.h"
 #include "node/service/logs.h"
+#include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
+#include "node/service/tracker.h"
 #include "store/base/entropy.h"
 #include "store/store.h"
 
@@ -38,8 +40,11 @@ struct node {
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
     struct listener *http_listener, *admin_listener;
     struct status *status;
+    struct fleet *fleet;
     struct sync *sync;
     struct logs *logs;
+    struct relay *relay;
+    struct tracker *tracker; /* NULL: off */
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -55,6 +60,12 @@ static void on_link(void *arg, bool up, const char *text)
     } else {
         log_warn("store link down", LOG_TEXT_FIELD("detail", text));
     }
+}
+
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    log_warn("store refuses a command", LOG_TEXT_FIELD("detail", text));
 }
 
 static void on_bus_lag(void *arg, double seconds)
@@ -91,6 +102,7 @@ static void drain(struct node *node)
     node->draining = true;
     status_drain(node->status);
     listener_close(&node->http_listener);
+    relay_drain(node->relay);
     http_server_drain(node->http);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
@@ -117,8 +129,7 @@ static void watch_signals(struct node *node)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* ------------------------------------------------------------------------------------ building up
- */
+/* --------------------------------------------------------------------------------- building up */
 
 static void choose_name(struct node *node)
 {
@@ -141,6 +152,7 @@ static int open_store(struct node *node, char *error, size_t error_size)
             .node = node->name,
             .lease_ms = (uint32_t)node->settings->lease,
             .observer = {.link = on_link,
+                         .trouble = on_trouble,
                          .bus_lag = on_bus_lag,
                          .command_time = on_command_time,
                          .arg = node},
@@ -175,20 +187,39 @@ static void make_logs(struct node *node)
                                           .refuse = settings->postgres[0] != '\0' && !memory,
                                           .entry_limit = (size_t)settings->logs_entry_limit,
                                           .queue_limit = (size_t)settings->queue_limit,
-                                          .rate = (double)settings->logs_rate,
+                                          .rate = (uint32_t)settings->logs_rate,
                                           .add_token = settings->logs_add_token,
                                           .listen_token = settings->logs_listen_token,
                                       });
 }
 
+static const char *trouble(void *arg)
+{
+    return status_trouble(arg);
+}
+
 static void make_services(struct node *node)
 {
-    node->status = status_new(node->admin, &(struct status_options){
-                                               .net = node->net,
-                                               .store = node->store,
-                                               .metrics = &node->metrics,
-                                               .node = node->name,
-                                           });
+    node->status =
+        status_new(node->admin, &(struct status_options){
+                                    .net = node->net,
+                                    .store = node->store,
+                                    .metrics = &node->metrics,
+                                    .node = node->name,
+                                    .memory_limit = (uint64_t)node->settings->memory_limit,
+                                });
+    if (node->admin != node->http) {
+        status_route_text(node->status, node->http);
+    }
+    node->fleet = fleet_new(node->admin, &(struct fleet_options){
+                                             .loop = node->loop,
+                                             .store = node->store,
+                                             .metrics = &node->metrics,
+                                             .node = node->name,
+                                             .token = node->settings->status_token,
+                                             .trouble = trouble,
+                                             .trouble_arg = node->status,
+                                         });
     node->sync = sync_new(node->http, &(struct sync_options){
                                           .store = node->store,
                                           .metrics = &node->metrics,
@@ -196,6 +227,33 @@ static void make_services(struct node *node)
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
     make_logs(node);
+}
+
+static int make_relay(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    node->relay = relay_new(node->http,
+                            &(struct relay_options){
+                                .net = node->net,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .node = node->name,
+                                .listen = settings->relay,
+                                .name = settings->relay_name,
+                                .color = settings->relay_color,
+                                .prefix = settings->relay_prefix,
+                                .secret = settings->relay_secret,
+                                .status_token = settings->relay_status_token,
+                                .pacing = settings->relay_pacing != 0,
+                                .proxy = settings->relay_proxy != 0,
+                                .gap_ms = (uint32_t)settings->relay_gap,
+                                .queue_limit = (size_t)settings->queue_limit,
+                                .packet_limit = (size_t)settings->relay_limit,
+                                .rate = (uint32_t)settings->relay_rate,
+                                .timeout_ms = (uint32_t)settings->relay_timeout,
+                            },
+                            error, error_size);
+    return node->relay != NULL ? 0 : -1;
 }
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
@@ -211,6 +269,33 @@ static struct listener *listen_http(struct node *node, const char *bind, struct 
     return listener;
 }
 
+static int open_tracker(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    char text[ADDRESS_TEXT];
+    if (settings->tracker[0] == '\0') {
+        return 0;
+    }
+    node->tracker = tracker_new(
+        &(struct tracker_options){
+            .net = node->net,
+            .store = node->store,
+            .node = node->name,
+            .bind = settings->tracker,
+            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = (uint32_t)settings->tracker_expiry,
+            .rate = (uint32_t)settings->tracker_rate,
+            .burst = (uint32_t)settings->tracker_burst,
+        },
+        error, error_size);
+    if (node->tracker == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
+             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
+    return 0;
+}
+
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -222,7 +307,7 @@ static int listen_all(struct node *node, char *error, size_t error_size)
         }
     }
     node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? 0 : -1;
+    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -263,6 +348,9 @@ static int build(struct node *node, char *error, size_t error_size)
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
     make_services(node);
     watch_signals(node);
+    if (make_relay(node, error, error_size) != 0) {
+        return -1;
+    }
     return listen_all(node, error, error_size);
 }
 
@@ -270,9 +358,12 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
+    tracker_free(&node->tracker);
     net_free(&node->net);
     logs_free(&node->logs);
+    relay_free(&node->relay);
     sync_free(&node->sync);
+    fleet_free(&node->fleet);
     status_free(&node->status);
     if (node->admin != node->http) {
         http_server_free(&node->admin);

@@ -4,6 +4,7 @@
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
 #include "store/sink.h"
 
+#include "node/core/figures.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/net/listener.h"
@@ -11,7 +12,6 @@
 #include "node/proto/http.h"
 #include "node/service/logs_dump.h"
 #include "node/service/logs_row.h"
-#include "node/service/status.h"
 #include "store/base/entropy.h"
 
 #include <signal.h>
@@ -31,7 +31,6 @@ struct process {
     struct net *net;
     struct http_server *http;
     struct listener *listener;
-    struct status *status;
     struct sink *sink;
     struct logs_dump *dump; /* with --from */
     struct event *signals[SIGNALS];
@@ -60,18 +59,22 @@ static void on_say(void *arg, bool bad, const char *what, const char *text)
     }
 }
 
-static const char *unready(void *arg)
+static const char *unready(const struct process *process)
 {
-    struct process *process = arg;
+    if (process->stopping) {
+        return "stopping";
+    }
+    if (process->store != NULL && !store_ready(process->store)) {
+        return "the store cannot be reached";
+    }
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
     return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
 }
 
-static void refresh(void *arg)
+static void refresh(struct process *process)
 {
-    struct process *process = arg;
     struct metrics *metrics = &process->metrics;
     const struct sink_stats *stats = sink_stats(process->sink);
     metric_set(metrics, METRIC_SINK_ROWS, stats->rows);
@@ -85,6 +88,34 @@ static void refresh(void *arg)
     metric_set(metrics, METRIC_SINK_LAG, stats->lag);
     metric_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
     metric_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
+}
+
+/* The loop turns, or nobody would answer. */
+static void on_healthz(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", SPAN("ok\n"));
+}
+
+static void on_readyz(void *arg, struct http_request *request)
+{
+    const char *reason = unready(arg);
+    if (reason != NULL) {
+        http_reply_error(request, 503, "%s", reason);
+    } else {
+        http_reply(request, 200, "text/plain; charset=utf-8", SPAN("ready\n"));
+    }
+}
+
+static void on_metrics(void *arg, struct http_request *request)
+{
+    struct process *process = arg;
+    struct buf text = {0};
+    refresh(process);
+    figures_refresh(&process->metrics, process->store);
+    metrics_print(&process->metrics, &text);
+    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&text));
+    buf_free(&text);
 }
 
 /* ------------------------------------------------------------------------------------ the end */
@@ -106,7 +137,6 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     }
     log_info("stopping");
     process->stopping = true;
-    status_drain(process->status);
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
@@ -163,15 +193,9 @@ static int serve_http(struct process *process, char *error, size_t error_size)
                                           .keep_alive_ms = (uint32_t)settings->keep_alive,
                                           .ws_message_limit = (size_t)settings->message_limit,
                                       });
-    process->status = status_new(process->http, &(struct status_options){
-                                                    .net = process->net,
-                                                    .store = process->store,
-                                                    .metrics = &process->metrics,
-                                                    .node = process->name,
-                                                    .unready = unready,
-                                                    .refresh = refresh,
-                                                    .arg = process,
-                                                });
+    http_route(process->http, "GET", "/healthz", on_healthz, process);
+    http_route(process->http, "GET", "/readyz", on_readyz, process);
+    http_route(process->http, "GET", "/metrics", on_metrics, process);
     process->listener =
         listener_open(process->net, bind, http_server_accept, process->http, error, error_size);
     return process->listener != NULL ? 0 : -1;
@@ -261,7 +285,6 @@ static void tear_down(struct process *process)
     }
     if (process->net != NULL) {
         net_free(&process->net);
-        status_free(&process->status);
         http_server_free(&process->http);
     }
     logs_dump_free(&process->dump);

@@ -2,8 +2,8 @@
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).
  *
- *     bus.h  roster.h            what services call
- *     bus.c  roster*.c           topics, keys, claims, views: one code for all backends
+ *     bus.h  roster.h  lookup.h  what services call
+ *     bus.c  roster*.c lookup.c  topics, keys, claims, views: one code for all backends
  *     struct backend_ops         this file
  *     memory.c | redis*.c
  *
@@ -19,6 +19,8 @@ struct backend;
 struct stream_call;
 struct stream_query;
 struct stream_marks;
+struct lookup_call;
+struct lookup_visit;
 
 enum backend_answer {
     BACKEND_OK,
@@ -66,6 +68,9 @@ struct backend_ops {
                        stream_read_fn *fn, void *arg);
     int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
                         backend_answer_fn *fn, void *arg);
+    /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
+    int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                  struct lookup_call *call);
     bool (*ready)(struct backend *backend);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);
@@ -88,6 +93,9 @@ void store_leave(struct store *store);
 
 /* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
 void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+
+/* A server refused a command, for a reason that a person should hear of. */
+void store_on_trouble(struct store *store, const char *text);
 
 /* `channel` is heard from now on, or no more. */
 void store_on_channel(struct store *store, struct span channel, bool on);

@@ -3,6 +3,7 @@
 #define MUSTER_STORE_HANDLE_H
 
 #include "store/backend.h"
+#include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
 #include "store/bus.h"
@@ -31,6 +32,7 @@ struct roster_table {
     uint64_t wheel_start_us;
     struct event *tick;
     struct list holding; /* keys whose view holds members of a lost server */
+    uint64_t refused_us; /* when a touch was last refused by a server; 0: since then one was not */
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 
@@ -64,6 +66,7 @@ struct store {
     struct map topics;
     struct roster_table roster;
     struct stream_table stream;
+    struct buf lookup_name; /* of the key of the last lookup, with prefix */
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;

@@ -3,6 +3,7 @@
 #include "store/backend.h"
 #include "store/base/buf.h"
 #include "store/handle.h"
+#include "store/memory_lookup.h"
 #include "store/memory_roster.h"
 #include "store/memory_stream.h"
 
@@ -10,6 +11,7 @@ struct memory_hub {
     struct map channels;
     struct memory_rosters rosters;
     struct memory_streams streams;
+    struct memory_lookups lookups;
 };
 
 struct hub_channel {
@@ -35,13 +37,21 @@ struct memory {
     struct event *wake;
 };
 
-enum letter_kind { LETTER_HEARD, LETTER_LEFT, LETTER_MESSAGE, LETTER_ANSWER, LETTER_READ };
+enum letter_kind {
+    LETTER_HEARD,
+    LETTER_LEFT,
+    LETTER_MESSAGE,
+    LETTER_ANSWER,
+    LETTER_LOOKUP,
+    LETTER_READ
+};
 
 struct letter {
     struct list link;
     enum letter_kind kind;
     backend_answer_fn *fn;
     void *arg;
+    enum lookup_result result;    /* LOOKUP: of the call in `arg` */
     struct span channel, payload; /* both in `bytes` */
     char bytes[];
 };
@@ -54,6 +64,7 @@ struct memory_hub *memory_hub_new(void)
     map_init(&hub->channels);
     memory_rosters_init(&hub->rosters);
     memory_streams_init(&hub->streams);
+    memory_lookups_init(&hub->lookups);
     return hub;
 }
 
@@ -65,6 +76,7 @@ void memory_hub_free(struct memory_hub **hub)
     map_deinit(&(*hub)->channels); /* empty: every store is closed */
     memory_rosters_deinit(&(*hub)->rosters);
     memory_streams_deinit(&(*hub)->streams);
+    memory_lookups_deinit(&(*hub)->lookups);
     free(*hub);
     *hub = NULL;
 }
@@ -120,6 +132,9 @@ static void open_letter(struct store *store, const struct letter *letter)
         break;
     case LETTER_READ:
         carry_out_read(CONTAINER_OF(store->backend, struct memory, backend), letter);
+        break;
+    case LETTER_LOOKUP:
+        lookup_finish(letter->arg, letter->result, letter->payload);
         break;
     }
 }
@@ -285,6 +300,19 @@ static int stream_read_at(struct backend *backend, unsigned shard, const struct 
     return 0;
 }
 
+static int memory_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                        struct lookup_call *call)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct span value;
+    (void)shard;
+    enum lookup_result result = memory_lookup_visit(&memory->hub->lookups, visit, &value);
+    struct letter *letter = post(memory, LETTER_LOOKUP, span_of(NULL, 0), value);
+    letter->arg = call;
+    letter->result = result;
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -295,7 +323,11 @@ static void memory_free(struct backend *backend)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     LIST_EACH(it, &memory->inbox) {
-        free(LIST_ITEM(it, struct letter, link));
+        struct letter *letter = LIST_ITEM(it, struct letter, link);
+        if (letter->kind == LETTER_LOOKUP) {
+            free(letter->arg); /* the call: nobody hears it any more */
+        }
+        free(letter);
     }
     while (!list_empty(&memory->ears)) {
         ear_free(LIST_ITEM(memory->ears.next, struct ear, mine));
@@ -317,6 +349,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .stream_append = stream_append_at,
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,
+        .lookup = memory_visit,
         .ready = memory_ready,
         .free = memory_free,
     };

@@ -3,12 +3,14 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
- *     <prefix>:l...         the stream (redis_stream.c)
+ *     <prefix>:s...         the stream (redis_stream.c)
+ *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
 #include "store/redis_stream.h"
+#include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
 #include "store/scripts.h"
@@ -101,6 +103,12 @@ static int stream_state_at(struct backend *backend, unsigned shard,
     return redis_stream_state(link_of(backend, shard), marks, fn, arg);
 }
 
+static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                       struct lookup_call *call)
+{
+    return redis_values_send(link_of(backend, shard), visit, call);
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -135,6 +143,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .stream_append = stream_append_at,
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,
+        .lookup = redis_visit,
         .ready = redis_ready,
         .free = redis_free,
     };

@@ -111,7 +111,7 @@ static void complain(struct redis_link *link, const char *text)
     uint64_t now = clock_monotonic_us();
     if (now - link->complained_us >= COMPLAINT_PAUSE_MS * 1000U && link->state == LINK_UP) {
         link->complained_us = now;
-        report(link, true, text);
+        store_on_trouble(link->store, text);
     }
 }
 
@@ -213,6 +213,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
         struct span proof = span_str(link->proof);
         send_subscribe(link, &proof, 1, true);
     } else {
+        redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
         ask_role(link);
     }

@@ -1,5 +1,5 @@
-/*     <prefix>:l           hash of the stream (stream_append.lua)
- *     <prefix>:l:<lane>    the lane: entries <seq>-<ordinal>, one field: tag -> payload */
+/*     <prefix>:s           hash of the stream (stream_append.lua)
+ *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>, one field: tag -> payload */
 #include "store/redis_stream.h"
 
 #include "store/handle.h"
@@ -23,7 +23,7 @@ struct query {
 
 static void put_key(const struct redis_link *link, struct buf *out)
 {
-    buf_printf(out, "%s:l", redis_link_store(link)->prefix);
+    buf_printf(out, "%s:s", redis_link_store(link)->prefix);
 }
 
 static void begin(struct redis_script *call, const struct redis_link *link, const char *text,

@@ -3,7 +3,8 @@
  * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:
  *
  *     TEXT      any
- *     BIND      host:port; empty where the default is
+ *     BIND      host:port; empty where the default is, or where choices are "off"
+ *     BINDS     [name=]host:port, any number of them with commas
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
@@ -22,6 +23,7 @@
 #define SETTINGS_TABLE(SETTING) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
+    SETTING(status_token, SECRET, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
@@ -34,13 +36,14 @@
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
     SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections of the node; over it new ones get 503; 0: as many as the descriptor limit allows") \
     SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
+    SETTING(memory_limit, SIZE, "0", 0, 1024 * GIB, "", "resident memory from which on nobody new is let in and /readyz says 503; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
     SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
     SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \
     SETTING(logs_entry_limit, SIZE, "32k", 256, 16 * 1024 * KIB, "", "largest log entry") \
-    SETTING(logs_rate, COUNT, "0", 0, 1000000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
+    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, SECRET, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
     SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; set on a node: a sink is there, so a full log stream refuses") \
@@ -50,7 +53,24 @@
     SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
     SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
     SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
-    SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen instead of reading the stream")
+    SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen instead of reading the stream") \
+    SETTING(relay, BINDS, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
+    SETTING(relay_name, TEXT, "Muster", 0, 0, "", "the host's name as game servers see it") \
+    SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
+    SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
+    SETTING(relay_pacing, CHOICE, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
+    SETTING(relay_gap, DURATION, "10ms", 1, SECOND, "", "least time between two packets to one game server, with pacing on") \
+    SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
+    SETTING(relay_proxy, CHOICE, "off", 0, 0, "off|on", "on: each connection must begin with a PROXY protocol header (v1 or v2)") \
+    SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \
+    SETTING(relay_rate, COUNT, "500", 0, 1000000, "", "packets a second of one game server, twice as many at a stretch; over it the server is read more slowly; 0: no limit") \
+    SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
+    SETTING(relay_status_token, SECRET, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
+    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
+    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch")
 /* clang-format on */
 
 #endif

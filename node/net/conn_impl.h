@@ -46,10 +46,14 @@ struct net {
     struct metrics *metrics;
     struct net_limits limits;
     struct list all, todo, dirty;
+    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
+    struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
     struct outq_pool pool;
     struct map addresses; /* struct peer_count by IP, where there is a limit */
     uint32_t count;
     uint64_t last_id;
+    uint64_t sends;      /* chunks queued so far */
+    bool overloaded;     /* admits nobody: net_set_overloaded */
     struct drain *drain; /* NULL until net_drain */
     char read_buffer[READ_BUFFER];
 };

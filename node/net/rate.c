@@ -1,84 +1,77 @@
 #include "node/net/rate.h"
 
-#include <stdlib.h>
+#include "store/base/entropy.h"
+#include "store/base/map.h"
+#include "store/base/mem.h"
 
-enum { SWEEP_FROM = 1024 }; /* buckets, after which full ones are looked for */
-
-struct bucket {
-    struct map_node node;
-    double tokens;
-    uint64_t at_ms;
-    unsigned char ip[16];
+enum {
+    WAYS = 8, /* places that a source may have */
+    SETS = 8192,
+    SECOND_NS = 1000000000,
 };
 
-void rate_init(struct rate *rate, double per_second, double burst)
-{
-    map_init(&rate->buckets);
-    rate->per_second = per_second;
-    rate->burst = burst;
-}
+struct bucket {
+    unsigned char source[16];
+    uint64_t full_ns; /* when it is full again; 0: nobody's */
+};
 
-static void forget(struct rate *rate, struct bucket *bucket)
-{
-    map_remove(&rate->buckets, &bucket->node);
-    free(bucket);
-}
+struct rate {
+    uint64_t interval_ns; /* between two tokens */
+    uint64_t depth_ns;    /* from full to empty */
+    uint64_t seed[2];
+    struct bucket (*sets)[WAYS]; /* NULL: no limit */
+};
 
-void rate_deinit(struct rate *rate)
+struct rate *rate_new(uint32_t per_second, uint32_t burst)
 {
-    MAP_EACH(it, &rate->buckets) {
-        forget(rate, MAP_ENTRY(it, struct bucket, node));
+    struct rate *rate = mem_zalloc(sizeof *rate);
+    entropy(rate->seed, sizeof rate->seed);
+    if (per_second > 0) {
+        rate->interval_ns = SECOND_NS / per_second > 0 ? SECOND_NS / per_second : 1;
+        rate->depth_ns = rate->interval_ns * (burst > 0 ? burst : 1);
+        rate->sets = mem_zalloc(SETS * sizeof *rate->sets);
     }
-    map_deinit(&rate->buckets);
+    return rate;
 }
 
-static void fill(const struct rate *rate, struct bucket *bucket, uint64_t now_ms)
+void rate_free(struct rate **rate)
 {
-    bucket->tokens += rate->per_second * (double)(now_ms - bucket->at_ms) / 1000.0;
-    bucket->tokens = bucket->tokens < rate->burst ? bucket->tokens : rate->burst;
-    bucket->at_ms = now_ms;
+    if (*rate != NULL) {
+        free((*rate)->sets);
+        free(*rate);
+        *rate = NULL;
+    }
 }
 
-static void sweep(struct rate *rate, uint64_t now_ms)
+/* The bucket of `source`; where it has none yet, the fullest of those it may have. */
+static struct bucket *bucket_of(struct rate *rate, const unsigned char source[16])
 {
-    MAP_EACH(it, &rate->buckets) {
-        struct bucket *bucket = MAP_ENTRY(it, struct bucket, node);
-        fill(rate, bucket, now_ms);
-        if (bucket->tokens >= rate->burst) {
-            forget(rate, bucket);
+    struct bucket *set = rate->sets[siphash(rate->seed, span_of(source, 16)) % SETS];
+    struct bucket *fullest = &set[0];
+    for (int i = 0; i < WAYS; i++) {
+        if (set[i].full_ns != 0 && memcmp(set[i].source, source, 16) == 0) {
+            return &set[i];
         }
+        fullest = set[i].full_ns < fullest->full_ns ? &set[i] : fullest;
     }
+    memcpy(fullest->source, source, 16);
+    fullest->full_ns = 0;
+    return fullest;
 }
 
-static struct bucket *bucket_of(struct rate *rate, const struct address *peer, uint64_t now_ms)
+bool rate_take(struct rate *rate, const struct address *peer, uint32_t tokens, uint64_t now_us)
 {
-    struct map_node *node = map_find(&rate->buckets, span_of(peer->ip, sizeof peer->ip));
-    if (node != NULL) {
-        return MAP_ENTRY(node, struct bucket, node);
-    }
-    /* Each doubling of the table pays for one look at all of it. */
-    if (rate->buckets.count >= SWEEP_FROM &&
-        (rate->buckets.count & (rate->buckets.count - 1)) == 0) {
-        sweep(rate, now_ms);
-    }
-    struct bucket *bucket = mem_zalloc(sizeof *bucket);
-    bucket->tokens = rate->burst;
-    bucket->at_ms = now_ms;
-    memcpy(bucket->ip, peer->ip, sizeof bucket->ip);
-    map_insert(&rate->buckets, &bucket->node, span_of(bucket->ip, sizeof bucket->ip));
-    return bucket;
-}
-
-bool rate_take(struct rate *rate, const struct address *peer, double tokens, uint64_t now_ms)
-{
-    if (rate->per_second <= 0) {
+    unsigned char source[16] = {0};
+    uint64_t now_ns = now_us * 1000;
+    if (rate->sets == NULL) {
         return true;
     }
-    struct bucket *bucket = bucket_of(rate, peer, now_ms);
-    fill(rate, bucket, now_ms);
-    if (bucket->tokens < tokens && bucket->tokens < rate->burst) {
-        return false;
-    }
-    bucket->tokens -= tokens;
-    return true;
+    memcpy(source, peer->ip, address_is_ipv4(peer) ? 16 : 8);
+    struct bucket *bucket = bucket_of(rate, source);
+    uint64_t full_ns = bucket->full_ns > now_ns ? bucket->full_ns : now_ns;
+    uint64_t cost_ns = tokens * rate->interval_ns;
+    uint64_t needed_ns = cost_ns < rate->depth_ns ? cost_ns : rate->depth_ns;
+    bool admitted = full_ns + needed_ns <= now_ns + rate->depth_ns;
+    bucket->full_ns = admitted ? full_ns + cost_ns : full_ns;
+    return admitted;
 }

@@ -5,17 +5,18 @@
 #include "node/service/logs_live.h"
 #include "node/service/logs_own.h"
 #include "node/service/logs_page.h"
+#include "store/base/clock.h"
 #include "store/base/list.h"
 
 #include <stdlib.h>
 
-enum { BACKLOG_MOST = 10000, BURST_SECONDS = 10 };
+enum { BACKLOG_MOST = 10000, BURST_SECONDS = 2 };
 
 struct logs {
     struct logs_options options;
     struct logs_live *live;
     struct logs_own *own;
-    struct rate rate;
+    struct rate *rate;
     struct list adding;
 };
 
@@ -114,7 +115,6 @@ static void on_add(void *arg, struct http_request *request)
     struct logs *logs = arg;
     struct logs_batch batch = {0};
     char error[128];
-    uint64_t now_ms = loop_now_ms(net_loop(logs->options.net));
     if (!may(request, logs->options.add_token, false)) {
         turn_away(request);
         return;
@@ -124,7 +124,8 @@ static void on_add(void *arg, struct http_request *request)
                         error, sizeof error);
     if (verdict != LOGS_GOOD) {
         http_reply_error(request, verdict == LOGS_BAD ? 400 : 413, "%s", error);
-    } else if (!rate_take(&logs->rate, http_peer(request), (double)batch.count, now_ms)) {
+    } else if (!rate_take(logs->rate, http_peer(request), (uint32_t)batch.count,
+                          clock_monotonic_us())) {
         http_reply_field(request, "Retry-After", SPAN("1"));
         http_reply_error(request, 429, "too many entries from this address");
     } else if (batch.count == 0) {
@@ -172,7 +173,7 @@ static void on_page(void *arg, struct http_request *request)
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
                           "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri "
                           "'none'; form-action 'none'"));
-    http_reply(request, 200, "text/html; charset=utf-8", span_of(logs_page, logs_page_size));
+    http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -182,7 +183,7 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     struct logs *logs = mem_zalloc(sizeof *logs);
     logs->options = *options;
     list_init(&logs->adding);
-    rate_init(&logs->rate, options->rate, options->rate * BURST_SECONDS);
+    logs->rate = rate_new(options->rate, options->rate * BURST_SECONDS);
     stream_setup(options->store, &(struct stream_limits){.lanes = options->lanes,
                                                          .entries = options->bound,
                                                          .refuse = options->refuse});
@@ -217,6 +218,6 @@ void logs_free(struct logs **logs)
         http_reply_error(adding->request, 503, "the node is going away");
         free(adding);
     }
-    rate_deinit(&gone->rate);
+    rate_free(&gone->rate);
     free(gone);
 }

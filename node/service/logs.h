@@ -20,7 +20,7 @@ struct logs_options {
     bool refuse;                          /* at the bound, whether or not a sink was ever seen */
     size_t entry_limit;                   /* bytes */
     size_t queue_limit;                   /* bytes */
-    double rate;                          /* entries per second and address; 0: no limit */
+    uint32_t rate;                        /* entries per second and address; 0: no limit */
     const char *add_token, *listen_token; /* empty: none is needed */
 };
 

@@ -2,12 +2,13 @@
 
 import json
 import random
+import re
 import threading
 import time
 
 import pytest
 
-from cluster import muster
+from cluster import ROOT, muster
 from logs_lab import LosingProxy, Producer, Sink, add, begin_sink, judge, stored
 from postgres import Postgres
 from waiting import wait_until
@@ -97,7 +98,7 @@ def test_what_is_no_json_in_the_stream_does_not_stop_the_sink(yard, redis, postg
     stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(20)])
     now = int(time.time() * 1000000)
     for lane in range(4):
-        redis.command("XADD", f"muster:l:{lane}", f"{now + lane}-77", "tag", "no json at all '")
+        redis.command("XADD", f"muster:s:{lane}", f"{now + lane}-77", "tag", "no json at all '")
     stored(a, [{"msg": "after", "room": f"r{i}"} for i in range(20)])
     begin_sink(yard, redis.url, postgres).ready()
     wait_rows(postgres, 40)
@@ -328,3 +329,33 @@ def test_from_catches_up_and_survives_postgres(yard, redis, postgres):
 def test_from_wants_a_websocket_address(yard):
     answer = muster("sink", "--postgres", "postgresql://127.0.0.1:1/x", "--from", "http://x/")
     assert answer.returncode == 1 and "ws://" in answer.stderr
+
+
+# ---------------------------------------------------------------- what the README tells people to ask
+
+def sql_blocks():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        yield from (block for block in re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL) if "log_entry" in block)
+
+
+def test_the_questions_of_the_readme_run_as_written(yard, redis, postgres):
+    [a] = yard.fleet([redis.url])
+    begin_sink(yard, redis.url, postgres).ready()
+    stored(a, [{"level": "ERROR", "msg": "connection closed", "user": user, "room": "hunt-7"} for user in ("u1", "u2", "u2")] +
+           [{"level": "info", "msg": f"line {i}", "user": "u3", "room": "hunt-7"} for i in range(150)] +
+           [{"msg": "connection closed after ping"}])
+    wait_rows(postgres, 154)
+    blocks = list(sql_blocks())
+    assert len(blocks) >= 5
+    answers = {block.splitlines()[0].strip("- "): postgres.ask(block) for block in blocks}
+
+    def answer(word):
+        return next(rows_ for title, rows_ in answers.items() if word in title)
+    assert sum(int(row[1]) for row in answer("errors per hour")) == 3
+    assert len(answer("last 100 lines")) == 100
+    assert [(row[0], row[3]) for row in answer("who was there")] == [("u1", "1"), ("u2", "2"), ("u3", "150")]
+    assert len(answer("gaps")) == 10
+    assert len(answer("full text")) == 3
+    postgres.psql("analyze")
+    plan = postgres.psql("set enable_seqscan = off; explain " + next(b for b in blocks if "errors per hour" in b)).stdout
+    assert "level" in plan and "Index" in plan
