@@ -328,7 +328,7 @@ def test_tokens(yard):
 def test_rate_limit(yard):
     a = yard.node(logs_rate=10)
     statuses = [add(a, [{"msg": "x"}] * 10)[0] for _ in range(20)]
-    assert statuses[0] == 200 and statuses[-1] == 429 and 10 <= statuses.count(200) <= 15
+    assert statuses[0] == 200 and statuses[-1] == 429 and 2 <= statuses.count(200) <= 8
     wait_until(lambda: add(a, {"msg": "x"})[0] == 200, "some right again")
 
 

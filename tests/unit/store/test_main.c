@@ -12,7 +12,7 @@ int main(int argc, char **argv)
     if (only_faults) {
         return test_faults() > 0 ? 1 : 0;
     }
-    int failed = test_url() + test_view();
+    int failed = test_url() + test_view() + test_sink_batch();
     failed += test_roster("memory", lab_memory) + test_bus("memory", lab_memory);
     failed += test_lookup("memory", lab_memory);
     failed += test_roster("redis", lab_redis) + test_bus("redis", lab_redis);
