@@ -15,7 +15,9 @@ void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
     batch->since_ms = batch->count == 0 ? now_ms : batch->since_ms;
     size_t before = batch->rows.len;
     const char *reason = NULL;
-    if (!codec->row(codec->arg, item, &batch->rows, &reason)) {
+    if (codec->row(codec->arg, item, &batch->rows, &reason)) {
+        reason = NULL;
+    } else {
         batch->rows.len = before;
     }
     buf_append(&batch->raws, item->payload);
