@@ -1,3 +1,4 @@
+#include "node/chat_wiring.h"
 #include "node/core/loop.h"
 #include "node/node.h"
 #include "store/migrate.h"
@@ -96,11 +97,20 @@ static bool check_postgres(const char *uri)
     return missing == 0;
 }
 
+static bool check_chat(const struct settings *settings)
+{
+    char error[256];
+    bool well = chat_wiring_check(settings, error, sizeof error) == 0;
+    if (!well) {
+        printf("chat login: %s\n", error);
+    }
+    return well;
+}
+
 int check_run(const struct settings *settings)
 {
     /* The settings were read: what can be known of them without asking anybody is right. */
-    bool store = check_store(settings);
-    bool well = check_postgres(settings->postgres) && store;
+    bool well = check_chat(settings) & check_store(settings) & check_postgres(settings->postgres);
     printf("%s\n", well ? "all is well" : "not well");
     return well ? 0 : 1;
 }

@@ -5,6 +5,7 @@
  *             -> claims released -> exit 0 */
 #include "node/node.h"
 
+#include "node/chat_wiring.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
@@ -12,6 +13,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/dispatch.h"
 #include "node/service/fleet.h"
 #include "node/service/logs.h"
 #include "node/service/relay.h"
@@ -43,8 +45,10 @@ struct node {
     struct fleet *fleet;
     struct sync *sync;
     struct logs *logs;
+    struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
     struct tracker *tracker; /* NULL: off */
+    struct chat_wiring chat;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -104,6 +108,7 @@ static void drain(struct node *node)
     listener_close(&node->http_listener);
     relay_drain(node->relay);
     http_server_drain(node->http);
+    dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
@@ -198,7 +203,7 @@ static const char *trouble(void *arg)
     return status_trouble(arg);
 }
 
-static void make_services(struct node *node)
+static int make_services(struct node *node, char *error, size_t error_size)
 {
     node->status =
         status_new(node->admin, &(struct status_options){
@@ -227,6 +232,43 @@ static void make_services(struct node *node)
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
     make_logs(node);
+    return chat_wiring_make(&node->chat, node->settings,
+                            &(struct chat_wiring_parts){
+                                .base = loop_base(node->loop),
+                                .http = node->http,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .wheel = node->wheel,
+                                .node = node->name,
+                            },
+                            error, error_size);
+}
+
+static int make_dispatch(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    const struct dispatch_options options = {
+        .net = node->net,
+        .store = node->store,
+        .metrics = &node->metrics,
+        .node = node->name,
+        .ports = settings->dispatch_ports,
+        .bind = settings->dispatch_bind,
+        .secret = settings->dispatch_secret,
+        .proxy = settings->dispatch_proxy,
+        .production = settings->env == ENV_PRODUCTION,
+        .stall_ms = (uint32_t)settings->dispatch_stall,
+        .queue_limit = (size_t)settings->queue_limit,
+        .message_limit = (size_t)settings->message_limit,
+    };
+    if (settings->dispatch_ports[0] == '\0') {
+        return 0;
+    }
+    if (dispatch_check(&options, error, error_size) != 0) {
+        return -1;
+    }
+    node->dispatch = dispatch_new(node->http, &options);
+    return 0;
 }
 
 static int make_relay(struct node *node, char *error, size_t error_size)
@@ -346,9 +388,11 @@ static int build(struct node *node, char *error, size_t error_size)
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
-    make_services(node);
+    if (make_services(node, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(node);
-    if (make_relay(node, error, error_size) != 0) {
+    if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
     }
     return listen_all(node, error, error_size);
@@ -359,9 +403,12 @@ static void tear_down(struct node *node)
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
     tracker_free(&node->tracker);
+    dispatch_drain(node->dispatch);
     net_free(&node->net);
     logs_free(&node->logs);
+    dispatch_free(&node->dispatch);
     relay_free(&node->relay);
+    chat_wiring_free(&node->chat);
     sync_free(&node->sync);
     fleet_free(&node->fleet);
     status_free(&node->status);

@@ -49,6 +49,11 @@ struct stream_table {
     struct event *tick;
 };
 
+struct history_table {
+    struct map keys;
+    struct event *tick; /* runs while something waits in a key */
+};
+
 struct store {
     struct event_base *base;
     char *prefix, *node;
@@ -67,6 +72,7 @@ struct store {
     struct roster_table roster;
     struct stream_table stream;
     struct buf lookup_name; /* of the key of the last lookup, with prefix */
+    struct history_table history;
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;
@@ -82,6 +88,7 @@ unsigned store_shard(const struct store *store, struct span name);
 /* Both links of one server went up or down. */
 void bus_on_link(struct store *store, unsigned shard, bool up);
 void roster_on_link(struct store *store, unsigned shard, bool up);
+void history_on_link(struct store *store, unsigned shard, bool up);
 
 void bus_init(struct store *store);
 void bus_deinit(struct store *store);
@@ -101,5 +108,8 @@ void stream_deinit(struct store *store);
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
+
+void history_init(struct store *store);
+void history_deinit(struct store *store);
 
 #endif

@@ -4,6 +4,7 @@
 #include "store/base/buf.h"
 #include "store/handle.h"
 #include "store/memory_lookup.h"
+#include "store/memory_history.h"
 #include "store/memory_roster.h"
 #include "store/memory_stream.h"
 
@@ -12,6 +13,7 @@ struct memory_hub {
     struct memory_rosters rosters;
     struct memory_streams streams;
     struct memory_lookups lookups;
+    struct memory_histories histories;
 };
 
 struct hub_channel {
@@ -65,6 +67,7 @@ struct memory_hub *memory_hub_new(void)
     memory_rosters_init(&hub->rosters);
     memory_streams_init(&hub->streams);
     memory_lookups_init(&hub->lookups);
+    memory_histories_init(&hub->histories);
     return hub;
 }
 
@@ -77,6 +80,7 @@ void memory_hub_free(struct memory_hub **hub)
     memory_rosters_deinit(&(*hub)->rosters);
     memory_streams_deinit(&(*hub)->streams);
     memory_lookups_deinit(&(*hub)->lookups);
+    memory_histories_deinit(&(*hub)->histories);
     free(*hub);
     *hub = NULL;
 }
@@ -313,6 +317,30 @@ static int memory_visit(struct backend *backend, unsigned shard, const struct lo
     return 0;
 }
 
+static size_t memory_queued(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return 0;
+}
+
+static int memory_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                          backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0}, news = {0};
+    (void)shard;
+    memory_history_call(&memory->hub->histories, call, &answer, &news);
+    if (news.len > 0) {
+        hub_publish(memory->hub, call->channel, buf_span(&news));
+    }
+    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(&answer));
+    letter->fn = fn;
+    letter->arg = arg;
+    buf_free(&answer);
+    buf_free(&news);
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -350,7 +378,9 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,
         .lookup = memory_visit,
+        .history = memory_history,
         .ready = memory_ready,
+        .queued = memory_queued,
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum kind { ADDRESS, REDIS, FLAG, TEXT, NUMBER, SECONDS };
+enum kind { ADDRESS, REDIS, DEVICE, FLAG, TEXT, NUMBER, SECONDS };
 
 struct option_spec {
     const char *name;
@@ -18,6 +18,8 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"--node", ADDRESS, 0},
     {"--redis", REDIS, 0},
+    {"--device", DEVICE, offsetof(struct options, device)},
+    {"--listen", NUMBER, offsetof(struct options, listen)},
     {"--floor", FLAG, offsetof(struct options, floor)},
     {"--deflate", FLAG, offsetof(struct options, deflate)},
     {"--path", TEXT, offsetof(struct options, path)},
@@ -33,6 +35,7 @@ static const struct option_spec specs[] = {
     {"--seconds", SECONDS, offsetof(struct options, seconds)},
     {"--pid", NUMBER, offsetof(struct options, pid)},
     {"--second-pid", NUMBER, offsetof(struct options, second_pid)},
+    {"--token", TEXT, offsetof(struct options, token)},
     {"--per-address", NUMBER, offsetof(struct options, per_address)},
     {"--source", NUMBER, offsetof(struct options, source)},
     {"--limit", NUMBER, offsetof(struct options, limit)},
@@ -86,6 +89,9 @@ static void set(struct options *options, const struct option_spec *spec, const c
         options->redis = read_address(value);
         options->has_redis = true;
         break;
+    case DEVICE:
+        options->device = read_address(value);
+        break;
     case FLAG:
         *(bool *)at = read_number(value) != 0;
         break;
@@ -116,6 +122,7 @@ void options_read(struct options *options, int argc, char **argv)
     *options = (struct options){
         .path = "/connect",
         .session = "bench",
+        .token = "bench",
         .connections = 1000,
         .sessions = 250,
         .members = 4,

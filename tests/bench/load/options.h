@@ -14,14 +14,17 @@ struct options {
     uint32_t node_count;
     struct sockaddr_in redis; /* --redis host:port */
     bool has_redis;
-    bool floor;   /* --floor 1: the server knows no SetSession */
-    bool deflate; /* --deflate 1: receivers offer permessage-deflate */
+    struct sockaddr_in device; /* --device host:port, where a device connects */
+    uint32_t listen;           /* --listen port, where a proxy connects */
+    bool floor;                /* --floor 1: the server knows no SetSession */
+    bool deflate;              /* --deflate 1: receivers offer permessage-deflate */
     const char *path;
     const char *session; /* first part of every session id */
     uint32_t connections, sessions, members, size, window, period_ms, rate;
     double warm_up, seconds;
     pid_t pid;        /* --pid: the process whose CPU time is measured */
     pid_t second_pid; /* --second-pid: and another */
+    const char *token; /* --token: what clients of the chat log in with */
     uint32_t per_address, source;
     uint32_t limit; /* seconds until the program gives up */
 };
