@@ -1,9 +1,9 @@
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
+	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
 	libcjose-dev libssl-dev libcurl4-openssl-dev
-TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
+TEST_PACKAGES := libcmocka-dev redis-server postgresql python3 python3-pytest python3-websockets \
 	python3-jwt python3-cryptography \
 	python3-selenium chromium chromium-driver clang libclang-rt-dev
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
@@ -81,6 +81,7 @@ soak: all test-packages cluster-packages
 	@MUSTER_BIN=$(CURDIR)/build/muster /usr/bin/python3 tests/chaos/soak.py $(SOAK_SECONDS) build/soak.svg
 
 bench: build-packages cluster-packages
+	@./tests/install.sh postgresql
 	@$(CMAKE) -B build-bench -DMUSTER_BENCH=ON >/dev/null
 	@cmake --build build-bench
 	@MUSTER_BUILD=$(CURDIR)/build-bench /usr/bin/python3 tests/bench/run.py $(ARGS)

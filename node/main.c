@@ -7,22 +7,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: muster VERB [--setting VALUE ...]\n"
-                            "\n"
-                            "verbs:\n"
-                            "  node     serve\n"
-                            "  check    validate the settings, reach the store, say what is wrong\n"
-                            "\n"
-                            "  --help                this text\n"
-                            "  --help-markdown       the settings as a Markdown table\n"
-                            "  --version             the version\n"
-                            "\n"
-                            "Every setting is a flag, or a variable: --store-prefix is "
-                            "MUSTER_STORE_PREFIX; flags win. The store may also\n"
-                            "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
-                            "5m, 24h. Sizes: 512, 64k, 1m.\n"
-                            "\n"
-                            "settings:\n";
+static const char usage[] =
+    "usage: muster VERB [--setting VALUE ...]\n"
+    "\n"
+    "verbs:\n"
+    "  node     serve\n"
+    "  sink     move log entries from the stream into PostgreSQL\n"
+    "  migrate  bring the PostgreSQL database to this version's schema\n"
+    "  check    validate the settings, reach store and PostgreSQL, say what is wrong\n"
+    "\n"
+    "  --help                this text\n"
+    "  --help-markdown       the settings as a Markdown table\n"
+    "  --version             the version\n"
+    "\n"
+    "Every setting is a flag, or a variable: --store-prefix is "
+    "MUSTER_STORE_PREFIX; flags win. The store may also\n"
+    "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
+    "5m, 24h. Sizes: 512, 64k, 1m.\n"
+    "\n"
+    "settings:\n";
 
 static void print_help(FILE *out)
 {
@@ -65,6 +68,12 @@ static int run(const char *verb, const struct settings *settings)
     log_setup((enum log_level)settings->log_level, (enum log_format)settings->log_format);
     if (strcmp(verb, "node") == 0) {
         return node_run(settings);
+    }
+    if (strcmp(verb, "sink") == 0) {
+        return sink_verb(settings);
+    }
+    if (strcmp(verb, "migrate") == 0) {
+        return migrate_verb(settings);
     }
     if (strcmp(verb, "check") == 0) {
         return check_run(settings);

@@ -15,6 +15,7 @@
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
 #include "node/service/fleet.h"
+#include "node/service/logs.h"
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
@@ -43,6 +44,7 @@ struct node {
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
+    struct logs *logs;
     struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
     struct tracker *tracker; /* NULL: off */
@@ -177,6 +179,26 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
+static void make_logs(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
+    node->logs = logs_new(node->http, &(struct logs_options){
+                                          .net = node->net,
+                                          .store = node->store,
+                                          .metrics = &node->metrics,
+                                          .node = node->name,
+                                          .lanes = (unsigned)settings->logs_lanes,
+                                          .bound = (uint64_t)settings->logs_bound,
+                                          .refuse = settings->postgres[0] != '\0' && !memory,
+                                          .entry_limit = (size_t)settings->logs_entry_limit,
+                                          .queue_limit = (size_t)settings->queue_limit,
+                                          .rate = (uint32_t)settings->logs_rate,
+                                          .add_token = settings->logs_add_token,
+                                          .listen_token = settings->logs_listen_token,
+                                      });
+}
+
 static const char *trouble(void *arg)
 {
     return status_trouble(arg);
@@ -210,6 +232,7 @@ static int make_services(struct node *node, char *error, size_t error_size)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+    make_logs(node);
     return chat_wiring_make(&node->chat, node->settings,
                             &(struct chat_wiring_parts){
                                 .base = loop_base(node->loop),
@@ -383,6 +406,7 @@ static void tear_down(struct node *node)
     tracker_free(&node->tracker);
     dispatch_drain(node->dispatch);
     net_free(&node->net);
+    logs_free(&node->logs);
     dispatch_free(&node->dispatch);
     relay_free(&node->relay);
     chat_wiring_free(&node->chat);

@@ -7,6 +7,12 @@
 /* `muster node`: serves until SIGTERM or SIGINT. The exit status. */
 int node_run(const struct settings *settings);
 
+/* `muster sink`: moves log entries into PostgreSQL until SIGTERM or SIGINT. The exit status. */
+int sink_verb(const struct settings *settings);
+
+/* `muster migrate`: brings the database to the schema of this build. The exit status. */
+int migrate_verb(const struct settings *settings);
+
 /* `muster check`: are the settings good for something, can the store be reached? Prints what it
  * finds; the exit status is 0 when all is well. */
 int check_run(const struct settings *settings);

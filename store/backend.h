@@ -13,8 +13,12 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/store.h"
+#include "store/stream.h"
 
 struct backend;
+struct stream_call;
+struct stream_query;
+struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
 
@@ -78,6 +82,14 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
+     * called). */
+    int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,
+                         backend_answer_fn *fn, void *arg);
+    int (*stream_read)(struct backend *backend, unsigned shard, const struct stream_query *query,
+                       stream_read_fn *fn, void *arg);
+    int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
+                        backend_answer_fn *fn, void *arg);
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);

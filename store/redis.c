@@ -3,6 +3,7 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:s...         the stream (redis_stream.c)
  *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:h:<key>      hash of a history (history.lua)
  *     <prefix>:n:<key>      channel of its new entries
@@ -10,6 +11,7 @@
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
+#include "store/redis_stream.h"
 #include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
@@ -85,6 +87,24 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
+static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
+                            backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_append(link_of(backend, shard), call, fn, arg);
+}
+
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
+{
+    return redis_stream_read(link_of(backend, shard), query, fn, arg);
+}
+
+static int stream_state_at(struct backend *backend, unsigned shard,
+                           const struct stream_marks *marks, backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_state(link_of(backend, shard), marks, fn, arg);
+}
+
 static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                        struct lookup_call *call)
 {
@@ -158,6 +178,9 @@ struct backend *redis_open(struct store *store, const char *url)
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .stream_append = stream_append_at,
+        .stream_read = stream_read_at,
+        .stream_state = stream_state_at,
         .lookup = redis_visit,
         .history = redis_history,
         .ready = redis_ready,

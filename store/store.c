@@ -97,6 +97,7 @@ static void store_free(struct store *store)
     store->backend->ops->free(store->backend);
     history_deinit(store);
     roster_deinit(store);
+    stream_deinit(store);
     bus_deinit(store);
     buf_free(&store->lookup_name);
     event_free(store->release_limit);
@@ -144,6 +145,7 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     if (news && !store->closing) {
         bus_on_link(store, shard, up);
         roster_on_link(store, shard, up);
+        stream_on_link(store, shard, up);
         history_on_link(store, shard, up);
     }
 }
@@ -244,6 +246,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
     roster_init(store);
+    stream_init(store);
     history_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url);

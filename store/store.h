@@ -4,6 +4,7 @@
  *     bus     (store/bus.h)       publish/subscribe by topic
  *     lookup  (store/lookup.h)    key to value with a lifetime
  *     history (store/history.h)   capped list that is heard
+ *     stream  (store/stream.h)    durable append in lanes, tail by position
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends
  * serve the same headers and pass the same contract tests: memory (this process) and Redis.

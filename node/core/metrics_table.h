@@ -44,6 +44,36 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream")     \
+    METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
+           "Log entries turned away with 503")                                                     \
+    METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
+    METRIC(LOGS_DELIVERED, counter, "muster_logs_delivered_total", "",                             \
+           "Log entries sent to listeners")                                                        \
+    METRIC(LOGS_SKIPPED, counter, "muster_logs_skipped_total", "",                                 \
+           "Log entries not sent to listeners that read too slowly")                               \
+    METRIC(LOGS_MISSED, counter, "muster_logs_missed_total", "",                                   \
+           "Log entries gone from the stream before this node read them")                          \
+    METRIC(LOGS_OWN_LOST, counter, "muster_logs_own_lost_total", "",                               \
+           "Own log lines that did not reach the stream")                                          \
+    METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")    \
+    METRIC(SINK_BYTES, counter, "muster_sink_bytes_total", "", "Bytes of rows stored")             \
+    METRIC(SINK_BATCHES, counter, "muster_sink_batches_total", "",                                 \
+           "Transactions that stored log entries")                                                 \
+    METRIC(SINK_REJECTED, counter, "muster_sink_rejected_total", "",                               \
+           "Log entries put into log_entry_rejected")                                              \
+    METRIC(SINK_ERRORS, counter, "muster_sink_errors_total", "",                                   \
+           "Transactions that PostgreSQL refused")                                                 \
+    METRIC(SINK_LOST, counter, "muster_sink_lost_total", "",                                       \
+           "Sessions lost with a transaction under way")                                           \
+    METRIC(SINK_MISSED, counter, "muster_sink_missed_total", "",                                   \
+           "Log entries gone from the stream before a sink read them")                             \
+    METRIC(SINK_LANES, gauge, "muster_sink_lanes", "", "Lanes that this sink serves now")          \
+    METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
+    METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
+           "Age of the oldest log entry not stored yet")                                           \
+    METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
+           "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \
     METRIC(DISPATCH_DEVICES, gauge, "muster_dispatch_devices", "",                                 \
            "TCP devices connected here that a driver accepts")                                     \
