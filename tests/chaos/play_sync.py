@@ -13,6 +13,7 @@ from world import LEASE, Expired, Play, until
 COUNTS_WITHIN = LEASE + 4.0  # seconds; slack for the loop of a busy machine, which plays the clients too
 PUSHED_IN_CALM = 5
 PAUSE = 0.1
+PING_PAUSE = 60.0  # seconds; who is silent for five minutes is closed
 STUCK_PUSH = 32 * 1024
 
 
@@ -53,14 +54,13 @@ class Member:
         try:
             await socket.send(json.dumps({"type": "SetSession", "sessionId": self.session, "isLeader": self.leader}))
             self.state, self.socket, self.here = None, socket, {}
-            pushing = asyncio.create_task(self._push(socket)) if self.leader else None
+            pushing = asyncio.create_task(self._push(socket) if self.leader else self._ping(socket))
             try:
                 async for text in socket:
                     self._take(text)
             finally:
                 self.socket = None
-                if pushing is not None:
-                    pushing.cancel()
+                pushing.cancel()
             if not self.play.stopping:
                 world.lost("sync", excuse, f"closed {socket.close_code} {socket.close_reason!r}")
         except websockets.ConnectionClosed as end:
@@ -68,6 +68,12 @@ class Member:
                 world.lost("sync", excuse, repr(end))
         finally:
             await socket.close()
+
+    @staticmethod
+    async def _ping(socket):
+        while True:
+            await asyncio.sleep(PING_PAUSE)
+            await socket.ping()
 
     async def _push(self, socket):
         self.epoch += 1
