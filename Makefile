@@ -1,8 +1,8 @@
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
-TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
+	libevent-dev libhiredis-dev libssl-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
+TEST_PACKAGES := libcmocka-dev redis-server openssl python3 python3-pytest python3-websockets \
 	clang libclang-rt-14-dev
 CLUSTER_PACKAGES := redis-server haproxy curl
 

@@ -67,7 +67,12 @@ struct backend {
 
 /* New backends. The URL was checked; links are tried when the loop runs. */
 struct backend *memory_open(struct store *store, struct memory_hub *hub);
-struct backend *redis_open(struct store *store, const char *url);
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls);
+
+/* Checks the URL (NULL: no Redis) and the files without connecting. 0, or -1 with a message in
+ * `error`. */
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */

@@ -210,7 +210,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
         snprintf(error, error_size, "%s", wrong);
         return NULL;
     }
-    if (store_check_url(options->url, error, error_size) < 0) {
+    if (redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, error,
+                    error_size) < 0) {
         return NULL;
     }
     struct store *store = mem_zalloc(sizeof(*store));
@@ -225,7 +226,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     bus_init(store);
     roster_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
-                                             : redis_open(store, options->url);
+                                             : redis_open(store, options->url, &options->tls);
     make_shards(store);
     return store;
 }

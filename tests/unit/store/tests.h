@@ -9,6 +9,7 @@ int test_view(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
 int test_faults(void);
+int test_tls(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 
