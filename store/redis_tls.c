@@ -19,7 +19,11 @@ struct redis_tls {
 
 static const char *reason(void)
 {
-    const char *text = ERR_reason_error_string(ERR_get_error());
+    unsigned long code = ERR_get_error();
+    const char *text = ERR_reason_error_string(code);
+    if (text == NULL && ERR_SYSTEM_ERROR(code)) {
+        text = strerror(ERR_GET_REASON(code));
+    }
     return text != NULL ? text : "unknown error";
 }
 

@@ -16,11 +16,17 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 /* The log is the process's: there is one stderr. */
 static enum log_level threshold = LOG_INFO;
 static enum log_format format = LOG_TEXT;
+static int worker_number = -1; /* none */
 
 void log_setup(enum log_level level, enum log_format wanted)
 {
     threshold = level;
     format = wanted;
+}
+
+void log_worker(int worker)
+{
+    worker_number = worker;
 }
 
 bool log_wants(enum log_level level)
@@ -102,6 +108,9 @@ static void put_text_line(struct buf *line, enum log_level level, const char *me
 {
     put_time(line);
     buf_printf(line, " %-5s %s", level_names[level], message);
+    if (worker_number >= 0) {
+        buf_printf(line, " worker=%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, " %s=", fields->name);
         put_value(line, fields);
@@ -115,6 +124,9 @@ static void put_json_line(struct buf *line, enum log_level level, const char *me
     put_time(line);
     buf_printf(line, "\",\"level\":\"%s\",\"msg\":", level_names[level]);
     put_string(line, span_str(message));
+    if (worker_number >= 0) {
+        buf_printf(line, ",\"worker\":%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, ",\"%s\":", fields->name);
         put_value(line, fields);

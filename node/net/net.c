@@ -128,6 +128,11 @@ uint32_t net_connections(const struct net *net, bool *full)
     return net->count;
 }
 
+bool net_shares_ports(const struct net *net)
+{
+    return net->limits.share_ports;
+}
+
 struct loop *net_loop(const struct net *net)
 {
     return net->loop;

@@ -183,7 +183,7 @@ static void files_of_no_use_are_refused_at_once(void **state)
 {
     const char *url = "rediss://localhost";
     (void)state;
-    refuse(url, (struct store_tls){.ca = "/nowhere.pem"}, "/nowhere.pem");
+    refuse(url, (struct store_tls){.ca = "/nowhere.pem"}, "/nowhere.pem: No such file");
     refuse(url, (struct store_tls){.ca = lab_cert("ca.key")}, "ca.key");
     refuse(url, (struct store_tls){.cert = "/nowhere.pem"}, "client certificate");
     refuse(url, (struct store_tls){.cert = lab_cert("client.pem")}, "client key");
