@@ -82,6 +82,10 @@ void store_leave(struct store *store);
 /* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
 void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
 
+/* The link that comes up next is to another server than the one before: what that one did last may
+ * be unknown here. */
+void store_on_moved(struct store *store, unsigned shard);
+
 /* `channel` is heard from now on, or no more. */
 void store_on_channel(struct store *store, struct span channel, bool on);
 

@@ -37,7 +37,7 @@ struct redis_link {
     struct redis_conn *command, *subscriber;
     bool greeted;        /* the command connection is usable */
     bool hearing;        /* the subscribed one hears the proof */
-    bool ever_up;        /* this is not the first link */
+    char *last;          /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer; /* next try, or the time limit of this one */
     struct event *beat;
     struct backoff backoff;
@@ -219,13 +219,27 @@ static void on_connected(void *arg, struct redis_conn *conn)
     }
 }
 
+/* Tells when it is not the same as before. */
+static void note_server(struct redis_link *link)
+{
+    const struct redis_endpoint *at = redis_find_endpoint(link->find);
+    struct buf now = {0};
+    buf_printf(&now, "%s %u", at->host, at->port);
+    if (link->last != NULL && strcmp(link->last, buf_text(&now)) != 0) {
+        store_on_moved(link->store, link->shard);
+    }
+    free(link->last);
+    link->last = mem_dup(buf_span(&now));
+    buf_free(&now);
+}
+
 static void go_up(struct redis_link *link)
 {
     event_del(link->timer);
     link->state = LINK_UP;
     link->up_us = link->proved_us;
-    link->store->stats.reconnects += link->ever_up;
-    link->ever_up = true;
+    link->store->stats.reconnects += link->last != NULL;
+    note_server(link);
     arm(link->beat, beat_ms(link));
     report(link, true, "connected");
 }
@@ -391,6 +405,7 @@ void redis_link_free(struct redis_link **link)
     gone->state = LINK_WAITING;
     drop(gone);
     redis_find_free(&gone->find);
+    free(gone->last);
     event_free(gone->timer);
     event_free(gone->beat);
     free(gone);

@@ -143,6 +143,11 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     }
 }
 
+void store_on_moved(struct store *store, unsigned shard)
+{
+    store->shards[shard].moved = true;
+}
+
 bool store_ready(const struct store *store)
 {
     return store->backend->ops->ready(store->backend);

@@ -9,7 +9,7 @@ from cluster import Sentinel, free_port, muster
 from conftest import LEASE
 from test_settings import assert_not_well
 from test_sync_cluster import RIGHT, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
-from waiting import wait_until
+from waiting import until, wait_until
 
 
 class Group:
@@ -49,8 +49,12 @@ def play_through(nodes, group, fault):
         await assert_a_newcomer_is_counted(nodes[1], clients, session)
         for client in clients:
             assert set(client.states()) == {RIGHT, State(4, True)}
-        for node in nodes:
-            assert f"127.0.0.1 port {group.replica.port}: connected" in node.log()
+        arrived = f"127.0.0.1 port {group.replica.port}: connected"
+        await until(lambda: all(arrived in node.log() for node in nodes), "all nodes are at the new master")
+        await until_pushes_arrive(leader, followers, session)
+        await assert_a_newcomer_is_counted(nodes[2], clients, session)
+        for client in clients:
+            assert set(client.states()) == {RIGHT, State(4, True)}
         await close_all(clients)
     asyncio.run(scenario())
 
