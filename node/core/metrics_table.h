@@ -12,12 +12,17 @@
     METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
     METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
     METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
+    METRIC(QUEUE_DROPPED_SLOW, counter, "muster_queue_dropped_total", "{reason=\"slow\"}",         \
+           "Messages queued for a client and never sent: it read too slowly, or had gone")         \
+    METRIC(QUEUE_DROPPED_GONE, counter, "muster_queue_dropped_total", "{reason=\"gone\"}", "")     \
     METRIC(HTTP_REQUESTS, counter, "muster_http_requests_total", "", "HTTP requests answered")     \
     METRIC(HTTP_ERRORS, counter, "muster_http_errors_total", "",                                   \
            "HTTP requests answered with 400 or more")                                              \
     METRIC(WS, gauge, "muster_websockets", "", "WebSockets open now")                              \
     METRIC(WS_MESSAGES_IN, counter, "muster_websocket_messages_received_total", "",                \
            "WebSocket messages received whole")                                                    \
+    METRIC(WS_MESSAGES_OUT, counter, "muster_websocket_messages_sent_total", "",                   \
+           "WebSocket messages queued to clients")                                                 \
     METRIC(WS_PROTOCOL_ERRORS, counter, "muster_websocket_protocol_errors_total", "",              \
            "WebSockets closed because the peer broke the protocol")                                \
     METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \

@@ -45,5 +45,6 @@ uint32_t room_send(struct room *room, struct span text,
     }
     frame_deinit(&frame);
     metric_add(room->metrics, METRIC_DELIVERIES, sent);
+    metric_add(room->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;
 }
