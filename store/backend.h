@@ -86,6 +86,9 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
  * be unknown here. */
 void store_on_moved(struct store *store, unsigned shard);
 
+/* A server refused a command, for a reason that a person should hear of. */
+void store_on_trouble(struct store *store, const char *text);
+
 /* `channel` is heard from now on, or no more. */
 void store_on_channel(struct store *store, struct span channel, bool on);
 

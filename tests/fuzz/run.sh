@@ -22,6 +22,6 @@ for corpus in tests/fuzz/corpus/*; do
         exit 1
     fi
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    echo "fuzz $name: $(ls "$corpus" | wc -l) kept cases replayed, $runs runs in $seconds s, nothing found"
+    echo "fuzz $name: $(find "$corpus" -type f | wc -l) kept cases replayed, $runs runs in $seconds s, nothing found"
 done
 rmdir tests/fuzz/found 2>/dev/null || true

@@ -117,7 +117,7 @@ static void what_is_refused(void **state)
     refuse("redis+sentinel://a/m?sentinel-pass=geheim%4", "escape");
     refuse("redis+sentinel://a/m,b", "server 2");
     refuse("redis+sentinel://a,redis://b/m", ".../name");
-    refuse("redis+sentinel://u:geheim@a,u:geheim@b/m", "host");
+    refuse("redis+sentinel://u:geheim@a,u:geheim@b/m", "port");
     refuse("redis+sentinel://", "host");
     refuse("redis+sentinel://a,,b/m", "host");
     refuse("redis://a,http://b", "redis://");
