@@ -296,6 +296,22 @@ static void on_lost(void *arg, const char *text)
     fail(arg, text);
 }
 
+/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out: so a
+ * try that began too early, at a master that does not answer any more, must not hold a node up. */
+static uint64_t connect_limit_ms(const struct redis_link *link)
+{
+    uint64_t lease = link->store->lease_ms;
+    return link->server->master != NULL ? clamp(lease / 8, CONNECT_LEAST_MS / 4, CONNECT_LEAST_MS)
+                                        : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
+}
+
+static uint64_t backoff_most_ms(const struct redis_link *link)
+{
+    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    uint64_t part = link->server->master != NULL ? 10 : 3;
+    return clamp(link->store->lease_ms / part, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+}
+
 static void on_found(void *arg, const struct redis_dial *dial, const char *text)
 {
     static const struct redis_conn_events events = {on_connected, on_push, on_lost};
@@ -305,6 +321,7 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
         fail(link, text);
         return;
     }
+    arm(link->timer, connect_limit_ms(link));
     link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
     if (link->command != NULL) {
         link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
@@ -312,13 +329,6 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
     if (link->subscriber == NULL) {
         fail(link, error);
     }
-}
-
-static uint64_t connect_limit_ms(const struct redis_link *link)
-{
-    uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
-    return clamp(link->store->lease_ms / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS) +
-           sentinels * SENTINEL_MS;
 }
 
 static void start(struct redis_link *link)
@@ -330,7 +340,8 @@ static void start(struct redis_link *link)
     link->proof = mem_dup(buf_span(&proof));
     buf_free(&proof);
     link->state = LINK_CONNECTING;
-    arm(link->timer, connect_limit_ms(link));
+    uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
+    arm(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
     redis_find_start(link->find, link->tries++);
 }
 
@@ -388,9 +399,8 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->find = redis_find_new(store, dns, server, files, on_found, link);
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
-    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
     link->backoff.first_ms = BACKOFF_FIRST_MS;
-    link->backoff.most_ms = (uint32_t)clamp(store->lease_ms / 3, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+    link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
     arm(link->timer, 0);
     return link;
 }

@@ -38,8 +38,7 @@ void room_send_one(struct room_member *member, struct frame *frame)
     }
 }
 
-uint32_t room_send(struct room *room, struct span text,
-                   bool (*wants)(struct room_member *member))
+uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct room_member *member))
 {
     struct frame frame;
     uint32_t sent = 0;

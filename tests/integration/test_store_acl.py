@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from clients import SyncClient, close_all, members, new_session
+from clients import close_all, members, new_session
 from cluster import ROOT, muster
 from test_settings import assert_not_well
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
+from waiting import wait_until
 
 
 def documented_rules():
@@ -85,13 +86,7 @@ def test_a_user_who_is_cut_off_and_let_in_again(yard, guarded):
 def test_a_missing_right_is_named_in_the_log(yard, redis):
     rules = [rule for rule in documented_rules() if rule not in ("+evalsha", "+eval")]
     tell(redis, "ACL", "SETUSER", *rules)
-    node = yard.node(store=url_of(redis))
-
-    async def scenario():
-        client = await SyncClient.connect(node)
-        await client.send('{"type":"SetSession","sessionId":"x","isLeader":false}')
-        while "NOPERM" not in node.log():
-            await asyncio.sleep(0.01)
-        await client.close()
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    node = yard.begin(store=url_of(redis))
+    wait_until(lambda: "NOPERM" in node.log(), "it is told")
     assert "evalsha" in node.log().lower()
+    wait_until(lambda: node.status("/readyz") == 503, "no client is sent there")
