@@ -276,10 +276,8 @@ class Redis(Process):
     def command(self, *words):
         """Sends one command, returns the raw start of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-            link.sendall(b"*%d\r\n" % len(words))
-            for word in words:
-                data = word.encode()
-                link.sendall(b"$%d\r\n%s\r\n" % (len(data), data))
+            data = [word.encode() for word in words]
+            link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
             return link.recv(65536)
 
     def restart_empty(self):
