@@ -12,10 +12,12 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/dispatch.h"
 #include "node/service/fleet.h"
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
+#include "node/service/tracker.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/store.h"
@@ -41,7 +43,9 @@ struct node {
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
+    struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
+    struct tracker *tracker; /* NULL: off */
     struct event *signals[SIGNALS];
     int worker; /* its number, or -1 */
     bool draining;
@@ -104,6 +108,7 @@ static void drain(struct node *node)
     listener_close(&node->http_listener);
     relay_drain(node->relay);
     http_server_drain(node->http);
+    dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
@@ -233,6 +238,33 @@ static void make_services(struct node *node)
                                       });
 }
 
+static int make_dispatch(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    const struct dispatch_options options = {
+        .net = node->net,
+        .store = node->store,
+        .metrics = &node->metrics,
+        .node = node->name,
+        .ports = settings->dispatch_ports,
+        .bind = settings->dispatch_bind,
+        .secret = settings->dispatch_secret,
+        .proxy = settings->dispatch_proxy,
+        .production = settings->env == ENV_PRODUCTION,
+        .stall_ms = (uint32_t)settings->dispatch_stall,
+        .queue_limit = (size_t)settings->queue_limit,
+        .message_limit = (size_t)settings->message_limit,
+    };
+    if (settings->dispatch_ports[0] == '\0') {
+        return 0;
+    }
+    if (dispatch_check(&options, error, error_size) != 0) {
+        return -1;
+    }
+    node->dispatch = dispatch_new(node->http, &options);
+    return 0;
+}
+
 static int make_relay(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -273,6 +305,33 @@ static struct listener *listen_http(struct node *node, const char *bind, struct 
     return listener;
 }
 
+static int open_tracker(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    char text[ADDRESS_TEXT];
+    if (settings->tracker[0] == '\0') {
+        return 0;
+    }
+    node->tracker = tracker_new(
+        &(struct tracker_options){
+            .net = node->net,
+            .store = node->store,
+            .node = node->name,
+            .bind = settings->tracker,
+            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = (uint32_t)settings->tracker_expiry,
+            .rate = (uint32_t)settings->tracker_rate,
+            .burst = (uint32_t)settings->tracker_burst,
+        },
+        error, error_size);
+    if (node->tracker == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
+             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
+    return 0;
+}
+
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -284,7 +343,7 @@ static int listen_all(struct node *node, char *error, size_t error_size)
         }
     }
     node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? 0 : -1;
+    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -326,7 +385,7 @@ static int build(struct node *node, char *error, size_t error_size)
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
     make_services(node);
     watch_signals(node);
-    if (make_relay(node, error, error_size) != 0) {
+    if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
     }
     return listen_all(node, error, error_size);
@@ -336,7 +395,10 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
+    tracker_free(&node->tracker);
+    dispatch_drain(node->dispatch);
     net_free(&node->net);
+    dispatch_free(&node->dispatch);
     relay_free(&node->relay);
     sync_free(&node->sync);
     fleet_free(&node->fleet);

@@ -63,6 +63,23 @@ static unsigned port_of(const char *bind)
     return address_parse_bind(bind, &address, &family) == 0 ? address.port : 0;
 }
 
+/* Every address that all workers listen on has a port of its own choice. */
+static bool ports_are_fixed(const struct settings *settings)
+{
+    struct span rest = span_str(settings->relay);
+    bool fixed = port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
+                 (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0);
+    while (fixed && rest.len > 0) {
+        struct span bind = span_trim(span_cut(&rest, ','));
+        const char *equals = memchr(bind.ptr, '=', bind.len);
+        bind = equals != NULL ? span_skip(bind, (size_t)(equals - bind.ptr) + 1) : bind;
+        char *text = mem_dup(bind);
+        fixed = port_of(text) != 0;
+        free(text);
+    }
+    return fixed;
+}
+
 static const char *trouble(const struct settings *settings, unsigned count)
 {
     unsigned http = port_of(settings->http), admin = port_of(settings->admin);
@@ -73,7 +90,7 @@ static const char *trouble(const struct settings *settings, unsigned count)
         return "several workers need --admin: worker i answers /metrics, /healthz and /readyz for "
                "itself at that port + i";
     }
-    if (http == 0 || admin == 0) {
+    if (!ports_are_fixed(settings)) {
         return "a port of 0 would be another one in each of several workers";
     }
     if (admin + count - 1 > 65535) {

@@ -3,10 +3,12 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
+#include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
 #include "store/scripts.h"
@@ -80,6 +82,17 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
         redis_script_word(&call, entry->gone ? SPAN("") : entry->value);
     }
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
+}
+
+static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                       struct lookup_call *call)
+{
+    return redis_values_send(link_of(backend, shard), visit, call);
+}
+
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
 }
 
 static bool redis_ready(struct backend *backend)
@@ -182,7 +195,9 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .lookup = redis_visit,
         .ready = redis_ready,
+        .queued = redis_queued,
         .free = redis_free,
     };
     struct redis *redis = mem_zalloc(sizeof(*redis));

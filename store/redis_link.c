@@ -214,6 +214,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
         struct span proof = span_str(link->proof);
         send_subscribe(link, &proof, 1, true);
     } else {
+        redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
         ask_role(link);
     }
@@ -424,6 +425,11 @@ void redis_link_free(struct redis_link **link)
 bool redis_link_ready(const struct redis_link *link)
 {
     return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+}
+
+size_t redis_link_queued(const struct redis_link *link)
+{
+    return link->state == LINK_UP ? redis_conn_queued(link->command) : 0;
 }
 
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)

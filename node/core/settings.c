@@ -32,6 +32,8 @@ static const struct {
     const char *variable, *field;
 } aliases[] = {
     {"SG_ENV", "env"},
+    {"SERVER_SECRET", "dispatch_secret"},
+    {"PLACE_SERVER_SECRET", "dispatch_secret"},
 };
 
 /* Where a value came from, as the operator wrote it: "--lease" or "MUSTER_LEASE". */
@@ -188,7 +190,8 @@ static int set_text(const struct row *row, char **slot, const char *value,
                     const struct source *source)
 {
     char error[200];
-    bool unset = value[0] == '\0' && row->preset[0] == '\0';
+    bool optional = row->preset[0] == '\0' || strcmp(row->choices, "off") == 0;
+    bool unset = value[0] == '\0' && optional;
     if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof error) != 0) {
         return refuse(source, "%s", error);
     }

@@ -28,6 +28,7 @@ struct conn {
     struct outq out;
     struct buf *held; /* bytes read that a paused handler has not taken; mostly NULL */
     uint64_t id;
+    uint32_t queue_limit, read_limit; /* 0: the net's, the read buffer's */
     struct address peer;
     uint8_t state; /* enum conn_state */
     uint8_t end;   /* enum conn_end, once DEAD */
@@ -46,6 +47,8 @@ struct net {
     struct metrics *metrics;
     struct net_limits limits;
     struct list all, todo, dirty;
+    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
+    struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
     struct outq_pool pool;
     struct map addresses; /* struct peer_count by IP, where there is a limit */
     uint32_t count;

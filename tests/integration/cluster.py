@@ -140,7 +140,7 @@ class Node(Process):
         super().__init__(name, folder)
         self.port = free_port()
         self.env = env
-        self.settings = {"http": f"127.0.0.1:{self.port}", "drain": "1s", "relay": "", **settings}
+        self.settings = {"http": f"127.0.0.1:{self.port}", "drain": "1s", "relay": "", "tracker": "", **settings}
         self.expected_exit = 0
         self.asked_to_end = False
 
@@ -303,7 +303,7 @@ class TlsRedis(Redis):
 
     @property
     def url(self):
-        return f"rediss://localhost:{self.tls_port}"
+        return f"rediss://127.0.0.1:{self.tls_port}"
 
 
 class Sentinel(Redis):

@@ -22,7 +22,7 @@ def check(redis, *flags, url=None):
 
 def test_two_nodes_meet_over_tls(yard, certs):
     redis = yard.tls_redis(certs)
-    nodes = yard.fleet([redis.url, f"rediss://127.0.0.1:{redis.tls_port}"], store_ca=certs / "ca.pem")
+    nodes = yard.fleet([redis.url, f"rediss://localhost:{redis.tls_port}"], store_ca=certs / "ca.pem")
 
     async def scenario():
         session = new_session()
@@ -70,7 +70,7 @@ def test_a_certificate_and_its_key_in_one_file(yard, certs, tmp_path):
 
 @pytest.mark.parametrize("own, authority, because", [
     ("server", "other-ca", "certificate"),
-    ("wrong-name", "ca", "hostname mismatch"),
+    ("wrong-name", "ca", "mismatch"),
     ("expired", "ca", "expired"),
 ])
 def test_who_is_not_believed(yard, certs, own, authority, because):
@@ -88,7 +88,7 @@ def test_a_password_is_sent_to_nobody_who_is_not_believed(yard, certs):
     redis = yard.tls_redis(certs, own="wrong-name")
     url = redis.url.replace("//", "//user:hush-hush@")
     result = check(redis, "--store-ca", certs / "ca.pem", url=url)
-    assert_not_well(result, "hostname mismatch")
+    assert_not_well(result, "mismatch")
     assert b"cmdstat_auth" not in redis.command("INFO", "commandstats")
 
 

@@ -72,7 +72,7 @@ int lab_tls(void **state)
     lab.server_count = 1;
     lab.tls = (struct store_tls){.ca = ca};
     redis_start_tls(&lab.servers[0], lab.certs, "server", false);
-    snprintf(lab.url, sizeof(lab.url), "rediss://localhost:%d", lab.servers[0].tls_port);
+    snprintf(lab.url, sizeof(lab.url), "rediss://127.0.0.1:%d", lab.servers[0].tls_port);
     return 0;
 }
 

@@ -33,13 +33,11 @@ static struct store *open_node(const char *host)
 static void is_believed(const char *host)
 {
     struct listener l = {0};
-    int before = lab.links_down[0];
     struct store *store = open_node(host);
     listener_start(&l, store, "topic", BUS_ECHO);
     WAIT(store_ready(store) && l.readies == 1);
     publish(0, "topic", "hello");
     WAIT(l.messages == 1);
-    assert_int_equal(lab.links_down[0], before);
     listener_stop(&l);
     store_close(&lab.nodes[0]);
 }
@@ -49,10 +47,9 @@ static void is_refused(const char *host, const char *because)
 {
     int before = lab.links_down[0], up = lab.links_up[0];
     struct store *store = open_node(host);
-    WAIT(lab.links_down[0] >= before + 2);
-    if (strstr(lab.last_text, because) == NULL) {
-        fail_msg("refused with '%s', not '%s'", lab.last_text, because);
-    }
+    lab.last_text[0] = '\0';
+    /* localhost may have an IPv6 address beside, where nobody listens. */
+    WAIT(lab.links_down[0] >= before + 2 && strstr(lab.last_text, because) != NULL);
     assert_false(store_ready(store));
     assert_int_equal(lab.links_up[0], up);
     store_close(&lab.nodes[0]);
@@ -150,7 +147,6 @@ static void much_at_once(void **state)
         publish(0, "topic", "little");
     }
     WAIT(l.messages == 2003);
-    assert_int_equal(lab.links_down[0], 0);
     listener_stop(&l);
     buf_free(&big);
 }
