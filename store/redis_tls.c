@@ -100,7 +100,10 @@ static bool expect(SSL *ssl, const char *host)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     }
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    char *name = mem_dup(span_str(host));
+    bool set = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    free(name);
+    return set;
 }
 
 static bool open_session(struct redis_tls *tls, SSL_CTX *context, const char *host)
