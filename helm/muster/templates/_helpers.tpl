@@ -276,38 +276,39 @@ selector:
 {{- end -}}
 
 {{/* Rules that both NetworkPolicies have. */}}
-{{- define "muster.metricsFrom" }}
-    - from:
-        {{- if .Values.networkPolicy.metrics }}
-        {{- toYaml .Values.networkPolicy.metrics | nindent 8 }}
-        {{- else }}
-        - podSelector: {}
-        {{- end }}
-      ports:
-        - {port: metrics, protocol: TCP}
-{{- end }}
-{{- define "muster.egress" }}
-  egress:
-    - ports:
-        - {port: 53, protocol: UDP}
-        - {port: 53, protocol: TCP}
-    - ports:
-        {{- range .Values.networkPolicy.egress.storePorts }}
-        - {port: {{ . }}, protocol: TCP}
-        {{- end }}
-      {{- with .Values.networkPolicy.egress.store }}
-      to:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-    - ports:
-        {{- range .Values.networkPolicy.egress.postgresPorts }}
-        - {port: {{ . }}, protocol: TCP}
-        {{- end }}
-      {{- with .Values.networkPolicy.egress.postgres }}
-      to:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-    {{- with .Values.networkPolicy.egress.extra }}
-    {{- toYaml . | nindent 4 }}
+{{- define "muster.metricsFrom" -}}
+- from:
+    {{- if .Values.networkPolicy.metrics }}
+    {{- toYaml .Values.networkPolicy.metrics | nindent 4 }}
+    {{- else }}
+    - podSelector: {}
     {{- end }}
-{{- end }}
+  ports:
+    - {port: metrics, protocol: TCP}
+{{- end -}}
+
+{{- define "muster.egress" -}}
+egress:
+  - ports:
+      - {port: 53, protocol: UDP}
+      - {port: 53, protocol: TCP}
+  - ports:
+      {{- range .Values.networkPolicy.egress.storePorts }}
+      - {port: {{ . }}, protocol: TCP}
+      {{- end }}
+    {{- with .Values.networkPolicy.egress.store }}
+    to:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  - ports:
+      {{- range .Values.networkPolicy.egress.postgresPorts }}
+      - {port: {{ . }}, protocol: TCP}
+      {{- end }}
+    {{- with .Values.networkPolicy.egress.postgres }}
+    to:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- with .Values.networkPolicy.egress.extra }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}

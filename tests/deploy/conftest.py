@@ -1,0 +1,98 @@
+"""Tools of these tests, each skipped with a visible line where it cannot be had."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests/integration"))
+
+import manifests  # noqa: E402  (this folder's)
+from cluster import BINARY, muster  # noqa: E402
+
+
+def run(*command, check=True, **options):
+    """Runs to the end; what it printed is in the error of one that failed."""
+    done = subprocess.run([str(word) for word in command], stdin=options.pop("stdin", subprocess.DEVNULL),
+                          capture_output=True, text=True, check=False, **options)
+    assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def helm():
+    path = manifests.helm()
+    if path is None:
+        pytest.skip("no helm, and no Go to build it (tests/deploy/get_helm.sh)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory):
+    """A function that decodes manifests strictly into the types of Kubernetes."""
+    if shutil.which("go") is None:
+        pytest.skip("no Go: manifests are not decoded into the types of Kubernetes")
+    program = tmp_path_factory.mktemp("kube") / "kube"
+    built = run("go", "build", "-o", program, ".", cwd=HERE / "kube", check=False)
+    if built.returncode != 0:
+        pytest.skip(f"the Go modules of Kubernetes cannot be had: {built.stderr.strip().splitlines()[-1]}")
+
+    def decode(text):
+        done = subprocess.run([program], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return decode
+
+
+@pytest.fixture(scope="session")
+def variables():
+    """Every MUSTER_ variable that the program knows."""
+    if not BINARY.exists():
+        pytest.skip(f"{BINARY} is not there")
+    table = muster("--help-markdown").stdout
+    known = {row.split("|")[2].split("`")[1] for row in table.splitlines()[2:]}
+    assert "MUSTER_STORE" in known
+    return known
+
+
+@pytest.fixture(scope="session")
+def verbs():
+    text = muster("--help").stdout.split("verbs:\n", 1)[1].split("\n\n", 1)[0]
+    return {line.split()[0] for line in text.splitlines()}
+
+
+def engine_missing():
+    """Why there is no container engine to try things on, or None."""
+    if shutil.which("docker") is None:
+        return "no docker"
+    if run("docker", "info", check=False).returncode != 0:
+        return "no Docker engine answers"
+    if run("docker", "image", "inspect", "debian:trixie-slim", check=False).returncode != 0 and \
+            run("docker", "pull", "-q", "debian:trixie-slim", check=False).returncode != 0:
+        return "no image debian:trixie-slim, and none can be pulled"
+    return None
+
+
+@pytest.fixture(scope="session")
+def engine():
+    reason = engine_missing()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def image(engine):
+    """Muster's own image, built from this tree."""
+    run("docker", "build", "--network", "host", "-t", "muster:test", "--build-arg", "VERSION=0.1.0",
+        "--build-arg", "REVISION=test", ROOT, timeout=1800)
+    return "muster:test"
+
+
+@pytest.fixture(scope="session")
+def standin(engine):
+    """Redis, PostgreSQL and HAProxy from Debian, for images that cannot be pulled."""
+    run("docker", "build", "--network", "host", "-t", "muster-standin:test", HERE / "standin", timeout=1800)
+    return "muster-standin:test"

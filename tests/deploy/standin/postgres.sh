@@ -1,0 +1,13 @@
+#!/bin/bash
+# What the image postgres does at its start, as far as compose.yaml needs it.
+set -euo pipefail
+bin=$(dirname /usr/lib/postgresql/*/bin/postgres)
+data=/var/lib/postgresql/made
+run() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
+install -d -o postgres -g postgres "$data" /run/postgresql
+if [ ! -e "$data/PG_VERSION" ]; then
+    run "$bin/initdb" -D "$data" -U "$POSTGRES_USER" --auth scram-sha-256 --pwfile=<(echo "$POSTGRES_PASSWORD") >/dev/null
+    echo "host all all all scram-sha-256" >>"$data/pg_hba.conf"
+    run "$bin/postgres" --single -D "$data" postgres <<<"create database \"$POSTGRES_USER\"" >/dev/null
+fi
+exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D "$data" -c listen_addresses='*'
