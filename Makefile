@@ -3,7 +3,7 @@
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
 TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
-	clang libclang-rt-14-dev
+	python3-selenium chromium chromium-driver clang libclang-rt-dev
 CLUSTER_PACKAGES := redis-server haproxy curl
 
 CMAKE := cmake -S . -G Ninja

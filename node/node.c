@@ -13,6 +13,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/fleet.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -37,6 +38,7 @@ struct node {
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
     struct listener *http_listener, *admin_listener;
     struct status *status;
+    struct fleet *fleet;
     struct sync *sync;
     struct event *signals[SIGNALS];
     bool draining;
@@ -159,6 +161,11 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
+static const char *trouble(void *arg)
+{
+    return status_trouble(arg);
+}
+
 static void make_services(struct node *node)
 {
     node->status = status_new(node->admin, &(struct status_options){
@@ -167,6 +174,15 @@ static void make_services(struct node *node)
                                                .metrics = &node->metrics,
                                                .node = node->name,
                                            });
+    node->fleet = fleet_new(node->admin, &(struct fleet_options){
+                                             .loop = node->loop,
+                                             .store = node->store,
+                                             .metrics = &node->metrics,
+                                             .node = node->name,
+                                             .token = node->settings->status_token,
+                                             .trouble = trouble,
+                                             .trouble_arg = node->status,
+                                         });
     node->sync = sync_new(node->http, &(struct sync_options){
                                           .store = node->store,
                                           .metrics = &node->metrics,
@@ -249,6 +265,7 @@ static void tear_down(struct node *node)
     listener_close(&node->admin_listener);
     net_free(&node->net);
     sync_free(&node->sync);
+    fleet_free(&node->fleet);
     status_free(&node->status);
     if (node->admin != node->http) {
         http_server_free(&node->admin);

@@ -65,3 +65,19 @@ void metrics_print(const struct metrics *metrics, struct buf *out)
         print_histogram(&histogram_rows[i], &metrics->histogram[i], out);
     }
 }
+
+void metrics_print_json(const struct metrics *metrics, struct buf *out)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        buf_printf(out, "%s\"%s", i > 0 ? "," : "", rows[i].name);
+        for (const char *c = rows[i].labels; *c != '\0'; c++) {
+            buf_printf(out, *c == '"' ? "\\%c" : "%c", *c);
+        }
+        buf_printf(out, "\":%" PRIu64, metrics->value[i]);
+    }
+    for (int i = 0; i < HISTOGRAM_COUNT; i++) {
+        const struct histogram *histogram = &metrics->histogram[i];
+        buf_printf(out, ",\"%s_count\":%" PRIu64 ",\"%s_sum\":%.6f", histogram_rows[i].name,
+                   histogram->count, histogram_rows[i].name, histogram->sum);
+    }
+}

@@ -56,4 +56,8 @@ void metric_observe(struct metrics *metrics, enum histogram_id id, double second
 /* Appends everything in the Prometheus text format, version 0.0.4. */
 void metrics_print(const struct metrics *metrics, struct buf *out);
 
+/* Appends everything as the members of a JSON object, without its braces: "muster_connections":3,
+ * ... of a histogram its _count and _sum. */
+void metrics_print_json(const struct metrics *metrics, struct buf *out);
+
 #endif

@@ -26,6 +26,8 @@
            "Messages queued to members of rooms")                                                  \
     METRIC(SYNC_SESSIONS, gauge, "muster_sync_sessions", "",                                       \
            "Sync sessions with a member on this node")                                             \
+    METRIC(SYNC_SESSIONS_FIRST, gauge, "muster_sync_sessions_first", "",                           \
+           "Sync sessions whose first node by name is this one: their sum is the fleet's number")  \
     METRIC(SYNC_MEMBERS, gauge, "muster_sync_members", "", "Sync connections bound to a session")  \
     METRIC(SYNC_SOCKETS, gauge, "muster_sync_connections", "", "Sync connections open now")        \
     METRIC(SYNC_PUSHES, counter, "muster_sync_pushes_total", "",                                   \

@@ -20,6 +20,9 @@ struct status_options {
 struct status *status_new(struct http_server *server, const struct status_options *options);
 void status_free(struct status **status);
 
+/* Why no client should be sent here now, or NULL. */
+const char *status_trouble(const struct status *status);
+
 /* From now on /readyz says 503. */
 void status_drain(struct status *status);
 

@@ -25,6 +25,7 @@ struct sync_session {
     struct bus_sub *pushes;
     struct roster_watch *watch;
     struct sync_state state; /* as of the watch's view */
+    bool first;              /* of the nodes in the view, ours is the first by name */
     bool listening;          /* pushes of other nodes arrive, so members here may be counted */
     bool alone;              /* the view has been seen, and no other node is in it */
 };
@@ -76,6 +77,7 @@ struct tally {
     const struct sync_session *session;
     struct sync_state state;
     bool followers_elsewhere;
+    bool first;
 };
 
 static void add_member(void *arg, const struct roster_member *member)
@@ -84,15 +86,29 @@ static void add_member(void *arg, const struct roster_member *member)
     struct local_count count = read_count(member->value);
     tally->state.players += count.players;
     tally->state.leader_connected |= count.leaders > 0;
+    tally->first &= span_compare(own_name(tally->session), member->name) <= 0;
     tally->followers_elsewhere |=
         count.players > count.leaders && !span_eq(member->name, own_name(tally->session));
 }
 
+/* One node of each session counts it, so that the fleet's sessions can be summed up. */
+static void set_first(struct sync_session *session, bool first)
+{
+    struct metrics *metrics = session->all->options.metrics;
+    if (first && !session->first) {
+        metric_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+    } else if (!first && session->first) {
+        metric_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+    }
+    session->first = first;
+}
+
 static void take_view(struct sync_session *session)
 {
-    struct tally tally = {.session = session};
+    struct tally tally = {.session = session, .first = true};
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
+    set_first(session, tally.first);
     session->alone = !tally.followers_elsewhere;
 }
 
@@ -232,6 +248,7 @@ static void session_free(struct sync_session *session)
     bus_unsubscribe(&session->pushes);
     map_remove(&all->by_id, &session->node);
     metric_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
+    set_first(session, false);
     buf_free(&session->key);
     free(session);
 }

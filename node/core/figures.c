@@ -1,0 +1,64 @@
+#include "node/core/figures.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static uint64_t count_descriptors(void)
+{
+    uint64_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL) {
+        return 0;
+    }
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long total, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t cpu_ms(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static void refresh_process(struct metrics *metrics)
+{
+    metric_set(metrics, METRIC_RSS, resident_bytes());
+    metric_set(metrics, METRIC_FDS, count_descriptors());
+    metric_set(metrics, METRIC_CPU_MS, cpu_ms());
+}
+
+void figures_refresh(struct metrics *metrics, const struct store *store)
+{
+    const struct store_stats *stats = store_stats(store);
+    refresh_process(metrics);
+    metric_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
+    metric_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
+    metric_set(metrics, METRIC_STORE_ERRORS, stats->errors);
+    metric_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
+    metric_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
+    metric_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
+    metric_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
+    metric_set(metrics, METRIC_BUS_RECEIVED, stats->received);
+    metric_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
+}

@@ -1,0 +1,12 @@
+/* figures: what is not counted as it happens but looked up when somebody asks: memory, descriptors,
+ * CPU time, and what the store counts itself. */
+#ifndef MUSTER_NODE_CORE_FIGURES_H
+#define MUSTER_NODE_CORE_FIGURES_H
+
+#include "node/core/metrics.h"
+#include "store/store.h"
+
+/* Brings the rows of the process and of the store up to date. */
+void figures_refresh(struct metrics *metrics, const struct store *store);
+
+#endif

@@ -1,0 +1,310 @@
+#include "node/service/fleet.h"
+
+#include "node/core/figures.h"
+#include "node/fanout/room.h"
+#include "node/proto/bearer.h"
+#include "node/proto/json_scan.h"
+#include "store/base/clock.h"
+#include "store/roster.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define NODES SPAN("nodes")
+
+enum {
+    PUBLISH_MS = 2000,
+    ANSWER_MS = 3000, /* for the first view, before an asker is told that there is none */
+};
+
+struct fleet {
+    struct fleet_options options;
+    uint64_t started_s; /* unix */
+    struct event *publish;
+    struct room viewers;
+    struct list askers;         /* GET /api/status that wait for the view */
+    struct roster_watch *watch; /* while somebody looks */
+    bool current;               /* its view may be shown */
+};
+
+struct viewer {
+    struct room_member member;
+    struct fleet *fleet;
+    bool shown; /* has the view, and follows it */
+};
+
+struct asker {
+    struct list link;
+    struct fleet *fleet;
+    struct http_request *request;
+    struct event *limit;
+};
+
+/* ------------------------------------------------------------------------------------ this node */
+
+static void print_node(struct fleet *fleet, struct buf *out)
+{
+    const struct fleet_options *options = &fleet->options;
+    const char *trouble = options->trouble(options->trouble_arg);
+    figures_refresh(options->metrics, options->store);
+    buf_append(out, SPAN("{\"name\":"));
+    json_quote(span_str(options->node), out);
+    buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
+               MUSTER_VERSION, fleet->started_s, clock_unix_ms());
+    json_quote(span_str(trouble != NULL ? trouble : "well"), out);
+    buf_append(out, SPAN(",\"figures\":{"));
+    metrics_print_json(options->metrics, out);
+    buf_append(out, SPAN("}}"));
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct fleet *fleet = arg;
+    struct buf value = {0};
+    print_node(fleet, &value);
+    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    buf_free(&value);
+}
+
+/* ------------------------------------------------------------------------------------ the view */
+
+static void add_node(void *arg, const struct roster_member *member)
+{
+    struct buf *out = arg;
+    if (out->ptr[out->len - 1] != '[') {
+        buf_append(out, SPAN(","));
+    }
+    buf_append(out, member->value);
+}
+
+static void print_view(const struct fleet *fleet, struct buf *out)
+{
+    buf_append(out, SPAN("{\"nodes\":["));
+    roster_each(fleet->watch, add_node, out);
+    buf_append(out, SPAN("]}"));
+}
+
+static struct viewer *viewer_of(struct room_member *member)
+{
+    return CONTAINER_OF(member, struct viewer, member);
+}
+
+static bool is_shown(struct room_member *member)
+{
+    return viewer_of(member)->shown;
+}
+
+static bool is_new(struct room_member *member)
+{
+    return !viewer_of(member)->shown;
+}
+
+static void show_view(struct fleet *fleet)
+{
+    struct buf view = {0};
+    print_view(fleet, &view);
+    room_send(&fleet->viewers, buf_span(&view), is_new);
+    buf_free(&view);
+    LIST_EACH(link, &fleet->viewers.members) {
+        viewer_of(LIST_ITEM(link, struct room_member, link))->shown = true;
+    }
+}
+
+static void show_change(struct fleet *fleet, const char *what, struct span json)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"%s\":", what);
+    buf_append(&text, json);
+    buf_append(&text, SPAN("}"));
+    room_send(&fleet->viewers, buf_span(&text), is_shown);
+    buf_free(&text);
+}
+
+static void show_gone(struct fleet *fleet, struct span name)
+{
+    struct buf quoted = {0};
+    json_quote(name, &quoted);
+    show_change(fleet, "gone", buf_span(&quoted));
+    buf_free(&quoted);
+}
+
+/* ------------------------------------------------------------------------------------ askers */
+
+static struct http_request *asker_end(struct asker *asker)
+{
+    struct http_request *request = asker->request;
+    list_del(&asker->link);
+    event_free(asker->limit);
+    free(asker);
+    return request;
+}
+
+static void answer_askers(struct fleet *fleet)
+{
+    struct buf view = {0};
+    print_view(fleet, &view);
+    while (!list_empty(&fleet->askers)) {
+        struct asker *asker = LIST_ITEM(fleet->askers.next, struct asker, link);
+        http_reply(asker_end(asker), 200, "application/json", buf_span(&view));
+    }
+    buf_free(&view);
+}
+
+/* The watch ends with the last one who looks. */
+static void look_away(struct fleet *fleet)
+{
+    if (fleet->viewers.count == 0 && list_empty(&fleet->askers)) {
+        roster_unwatch(&fleet->watch);
+        fleet->current = false;
+    }
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct fleet *fleet = arg;
+    switch (event) {
+    case ROSTER_SET:
+        show_change(fleet, "node", member->value);
+        break;
+    case ROSTER_GONE:
+        show_gone(fleet, member->name);
+        break;
+    case ROSTER_CURRENT:
+        fleet->current = true;
+        show_view(fleet);
+        answer_askers(fleet);
+        look_away(fleet);
+        break;
+    case ROSTER_STALE:
+        fleet->current = false;
+        show_change(fleet, "stale", SPAN("true"));
+        break;
+    case ROSTER_CHANGED:
+        break;
+    }
+}
+
+static void look(struct fleet *fleet)
+{
+    if (fleet->watch == NULL) {
+        fleet->watch = roster_watch(fleet->options.store, NODES, on_roster, fleet);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ HTTP */
+
+/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
+static bool may_look(const struct fleet *fleet, struct http_request *request)
+{
+    struct span token = span_str(fleet->options.token);
+    struct buf given = {0};
+    bool may = token.len == 0 || bearer_is(request, token) ||
+               (http_query(request, "token", &given) && secret_eq(buf_span(&given), token));
+    buf_free(&given);
+    if (!may) {
+        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+        http_reply_error(request, 401, "a bearer token is needed");
+    }
+    return may;
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct asker *asker = arg;
+    struct fleet *fleet = asker->fleet;
+    http_reply_error(asker_end(asker), 503, "the store cannot be reached");
+    look_away(fleet);
+}
+
+static void on_status(void *arg, struct http_request *request)
+{
+    struct fleet *fleet = arg;
+    if (!may_look(fleet, request)) {
+        return;
+    }
+    struct asker *asker = mem_zalloc(sizeof *asker);
+    struct timeval wait = {.tv_sec = ANSWER_MS / 1000};
+    asker->fleet = fleet;
+    asker->request = request;
+    asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
+    evtimer_add(asker->limit, &wait);
+    list_push_back(&fleet->askers, &asker->link);
+    look(fleet);
+    if (fleet->current) {
+        answer_askers(fleet);
+    }
+}
+
+static void on_message(void *arg, enum ws_kind kind, struct span payload)
+{
+    (void)arg;
+    (void)kind;
+    (void)payload; /* a viewer has nothing to say */
+}
+
+static void on_closed(void *arg)
+{
+    struct viewer *viewer = arg;
+    struct fleet *fleet = viewer->fleet;
+    room_remove(&fleet->viewers, &viewer->member);
+    free(viewer);
+    look_away(fleet);
+}
+
+static void on_live(void *arg, struct http_request *request)
+{
+    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    struct fleet *fleet = arg;
+    if (!may_look(fleet, request)) {
+        return;
+    }
+    struct viewer *viewer = mem_zalloc(sizeof *viewer);
+    viewer->fleet = fleet;
+    struct ws *ws = ws_accept(request, &handler, viewer);
+    if (ws == NULL) {
+        free(viewer);
+        return;
+    }
+    room_add(&fleet->viewers, &viewer->member, ws);
+    look(fleet);
+    if (fleet->current) {
+        show_view(fleet);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
+{
+    struct fleet *fleet = mem_zalloc(sizeof *fleet);
+    struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
+    fleet->options = *options;
+    fleet->started_s = clock_unix_ms() / 1000;
+    room_init(&fleet->viewers, options->metrics);
+    list_init(&fleet->askers);
+    fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
+    event_add(fleet->publish, &every);
+    event_active(fleet->publish, EV_TIMEOUT, 0);
+    http_route(server, "GET", "/api/status", on_status, fleet);
+    http_route_websocket(server, "/api/status/live", on_live, fleet);
+    return fleet;
+}
+
+void fleet_free(struct fleet **fleet)
+{
+    if (*fleet == NULL) {
+        return;
+    }
+    while (!list_empty(&(*fleet)->askers)) {
+        struct asker *asker = LIST_ITEM((*fleet)->askers.next, struct asker, link);
+        http_reply_error(asker_end(asker), 503, "the node is going away");
+    }
+    roster_unwatch(&(*fleet)->watch);
+    event_free((*fleet)->publish);
+    free(*fleet);
+    *fleet = NULL;
+}

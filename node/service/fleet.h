@@ -1,0 +1,35 @@
+/* fleet: every node's figures, as the value of its place in the node roster, and the live page of
+ * all of them.
+ *
+ *     each node: figures --every 2 s--> claim in the roster "nodes"
+ *     a node with a page open: watch of that roster --> WebSocket /api/status/live
+ *
+ * Nobody asks the others, and any number of pages on a node cost the fleet one watch. */
+#ifndef MUSTER_NODE_SERVICE_FLEET_H
+#define MUSTER_NODE_SERVICE_FLEET_H
+
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/proto/http.h"
+#include "store/store.h"
+
+struct fleet;
+
+struct fleet_options {
+    struct loop *loop; /* borrowed, as is all below */
+    struct store *store;
+    struct metrics *metrics;
+    const char *node;  /* this node's name in the fleet */
+    const char *token; /* bearer token of /api/status; empty: open */
+    /* Why no client should come here now, or NULL: what the node says of itself. */
+    const char *(*trouble)(void *arg);
+    void *trouble_arg;
+};
+
+/* New, with its routes put into `server`: GET /api/status and WebSocket /api/status/live. */
+struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options);
+
+/* Frees; its sockets must be gone. */
+void fleet_free(struct fleet **fleet);
+
+#endif
