@@ -4,6 +4,7 @@ The file is used as it is, but for: images that cannot be pulled (Debian's own s
 ones), and services of a program that has not got them yet."""
 
 import asyncio
+import copy
 import json
 import re
 import shutil
@@ -37,7 +38,8 @@ def adapted(image, standin, variables, verbs, ports):
     for name, command in STANDIN.items():
         services[name]["image"] = standin
         services[name]["command"] = command or services[name]["command"]
-    for name, service in list(services.items()):
+    for name in list(services):
+        service = services[name] = copy.deepcopy(services[name])  # two names may share one node of the YAML
         service.pop("build", None)
         service["restart"] = "no"
         if service["image"].startswith("${MUSTER_IMAGE"):
@@ -114,7 +116,7 @@ def project(tmp_path_factory, variables, verbs, request):
     project = Project(tmp_path_factory.mktemp("compose"), plan, ports)
     try:
         project.do("up", "-d")
-        wait_until(lambda: project.answers(8404, "/metrics"), "HAProxy answers", deadline=60)
+        wait_until(lambda: project.answers(8404, "/metrics"), "HAProxy answers", deadline=30)
         wait_until(lambda: project.up_nodes() == 3, "HAProxy sees three nodes", deadline=60)
         yield project
     finally:
