@@ -11,6 +11,7 @@ PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
 FUZZ_SECONDS ?= 600
 ARGS ?=
 
+.NOTPARALLEL:
 .PHONY: all help run cluster test test-release test-sanitized test-fuzz bench fuzz readme manifests clean \
 	build-packages test-packages cluster-packages node-packages helm-tool
 

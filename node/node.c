@@ -1,9 +1,8 @@
 /* The wiring of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *
- *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain -> claims
- * released -> exit 0
- */
+ *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain
+ *             -> claims released -> exit 0 */
 #include "node/node.h"
 
 #include "node/core/log.h"
@@ -14,6 +13,7 @@
 #include "node/net/net.h"
 #include "node/proto/http.h"
 #include "node/service/fleet.h"
+#include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "store/base/entropy.h"
@@ -40,6 +40,7 @@ struct node {
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
+    struct relay *relay;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -55,6 +56,12 @@ static void on_link(void *arg, bool up, const char *text)
     } else {
         log_warn("store link down", LOG_TEXT_FIELD("detail", text));
     }
+}
+
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    log_warn("store refuses a command", LOG_TEXT_FIELD("detail", text));
 }
 
 static void on_bus_lag(void *arg, double seconds)
@@ -91,6 +98,7 @@ static void drain(struct node *node)
     node->draining = true;
     status_drain(node->status);
     listener_close(&node->http_listener);
+    relay_drain(node->relay);
     http_server_drain(node->http);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
@@ -117,8 +125,7 @@ static void watch_signals(struct node *node)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* ------------------------------------------------------------------------------------ building up
- */
+/* --------------------------------------------------------------------------------- building up */
 
 static void choose_name(struct node *node)
 {
@@ -141,6 +148,7 @@ static int open_store(struct node *node, char *error, size_t error_size)
             .node = node->name,
             .lease_ms = (uint32_t)node->settings->lease,
             .observer = {.link = on_link,
+                         .trouble = on_trouble,
                          .bus_lag = on_bus_lag,
                          .command_time = on_command_time,
                          .arg = node},
@@ -168,12 +176,17 @@ static const char *trouble(void *arg)
 
 static void make_services(struct node *node)
 {
-    node->status = status_new(node->admin, &(struct status_options){
-                                               .net = node->net,
-                                               .store = node->store,
-                                               .metrics = &node->metrics,
-                                               .node = node->name,
-                                           });
+    node->status =
+        status_new(node->admin, &(struct status_options){
+                                    .net = node->net,
+                                    .store = node->store,
+                                    .metrics = &node->metrics,
+                                    .node = node->name,
+                                    .memory_limit = (uint64_t)node->settings->memory_limit,
+                                });
+    if (node->admin != node->http) {
+        status_route_text(node->status, node->http);
+    }
     node->fleet = fleet_new(node->admin, &(struct fleet_options){
                                              .loop = node->loop,
                                              .store = node->store,
@@ -189,6 +202,33 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+}
+
+static int make_relay(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    node->relay = relay_new(node->http,
+                            &(struct relay_options){
+                                .net = node->net,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .node = node->name,
+                                .listen = settings->relay,
+                                .name = settings->relay_name,
+                                .color = settings->relay_color,
+                                .prefix = settings->relay_prefix,
+                                .secret = settings->relay_secret,
+                                .status_token = settings->relay_status_token,
+                                .pacing = settings->relay_pacing != 0,
+                                .proxy = settings->relay_proxy != 0,
+                                .gap_ms = (uint32_t)settings->relay_gap,
+                                .queue_limit = (size_t)settings->queue_limit,
+                                .packet_limit = (size_t)settings->relay_limit,
+                                .rate = (uint32_t)settings->relay_rate,
+                                .timeout_ms = (uint32_t)settings->relay_timeout,
+                            },
+                            error, error_size);
+    return node->relay != NULL ? 0 : -1;
 }
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
@@ -256,6 +296,9 @@ static int build(struct node *node, char *error, size_t error_size)
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
     make_services(node);
     watch_signals(node);
+    if (make_relay(node, error, error_size) != 0) {
+        return -1;
+    }
     return listen_all(node, error, error_size);
 }
 
@@ -264,6 +307,7 @@ static void tear_down(struct node *node)
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
     net_free(&node->net);
+    relay_free(&node->relay);
     sync_free(&node->sync);
     fleet_free(&node->fleet);
     status_free(&node->status);

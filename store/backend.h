@@ -77,6 +77,9 @@ void store_leave(struct store *store);
 /* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
 void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
 
+/* A server refused a command, for a reason that a person should hear of. */
+void store_on_trouble(struct store *store, const char *text);
+
 /* `channel` is heard from now on, or no more. */
 void store_on_channel(struct store *store, struct span channel, bool on);
 

@@ -31,6 +31,7 @@ struct roster_table {
     uint64_t wheel_start_us;
     struct event *tick;
     struct list holding; /* keys whose view holds members of a lost server */
+    uint64_t refused_us; /* when a touch was last refused by a server; 0: since then one was not */
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 

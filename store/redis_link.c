@@ -111,7 +111,7 @@ static void complain(struct redis_link *link, const char *text)
     uint64_t now = clock_monotonic_us();
     if (now - link->complained_us >= COMPLAINT_PAUSE_MS * 1000U && link->state == LINK_UP) {
         link->complained_us = now;
-        report(link, true, text);
+        store_on_trouble(link->store, text);
     }
 }
 

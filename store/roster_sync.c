@@ -2,8 +2,8 @@
  * at most one touch is under way. The order of a round:
  *
  *     hear the changes --> touch (claims; with a snapshot where the view needs one)
- *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes:
- * CURRENT
+ *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes
+ *       --> CURRENT
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
  * the view has still not reached the goal when the wheel comes round: then it is read anew. */
@@ -210,8 +210,11 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         send_again(key, &key->sent);
         key->want_snapshot |= asked;
         key->refused = answer != BACKEND_LOST;
+        key->stale |= key->refused;
+        key->store->roster.refused_us = key->refused ? clock_monotonic_us() : 0;
         return;
     }
+    key->store->roster.refused_us = 0;
     settle_sent(key);
     key->birth = note.birth;
     if (!key->heard || key->heard_birth <= note.birth) {

@@ -5,6 +5,7 @@
  *     the backend --> store_on_*: tells watchers, kicks chores */
 #include "store/store.h"
 
+#include "store/base/clock.h"
 #include "store/handle.h"
 #include "store/redis_url.h"
 
@@ -21,8 +22,9 @@ static const struct timeval at_once = {0, 0};
 
 void store_kick(struct store *store, struct chore *chore)
 {
-    list_del(&chore->link);
-    list_push_back(&store->chores, &chore->link);
+    if (list_empty(&chore->link)) {
+        list_push_back(&store->chores, &chore->link);
+    }
     if (!evtimer_pending(store->turn, NULL)) {
         evtimer_add(store->turn, &at_once);
     }
@@ -143,9 +145,24 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     }
 }
 
+void store_on_trouble(struct store *store, const char *text)
+{
+    if (store->observer.trouble != NULL && !store->closing) {
+        store->observer.trouble(store->observer.arg, text);
+    }
+}
+
+/* A claim was refused lately: it is tried again with each renewal, so that this passes by itself.
+ */
+static bool refuses(const struct store *store)
+{
+    uint64_t at = store->roster.refused_us;
+    return at != 0 && clock_monotonic_us() - at < (uint64_t)store->lease_ms * 1000 / 2;
+}
+
 bool store_ready(const struct store *store)
 {
-    return store->backend->ops->ready(store->backend);
+    return store->backend->ops->ready(store->backend) && !refuses(store);
 }
 
 const struct store_stats *store_stats(const struct store *store)

@@ -25,6 +25,8 @@ struct store_observer {
     /* A server was reached, lost, or could not be reached: `up` and a line of text for a person
      * (borrowed). Called for every change of a link and for every failed try. */
     void (*link)(void *arg, bool up, const char *text);
+    /* A server that is up refuses a command (out of memory, not permitted): a line for a person. */
+    void (*trouble)(void *arg, const char *text);
     /* A self-sent message came back over the bus after this many seconds. */
     void (*bus_lag)(void *arg, double seconds);
     /* A command was answered after this many seconds. */
@@ -65,7 +67,7 @@ int store_check_url(const char *url, char *error, size_t error_size)
 struct store *store_open(const struct store_options *options, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* True while every server has proved, within the last few seconds, that a message published to it
+/* True while no server refuses what the roster asks, and every server has proved, within the last few seconds, that a message published to it
  * comes back (memory: always). */
 bool store_ready(const struct store *store);
 

@@ -8,6 +8,13 @@ redis=$((base + 4))
 dir=$(mktemp -d)
 pids=()
 
+for port in $(seq "$base" "$redis"); do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        echo "port $port is taken; set BASE_PORT to the first of five free ones" >&2
+        exit 1
+    fi
+done
+
 # Nodes first, so that they take their leave; then what they stand on.
 stop() {
     trap - EXIT INT TERM
@@ -37,7 +44,10 @@ ready() { # URL
 }
 
 start redis-server --port "$redis" --bind 127.0.0.1 --save '' --dir "$dir" --logfile "$dir/redis.log"
-until redis-cli -p "$redis" ping >/dev/null 2>&1; do sleep 0.1; done
+until redis-cli -p "$redis" ping >/dev/null 2>&1; do
+    kill -0 "${pids[0]}" || { cat "$dir/redis.log" >&2; exit 1; }
+    sleep 0.1
+done
 
 {
     echo "defaults
@@ -59,7 +69,8 @@ backend nodes
 start haproxy -q -f "$dir/haproxy.cfg"
 
 for i in 1 2 3; do
-    start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis"
+    start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis" \
+        --relay "127.0.0.1:$((1336 + i))"
 done
 for i in 1 2 3; do
     ready "http://127.0.0.1:$((base + i))/readyz"
@@ -71,6 +82,7 @@ cat <<TEXT
 Three nodes behind one address. Ctrl-C stops all.
   all         http://127.0.0.1:$base/    ws://127.0.0.1:$base/connect
   node 1-3    http://127.0.0.1:$((base + 1))/  http://127.0.0.1:$((base + 2))/  http://127.0.0.1:$((base + 3))/
+  relay       tcp://127.0.0.1:1337  tcp://127.0.0.1:1338  tcp://127.0.0.1:1339
   redis       redis-cli -p $redis
 TEXT
 wait

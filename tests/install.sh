@@ -18,10 +18,11 @@ if [ "$(id -u)" != 0 ]; then
         echo "These packages are needed; install them as root:$missing" >&2
         exit 1
     }
-    as_root=sudo
+    as_root="sudo env DEBIAN_FRONTEND=noninteractive"
 fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # lists of words
 $as_root apt-get update -qq
-# shellcheck disable=SC2086 # a list of words
+# shellcheck disable=SC2086 # lists of words
 $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -2,7 +2,7 @@
 # Serves on the embedded memory store and says where to look. Flags go to `muster node`.
 set -eu
 
-http=127.0.0.1:8080
+http=${MUSTER_HTTP:-127.0.0.1:8080}
 previous=
 for word in "$@"; do
     [ "$previous" = --http ] && http=$word
@@ -14,5 +14,6 @@ Muster on the memory store. Ctrl-C ends it.
   status      http://$http/
   metrics     http://$http/metrics
   sync        ws://$http/connect
+  relay       tcp://0.0.0.0:1337 unless --relay says otherwise
 TEXT
 exec build/muster node --http "$http" "$@"

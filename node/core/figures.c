@@ -1,5 +1,7 @@
 #include "node/core/figures.h"
 
+#include "store/base/clock.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -19,7 +21,7 @@ static uint64_t count_descriptors(void)
     return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
 }
 
-static uint64_t resident_bytes(void)
+uint64_t figures_resident_bytes(void)
 {
     unsigned long long total, resident = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -41,9 +43,17 @@ static uint64_t cpu_ms(void)
            (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
+/* Looking these up costs milliseconds with many descriptors, and anybody may ask: once a second is
+ * enough. */
 static void refresh_process(struct metrics *metrics)
 {
-    metric_set(metrics, METRIC_RSS, resident_bytes());
+    static uint64_t looked_ms;
+    uint64_t now = clock_monotonic_ms();
+    if (looked_ms != 0 && now - looked_ms < 1000) {
+        return;
+    }
+    looked_ms = now;
+    metric_set(metrics, METRIC_RSS, figures_resident_bytes());
     metric_set(metrics, METRIC_FDS, count_descriptors());
     metric_set(metrics, METRIC_CPU_MS, cpu_ms());
 }

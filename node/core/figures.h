@@ -9,4 +9,7 @@
 /* Brings the rows of the process and of the store up to date. */
 void figures_refresh(struct metrics *metrics, const struct store *store);
 
+/* Resident memory of this process now. */
+uint64_t figures_resident_bytes(void);
+
 #endif

@@ -17,7 +17,6 @@ struct loop {
     struct event_base *base;
     struct hook hooks[MOST_HOOKS];
     unsigned hook_count;
-    uint64_t now_ms;
     bool stopping;
     bool again;
 };
@@ -27,7 +26,7 @@ struct loop *loop_new(void)
     struct loop *loop = mem_zalloc(sizeof *loop);
     struct event_config *config = event_config_new();
     if (config != NULL) {
-        /* Time is asked of the kernel once a turn by us; events may then read libevent's cache. */
+        /* One thread: no locks. */
         event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
         loop->base = event_base_new_with_config(config);
         event_config_free(config);
@@ -36,7 +35,6 @@ struct loop *loop_new(void)
         fprintf(stderr, "muster: the system gives no event loop\n");
         abort();
     }
-    loop->now_ms = clock_monotonic_ms();
     return loop;
 }
 
@@ -56,7 +54,8 @@ struct event_base *loop_base(const struct loop *loop)
 
 uint64_t loop_now_ms(const struct loop *loop)
 {
-    return loop->now_ms;
+    (void)loop;
+    return clock_monotonic_ms();
 }
 
 void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg)
@@ -74,11 +73,15 @@ void loop_run(struct loop *loop)
     while (!loop->stopping) {
         int flags = EVLOOP_ONCE | (loop->again ? EVLOOP_NONBLOCK : 0);
         loop->again = false;
+        int rc = event_base_loop(loop->base, flags);
+        if (rc < 0) {
+            fprintf(stderr, "muster: the event loop failed\n");
+            abort();
+        }
         /* 1: no event left to wait for. Listeners and timers are always there but in tests. */
-        if (event_base_loop(loop->base, flags) != 0 && !loop->again) {
+        if (rc > 0 && !loop->again) {
             loop->stopping = true;
         }
-        loop->now_ms = clock_monotonic_ms();
         for (unsigned i = 0; i < loop->hook_count; i++) {
             loop->hooks[i].fn(loop->hooks[i].arg);
         }

@@ -18,7 +18,7 @@ void loop_free(struct loop **loop);
 /* The libevent base, borrowed. */
 struct event_base *loop_base(const struct loop *loop);
 
-/* Milliseconds of a clock that never jumps, as of the start of this turn. */
+/* Milliseconds of a clock that never jumps. */
 uint64_t loop_now_ms(const struct loop *loop);
 
 /* Calls `fn` at the end of every turn; a few, added at start, for the loop's life. */

@@ -24,6 +24,10 @@
            "WebSockets closed because the peer read too slowly")                                   \
     METRIC(DELIVERIES, counter, "muster_deliveries_total", "",                                     \
            "Messages queued to members of rooms")                                                  \
+    METRIC(PACED_DROPPED, counter, "muster_paced_dropped_total", "",                               \
+           "Messages let fall for a paced peer that more is said to than it can be told")          \
+    METRIC(PACED_CUT, counter, "muster_paced_cut_total", "",                                       \
+           "Connections of raw TCP peers closed because the peer read too slowly")                 \
     METRIC(SYNC_SESSIONS, gauge, "muster_sync_sessions", "",                                       \
            "Sync sessions with a member on this node")                                             \
     METRIC(SYNC_SESSIONS_FIRST, gauge, "muster_sync_sessions_first", "",                           \
@@ -36,6 +40,19 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(RELAY_SERVERS, gauge, "muster_relay_servers", "",                                       \
+           "Game servers admitted to the relay on this node")                                      \
+    METRIC(RELAY_PACKETS, counter, "muster_relay_packets_total", "",                               \
+           "Packets accepted from game servers on this node")                                      \
+    METRIC(RELAY_REFUSED, counter, "muster_relay_refused_total", "",                               \
+           "Relay connections closed because the peer broke the protocol")                         \
+    METRIC(RELAY_IGNORED, counter, "muster_relay_ignored_total", "", "Packets of an unknown type") \
+    METRIC(RELAY_HELD, counter, "muster_relay_held_total", "",                                     \
+           "Packets of other nodes kept until their sender is known here")                         \
+    METRIC(RELAY_UNKNOWN, counter, "muster_relay_unknown_total", "",                               \
+           "Kept packets let fall: their sender was gone, or there were too many")                 \
+    METRIC(RELAY_UNSENT, counter, "muster_relay_unsent_total", "",                                 \
+           "Packets that reached only this node: the store could not be reached")                  \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \

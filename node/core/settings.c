@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { TEXT, BIND, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
+enum kind { TEXT, BIND, BINDS, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
 
 struct row {
     const char *field, *preset, *choices, *help;
@@ -155,7 +155,33 @@ static bool is_secret(const struct row *row)
 
 static bool is_text(const struct row *row)
 {
-    return row->kind == TEXT || row->kind == BIND || is_secret(row);
+    return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || is_secret(row);
+}
+
+/* One entry of "[name=]host:port,...". */
+static int check_named_bind(struct span entry, const struct settings_checks *checks, char *error,
+                            size_t error_size)
+{
+    struct span bind = entry, name = span_cut(&bind, '=');
+    char *text = mem_dup(bind.ptr != NULL ? bind : entry);
+    int rc = name.len == 0 && bind.ptr != NULL ? -1 : checks->bind(text, error, error_size);
+    if (rc != 0) {
+        snprintf(error, error_size, "'%.*s' is no [name=]host:port with a numeric host",
+                 SPAN_ARG(entry));
+    }
+    free(text);
+    return rc;
+}
+
+static int check_binds(const char *value, const struct settings_checks *checks, char *error,
+                       size_t error_size)
+{
+    struct span rest = span_str(value);
+    int rc = 0;
+    while (rc == 0 && rest.ptr != NULL && value[0] != '\0') {
+        rc = check_named_bind(span_trim(span_cut(&rest, ',')), checks, error, error_size);
+    }
+    return rc;
 }
 
 static int set_text(const struct row *row, char **slot, const char *value,
@@ -164,6 +190,9 @@ static int set_text(const struct row *row, char **slot, const char *value,
     char error[200];
     bool unset = value[0] == '\0' && row->preset[0] == '\0';
     if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof error) != 0) {
+        return refuse(source, "%s", error);
+    }
+    if (row->kind == BINDS && check_binds(value, source->checks, error, sizeof error) != 0) {
         return refuse(source, "%s", error);
     }
     if (row->kind == STORE && source->checks->store(value, error, sizeof error) != 0) {
@@ -181,6 +210,7 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     switch (row->kind) {
     case TEXT:
     case BIND:
+    case BINDS:
     case SECRET:
     case STORE:
         return set_text(row, slot, value, source);
@@ -197,8 +227,7 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------ environment
- */
+/* --------------------------------------------------------------------------------- environment */
 
 /* What Kubernetes puts into a pod for each Service whose name begins with "muster". */
 static bool is_service_link(const char *variable)

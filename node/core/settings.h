@@ -12,6 +12,7 @@ enum settings_env { ENV_DEVELOPMENT, ENV_PRODUCTION };
 
 typedef char *settings_TEXT; /* owned, never NULL */
 typedef char *settings_BIND;
+typedef char *settings_BINDS;
 typedef char *settings_SECRET;
 typedef char *settings_STORE;
 typedef int64_t settings_DURATION; /* milliseconds */

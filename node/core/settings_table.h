@@ -4,6 +4,7 @@
  *
  *     TEXT      any
  *     BIND      host:port; empty where the default is
+ *     BINDS     [name=]host:port, any number of them with commas
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
@@ -35,9 +36,22 @@
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
     SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections of the node; over it new ones get 503; 0: as many as the descriptor limit allows") \
     SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
+    SETTING(memory_limit, SIZE, "0", 0, 1024 * GIB, "", "resident memory from which on nobody new is let in and /readyz says 503; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
-    SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed")
+    SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
+    SETTING(relay, BINDS, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
+    SETTING(relay_name, TEXT, "Muster", 0, 0, "", "the host's name as game servers see it") \
+    SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
+    SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
+    SETTING(relay_pacing, CHOICE, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
+    SETTING(relay_gap, DURATION, "10ms", 1, SECOND, "", "least time between two packets to one game server, with pacing on") \
+    SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
+    SETTING(relay_proxy, CHOICE, "off", 0, 0, "off|on", "on: each connection must begin with a PROXY protocol header (v1 or v2)") \
+    SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \
+    SETTING(relay_rate, COUNT, "500", 0, 1000000, "", "packets a second of one game server, twice as many at a stretch; over it the server is read more slowly; 0: no limit") \
+    SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
+    SETTING(relay_status_token, SECRET, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off")
 /* clang-format on */
 
 #endif

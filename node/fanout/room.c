@@ -10,6 +10,15 @@ void room_init(struct room *room, struct metrics *metrics)
 void room_add(struct room *room, struct room_member *member, struct ws *ws)
 {
     member->ws = ws;
+    member->paced = NULL;
+    list_push_back(&room->members, &member->link);
+    room->count++;
+}
+
+void room_add_raw(struct room *room, struct room_member *member, struct paced *paced)
+{
+    member->ws = NULL;
+    member->paced = paced;
     list_push_back(&room->members, &member->link);
     room->count++;
 }
@@ -35,8 +44,7 @@ uint32_t room_send(struct room *room, struct span text,
     struct frame frame;
     uint32_t sent = 0;
     frame_init(&frame, WS_TEXT, text);
-    LIST_EACH(link, &room->members)
-    {
+    LIST_EACH(link, &room->members) {
         struct room_member *member = LIST_ITEM(link, struct room_member, link);
         if (ws_is_open(member->ws) && (wants == NULL || wants(member))) {
             room_send_one(member, &frame);
@@ -44,6 +52,22 @@ uint32_t room_send(struct room *room, struct span text,
         }
     }
     frame_deinit(&frame);
+    metric_add(room->metrics, METRIC_DELIVERIES, sent);
+    return sent;
+}
+
+uint32_t room_send_raw(struct room *room, struct span bytes, enum paced_need need,
+                       const struct room_member *except)
+{
+    struct chunk *chunk = chunk_copy(bytes);
+    uint32_t sent = 0;
+    LIST_EACH(link, &room->members) {
+        struct room_member *member = LIST_ITEM(link, struct room_member, link);
+        if (member != except && paced_send(member->paced, chunk, need)) {
+            sent++;
+        }
+    }
+    chunk_unref(chunk);
     metric_add(room->metrics, METRIC_DELIVERIES, sent);
     return sent;
 }

@@ -3,6 +3,8 @@
 #include "node/net/conn_impl.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -132,7 +134,7 @@ static void give_held(struct conn *conn)
 static void read_end(struct conn *conn)
 {
     conn->peer_eof = true;
-    if (conn->out.count == 0) {
+    if (conn->out.count == 0 || !conn->handler->half_open) {
         end(conn, conn->state == CONN_OPEN ? CONN_END_PEER : CONN_END_LOCAL);
     } else {
         conn_finish(conn, EOF_LINGER_MS); /* it may still read what it asked for */
@@ -223,9 +225,11 @@ int conn_send(struct conn *conn, struct chunk *chunk)
     if (conn->state != CONN_OPEN || chunk->len == 0) {
         return 0;
     }
-    if (conn->out.bytes + chunk->len > conn->net->limits.queue) {
+    /* One chunk may always wait: a limit on the queue is none on the message. */
+    if (conn->out.count > 0 && conn->out.bytes + chunk->len > conn->net->limits.queue) {
         return -1;
     }
+    conn->net->sends++;
     outq_push(&conn->out, &conn->net->pool, chunk);
     make_dirty(conn);
     return 0;
@@ -234,6 +238,15 @@ int conn_send(struct conn *conn, struct chunk *chunk)
 size_t conn_queued(const struct conn *conn)
 {
     return conn->out.bytes;
+}
+
+size_t conn_unacked(const struct conn *conn)
+{
+    int in_socket = 0;
+    if (ioctl(event_get_fd(&conn->event), SIOCOUTQ, &in_socket) != 0 || in_socket < 0) {
+        in_socket = 0;
+    }
+    return conn->out.bytes + (size_t)in_socket;
 }
 
 void conn_drop_queue(struct conn *conn)

@@ -1,7 +1,7 @@
 /* conn: one TCP connection. Knows bytes, limits and time; no protocol.
  *
- *     socket --read--> data() of the handler            (shared read buffer, a bounded amount per
- * turn) conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
+ *     socket --read, a bounded amount per turn--> data() of the handler
+ *     conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
  *
  * A conn belongs to its `net` and is freed by it, at the end of the loop's turn in which it ended
  * and after closed() was called: until then pointers to it stay good, and sends to it are let fall.
@@ -41,6 +41,9 @@ struct conn_handler {
     void (*drain)(void *arg);
     /* It is over; the last call. */
     void (*closed)(void *arg, enum conn_end end);
+    /* A peer that sends no more may still read: what is queued goes out first. Else that ends it.
+     */
+    bool half_open;
 };
 
 /* New connection over `fd` (stolen, non-blocking). The net's limits were asked with net_admit. */
@@ -51,12 +54,16 @@ struct conn *conn_new(struct net *net, int fd, const struct address *peer,
 void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *arg);
 
 /* Queues a reference of its own to `chunk` for the end of the turn. 0, or -1 with nothing queued
- * when more than the net's queue limit would stand in the queue. Sends to a connection that ends or
- * finishes return 0 and are let fall. */
+ * when something waits already and more than the net's queue limit would. Sends to a connection
+ * that ends or finishes return 0 and are let fall. */
 int conn_send(struct conn *conn, struct chunk *chunk);
 
 /* Bytes in the queue. */
 size_t conn_queued(const struct conn *conn);
+
+/* Bytes that the peer's kernel has not confirmed: in the queue, and in the socket (SIOCOUTQ). One
+ * system call. */
+size_t conn_unacked(const struct conn *conn);
 
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);

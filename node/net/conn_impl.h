@@ -50,6 +50,8 @@ struct net {
     struct map addresses; /* struct peer_count by IP, where there is a limit */
     uint32_t count;
     uint64_t last_id;
+    uint64_t sends;      /* chunks queued so far */
+    bool overloaded;     /* admits nobody: net_set_overloaded */
     struct drain *drain; /* NULL until net_drain */
     char read_buffer[READ_BUFFER];
 };

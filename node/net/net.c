@@ -20,9 +20,14 @@ static struct peer_count *find_peer(const struct net *net, const struct address 
     return node != NULL ? MAP_ENTRY(node, struct peer_count, node) : NULL;
 }
 
+void net_set_overloaded(struct net *net, bool overloaded)
+{
+    net->overloaded = overloaded;
+}
+
 static bool is_full(const struct net *net)
 {
-    return net->count >= net->limits.connections;
+    return net->overloaded || net->count >= net->limits.connections;
 }
 
 bool net_admit(struct net *net, const struct address *peer)
@@ -126,6 +131,11 @@ uint32_t net_connections(const struct net *net, bool *full)
 {
     *full = is_full(net);
     return net->count;
+}
+
+uint64_t net_sends(const struct net *net)
+{
+    return net->sends;
 }
 
 struct loop *net_loop(const struct net *net)

@@ -30,6 +30,9 @@ void net_free(struct net **net);
 /* May a connection from `peer` come in now? Counts it as refused when not. */
 bool net_admit(struct net *net, const struct address *peer);
 
+/* While overloaded, nobody is admitted. */
+void net_set_overloaded(struct net *net, bool overloaded);
+
 /* Open connections now; true in `*full` when no more would be admitted. */
 uint32_t net_connections(const struct net *net, bool *full);
 
@@ -37,6 +40,10 @@ uint32_t net_connections(const struct net *net, bool *full);
  * least some dozens a second; what is left after `ms` is closed. `done` comes once all are gone.
  * Call once. */
 void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
+
+/* How many chunks were queued so far on all connections: what a message cost, for whoever shares
+ * out turns. */
+uint64_t net_sends(const struct net *net);
 
 struct loop *net_loop(const struct net *net);
 struct wheel *net_wheel(const struct net *net);

@@ -3,8 +3,9 @@
 #include "node/proto/http_impl.h"
 
 enum {
-    MOST_QUEUED = 64 * 1024
-}; /* bytes of answers a client may leave unread and still ask more */
+    MOST_QUEUED = 64 * 1024, /* bytes of answers a client may leave unread and still ask more */
+    REQUESTS_PER_TURN = 16,  /* of one client; then others have their turn */
+};
 
 static const struct conn_handler handler;
 
@@ -157,7 +158,7 @@ static size_t feed(struct http_conn *http, struct span bytes)
 static bool reads_on(const struct http_conn *http)
 {
     bool handled = http->request != NULL && http->request->stage == HTTP_AT_END;
-    return !handled && !http->upgraded && !http->closing && !http->backlog;
+    return !handled && !http->upgraded && !http->closing && !http->backlog && !http->held;
 }
 
 static size_t on_data(void *arg, struct span bytes)
@@ -165,6 +166,7 @@ static size_t on_data(void *arg, struct span bytes)
     struct http_conn *http = arg;
     size_t used = 0;
     http->feeding = true;
+    http->turn_requests = 0;
     while (used < bytes.len && reads_on(http)) {
         used += feed(http, span_skip(bytes, used));
     }
@@ -182,13 +184,16 @@ static size_t on_data(void *arg, struct span bytes)
     return used;
 }
 
-/* ------------------------------------------------------------------------------- and what follows
- */
+/* ---------------------------------------------------------------------------- and what follows */
 
 void http_conn_answered(struct http_conn *http, bool close)
 {
     http->request = NULL;
     http->served = true;
+    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
+        http->held = true;
+        conn_poke(http->conn);
+    }
     if (close) {
         http->closing = true;
         conn_finish(http->conn, HTTP_LINGER_MS);
@@ -196,7 +201,7 @@ void http_conn_answered(struct http_conn *http, bool close)
     }
     conn_set_timer(http->conn, http->server->options.keep_alive_ms);
     http->backlog = conn_queued(http->conn) > MOST_QUEUED;
-    if (!http->feeding && !http->backlog) {
+    if (!http->feeding && reads_on(http)) {
         conn_resume(http->conn);
     }
 }
@@ -213,12 +218,23 @@ struct conn *http_conn_upgrade(struct http_conn *http)
     return conn;
 }
 
+static void on_poked(void *arg)
+{
+    struct http_conn *http = arg;
+    http->held = false;
+    if (reads_on(http)) {
+        conn_resume(http->conn);
+    }
+}
+
 static void on_drained(void *arg)
 {
     struct http_conn *http = arg;
     if (http->backlog) {
         http->backlog = false;
-        conn_resume(http->conn);
+        if (reads_on(http)) {
+            conn_resume(http->conn);
+        }
     }
 }
 
@@ -256,8 +272,12 @@ static void on_closed(void *arg, enum conn_end end)
     free(http);
 }
 
-static const struct conn_handler handler = {.data = on_data,
-                                            .drained = on_drained,
-                                            .timer = on_timer,
-                                            .drain = on_drain,
-                                            .closed = on_closed};
+static const struct conn_handler handler = {
+    .data = on_data,
+    .drained = on_drained,
+    .timer = on_timer,
+    .poked = on_poked,
+    .drain = on_drain,
+    .closed = on_closed,
+    .half_open = true, /* a client may ask, say no more and wait for its answer */
+};

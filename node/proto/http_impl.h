@@ -44,14 +44,17 @@ struct http_conn {
     bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
     bool backlog;                 /* paused until the answers queued are written */
+    bool held;                    /* had enough for this turn */
+    uint8_t turn_requests;        /* answered since the last read */
 };
 
 struct http_field {
     struct span name, value; /* within the request's head, or joined */
 };
 
-/*     IN_HEAD --> IN_BODY (of a known length) or IN_CHUNKS, when there is one --> AT_END (with the
- * handler) */
+/*     IN_HEAD --> IN_BODY (of a known length) or IN_CHUNKS, when there is one --> AT_END
+ *
+ * AT_END the handler has it. */
 enum http_stage { HTTP_IN_HEAD, HTTP_IN_BODY, HTTP_IN_CHUNKS, HTTP_AT_END };
 
 /* Where the search for the end of a head (or of chunked trailers) stands. */

@@ -1,5 +1,6 @@
 #include "node/proto/http_impl.h"
 
+#include <http_parser.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 struct http_server *http_server_new(struct net *net, const struct http_options *options)
 {
     struct http_server *server = mem_zalloc(sizeof *server);
+    http_parser_set_max_header_size(UINT32_MAX); /* the limit is kept by http_conn.c */
     server->net = net;
     server->options = *options;
     return server;

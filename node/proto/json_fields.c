@@ -67,6 +67,18 @@ static void on_token(uint8_t state, struct span token, struct json_field **field
     }
 }
 
+static bool begins_object(struct span text)
+{
+    struct span rest = skip_any(text, " \t\r\n");
+    return rest.len > 0 && rest.ptr[0] == '{';
+}
+
+/* `rest` is what the scan has left of a text that should be over. */
+static int ended(int rc, struct span rest)
+{
+    return rc == 1 && skip_any(rest, " \t\r\n").len == 0 ? 0 : -1;
+}
+
 int json_fields(struct span text, struct json_field *fields, size_t count)
 {
     struct json_scan scan;
@@ -78,7 +90,7 @@ int json_fields(struct span text, struct json_field *fields, size_t count)
         fields[i].kind = JSON_KIND_ABSENT;
         fields[i].raw = (struct span){NULL, 0};
     }
-    if (skip_any(text, " \t\r\n").len == 0 || skip_any(text, " \t\r\n").ptr[0] != '{') {
+    if (!begins_object(text)) {
         return -1;
     }
     json_scan_init(&scan);
@@ -86,5 +98,34 @@ int json_fields(struct span text, struct json_field *fields, size_t count)
         on_token(scan.state, span_of(rest.ptr, used), &field, fields, count);
         rest = span_skip(rest, used);
     }
-    return rc == 1 && skip_any(span_skip(rest, used), " \t\r\n").len == 0 ? 0 : -1;
+    return ended(rc, span_skip(rest, used));
+}
+
+int json_set(struct span text, const char *name, struct span value, struct buf *out)
+{
+    struct json_scan scan;
+    struct span rest = text, key = {NULL, 0};
+    size_t used = 0;
+    int rc;
+    if (!begins_object(text)) {
+        return -1;
+    }
+    buf_append(out, SPAN("{"));
+    json_quote(span_str(name), out);
+    buf_append(out, SPAN(":"));
+    buf_append(out, value);
+    json_scan_init(&scan);
+    while ((rc = json_scan_advance(&scan, rest, 1, &used)) == 2) {
+        struct span token = span_of(rest.ptr, used);
+        if (scan.state == JSON_COLON) {
+            key = skip_any(token, " \t\r\n{,");
+        } else if (!key_is(key, name)) {
+            buf_append(out, SPAN(","));
+            buf_append(out, key);
+            buf_append(out, token);
+        }
+        rest = span_skip(rest, used);
+    }
+    buf_append(out, SPAN("}"));
+    return ended(rc, span_skip(rest, used));
 }

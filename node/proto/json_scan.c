@@ -1,11 +1,12 @@
 #include "node/proto/json_scan_impl.h"
 
-/*     value:  START --"--> STRING --> (done)      START --{--> KEY_OR_END --"--> KEY_STRING -->
- * COLON START --digit--> MINUS ZERO INTEGER ... --> (done)        ^                          |
- *             START --t f n--> WORD --> (done)                          |NEXT_KEY <--,-- AFTER <--
- * value
+/*     START --"--> TEXT --"--> done
+ *           --digit--> MINUS, ZERO, INTEGER ... --> done
+ *           --t f n--> WORD --> done
+ *           --[--> VALUE_OR_END --> (a value) --> AFTER --,--> VALUE ... --]--> done
+ *           --{--> KEY_OR_END --"--> KEY_TEXT --"--> COLON --:--> VALUE --> AFTER --,--> NEXT_KEY ... --}--> done
  *
- * (done) is AFTER inside an array or object and WHOLE outside. */
+ * done is AFTER inside an array or object, and WHOLE outside. */
 
 /* The letters of true, false and null that follow the first one. `part` is the index of the next.
  */

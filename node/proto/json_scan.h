@@ -59,6 +59,12 @@ struct json_field {
 int json_fields(struct span text, struct json_field *fields, size_t count)
     __attribute__((warn_unused_result));
 
+/* Appends the object `text` with member `name` set to `value` (JSON text): it comes first, and what
+ * stood under that name before goes, however often; other members are kept byte for byte. 0, or -1
+ * when `text` is not exactly one valid JSON object (part of it may be in `out` then). */
+int json_set(struct span text, const char *name, struct span value, struct buf *out)
+    __attribute__((warn_unused_result));
+
 /* Appends what the string `raw` (quotes and all, valid) means, as UTF-8, to `out`. Lone surrogates
  * become U+FFFD. */
 void json_unquote(struct span raw, struct buf *out);

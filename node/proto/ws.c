@@ -6,8 +6,9 @@
 #include "node/proto/ws_impl.h"
 
 enum {
-    CLOSE_MS = 5000,  /* for the peer to answer our close frame */
-    LINGER_MS = 2000, /* for what is queued, and for the peer to close the connection */
+    MESSAGE_MS = 60 * 1000, /* for a message to come in whole, from its first byte */
+    CLOSE_MS = 5000,        /* for the peer to answer our close frame */
+    LINGER_MS = 2000,       /* for what is queued, and for the peer to close the connection */
     PONG_BACKLOG =
         16 * 1024, /* bytes queued from which on only the last ping is answered (5.5.3) */
 };
@@ -66,6 +67,7 @@ static void set_state(struct ws *ws, enum ws_state state)
         conn_poke(ws->conn);
     }
     ws->state = (uint8_t)state;
+    ws->paused = false;
     if (state == WS_CLOSING) {
         conn_set_timer(ws->conn, CLOSE_MS);
     } else {
@@ -84,13 +86,27 @@ static void tell_closed(struct ws *ws)
     }
 }
 
+/* Silence is bounded, and so is the time that a message takes once it has begun: what it holds of
+ * our memory comes back. */
+static void set_read_timer(struct ws *ws)
+{
+    bool begun = !ws->paused && !ws->held && (ws->partial != NULL || ws->reader != NULL);
+    if (begun && !ws->begun) {
+        conn_set_timer(ws->conn, MESSAGE_MS);
+    } else if (!begun && (ws->idle_ms > 0 || ws->begun)) {
+        conn_set_timer(ws->conn, ws->idle_ms);
+    }
+    ws->begun = begun;
+}
+
 static size_t on_data(void *arg, struct span bytes)
 {
     struct ws *ws = arg;
-    if (ws->state == WS_OPEN && ws->idle_ms > 0) {
-        conn_set_timer(ws->conn, ws->idle_ms);
+    size_t used = ws_read(ws, bytes);
+    if (ws->state == WS_OPEN) {
+        set_read_timer(ws);
     }
-    return ws_read(ws, bytes);
+    return used;
 }
 
 static void on_poked(void *arg)
@@ -100,7 +116,7 @@ static void on_poked(void *arg)
         ws->held = false;
         ws_read(ws, SPAN("")); /* frames that were fed to wslay already */
     }
-    if (!ws->held) {
+    if (!ws->held && !ws->paused) {
         conn_resume(ws->conn);
     }
     if (ws->state != WS_OPEN) {
@@ -111,7 +127,9 @@ static void on_poked(void *arg)
 static void on_timer(void *arg)
 {
     struct ws *ws = arg;
-    if (ws->state == WS_OPEN) {
+    if (ws->state == WS_OPEN && ws->begun) {
+        ws_close(ws, WS_POLICY, "the message takes too long");
+    } else if (ws->state == WS_OPEN) {
         ws_close(ws, WS_GOING_AWAY, "idle for too long");
     } else {
         set_state(ws, WS_ENDED);
@@ -165,6 +183,22 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
     }
 }
 
+void ws_pause(struct ws *ws)
+{
+    if (ws->state == WS_OPEN) {
+        ws->paused = true;
+        conn_pause(ws->conn);
+    }
+}
+
+void ws_resume(struct ws *ws)
+{
+    if (ws->paused) {
+        ws->paused = false;
+        ws_hold(ws); /* what was read already comes first, at the end of the turn */
+    }
+}
+
 static void start_close(struct ws *ws, unsigned code, struct span reason, enum ws_state state)
 {
     if (send_chunk(ws, ws_frame_close(code, reason)) < 0) {
@@ -207,8 +241,7 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
     }
 }
 
-/* ----------------------------------------------------------------------------- what the peer says
- */
+/* -------------------------------------------------------------------------- what the peer says */
 
 static void heard(struct ws *ws)
 {
@@ -286,8 +319,7 @@ void ws_on_close(struct ws *ws, struct span payload)
     }
 }
 
-/* --------------------------------------------------------------------------------------- the rest
- */
+/* ------------------------------------------------------------------------------------ the rest */
 
 struct conn *ws_conn(const struct ws *ws)
 {

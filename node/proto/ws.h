@@ -50,6 +50,11 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload);
 /* The peer reads too slowly: what is queued is dropped and it is closed with 1013. */
 void ws_overflow(struct ws *ws);
 
+/* Stops and restarts reading, for a service that cannot take more just now: no message comes
+ * between them. A closing ws reads again by itself. */
+void ws_pause(struct ws *ws);
+void ws_resume(struct ws *ws);
+
 /* Starts the closing handshake; `reason` is cut to 123 bytes. Does nothing when it was started
  * before. */
 void ws_close(struct ws *ws, enum ws_code code, const char *reason);
@@ -66,6 +71,9 @@ bool ws_is_open(const struct ws *ws);
  * 7692 7.2.1), NULL when that makes it no smaller. */
 struct chunk *ws_frame(enum ws_kind kind, struct span payload);
 struct chunk *ws_frame_deflated(enum ws_kind kind, struct span payload);
+
+/* The same, plain, of a payload in two parts. */
+struct chunk *ws_frame_parts(enum ws_kind kind, struct span first, struct span second);
 
 enum { WS_DEFLATE_FROM = 50 }; /* bytes; shorter messages go out as they are (wire/sync.md) */
 

@@ -24,21 +24,37 @@ static size_t write_header(unsigned first, size_t len, unsigned char out[static 
     return 2 + bytes;
 }
 
-static struct chunk *frame(unsigned first, struct span payload)
+static void put(char *to, struct span bytes)
+{
+    if (bytes.len > 0) {
+        memcpy(to, bytes.ptr, bytes.len);
+    }
+}
+
+static struct chunk *frame_parts(unsigned first, struct span one, struct span two)
 {
     unsigned char header[MOST_HEADER];
-    size_t head = write_header(first, payload.len, header);
-    struct chunk *chunk = chunk_new(head + payload.len);
+    size_t head = write_header(first, one.len + two.len, header);
+    struct chunk *chunk = chunk_new(head + one.len + two.len);
     memcpy(chunk->data, header, head);
-    if (payload.len > 0) {
-        memcpy(chunk->data + head, payload.ptr, payload.len);
-    }
+    put(chunk->data + head, one);
+    put(chunk->data + head + one.len, two);
     return chunk;
+}
+
+static struct chunk *frame(unsigned first, struct span payload)
+{
+    return frame_parts(first, payload, (struct span){NULL, 0});
 }
 
 struct chunk *ws_frame(enum ws_kind kind, struct span payload)
 {
     return frame(FIN | kind, payload);
+}
+
+struct chunk *ws_frame_parts(enum ws_kind kind, struct span first, struct span second)
+{
+    return frame_parts(FIN | kind, first, second);
 }
 
 struct chunk *ws_frame_deflated(enum ws_kind kind, struct span payload)

@@ -6,9 +6,9 @@
 #ifndef MUSTER_NODE_PROTO_WS_IMPL_H
 #define MUSTER_NODE_PROTO_WS_IMPL_H
 
-#include "store/base/utf8.h"
 #include "node/proto/ws.h"
 #include "store/base/buf.h"
+#include "store/base/utf8.h"
 
 /*     OPEN --ws_close, ws_overflow--> CLOSING --peer's close, time--> ENDED
  *       \______________ peer's close, protocol error ________________/
@@ -31,8 +31,10 @@ struct ws {
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
-    bool held : 1; /* the conn is paused until the end of the turn */
-    bool told : 1; /* closed() was called */
+    bool begun : 1;  /* a message is under way: the timer is its limit */
+    bool held : 1;   /* the conn is paused until the end of the turn */
+    bool paused : 1; /* by the service */
+    bool told : 1;   /* closed() was called */
 };
 
 /* ------------------------------------------------------------------------------------ ws_read.c */

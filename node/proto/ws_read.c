@@ -1,11 +1,9 @@
 /* Frames in, messages out. Bytes flow
  *
- *     read buffer --> wslay's 4 KiB (unmasks there) --> message()                 frame whole in
- * there
- *                                                   \-> gathered --> message()    message whole in
- * the read
- *                                                            \-> ws->partial      the rest is to
- * come
+ *     read buffer --> wslay's 4 KiB (unmasks there)
+ *         --> message()                    the message is one frame, whole in there
+ *         \-> gathered --> message()       the message is whole in this read
+ *                     \-> ws->partial      the rest is to come
  *
  * so that only a message which began in an earlier read has memory of its own. wslay's frame layer
  * checks that control frames are short and unfragmented and lengths minimal; all other rules are
@@ -21,6 +19,7 @@ enum {
     MOST_POOLED = 32,
     MOST_CONTROL = 125,
     FRAME_WORK = 256,          /* what a frame costs, counted in bytes */
+    SEND_WORK = 128,           /* what each send costs that a message brings about */
     TURN_WORK = 1024 * 1024,   /* after so much others have their turn */
     SHARED_KEPT = 1024 * 1024, /* bytes that the shared buffers keep between messages */
 };
@@ -148,6 +147,8 @@ static void deliver_inflated(struct ws *ws, struct span payload)
 
 static void message_end(struct ws *ws, struct span payload)
 {
+    const struct net *net = conn_net(ws->conn);
+    uint64_t sends_before = net_sends(net);
     if (ws->compressed) {
         deliver_inflated(ws, payload);
     } else if (ws->kind == WS_TEXT && !utf8_whole(&ws->utf8)) {
@@ -155,6 +156,7 @@ static void message_end(struct ws *ws, struct span payload)
     } else {
         ws_on_message(ws, payload);
     }
+    ws->reader->work += (size_t)(net_sends(net) - sends_before) * SEND_WORK;
     gathered.len = 0;
     drop_message(ws);
 }
@@ -283,7 +285,7 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
 static void read_frames(struct ws *ws, struct ws_reader *reader)
 {
     struct wslay_frame_iocb frame;
-    while (ws->state != WS_ENDED) {
+    while (ws->state != WS_ENDED && !ws->paused) {
         if (reader->work >= TURN_WORK) {
             ws_hold(ws);
             return;

@@ -1,7 +1,7 @@
 #include "node/service/status.h"
 
 #include "node/core/figures.h"
-#include "node/service/pages.h"
+#include "node/service/status_page.h"
 #include "store/base/clock.h"
 
 #include <inttypes.h>
@@ -12,6 +12,8 @@ struct status {
     struct status_options options;
     uint64_t started_ms; /* monotonic */
     bool draining;
+    bool overloaded; /* over the memory limit */
+    struct event *look;
 };
 
 const char *status_trouble(const struct status *status)
@@ -24,7 +26,29 @@ const char *status_trouble(const struct status *status)
     if (!store_ready(status->options.store)) {
         return "the store cannot be reached";
     }
+    if (status->overloaded) {
+        return "the memory limit is reached";
+    }
     return full ? "the connection limit is reached" : NULL;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct status *status = arg;
+    status->overloaded = figures_resident_bytes() > status->options.memory_limit;
+    net_set_overloaded(status->options.net, status->overloaded);
+}
+
+static void watch_memory(struct status *status)
+{
+    struct timeval every = {.tv_sec = 1};
+    status->look =
+        event_new(loop_base(net_loop(status->options.net)), -1, EV_PERSIST, on_look, status);
+    if (status->options.memory_limit > 0) {
+        event_add(status->look, &every);
+    }
 }
 
 /* The loop turns, or nobody would answer. Redis being gone is no reason to restart a node. */
@@ -93,20 +117,25 @@ static void print_text(const struct status *status, struct buf *out)
     buf_free(&uptime);
 }
 
-static void on_page(void *arg, struct http_request *request)
+static void on_text(void *arg, struct http_request *request)
 {
-    const struct status *status = arg;
-    struct span accept = http_header(request, "accept");
     struct buf text = {0};
+    print_text(arg, &text);
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
-    http_reply_field(request, "Vary", SPAN("Accept"));
-    if (accept.ptr != NULL && memmem(accept.ptr, accept.len, "text/html", 9) != NULL) {
-        http_reply(request, 200, "text/html; charset=utf-8", span_of(page_fleet, page_fleet_size));
-        return;
-    }
-    print_text(status, &text);
     http_reply(request, 200, "text/plain; charset=utf-8", buf_span(&text));
     buf_free(&text);
+}
+
+static void on_page(void *arg, struct http_request *request)
+{
+    struct span accept = http_header(request, "accept");
+    http_reply_field(request, "Vary", SPAN("Accept"));
+    if (accept.ptr != NULL && memmem(accept.ptr, accept.len, "text/html", 9) != NULL) {
+        http_reply_field(request, "Cache-Control", SPAN("no-cache"));
+        http_reply(request, 200, "text/html; charset=utf-8", span_of(page_fleet, page_fleet_size));
+    } else {
+        on_text(arg, request);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -116,6 +145,7 @@ struct status *status_new(struct http_server *server, const struct status_option
     struct status *status = mem_zalloc(sizeof *status);
     status->options = *options;
     status->started_ms = clock_monotonic_ms();
+    watch_memory(status);
     metric_set(options->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
     http_route(server, "GET", "/", on_page, status);
     http_route(server, "GET", "/healthz", on_healthz, status);
@@ -126,8 +156,16 @@ struct status *status_new(struct http_server *server, const struct status_option
 
 void status_free(struct status **status)
 {
-    free(*status);
-    *status = NULL;
+    if (*status != NULL) {
+        event_free((*status)->look);
+        free(*status);
+        *status = NULL;
+    }
+}
+
+void status_route_text(struct status *status, struct http_server *server)
+{
+    http_route(server, "GET", "/", on_text, status);
 }
 
 void status_drain(struct status *status)

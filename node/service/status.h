@@ -14,6 +14,7 @@ struct status_options {
     struct store *store;     /* borrowed */
     struct metrics *metrics; /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
+    uint64_t memory_limit;   /* resident bytes from which on nobody is let in; 0: no limit */
 };
 
 /* New, with its routes put into `server`. */
@@ -22,6 +23,10 @@ void status_free(struct status **status);
 
 /* Why no client should be sent here now, or NULL. */
 const char *status_trouble(const struct status *status);
+
+/* Lets `server`, where clients come in, tell at "/" in plain text how the node is, when the page is
+ * served elsewhere. */
+void status_route_text(struct status *status, struct http_server *server);
 
 /* From now on /readyz says 503. */
 void status_drain(struct status *status);

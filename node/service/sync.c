@@ -27,6 +27,7 @@ struct client {
     struct sync_seat seat;
     char *name;          /* for logs; NULL: none given */
     bool plugin_dialect; /* it is the plugin, which knows notices by another name */
+    bool waiting;        /* paused until its change of session is through */
     bool told_of_outage; /* a push that stayed on this node was reported; until one gets through
                             again */
 };
@@ -72,6 +73,36 @@ static void get_string(const struct json_field *field, struct buf *out)
     }
 }
 
+static void warn_of_outage(struct client *client)
+{
+    warn(client, SPAN("The cluster cannot be reached: the session's state will come once it can."));
+}
+
+/* One change of session at a time: what the client says next is heard when it is counted, so that a
+ * flood of them costs the cluster no more than it can do. */
+static void wait_for_session(struct client *client)
+{
+    if (store_ready(client->sync->options.store)) {
+        client->waiting = true;
+        ws_pause(client->ws);
+    } else {
+        warn_of_outage(client);
+    }
+}
+
+static void on_settled(struct sync_seat *seat)
+{
+    struct client *client = CONTAINER_OF(seat, struct client, seat);
+    if (!client->waiting) {
+        return;
+    }
+    client->waiting = false;
+    ws_resume(client->ws);
+    if (!seat->told) {
+        warn_of_outage(client);
+    }
+}
+
 static void on_set_session(struct client *client, const struct json_field *fields)
 {
     struct buf id = {0};
@@ -92,9 +123,8 @@ static void on_set_session(struct client *client, const struct json_field *field
         sync_session_join(client->sync->sessions, buf_span(&id), &client->seat, client->ws,
                           role == JSON_KIND_TRUE);
     }
-    if (client->seat.session != NULL && !store_ready(client->sync->options.store)) {
-        warn(client,
-             SPAN("The cluster cannot be reached: the session's state will come once it can."));
+    if (client->seat.session != NULL) {
+        wait_for_session(client);
     }
     buf_free(&id);
 }
@@ -233,6 +263,7 @@ struct sync *sync_new(struct http_server *server, const struct sync_options *opt
         .metrics = options->metrics,
         .node = options->node,
         .print_state = print_state,
+        .settled = on_settled,
     });
     http_route(server, "GET", "/version", on_version, sync);
     http_route_websocket(server, "/connect", on_connect, sync);

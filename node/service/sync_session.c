@@ -27,7 +27,7 @@ struct sync_session {
     struct sync_state state; /* as of the watch's view */
     bool first;              /* of the nodes in the view, ours is the first by name */
     bool listening;          /* pushes of other nodes arrive, so members here may be counted */
-    bool alone;              /* the view has been seen, and no other node is in it */
+    bool healing;            /* the view was stale: whoever is here is told it anew */
 };
 
 struct span sync_session_id(const struct sync_session *session)
@@ -76,7 +76,6 @@ static void claim(struct sync_session *session)
 struct tally {
     const struct sync_session *session;
     struct sync_state state;
-    bool followers_elsewhere;
     bool first;
 };
 
@@ -87,8 +86,6 @@ static void add_member(void *arg, const struct roster_member *member)
     tally->state.players += count.players;
     tally->state.leader_connected |= count.leaders > 0;
     tally->first &= span_compare(own_name(tally->session), member->name) <= 0;
-    tally->followers_elsewhere |=
-        count.players > count.leaders && !span_eq(member->name, own_name(tally->session));
 }
 
 /* One node of each session counts it, so that the fleet's sessions can be summed up. */
@@ -109,7 +106,6 @@ static void take_view(struct sync_session *session)
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
     set_first(session, tally.first);
-    session->alone = !tally.followers_elsewhere;
 }
 
 /* The view counts exactly the members that are here now. */
@@ -141,10 +137,13 @@ static void tell(struct sync_session *session, bool (*whom)(struct room_member *
     buf_free(&text);
 }
 
-static void mark_all_told(struct sync_session *session)
+/* Whatever becomes of it, what the seats asked for last is through. */
+static void settle_all(struct sync_session *session, bool told)
 {
     LIST_EACH(link, &session->room.members) {
-        seat_of(LIST_ITEM(link, struct room_member, link))->told = true;
+        struct sync_seat *seat = seat_of(LIST_ITEM(link, struct room_member, link));
+        seat->told |= told;
+        session->all->options.settled(seat);
     }
 }
 
@@ -155,7 +154,7 @@ static void on_change(struct sync_session *session)
     take_view(session);
     if (view_is_ours(session)) {
         tell(session, NULL);
-        mark_all_told(session);
+        settle_all(session, true);
     } else {
         tell(session, is_told);
     }
@@ -169,10 +168,12 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
         on_change(session);
     } else if (event == ROSTER_CURRENT && view_is_ours(session)) {
         take_view(session);
-        tell(session, is_untold);
-        mark_all_told(session);
+        tell(session, session->healing ? NULL : is_untold);
+        session->healing = false;
+        settle_all(session, true);
     } else if (event == ROSTER_STALE) {
-        session->alone = false; /* unknown: others may be there */
+        session->healing = true;
+        settle_all(session, false);
     }
 }
 
@@ -195,9 +196,11 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
     struct sync_session *session = arg;
     if (event == BUS_MESSAGE) {
         deliver(session, payload);
-    } else if (event == BUS_READY && !session->listening) {
+    } else if (event == BUS_READY) {
         session->listening = true;
         claim(session);
+    } else {
+        session->listening = false; /* who comes now is counted when pushes arrive again */
     }
 }
 
@@ -219,9 +222,6 @@ int sync_session_push(struct sync_seat *seat, struct span message)
     struct sync_session *session = seat->session;
     metric_add(session->all->options.metrics, METRIC_SYNC_PUSHES, 1);
     deliver(session, message);
-    if (session->alone) {
-        return 0;
-    }
     return bus_publish(session->all->options.store, buf_span(&session->key), message);
 }
 

@@ -1,9 +1,8 @@
 /* sync_session: one sync session as this node sees it: its members here, the counts of the whole
  * cluster, and the pushes that go around.
  *
- *     member joins -> absolute local count -> roster claim -> change comes back in the cluster's
- * order
- *                                                           -> SessionState to the members here
+ *     member joins -> absolute local count -> roster claim
+ *                  -> the change comes back, in the cluster's order -> SessionState to the members here
  *     leader's push -> members here, and over the bus to the nodes that have others
  *
  * Messages and their words are sync.c's; it hands in what to do with a new state. */
@@ -37,6 +36,9 @@ struct sync_sessions_options {
     const char *node;        /* this node's name, borrowed */
     /* Writes the message that tells `state` to `out`. */
     void (*print_state)(const struct sync_state *state, struct buf *out);
+    /* The seat's last join or change of role is through: told, or the store cannot say. May come
+     * more than once. */
+    void (*settled)(struct sync_seat *seat);
 };
 
 /* All sessions with a member on this node. */

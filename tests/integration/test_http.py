@@ -131,9 +131,9 @@ def test_admin_pages_move_to_their_own_port(yard):
         except OSError:
             return None
     wait_until(lambda: status_at(port, "/readyz") == 200, "the admin port is ready")
-    for path in ("/metrics", "/healthz", "/readyz", "/"):
+    for path in ("/metrics", "/healthz", "/readyz", "/api/status"):
         assert (status_at(port, path), status_at(node.port, path)) == (200, 404)
-    assert status_at(node.port, "/version") == 200
+    assert status_at(port, "/") == status_at(node.port, "/") == status_at(node.port, "/version") == 200
 
 
 # --- methods

@@ -14,7 +14,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 LAYERS = ["node", "node/service", "node/fanout", "node/proto", "node/net", "node/core", "store", "store/base"]
 
 # Words of the wire, each the business of one source file under node/.
-WIRE_WORDS = ["SetSession", "SessionState", "LeaveSession", "ServerMsg", "leaderConnected", "playerName"]
+WIRE_WORDS = ["SetSession", "SessionState", "LeaveSession", "ServerMsg", "leaderConnected", "playerName",
+              "acknowledge", "hostIdentifier", "playerCount"]
 
 
 def files_of(*suffixes):

@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, fanout, idle, pushes, silent
+from . import deflate, fanout, idle, pushes, relay, silent
 
 CASES = {
     "idle": idle,
@@ -8,4 +8,5 @@ CASES = {
     "deflate": deflate,
     "pushes": pushes,
     "silent": silent,
+    "relay": relay,
 }

@@ -32,6 +32,7 @@ static const struct option_spec specs[] = {
     {"--warm-up", SECONDS, offsetof(struct options, warm_up)},
     {"--seconds", SECONDS, offsetof(struct options, seconds)},
     {"--pid", NUMBER, offsetof(struct options, pid)},
+    {"--second-pid", NUMBER, offsetof(struct options, second_pid)},
     {"--per-address", NUMBER, offsetof(struct options, per_address)},
     {"--source", NUMBER, offsetof(struct options, source)},
     {"--limit", NUMBER, offsetof(struct options, limit)},

@@ -1,0 +1,262 @@
+#include "node/service/relay.h"
+
+#include "node/core/log.h"
+#include "node/net/listener.h"
+#include "node/proto/bearer.h"
+#include "node/proto/json_scan.h"
+#include "node/service/relay_client.h"
+#include "node/service/relay_network.h"
+#include "node/service/relay_packet.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NETWORK_NAME_MOST = 64, LISTEN_MOST = 128 };
+
+struct network {
+    struct list link;
+    struct relay_network *network;
+};
+
+struct port {
+    struct list link;
+    struct relay *relay;
+    struct relay_network *network;
+    struct listener *listener;
+};
+
+struct relay {
+    struct relay_options options;
+    struct relay_terms terms;
+    struct buf host_look;
+    struct list networks, ports;
+};
+
+/* ------------------------------------------------------------------------------------ listening */
+
+/* One entry of the setting: "host:port" or "name=host:port". */
+struct listen_entry {
+    struct span network;
+    char bind[LISTEN_MOST];
+};
+
+static bool is_network_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if (!isalnum(c) && c != '-' && c != '_' && c != '.') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len <= NETWORK_NAME_MOST;
+}
+
+static int read_entry(struct span text, struct listen_entry *entry)
+{
+    struct span bind = text, network = span_cut(&bind, '=');
+    struct address address;
+    int family;
+    if (bind.ptr == NULL) {
+        bind = text;
+        network = span_str(RELAY_DEFAULT_NETWORK);
+    }
+    if (bind.len >= sizeof entry->bind || !is_network_name(network)) {
+        return -1;
+    }
+    entry->network = network;
+    memcpy(entry->bind, bind.ptr, bind.len);
+    entry->bind[bind.len] = '\0';
+    return address_parse_bind(entry->bind, &address, &family);
+}
+
+static struct relay_network *get_network(struct relay *relay, struct span name)
+{
+    LIST_EACH(link, &relay->networks) {
+        struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+        if (span_eq(relay_network_name(network), name)) {
+            return network;
+        }
+    }
+    struct network *added = mem_zalloc(sizeof *added);
+    added->network = relay_network_new(name, &(struct relay_network_options){
+                                                 .store = relay->options.store,
+                                                 .metrics = relay->options.metrics,
+                                                 .node = relay->options.node,
+                                                 .print_arrival = relay_print_connection,
+                                                 .print_departure = relay_print_disconnect,
+                                                 .admitted = relay_client_admitted,
+                                                 .listed = relay_client_listed,
+                                                 .displaced = relay_client_displaced,
+                                             });
+    list_push_back(&relay->networks, &added->link);
+    return added->network;
+}
+
+static void on_accept(void *arg, int fd, const struct address *peer)
+{
+    const struct port *port = arg;
+    relay_client_accept(&port->relay->terms, port->network, fd, peer);
+}
+
+static int open_port(struct relay *relay, const struct listen_entry *entry, char *error,
+                     size_t error_size)
+{
+    struct port *port = mem_zalloc(sizeof *port);
+    char text[ADDRESS_TEXT];
+    port->relay = relay;
+    port->network = get_network(relay, entry->network);
+    list_push_back(&relay->ports, &port->link);
+    port->listener =
+        listener_open(relay->options.net, entry->bind, on_accept, port, error, error_size);
+    if (port->listener == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
+    return 0;
+}
+
+static int open_ports(struct relay *relay, char *error, size_t error_size)
+{
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        struct span text = span_trim(span_cut(&rest, ','));
+        if (read_entry(text, &entry) != 0) {
+            snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
+            return -1;
+        }
+        if (open_port(relay, &entry, error, error_size) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ the list */
+
+static void print_ports(struct relay *relay, const struct relay_network *network, struct buf *out)
+{
+    const char *before = "";
+    LIST_EACH(link, &relay->ports) {
+        const struct port *port = LIST_ITEM(link, struct port, link);
+        char text[ADDRESS_TEXT];
+        if (port->network == network && port->listener != NULL) {
+            buf_printf(out, "%s\"%s\"", before,
+                       address_text(listener_address(port->listener), text));
+            before = ",";
+        }
+    }
+}
+
+static void print_networks(struct relay *relay, struct buf *out)
+{
+    const char *before = "{\"networks\":[";
+    LIST_EACH(link, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+        buf_printf(out, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), out);
+        buf_append(out, SPAN(",\"addresses\":["));
+        print_ports(relay, network, out);
+        buf_append(out, SPAN("],\"servers\":"));
+        relay_print_servers(network, out);
+        buf_append(out, SPAN("}"));
+        before = ",";
+    }
+    buf_append(out, SPAN("]}\n"));
+}
+
+static void on_list(void *arg, struct http_request *request)
+{
+    struct relay *relay = arg;
+    struct buf text = {0};
+    if (!bearer_is(request, span_str(relay->options.status_token))) {
+        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+        http_reply_error(request, 401, "the bearer token is missing or wrong");
+        return;
+    }
+    print_networks(relay, &text);
+    http_reply_field(request, "Cache-Control", SPAN("no-store"));
+    http_reply(request, 200, "application/json", buf_span(&text));
+    buf_free(&text);
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void set_terms(struct relay *relay)
+{
+    const struct relay_options *options = &relay->options;
+    relay_print_look(span_str(options->name), span_str(options->color), span_str(options->prefix),
+                     &relay->host_look);
+    relay->terms = (struct relay_terms){
+        .net = options->net,
+        .metrics = options->metrics,
+        .pacer = pacer_new(&(struct pacer_options){
+            .loop = net_loop(options->net),
+            .metrics = options->metrics,
+            .on = options->pacing,
+            .gap_ms = options->gap_ms,
+            .limit = options->queue_limit,
+        }),
+        .host_look = buf_span(&relay->host_look),
+        .secret = span_str(options->secret),
+        .proxy = options->proxy,
+        .packet_limit = options->packet_limit,
+        .rate = options->rate,
+        .timeout_ms = options->timeout_ms,
+    };
+}
+
+struct relay *relay_new(struct http_server *server, const struct relay_options *options,
+                        char *error, size_t error_size)
+{
+    struct relay *relay = mem_zalloc(sizeof *relay);
+    relay->options = *options;
+    list_init(&relay->networks);
+    list_init(&relay->ports);
+    set_terms(relay);
+    if (!relay_is_color(span_str(options->color))) {
+        snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
+                 options->color);
+        relay_free(&relay);
+        return NULL;
+    }
+    if (open_ports(relay, error, error_size) != 0) {
+        relay_free(&relay);
+        return NULL;
+    }
+    if (options->status_token[0] != '\0') {
+        http_route(server, "GET", "/api/relay", on_list, relay);
+    }
+    return relay;
+}
+
+void relay_drain(struct relay *relay)
+{
+    LIST_EACH(link, &relay->ports) {
+        listener_close(&LIST_ITEM(link, struct port, link)->listener);
+    }
+}
+
+void relay_free(struct relay **relay)
+{
+    struct relay *gone = *relay;
+    if (gone == NULL) {
+        return;
+    }
+    *relay = NULL;
+    relay_drain(gone);
+    LIST_EACH(link, &gone->ports) {
+        free(LIST_ITEM(link, struct port, link));
+    }
+    LIST_EACH(link, &gone->networks) {
+        struct network *network = LIST_ITEM(link, struct network, link);
+        relay_network_free(&network->network);
+        free(network);
+    }
+    pacer_free(&gone->terms.pacer);
+    buf_free(&gone->host_look);
+    free(gone);
+}

@@ -1,0 +1,334 @@
+/* A network between a node that is built here and one that the test plays on the same hub: it can
+ * say and claim in orders that real nodes seldom do. Servers write to a text what they are told. */
+#include "node/service/relay_network.h"
+
+#include "node/core/wheel.h"
+#include "node/net/net.h"
+#include "node/service/relay_held.h"
+#include "store/bus.h"
+#include "store/roster.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <inttypes.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define KEY SPAN("relay:test")
+
+struct bench;
+
+struct server {
+    struct relay_seat seat;
+    struct paced out;
+    struct bench *bench;
+    int peer;
+    bool admitted, unlisted, displaced;
+    struct buf told;
+};
+
+struct bench {
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics metrics;
+    struct memory_hub *hub;
+    struct store *store, *other;
+    struct net *net;
+    struct pacer *pacer;
+    struct relay_network *network;
+    struct event *stop;
+    struct server one, two;
+};
+
+static void print_arrival(const struct relay_server *server, struct buf *out)
+{
+    buf_printf(out, "+%" PRIu64 "(%.*s,%" PRIu64 ") ", server->id, SPAN_ARG(server->look),
+               server->players);
+}
+
+static void print_departure(uint64_t id, struct buf *out)
+{
+    buf_printf(out, "-%" PRIu64 " ", id);
+}
+
+static void on_admitted(struct relay_seat *seat)
+{
+    CONTAINER_OF(seat, struct server, seat)->admitted = true;
+}
+
+static void on_listed(struct relay_seat *seat, bool listed)
+{
+    CONTAINER_OF(seat, struct server, seat)->unlisted = !listed;
+}
+
+static void on_displaced(struct relay_seat *seat)
+{
+    CONTAINER_OF(seat, struct server, seat)->displaced = true;
+}
+
+static struct store *open_store(struct bench *bench, const char *node)
+{
+    char error[200];
+    return store_open(&(struct store_options){.base = loop_base(bench->loop),
+                                              .url = "memory:",
+                                              .prefix = "t",
+                                              .node = node,
+                                              .lease_ms = 1000,
+                                              .hub = bench->hub},
+                      error, sizeof error);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct bench *bench = arg;
+    (void)fd, (void)what;
+    loop_stop(bench->loop);
+}
+
+static void read_told(struct server *server)
+{
+    char text[2000];
+    ssize_t n;
+    while (server->out.conn != NULL &&
+           (n = recv(server->peer, text, sizeof text, MSG_DONTWAIT)) > 0) {
+        buf_append(&server->told, span_of(text, (size_t)n));
+    }
+}
+
+static void run_ms(struct bench *bench, unsigned ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    evtimer_add(bench->stop, &wait);
+    loop_run(bench->loop);
+    read_told(&bench->one);
+    read_told(&bench->two);
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    (void)arg;
+    return bytes.len;
+}
+
+static void on_closed(void *arg, enum conn_end how)
+{
+    (void)arg, (void)how;
+}
+
+static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
+
+static void join(struct bench *bench, struct server *server, const char *look)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    server->peer = fds[1];
+    struct conn *conn =
+        conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, server);
+    paced_init(&server->out, bench->pacer, conn);
+    relay_network_join(bench->network, &server->seat, &server->out, span_str(look), 4);
+}
+
+static int set_up(void **state)
+{
+    struct bench *bench = mem_zalloc(sizeof *bench);
+    bench->loop = loop_new();
+    bench->wheel = wheel_new(bench->loop);
+    bench->hub = memory_hub_new();
+    bench->store = open_store(bench, "here");
+    bench->other = open_store(bench, "there");
+    bench->net = net_new(bench->loop, bench->wheel, &bench->metrics,
+                         &(struct net_limits){.queue = 1 << 20, .connections = 9});
+    bench->pacer = pacer_new(
+        &(struct pacer_options){.loop = bench->loop, .metrics = &bench->metrics, .on = false});
+    bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
+    bench->network = relay_network_new(SPAN("test"), &(struct relay_network_options){
+                                                         .store = bench->store,
+                                                         .metrics = &bench->metrics,
+                                                         .node = "here",
+                                                         .print_arrival = print_arrival,
+                                                         .print_departure = print_departure,
+                                                         .admitted = on_admitted,
+                                                         .listed = on_listed,
+                                                         .displaced = on_displaced,
+                                                     });
+    list_init(&bench->one.seat.link);
+    list_init(&bench->two.seat.link);
+    *state = bench;
+    return 0;
+}
+
+static void leave(struct server *server)
+{
+    relay_network_leave(&server->seat);
+    if (server->out.conn != NULL) {
+        paced_deinit(&server->out);
+        close(server->peer);
+    }
+    buf_free(&server->told);
+}
+
+static int tear_down(void **state)
+{
+    struct bench *bench = *state;
+    leave(&bench->one);
+    leave(&bench->two);
+    relay_network_free(&bench->network);
+    net_free(&bench->net);
+    pacer_free(&bench->pacer);
+    event_free(bench->stop);
+    store_close(&bench->store);
+    store_close(&bench->other);
+    memory_hub_free(&bench->hub);
+    wheel_free(&bench->wheel);
+    loop_free(&bench->loop);
+    free(bench);
+    return 0;
+}
+
+static void expect_told(struct server *server, const char *text)
+{
+    assert_string_equal(buf_text(&server->told), text);
+    server->told.len = 0;
+}
+
+static void claim_there(struct bench *bench, const char *id, const char *value)
+{
+    roster_claim(bench->other, KEY, span_str(id), span_str(value));
+}
+
+static void packets_wait_for_their_sender(void **state)
+{
+    struct bench *bench = *state;
+    join(bench, &bench->one, "ONE");
+    run_ms(bench, 50);
+    assert_true(bench->one.admitted);
+    expect_told(&bench->one, "");
+    bus_publish(bench->other, KEY, SPAN("77 [a]"));
+    bus_publish(bench->other, KEY, SPAN("88 [never]"));
+    bus_publish(bench->other, KEY, SPAN("77 [b]"));
+    run_ms(bench, 50);
+    expect_told(&bench->one, "");
+    claim_there(bench, "77", "there 3 LOOK");
+    run_ms(bench, 50);
+    bus_publish(bench->other, KEY, SPAN("77 [c]"));
+    run_ms(bench, 50);
+    expect_told(&bench->one, "+77(LOOK,3) [a][b][c]");
+    roster_release(bench->other, KEY, SPAN("77"));
+    bus_publish(bench->other, KEY, SPAN("77 [d]"));
+    run_ms(bench, 50);
+    bus_publish(bench->other, KEY, SPAN("77 [late]"));
+    run_ms(bench, 50);
+    assert_int_equal(memcmp(buf_text(&bench->one.told), "[d]-77 ", 7) == 0 ||
+                         memcmp(buf_text(&bench->one.told), "-77 ", 4) == 0,
+                     1);
+    assert_null(strstr(buf_text(&bench->one.told), "late"));
+}
+
+static void rubbish_from_the_store_is_passed_over(void **state)
+{
+    struct bench *bench = *state;
+    join(bench, &bench->one, "ONE");
+    run_ms(bench, 50);
+    static const char *const packets[] = {
+        "", " ", "x [a]", "0 [a]", "-1 [a]", "[a]", "99999999999999999999 [a]"};
+    for (size_t i = 0; i < sizeof packets / sizeof *packets; i++) {
+        bus_publish(bench->other, KEY, span_str(packets[i]));
+    }
+    claim_there(bench, "nobody", "there 3 LOOK");
+    claim_there(bench, "5", "");
+    run_ms(bench, 50);
+    expect_told(&bench->one, "+5(,0) ");
+}
+
+static void an_identifier_taken_twice(void **state)
+{
+    struct bench *bench = *state;
+    char id[24];
+    join(bench, &bench->one, "ONE");
+    join(bench, &bench->two, "TWO");
+    run_ms(bench, 50);
+    assert_true(bench->one.admitted && bench->two.admitted);
+    bench->two.told.len = 0;
+    snprintf(id, sizeof id, "%" PRIu64, bench->one.seat.id);
+    claim_there(bench, id, "there 3 THIEF");
+    run_ms(bench, 50);
+    assert_true(bench->one.displaced);
+    assert_false(bench->two.displaced);
+    struct buf expected = {0};
+    buf_printf(&expected, "-%s +%s(THIEF,3) ", id, id);
+    assert_memory_equal(bench->two.told.ptr, expected.ptr, expected.len);
+    buf_free(&expected);
+}
+
+struct count {
+    uint64_t one, two;
+    unsigned servers;
+};
+
+static void count_server(void *arg, const struct relay_server *server)
+{
+    struct count *count = arg;
+    count->servers++;
+    assert_true(server->id == count->one || server->id == count->two);
+}
+
+static void who_leaves_is_gone(void **state)
+{
+    struct bench *bench = *state;
+    join(bench, &bench->one, "ONE");
+    join(bench, &bench->two, "TWO");
+    run_ms(bench, 50);
+    struct count count = {bench->one.seat.id, bench->two.seat.id, 0};
+    relay_network_each(bench->network, count_server, &count);
+    assert_int_equal(count.servers, 2);
+    relay_network_say(&bench->one.seat, SPAN("[a]"));
+    relay_network_leave(&bench->one.seat);
+    run_ms(bench, 50);
+    struct buf expected = {0};
+    buf_printf(&expected, "[a]-%" PRIu64 " ", count.one);
+    struct span told = buf_span(&bench->two.told);
+    assert_true(told.len >= expected.len);
+    assert_memory_equal(told.ptr + told.len - expected.len, expected.ptr, expected.len);
+    buf_free(&expected);
+}
+
+static void append(void *arg, struct span packet)
+{
+    buf_append(arg, packet);
+}
+
+static void held_packets_are_bounded(void **state)
+{
+    (void)state;
+    struct relay_held held;
+    struct buf out = {0};
+    char big[RELAY_HELD_BYTES / 4] = {0};
+    relay_held_init(&held);
+    assert_int_equal(relay_held_add(&held, 1, SPAN("a"), 1000), 0);
+    assert_int_equal(relay_held_add(&held, 2, SPAN("b"), 1000), 0);
+    assert_int_equal(relay_held_add(&held, 1, SPAN("c"), 1000), 0);
+    relay_held_take(&held, 1, 1001, append, &out);
+    assert_string_equal(buf_text(&out), "ac");
+    relay_held_take(&held, 2, 1000 + RELAY_HELD_MS, append, &out);
+    assert_string_equal(buf_text(&out), "ac");
+    assert_int_equal(held.bytes, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof big), 2000), 0);
+    }
+    assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof big), 2000), 1);
+    assert_int_equal(relay_held_add(&held, 3, SPAN("d"), 2000 + RELAY_HELD_MS), 3);
+    assert_true(held.bytes <= RELAY_HELD_BYTES);
+    relay_held_deinit(&held);
+    buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(packets_wait_for_their_sender, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(rubbish_from_the_store_is_passed_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_identifier_taken_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_leaves_is_gone, set_up, tear_down),
+        cmocka_unit_test(held_packets_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
