@@ -26,7 +26,7 @@ help:
 	@echo "make test      everything that must hold, with and without sanitizers"
 	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
-	@echo "make manifests k8s/ anew from helm/muster"
+	@echo "make manifests what is made from helm/muster: k8s/, the dashboard"
 	@echo "make clean     remove what was built"
 
 run: all
@@ -66,9 +66,10 @@ bench: build-packages cluster-packages
 readme: all
 	@/usr/bin/python3 tests/readme.py build/muster
 
-# What is made from helm/muster: its table of values, and k8s/muster.yaml.
+# The chart's table of values, its dashboard, and k8s/muster.yaml.
 manifests: test-packages helm-tool
 	@/usr/bin/python3 tests/deploy/values_table.py
+	@/usr/bin/python3 tests/deploy/dashboard.py
 	@/usr/bin/python3 tests/deploy/manifests.py
 
 clean:

@@ -48,18 +48,29 @@ def strict(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def variables():
-    """Every MUSTER_ variable that the program knows."""
+def settings_rows():
+    """The variable's column of each setting that the program has."""
     if not BINARY.exists():
         pytest.skip(f"{BINARY} is not there")
-    table = muster("--help-markdown").stdout
-    known = {row.split("|")[2].split("`")[1] for row in table.splitlines()[2:]}
+    return [row.split("|")[2] for row in muster("--help-markdown").stdout.splitlines()[2:]]
+
+
+@pytest.fixture(scope="session")
+def variables(settings_rows):
+    """Every MUSTER_ variable that the program knows."""
+    known = {column.split("`")[1] for column in settings_rows}
     assert "MUSTER_STORE" in known
     return known
 
 
 @pytest.fixture(scope="session")
-def verbs():
+def secrets(settings_rows):
+    """Those of them that are secrets."""
+    return {column.split("`")[1] for column in settings_rows if "_FILE" in column}
+
+
+@pytest.fixture(scope="session")
+def verbs(settings_rows):
     text = muster("--help").stdout.split("verbs:\n", 1)[1].split("\n\n", 1)[0]
     return {line.split()[0] for line in text.splitlines()}
 

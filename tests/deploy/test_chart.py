@@ -127,6 +127,11 @@ def test_only_settings_that_the_program_has(render, variables):
         judge(objects_of(render(values)), known=variables, kept=kept)
 
 
+def test_every_secret_of_the_program_has_its_place(render, secrets):
+    given = {name for name, source in node_env(objects_of(render(BASE))).items() if isinstance(source, dict)}
+    assert secrets <= given, f"no place for {sorted(secrets - given)}"
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(render, name):
     values, word = REFUSED[name]

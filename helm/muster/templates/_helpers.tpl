@@ -83,6 +83,7 @@ minigameToken: minigame-token
 webhookToken: webhook-token
 relaySecret: relay-secret
 relayStatusToken: relay-status-token
+statusToken: status-token
 {{- end -}}
 
 {{/* What has a value of its own must not come in by the side door. */}}
