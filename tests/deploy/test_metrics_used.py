@@ -9,7 +9,7 @@ import yaml
 
 import manifests
 from cluster import BINARY, Node
-from conftest import run
+from conftest import HERE, run
 
 FILES = manifests.CHART / "files"
 OURS = re.compile(r"\b(?:muster|process)_[a-z0-9_]+")
@@ -93,7 +93,33 @@ def test_panels_are_whole():
             assert target["expr"].count("(") == target["expr"].count(")")
 
 
-def test_prometheus_takes_the_rules():
-    if shutil.which("promtool") is None:
-        pytest.skip("no promtool: the rules are not read by Prometheus itself")
-    run("promtool", "check", "rules", FILES / "alerts.yaml")
+@pytest.fixture
+def promtool():
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("no promtool: rules and panels are not read by Prometheus itself")
+    return path
+
+
+def test_prometheus_takes_the_rules(promtool):
+    run(promtool, "check", "rules", FILES / "alerts.yaml")
+
+
+def test_prometheus_takes_the_panels(promtool, tmp_path):
+    """Each expression as if it were a rule."""
+    rules = [{"record": f"panel:{panel['id']}:{target['refId']}", "expr": filled_in(target["expr"])}
+             for panel in PANELS for target in panel["targets"]]
+    path = tmp_path / "panels.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    run(promtool, "check", "rules", path)
+
+
+def filled_in(expression):
+    for variable, value in {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*"}.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    return expression
+
+
+def test_what_makes_alerts_fire(promtool):
+    run(promtool, "test", "rules", HERE / "alerts_test.yaml")

@@ -7,7 +7,7 @@ run() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
 install -d -o postgres -g postgres "$data" /run/postgresql
 if [ ! -e "$data/PG_VERSION" ]; then
     (umask 077 && echo "$POSTGRES_PASSWORD" >/run/password && chown postgres /run/password)
-    run "$bin/initdb" -D "$data" -U "$POSTGRES_USER" --auth scram-sha-256 --pwfile=/run/password >/dev/null
+    run "$bin/initdb" -D "$data" -U "$POSTGRES_USER" -E UTF8 --locale C.UTF-8 --auth scram-sha-256 --pwfile=/run/password >/dev/null
     rm /run/password
     echo "host all all all scram-sha-256" >>"$data/pg_hba.conf"
     run "$bin/postgres" --single -D "$data" postgres <<<"create database \"$POSTGRES_USER\"" >/dev/null
