@@ -14,9 +14,10 @@ import urllib.request
 import uuid
 
 import pytest
+import websockets
 import yaml
 
-from clients import SyncClient, new_session
+from clients import Client, SyncClient, new_session
 from cluster import free_port
 from conftest import ROOT, engine_missing, run
 from waiting import until, wait_until
@@ -254,6 +255,23 @@ def test_game_servers_hear_each_other(project, variables):
         link.close()
 
 
+def test_chat_reaches_everybody(project, variables):
+    if "MUSTER_CHAT_LOGIN" not in variables:
+        pytest.skip("the program has no chat yet")
+
+    async def scenario():
+        clients = [await Client.connect(project, "/chat") for _ in range(3)]
+        for number, client in enumerate(clients):
+            await client.send({"action": "login", "token": f"user-{number}"})
+            await client.next_of(lambda m: m.get("info") == "connected")
+        assert [project.metric(number, "muster_chat_logged_in") for number in (1, 2, 3)] == [1, 1, 1]
+        await clients[0].send({"action": "message", "message": "hello"})
+        for client in clients:
+            await client.next_of(lambda m: m.get("message") == "hello")
+            await client.close()
+    asyncio.run(scenario())
+
+
 def ask_tracker(port, question):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(5)
@@ -274,8 +292,6 @@ def test_a_device_behind_the_balancer(project, variables):
     """It dials HAProxy, and its driver sits wherever HAProxy put it."""
     if "MUSTER_DISPATCH_PROXY" not in variables:
         pytest.skip("the program has no dispatch yet")
-    websockets = pytest.importorskip("websockets")
-
     async def scenario():
         url = project.ws("/api/server/tcp_dispatch?port=6001&accept=0.0.0.0/0&bearer_token=change-me")
         async with websockets.connect(url, open_timeout=20, max_size=None) as driver:
