@@ -16,6 +16,7 @@
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
+#include "node/service/tracker.h"
 #include "store/base/entropy.h"
 #include "store/store.h"
 
@@ -41,6 +42,7 @@ struct node {
     struct fleet *fleet;
     struct sync *sync;
     struct relay *relay;
+    struct tracker *tracker; /* NULL: off */
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -244,6 +246,33 @@ static struct listener *listen_http(struct node *node, const char *bind, struct 
     return listener;
 }
 
+static int open_tracker(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    char text[ADDRESS_TEXT];
+    if (settings->tracker[0] == '\0') {
+        return 0;
+    }
+    node->tracker = tracker_new(
+        &(struct tracker_options){
+            .net = node->net,
+            .store = node->store,
+            .node = node->name,
+            .bind = settings->tracker,
+            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = (uint32_t)settings->tracker_expiry,
+            .rate = (uint32_t)settings->tracker_rate,
+            .burst = (uint32_t)settings->tracker_burst,
+        },
+        error, error_size);
+    if (node->tracker == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
+             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
+    return 0;
+}
+
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -255,7 +284,7 @@ static int listen_all(struct node *node, char *error, size_t error_size)
         }
     }
     node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? 0 : -1;
+    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -306,6 +335,7 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
+    tracker_free(&node->tracker);
     net_free(&node->net);
     relay_free(&node->relay);
     sync_free(&node->sync);

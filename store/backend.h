@@ -2,8 +2,8 @@
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).
  *
- *     bus.h  roster.h            what services call
- *     bus.c  roster*.c           topics, keys, claims, views: one code for all backends
+ *     bus.h  roster.h  lookup.h  what services call
+ *     bus.c  roster*.c lookup.c  topics, keys, claims, views: one code for all backends
  *     struct backend_ops         this file
  *     memory.c | redis*.c
  *
@@ -15,6 +15,8 @@
 #include "store/store.h"
 
 struct backend;
+struct lookup_call;
+struct lookup_visit;
 
 enum backend_answer {
     BACKEND_OK,
@@ -54,6 +56,9 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
+    int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                  struct lookup_call *call);
     bool (*ready)(struct backend *backend);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);

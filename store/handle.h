@@ -3,6 +3,7 @@
 #define MUSTER_STORE_HANDLE_H
 
 #include "store/backend.h"
+#include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
 #include "store/bus.h"
@@ -51,6 +52,7 @@ struct store {
 
     struct map topics;
     struct roster_table roster;
+    struct buf lookup_name; /* of the key of the last lookup, with prefix */
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;

@@ -3,11 +3,13 @@
 #include "store/backend.h"
 #include "store/base/buf.h"
 #include "store/handle.h"
+#include "store/memory_lookup.h"
 #include "store/memory_roster.h"
 
 struct memory_hub {
     struct map channels;
     struct memory_rosters rosters;
+    struct memory_lookups lookups;
 };
 
 struct hub_channel {
@@ -33,13 +35,14 @@ struct memory {
     struct event *wake;
 };
 
-enum letter_kind { LETTER_HEARD, LETTER_LEFT, LETTER_MESSAGE, LETTER_ANSWER };
+enum letter_kind { LETTER_HEARD, LETTER_LEFT, LETTER_MESSAGE, LETTER_ANSWER, LETTER_LOOKUP };
 
 struct letter {
     struct list link;
     enum letter_kind kind;
     backend_answer_fn *fn;
     void *arg;
+    enum lookup_result result;    /* LOOKUP: of the call in `arg` */
     struct span channel, payload; /* both in `bytes` */
     char bytes[];
 };
@@ -51,6 +54,7 @@ struct memory_hub *memory_hub_new(void)
     struct memory_hub *hub = mem_zalloc(sizeof(*hub));
     map_init(&hub->channels);
     memory_rosters_init(&hub->rosters);
+    memory_lookups_init(&hub->lookups);
     return hub;
 }
 
@@ -61,6 +65,7 @@ void memory_hub_free(struct memory_hub **hub)
     }
     map_deinit(&(*hub)->channels); /* empty: every store is closed */
     memory_rosters_deinit(&(*hub)->rosters);
+    memory_lookups_deinit(&(*hub)->lookups);
     free(*hub);
     *hub = NULL;
 }
@@ -97,6 +102,9 @@ static void open_letter(struct store *store, const struct letter *letter)
         break;
     case LETTER_ANSWER:
         letter->fn(letter->arg, BACKEND_OK, letter->payload);
+        break;
+    case LETTER_LOOKUP:
+        lookup_finish(letter->arg, letter->result, letter->payload);
         break;
     }
 }
@@ -222,6 +230,19 @@ static int memory_touch(struct backend *backend, unsigned shard, const struct ro
     return 0;
 }
 
+static int memory_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                        struct lookup_call *call)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct span value;
+    (void)shard;
+    enum lookup_result result = memory_lookup_visit(&memory->hub->lookups, visit, &value);
+    struct letter *letter = post(memory, LETTER_LOOKUP, span_of(NULL, 0), value);
+    letter->arg = call;
+    letter->result = result;
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -232,7 +253,11 @@ static void memory_free(struct backend *backend)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     LIST_EACH(it, &memory->inbox) {
-        free(LIST_ITEM(it, struct letter, link));
+        struct letter *letter = LIST_ITEM(it, struct letter, link);
+        if (letter->kind == LETTER_LOOKUP) {
+            free(letter->arg); /* the call: nobody hears it any more */
+        }
+        free(letter);
     }
     while (!list_empty(&memory->ears)) {
         ear_free(LIST_ITEM(memory->ears.next, struct ear, mine));
@@ -251,6 +276,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .unsubscribe = memory_unsubscribe,
         .publish = memory_publish,
         .touch = memory_touch,
+        .lookup = memory_visit,
         .ready = memory_ready,
         .free = memory_free,
     };

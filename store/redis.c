@@ -3,10 +3,12 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
+#include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
 #include "store/scripts.h"
@@ -81,6 +83,12 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
+static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                       struct lookup_call *call)
+{
+    return redis_values_send(link_of(backend, shard), visit, call);
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -112,6 +120,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .lookup = redis_visit,
         .ready = redis_ready,
         .free = redis_free,
     };

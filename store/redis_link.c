@@ -213,6 +213,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
         struct span proof = span_str(link->proof);
         send_subscribe(link, &proof, 1, true);
     } else {
+        redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
         ask_role(link);
     }

@@ -3,6 +3,8 @@
 #ifndef MUSTER_STORE_SCRIPTS_H
 #define MUSTER_STORE_SCRIPTS_H
 
+extern const char lua_lookup[];
+extern const char lua_lookup_sha[];
 extern const char lua_roster[];
 extern const char lua_roster_sha[];
 

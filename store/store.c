@@ -97,6 +97,7 @@ static void store_free(struct store *store)
     store->backend->ops->free(store->backend);
     roster_deinit(store);
     bus_deinit(store);
+    buf_free(&store->lookup_name);
     event_free(store->release_limit);
     event_free(store->turn);
     free(store->shards);

@@ -2,6 +2,7 @@
  *
  *     roster (store/roster.h)   leased membership with change notice
  *     bus    (store/bus.h)      publish/subscribe by topic
+ *     lookup (store/lookup.h)   key to value with a lifetime
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends
  * serve the same headers and pass the same contract tests: memory (this process) and Redis.

@@ -15,5 +15,6 @@ Muster on the memory store. Ctrl-C ends it.
   metrics     http://$http/metrics
   sync        ws://$http/connect
   relay       tcp://0.0.0.0:1337 unless --relay says otherwise
+  tracker     udp port 3000
 TEXT
 exec build/muster node --http "$http" "$@"

@@ -12,6 +12,10 @@
     METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
     METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
     METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
+    METRIC(UDP_IN, counter, "muster_udp_received_total", "", "Datagrams received")                 \
+    METRIC(UDP_OUT, counter, "muster_udp_sent_total", "", "Datagrams sent")                        \
+    METRIC(UDP_DROPPED, counter, "muster_udp_dropped_total", "",                                   \
+           "Datagrams not sent: no room, too large, or refused by the system")                     \
     METRIC(HTTP_REQUESTS, counter, "muster_http_requests_total", "", "HTTP requests answered")     \
     METRIC(HTTP_ERRORS, counter, "muster_http_errors_total", "",                                   \
            "HTTP requests answered with 400 or more")                                              \
@@ -53,6 +57,28 @@
            "Kept packets let fall: their sender was gone, or there were too many")                 \
     METRIC(RELAY_UNSENT, counter, "muster_relay_unsent_total", "",                                 \
            "Packets that reached only this node: the store could not be reached")                  \
+    METRIC(TRACKER_ANNOUNCES, counter, "muster_tracker_requests_total", "{action=\"announce\"}",   \
+           "Tracker requests taken")                                                               \
+    METRIC(TRACKER_PULSES, counter, "muster_tracker_requests_total", "{action=\"pulse\"}", "")     \
+    METRIC(TRACKER_ALIVES, counter, "muster_tracker_requests_total", "{action=\"alive\"}", "")     \
+    METRIC(TRACKER_PUSHES, counter, "muster_tracker_requests_total", "{action=\"push\"}", "")      \
+    METRIC(TRACKER_REFUSED_RATE, counter, "muster_tracker_refused_total", "{reason=\"rate\"}",     \
+           "Datagrams to the tracker that got no answer")                                          \
+    METRIC(TRACKER_REFUSED_SIZE, counter, "muster_tracker_refused_total", "{reason=\"size\"}", "") \
+    METRIC(TRACKER_REFUSED_JSON, counter, "muster_tracker_refused_total", "{reason=\"json\"}", "") \
+    METRIC(TRACKER_REFUSED_ACTION, counter, "muster_tracker_refused_total", "{reason=\"action\"}", \
+           "")                                                                                     \
+    METRIC(TRACKER_REFUSED_LOAD, counter, "muster_tracker_refused_total", "{reason=\"load\"}", "") \
+    METRIC(TRACKER_REFUSED_LARGE, counter, "muster_tracker_refused_total",                         \
+           "{reason=\"amplification\"}", "")                                                       \
+    METRIC(TRACKER_UNKNOWN, counter, "muster_tracker_unknown_ids_total", "",                       \
+           "Pushes for share ids that nobody has")                                                 \
+    METRIC(TRACKER_INCOMES, counter, "muster_tracker_incomes_total", "",                           \
+           "Incomes sent to peers from this node's socket")                                        \
+    METRIC(TRACKER_HANDED_OVER, counter, "muster_tracker_incomes_handed_over_total", "",           \
+           "Incomes handed to the node that the peer last talked to")                              \
+    METRIC(TRACKER_STORE_FAILURES, counter, "muster_tracker_store_failures_total", "",             \
+           "Tracker requests answered with an error because the store could not be reached")       \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \

@@ -188,7 +188,8 @@ static int set_text(const struct row *row, char **slot, const char *value,
                     const struct source *source)
 {
     char error[200];
-    bool unset = value[0] == '\0' && row->preset[0] == '\0';
+    bool optional = row->preset[0] == '\0' || strcmp(row->choices, "off") == 0;
+    bool unset = value[0] == '\0' && optional;
     if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof error) != 0) {
         return refuse(source, "%s", error);
     }

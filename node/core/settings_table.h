@@ -3,7 +3,7 @@
  * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:
  *
  *     TEXT      any
- *     BIND      host:port; empty where the default is
+ *     BIND      host:port; empty where the default is, or where choices are "off"
  *     BINDS     [name=]host:port, any number of them with commas
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
@@ -51,7 +51,12 @@
     SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \
     SETTING(relay_rate, COUNT, "500", 0, 1000000, "", "packets a second of one game server, twice as many at a stretch; over it the server is read more slowly; 0: no limit") \
     SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
-    SETTING(relay_status_token, SECRET, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off")
+    SETTING(relay_status_token, SECRET, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
+    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
+    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch")
 /* clang-format on */
 
 #endif

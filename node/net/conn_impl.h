@@ -46,6 +46,8 @@ struct net {
     struct metrics *metrics;
     struct net_limits limits;
     struct list all, todo, dirty;
+    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
+    struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
     struct outq_pool pool;
     struct map addresses; /* struct peer_count by IP, where there is a limit */
     uint32_t count;

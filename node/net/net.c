@@ -1,6 +1,7 @@
 #include "node/net/net.h"
 
 #include "node/net/conn_impl.h"
+#include "node/net/udp_impl.h"
 
 /* How many connections one IP has. */
 struct peer_count {
@@ -92,6 +93,9 @@ static void on_turn_end(void *arg)
         list_del(&conn->dirty);
         conn_flush(conn);
     }
+    while (!list_empty(&net->udp_dirty)) {
+        udp_flush(net->udp_dirty.next);
+    }
     if (!list_empty(&net->todo) || !list_empty(&net->dirty)) {
         loop_again(net->loop);
     }
@@ -105,6 +109,7 @@ struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metr
     list_init(&net->all);
     list_init(&net->todo);
     list_init(&net->dirty);
+    list_init(&net->udp_dirty);
     map_init(&net->addresses);
     loop_at_turn_end(loop, on_turn_end, net);
     return net;
@@ -121,6 +126,7 @@ void net_free(struct net **net)
         conn_do_todo(conn);
     }
     drain_free(&(*net)->drain);
+    free((*net)->udp_inbox);
     outq_pool_deinit(&(*net)->pool);
     map_deinit(&(*net)->addresses);
     free(*net);

@@ -63,9 +63,11 @@ class Server:
         self.name, self.port = name, port
         self.log = os.path.join(folder, f"{name}-{port}.log")
         self.argv = argv
+        # MUSTER_BUILD is for the bench; to a node it would be an unknown setting.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pid = self.process.pid
 
     @property
@@ -116,6 +118,17 @@ def answers_at_all(server):
     return False
 
 
+def echoes(server):
+    """A server of datagrams that sends each back."""
+    server.check()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.settimeout(0.1)
+        probe.connect(("127.0.0.1", server.port))
+        probe.send(b"x")
+        return probe.recv(8) == b"x"
+    return False
+
+
 class Bench:
     """What a case gets: where the programs are, how long to measure, and servers to start."""
 
@@ -150,10 +163,10 @@ class Bench:
         yield from self._run(Server("muster", argv, port, self.folder), answers_ready)
 
     @contextlib.contextmanager
-    def floor(self, program="bench_floor"):
+    def floor(self, program="bench_floor", is_ready=answers_at_all):
         port = free_port()
         argv = [os.path.join(self.tools, program), f"127.0.0.1:{port}"]
-        yield from self._run(Server("floor", argv, port, self.folder), answers_at_all)
+        yield from self._run(Server("floor", argv, port, self.folder), is_ready)
 
     @contextlib.contextmanager
     def redis(self):
@@ -256,12 +269,16 @@ def proxied(to_port, marker):
 class Result:
     """A row of the table: what was measured, and the bar it was to stay at or under."""
 
-    def __init__(self, work, bar, value, unit="", note=""):
+    def __init__(self, work, bar, value, unit="", note="", at_least=False):
         self.work, self.bar, self.value, self.unit, self.note = work, bar, value, unit, note
+        self.at_least = at_least
 
     @property
     def reached(self):
-        return self.value <= self.bar
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+    def goal(self):
+        return f"{self.bar:g}{self.unit} or {'more' if self.at_least else 'less'}"
 
     def verdict(self):
         word = "reached" if self.reached else "not reached"

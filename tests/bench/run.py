@@ -50,7 +50,7 @@ def print_table(progress, results):
     progress.line("| work | to reach | seen | |")
     progress.line("| --- | --- | --- | --- |")
     for result in results:
-        progress.line(f"| {result.work} | {result.bar:g}{result.unit} or less | "
+        progress.line(f"| {result.work} | {result.goal()} | "
                       f"{result.verdict()} | {result.note} |")
 
 

@@ -114,7 +114,7 @@ class Node(Process):
         super().__init__(name, folder)
         self.port = free_port()
         self.env = env
-        self.settings = {"http": f"127.0.0.1:{self.port}", "drain": "1s", "relay": "", **settings}
+        self.settings = {"http": f"127.0.0.1:{self.port}", "drain": "1s", "relay": "", "tracker": "", **settings}
         self.expected_exit = 0
         self.asked_to_end = False
 

@@ -15,7 +15,8 @@ LAYERS = ["node", "node/service", "node/fanout", "node/proto", "node/net", "node
 
 # Words of the wire, each the business of one source file under node/.
 WIRE_WORDS = ["SetSession", "SessionState", "LeaveSession", "ServerMsg", "leaderConnected", "playerName",
-              "acknowledge", "hostIdentifier", "playerCount"]
+              "acknowledge", "hostIdentifier", "playerCount",
+              "announceReceived", "pulseReceived", "pushReceived", "overriden", "peeraddr", "multiaddr"]
 
 
 def files_of(*suffixes):

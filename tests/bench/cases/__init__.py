@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, fanout, idle, pushes, relay, silent
+from . import deflate, fanout, idle, pushes, relay, silent, tracker
 
 CASES = {
     "idle": idle,
@@ -9,4 +9,5 @@ CASES = {
     "pushes": pushes,
     "silent": silent,
     "relay": relay,
+    "tracker": tracker,
 }

@@ -12,6 +12,7 @@ static const struct {
     {"fanout", mode_fanout},
     {"pushes", mode_pushes},
     {"relay", mode_relay},
+    {"tracker", mode_tracker},
 };
 
 void mode_needs_node(const struct options *options)
@@ -36,7 +37,7 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker --node ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);

@@ -1,0 +1,39 @@
+/* udp: one UDP socket. Datagrams come in and go out whole, many per system call.
+ *
+ *     socket --recvmmsg--> data() for each datagram      (receive buffers shared by the net's
+ * sockets) udp_send(chunk reference) --> queue --sendmmsg at the end of the turn--> socket
+ *
+ * UDP promises nothing, so neither does the queue: what finds no room is let fall and counted. */
+#ifndef MUSTER_NODE_NET_UDP_H
+#define MUSTER_NODE_NET_UDP_H
+
+#include "node/net/address.h"
+#include "node/net/chunk.h"
+#include "node/net/net.h"
+#include "store/base/span.h"
+
+struct udp;
+
+enum { UDP_LARGEST = 65507 }; /* bytes that one datagram can carry over IPv4 */
+
+/* A datagram came in whole (it may be empty); both are borrowed until return. The callee may close
+ * this socket or any other inside. */
+typedef void udp_fn(void *arg, const struct address *peer, struct span bytes);
+
+/* Receives on `bind` (see address_parse_bind; port 0 takes a free one). New, or NULL with a message
+ * that names the address in `error`. */
+struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
+                     size_t error_size) __attribute__((warn_unused_result));
+
+/* Where it receives, with the real port. */
+const struct address *udp_address(const struct udp *udp);
+
+/* Queues a reference of its own to `chunk`, one datagram, for the end of the turn. 0, or -1 (and
+ * counted as dropped) when it is too large, the queue is full, or `peer` is an IPv6 address and the
+ * socket is not. */
+int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk);
+
+/* Writes what the kernel takes of the queue, stops receiving and frees; NULL inside is fine. */
+void udp_close(struct udp **udp);
+
+#endif

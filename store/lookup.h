@@ -1,0 +1,50 @@
+/* lookup: key to value with a lifetime. Each call is one atomic step at the one server where its
+ * key lives; the server lets keys go when their time is over, and nobody else has to.
+ *
+ *     lookup_add     put if absent            lookup_get     read
+ *     lookup_put     put, hear what was       lookup_touch   read and renew
+ *     lookup_swap    put if it holds `old`    lookup_delete  take away
+ *
+ * Calls of one turn of the loop leave in one write. Steps over more than one key are the caller's:
+ * he orders them so that each state between two steps is a right one. */
+#ifndef MUSTER_STORE_LOOKUP_H
+#define MUSTER_STORE_LOOKUP_H
+
+#include "store/store.h"
+
+enum lookup_result {
+    LOOKUP_DONE,   /* as asked */
+    LOOKUP_ABSENT, /* get, touch, swap, delete: there is no such key */
+    LOOKUP_TAKEN,  /* add: the key is there; swap: it holds another value */
+    LOOKUP_LOST,   /* the link fell, or the server refused: done or not, nobody knows */
+};
+
+/* `value` is borrowed until return: what get and touch found, what was there before put, what a
+ * swap found instead; else empty. */
+typedef void lookup_fn(void *arg, uint64_t tag, enum lookup_result result, struct span value);
+
+/* Who hears the answer, from the event loop, exactly once, but not after store_close. `tag` is
+ * given back: who asked, by a number that outlives him. */
+struct lookup_then {
+    lookup_fn *fn; /* NULL: nobody */
+    void *arg;
+    uint64_t tag;
+};
+
+/* All: `key` (1 to 512 bytes, any) and values (up to 64 KiB) are copied; a lifetime is in
+ * milliseconds, above 0. 0, or -1 when it was not sent because the server cannot be reached (then
+ * `fn` is not called). */
+
+int lookup_get(struct store *store, struct span key, const struct lookup_then *then);
+int lookup_touch(struct store *store, struct span key, uint64_t life_ms,
+                 const struct lookup_then *then);
+int lookup_add(struct store *store, struct span key, struct span value, uint64_t life_ms,
+               const struct lookup_then *then);
+int lookup_put(struct store *store, struct span key, struct span value, uint64_t life_ms,
+               const struct lookup_then *then);
+/* A lifetime of 0 keeps the one it has. */
+int lookup_swap(struct store *store, struct span key, struct span old, struct span value,
+                uint64_t life_ms, const struct lookup_then *then);
+int lookup_delete(struct store *store, struct span key, const struct lookup_then *then);
+
+#endif

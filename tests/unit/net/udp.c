@@ -1,0 +1,187 @@
+#include "node/net/udp.h"
+#include "store/base/buf.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <unistd.h>
+
+/* Two sockets on loopback: what `from` sends, `to` gets. */
+struct pair {
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics metrics;
+    struct net *net;
+    struct udp *from, *to;
+    unsigned wanted, got; /* datagrams; the loop stops when all are there */
+    size_t bytes, largest;
+    bool close_at_first;
+};
+
+static void on_nothing(void *arg, const struct address *peer, struct span bytes)
+{
+    (void)arg, (void)peer, (void)bytes;
+}
+
+static void on_datagram(void *arg, const struct address *peer, struct span bytes)
+{
+    struct pair *pair = arg;
+    assert_int_equal(peer->port, udp_address(pair->from)->port);
+    assert_memory_equal(peer->ip, udp_address(pair->from)->ip, sizeof peer->ip);
+    pair->got++;
+    pair->bytes += bytes.len;
+    pair->largest = bytes.len > pair->largest ? bytes.len : pair->largest;
+    if (pair->close_at_first) {
+        udp_close(&pair->to);
+        assert_null(pair->to);
+    }
+    if (pair->got == pair->wanted) {
+        loop_stop(pair->loop);
+    }
+}
+
+static struct udp *open_one(struct pair *pair, const char *bind, udp_fn *fn)
+{
+    char error[128];
+    struct udp *udp = udp_open(pair->net, bind, fn, pair, error, sizeof error);
+    assert_non_null(udp);
+    return udp;
+}
+
+static int set_up(void **state)
+{
+    struct pair *pair = mem_zalloc(sizeof *pair);
+    pair->loop = loop_new();
+    pair->wheel = wheel_new(pair->loop);
+    pair->net = net_new(pair->loop, pair->wheel, &pair->metrics,
+                        &(struct net_limits){.queue = 4096, .connections = 4});
+    pair->from = open_one(pair, "127.0.0.1:0", on_nothing);
+    pair->to = open_one(pair, "127.0.0.1:0", on_datagram);
+    *state = pair;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct pair *pair = *state;
+    udp_close(&pair->from);
+    udp_close(&pair->to);
+    net_free(&pair->net);
+    wheel_free(&pair->wheel);
+    loop_free(&pair->loop);
+    free(pair);
+    return 0;
+}
+
+static int send_one(struct pair *pair, size_t len)
+{
+    struct chunk *chunk = chunk_new(len);
+    memset(chunk->data, 'x', len);
+    int sent = udp_send(pair->from, udp_address(pair->to), chunk);
+    assert_int_equal(chunk->refs, sent == 0 ? 2 : 1);
+    chunk_unref(chunk);
+    return sent;
+}
+
+static void test_datagrams_arrive_one_by_one(void **state)
+{
+    struct pair *pair = *state;
+    pair->wanted = 150; /* more than one batch */
+    for (unsigned i = 0; i < pair->wanted; i++) {
+        assert_int_equal(send_one(pair, i), 0);
+    }
+    loop_run(pair->loop);
+    assert_int_equal(pair->got, 150);
+    assert_int_equal(pair->bytes, 150 * 149 / 2);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_OUT], 150);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_IN], 150);
+    assert_true(pair->metrics.value[METRIC_WRITES] <= 4);
+}
+
+static void test_the_largest_is_neither_split_nor_cut(void **state)
+{
+    struct pair *pair = *state;
+    pair->wanted = 1;
+    assert_int_equal(send_one(pair, UDP_LARGEST + 1), -1);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_DROPPED], 1);
+    assert_int_equal(send_one(pair, UDP_LARGEST), 0);
+    loop_run(pair->loop);
+    assert_int_equal(pair->largest, UDP_LARGEST);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+    struct pair *pair = *state;
+    int sent = 0;
+    for (int i = 0; i < 1000; i++) {
+        sent += send_one(pair, 60000) == 0 ? 1 : 0;
+    }
+    assert_in_range(sent, 100, 200);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_DROPPED], 1000 - sent);
+}
+
+static void test_one_that_cannot_go_does_not_stop_the_rest(void **state)
+{
+    struct pair *pair = *state;
+    struct chunk *chunk = chunk_copy(SPAN("x"));
+    struct address nowhere = {0};
+    pair->wanted = 1;
+    assert_int_equal(address_parse_ip(SPAN("2001:db8::1"), &nowhere), 0);
+    assert_int_equal(udp_send(pair->from, &nowhere, chunk), -1);
+    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere), 0);
+    nowhere.port = 9; /* broadcast was not asked for: EACCES */
+    assert_int_equal(udp_send(pair->from, &nowhere, chunk), 0);
+    assert_int_equal(send_one(pair, 5), 0);
+    chunk_unref(chunk);
+    loop_run(pair->loop);
+    assert_int_equal(pair->bytes, 5);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_DROPPED], 2);
+}
+
+static void test_may_be_closed_inside_its_callback(void **state)
+{
+    struct pair *pair = *state;
+    pair->close_at_first = true;
+    pair->wanted = 1;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(send_one(pair, 1), 0);
+    }
+    loop_run(pair->loop);
+    assert_int_equal(pair->got, 1);
+    assert_null(pair->to);
+}
+
+static void test_close_writes_what_is_queued(void **state)
+{
+    struct pair *pair = *state;
+    for (int i = 0; i < 3; i++) {
+        send_one(pair, 1);
+    }
+    udp_close(&pair->from);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_OUT], 3);
+    udp_close(&pair->from); /* harmless */
+}
+
+static void test_a_taken_port_is_named(void **state)
+{
+    struct pair *pair = *state;
+    char text[ADDRESS_TEXT], error[128];
+    address_text(udp_address(pair->to), text);
+    assert_null(udp_open(pair->net, text, on_nothing, NULL, error, sizeof error));
+    assert_non_null(strstr(error, text));
+    assert_null(udp_open(pair->net, "nowhere", on_nothing, NULL, error, sizeof error));
+}
+
+#define UDP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UDP_TEST(test_datagrams_arrive_one_by_one),
+        UDP_TEST(test_the_largest_is_neither_split_nor_cut),
+        UDP_TEST(test_queue_is_bounded),
+        UDP_TEST(test_one_that_cannot_go_does_not_stop_the_rest),
+        UDP_TEST(test_may_be_closed_inside_its_callback),
+        UDP_TEST(test_close_writes_what_is_queued),
+        UDP_TEST(test_a_taken_port_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
