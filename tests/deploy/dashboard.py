@@ -55,6 +55,7 @@ ROWS = {
         ("Bytes in", "Bps", [(EACH, node_rate("muster_received_bytes_total"))], ""),
         ("Bytes out", "Bps", [(EACH, node_rate("muster_sent_bytes_total"))], ""),
         ("Messages", "mps", [("WebSocket, in", rate("muster_websocket_messages_received_total")),
+                             ("WebSocket, out", rate("muster_websocket_messages_sent_total")),
                              ("deliveries", rate("muster_deliveries_total")),
                              ("cross-server chat, in", rate("muster_relay_packets_total")),
                              ("datagrams, in", rate("muster_udp_received_total")),
@@ -77,6 +78,8 @@ ROWS = {
             ("device closed: read too slowly", rate("muster_dispatch_stalled_total")),
             ("device closed: bytes may be lost", rate("muster_dispatch_cut_total")),
             ("log entries skipped", rate("muster_logs_skipped_total"))], ""),
+        ("Queued and never sent", "cps", [("{{reason}}", by("reason", "muster_queue_dropped_total"))],
+         "slow: read too slowly; gone: had gone"),
         ("HTTP", "reqps", [("requests", rate("muster_http_requests_total")),
                            ("answered with 400 or more", rate("muster_http_errors_total"))], ""),
         ("Writes for a delivery", "none", [
