@@ -87,9 +87,10 @@ def judge_grace(spec):
             assert pause > 0
 
 
-def judge_variables(container, known):
-    settings = {name for name in environment(container) if name.startswith("MUSTER_")}
-    assert settings <= known, f"the program knows no {sorted(settings - known)}"
+def variables_of(objects):
+    """Every setting that containers are given."""
+    return {name for thing in of_kind(objects, *WORKLOADS) for container in pod_of(thing)[1]["containers"]
+            for name in environment(container) if name.startswith("MUSTER_")}
 
 
 def judge_references(spec, objects, thing, kept):
@@ -140,9 +141,8 @@ def judge_selectors(objects):
         assert len(selected(objects, thing["spec"]["selector"]["matchLabels"])) == 1
 
 
-def judge(objects, known=None, kept=()):
-    """known: variables of the program, where it is there; kept: names of Secrets, accounts and the like that are
-    somebody else's."""
+def judge(objects, kept=()):
+    """kept: names of Secrets, accounts and the like that are somebody else's."""
     names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects]
     assert len(names) == len(set(names)), names
     for thing in objects:
@@ -154,8 +154,6 @@ def judge(objects, known=None, kept=()):
         judge_references(spec, objects, thing, kept)
         for container in spec["containers"]:
             judge_container(container, spec)
-            if known is not None:
-                judge_variables(container, known)
     for service in of_kind(objects, "Service"):
         judge_service(service, objects)
     judge_selectors(objects)

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 import manifests
-from conftest import run
-from kube_rules import environment, is_hook, judge, named, of_kind, pod_of
+from conftest import hold_to_settings, run
+from kube_rules import environment, is_hook, judge, named, of_kind, pod_of, variables_of
 
 pytestmark = pytest.mark.usefixtures("helm")
 
@@ -123,8 +123,10 @@ def test_types_of_kubernetes(render, strict, name):
 
 
 def test_only_settings_that_the_program_has(render, variables):
-    for values, kept in MATRIX.values():
-        judge(objects_of(render(values)), known=variables, kept=kept)
+    used = set()
+    for values, _ in MATRIX.values():
+        used |= variables_of(objects_of(render(values)))
+    hold_to_settings(used, variables)
 
 
 def test_every_secret_of_the_program_has_its_place(render, secrets):

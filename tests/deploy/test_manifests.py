@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import manifests
-from conftest import run
-from kube_rules import environment, judge, named, of_kind, pod_of
+from conftest import hold_to_settings, run
+from kube_rules import environment, judge, named, of_kind, pod_of, variables_of
 
 KUSTOMIZATION = yaml.safe_load((manifests.PLAIN / "kustomization.yaml").read_text())
 
@@ -45,7 +45,7 @@ def test_rules():
 
 
 def test_settings_of_the_program(variables):
-    judge(objects(), known=variables, kept=("muster",))
+    hold_to_settings(variables_of(objects()), variables)
 
 
 def test_types_of_kubernetes(strict):
