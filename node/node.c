@@ -12,6 +12,7 @@
 #include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
+#include "node/service/dispatch.h"
 #include "node/service/fleet.h"
 #include "node/service/relay.h"
 #include "node/service/status.h"
@@ -41,6 +42,7 @@ struct node {
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
+    struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
     struct tracker *tracker; /* NULL: off */
     struct event *signals[SIGNALS];
@@ -102,6 +104,7 @@ static void drain(struct node *node)
     listener_close(&node->http_listener);
     relay_drain(node->relay);
     http_server_drain(node->http);
+    dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
@@ -204,6 +207,33 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+}
+
+static int make_dispatch(struct node *node, char *error, size_t error_size)
+{
+    const struct settings *settings = node->settings;
+    const struct dispatch_options options = {
+        .net = node->net,
+        .store = node->store,
+        .metrics = &node->metrics,
+        .node = node->name,
+        .ports = settings->dispatch_ports,
+        .bind = settings->dispatch_bind,
+        .secret = settings->dispatch_secret,
+        .proxy = settings->dispatch_proxy,
+        .production = settings->env == ENV_PRODUCTION,
+        .stall_ms = (uint32_t)settings->dispatch_stall,
+        .queue_limit = (size_t)settings->queue_limit,
+        .message_limit = (size_t)settings->message_limit,
+    };
+    if (settings->dispatch_ports[0] == '\0') {
+        return 0;
+    }
+    if (dispatch_check(&options, error, error_size) != 0) {
+        return -1;
+    }
+    node->dispatch = dispatch_new(node->http, &options);
+    return 0;
 }
 
 static int make_relay(struct node *node, char *error, size_t error_size)
@@ -325,7 +355,7 @@ static int build(struct node *node, char *error, size_t error_size)
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
     make_services(node);
     watch_signals(node);
-    if (make_relay(node, error, error_size) != 0) {
+    if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
     }
     return listen_all(node, error, error_size);
@@ -336,7 +366,9 @@ static void tear_down(struct node *node)
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
     tracker_free(&node->tracker);
+    dispatch_drain(node->dispatch);
     net_free(&node->net);
+    dispatch_free(&node->dispatch);
     relay_free(&node->relay);
     sync_free(&node->sync);
     fleet_free(&node->fleet);

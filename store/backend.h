@@ -60,6 +60,8 @@ struct backend_ops {
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);
     bool (*ready)(struct backend *backend);
+    /* Bytes of commands that the system has not taken yet. */
+    size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
     void (*free)(struct backend *backend);
 };

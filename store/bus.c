@@ -260,6 +260,22 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
     return topic_join(joined, echo == BUS_ECHO, fn, arg);
 }
 
+/* A channel per server on which nobody ever speaks. */
+struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
+{
+    struct buf channel = {0};
+    unsigned shard = store_shard(store, topic);
+    buf_printf(&channel, "%s:f:%u:%s", store->prefix, shard, store->node);
+    struct bus_sub *sub = channel_subscribe(store, shard, buf_span(&channel), fn, arg);
+    buf_free(&channel);
+    return sub;
+}
+
+size_t bus_queued(const struct store *store, struct span topic)
+{
+    return store->backend->ops->queued(store->backend, store_shard(store, topic));
+}
+
 void bus_unsubscribe(struct bus_sub **sub)
 {
     if (sub == NULL || *sub == NULL) {

@@ -34,6 +34,16 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
 /* Ends *sub and nulls it; NULL inside is fine. No event comes after this. */
 void bus_unsubscribe(struct bus_sub **sub);
 
+/* New subscription that gets no messages, only BUS_READY and BUS_GAP of the way on which messages
+ * published to `topic` go: what was published before a BUS_GAP may have been lost. Needs a
+ * subscription of its own where topics live on several servers. */
+struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Bytes published on the way of `topic` that the system has not taken yet: a publisher of much
+ * waits while they are many, since bus_publish refuses what would make them too many (16 MiB). */
+size_t bus_queued(const struct store *store, struct span topic);
+
 /* Publishes without waiting. 0, or -1 when it surely reaches nobody elsewhere: the link is down or
  * its queue full. */
 int bus_publish(struct store *store, struct span topic, struct span payload);

@@ -243,6 +243,12 @@ static int memory_visit(struct backend *backend, unsigned shard, const struct lo
     return 0;
 }
 
+static size_t memory_queued(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -278,6 +284,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .touch = memory_touch,
         .lookup = memory_visit,
         .ready = memory_ready,
+        .queued = memory_queued,
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));

@@ -89,6 +89,11 @@ static int redis_visit(struct backend *backend, unsigned shard, const struct loo
     return redis_values_send(link_of(backend, shard), visit, call);
 }
 
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -122,6 +127,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .touch = redis_touch,
         .lookup = redis_visit,
         .ready = redis_ready,
+        .queued = redis_queued,
         .free = redis_free,
     };
     struct redis *redis = mem_zalloc(sizeof(*redis));

@@ -394,6 +394,11 @@ bool redis_link_ready(const struct redis_link *link)
     return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
 }
 
+size_t redis_link_queued(const struct redis_link *link)
+{
+    return link->state == LINK_UP ? redis_conn_queued(link->command) : 0;
+}
+
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
 {
     if (link->state != LINK_UP || redis_conn_queued(link->command) > QUEUE_MOST) {

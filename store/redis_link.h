@@ -29,6 +29,9 @@ void redis_link_free(struct redis_link **link);
 /* Up, and proved within the last beats. */
 bool redis_link_ready(const struct redis_link *link);
 
+/* Bytes of commands that the system has not taken yet. */
+size_t redis_link_queued(const struct redis_link *link);
+
 /* Queues a command, in RESP. 0, or -1 when the link is not up or its queue full (and `fn` is not
  * called). */
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)

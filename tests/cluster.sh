@@ -70,7 +70,8 @@ start haproxy -q -f "$dir/haproxy.cfg"
 
 for i in 1 2 3; do
     start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis" \
-        --relay "127.0.0.1:$((1336 + i))" --tracker "127.0.0.1:$((2999 + i))"
+        --relay "127.0.0.1:$((1336 + i))" --tracker "127.0.0.1:$((2999 + i))" \
+        --dispatch-bind "127.0.0.$i"
 done
 for i in 1 2 3; do
     ready "http://127.0.0.1:$((base + i))/readyz"
@@ -82,6 +83,7 @@ cat <<TEXT
 Three nodes behind one address. Ctrl-C stops all.
   all         http://127.0.0.1:$base/    ws://127.0.0.1:$base/connect
   node 1-3    http://127.0.0.1:$((base + 1))/  http://127.0.0.1:$((base + 2))/  http://127.0.0.1:$((base + 3))/
+  devices     6000-6999 on 127.0.0.1, 127.0.0.2, 127.0.0.3, once a driver asks for one
   relay       tcp://127.0.0.1:1337  tcp://127.0.0.1:1338  tcp://127.0.0.1:1339
   trackers    udp 127.0.0.1:3000, :3001 and :3002
   redis       redis-cli -p $redis

@@ -44,6 +44,23 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \
+    METRIC(DISPATCH_DEVICES, gauge, "muster_dispatch_devices", "",                                 \
+           "TCP devices connected here that a driver accepts")                                     \
+    METRIC(DISPATCH_REFUSED, counter, "muster_dispatch_refused_total", "",                         \
+           "TCP devices closed because no driver accepts their address")                           \
+    METRIC(DISPATCH_CUT, counter, "muster_dispatch_cut_total", "",                                 \
+           "TCP devices closed because bytes may have been lost between nodes")                    \
+    METRIC(DISPATCH_STALLED, counter, "muster_dispatch_stalled_total", "",                         \
+           "TCP devices closed because they did not read what drivers wrote")                      \
+    METRIC(DISPATCH_DROPPED, counter, "muster_dispatch_dropped_total", "",                         \
+           "UDP datagrams dropped because a driver, a node or the system had no room")             \
+    METRIC(DISPATCH_BYTES_IN, counter, "muster_dispatch_received_bytes_total", "",                 \
+           "Bytes from devices connected here")                                                    \
+    METRIC(DISPATCH_BYTES_OUT, counter, "muster_dispatch_sent_bytes_total", "",                    \
+           "Bytes for devices connected here")                                                     \
+    METRIC(DISPATCH_UNBOUND, gauge, "muster_dispatch_unbound_ports", "",                           \
+           "Ports that drivers registered and that cannot be opened here")                         \
     METRIC(RELAY_SERVERS, gauge, "muster_relay_servers", "",                                       \
            "Game servers admitted to the relay on this node")                                      \
     METRIC(RELAY_PACKETS, counter, "muster_relay_packets_total", "",                               \

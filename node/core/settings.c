@@ -32,6 +32,8 @@ static const struct {
     const char *variable, *field;
 } aliases[] = {
     {"SG_ENV", "env"},
+    {"SERVER_SECRET", "dispatch_secret"},
+    {"PLACE_SERVER_SECRET", "dispatch_secret"},
 };
 
 /* Where a value came from, as the operator wrote it: "--lease" or "MUSTER_LEASE". */

@@ -40,6 +40,11 @@
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
+    SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \
+    SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
+    SETTING(dispatch_secret, SECRET, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \
+    SETTING(dispatch_proxy, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of load balancers that begin device connections with a PROXY header") \
+    SETTING(dispatch_stall, DURATION, "30s", SECOND, HOUR, "", "time after which a device that does not read what drivers wrote, or a driver that reads nothing, is closed") \
     SETTING(relay, BINDS, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
     SETTING(relay_name, TEXT, "Muster", 0, 0, "", "the host's name as game servers see it") \
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \

@@ -146,7 +146,8 @@ static void read_end(struct conn *conn)
 static void read_some(struct conn *conn)
 {
     char *buffer = conn->net->read_buffer;
-    ssize_t n = recv(event_get_fd(&conn->event), buffer, READ_BUFFER, 0);
+    size_t most = conn->read_limit > 0 ? conn->read_limit : READ_BUFFER;
+    ssize_t n = recv(event_get_fd(&conn->event), buffer, most, 0);
     if (n == 0) {
         read_end(conn);
     } else if (n < 0) {
@@ -226,13 +227,24 @@ int conn_send(struct conn *conn, struct chunk *chunk)
         return 0;
     }
     /* One chunk may always wait: a limit on the queue is none on the message. */
-    if (conn->out.count > 0 && conn->out.bytes + chunk->len > conn->net->limits.queue) {
+    size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->limits.queue;
+    if (conn->out.count > 0 && conn->out.bytes + chunk->len > limit) {
         return -1;
     }
     conn->net->sends++;
     outq_push(&conn->out, &conn->net->pool, chunk);
     make_dirty(conn);
     return 0;
+}
+
+void conn_set_queue_limit(struct conn *conn, size_t bytes)
+{
+    conn->queue_limit = (uint32_t)bytes;
+}
+
+void conn_set_read_limit(struct conn *conn, size_t bytes)
+{
+    conn->read_limit = (uint32_t)(bytes < READ_BUFFER ? bytes : READ_BUFFER);
 }
 
 size_t conn_queued(const struct conn *conn)

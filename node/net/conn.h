@@ -58,6 +58,12 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
  * that ends or finishes return 0 and are let fall. */
 int conn_send(struct conn *conn, struct chunk *chunk);
 
+/* Another bound on this connection's queue than the net's, in bytes below 4 GiB; 0: the net's. */
+void conn_set_queue_limit(struct conn *conn, size_t bytes);
+
+/* data() is given at most so many bytes read at once; 0: as many as the read buffer holds. */
+void conn_set_read_limit(struct conn *conn, size_t bytes);
+
 /* Bytes in the queue. */
 size_t conn_queued(const struct conn *conn);
 

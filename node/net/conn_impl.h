@@ -28,6 +28,7 @@ struct conn {
     struct outq out;
     struct buf *held; /* bytes read that a paused handler has not taken; mostly NULL */
     uint64_t id;
+    uint32_t queue_limit, read_limit; /* 0: the net's, the read buffer's */
     struct address peer;
     uint8_t state; /* enum conn_state */
     uint8_t end;   /* enum conn_end, once DEAD */

@@ -61,15 +61,20 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* tcp(7): Linux gives these of the listening socket to every socket that it accepts. */
-static void set_inherited_options(int fd)
+static void set_keepalive(int fd, int idle_s, int interval_s, int probes)
 {
-    int on = 1, idle_s = 60, interval_s = 15, probes = 4, silent_ms = 120 * 1000;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+/* tcp(7): Linux gives these of the listening socket to every socket that it accepts. */
+static void set_inherited_options(int fd)
+{
+    int on = 1, silent_ms = 120 * 1000;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    set_keepalive(fd, 60, 15, 4);
     /* Probes are only sent while nothing is on its way; a peer that dies with bytes unconfirmed
      * would be kept for a quarter of an hour. */
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
@@ -128,6 +133,11 @@ struct listener *listener_open(struct net *net, const char *bind, listener_fn *f
 const struct address *listener_address(const struct listener *listener)
 {
     return &listener->address;
+}
+
+void listener_set_keepalive(struct listener *listener, int idle_s, int interval_s, int probes)
+{
+    set_keepalive(listener->fd, idle_s, interval_s, probes);
 }
 
 void listener_close(struct listener **listener)

@@ -18,6 +18,10 @@ struct listener *listener_open(struct net *net, const char *bind, listener_fn *f
 /* Where it listens, with the real port. */
 const struct address *listener_address(const struct listener *listener);
 
+/* TCP keep-alive of the connections accepted from now on: probes from `idle_s` seconds of silence
+ * on (the start is 60), then every `interval_s` (15), dead after `probes` (4) without an answer. */
+void listener_set_keepalive(struct listener *listener, int idle_s, int interval_s, int probes);
+
 /* Stops listening and frees; NULL inside is fine. */
 void listener_close(struct listener **listener);
 

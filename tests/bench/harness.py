@@ -37,6 +37,11 @@ def wait_until(what, holds, limit=START_LIMIT):
         time.sleep(0.02)
 
 
+def clean_env():
+    """Without MUSTER_BUILD and whatever else a node would take for a setting."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+
+
 class Progress:
     """One line that is written over on a terminal; plain lines elsewhere."""
 
@@ -63,11 +68,9 @@ class Server:
         self.name, self.port = name, port
         self.log = os.path.join(folder, f"{name}-{port}.log")
         self.argv = argv
-        # MUSTER_BUILD is for the bench; to a node it would be an unknown setting.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                argv, env=clean_env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pid = self.process.pid
 
     @property

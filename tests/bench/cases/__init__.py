@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, fanout, idle, pushes, relay, silent, tracker
+from . import deflate, devices, fanout, idle, pushes, relay, silent, stream, tracker
 
 CASES = {
     "idle": idle,
@@ -8,6 +8,8 @@ CASES = {
     "deflate": deflate,
     "pushes": pushes,
     "silent": silent,
+    "stream": stream,
+    "devices": devices,
     "relay": relay,
     "tracker": tracker,
 }

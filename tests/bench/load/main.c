@@ -8,11 +8,9 @@ static const struct {
     const char *name;
     mode_fn *run;
 } modes[] = {
-    {"idle", mode_idle},
-    {"fanout", mode_fanout},
-    {"pushes", mode_pushes},
-    {"relay", mode_relay},
-    {"tracker", mode_tracker},
+    {"idle", mode_idle},       {"fanout", mode_fanout},   {"pushes", mode_pushes},
+    {"relay", mode_relay},     {"tracker", mode_tracker}, {"stream", mode_stream},
+    {"devices", mode_devices},
 };
 
 void mode_needs_node(const struct options *options)
@@ -37,7 +35,8 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay|tracker --node ADDRESS:PORT ...");
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices --node "
+             "ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);
     options_read(&options, argc - 2, argv + 2);

@@ -13,6 +13,8 @@ mode_fn mode_fanout;  /* one sender, many receivers, a window of pushes in fligh
 mode_fn mode_pushes;  /* many sessions on several nodes, and a bare pair on their Redis */
 mode_fn mode_relay;   /* game servers of the cross-server chat, which talk in turn to all others */
 mode_fn mode_tracker; /* UDP peers of a tracker, or of an echo */
+mode_fn mode_stream;  /* bytes from a device of dispatch to its driver */
+mode_fn mode_devices; /* a driver and devices that only stay */
 
 /* Ends the program unless at least one --node was given. */
 void mode_needs_node(const struct options *options);

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum kind { ADDRESS, REDIS, FLAG, TEXT, NUMBER, SECONDS };
+enum kind { ADDRESS, REDIS, DEVICE, FLAG, TEXT, NUMBER, SECONDS };
 
 struct option_spec {
     const char *name;
@@ -18,6 +18,8 @@ struct option_spec {
 static const struct option_spec specs[] = {
     {"--node", ADDRESS, 0},
     {"--redis", REDIS, 0},
+    {"--device", DEVICE, offsetof(struct options, device)},
+    {"--listen", NUMBER, offsetof(struct options, listen)},
     {"--floor", FLAG, offsetof(struct options, floor)},
     {"--deflate", FLAG, offsetof(struct options, deflate)},
     {"--path", TEXT, offsetof(struct options, path)},
@@ -85,6 +87,9 @@ static void set(struct options *options, const struct option_spec *spec, const c
     case REDIS:
         options->redis = read_address(value);
         options->has_redis = true;
+        break;
+    case DEVICE:
+        options->device = read_address(value);
         break;
     case FLAG:
         *(bool *)at = read_number(value) != 0;

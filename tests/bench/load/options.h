@@ -14,8 +14,10 @@ struct options {
     uint32_t node_count;
     struct sockaddr_in redis; /* --redis host:port */
     bool has_redis;
-    bool floor;   /* --floor 1: the server knows no SetSession */
-    bool deflate; /* --deflate 1: receivers offer permessage-deflate */
+    struct sockaddr_in device; /* --device host:port, where a device connects */
+    uint32_t listen;           /* --listen port, where a proxy connects */
+    bool floor;                /* --floor 1: the server knows no SetSession */
+    bool deflate;              /* --deflate 1: receivers offer permessage-deflate */
     const char *path;
     const char *session; /* first part of every session id */
     uint32_t connections, sessions, members, size, window, period_ms, rate;

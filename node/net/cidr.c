@@ -1,0 +1,88 @@
+#include "node/net/cidr.h"
+
+#include "store/base/mem.h"
+
+#include <string.h>
+
+enum { MAPPED_BITS = 96 /* before those of an IPv4 address */ };
+
+/* Decimal digits up to `most`; below 0: no such number. */
+static int parse_bits(struct span text, int most)
+{
+    int bits = 0;
+    if (text.len == 0 || text.len > 3) {
+        return -1;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
+            return -1;
+        }
+        bits = bits * 10 + (text.ptr[i] - '0');
+    }
+    return bits <= most ? bits : -1;
+}
+
+static int parse_one(struct span text, struct cidr *out)
+{
+    struct span bits = text;
+    struct span ip = span_cut(&bits, '/');
+    struct address address;
+    if (address_parse_ip(ip, &address) != 0) {
+        return -1;
+    }
+    /* "::ffff:10.0.0.0/104" counts its bits from the front, "10.0.0.0/8" those of IPv4. */
+    bool dotted = memchr(ip.ptr, ':', ip.len) == NULL;
+    int before = dotted ? MAPPED_BITS : 0;
+    int wanted = bits.ptr != NULL ? parse_bits(bits, 128 - before) : 128 - before;
+    if (wanted < 0) {
+        return -1;
+    }
+    memcpy(out->ip, address.ip, sizeof out->ip);
+    out->bits = (uint8_t)(before + wanted);
+    return 0;
+}
+
+int cidr_list_parse(struct span text, struct cidr_list *out, struct span *wrong)
+{
+    *out = (struct cidr_list){0};
+    while (text.len > 0) {
+        struct span item = span_trim(span_cut(&text, ','));
+        struct cidr range;
+        if (item.len == 0) {
+            continue;
+        }
+        if (parse_one(item, &range) != 0) {
+            *wrong = item;
+            cidr_list_free(out);
+            return -1;
+        }
+        out->ranges = mem_realloc(out->ranges, (out->count + 1) * sizeof *out->ranges);
+        out->ranges[out->count++] = range;
+    }
+    return 0;
+}
+
+void cidr_list_free(struct cidr_list *list)
+{
+    free(list->ranges);
+    *list = (struct cidr_list){0};
+}
+
+static bool has(const struct cidr *range, const struct address *address)
+{
+    unsigned whole = range->bits / 8U, rest = range->bits % 8U;
+    if (memcmp(range->ip, address->ip, whole) != 0) {
+        return false;
+    }
+    return rest == 0 || ((range->ip[whole] ^ address->ip[whole]) >> (8 - rest)) == 0;
+}
+
+bool cidr_list_has(const struct cidr_list *list, const struct address *address)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (has(&list->ranges[i], address)) {
+            return true;
+        }
+    }
+    return false;
+}

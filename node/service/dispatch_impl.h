@@ -1,0 +1,365 @@
+/* What the dispatch_*.c files share; nobody else includes it.
+ *
+ *     dispatch.c         HTTP: routes, parameters, statistics
+ *     dispatch_driver.c  a driver: its registration, its WebSocket, how full it is
+ *     dispatch_port.c    a port: who registered it in the cluster, its sockets here
+ *     dispatch_device.c  a TCP device, wherever it is, and the drivers here that have it
+ *     dispatch_here.c    a device whose socket is here
+ *     dispatch_there.c   a device of another node that drivers here have
+ *     dispatch_link.c    the other nodes: legs, frames, and when they may have been lost
+ *     dispatch_udp.c     datagrams
+ *
+ *     device socket --> device (here) --attachment--> driver (here)
+ *                          \--leg--> bus --leg--> device (there) --attachment--> driver
+ *
+ * Back-pressure. A driver whose WebSocket has DRIVER_FULL bytes queued holds back every device that
+ * it is attached to: one that is here is not read, one that is there gets no more credit, so that
+ * its node does not read it. The other way, a driver that wrote WRITES_MOST bytes which the device
+ * has not taken is itself not read until it has. */
+#ifndef MUSTER_NODE_SERVICE_DISPATCH_IMPL_H
+#define MUSTER_NODE_SERVICE_DISPATCH_IMPL_H
+
+#include "node/net/cidr.h"
+#include "node/net/conn.h"
+#include "node/net/listener.h"
+#include "node/net/udp.h"
+#include "node/proto/dispatch_frame.h"
+#include "node/proto/dispatch_mesh.h"
+#include "node/proto/ws.h"
+#include "node/service/dispatch.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "store/bus.h"
+#include "store/roster.h"
+
+#include <stdbool.h>
+
+enum {
+    KIB = 1024,
+    DRIVER_FULL = 256 * KIB, /* bytes queued at which a driver holds its devices back */
+    DRIVER_EMPTY = 96 * KIB, /* and below which it lets them go */
+    WRITES_MOST = 256 * KIB, /* bytes on their way to a device before their driver is paused */
+    WINDOW_FIRST = 8 * KIB,  /* credit of a device elsewhere; doubled as it is used */
+    WINDOW_MOST = 256 * KIB,
+    LEG_COST = 32,            /* what a frame between nodes counts besides its bytes */
+    GONE_LINGER_MS = 5 * 1000 /* for a device that is disconnected to take what was written */
+};
+
+struct peer;
+struct link;
+
+struct dispatch {
+    struct dispatch_options options;
+    struct link *link;
+    unsigned low, high;       /* ports that may be opened */
+    struct cidr_list trusted; /* who sends a PROXY header */
+    struct map ports;         /* struct port by name */
+    struct map devices;       /* struct device by id */
+    struct roster_watch *index;
+    bool index_shrunk;
+    struct list registering; /* struct driver */
+    struct list full;        /* struct driver: hold devices back */
+    struct list unsettled;   /* struct port */
+    struct list uncounted;   /* struct port */
+    struct wheel_timer count_timer;
+    uint64_t drivers_ever;
+    bool draining;
+};
+
+/* -------------------------------------------------------------------------------- dispatch_port.c
+ */
+
+/* A driver on another node. */
+struct remote_driver {
+    struct map_node node; /* by roster member */
+    struct span home;     /* node, in `member` */
+    struct cidr_list accept;
+    char member[];
+};
+
+struct port {
+    struct map_node node; /* by name */
+    struct dispatch *dispatch;
+    char name[12];  /* "tcp:6001" */
+    struct buf key; /* of the roster */
+    uint16_t number;
+    bool is_udp;
+    bool listed;   /* in the index */
+    bool unbound;  /* wanted, and could not be */
+    bool counting; /* others know a count of devices here, or that it is unbound */
+    struct roster_watch *watch;
+    struct map remote;   /* struct remote_driver */
+    struct list drivers; /* struct driver, here */
+    struct list devices; /* struct device, here and there */
+    uint32_t clients;    /* devices here */
+    uint32_t sockets;    /* of devices here, with those that have not begun and those that end */
+    struct listener *listener;
+    struct udp *udp;
+    struct udp_homes *homes;          /* UDP: through which nodes devices spoke */
+    struct list unsettled, uncounted; /* links */
+    struct wheel_timer retry;
+};
+
+void ports_init(struct dispatch *dispatch);
+void ports_deinit(struct dispatch *dispatch);
+void ports_close_all(struct dispatch *dispatch);
+
+/* Binds and unbinds ports, forgets those of no use; at the end of a turn. */
+void ports_settle(struct dispatch *dispatch);
+
+/* The port of that number, new if need be; it goes by itself. */
+struct port *port_get(struct dispatch *dispatch, bool is_udp, uint16_t number);
+struct port *port_find(struct dispatch *dispatch, bool is_udp, uint16_t number);
+
+/* Something changed that may make it open, close or go. */
+void port_touch(struct port *port);
+
+/* Binds it here, if it is not. 0, or -1 with a message. */
+int port_open(struct port *port, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* A driver here is told to the cluster, or taken back. */
+void port_claim(struct port *port, struct span member, struct span accept);
+void port_release(struct port *port, struct span member);
+
+/* The cluster knows that driver. */
+bool port_knows(const struct port *port, struct span member);
+
+/* A device came or went here. */
+void port_count(struct port *port, int by);
+
+/* Is there a driver here, open or still registering, that accepts the address? */
+bool port_accepts_here(struct port *port, const struct address *address);
+
+/* A node can be reached from now on: its drivers get the devices here. */
+void ports_meet(struct dispatch *dispatch, struct peer *peer);
+
+struct port_totals {
+    uint64_t drivers, clients, unbound;
+};
+
+/* Of the whole cluster. */
+struct port_totals port_totals(struct port *port);
+
+/* ------------------------------------------------------------------------------ dispatch_driver.c
+ */
+
+enum driver_state { DRIVER_REGISTERING, DRIVER_OPEN, DRIVER_ENDED };
+
+struct driver {
+    struct list link;              /* of the port */
+    struct list registering, full; /* links of struct dispatch */
+    struct port *port;
+    enum driver_state state;
+    struct http_request *request; /* while registering */
+    struct ws *ws;                /* while open */
+    struct wheel_timer
+        patience;  /* with the cluster while registering, with the driver while full */
+    size_t queued; /* when that began */
+    struct cidr_list accept;
+    char *member;                 /* in the roster */
+    struct list flowing, holding; /* struct attachment: what devices may send, and may not */
+    size_t granted;               /* windows of the devices there */
+    unsigned waits;               /* devices that have to take its writes before it is read */
+};
+
+/* Registers; the request is answered when the cluster knows. Steals `accept`, read from `text`. */
+void driver_register(struct port *port, struct http_request *request, struct cidr_list accept,
+                     struct span text);
+
+/* Opens the drivers that the cluster knows by now. */
+void drivers_check(struct dispatch *dispatch);
+
+/* Refuses all that are still registering. */
+void drivers_refuse(struct dispatch *dispatch);
+
+/* Lets devices go on, whose drivers have room again; at the end of a turn. */
+void drivers_relieve(struct dispatch *dispatch);
+
+/* Queues a reference of its own. */
+void driver_send(struct driver *driver, struct chunk *chunk);
+bool driver_is_full(const struct driver *driver);
+
+/* It holds devices back from now on. */
+void driver_is_holding(struct driver *driver);
+
+/* ------------------------------------------------------------------------------ dispatch_device.c
+ */
+
+/* A driver here has a device. */
+struct attachment {
+    struct list of_device, of_driver; /* links */
+    struct device *device;
+    struct driver *driver;
+    bool holding; /* the driver is full */
+    bool waiting; /* the driver waits until the device takes its writes */
+};
+
+struct device {
+    struct map_node node; /* by id */
+    uint64_t id;
+    struct list link; /* of the port */
+    struct port *port;
+    struct dispatch *dispatch;
+    struct address peer;
+    struct list attachments;
+    struct list legs;      /* here: to nodes that have drivers for it; there: the one to its node */
+    struct conn *conn;     /* NULL: it is there */
+    struct buf *early;     /* here: the beginning of a PROXY header; mostly NULL */
+    uint32_t held;         /* attachments that hold it back */
+    uint32_t window, owed; /* there: credit in use, and how much of it can be given again */
+    bool begun;            /* here: its address is known and some driver accepts it */
+    bool ended;
+    bool paused;
+};
+
+enum device_end {
+    DEVICE_GONE, /* the peer or the network ended it */
+    DEVICE_SHUT, /* in order: what was written may still reach it */
+    DEVICE_CUT,  /* at once */
+};
+
+struct device *device_find(struct dispatch *dispatch, uint64_t id);
+
+/* Makes it known under its id and address. */
+void device_enter(struct device *device);
+
+/* Gives it to the drivers here that are open and accept it. */
+void device_attach_all(struct device *device);
+void device_attach(struct device *device, struct driver *driver);
+void device_detach(struct attachment *attachment);
+
+/* RECEIVED to every attached driver. */
+void device_deliver(struct device *device, struct span bytes);
+
+/* Something changed that decides whether it may send. */
+void device_flow(struct device *device);
+
+/* Of a driver. */
+void device_write(struct attachment *attachment, struct span bytes);
+void device_shut(struct device *device);
+
+/* The device took what was written: drivers that waited go on. */
+void device_release_writers(struct device *device);
+
+/* Tells drivers and nodes that it is gone; one that is there is freed, one that is here when its
+ * connection has closed. */
+void device_end(struct device *device, enum device_end how);
+
+/* Nobody here has it any more. */
+void device_abandoned(struct device *device);
+
+/* -------------------------------------------------------------------------------- dispatch_here.c
+ */
+
+/* A listener_fn; `port` is a struct port. */
+void here_accept(void *port, int fd, const struct address *peer);
+
+/* Lets nodes have it that have drivers for it and no leg yet. */
+void here_offer(struct device *device, const struct remote_driver *driver);
+
+void here_flow(struct device *device);
+/* The bytes that wait for it then. */
+size_t here_write(struct device *device, struct span bytes);
+void here_close(struct device *device, enum device_end how);
+
+/* ------------------------------------------------------------------------------- dispatch_there.c
+ */
+
+/* MESH_OPEN of a node that speaks in that epoch. */
+void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
+                const struct mesh_frame *frame);
+void there_flow(struct device *device);
+void there_grant(struct device *device);
+size_t there_write(struct device *device, struct span bytes);
+
+/* -------------------------------------------------------------------------------- dispatch_link.c
+ */
+
+struct leg {
+    struct map_node node; /* of the peer, by id */
+    uint64_t id;
+    struct list of_device; /* link */
+    struct device *device;
+    struct peer *peer;
+    uint64_t epoch;     /* of the peer, when it began */
+    uint32_t sent, got; /* sequence numbers */
+    uint32_t credit;    /* device here: what it may still send */
+    uint32_t writes; /* here: bytes that the device has not taken; there: that its node has not */
+    bool again;      /* here: the node has another driver since */
+};
+
+void link_init(struct dispatch *dispatch);
+void link_deinit(struct dispatch *dispatch);
+
+/* Other nodes can be spoken to, and none that is known cannot. */
+bool link_ready(const struct link *link);
+
+/* A number that no device or leg of any node has. */
+uint64_t link_new_id(struct link *link);
+
+/* Publishes what was queued in this turn. */
+void link_flush(struct link *link);
+
+/* The node of that name when it can be spoken to, or NULL. */
+struct peer *link_peer(struct link *link, struct span name);
+struct span peer_name(const struct peer *peer);
+
+/* The way to it is full: nothing more should be sent for now. */
+bool peer_is_congested(const struct peer *peer);
+
+/* New leg of `device`; `id` is that of its node. */
+struct leg *leg_new(struct device *device, struct peer *peer, uint64_t id, uint64_t epoch);
+void leg_free(struct leg *leg);
+
+/* The leg of a device that is there. */
+struct leg *device_leg(const struct device *device);
+
+/* Queues a frame of this leg; leg and sequence are filled in. */
+void leg_send(struct leg *leg, struct mesh_frame frame);
+
+/* Queues one that belongs to no leg known here. */
+void peer_send(struct peer *peer, const struct mesh_frame *frame);
+
+/* Bytes may be missing: ends the device and tells both sides. */
+void leg_cut(struct leg *leg, const char *why);
+
+/* Frames of legs that a device here has. */
+void here_on_frame(struct leg *leg, const struct mesh_frame *frame);
+/* Frames of legs that a device there has. */
+void there_on_frame(struct leg *leg, const struct mesh_frame *frame);
+
+uint64_t peer_epoch(const struct peer *peer);
+
+/* --------------------------------------------------------------------------------- dispatch_udp.c
+ */
+
+/* A udp_fn; `port` is a struct port. */
+void udp_on_datagram(void *port, const struct address *peer, struct span bytes);
+
+/* One that came in on another node. */
+void udp_on_remote(struct dispatch *dispatch, struct peer *peer, const struct mesh_frame *frame);
+
+/* One that another node's driver sends. */
+void udp_on_send(struct dispatch *dispatch, const struct mesh_frame *frame);
+
+/* A driver's WRITE. 0, or -1 when the address is none. */
+int udp_write(struct driver *driver, const struct dispatch_frame *frame)
+    __attribute__((warn_unused_result));
+
+void udp_homes_free(struct udp_homes **homes);
+
+/* --------------------------------------------------------------------------------------- helpers
+ */
+
+static inline struct metrics *metrics_of(const struct dispatch *dispatch)
+{
+    return dispatch->options.metrics;
+}
+
+static inline bool device_is_here(const struct device *device)
+{
+    return device->conn != NULL;
+}
+
+#endif

@@ -1,0 +1,216 @@
+/* Datagrams: no connection, no order, no promise but one: a datagram comes through whole or not at
+ * all. What a driver or the way to its node has no room for is dropped and counted.
+ *
+ * An answer goes out on the node through which the device spoke last: behind a load balancer only
+ * that one's way back is open. */
+#include "node/service/dispatch_impl.h"
+
+enum { MOST_HOMES = 4096 /* devices remembered per port */ };
+
+struct home {
+    struct map_node map_node; /* by the device's address */
+    struct list link;         /* the longest silent first */
+    struct address device;
+    char *name; /* of the node */
+};
+
+struct udp_homes {
+    struct map map;
+    struct list order;
+};
+
+/* ------------------------------------------------------------------------------------ homes */
+
+static struct span address_key(const struct address *address)
+{
+    return span_of(address, sizeof address->ip + sizeof address->port);
+}
+
+static struct home *find_home(const struct port *port, const struct address *device)
+{
+    struct map_node *node =
+        port->homes != NULL ? map_find(&port->homes->map, address_key(device)) : NULL;
+    return node != NULL ? MAP_ENTRY(node, struct home, map_node) : NULL;
+}
+
+static void home_free(struct udp_homes *homes, struct home *home)
+{
+    map_remove(&homes->map, &home->map_node);
+    list_del(&home->link);
+    free(home->name);
+    free(home);
+}
+
+/* The device spoke through the node of that name; empty: this one. */
+static void remember(struct port *port, const struct address *device, struct span name)
+{
+    struct home *home = find_home(port, device);
+    if (home != NULL && span_eq(span_str(home->name), name)) {
+        list_del(&home->link);
+        list_push_back(&port->homes->order, &home->link);
+        return;
+    }
+    if (home != NULL) {
+        home_free(port->homes, home);
+    }
+    if (name.len == 0) {
+        return;
+    }
+    if (port->homes == NULL) {
+        port->homes = mem_zalloc(sizeof *port->homes);
+        map_init(&port->homes->map);
+        list_init(&port->homes->order);
+    } else if (port->homes->map.count >= MOST_HOMES) {
+        home_free(port->homes, LIST_ITEM(port->homes->order.next, struct home, link));
+    }
+    home = mem_zalloc(sizeof *home);
+    home->device = *device;
+    home->name = mem_dup(name);
+    list_push_back(&port->homes->order, &home->link);
+    map_insert(&port->homes->map, &home->map_node, address_key(&home->device));
+}
+
+void udp_homes_free(struct udp_homes **homes)
+{
+    if (*homes == NULL) {
+        return;
+    }
+    while (!list_empty(&(*homes)->order)) {
+        home_free(*homes, LIST_ITEM((*homes)->order.next, struct home, link));
+    }
+    map_deinit(&(*homes)->map);
+    free(*homes);
+    *homes = NULL;
+}
+
+/* ------------------------------------------------------------------------------------ in */
+
+static void drop(const struct port *port)
+{
+    metric_add(metrics_of(port->dispatch), METRIC_DISPATCH_DROPPED, 1);
+}
+
+static void deliver(struct port *port, const struct address *peer, struct span bytes)
+{
+    char ip[ADDRESS_TEXT], head[DISPATCH_HEAD_MOST];
+    struct chunk *chunk = NULL;
+    LIST_EACH(link, &port->drivers) {
+        struct driver *driver = LIST_ITEM(link, struct driver, link);
+        if (driver->state != DRIVER_OPEN || !cidr_list_has(&driver->accept, peer)) {
+            continue;
+        }
+        if (driver_is_full(driver)) {
+            drop(port);
+            continue;
+        }
+        if (chunk == NULL) {
+            struct dispatch_frame frame = {DISPATCH_RECEIVED, span_str(address_ip_text(peer, ip)),
+                                           peer->port, bytes};
+            size_t len = dispatch_frame_head(&frame, head);
+            chunk = ws_frame_parts(WS_BINARY, span_of(head, len), bytes);
+        }
+        driver_send(driver, chunk);
+    }
+    chunk_unref(chunk);
+}
+
+/* Is an earlier driver of the same node asked already? */
+static bool is_first_of_node(const struct port *port, const struct remote_driver *driver,
+                             const struct address *peer)
+{
+    MAP_EACH(it, &port->remote) {
+        const struct remote_driver *other = MAP_ENTRY(it, struct remote_driver, node);
+        if (other == driver) {
+            break;
+        }
+        if (span_eq(other->home, driver->home) && cidr_list_has(&other->accept, peer)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void send_to_nodes(struct port *port, const struct address *address, struct span bytes)
+{
+    struct mesh_frame frame = {
+        .type = MESH_DATAGRAM, .port = port->number, .peer = *address, .bytes = bytes};
+    MAP_EACH(it, &port->remote) {
+        const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
+        if (!cidr_list_has(&driver->accept, address) || !is_first_of_node(port, driver, address)) {
+            continue;
+        }
+        struct peer *peer = link_peer(port->dispatch->link, driver->home);
+        if (peer == NULL || peer_is_congested(peer)) {
+            drop(port);
+        } else {
+            peer_send(peer, &frame);
+        }
+    }
+}
+
+void udp_on_datagram(void *arg, const struct address *address, struct span bytes)
+{
+    struct port *port = arg;
+    metric_add(metrics_of(port->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
+    remember(port, address, SPAN(""));
+    deliver(port, address, bytes);
+    send_to_nodes(port, address, bytes);
+}
+
+void udp_on_remote(struct dispatch *dispatch, struct peer *peer, const struct mesh_frame *frame)
+{
+    struct port *port = port_find(dispatch, true, frame->port);
+    if (port != NULL && port_accepts_here(port, &frame->peer)) {
+        remember(port, &frame->peer, peer_name(peer));
+        deliver(port, &frame->peer, frame->bytes);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ out */
+
+static void send_here(struct port *port, const struct address *address, struct span bytes)
+{
+    if (port->udp == NULL) {
+        drop(port);
+        return;
+    }
+    struct chunk *chunk = chunk_copy(bytes);
+    if (udp_send(port->udp, address, chunk) == 0) {
+        metric_add(metrics_of(port->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
+    } else {
+        drop(port);
+    }
+    chunk_unref(chunk);
+}
+
+void udp_on_send(struct dispatch *dispatch, const struct mesh_frame *frame)
+{
+    struct port *port = port_find(dispatch, true, frame->port);
+    if (port != NULL) {
+        send_here(port, &frame->peer, frame->bytes);
+    }
+}
+
+int udp_write(struct driver *driver, const struct dispatch_frame *frame)
+{
+    struct port *port = driver->port;
+    struct address address;
+    if (address_parse_ip(frame->ip, &address) != 0 || frame->id_or_port == 0 ||
+        frame->id_or_port > UINT16_MAX) {
+        return -1;
+    }
+    address.port = (uint16_t)frame->id_or_port;
+    const struct home *home = find_home(port, &address);
+    struct peer *peer = home != NULL ? link_peer(port->dispatch->link, span_str(home->name)) : NULL;
+    if (peer == NULL || frame->data.len > UDP_LARGEST) {
+        send_here(port, &address, frame->data);
+    } else if (peer_is_congested(peer)) {
+        drop(port);
+    } else {
+        peer_send(peer, &(struct mesh_frame){.type = MESH_SEND,
+                                             .port = port->number,
+                                             .peer = address,
+                                             .bytes = frame->data});
+    }
+    return 0;
+}

@@ -1,0 +1,68 @@
+/* The two wires of dispatch. What is read as a frame is written again as the same bytes; a number
+ * before the input says which wire, and nothing that is no frame is read past its end. */
+#include "node/net/cidr.h"
+#include "node/proto/dispatch_frame.h"
+#include "node/proto/dispatch_mesh.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void driver_frame(struct span input)
+{
+    struct dispatch_frame frame;
+    char head[DISPATCH_HEAD_MOST];
+    int rc = dispatch_frame_read(input, &frame);
+    must(rc == 0 || rc == DISPATCH_UNKNOWN_TYPE || rc == DISPATCH_BROKEN);
+    if (rc == 0) {
+        size_t len = dispatch_frame_head(&frame, head);
+        must(len + frame.data.len == input.len && memcmp(head, input.ptr, len) == 0);
+    }
+}
+
+static void mesh(struct span input)
+{
+    struct span rest = input;
+    struct mesh_head head;
+    struct mesh_frame frame;
+    struct buf again = {0};
+    if (mesh_read_head(&rest, &head) != 0) {
+        return;
+    }
+    mesh_put_head(&again, &head);
+    while (mesh_next(&rest, &frame) > 0) {
+        mesh_put(&again, &frame);
+    }
+    must(again.len <= input.len && memcmp(again.ptr, input.ptr, again.len) == 0);
+    buf_free(&again);
+}
+
+static void accept_list(struct span input)
+{
+    struct cidr_list list;
+    struct span wrong;
+    struct address address = {.ip = {1}};
+    if (cidr_list_parse(input, &list, &wrong) == 0) {
+        cidr_list_has(&list, &address);
+        cidr_list_free(&list);
+    } else {
+        must(wrong.ptr >= input.ptr && wrong.ptr + wrong.len <= input.ptr + input.len);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const wires[])(struct span) = {driver_frame, mesh, accept_list};
+    if (size > 0) {
+        wires[data[0] % 3](span_of(data + 1, size - 1));
+    }
+    return 0;
+}
