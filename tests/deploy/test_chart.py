@@ -61,6 +61,7 @@ MATRIX = {
                          "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}]},
                 "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}},
                                  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}"]}, ()),
+    "IPv6": ({**BASE, "listen": "[::]", "ipFamilyPolicy": "PreferDualStack"}, ()),
     "long names": ({**BASE, "fullnameOverride": "m" * 80, "image": {"digest": "sha256:" + "a" * 64}}, ()),
 }
 
@@ -197,6 +198,12 @@ def test_addresses_arrive_where_they_matter(render):
     assert policies["live-muster-tracker"] == policies["live-muster-dispatch-tcp"] == "Local"
     assert policies["live-muster-relay"] == "Cluster"
     assert policies["live-muster"] is None
+
+
+def test_addresses_to_listen_on(render):
+    env = node_env(objects_of(render(MATRIX["IPv6"][0])))
+    assert (env["MUSTER_HTTP"], env["MUSTER_ADMIN"], env["MUSTER_TRACKER"]) == ("[::]:8080", "[::]:9090", "[::]:3000")
+    assert (env["MUSTER_RELAY"], env["MUSTER_DISPATCH_BIND"]) == ("[::]:1337", "::")
 
 
 def test_networks_of_the_relay(render):

@@ -88,7 +88,7 @@ statusToken: status-token
 
 {{/* What has a value of its own must not come in by the side door. */}}
 {{- define "muster.check" -}}
-{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-proxy" -}}
+{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" -}}
 {{- $owned = concat $owned (values (include "muster.secretKeys" . | fromYaml)) -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if has $name $owned -}}
@@ -144,17 +144,21 @@ statusToken: status-token
 {{- $secret := include "muster.secret" . -}}
 {{ include "muster.env" . | trim }}
 - name: MUSTER_HTTP
-  value: {{ printf "0.0.0.0:%d" (int .Values.ports.http) | quote }}
+  value: {{ printf "%s:%d" .Values.listen (int .Values.ports.http) | quote }}
 - name: MUSTER_ADMIN
-  value: {{ printf "0.0.0.0:%d" (int .Values.ports.admin) | quote }}
+  value: {{ printf "%s:%d" .Values.listen (int .Values.ports.admin) | quote }}
 - name: MUSTER_DRAIN
   value: {{ printf "%ds" (int .Values.drain.seconds) | quote }}
 - name: MUSTER_RELAY
   value: {{ include "muster.relay" . | quote }}
 - name: MUSTER_TRACKER
-  value: {{ if .Values.tracker.enabled }}{{ printf "0.0.0.0:%d" (int .Values.tracker.port) | quote }}{{ else }}""{{ end }}
+  value: {{ if .Values.tracker.enabled }}{{ printf "%s:%d" .Values.listen (int .Values.tracker.port) | quote }}{{ else }}""{{ end }}
 - name: MUSTER_DISPATCH_PORTS
   value: {{ if .Values.dispatch.enabled }}{{ .Values.dispatch.range | quote }}{{ else }}""{{ end }}
+{{- if .Values.dispatch.enabled }}
+- name: MUSTER_DISPATCH_BIND
+  value: {{ .Values.listen | trimPrefix "[" | trimSuffix "]" | quote }}
+{{- end }}
 {{- if and .Values.dispatch.enabled .Values.dispatch.proxy }}
 - name: MUSTER_DISPATCH_PROXY
   value: {{ join "," .Values.dispatch.proxy | quote }}
@@ -180,7 +184,7 @@ statusToken: status-token
 {{- $binds := list -}}
 {{- if .Values.relay.enabled -}}
 {{- range .Values.relay.networks -}}
-{{- $bind := printf "0.0.0.0:%d" (int .port) -}}
+{{- $bind := printf "%s:%d" $.Values.listen (int .port) -}}
 {{- $binds = append $binds (ternary (printf "%s=%s" (.name | default "") $bind) $bind (not (empty .name))) -}}
 {{- end -}}
 {{- end -}}
@@ -259,6 +263,9 @@ readinessProbe:
 {{/* What the Services for clients have in common: service = their values. */}}
 {{- define "muster.serviceSpec" -}}
 type: {{ .service.type }}
+{{- with .root.Values.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
 {{- if has .service.type (list "NodePort" "LoadBalancer") }}
 externalTrafficPolicy: {{ .service.externalTrafficPolicy }}
 {{- end }}
