@@ -1,10 +1,12 @@
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev
-TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets python3-yaml \
+	libevent-dev libhiredis-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
+	libcjose-dev libssl-dev libcurl4-openssl-dev
+TEST_PACKAGES := libcmocka-dev redis-server python3 python3-pytest python3-websockets \
+	python3-jwt python3-cryptography python3-yaml \
 	python3-selenium chromium chromium-driver clang libclang-rt-dev
-CLUSTER_PACKAGES := redis-server haproxy curl
+CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider

@@ -1,3 +1,4 @@
+#include "node/chat_wiring.h"
 #include "node/core/loop.h"
 #include "node/node.h"
 #include "store/store.h"
@@ -78,10 +79,20 @@ static bool check_store(const struct settings *settings)
     return check.reached;
 }
 
+static bool check_chat(const struct settings *settings)
+{
+    char error[256];
+    bool well = chat_wiring_check(settings, error, sizeof error) == 0;
+    if (!well) {
+        printf("chat login: %s\n", error);
+    }
+    return well;
+}
+
 int check_run(const struct settings *settings)
 {
     /* The settings were read: what can be known of them without asking anybody is right. */
-    bool store = check_store(settings);
-    printf("%s\n", store ? "all is well" : "not well");
-    return store ? 0 : 1;
+    bool well = check_chat(settings) & check_store(settings);
+    printf("%s\n", well ? "all is well" : "not well");
+    return well ? 0 : 1;
 }

@@ -5,6 +5,7 @@
  *             -> claims released -> exit 0 */
 #include "node/node.h"
 
+#include "node/chat_wiring.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
@@ -45,6 +46,7 @@ struct node {
     struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
     struct tracker *tracker; /* NULL: off */
+    struct chat_wiring chat;
     struct event *signals[SIGNALS];
     bool draining;
 };
@@ -179,7 +181,7 @@ static const char *trouble(void *arg)
     return status_trouble(arg);
 }
 
-static void make_services(struct node *node)
+static int make_services(struct node *node, char *error, size_t error_size)
 {
     node->status =
         status_new(node->admin, &(struct status_options){
@@ -207,6 +209,16 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+    return chat_wiring_make(&node->chat, node->settings,
+                            &(struct chat_wiring_parts){
+                                .base = loop_base(node->loop),
+                                .http = node->http,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .wheel = node->wheel,
+                                .node = node->name,
+                            },
+                            error, error_size);
 }
 
 static int make_dispatch(struct node *node, char *error, size_t error_size)
@@ -353,7 +365,9 @@ static int build(struct node *node, char *error, size_t error_size)
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
-    make_services(node);
+    if (make_services(node, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(node);
     if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
@@ -370,6 +384,7 @@ static void tear_down(struct node *node)
     net_free(&node->net);
     dispatch_free(&node->dispatch);
     relay_free(&node->relay);
+    chat_wiring_free(&node->chat);
     sync_free(&node->sync);
     fleet_free(&node->fleet);
     status_free(&node->status);

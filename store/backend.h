@@ -2,8 +2,8 @@
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).
  *
- *     bus.h  roster.h  lookup.h  what services call
- *     bus.c  roster*.c lookup.c  topics, keys, claims, views: one code for all backends
+ *     bus.h  roster.h  lookup.h  history.h    what services call
+ *     bus.c  roster*.c lookup.c  history*.c   topics, keys, claims, views: one code for all backends
  *     struct backend_ops         this file
  *     memory.c | redis*.c
  *
@@ -44,6 +44,28 @@ struct roster_touch {
     size_t count;
 };
 
+enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
+
+struct history_item {
+    uint64_t sequence; /* of this writer, growing; taken once */
+    struct span value;
+};
+
+/* One atomic visit to a history (history.lua). The answer is a history note
+ * (store/history_note.h). */
+struct history_call {
+    enum history_verb verb;
+    struct span key;     /* where the entries are, with prefix */
+    struct span channel; /* APPEND: where they are published */
+    struct span writer;
+    uint32_t most; /* entries kept */
+    const struct history_item *items;
+    size_t count;
+    uint64_t birth, after; /* AFTER: entries behind that id; all, when the birth is another */
+    uint32_t offset;       /* NEWEST: so many are left out */
+    uint32_t limit;        /* AFTER, NEWEST */
+};
+
 struct backend_ops {
     /* Starts or ends hearing channels; each is answered by store_on_channel, or the link falls. */
     void (*subscribe)(struct backend *backend, unsigned shard, const struct span *channels,
@@ -59,6 +81,9 @@ struct backend_ops {
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);
+    /* As touch. */
+    int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
+                   backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);

@@ -36,6 +36,11 @@ struct roster_table {
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 
+struct history_table {
+    struct map keys;
+    struct event *tick; /* runs while something waits in a key */
+};
+
 struct store {
     struct event_base *base;
     char *prefix, *node;
@@ -53,6 +58,7 @@ struct store {
     struct map topics;
     struct roster_table roster;
     struct buf lookup_name; /* of the key of the last lookup, with prefix */
+    struct history_table history;
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;
@@ -68,6 +74,7 @@ unsigned store_shard(const struct store *store, struct span name);
 /* Both links of one server went up or down. */
 void bus_on_link(struct store *store, unsigned shard, bool up);
 void roster_on_link(struct store *store, unsigned shard, bool up);
+void history_on_link(struct store *store, unsigned shard, bool up);
 
 void bus_init(struct store *store);
 void bus_deinit(struct store *store);
@@ -83,5 +90,8 @@ struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct sp
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
+
+void history_init(struct store *store);
+void history_deinit(struct store *store);
 
 #endif

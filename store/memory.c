@@ -4,12 +4,14 @@
 #include "store/base/buf.h"
 #include "store/handle.h"
 #include "store/memory_lookup.h"
+#include "store/memory_history.h"
 #include "store/memory_roster.h"
 
 struct memory_hub {
     struct map channels;
     struct memory_rosters rosters;
     struct memory_lookups lookups;
+    struct memory_histories histories;
 };
 
 struct hub_channel {
@@ -55,6 +57,7 @@ struct memory_hub *memory_hub_new(void)
     map_init(&hub->channels);
     memory_rosters_init(&hub->rosters);
     memory_lookups_init(&hub->lookups);
+    memory_histories_init(&hub->histories);
     return hub;
 }
 
@@ -66,6 +69,7 @@ void memory_hub_free(struct memory_hub **hub)
     map_deinit(&(*hub)->channels); /* empty: every store is closed */
     memory_rosters_deinit(&(*hub)->rosters);
     memory_lookups_deinit(&(*hub)->lookups);
+    memory_histories_deinit(&(*hub)->histories);
     free(*hub);
     *hub = NULL;
 }
@@ -249,6 +253,24 @@ static size_t memory_queued(struct backend *backend, unsigned shard)
     return 0;
 }
 
+static int memory_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                          backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0}, news = {0};
+    (void)shard;
+    memory_history_call(&memory->hub->histories, call, &answer, &news);
+    if (news.len > 0) {
+        hub_publish(memory->hub, call->channel, buf_span(&news));
+    }
+    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(&answer));
+    letter->fn = fn;
+    letter->arg = arg;
+    buf_free(&answer);
+    buf_free(&news);
+    return 0;
+}
+
 static bool memory_ready(struct backend *backend)
 {
     (void)backend;
@@ -283,6 +305,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .publish = memory_publish,
         .touch = memory_touch,
         .lookup = memory_visit,
+        .history = memory_history,
         .ready = memory_ready,
         .queued = memory_queued,
         .free = memory_free,

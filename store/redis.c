@@ -4,6 +4,8 @@
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
  *     <prefix>:l:<key>      a value of the lookup
+ *     <prefix>:h:<key>      hash of a history (history.lua)
+ *     <prefix>:n:<key>      channel of its new entries
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
@@ -94,6 +96,37 @@ static size_t redis_queued(struct backend *backend, unsigned shard)
     return redis_link_queued(link_of(backend, shard));
 }
 
+static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                         backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    redis_script_begin(&script, lua_history, lua_history_sha, call->key);
+    switch (call->verb) {
+    case HISTORY_APPEND:
+        redis_script_word(&script, SPAN("a"));
+        redis_script_word(&script, call->channel);
+        redis_script_word(&script, call->writer);
+        redis_script_number(&script, call->most);
+        for (size_t i = 0; i < call->count; i++) {
+            redis_script_number(&script, call->items[i].sequence);
+            redis_script_word(&script, call->items[i].value);
+        }
+        break;
+    case HISTORY_AFTER:
+        redis_script_word(&script, SPAN("f"));
+        redis_script_number(&script, call->birth);
+        redis_script_number(&script, call->after);
+        redis_script_number(&script, call->limit);
+        break;
+    case HISTORY_NEWEST:
+        redis_script_word(&script, SPAN("n"));
+        redis_script_number(&script, call->offset);
+        redis_script_number(&script, call->limit);
+        break;
+    }
+    return redis_script_run(&script, link_of(backend, shard), fn, arg);
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -126,6 +159,7 @@ struct backend *redis_open(struct store *store, const char *url)
         .publish = redis_publish,
         .touch = redis_touch,
         .lookup = redis_visit,
+        .history = redis_history,
         .ready = redis_ready,
         .queued = redis_queued,
         .free = redis_free,

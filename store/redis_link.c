@@ -215,6 +215,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
     } else {
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
+        redis_greeting_load(conn, lua_history, on_greeting, link);
         ask_role(link);
     }
 }

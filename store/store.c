@@ -95,6 +95,7 @@ unsigned store_shard(const struct store *store, struct span name)
 static void store_free(struct store *store)
 {
     store->backend->ops->free(store->backend);
+    history_deinit(store);
     roster_deinit(store);
     bus_deinit(store);
     buf_free(&store->lookup_name);
@@ -143,6 +144,7 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     if (news && !store->closing) {
         bus_on_link(store, shard, up);
         roster_on_link(store, shard, up);
+        history_on_link(store, shard, up);
     }
 }
 
@@ -242,6 +244,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
     roster_init(store);
+    history_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url);
     make_shards(store);

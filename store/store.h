@@ -1,8 +1,9 @@
 /* store: what outlives a node. One handle per process gives the words of the house:
  *
- *     roster (store/roster.h)   leased membership with change notice
- *     bus    (store/bus.h)      publish/subscribe by topic
- *     lookup (store/lookup.h)   key to value with a lifetime
+ *     roster  (store/roster.h)    leased membership with change notice
+ *     bus     (store/bus.h)       publish/subscribe by topic
+ *     lookup  (store/lookup.h)    key to value with a lifetime
+ *     history (store/history.h)   capped list that is heard
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends
  * serve the same headers and pass the same contract tests: memory (this process) and Redis.
@@ -56,6 +57,7 @@ struct store_stats {
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
+    uint64_t refetched;   /* history entries fetched because they had been missed */
     uint64_t resnapshots; /* rosters read anew because a change may have been missed */
 };
 

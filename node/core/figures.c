@@ -68,6 +68,7 @@ void figures_refresh(struct metrics *metrics, const struct store *store)
     metric_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
     metric_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
     metric_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
+    metric_set(metrics, METRIC_STORE_REFETCHED, stats->refetched);
     metric_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
     metric_set(metrics, METRIC_BUS_RECEIVED, stats->received);
     metric_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);

@@ -96,6 +96,19 @@
            "Incomes handed to the node that the peer last talked to")                              \
     METRIC(TRACKER_STORE_FAILURES, counter, "muster_tracker_store_failures_total", "",             \
            "Tracker requests answered with an error because the store could not be reached")       \
+    METRIC(CHAT_SOCKETS, gauge, "muster_chat_connections", "", "Chat connections open now")        \
+    METRIC(CHAT_USERS, gauge, "muster_chat_logged_in", "", "Chat connections logged in")           \
+    METRIC(CHAT_LOGINS, counter, "muster_chat_logins_total", "", "Chat logins that succeeded")     \
+    METRIC(CHAT_LOGINS_FAILED, counter, "muster_chat_logins_failed_total", "",                     \
+           "Chat logins that failed")                                                              \
+    METRIC(CHAT_MESSAGES, counter, "muster_chat_messages_total", "",                               \
+           "Chat messages accepted from clients of this node")                                     \
+    METRIC(CHAT_RATE_LIMITED, counter, "muster_chat_rate_limited_total", "",                       \
+           "Chat requests refused: more than the rate allows")                                     \
+    METRIC(CHAT_UNDELIVERED, counter, "muster_chat_undelivered_total", "",                         \
+           "Chat messages given up: the store could not be reached in time")                       \
+    METRIC(MINIGAME_SOCKETS, gauge, "muster_minigame_connections", "",                             \
+           "Minigame connections open now")                                                        \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
@@ -107,6 +120,8 @@
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
+    METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
+           "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \
            "Messages published to the bus")                                                        \
     METRIC(BUS_RECEIVED, counter, "muster_bus_received_total", "",                                 \

@@ -386,6 +386,16 @@ static int read_flags(struct settings *settings, const char *const args[], struc
     return 0;
 }
 
+/* What is fine for trying things out is refused where it would be a hole. */
+static int check_production(const struct settings *settings, struct source source)
+{
+    if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {
+        source.name = "--chat-login";
+        return refuse(&source, "%s", "development is refused where --env is production");
+    }
+    return 0;
+}
+
 int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
 {
@@ -400,7 +410,10 @@ int settings_read(struct settings *settings, const char *const args[], const cha
     if (read_environment(settings, env, source) != 0) {
         return -1;
     }
-    return read_flags(settings, args, source);
+    if (read_flags(settings, args, source) != 0) {
+        return -1;
+    }
+    return check_production(settings, source);
 }
 
 void settings_deinit(struct settings *settings)

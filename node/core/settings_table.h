@@ -61,7 +61,31 @@
     SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
     SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
     SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
-    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch")
+    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
+    SETTING(chat_login, CHOICE, "jwt", 0, 0, "jwt|development", "how /chat finds out who somebody is; development believes any token") \
+    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, or EC) that signs access tokens") \
+    SETTING(chat_jwks, TEXT, "", 0, 0, "", "file or URL of a JWK set with such keys") \
+    SETTING(chat_jwt_secret, SECRET, "", 0, 0, "", "secret of access tokens signed with HS256") \
+    SETTING(chat_jwt_audience, TEXT, "heavenland-api", 0, 0, "", "audience that access tokens must be for; empty: any") \
+    SETTING(chat_jwt_issuer, TEXT, "", 0, 0, "", "issuer that access tokens must be of; empty: any") \
+    SETTING(chat_jwt_leeway, DURATION, "2s", 0, HOUR, "", "by so much the clock of whoever signs tokens may differ") \
+    SETTING(chat_jwks_refresh, DURATION, "10m", SECOND, 24 * HOUR, "", "age at which a JWK set from a URL is fetched anew") \
+    SETTING(chat_jwks_pause, DURATION, "10s", 100, HOUR, "", "least time between two looks at a JWK set, whatever key ids tokens name") \
+    SETTING(chat_nickname_claim, TEXT, "", 0, 0, "", "claim of the access token that holds the nickname; without it, or where it is missing, the account service is asked") \
+    SETTING(chat_account_url, TEXT, "", 0, 0, "", "base URL of the account service; empty: none, the nickname is the user id") \
+    SETTING(chat_account_timeout, DURATION, "10s", 100, HOUR, "", "time for the account service to answer") \
+    SETTING(chat_account_parallel, COUNT, "16", 1, 1000, "", "requests to it at a time; more wait their turn") \
+    SETTING(chat_account_cache, DURATION, "30s", 0, HOUR, "", "for so long a nickname is not asked for again") \
+    SETTING(chat_login_url, TEXT, "", 0, 0, "", "base URL of the endpoints for login with a password; empty: only tokens") \
+    SETTING(chat_close_at_exp, CHOICE, "off", 0, 0, "off|on", "close a /chat socket when its token expires, besides ending its session") \
+    SETTING(chat_history, COUNT, "100", 1, 1000, "", "chat messages kept for clients to ask for") \
+    SETTING(chat_rate, COUNT, "20", 1, 100000, "", "messages a second that one /chat socket may send in the long run") \
+    SETTING(chat_burst, COUNT, "200", 1, 100000, "", "messages that it may send at once") \
+    SETTING(chat_text_limit, SIZE, "4k", 1, 32 * KIB, "", "longest chat message, as JSON writes it") \
+    SETTING(minigame_token, SECRET, "", 0, 0, "", "bearer token that game servers must show on /minigame; empty: none") \
+    SETTING(webhook_token, SECRET, "", 0, 0, "", "bearer token that POST /api/webhook/minigame must show; empty: none") \
+    SETTING(api_env, TEXT, "DEVELOPMENT", 0, 0, "", "env in the answer of /api/version") \
+    SETTING(api_desc, TEXT, "Muster", 0, 0, "", "desc in the answer of /api/version")
 /* clang-format on */
 
 #endif

@@ -1,6 +1,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, devices, fanout, idle, pushes, relay, silent, stream, tracker
+from . import (chat, deflate, devices, fanout, idle, login, pushes, relay, silent, stream,
+               tracker)
 
 CASES = {
     "idle": idle,
@@ -12,4 +13,6 @@ CASES = {
     "devices": devices,
     "relay": relay,
     "tracker": tracker,
+    "chat": chat,
+    "login": login,
 }

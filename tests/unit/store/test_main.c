@@ -14,12 +14,12 @@ int main(int argc, char **argv)
     }
     int failed = test_url() + test_view();
     failed += test_roster("memory", lab_memory) + test_bus("memory", lab_memory);
-    failed += test_lookup("memory", lab_memory);
+    failed += test_lookup("memory", lab_memory) + test_history("memory", lab_memory);
     failed += test_roster("redis", lab_redis) + test_bus("redis", lab_redis);
-    failed += test_lookup("redis", lab_redis);
+    failed += test_lookup("redis", lab_redis) + test_history("redis", lab_redis);
     failed += test_roster("shards", lab_shards) + test_bus("shards", lab_shards);
-    failed += test_lookup("shards", lab_shards);
-    failed += test_lookup_faults();
+    failed += test_lookup("shards", lab_shards) + test_history("shards", lab_shards);
+    failed += test_lookup_faults() + test_history_faults();
     failed += test_faults();
     return failed > 0 ? 1 : 0;
 }

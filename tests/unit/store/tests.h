@@ -10,6 +10,8 @@ int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
 int test_lookup(const char *name, CMFixtureFunction start);
 int test_lookup_faults(void);
+int test_history(const char *name, CMFixtureFunction start);
+int test_history_faults(void);
 int test_faults(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
