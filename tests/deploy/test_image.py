@@ -133,15 +133,10 @@ def test_a_node_that_hangs_is_unhealthy(box):
     name = box.muster("node", "node", "--health-interval=1s", "--health-timeout=1s", "--health-start-period=0s",
                       "--health-retries=1")
     wait_until(lambda: inspect(name, "State")["Health"]["Status"] == "healthy", "Docker calls it healthy", deadline=40)
-    run("docker", "pause", name)
-    run("docker", "unpause", name)
-    run("docker", "exec", "-u", "0", name, "kill", "-STOP", "1", check=False)
-    pid = inspect(name, "State")["Pid"]
-    run("kill", "-STOP", pid)
-    try:
-        wait_until(lambda: inspect(name, "State")["Health"]["Status"] == "unhealthy", "Docker calls it unhealthy", deadline=40)
-    finally:
-        run("kill", "-CONT", pid)
+    run("docker", "kill", "-s", "STOP", name)
+    wait_until(lambda: inspect(name, "State")["Health"]["Status"] == "unhealthy", "and then unhealthy", deadline=40)
+    run("docker", "kill", "-s", "CONT", name)
+    wait_until(lambda: inspect(name, "State")["Health"]["Status"] == "healthy", "and healthy again", deadline=40)
 
 
 def test_two_nodes_and_a_check(box, redis):
