@@ -49,11 +49,23 @@ def strict(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def settings_rows():
-    """The variable's column of each setting that the program has."""
+def settings_table():
+    """The columns of each setting that the program has: flag, variable, default, help."""
     if not BINARY.exists():
         pytest.skip(f"{BINARY} is not there")
-    return [row.split("|")[2] for row in muster("--help-markdown").stdout.splitlines()[2:]]
+    return [row.strip("|").split("|") for row in muster("--help-markdown").stdout.splitlines()[2:]]
+
+
+@pytest.fixture(scope="session")
+def settings_rows(settings_table):
+    """The variable's column of each."""
+    return [row[1] for row in settings_table]
+
+
+@pytest.fixture(scope="session")
+def defaults(settings_table):
+    """Variable to its default."""
+    return {row[1].split("`")[1]: row[2].strip(" `") for row in settings_table}
 
 
 @pytest.fixture(scope="session")
