@@ -3,13 +3,13 @@
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
 	libcjose-dev libssl-dev libcurl4-openssl-dev
-TEST_PACKAGES := libcmocka-dev redis-server postgresql python3 python3-pytest python3-websockets \
-	python3-jwt python3-cryptography \
+TEST_PACKAGES := libcmocka-dev redis-server postgresql openssl python3 python3-pytest python3-websockets \
+	python3-jwt python3-cryptography python3-yaml \
 	python3-selenium chromium chromium-driver clang libclang-rt-dev
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
-PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
 LINT_PACKAGES := cppcheck shellcheck binutils
 FUZZ_PACKAGES := llvm
 FUZZ_SECONDS ?= 600
@@ -18,8 +18,8 @@ SOAK_SECONDS ?= 3600
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme clean \
-	build-packages test-packages lint-packages cluster-packages node-packages
+.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
+	build-packages test-packages lint-packages cluster-packages node-packages helm-tool
 
 all: build-packages
 	@$(CMAKE) -B build >/dev/null
@@ -35,6 +35,7 @@ help:
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
 	@echo "make chaos     faults at random on a whole cluster, for CHAOS_SECONDS=300; proves what is promised"
 	@echo "make soak      steady load for SOAK_SECONDS=3600: is memory flat, is latency steady"
+	@echo "make manifests what is made from helm/muster: k8s/, the dashboard"
 	@echo "make clean     remove what was built"
 
 run: all
@@ -50,7 +51,7 @@ lint: build-packages lint-packages
 	@./tests/lint.sh
 
 # Warnings are errors here; what runs is what is shipped.
-test-release: build-packages test-packages lint-packages node-packages
+test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
 	@ctest --test-dir build-test --output-on-failure --timeout 300
@@ -90,8 +91,14 @@ bench: build-packages cluster-packages
 readme: all
 	@/usr/bin/python3 tests/readme.py build/muster
 
+# The chart's table of values, its dashboard, and k8s/muster.yaml.
+manifests: test-packages helm-tool
+	@/usr/bin/python3 tests/deploy/values_table.py
+	@/usr/bin/python3 tests/deploy/dashboard.py
+	@/usr/bin/python3 tests/deploy/manifests.py
+
 clean:
-	rm -rf build build-test build-asan build-bench build-fuzz build-lint build-coverage
+	rm -rf build-tools build build-test build-asan build-bench build-fuzz build-lint build-coverage
 
 build-packages:
 	@./tests/install.sh $(BUILD_PACKAGES)
@@ -101,6 +108,10 @@ test-packages:
 
 lint-packages:
 	@./tests/install.sh $(LINT_PACKAGES)
+
+# Helm, where a Go toolchain can build it; where not, the tests that need it say so and are skipped.
+helm-tool:
+	@./tests/deploy/get_helm.sh build-tools
 
 cluster-packages:
 	@./tests/install.sh $(CLUSTER_PACKAGES) python3

@@ -63,6 +63,7 @@ static bool check_store(const struct settings *settings)
         &(struct store_options){
             .base = loop_base(check.loop),
             .url = settings->store,
+            .tls = node_store_tls(settings),
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,

@@ -1,6 +1,7 @@
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/node.h"
+#include "node/workers.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -63,11 +64,22 @@ static bool answered(char *const args[])
     return false;
 }
 
+static int run_node(const struct settings *settings)
+{
+    return workers_wanted(settings) > 1 ? workers_run(settings, node_run) : node_run(settings, -1);
+}
+
 static int run(const char *verb, const struct settings *settings)
 {
+    char error[256];
     log_setup((enum log_level)settings->log_level, (enum log_format)settings->log_format);
-    if (strcmp(verb, "node") == 0) {
-        return node_run(settings);
+    bool node = strcmp(verb, "node") == 0, check = strcmp(verb, "check") == 0;
+    if ((node || check) && workers_check(settings, error, sizeof error) != 0) {
+        fprintf(stderr, "muster: %s\n", error);
+        return 2;
+    }
+    if (node) {
+        return run_node(settings);
     }
     if (strcmp(verb, "sink") == 0) {
         return sink_verb(settings);
@@ -75,7 +87,7 @@ static int run(const char *verb, const struct settings *settings)
     if (strcmp(verb, "migrate") == 0) {
         return migrate_verb(settings);
     }
-    if (strcmp(verb, "check") == 0) {
+    if (check) {
         return check_run(settings);
     }
     fprintf(stderr, "muster: '%s' is no verb; see muster --help\n", verb);

@@ -18,6 +18,7 @@ struct chore {
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
+    bool moved;                  /* the next link is to another server than the last one */
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
 };
 

@@ -26,6 +26,7 @@ enum {
 struct redis {
     struct backend backend;
     struct redis_url url;
+    struct redis_tls_files files;
     struct redis_link **links;
     struct evdns_base *dns; /* NULL until a name has to be looked up */
 };
@@ -157,6 +158,14 @@ static bool redis_ready(struct backend *backend)
     return true;
 }
 
+static void free_files(struct redis_tls_files *files)
+{
+    free(files->ca);
+    free(files->cert);
+    free(files->key);
+    free(files->peer_name);
+}
+
 static void redis_free(struct backend *backend)
 {
     struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
@@ -168,10 +177,71 @@ static void redis_free(struct backend *backend)
     }
     free(redis->links);
     redis_url_free(&redis->url);
+    free_files(&redis->files);
     free(redis);
 }
 
-struct backend *redis_open(struct store *store, const char *url)
+static char *path(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? mem_dup(span_str(text)) : NULL;
+}
+
+static struct redis_tls_files files_of(const struct store_tls *tls)
+{
+    return (struct redis_tls_files){
+        .ca = path(tls->ca),
+        .cert = path(tls->cert),
+        .key = path(tls->key),
+        .peer_name = path(tls->server_name),
+    };
+}
+
+static const struct redis_server *tls_server(const struct redis_url *url)
+{
+    for (size_t i = 0; i < url->count; i++) {
+        if (url->servers[i].tls) {
+            return &url->servers[i];
+        }
+    }
+    return NULL;
+}
+
+static int try_files(const struct redis_tls_files *files, const struct redis_server *server,
+                     char *error, size_t error_size)
+{
+    bool any =
+        files->ca != NULL || files->cert != NULL || files->key != NULL || files->peer_name != NULL;
+    if (server == NULL && any) {
+        snprintf(error, error_size, "TLS is configured, but no server is rediss://");
+        return -1;
+    }
+    if (files->key != NULL && files->cert == NULL) {
+        snprintf(error, error_size, "TLS: a client key needs its certificate");
+        return -1;
+    }
+    if (server == NULL) {
+        return 0;
+    }
+    struct redis_tls *tls = redis_tls_new(files, server->at[0].host, error, error_size);
+    int result = tls != NULL ? 0 : -1;
+    redis_tls_free(&tls);
+    return result;
+}
+
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+{
+    struct redis_url parsed = {0};
+    if (url != NULL && redis_url_parse(url, &parsed, error, error_size) < 0) {
+        return -1;
+    }
+    struct redis_tls_files files = files_of(tls);
+    int result = try_files(&files, tls_server(&parsed), error, error_size);
+    free_files(&files);
+    redis_url_free(&parsed);
+    return result;
+}
+
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls)
 {
     static const struct backend_ops ops = {
         .subscribe = redis_subscribe,
@@ -192,10 +262,12 @@ struct backend *redis_open(struct store *store, const char *url)
     if (redis_url_parse(url, &redis->url, error, sizeof(error)) < 0) {
         abort(); /* store_open has checked it */
     }
+    redis->files = files_of(tls);
     redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
     redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
     for (unsigned i = 0; i < redis->backend.shards; i++) {
-        redis->links[i] = redis_link_new(store, i, &redis->url.servers[i], &redis->dns);
+        redis->links[i] =
+            redis_link_new(store, i, &redis->url.servers[i], &redis->files, &redis->dns);
     }
     return &redis->backend;
 }

@@ -150,6 +150,11 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     }
 }
 
+void store_on_moved(struct store *store, unsigned shard)
+{
+    store->shards[shard].moved = true;
+}
+
 void store_on_trouble(struct store *store, const char *text)
 {
     if (store->observer.trouble != NULL && !store->closing) {
@@ -232,7 +237,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
         snprintf(error, error_size, "%s", wrong);
         return NULL;
     }
-    if (store_check_url(options->url, error, error_size) < 0) {
+    if (redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, error,
+                    error_size) < 0) {
         return NULL;
     }
     struct store *store = mem_zalloc(sizeof(*store));
@@ -249,7 +255,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     stream_init(store);
     history_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
-                                             : redis_open(store, options->url);
+                                             : redis_open(store, options->url, &options->tls);
     make_shards(store);
     return store;
 }

@@ -16,6 +16,7 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 /* The log is the process's: there is one stderr. */
 static enum log_level threshold = LOG_INFO;
 static enum log_format format = LOG_TEXT;
+static int worker_number = -1; /* none */
 
 void log_setup(enum log_level level, enum log_format wanted)
 {
@@ -31,6 +32,11 @@ void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_
 {
     listener = fn;
     listener_arg = arg;
+}
+
+void log_worker(int worker)
+{
+    worker_number = worker;
 }
 
 bool log_wants(enum log_level level)
@@ -115,6 +121,9 @@ static size_t put_text_line(struct buf *line, enum log_level level, const char *
     buf_printf(line, " %-5s ", level_names[level]);
     size_t msg_at = line->len;
     buf_append(line, span_str(message));
+    if (worker_number >= 0) {
+        buf_printf(line, " worker=%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, " %s=", fields->name);
         put_value(line, fields);
@@ -129,6 +138,9 @@ static void put_json_line(struct buf *line, enum log_level level, const char *me
     put_time(line);
     buf_printf(line, "\",\"level\":\"%s\",\"msg\":", level_names[level]);
     put_string(line, span_str(message));
+    if (worker_number >= 0) {
+        buf_printf(line, ",\"worker\":%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, ",\"%s\":", fields->name);
         put_value(line, fields);

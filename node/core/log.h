@@ -17,6 +17,9 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* For the whole process; the start is info, text. */
 void log_setup(enum log_level level, enum log_format format);
 
+/* Puts this number of a worker on every line from now on. */
+void log_worker(int worker);
+
 /* True when lines of that level are written: ask before gathering costly fields. */
 bool log_wants(enum log_level level);
 

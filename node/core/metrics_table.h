@@ -12,6 +12,9 @@
     METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
     METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
     METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
+    METRIC(QUEUE_DROPPED_SLOW, counter, "muster_queue_dropped_total", "{reason=\"slow\"}",         \
+           "Messages queued for a client and never sent: it read too slowly, or had gone")         \
+    METRIC(QUEUE_DROPPED_GONE, counter, "muster_queue_dropped_total", "{reason=\"gone\"}", "")     \
     METRIC(UDP_IN, counter, "muster_udp_received_total", "", "Datagrams received")                 \
     METRIC(UDP_OUT, counter, "muster_udp_sent_total", "", "Datagrams sent")                        \
     METRIC(UDP_DROPPED, counter, "muster_udp_dropped_total", "",                                   \
@@ -22,6 +25,8 @@
     METRIC(WS, gauge, "muster_websockets", "", "WebSockets open now")                              \
     METRIC(WS_MESSAGES_IN, counter, "muster_websocket_messages_received_total", "",                \
            "WebSocket messages received whole")                                                    \
+    METRIC(WS_MESSAGES_OUT, counter, "muster_websocket_messages_sent_total", "",                   \
+           "WebSocket messages queued to clients")                                                 \
     METRIC(WS_PROTOCOL_ERRORS, counter, "muster_websocket_protocol_errors_total", "",              \
            "WebSockets closed because the peer broke the protocol")                                \
     METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \

@@ -247,6 +247,10 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     case SIZE:
         return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
     case COUNT:
+        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
+            *(int64_t *)slot = 0;
+            return 0;
+        }
         return set_number(row, slot, value, counts, "number", source);
     case CHOICE:
         return set_choice(row, slot, value, source);

@@ -10,7 +10,7 @@
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
  *     SIZE      bytes, from low to high
- *     COUNT     from low to high
+ *     COUNT     from low to high; the word in choices, if any, stands for 0
  *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
 #define MUSTER_NODE_CORE_SETTINGS_TABLE_H
@@ -26,9 +26,14 @@
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
     SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(status_token, SECRET, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
+    SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
+    SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
+    SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
+    SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
+    SETTING(workers, COUNT, "1", 1, 1024, "auto", "processes that share the ports, each a node; auto: one for each core") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
     SETTING(log_level, CHOICE, "info", 0, 0, "debug|info|warn|error", "least level that is written") \

@@ -15,6 +15,7 @@ int test_lookup_faults(void);
 int test_history(const char *name, CMFixtureFunction start);
 int test_history_faults(void);
 int test_faults(void);
+int test_tls(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 
