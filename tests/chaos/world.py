@@ -158,6 +158,8 @@ class World:
             if trouble is not None:
                 self.tally.broken("nodes not ready again", f"{node.name}: {trouble}")
         self.tally.took("all nodes ready after the faults", time.monotonic() - began)
+        # Live state is promised within a lease: until then what ran out meanwhile may be told away and told anew.
+        await asyncio.sleep(LEASE)
         self.calm = True
 
     def _mend(self):
