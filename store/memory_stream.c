@@ -109,7 +109,10 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
         buf_append(answer, full ? SPAN("0") : SPAN("1"));
     }
     for (; !refuse && entries > call->limits->entries; entries--) {
-        drop_first(oldest_lane(streams));
+        struct memory_lane *oldest = oldest_lane(streams);
+        if (oldest != NULL) {
+            drop_first(oldest);
+        }
     }
 }
 
