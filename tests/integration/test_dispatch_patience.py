@@ -73,7 +73,7 @@ def test_a_slow_device_that_reads_is_no_deaf_one(yard, redis, device_node):
 
 def test_a_slow_driver_that_reads_is_no_deaf_one(yard):
     """Held back are more devices than are let go at once, so that some always are."""
-    node = start_node(yard, dispatch_stall="500ms")
+    node = start_node(yard, dispatch_stall="1s")
 
     async def scenario():
         port = free_port()
@@ -158,4 +158,27 @@ def test_a_burst_of_many_drivers_is_no_reason_to_cut_streams(yard, redis):
         for driver, device in zip(drivers, devices):
             device.close()
             driver.vanish()
+    run(scenario())
+
+
+def test_a_device_can_tell_that_not_all_for_it_came_through(yard):
+    """A clean end after a part of what its driver wrote would be a stream cut silently."""
+    node = start_node(yard, dispatch_stall="1s")
+
+    async def scenario():
+        port = free_port()
+        driver = await Driver.connect(node, port, write_limit=64 * KIB)
+        device = await narrow_device(node, port)
+        opened = await driver.expect(OPENED)
+
+        async def send():
+            for _ in range(100):
+                await driver.write(opened, bytes(128 * KIB))
+        sending = asyncio.create_task(send())
+        await driver.expect(CLOSED)
+        with pytest.raises(ConnectionResetError):
+            await sip(device, 60, 256 * KIB, 0)
+            raise AssertionError("the stream ended as if it were whole")
+        sending.cancel()
+        driver.vanish()
     run(scenario())
