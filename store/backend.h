@@ -13,8 +13,12 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/store.h"
+#include "store/stream.h"
 
 struct backend;
+struct stream_call;
+struct stream_query;
+struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
 
@@ -78,6 +82,14 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
+     * called). */
+    int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,
+                         backend_answer_fn *fn, void *arg);
+    int (*stream_read)(struct backend *backend, unsigned shard, const struct stream_query *query,
+                       stream_read_fn *fn, void *arg);
+    int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
+                        backend_answer_fn *fn, void *arg);
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);
@@ -99,7 +111,12 @@ struct backend {
 
 /* New backends. The URL was checked; links are tried when the loop runs. */
 struct backend *memory_open(struct store *store, struct memory_hub *hub);
-struct backend *redis_open(struct store *store, const char *url);
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls);
+
+/* Checks the URL (NULL: no Redis) and the files without connecting. 0, or -1 with a message in
+ * `error`. */
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */
@@ -108,6 +125,10 @@ void store_leave(struct store *store);
 
 /* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
 void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+
+/* The link that comes up next is to another server than the one before: what that one did last may
+ * be unknown here. */
+void store_on_moved(struct store *store, unsigned shard);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);

@@ -18,6 +18,7 @@ struct chore {
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
+    bool moved;                  /* the next link is to another server than the last one */
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
 };
 
@@ -34,6 +35,19 @@ struct roster_table {
     struct list holding; /* keys whose view holds members of a lost server */
     uint64_t refused_us; /* when a touch was last refused by a server; 0: since then one was not */
     size_t claims;       /* of all keys, with releases not answered yet */
+};
+
+struct stream_table {
+    struct stream_limits limits;
+    struct chore chore;
+    struct list waiting; /* struct append */
+    size_t waiting_bytes;
+    struct list flight; /* what the call in flight holds, or the one that waits to go again */
+    uint64_t number;    /* of that call */
+    bool again;         /* it was sent before */
+    bool in_flight;
+    struct list questions; /* reads and questions that wait for their answers */
+    struct event *tick;
 };
 
 struct history_table {
@@ -57,6 +71,7 @@ struct store {
 
     struct map topics;
     struct roster_table roster;
+    struct stream_table stream;
     struct buf lookup_name; /* of the key of the last lookup, with prefix */
     struct history_table history;
 
@@ -86,6 +101,10 @@ void bus_flush(struct store *store);
 struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
                                   bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
+
+void stream_on_link(struct store *store, unsigned shard, bool up);
+void stream_init(struct store *store);
+void stream_deinit(struct store *store);
 
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);

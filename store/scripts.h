@@ -10,4 +10,9 @@ extern const char lua_history_sha[];
 extern const char lua_roster[];
 extern const char lua_roster_sha[];
 
+extern const char lua_stream_append[];
+extern const char lua_stream_append_sha[];
+extern const char lua_stream_state[];
+extern const char lua_stream_state_sha[];
+
 #endif

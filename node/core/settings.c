@@ -84,7 +84,7 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit sizes[] = {
     {"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
 static const struct unit counts[] = {{"", 1}, {NULL, 0}};
@@ -223,6 +223,10 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     case SIZE:
         return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
     case COUNT:
+        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
+            *(int64_t *)slot = 0;
+            return 0;
+        }
         return set_number(row, slot, value, counts, "number", source);
     case CHOICE:
         return set_choice(row, slot, value, source);

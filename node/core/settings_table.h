@@ -9,7 +9,7 @@
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
  *     SIZE      bytes, from low to high
- *     COUNT     from low to high
+ *     COUNT     from low to high; the word in choices, if any, stands for 0
  *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
 #define MUSTER_NODE_CORE_SETTINGS_TABLE_H
@@ -24,9 +24,14 @@
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
     SETTING(status_token, SECRET, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
+    SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
+    SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
+    SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
+    SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
+    SETTING(workers, COUNT, "1", 1, 1024, "auto", "processes that share the ports, each a node; auto: one for each core") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
     SETTING(log_level, CHOICE, "info", 0, 0, "debug|info|warn|error", "least level that is written") \
@@ -40,6 +45,20 @@
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
+    SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
+    SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \
+    SETTING(logs_entry_limit, SIZE, "32k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
+    SETTING(logs_add_token, SECRET, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
+    SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
+    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; set on a node: a sink is there, so a full log stream refuses") \
+    SETTING(sink_retention, DURATION, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
+    SETTING(sink_rows, COUNT, "5000", 1, 100000, "", "most log entries in one transaction of the sink") \
+    SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
+    SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
+    SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
+    SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
+    SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen instead of reading the stream") \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
     SETTING(dispatch_secret, SECRET, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \

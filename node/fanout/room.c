@@ -38,8 +38,7 @@ void room_send_one(struct room_member *member, struct frame *frame)
     }
 }
 
-uint32_t room_send(struct room *room, struct span text,
-                   bool (*wants)(struct room_member *member))
+uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct room_member *member))
 {
     struct frame frame;
     uint32_t sent = 0;
@@ -53,6 +52,7 @@ uint32_t room_send(struct room *room, struct span text,
     }
     frame_deinit(&frame);
     metric_add(room->metrics, METRIC_DELIVERIES, sent);
+    metric_add(room->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;
 }
 

@@ -1,6 +1,6 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (chat, deflate, devices, fanout, idle, login, pushes, relay, silent, stream,
+from . import (chat, deflate, devices, fanout, idle, login, logs, pushes, relay, silent, stream,
                tracker)
 
 CASES = {
@@ -11,6 +11,7 @@ CASES = {
     "silent": silent,
     "stream": stream,
     "devices": devices,
+    "logs": logs,
     "relay": relay,
     "tracker": tracker,
     "chat": chat,
