@@ -4,8 +4,8 @@
 
 enum {
     LEAST_GAP_US = 1000,
-    CALM_GAP_US = 50 * 1000,    /* while little waits */
-    SPREAD_US = 1000 * 1000,    /* what waits may take so long, where the least gap allows it */
+    CALM_GAP_US = 100 * 1000,   /* while little waits */
+    SPREAD_US = 500 * 1000,     /* what waits may take so long, where the least gap allows it */
     FIRST_LOOK_US = 1000,       /* after a message was sent */
     RAREST_LOOK_US = 50 * 1000, /* later looks are a quarter of the time since apart */
 };
