@@ -319,6 +319,7 @@ static void the_owner_is_told(void **state)
     assert_string_equal(read_once(&bench), "two");
     end(&bench);
 
+    bench = (struct bench){0};
     start(&bench, false);
     char big[1001];
     memset(big, 'x', sizeof big - 1);
