@@ -1,5 +1,7 @@
+#include "node/chat_wiring.h"
 #include "node/core/loop.h"
 #include "node/node.h"
+#include "store/migrate.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -61,6 +63,7 @@ static bool check_store(const struct settings *settings)
         &(struct store_options){
             .base = loop_base(check.loop),
             .url = settings->store,
+            .tls = node_store_tls(settings),
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
@@ -78,10 +81,37 @@ static bool check_store(const struct settings *settings)
     return check.reached;
 }
 
+static bool check_postgres(const char *uri)
+{
+    char error[512];
+    if (uri[0] == '\0') {
+        return true;
+    }
+    int missing = migrate_check(uri, error, sizeof error);
+    if (missing < 0) {
+        printf("postgres: %s\n", error);
+    } else if (missing > 0) {
+        printf("postgres: reached; %d migrations are missing: run muster migrate\n", missing);
+    } else {
+        printf("postgres: reached, and its schema is up to date\n");
+    }
+    return missing == 0;
+}
+
+static bool check_chat(const struct settings *settings)
+{
+    char error[256];
+    bool well = chat_wiring_check(settings, error, sizeof error) == 0;
+    if (!well) {
+        printf("chat login: %s\n", error);
+    }
+    return well;
+}
+
 int check_run(const struct settings *settings)
 {
     /* The settings were read: what can be known of them without asking anybody is right. */
-    bool store = check_store(settings);
-    printf("%s\n", store ? "all is well" : "not well");
-    return store ? 0 : 1;
+    bool well = check_chat(settings) & check_store(settings) & check_postgres(settings->postgres);
+    printf("%s\n", well ? "all is well" : "not well");
+    return well ? 0 : 1;
 }

@@ -1,28 +1,32 @@
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/node.h"
+#include "node/workers.h"
 #include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: muster VERB [--setting VALUE ...]\n"
-                            "\n"
-                            "verbs:\n"
-                            "  node     serve\n"
-                            "  check    validate the settings, reach the store, say what is wrong\n"
-                            "\n"
-                            "  --help                this text\n"
-                            "  --help-markdown       the settings as a Markdown table\n"
-                            "  --version             the version\n"
-                            "\n"
-                            "Every setting is a flag, or a variable: --store-prefix is "
-                            "MUSTER_STORE_PREFIX; flags win. The store may also\n"
-                            "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
-                            "5m, 24h. Sizes: 512, 64k, 1m.\n"
-                            "\n"
-                            "settings:\n";
+static const char usage[] =
+    "usage: muster VERB [--setting VALUE ...]\n"
+    "\n"
+    "verbs:\n"
+    "  node     serve\n"
+    "  sink     move log entries from the stream into PostgreSQL\n"
+    "  migrate  bring the PostgreSQL database to this version's schema\n"
+    "  check    validate the settings, reach store and PostgreSQL, say what is wrong\n"
+    "\n"
+    "  --help                this text\n"
+    "  --help-markdown       the settings as a Markdown table\n"
+    "  --version             the version\n"
+    "\n"
+    "Every setting is a flag, or a variable: --store-prefix is "
+    "MUSTER_STORE_PREFIX; flags win. The store may also\n"
+    "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
+    "5m, 24h. Sizes: 512, 64k, 1m.\n"
+    "\n"
+    "settings:\n";
 
 static void print_help(FILE *out)
 {
@@ -60,13 +64,30 @@ static bool answered(char *const args[])
     return false;
 }
 
+static int run_node(const struct settings *settings)
+{
+    return workers_wanted(settings) > 1 ? workers_run(settings, node_run) : node_run(settings, -1);
+}
+
 static int run(const char *verb, const struct settings *settings)
 {
+    char error[256];
     log_setup((enum log_level)settings->log_level, (enum log_format)settings->log_format);
-    if (strcmp(verb, "node") == 0) {
-        return node_run(settings);
+    bool node = strcmp(verb, "node") == 0, check = strcmp(verb, "check") == 0;
+    if ((node || check) && workers_check(settings, error, sizeof error) != 0) {
+        fprintf(stderr, "muster: %s\n", error);
+        return 2;
     }
-    if (strcmp(verb, "check") == 0) {
+    if (node) {
+        return run_node(settings);
+    }
+    if (strcmp(verb, "sink") == 0) {
+        return sink_verb(settings);
+    }
+    if (strcmp(verb, "migrate") == 0) {
+        return migrate_verb(settings);
+    }
+    if (check) {
         return check_run(settings);
     }
     fprintf(stderr, "muster: '%s' is no verb; see muster --help\n", verb);

@@ -5,6 +5,7 @@
  *             -> claims released -> exit 0 */
 #include "node/node.h"
 
+#include "node/chat_wiring.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
@@ -14,10 +15,12 @@
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
 #include "node/service/fleet.h"
+#include "node/service/logs.h"
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
 #include "node/service/tracker.h"
+#include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/store.h"
 
@@ -27,7 +30,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100 };
+enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
 
 struct node {
     const struct settings *settings;
@@ -42,11 +45,15 @@ struct node {
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
+    struct logs *logs;
     struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
     struct tracker *tracker; /* NULL: off */
+    struct chat_wiring chat;
     struct event *signals[SIGNALS];
+    int worker; /* its number, or -1 */
     bool draining;
+    uint64_t draining_since_ms;
 };
 
 /* ------------------------------------------------------------------------------------ the store's
@@ -100,6 +107,7 @@ static void drain(struct node *node)
     bool full;
     log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
     node->draining = true;
+    node->draining_since_ms = clock_monotonic_ms();
     status_drain(node->status);
     listener_close(&node->http_listener);
     relay_drain(node->relay);
@@ -108,10 +116,20 @@ static void drain(struct node *node)
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
+/* A terminal, or a service manager, signals all processes of a group; the parent of workers passes
+ * the signal on beside that. Both mean the same request. */
+static bool repeated(const struct node *node)
+{
+    return node->worker >= 0 && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what;
     struct node *node = arg;
+    if (node->draining && repeated(node)) {
+        return;
+    }
     if (node->draining) {
         log_warn("second signal, ending now", LOG_NUMBER_FIELD("signal", number));
         loop_stop(node->loop);
@@ -140,7 +158,21 @@ static void choose_name(struct node *node)
     for (char *c = host; *c != '\0'; c++) {
         *c = *c == ' ' ? '-' : *c;
     }
-    snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
+    if (node->worker >= 0) {
+        snprintf(node->name, sizeof node->name, "%s-w%d-%s", host, node->worker, digits);
+    } else {
+        snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
+    }
+}
+
+struct store_tls node_store_tls(const struct settings *settings)
+{
+    return (struct store_tls){
+        .ca = settings->store_ca,
+        .cert = settings->store_cert,
+        .key = settings->store_key,
+        .server_name = settings->store_server_name,
+    };
 }
 
 static int open_store(struct node *node, char *error, size_t error_size)
@@ -149,6 +181,7 @@ static int open_store(struct node *node, char *error, size_t error_size)
         &(struct store_options){
             .base = loop_base(node->loop),
             .url = node->settings->store,
+            .tls = node_store_tls(node->settings),
             .prefix = node->settings->store_prefix,
             .node = node->name,
             .lease_ms = (uint32_t)node->settings->lease,
@@ -174,12 +207,32 @@ static struct http_server *new_server(const struct node *node)
                                       });
 }
 
+static void make_logs(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
+    node->logs = logs_new(node->http, &(struct logs_options){
+                                          .net = node->net,
+                                          .store = node->store,
+                                          .metrics = &node->metrics,
+                                          .node = node->name,
+                                          .lanes = (unsigned)settings->logs_lanes,
+                                          .bound = (uint64_t)settings->logs_bound,
+                                          .refuse = settings->postgres[0] != '\0' && !memory,
+                                          .entry_limit = (size_t)settings->logs_entry_limit,
+                                          .queue_limit = (size_t)settings->queue_limit,
+                                          .rate = (uint32_t)settings->logs_rate,
+                                          .add_token = settings->logs_add_token,
+                                          .listen_token = settings->logs_listen_token,
+                                      });
+}
+
 static const char *trouble(void *arg)
 {
     return status_trouble(arg);
 }
 
-static void make_services(struct node *node)
+static int make_services(struct node *node, char *error, size_t error_size)
 {
     node->status =
         status_new(node->admin, &(struct status_options){
@@ -207,6 +260,17 @@ static void make_services(struct node *node)
                                           .node = node->name,
                                           .idle_ms = (uint32_t)node->settings->sync_idle,
                                       });
+    make_logs(node);
+    return chat_wiring_make(&node->chat, node->settings,
+                            &(struct chat_wiring_parts){
+                                .base = loop_base(node->loop),
+                                .http = node->http,
+                                .store = node->store,
+                                .metrics = &node->metrics,
+                                .wheel = node->wheel,
+                                .node = node->name,
+                            },
+                            error, error_size);
 }
 
 static int make_dispatch(struct node *node, char *error, size_t error_size)
@@ -351,10 +415,13 @@ static int build(struct node *node, char *error, size_t error_size)
                             .queue = (size_t)settings->queue_limit,
                             .connections = connection_limit(settings),
                             .per_address = (uint32_t)settings->address_limit,
+                            .share_ports = node->worker >= 0,
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
-    make_services(node);
+    if (make_services(node, error, error_size) != 0) {
+        return -1;
+    }
     watch_signals(node);
     if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
@@ -369,8 +436,10 @@ static void tear_down(struct node *node)
     tracker_free(&node->tracker);
     dispatch_drain(node->dispatch);
     net_free(&node->net);
+    logs_free(&node->logs);
     dispatch_free(&node->dispatch);
     relay_free(&node->relay);
+    chat_wiring_free(&node->chat);
     sync_free(&node->sync);
     fleet_free(&node->fleet);
     status_free(&node->status);
@@ -389,9 +458,9 @@ static void tear_down(struct node *node)
     loop_free(&node->loop);
 }
 
-int node_run(const struct settings *settings)
+int node_run(const struct settings *settings, int worker)
 {
-    struct node node = {.settings = settings};
+    struct node node = {.settings = settings, .worker = worker};
     char error[256] = "";
     int status = build(&node, error, sizeof error);
     if (status == 0) {

@@ -3,9 +3,20 @@
 #define MUSTER_NODE_NODE_H
 
 #include "node/core/settings.h"
+#include "store/store.h"
 
-/* `muster node`: serves until SIGTERM or SIGINT. The exit status. */
-int node_run(const struct settings *settings);
+/* Serves until SIGTERM or SIGINT, as worker number `worker` of several that share the ports, or -1:
+ * alone. The exit status; 1 when it could not start. */
+int node_run(const struct settings *settings, int worker);
+
+/* What the store is told of TLS; the strings are borrowed. */
+struct store_tls node_store_tls(const struct settings *settings);
+
+/* `muster sink`: moves log entries into PostgreSQL until SIGTERM or SIGINT. The exit status. */
+int sink_verb(const struct settings *settings);
+
+/* `muster migrate`: brings the database to the schema of this build. The exit status. */
+int migrate_verb(const struct settings *settings);
 
 /* `muster check`: are the settings good for something, can the store be reached? Prints what it
  * finds; the exit status is 0 when all is well. */

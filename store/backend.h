@@ -2,8 +2,8 @@
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).
  *
- *     bus.h  roster.h  lookup.h  what services call
- *     bus.c  roster*.c lookup.c  topics, keys, claims, views: one code for all backends
+ *     bus.h  roster.h  lookup.h  history.h    what services call
+ *     bus.c  roster*.c lookup.c  history*.c   topics, keys, claims, views: one code for all backends
  *     struct backend_ops         this file
  *     memory.c | redis*.c
  *
@@ -13,8 +13,12 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/store.h"
+#include "store/stream.h"
 
 struct backend;
+struct stream_call;
+struct stream_query;
+struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
 
@@ -44,6 +48,28 @@ struct roster_touch {
     size_t count;
 };
 
+enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
+
+struct history_item {
+    uint64_t sequence; /* of this writer, growing; taken once */
+    struct span value;
+};
+
+/* One atomic visit to a history (history.lua). The answer is a history note
+ * (store/history_note.h). */
+struct history_call {
+    enum history_verb verb;
+    struct span key;     /* where the entries are, with prefix */
+    struct span channel; /* APPEND: where they are published */
+    struct span writer;
+    uint32_t most; /* entries kept */
+    const struct history_item *items;
+    size_t count;
+    uint64_t birth, after; /* AFTER: entries behind that id; all, when the birth is another */
+    uint32_t offset;       /* NEWEST: so many are left out */
+    uint32_t limit;        /* AFTER, NEWEST */
+};
+
 struct backend_ops {
     /* Starts or ends hearing channels; each is answered by store_on_channel, or the link falls. */
     void (*subscribe)(struct backend *backend, unsigned shard, const struct span *channels,
@@ -56,9 +82,20 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
+     * called). */
+    int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,
+                         backend_answer_fn *fn, void *arg);
+    int (*stream_read)(struct backend *backend, unsigned shard, const struct stream_query *query,
+                       stream_read_fn *fn, void *arg);
+    int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
+                        backend_answer_fn *fn, void *arg);
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);
+    /* As touch. */
+    int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
+                   backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);
@@ -74,7 +111,12 @@ struct backend {
 
 /* New backends. The URL was checked; links are tried when the loop runs. */
 struct backend *memory_open(struct store *store, struct memory_hub *hub);
-struct backend *redis_open(struct store *store, const char *url);
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls);
+
+/* Checks the URL (NULL: no Redis) and the files without connecting. 0, or -1 with a message in
+ * `error`. */
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */
@@ -83,6 +125,10 @@ void store_leave(struct store *store);
 
 /* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
 void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+
+/* The link that comes up next is to another server than the one before: what that one did last may
+ * be unknown here. */
+void store_on_moved(struct store *store, unsigned shard);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);

@@ -18,6 +18,7 @@ struct chore {
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
+    bool moved;                  /* the next link is to another server than the last one */
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
 };
 
@@ -36,6 +37,24 @@ struct roster_table {
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 
+struct stream_table {
+    struct stream_limits limits;
+    struct chore chore;
+    struct list waiting; /* struct append */
+    size_t waiting_bytes;
+    struct list flight; /* what the call in flight holds, or the one that waits to go again */
+    uint64_t number;    /* of that call */
+    bool again;         /* it was sent before */
+    bool in_flight;
+    struct list questions; /* reads and questions that wait for their answers */
+    struct event *tick;
+};
+
+struct history_table {
+    struct map keys;
+    struct event *tick; /* runs while something waits in a key */
+};
+
 struct store {
     struct event_base *base;
     char *prefix, *node;
@@ -52,7 +71,9 @@ struct store {
 
     struct map topics;
     struct roster_table roster;
+    struct stream_table stream;
     struct buf lookup_name; /* of the key of the last lookup, with prefix */
+    struct history_table history;
 
     bool releasing; /* store_release_all was called */
     struct event *release_limit;
@@ -68,6 +89,7 @@ unsigned store_shard(const struct store *store, struct span name);
 /* Both links of one server went up or down. */
 void bus_on_link(struct store *store, unsigned shard, bool up);
 void roster_on_link(struct store *store, unsigned shard, bool up);
+void history_on_link(struct store *store, unsigned shard, bool up);
 
 void bus_init(struct store *store);
 void bus_deinit(struct store *store);
@@ -80,8 +102,15 @@ struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct sp
                                   bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
+void stream_on_link(struct store *store, unsigned shard, bool up);
+void stream_init(struct store *store);
+void stream_deinit(struct store *store);
+
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
+
+void history_init(struct store *store);
+void history_deinit(struct store *store);
 
 #endif

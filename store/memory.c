@@ -4,12 +4,16 @@
 #include "store/base/buf.h"
 #include "store/handle.h"
 #include "store/memory_lookup.h"
+#include "store/memory_history.h"
 #include "store/memory_roster.h"
+#include "store/memory_stream.h"
 
 struct memory_hub {
     struct map channels;
     struct memory_rosters rosters;
+    struct memory_streams streams;
     struct memory_lookups lookups;
+    struct memory_histories histories;
 };
 
 struct hub_channel {
@@ -35,7 +39,14 @@ struct memory {
     struct event *wake;
 };
 
-enum letter_kind { LETTER_HEARD, LETTER_LEFT, LETTER_MESSAGE, LETTER_ANSWER, LETTER_LOOKUP };
+enum letter_kind {
+    LETTER_HEARD,
+    LETTER_LEFT,
+    LETTER_MESSAGE,
+    LETTER_ANSWER,
+    LETTER_LOOKUP,
+    LETTER_READ
+};
 
 struct letter {
     struct list link;
@@ -54,7 +65,9 @@ struct memory_hub *memory_hub_new(void)
     struct memory_hub *hub = mem_zalloc(sizeof(*hub));
     map_init(&hub->channels);
     memory_rosters_init(&hub->rosters);
+    memory_streams_init(&hub->streams);
     memory_lookups_init(&hub->lookups);
+    memory_histories_init(&hub->histories);
     return hub;
 }
 
@@ -65,7 +78,9 @@ void memory_hub_free(struct memory_hub **hub)
     }
     map_deinit(&(*hub)->channels); /* empty: every store is closed */
     memory_rosters_deinit(&(*hub)->rosters);
+    memory_streams_deinit(&(*hub)->streams);
     memory_lookups_deinit(&(*hub)->lookups);
+    memory_histories_deinit(&(*hub)->histories);
     free(*hub);
     *hub = NULL;
 }
@@ -90,6 +105,22 @@ static struct letter *post(struct memory *memory, enum letter_kind kind, struct 
     return letter;
 }
 
+/* What a read asks for, kept in its letter until it is carried out. */
+struct read_request {
+    stream_read_fn *fn;
+    struct stream_query query; /* `from` is in the letter's payload */
+};
+
+static void carry_out_read(struct memory *memory, const struct letter *letter)
+{
+    struct read_request request;
+    struct stream_from from[STREAM_LANES_MOST];
+    memcpy(&request, letter->channel.ptr, sizeof(request));
+    memcpy(from, letter->payload.ptr, letter->payload.len);
+    request.query.from = from;
+    memory_stream_read(&memory->hub->streams, &request.query, request.fn, letter->arg);
+}
+
 static void open_letter(struct store *store, const struct letter *letter)
 {
     switch (letter->kind) {
@@ -102,6 +133,9 @@ static void open_letter(struct store *store, const struct letter *letter)
         break;
     case LETTER_ANSWER:
         letter->fn(letter->arg, BACKEND_OK, letter->payload);
+        break;
+    case LETTER_READ:
+        carry_out_read(CONTAINER_OF(store->backend, struct memory, backend), letter);
         break;
     case LETTER_LOOKUP:
         lookup_finish(letter->arg, letter->result, letter->payload);
@@ -212,6 +246,15 @@ static int memory_publish(struct backend *backend, unsigned shard, struct span c
     return 0;
 }
 
+/* `answer` is freed. */
+static void post_answer(struct memory *memory, struct buf *answer, backend_answer_fn *fn, void *arg)
+{
+    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(answer));
+    letter->fn = fn;
+    letter->arg = arg;
+    buf_free(answer);
+}
+
 static int memory_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                         backend_answer_fn *fn, void *arg)
 {
@@ -222,11 +265,42 @@ static int memory_touch(struct backend *backend, unsigned shard, const struct ro
     if (change.len > 0) {
         hub_publish(memory->hub, touch->channel, buf_span(&change));
     }
-    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(&answer));
-    letter->fn = fn;
-    letter->arg = arg;
-    buf_free(&answer);
+    post_answer(memory, &answer, fn, arg);
     buf_free(&change);
+    return 0;
+}
+
+static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
+                            backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0};
+    (void)shard;
+    memory_stream_append(&memory->hub->streams, call, &answer);
+    post_answer(memory, &answer, fn, arg);
+    return 0;
+}
+
+static int stream_state_at(struct backend *backend, unsigned shard,
+                           const struct stream_marks *marks, backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0};
+    (void)shard;
+    memory_stream_state(&memory->hub->streams, marks, &answer);
+    post_answer(memory, &answer, fn, arg);
+    return 0;
+}
+
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct read_request request = {fn, *query};
+    (void)shard;
+    struct letter *letter = post(memory, LETTER_READ, span_of(&request, sizeof(request)),
+                                 span_of(query->from, query->lanes * sizeof(*query->from)));
+    letter->arg = arg;
     return 0;
 }
 
@@ -246,6 +320,24 @@ static int memory_visit(struct backend *backend, unsigned shard, const struct lo
 static size_t memory_queued(struct backend *backend, unsigned shard)
 {
     (void)backend, (void)shard;
+    return 0;
+}
+
+static int memory_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                          backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0}, news = {0};
+    (void)shard;
+    memory_history_call(&memory->hub->histories, call, &answer, &news);
+    if (news.len > 0) {
+        hub_publish(memory->hub, call->channel, buf_span(&news));
+    }
+    struct letter *letter = post(memory, LETTER_ANSWER, span_of(NULL, 0), buf_span(&answer));
+    letter->fn = fn;
+    letter->arg = arg;
+    buf_free(&answer);
+    buf_free(&news);
     return 0;
 }
 
@@ -282,7 +374,11 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .unsubscribe = memory_unsubscribe,
         .publish = memory_publish,
         .touch = memory_touch,
+        .stream_append = stream_append_at,
+        .stream_read = stream_read_at,
+        .stream_state = stream_state_at,
         .lookup = memory_visit,
+        .history = memory_history,
         .ready = memory_ready,
         .queued = memory_queued,
         .free = memory_free,

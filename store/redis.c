@@ -3,11 +3,15 @@
  *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:s...         the stream (redis_stream.c)
  *     <prefix>:l:<key>      a value of the lookup
+ *     <prefix>:h:<key>      hash of a history (history.lua)
+ *     <prefix>:n:<key>      channel of its new entries
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/handle.h"
 #include "store/redis_link.h"
 #include "store/redis_script.h"
+#include "store/redis_stream.h"
 #include "store/redis_values.h"
 #include "store/resp.h"
 #include "store/roster_key.h"
@@ -22,6 +26,7 @@ enum {
 struct redis {
     struct backend backend;
     struct redis_url url;
+    struct redis_tls_files files;
     struct redis_link **links;
     struct evdns_base *dns; /* NULL until a name has to be looked up */
 };
@@ -83,6 +88,24 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
+static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
+                            backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_append(link_of(backend, shard), call, fn, arg);
+}
+
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
+{
+    return redis_stream_read(link_of(backend, shard), query, fn, arg);
+}
+
+static int stream_state_at(struct backend *backend, unsigned shard,
+                           const struct stream_marks *marks, backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_state(link_of(backend, shard), marks, fn, arg);
+}
+
 static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                        struct lookup_call *call)
 {
@@ -94,6 +117,37 @@ static size_t redis_queued(struct backend *backend, unsigned shard)
     return redis_link_queued(link_of(backend, shard));
 }
 
+static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                         backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    redis_script_begin(&script, lua_history, lua_history_sha, call->key);
+    switch (call->verb) {
+    case HISTORY_APPEND:
+        redis_script_word(&script, SPAN("a"));
+        redis_script_word(&script, call->channel);
+        redis_script_word(&script, call->writer);
+        redis_script_number(&script, call->most);
+        for (size_t i = 0; i < call->count; i++) {
+            redis_script_number(&script, call->items[i].sequence);
+            redis_script_word(&script, call->items[i].value);
+        }
+        break;
+    case HISTORY_AFTER:
+        redis_script_word(&script, SPAN("f"));
+        redis_script_number(&script, call->birth);
+        redis_script_number(&script, call->after);
+        redis_script_number(&script, call->limit);
+        break;
+    case HISTORY_NEWEST:
+        redis_script_word(&script, SPAN("n"));
+        redis_script_number(&script, call->offset);
+        redis_script_number(&script, call->limit);
+        break;
+    }
+    return redis_script_run(&script, link_of(backend, shard), fn, arg);
+}
+
 static bool redis_ready(struct backend *backend)
 {
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -102,6 +156,14 @@ static bool redis_ready(struct backend *backend)
         }
     }
     return true;
+}
+
+static void free_files(struct redis_tls_files *files)
+{
+    free(files->ca);
+    free(files->cert);
+    free(files->key);
+    free(files->peer_name);
 }
 
 static void redis_free(struct backend *backend)
@@ -115,17 +177,82 @@ static void redis_free(struct backend *backend)
     }
     free(redis->links);
     redis_url_free(&redis->url);
+    free_files(&redis->files);
     free(redis);
 }
 
-struct backend *redis_open(struct store *store, const char *url)
+static char *path(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? mem_dup(span_str(text)) : NULL;
+}
+
+static struct redis_tls_files files_of(const struct store_tls *tls)
+{
+    return (struct redis_tls_files){
+        .ca = path(tls->ca),
+        .cert = path(tls->cert),
+        .key = path(tls->key),
+        .peer_name = path(tls->server_name),
+    };
+}
+
+static const struct redis_server *tls_server(const struct redis_url *url)
+{
+    for (size_t i = 0; i < url->count; i++) {
+        if (url->servers[i].tls) {
+            return &url->servers[i];
+        }
+    }
+    return NULL;
+}
+
+static int try_files(const struct redis_tls_files *files, const struct redis_server *server,
+                     char *error, size_t error_size)
+{
+    bool any =
+        files->ca != NULL || files->cert != NULL || files->key != NULL || files->peer_name != NULL;
+    if (server == NULL && any) {
+        snprintf(error, error_size, "TLS is configured, but no server is rediss://");
+        return -1;
+    }
+    if (files->key != NULL && files->cert == NULL) {
+        snprintf(error, error_size, "TLS: a client key needs its certificate");
+        return -1;
+    }
+    if (server == NULL) {
+        return 0;
+    }
+    struct redis_tls *tls = redis_tls_new(files, server->at[0].host, error, error_size);
+    int result = tls != NULL ? 0 : -1;
+    redis_tls_free(&tls);
+    return result;
+}
+
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+{
+    struct redis_url parsed = {0};
+    if (url != NULL && redis_url_parse(url, &parsed, error, error_size) < 0) {
+        return -1;
+    }
+    struct redis_tls_files files = files_of(tls);
+    int result = try_files(&files, tls_server(&parsed), error, error_size);
+    free_files(&files);
+    redis_url_free(&parsed);
+    return result;
+}
+
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls)
 {
     static const struct backend_ops ops = {
         .subscribe = redis_subscribe,
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .stream_append = stream_append_at,
+        .stream_read = stream_read_at,
+        .stream_state = stream_state_at,
         .lookup = redis_visit,
+        .history = redis_history,
         .ready = redis_ready,
         .queued = redis_queued,
         .free = redis_free,
@@ -135,10 +262,12 @@ struct backend *redis_open(struct store *store, const char *url)
     if (redis_url_parse(url, &redis->url, error, sizeof(error)) < 0) {
         abort(); /* store_open has checked it */
     }
+    redis->files = files_of(tls);
     redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
     redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
     for (unsigned i = 0; i < redis->backend.shards; i++) {
-        redis->links[i] = redis_link_new(store, i, &redis->url.servers[i], &redis->dns);
+        redis->links[i] =
+            redis_link_new(store, i, &redis->url.servers[i], &redis->files, &redis->dns);
     }
     return &redis->backend;
 }

@@ -21,15 +21,23 @@ struct waiting {
     uint64_t since_us;
 };
 
+enum conn_state {
+    CONN_CONNECTING, /* TCP */
+    CONN_GREETING,   /* TLS */
+    CONN_OPEN,
+    CONN_FAILED, /* the loss was told */
+};
+
 struct redis_conn {
     struct store *store;
+    enum conn_state state;
     int fd;
+    struct redis_tls *tls; /* NULL: none */
     struct event *readable;
     struct event *flush; /* when this turn's other events are through, or the socket takes more */
-    bool connecting;
-    bool failed; /* the loss was told */
-    struct buf out;
-    size_t written; /* bytes at the front of `out` */
+    struct buf clear;    /* with TLS: commands of this turn, not encrypted yet */
+    struct buf out;      /* for the wire */
+    size_t written;      /* bytes at the front of `out` */
     redisReader *reader;
     const struct redis_conn_events *events;
     void *arg;
@@ -79,10 +87,15 @@ static void take_reply(struct redis_conn *conn, const redisReply *reply)
     }
 }
 
+static bool alive(const struct redis_conn *conn)
+{
+    return !conn->dead && conn->state != CONN_FAILED;
+}
+
 static void lose(struct redis_conn *conn, const char *text)
 {
-    if (!conn->failed && !conn->dead) {
-        conn->failed = true;
+    if (conn->state != CONN_FAILED && !conn->dead) {
+        conn->state = CONN_FAILED;
         event_del(conn->readable);
         event_del(conn->flush);
         conn->events->lost(conn->arg, text);
@@ -92,7 +105,7 @@ static void lose(struct redis_conn *conn, const char *text)
 /* Hands on the whole replies that the reader has. */
 static int take_replies(struct redis_conn *conn)
 {
-    while (!conn->dead && !conn->failed) {
+    while (alive(conn)) {
         void *reply = NULL;
         if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
             return -1;
@@ -106,6 +119,64 @@ static int take_replies(struct redis_conn *conn)
     return 0;
 }
 
+static void take_bytes(struct redis_conn *conn, struct span bytes)
+{
+    if (redisReaderFeed(conn->reader, bytes.ptr, bytes.len) != REDIS_OK ||
+        take_replies(conn) != 0) {
+        lose(conn, "the server does not speak the Redis protocol");
+    }
+}
+
+/* What goes to the wire waits for the end of the turn, or until the socket takes more. */
+static void flush_later(struct redis_conn *conn, bool was_idle)
+{
+    if (was_idle && alive(conn) && redis_conn_queued(conn) > 0) {
+        event_active(conn->flush, EV_WRITE, 0);
+    }
+}
+
+/* Tells the peer why its certificate was not believed, if the socket takes it. */
+static void send_alert(struct redis_conn *conn)
+{
+    if (send(conn->fd, conn->out.ptr + conn->written, redis_conn_queued(conn), MSG_NOSIGNAL) < 0) {
+        return; /* it will see the connection go */
+    }
+}
+
+static void greet(struct redis_conn *conn)
+{
+    bool idle = redis_conn_queued(conn) == 0;
+    int through = redis_tls_greet(conn->tls, &conn->out);
+    flush_later(conn, idle);
+    if (through < 0) {
+        send_alert(conn);
+        lose(conn, redis_tls_error(conn->tls));
+    } else if (through > 0) {
+        conn->state = CONN_OPEN;
+        conn->events->connected(conn->arg, conn);
+    }
+}
+
+/* `conn->in` is free again once TLS has taken what was read into it. */
+static void take_wire(struct redis_conn *conn, struct span wire)
+{
+    ssize_t n = 1;
+    redis_tls_feed(conn->tls, wire);
+    if (conn->state == CONN_GREETING) {
+        greet(conn);
+    }
+    while (n > 0 && alive(conn) && conn->state == CONN_OPEN) {
+        bool idle = redis_conn_queued(conn) == 0;
+        n = redis_tls_open(conn->tls, conn->in, sizeof(conn->in), &conn->out);
+        flush_later(conn, idle);
+        if (n > 0) {
+            take_bytes(conn, span_of(conn->in, (size_t)n));
+        } else if (n < 0) {
+            lose(conn, redis_tls_error(conn->tls));
+        }
+    }
+}
+
 /* One read per turn: what is left makes the socket readable again. */
 static void read_some(struct redis_conn *conn)
 {
@@ -116,24 +187,40 @@ static void read_some(struct redis_conn *conn)
         if (errno != EAGAIN && errno != EINTR) {
             lose(conn, strerror(errno));
         }
-    } else if (redisReaderFeed(conn->reader, conn->in, (size_t)n) != REDIS_OK ||
-               take_replies(conn) != 0) {
-        lose(conn, "the server does not speak the Redis protocol");
+    } else if (conn->tls != NULL) {
+        take_wire(conn, span_of(conn->in, (size_t)n));
+    } else {
+        take_bytes(conn, span_of(conn->in, (size_t)n));
     }
 }
 
-static void all_written(struct redis_conn *conn)
+static void empty(struct buf *buf)
 {
-    conn->written = 0;
-    conn->out.len = 0;
-    if (conn->out.cap > OUT_KEPT) {
-        buf_free(&conn->out);
+    buf->len = 0;
+    if (buf->cap > OUT_KEPT) {
+        buf_free(buf);
     }
+}
+
+static bool seal(struct redis_conn *conn)
+{
+    if (conn->state == CONN_GREETING) {
+        return true; /* later */
+    }
+    if (redis_tls_seal(conn->tls, buf_span(&conn->clear), &conn->out) != 0) {
+        lose(conn, redis_tls_error(conn->tls));
+        return false;
+    }
+    empty(&conn->clear);
+    return true;
 }
 
 static void write_some(struct redis_conn *conn)
 {
-    size_t left = redis_conn_queued(conn);
+    if (conn->clear.len > 0 && !seal(conn)) {
+        return;
+    }
+    size_t left = conn->out.len - conn->written;
     if (left == 0) {
         return;
     }
@@ -143,8 +230,9 @@ static void write_some(struct redis_conn *conn)
         return;
     }
     conn->written += n > 0 ? (size_t)n : 0;
-    if (redis_conn_queued(conn) == 0) {
-        all_written(conn);
+    if (conn->written == conn->out.len) {
+        conn->written = 0;
+        empty(&conn->out);
     } else {
         event_add(conn->flush, NULL);
     }
@@ -155,14 +243,19 @@ static void finish_connect(struct redis_conn *conn)
     int error = 0, on = 1;
     socklen_t len = sizeof(error);
     getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    conn->connecting = false;
     if (error != 0) {
         lose(conn, strerror(error));
         return;
     }
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     event_add(conn->readable, NULL);
-    conn->events->connected(conn->arg, conn);
+    if (conn->tls != NULL) {
+        conn->state = CONN_GREETING;
+        greet(conn);
+    } else {
+        conn->state = CONN_OPEN;
+        conn->events->connected(conn->arg, conn);
+    }
 }
 
 static void free_parts(struct redis_conn *conn)
@@ -172,6 +265,8 @@ static void free_parts(struct redis_conn *conn)
         event_free(conn->flush);
         close(conn->fd);
     }
+    redis_tls_free(&conn->tls);
+    buf_free(&conn->clear);
     buf_free(&conn->out);
     redisReaderFree(conn->reader);
     free(conn->ring);
@@ -208,32 +303,48 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
     struct redis_conn *conn = arg;
     (void)fd, (void)what;
     enter(conn);
-    if (conn->connecting) {
+    if (conn->state == CONN_CONNECTING) {
         finish_connect(conn);
     }
-    if (!conn->dead && !conn->failed) {
+    if (alive(conn)) {
         write_some(conn);
     }
     leave(conn);
 }
 
-struct redis_conn *redis_conn_new(struct store *store, const struct sockaddr *address, int len,
-                                  const struct redis_conn_events *events, void *arg)
+/* Opens the socket and begins to connect. 0, or -1 with errno. */
+static int dial_out(struct redis_conn *conn, const struct redis_dial *dial)
 {
+    conn->fd = socket(dial->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
+        return -1;
+    }
+    conn->readable =
+        event_new(conn->store->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
+    conn->flush = event_new(conn->store->base, conn->fd, EV_WRITE, on_flush, conn);
+    bool begun = connect(conn->fd, dial->address, (socklen_t)dial->len) == 0;
+    return begun || errno == EINPROGRESS ? 0 : -1;
+}
+
+struct redis_conn *redis_conn_new(const struct redis_dial *dial,
+                                  const struct redis_conn_events *events, void *arg, char *error,
+                                  size_t error_size)
+{
+    struct redis_tls *tls = NULL;
+    if (dial->tls != NULL) {
+        tls = redis_tls_new(dial->tls, dial->host, error, error_size);
+        if (tls == NULL) {
+            return NULL;
+        }
+    }
     struct redis_conn *conn = mem_zalloc(sizeof(*conn));
-    conn->store = store;
+    conn->store = dial->store;
     conn->events = events;
     conn->arg = arg;
-    conn->connecting = true;
+    conn->tls = tls;
     conn->reader = redisReaderCreate();
-    conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (conn->fd < 0) {
-        free_parts(conn);
-        return NULL;
-    }
-    conn->readable = event_new(store->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
-    conn->flush = event_new(store->base, conn->fd, EV_WRITE, on_flush, conn);
-    if (connect(conn->fd, address, (socklen_t)len) != 0 && errno != EINPROGRESS) {
+    if (dial_out(conn, dial) != 0) {
+        snprintf(error, error_size, "cannot connect: %s", strerror(errno));
         free_parts(conn);
         return NULL;
     }
@@ -248,19 +359,20 @@ void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_f
         push_waiting(conn, fn, arg);
     }
     bool idle = redis_conn_queued(conn) == 0;
+    struct buf *to = conn->tls != NULL ? &conn->clear : &conn->out;
     if (conn->written > 0 && conn->written > conn->out.len / 2) {
         buf_consume(&conn->out, conn->written);
         conn->written = 0;
     }
-    buf_append(&conn->out, command);
-    if (idle && !conn->connecting && !conn->failed) {
-        event_active(conn->flush, EV_WRITE, 0);
+    buf_append(to, command);
+    if (conn->state == CONN_OPEN) {
+        flush_later(conn, idle);
     }
 }
 
 size_t redis_conn_queued(const struct redis_conn *conn)
 {
-    return conn->out.len - conn->written;
+    return conn->out.len - conn->written + conn->clear.len;
 }
 
 void redis_conn_free(struct redis_conn **conn)

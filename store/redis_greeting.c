@@ -40,17 +40,23 @@ static void send_words(struct redis_conn *conn, const char *const *words, size_t
     buf_free(&out);
 }
 
+void redis_greeting_login(struct redis_conn *conn, const struct redis_login *login,
+                          redis_reply_fn *fn, void *arg)
+{
+    if (login->user != NULL) {
+        const char *auth[] = {"AUTH", login->user, login->pass};
+        send_words(conn, auth, 3, fn, arg);
+    } else if (login->pass != NULL) {
+        const char *auth[] = {"AUTH", login->pass};
+        send_words(conn, auth, 2, fn, arg);
+    }
+}
+
 void redis_greeting_send(struct redis_conn *conn, const struct redis_server *server,
                          const char *name, redis_reply_fn *fn, void *arg)
 {
     const char *set_name[] = {"CLIENT", "SETNAME", name};
-    if (server->user != NULL) {
-        const char *auth[] = {"AUTH", server->user, server->pass};
-        send_words(conn, auth, 3, fn, arg);
-    } else if (server->pass != NULL) {
-        const char *auth[] = {"AUTH", server->pass};
-        send_words(conn, auth, 2, fn, arg);
-    }
+    redis_greeting_login(conn, &server->login, fn, arg);
     if (server->db != 0) {
         char db[16];
         const char *choose[] = {"SELECT", db};

@@ -11,6 +11,10 @@
 void redis_greeting_send(struct redis_conn *conn, const struct redis_server *server,
                          const char *name, redis_reply_fn *fn, void *arg);
 
+/* Sends AUTH where there is something to log in with. */
+void redis_greeting_login(struct redis_conn *conn, const struct redis_login *login,
+                          redis_reply_fn *fn, void *arg);
+
 /* SCRIPT LOAD. */
 void redis_greeting_load(struct redis_conn *conn, const char *script, redis_reply_fn *fn,
                          void *arg);

@@ -4,8 +4,9 @@
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/handle.h"
+#include "store/redis_find.h"
 #include "store/redis_greeting.h"
-#include "store/redis_lookup.h"
+#include "store/redis_sentinel.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 
@@ -31,13 +32,12 @@ struct redis_link {
     struct store *store;
     unsigned shard;
     const struct redis_server *server;
-    struct evdns_base **dns;
     enum link_state state;
-    struct redis_lookup *lookup;
+    struct redis_find *find;
     struct redis_conn *command, *subscriber;
     bool greeted;        /* the command connection is usable */
     bool hearing;        /* the subscribed one hears the proof */
-    bool ever_up;        /* this is not the first link */
+    char *last;          /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer; /* next try, or the time limit of this one */
     struct event *beat;
     struct backoff backoff;
@@ -74,14 +74,15 @@ static void arm(struct event *timer, uint64_t ms)
 static void report(struct redis_link *link, bool up, const char *text)
 {
     struct buf line = {0};
-    buf_printf(&line, "redis %s port %u: %s", link->server->host, link->server->port, text);
+    const struct redis_endpoint *at = redis_find_endpoint(link->find);
+    buf_printf(&line, "redis %s port %u: %s", at->host, at->port, text);
     store_on_link(link->store, link->shard, up, buf_text(&line));
     buf_free(&line);
 }
 
 static void drop(struct redis_link *link)
 {
-    redis_lookup_cancel(&link->lookup);
+    redis_find_stop(link->find);
     redis_conn_free(&link->command);
     redis_conn_free(&link->subscriber);
     event_del(link->beat);
@@ -215,8 +216,23 @@ static void on_connected(void *arg, struct redis_conn *conn)
     } else {
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
+        redis_greeting_load(conn, lua_history, on_greeting, link);
         ask_role(link);
     }
+}
+
+/* Tells when it is not the same as before. */
+static void note_server(struct redis_link *link)
+{
+    const struct redis_endpoint *at = redis_find_endpoint(link->find);
+    struct buf now = {0};
+    buf_printf(&now, "%s %u", at->host, at->port);
+    if (link->last != NULL && strcmp(link->last, buf_text(&now)) != 0) {
+        store_on_moved(link->store, link->shard);
+    }
+    free(link->last);
+    link->last = mem_dup(buf_span(&now));
+    buf_free(&now);
 }
 
 static void go_up(struct redis_link *link)
@@ -224,8 +240,8 @@ static void go_up(struct redis_link *link)
     event_del(link->timer);
     link->state = LINK_UP;
     link->up_us = link->proved_us;
-    link->store->stats.reconnects += link->ever_up;
-    link->ever_up = true;
+    link->store->stats.reconnects += link->last != NULL;
+    note_server(link);
     arm(link->beat, beat_ms(link));
     report(link, true, "connected");
 }
@@ -282,19 +298,38 @@ static void on_lost(void *arg, const char *text)
     fail(arg, text);
 }
 
-static void on_address(void *arg, const struct sockaddr *address, int len, const char *text)
+/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out: so a
+ * try that began too early, at a master that does not answer any more, must not hold a node up. */
+static uint64_t connect_limit_ms(const struct redis_link *link)
+{
+    uint64_t lease = link->store->lease_ms;
+    return link->server->master != NULL ? clamp(lease / 8, CONNECT_LEAST_MS / 4, CONNECT_LEAST_MS)
+                                        : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
+}
+
+static uint64_t backoff_most_ms(const struct redis_link *link)
+{
+    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    uint64_t part = link->server->master != NULL ? 10 : 3;
+    return clamp(link->store->lease_ms / part, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+}
+
+static void on_found(void *arg, const struct redis_dial *dial, const char *text)
 {
     static const struct redis_conn_events events = {on_connected, on_push, on_lost};
     struct redis_link *link = arg;
-    link->lookup = NULL;
-    if (address == NULL) {
+    char error[256];
+    if (dial == NULL) {
         fail(link, text);
         return;
     }
-    link->command = redis_conn_new(link->store, address, len, &events, link);
-    link->subscriber = redis_conn_new(link->store, address, len, &events, link);
-    if (link->command == NULL || link->subscriber == NULL) {
-        fail(link, "cannot connect");
+    arm(link->timer, connect_limit_ms(link));
+    link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
+    if (link->command != NULL) {
+        link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
+    }
+    if (link->subscriber == NULL) {
+        fail(link, error);
     }
 }
 
@@ -307,12 +342,9 @@ static void start(struct redis_link *link)
     link->proof = mem_dup(buf_span(&proof));
     buf_free(&proof);
     link->state = LINK_CONNECTING;
-    arm(link->timer, clamp(link->store->lease_ms / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS));
-    struct redis_lookup *lookup =
-        redis_lookup_start(link->store, link->dns, link->server, link->tries++, on_address, link);
-    if (lookup != NULL) {
-        link->lookup = lookup;
-    }
+    uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
+    arm(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
+    redis_find_start(link->find, link->tries++);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -359,18 +391,18 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 }
 
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
-                                  const struct redis_server *server, struct evdns_base **dns)
+                                  const struct redis_server *server,
+                                  const struct redis_tls_files *files, struct evdns_base **dns)
 {
     struct redis_link *link = mem_zalloc(sizeof(*link));
     link->store = store;
     link->shard = shard;
     link->server = server;
-    link->dns = dns;
+    link->find = redis_find_new(store, dns, server, files, on_found, link);
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
-    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
     link->backoff.first_ms = BACKOFF_FIRST_MS;
-    link->backoff.most_ms = (uint32_t)clamp(store->lease_ms / 3, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+    link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
     arm(link->timer, 0);
     return link;
 }
@@ -384,6 +416,8 @@ void redis_link_free(struct redis_link **link)
     *link = NULL;
     gone->state = LINK_WAITING;
     drop(gone);
+    redis_find_free(&gone->find);
+    free(gone->last);
     event_free(gone->timer);
     event_free(gone->beat);
     free(gone);

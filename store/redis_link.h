@@ -8,7 +8,8 @@
  * A link is proved, not believed: while it is up, a small message goes out over the command
  * connection every beat and has to come back over the subscribed one. One that does not come in
  * time (server paused, or the two connections ended up on different servers after a fail-over)
- * tears the link down. */
+ * tears the link down. Each try begins with the question where the server is: with sentinels a loss
+ * is how a fail-over shows. */
 #ifndef MUSTER_STORE_REDIS_LINK_H
 #define MUSTER_STORE_REDIS_LINK_H
 
@@ -21,7 +22,8 @@ struct redis_link;
 
 /* New link, to be tried from the next turn on, for ever. All is borrowed for its life. */
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
-                                  const struct redis_server *server, struct evdns_base **dns)
+                                  const struct redis_server *server,
+                                  const struct redis_tls_files *files, struct evdns_base **dns)
     __attribute__((returns_nonnull, warn_unused_result));
 
 void redis_link_free(struct redis_link **link);

@@ -57,7 +57,7 @@ static void on_found(int error, struct evutil_addrinfo *found, void *arg)
 }
 
 /* True when the host is an address and `fn` was called with it. */
-static bool is_address(const struct redis_server *server, redis_lookup_fn *fn, void *arg)
+static bool is_address(const struct redis_endpoint *server, redis_lookup_fn *fn, void *arg)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(server->port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(server->port)};
@@ -73,7 +73,7 @@ static bool is_address(const struct redis_server *server, redis_lookup_fn *fn, v
 }
 
 struct redis_lookup *redis_lookup_start(struct store *store, struct evdns_base **dns,
-                                        const struct redis_server *server, unsigned pick,
+                                        const struct redis_endpoint *server, unsigned pick,
                                         redis_lookup_fn *fn, void *arg)
 {
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};

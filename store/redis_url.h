@@ -1,17 +1,35 @@
-/* redis url: redis://[user:pass@]host[:port][/db], several with commas (each a shard; the scheme
- * may be left out after the first). user and pass may hold percent-escapes (a comma, '@', ':' and
- * '/' in them must be escaped); an IPv6 address stands in brackets. */
+/* redis url: where the servers of a store are; each is a shard.
+ *
+ *     redis://[user:pass@]host[:port][/db]          rediss:// over TLS
+ *     redis+sentinel://[user:pass@]host[:port],host[:port]/name[?options]      rediss+sentinel://
+ *
+ * Several with commas. After redis:// and rediss:// the scheme may be left out; after the name of a
+ * master it must be there. Options, joined by &: db=N, sentinel-user=U, sentinel-pass=P. User and
+ * pass may hold percent-escapes (a comma, '@', ':', '/', '?' and '&' in them must be escaped) and
+ * are meant for the servers, not for the sentinels. An IPv6 address stands in brackets. */
 #ifndef MUSTER_STORE_REDIS_URL_H
 #define MUSTER_STORE_REDIS_URL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct redis_server {
+struct redis_endpoint {
     char *host; /* address or name */
     uint16_t port;
+};
+
+struct redis_login {
     char *user; /* NULL: none */
     char *pass; /* NULL: none */
+};
+
+struct redis_server {
+    struct redis_endpoint *at; /* the server; or with `master` the sentinels to ask for it */
+    size_t count;              /* of `at`, 1 without `master` */
+    char *master;              /* name that the sentinels know it by; NULL: no sentinels */
+    bool tls;                  /* to the server, and to the sentinels */
+    struct redis_login login, sentinel_login;
     unsigned db;
 };
 

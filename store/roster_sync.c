@@ -142,6 +142,7 @@ static void on_channel(void *arg, enum bus_event event, struct span payload)
     case BUS_READY:
         key->listening = true;
         key->want_snapshot = true;
+        view_doubt(&key->view, false);
         view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
         roster_key_kick(key);
         break;
@@ -342,6 +343,7 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
         }
         if (up) {
             send_again(key, &key->settled);
+            view_doubt(&key->view, store->shards[shard].moved);
             key->refused = false;
         } else {
             key->listening = false;
@@ -350,6 +352,7 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
         }
         roster_key_kick(key);
     }
+    store->shards[shard].moved &= !up;
 }
 
 /* While the link is down, a release waits at most until the lease has done its work. */

@@ -119,6 +119,9 @@ enum view_outcome view_change(struct roster_view *view, const struct roster_note
     struct span rest = note->entries;
     struct roster_entry entry;
     bool news = false;
+    if (view->doubted) {
+        return VIEW_SAME; /* the snapshot to come has it, or is compared with it */
+    }
     if (view->whole && note->birth == view->birth && note->version <= view->version) {
         return VIEW_SAME;
     }
@@ -146,13 +149,16 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
     struct span rest = note->entries;
     struct roster_entry entry;
     bool news = false;
-    if (view->whole && !reborn && note->version < view->version) {
+    bool older = view->whole && !reborn && note->version < view->version;
+    bool lossy = reborn || (view->doubted && (older || view->moved));
+    if (older && !lossy) {
         return VIEW_SAME;
     }
     MAP_EACH(it, &view->members) {
         MAP_ENTRY(it, struct view_member, node)->listed = false;
     }
     view->whole = true;
+    view->doubted = view->moved = false;
     view->birth = note->birth;
     view->version = note->version;
     while (roster_note_next(&rest, &entry)) {
@@ -163,7 +169,7 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
         if (member->listed) {
             continue;
         }
-        if (reborn) {
+        if (lossy) {
             hold(view, member, hold_until);
         } else if (list_empty(&member->held)) {
             drop(view, member, fn, arg);
@@ -171,6 +177,12 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
         }
     }
     return news ? VIEW_CHANGED : VIEW_SAME;
+}
+
+void view_doubt(struct roster_view *view, bool moved)
+{
+    view->doubted = view->whole;
+    view->moved |= moved;
 }
 
 void view_rehold(struct roster_view *view, uint64_t hold_until)

@@ -2,8 +2,10 @@
  *
  *     change note   prev == version: applied | version not newer: nothing | else: missed, read anew
  *     snapshot      same birth: what it does not list is gone
- *                   other birth (the server lost the key): what it does not list is held for one
- *                   lease, and gone then unless it is set again */
+ *                   in doubt, and older than the view or from another server: this one never got
+ * the last writes of the one before it (replication and appendfsync are asynchronous); held like
+ * below other birth (the server lost the key): what it does not list is held for one lease, and
+ * gone then unless it is set again */
 #ifndef MUSTER_STORE_ROSTER_VIEW_H
 #define MUSTER_STORE_ROSTER_VIEW_H
 
@@ -17,7 +19,9 @@ struct roster_view {
     struct list held; /* members of a lost server, the first to go first */
     uint32_t held_count;
     uint64_t birth, version;
-    bool whole; /* a snapshot was seen */
+    bool whole;   /* a snapshot was seen */
+    bool doubted; /* the server may have gone back since: only a snapshot counts */
+    bool moved;   /* it is another server now */
 };
 
 enum view_outcome {
@@ -39,6 +43,10 @@ enum view_outcome view_change(struct roster_view *view, const struct roster_note
 /* `hold_until`: when members of a lost server go, on the clock that view_expire is given. */
 enum view_outcome view_snapshot(struct roster_view *view, const struct roster_note *note,
                                 uint64_t hold_until, roster_view_fn *fn, void *arg);
+
+/* The link was lost, and the server may be another one (`moved`: it surely is). Until the next
+ * snapshot versions of before and after mean nothing to one another. */
+void view_doubt(struct roster_view *view, bool moved);
 
 /* The held members stay until `hold_until` now: the link was lost again, and those who would have
  * set them too. */

@@ -5,7 +5,14 @@
 
 extern const char lua_lookup[];
 extern const char lua_lookup_sha[];
+extern const char lua_history[];
+extern const char lua_history_sha[];
 extern const char lua_roster[];
 extern const char lua_roster_sha[];
+
+extern const char lua_stream_append[];
+extern const char lua_stream_append_sha[];
+extern const char lua_stream_state[];
+extern const char lua_stream_state_sha[];
 
 #endif

@@ -95,7 +95,9 @@ unsigned store_shard(const struct store *store, struct span name)
 static void store_free(struct store *store)
 {
     store->backend->ops->free(store->backend);
+    history_deinit(store);
     roster_deinit(store);
+    stream_deinit(store);
     bus_deinit(store);
     buf_free(&store->lookup_name);
     event_free(store->release_limit);
@@ -143,7 +145,14 @@ void store_on_link(struct store *store, unsigned shard, bool up, const char *tex
     if (news && !store->closing) {
         bus_on_link(store, shard, up);
         roster_on_link(store, shard, up);
+        stream_on_link(store, shard, up);
+        history_on_link(store, shard, up);
     }
+}
+
+void store_on_moved(struct store *store, unsigned shard)
+{
+    store->shards[shard].moved = true;
 }
 
 void store_on_trouble(struct store *store, const char *text)
@@ -228,7 +237,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
         snprintf(error, error_size, "%s", wrong);
         return NULL;
     }
-    if (store_check_url(options->url, error, error_size) < 0) {
+    if (redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, error,
+                    error_size) < 0) {
         return NULL;
     }
     struct store *store = mem_zalloc(sizeof(*store));
@@ -242,8 +252,10 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
     roster_init(store);
+    stream_init(store);
+    history_init(store);
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
-                                             : redis_open(store, options->url);
+                                             : redis_open(store, options->url, &options->tls);
     make_shards(store);
     return store;
 }

@@ -1,8 +1,10 @@
 /* store: what outlives a node. One handle per process gives the words of the house:
  *
- *     roster (store/roster.h)   leased membership with change notice
- *     bus    (store/bus.h)      publish/subscribe by topic
- *     lookup (store/lookup.h)   key to value with a lifetime
+ *     roster  (store/roster.h)    leased membership with change notice
+ *     bus     (store/bus.h)       publish/subscribe by topic
+ *     lookup  (store/lookup.h)    key to value with a lifetime
+ *     history (store/history.h)   capped list that is heard
+ *     stream  (store/stream.h)    durable append in lanes, tail by position
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends
  * serve the same headers and pass the same contract tests: memory (this process) and Redis.
@@ -35,10 +37,18 @@ struct store_observer {
     void *arg;
 };
 
+/* For rediss:// servers: paths of PEM files, read anew for each connection. Each may be NULL or
+ * empty. */
+struct store_tls {
+    const char *ca;          /* authorities to believe; none: those of the system */
+    const char *cert, *key;  /* of this client; no key: it stands in the same file */
+    const char *server_name; /* that certificates must have; none: the host connected to */
+};
+
 struct store_options {
     struct event_base *base; /* borrowed for the store's life */
-    const char
-        *url; /* "memory:" or "redis://[user:pass@]host:port[/db]", several with commas = shards */
+    const char *url;         /* "memory:", or see store/redis_url.h */
+    struct store_tls tls;
     const char *prefix; /* first part of every key and topic */
     const char *node;   /* unique name of this process in the fleet, at most 64 bytes, no spaces */
     uint32_t lease_ms;  /* roster lease: within this time of a node's death its members are gone */
@@ -56,6 +66,7 @@ struct store_stats {
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
+    uint64_t refetched;   /* history entries fetched because they had been missed */
     uint64_t resnapshots; /* rosters read anew because a change may have been missed */
 };
 

@@ -14,6 +14,7 @@ Muster on the memory store. Ctrl-C ends it.
   status      http://$http/
   metrics     http://$http/metrics
   sync        ws://$http/connect
+  logs        http://$http/logs.html
   relay       tcp://0.0.0.0:1337 unless --relay says otherwise
   tracker     udp port 3000
 TEXT

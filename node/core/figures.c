@@ -60,14 +60,18 @@ static void refresh_process(struct metrics *metrics)
 
 void figures_refresh(struct metrics *metrics, const struct store *store)
 {
-    const struct store_stats *stats = store_stats(store);
     refresh_process(metrics);
+    if (store == NULL) {
+        return;
+    }
+    const struct store_stats *stats = store_stats(store);
     metric_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
     metric_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
     metric_set(metrics, METRIC_STORE_ERRORS, stats->errors);
     metric_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
     metric_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
     metric_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
+    metric_set(metrics, METRIC_STORE_REFETCHED, stats->refetched);
     metric_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
     metric_set(metrics, METRIC_BUS_RECEIVED, stats->received);
     metric_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);

@@ -6,7 +6,7 @@
 #include "node/core/metrics.h"
 #include "store/store.h"
 
-/* Brings the rows of the process and of the store up to date. */
+/* Brings the rows of the process and of the store (NULL: there is none) up to date. */
 void figures_refresh(struct metrics *metrics, const struct store *store);
 
 /* Resident memory of this process now. */

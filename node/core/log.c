@@ -16,11 +16,27 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 /* The log is the process's: there is one stderr. */
 static enum log_level threshold = LOG_INFO;
 static enum log_format format = LOG_TEXT;
+static int worker_number = -1; /* none */
 
 void log_setup(enum log_level level, enum log_format wanted)
 {
     threshold = level;
     format = wanted;
+}
+
+static void (*listener)(void *arg, const char *level, struct span text, size_t msg_at);
+static void *listener_arg;
+
+void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_t msg_at),
+                void *arg)
+{
+    listener = fn;
+    listener_arg = arg;
+}
+
+void log_worker(int worker)
+{
+    worker_number = worker;
 }
 
 bool log_wants(enum log_level level)
@@ -97,15 +113,22 @@ static void put_value(struct buf *line, const struct log_field *field)
     }
 }
 
-static void put_text_line(struct buf *line, enum log_level level, const char *message,
-                          const struct log_field *fields)
+/* Returns where the message begins. */
+static size_t put_text_line(struct buf *line, enum log_level level, const char *message,
+                            const struct log_field *fields)
 {
     put_time(line);
-    buf_printf(line, " %-5s %s", level_names[level], message);
+    buf_printf(line, " %-5s ", level_names[level]);
+    size_t msg_at = line->len;
+    buf_append(line, span_str(message));
+    if (worker_number >= 0) {
+        buf_printf(line, " worker=%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, " %s=", fields->name);
         put_value(line, fields);
     }
+    return msg_at;
 }
 
 static void put_json_line(struct buf *line, enum log_level level, const char *message,
@@ -115,6 +138,9 @@ static void put_json_line(struct buf *line, enum log_level level, const char *me
     put_time(line);
     buf_printf(line, "\",\"level\":\"%s\",\"msg\":", level_names[level]);
     put_string(line, span_str(message));
+    if (worker_number >= 0) {
+        buf_printf(line, ",\"worker\":%d", worker_number);
+    }
     for (; fields->name != NULL; fields++) {
         buf_printf(line, ",\"%s\":", fields->name);
         put_value(line, fields);
@@ -122,14 +148,32 @@ static void put_json_line(struct buf *line, enum log_level level, const char *me
     buf_append(line, SPAN("}"));
 }
 
+static void tell_listener(enum log_level level, const char *message, const struct log_field *fields)
+{
+    void (*fn)(void *, const char *, struct span, size_t) = listener;
+    struct buf text = {0};
+    size_t msg_at = put_text_line(&text, level, message, fields);
+    listener = NULL;
+    fn(listener_arg, level_names[level], buf_span(&text), msg_at);
+    listener = fn;
+    buf_free(&text);
+}
+
 void log_line(enum log_level level, const char *message, const struct log_field *fields)
 {
     static struct buf line; /* kept between lines, like the stream it goes to */
     line.len = 0;
-    (format == LOG_JSON ? put_json_line : put_text_line)(&line, level, message, fields);
+    if (format == LOG_JSON) {
+        put_json_line(&line, level, message, fields);
+    } else {
+        put_text_line(&line, level, message, fields);
+    }
     buf_append(&line, SPAN("\n"));
     /* One write per line, so that lines of several processes do not mix. Where stderr does not take
      * it there is nobody to tell. */
     ssize_t written = write(STDERR_FILENO, line.ptr, line.len);
     (void)written;
+    if (listener != NULL) {
+        tell_listener(level, message, fields);
+    }
 }

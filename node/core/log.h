@@ -17,6 +17,9 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* For the whole process; the start is info, text. */
 void log_setup(enum log_level level, enum log_format format);
 
+/* Puts this number of a worker on every line from now on. */
+void log_worker(int worker);
+
 /* True when lines of that level are written: ask before gathering costly fields. */
 bool log_wants(enum log_level level);
 
@@ -41,6 +44,11 @@ struct log_field {
 
 /* Writes one line; control characters and broken UTF-8 in fields are escaped, long ones cut. */
 void log_line(enum log_level level, const char *message, const struct log_field *fields);
+
+/* From now on each line also goes to `fn` (NULL: no more): as text without the line's end, with
+ * where the message begins in it. Lines written inside `fn` do not. */
+void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_t msg_at),
+                void *arg);
 
 /* log_info("listening", LOG_TEXT_FIELD("address", text), LOG_NUMBER_FIELD("port", 80)) */
 #define LOG_AT(level, message, ...)                                                                \

@@ -12,6 +12,9 @@
     METRIC(BYTES_IN, counter, "muster_received_bytes_total", "", "Bytes read from clients")        \
     METRIC(BYTES_OUT, counter, "muster_sent_bytes_total", "", "Bytes written to clients")          \
     METRIC(WRITES, counter, "muster_writes_total", "", "Write calls to client sockets")            \
+    METRIC(QUEUE_DROPPED_SLOW, counter, "muster_queue_dropped_total", "{reason=\"slow\"}",         \
+           "Messages queued for a client and never sent: it read too slowly, or had gone")         \
+    METRIC(QUEUE_DROPPED_GONE, counter, "muster_queue_dropped_total", "{reason=\"gone\"}", "")     \
     METRIC(UDP_IN, counter, "muster_udp_received_total", "", "Datagrams received")                 \
     METRIC(UDP_OUT, counter, "muster_udp_sent_total", "", "Datagrams sent")                        \
     METRIC(UDP_DROPPED, counter, "muster_udp_dropped_total", "",                                   \
@@ -22,6 +25,8 @@
     METRIC(WS, gauge, "muster_websockets", "", "WebSockets open now")                              \
     METRIC(WS_MESSAGES_IN, counter, "muster_websocket_messages_received_total", "",                \
            "WebSocket messages received whole")                                                    \
+    METRIC(WS_MESSAGES_OUT, counter, "muster_websocket_messages_sent_total", "",                   \
+           "WebSocket messages queued to clients")                                                 \
     METRIC(WS_PROTOCOL_ERRORS, counter, "muster_websocket_protocol_errors_total", "",              \
            "WebSockets closed because the peer broke the protocol")                                \
     METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \
@@ -44,6 +49,36 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
+    METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream")     \
+    METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
+           "Log entries turned away with 503")                                                     \
+    METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
+    METRIC(LOGS_DELIVERED, counter, "muster_logs_delivered_total", "",                             \
+           "Log entries sent to listeners")                                                        \
+    METRIC(LOGS_SKIPPED, counter, "muster_logs_skipped_total", "",                                 \
+           "Log entries not sent to listeners that read too slowly")                               \
+    METRIC(LOGS_MISSED, counter, "muster_logs_missed_total", "",                                   \
+           "Log entries gone from the stream before this node read them")                          \
+    METRIC(LOGS_OWN_LOST, counter, "muster_logs_own_lost_total", "",                               \
+           "Own log lines that did not reach the stream")                                          \
+    METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")    \
+    METRIC(SINK_BYTES, counter, "muster_sink_bytes_total", "", "Bytes of rows stored")             \
+    METRIC(SINK_BATCHES, counter, "muster_sink_batches_total", "",                                 \
+           "Transactions that stored log entries")                                                 \
+    METRIC(SINK_REJECTED, counter, "muster_sink_rejected_total", "",                               \
+           "Log entries put into log_entry_rejected")                                              \
+    METRIC(SINK_ERRORS, counter, "muster_sink_errors_total", "",                                   \
+           "Transactions that PostgreSQL refused")                                                 \
+    METRIC(SINK_LOST, counter, "muster_sink_lost_total", "",                                       \
+           "Sessions lost with a transaction under way")                                           \
+    METRIC(SINK_MISSED, counter, "muster_sink_missed_total", "",                                   \
+           "Log entries gone from the stream before a sink read them")                             \
+    METRIC(SINK_LANES, gauge, "muster_sink_lanes", "", "Lanes that this sink serves now")          \
+    METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
+    METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
+           "Age of the oldest log entry not stored yet")                                           \
+    METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
+           "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \
     METRIC(DISPATCH_DEVICES, gauge, "muster_dispatch_devices", "",                                 \
            "TCP devices connected here that a driver accepts")                                     \
@@ -96,6 +131,19 @@
            "Incomes handed to the node that the peer last talked to")                              \
     METRIC(TRACKER_STORE_FAILURES, counter, "muster_tracker_store_failures_total", "",             \
            "Tracker requests answered with an error because the store could not be reached")       \
+    METRIC(CHAT_SOCKETS, gauge, "muster_chat_connections", "", "Chat connections open now")        \
+    METRIC(CHAT_USERS, gauge, "muster_chat_logged_in", "", "Chat connections logged in")           \
+    METRIC(CHAT_LOGINS, counter, "muster_chat_logins_total", "", "Chat logins that succeeded")     \
+    METRIC(CHAT_LOGINS_FAILED, counter, "muster_chat_logins_failed_total", "",                     \
+           "Chat logins that failed")                                                              \
+    METRIC(CHAT_MESSAGES, counter, "muster_chat_messages_total", "",                               \
+           "Chat messages accepted from clients of this node")                                     \
+    METRIC(CHAT_RATE_LIMITED, counter, "muster_chat_rate_limited_total", "",                       \
+           "Chat requests refused: more than the rate allows")                                     \
+    METRIC(CHAT_UNDELIVERED, counter, "muster_chat_undelivered_total", "",                         \
+           "Chat messages given up: the store could not be reached in time")                       \
+    METRIC(MINIGAME_SOCKETS, gauge, "muster_minigame_connections", "",                             \
+           "Minigame connections open now")                                                        \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
@@ -107,6 +155,8 @@
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
+    METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
+           "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \
            "Messages published to the bus")                                                        \
     METRIC(BUS_RECEIVED, counter, "muster_bus_received_total", "",                                 \

@@ -84,7 +84,7 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit sizes[] = {
     {"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
 static const struct unit counts[] = {{"", 1}, {NULL, 0}};
@@ -223,6 +223,10 @@ static int set_value(const struct row *row, struct settings *settings, const cha
     case SIZE:
         return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
     case COUNT:
+        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
+            *(int64_t *)slot = 0;
+            return 0;
+        }
         return set_number(row, slot, value, counts, "number", source);
     case CHOICE:
         return set_choice(row, slot, value, source);
@@ -386,6 +390,16 @@ static int read_flags(struct settings *settings, const char *const args[], struc
     return 0;
 }
 
+/* What is fine for trying things out is refused where it would be a hole. */
+static int check_production(const struct settings *settings, struct source source)
+{
+    if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {
+        source.name = "--chat-login";
+        return refuse(&source, "%s", "development is refused where --env is production");
+    }
+    return 0;
+}
+
 int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
 {
@@ -400,7 +414,10 @@ int settings_read(struct settings *settings, const char *const args[], const cha
     if (read_environment(settings, env, source) != 0) {
         return -1;
     }
-    return read_flags(settings, args, source);
+    if (read_flags(settings, args, source) != 0) {
+        return -1;
+    }
+    return check_production(settings, source);
 }
 
 void settings_deinit(struct settings *settings)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum settings_env { ENV_DEVELOPMENT, ENV_PRODUCTION };
+enum settings_chat_login { CHAT_LOGIN_JWT, CHAT_LOGIN_DEVELOPMENT };
 
 typedef char *settings_TEXT; /* owned, never NULL */
 typedef char *settings_BIND;

@@ -9,7 +9,7 @@
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
  *     SIZE      bytes, from low to high
- *     COUNT     from low to high
+ *     COUNT     from low to high; the word in choices, if any, stands for 0
  *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
 #define MUSTER_NODE_CORE_SETTINGS_TABLE_H
@@ -24,9 +24,14 @@
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
     SETTING(status_token, SECRET, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory: or redis://[user:pass@]host:port[/db], several with commas are shards") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
+    SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
+    SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
+    SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
+    SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
+    SETTING(workers, COUNT, "1", 1, 1024, "auto", "processes that share the ports, each a node; auto: one for each core") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
     SETTING(log_level, CHOICE, "info", 0, 0, "debug|info|warn|error", "least level that is written") \
@@ -40,6 +45,20 @@
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
+    SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
+    SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \
+    SETTING(logs_entry_limit, SIZE, "32k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
+    SETTING(logs_add_token, SECRET, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
+    SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
+    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; set on a node: a sink is there, so a full log stream refuses") \
+    SETTING(sink_retention, DURATION, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
+    SETTING(sink_rows, COUNT, "5000", 1, 100000, "", "most log entries in one transaction of the sink") \
+    SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
+    SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
+    SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
+    SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
+    SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen instead of reading the stream") \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
     SETTING(dispatch_secret, SECRET, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \
@@ -62,7 +81,31 @@
     SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
     SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
     SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
-    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch")
+    SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
+    SETTING(chat_login, CHOICE, "jwt", 0, 0, "jwt|development", "how /chat finds out who somebody is; development believes any token") \
+    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, or EC) that signs access tokens") \
+    SETTING(chat_jwks, TEXT, "", 0, 0, "", "file or URL of a JWK set with such keys") \
+    SETTING(chat_jwt_secret, SECRET, "", 0, 0, "", "secret of access tokens signed with HS256") \
+    SETTING(chat_jwt_audience, TEXT, "heavenland-api", 0, 0, "", "audience that access tokens must be for; empty: any") \
+    SETTING(chat_jwt_issuer, TEXT, "", 0, 0, "", "issuer that access tokens must be of; empty: any") \
+    SETTING(chat_jwt_leeway, DURATION, "2s", 0, HOUR, "", "by so much the clock of whoever signs tokens may differ") \
+    SETTING(chat_jwks_refresh, DURATION, "10m", SECOND, 24 * HOUR, "", "age at which a JWK set from a URL is fetched anew") \
+    SETTING(chat_jwks_pause, DURATION, "10s", 100, HOUR, "", "least time between two looks at a JWK set, whatever key ids tokens name") \
+    SETTING(chat_nickname_claim, TEXT, "", 0, 0, "", "claim of the access token that holds the nickname; without it, or where it is missing, the account service is asked") \
+    SETTING(chat_account_url, TEXT, "", 0, 0, "", "base URL of the account service; empty: none, the nickname is the user id") \
+    SETTING(chat_account_timeout, DURATION, "10s", 100, HOUR, "", "time for the account service to answer") \
+    SETTING(chat_account_parallel, COUNT, "16", 1, 1000, "", "requests to it at a time; more wait their turn") \
+    SETTING(chat_account_cache, DURATION, "30s", 0, HOUR, "", "for so long a nickname is not asked for again") \
+    SETTING(chat_login_url, TEXT, "", 0, 0, "", "base URL of the endpoints for login with a password; empty: only tokens") \
+    SETTING(chat_close_at_exp, CHOICE, "off", 0, 0, "off|on", "close a /chat socket when its token expires, besides ending its session") \
+    SETTING(chat_history, COUNT, "100", 1, 1000, "", "chat messages kept for clients to ask for") \
+    SETTING(chat_rate, COUNT, "20", 1, 100000, "", "messages a second that one /chat socket may send in the long run") \
+    SETTING(chat_burst, COUNT, "200", 1, 100000, "", "messages that it may send at once") \
+    SETTING(chat_text_limit, SIZE, "4k", 1, 32 * KIB, "", "longest chat message, as JSON writes it") \
+    SETTING(minigame_token, SECRET, "", 0, 0, "", "bearer token that game servers must show on /minigame; empty: none") \
+    SETTING(webhook_token, SECRET, "", 0, 0, "", "bearer token that POST /api/webhook/minigame must show; empty: none") \
+    SETTING(api_env, TEXT, "DEVELOPMENT", 0, 0, "", "env in the answer of /api/version") \
+    SETTING(api_desc, TEXT, "Muster", 0, 0, "", "desc in the answer of /api/version")
 /* clang-format on */
 
 #endif

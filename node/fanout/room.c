@@ -52,6 +52,7 @@ uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct roo
     }
     frame_deinit(&frame);
     metric_add(room->metrics, METRIC_DELIVERIES, sent);
+    metric_add(room->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;
 }
 

@@ -82,10 +82,17 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
     conn->arg = arg;
 }
 
+static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reason)
+{
+    uint32_t before = conn->out.count;
+    outq_drop(&conn->out, &conn->net->pool, keep_started);
+    metric_add(conn->net->metrics, reason, before - conn->out.count);
+}
+
 void conn_free(struct conn *conn)
 {
     close(event_get_fd(&conn->event));
-    outq_drop(&conn->out, &conn->net->pool, false);
+    drop_queue(conn, false, METRIC_QUEUE_DROPPED_GONE);
     if (conn->held != NULL) {
         buf_free(conn->held);
         free(conn->held);
@@ -270,7 +277,7 @@ bool conn_peer_left(const struct conn *conn)
 
 void conn_drop_queue(struct conn *conn)
 {
-    outq_drop(&conn->out, &conn->net->pool, true);
+    drop_queue(conn, true, METRIC_QUEUE_DROPPED_SLOW);
 }
 
 /* ------------------------------------------------------------------------------------ the turn */

@@ -80,7 +80,7 @@ static void set_inherited_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
 }
 
-static int open_socket(const struct address *address, int family)
+static int open_socket(const struct address *address, int family, bool shared)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -88,6 +88,9 @@ static int open_socket(const struct address *address, int family)
     }
     int on = 1, off = 0;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    }
     set_inherited_options(fd);
     if (family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -103,18 +106,37 @@ static int open_socket(const struct address *address, int family)
     return fd;
 }
 
-struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
-                               char *error, size_t error_size)
+/* A listening socket, or -1 with a message. */
+static int open_bound(const char *bind, bool shared, char *error, size_t error_size)
 {
     struct address address;
     int family;
     if (address_parse_bind(bind, &address, &family) != 0) {
         snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
-        return NULL;
+        return -1;
     }
-    int fd = open_socket(&address, family);
+    int fd = open_socket(&address, family, shared);
     if (fd < 0) {
         snprintf(error, error_size, "cannot listen on %s: %s", bind, strerror(errno));
+    }
+    return fd;
+}
+
+int listener_probe(const char *bind, char *error, size_t error_size)
+{
+    int fd = open_bound(bind, false, error, error_size);
+    if (fd < 0) {
+        return -1;
+    }
+    close(fd);
+    return 0;
+}
+
+struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
+                               char *error, size_t error_size)
+{
+    int fd = open_bound(bind, net_shares_ports(net), error, error_size);
+    if (fd < 0) {
         return NULL;
     }
     struct sockaddr_storage bound;

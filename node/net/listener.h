@@ -15,6 +15,11 @@ typedef void listener_fn(void *arg, int fd, const struct address *peer);
 struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
                                char *error, size_t error_size) __attribute__((warn_unused_result));
 
+/* Could anybody listen on `bind` alone? 0, or -1 with a message that names the address in `error`.
+ */
+int listener_probe(const char *bind, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* Where it listens, with the real port. */
 const struct address *listener_address(const struct listener *listener);
 

@@ -139,6 +139,11 @@ uint32_t net_connections(const struct net *net, bool *full)
     return net->count;
 }
 
+bool net_shares_ports(const struct net *net)
+{
+    return net->limits.share_ports;
+}
+
 uint64_t net_sends(const struct net *net)
 {
     return net->sends;

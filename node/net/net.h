@@ -18,6 +18,7 @@ struct net_limits {
     size_t queue;         /* outbound bytes per connection */
     uint32_t connections; /* connections in all */
     uint32_t per_address; /* connections from one IP; 0: no limit */
+    bool share_ports;     /* sockets that listen let others of this user listen there too */
 };
 
 /* New; `loop`, `wheel` and `metrics` are borrowed for its life. */
@@ -40,6 +41,9 @@ uint32_t net_connections(const struct net *net, bool *full);
  * least some dozens a second; what is left after `ms` is closed. `done` comes once all are gone.
  * Call once. */
 void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
+
+/* Whoever opens a listening socket of any kind sets SO_REUSEPORT when this is true. */
+bool net_shares_ports(const struct net *net);
 
 /* How many chunks were queued so far on all connections: what a message cost, for whoever shares
  * out turns. */

@@ -227,13 +227,16 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 /* ------------------------------------------------------------------------------------ life */
 
-static int open_socket(const struct address *address, int family)
+static int open_socket(const struct address *address, int family, bool shared)
 {
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
-    int off = 0, buffer = KERNEL_BUFFER;
+    int on = 1, off = 0, buffer = KERNEL_BUFFER;
+    if (shared) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     if (family == AF_INET6) {
@@ -259,7 +262,7 @@ struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, c
         snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
         return NULL;
     }
-    int fd = open_socket(&address, family);
+    int fd = open_socket(&address, family, net_shares_ports(net));
     if (fd < 0) {
         snprintf(error, error_size, "cannot receive UDP on %s: %s", bind, strerror(errno));
         return NULL;

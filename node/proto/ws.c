@@ -180,6 +180,8 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
     }
     if (send_chunk(ws, chunk) < 0) {
         ws_overflow(ws);
+    } else {
+        metric_add(metrics_of(ws), METRIC_WS_MESSAGES_OUT, 1);
     }
 }
 

@@ -281,7 +281,8 @@ void here_close(struct device *device, enum device_end how)
 
 void here_accept(void *arg, int fd, const struct address *peer)
 {
-    static const struct conn_handler handler = {.data = on_data,
+    static const struct conn_handler handler = {.half_open = true,
+                                                .data = on_data,
                                                 .drained = on_drained,
                                                 .timer = on_timer,
                                                 .drain = on_drain,

@@ -22,7 +22,8 @@ def read_options():
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
-    build = os.environ.get("MUSTER_BUILD") or os.path.join(ROOT, "build")
+    # Taken out of the environment: nodes refuse MUSTER_ variables that are no settings.
+    build = os.environ.pop("MUSTER_BUILD", None) or os.path.join(ROOT, "build")
     parser.add_argument("--build", default=build, help="the build folder (MUSTER_BUILD, or build)")
     parser.add_argument("--muster", help="the node's program (build/muster)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",

@@ -25,15 +25,29 @@ def free_port():
     """A port nobody listens on, below the range the kernel hands to outgoing connections."""
     while True:
         port = random.randint(15000, 30000)
-        if port in _taken_ports:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _taken_ports.add(port)
-        return port
+        if _take(port):
+            return port
+
+
+def _take(port):
+    """Reserves it among these tests, if nobody has it."""
+    if port in _taken_ports:
+        return False
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    _taken_ports.add(port)
+    return True
+
+
+def free_ports(count):
+    """The first of `count` ports in a row that nobody listens on."""
+    while True:
+        first = free_port()
+        if all(_take(first + i) for i in range(1, count)):
+            return first
 
 
 def clean_env(extra=None):
@@ -56,6 +70,18 @@ def muster(*args, env=None, deadline=10):
     """Runs the binary to its end; for what ends by itself."""
     return subprocess.run([str(BINARY), *args], env=clean_env(env), cwd=ROOT, timeout=deadline,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def samples(text):
+    """What /metrics says, as a dict."""
+    lines = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+def certificates(folder):
+    """The folder, filled by tests/certificates.sh."""
+    subprocess.run([ROOT / "tests" / "certificates.sh", str(folder)], check=True)
+    return folder
 
 
 class Process:
@@ -158,9 +184,7 @@ class Node(Process):
 
     def metrics(self):
         """Every sample: its name with labels, as printed, to its number."""
-        _, text = self.get("/metrics")
-        samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        return samples(self.get("/metrics")[1])
 
     def term(self, number=signal.SIGTERM):
         self.asked_to_end = True
@@ -194,37 +218,66 @@ class Node(Process):
             assert code == self.expected_exit, f"{self.name} ended with {code}:\n{self.log_tail()}"
 
 
-class Redis(Process):
-    """One redis-server without persistence: what starts again is empty."""
+class Workers(Node):
+    """One `muster node --workers N`: N nodes behind one port, each with an admin port of its own."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, count, env=None, **settings):
+        self.admin = free_ports(count)
+        self.count = count
+        super().__init__(name, folder, env, workers=count, admin=f"127.0.0.1:{self.admin}", **settings)
+
+    def worker_get(self, worker, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin + worker}{path}", timeout=5) as response:
+            return response.read().decode()
+
+    def worker_ready(self, worker):
+        try:
+            return self.worker_get(worker, "/readyz") == "ready\n"
+        except OSError:
+            return False
+
+    def worker_metrics(self, worker):
+        return samples(self.worker_get(worker, "/metrics"))
+
+    def is_ready(self):
+        return all(map(self.worker_ready, range(self.count)))
+
+    def worker_pids(self):
+        """The newest process of each worker, as the log tells it."""
+        return {int(number): int(pid) for number, pid in re.findall(r"worker started worker=(\d+) pid=(\d+)", self.log())}
+
+
+class Redis(Process):
+    """One redis-server without persistence: what starts again is empty. `options` are its own, beside
+    those that make it a test's."""
+
+    def __init__(self, name, folder, *options):
         super().__init__(name, folder)
         self.port = free_port()
+        self.options = options
 
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
 
-    def start(self, *options):
+    def start(self):
         self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "no", "--dir", str(self.folder), *options])
+                     "--appendonly", "no", "--dir", str(self.folder), *self.options])
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
     def answers(self):
         assert self.alive(), f"{self.name} ended:\n{self.log_tail()}"
         try:
-            return self.command("PING").startswith(b"+PONG")
+            return self.command("PING").startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 
     def command(self, *words):
         """Sends one command, returns the raw start of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-            link.sendall(b"*%d\r\n" % len(words))
-            for word in words:
-                data = word.encode()
-                link.sendall(b"$%d\r\n%s\r\n" % (len(data), data))
+            data = [word.encode() for word in words]
+            link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
             return link.recv(65536)
 
     def restart_empty(self):
@@ -235,6 +288,48 @@ class Redis(Process):
         if self.popen is not None and self.alive():
             self.cont()
             self.kill()
+
+
+class TlsRedis(Redis):
+    """Serves TLS on `tls_port`, and what the test itself has to ask without."""
+
+    def __init__(self, name, folder, certificates, own="server", clients=False):
+        self.tls_port = free_port()
+        super().__init__(name, folder, "--tls-port", str(self.tls_port),
+                         "--tls-ca-cert-file", str(certificates / "ca.pem"),
+                         "--tls-cert-file", str(certificates / f"{own}.pem"),
+                         "--tls-key-file", str(certificates / f"{own}.key"),
+                         "--tls-auth-clients", "yes" if clients else "no")
+
+    @property
+    def url(self):
+        return f"rediss://127.0.0.1:{self.tls_port}"
+
+
+class Sentinel(Redis):
+    """One sentinel that watches `master` under the name "fleet"."""
+
+    NAME = "fleet"
+
+    def __init__(self, name, folder, master, quorum, *directives):
+        super().__init__(name, folder)
+        self.config = self.folder / f"{name}.conf"
+        self.config.write_text("\n".join([
+            f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}",
+            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {quorum}",
+            f"sentinel down-after-milliseconds {self.NAME} 500",
+            f"sentinel failover-timeout {self.NAME} 4000",
+            *directives, ""]))
+
+    def start(self):
+        self.launch(["redis-server", str(self.config), "--sentinel"])
+        wait_until(self.answers, f"{self.name} answers PING")
+        return self
+
+    def sees_all(self):
+        """It knows enough sentinels and a replica: a fail-over can succeed."""
+        return (self.command("SENTINEL", "CKQUORUM", self.NAME).startswith(b"+OK")
+                and self.command("SENTINEL", "REPLICAS", self.NAME).startswith(b"*1"))
 
 
 class _Link:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from cluster import BINARY, Node, Proxy, Redis
+from cluster import BINARY, Node, Proxy, Redis, Sentinel, TlsRedis, Workers
 
 LEASE = "2s"
 
@@ -26,8 +26,19 @@ class Yard:
         self.started.append(thing)
         return thing
 
-    def redis(self):
-        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder)).start()
+    def redis(self, *options):
+        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder, *options)).start()
+
+    def tls_redis(self, certificates, **options):
+        return self.keep(TlsRedis(f"redis-{next(self.numbers)}", self.folder, certificates, **options)).start()
+
+    def sentinel(self, master, quorum, *directives):
+        name = f"sentinel-{next(self.numbers)}"
+        return self.keep(Sentinel(name, self.folder, master, quorum, *directives)).start()
+
+    def workers(self, count, env=None, **settings):
+        """Starts several nodes behind one port without waiting for them."""
+        return self.keep(Workers(f"workers-{next(self.numbers)}", self.folder, count, env, **settings)).start()
 
     def proxy(self, target):
         return self.keep(Proxy(target.port)).start()

@@ -105,6 +105,35 @@ def test_close_reaches_the_device_after_what_was_written(node):
     run(scenario())
 
 
+def test_a_device_that_says_no_more_still_gets_what_was_written(node):
+    def written():
+        return node.metrics()["muster_dispatch_sent_bytes_total"]
+
+    async def scenario():
+        port, before = free_port(), written()
+        driver = await Driver.connect(node, port)
+        device = await Device.connect(node, port, limit=1024)  # which reads nothing by itself beyond that
+        opened = await driver.expect(OPENED)
+
+        async def write():
+            for _ in range(80):  # more than the kernel takes
+                await driver.write(opened, b"x" * 200_000)
+        writing = asyncio.create_task(write())
+        seen = [0, -1]
+        while seen[-1] != seen[-2] or seen[-1] == before:
+            await asyncio.sleep(0.1)
+            seen.append(written())
+        device.writer.write_eof()
+        size = 0
+        while data := await device.reader.read(65536):
+            size += len(data)
+        assert size >= seen[-1] - before > 1_000_000
+        assert (await driver.expect(CLOSED)).id == opened.id
+        await writing
+        await driver.close()
+    run(scenario())
+
+
 def test_only_accepted_addresses_get_in(node):
     async def scenario():
         port = free_port()

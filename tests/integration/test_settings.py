@@ -6,7 +6,8 @@ import pytest
 
 from cluster import free_port, muster
 
-SETTINGS = ["http", "admin", "store", "store-prefix", "lease", "drain", "env", "log-level", "log-format",
+SETTINGS = ["http", "admin", "store", "store-ca", "store-cert", "store-key",
+            "store-server-name", "store-prefix", "workers", "lease", "drain", "env", "log-level", "log-format",
             "message-limit", "queue-limit", "header-limit", "connection-limit", "address-limit", "request-timeout",
             "keep-alive", "sync-idle"]
 VERBS = ["node", "check"]
@@ -17,6 +18,7 @@ BAD_VALUES = [
     ("lease", ""), ("lease", "99999999999999999999s"), ("drain", "1.5s"), ("env", "staging"), ("env", ""),
     ("log-level", "loud"), ("log-format", "xml"), ("message-limit", "64q"), ("message-limit", "0"),
     ("message-limit", "-5k"), ("queue-limit", "99999999999999999999"), ("connection-limit", "-1"),
+    ("store", "rediss://"), ("store", "redis+sentinel://host"), ("workers", "0"), ("workers", "all"),
     ("connection-limit", "many"), ("sync-idle", "5"), ("admin", "somewhere"),
 ]
 KUBERNETES = {

@@ -62,7 +62,10 @@ def test_a_slow_reader_is_cut_without_harm_to_others(yard):
         await follower.until_state(3, True)
         before = node.metrics()[RSS]
         await flood(leader, follower, session, cut_off(node, 1))
-        assert node.metrics()[OVERFLOWS] == 1
+        metrics = node.metrics()
+        assert metrics[OVERFLOWS] == 1
+        assert metrics['muster_queue_dropped_total{reason="slow"}'] > 1
+        assert metrics["muster_websocket_messages_sent_total"] > 100
         assert node.metrics()[RSS] - before < RSS_BOUND
         assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
         await bystander.send("ping")

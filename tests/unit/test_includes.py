@@ -16,7 +16,8 @@ LAYERS = ["node", "node/service", "node/fanout", "node/proto", "node/net", "node
 # Words of the wire, each the business of one source file under node/.
 WIRE_WORDS = ["SetSession", "SessionState", "LeaveSession", "ServerMsg", "leaderConnected", "playerName",
               "acknowledge", "hostIdentifier", "playerCount",
-              "announceReceived", "pulseReceived", "pushReceived", "overriden", "peeraddr", "multiaddr"]
+              "announceReceived", "pulseReceived", "pushReceived", "overriden", "peeraddr", "multiaddr",
+              "user_id", "refreshToken", "scheduler_start", "balance_update", "enough_players"]
 
 
 def files_of(*suffixes):

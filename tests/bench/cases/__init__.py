@@ -1,6 +1,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import deflate, devices, fanout, idle, pushes, relay, silent, stream, tracker
+from . import (chat, deflate, devices, fanout, idle, login, logs, pushes, relay, silent, stream,
+               tracker)
 
 CASES = {
     "idle": idle,
@@ -10,6 +11,9 @@ CASES = {
     "silent": silent,
     "stream": stream,
     "devices": devices,
+    "logs": logs,
     "relay": relay,
     "tracker": tracker,
+    "chat": chat,
+    "login": login,
 }

@@ -11,6 +11,7 @@ static const struct {
     {"idle", mode_idle},       {"fanout", mode_fanout},   {"pushes", mode_pushes},
     {"relay", mode_relay},     {"tracker", mode_tracker}, {"stream", mode_stream},
     {"devices", mode_devices},
+    {"chat", mode_chat},       {"logins", mode_logins},
 };
 
 void mode_needs_node(const struct options *options)
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices --node "
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices|chat|logins --node "
              "ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);

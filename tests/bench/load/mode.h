@@ -15,6 +15,8 @@ mode_fn mode_relay;   /* game servers of the cross-server chat, which talk in tu
 mode_fn mode_tracker; /* UDP peers of a tracker, or of an echo */
 mode_fn mode_stream;  /* bytes from a device of dispatch to its driver */
 mode_fn mode_devices; /* a driver and devices that only stay */
+mode_fn mode_chat;    /* one writer, many readers of the chat, on several nodes */
+mode_fn mode_logins;  /* a few sockets that log in to the chat again and again */
 
 /* Ends the program unless at least one --node was given. */
 void mode_needs_node(const struct options *options);

@@ -35,6 +35,7 @@ static const struct option_spec specs[] = {
     {"--seconds", SECONDS, offsetof(struct options, seconds)},
     {"--pid", NUMBER, offsetof(struct options, pid)},
     {"--second-pid", NUMBER, offsetof(struct options, second_pid)},
+    {"--token", TEXT, offsetof(struct options, token)},
     {"--per-address", NUMBER, offsetof(struct options, per_address)},
     {"--source", NUMBER, offsetof(struct options, source)},
     {"--limit", NUMBER, offsetof(struct options, limit)},
@@ -121,6 +122,7 @@ void options_read(struct options *options, int argc, char **argv)
     *options = (struct options){
         .path = "/connect",
         .session = "bench",
+        .token = "bench",
         .connections = 1000,
         .sessions = 250,
         .members = 4,

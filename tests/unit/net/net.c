@@ -152,6 +152,7 @@ static const struct conn_handler handler = {
     .poked = on_poked,
     .drain = on_leave,
     .closed = on_closed,
+    .half_open = true,
 };
 
 static int set_up(void **state)

@@ -35,12 +35,54 @@ int lab_shards(void **state)
     return 0;
 }
 
+static void remove_certs(void)
+{
+    char command[64];
+    snprintf(command, sizeof(command), "rm -r %s", lab.certs);
+    assert_int_equal(system(command), 0);
+}
+
+static void make_certs(void)
+{
+    char command[sizeof(lab.certs) + 128];
+    snprintf(lab.certs, sizeof(lab.certs), "/tmp/muster-certs-XXXXXX");
+    assert_non_null(mkdtemp(lab.certs));
+    atexit(remove_certs);
+    snprintf(command, sizeof(command), "%s %s", MUSTER_CERTIFICATES, lab.certs);
+    assert_int_equal(system(command), 0);
+}
+
+const char *lab_cert(const char *name)
+{
+    static char paths[16][64];
+    static unsigned turn;
+    char *path = paths[turn++ % 16];
+    if (lab.certs[0] == '\0') {
+        make_certs();
+    }
+    snprintf(path, sizeof(paths[0]), "%s/%s", lab.certs, name);
+    return path;
+}
+
+int lab_tls(void **state)
+{
+    static char ca[64];
+    (void)state;
+    snprintf(ca, sizeof(ca), "%s", lab_cert("ca.pem"));
+    lab.server_count = 1;
+    lab.tls = (struct store_tls){.ca = ca};
+    redis_start_tls(&lab.servers[0], lab.certs, "server", false);
+    snprintf(lab.url, sizeof(lab.url), "rediss://127.0.0.1:%d", lab.servers[0].tls_port);
+    return 0;
+}
+
 int lab_end(void **state)
 {
     (void)state;
+    lab.tls = (struct store_tls){0};
     for (int i = 0; i < lab.server_count; i++) {
         redis_kill(&lab.servers[i]);
-        lab.servers[i].port = 0;
+        lab.servers[i] = (struct redis_server_process){0};
     }
     lab.server_count = 0;
     return 0;
@@ -107,6 +149,7 @@ struct store *lab_node_at(int index, const char *url)
     struct store_options options = {
         .base = lab.base,
         .url = url != NULL ? url : lab.url,
+        .tls = lab.tls,
         .prefix = lab.prefix,
         .node = name,
         .lease_ms = lab.lease_ms,

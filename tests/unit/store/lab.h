@@ -27,6 +27,8 @@ struct lab {
     struct event *tick;
     struct memory_hub *hub;
     struct redis_server_process servers[2];
+    char certs[32]; /* folder made by tests/certificates.sh; empty: not needed yet */
+    struct store_tls tls;
     int server_count; /* 0: memory */
     char url[256];
     char prefix[32];
@@ -43,11 +45,16 @@ extern struct lab lab;
 int lab_memory(void **state);
 int lab_redis(void **state);
 int lab_shards(void **state);
+int lab_tls(void **state);
 int lab_end(void **state);
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
 bool lab_is_redis(void);
+
+/* Path of a file among the certificates, which are made when first asked for. One of a few buffers,
+ * borrowed. */
+const char *lab_cert(const char *name);
 
 /* Opens lab.nodes[index] at `url` (NULL: the lab's) and waits for nothing. */
 struct store *lab_node_at(int index, const char *url);

@@ -32,18 +32,75 @@ int free_port(void)
     return ntohs(address.sin_port);
 }
 
+enum { WORDS = 48, WORD = 128 };
+
+struct words {
+    char text[WORDS][WORD];
+    char *list[WORDS + 1]; /* for exec */
+    int count;
+};
+
+static void add(struct words *words, const char *option, const char *value)
+{
+    const char *both[2] = {option, value};
+    for (int i = 0; i < 2; i++) {
+        snprintf(words->text[words->count], WORD, "%s", both[i]);
+        words->list[words->count] = words->text[words->count];
+        words->count++;
+    }
+}
+
+static void add_number(struct words *words, const char *option, int value)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", value);
+    add(words, option, text);
+}
+
+static void add_file(struct words *words, const char *option,
+                     const struct redis_server_process *server, const char *name)
+{
+    char path[WORD];
+    snprintf(path, sizeof(path), "%s/%s", server->certs, name);
+    add(words, option, path);
+}
+
+static void add_tls(struct words *words, const struct redis_server_process *server)
+{
+    char name[32];
+    add_number(words, "--tls-port", server->tls_port);
+    add_file(words, "--tls-ca-cert-file", server, "ca.pem");
+    snprintf(name, sizeof(name), "%s.pem", server->cert);
+    add_file(words, "--tls-cert-file", server, name);
+    snprintf(name, sizeof(name), "%s.key", server->cert);
+    add_file(words, "--tls-key-file", server, name);
+    add(words, "--tls-auth-clients", server->demanding ? "yes" : "no");
+}
+
 static void become_server(const struct redis_server_process *server)
 {
-    char port[8];
+    static struct words words;
     int null = open("/dev/null", O_RDWR);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    snprintf(port, sizeof(port), "%d", server->port);
+    add_number(&words, "--port", server->port);
+    add(&words, "--bind", "127.0.0.1");
+    add(&words, "--save", "");
+    add(&words, "--appendonly", "no");
+    add(&words, "--dir", "/tmp");
+    if (server->tls_port != 0) {
+        add_tls(&words, server);
+    }
+    if (server->extra[0][0] != '\0') {
+        add(&words, server->extra[0], server->extra[1]);
+    }
     dup2(null, 0);
     dup2(null, 1);
-    const char *option = server->extra[0][0] != '\0' ? server->extra[0] : "--loglevel";
-    const char *value = server->extra[0][0] != '\0' ? server->extra[1] : "warning";
-    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
-           "--appendonly", "no", "--dir", "/tmp", option, value, (char *)NULL);
+    char *const *options = words.list;
+    char *all[WORDS + 2] = {(char[]){"redis-server"}};
+    for (int i = 0; options[i] != NULL; i++) {
+        all[i + 1] = options[i];
+    }
+    execvp("redis-server", all);
     die("redis-server");
 }
 
@@ -92,6 +149,16 @@ void redis_start(struct redis_server_process *server, const char *option, const 
         become_server(server);
     }
     wait_until_it_answers(server);
+}
+
+void redis_start_tls(struct redis_server_process *server, const char *certs, const char *cert,
+                     bool demanding)
+{
+    server->tls_port = server->tls_port != 0 ? server->tls_port : free_port();
+    snprintf(server->certs, sizeof(server->certs), "%s", certs);
+    snprintf(server->cert, sizeof(server->cert), "%s", cert);
+    server->demanding = demanding;
+    redis_start(server, NULL, NULL);
 }
 
 void redis_kill(struct redis_server_process *server)

@@ -3,12 +3,17 @@
 #define MUSTER_TESTS_REDIS_SERVER_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct redis_server_process {
     pid_t pid; /* 0: not running */
     int port;
     char extra[2][64]; /* one more option and its value */
+    int tls_port;      /* 0: no TLS */
+    char certs[64];    /* folder with NAME.pem and NAME.key */
+    char cert[16];     /* NAME of the server's own */
+    bool demanding;    /* of a client certificate */
 };
 
 /* A port that was free just now. */
@@ -16,6 +21,10 @@ int free_port(void);
 
 /* Starts (`option` and `value` may be NULL) and waits until it answers. A port of 0 picks one. */
 void redis_start(struct redis_server_process *server, const char *option, const char *value);
+
+/* The same with TLS on a port of its own, and the certificate `cert` from the folder `certs`. */
+void redis_start_tls(struct redis_server_process *server, const char *certs, const char *cert,
+                     bool demanding);
 
 /* SIGKILL, waited for. Does nothing when it is not running. */
 void redis_kill(struct redis_server_process *server);

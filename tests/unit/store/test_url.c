@@ -27,22 +27,22 @@ static void one_server(void **state)
     (void)state;
     parse("redis://example", &url);
     assert_int_equal(url.count, 1);
-    assert_string_equal(url.servers[0].host, "example");
-    assert_int_equal(url.servers[0].port, 6379);
+    assert_string_equal(url.servers[0].at[0].host, "example");
+    assert_int_equal(url.servers[0].at[0].port, 6379);
     assert_int_equal(url.servers[0].db, 0);
-    assert_null(url.servers[0].user);
-    assert_null(url.servers[0].pass);
+    assert_null(url.servers[0].login.user);
+    assert_null(url.servers[0].login.pass);
     redis_url_free(&url);
     parse("redis://u%3Aser:p%40ss%2fw%2Co%25rd@10.0.0.1:7000/12", &url);
-    assert_string_equal(url.servers[0].user, "u:ser");
-    assert_string_equal(url.servers[0].pass, "p@ss/w,o%rd");
-    assert_string_equal(url.servers[0].host, "10.0.0.1");
-    assert_int_equal(url.servers[0].port, 7000);
+    assert_string_equal(url.servers[0].login.user, "u:ser");
+    assert_string_equal(url.servers[0].login.pass, "p@ss/w,o%rd");
+    assert_string_equal(url.servers[0].at[0].host, "10.0.0.1");
+    assert_int_equal(url.servers[0].at[0].port, 7000);
     assert_int_equal(url.servers[0].db, 12);
     redis_url_free(&url);
     parse("redis://:pw%41@h/", &url);
-    assert_null(url.servers[0].user);
-    assert_string_equal(url.servers[0].pass, "pwA");
+    assert_null(url.servers[0].login.user);
+    assert_string_equal(url.servers[0].login.pass, "pwA");
     redis_url_free(&url);
 }
 
@@ -52,13 +52,51 @@ static void several_servers_and_ipv6(void **state)
     (void)state;
     parse("redis://[::1]:7001/2,redis://b:7002,c:7003,[fe80::2]", &url);
     assert_int_equal(url.count, 4);
-    assert_string_equal(url.servers[0].host, "::1");
-    assert_int_equal(url.servers[0].port, 7001);
+    assert_string_equal(url.servers[0].at[0].host, "::1");
+    assert_int_equal(url.servers[0].at[0].port, 7001);
     assert_int_equal(url.servers[0].db, 2);
-    assert_int_equal(url.servers[1].port, 7002);
-    assert_string_equal(url.servers[2].host, "c");
-    assert_string_equal(url.servers[3].host, "fe80::2");
-    assert_int_equal(url.servers[3].port, 6379);
+    assert_int_equal(url.servers[1].at[0].port, 7002);
+    assert_string_equal(url.servers[2].at[0].host, "c");
+    assert_string_equal(url.servers[3].at[0].host, "fe80::2");
+    assert_int_equal(url.servers[3].at[0].port, 6379);
+    redis_url_free(&url);
+}
+
+static void tls_goes_on_after_a_comma(void **state)
+{
+    struct redis_url url;
+    (void)state;
+    parse("rediss://a:1,b,redis://c,d,rediss://e", &url);
+    assert_int_equal(url.count, 5);
+    assert_true(url.servers[0].tls && url.servers[1].tls && url.servers[4].tls);
+    assert_false(url.servers[2].tls || url.servers[3].tls);
+    assert_null(url.servers[0].master);
+    redis_url_free(&url);
+}
+
+static void sentinels(void **state)
+{
+    struct redis_url url;
+    (void)state;
+    parse("redis+sentinel://u:p%2Cw@a:1,b,[::1]:3/first?db=4&sentinel-user=s&sentinel-pass=t%26,"
+          "rediss+sentinel://c/second,rediss://d",
+          &url);
+    assert_int_equal(url.count, 3);
+    assert_int_equal(url.servers[0].count, 3);
+    assert_string_equal(url.servers[0].at[0].host, "a");
+    assert_int_equal(url.servers[0].at[0].port, 1);
+    assert_int_equal(url.servers[0].at[1].port, 26379);
+    assert_string_equal(url.servers[0].at[2].host, "::1");
+    assert_string_equal(url.servers[0].master, "first");
+    assert_string_equal(url.servers[0].login.user, "u");
+    assert_string_equal(url.servers[0].login.pass, "p,w");
+    assert_string_equal(url.servers[0].sentinel_login.user, "s");
+    assert_string_equal(url.servers[0].sentinel_login.pass, "t&");
+    assert_int_equal(url.servers[0].db, 4);
+    assert_false(url.servers[0].tls);
+    assert_true(url.servers[1].tls);
+    assert_string_equal(url.servers[1].master, "second");
+    assert_null(url.servers[2].master);
     redis_url_free(&url);
 }
 
@@ -69,8 +107,19 @@ static void what_is_refused(void **state)
     refuse("redis://", "host");
     refuse("http://a", "redis://");
     refuse("localhost:6379", "redis://");
-    refuse("rediss://a", "TLS");
-    refuse("redis://a,rediss://b", "server 2: rediss:// (Redis over TLS)");
+    refuse("redis+tls://a", "redis://");
+    refuse("redis+sentinel://a:1,b", ".../name");
+    refuse("redis+sentinel://a/", "name");
+    refuse("redis+sentinel://a/m?", "option");
+    refuse("redis+sentinel://a/m?x=1", "option");
+    refuse("redis+sentinel://a/m?db=x", "database");
+    refuse("redis+sentinel://a/m?sentinel-user=u", "sentinel-pass");
+    refuse("redis+sentinel://a/m?sentinel-pass=geheim%4", "escape");
+    refuse("redis+sentinel://a/m,b", "server 2");
+    refuse("redis+sentinel://a,redis://b/m", ".../name");
+    refuse("redis+sentinel://u:geheim@a,u:geheim@b/m", "port");
+    refuse("redis+sentinel://", "host");
+    refuse("redis+sentinel://a,,b/m", "host");
     refuse("redis://a,http://b", "redis://");
     refuse("redis://a,,b", "server 2");
     refuse("redis://a,", "server 2");
@@ -128,6 +177,8 @@ int test_url(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_server),
         cmocka_unit_test(several_servers_and_ipv6),
+        cmocka_unit_test(tls_goes_on_after_a_comma),
+        cmocka_unit_test(sentinels),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(the_store_checks_its_options),
     };

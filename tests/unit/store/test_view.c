@@ -149,6 +149,46 @@ static void a_key_that_went_begins_anew(void **state)
     view_reset(&view);
 }
 
+/* A fail-over to a replica that had not got the last writes: same birth, an older version. */
+static void a_server_that_went_back_is_followed(void **state)
+{
+    struct roster_view view;
+    (void)state;
+    view_init(&view);
+    assert_int_equal(snapshot(&view, 9, 7, 0, "+a=1 +b=2 +c=3"), VIEW_CHANGED);
+    heard("+a=1 +b=2 +c=3");
+    assert_int_equal(snapshot(&view, 9, 6, 0, "+a=1"), VIEW_SAME); /* only late: no link was lost */
+    view_doubt(&view, false);
+    assert_int_equal(change(&view, 9, 7, 8, "-a"), VIEW_SAME);
+    assert_int_equal(snapshot(&view, 9, 5, 100, "+a=1 +b=4"), VIEW_CHANGED);
+    heard("+b=4"); /* c is held */
+    assert_true(view_reached(&view, 9, 5));
+    assert_int_equal(change(&view, 9, 5, 6, "+c=3"), VIEW_SAME);
+    assert_int_equal(view_expire(&view, 200, on_event, NULL), VIEW_SAME);
+    heard("");
+    view_reset(&view);
+}
+
+/* The other server went on by itself: as many versions, but not the same ones. */
+static void another_server_with_a_newer_version(void **state)
+{
+    struct roster_view view;
+    (void)state;
+    view_init(&view);
+    assert_int_equal(snapshot(&view, 9, 7, 0, "+a=1 +b=2"), VIEW_CHANGED);
+    heard("+a=1 +b=2");
+    view_doubt(&view, true);
+    view_doubt(&view, false);
+    assert_int_equal(snapshot(&view, 9, 8, 100, "+a=1"), VIEW_SAME);
+    assert_int_equal(view_expire(&view, 99, on_event, NULL), VIEW_SAME);
+    assert_int_equal(view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
+    heard("-b=2");
+    view_doubt(&view, false); /* the same server after a lost link: who is not there has gone */
+    assert_int_equal(snapshot(&view, 9, 9, 100, ""), VIEW_CHANGED);
+    heard("-a=1");
+    view_reset(&view);
+}
+
 static void broken_notes_are_refused(void **state)
 {
     static const char *const broken[] = {"",
@@ -186,6 +226,8 @@ int test_view(void)
         cmocka_unit_test(a_lost_server_is_bridged),
         cmocka_unit_test(a_held_member_can_go_change_and_be_held_again),
         cmocka_unit_test(a_key_that_went_begins_anew),
+        cmocka_unit_test(a_server_that_went_back_is_followed),
+        cmocka_unit_test(another_server_with_a_newer_version),
         cmocka_unit_test(broken_notes_are_refused),
     };
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);

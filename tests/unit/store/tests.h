@@ -8,9 +8,14 @@ int test_url(void);
 int test_view(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
+int test_sink_batch(void);
+int test_stream(const char *name, CMFixtureFunction start);
 int test_lookup(const char *name, CMFixtureFunction start);
 int test_lookup_faults(void);
+int test_history(const char *name, CMFixtureFunction start);
+int test_history_faults(void);
 int test_faults(void);
+int test_tls(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 

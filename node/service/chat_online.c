@@ -1,0 +1,220 @@
+#include "node/service/chat_online.h"
+
+#include "store/base/buf.h"
+#include "store/base/clock.h"
+#include "store/base/map.h"
+#include "store/roster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define KEY SPAN("chat:online")
+
+enum {
+    PARTS = 64,
+    VALUE_MOST = 60 * 1024, /* bytes of one part; a roster value holds 64 KiB */
+    PAUSE_MS = 500,         /* between two claims of the same part */
+    NAME = 80,
+};
+
+/* A user's connections here. */
+struct local_user {
+    struct map_node node;
+    struct list link; /* in its part */
+    uint32_t connections;
+    char name[];
+};
+
+struct part {
+    struct list users;
+    uint64_t claimed_ms;
+    bool dirty;
+};
+
+struct chat_online {
+    struct chat_online_options options;
+    struct map users;
+    struct part parts[PARTS];
+    struct roster_watch *watch;
+    struct wheel_timer timer;
+};
+
+/* ----------------------------------------------------------------------------- own users */
+
+static unsigned part_of(const char *user)
+{
+    uint32_t hash = 2166136261U; /* FNV-1a: only spreads */
+    for (; *user != '\0'; user++) {
+        hash = (hash ^ (unsigned char)*user) * 16777619U;
+    }
+    return (hash ^ (hash >> 16)) % PARTS;
+}
+
+/* "<node>/<part>" */
+static struct span member_name(const struct chat_online *online, unsigned at, char out[static NAME])
+{
+    int len = snprintf(out, NAME, "%s/%u", online->options.node, at);
+    return span_of(out, (size_t)len);
+}
+
+static void claim(struct chat_online *online, unsigned at)
+{
+    struct part *part = &online->parts[at];
+    struct buf value = {0};
+    char name[NAME];
+    LIST_EACH(it, &part->users) {
+        const struct local_user *user = LIST_ITEM(it, struct local_user, link);
+        struct span text = span_of(user->name, strlen(user->name) + 1); /* with the NUL behind it */
+        if (value.len + text.len <= VALUE_MOST) {
+            buf_append(&value, text);
+        }
+    }
+    if (value.len > 0) {
+        roster_claim(online->options.store, KEY, member_name(online, at, name), buf_span(&value));
+    } else {
+        roster_release(online->options.store, KEY, member_name(online, at, name));
+    }
+    part->claimed_ms = clock_monotonic_ms();
+    part->dirty = false;
+    buf_free(&value);
+}
+
+static void touch(struct chat_online *online, unsigned at)
+{
+    struct part *part = &online->parts[at];
+    if (clock_monotonic_ms() - part->claimed_ms >= PAUSE_MS) {
+        claim(online, at);
+    } else if (!part->dirty) {
+        part->dirty = true;
+        wheel_set(online->options.wheel, &online->timer, PAUSE_MS);
+    }
+}
+
+static void on_timer(struct wheel_timer *timer)
+{
+    struct chat_online *online = CONTAINER_OF(timer, struct chat_online, timer);
+    for (unsigned at = 0; at < PARTS; at++) {
+        if (online->parts[at].dirty) {
+            claim(online, at);
+        }
+    }
+}
+
+void chat_online_add(struct chat_online *online, const char *user)
+{
+    struct map_node *node = map_find(&online->users, span_str(user));
+    if (node != NULL) {
+        MAP_ENTRY(node, struct local_user, node)->connections++;
+        return;
+    }
+    size_t len = strlen(user);
+    unsigned at = part_of(user);
+    struct local_user *added = mem_zalloc(sizeof *added + len + 1);
+    memcpy(added->name, user, len + 1);
+    added->connections = 1;
+    map_insert(&online->users, &added->node, span_of(added->name, len));
+    list_push_back(&online->parts[at].users, &added->link);
+    touch(online, at);
+}
+
+void chat_online_remove(struct chat_online *online, const char *user)
+{
+    struct map_node *node = map_find(&online->users, span_str(user));
+    struct local_user *gone = node != NULL ? MAP_ENTRY(node, struct local_user, node) : NULL;
+    if (gone == NULL || --gone->connections > 0) {
+        return;
+    }
+    unsigned at = part_of(user);
+    map_remove(&online->users, node);
+    list_del(&gone->link);
+    free(gone);
+    touch(online, at);
+}
+
+/* --------------------------------------------------------------------------- the cluster's */
+
+/* A walk over everybody, each told once: those of other nodes are collected first. */
+struct walk {
+    const struct chat_online *online;
+    struct map seen;
+};
+
+struct seen_user {
+    struct map_node node;
+};
+
+static void see(struct walk *walk, struct span user)
+{
+    if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
+        struct seen_user *seen = mem_zalloc(sizeof *seen);
+        map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
+    }
+}
+
+static bool is_own(const struct chat_online *online, struct span member)
+{
+    struct span node = span_str(online->options.node);
+    return span_starts_with(member, node) && member.len > node.len && member.ptr[node.len] == '/';
+}
+
+static void see_part(void *arg, const struct roster_member *member)
+{
+    struct walk *walk = arg;
+    struct span rest = member->value;
+    while (!is_own(walk->online, member->name) && rest.len > 0) {
+        see(walk, span_cut(&rest, '\0'));
+    }
+}
+
+void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+                      void *arg)
+{
+    struct walk walk = {.online = online};
+    map_init(&walk.seen);
+    roster_each(online->watch, see_part, &walk);
+    MAP_EACH(it, &online->users) {
+        fn(arg, map_key(it));
+    }
+    MAP_EACH(it, &walk.seen) {
+        fn(arg, map_key(it));
+        map_remove(&walk.seen, it);
+        free(MAP_ENTRY(it, struct seen_user, node));
+    }
+    map_deinit(&walk.seen);
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    (void)arg, (void)event, (void)member; /* the view is looked at when somebody asks */
+}
+
+struct chat_online *chat_online_new(const struct chat_online_options *options)
+{
+    struct chat_online *online = mem_zalloc(sizeof *online);
+    online->options = *options;
+    map_init(&online->users);
+    for (unsigned at = 0; at < PARTS; at++) {
+        list_init(&online->parts[at].users);
+    }
+    wheel_timer_init(&online->timer, on_timer);
+    online->watch = roster_watch(options->store, KEY, on_roster, online);
+    return online;
+}
+
+void chat_online_free(struct chat_online **online)
+{
+    if (*online == NULL) {
+        return;
+    }
+    MAP_EACH(it, &(*online)->users) {
+        struct local_user *user = MAP_ENTRY(it, struct local_user, node);
+        map_remove(&(*online)->users, it);
+        list_del(&user->link);
+        free(user);
+    }
+    map_deinit(&(*online)->users);
+    roster_unwatch(&(*online)->watch);
+    wheel_cancel(&(*online)->timer);
+    free(*online);
+    *online = NULL;
+}

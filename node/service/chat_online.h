@@ -1,0 +1,31 @@
+/* chat online: which users are logged in, in the whole cluster. Each node claims its own in the
+ * roster, spread over parts by a hash of the user, so that one who comes or goes changes little; a
+ * burst of logins is told at most twice a second. */
+#ifndef MUSTER_NODE_SERVICE_CHAT_ONLINE_H
+#define MUSTER_NODE_SERVICE_CHAT_ONLINE_H
+
+#include "node/core/wheel.h"
+#include "store/store.h"
+
+struct chat_online;
+
+struct chat_online_options {
+    struct store *store; /* borrowed */
+    struct wheel *wheel; /* borrowed */
+    const char *node;    /* this node's name, borrowed */
+};
+
+struct chat_online *chat_online_new(const struct chat_online_options *options);
+
+/* Frees; NULL inside is fine. What was claimed is the store's to release. */
+void chat_online_free(struct chat_online **online);
+
+/* A connection of `user` (no NUL in it) is logged in here, or no more. */
+void chat_online_add(struct chat_online *online, const char *user);
+void chat_online_remove(struct chat_online *online, const char *user);
+
+/* Calls `fn` once with each user who is logged in anywhere, in no order. */
+void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+                      void *arg);
+
+#endif

@@ -1,0 +1,59 @@
+/* minigame rounds: one scheduler for the cluster. Every node claims a seat in a roster, and the one
+ * that sits longest runs the scheduler; each seat carries the newest state that its node has seen,
+ * so the state outlives any node, and a Redis that lost its memory.
+ *
+ *     runner: new state, version + 1 --claim--> roster --> others see it, claim it as theirs
+ *     runner dies --> its seat runs out --> the next in line goes on from the state it has */
+#ifndef MUSTER_NODE_SERVICE_MINIGAME_ROUNDS_H
+#define MUSTER_NODE_SERVICE_MINIGAME_ROUNDS_H
+
+#include "node/core/wheel.h"
+#include "store/store.h"
+
+#include <jansson.h>
+
+struct minigame_rounds;
+
+struct minigame_rounds_options {
+    struct store *store; /* borrowed */
+    struct wheel *wheel; /* borrowed */
+    const char *node;    /* this node's name, borrowed */
+    /* Calls `fn` once with each player who is online anywhere in the cluster. */
+    void (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
+    void *online;
+    /* This node has set up a new round. */
+    void (*new_round)(void *arg);
+    void *arg;
+};
+
+struct minigame_rounds *minigame_rounds_new(const struct minigame_rounds_options *options);
+
+/* Frees; NULL inside is fine. */
+void minigame_rounds_free(struct minigame_rounds **rounds);
+
+/* The node that runs the scheduler, borrowed; NULL while that cannot be known. */
+const char *minigame_rounds_runner(const struct minigame_rounds *rounds);
+
+/* True when it is this node; the calls below that change something are for it alone. */
+bool minigame_rounds_here(const struct minigame_rounds *rounds);
+
+/* The scheduler is on; *period and *offset in seconds. */
+bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
+                             unsigned *offset);
+
+/* Starts it, or starts it anew: a round is set up now, and then one in every `period` seconds;
+ * games begin `offset` seconds after their round was set up. */
+void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset);
+
+void minigame_rounds_stop(struct minigame_rounds *rounds);
+
+/* Ends game `id` and pays the prizes. `leaderboard` is a JSON list of {id, position}. New: a list
+ * of {id, won, balance}; or NULL with a text for who asked. */
+json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
+                            const json_t *leaderboard, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* The current round as GET /api/gaming/events shows it: new. */
+json_t *minigame_rounds_current(const struct minigame_rounds *rounds);
+
+#endif

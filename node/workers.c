@@ -1,0 +1,268 @@
+/*          start                    ended by itself
+ *   IDLE --------> RUNNING (pid) -------------------> IDLE, due again after a back-off
+ *                                 SIGTERM, SIGINT
+ *                                 ---------------> passed on; nobody is started any more
+ */
+#include "node/workers.h"
+
+#include "node/core/log.h"
+#include "node/net/address.h"
+#include "node/net/listener.h"
+#include "store/base/backoff.h"
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    BACKOFF_FIRST_MS = 200,
+    BACKOFF_MOST_MS = 30 * 1000,
+    STABLE_MS = 60 * 1000, /* who ran that long starts with the first back-off again */
+    FOREVER_MS = 3600 * 1000,
+    BIND_TEXT = 300,
+};
+
+struct worker {
+    pid_t pid; /* 0: not running */
+    uint64_t due_ms, started_ms;
+    unsigned starts;
+    struct backoff backoff;
+};
+
+struct fleet {
+    const struct settings *settings;
+    workers_fn *serve;
+    struct worker *workers;
+    unsigned count;
+    sigset_t signals, before; /* those waited for; the mask that workers get */
+    bool ending;
+    int status;
+};
+
+unsigned workers_wanted(const struct settings *settings)
+{
+    cpu_set_t cores;
+    if (settings->workers > 0) {
+        return (unsigned)settings->workers;
+    }
+    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return count > 1 ? (unsigned)count : 1;
+}
+
+/* ------------------------------------------------------------------------------------ checks */
+
+static unsigned port_of(const char *bind)
+{
+    struct address address;
+    int family;
+    return address_parse_bind(bind, &address, &family) == 0 ? address.port : 0;
+}
+
+/* Every address that all workers listen on has a port of its own choice. */
+static bool ports_are_fixed(const struct settings *settings)
+{
+    struct span rest = span_str(settings->relay);
+    bool fixed = port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
+                 (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0);
+    while (fixed && rest.len > 0) {
+        struct span bind = span_trim(span_cut(&rest, ','));
+        const char *equals = memchr(bind.ptr, '=', bind.len);
+        bind = equals != NULL ? span_skip(bind, (size_t)(equals - bind.ptr) + 1) : bind;
+        char *text = mem_dup(bind);
+        fixed = port_of(text) != 0;
+        free(text);
+    }
+    return fixed;
+}
+
+static const char *trouble(const struct settings *settings, unsigned count)
+{
+    unsigned http = port_of(settings->http), admin = port_of(settings->admin);
+    if (strcmp(settings->store, "memory:") == 0) {
+        return "they would not see each other: several workers need a Redis store, not memory:";
+    }
+    if (settings->admin[0] == '\0') {
+        return "several workers need --admin: worker i answers /metrics, /healthz and /readyz for "
+               "itself at that port + i";
+    }
+    if (!ports_are_fixed(settings)) {
+        return "a port of 0 would be another one in each of several workers";
+    }
+    if (admin + count - 1 > 65535) {
+        return "there are too few ports from --admin on, one for each worker";
+    }
+    return http >= admin && http < admin + count ? "the ports from --admin on hold that of --http"
+                                                 : NULL;
+}
+
+int workers_check(const struct settings *settings, char *error, size_t error_size)
+{
+    unsigned count = workers_wanted(settings);
+    const char *wrong = count > 1 ? trouble(settings, count) : NULL;
+    if (wrong != NULL) {
+        snprintf(error, error_size, "--workers: %s", wrong);
+        return -1;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ a worker */
+
+/* `admin` of worker i: the same host, and the port + i. */
+static void admin_of(const struct settings *settings, int worker, char out[static BIND_TEXT])
+{
+    const char *colon = strrchr(settings->admin, ':');
+    snprintf(out, BIND_TEXT, "%.*s:%u", (int)(colon - settings->admin), settings->admin,
+             port_of(settings->admin) + (unsigned)worker);
+}
+
+/* In the child; does not return. */
+static void be_worker(const struct fleet *fleet, int worker, pid_t parent)
+{
+    char admin[BIND_TEXT];
+    struct settings settings = *fleet->settings;
+    admin_of(fleet->settings, worker, admin);
+    settings.admin = admin;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    sigprocmask(SIG_SETMASK, &fleet->before, NULL);
+    if (getppid() != parent) {
+        raise(SIGTERM); /* it died before it could be watched */
+    }
+    log_worker(worker);
+    exit(fleet->serve(&settings, worker));
+}
+
+static void start(struct fleet *fleet, unsigned number)
+{
+    struct worker *worker = &fleet->workers[number];
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        be_worker(fleet, (int)number, parent);
+    }
+    worker->started_ms = clock_monotonic_ms();
+    if (pid < 0) {
+        log_error("cannot start a worker", LOG_NUMBER_FIELD("worker", number));
+        worker->due_ms = worker->started_ms + backoff_next(&worker->backoff);
+        return;
+    }
+    worker->pid = pid;
+    worker->starts++;
+    log_info("worker started", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid));
+}
+
+/* ------------------------------------------------------------------------------------ the parent
+ */
+
+static void pass_on(struct fleet *fleet, int number)
+{
+    fleet->ending = true;
+    for (unsigned i = 0; i < fleet->count; i++) {
+        if (fleet->workers[i].pid != 0) {
+            kill(fleet->workers[i].pid, number);
+        }
+    }
+}
+
+static void on_end(struct fleet *fleet, unsigned number, int status)
+{
+    struct worker *worker = &fleet->workers[number];
+    uint64_t now = clock_monotonic_ms();
+    bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    worker->pid = 0;
+    if (fleet->ending) {
+        fleet->status = in_order ? fleet->status : 1;
+        return;
+    }
+    log_warn("worker ended", LOG_NUMBER_FIELD("worker", number),
+             LOG_NUMBER_FIELD("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
+             LOG_NUMBER_FIELD("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+    if (worker->starts == 1 && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
+        fleet->status = 1; /* the settings are to blame: it would never start */
+        pass_on(fleet, SIGTERM);
+        return;
+    }
+    if (now - worker->started_ms > STABLE_MS) {
+        backoff_reset(&worker->backoff);
+    }
+    worker->due_ms = now + backoff_next(&worker->backoff);
+}
+
+static void reap(struct fleet *fleet)
+{
+    int status;
+    for (unsigned i = 0; i < fleet->count; i++) {
+        pid_t pid = fleet->workers[i].pid;
+        if (pid != 0 && waitpid(pid, &status, WNOHANG) == pid) {
+            on_end(fleet, i, status);
+        }
+    }
+}
+
+static bool any_runs(const struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++) {
+        if (fleet->workers[i].pid != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Starts who is due; returns the milliseconds until somebody else is. */
+static uint64_t start_due(struct fleet *fleet)
+{
+    uint64_t now = clock_monotonic_ms(), wait = FOREVER_MS;
+    for (unsigned i = 0; i < fleet->count && !fleet->ending; i++) {
+        struct worker *worker = &fleet->workers[i];
+        if (worker->pid == 0 && worker->due_ms <= now) {
+            start(fleet, i);
+        }
+        if (worker->pid == 0 && worker->due_ms - now < wait) {
+            wait = worker->due_ms - now;
+        }
+    }
+    return wait;
+}
+
+static void watch(struct fleet *fleet)
+{
+    while (!fleet->ending || any_runs(fleet)) {
+        uint64_t wait = start_due(fleet);
+        struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
+        int number = sigtimedwait(&fleet->signals, NULL, &limit);
+        if (number == SIGTERM || number == SIGINT) {
+            log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
+            pass_on(fleet, number);
+        }
+        reap(fleet);
+    }
+}
+
+int workers_run(const struct settings *settings, workers_fn *serve)
+{
+    struct fleet fleet = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
+    char error[256];
+    if (listener_probe(settings->http, error, sizeof error) != 0) {
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        return 1;
+    }
+    fleet.workers = mem_zalloc(fleet.count * sizeof *fleet.workers);
+    for (unsigned i = 0; i < fleet.count; i++) {
+        fleet.workers[i].backoff =
+            (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+    }
+    sigemptyset(&fleet.signals);
+    sigaddset(&fleet.signals, SIGTERM);
+    sigaddset(&fleet.signals, SIGINT);
+    sigaddset(&fleet.signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &fleet.signals, &fleet.before);
+    watch(&fleet);
+    sigprocmask(SIG_SETMASK, &fleet.before, NULL);
+    free(fleet.workers);
+    return fleet.status;
+}

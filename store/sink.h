@@ -1,0 +1,72 @@
+/* sink: moves the stream into PostgreSQL, each entry exactly once.
+ *
+ *     lane of the stream --read--> batch --COPY and the lane's new position, one transaction-->
+ *     table, log_lane              --mark--> the stream may forget
+ *
+ * A lane is served over a PostgreSQL session of its own, which holds the lane's advisory lock: who
+ * has the lock serves the lane, and who loses the session has lost both. Where a lane stands is
+ * only in PostgreSQL. After any doubt (a COMMIT without an answer, too) the lane starts anew from
+ * there; and the transaction itself fails unless the lane stands where the sink thinks.
+ *
+ * Rows that PostgreSQL will not take are found by halving and go to log_entry_rejected. */
+#ifndef MUSTER_STORE_SINK_H
+#define MUSTER_STORE_SINK_H
+
+#include "store/sink_batch.h"
+#include "store/store.h"
+
+struct sink;
+
+/* What the entries mean: handed in from above. */
+struct sink_codec {
+    const char *table; /* and its columns, as COPY wants them */
+    /* Appends the binary row of an entry; false, with a reason, when it can be none. */
+    bool (*row)(void *arg, const struct sink_item *item, struct buf *row, const char **reason);
+    void *arg;
+};
+
+/* Counts since the start, and how it is now. */
+struct sink_stats {
+    uint64_t rows, bytes, batches;
+    uint64_t rejected;
+    uint64_t errors; /* transactions that failed */
+    uint64_t lost;   /* sessions lost with a transaction under way */
+    uint64_t missed; /* entries gone from the stream before they were read */
+    unsigned lanes;  /* held now */
+    uint64_t lag;    /* entries of the stream not yet stored */
+    uint64_t lag_ms; /* age of the oldest of them */
+    bool postgres_up;
+};
+
+struct sink_options {
+    struct event_base *base; /* borrowed, as are all pointers */
+    struct store *store;     /* NULL: entries are fed by sink_feed, not read from a stream */
+    const char *uri;         /* of PostgreSQL */
+    const char *stream;      /* its name in log_lane: the fleet's prefix */
+    unsigned lanes;          /* at least; more when the stream has more */
+    size_t rows, bytes;      /* most of one transaction */
+    unsigned parallel;       /* transactions at once: more of them only get in each other's way */
+    uint32_t age_ms;         /* longest wait for more to come */
+    uint64_t keep;           /* stored entries that stay in the stream, in all */
+    unsigned retention_days; /* 0: for ever */
+    struct sink_codec codec;
+    /* Something a person may want to know. */
+    void (*say)(void *arg, bool bad, const char *what, const char *text);
+    void *arg;
+};
+
+struct sink *sink_new(const struct sink_options *options)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Ends what is under way, lets go of the lanes, and calls `done`; within `ms` in any case. */
+void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *arg);
+void sink_free(struct sink **sink);
+
+/* For a sink without a stream. The item is taken in any case; false: no more for a while, please.
+ */
+bool sink_feed(struct sink *sink, const struct sink_item *item);
+
+/* As of now; borrowed until the next call. */
+const struct sink_stats *sink_stats(struct sink *sink);
+
+#endif

@@ -1,0 +1,509 @@
+/*  DOWN --session--> LOCKING --the lock is ours--> FINDING --position--> RUNNING
+ *    ^                  \_ again every LOCK_MS          the session is lost |
+ *    '----------------------------------------------------------------------'
+ *
+ *  RUNNING: stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a
+ *  time --> PostgreSQL. */
+#include "store/sink_impl.h"
+
+#include "store/base/clock.h"
+#include "store/pg_row.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    LOCK_MS = 1000,
+    IDLE_MS = 100, /* between looks at a stream that had nothing */
+    READ_MOST = 5000,
+    READ_BYTES = 2 * 1024 * 1024,
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MOST_MS = 5000,
+    FEED_FACTOR = 32, /* batches that a fed sink holds while PostgreSQL is away */
+};
+
+static bool is_fed(const struct sink_lane *lane)
+{
+    return lane->sink->options.store == NULL;
+}
+
+static void arm(struct sink_lane *lane, uint64_t at_ms)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t ms = at_ms > now ? at_ms - now : 0;
+    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    event_add(lane->timer, &wait);
+}
+
+static void forget_batches(struct sink_lane *lane)
+{
+    sink_batch_clear(lane->flying);
+    if (!is_fed(lane)) {
+        sink_batch_clear(lane->filling);
+    }
+    lane->at = lane->run = 0;
+}
+
+/* ------------------------------------------------------------------------------------ sending */
+
+static void trouble(struct sink_lane *lane, const struct postgres_answer *answer)
+{
+    sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
+}
+
+static void retry_later(struct sink_lane *lane)
+{
+    lane->retry_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
+    lane_step(lane);
+}
+
+/* Errors that the row itself is at fault for: data exceptions, broken constraints, program limits.
+ */
+static bool is_row_at_fault(const char *sqlstate)
+{
+    return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 ||
+           strncmp(sqlstate, "54", 2) == 0;
+}
+
+static void on_failed(struct sink_lane *lane, const struct postgres_answer *answer)
+{
+    lane->sink->stats.errors++;
+    trouble(lane, answer);
+    if (strcmp(answer->sqlstate, "MU001") == 0) {
+        postgres_reset(lane->pg, "the lane was moved by somebody else");
+    } else if (strcmp(answer->sqlstate, "23514") == 0 && lane->partition_errors++ == 0) {
+        lane->day = -1; /* its partition was dropped: make it again */
+        lane_step(lane);
+    } else if (!is_row_at_fault(answer->sqlstate)) {
+        retry_later(lane);
+    } else if (lane->run > 1) {
+        lane->limit = lane->run / 2;
+        lane_step(lane);
+    } else if (lane->flying->row[lane->at].reason == NULL) {
+        lane->flying->row[lane->at].reason = "refused by PostgreSQL";
+        lane_step(lane);
+    } else {
+        lane->ascii = true; /* even as a dead letter */
+        retry_later(lane);
+    }
+}
+
+/* `stored` entries from lane->at on are done with. */
+static void move_on(struct sink_lane *lane, size_t stored)
+{
+    const struct sink_row *last = &lane->flying->row[lane->at + stored - 1];
+    size_t rows = lane->sink->options.rows;
+    lane->seq = last->seq;
+    lane->ordinal = last->ordinal;
+    lane->at += stored;
+    lane->run = 0;
+    lane->limit = lane->limit * 2 < rows ? lane->limit * 2 : rows;
+    lane->partition_errors = 0;
+    lane->ascii = false;
+    backoff_reset(&lane->backoff);
+    if (lane->at == lane->flying->count) {
+        sink_batch_clear(lane->flying);
+        lane->at = 0;
+    }
+    sink_on_progress(lane->sink);
+    lane_step(lane);
+}
+
+static void take_off(struct sink_lane *lane)
+{
+    lane->flying_now = true;
+    lane->sink->flights++;
+}
+
+static void land(struct sink_lane *lane)
+{
+    lane->sink->flights -= lane->flying_now;
+    lane->flying_now = false;
+}
+
+static void on_copied(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    struct sink_stats *stats = &lane->sink->stats;
+    land(lane);
+    if (answer->end == POSTGRES_FAILED) {
+        on_failed(lane, answer);
+    } else if (answer->end == POSTGRES_DONE) {
+        stats->rows += lane->run;
+        stats->bytes += sink_batch_rows(lane->flying, lane->at, lane->run).len;
+        stats->batches++;
+        if (lane->trouble != NULL) {
+            sink_trouble(lane->sink, &lane->trouble, "storing log entries", NULL);
+        }
+        move_on(lane, lane->run);
+    }
+    sink_on_landing(lane->sink);
+}
+
+static void on_rejected(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    if (answer->end == POSTGRES_FAILED) {
+        on_failed(lane, answer);
+    } else if (answer->end == POSTGRES_DONE) {
+        const char *why = lane->flying->row[lane->at].reason;
+        lane->sink->stats.rejected++;
+        lane->sink->options.say(lane->sink->options.arg, true, "log entry rejected",
+                                lane->trouble != NULL ? lane->trouble : why);
+        free(lane->trouble);
+        lane->trouble = NULL;
+        move_on(lane, 1);
+    }
+}
+
+static void on_partition(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    if (answer->end == POSTGRES_DONE) {
+        lane->day = sink_day(lane->flying->row[lane->at].time_us);
+        lane_step(lane);
+    } else if (answer->end == POSTGRES_FAILED) {
+        trouble(lane, answer);
+        retry_later(lane);
+    }
+}
+
+static void put_move(struct sink_lane *lane, struct buf *sql, const struct sink_row *to)
+{
+    if (!is_fed(lane)) {
+        buf_append(sql, SPAN("select log_lane_move("));
+        sink_quote(sql, span_str(lane->sink->options.stream));
+        buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 "); ", lane->number, lane->seq,
+                   to->seq, to->ordinal);
+    }
+}
+
+static void send_partition(struct sink_lane *lane, int64_t day)
+{
+    struct buf sql = {0};
+    buf_printf(&sql, "select log_partition_make(date '1970-01-01' + %" PRId64 "::int)", day);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_partition, lane);
+    buf_free(&sql);
+}
+
+static void send_rows(struct sink_lane *lane)
+{
+    const struct span copy[] = {PG_COPY_HEAD, sink_batch_rows(lane->flying, lane->at, lane->run),
+                                PG_COPY_TAIL};
+    struct buf sql = {0};
+    take_off(lane);
+    put_move(lane, &sql, &lane->flying->row[lane->at + lane->run - 1]);
+    buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
+    postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
+    buf_free(&sql);
+}
+
+/* What PostgreSQL's text takes: no NUL; UTF-8 was seen to above, and where even so it is refused,
+ * ASCII. */
+static void put_raw(const struct sink_lane *lane, struct buf *sql, struct span raw)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < raw.len; i++) {
+        unsigned char c = (unsigned char)raw.ptr[i];
+        bool good = c != 0 && (c < 0x80 || !lane->ascii);
+        buf_append(&text, good ? span_of(&raw.ptr[i], 1) : SPAN("?"));
+    }
+    sink_quote(sql, buf_span(&text));
+    buf_free(&text);
+}
+
+static void send_rejected(struct sink_lane *lane)
+{
+    const struct sink_row *row = &lane->flying->row[lane->at];
+    struct buf sql = {0};
+    lane->run = 1;
+    put_move(lane, &sql, row);
+    buf_printf(&sql,
+               "insert into log_entry_rejected (server_time, seq_number, reason, raw) values "
+               "(to_timestamp(%" PRId64 ".%06d), %" PRIu64 ", ",
+               row->time_us / 1000000, (int)(row->time_us % 1000000), row->seq);
+    const char *reason = row->reason;
+    bool told = lane->trouble != NULL && strcmp(reason, "refused by PostgreSQL") == 0;
+    sink_quote(&sql, span_str(told ? lane->trouble : reason));
+    buf_append(&sql, SPAN(", "));
+    put_raw(lane, &sql, sink_batch_raw(lane->flying, lane->at));
+    buf_append(&sql, SPAN(")"));
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_rejected, lane);
+    buf_free(&sql);
+}
+
+static bool is_ripe(const struct sink_lane *lane, uint64_t now)
+{
+    const struct sink_options *options = &lane->sink->options;
+    const struct sink_batch *batch = lane->filling;
+    return batch->count > 0 &&
+           (lane->sink->stopping || batch->count >= options->rows ||
+            sink_batch_bytes(batch) >= options->bytes || now >= batch->since_ms + options->age_ms);
+}
+
+static void send_next(struct sink_lane *lane, uint64_t now)
+{
+    if (lane->flying->count == 0 && is_ripe(lane, now)) {
+        struct sink_batch *empty = lane->flying;
+        lane->flying = lane->filling;
+        lane->filling = empty;
+        lane->at = 0;
+    }
+    if (lane->flying->count == 0) {
+        return;
+    }
+    const struct sink_row *first = &lane->flying->row[lane->at];
+    lane->run = sink_batch_run(lane->flying, lane->at, lane->limit);
+    if (lane->run == 0) {
+        send_rejected(lane);
+    } else if (sink_day(first->time_us) != lane->day) {
+        send_partition(lane, sink_day(first->time_us));
+    } else if (lane->sink->flights < lane->sink->options.parallel) {
+        send_rows(lane);
+    } else {
+        lane->run = 0; /* sink_on_landing comes back to it */
+    }
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+static void take(struct sink_lane *lane, const struct stream_entry *entry, uint64_t now)
+{
+    struct sink *sink = lane->sink;
+    struct sink_item item = {entry->seq, entry->ordinal, (int64_t)entry->seq, entry->payload};
+    bool hole = lane->read_ordinal > 0 && entry->ordinal > lane->read_ordinal + 1;
+    sink->stats.missed += hole ? entry->ordinal - lane->read_ordinal - 1 : 0;
+    sink_batch_add(lane->filling, &sink->options.codec, &item, now);
+    lane->read_seq = entry->seq;
+    lane->read_ordinal = entry->ordinal;
+    lane->entry_bytes = (lane->entry_bytes * 15 + entry->payload.len) / 16;
+}
+
+static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+{
+    struct sink_lane *lane = arg;
+    uint64_t now = clock_monotonic_ms();
+    lane->reading = false;
+    if (lane->read_generation == lane->generation && lane->state == LANE_RUNNING) {
+        for (size_t i = 0; i < count; i++) {
+            take(lane, &entries[i], now);
+        }
+        lane->read_at_ms = ok && count == lane->read_most ? now : now + IDLE_MS;
+    }
+    lane_step(lane);
+}
+
+static void read_more(struct sink_lane *lane, uint64_t now)
+{
+    const struct sink_options *options = &lane->sink->options;
+    size_t room = options->rows > lane->filling->count ? options->rows - lane->filling->count : 0;
+    size_t most = READ_BYTES / (lane->entry_bytes + 1) + 1;
+    most = most < READ_MOST ? most : READ_MOST;
+    most = most < room ? most : room;
+    if (lane->reading || most == 0 || sink_batch_bytes(lane->filling) >= options->bytes ||
+        now < lane->read_at_ms || lane->sink->stopping) {
+        return;
+    }
+    lane->read_generation = lane->generation;
+    lane->read_most = most;
+    struct stream_from from = {lane->number, lane->read_seq};
+    lane->reading = stream_read(options->store, &from, 1, most, on_read, lane) == 0;
+    if (!lane->reading) {
+        lane->read_at_ms = now + IDLE_MS;
+    }
+}
+
+void lane_step(struct sink_lane *lane)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (lane->state != LANE_RUNNING) {
+        return;
+    }
+    if (postgres_is_idle(lane->pg) && now >= lane->retry_at_ms) {
+        send_next(lane, now);
+    }
+    if (lane->state != LANE_RUNNING) {
+        return;
+    }
+    uint64_t next = now + LOCK_MS;
+    if (!is_fed(lane)) {
+        read_more(lane, now);
+        next = !lane->reading && lane->read_at_ms > now ? lane->read_at_ms : next;
+    }
+    if (postgres_is_idle(lane->pg) && lane->filling->count > 0) {
+        uint64_t ripe = lane->filling->since_ms + lane->sink->options.age_ms;
+        next = ripe < next ? ripe : next;
+    }
+    if (lane->retry_at_ms > now && lane->retry_at_ms < next) {
+        next = lane->retry_at_ms;
+    }
+    arm(lane, next > now ? next : now + 1);
+}
+
+bool sink_feed(struct sink *sink, const struct sink_item *item)
+{
+    struct sink_lane *lane = sink->lanes[0];
+    sink_batch_add(lane->filling, &sink->options.codec, item, clock_monotonic_ms());
+    lane_step(lane);
+    return sink_batch_bytes(lane->filling) < sink->options.bytes * FEED_FACTOR;
+}
+
+/* ------------------------------------------------------------------------------------ the session
+ */
+
+static void run_from(struct sink_lane *lane, const char *seq, const char *ordinal)
+{
+    lane->seq = lane->read_seq = seq != NULL ? strtoull(seq, NULL, 10) : 0;
+    lane->ordinal = lane->read_ordinal = ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0;
+    lane->read_at_ms = lane->retry_at_ms = 0;
+    lane->marked = 0;
+    lane->day = -1;
+    lane->limit = lane->sink->options.rows;
+    lane->state = LANE_RUNNING;
+    lane->sink->stats.lanes++;
+    sink_on_progress(lane->sink);
+    lane_step(lane);
+}
+
+static void on_found(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    if (answer->end == POSTGRES_DONE) {
+        run_from(lane, postgres_value(answer, 0), postgres_value(answer, 1));
+    } else if (answer->end == POSTGRES_FAILED) {
+        trouble(lane, answer);
+        arm(lane, clock_monotonic_ms() + backoff_next(&lane->backoff));
+    }
+}
+
+static void find_position(struct sink_lane *lane)
+{
+    struct buf sql = {0};
+    lane->state = LANE_FINDING;
+    buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
+    sink_quote(&sql, span_str(lane->sink->options.stream));
+    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal from log_lane ",
+               lane->number);
+    buf_append(&sql, SPAN("where stream = "));
+    sink_quote(&sql, span_str(lane->sink->options.stream));
+    buf_printf(&sql, " and lane = %u", lane->number);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_found, lane);
+    buf_free(&sql);
+}
+
+static void on_lock(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    const char *value = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
+    if (value != NULL && value[0] == 't') {
+        find_position(lane);
+    } else if (answer->end != POSTGRES_LOST) {
+        if (answer->end == POSTGRES_FAILED) {
+            trouble(lane, answer);
+        }
+        arm(lane, clock_monotonic_ms() + LOCK_MS);
+    }
+}
+
+/* The session also learns to notice a sink that vanished without a word. */
+static void ask_lock(struct sink_lane *lane)
+{
+    struct buf sql = {0};
+    lane->state = LANE_LOCKING;
+    if (is_fed(lane)) {
+        lane->seq = 0;
+        run_from(lane, NULL, NULL);
+        return;
+    }
+    buf_append(&sql, SPAN("set standard_conforming_strings = on; set statement_timeout = 0; "
+                          "set lock_timeout = 0; set tcp_keepalives_idle = 5; "
+                          "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "
+                          "select pg_try_advisory_lock(hashtext('muster log lane ' || "));
+    sink_quote(&sql, span_str(lane->sink->options.stream));
+    buf_printf(&sql, "), %u)", lane->number);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_lock, lane);
+    buf_free(&sql);
+}
+
+static void on_up(void *arg)
+{
+    struct sink_lane *lane = arg;
+    ask_lock(lane);
+}
+
+static void on_down(void *arg, const char *text)
+{
+    struct sink_lane *lane = arg;
+    struct sink *sink = lane->sink;
+    sink->stats.lost += lane->state == LANE_RUNNING && lane->run > 0;
+    sink->stats.lanes -= lane->state == LANE_RUNNING;
+    lane->state = LANE_DOWN;
+    lane->generation++;
+    if (is_fed(lane)) {
+        lane->run = 0;
+    } else {
+        forget_batches(lane);
+    }
+    if (lane->number == 0) {
+        sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
+    }
+    sink_on_progress(sink);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct sink_lane *lane = arg;
+    (void)fd, (void)what;
+    if (lane->state == LANE_RUNNING) {
+        lane_step(lane);
+    } else if (!postgres_is_idle(lane->pg) || lane->sink->stopping) {
+        return;
+    } else if (lane->state == LANE_LOCKING) {
+        ask_lock(lane);
+    } else if (lane->state == LANE_FINDING) {
+        find_position(lane);
+    }
+}
+
+bool lane_is_quiet(const struct sink_lane *lane)
+{
+    return lane->state != LANE_RUNNING ||
+           (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);
+}
+
+int64_t lane_oldest_us(const struct sink_lane *lane)
+{
+    if (lane->flying->count > 0) {
+        return lane->flying->row[lane->at].time_us;
+    }
+    return lane->filling->count > 0 ? lane->filling->row[0].time_us : 0;
+}
+
+struct sink_lane *lane_new(struct sink *sink, unsigned number)
+{
+    static const struct postgres_events events = {on_up, on_down};
+    struct sink_lane *lane = mem_zalloc(sizeof(*lane));
+    lane->sink = sink;
+    lane->number = number;
+    lane->filling = &lane->batches[0];
+    lane->flying = &lane->batches[1];
+    lane->limit = sink->options.rows;
+    lane->day = -1;
+    lane->entry_bytes = 1024;
+    lane->backoff = (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+    lane->timer = evtimer_new(sink->options.base, on_timer, lane);
+    lane->pg = postgres_open(sink->options.base, sink->options.uri, "muster sink", &events, lane);
+    return lane;
+}
+
+void lane_free(struct sink_lane **lane)
+{
+    struct sink_lane *gone = *lane;
+    *lane = NULL;
+    postgres_close(&gone->pg);
+    event_free(gone->timer);
+    sink_batch_free(&gone->batches[0]);
+    sink_batch_free(&gone->batches[1]);
+    free(gone->trouble);
+    free(gone);
+}

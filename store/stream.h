@@ -1,0 +1,96 @@
+/* stream: durable append in lanes, tail by position, trim up to a position. The order within a lane
+ * is the order of its sequence numbers: microseconds of the server's clock, made strictly growing
+ * over all lanes, so below 2^53 for two centuries to come.
+ *
+ *     stream_append --one call at a time, joined--> lanes --stream_read--> listeners, sink
+ *                                                    ^                       |
+ *                                                    '---- stream_state -----'  stored: may go
+ *
+ * The stream of a fleet is one key: all lanes are on one server, so what is appended together is
+ * stored together or not at all. */
+#ifndef MUSTER_STORE_STREAM_H
+#define MUSTER_STORE_STREAM_H
+
+#include "store/store.h"
+
+enum { STREAM_LANES_MOST = 64 };
+
+struct stream_item {
+    unsigned lane;
+    struct span tag; /* a short label for readers, such as the room */
+    struct span payload;
+};
+
+struct stream_limits {
+    unsigned lanes;   /* 1 to STREAM_LANES_MOST */
+    uint64_t entries; /* bound of all lanes together */
+    bool refuse;      /* at the bound; else the oldest go, unless a sink has shown itself within the
+                         last week (stream_state) */
+};
+
+/* Before the first append. */
+void stream_setup(struct store *store, const struct stream_limits *limits);
+
+enum stream_outcome {
+    STREAM_STORED,
+    STREAM_FULL,    /* the bound is reached: nothing was stored */
+    STREAM_REFUSED, /* by the server (out of memory): nothing was stored */
+    STREAM_UNKNOWN, /* the server did not answer for some seconds: stored or not, nobody knows */
+};
+
+typedef void stream_append_fn(void *arg, enum stream_outcome outcome);
+
+/* Appends `count` items (copied) in one step. A link lost meanwhile is waited for some seconds; the
+ * server knows a call that it has carried out before, so nothing is stored twice. 0, or -1 when
+ * surely nothing was or will be stored: no link, or too much waits for it (`fn` is not called). */
+int stream_append(struct store *store, const struct stream_item *items, size_t count,
+                  stream_append_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+struct stream_entry {
+    unsigned lane;
+    uint64_t seq;
+    uint64_t ordinal; /* counts the entries of the lane: a step of more than one is a hole */
+    struct span tag, payload;
+};
+
+struct stream_from {
+    unsigned lane;
+    uint64_t after; /* seq: what follows it is read */
+};
+
+/* `entries` are borrowed until return, lane by lane, each in order. NULL and `ok` false when there
+ * was no answer. */
+typedef void stream_read_fn(void *arg, bool ok, const struct stream_entry *entries, size_t count);
+
+/* Reads at most `most` entries of each of the lanes, in one step. 0, or -1 without a call of `fn`.
+ */
+int stream_read(struct store *store, const struct stream_from *from, size_t lanes, size_t most,
+                stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+/* The same backwards in one lane: entries up to `last`, newest first. */
+int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t most,
+                     stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+/* What a sink says: entries of the lane up to this one are stored for good. */
+struct stream_mark {
+    unsigned lane;
+    uint64_t seq, ordinal;
+};
+
+struct stream_state {
+    uint64_t last;                        /* the newest sequence number ever given; 0: none */
+    unsigned lanes;                       /* that were ever written to: the highest and one */
+    uint64_t entries;                     /* kept, in all lanes */
+    uint64_t unstored[STREAM_LANES_MOST]; /* entries that no sink has marked */
+};
+
+/* NULL when there was no answer. */
+typedef void stream_state_fn(void *arg, const struct stream_state *state);
+
+/* Sets marks, trims what is marked but for the newest `keep` entries of each lane, and asks how
+ * things are. `sink`: a sink is at work, so that from now on nothing goes unmarked. 0, or -1
+ * without a call of `fn`. */
+int stream_state(struct store *store, const struct stream_mark *marks, size_t count, uint64_t keep,
+                 bool sink, stream_state_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,173 @@
+"""From the stream into PostgreSQL: a sink alone drains a full stream, by a bare COPY of the same rows
+into the same (emptied) table on the same server, from a file, over one session. Both are the time
+from the start to the last row committed. Then the way from /logs/add on, and the sink's memory while
+it all drains."""
+import concurrent.futures
+import contextlib
+import glob
+import http.client
+import json
+import os
+import pwd
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+from harness import BenchError, Result, Server, free_port, wait_until
+
+ENTRIES, BODY = 1000000, 1000
+COLUMNS = "log_entry (server_time, seq_number, client_time, level, msg, user_name, room, text, extra)"
+
+
+def as_postgres(command):
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+
+
+@contextlib.contextmanager
+def postgres():
+    """A cluster as initdb makes it, but for a few settings that any server of some size has."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
+    if not found:
+        raise BenchError("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory(prefix="muster-bench-pg-", ignore_cleanup_errors=True) as folder:
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            os.chmod(folder, 0o755)
+        data, port = f"{folder}/d", free_port()
+        subprocess.run(as_postgres([f"{found[-1]}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                                    "--locale=C.UTF-8"]), check=True, stdout=subprocess.DEVNULL, cwd="/")
+        argv = as_postgres([f"{found[-1]}/postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "",
+                            "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB"])
+        server = Server("postgres", argv, port, "/tmp")
+        server.uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        server.folder = folder
+        try:
+            wait_until("postgres ready", lambda: psql(server, "select 1", check=False) == "1")
+            yield server
+        finally:
+            server.process.send_signal(3)
+            server.process.wait()
+
+
+def psql(server, sql, check=True):
+    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-d", server.uri, "-c", sql], capture_output=True, text=True)
+    if check and done.returncode != 0:
+        raise BenchError(done.stderr)
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def sink(bench, store, server):
+    port = free_port()
+    argv = [bench.muster, "sink", "--http", f"127.0.0.1:{port}", "--store", store, "--postgres", server.uri,
+            "--log-level", "warn"]
+    one = Server("sink", argv, port, bench.folder)
+    try:
+        yield one
+        one.check()
+    finally:
+        one.stop()
+
+
+def sample(server, name):
+    """A metric, or 0 while the server does not answer yet."""
+    try:
+        with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    return float(text.split(f"\n{name} ")[1].split("\n")[0])
+
+
+def body(first):
+    now = int(time.time() * 1000)
+    return json.dumps([{"timestamp": now, "level": ("debug", "info", "info", "info", "info", "info", "warn", "error")[i % 8],
+                        "msg": f"player {i} of the hunt moved to area {i % 15} and hit for {i * 37 % 900}",
+                        "text": f"[{now}] player {i} of the hunt moved to area {i % 15} and hit for {i * 37 % 900}",
+                        "user": f"user{i % 50}", "room": f"hunt-{i % 200}"} for i in range(first, first + BODY)]).encode()
+
+
+def add(node, bodies):
+    link = http.client.HTTPConnection("127.0.0.1", node.port)
+    for one in bodies:
+        link.request("POST", "/logs/add", one, {"Content-Type": "application/json"})
+        answer = link.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise BenchError(f"/logs/add answered {answer.status}")
+    link.close()
+
+
+def fill(node, bodies):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda at: add(node, bodies[at::2]), range(2)))
+
+
+def drain(bench, store, server, count, begin=lambda: None):
+    """Seconds until `count` more rows are committed, and the sink's memory early and at most."""
+    early = most = 0
+    started = time.monotonic()
+    with sink(bench, store, server) as one:
+        begin()
+        while (seen := sample(one, "muster_sink_rows_total")) < count:
+            one.check()
+            most = max(most, one.rss())
+            early = most if seen < count / 10 else early
+            if time.monotonic() - started > 300:
+                raise BenchError(f"{seen:.0f} of {count} rows after 300 s")
+            time.sleep(0.02)
+        return time.monotonic() - started, early, most
+
+
+def bare_copy(server, file):
+    psql(server, "truncate log_entry; checkpoint")
+    started = time.monotonic()
+    psql(server, f"\\copy {COLUMNS} from '{file}' (format binary)")
+    return time.monotonic() - started
+
+
+def user_rows(server):
+    return int(psql(server, "select count(*) from log_entry where user_name <> 'server'"))
+
+
+def run(bench):
+    count = ENTRIES // 5 if bench.quick else ENTRIES
+    bodies = [body(i) for i in range(0, count, BODY)]
+    with postgres() as server, bench.redis() as redis:
+        store = f"redis://{redis.address}"
+        subprocess.run([bench.muster, "migrate", "--postgres", server.uri], check=True, stderr=subprocess.DEVNULL)
+        ratios, memory, texts = [], [], []
+        for _ in range(1 if bench.quick else 3):
+            with bench.node(store, logs_bound=str(2 * ENTRIES), log_level="error") as node:
+                fill(node, bodies)
+                psql(server, "truncate log_entry; checkpoint")
+                took, early, most = drain(bench, store, server, count)
+                if user_rows(server) != count:
+                    raise BenchError(f"{user_rows(server)} rows of {count}")
+                file = f"{server.folder}/rows"
+                with open(file, "wb") as out:
+                    subprocess.run(["psql", "-X", "-q", "-d", server.uri, "-c",
+                                    "copy (select * from log_entry) to stdout (format binary)"], stdout=out, check=True)
+                bare = bare_copy(server, file)
+                os.unlink(file)
+                psql(server, "truncate log_entry; checkpoint")
+                adding = threading.Thread(target=fill, args=(node, bodies))
+                whole, _, _ = drain(bench, store, server, count, adding.start)
+                adding.join()
+            ratios.append((took / bare, took, bare, whole))
+            memory.append((most - early) / 1e6)
+            text = (f"sink {count / took:,.0f} rows/s, bare COPY {count / bare:,.0f}; from /logs/add on "
+                    f"{count / whole:,.0f}/s; memory {early / 1e6:.0f} to {most / 1e6:.0f} MB")
+            bench.progress.step(f"logs: {text}")
+            texts.append(text)
+    ratios.sort()
+    middle = ratios[len(ratios) // 2]
+    return [Result(f"{count:,} log entries drained by a sink: time, times that of a bare COPY of the rows", round(1 / 0.7, 2),
+                   middle[0], note=texts[-1] + f"; {middle[2] / middle[1]:.2f} of COPY's rate"),
+            Result("memory that the sink grows by while they drain", 8, sorted(memory)[len(memory) // 2], " MB",
+                   note="after the first tenth")]

@@ -1,0 +1,295 @@
+"""The chart: linted and rendered over a matrix of values, each result held to the rules of kube_rules.py."""
+
+import json
+
+import pytest
+import yaml
+
+import manifests
+from conftest import hold_to_settings, run
+from kube_rules import environment, is_hook, judge, named, of_kind, pod_of, variables_of
+
+pytestmark = pytest.mark.usefixtures("helm")
+
+BASE = {"secret": {"store": "redis://r:6379", "postgres": "postgresql://p/muster"}}
+KEPT = {"secret": {"existing": "mine"}}
+
+# name: (values, names of what the operator keeps)
+MATRIX = {
+    "least": (BASE, ()),
+    "kept secret": (KEPT, ("mine",)),
+    "nothing but sync": ({"secret": {"store": "redis://r"}, "sink": {"enabled": False}, "relay": {"enabled": False},
+                          "tracker": {"enabled": False}, "dispatch": {"enabled": False}}, ()),
+    "autoscaled": ({**BASE, "autoscaling": {"enabled": True, "targetConnections": 5000}}, ()),
+    "by connections": ({**BASE, "autoscaling": {"enabled": True, "targetCPUPercent": 0, "targetConnections": 1}}, ()),
+    "ingress": ({**BASE, "ingress": {"enabled": True, "className": "nginx", "tls": [
+        {"secretName": "tls", "hosts": ["muster.example"]}]}}, ()),
+    "balancers": ({**BASE, **{name: {"service": {"type": "LoadBalancer", "loadBalancerClass": "cloud/nlb",
+                                                 "loadBalancerSourceRanges": ["10.0.0.0/8", "::/0"]}}
+                              for name in ("relay", "tracker")},
+                   "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}, ()),
+    "node ports": ({**BASE, "service": {"type": "NodePort", "nodePort": 30080},
+                    "relay": {"service": {"type": "NodePort", "nodePorts": {"1337": 31337}}},
+                    "tracker": {"service": {"type": "NodePort", "nodePort": 30300}},
+                    "dispatch": {"ports": [{"port": 6001, "nodePort": 30601}], "service": {"type": "NodePort"}}}, ()),
+    "devices": ({**BASE, "dispatch": {"proxy": ["10.0.0.0/8"], "ports": [
+        {"port": 6001}, {"port": 6002}, {"port": 6162, "protocol": "UDP", "servicePort": 162}]}}, ()),
+    "networks": ({**BASE, "relay": {"networks": [{"port": 1337}, {"name": "skyblock", "port": 1338}]}}, ()),
+    "policy": ({**BASE, "networkPolicy": {"enabled": True}}, ()),
+    "strict policy": ({**BASE, "networkPolicy": {
+        "enabled": True, "clients": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "metrics": [{"namespaceSelector": {}}],
+        "egress": {"enabled": True, "store": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "storePorts": [6379, 26379],
+                   "postgres": [{"podSelector": {}}], "extra": [{"ports": [{"port": 443}]}]}}}, ()),
+    "watched": ({**BASE, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+                                     "prometheusRule": {"enabled": True, "namespace": "monitoring"},
+                                     "dashboard": {"enabled": True}}}, ()),
+    "keys of chat": ({**BASE, "chatKeys": {"pem": "-----BEGIN PUBLIC KEY-----\nx\n", "jwks": '{"keys":[]}'}}, ()),
+    "kept keys of chat": ({**BASE, "chatKeys": {"existing": "keys", "existingKeys": ["jwks.json"]}}, ("keys",)),
+    "own account": ({**BASE, "serviceAccount": {"create": False, "name": "mine"},
+                     "migrate": {"serviceAccountName": "mine"}}, ("mine",)),
+    "owner of the tables": ({**BASE, "migrate": {"postgresKey": "owner", "postgres": "postgresql://o@p/muster"}}, ()),
+    "plain job": ({**BASE, "migrate": {"hook": False, "postgresKey": "owner", "postgres": "postgresql://o@p/m"}}, ()),
+    "placed": ({**BASE, "node": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "affinity": {
+        "nodeAffinity": {}}, "priorityClassName": "high", "topologySpread": [], "runtimeClassName": "gvisor",
+        "podAnnotations": {"a": "b"}, "podLabels": {"team": "games"}}}, ()),
+    "extras": ({**BASE, "commonLabels": {"owner": "me"}, "extraEnv": [{"name": "PGSSLROOTCERT", "value": "/tls/ca"}],
+                "extraEnvFrom": [{"configMapRef": {"name": "more"}}], "imagePullSecrets": [{"name": "pull"}],
+                "extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
+                "extraVolumeMounts": [{"name": "tls", "mountPath": "/tls"}],
+                "node": {"extraContainers": [], "extraEnv": [{"name": "TZ", "value": "UTC"}],
+                         "extraVolumes": [{"name": "x", "emptyDir": {}}],
+                         "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}]},
+                "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}},
+                                 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}"]}, ()),
+    "IPv6": ({**BASE, "listen": "[::]", "ipFamilyPolicy": "PreferDualStack"}, ()),
+    "long names": ({**BASE, "fullnameOverride": "m" * 80, "image": {"digest": "sha256:" + "a" * 64}}, ()),
+}
+
+# What is refused, and a word of why.
+REFUSED = {
+    "a typing error": ({**BASE, "nodes": {}}, "nodes"),
+    "one below": ({**BASE, "node": {"replica": 3}}, "replica"),
+    "no store": ({}, "secret.store is needed"),
+    "no postgres": ({"secret": {"store": "redis://r"}}, "secret.postgres is needed"),
+    "another store": ({"secret": {"store": "http://r", "postgres": "postgresql://p/m"}}, "secret.store"),
+    "memory": ({"secret": {"store": "memory:", "postgres": "postgresql://p/m"}}, "know nothing of each other"),
+    "a port of root": ({**BASE, "ports": {"http": 80}}, "ports.http"),
+    "a device port outside": ({**BASE, "dispatch": {"ports": [{"port": 7000}]}}, "not in dispatch.range"),
+    "a protocol": ({**BASE, "dispatch": {"ports": [{"port": 6001, "protocol": "SCTP"}]}}, "protocol"),
+    "a setting with a value of its own": ({**BASE, "settings": {"drain": "5s"}}, "settings.drain"),
+    "a secret among settings": ({**BASE, "settings": {"dispatch-secret": "x"}}, "settings.dispatch-secret"),
+    "a setting's spelling": ({**BASE, "settings": {"MUSTER_LEASE": "5s"}}, "MUSTER_LEASE"),
+    "scaling by nothing": ({**BASE, "autoscaling": {"enabled": True, "targetCPUPercent": 0}}, "by what"),
+    "a service type": ({**BASE, "service": {"type": "ExternalName"}}, "type"),
+}
+
+
+def objects_of(text):
+    return [thing for thing in yaml.safe_load_all(text) if thing]
+
+
+@pytest.fixture
+def render(tmp_path):
+    def render(values, *flags):
+        path = tmp_path / "values.json"
+        path.write_text(json.dumps(values))
+        return manifests.template([path], *flags, release="live", namespace="games")
+    return render
+
+
+def node_of(objects):
+    return pod_of(named(objects, "Deployment", "live-muster-node"))[1]
+
+
+def node_env(objects):
+    return environment(node_of(objects)["containers"][0])
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_lint(helm, tmp_path, name):
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(MATRIX[name][0]))
+    run(helm, "lint", "--strict", "--kube-version", "1.30.0", manifests.CHART, "-f", path)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_rules(render, name):
+    values, kept = MATRIX[name]
+    judge(objects_of(render(values)), kept=kept)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_types_of_kubernetes(render, strict, name):
+    strict(render(MATRIX[name][0]))
+
+
+def test_only_settings_that_the_program_has(render, variables):
+    used = set()
+    for values, _ in MATRIX.values():
+        used |= variables_of(objects_of(render(values)))
+    hold_to_settings(used, variables)
+
+
+def test_every_secret_of_the_program_has_its_place(render, secrets):
+    given = {name for name, source in node_env(objects_of(render(BASE))).items() if isinstance(source, dict)}
+    assert secrets <= given, f"no place for {sorted(secrets - given)}"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(render, name):
+    values, word = REFUSED[name]
+    with pytest.raises(ValueError, match=word):
+        render(values)
+
+
+def test_services_that_are_off_listen_nowhere(render):
+    objects = objects_of(render(MATRIX["nothing but sync"][0]))
+    env = node_env(objects)
+    assert (env["MUSTER_RELAY"], env["MUSTER_TRACKER"], env["MUSTER_DISPATCH_PORTS"]) == ("", "", "")
+    assert "MUSTER_POSTGRES" not in env
+    assert {thing["metadata"]["name"] for thing in of_kind(objects, "Service")} == {"live-muster", "live-muster-metrics"}
+    assert not of_kind(objects, "Job")
+    assert [thing["metadata"]["name"] for thing in of_kind(objects, "Deployment")] == ["live-muster-node"]
+
+
+def test_drain_fits_the_grace_period(render):
+    spec = node_of(objects_of(render({**BASE, "drain": {"seconds": 300, "preStopSeconds": 15, "marginSeconds": 20}})))
+    assert spec["terminationGracePeriodSeconds"] == 335
+    assert environment(spec["containers"][0])["MUSTER_DRAIN"] == "300s"
+    assert spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "15"]
+
+
+def test_probes_ask_the_admin_port(render):
+    for name in ("live-muster-node", "live-muster-sink"):
+        container = pod_of(named(objects_of(render(BASE)), "Deployment", name))[1]["containers"][0]
+        assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+        assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+        port = next(port["containerPort"] for port in container["ports"] if port["name"] == "metrics")
+        env = environment(container)
+        assert env.get("MUSTER_ADMIN", env["MUSTER_HTTP"]) == f"0.0.0.0:{port}"
+
+
+def test_the_autoscaler_owns_the_number_of_nodes(render):
+    objects = objects_of(render(MATRIX["autoscaled"][0]))
+    assert "replicas" not in named(objects, "Deployment", "live-muster-node")["spec"]
+    spec = named(objects, "HorizontalPodAutoscaler", "live-muster-node")["spec"]
+    assert [metric["type"] for metric in spec["metrics"]] == ["Resource", "Pods"]
+    down = spec["behavior"]["scaleDown"]
+    assert down["stabilizationWindowSeconds"] >= 600 and down["policies"] == [
+        {"type": "Pods", "value": 1, "periodSeconds": 600}]
+    assert spec["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
+
+
+def test_device_ports(render):
+    objects = objects_of(render(MATRIX["devices"][0]))
+    tcp = named(objects, "Service", "live-muster-dispatch-tcp")["spec"]
+    udp = named(objects, "Service", "live-muster-dispatch-udp")["spec"]
+    assert [(port["port"], port["targetPort"], port["protocol"]) for port in tcp["ports"]] == [
+        (6001, 6001, "TCP"), (6002, 6002, "TCP")]
+    assert [(port["port"], port["targetPort"], port["protocol"]) for port in udp["ports"]] == [(162, 6162, "UDP")]
+    assert node_env(objects)["MUSTER_DISPATCH_PROXY"] == "10.0.0.0/8"
+
+
+def test_addresses_arrive_where_they_matter(render):
+    balancer = {"service": {"type": "LoadBalancer"}}
+    objects = objects_of(render({**BASE, "relay": balancer, "tracker": balancer,
+                                 "dispatch": {"ports": [{"port": 6001}], **balancer}}))
+    policies = {thing["metadata"]["name"]: thing["spec"].get("externalTrafficPolicy") for thing in of_kind(objects, "Service")}
+    assert policies["live-muster-tracker"] == policies["live-muster-dispatch-tcp"] == "Local"
+    assert policies["live-muster-relay"] == "Cluster"
+    assert policies["live-muster"] is None
+
+
+def test_addresses_to_listen_on(render):
+    env = node_env(objects_of(render(MATRIX["IPv6"][0])))
+    assert (env["MUSTER_HTTP"], env["MUSTER_ADMIN"], env["MUSTER_TRACKER"]) == ("[::]:8080", "[::]:9090", "[::]:3000")
+    assert (env["MUSTER_RELAY"], env["MUSTER_DISPATCH_BIND"]) == ("[::]:1337", "::")
+
+
+def test_networks_of_the_relay(render):
+    objects = objects_of(render(MATRIX["networks"][0]))
+    assert node_env(objects)["MUSTER_RELAY"] == "0.0.0.0:1337,skyblock=0.0.0.0:1338"
+    assert [port["port"] for port in named(objects, "Service", "live-muster-relay")["spec"]["ports"]] == [1337, 1338]
+
+
+def test_settings_become_variables(render):
+    env = node_env(objects_of(render({**BASE, "settings": {"lease": "15s", "chat-history": 50, "message-limit": "1m"}})))
+    assert (env["MUSTER_LEASE"], env["MUSTER_CHAT_HISTORY"], env["MUSTER_MESSAGE_LIMIT"]) == ("15s", "50", "1m")
+    assert env["MUSTER_ENV"] == "production"
+
+
+def test_a_secret_of_drivers_is_made(render):
+    data = named(objects_of(render(BASE)), "Secret", "live-muster")["stringData"]
+    assert len(data["dispatch-secret"]) == 40
+    given = {"secret": {**BASE["secret"], "dispatchSecret": "told"}}
+    assert named(objects_of(render(given)), "Secret", "live-muster")["stringData"]["dispatch-secret"] == "told"
+
+
+def test_no_secret_is_made_beside_a_kept_one(render):
+    assert not of_kind(objects_of(render(KEPT)), "Secret")
+
+
+def test_pods_start_anew_with_another_secret(render):
+    def sums(values):
+        return named(objects_of(render(values)), "Deployment", "live-muster-node")["spec"]["template"]["metadata"]["annotations"]
+    assert sums(BASE) == sums(BASE)
+    assert sums(BASE) != sums({"secret": {**BASE["secret"], "store": "redis://other"}})
+
+
+def test_migration_runs_before_the_rest(render):
+    objects = objects_of(render(MATRIX["owner of the tables"][0]))
+    job, secret = named(objects, "Job", "live-muster-migrate"), named(objects, "Secret", "live-muster-migrate")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    weights = [int(thing["metadata"]["annotations"]["helm.sh/hook-weight"]) for thing in (secret, job)]
+    assert weights == sorted(weights) and weights[0] < weights[1]
+    assert secret["stringData"] == {"owner": "postgresql://o@p/muster"}
+    assert pod_of(job)[1]["containers"][0]["args"] == ["migrate"]
+
+
+def test_a_plain_job_is_no_hook(render):
+    job = named(objects_of(render(MATRIX["plain job"][0])), "Job", "live-muster-migrate")
+    assert not is_hook(job) and job["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+def test_policies(render):
+    objects = objects_of(render(MATRIX["policy"][0]))
+    spec = named(objects, "NetworkPolicy", "live-muster-node")["spec"]
+    clients, metrics = spec["ingress"]
+    assert "from" not in clients and metrics["from"] == [{"podSelector": {}}]
+    assert spec["policyTypes"] == ["Ingress"]
+    strict_spec = named(objects_of(render(MATRIX["strict policy"][0])), "NetworkPolicy", "live-muster-sink")["spec"]
+    assert strict_spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [port["port"] for rule in strict_spec["egress"] for port in rule["ports"]] == [53, 53, 6379, 26379, 5432, 443]
+
+
+def test_spread(render):
+    constraints = node_of(objects_of(render(BASE)))["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(one["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "node" for one in constraints)
+
+
+def test_one_sink_has_no_budget(render):
+    objects = objects_of(render({**BASE, "sink": {"replicas": 1}}))
+    assert [thing["metadata"]["name"] for thing in of_kind(objects, "PodDisruptionBudget")] == ["live-muster-node"]
+
+
+def test_what_watches(render):
+    objects = objects_of(render(MATRIX["watched"][0]))
+    monitor = named(objects, "ServiceMonitor", "live-muster")
+    service = named(objects, "Service", "live-muster-metrics")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    rules = named(objects, "PrometheusRule", "live-muster")
+    assert rules["metadata"]["namespace"] == "monitoring"
+    assert rules["spec"] == yaml.safe_load((manifests.CHART / "files/alerts.yaml").read_text())
+    board = named(objects, "ConfigMap", "live-muster-dashboard")
+    assert json.loads(board["data"]["muster.json"]) == json.loads((manifests.CHART / "files/dashboard.json").read_text())
+
+
+def test_the_test_pod_asks_the_service(render):
+    pod = named(objects_of(render(BASE)), "Pod", "live-muster-test")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    check, service = pod["spec"]["containers"]
+    assert check["args"] == ["check"]
+    assert environment(service) == {"HOST": "live-muster", "PORT": "80"}

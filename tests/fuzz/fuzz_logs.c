@@ -1,0 +1,100 @@
+/* Log entries: what /logs/add takes must be what the stream may keep (one valid object each, the
+ * room first), and each of them, and any bytes at all, must come out of logs_row as a row whose
+ * binary form holds together and whose texts PostgreSQL takes: UTF-8 without NUL. */
+#include "node/service/logs_entry.h"
+#include "node/service/logs_row.h"
+#include "store/base/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { COLUMNS = 9, EXTRA = 8, FIRST_TEXT = 3, ENTRY_LIMIT = 32 * 1024 };
+
+static void must(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "broken: %s\n", what);
+        abort();
+    }
+}
+
+static uint32_t number(const char *at)
+{
+    const unsigned char *b = (const unsigned char *)at;
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static void check_row(struct span row)
+{
+    must(row.len > 2 && row.ptr[0] == 0 && row.ptr[1] == COLUMNS, "columns");
+    row = span_skip(row, 2);
+    for (int column = 0; column < COLUMNS; column++) {
+        must(row.len >= 4, "length");
+        uint32_t len = number(row.ptr);
+        row = span_skip(row, 4);
+        if (len == UINT32_MAX) {
+            continue;
+        }
+        must(len <= row.len, "value");
+        struct span value = span_of(row.ptr, len);
+        size_t at;
+        if (column == EXTRA) {
+            must(len > 0 && value.ptr[0] == 1, "jsonb version");
+            value = span_skip(value, 1);
+            must(json_valid(value, &at), "extra is JSON");
+        }
+        if (column >= FIRST_TEXT) {
+            must(utf8_valid(value), "UTF-8");
+            must(value.len == 0 || memchr(value.ptr, '\0', value.len) == NULL, "NUL");
+        }
+        row = span_skip(row, len);
+    }
+    must(row.len == 0, "end");
+}
+
+/* True when it was made a row. */
+static bool try_row(struct span payload)
+{
+    struct buf row = {0};
+    const char *reason = NULL;
+    struct sink_item item = {1795251004896644, 1, 1795251004896644, payload};
+    bool good = logs_row(NULL, &item, &row, &reason);
+    must(good == (reason == NULL), "a reason, or a row");
+    if (good) {
+        check_row(buf_span(&row));
+    }
+    buf_free(&row);
+    return good;
+}
+
+static void try_batch(struct span body)
+{
+    struct logs_batch batch = {0};
+    char error[128];
+    size_t at;
+    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof error) == LOGS_GOOD) {
+        for (size_t i = 0; i < batch.count; i++) {
+            struct span payload = batch.items[i].payload;
+            must(json_valid(payload, &at), "what is kept is JSON");
+            must(span_starts_with(payload, SPAN("{\"room\":")), "the room first");
+            must(batch.items[i].lane < 4, "lane");
+            must(try_row(payload), "what was taken becomes a row");
+        }
+    }
+    logs_batch_free(&batch);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span text = span_of(data, size);
+    int64_t time_us;
+    uint64_t seq;
+    try_batch(text);
+    try_row(text);
+    if (logs_row_place(text, &time_us, &seq)) {
+        must(seq <= UINT64_C(1) << 53, "seq");
+    }
+    return 0;
+}

@@ -1,0 +1,202 @@
+"""The chat of a cluster: one order for all, and what is promised when nodes, links and Redis break."""
+
+import asyncio
+
+import pytest
+
+from chatting import ChatClient, run
+from waiting import until, wait_until
+
+SETTINGS = {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000}
+
+
+@pytest.fixture
+def fleet(yard, redis):
+    return yard.fleet([redis.url] * 3, **SETTINGS)
+
+
+async def one_each(nodes, name="user"):
+    return [await ChatClient.member(node, f"{name}{i}") for i, node in enumerate(nodes)]
+
+
+async def write(client, name, count, start=0, pause=0.0):
+    """`count` numbered messages, one after the other."""
+    for i in range(start, start + count):
+        await client.say(f"{name} {i}")
+        await asyncio.sleep(pause)
+
+
+async def collect(clients, count, deadline=60):
+    """The next `count` texts of each client."""
+    return await asyncio.gather(*(client.texts(count, deadline) for client in clients))
+
+
+def check_whole(texts, writers, count):
+    """None lost, none twice, each writer's in order."""
+    for name in writers:
+        assert [t for t in texts if t.startswith(name + " ")] == [f"{name} {i}" for i in range(count)]
+    assert len(texts) == count * len(writers)
+
+
+def test_one_order_for_all_and_history_shows_it(fleet):
+    async def scene():
+        clients = await one_each(fleet)
+        await asyncio.gather(*(write(client, f"w{i}", 100) for i, client in enumerate(clients)))
+        seen = await collect(clients, 300)
+        check_whole(seen[0], ["w0", "w1", "w2"], 100)
+        assert seen[0] == seen[1] == seen[2]
+        for client in clients:
+            history = [m["message"] for m in await client.history(limit=100)]
+            assert history == seen[0][:-101:-1]
+    run(scene())
+
+
+def test_a_killed_node_harms_only_its_own(fleet):
+    async def scene():
+        a, b, c = await one_each(fleet)
+        writing = asyncio.ensure_future(write(a, "a", 200, pause=0.002))
+        await c.say("c 0")
+        first = await b.texts(50)
+        fleet[2].kill()
+        await writing
+        rest = await b.texts(151)
+        texts = [t for t in first + rest if t.startswith("a ")]
+        check_whole(texts, ["a"], 200)
+        assert [t for t in await a.texts(201) if t.startswith("a ")] == texts
+        assert await b.quiet()
+    run(scene())
+
+
+def test_redis_paused_in_a_stream(fleet, redis):
+    async def scene():
+        clients = await one_each(fleet)
+        writers = [asyncio.ensure_future(write(client, f"w{i}", 150, pause=0.03)) for i, client in enumerate(clients)]
+        await asyncio.sleep(0.5)
+        redis.pause()
+        await asyncio.sleep(0.4)
+        redis.cont()
+        await asyncio.sleep(0.5)
+        redis.pause()  # until every node has given it up
+        await until(lambda: not any(node.is_ready() for node in fleet), "nobody is ready")
+        redis.cont()
+        await asyncio.gather(*writers)
+        seen = await collect(clients, 450)
+        check_whole(seen[0], ["w0", "w1", "w2"], 150)
+        assert seen[0] == seen[1] == seen[2]
+        for client in clients:
+            assert await client.quiet()
+    run(scene())
+
+
+@pytest.mark.parametrize("how", ["killed", "shut down"])
+def test_redis_restarted_empty_in_a_stream(fleet, redis, how):
+    async def scene():
+        clients = await one_each(fleet)
+        writers = [asyncio.ensure_future(write(client, f"w{i}", 120, pause=0.03)) for i, client in enumerate(clients)]
+        for _ in range(2):
+            await asyncio.sleep(0.6)
+            if how == "killed":
+                redis.kill()
+            else:
+                redis.popen.terminate()
+                await until(lambda: not redis.alive(), "redis has ended")
+            await asyncio.sleep(0.3)
+            redis.start()
+            await until(lambda: all(node.is_ready() for node in fleet), "all are ready")
+        await asyncio.gather(*writers)
+        for texts in await collect(clients, 360):
+            check_whole(texts, ["w0", "w1", "w2"], 120)
+        for client in clients:
+            assert await client.quiet()
+    run(scene())
+
+
+def test_a_node_cut_off_fetches_what_it_missed(yard, redis):
+    proxy = yard.proxy(redis)
+    far, near = yard.fleet([proxy.url, redis.url], **SETTINGS)
+
+    async def cut_off(cut, mend):
+        a, b = await one_each([far, near])
+        await write(b, "b", 1)
+        assert await a.texts(1) == await b.texts(1) == ["b 0"]
+        cut()
+        await until(lambda: not far.is_ready(), "it is cut off")
+        await write(b, "b", 299, start=1)
+        await write(a, "a", 5)
+        before = await b.texts(299)
+        assert "try again later" in (await a.ask(action="history"))["error"]
+        assert await ChatClient.member(far, "a late one")
+        mend()
+        missed = await a.texts(304)
+        assert missed == before + await b.texts(5)
+        assert [t for t in missed if t.startswith("a")] == [f"a {i}" for i in range(5)]
+        assert await a.quiet() and await b.quiet()
+        assert far.metrics()["muster_history_refetched_total"] >= 299
+        await asyncio.gather(a.close(), b.close())
+
+    run(cut_off(proxy.cut, proxy.mend))
+    run(cut_off(proxy.freeze, proxy.thaw))
+
+
+def test_subscribers_that_stay_behind_at_another_server(yard, redis):
+    """A fail-over after which deliveries would stop for good, with every connection healthy."""
+    other = yard.redis()
+    proxy = yard.proxy(redis)
+    nodes = yard.fleet([proxy.url] * 2, **SETTINGS)
+
+    async def scene():
+        clients = await one_each(nodes)
+        await write(clients[0], "w", 10)
+        assert await clients[1].texts(10) == await clients[0].texts(10)
+        proxy.move(other.port)
+        await write(clients[0], "w", 50, start=10, pause=0.02)
+        for texts in await collect(clients, 50):
+            assert texts == [f"w {i}" for i in range(10, 60)]
+        assert await clients[0].quiet() and await clients[1].quiet()
+    run(scene())
+
+
+def test_a_node_that_starts_without_redis(yard, redis):
+    redis.kill()
+    node = yard.begin(store=redis.url, lease="2s", **SETTINGS)
+    wait_until(lambda: node.status("/healthz") == 200, "it is there")
+
+    async def scene():
+        client = await ChatClient.member(node, "early")
+        await write(client, "e", 5)
+        assert "try again later" in (await client.ask(action="history"))["error"]
+        redis.start()
+        assert await client.texts(5) == [f"e {i}" for i in range(5)]
+        assert [m["message"] for m in await client.history()] == [f"e {i}" for i in range(4, -1, -1)]
+    run(scene())
+
+
+def test_messages_just_before_a_node_leaves_are_not_lost(fleet):
+    async def scene():
+        a, b, _ = await one_each(fleet)
+        await write(a, "a", 100)
+        await a.quiet()  # they were read
+        fleet[0].term()
+        assert await b.texts(100) == [f"a {i}" for i in range(100)]
+        assert await a.closed() == 1001
+    run(scene())
+
+
+def test_ten_writers_on_three_nodes_with_links_cut_all_the_time(yard, redis):
+    proxies = [yard.proxy(redis) for _ in range(3)]
+    nodes = yard.fleet([proxy.url for proxy in proxies], **SETTINGS)
+
+    async def scene():
+        clients = [await ChatClient.member(nodes[i % 3], f"user{i}") for i in range(9)]
+        names = [f"w{i}" for i in range(9)]
+        writing = asyncio.gather(*(write(client, name, 60, pause=0.05) for client, name in zip(clients, names)))
+        n = 0
+        while not writing.done():
+            proxies[n % 3].drop_links()
+            n += 1
+            await asyncio.sleep(0.3)
+        await writing
+        seen = await collect(clients, 540)
+        check_whole(seen[0], names, 60)
+        assert all(texts == seen[0] for texts in seen)
+    run(scene())

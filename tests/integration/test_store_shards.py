@@ -1,0 +1,97 @@
+"""Several Redis as shards: each session lives on one of them, and shares only its fate."""
+
+import asyncio
+
+import pytest
+
+from clients import State, close_all, members, new_session, push
+from test_sync_cluster import (LEASE_SECONDS, SLACK, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive,
+                               until_pushes_arrive)
+from waiting import until
+
+SESSIONS = 16
+PAIR = State(2, True)
+
+
+@pytest.fixture
+def shards(yard):
+    return [yard.redis(), yard.redis()]
+
+
+@pytest.fixture
+def nodes(yard, shards):
+    return yard.fleet([",".join(shard.url for shard in shards)] * 2)
+
+
+async def pairs(nodes):
+    """A leader on one node and a follower on the other, for each of some sessions."""
+    return {session: await members(nodes, session, leaders=(0,)) for session in (new_session() for _ in range(SESSIONS))}
+
+
+async def reached(sessions):
+    """The sessions whose pushes still come from one node to the other."""
+    alive = set()
+    for session, (leader, _) in sessions.items():
+        await leader.send(push(session, "who hears this?"))
+    for session, (_, follower) in sessions.items():
+        for _ in range(3):
+            alive |= {session for message in await follower.fence() if message.get("data") == "who hears this?"}
+    return alive
+
+
+def keys_of(shard):
+    return int(shard.command("DBSIZE")[1:].split()[0])
+
+
+def test_both_servers_hold_some(nodes, shards):
+    async def scenario():
+        sessions = await pairs(nodes)
+        counts = [keys_of(shard) for shard in shards]
+        assert all(count > 0 for count in counts) and sum(counts) >= SESSIONS, counts
+        for session, (leader, follower) in sessions.items():
+            await assert_pushes_arrive(leader, [follower], session)
+        await close_all(client for pair in sessions.values() for client in pair)
+    asyncio.run(scenario())
+
+
+def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shards):
+    async def scenario():
+        sessions = await pairs(nodes)
+        await asyncio.to_thread(shards[1].kill)
+        await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+        assert [node.status("/healthz") for node in nodes] == [200] * 2
+        alive = await reached(sessions)
+        assert 0 < len(alive) < SESSIONS
+        for session in alive:
+            await assert_a_newcomer_is_counted(nodes[1], sessions[session], session)
+        await asyncio.sleep(LEASE_SECONDS + SLACK)  # the fault itself: longer than a lease
+        for session, pair in sessions.items():
+            for client in pair:
+                await client.fence()
+                assert set(client.states()) <= ({PAIR, State(3, True)} if session in alive else {PAIR})
+        await asyncio.to_thread(shards[1].start)
+        await all_ready(nodes)
+        for session, (leader, follower) in sessions.items():
+            await until_pushes_arrive(leader, [follower], session)
+            await assert_a_newcomer_is_counted(nodes[0], [leader, follower], session)
+            for client in (leader, follower):
+                assert set(client.states()) <= {PAIR, State(3, True)}
+        await close_all(client for pair in sessions.values() for client in pair)
+    asyncio.run(scenario())
+
+
+def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
+    async def scenario():
+        sessions = await pairs(nodes)
+        await asyncio.to_thread(shards[1].kill)
+        await until(lambda: nodes[0].status("/readyz") == 503, "/readyz says 503")
+        alive = await reached(sessions)
+        nodes[1].kill()
+        for session in alive:
+            await sessions[session][0].until_state(1, True, deadline=LEASE_SECONDS + SLACK)
+        await asyncio.to_thread(shards[1].start)
+        for session in set(sessions) - alive:
+            await sessions[session][0].in_state(1, True)
+        await all_ready(nodes[:1])
+        await close_all(leader for leader, _ in sessions.values())
+    asyncio.run(scenario())

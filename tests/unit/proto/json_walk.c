@@ -1,0 +1,66 @@
+#include "node/proto/json_walk.h"
+#include "tests/unit/cmocka_all.h"
+
+static void members_come_in_order(void **state)
+{
+    struct span rest =
+        json_inside(SPAN(" { \"a\" : 1 , \"\":[{\"b\":\"]}\\\"\"},2],\"\\u0063\":null }\n"));
+    struct json_member member;
+    (void)state;
+    assert_true(json_next_member(&rest, &member));
+    assert_true(json_name_is(&member, "a"));
+    assert_true(span_eq(member.raw, SPAN("1")));
+    assert_int_equal(member.kind, JSON_KIND_NUMBER);
+    assert_true(json_next_member(&rest, &member));
+    assert_true(json_name_is(&member, ""));
+    assert_true(span_eq(member.raw, SPAN("[{\"b\":\"]}\\\"\"},2]")));
+    assert_true(json_next_member(&rest, &member));
+    assert_true(json_name_is(&member, "c"));
+    assert_int_equal(member.kind, JSON_KIND_NULL);
+    assert_false(json_next_member(&rest, &member));
+}
+
+static void elements_come_in_order(void **state)
+{
+    struct span rest = json_inside(SPAN("[[1,2] , {\"a\":[]},\"x,]\", true,-1e5]")), raw;
+    static const char *const wanted[] = {"[1,2]", "{\"a\":[]}", "\"x,]\"", "true", "-1e5"};
+    (void)state;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        assert_true(json_next_element(&rest, &raw));
+        assert_true(span_eq(raw, span_str(wanted[i])));
+    }
+    assert_false(json_next_element(&rest, &raw));
+}
+
+static void nothing_inside_gives_nothing(void **state)
+{
+    struct span rest = json_inside(SPAN("[ ]")), raw;
+    struct json_member member;
+    (void)state;
+    assert_false(json_next_element(&rest, &raw));
+    rest = json_inside(SPAN("{}"));
+    assert_false(json_next_member(&rest, &member));
+}
+
+static void valid_is_exactly_one_value(void **state)
+{
+    size_t at;
+    (void)state;
+    assert_true(json_valid(SPAN(" {\"a\":[1]} \n"), &at));
+    assert_true(json_valid(SPAN("7"), &at));
+    assert_false(json_valid(SPAN(""), &at));
+    assert_false(json_valid(SPAN("{} {}"), &at));
+    assert_false(json_valid(SPAN("[1,]"), &at));
+    assert_true(at < 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_come_in_order),
+        cmocka_unit_test(elements_come_in_order),
+        cmocka_unit_test(nothing_inside_gives_nothing),
+        cmocka_unit_test(valid_is_exactly_one_value),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+/* What is promised of histories when Redis breaks. */
+#include "reader.h"
+#include "tests.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct redis_server_process *const redis = &lab.servers[0];
+
+static int start_server(void **state)
+{
+    lab_redis(state);
+    return lab_setup(state);
+}
+
+static int end_server(void **state)
+{
+    lab_teardown(state);
+    return lab_end(state);
+}
+
+/* Three nodes that watch, two of which write all the time while `fault` goes on. */
+struct stream {
+    struct reader r[3];
+    struct outcome outcome;
+    int sent;
+};
+
+static void stream_start(struct stream *stream)
+{
+    lab_nodes(3);
+    for (int i = 0; i < 3; i++) {
+        reader_start(&stream->r[i], i);
+    }
+    WAIT(stream->r[0].currents + stream->r[1].currents + stream->r[2].currents == 3);
+}
+
+/* Two writers say ten things each, then some milliseconds pass. */
+static void stream_write(struct stream *stream, unsigned ms)
+{
+    append_numbers(0, stream->sent, stream->sent + 10, 1000, &stream->outcome);
+    append_numbers(1, stream->sent, stream->sent + 10, 1000, &stream->outcome);
+    stream->sent += 10;
+    lab_run(ms);
+}
+
+/* None lost, none twice, each writer's in order, the same for everybody. */
+static void stream_end(struct stream *stream, bool same_order)
+{
+    int all = 2 * stream->sent;
+    WAIT(stream->outcome.done == all);
+    WAIT(stream->r[0].entries >= all && stream->r[1].entries >= all && stream->r[2].entries >= all);
+    lab_run(100);
+    assert_int_equal(stream->outcome.failed, 0);
+    for (int i = 0; i < 3; i++) {
+        struct span rest = buf_span(&stream->r[i].log);
+        int next[2] = {0};
+        assert_int_equal(stream->r[i].entries, all);
+        assert_int_equal(stream->r[i].losts, 0);
+        while (rest.len > 0) {
+            struct span word = span_cut(&rest, ' ');
+            if (word.len > 1) {
+                char text[16] = "";
+                memcpy(text, word.ptr, word.len);
+                int writer = text[1] - '0';
+                assert_int_equal(atoi(text + 3), next[writer]);
+                next[writer]++;
+            }
+        }
+    }
+    if (same_order) {
+        struct buf plain[3] = {0};
+        for (int i = 0; i < 3; i++) {
+            struct span rest = buf_span(&stream->r[i].log);
+            while (rest.len > 0) {
+                struct span word = span_cut(&rest, ' ');
+                if (word.len > 1) {
+                    buf_append(&plain[i], word);
+                }
+            }
+        }
+        assert_string_equal(buf_text(&plain[0]), buf_text(&plain[1]));
+        assert_string_equal(buf_text(&plain[0]), buf_text(&plain[2]));
+        for (int i = 0; i < 3; i++) {
+            buf_free(&plain[i]);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        reader_stop(&stream->r[i]);
+    }
+}
+
+static void paused_in_a_stream(void **state)
+{
+    struct stream stream = {0};
+    (void)state;
+    stream_start(&stream);
+    for (int i = 0; i < 3; i++) {
+        stream_write(&stream, 10);
+        redis_pause(redis);
+        for (int n = 0; n < 15; n++) {
+            stream_write(&stream, i == 0 ? 10 : 150); /* within the proof's patience, and over it */
+        }
+        redis_resume(redis);
+        stream_write(&stream, 50);
+    }
+    stream_end(&stream, true);
+}
+
+static void restarted_empty_in_a_stream(void **state)
+{
+    struct stream stream = {0};
+    (void)state;
+    stream_start(&stream);
+    for (int i = 0; i < 4; i++) {
+        for (int n = 0; n < 5; n++) {
+            stream_write(&stream, 2);
+        }
+        redis_kill(redis);
+        for (int n = 0; n < 5; n++) {
+            stream_write(&stream, 20);
+        }
+        redis_start(redis, NULL, NULL);
+        WAIT(store_ready(lab.nodes[0]) && store_ready(lab.nodes[1]) && store_ready(lab.nodes[2]));
+    }
+    stream_end(&stream, false);
+}
+
+static void flushed_in_a_stream(void **state)
+{
+    struct stream stream = {0};
+    (void)state;
+    stream_start(&stream);
+    for (int n = 0; n < 20; n++) {
+        stream_write(&stream, 2);
+        if (n % 5 == 4) {
+            freeReplyObject(redis_ask(redis, "FLUSHALL"));
+            freeReplyObject(redis_ask(redis, "SCRIPT FLUSH"));
+        }
+    }
+    stream_end(&stream, true);
+}
+
+static void links_cut_in_a_stream(void **state)
+{
+    struct stream stream = {0};
+    (void)state;
+    stream_start(&stream);
+    for (int n = 0; n < 40; n++) {
+        stream_write(&stream, 5);
+        if (n % 4 == 3) {
+            freeReplyObject(redis_ask(redis, n % 8 == 3 ? "CLIENT KILL TYPE normal"
+                                                        : "CLIENT KILL TYPE pubsub"));
+        }
+    }
+    stream_end(&stream, true);
+}
+
+static void what_was_trimmed_meanwhile_is_told(void **state)
+{
+    struct reader r = {0};
+    struct outcome outcome = {0};
+    (void)state;
+    lab_nodes(2);
+    reader_start(&r, 0);
+    WAIT(r.currents == 1);
+    append(1, "first", 5, &outcome);
+    WAIT(r.entries == 1);
+    redis_pause(redis); /* node 0 gives its link up; node 1 goes on alone when Redis is back */
+    WAIT(r.stales == 1);
+    store_close(&lab.nodes[1]);
+    redis_resume(redis);
+    for (int i = 0; i < 20; i++) {
+        freeReplyObject(redis_ask(redis, "PING"));
+    }
+    lab_node(1);
+    append_numbers(1, 0, 20, 5, &outcome);
+    WAIT(outcome.done == 21 && r.currents >= 2);
+    WAIT(strstr(buf_text(&r.log), "n1.19") != NULL);
+    assert_true(r.entries == 21 ? r.losts == 0 : r.losts > 0);
+    reader_stop(&r);
+}
+
+static void given_up_after_its_time(void **state)
+{
+    struct outcome outcome = {0};
+    (void)state;
+    lab_nodes(1);
+    redis_kill(redis);
+    WAIT(!store_ready(lab.nodes[0]));
+    read_is_refused(0);
+    assert_int_equal(append_for(0, "x", 5, 300, &outcome), 0);
+    WAIT(outcome.failed == 1);
+    append(0, "y", 5, &outcome);
+    redis_start(redis, NULL, NULL);
+    WAIT(outcome.done == 1);
+    reads(0, 0, 5, "y");
+}
+
+static void refused_and_then_taken(void **state)
+{
+    struct stream stream = {0};
+    (void)state;
+    stream_start(&stream);
+    freeReplyObject(redis_ask(redis, "CONFIG SET maxmemory 1"));
+    stream_write(&stream, 300);
+    assert_int_equal(stream.outcome.done, 0);
+    freeReplyObject(redis_ask(redis, "CONFIG SET maxmemory 0"));
+    stream_end(&stream, true);
+}
+
+#define FAULT(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
+
+int test_history_faults(void)
+{
+    const struct CMUnitTest history_faults[] = {
+        FAULT(paused_in_a_stream),      FAULT(restarted_empty_in_a_stream),
+        FAULT(flushed_in_a_stream),     FAULT(links_cut_in_a_stream),
+        FAULT(given_up_after_its_time), FAULT(what_was_trimmed_meanwhile_is_told),
+        FAULT(refused_and_then_taken),
+    };
+    return cmocka_run_group_tests(history_faults, NULL, NULL);
+}

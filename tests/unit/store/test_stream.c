@@ -1,0 +1,350 @@
+/* The contract of stream.h, the same for every backend. */
+#include "tests.h"
+
+#include "store/stream.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LANES = 4, SOME = 1000 };
+
+static struct {
+    int stored, full, refused, unknown;
+} outcomes;
+
+/* What was read last: "lane:tag=payload " per entry. */
+static struct {
+    struct buf log;
+    size_t count;
+    uint64_t seq[LANES], ordinal[LANES], first;
+    int holes, disorders, answers;
+    bool ok;
+} seen;
+
+static struct stream_state state_seen;
+static int states;
+
+static void on_outcome(void *arg, enum stream_outcome outcome)
+{
+    (void)arg;
+    outcomes.stored += outcome == STREAM_STORED;
+    outcomes.full += outcome == STREAM_FULL;
+    outcomes.refused += outcome == STREAM_REFUSED;
+    outcomes.unknown += outcome == STREAM_UNKNOWN;
+}
+
+static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+{
+    (void)arg;
+    seen.ok = ok;
+    seen.answers++;
+    seen.log.len = 0;
+    seen.count = count;
+    seen.first = count > 0 ? entries[0].seq : 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct stream_entry *e = &entries[i];
+        seen.disorders += e->seq <= seen.seq[e->lane];
+        seen.holes += e->ordinal != seen.ordinal[e->lane] + 1;
+        seen.seq[e->lane] = e->seq;
+        seen.ordinal[e->lane] = e->ordinal;
+        buf_printf(&seen.log, "%u:%.*s=", e->lane, SPAN_ARG(e->tag));
+        buf_append(&seen.log, e->payload);
+        buf_append(&seen.log, SPAN(" "));
+    }
+}
+
+static void on_state(void *arg, const struct stream_state *state)
+{
+    (void)arg;
+    states++;
+    if (state != NULL) {
+        state_seen = *state;
+    }
+}
+
+static void begin(int nodes, uint64_t bound, bool refuse)
+{
+    buf_free(&seen.log);
+    memset(&seen, 0, sizeof(seen));
+    memset(&outcomes, 0, sizeof(outcomes));
+    lab_nodes(nodes);
+    lab_turn(); /* the memory store serves from its first turn on */
+    for (int i = 0; i < nodes; i++) {
+        stream_setup(lab.nodes[i], &(struct stream_limits){LANES, bound, refuse});
+    }
+}
+
+static int put(int node, unsigned lane, const char *tag, const char *payload)
+{
+    struct stream_item item = {lane, span_str(tag), span_str(payload)};
+    return stream_append(lab.nodes[node], &item, 1, on_outcome, NULL);
+}
+
+static void put_and_wait(int node, unsigned lane, const char *payload)
+{
+    int before = outcomes.stored + outcomes.full;
+    assert_int_equal(put(node, lane, "t", payload), 0);
+    WAIT(outcomes.stored + outcomes.full > before);
+}
+
+/* Reads all lanes from the positions in `seen`. */
+static const char *read_on(int node, size_t most)
+{
+    struct stream_from from[LANES];
+    int before = seen.answers;
+    for (unsigned i = 0; i < LANES; i++) {
+        from[i] = (struct stream_from){i, seen.seq[i]};
+    }
+    assert_int_equal(stream_read(lab.nodes[node], from, LANES, most, on_read, NULL), 0);
+    WAIT(seen.answers > before);
+    return buf_text(&seen.log);
+}
+
+static void ask_state(const struct stream_mark *marks, size_t count, uint64_t keep, bool sink)
+{
+    int before = states;
+    assert_int_equal(stream_state(lab.nodes[0], marks, count, keep, sink, on_state, NULL), 0);
+    WAIT(states > before);
+}
+
+static void what_is_appended_is_read_in_order(void **state)
+{
+    (void)state;
+    begin(2, SOME, false);
+    put_and_wait(0, 1, "one");
+    put_and_wait(1, 1, "two");
+    put_and_wait(0, 3, "three");
+    assert_string_equal(read_on(1, 100), "1:t=one 1:t=two 3:t=three ");
+    put_and_wait(0, 1, "four");
+    assert_string_equal(read_on(1, 100), "1:t=four ");
+    assert_string_equal(read_on(1, 100), "");
+    assert_int_equal(seen.disorders + seen.holes, 0);
+}
+
+static void any_bytes_pass(void **state)
+{
+    (void)state;
+    begin(1, SOME, false);
+    struct stream_item item = {0, SPAN(""), SPAN("a\0\xff\r\n")};
+    assert_int_equal(stream_append(lab.nodes[0], &item, 1, on_outcome, NULL), 0);
+    WAIT(outcomes.stored == 1);
+    read_on(0, 10);
+    assert_int_equal(seen.count, 1);
+    assert_memory_equal(seen.log.ptr, "0:=a\0\xff\r\n ", 9);
+}
+
+static void the_numbers_grow_over_all_lanes_and_nodes(void **state)
+{
+    (void)state;
+    uint64_t last = 0;
+    begin(3, SOME, false);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(put(i % 3, (unsigned)rand() % LANES, "t", "x"), 0);
+    }
+    WAIT(outcomes.stored == 300);
+    ask_state(NULL, 0, 0, false);
+    read_on(0, SOME);
+    assert_int_equal(seen.count, 300);
+    assert_int_equal(seen.disorders + seen.holes, 0);
+    for (unsigned i = 0; i < LANES; i++) {
+        last = seen.seq[i] > last ? seen.seq[i] : last;
+    }
+    assert_true(last == state_seen.last);
+    assert_true(last < (UINT64_C(1) << 53));
+    assert_int_equal(state_seen.lanes, LANES);
+    assert_int_equal(state_seen.entries, 300);
+}
+
+static void a_read_takes_no_more_than_asked(void **state)
+{
+    (void)state;
+    begin(1, SOME, false);
+    for (int i = 0; i < 5; i++) {
+        put_and_wait(0, 2, "x");
+    }
+    read_on(0, 2);
+    assert_int_equal(seen.count, 2);
+    read_on(0, 100);
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.holes, 0);
+}
+
+static void backwards_the_newest_come_first(void **state)
+{
+    (void)state;
+    begin(1, SOME, false);
+    put_and_wait(0, 2, "a");
+    put_and_wait(0, 2, "b");
+    put_and_wait(0, 2, "c");
+    int before = seen.answers;
+    assert_int_equal(stream_read_back(lab.nodes[0], 2, UINT64_MAX, 2, on_read, NULL), 0);
+    WAIT(seen.answers > before);
+    assert_string_equal(buf_text(&seen.log), "2:t=c 2:t=b ");
+    before = seen.answers;
+    assert_int_equal(stream_read_back(lab.nodes[0], 2, seen.seq[2] - 1, 9, on_read, NULL), 0);
+    WAIT(seen.answers > before);
+    assert_string_equal(buf_text(&seen.log), "2:t=a ");
+}
+
+static void without_a_sink_the_oldest_go(void **state)
+{
+    (void)state;
+    begin(1, 10, false);
+    for (int i = 0; i < 25; i++) {
+        char text[8];
+        snprintf(text, sizeof(text), "%d", i);
+        put_and_wait(0, (unsigned)i % 2, text);
+    }
+    assert_int_equal(outcomes.stored, 25);
+    read_on(0, 100);
+    assert_int_equal(seen.count, 10);
+    assert_true(seen.holes > 0);
+    ask_state(NULL, 0, 0, false);
+    assert_int_equal(state_seen.entries, 10);
+    assert_int_equal(state_seen.unstored[0] + state_seen.unstored[1], 10);
+}
+
+static void at_the_bound_a_caller_is_refused_whole(void **state)
+{
+    (void)state;
+    struct stream_item three[3];
+    begin(1, 10, true);
+    for (unsigned i = 0; i < 3; i++) {
+        three[i] = (struct stream_item){i, SPAN("t"), SPAN("x")};
+    }
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(stream_append(lab.nodes[0], three, 3, on_outcome, NULL), 0);
+    }
+    assert_int_equal(put(0, 0, "t", "last"), 0);
+    WAIT(outcomes.stored + outcomes.full == 6);
+    assert_int_equal(outcomes.stored, 4);
+    read_on(0, 100);
+    assert_int_equal(seen.count, 10);
+}
+
+static void what_a_sink_has_stored_makes_room_and_goes(void **state)
+{
+    (void)state;
+    begin(1, 10, true);
+    for (int i = 0; i < 12; i++) {
+        put_and_wait(0, 1, "x");
+    }
+    assert_int_equal(outcomes.stored, 10);
+    read_on(0, 6);
+    struct stream_mark mark = {1, seen.seq[1], seen.ordinal[1]};
+    ask_state(&mark, 1, SOME, true);
+    assert_int_equal(state_seen.unstored[1], 4);
+    assert_int_equal(state_seen.entries, 10); /* kept for those who look back */
+    for (int i = 0; i < 8; i++) {
+        put_and_wait(0, 2, "y");
+    }
+    assert_int_equal(outcomes.stored, 16);
+    ask_state(&mark, 1, 0, true);
+    assert_true(state_seen.entries >= 10); /* nothing unstored goes */
+    assert_int_equal(state_seen.unstored[1], 4);
+    assert_int_equal(state_seen.unstored[2], 6);
+    read_on(0, 100);
+    assert_int_equal(seen.holes, 0);
+    assert_int_equal(seen.count, 10);
+}
+
+static void a_sink_that_shows_itself_counts(void **state)
+{
+    (void)state;
+    begin(1, 5, false);
+    ask_state(NULL, 0, 0, true);
+    for (int i = 0; i < 8; i++) {
+        put_and_wait(0, 0, "x");
+    }
+    assert_int_equal(outcomes.stored, 5);
+    assert_int_equal(outcomes.full, 3);
+}
+
+static void a_mark_of_an_older_stream_says_nothing(void **state)
+{
+    (void)state;
+    begin(1, 10, true);
+    for (int i = 0; i < 5; i++) {
+        put_and_wait(0, 0, "x");
+    }
+    struct stream_mark mark = {0, 1000, 4};
+    ask_state(&mark, 1, 0, true);
+    assert_int_equal(state_seen.unstored[0], 5);
+    assert_int_equal(state_seen.entries, 5);
+}
+
+static void a_lost_answer_stores_nothing_twice(void **state)
+{
+    (void)state;
+    if (!lab_is_redis()) {
+        return;
+    }
+    begin(1, 100000, false);
+    int sent = 0;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 10; i++) {
+            sent += put(0, (unsigned)i % LANES, "t", "x") == 0;
+        }
+        for (int i = rand() % 4; i > 0; i--) {
+            lab_turn();
+        }
+        for (int s = 0; s < lab.server_count; s++) {
+            freeReplyObject(redis_ask(&lab.servers[s], "CLIENT KILL TYPE normal SKIPME yes"));
+        }
+        lab_turn();
+        WAIT(store_ready(lab.nodes[0]));
+    }
+    WAIT(outcomes.stored + outcomes.refused + outcomes.unknown == sent);
+    assert_int_equal(outcomes.refused + outcomes.unknown, 0);
+    read_on(0, 100000);
+    assert_int_equal(seen.count, sent);
+    assert_int_equal(seen.holes + seen.disorders, 0);
+    assert_true(sent > 20);
+}
+
+static void a_server_that_has_gone_is_said(void **state)
+{
+    (void)state;
+    if (!lab_is_redis()) {
+        return;
+    }
+    begin(1, SOME, false);
+    assert_int_equal(put(0, 0, "t", "x"), 0);
+    for (int s = 0; s < lab.server_count; s++) {
+        redis_kill(&lab.servers[s]);
+    }
+    WAIT(outcomes.stored + outcomes.unknown + outcomes.refused == 1);
+    WAIT(put(0, 0, "t", "y") == -1);
+    for (int s = 0; s < lab.server_count; s++) {
+        redis_start(&lab.servers[s], NULL, NULL);
+    }
+    WAIT(store_ready(lab.nodes[0]));
+    put_and_wait(0, 0, "z");
+    memset(seen.seq, 0, sizeof(seen.seq));
+    assert_string_equal(read_on(0, 10), "0:t=z ");
+}
+
+int test_stream(const char *name, CMFixtureFunction start)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(what_is_appended_is_read_in_order),
+        LAB_TEST(any_bytes_pass),
+        LAB_TEST(the_numbers_grow_over_all_lanes_and_nodes),
+        LAB_TEST(a_read_takes_no_more_than_asked),
+        LAB_TEST(backwards_the_newest_come_first),
+        LAB_TEST(without_a_sink_the_oldest_go),
+        LAB_TEST(at_the_bound_a_caller_is_refused_whole),
+        LAB_TEST(what_a_sink_has_stored_makes_room_and_goes),
+        LAB_TEST(a_sink_that_shows_itself_counts),
+        LAB_TEST(a_mark_of_an_older_stream_says_nothing),
+        LAB_TEST(a_lost_answer_stores_nothing_twice),
+        LAB_TEST(a_server_that_has_gone_is_said),
+    };
+    char title[32];
+    snprintf(title, sizeof(title), "stream on %s", name);
+    int failed =
+        _cmocka_run_group_tests(title, tests, sizeof(tests) / sizeof(tests[0]), start, lab_end);
+    buf_free(&seen.log);
+    return failed;
+}
