@@ -17,7 +17,7 @@ from relay_plugin import Plugin, handshake
 from waiting import until
 
 HERE = pathlib.Path(__file__).parent
-GAP = "40ms"
+GAP = "100ms"  # thirty of them share one process here
 
 
 @pytest.fixture
