@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -280,6 +281,12 @@ size_t conn_unacked(const struct conn *conn)
         in_socket = 0;
     }
     return conn->out.bytes + (size_t)in_socket;
+}
+
+bool conn_peer_left(const struct conn *conn)
+{
+    struct pollfd look = {.fd = event_get_fd(&conn->event), .events = POLLRDHUP};
+    return poll(&look, 1, 0) == 1;
 }
 
 void conn_drop_queue(struct conn *conn)

@@ -74,6 +74,10 @@ size_t conn_queued(const struct conn *conn);
  * system call. */
 size_t conn_unacked(const struct conn *conn);
 
+/* Has the peer closed or reset its side, whatever is still to be read before that? For connections
+ * that are paused: others hear of it. One system call. */
+bool conn_peer_left(const struct conn *conn);
+
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);
 
