@@ -322,6 +322,7 @@ static int make_relay(struct node *node, char *error, size_t error_size)
                                 .queue_limit = (size_t)settings->queue_limit,
                                 .packet_limit = (size_t)settings->relay_limit,
                                 .rate = (uint32_t)settings->relay_rate,
+                                .joins = (uint32_t)settings->relay_joins,
                                 .timeout_ms = (uint32_t)settings->relay_timeout,
                             },
                             error, error_size);

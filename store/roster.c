@@ -209,6 +209,24 @@ void roster_release(struct store *store, struct span key_name, struct span membe
     }
 }
 
+void roster_forget(struct store *store, struct span key_name, struct span member)
+{
+    struct roster_key *key = find_key(store, key_name);
+    struct map_node *node = key != NULL ? map_find(&key->claims, member) : NULL;
+    if (node == NULL) {
+        return;
+    }
+    struct roster_claim *claim = MAP_ENTRY(node, struct roster_claim, node);
+    if (claim->place == CLAIM_SENT) {
+        claim->released = true; /* freed by the answer, which nothing follows */
+        claim->again = false;
+        claim->released_us = clock_monotonic_us();
+    } else {
+        roster_claim_free(key, claim);
+    }
+    owe_current(key);
+}
+
 void roster_release_every(struct store *store)
 {
     MAP_EACH(it, &store->roster.keys) {

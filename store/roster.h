@@ -66,4 +66,8 @@ void roster_claim(struct store *store, struct span key, struct span member, stru
 /* Ends a claim of this store; nothing happens when there is none. */
 void roster_release(struct store *store, struct span key, struct span member);
 
+/* Ends a claim of this store whose member is another's now: the server's value is left alone, and
+ * where it is still this store's its lease runs out. */
+void roster_forget(struct store *store, struct span key, struct span member);
+
 #endif

@@ -71,11 +71,12 @@
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
     SETTING(relay_pacing, CHOICE, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
-    SETTING(relay_gap, DURATION, "10ms", 1, SECOND, "", "least time between two packets to one game server, with pacing on") \
+    SETTING(relay_gap, DURATION, "50ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 100ms while little waits") \
     SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
     SETTING(relay_proxy, CHOICE, "off", 0, 0, "off|on", "on: each connection must begin with a PROXY protocol header (v1 or v2)") \
     SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \
     SETTING(relay_rate, COUNT, "500", 0, 1000000, "", "packets a second of one game server, twice as many at a stretch; over it the server is read more slowly; 0: no limit") \
+    SETTING(relay_joins, COUNT, "20", 0, 1000000, "", "game servers a second that join one network on this node, a quarter of it from one address, ten times as many at a stretch; over it they wait; 0: no limit") \
     SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
     SETTING(relay_status_token, SECRET, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
     SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \

@@ -4,90 +4,32 @@
 
 enum {
     LEAST_GAP_US = 1000,
-    PATIENCE_US = 1000 * 1000,  /* after this the next message goes out unconfirmed or not */
-    STUCK_US = 3 * PATIENCE_US, /* a peer that confirmed nothing for so long does not read */
-    MUST_FACTOR = 2,            /* what must not fall may fill the queue so many times over */
+    CALM_GAP_US = 100 * 1000,   /* while little waits */
+    SPREAD_US = 500 * 1000,     /* what waits may take so long, where the least gap allows it */
+    FIRST_LOOK_US = 1000,       /* after a message was sent */
+    RAREST_LOOK_US = 50 * 1000, /* later looks are a quarter of the time since apart */
+};
+
+struct item {
+    struct list link;
+    struct chunk *chunk;
+    uint64_t queued_us;
+    enum paced_kind kind;
+};
+
+/* What waits of one topic: [END] [BEGIN] and TALK anywhere. */
+struct lane {
+    struct map_node node; /* by the bytes of topic */
+    struct list turn;
+    struct list items;
+    uint64_t topic;
+    size_t bytes; /* of what may fall */
 };
 
 struct pacer {
     struct pacer_options options;
-    struct event *tick;
-    struct list waiting; /* struct paced, the first due first */
-    struct outq_pool pool;
     uint64_t gap_us;
 };
-
-static bool may_send(struct paced *paced, uint64_t now)
-{
-    if (conn_unacked(paced->conn) == 0) {
-        paced->clear_us = now;
-        return now - paced->sent_us >= paced->pacer->gap_us;
-    }
-    return now - paced->sent_us >= PATIENCE_US;
-}
-
-static void set_tick(struct pacer *pacer, uint64_t now)
-{
-    if (list_empty(&pacer->waiting) || evtimer_pending(pacer->tick, NULL)) {
-        return;
-    }
-    uint64_t due = LIST_ITEM(pacer->waiting.next, struct paced, waiting)->due_us;
-    uint64_t wait_us = due > now ? due - now : 0;
-    struct timeval wait = {.tv_sec = (time_t)(wait_us / 1000000),
-                           .tv_usec = (suseconds_t)(wait_us % 1000000)};
-    evtimer_add(pacer->tick, &wait);
-}
-
-/* Everybody waits equally long, so that the list stays in order. */
-static void wait_turn(struct paced *paced, uint64_t now)
-{
-    struct pacer *pacer = paced->pacer;
-    paced->due_us = now + pacer->gap_us;
-    list_push_back(&pacer->waiting, &paced->waiting);
-    set_tick(pacer, now);
-}
-
-static bool cut(struct paced *paced)
-{
-    metric_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
-    conn_close(paced->conn);
-    return false;
-}
-
-static bool put(struct paced *paced, struct chunk *chunk, uint64_t now)
-{
-    paced->sent_us = now;
-    return conn_send(paced->conn, chunk) == 0 || cut(paced);
-}
-
-static void send_next(struct paced *paced, uint64_t now)
-{
-    if (may_send(paced, now)) {
-        struct chunk *chunk = outq_first(&paced->queue);
-        put(paced, chunk, now);
-        outq_wrote(&paced->queue, &paced->pacer->pool, chunk->len);
-    }
-    if (paced->queue.count > 0) {
-        wait_turn(paced, now);
-    }
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct pacer *pacer = arg;
-    uint64_t now = clock_monotonic_us();
-    while (!list_empty(&pacer->waiting)) {
-        struct paced *paced = LIST_ITEM(pacer->waiting.next, struct paced, waiting);
-        if (paced->due_us > now) {
-            break;
-        }
-        list_del(&paced->waiting);
-        send_next(paced, now);
-    }
-    set_tick(pacer, now);
-}
 
 struct pacer *pacer_new(const struct pacer_options *options)
 {
@@ -95,60 +37,300 @@ struct pacer *pacer_new(const struct pacer_options *options)
     uint64_t gap_us = (uint64_t)options->gap_ms * 1000;
     pacer->options = *options;
     pacer->gap_us = gap_us > LEAST_GAP_US ? gap_us : LEAST_GAP_US;
-    pacer->tick = evtimer_new(loop_base(options->loop), on_tick, pacer);
-    list_init(&pacer->waiting);
     return pacer;
 }
 
 void pacer_free(struct pacer **pacer)
 {
-    if (*pacer != NULL) {
-        event_free((*pacer)->tick);
-        outq_pool_deinit(&(*pacer)->pool);
-        free(*pacer);
-        *pacer = NULL;
+    free(*pacer);
+    *pacer = NULL;
+}
+
+/* ------------------------------------------------------------------------------------ lanes */
+
+static struct item *first_item(const struct lane *lane)
+{
+    return LIST_ITEM(lane->items.next, struct item, link);
+}
+
+static struct lane *lane_of(struct paced *paced, uint64_t topic)
+{
+    struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof topic));
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct lane, node);
     }
+    struct lane *lane = mem_zalloc(sizeof *lane);
+    lane->topic = topic;
+    list_init(&lane->items);
+    list_push_back(&paced->turns, &lane->turn);
+    map_insert(&paced->lanes, &lane->node, span_of(&lane->topic, sizeof lane->topic));
+    return lane;
+}
+
+static void free_if_empty(struct paced *paced, struct lane *lane)
+{
+    if (list_empty(&lane->items)) {
+        list_del(&lane->turn);
+        map_remove(&paced->lanes, &lane->node);
+        free(lane);
+    }
+}
+
+static size_t bytes_of(const struct item *item)
+{
+    return item->kind == PACED_TALK ? item->chunk->len + sizeof *item : 0;
+}
+
+static void item_free(struct paced *paced, struct lane *lane, struct item *item)
+{
+    lane->bytes -= bytes_of(item);
+    paced->bytes -= bytes_of(item);
+    paced->count--;
+    list_del(&item->link);
+    chunk_unref(item->chunk);
+    free(item);
+}
+
+static void let_fall(struct paced *paced, struct lane *lane, struct item *item)
+{
+    metric_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
+    item_free(paced, lane, item);
+}
+
+/* What waited too long at the front of the lane. */
+static void drop_old(struct paced *paced, struct lane *lane, uint64_t now)
+{
+    while (!list_empty(&lane->items) && first_item(lane)->kind == PACED_TALK &&
+           now - first_item(lane)->queued_us > PACED_AGE_MS * 1000ULL) {
+        let_fall(paced, lane, first_item(lane));
+    }
+}
+
+static struct lane *fattest(struct paced *paced)
+{
+    struct lane *most = LIST_ITEM(paced->turns.next, struct lane, turn);
+    LIST_EACH(link, &paced->turns) {
+        struct lane *lane = LIST_ITEM(link, struct lane, turn);
+        most = lane->bytes > most->bytes ? lane : most;
+    }
+    return most;
+}
+
+static void drop_oldest_talk(struct paced *paced, struct lane *lane)
+{
+    LIST_EACH(link, &lane->items) {
+        struct item *item = LIST_ITEM(link, struct item, link);
+        if (item->kind == PACED_TALK) {
+            let_fall(paced, lane, item);
+            break;
+        }
+    }
+    free_if_empty(paced, lane);
+}
+
+/* The topic ends: where its beginning still waits, that and all that follows goes. True when there
+ * is nothing left to tell of it. */
+static bool fold(struct paced *paced, struct lane *lane)
+{
+    bool found = false;
+    LIST_EACH(link, &lane->items) {
+        struct item *item = LIST_ITEM(link, struct item, link);
+        found = found || item->kind == PACED_BEGIN;
+        if (found) {
+            item_free(paced, lane, item);
+        }
+    }
+    return found;
+}
+
+static void queue(struct paced *paced, struct chunk *chunk, struct paced_mark mark, uint64_t now)
+{
+    struct lane *lane = lane_of(paced, mark.topic);
+    drop_old(paced, lane, now);
+    if (mark.kind == PACED_END && fold(paced, lane)) {
+        free_if_empty(paced, lane);
+        return;
+    }
+    struct item *item = mem_zalloc(sizeof *item);
+    *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = now, .kind = mark.kind};
+    list_push_back(&lane->items, &item->link);
+    lane->bytes += bytes_of(item);
+    paced->bytes += bytes_of(item);
+    paced->count++;
+    while (paced->bytes > paced->pacer->options.limit) {
+        drop_oldest_talk(paced, fattest(paced));
+    }
+}
+
+static void drop_all(struct paced *paced)
+{
+    MAP_EACH(it, &paced->lanes) {
+        struct lane *lane = MAP_ENTRY(it, struct lane, node);
+        LIST_EACH(link, &lane->items) {
+            item_free(paced, lane, LIST_ITEM(link, struct item, link));
+        }
+        free_if_empty(paced, lane);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ sending */
+
+static bool cut(struct paced *paced)
+{
+    if (paced->over) {
+        return false;
+    }
+    paced->over = true;
+    metric_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
+    event_del(&paced->look);
+    drop_all(paced);
+    conn_drop_queue(paced->conn);
+    if (paced->pacer->options.cut != NULL) {
+        paced->pacer->options.cut(paced);
+    } else {
+        conn_close(paced->conn);
+    }
+    return false;
+}
+
+static void look_in(struct paced *paced, uint64_t us)
+{
+    struct timeval wait = {.tv_sec = (time_t)(us / 1000000),
+                           .tv_usec = (suseconds_t)(us % 1000000)};
+    evtimer_add(&paced->look, &wait);
+}
+
+static bool put(struct paced *paced, struct chunk *chunk, uint64_t now)
+{
+    if (conn_send(paced->conn, chunk) != 0) {
+        return cut(paced);
+    }
+    paced->clear = false;
+    paced->sent_us = paced->moved_us = now;
+    paced->unacked = 0;
+    look_in(paced, FIRST_LOOK_US);
+    return true;
+}
+
+/* The next message of the lane whose turn it is; nothing when all that waited was too old. */
+static void send_next(struct paced *paced, uint64_t now)
+{
+    while (!list_empty(&paced->turns)) {
+        struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
+        drop_old(paced, lane, now);
+        list_del(&lane->turn);
+        list_push_back(&paced->turns, &lane->turn);
+        if (!list_empty(&lane->items)) {
+            struct item *item = first_item(lane);
+            struct chunk *chunk = chunk_ref(item->chunk);
+            item_free(paced, lane, item);
+            free_if_empty(paced, lane);
+            put(paced, chunk, now);
+            chunk_unref(chunk);
+            return;
+        }
+        free_if_empty(paced, lane);
+    }
+}
+
+static uint64_t gap_us(const struct paced *paced)
+{
+    uint64_t least = paced->pacer->gap_us;
+    uint64_t calm = SPREAD_US / (paced->count > 0 ? paced->count : 1);
+    calm = calm < CALM_GAP_US ? calm : CALM_GAP_US;
+    return paced->hurried || calm < least ? least : calm;
+}
+
+/* Is all confirmed? Else comes back to look, or loses patience. */
+static bool is_clear(struct paced *paced, uint64_t now)
+{
+    size_t unacked = paced->clear ? 0 : conn_unacked(paced->conn);
+    if (unacked == 0) {
+        paced->clear_us = paced->clear ? paced->clear_us : now;
+        paced->clear = true;
+        return true;
+    }
+    if (unacked != paced->unacked) {
+        paced->unacked = unacked;
+        paced->moved_us = now;
+    }
+    if (now - paced->moved_us >= PACED_PATIENCE_MS * 1000ULL) {
+        cut(paced);
+        return false;
+    }
+    uint64_t wait = (now - paced->sent_us) / 4;
+    wait = wait > FIRST_LOOK_US ? wait : FIRST_LOOK_US;
+    look_in(paced, wait < RAREST_LOOK_US ? wait : RAREST_LOOK_US);
+    return false;
+}
+
+/* The clock is read here, per peer: a turn may take long, and who is late in it would be sent two
+ * messages closer together than the gap. */
+static void go_on(struct paced *paced)
+{
+    uint64_t now = clock_monotonic_us();
+    if (!is_clear(paced, now) || paced->count == 0) {
+        return;
+    }
+    uint64_t due = paced->clear_us + gap_us(paced);
+    if (now < due) {
+        look_in(paced, due - now);
+        return;
+    }
+    send_next(paced, now);
+    if (paced->count == 0 && !paced->over && paced->pacer->options.emptied != NULL) {
+        paced->pacer->options.emptied(paced);
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    go_on(arg);
 }
 
 void paced_init(struct paced *paced, struct pacer *pacer, struct conn *conn)
 {
-    *paced = (struct paced){.pacer = pacer, .conn = conn};
-    list_init(&paced->waiting);
+    *paced = (struct paced){.pacer = pacer, .conn = conn, .clear = true};
+    list_init(&paced->turns);
+    map_init(&paced->lanes);
+    evtimer_assign(&paced->look, loop_base(pacer->options.loop), on_look, paced);
 }
 
 void paced_deinit(struct paced *paced)
 {
-    list_del(&paced->waiting);
-    outq_drop(&paced->queue, &paced->pacer->pool, false);
+    event_del(&paced->look);
+    drop_all(paced);
+    map_deinit(&paced->lanes);
 }
 
-/* There is no room for it. */
-static bool refuse(struct paced *paced, enum paced_need need, uint64_t now)
-{
-    if (need == PACED_MUST || now - paced->clear_us > STUCK_US) {
-        return cut(paced);
-    }
-    metric_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
-    return false;
-}
-
-bool paced_send(struct paced *paced, struct chunk *chunk, enum paced_need need)
+bool paced_send(struct paced *paced, struct chunk *chunk, struct paced_mark mark)
 {
     struct pacer *pacer = paced->pacer;
+    if (paced->over) {
+        return false;
+    }
     if (!pacer->options.on) {
         return conn_send(paced->conn, chunk) == 0 || cut(paced);
     }
-    uint64_t now = clock_monotonic_us();
-    if (paced->queue.count == 0 && may_send(paced, now)) {
-        return put(paced, chunk, now);
+    queue(paced, chunk, mark, clock_monotonic_us());
+    if (!evtimer_pending(&paced->look, NULL)) {
+        go_on(paced);
     }
-    size_t limit = pacer->options.limit * (need == PACED_MUST ? MUST_FACTOR : 1);
-    if (paced->queue.bytes + chunk->len > limit) {
-        return refuse(paced, need, now);
+    return !paced->over;
+}
+
+void paced_hurry(struct paced *paced)
+{
+    paced->hurried = true;
+    if (paced->count > 0) {
+        evtimer_del(&paced->look);
+        go_on(paced);
     }
-    outq_push(&paced->queue, &pacer->pool, chunk);
-    if (list_empty(&paced->waiting)) {
-        wait_turn(paced, now);
-    }
-    return true;
+}
+
+uint32_t paced_waiting(const struct paced *paced)
+{
+    return paced->count;
 }

@@ -56,14 +56,14 @@ uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct roo
     return sent;
 }
 
-uint32_t room_send_raw(struct room *room, struct span bytes, enum paced_need need,
+uint32_t room_send_raw(struct room *room, struct span bytes, struct paced_mark mark,
                        const struct room_member *except)
 {
     struct chunk *chunk = chunk_copy(bytes);
     uint32_t sent = 0;
     LIST_EACH(link, &room->members) {
         struct room_member *member = LIST_ITEM(link, struct room_member, link);
-        if (member != except && paced_send(member->paced, chunk, need)) {
+        if (member != except && paced_send(member->paced, chunk, mark)) {
             sent++;
         }
     }

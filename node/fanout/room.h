@@ -36,8 +36,8 @@ void room_remove(struct room *room, struct room_member *member);
 uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct room_member *member));
 
 /* Sends bytes as they are to all (raw) members but `except`, which may be NULL. Returns to how
- * many; it may be fewer than there are, by `need`. */
-uint32_t room_send_raw(struct room *room, struct span bytes, enum paced_need need,
+ * many; whoever is cut at this is not counted. */
+uint32_t room_send_raw(struct room *room, struct span bytes, struct paced_mark mark,
                        const struct room_member *except);
 
 /* Sends one frame to one member. */

@@ -159,7 +159,9 @@ const struct address *listener_address(const struct listener *listener)
 
 void listener_set_keepalive(struct listener *listener, int idle_s, int interval_s, int probes)
 {
+    int by_probes = 0; /* a user time-out would take the place of the probes' own (tcp(7)) */
     set_keepalive(listener->fd, idle_s, interval_s, probes);
+    setsockopt(listener->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &by_probes, sizeof by_probes);
 }
 
 void listener_close(struct listener **listener)

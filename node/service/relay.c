@@ -29,6 +29,7 @@ struct port {
 struct relay {
     struct relay_options options;
     struct relay_terms terms;
+    struct rate *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
 };
@@ -83,8 +84,12 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .store = relay->options.store,
                                                  .metrics = relay->options.metrics,
                                                  .node = relay->options.node,
+                                                 .loop = net_loop(relay->options.net),
+                                                 .by_address = relay->by_address,
+                                                 .joins = relay->options.joins,
                                                  .print_arrival = relay_print_connection,
                                                  .print_departure = relay_print_disconnect,
+                                                 .has_left = relay_client_has_left,
                                                  .admitted = relay_client_admitted,
                                                  .listed = relay_client_listed,
                                                  .displaced = relay_client_displaced,
@@ -95,7 +100,7 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
 
 static void on_accept(void *arg, int fd, const struct address *peer)
 {
-    const struct port *port = arg;
+    struct port *port = arg;
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
@@ -199,6 +204,8 @@ static void set_terms(struct relay *relay)
             .on = options->pacing,
             .gap_ms = options->gap_ms,
             .limit = options->queue_limit,
+            .cut = relay_client_cut,
+            .emptied = relay_client_emptied,
         }),
         .host_look = buf_span(&relay->host_look),
         .secret = span_str(options->secret),
@@ -216,6 +223,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
+    relay->by_address = rate_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
     if (!relay_is_color(span_str(options->color))) {
         snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
@@ -257,6 +265,7 @@ void relay_free(struct relay **relay)
         free(network);
     }
     pacer_free(&gone->terms.pacer);
+    rate_free(&gone->by_address);
     buf_free(&gone->host_look);
     free(gone);
 }

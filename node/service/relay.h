@@ -28,6 +28,7 @@ struct relay_options {
     size_t queue_limit;  /* bytes that wait for one game server */
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second of one game server; 0: no limit */
+    uint32_t joins;      /* a second in a network on this node; 0: no limit */
     uint32_t timeout_ms; /* for a handshake, and for its answer */
 };
 

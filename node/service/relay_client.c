@@ -11,15 +11,24 @@
 #include <unistd.h>
 
 enum {
-    FAREWELL_MS = 1000,
+    FAREWELL_MS = 5 * 1000,
+    LAST_WORDS_MS = 2500,         /* for what waits when the node ends */
+    MOST_TURNED_AWAY = 64,        /* at once; more are closed without ceremony */
     STRETCH_US = 2 * 1000 * 1000, /* the rate may be used that far ahead */
     SLOWED_MS = 100,
 };
 
-enum client_state { CLIENT_HEADER, CLIENT_NEW, CLIENT_WAITING, CLIENT_JOINED, CLIENT_OVER };
+enum client_state {
+    CLIENT_HEADER,
+    CLIENT_NEW,
+    CLIENT_WAITING,
+    CLIENT_JOINED,
+    CLIENT_LEAVING,
+    CLIENT_OVER
+};
 
 struct client {
-    const struct relay_terms *terms;
+    struct relay_terms *terms;
     struct relay_network *network;
     struct conn *conn;
     struct paced out;
@@ -29,11 +38,13 @@ struct client {
     struct address peer;    /* as the header tells, where there is one */
     struct buf name;        /* as the handshake tells */
     uint64_t used_until_us; /* how far the rate is used up */
+    const char *fault;      /* why it is to be ended when the turn is over; or NULL */
     enum client_state state;
     bool unlisted; /* the directory lost it */
     bool slowed;   /* it says too much */
     bool paused;   /* not read, for any of the reasons */
     bool grumbled; /* an unknown packet was logged */
+    bool turned_away;
 };
 
 static void log_client(enum log_level level, const char *message, const struct client *client,
@@ -45,21 +56,27 @@ static void log_client(enum log_level level, const char *message, const struct c
     LOG_AT(level, message, LOG_NUMBER_FIELD("connection", conn_id(client->conn)),
            LOG_TEXT_FIELD("peer", peer),
            LOG_SPAN_FIELD("network", relay_network_name(client->network)),
-           LOG_SPAN_FIELD("name", name),
-           LOG_NUMBER_FIELD("identifier", client->seat.id), LOG_TEXT_FIELD("detail", detail));
+           LOG_SPAN_FIELD("name", name), LOG_NUMBER_FIELD("identifier", client->seat.id),
+           LOG_TEXT_FIELD("detail", detail));
+}
+
+static bool is_over(const struct client *client)
+{
+    return client->state >= CLIENT_LEAVING;
 }
 
 static bool wants_bytes(const struct client *client)
 {
     return client->state == CLIENT_HEADER || client->state == CLIENT_NEW ||
-           (client->state == CLIENT_JOINED && !client->unlisted && !client->slowed);
+           (client->state == CLIENT_JOINED && !client->unlisted && !client->slowed) ||
+           is_over(client);
 }
 
 /* Reads it, or not, as its state says. */
 static void set_reading(struct client *client)
 {
     bool pause = !wants_bytes(client);
-    if (pause == client->paused || client->state == CLIENT_OVER) {
+    if (pause == client->paused) {
         return;
     }
     client->paused = pause;
@@ -70,17 +87,76 @@ static void set_reading(struct client *client)
     }
 }
 
+/* Every "joined" has its "left". */
+static void log_end(struct client *client, const char *reason)
+{
+    if (client->state == CLIENT_JOINED) {
+        log_client(LOG_INFO, "relay server left", client, reason);
+    } else if (!is_over(client)) {
+        log_client(LOG_INFO, "relay connection refused", client, reason);
+        metric_add(client->terms->metrics, METRIC_RELAY_REFUSED, 1);
+    }
+}
+
+static void finish(struct client *client)
+{
+    client->state = CLIENT_OVER;
+    conn_finish(client->conn, FAREWELL_MS);
+}
+
 /* The one way in which a connection is ended from here. */
 static void end(struct client *client, const char *reason)
 {
     if (client->state == CLIENT_OVER) {
         return;
     }
-    log_client(LOG_INFO, "relay connection refused", client, reason);
-    metric_add(client->terms->metrics, METRIC_RELAY_REFUSED, 1);
-    client->state = CLIENT_OVER;
+    log_end(client, reason);
     relay_network_leave(&client->seat);
-    conn_finish(client->conn, FAREWELL_MS);
+    finish(client);
+}
+
+/* Not within this turn, in which others may be walking a list that it is in. */
+static void end_later(struct client *client, const char *reason)
+{
+    client->fault = reason;
+    conn_poke(client->conn);
+}
+
+static void on_poked(void *arg)
+{
+    struct client *client = arg;
+    if (client->fault != NULL) {
+        end(client, client->fault);
+    }
+}
+
+/* The node ends: the others are told that it left, and it is told what waits for it. */
+static void on_drain(void *arg)
+{
+    struct client *client = arg;
+    log_end(client, "the node ends");
+    relay_network_leave(&client->seat);
+    if (paced_waiting(&client->out) == 0) {
+        finish(client);
+        return;
+    }
+    client->state = CLIENT_LEAVING;
+    set_reading(client);
+    conn_set_timer(client->conn, LAST_WORDS_MS);
+    paced_hurry(&client->out);
+}
+
+void relay_client_emptied(struct paced *paced)
+{
+    struct client *client = CONTAINER_OF(paced, struct client, out);
+    if (client->state == CLIENT_LEAVING) {
+        finish(client);
+    }
+}
+
+void relay_client_cut(struct paced *paced)
+{
+    end_later(CONTAINER_OF(paced, struct client, out), "it does not read");
 }
 
 /* ------------------------------------------------------------------------------------ packets */
@@ -90,8 +166,8 @@ static void join(struct client *client, const struct relay_handshake *handshake)
     buf_append(&client->name, buf_span(&handshake->name));
     client->state = CLIENT_WAITING;
     conn_set_timer(client->conn, client->terms->timeout_ms);
-    relay_network_join(client->network, &client->seat, &client->out, buf_span(&handshake->look),
-                       handshake->players);
+    relay_network_join(client->network, &client->seat, &client->out, &client->peer,
+                       buf_span(&handshake->look), handshake->players);
 }
 
 static void on_handshake(struct client *client, struct span packet)
@@ -187,7 +263,7 @@ static size_t take_header(struct client *client, struct span bytes)
 
 static void take_packets(struct client *client, struct span *rest)
 {
-    while (rest->len > 0 && wants_bytes(client)) {
+    while (rest->len > 0 && wants_bytes(client) && !is_over(client)) {
         struct span packet;
         int rc = json_stream_next(&client->in, rest, &packet);
         if (rc > 0) {
@@ -210,7 +286,23 @@ static size_t on_data(void *arg, struct span bytes)
     }
     take_packets(client, &rest);
     set_reading(client);
-    return client->state == CLIENT_OVER ? bytes.len : bytes.len - rest.len;
+    return is_over(client) ? bytes.len : bytes.len - rest.len;
+}
+
+/* The time for an answer begins when the rates of joins let it pass. */
+static void wait_on(struct client *client)
+{
+    uint64_t now = clock_monotonic_ms(), until = now;
+    if (relay_network_is_held_back(&client->seat)) {
+        until = now + client->terms->timeout_ms;
+    } else if (client->seat.claimed) {
+        until = client->seat.claimed_ms + client->terms->timeout_ms;
+    }
+    if (until > now && !conn_peer_left(client->conn)) {
+        conn_set_timer(client->conn, (uint32_t)(until - now));
+    } else {
+        end(client, "not admitted in time: the cluster cannot be reached");
+    }
 }
 
 static void on_timer(void *arg)
@@ -220,7 +312,9 @@ static void on_timer(void *arg)
         client->slowed = false;
         set_reading(client);
     } else if (client->state == CLIENT_WAITING) {
-        end(client, "not admitted in time: the cluster cannot be reached");
+        wait_on(client);
+    } else if (client->state == CLIENT_LEAVING) {
+        finish(client);
     } else {
         end(client, "no handshake in time");
     }
@@ -237,6 +331,7 @@ static void on_closed(void *arg, enum conn_end how)
     if (client->state == CLIENT_JOINED) {
         log_client(LOG_INFO, "relay server left", client, reasons[how]);
     }
+    client->terms->turned_away -= client->turned_away ? 1 : 0;
     relay_network_leave(&client->seat);
     paced_deinit(&client->out);
     json_stream_deinit(&client->in);
@@ -246,12 +341,13 @@ static void on_closed(void *arg, enum conn_end how)
 }
 
 static const struct conn_handler handler = {
-    .data = on_data, .timer = on_timer, .closed = on_closed};
+    .data = on_data, .timer = on_timer, .poked = on_poked, .drain = on_drain, .closed = on_closed};
 
-void relay_client_accept(const struct relay_terms *terms, struct relay_network *network, int fd,
+void relay_client_accept(struct relay_terms *terms, struct relay_network *network, int fd,
                          const struct address *peer)
 {
-    if (!net_admit(terms->net, peer)) {
+    bool admitted = net_admit(terms->net, peer);
+    if (!admitted && terms->turned_away >= MOST_TURNED_AWAY) {
         close(fd);
         return;
     }
@@ -266,6 +362,11 @@ void relay_client_accept(const struct relay_terms *terms, struct relay_network *
     client->conn = conn_new(terms->net, fd, peer, &handler, client);
     paced_init(&client->out, terms->pacer, client->conn);
     conn_set_timer(client->conn, terms->timeout_ms);
+    if (!admitted) {
+        client->turned_away = true;
+        terms->turned_away++;
+        finish(client);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ network */
@@ -273,6 +374,15 @@ void relay_client_accept(const struct relay_terms *terms, struct relay_network *
 static struct client *client_of(struct relay_seat *seat)
 {
     return CONTAINER_OF(seat, struct client, seat);
+}
+
+bool relay_client_has_left(struct relay_seat *seat)
+{
+    struct client *client = client_of(seat);
+    if (client->fault == NULL && conn_peer_left(client->conn)) {
+        end_later(client, "it left before it was admitted");
+    }
+    return client->fault != NULL;
 }
 
 void relay_client_admitted(struct relay_seat *seat)
@@ -283,7 +393,8 @@ void relay_client_admitted(struct relay_seat *seat)
     conn_set_timer(client->conn, 0);
     relay_print_acknowledge(client->network, seat->id, client->terms->host_look, &text);
     struct chunk *chunk = chunk_copy(buf_span(&text));
-    paced_send(&client->out, chunk, PACED_MUST);
+    paced_send(&client->out, chunk,
+               (struct paced_mark){.topic = RELAY_HOST_ID, .kind = PACED_BEGIN});
     chunk_unref(chunk);
     buf_free(&text);
     log_client(LOG_INFO, "relay server joined", client, "");

@@ -2,6 +2,10 @@
  *
  *     [HEADER --PROXY header-->] NEW --handshake--> WAITING --admitted--> JOINED
  *
+ * All of them end in OVER: nothing is said to it any more, and what it says is read and dropped, so
+ * that it sees an orderly end and not a reset, which kills the plugin in use. LEAVING comes before
+ * that when the node ends: what waits for it is told first.
+ *
  * While it waits it is not read, so that what it says next cannot come before its admission. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_CLIENT_H
 #define MUSTER_NODE_SERVICE_RELAY_CLIENT_H
@@ -14,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What all clients share; borrowed for their life. */
+/* What all clients share; borrowed for their life. They count in it. */
 struct relay_terms {
     struct net *net;
     struct metrics *metrics;
@@ -25,13 +29,19 @@ struct relay_terms {
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second; 0: no limit */
     uint32_t timeout_ms;
+    uint32_t turned_away; /* connections refused at once that are taking leave */
 };
 
 /* Serves a connection that was accepted; `fd` is stolen. */
-void relay_client_accept(const struct relay_terms *terms, struct relay_network *network, int fd,
+void relay_client_accept(struct relay_terms *terms, struct relay_network *network, int fd,
                          const struct address *peer);
 
-/* relay_network's admitted, listed and displaced. */
+/* pacer's cut and emptied. */
+void relay_client_cut(struct paced *paced);
+void relay_client_emptied(struct paced *paced);
+
+/* relay_network's has_left, admitted, listed and displaced. */
+bool relay_client_has_left(struct relay_seat *seat);
 void relay_client_admitted(struct relay_seat *seat);
 void relay_client_listed(struct relay_seat *seat, bool listed);
 void relay_client_displaced(struct relay_seat *seat);

@@ -15,7 +15,11 @@
 /* Key of the roster and topic of the packets. */
 #define KEY_PREFIX SPAN("relay:")
 
-enum { ID_TEXT = 24 };
+enum {
+    ID_TEXT = 24,
+    STRETCH = 10,       /* seconds' worth of joins at once */
+    HELD_BACK_MS = 100, /* between two looks at those whom the rates of joins hold back */
+};
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
 
@@ -25,6 +29,7 @@ struct entry {
     struct relay_server server;
     char *value;             /* what the server's spans lie in */
     struct relay_seat *seat; /* connected here, or NULL */
+    struct room *room;       /* of the network */
 };
 
 struct relay_network {
@@ -35,6 +40,8 @@ struct relay_network {
     struct list waiting;     /* seats that are not yet; by seat.link */
     struct list seats;       /* seats in the room; by seat.link */
     struct bus_sub *packets; /* while there is a seat */
+    struct rate *joins;
+    struct event *held_back; /* pending while the rates of joins hold a seat back */
     bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
     struct relay_held held;
@@ -103,6 +110,7 @@ static struct entry *entry_new(struct relay_network *network, uint64_t id, struc
     entry->value = mem_dup(value);
     struct span rest = span_of(entry->value, value.len);
     entry->server.id = id;
+    entry->room = &network->room;
     entry->server.node = span_cut(&rest, ' ');
     entry->server.players = read_number(span_cut(&rest, ' '));
     entry->server.look = rest;
@@ -122,17 +130,23 @@ static void entry_free(struct relay_network *network, struct entry *entry)
 }
 
 /* To everybody in the room but the one it is about, who may still be here. */
-static void tell_room(struct relay_network *network, struct buf *packet, struct relay_seat *about)
+static void tell_room(struct relay_network *network, struct buf *packet, struct paced_mark mark,
+                      struct relay_seat *about)
 {
     const struct room_member *except = about != NULL && about->in_room ? &about->member : NULL;
-    room_send_raw(&network->room, buf_span(packet), PACED_MUST, except);
+    room_send_raw(&network->room, buf_span(packet), mark, except);
     buf_free(packet);
+}
+
+static struct paced_mark mark_of(uint64_t id, enum paced_kind kind)
+{
+    return (struct paced_mark){.topic = id, .kind = kind};
 }
 
 static void deliver_held(void *arg, struct span packet)
 {
-    struct relay_network *network = arg;
-    room_send_raw(&network->room, packet, PACED_MAY, NULL);
+    const struct entry *sender = arg;
+    room_send_raw(sender->room, packet, mark_of(sender->server.id, PACED_TALK), NULL);
 }
 
 static void on_gone(struct relay_network *network, struct entry *entry)
@@ -140,7 +154,7 @@ static void on_gone(struct relay_network *network, struct entry *entry)
     struct buf packet = {0};
     struct relay_seat *seat = entry->seat;
     network->options.print_departure(entry->server.id, &packet);
-    tell_room(network, &packet, seat);
+    tell_room(network, &packet, mark_of(entry->server.id, PACED_END), seat);
     entry_free(network, entry);
     if (seat != NULL && seat->in_room) {
         network->options.listed(seat, false); /* pruned: the claim's renewal will bring it back */
@@ -169,11 +183,49 @@ static void claim(struct relay_seat *seat)
     buf_free(&value);
 }
 
-static void claim_when_hearing(struct relay_seat *seat)
+/* Each join costs every server of the network two packets, so that one that comes and goes all the
+ * time would take the chat from all others. */
+static bool may_join(struct relay_seat *seat)
 {
-    if (seat->network->hearing) {
-        claim(seat);
+    static const struct address anybody;
+    struct relay_network *network = seat->network;
+    uint64_t now = clock_monotonic_us();
+    seat->paid = seat->paid || rate_take(network->options.by_address, &seat->peer, 1, now);
+    return seat->paid && rate_take(network->joins, &anybody, 1, now);
+}
+
+static void claim_when_allowed(struct relay_seat *seat)
+{
+    struct relay_network *network = seat->network;
+    struct timeval wait = {.tv_usec = HELD_BACK_MS * 1000};
+    if (!network->hearing || network->options.has_left(seat)) {
+        return;
     }
+    if (seat->claimed || may_join(seat)) {
+        seat->claimed_ms = clock_monotonic_ms();
+        seat->claimed = true;
+        claim(seat);
+    } else if (!evtimer_pending(network->held_back, NULL)) {
+        evtimer_add(network->held_back, &wait);
+    }
+}
+
+static void on_held_back(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct relay_network *network = arg;
+    LIST_EACH(link, &network->waiting) {
+        struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
+        if (!seat->claimed) {
+            claim_when_allowed(seat);
+        }
+    }
+}
+
+bool relay_network_is_held_back(const struct relay_seat *seat)
+{
+    return seat->network != NULL && seat->network->hearing && !seat->claimed;
 }
 
 /* Another node chose the same identifier at the same moment, and its claim came later. Each of the
@@ -182,12 +234,12 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
 {
     char text[ID_TEXT];
     log_warn("relay identifier taken twice", LOG_NUMBER_FIELD("identifier", seat->id));
-    roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
+    roster_forget(network->options.store, buf_span(&network->key), id_text(seat->id, text));
     if (seat->in_room) {
         network->options.displaced(seat);
     } else {
         choose_id(network, seat);
-        claim_when_hearing(seat);
+        claim_when_allowed(seat);
     }
 }
 
@@ -204,8 +256,8 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
         yield_id(network, mine);
     }
     network->options.print_arrival(&entry->server, &packet);
-    tell_room(network, &packet, entry->seat);
-    relay_held_take(&network->held, id, clock_monotonic_ms(), deliver_held, network);
+    tell_room(network, &packet, mark_of(id, PACED_BEGIN), entry->seat);
+    relay_held_take(&network->held, id, clock_monotonic_ms(), deliver_held, entry);
     if (entry->seat != NULL && entry->seat->in_room) {
         network->options.listed(entry->seat, true);
     }
@@ -227,7 +279,7 @@ static void admit_listed(struct relay_network *network)
     LIST_EACH(link, &network->waiting) {
         struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
         const struct entry *entry = find(network, seat->id);
-        if (entry != NULL && entry->seat == seat) {
+        if (entry != NULL && entry->seat == seat && !network->options.has_left(seat)) {
             admit(network, seat);
         }
     }
@@ -254,7 +306,7 @@ static void on_hearing(struct relay_network *network, bool hearing)
 {
     network->hearing = hearing;
     LIST_EACH(link, &network->waiting) {
-        claim_when_hearing(LIST_ITEM(link, struct relay_seat, link));
+        claim_when_allowed(LIST_ITEM(link, struct relay_seat, link));
     }
 }
 
@@ -268,7 +320,7 @@ static void on_packet(void *arg, enum bus_event event, struct span payload)
     }
     uint64_t sender = read_number(span_cut(&payload, ' '));
     if (find(network, sender) != NULL) {
-        room_send_raw(&network->room, payload, PACED_MAY, NULL);
+        room_send_raw(&network->room, payload, mark_of(sender, PACED_TALK), NULL);
     } else if (network->room.count > 0 && sender != 0) {
         metric_add(network->options.metrics, METRIC_RELAY_HELD, 1);
         metric_add(network->options.metrics, METRIC_RELAY_UNKNOWN,
@@ -281,7 +333,7 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
     struct relay_network *network = seat->network;
     struct buf payload = {0};
     metric_add(network->options.metrics, METRIC_RELAY_PACKETS, 1);
-    room_send_raw(&network->room, packet, PACED_MAY, &seat->member);
+    room_send_raw(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
     buf_printf(&payload, "%" PRIu64 " ", seat->id);
     buf_append(&payload, packet);
     /* Even when nobody else is in the view: who is on his way into it hears this node already. A
@@ -295,13 +347,14 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
 /* ------------------------------------------------------------------------------------ seats */
 
 void relay_network_join(struct relay_network *network, struct relay_seat *seat, struct paced *out,
-                        struct span look, uint64_t players)
+                        const struct address *peer, struct span look, uint64_t players)
 {
     seat->network = network;
     seat->out = out;
     seat->players = players;
     seat->look = mem_dup(look);
-    seat->in_room = false;
+    seat->peer = *peer;
+    seat->in_room = seat->claimed = seat->paid = false;
     choose_id(network, seat);
     list_push_back(&network->waiting, &seat->link);
     if (network->packets == NULL) {
@@ -309,7 +362,7 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat, 
         network->packets = bus_subscribe(network->options.store, buf_span(&network->key),
                                          BUS_NO_ECHO, on_packet, network);
     } else {
-        claim_when_hearing(seat);
+        claim_when_allowed(seat);
     }
 }
 
@@ -353,6 +406,8 @@ struct relay_network *relay_network_new(struct span name,
     list_init(&network->waiting);
     list_init(&network->seats);
     relay_held_init(&network->held);
+    network->joins = rate_new(options->joins, options->joins * STRETCH);
+    network->held_back = evtimer_new(loop_base(options->loop), on_held_back, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
 }
@@ -371,6 +426,8 @@ void relay_network_free(struct relay_network **network)
     }
     map_deinit(&gone->directory);
     relay_held_deinit(&gone->held);
+    rate_free(&gone->joins);
+    event_free(gone->held_back);
     buf_free(&gone->key);
     free(gone);
 }

@@ -19,6 +19,7 @@
 #include "node/core/metrics.h"
 #include "node/fanout/paced.h"
 #include "node/fanout/room.h"
+#include "node/net/rate.h"
 #include "store/base/buf.h"
 #include "store/store.h"
 
@@ -41,8 +42,12 @@ struct relay_seat {
     struct list link;              /* all, or all that wait, of the network */
     struct relay_network *network; /* NULL: in none */
     struct paced *out;
+    struct address peer; /* who it is for the rate of joins */
     uint64_t id, players;
+    uint64_t claimed_ms; /* when it was claimed, of a clock that never jumps */
     char *look;
+    bool paid;    /* the rate of its address let it pass */
+    bool claimed; /* the directory is asked for it */
     bool in_room; /* it was admitted */
 };
 
@@ -50,9 +55,15 @@ struct relay_network_options {
     struct store *store;     /* borrowed */
     struct metrics *metrics; /* borrowed */
     const char *node;        /* this node's name, borrowed */
+    struct loop *loop;       /* borrowed */
+    struct rate *by_address; /* of joins, for all networks; borrowed */
+    uint32_t joins;          /* a second in this network, ten times as many at a stretch; 0: any */
     /* Writes the packet that tells of a server that came, or went. */
     void (*print_arrival)(const struct relay_server *server, struct buf *out);
     void (*print_departure)(uint64_t id, struct buf *out);
+    /* Has the peer left already? Such a seat is not claimed, nor admitted; it is to be closed after
+     * this turn. */
+    bool (*has_left)(struct relay_seat *seat);
     /* The directory has the seat: tell it who is there (relay_network_each). What is sent to it
      * next are the changes from there on. */
     void (*admitted)(struct relay_seat *seat);
@@ -71,10 +82,14 @@ void relay_network_free(struct relay_network **network);
 
 struct span relay_network_name(const struct relay_network *network);
 
-/* Gives the seat an identifier that no server of the network has and asks for its admission. `look`
- * is copied, `out` borrowed until relay_network_leave. */
+/* Gives the seat an identifier that no server of the network has and asks for its admission, as
+ * soon as the rates of joins allow. `look` and `peer` are copied, `out` is borrowed until
+ * relay_network_leave. */
 void relay_network_join(struct relay_network *network, struct relay_seat *seat, struct paced *out,
-                        struct span look, uint64_t players);
+                        const struct address *peer, struct span look, uint64_t players);
+
+/* It waits for nothing but the rates of joins. */
+bool relay_network_is_held_back(const struct relay_seat *seat);
 
 /* Nothing happens when it is in none. */
 void relay_network_leave(struct relay_seat *seat);

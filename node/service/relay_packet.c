@@ -2,6 +2,7 @@
 
 #include "node/proto/json_scan.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum {
     SECRET_LIMIT = 1024,
     COLOR_DIGITS = 6,
     NUMBER_TEXT = 32,
+    DELETE = 0x7f,
 };
 
 /* At most `limit` bytes from the front of `text`, and no half character at the end. */
@@ -37,6 +39,25 @@ static void get_text(const struct json_field *field, size_t limit, struct buf *o
         json_unquote(field->raw, out);
         out->len = cut_text(buf_span(out), limit).len;
     }
+}
+
+/* A text that others show and that every one of them is told: control characters become spaces, and
+ * what it takes between quotes is at most `limit` bytes. */
+static void get_shown(const struct json_field *field, size_t limit, struct buf *out)
+{
+    size_t quoted = 0, fits = 0;
+    get_text(field, limit, out);
+    for (; fits < out->len; fits++) {
+        unsigned char c = (unsigned char)out->ptr[fits];
+        if (c < ' ' || c == DELETE) {
+            out->ptr[fits] = ' ';
+        }
+        quoted += c == '"' || c == '\\' ? 2 : 1;
+        if (quoted > limit) {
+            break;
+        }
+    }
+    out->len = cut_text(buf_span(out), fits).len;
 }
 
 /* `missing` where it is no number. */
@@ -88,9 +109,9 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
     if (json_fields(packet, fields, FIELDS) != 0 || get_number(&fields[PROTOCOL], 0) != VERSION) {
         return -1;
     }
-    get_text(&fields[NAME], NAME_LIMIT, &handshake->name);
+    get_shown(&fields[NAME], NAME_LIMIT, &handshake->name);
     get_text(&fields[COLOR], COLOR_DIGITS + 1, &color);
-    get_text(&fields[PREFIX], PREFIX_LIMIT, &prefix);
+    get_shown(&fields[PREFIX], PREFIX_LIMIT, &prefix);
     get_text(&fields[SECRET], SECRET_LIMIT, &handshake->secret);
     handshake->players = get_players(&fields[PLAYERS]);
     handshake->look.len = 0;
@@ -113,8 +134,7 @@ void relay_handshake_deinit(struct relay_handshake *handshake)
 bool relay_is_color(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        char c = (char)(text.ptr[i] | 0x20);
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+        if (isxdigit((unsigned char)text.ptr[i]) == 0) {
             return false;
         }
     }

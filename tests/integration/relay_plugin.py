@@ -3,7 +3,6 @@ not in the directory is an exception. Run as a program it is one such server in 
 
 import asyncio
 import json
-import os
 import random
 import socket
 import sys
@@ -13,22 +12,6 @@ import time
 from waiting import until
 
 READ = 65536
-
-
-def read_at_once(and_children=False):
-    """Pacing leaves a game server a small time in which it must read; on a machine that builds and tests at full
-    load it may not come to it. So let it come first, where that is allowed. What it starts is not favoured, unless
-    told so."""
-    policy = os.SCHED_RR if and_children else os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    try:
-        os.sched_setscheduler(0, policy, os.sched_param(1))
-    except PermissionError:
-        pass
-
-
-def read_in_turn():
-    if os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 class Failure(Exception):

@@ -13,18 +13,11 @@ import time
 import pytest
 
 from cluster import free_port
-from relay_plugin import Plugin, handshake, read_at_once, read_in_turn
+from relay_plugin import Plugin, handshake
 from waiting import until
 
 HERE = pathlib.Path(__file__).parent
-GAP = "40ms"
-
-
-@pytest.fixture(autouse=True)
-def eager():
-    read_at_once()
-    yield
-    read_in_turn()
+GAP = "100ms"  # thirty of them share one process here
 
 
 @pytest.fixture
@@ -266,23 +259,33 @@ def order(children, line):
         child.stdin.flush()
 
 
-@pytest.mark.parametrize("program", [[sys.executable, HERE / "relay_plugin.py"],
-                                     ["node", HERE / "node/relay_plugin.js"]], ids=["python", "node"])
-def test_four_servers_in_processes_of_their_own_chat_at_200_a_second(start, redis, program):
-    """The load under which the old host's plugins died, with the default gap."""
-    if shutil.which(program[0]) is None:
-        pytest.skip(f"{program[0]} is not installed")
-    nodes = start([redis.url] * 2, relay_gap="10ms")
-    children = [subprocess.Popen([*program, str(nodes[i % 2].relay_port), f"server {i}", "50", "4"],
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                 preexec_fn=lambda: read_at_once(and_children=True)) for i in range(4)]
+def chat(commands):
+    """What the game servers tell in the end."""
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                for command in commands]
     for child in children:
         assert child.stdout.readline() == "ready\n"
     order(children, "go")
-    said = [int(child.stdout.readline()) for child in children]
-    for child, own in zip(children, said):
-        order([child], sum(said) - own)
-    results = [json.loads(child.communicate(timeout=60)[0]) for child in children]
+    said = [child.stdout.readline() for child in children]
+    assert sum(map(int, said)) > 300, said
+    order(children, 60)
+    return [json.loads(child.communicate(timeout=60)[0]) for child in children]
+
+
+@pytest.mark.parametrize("program", [[sys.executable, HERE / "relay_plugin.py"],
+                                     ["node", HERE / "node/relay_plugin.js"]], ids=["python", "node"])
+def test_four_servers_in_processes_of_their_own_chat_at_200_a_second(start, redis, program):
+    """The load under which the old host's plugins died, with the default gap, on a machine that has other work: what
+    cannot be told in time falls, of each sender alike, and nobody dies."""
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed")
+    nodes = start([redis.url] * 2, relay_gap="50ms")
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        results = chat([[*program, str(nodes[i % 2].relay_port), f"server {i}", "50", "4"] for i in range(4)])
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
     assert not [result["failure"] for result in results if result["failure"]], results
-    assert [result["heard"] for result in results] == [sum(said) - own for own in said]
-    assert sum(said) > 400
+    assert all(result["heard"] >= 60 for result in results), results

@@ -20,7 +20,7 @@ def per_delivery(bench, **settings):
 def compare(bench, window):
     def muster():
         ports = [free_port(), free_port()]
-        common = {"relay_pacing": "off", "relay_rate": "0"}
+        common = {"relay_pacing": "off", "relay_rate": "0", "relay_joins": "0"}
         with bench.redis() as redis:
             store = f"redis://{redis.address}"
             with bench.node(store, relay=f"127.0.0.1:{ports[0]}", **common) as one, \

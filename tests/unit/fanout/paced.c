@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { GAP_MS = 20, LIMIT = 100 };
+enum { GAP_MS = 20, CALM_MS = 100, LIMIT = 300 };
 
 struct bench {
     struct loop *loop;
@@ -21,7 +21,8 @@ struct bench {
     struct paced paced;
     struct event *stop;
     int peer;
-    bool closed;
+    bool closed, cut;
+    unsigned emptied;
 };
 
 static size_t on_data(void *arg, struct span bytes)
@@ -53,6 +54,16 @@ static void run_ms(struct bench *bench, unsigned ms)
     loop_run(bench->loop);
 }
 
+static void on_cut(struct paced *paced)
+{
+    CONTAINER_OF(paced, struct bench, paced)->cut = true;
+}
+
+static void on_emptied(struct paced *paced)
+{
+    CONTAINER_OF(paced, struct bench, paced)->emptied++;
+}
+
 static void start(struct bench *bench, bool on)
 {
     int fds[2];
@@ -65,7 +76,9 @@ static void start(struct bench *bench, bool on)
                                                      .metrics = &bench->metrics,
                                                      .on = on,
                                                      .gap_ms = GAP_MS,
-                                                     .limit = LIMIT});
+                                                     .limit = LIMIT,
+                                                     .cut = on ? NULL : on_cut,
+                                                     .emptied = on_emptied});
     bench->peer = fds[1];
     bench->conn = conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, bench);
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
@@ -83,10 +96,10 @@ static void end(struct bench *bench)
     close(bench->peer);
 }
 
-static bool say(struct bench *bench, const char *text, enum paced_need need)
+static bool say(struct bench *bench, uint64_t topic, const char *text, enum paced_kind kind)
 {
     struct chunk *chunk = chunk_copy(span_str(text));
-    bool sent = paced_send(&bench->paced, chunk, need);
+    bool sent = paced_send(&bench->paced, chunk, (struct paced_mark){topic, kind});
     chunk_unref(chunk);
     return sent;
 }
@@ -100,97 +113,224 @@ static const char *read_once(struct bench *bench)
     return text;
 }
 
+/* Everything that comes, one message a read. */
+static void expect_in_turn(struct bench *bench, const char *expected)
+{
+    struct buf seen = {0};
+    for (int i = 0; i < 10 * CALM_MS && strcmp(buf_text(&seen), expected) != 0; i++) {
+        run_ms(bench, 1);
+        const char *text = read_once(bench);
+        if (text[0] != '\0') {
+            buf_printf(&seen, "%s%s", seen.len > 0 ? " " : "", text);
+        }
+    }
+    assert_string_equal(buf_text(&seen), expected);
+    buf_free(&seen);
+}
+
 static void one_at_a_time(void **state)
 {
     (void)state;
     struct bench bench = {0};
     start(&bench, true);
     uint64_t began = clock_monotonic_ms();
-    assert_true(say(&bench, "one", PACED_MAY));
-    assert_true(say(&bench, "two", PACED_MAY));
-    assert_true(say(&bench, "three", PACED_MUST));
-    run_ms(&bench, 3 * GAP_MS); /* nothing is taken yet, so nothing more comes */
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    assert_true(say(&bench, 1, "three", PACED_TALK));
+    run_ms(&bench, 5 * CALM_MS); /* nothing is taken yet, so nothing more comes */
     assert_string_equal(read_once(&bench), "one");
     assert_string_equal(read_once(&bench), "");
-    run_ms(&bench, 2 * GAP_MS);
+    run_ms(&bench, 2 * CALM_MS);
     assert_string_equal(read_once(&bench), "two");
-    run_ms(&bench, 2 * GAP_MS);
+    run_ms(&bench, 2 * CALM_MS);
     assert_string_equal(read_once(&bench), "three");
     assert_true(clock_monotonic_ms() - began >= 2 * GAP_MS);
-    run_ms(&bench, 2 * GAP_MS);
-    assert_true(say(&bench, "four", PACED_MAY)); /* nothing waits: at once */
+    run_ms(&bench, 2 * CALM_MS);
+    assert_true(say(&bench, 1, "four", PACED_TALK)); /* nothing waits: at once */
     run_ms(&bench, 1);
     assert_string_equal(read_once(&bench), "four");
     end(&bench);
 }
 
-static void the_gap_is_kept(void **state)
+/* However late it is confirmed, the gap begins then. */
+static void the_gap_begins_with_the_confirmation(void **state)
 {
     (void)state;
     struct bench bench = {0};
     start(&bench, true);
-    assert_true(say(&bench, "one", PACED_MAY));
-    run_ms(&bench, 1);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    run_ms(&bench, 4 * CALM_MS);
     assert_string_equal(read_once(&bench), "one");
-    assert_true(say(&bench, "two", PACED_MAY)); /* all is taken, but only just now */
-    run_ms(&bench, GAP_MS / 4);
-    assert_string_equal(read_once(&bench), "");
-    run_ms(&bench, 2 * GAP_MS);
-    assert_string_equal(read_once(&bench), "two");
+    uint64_t taken = clock_monotonic_ms();
+    while (read_once(&bench)[0] == '\0') {
+        run_ms(&bench, 1);
+    }
+    assert_true(clock_monotonic_ms() - taken >= CALM_MS);
     end(&bench);
 }
 
-static void patience_ends(void **state)
+/* How long `count` messages of one topic take to a peer that reads at once. */
+static uint64_t time_for(unsigned count)
+{
+    struct bench bench = {0};
+    start(&bench, true);
+    uint64_t began = clock_monotonic_ms();
+    for (unsigned i = 0; i < count; i++) {
+        assert_true(say(&bench, 1, "x", PACED_END));
+    }
+    for (unsigned heard = 0; heard < count; heard += strlen(read_once(&bench)) == 1) {
+        run_ms(&bench, 1);
+    }
+    end(&bench);
+    return clock_monotonic_ms() - began;
+}
+
+static void the_gap_shrinks_as_more_waits(void **state)
+{
+    (void)state;
+    assert_true(time_for(4) >= 3 * CALM_MS);
+    uint64_t many = time_for(101);
+    assert_true(many >= 100 * GAP_MS);
+    assert_true(many < 100 * CALM_MS);
+}
+
+static void lanes_have_their_turn(void **state)
 {
     (void)state;
     struct bench bench = {0};
     start(&bench, true);
-    assert_true(say(&bench, "one", PACED_MAY));
-    assert_true(say(&bench, "two", PACED_MAY));
-    run_ms(&bench, 500);
-    assert_int_equal(bench.paced.queue.count, 1);
-    run_ms(&bench, 700);
-    assert_int_equal(bench.paced.queue.count, 0);
-    assert_string_equal(read_once(&bench), "onetwo");
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "a", PACED_END));
+    assert_true(say(&bench, 1, "b", PACED_END));
+    assert_true(say(&bench, 1, "c", PACED_END));
+    assert_true(say(&bench, 2, "X", PACED_END));
+    expect_in_turn(&bench, "first a X b c");
+    end(&bench);
+}
+
+static void an_untold_topic_is_not_ended(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "+1", PACED_BEGIN)); /* never told */
+    assert_true(say(&bench, 1, "hi", PACED_TALK));
+    assert_true(say(&bench, 1, "-1", PACED_END));
+    assert_int_equal(paced_waiting(&bench.paced), 0);
+    assert_true(
+        say(&bench, 2, "-2", PACED_END)); /* told before: its end is, once, and the new one */
+    for (int i = 0; i < 1000; i++) {
+        assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+        assert_true(say(&bench, 2, "x", PACED_TALK));
+        assert_true(say(&bench, 2, "-2", PACED_END));
+        assert_int_equal(paced_waiting(&bench.paced), 1);
+        assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+        assert_true(say(&bench, 2, "-2", PACED_END));
+    }
+    assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+    expect_in_turn(&bench, "first -2 +2");
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
     end(&bench);
 }
 
 static const char sixty[] = "------------------------------------------------------------";
 
-static void what_may_fall_falls_over_the_bound(void **state)
+static void the_oldest_talk_of_the_fattest_falls(void **state)
 {
     (void)state;
     struct bench bench = {0};
     start(&bench, true);
-    assert_true(say(&bench, "first", PACED_MAY));
-    assert_true(say(&bench, sixty, PACED_MAY));
-    assert_false(say(&bench, sixty, PACED_MAY));
-    assert_int_equal(bench.metrics.value[METRIC_PACED_DROPPED], 1);
-    assert_true(say(&bench, sixty, PACED_MUST));
-    assert_true(say(&bench, sixty, PACED_MUST));
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 2, "quiet", PACED_TALK));
+    assert_true(say(&bench, 1, "+1", PACED_BEGIN));
+    for (int i = 0; i < 100; i++) {
+        assert_true(say(&bench, 1, sixty, PACED_TALK));
+        assert_true(bench.paced.bytes <= LIMIT);
+    }
+    assert_true(say(&bench, 1, "last", PACED_TALK));
+    assert_true(bench.metrics.value[METRIC_PACED_DROPPED] > 90);
+    for (int i = 0; i < 200; i++) { /* what must be told is, however much it is */
+        assert_true(say(&bench, 100 + (uint64_t)i, sixty, PACED_END));
+    }
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
-    assert_false(say(&bench, sixty, PACED_MUST));
-    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
     run_ms(&bench, 1);
-    assert_true(bench.closed);
+    assert_string_equal(read_once(&bench), "first");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "quiet");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "+1");
     end(&bench);
 }
 
-static void who_takes_nothing_is_cut(void **state)
+static void talk_gets_too_old(void **state)
 {
     (void)state;
     struct bench bench = {0};
     start(&bench, true);
-    assert_true(say(&bench, "first", PACED_MAY));
-    assert_true(say(&bench, sixty, PACED_MAY));
-    run_ms(&bench, 3500); /* `sixty` went out unconfirmed, and so does the next one */
-    assert_true(say(&bench, sixty, PACED_MAY));
-    assert_true(say(&bench, sixty, PACED_MAY));
-    assert_false(say(&bench, sixty, PACED_MAY));
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "old", PACED_TALK));
+    assert_true(say(&bench, 2, "-2", PACED_END));
+    run_ms(&bench, PACED_AGE_MS + 100);
+    assert_true(say(&bench, 1, "new", PACED_TALK));
+    expect_in_turn(&bench, "first new -2");
+    assert_int_equal(bench.metrics.value[METRIC_PACED_DROPPED], 1);
+    end(&bench);
+}
+
+/* Never a second message; in the end the peer is given up. */
+static void who_confirms_nothing_is_cut(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_END));
+    run_ms(&bench, PACED_PATIENCE_MS * 8 / 10);
+    assert_int_equal(paced_waiting(&bench.paced), 1);
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
+    run_ms(&bench, PACED_PATIENCE_MS * 4 / 10);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
-    assert_int_equal(bench.metrics.value[METRIC_PACED_DROPPED], 0);
-    run_ms(&bench, 1);
     assert_true(bench.closed);
+    assert_string_equal(read_once(&bench), "one");
+    assert_string_equal(read_once(&bench), "");
+    end(&bench);
+}
+
+static void the_owner_is_told(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    bench.emptied = 0;
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "one");
+    assert_int_equal(bench.emptied, 0);
+    uint64_t began = clock_monotonic_ms();
+    paced_hurry(&bench.paced);
+    while (bench.emptied == 0) {
+        run_ms(&bench, 1);
+    }
+    assert_true(clock_monotonic_ms() - began < CALM_MS);
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "two");
+    end(&bench);
+
+    bench = (struct bench){0};
+    start(&bench, false);
+    char big[1001];
+    memset(big, 'x', sizeof big - 1);
+    big[1000] = '\0';
+    assert_true(say(&bench, 1, big, PACED_TALK));
+    assert_false(say(&bench, 1, big, PACED_TALK));
+    assert_false(say(&bench, 1, "more", PACED_TALK));
+    assert_true(bench.cut);
+    run_ms(&bench, 1);
+    assert_false(bench.closed); /* its owner's to do */
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
     end(&bench);
 }
 
@@ -200,22 +340,21 @@ static void without_pacing_all_goes_at_once(void **state)
     struct bench bench = {0};
     struct room room;
     struct room_member member;
+    const struct paced_mark mark = {1, PACED_TALK};
     start(&bench, false);
     room_init(&room, &bench.metrics);
     room_add_raw(&room, &member, &bench.paced);
-    assert_int_equal(room_send_raw(&room, SPAN("one"), PACED_MAY, NULL), 1);
-    assert_int_equal(room_send_raw(&room, SPAN("none"), PACED_MAY, &member), 0);
-    assert_int_equal(room_send_raw(&room, SPAN("two"), PACED_MUST, NULL), 1);
+    assert_int_equal(room_send_raw(&room, SPAN("one"), mark, NULL), 1);
+    assert_int_equal(room_send_raw(&room, SPAN("none"), mark, &member), 0);
+    assert_int_equal(room_send_raw(&room, SPAN("two"), mark, NULL), 1);
     run_ms(&bench, 1);
     assert_string_equal(read_once(&bench), "onetwo");
     assert_int_equal(bench.metrics.value[METRIC_DELIVERIES], 2);
     char big[1001];
     memset(big, 'x', sizeof big);
-    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), PACED_MAY, NULL), 1);
-    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), PACED_MAY, NULL), 0);
+    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), mark, NULL), 1);
+    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), mark, NULL), 0);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
-    run_ms(&bench, 1);
-    assert_true(bench.closed);
     room_remove(&room, &member);
     end(&bench);
 }
@@ -224,10 +363,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_at_a_time),
-        cmocka_unit_test(the_gap_is_kept),
-        cmocka_unit_test(patience_ends),
-        cmocka_unit_test(what_may_fall_falls_over_the_bound),
-        cmocka_unit_test(who_takes_nothing_is_cut),
+        cmocka_unit_test(the_gap_begins_with_the_confirmation),
+        cmocka_unit_test(the_gap_shrinks_as_more_waits),
+        cmocka_unit_test(lanes_have_their_turn),
+        cmocka_unit_test(an_untold_topic_is_not_ended),
+        cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),
+        cmocka_unit_test(talk_gets_too_old),
+        cmocka_unit_test(who_confirms_nothing_is_cut),
+        cmocka_unit_test(the_owner_is_told),
         cmocka_unit_test(without_pacing_all_goes_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

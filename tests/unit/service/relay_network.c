@@ -5,6 +5,7 @@
 #include "node/core/wheel.h"
 #include "node/net/net.h"
 #include "node/service/relay_held.h"
+#include "store/base/clock.h"
 #include "store/bus.h"
 #include "store/roster.h"
 #include "tests/unit/cmocka_all.h"
@@ -34,6 +35,7 @@ struct bench {
     struct store *store, *other;
     struct net *net;
     struct pacer *pacer;
+    struct rate *by_address;
     struct relay_network *network;
     struct event *stop;
     struct server one, two;
@@ -48,6 +50,11 @@ static void print_arrival(const struct relay_server *server, struct buf *out)
 static void print_departure(uint64_t id, struct buf *out)
 {
     buf_printf(out, "-%" PRIu64 " ", id);
+}
+
+static bool has_left(struct relay_seat *seat)
+{
+    return conn_peer_left(CONTAINER_OF(seat, struct server, seat)->out.conn);
 }
 
 static void on_admitted(struct relay_seat *seat)
@@ -124,7 +131,8 @@ static void join(struct bench *bench, struct server *server, const char *look)
     struct conn *conn =
         conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, server);
     paced_init(&server->out, bench->pacer, conn);
-    relay_network_join(bench->network, &server->seat, &server->out, span_str(look), 4);
+    relay_network_join(bench->network, &server->seat, &server->out, conn_peer(conn), span_str(look),
+                       4);
 }
 
 static int set_up(void **state)
@@ -140,11 +148,15 @@ static int set_up(void **state)
     bench->pacer = pacer_new(
         &(struct pacer_options){.loop = bench->loop, .metrics = &bench->metrics, .on = false});
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
+    bench->by_address = rate_new(1, 2);
     bench->network = relay_network_new(SPAN("test"), &(struct relay_network_options){
                                                          .store = bench->store,
                                                          .metrics = &bench->metrics,
                                                          .node = "here",
+                                                         .loop = bench->loop,
+                                                         .by_address = bench->by_address,
                                                          .print_arrival = print_arrival,
+                                                         .has_left = has_left,
                                                          .print_departure = print_departure,
                                                          .admitted = on_admitted,
                                                          .listed = on_listed,
@@ -174,6 +186,7 @@ static int tear_down(void **state)
     relay_network_free(&bench->network);
     net_free(&bench->net);
     pacer_free(&bench->pacer);
+    rate_free(&bench->by_address);
     event_free(bench->stop);
     store_close(&bench->store);
     store_close(&bench->other);
@@ -255,8 +268,45 @@ static void an_identifier_taken_twice(void **state)
     assert_false(bench->two.displaced);
     struct buf expected = {0};
     buf_printf(&expected, "-%s +%s(THIEF,3) ", id, id);
-    assert_memory_equal(bench->two.told.ptr, expected.ptr, expected.len);
+    run_ms(bench, 500); /* and the other's claim is left alone */
+    assert_string_equal(buf_text(&bench->two.told), buf_text(&expected));
     buf_free(&expected);
+}
+
+/* The address has two joins at once, and one a second then. */
+static void joins_are_held_back(void **state)
+{
+    struct bench *bench = *state;
+    for (int i = 0; i < 2; i++) {
+        join(bench, &bench->one, "ONE");
+        run_ms(bench, 50);
+        assert_true(bench->one.admitted);
+        leave(&bench->one);
+        bench->one = (struct server){0};
+        list_init(&bench->one.seat.link);
+    }
+    join(bench, &bench->one, "ONE");
+    run_ms(bench, 50);
+    assert_false(bench->one.admitted);
+    assert_true(relay_network_is_held_back(&bench->one.seat));
+    run_ms(bench, 1300);
+    assert_true(bench->one.admitted);
+    assert_false(relay_network_is_held_back(&bench->one.seat));
+}
+
+/* Nobody hears of it. */
+static void who_left_while_held_back_is_not_claimed(void **state)
+{
+    struct bench *bench = *state;
+    join(bench, &bench->two, "TWO");
+    run_ms(bench, 50);
+    assert_true(
+        rate_take(bench->by_address, conn_peer(bench->two.out.conn), 1, clock_monotonic_us()));
+    join(bench, &bench->one, "ONE");
+    shutdown(bench->one.peer, SHUT_RDWR);
+    run_ms(bench, 2500);
+    assert_false(bench->one.seat.claimed);
+    assert_int_equal(bench->two.told.len, 0);
 }
 
 struct count {
@@ -327,6 +377,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(packets_wait_for_their_sender, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_from_the_store_is_passed_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_identifier_taken_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(joins_are_held_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_left_while_held_back_is_not_claimed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_leaves_is_gone, set_up, tear_down),
         cmocka_unit_test(held_packets_are_bounded),
     };
