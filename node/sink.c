@@ -10,6 +10,7 @@
 #include "node/net/listener.h"
 #include "node/node.h"
 #include "node/proto/http.h"
+#include "node/service/fleet.h"
 #include "node/service/logs_dump.h"
 #include "node/service/logs_row.h"
 #include "store/base/entropy.h"
@@ -32,6 +33,7 @@ struct process {
     struct http_server *http;
     struct listener *listener;
     struct sink *sink;
+    struct fleet *fleet;    /* NULL with --from */
     struct logs_dump *dump; /* with --from */
     struct event *signals[SIGNALS];
     bool stopping;
@@ -88,6 +90,13 @@ static void refresh(struct process *process)
     metric_set(metrics, METRIC_SINK_LAG, stats->lag);
     metric_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
     metric_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
+}
+
+/* Asked each time before figures are shown to the fleet. */
+static const char *trouble(void *arg)
+{
+    refresh(arg);
+    return unready(arg);
 }
 
 /* The loop turns, or nobody would answer. */
@@ -152,7 +161,7 @@ static void choose_name(struct process *process)
     for (char *c = host; *c != '\0'; c++) {
         *c = *c == ' ' ? '-' : *c;
     }
-    snprintf(process->name, sizeof process->name, "%s-%s", host, digits);
+    snprintf(process->name, sizeof process->name, "%s-sink-%s", host, digits);
 }
 
 static int open_store(struct process *process, char *error, size_t error_size)
@@ -171,6 +180,7 @@ static int open_store(struct process *process, char *error, size_t error_size)
             .prefix = settings->store_prefix,
             .node = process->name,
             .lease_ms = (uint32_t)settings->lease,
+            .tls = node_store_tls(settings),
             .observer = {.link = on_link, .arg = process},
         },
         error, error_size);
@@ -233,6 +243,22 @@ static void make_sink(struct process *process)
     });
 }
 
+/* The sink has its place on the fleet's page, like a node. */
+static void join_fleet(struct process *process)
+{
+    if (process->store != NULL) {
+        process->fleet = fleet_new(process->http, &(struct fleet_options){
+                                                      .loop = process->loop,
+                                                      .store = process->store,
+                                                      .metrics = &process->metrics,
+                                                      .node = process->name,
+                                                      .token = process->settings->status_token,
+                                                      .trouble = trouble,
+                                                      .trouble_arg = process,
+                                                  });
+    }
+}
+
 static bool on_entry(void *arg, const struct sink_item *item)
 {
     struct process *process = arg;
@@ -272,7 +298,11 @@ static int build(struct process *process, char *error, size_t error_size)
         return -1;
     }
     watch_signals(process);
-    return serve_http(process, error, error_size);
+    if (serve_http(process, error, error_size) != 0) {
+        return -1;
+    }
+    join_fleet(process);
+    return 0;
 }
 
 static void tear_down(struct process *process)
@@ -283,8 +313,9 @@ static void tear_down(struct process *process)
             event_free(process->signals[i]);
         }
     }
-    if (process->net != NULL) {
-        net_free(&process->net);
+    net_free(&process->net);
+    fleet_free(&process->fleet);
+    if (process->http != NULL) {
         http_server_free(&process->http);
     }
     logs_dump_free(&process->dump);

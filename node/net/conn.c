@@ -52,7 +52,9 @@ static void wait_for_events(struct conn *conn)
 static void on_timer(struct wheel_timer *timer)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
-    if (conn->state != CONN_OPEN) {
+    if (conn->state == CONN_FINISHING) {
+        conn_reset(conn); /* not all was taken in time */
+    } else if (conn->state != CONN_OPEN) {
         end(conn, CONN_END_LOCAL); /* lingered long enough */
     } else if (conn->handler->timer != NULL) {
         conn->handler->timer(conn->arg);
@@ -205,13 +207,25 @@ static int write_some(struct conn *conn)
     return (size_t)n == wanted ? 1 : 0;
 }
 
+/* A write failed: the peer has closed, or is gone. Bytes that it sent before may still lie in the
+ * socket, behind a pause of ours. */
+static bool hears_out(struct conn *conn)
+{
+    if (conn->state != CONN_OPEN || conn->peer_eof || !conn->handler->hear_out) {
+        return false;
+    }
+    conn->deaf = true;
+    outq_drop(&conn->out, &conn->net->pool, false);
+    return true;
+}
+
 void conn_flush(struct conn *conn)
 {
     int more = 1;
     for (int i = 0; i < WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
         more = write_some(conn);
     }
-    if (more < 0) {
+    if (more < 0 && !hears_out(conn)) {
         end(conn, CONN_END_ERROR);
         return;
     }
@@ -231,7 +245,7 @@ static void make_dirty(struct conn *conn)
 
 int conn_send(struct conn *conn, struct chunk *chunk)
 {
-    if (conn->state != CONN_OPEN || chunk->len == 0) {
+    if (conn->state != CONN_OPEN || conn->deaf || chunk->len == 0) {
         return 0;
     }
     /* One chunk may always wait: a limit on the queue is none on the message. */
@@ -372,6 +386,13 @@ void conn_leave(struct conn *conn)
 
 void conn_close(struct conn *conn)
 {
+    end(conn, CONN_END_LOCAL);
+}
+
+void conn_reset(struct conn *conn)
+{
+    struct linger none = {.l_onoff = 1};
+    setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     end(conn, CONN_END_LOCAL);
 }
 

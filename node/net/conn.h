@@ -44,6 +44,9 @@ struct conn_handler {
     /* A peer that sends no more may still read: what is queued goes out first. Else that ends it.
      */
     bool half_open;
+    /* What a peer said before it refused to hear more is still given, to its end; sends are let
+     * fall meanwhile. Else the refusal ends it. */
+    bool hear_out;
 };
 
 /* New connection over `fd` (stolen, non-blocking). The net's limits were asked with net_admit. */
@@ -94,6 +97,10 @@ void conn_finish(struct conn *conn, uint32_t linger_ms);
 
 /* Ends it now, whatever is queued. */
 void conn_close(struct conn *conn);
+
+/* The same by a reset: the peer shall not take what came through for all that there was. So ends,
+ * too, a conn_finish whose time is over before the queue is written. */
+void conn_reset(struct conn *conn);
 
 /* A number of its own in this process, for log lines. */
 uint64_t conn_id(const struct conn *conn);

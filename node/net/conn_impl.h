@@ -37,6 +37,7 @@ struct conn {
     bool blocked : 1;  /* the kernel took no more: waiting for EV_WRITE */
     bool peer_eof : 1; /* the peer sends no more */
     bool leaving : 1;  /* asked to drain */
+    bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
 };
 
 enum { READ_BUFFER = 64 * 1024 };

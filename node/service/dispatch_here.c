@@ -57,12 +57,19 @@ static size_t take_data(struct device *device, struct span bytes)
     return bytes.len;
 }
 
+/* Bytes that reached its system. */
+static uint64_t taken_by(const struct device *device)
+{
+    return device->written - conn_unacked(device->conn);
+}
+
 size_t here_write(struct device *device, struct span bytes)
 {
     if (bytes.len == 0) {
         return conn_queued(device->conn);
     }
     if (conn_queued(device->conn) == 0) {
+        device->taken = taken_by(device);
         conn_set_timer(device->conn, device->dispatch->options.stall_ms);
     }
     struct chunk *chunk = chunk_copy(bytes);
@@ -73,6 +80,7 @@ size_t here_write(struct device *device, struct span bytes)
         device_end(device, DEVICE_CUT);
         return 0;
     }
+    device->written += bytes.len;
     metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
     return conn_queued(device->conn);
 }
@@ -175,7 +183,7 @@ static void begin(struct device *device, const struct address *peer)
     device_attach_all(device);
     if (list_empty(&device->attachments) && list_empty(&device->legs)) {
         metric_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
-        device_end(device, DEVICE_CUT);
+        device_end(device, DEVICE_REFUSED);
     }
 }
 
@@ -205,7 +213,7 @@ static size_t take_header(struct device *device, struct span bytes)
     drop_early(device);
     if (found < 0) {
         log_debug("no PROXY header from a trusted address");
-        device_end(device, DEVICE_CUT);
+        device_end(device, DEVICE_REFUSED);
         return bytes.len;
     }
     conn_set_timer(device->conn, 0);
@@ -241,13 +249,19 @@ static void on_drained(void *arg)
     device_release_writers(device);
 }
 
+/* A slow one takes its time; one that takes next to nothing is given up. */
 static void on_timer(void *arg)
 {
     struct device *device = arg;
-    if (device->begun) {
+    if (!device->begun) {
+        device_end(device, DEVICE_REFUSED); /* no PROXY header came */
+    } else if (taken_by(device) >= device->taken + LEAST_TAKEN) {
+        device->taken = taken_by(device);
+        conn_set_timer(device->conn, device->dispatch->options.stall_ms);
+    } else {
         metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
+        device_end(device, DEVICE_CUT);
     }
-    device_end(device, DEVICE_CUT);
 }
 
 static void on_drain(void *arg)
@@ -266,6 +280,15 @@ static void on_closed(void *arg, enum conn_end end)
     free(device);
 }
 
+/* Time for a device that is disconnected to take what was written. */
+static uint32_t linger(const struct device *device)
+{
+    const struct dispatch *dispatch = device->dispatch;
+    bool waits = conn_queued(device->conn) > 0 && !dispatch->draining;
+    return waits && dispatch->options.stall_ms > GONE_LINGER_MS ? dispatch->options.stall_ms
+                                                                : GONE_LINGER_MS;
+}
+
 void here_close(struct device *device, enum device_end how)
 {
     if (device->begun) {
@@ -273,15 +296,18 @@ void here_close(struct device *device, enum device_end how)
         metric_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
     }
     if (how == DEVICE_SHUT) {
-        conn_finish(device->conn, GONE_LINGER_MS);
-    } else if (how == DEVICE_CUT) {
+        conn_finish(device->conn, linger(device));
+    } else if (how == DEVICE_REFUSED) {
         conn_close(device->conn);
+    } else if (how == DEVICE_CUT) {
+        conn_reset(device->conn);
     }
 }
 
 void here_accept(void *arg, int fd, const struct address *peer)
 {
     static const struct conn_handler handler = {.half_open = true,
+                                                .hear_out = true,
                                                 .data = on_data,
                                                 .drained = on_drained,
                                                 .timer = on_timer,

@@ -42,7 +42,8 @@ enum {
     WINDOW_FIRST = 8 * KIB,  /* credit of a device elsewhere; doubled as it is used */
     WINDOW_MOST = 256 * KIB,
     LEG_COST = 32,            /* what a frame between nodes counts besides its bytes */
-    GONE_LINGER_MS = 5 * 1000 /* for a device that is disconnected to take what was written */
+    LEAST_TAKEN = 4 * KIB,    /* bytes per dispatch-stall; who takes fewer does not read */
+    GONE_LINGER_MS = 5 * 1000 /* for a disconnected device that took all to close, too */
 };
 
 struct peer;
@@ -154,8 +155,8 @@ struct driver {
     struct http_request *request; /* while registering */
     struct ws *ws;                /* while open */
     struct wheel_timer
-        patience;  /* with the cluster while registering, with the driver while full */
-    size_t queued; /* when that began */
+        patience;         /* with the cluster while registering, with the driver while full */
+    uint64_t sent, taken; /* bytes in all; what its system had confirmed when that began */
     struct cidr_list accept;
     char *member;                 /* in the roster */
     struct list flowing, holding; /* struct attachment: what devices may send, and may not */
@@ -208,15 +209,17 @@ struct device {
     struct buf *early;     /* here: the beginning of a PROXY header; mostly NULL */
     uint32_t held;         /* attachments that hold it back */
     uint32_t window, owed; /* there: credit in use, and how much of it can be given again */
-    bool begun;            /* here: its address is known and some driver accepts it */
+    uint64_t written, taken; /* here: bytes in all; those that it had confirmed some time ago */
+    bool begun;              /* here: its address is known and some driver accepts it */
     bool ended;
     bool paused;
 };
 
 enum device_end {
-    DEVICE_GONE, /* the peer or the network ended it */
-    DEVICE_SHUT, /* in order: what was written may still reach it */
-    DEVICE_CUT,  /* at once */
+    DEVICE_GONE,    /* the peer or the network ended it */
+    DEVICE_SHUT,    /* in order: what was written may still reach it */
+    DEVICE_REFUSED, /* at once: it never was anybody's */
+    DEVICE_CUT,     /* at once, by a reset: bytes of it or for it may be missing */
 };
 
 struct device *device_find(struct dispatch *dispatch, uint64_t id);

@@ -53,8 +53,16 @@ struct peer {
     bool congested;
     struct map legs; /* by id */
     struct buf out;
+    struct list parcels; /* struct parcel: the way was full, in order, before what is in `out` */
     struct buf topic;
     char name[];
+};
+
+/* A message that waits. Nothing is read for a congested peer, so what many clients had sent in one
+ * turn is all that ever waits. */
+struct parcel {
+    struct list link;
+    struct buf text;
 };
 
 static struct store *store_of(const struct link *link)
@@ -119,11 +127,46 @@ void leg_cut(struct leg *leg, const char *why)
 
 /* ------------------------------------------------------------------------------------ sending */
 
+static size_t queued_to(const struct peer *peer)
+{
+    return bus_queued(store_of(peer->link), buf_span(&peer->topic));
+}
+
+static void hand_over(struct peer *peer, const struct buf *text)
+{
+    if (peer->reachable &&
+        bus_publish(store_of(peer->link), buf_span(&peer->topic), buf_span(text)) != 0) {
+        peer->link->failed = true;
+    }
+}
+
+static void drop_first(struct peer *peer)
+{
+    struct parcel *parcel = LIST_ITEM(peer->parcels.next, struct parcel, link);
+    list_del(&parcel->link);
+    buf_free(&parcel->text);
+    free(parcel);
+}
+
+static void drop_queued(struct peer *peer)
+{
+    while (!list_empty(&peer->parcels)) {
+        drop_first(peer);
+    }
+    peer->out.len = 0;
+}
+
+/* Many may speak in one turn: the way may be full before it ends. */
 static void publish(struct peer *peer)
 {
-    if (peer->out.len > 0 && peer->reachable &&
-        bus_publish(store_of(peer->link), buf_span(&peer->topic), buf_span(&peer->out)) != 0) {
-        peer->link->failed = true;
+    peer->congested |= queued_to(peer) > CONGESTED;
+    if (peer->out.len > 0 && peer->congested) {
+        struct parcel *parcel = mem_zalloc(sizeof *parcel);
+        parcel->text = peer->out;
+        peer->out = (struct buf){0};
+        list_push_back(&peer->parcels, &parcel->link);
+    } else if (peer->out.len > 0) {
+        hand_over(peer, &peer->out);
     }
     peer->out.len = 0;
     if (peer->out.cap > 2 * BATCH) {
@@ -163,10 +206,11 @@ static void wake(struct peer *peer)
 
 static void check_congestion(struct peer *peer)
 {
-    size_t queued = bus_queued(store_of(peer->link), buf_span(&peer->topic));
-    if (queued > CONGESTED) {
-        peer->congested = true;
-    } else if (peer->congested && queued < RELIEVED) {
+    while (!list_empty(&peer->parcels) && queued_to(peer) <= CONGESTED) {
+        hand_over(peer, &LIST_ITEM(peer->parcels.next, struct parcel, link)->text);
+        drop_first(peer);
+    }
+    if (peer->congested && list_empty(&peer->parcels) && queued_to(peer) < RELIEVED) {
         peer->congested = false;
         wake(peer);
     }
@@ -199,6 +243,9 @@ static void cut_legs(struct peer *peer, uint64_t before, const char *why)
 static void on_loss(struct link *link)
 {
     uint64_t cut = metrics_of(link->dispatch)->value[METRIC_DISPATCH_CUT];
+    MAP_EACH(it, &link->peers) {
+        drop_queued(MAP_ENTRY(it, struct peer, node)); /* what is queued was said in that epoch */
+    }
     link->epoch++;
     claim(link);
     MAP_EACH(it, &link->peers) {
@@ -304,14 +351,27 @@ static void on_message(struct link *link, struct span message)
     }
 }
 
+/* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
+static void on_hearing(struct link *link)
+{
+    link->hearing = true;
+    on_loss(link);
+    MAP_EACH(it, &link->peers) {
+        struct peer *peer = MAP_ENTRY(it, struct peer, node);
+        if (peer->reachable) {
+            ports_meet(link->dispatch, peer);
+        }
+    }
+    drivers_check(link->dispatch);
+}
+
 static void on_own_topic(void *arg, enum bus_event event, struct span payload)
 {
     struct link *link = arg;
     if (event == BUS_MESSAGE) {
         on_message(link, payload);
     } else if (event == BUS_READY) {
-        link->hearing = true;
-        drivers_check(link->dispatch);
+        on_hearing(link);
     } else {
         link->hearing = false;
         on_loss(link);
@@ -349,6 +409,7 @@ static struct peer *peer_get(struct link *link, struct span name)
     peer = mem_zalloc(sizeof *peer + name.len);
     memcpy(peer->name, name.ptr, name.len);
     peer->link = link;
+    list_init(&peer->parcels);
     map_init(&peer->legs);
     map_insert(&link->peers, &peer->node, span_of(peer->name, name.len));
     node_topic(name, &peer->topic);
@@ -360,6 +421,7 @@ static void peer_free(struct peer *peer)
 {
     map_remove(&peer->link->peers, &peer->node);
     bus_unsubscribe(&peer->follow);
+    drop_queued(peer);
     map_deinit(&peer->legs);
     buf_free(&peer->topic);
     buf_free(&peer->out);

@@ -44,7 +44,8 @@ static uint32_t growth(struct device *device)
 
 void there_flow(struct device *device)
 {
-    if (device->held > 0 || device->owed == 0 || device->owed < device->window / 2) {
+    if (device->held > 0 || list_empty(&device->attachments) || device->owed == 0 ||
+        device->owed < device->window / 2) {
         return;
     }
     uint32_t by = growth(device);
@@ -114,6 +115,10 @@ void there_on_frame(struct leg *leg, const struct mesh_frame *frame)
     struct device *device = leg->device;
     switch (frame->type) {
     case MESH_DATA:
+        if (list_empty(&device->attachments)) { /* a driver left; one that comes is not open yet */
+            leg_cut(leg, "bytes of it came that nobody here could take");
+            break;
+        }
         device->owed += (uint32_t)frame->bytes.len + LEG_COST;
         device_deliver(device, frame->bytes);
         there_flow(device);

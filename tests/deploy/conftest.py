@@ -1,27 +1,15 @@
 """Tools of these tests, each skipped with a visible line where it cannot be had."""
 
-import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tests/integration"))
+from deploying import HERE, ROOT, engine_missing, hold_to_settings, run
 
 import manifests  # noqa: E402  (this folder's)
 from cluster import BINARY, muster  # noqa: E402
-
-
-def run(*command, check=True, **options):
-    """Runs to the end; what it printed is in the error of one that failed."""
-    done = subprocess.run([str(word) for word in command], stdin=options.pop("stdin", subprocess.DEVNULL),
-                          capture_output=True, text=True, check=False, **options)
-    said = done.stdout[-4000:] + done.stderr[-4000:]
-    assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{said}"
-    return done
 
 
 @pytest.fixture(scope="session")
@@ -86,32 +74,6 @@ def secrets(settings_rows):
 def verbs(settings_rows):
     text = muster("--help").stdout.split("verbs:\n", 1)[1].split("\n\n", 1)[0]
     return {line.split()[0] for line in text.splitlines()}
-
-
-# Services that chart and compose file know and that a program may be without: theirs is skipped, visibly.
-SERVICES = {"CHAT", "DISPATCH", "LOGS", "MINIGAME", "POSTGRES", "TRACKER", "WEBHOOK"}
-
-
-def hold_to_settings(used, variables):
-    """Every variable in `used` is a setting of the program."""
-    missing = used - variables
-    absent = {word for word in SERVICES if not any(name.startswith(f"MUSTER_{word}") for name in variables)}
-    typed_wrong = {name for name in missing if name.split("_")[1] not in absent}
-    assert not typed_wrong, f"the program knows no {sorted(typed_wrong)}"
-    if missing:
-        pytest.skip(f"the program has no {sorted(missing)} yet")
-
-
-def engine_missing():
-    """Why there is no container engine to try things on, or None."""
-    if shutil.which("docker") is None:
-        return "no docker"
-    if run("docker", "info", check=False).returncode != 0:
-        return "no Docker engine answers"
-    if run("docker", "image", "inspect", "debian:trixie-slim", check=False).returncode != 0 and \
-            run("docker", "pull", "-q", "debian:trixie-slim", check=False).returncode != 0:
-        return "no image debian:trixie-slim, and none can be pulled"
-    return None
 
 
 @pytest.fixture(scope="session")

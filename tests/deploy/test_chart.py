@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import manifests
-from conftest import hold_to_settings, run
+from deploying import hold_to_settings, run
 from kube_rules import environment, is_hook, judge, named, of_kind, pod_of, variables_of
 
 pytestmark = pytest.mark.usefixtures("helm")

@@ -19,7 +19,7 @@ import yaml
 
 from clients import Client, SyncClient, new_session
 from cluster import free_port
-from conftest import ROOT, engine_missing, hold_to_settings, run
+from deploying import ROOT, engine_missing, hold_to_settings, run
 from waiting import until, wait_until
 
 NODES = ("node1", "node2", "node3")

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from conftest import run
+from deploying import run
 from waiting import wait_until
 
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import manifests
-from conftest import hold_to_settings, run
+from deploying import hold_to_settings, run
 from kube_rules import environment, judge, named, of_kind, pod_of, variables_of
 
 KUSTOMIZATION = yaml.safe_load((manifests.PLAIN / "kustomization.yaml").read_text())

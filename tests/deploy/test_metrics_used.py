@@ -9,7 +9,7 @@ import yaml
 
 import manifests
 from cluster import BINARY, Node
-from conftest import HERE, run
+from deploying import HERE, run
 
 FILES = manifests.CHART / "files"
 OURS = re.compile(r"\b(?:muster|process)_[a-z0-9_]+")

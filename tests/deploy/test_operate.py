@@ -5,7 +5,7 @@ import re
 import pytest
 
 import manifests
-from conftest import hold_to_settings
+from deploying import hold_to_settings
 
 TEXT = (manifests.ROOT / "docs/operate.md").read_text()
 

@@ -19,6 +19,7 @@ BINARY = ROOT / os.environ.get("MUSTER_BIN", "build/muster")
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Sanitizer:DEADLYSIGNAL")
 SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 _taken_ports = set()
+LEASE = "2s"  # of nodes in tests: short, so that what waits for it is soon over
 
 
 def free_port():

@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 
-from cluster import BINARY, Node, Proxy, Redis, Sentinel, TlsRedis, Workers
+from cluster import BINARY, LEASE, Node, Proxy, Redis, Sentinel, TlsRedis, Workers
 
-LEASE = "2s"
 
 
 def pytest_configure(config):

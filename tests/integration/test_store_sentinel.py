@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from clients import State, close_all, members, new_session
-from cluster import Sentinel, free_port, muster
-from conftest import LEASE
+from cluster import LEASE, Sentinel, free_port, muster
 from test_settings import assert_not_well
 from test_sync_cluster import RIGHT, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
 from waiting import until, wait_until

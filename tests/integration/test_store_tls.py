@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from clients import SyncClient, close_all, members, new_session
-from cluster import certificates, muster
-from conftest import LEASE
+from cluster import LEASE, certificates, muster
 from test_settings import assert_not_well
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from clients import State, SyncClient, close_all, is_warning, members, new_session, push, set_session, states_of
-from conftest import LEASE
+from cluster import LEASE
 from waiting import until, within
 
 LEASE_SECONDS = float(LEASE.rstrip("s"))

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from clients import RawWebSocket, State, SyncClient, close_all, new_session
-from cluster import free_port, free_ports, muster
-from conftest import LEASE
+from cluster import LEASE, free_port, free_ports, muster
 from test_settings import assert_names
 from test_sync_cluster import LEASE_SECONDS, SLACK, assert_pushes_arrive
 from waiting import until, wait_until
