@@ -139,9 +139,12 @@ class Plugin(Directory, asyncio.Protocol):
         assert not self.closed, f"{self.name} was closed"
 
     async def knows(self, *names):
-        await until(lambda: self.failure or self.sees() == sorted(names),
-                    f"{self.name} knows {names}", 30)
+        try:
+            await until(lambda: self.failure or self.closed or self.sees() == sorted(names), "", 30)
+        except AssertionError:
+            raise AssertionError(f"{self.name} knows {self.sees()}, not {sorted(names)}") from None
         self.check()
+        assert not self.closed, f"{self.name} was closed"
 
     async def hears(self, content):
         await until(lambda: self.failure or content in self.contents(), f"{self.name} hears {content!r}", 30)

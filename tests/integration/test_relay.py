@@ -394,7 +394,7 @@ def test_more_talk_than_can_be_told_costs_messages_not_clients(yard):
 
 def test_one_that_comes_and_goes_costs_nobody_the_chat(yard):
     """Its joins are held back by its address, and what was not told yet is not told."""
-    relay = RelayYard(yard, relay_gap="100ms")
+    relay = RelayYard(yard)
 
     async def churn(end):
         while asyncio.get_running_loop().time() < end:
@@ -405,7 +405,7 @@ def test_one_that_comes_and_goes_costs_nobody_the_chat(yard):
             link.abort()
 
     async def run():
-        one, two = await relay.connect("one"), await relay.connect("two")
+        one, two = [await Splitter.connect(relay.port, name) for name in ("one", "two")]
         await one.knows("two")
         end = asyncio.get_running_loop().time() + 8
         flapping = [asyncio.ensure_future(churn(end)) for _ in range(8)]

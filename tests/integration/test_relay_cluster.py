@@ -103,7 +103,8 @@ class Crowd:
         self.number = 0
 
     def living(self):
-        return [plugin for plugin in self.plugins if not plugin.closed and plugin.identifier is not None]
+        return [plugin for plugin in self.plugins
+                if plugin.identifier is not None and not plugin.closed and not plugin.transport.is_closing()]
 
     def check(self):
         for plugin in self.plugins:
