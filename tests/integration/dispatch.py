@@ -164,7 +164,7 @@ class Device:
 async def is_open(node, port, host=None):
     try:
         _, writer = await asyncio.open_connection(host or node.bind, port, local_addr=("127.0.99.1", 0))
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     writer.close()
     return True
