@@ -54,7 +54,7 @@ void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_
 #define LOG_AT(level, message, ...)                                                                \
     do {                                                                                           \
         if (log_wants(level)) {                                                                    \
-            log_line(level, message, (const struct log_field[]){__VA_ARGS__});                     \
+            log_line(level, message, (const struct log_field[]){__VA_ARGS__, {0}});                \
         }                                                                                          \
     } while (0)
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__, {0})
