@@ -3,6 +3,7 @@
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/handle.h"
+#include "store/redis_reply.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -38,7 +39,7 @@ struct redis_conn {
     struct buf clear;    /* with TLS: commands of this turn, not encrypted yet */
     struct buf out;      /* for the wire */
     size_t written;      /* bytes at the front of `out` */
-    redisReader *reader;
+    struct redis_replies *replies;
     const struct redis_conn_events *events;
     void *arg;
     struct waiting *ring; /* of `size`, a power of two; `first` and `end` only grow */
@@ -106,22 +107,20 @@ static void lose(struct redis_conn *conn, const char *text)
 static int take_replies(struct redis_conn *conn)
 {
     while (alive(conn)) {
-        void *reply = NULL;
-        if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
-            return -1;
-        }
-        if (reply == NULL) {
-            return 0;
+        const redisReply *reply;
+        int rc = redis_replies_next(conn->replies, &reply);
+        if (rc <= 0) {
+            return rc;
         }
         take_reply(conn, reply);
-        freeReplyObject(reply);
+        redis_replies_done(conn->replies);
     }
     return 0;
 }
 
 static void take_bytes(struct redis_conn *conn, struct span bytes)
 {
-    if (redisReaderFeed(conn->reader, bytes.ptr, bytes.len) != REDIS_OK ||
+    if (redisReaderFeed(redis_replies_reader(conn->replies), bytes.ptr, bytes.len) != REDIS_OK ||
         take_replies(conn) != 0) {
         lose(conn, "the server does not speak the Redis protocol");
     }
@@ -268,7 +267,7 @@ static void free_parts(struct redis_conn *conn)
     redis_tls_free(&conn->tls);
     buf_free(&conn->clear);
     buf_free(&conn->out);
-    redisReaderFree(conn->reader);
+    redis_replies_free(&conn->replies);
     free(conn->ring);
     free(conn);
 }
@@ -342,7 +341,7 @@ struct redis_conn *redis_conn_new(const struct redis_dial *dial,
     conn->events = events;
     conn->arg = arg;
     conn->tls = tls;
-    conn->reader = redisReaderCreate();
+    conn->replies = redis_replies_new();
     if (dial_out(conn, dial) != 0) {
         snprintf(error, error_size, "cannot connect: %s", strerror(errno));
         free_parts(conn);

@@ -88,6 +88,18 @@ static struct span text_of(const redisReply *reply)
                                              : span_of(NULL, 0);
 }
 
+/* The digits at the front of *id, which moves behind the byte that follows them. */
+static uint64_t number_cut(struct span *id)
+{
+    uint64_t number = 0;
+    size_t n = 0;
+    while (n < id->len && id->ptr[n] >= '0' && id->ptr[n] <= '9') {
+        number = number * 10 + (uint64_t)(id->ptr[n++] - '0');
+    }
+    *id = span_skip(*id, n < id->len ? n + 1 : n);
+    return number;
+}
+
 /* [[id, [tag, payload]], ...]; an entry that was cut out of the middle by hand is passed over. */
 static void take_lane(struct query *query, unsigned lane, const redisReply *list)
 {
@@ -100,11 +112,11 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
             query->cap = query->cap > 0 ? query->cap * 2 : 64;
             query->entries = mem_realloc(query->entries, query->cap * sizeof(*query->entries));
         }
-        char *dash = NULL;
         struct stream_entry *entry = &query->entries[query->count++];
+        struct span id = text_of(one->element[0]);
         entry->lane = lane;
-        entry->seq = strtoull(one->element[0]->str, &dash, 10);
-        entry->ordinal = dash != NULL && *dash == '-' ? strtoull(dash + 1, NULL, 10) : 0;
+        entry->seq = number_cut(&id);
+        entry->ordinal = number_cut(&id);
         entry->tag = text_of(one->element[1]->element[0]);
         entry->payload = text_of(one->element[1]->element[1]);
     }

@@ -47,9 +47,10 @@ int64_t sink_day(int64_t time_us)
 
 size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most)
 {
+    int64_t begin = sink_day(batch->row[at].time_us) * DAY_US, end = begin + DAY_US;
     size_t count = 0;
     while (count < most && at + count < batch->count && batch->row[at + count].reason == NULL &&
-           sink_day(batch->row[at + count].time_us) == sink_day(batch->row[at].time_us)) {
+           batch->row[at + count].time_us >= begin && batch->row[at + count].time_us < end) {
         count++;
     }
     return count;

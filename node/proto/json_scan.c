@@ -196,18 +196,6 @@ static bool number_may_end(uint8_t state)
            state == JSON_EXPONENT;
 }
 
-/* Bytes of `rest` that go on with the text of a string; stops at a quote, a backslash or what may
- * not stand there. */
-static size_t plain_run(struct span rest)
-{
-    size_t n = 0;
-    while (n < rest.len && (unsigned char)rest.ptr[n] >= 0x20 && rest.ptr[n] != '"' &&
-           rest.ptr[n] != '\\') {
-        n++;
-    }
-    return n;
-}
-
 static bool text(struct json_scan *scan, char c)
 {
     bool key = scan->state == JSON_KEY_TEXT;
@@ -233,7 +221,7 @@ static long step(struct json_scan *scan, struct span rest)
     switch (scan->state) {
     case JSON_TEXT:
     case JSON_KEY_TEXT:
-        run = plain_run(rest);
+        run = json_plain_run(rest);
         return run > 0 ? (long)run : text(scan, c) ? 1 : -1;
     case JSON_ESCAPE:
     case JSON_KEY_ESCAPE:

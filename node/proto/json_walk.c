@@ -1,5 +1,7 @@
 #include "node/proto/json_walk.h"
 
+#include "node/proto/json_scan_impl.h"
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -61,7 +63,8 @@ static size_t string_len(struct span text)
 {
     size_t i = 1;
     while (i < text.len && text.ptr[i] != '"') {
-        i += text.ptr[i] == '\\' ? 2 : 1;
+        size_t plain = json_plain_run(span_skip(text, i));
+        i += plain > 0 ? plain : text.ptr[i] == '\\' ? 2 : 1;
     }
     return i < text.len ? i + 1 : text.len;
 }

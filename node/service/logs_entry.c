@@ -22,8 +22,11 @@ static const char *const names[LOGS_FIELDS] = {
 
 enum logs_field logs_field_of(const struct json_member *member)
 {
+    struct span name = span_of(member->name.ptr + 1, member->name.len - 2);
+    bool plain = memchr(name.ptr, '\\', name.len) == NULL;
     unsigned field = 0;
-    while (field < LOGS_FIELDS && !json_name_is(member, names[field])) {
+    while (field < LOGS_FIELDS &&
+           (plain ? !span_eq(name, span_str(names[field])) : !json_name_is(member, names[field]))) {
         field++;
     }
     return (enum logs_field)field;

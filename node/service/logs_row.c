@@ -16,6 +16,7 @@
 enum {
     COLUMNS = 9,
     NAME_LIMIT = 512,   /* bytes of level, user and room: they stand in indexes */
+    PLAIN_DIGITS = 14,  /* of a timestamp in milliseconds: up to the year 5138 */
     NUMBER_LIMIT = 400, /* bytes of a number, and its exponent: jsonb takes no more than numeric */
 };
 
@@ -149,10 +150,30 @@ static bool number_of(struct span raw, double *number)
     return *end == '\0' && isfinite(*number) && strpbrk(text, "xXnN") == NULL;
 }
 
+/* Digits alone, as nearly all timestamps are, and few enough that a double holds them. */
+static bool plain_ms(struct span raw, int64_t *us)
+{
+    if (raw.len >= 2 && raw.ptr[0] == '"') {
+        raw = span_of(raw.ptr + 1, raw.len - 2);
+    }
+    int64_t ms = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.ptr[i] < '0' || raw.ptr[i] > '9') {
+            return false;
+        }
+        ms = i < PLAIN_DIGITS ? ms * 10 + (raw.ptr[i] - '0') : 0;
+    }
+    *us = ms * 1000;
+    return raw.len > 0 && raw.len <= PLAIN_DIGITS;
+}
+
 /* Milliseconds since 1970 as microseconds, where PostgreSQL has such a time. */
 static bool time_of(struct span raw, int64_t *us)
 {
     double ms;
+    if (plain_ms(raw, us)) {
+        return true;
+    }
     if (!number_of(raw, &ms) || ms * 1000 < (double)PG_TIME_LEAST ||
         ms * 1000 >= (double)PG_TIME_MOST) {
         return false;
@@ -194,16 +215,19 @@ static void put_text(struct work *work, int64_t time_us, struct buf *row)
         return;
     }
     static const enum logs_field parts[] = {LOGS_LEVEL, LOGS_MSG};
-    struct buf made = {0};
-    print_time(time_us, &made);
+    size_t begin = row->len;
+    pg_put_int(row, 0, 4);
+    print_time(time_us, row);
     for (int i = 0; i < 2; i++) {
         if (!is_nothing(work, parts[i])) {
-            buf_append(&made, SPAN(" "));
-            buf_append(&made, text_of(work, parts[i]));
+            buf_append(row, SPAN(" "));
+            buf_append(row, text_of(work, parts[i]));
         }
     }
-    pg_put_text(row, buf_span(&made));
-    buf_free(&made);
+    size_t end = row->len;
+    row->len = begin;
+    pg_put_int(row, end - begin - 4, 4);
+    row->len = end;
 }
 
 /* ------------------------------------------------------------------------------------ further keys

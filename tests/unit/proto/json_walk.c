@@ -54,6 +54,32 @@ static void valid_is_exactly_one_value(void **state)
     assert_true(at < 4);
 }
 
+/* Text is passed over eight bytes at a time: whatever ends it is found at every place. */
+static void text_ends_where_it_ends(void **state)
+{
+    static const char ends[] = {'"', '\\', '\n', '\x1f', '\0'};
+    (void)state;
+    for (size_t before = 0; before < 40; before++) {
+        for (size_t end = 0; end < sizeof ends; end++) {
+            char text[64] = "\"";
+            size_t at, len = 1;
+            for (size_t i = 0; i < before; i++) {
+                text[len++] = (char)(i % 3 == 0 ? 0x20 : i % 3 == 1 ? 0x7f : 0xc3 + (int)i);
+            }
+            text[len] = ends[end];
+            memcpy(text + len + 1, "\\\",\"n\"", 7);
+            bool closed = ends[end] == '"', escaped = ends[end] == '\\';
+            struct span whole = span_of(text, len + (escaped ? 4 : 1)), rest = whole, raw;
+            assert_int_equal(json_valid(whole, &at), closed);
+            assert_int_equal(at, escaped ? len + 3 : closed ? len + 1 : len);
+            if (closed) {
+                assert_true(json_next_element(&rest, &raw));
+                assert_int_equal(raw.len, len + 1);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -61,6 +87,7 @@ int main(void)
         cmocka_unit_test(elements_come_in_order),
         cmocka_unit_test(nothing_inside_gives_nothing),
         cmocka_unit_test(valid_is_exactly_one_value),
+        cmocka_unit_test(text_ends_where_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,95 @@
+/* Replies in blocks look as hiredis' own, however the bytes come. */
+#include "tests.h"
+
+#include "store/redis_reply.h"
+
+static void assert_same(const redisReply *mine, const redisReply *theirs)
+{
+    assert_int_equal(mine->type, theirs->type);
+    assert_int_equal(mine->integer, theirs->integer);
+    assert_int_equal(mine->len, theirs->len);
+    assert_int_equal(mine->elements, theirs->elements);
+    if (theirs->str != NULL) {
+        assert_memory_equal(mine->str, theirs->str, theirs->len + 1);
+    }
+    for (size_t i = 0; i < theirs->elements; i++) {
+        assert_same(mine->element[i], theirs->element[i]);
+    }
+}
+
+/* Feeds `text` in pieces of `piece` bytes to both readers, `times` over. */
+static void compare(struct span text, size_t piece, int times)
+{
+    struct redis_replies *mine = redis_replies_new();
+    redisReader *theirs = redisReaderCreate();
+    int seen = 0;
+    for (int i = 0; i < times; i++) {
+        for (size_t at = 0; at < text.len; at += piece) {
+            size_t len = text.len - at < piece ? text.len - at : piece;
+            void *expected = NULL;
+            const redisReply *reply = NULL;
+            redisReaderFeed(redis_replies_reader(mine), text.ptr + at, len);
+            redisReaderFeed(theirs, text.ptr + at, len);
+            while (redis_replies_next(mine, &reply) == 1) {
+                assert_int_equal(redisReaderGetReply(theirs, &expected), REDIS_OK);
+                assert_same(reply, expected);
+                freeReplyObject(expected);
+                redis_replies_done(mine);
+                seen++;
+            }
+        }
+    }
+    assert_true(seen >= times);
+    redisReaderFree(theirs);
+    redis_replies_free(&mine);
+    assert_null(mine);
+    redis_replies_free(&mine);
+}
+
+static void replies_are_as_hiredis_makes_them(void **state)
+{
+    struct span all =
+        SPAN("+OK\r\n-ERR no\r\n:-12\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n$4\r\na\0\r\n\r\n"
+             "*3\r\n$1\r\nx\r\n*2\r\n:1\r\n$-1\r\n*1\r\n*1\r\n+deep\r\n");
+    (void)state;
+    for (size_t piece = 1; piece <= all.len; piece++) {
+        compare(all, piece, 3);
+    }
+}
+
+static void large_replies_take_more_blocks_and_give_them_back(void **state)
+{
+    struct buf text = {0};
+    (void)state;
+    buf_printf(&text, "*2001\r\n");
+    for (int i = 0; i < 2000; i++) {
+        buf_printf(&text, "*2\r\n$6\r\n%06d\r\n:%d\r\n", i, i);
+    }
+    buf_printf(&text, "$200000\r\n");
+    memset(buf_room(&text, 200000), 'x', 200000);
+    buf_grew(&text, 200000);
+    buf_append(&text, SPAN("\r\n+and a small one\r\n"));
+    compare(buf_span(&text), 65536, 3);
+    compare(buf_span(&text), text.len, 3);
+    buf_free(&text);
+}
+
+static void what_is_no_protocol_is_an_error(void **state)
+{
+    struct redis_replies *replies = redis_replies_new();
+    const redisReply *reply;
+    (void)state;
+    redisReaderFeed(redis_replies_reader(replies), "*2\r\n+half\r\nHTTP", 16);
+    assert_int_equal(redis_replies_next(replies, &reply), -1);
+    redis_replies_free(&replies);
+}
+
+int test_reply(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replies_are_as_hiredis_makes_them),
+        cmocka_unit_test(large_replies_take_more_blocks_and_give_them_back),
+        cmocka_unit_test(what_is_no_protocol_is_an_error),
+    };
+    return cmocka_run_group_tests_name("replies", tests, NULL, NULL);
+}
