@@ -1,6 +1,9 @@
 """From the stream into PostgreSQL: a sink alone drains a full stream, by a bare COPY of the same rows
 into the same (emptied) table on the same server, from a file, over one session. Both are the time
-from the start to the last row committed. Then the way from /logs/add on, and the sink's memory while
+from the start to the last row committed, a sink's start and its connecting included; both write their
+WAL into files that are there already (a fresh server has to make them, which took whoever came first
+half as long again), and both end with a COMMIT that waits for the disk: the COPY with one for all, the
+sink with one for each batch. Then the way from /logs/add on, and the sink's memory while
 it all drains."""
 import concurrent.futures
 import contextlib
@@ -42,7 +45,7 @@ def postgres():
         subprocess.run(as_postgres([f"{found[-1]}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
                                     "--locale=C.UTF-8"]), check=True, stdout=subprocess.DEVNULL, cwd="/")
         argv = as_postgres([f"{found[-1]}/postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "",
-                            "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB"])
+                            "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "min_wal_size=4GB"])
         server = Server("postgres", argv, port, "/tmp")
         server.uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         server.folder = folder
@@ -108,11 +111,13 @@ def fill(node, bodies):
         list(pool.map(lambda at: add(node, bodies[at::2]), range(2)))
 
 
-def drain(bench, store, server, count, begin=lambda: None):
-    """Seconds until `count` more rows are committed, and the sink's memory early and at most."""
+def drain(bench, redis, server, count, begin=lambda: None):
+    """Seconds until `count` more rows are committed; the sink's memory early and at most; microseconds of
+    CPU time a row of sink, Redis and PostgreSQL."""
     early = most = 0
+    before = (cpu_of(redis.pid), cpu_of_postgres(server))
     started = time.monotonic()
-    with sink(bench, store, server) as one:
+    with sink(bench, f"redis://{redis.address}", server) as one:
         begin()
         while (seen := sample(one, "muster_sink_rows_total")) < count:
             one.check()
@@ -121,14 +126,39 @@ def drain(bench, store, server, count, begin=lambda: None):
             if time.monotonic() - started > 300:
                 raise BenchError(f"{seen:.0f} of {count} rows after 300 s")
             time.sleep(0.02)
-        return time.monotonic() - started, early, most
+        took = time.monotonic() - started
+        used = (cpu_of(one.pid), cpu_of(redis.pid) - before[0], cpu_of_postgres(server) - before[1])
+        return took, early, most, [seconds * 1e6 / count for seconds in used]
 
 
-def bare_copy(server, file):
+def bare_copy(server, file, count):
+    """Seconds, and microseconds of CPU time a row of psql and PostgreSQL."""
     psql(server, "truncate log_entry; checkpoint")
+    mine, theirs = sum(os.times()[2:4]), cpu_of_postgres(server)
     started = time.monotonic()
     psql(server, f"\\copy {COLUMNS} from '{file}' (format binary)")
-    return time.monotonic() - started
+    took = time.monotonic() - started
+    used = (sum(os.times()[2:4]) - mine, cpu_of_postgres(server) - theirs)
+    return took, [seconds * 1e6 / count for seconds in used]
+
+
+def make_wal(server, count):
+    """Leaves WAL files to be used again, as a server has that is not new: more than `count` rows need."""
+    psql(server, f"create table old_times as select repeat('x', 900) as x from generate_series(1, {2 * count})")
+    psql(server, "drop table old_times")
+    psql(server, "checkpoint")
+
+
+def cpu_of(pid):
+    """Seconds of CPU time of a process and of those of its children that have ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+        return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0
+
+
+def cpu_of_postgres(server):
+    with open(f"/proc/{server.pid}/task/{server.pid}/children") as children:
+        return sum(map(cpu_of, children.read().split())) + cpu_of(server.pid)
 
 
 def user_rows(server):
@@ -141,33 +171,35 @@ def run(bench):
     with postgres() as server, bench.redis() as redis:
         store = f"redis://{redis.address}"
         subprocess.run([bench.muster, "migrate", "--postgres", server.uri], check=True, stderr=subprocess.DEVNULL)
-        ratios, memory, texts = [], [], []
+        make_wal(server, count)
+        ratios, memory = [], []
         for _ in range(1 if bench.quick else 3):
             with bench.node(store, logs_bound=str(2 * ENTRIES), log_level="error") as node:
                 fill(node, bodies)
                 psql(server, "truncate log_entry; checkpoint")
-                took, early, most = drain(bench, store, server, count)
+                took, early, most, used = drain(bench, redis, server, count)
                 if user_rows(server) != count:
                     raise BenchError(f"{user_rows(server)} rows of {count}")
                 file = f"{server.folder}/rows"
                 with open(file, "wb") as out:
                     subprocess.run(["psql", "-X", "-q", "-d", server.uri, "-c",
                                     "copy (select * from log_entry) to stdout (format binary)"], stdout=out, check=True)
-                bare = bare_copy(server, file)
+                bare, bare_used = bare_copy(server, file, count)
                 os.unlink(file)
                 psql(server, "truncate log_entry; checkpoint")
                 adding = threading.Thread(target=fill, args=(node, bodies))
-                whole, _, _ = drain(bench, store, server, count, adding.start)
+                whole = drain(bench, redis, server, count, adding.start)[0]
                 adding.join()
-            ratios.append((took / bare, took, bare, whole))
             memory.append((most - early) / 1e6)
             text = (f"sink {count / took:,.0f} rows/s, bare COPY {count / bare:,.0f}; from /logs/add on "
-                    f"{count / whole:,.0f}/s; memory {early / 1e6:.0f} to {most / 1e6:.0f} MB")
+                    f"{count / whole:,.0f}/s; memory {early / 1e6:.0f} to {most / 1e6:.0f} MB; CPU µs a row: sink, Redis, "
+                    f"PostgreSQL {' + '.join(f'{one:.1f}' for one in used)}, psql, PostgreSQL "
+                    f"{' + '.join(f'{one:.1f}' for one in bare_used)}")
             bench.progress.step(f"logs: {text}")
-            texts.append(text)
+            ratios.append((took / bare, text))
     ratios.sort()
-    middle = ratios[len(ratios) // 2]
+    middle, text = ratios[len(ratios) // 2]
     return [Result(f"{count:,} log entries drained by a sink: time, times that of a bare COPY of the rows", round(1 / 0.7, 2),
-                   middle[0], note=texts[-1] + f"; {middle[2] / middle[1]:.2f} of COPY's rate"),
+                   middle, note=text + f"; {1 / middle:.2f} of COPY's rate"),
             Result("memory that the sink grows by while they drain", 8, sorted(memory)[len(memory) // 2], " MB",
                    note="after the first tenth")]
