@@ -24,7 +24,7 @@ enum { STOP_MS = 10 * 1000, DAY_MS = 86400 * 1000, SIGNALS = 2 };
 
 struct process {
     const struct settings *settings;
-    char name[65];
+    char name[65], stream[65 + 5];
     struct loop *loop;
     struct wheel *wheel;
     struct metrics metrics;
@@ -225,11 +225,13 @@ static void watch_signals(struct process *process)
 static void make_sink(struct process *process)
 {
     const struct settings *settings = process->settings;
+    const char *prefix = settings->store_prefix;
+    snprintf(process->stream, sizeof process->stream, "from %s", process->name);
     process->sink = sink_new(&(struct sink_options){
         .base = loop_base(process->loop),
         .store = process->store,
         .uri = settings->postgres,
-        .stream = settings->store_prefix,
+        .stream = process->store != NULL ? prefix : process->stream,
         .lanes = (unsigned)settings->logs_lanes,
         .rows = (size_t)settings->sink_rows,
         .bytes = (size_t)settings->sink_bytes,

@@ -165,8 +165,12 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
     }
 }
 
-static void care(struct sink *sink)
+void sink_care(struct sink *sink)
 {
+    if (!postgres_is_idle(sink->care) || clock_monotonic_ms() < sink->care_at_ms ||
+        sink->stopping) {
+        return;
+    }
     struct buf sql = {0};
     buf_printf(&sql,
                "select log_partition_make((now() at time zone 'UTC')::date + n) from "
@@ -187,14 +191,16 @@ static void on_care_up(void *arg)
 {
     struct sink *sink = arg;
     sink->care_up = true;
-    care(sink);
+    sink->roll.at_ms = sink->care_at_ms = 0;
+    sink_call_roll(sink);
+    sink_care(sink);
 }
 
 static void on_care_down(void *arg, const char *text)
 {
     struct sink *sink = arg;
     (void)text; /* lane 0 has said it */
-    sink->care_up = false;
+    sink->care_up = sink->roll.present = false;
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -212,10 +218,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         finish_stop(sink);
         return;
     }
-    if (postgres_is_idle(sink->care) && clock_monotonic_ms() >= sink->care_at_ms &&
-        !sink->stopping) {
-        care(sink);
-    }
+    sink_call_roll(sink);
+    sink_care(sink);
+    sink_share_out(sink);
 }
 
 static void on_stop_limit(evutil_socket_t fd, short what, void *arg)

@@ -4,9 +4,13 @@
  *     table, log_lane              --mark--> the stream may forget
  *
  * A lane is served over a PostgreSQL session of its own, which holds the lane's advisory lock: who
- * has the lock serves the lane, and who loses the session has lost both. Where a lane stands is
- * only in PostgreSQL. After any doubt (a COMMIT without an answer, too) the lane starts anew from
- * there; and the transaction itself fails unless the lane stands where the sink thinks.
+ * has the lock serves the lane, and who loses the session has lost both. The sinks that can serve
+ * share the lanes evenly. Where a lane stands is only in PostgreSQL. After any doubt (a COMMIT
+ * without an answer, too) the lane starts anew from there; and the transaction itself fails unless
+ * the lane stands where the sink thinks.
+ *
+ * Without a stream there is one lane, whose place is how many of the entries fed so far are stored:
+ * after a doubt those that are not are sent again, and no others.
  *
  * Rows that PostgreSQL will not take are found by halving and go to log_entry_rejected. */
 #ifndef MUSTER_STORE_SINK_H
@@ -42,7 +46,8 @@ struct sink_options {
     struct event_base *base; /* borrowed, as are all pointers */
     struct store *store;     /* NULL: entries are fed by sink_feed, not read from a stream */
     const char *uri;         /* of PostgreSQL */
-    const char *stream;      /* its name in log_lane: the fleet's prefix */
+    const char *stream;      /* its name in log_lane: the fleet's prefix; for a sink without a
+                                stream "from " and a name that no other has, nor had */
     unsigned lanes;          /* at least; more when the stream has more */
     size_t rows, bytes;      /* most of one transaction */
     unsigned parallel;       /* transactions at once: more of them only get in each other's way */

@@ -1,4 +1,4 @@
-/* What sink.c and sink_lane.c share; nobody else includes it. */
+/* What sink.c, sink_lane.c and sink_lease.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -10,9 +10,11 @@
 
 enum lane_state {
     LANE_DOWN,    /* no session */
-    LANE_LOCKING, /* asks for the lock, again and again */
+    LANE_WAITING, /* somebody else's */
+    LANE_LOCKING, /* asks for the lock */
     LANE_FINDING, /* has it, and asks where the lane stands */
     LANE_RUNNING,
+    LANE_LEAVING, /* reads no more, and gives the lock back */
 };
 
 struct sink_lane {
@@ -20,7 +22,9 @@ struct sink_lane {
     unsigned number;
     struct postgres *pg;
     enum lane_state state;
-    uint64_t seq, ordinal; /* stored */
+    uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    uint64_t fed;
+    uint64_t ask_at_ms; /* not before, for the lock or the place */
     uint64_t read_seq, read_ordinal;
     uint64_t marked; /* seq that the stream was told */
     bool reading;
@@ -44,6 +48,15 @@ struct sink_lane {
     size_t entry_bytes; /* of late, on average */
 };
 
+/* The last roll call: see sink_lease.c. */
+struct sink_roll {
+    uint64_t at_ms;       /* the next one, not before */
+    unsigned sinks, rank; /* 0 sinks: this one is not among them */
+    unsigned above;       /* calls in a row with more lanes than its share */
+    unsigned unable;      /* calls in a row in which it could not serve */
+    bool present, wanted; /* it is counted; it wants to be */
+};
+
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
@@ -53,6 +66,7 @@ struct sink {
     unsigned turn;         /* the lane that is asked first when one ends */
     struct postgres *care; /* partitions */
     bool care_up;
+    struct sink_roll roll;
     uint64_t care_at_ms;
     char *care_trouble;
     bool asking;
@@ -66,15 +80,47 @@ struct sink {
     void *stopped_arg;
 };
 
+/* ------------------------------------------------------------------------------------ sink_lane.c
+ */
+
 struct sink_lane *lane_new(struct sink *sink, unsigned number);
 void lane_free(struct sink_lane **lane);
 /* Nothing of it is under way. */
 bool lane_is_quiet(const struct sink_lane *lane);
 /* Looks at what is to be done. */
 void lane_step(struct sink_lane *lane);
+/* Looks then. */
+void lane_wake(struct sink_lane *lane, uint64_t at_ms);
+/* The lane is ours, and stands there. */
+void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
+/* Lets fall what was read; what was fed stays. */
+void lane_forget(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
 int64_t lane_oldest_us(const struct sink_lane *lane);
 
+/* Without a stream: entries come by sink_feed. */
+static inline bool lane_is_fed(const struct sink_lane *lane)
+{
+    return lane->sink->options.store == NULL;
+}
+
+/* ------------------------------------------------------------------------------------
+ * sink_lease.c
+ */
+
+/* The lane has a session. */
+void lane_on_up(void *lane);
+/* For a lane that finds its place, or leaves: what comes next. */
+void lane_lease_step(struct sink_lane *lane);
+/* Asks for lanes up to the sink's share. */
+void sink_share_out(struct sink *sink);
+/* Once a second, when the care session is idle. */
+void sink_call_roll(struct sink *sink);
+
+/* ------------------------------------------------------------------------------------ sink.c */
+
+/* Sees to the partitions when it is time and the care session is idle. */
+void sink_care(struct sink *sink);
 /* Another lane may send now. */
 void sink_on_landing(struct sink *sink);
 /* A lane has stored something, or become quiet. */

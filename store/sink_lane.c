@@ -1,9 +1,7 @@
-/*  DOWN --session--> LOCKING --the lock is ours--> FINDING --position--> RUNNING
- *    ^                  \_ again every LOCK_MS          the session is lost |
- *    '----------------------------------------------------------------------'
+/*  A lane that is ours (how it came to be: sink_lease.c):
  *
- *  RUNNING: stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a
- *  time --> PostgreSQL. */
+ *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->
+ *  PostgreSQL. */
 #include "store/sink_impl.h"
 
 #include "store/base/clock.h"
@@ -13,7 +11,7 @@
 #include <stdio.h>
 
 enum {
-    LOCK_MS = 1000,
+    LOOK_MS = 1000,
     IDLE_MS = 100, /* between looks at a stream that had nothing */
     READ_MOST = 5000,
     READ_BYTES = 2 * 1024 * 1024,
@@ -22,12 +20,13 @@ enum {
     FEED_FACTOR = 32, /* batches that a fed sink holds while PostgreSQL is away */
 };
 
-static bool is_fed(const struct sink_lane *lane)
+/* Where the lane stands once `row` is stored. */
+static uint64_t place_of(const struct sink_lane *lane, const struct sink_row *row)
 {
-    return lane->sink->options.store == NULL;
+    return lane_is_fed(lane) ? row->ordinal : row->seq;
 }
 
-static void arm(struct sink_lane *lane, uint64_t at_ms)
+void lane_wake(struct sink_lane *lane, uint64_t at_ms)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t ms = at_ms > now ? at_ms - now : 0;
@@ -35,13 +34,14 @@ static void arm(struct sink_lane *lane, uint64_t at_ms)
     event_add(lane->timer, &wait);
 }
 
-static void forget_batches(struct sink_lane *lane)
+void lane_forget(struct sink_lane *lane)
 {
-    sink_batch_clear(lane->flying);
-    if (!is_fed(lane)) {
+    lane->run = 0;
+    if (!lane_is_fed(lane)) {
+        sink_batch_clear(lane->flying);
         sink_batch_clear(lane->filling);
+        lane->at = 0;
     }
-    lane->at = lane->run = 0;
 }
 
 /* ------------------------------------------------------------------------------------ sending */
@@ -93,7 +93,7 @@ static void move_on(struct sink_lane *lane, size_t stored)
 {
     const struct sink_row *last = &lane->flying->row[lane->at + stored - 1];
     size_t rows = lane->sink->options.rows;
-    lane->seq = last->seq;
+    lane->seq = place_of(lane, last);
     lane->ordinal = last->ordinal;
     lane->at += stored;
     lane->run = 0;
@@ -170,12 +170,10 @@ static void on_partition(void *arg, const struct postgres_answer *answer)
 
 static void put_move(struct sink_lane *lane, struct buf *sql, const struct sink_row *to)
 {
-    if (!is_fed(lane)) {
-        buf_append(sql, SPAN("select log_lane_move("));
-        sink_quote(sql, span_str(lane->sink->options.stream));
-        buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 "); ", lane->number, lane->seq,
-                   to->seq, to->ordinal);
-    }
+    buf_append(sql, SPAN("select log_lane_move("));
+    sink_quote(sql, span_str(lane->sink->options.stream));
+    buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 "); ", lane->number, lane->seq,
+               place_of(lane, to), to->ordinal);
 }
 
 static void send_partition(struct sink_lane *lane, int64_t day)
@@ -317,6 +315,7 @@ void lane_step(struct sink_lane *lane)
 {
     uint64_t now = clock_monotonic_ms();
     if (lane->state != LANE_RUNNING) {
+        lane_lease_step(lane);
         return;
     }
     if (postgres_is_idle(lane->pg) && now >= lane->retry_at_ms) {
@@ -325,8 +324,8 @@ void lane_step(struct sink_lane *lane)
     if (lane->state != LANE_RUNNING) {
         return;
     }
-    uint64_t next = now + LOCK_MS;
-    if (!is_fed(lane)) {
+    uint64_t next = now + LOOK_MS;
+    if (!lane_is_fed(lane)) {
         read_more(lane, now);
         next = !lane->reading && lane->read_at_ms > now ? lane->read_at_ms : next;
     }
@@ -337,13 +336,15 @@ void lane_step(struct sink_lane *lane)
     if (lane->retry_at_ms > now && lane->retry_at_ms < next) {
         next = lane->retry_at_ms;
     }
-    arm(lane, next > now ? next : now + 1);
+    lane_wake(lane, next > now ? next : now + 1);
 }
 
 bool sink_feed(struct sink *sink, const struct sink_item *item)
 {
     struct sink_lane *lane = sink->lanes[0];
-    sink_batch_add(lane->filling, &sink->options.codec, item, clock_monotonic_ms());
+    struct sink_item numbered = *item;
+    numbered.ordinal = ++lane->fed;
+    sink_batch_add(lane->filling, &sink->options.codec, &numbered, clock_monotonic_ms());
     lane_step(lane);
     return sink_batch_bytes(lane->filling) < sink->options.bytes * FEED_FACTOR;
 }
@@ -351,10 +352,27 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
 /* ------------------------------------------------------------------------------------ the session
  */
 
-static void run_from(struct sink_lane *lane, const char *seq, const char *ordinal)
+/* Of what was fed, what is stored has been told apart from what is not: the COMMIT whose answer was
+ * lost, too. */
+static void drop_stored(struct sink_lane *lane, uint64_t fed)
 {
-    lane->seq = lane->read_seq = seq != NULL ? strtoull(seq, NULL, 10) : 0;
-    lane->ordinal = lane->read_ordinal = ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0;
+    struct sink_batch *batch = lane->flying;
+    while (lane->at < batch->count && batch->row[lane->at].ordinal <= fed) {
+        lane->sink->stats.rows += batch->row[lane->at++].reason == NULL;
+    }
+    if (lane->at == batch->count) {
+        sink_batch_clear(batch);
+        lane->at = 0;
+    }
+}
+
+void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
+{
+    lane->seq = lane->read_seq = seq;
+    lane->ordinal = lane->read_ordinal = ordinal;
+    if (lane_is_fed(lane)) {
+        drop_stored(lane, seq);
+    }
     lane->read_at_ms = lane->retry_at_ms = 0;
     lane->marked = 0;
     lane->day = -1;
@@ -365,85 +383,16 @@ static void run_from(struct sink_lane *lane, const char *seq, const char *ordina
     lane_step(lane);
 }
 
-static void on_found(void *arg, const struct postgres_answer *answer)
-{
-    struct sink_lane *lane = arg;
-    if (answer->end == POSTGRES_DONE) {
-        run_from(lane, postgres_value(answer, 0), postgres_value(answer, 1));
-    } else if (answer->end == POSTGRES_FAILED) {
-        trouble(lane, answer);
-        arm(lane, clock_monotonic_ms() + backoff_next(&lane->backoff));
-    }
-}
-
-static void find_position(struct sink_lane *lane)
-{
-    struct buf sql = {0};
-    lane->state = LANE_FINDING;
-    buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
-    sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal from log_lane ",
-               lane->number);
-    buf_append(&sql, SPAN("where stream = "));
-    sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, " and lane = %u", lane->number);
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_found, lane);
-    buf_free(&sql);
-}
-
-static void on_lock(void *arg, const struct postgres_answer *answer)
-{
-    struct sink_lane *lane = arg;
-    const char *value = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
-    if (value != NULL && value[0] == 't') {
-        find_position(lane);
-    } else if (answer->end != POSTGRES_LOST) {
-        if (answer->end == POSTGRES_FAILED) {
-            trouble(lane, answer);
-        }
-        arm(lane, clock_monotonic_ms() + LOCK_MS);
-    }
-}
-
-/* The session also learns to notice a sink that vanished without a word. */
-static void ask_lock(struct sink_lane *lane)
-{
-    struct buf sql = {0};
-    lane->state = LANE_LOCKING;
-    if (is_fed(lane)) {
-        lane->seq = 0;
-        run_from(lane, NULL, NULL);
-        return;
-    }
-    buf_append(&sql, SPAN("set standard_conforming_strings = on; set statement_timeout = 0; "
-                          "set lock_timeout = 0; set tcp_keepalives_idle = 5; "
-                          "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "
-                          "select pg_try_advisory_lock(hashtext('muster log lane ' || "));
-    sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, "), %u)", lane->number);
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_lock, lane);
-    buf_free(&sql);
-}
-
-static void on_up(void *arg)
-{
-    struct sink_lane *lane = arg;
-    ask_lock(lane);
-}
-
 static void on_down(void *arg, const char *text)
 {
     struct sink_lane *lane = arg;
     struct sink *sink = lane->sink;
-    sink->stats.lost += lane->state == LANE_RUNNING && lane->run > 0;
+    sink->stats.lost +=
+        (lane->state == LANE_RUNNING || lane->state == LANE_LEAVING) && lane->run > 0;
     sink->stats.lanes -= lane->state == LANE_RUNNING;
     lane->state = LANE_DOWN;
     lane->generation++;
-    if (is_fed(lane)) {
-        lane->run = 0;
-    } else {
-        forget_batches(lane);
-    }
+    lane_forget(lane);
     if (lane->number == 0) {
         sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
     }
@@ -454,20 +403,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sink_lane *lane = arg;
     (void)fd, (void)what;
-    if (lane->state == LANE_RUNNING) {
-        lane_step(lane);
-    } else if (!postgres_is_idle(lane->pg) || lane->sink->stopping) {
-        return;
-    } else if (lane->state == LANE_LOCKING) {
-        ask_lock(lane);
-    } else if (lane->state == LANE_FINDING) {
-        find_position(lane);
-    }
+    lane_step(lane);
 }
 
 bool lane_is_quiet(const struct sink_lane *lane)
 {
-    return lane->state != LANE_RUNNING ||
+    bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
+    return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
            (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);
 }
 
@@ -481,7 +423,7 @@ int64_t lane_oldest_us(const struct sink_lane *lane)
 
 struct sink_lane *lane_new(struct sink *sink, unsigned number)
 {
-    static const struct postgres_events events = {on_up, on_down};
+    static const struct postgres_events events = {lane_on_up, on_down};
     struct sink_lane *lane = mem_zalloc(sizeof(*lane));
     lane->sink = sink;
     lane->number = number;
