@@ -145,11 +145,20 @@ void sink_on_progress(struct sink *sink)
 /* ------------------------------------------------------------------------------------ partitions
  */
 
+/* log_partition_make looks again once it has the lock, but PostgreSQL may still remember what it saw
+ * before. */
+bool sink_lost_race(const struct postgres_answer *answer)
+{
+    return strcmp(answer->sqlstate, "42P07") == 0; /* duplicate_table */
+}
+
 static void on_cared(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
     sink->care_at_ms = clock_monotonic_ms() + CARE_MS;
-    if (answer->end == POSTGRES_FAILED) {
+    if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
+        sink->care_at_ms = 0;
+    } else if (answer->end == POSTGRES_FAILED) {
         sink->care_at_ms = clock_monotonic_ms() + TICK_MS;
         sink_trouble(sink, &sink->care_trouble, "partitions",
                      strcmp(answer->sqlstate, "42883") == 0 ||
@@ -191,6 +200,7 @@ static void on_care_up(void *arg)
 {
     struct sink *sink = arg;
     sink->care_up = true;
+    sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     sink->roll.at_ms = sink->care_at_ms = 0;
     sink_call_roll(sink);
     sink_care(sink);
@@ -199,7 +209,7 @@ static void on_care_up(void *arg)
 static void on_care_down(void *arg, const char *text)
 {
     struct sink *sink = arg;
-    (void)text; /* lane 0 has said it */
+    sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
     sink->care_up = sink->roll.present = false;
 }
 
@@ -218,9 +228,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         finish_stop(sink);
         return;
     }
-    sink_call_roll(sink);
+    if (sink->options.store != NULL) {
+        sink_call_roll(sink);
+        sink_share_out(sink);
+        sink_close_spare(sink);
+    }
     sink_care(sink);
-    sink_share_out(sink);
 }
 
 static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
@@ -295,6 +308,7 @@ void sink_free(struct sink **sink)
     event_free(gone->tick);
     event_free(gone->stop_limit);
     free(gone->care_trouble);
+    free(gone->link_trouble);
     free(gone->lanes);
     free(gone);
 }

@@ -9,18 +9,19 @@
 #include "store/stream.h"
 
 enum lane_state {
-    LANE_DOWN,    /* no session */
-    LANE_WAITING, /* somebody else's */
+    LANE_OFF,     /* somebody else's */
+    LANE_DOWN,    /* a session is wanted, and not there */
+    LANE_WAITING, /* to ask for the lock */
     LANE_LOCKING, /* asks for the lock */
     LANE_FINDING, /* has it, and asks where the lane stands */
     LANE_RUNNING,
-    LANE_LEAVING, /* reads no more, and gives the lock back */
+    LANE_LEAVING, /* reads no more, and is let go when nothing flies */
 };
 
 struct sink_lane {
     struct sink *sink;
     unsigned number;
-    struct postgres *pg;
+    struct postgres *pg; /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
     uint64_t fed;
@@ -68,7 +69,7 @@ struct sink {
     bool care_up;
     struct sink_roll roll;
     uint64_t care_at_ms;
-    char *care_trouble;
+    char *care_trouble, *link_trouble;
     bool asking;
     bool soon; /* the tick was brought forward */
     struct event *tick;
@@ -108,12 +109,14 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
  * sink_lease.c
  */
 
-/* The lane has a session. */
-void lane_on_up(void *lane);
+/* Wants a session, and the lock. */
+void lane_open(struct sink_lane *lane);
 /* For a lane that finds its place, or leaves: what comes next. */
 void lane_lease_step(struct sink_lane *lane);
 /* Asks for lanes up to the sink's share. */
 void sink_share_out(struct sink *sink);
+/* Ends sessions that are not needed any more; not inside a call of one. */
+void sink_close_spare(struct sink *sink);
 /* Once a second, when the care session is idle. */
 void sink_call_roll(struct sink *sink);
 
@@ -121,6 +124,8 @@ void sink_call_roll(struct sink *sink);
 
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
+/* Making a partition failed because another session has just made it: try again. */
+bool sink_lost_race(const struct postgres_answer *answer);
 /* Another lane may send now. */
 void sink_on_landing(struct sink *sink);
 /* A lane has stored something, or become quiet. */

@@ -162,6 +162,8 @@ static void on_partition(void *arg, const struct postgres_answer *answer)
     if (answer->end == POSTGRES_DONE) {
         lane->day = sink_day(lane->flying->row[lane->at].time_us);
         lane_step(lane);
+    } else if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
+        lane_step(lane);
     } else if (answer->end == POSTGRES_FAILED) {
         trouble(lane, answer);
         retry_later(lane);
@@ -383,22 +385,6 @@ void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
     lane_step(lane);
 }
 
-static void on_down(void *arg, const char *text)
-{
-    struct sink_lane *lane = arg;
-    struct sink *sink = lane->sink;
-    sink->stats.lost +=
-        (lane->state == LANE_RUNNING || lane->state == LANE_LEAVING) && lane->run > 0;
-    sink->stats.lanes -= lane->state == LANE_RUNNING;
-    lane->state = LANE_DOWN;
-    lane->generation++;
-    lane_forget(lane);
-    if (lane->number == 0) {
-        sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
-    }
-    sink_on_progress(sink);
-}
-
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sink_lane *lane = arg;
@@ -423,7 +409,6 @@ int64_t lane_oldest_us(const struct sink_lane *lane)
 
 struct sink_lane *lane_new(struct sink *sink, unsigned number)
 {
-    static const struct postgres_events events = {lane_on_up, on_down};
     struct sink_lane *lane = mem_zalloc(sizeof(*lane));
     lane->sink = sink;
     lane->number = number;
@@ -434,7 +419,9 @@ struct sink_lane *lane_new(struct sink *sink, unsigned number)
     lane->entry_bytes = 1024;
     lane->backoff = (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
     lane->timer = evtimer_new(sink->options.base, on_timer, lane);
-    lane->pg = postgres_open(sink->options.base, sink->options.uri, "muster sink", &events, lane);
+    if (lane_is_fed(lane)) {
+        lane_open(lane);
+    }
     return lane;
 }
 

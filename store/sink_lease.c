@@ -4,10 +4,11 @@
  *  who holds that lock, and am I the how-manieth of them? So each knows its share of the lanes, and
  *  the shares add up. Below it, it asks for the locks of lanes; above it, it lets some go.
  *
- *  DOWN --session--> WAITING --below the share--> LOCKING --the lock is ours--> FINDING --position-->
- *    ^                  ^-- somebody else's ---------'                             RUNNING
- *    |                  '---- unlocked ---- LEAVING <-- above the share -------------'
- *    '--------------------- the session is lost, and its locks with it
+ *  OFF --below the share--> DOWN --session--> WAITING --> LOCKING --the lock is ours--> FINDING
+ *   ^                        ^                  ^-- somebody else's --'                    |
+ *   |                        '- a session is lost, and its lock with it                 position
+ *   |                                                                                      v
+ *   '---- the session is closed, and the lock gone with it ---- LEAVING <--above-- RUNNING
  *
  *  The roll is only about who should ask: that two never write one lane is the lock's doing. */
 #include "store/sink_impl.h"
@@ -115,41 +116,17 @@ static void ask_lock(struct sink_lane *lane)
     buf_free(&sql);
 }
 
-static void on_unlocked(void *arg, const struct postgres_answer *answer)
-{
-    struct sink_lane *lane = arg;
-    if (answer->end == POSTGRES_DONE) {
-        wait_until(lane, clock_monotonic_ms() + LEFT_MS);
-    } else if (answer->end == POSTGRES_FAILED) {
-        postgres_reset(lane->pg, "the lane could not be let go");
-    }
-}
-
-static void unlock(struct sink_lane *lane)
-{
-    struct buf sql = {0};
-    lane_forget(lane);
-    lane->generation++;
-    buf_append(&sql, SPAN("select pg_advisory_unlock("));
-    put_lock_key(lane->sink, &sql);
-    buf_printf(&sql, ", %u)", lane->number);
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_unlocked, lane);
-    buf_free(&sql);
-}
-
 void lane_lease_step(struct sink_lane *lane)
 {
-    if (!postgres_is_idle(lane->pg) || lane->sink->stopping) {
-        return;
-    }
     if (lane->state == LANE_LEAVING) {
-        unlock(lane);
-    } else if (lane->state == LANE_FINDING && clock_monotonic_ms() >= lane->ask_at_ms) {
+        sink_on_progress(lane->sink); /* the tick closes it */
+    } else if (lane->state == LANE_FINDING && postgres_is_idle(lane->pg) &&
+               clock_monotonic_ms() >= lane->ask_at_ms && !lane->sink->stopping) {
         find_position(lane);
     }
 }
 
-void lane_on_up(void *arg)
+static void on_up(void *arg)
 {
     struct sink_lane *lane = arg;
     if (lane_is_fed(lane)) {
@@ -159,13 +136,46 @@ void lane_on_up(void *arg)
     }
 }
 
+static void on_down(void *arg, const char *text)
+{
+    struct sink_lane *lane = arg;
+    struct sink *sink = lane->sink;
+    bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
+    sink->stats.lost += at_work && lane->run > 0;
+    sink->stats.lanes -= lane->state == LANE_RUNNING;
+    lane->state = LANE_DOWN;
+    lane->generation++;
+    lane_forget(lane);
+    if (sink->care_up) { /* else that one has said it */
+        sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
+    }
+    sink_on_progress(sink);
+}
+
+void lane_open(struct sink_lane *lane)
+{
+    static const struct postgres_events events = {on_up, on_down};
+    const struct sink_options *options = &lane->sink->options;
+    lane->state = LANE_DOWN;
+    lane->pg = postgres_open(options->base, options->uri, "muster sink", &events, lane);
+}
+
+static void close_session(struct sink_lane *lane)
+{
+    lane->ask_at_ms = clock_monotonic_ms() + (lane->state == LANE_LEAVING ? LEFT_MS : 0);
+    lane->state = LANE_OFF;
+    lane->generation++;
+    lane_forget(lane);
+    postgres_close(&lane->pg);
+}
+
 /* ------------------------------------------------------------------------------------ the shares
  */
 
+/* Ours, or likely to be. */
 static bool is_held(const struct sink_lane *lane)
 {
-    return lane->state == LANE_LOCKING || lane->state == LANE_FINDING ||
-           lane->state == LANE_RUNNING;
+    return lane->state != LANE_OFF && lane->state != LANE_WAITING && lane->state != LANE_LEAVING;
 }
 
 static unsigned count_held(const struct sink *sink)
@@ -199,9 +209,29 @@ void sink_share_out(struct sink *sink)
     unsigned held = count_held(sink), wanted = share(sink);
     for (unsigned n = 0; n < sink->count && held < wanted && !sink->stopping; n++) {
         struct sink_lane *lane = lane_at(sink, n);
-        if (lane->state == LANE_WAITING && now >= lane->ask_at_ms && postgres_is_idle(lane->pg)) {
+        if (now < lane->ask_at_ms) {
+            continue;
+        }
+        if (lane->state == LANE_OFF) {
+            lane_open(lane);
+            held++;
+        } else if (lane->state == LANE_WAITING) {
             ask_lock(lane);
             held++;
+        }
+    }
+}
+
+void sink_close_spare(struct sink *sink)
+{
+    unsigned held = count_held(sink), wanted = share(sink);
+    for (unsigned n = sink->count; n > 0; n--) {
+        struct sink_lane *lane = lane_at(sink, n - 1);
+        bool spare = lane->state == LANE_DOWN && held > wanted;
+        if (spare || (lane->state == LANE_WAITING && held >= wanted) ||
+            (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg))) {
+            held -= spare;
+            close_session(lane);
         }
     }
 }
@@ -217,7 +247,7 @@ static void leave_some(struct sink *sink)
             lane->state = LANE_LEAVING;
             sink->stats.lanes--;
             held--;
-            lane_lease_step(lane);
+            sink_on_progress(sink);
         }
     }
 }
@@ -238,7 +268,7 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
     sink_care(sink);
 }
 
-/* It reaches what it reads from, and has a session for each lane. */
+/* It reaches what it reads from, and gets the sessions it wants. */
 static bool is_able(const struct sink *sink)
 {
     bool able = store_ready(sink->options.store);

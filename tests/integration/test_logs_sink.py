@@ -155,6 +155,76 @@ def test_a_killed_sink_is_replaced_within_seconds(yard, redis, postgres):
     assert sum(sink.metrics()["muster_sink_lanes"] for sink in sinks[1:]) == 4
 
 
+def lanes_of(sinks):
+    return [int(sink.metrics()["muster_sink_lanes"]) for sink in sinks]
+
+
+def wait_shares(sinks, wanted):
+    """Until the sinks hold that many lanes, whoever holds how many."""
+    seen = []
+
+    def even():
+        seen[:] = lanes_of(sinks)
+        return sorted(seen) == sorted(wanted)
+    wait_until(even, f"shares {wanted}, seen {seen}", 30)
+
+
+def holders(postgres):
+    """Who holds the lock of which lane: lane and session."""
+    return postgres.ask("select objid, pid from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and granted "
+                        "and objsubid = 2 order by 1")
+
+
+def test_lanes_are_shared_evenly_by_the_sinks_that_live(yard, redis, postgres):
+    nodes = yard.fleet([redis.url] * 2, logs_lanes=7)
+    settings = {"logs_lanes": 7, "sink_age": "20ms", "sink_rows": 200}
+    producer = Producer(nodes)
+    producer.start()
+    sinks = [begin_sink(yard, redis.url, postgres, **settings).ready()]
+    wait_shares(sinks, [7])
+    sinks.append(begin_sink(yard, redis.url, postgres, **settings).ready())
+    wait_shares(sinks, [3, 4])
+    sinks.append(begin_sink(yard, redis.url, postgres, **settings).ready())
+    wait_shares(sinks, [2, 2, 3])
+    before, since = holders(postgres), time.monotonic()
+    assert len(before) == 7 and len({pid for _, pid in before}) == 7
+    while time.monotonic() - since < 4:  # some roll calls
+        assert holders(postgres) == before, "it flaps"
+        time.sleep(0.1)
+    sinks.pop(1).kill()
+    begun = time.monotonic()
+    wait_shares(sinks, [3, 4])
+    assert time.monotonic() - begun < 5
+    gone = sinks.pop(0)
+    gone.term()
+    wait_shares(sinks, [7])
+    assert gone.popen.wait(10) == 0
+    sinks += [begin_sink(yard, redis.url, postgres, **settings).ready() for _ in range(8)]
+    wait_shares(sinks, [0, 0] + [1] * 7)  # more sinks than lanes: two stand by
+    sinks.pop(lanes_of(sinks).index(1)).kill()
+    wait_shares(sinks, [0] + [1] * 7)
+    producer.stop()
+    judge(postgres, [producer])
+    for sink in sinks:
+        assert "already exists" not in sink.log()
+
+
+def test_a_sink_that_cannot_read_leaves_its_lanes_to_the_others(yard, redis, postgres):
+    nodes = yard.fleet([redis.url])
+    proxy = yard.proxy(redis)
+    settings = {"sink_age": "20ms", "sink_rows": 200}
+    sinks = [begin_sink(yard, store, postgres, **settings).ready() for store in (proxy.url, redis.url)]
+    producer = Producer(nodes)
+    producer.start()
+    wait_shares(sinks, [2, 2])
+    proxy.cut()
+    wait_until(lambda: lanes_of(sinks) == [0, 4], "the other has them all", 30)
+    proxy.mend()
+    wait_shares(sinks, [2, 2])
+    producer.stop()
+    judge(postgres, [producer])
+
+
 def test_a_sink_that_is_told_to_end_stores_what_it_has(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="1h").ready()
@@ -324,6 +394,25 @@ def test_from_catches_up_and_survives_postgres(yard, redis, postgres):
     stored(a, [{"msg": "down", "room": f"r{i}"} for i in range(50)])
     postgres.start()
     wait_rows(postgres, 150)
+
+
+def test_from_a_lost_commit_answer_doubles_nothing(yard, redis, postgres):
+    proxy = yard.keep(LosingProxy(postgres))
+    proxy.name = "losing proxy"
+    nodes = yard.fleet([redis.url] * 2)
+    dumper = yard.keep(Sink("dumper", yard.folder, postgres=postgres.uri_at(proxy.port), sink_age="20ms",
+                            **{"from": nodes[0].ws("/logs/listen")})).start().ready()
+    wait_until(lambda: dumper.metrics()["muster_sink_lanes"] == 1, "it stores")
+    producer = Producer(nodes)
+    producer.start()
+    proxy.to_lose = 12
+    wait_until(lambda: proxy.lost >= 12, "twelve answers lost", 60)
+    postgres.kill()
+    postgres.start()
+    producer.stop()
+    judge(postgres, [producer])
+    [[stream, ordinal, kept]] = postgres.ask("select stream, seq_number, (select count(*) from log_entry) from log_lane")
+    assert stream.startswith("from ") and ordinal == kept, "its place is what it stored"
 
 
 def test_from_wants_a_websocket_address(yard):
