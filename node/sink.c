@@ -273,6 +273,7 @@ static int open_dump(struct process *process, char *error, size_t error_size)
         &(struct logs_dump_options){
             .base = loop_base(process->loop),
             .url = process->settings->from,
+            .ca = process->settings->from_ca,
             .token = process->settings->logs_listen_token,
             .entry = on_entry,
             .say = on_say,

@@ -2,6 +2,7 @@
  *     ^_________________|__________________|   any end: why, and again */
 #include "node/proto/ws_client.h"
 
+#include "node/proto/tls_client.h"
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
@@ -11,6 +12,8 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/dns.h>
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <nettle/version.h>
@@ -36,6 +39,8 @@ struct ws_client {
     struct ws_client_options options;
     char *host, *path, *bearer; /* path with its query */
     int port;
+    bool tls;
+    struct evdns_base *dns; /* NULL: there is no resolver, and looking up blocks */
     enum client_state state;
     struct bufferevent *bev;
     wslay_event_context_ptr ws;
@@ -235,6 +240,22 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
+/* What broke it: the look-up of the name, TLS, or the socket. */
+static void fail_for(struct ws_client *client, int error)
+{
+    char why[160] = "cannot connect";
+    int dns = bufferevent_socket_get_dns_error(client->bev);
+    unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
+    if (dns != 0) {
+        snprintf(why, sizeof why, "%s: %s", client->host, evutil_gai_strerror(dns));
+    } else if (tls != 0) {
+        tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof why);
+    } else if (error != 0) {
+        snprintf(why, sizeof why, "%s", evutil_socket_error_to_string(error));
+    }
+    fail(client, why);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct ws_client *client = arg;
@@ -245,20 +266,41 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     } else if (what & BEV_EVENT_EOF) {
         fail(client, "the server closed the connection");
     } else if (what & BEV_EVENT_ERROR) {
-        fail(client, error != 0 ? evutil_socket_error_to_string(error) : "cannot connect");
+        fail_for(client, error);
     }
+}
+
+/* NULL with a message when TLS cannot begin. */
+static struct bufferevent *new_socket(const struct ws_client *client, char *error,
+                                      size_t error_size)
+{
+    const struct ws_client_options *options = &client->options;
+    if (!client->tls) {
+        return bufferevent_socket_new(options->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    }
+    struct ssl_st *ssl =
+        tls_client_new(options->ca != NULL ? options->ca : "", client->host, error, error_size);
+    return ssl != NULL
+               ? bufferevent_openssl_socket_new(options->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING,
+                                                BEV_OPT_CLOSE_ON_FREE)
+               : NULL;
 }
 
 static void start(struct ws_client *client)
 {
+    char error[200] = "cannot connect";
     client->state = CONNECTING;
-    client->bev = bufferevent_socket_new(client->options.base, -1, BEV_OPT_CLOSE_ON_FREE);
+    client->bev = new_socket(client, error, sizeof error);
+    if (client->bev == NULL) {
+        fail(client, error);
+        return;
+    }
     bufferevent_setcb(client->bev, on_read, NULL, on_event, client);
     bufferevent_enable(client->bev, EV_READ | EV_WRITE);
     arm(client, HANDSHAKE_S * 1000);
     struct bufferevent *mine = client->bev;
-    if (bufferevent_socket_connect_hostname(mine, NULL, AF_UNSPEC, client->host, client->port) !=
-            0 &&
+    if (bufferevent_socket_connect_hostname(mine, client->dns, AF_UNSPEC, client->host,
+                                            client->port) != 0 &&
         client->bev == mine) {
         fail(client, "cannot connect");
     }
@@ -309,10 +351,11 @@ void ws_client_pause(struct ws_client *client, bool paused)
 static int parse(struct ws_client *client, const char *url)
 {
     struct span rest = span_str(url);
-    if (!span_starts_with(rest, SPAN("ws://"))) {
+    client->tls = span_starts_with(rest, SPAN("wss://"));
+    if (!client->tls && !span_starts_with(rest, SPAN("ws://"))) {
         return -1;
     }
-    rest = span_skip(rest, 5);
+    rest = span_skip(rest, client->tls ? 6 : 5);
     size_t len = strcspn(rest.ptr, "/?#");
     struct span place = span_of(rest.ptr, len), path = span_skip(rest, len);
     const char *colon = memrchr(place.ptr, ':', place.len);
@@ -322,7 +365,7 @@ static int parse(struct ws_client *client, const char *url)
         return -1;
     }
     colon = colon != NULL && close != NULL && colon < close ? NULL : colon;
-    client->port = colon != NULL ? atoi(colon + 1) : 80;
+    client->port = colon != NULL ? atoi(colon + 1) : client->tls ? 443 : 80;
     struct span host = span_of(place.ptr, colon != NULL ? (size_t)(colon - place.ptr) : place.len);
     host = bracket ? span_of(host.ptr + 1, (size_t)(close - host.ptr) - 1) : host;
     for (size_t i = 0; i < path.len; i++) {
@@ -343,10 +386,12 @@ struct ws_client *ws_client_open(const struct ws_client_options *options, char *
     client->bearer = mem_dup(span_str(options->bearer));
     client->backoff = (struct backoff){.first_ms = RETRY_FIRST_MS, .most_ms = RETRY_MOST_MS};
     if (parse(client, options->url) != 0) {
-        snprintf(error, error_size, "'%s' is no ws://host[:port]/path", options->url);
+        snprintf(error, error_size, "'%s' is no ws://host[:port]/path, nor wss://", options->url);
         ws_client_close(&client);
         return NULL;
     }
+    client->dns = evdns_base_new(options->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                                    EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     client->timer = event_new(options->base, -1, 0, on_timer, client);
     arm(client, 0);
     return client;
@@ -362,6 +407,9 @@ void ws_client_close(struct ws_client **client)
     drop(gone);
     if (gone->timer != NULL) {
         event_free(gone->timer);
+    }
+    if (gone->dns != NULL) {
+        evdns_base_free(gone->dns, 0);
     }
     free(gone->host);
     free(gone->path);

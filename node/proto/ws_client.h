@@ -1,6 +1,6 @@
-/* ws client: a WebSocket to another server (ws:// only), built anew for ever: after 2 s, then with
- * back-off. wslay's client side over a bufferevent; for a process with one or two of them, not for
- * thousands. */
+/* ws client: a WebSocket to another server (ws:// or wss://), built anew for ever: after 2 s, then
+ * with back-off. wslay's client side over a bufferevent; for a process with one or two of them, not
+ * for thousands. */
 #ifndef MUSTER_NODE_PROTO_WS_CLIENT_H
 #define MUSTER_NODE_PROTO_WS_CLIENT_H
 
@@ -24,14 +24,17 @@ struct ws_client_events {
 
 struct ws_client_options {
     struct event_base *base; /* borrowed */
-    const char *url;         /* ws://host[:port][/path][?query] */
+    const char *url;         /* ws[s]://host[:port][/path][?query] */
+    const char *ca;          /* PEM file of the authorities that wss:// believes; empty or NULL:
+                                those of the system */
     const char *bearer;      /* token for Authorization; empty: none */
     size_t message_limit;    /* bytes */
     const struct ws_client_events *events;
     void *arg;
 };
 
-/* New, or NULL with a message in `error` when the URL is none. Looking up a host name blocks. */
+/* New, or NULL with a message in `error` when the URL is none. Host names are looked up
+ * without blocking; of several addresses the first is taken, IPv4 before IPv6. */
 struct ws_client *ws_client_open(const struct ws_client_options *options, char *error,
                                  size_t error_size) __attribute__((warn_unused_result));
 

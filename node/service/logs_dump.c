@@ -118,6 +118,7 @@ struct logs_dump *logs_dump_new(const struct logs_dump_options *options, char *e
     dump->options = *options;
     dump->client = ws_client_open(&(struct ws_client_options){.base = options->base,
                                                               .url = options->url,
+                                                              .ca = options->ca,
                                                               .bearer = options->token,
                                                               .message_limit = MESSAGE_LIMIT,
                                                               .events = &events,

@@ -12,8 +12,9 @@ struct logs_dump;
 
 struct logs_dump_options {
     struct event_base *base; /* all borrowed */
-    const char *url;         /* ws://host[:port]/logs/listen[?roomId=...] */
-    const char *token;       /* bearer; empty: none */
+    const char *url;         /* ws[s]://host[:port]/logs/listen[?roomId=...] */
+    const char *ca;    /* PEM file of the authorities that wss:// believes; empty: the system's */
+    const char *token; /* bearer; empty: none */
     /* An entry; false when there is no room for more for now. */
     bool (*entry)(void *arg, const struct sink_item *item);
     void (*say)(void *arg, bool bad, const char *what, const char *text);

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -195,6 +196,59 @@ class LosingProxy:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def stop(self):
+        self.listener.close()
+
+
+class TlsFront:
+    """TLS in front of a node, as an ingress has it."""
+
+    def __init__(self, target, folder, own="server"):
+        self.target, self.name = target, f"TLS front ({own})"
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(folder / f"{own}.pem", folder / f"{own}.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        try:
+            client = self.context.wrap_socket(client, server_side=True)
+            server = socket.create_connection(("127.0.0.1", self.target.port))
+        except OSError:
+            client.close()
+            return
+        client.settimeout(0.02)
+        threading.Thread(target=self._up, args=(client, server), daemon=True).start()
+
+    @staticmethod
+    def _up(client, server):
+        """Both ways in one thread: a TLS socket of Python is no place for two."""
+        server.settimeout(0.02)
+        open_ = True
+        while open_:
+            for one, other in ((client, server), (server, client)):
+                try:
+                    data = one.recv(65536)
+                    open_ = open_ and bool(data)
+                    other.settimeout(30)
+                    other.sendall(data)
+                    other.settimeout(0.02)
+                except TimeoutError:
+                    pass
+                except OSError:
+                    open_ = False
+        client.close()
+        server.close()
 
     def stop(self):
         self.listener.close()

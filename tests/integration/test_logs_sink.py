@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cluster import ROOT, muster
-from logs_lab import LosingProxy, Producer, Sink, add, begin_sink, judge, stored
+from cluster import ROOT, certificates, muster
+from logs_lab import LosingProxy, Producer, Sink, TlsFront, add, begin_sink, judge, stored
 from postgres import Postgres
 from waiting import wait_until
 
@@ -413,6 +413,39 @@ def test_from_a_lost_commit_answer_doubles_nothing(yard, redis, postgres):
     judge(postgres, [producer])
     [[stream, ordinal, kept]] = postgres.ask("select stream, seq_number, (select count(*) from log_entry) from log_lane")
     assert stream.startswith("from ") and ordinal == kept, "its place is what it stored"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_from_over_tls(yard, postgres, tmp_path, host):
+    folder = certificates(tmp_path)
+    a = yard.node()
+    front = yard.keep(TlsFront(a, folder))
+    dumper = begin_dumper(yard, f"wss://{host}:{front.port}/logs/listen", postgres, from_ca=folder / "ca.pem").ready()
+    for _ in range(20):
+        stored(a, [{"msg": "x" * 500, "room": f"r{i}"} for i in range(100)])
+    wait_rows(postgres, 2000)
+    a.kill()
+    wait_until(lambda: dumper.status("/readyz") == 503, "it notices")
+    a.start().ready()
+    dumper.ready()
+    stored(a, {"msg": "anew"})
+    wait_rows(postgres, 2001)
+
+
+@pytest.mark.parametrize("own, ca, why", [("server", "other-ca", "issuer certificate"), ("expired", "ca", "expired"),
+                                          ("wrong-name", "ca", "mismatch"), ("server", "none", "cannot use the authorities")])
+def test_from_over_tls_believes_no_stranger(yard, postgres, tmp_path, own, ca, why):
+    folder = certificates(tmp_path)
+    front = yard.keep(TlsFront(yard.node(), folder, own))
+    dumper = begin_dumper(yard, f"wss://127.0.0.1:{front.port}/logs/listen", postgres, from_ca=folder / f"{ca}.pem")
+    wait_until(lambda: why in dumper.log(), "it says why")
+    assert dumper.status("/readyz") == 503 and dumper.status("/healthz") == 200
+
+
+def test_from_a_name_that_is_none(yard, postgres):
+    dumper = begin_dumper(yard, "ws://nobody.invalid:1/logs/listen", postgres)
+    wait_until(lambda: dumper.status("/healthz") == 200, "it lives")
+    wait_until(lambda: 'about="the server"' in dumper.log(), "it says why")
 
 
 def test_from_wants_a_websocket_address(yard):
