@@ -4,11 +4,12 @@ On the memory store: 256 peers with one request in flight each, beside bench_udp
 same datagrams back, in alternating rounds. Each datagram is on its own there: nothing that the kernel
 could join.
 
-Through Redis: 16 peers with 64 in flight each, bursts which the kernel hands to the node joined, and
-takes from it so; what the network costs is then small, and what is left is the node and Redis. Beside
-what redis-benchmark reaches with the commands that these requests need, over one connection, as the
-node has, with as many in a pipeline as Redis found in each read from the node. What the node makes
-through Redis of single requests is told beside it: there the datagrams alone take what the echo takes."""
+Through Redis: 16 peers that send 64 requests each, and when these are answered the next 64. The
+kernel hands such bursts over joined, so that what the network costs is small, and what is left is the
+node and Redis. Beside what redis-benchmark reaches with the commands that these requests need, over
+one connection, as the node has, with as many in a pipeline as Redis found in each read from the node.
+What the node makes of the 256 peers' single requests is told with it: there the datagrams alone, two
+for each request, take what the echo takes."""
 import re
 import subprocess
 

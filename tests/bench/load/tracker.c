@@ -1,5 +1,5 @@
-/* Peers of a tracker, a UDP socket each, with --window requests of theirs in flight: of ten, one
- * announce, seven pulses, two pushes for a peer that stays. With --floor 1 the same bytes, and the
+/* Peers of a tracker, a UDP socket each: each sends --window requests, waits for the answers, and
+ * sends the next. Of ten, one announce, seven pulses, two pushes for a peer that stays. With --floor 1 the same bytes, and the
  * answers are echoes. Prints requests, lost ones, CPU time of --pid, and answer times. */
 #include "store/base/buf.h"
 #include "store/base/mem.h"
@@ -164,7 +164,9 @@ static void on_readable(struct handler *handler, uint32_t events)
     for (int i = 0; i < count; i++) {
         take_piece(peer, &messages[i], now);
     }
-    refill(peer);
+    if (peer->in_flight == 0) {
+        refill(peer);
+    }
 }
 
 /* UDP may lose: who heard nothing for long begins anew. */
