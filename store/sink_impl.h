@@ -1,4 +1,4 @@
-/* What sink.c, sink_lane.c and sink_lease.c share; nobody else includes it. */
+/* What sink.c, sink_lane.c, sink_read.c and sink_lease.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -104,6 +104,12 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
 {
     return lane->sink->options.store == NULL;
 }
+
+/* ------------------------------------------------------------------------------------ sink_read.c
+ */
+
+/* Reads on from where the lane was read to, when there is room and it is time. */
+void lane_read_more(struct sink_lane *lane, uint64_t now_ms);
 
 /* ------------------------------------------------------------------------------------
  * sink_lease.c
