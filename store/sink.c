@@ -200,7 +200,9 @@ static void on_care_up(void *arg)
 {
     struct sink *sink = arg;
     sink->care_up = true;
-    sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
+    if (sink->options.store == NULL) {
+        sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
+    }
     sink->roll.at_ms = sink->care_at_ms = 0;
     sink_call_roll(sink);
     sink_care(sink);

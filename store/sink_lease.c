@@ -256,9 +256,13 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
     struct sink_roll *roll = &sink->roll;
-    if (answer->end != POSTGRES_DONE) {
-        return; /* the share stays; a lost session says so itself */
+    if (answer->end == POSTGRES_FAILED) {
+        postgres_reset(sink->care, answer->text); /* who knows what is locked */
     }
+    if (answer->end != POSTGRES_DONE) {
+        return; /* the share stays */
+    }
+    sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     const char *sinks = postgres_value(answer, 0), *rank = postgres_value(answer, 1);
     roll->present = roll->wanted;
     roll->sinks = roll->present && sinks != NULL ? (unsigned)strtoul(sinks, NULL, 10) : 0;
