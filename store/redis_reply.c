@@ -6,10 +6,10 @@
 
 enum {
     BLOCK = 64 * 1024,
+    SPARE_MOST = 64, /* blocks kept for the next reply */
     ALIGN = _Alignof(max_align_t),
 };
 
-/* Newest first. */
 struct block {
     struct block *older;
     size_t used, size; /* bytes of `room` */
@@ -18,7 +18,9 @@ struct block {
 
 struct redis_replies {
     redisReader *reader;
-    struct block *blocks; /* never NULL; the oldest one is of size BLOCK and stays */
+    struct block *blocks; /* of this reply, newest first; never NULL: the oldest stays */
+    struct block *spare;  /* of size BLOCK */
+    size_t spares;
 };
 
 /* The number of elements that hiredis hands to createArray. */
@@ -31,10 +33,16 @@ typedef int reply_count;
 static void push_block(struct redis_replies *replies, size_t least)
 {
     size_t size = least > BLOCK ? least : BLOCK;
-    struct block *block = mem_alloc(sizeof(*block) + size);
+    struct block *block = replies->spare;
+    if (size == BLOCK && block != NULL) {
+        replies->spare = block->older;
+        replies->spares--;
+    } else {
+        block = mem_alloc(sizeof(*block) + size);
+        block->size = size;
+    }
     block->older = replies->blocks;
     block->used = 0;
-    block->size = size;
     replies->blocks = block;
 }
 
@@ -128,19 +136,6 @@ struct redis_replies *redis_replies_new(void)
     return replies;
 }
 
-void redis_replies_free(struct redis_replies **replies)
-{
-    struct redis_replies *gone = *replies;
-    if (gone == NULL) {
-        return;
-    }
-    *replies = NULL;
-    redis_replies_done(gone);
-    free(gone->blocks);
-    redisReaderFree(gone->reader);
-    free(gone);
-}
-
 redisReader *redis_replies_reader(struct redis_replies *replies)
 {
     return replies->reader;
@@ -156,12 +151,47 @@ int redis_replies_next(struct redis_replies *replies, const redisReply **reply)
     return whole != NULL;
 }
 
+static void drop_spare(struct redis_replies *replies)
+{
+    struct block *gone = replies->spare;
+    replies->spare = gone->older;
+    replies->spares--;
+    free(gone);
+}
+
+/* Large replies seldom come alone, so blocks are kept; those that a reply did not need go, one at a
+ * time. */
 void redis_replies_done(struct redis_replies *replies)
 {
+    if (replies->spare != NULL) {
+        drop_spare(replies);
+    }
     while (replies->blocks->older != NULL) {
         struct block *gone = replies->blocks;
         replies->blocks = gone->older;
-        free(gone);
+        if (gone->size == BLOCK && replies->spares < SPARE_MOST) {
+            gone->older = replies->spare;
+            replies->spare = gone;
+            replies->spares++;
+        } else {
+            free(gone);
+        }
     }
     replies->blocks->used = 0;
+}
+
+void redis_replies_free(struct redis_replies **replies)
+{
+    struct redis_replies *gone = *replies;
+    if (gone == NULL) {
+        return;
+    }
+    *replies = NULL;
+    redis_replies_done(gone);
+    while (gone->spare != NULL) {
+        drop_spare(gone);
+    }
+    free(gone->blocks);
+    redisReaderFree(gone->reader);
+    free(gone);
 }

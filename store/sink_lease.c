@@ -118,10 +118,12 @@ static void ask_lock(struct sink_lane *lane)
 
 void lane_lease_step(struct sink_lane *lane)
 {
+    bool finding = lane->state == LANE_FINDING && postgres_is_idle(lane->pg);
     if (lane->state == LANE_LEAVING) {
         sink_on_progress(lane->sink); /* the tick closes it */
-    } else if (lane->state == LANE_FINDING && postgres_is_idle(lane->pg) &&
-               clock_monotonic_ms() >= lane->ask_at_ms && !lane->sink->stopping) {
+    } else if (finding && clock_monotonic_ms() < lane->ask_at_ms) {
+        lane_wake(lane, lane->ask_at_ms);
+    } else if (finding && !lane->sink->stopping) {
         find_position(lane);
     }
 }
