@@ -38,7 +38,7 @@ def rows():
 def texts():
     """What is quoted in tables and lists of errors and is a sentence: no path, no JSON, no setting."""
     cells = [cell for row in rows() for cell in row] + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
-    found = {text for cell in cells for text in re.findall(r"`([^`]+)`", cell)}
+    found = {" ".join(text.split()) for cell in cells for text in re.findall(r"`([^`]+)`", cell)}
     return sorted(text for text in found if re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
                   and not text.startswith(("Authorization", "Access-Control", "Retry-After", "Connection", "WWW", "Accept", "GET", "POST")))
 
