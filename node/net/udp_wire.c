@@ -124,6 +124,7 @@ static void cut(struct msghdr *message, union control *control, size_t each)
     uint16_t bytes = (uint16_t)each;
     message->msg_control = control->bytes;
     message->msg_controllen = CMSG_SPACE(sizeof bytes);
+    *control = (union control){.bytes = {0}};
     control->align = (struct cmsghdr){
         .cmsg_len = CMSG_LEN(sizeof bytes), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
     memcpy(CMSG_DATA(&control->align), &bytes, sizeof bytes);
