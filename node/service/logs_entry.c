@@ -9,15 +9,15 @@
 
 enum { ENTRIES_MOST = 10000 }; /* of one body */
 
-static const char *const names[LOGS_FIELDS] = {
-    [LOGS_TIMESTAMP] = "timestamp",
-    [LOGS_LEVEL] = "level",
-    [LOGS_MSG] = "msg",
-    [LOGS_TEXT] = "text",
-    [LOGS_USER] = "user",
-    [LOGS_ROOM] = "room",
-    [LOGS_SERVER_TIME] = "serverTime",
-    [LOGS_SEQ_NUMBER] = "seqNumber",
+static const struct span names[LOGS_FIELDS] = {
+    [LOGS_TIMESTAMP] = {"timestamp", sizeof "timestamp" - 1},
+    [LOGS_LEVEL] = {"level", sizeof "level" - 1},
+    [LOGS_MSG] = {"msg", sizeof "msg" - 1},
+    [LOGS_TEXT] = {"text", sizeof "text" - 1},
+    [LOGS_USER] = {"user", sizeof "user" - 1},
+    [LOGS_ROOM] = {"room", sizeof "room" - 1},
+    [LOGS_SERVER_TIME] = {"serverTime", sizeof "serverTime" - 1},
+    [LOGS_SEQ_NUMBER] = {"seqNumber", sizeof "seqNumber" - 1},
 };
 
 enum logs_field logs_field_of(const struct json_member *member)
@@ -26,7 +26,7 @@ enum logs_field logs_field_of(const struct json_member *member)
     bool plain = memchr(name.ptr, '\\', name.len) == NULL;
     unsigned field = 0;
     while (field < LOGS_FIELDS &&
-           (plain ? !span_eq(name, span_str(names[field])) : !json_name_is(member, names[field]))) {
+           (plain ? !span_eq(name, names[field]) : !json_name_is(member, names[field].ptr))) {
         field++;
     }
     return (enum logs_field)field;
@@ -174,14 +174,14 @@ void logs_batch_free(struct logs_batch *batch)
 
 static void print_member(struct buf *out, enum logs_field field, struct span text)
 {
-    buf_printf(out, ",\"%s\":", names[field]);
+    buf_printf(out, ",\"%s\":", names[field].ptr);
     json_quote(text, out);
 }
 
 void logs_print_own(struct buf *out, uint64_t time_ms, const char *level, struct span msg,
                     struct span text, const char *node)
 {
-    buf_printf(out, "{\"%s\":\"\",\"%s\":%" PRIu64, names[LOGS_ROOM], names[LOGS_TIMESTAMP],
+    buf_printf(out, "{\"%s\":\"\",\"%s\":%" PRIu64, names[LOGS_ROOM].ptr, names[LOGS_TIMESTAMP].ptr,
                time_ms);
     print_member(out, LOGS_LEVEL, span_str(level));
     print_member(out, LOGS_MSG, msg);
@@ -194,8 +194,8 @@ void logs_print_own(struct buf *out, uint64_t time_ms, const char *level, struct
 
 void logs_print(struct buf *out, uint64_t seq, struct span payload)
 {
-    buf_printf(out, "{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME], seq / 1000,
-               names[LOGS_SEQ_NUMBER], seq);
+    buf_printf(out, "{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr,
+               seq / 1000, names[LOGS_SEQ_NUMBER].ptr, seq);
     buf_append(out, span_skip(payload, 1));
 }
 
@@ -203,7 +203,7 @@ void logs_print_note(struct buf *out, uint64_t time_ms, struct span msg)
 {
     struct buf entry = {0};
     logs_print_own(&entry, time_ms, "warn", msg, msg, "");
-    buf_printf(out, "{\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME], time_ms);
+    buf_printf(out, "{\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr, time_ms);
     buf_append(out, span_skip(buf_span(&entry), 1));
     buf_free(&entry);
 }
