@@ -109,8 +109,9 @@ def full_lists(number):
             "relay": {"rows": [{"name": name, "addresses": ["0.0.0.0:1337"], "more": 5,
                                 "servers": [{"name": f"{name} {number}-{row}", "players": row} for row in range(32)]}
                                for name in ("survival", "creative")], "more": 0},
-            "ports": {"rows": [{"port": 6000 + (number * 7 + row) % 400, "proto": "tcp" if row % 4 else "udp", "open": True,
-                                "devices": row, "drivers": [f"10.1.{number}.{row}:{50000 + row}"], "more": 0}
+            "ports": {"rows": [{"port": 6000 + (number * 7 + row) % 400, "open": True,
+                                **({"proto": "tcp", "devices": row} if row % 4 else {"proto": "udp"}),
+                                "drivers": [f"10.1.{number}.{row}:{50000 + row}"], "more": 0}
                                for row in range(32)], "more": 10}}
 
 
