@@ -75,7 +75,8 @@ static PGresult *execute(struct run *run, const char *sql)
 {
     PGresult *kept = NULL, *result;
     if (PQsendQuery(run->conn, sql) == 0) {
-        return PQmakeEmptyPGresult(run->conn, PGRES_FATAL_ERROR); /* with the connection's message */
+        return PQmakeEmptyPGresult(run->conn,
+                                   PGRES_FATAL_ERROR); /* with the connection's message */
     }
     while ((result = next_result(run)) != NULL) {
         if (kept != NULL && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
@@ -214,8 +215,9 @@ static int apply_missing(struct run *run, unsigned count)
             return -1;
         }
         if (missing) {
-            begin_step(run, &(struct migrate_step){
-                                .phase = MIGRATE_APPLY, .name = one->name, .at = ++at, .of = count});
+            begin_step(run,
+                       &(struct migrate_step){
+                           .phase = MIGRATE_APPLY, .name = one->name, .at = ++at, .of = count});
             tell_step(run);
             if (apply(run, one) != 0) {
                 return -1;

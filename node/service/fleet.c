@@ -72,7 +72,7 @@ static void print_lists(const struct fleet *fleet, struct buf *out)
     for (size_t i = 0; i < fleet->list_count; i++) {
         struct buf list = {0};
         fleet->lists[i].print(fleet->lists[i].arg, &list);
-        if (list.len <= FLEET_LIST_BYTES) {
+        if (list.len <= FLEET_LIST_BYTES && out->len + list.len <= FLEET_LISTS_BYTES) {
             buf_printf(out, "%s\"%s\":", out->len > 0 ? "," : "{", fleet->lists[i].name);
             buf_append(out, buf_span(&list));
         }

@@ -29,8 +29,9 @@ struct fleet_options {
 };
 
 enum {
-    FLEET_LISTS = 8,              /* lists of a node, at most */
-    FLEET_LIST_BYTES = 12 * 1024, /* of one; longer, it would be left out */
+    FLEET_LISTS = 8,               /* lists of a node, at most */
+    FLEET_LIST_BYTES = 15 * 1024,  /* of one; longer, it would be left out */
+    FLEET_LISTS_BYTES = 60 * 1024, /* of all: a roster value has 64 KiB */
 };
 
 /* What a service shows of what it carries here. */
