@@ -234,8 +234,17 @@ static const char *trouble(void *arg)
     return status_trouble(arg);
 }
 
+static void warn_of_open_page(const struct settings *settings)
+{
+    if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
+        settings->status_token[0] == '\0') {
+        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+    }
+}
+
 static int make_services(struct node *node, char *error, size_t error_size)
 {
+    warn_of_open_page(node->settings);
     node->status =
         status_new(node->admin, &(struct status_options){
                                     .net = node->net,

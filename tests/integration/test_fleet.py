@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from chatting import ChatClient
-from clients import Client, SyncClient, close_all, members, new_session
+from clients import Client, SyncClient, close_all, members, new_session, push
 from cluster import free_port, free_ports
 from dispatch import Driver, node_settings
 from fleet_lab import HOSTILE, Load, start_fleet
@@ -242,3 +242,42 @@ def test_the_depth_of_the_log_stream(yard, redis):
     depth = lambda: second.metrics()["muster_logs_stream_entries"]
     wait_until(lambda: depth() >= 5, "a node that took none of them knows")
     assert second.metrics()["muster_logs_unstored_entries"] >= 5
+
+
+@pytest.mark.parametrize("settings, warned", [({}, True), ({"status_token": "t"}, False), ({"admin": "127.0.0.1:0"}, False)])
+def test_in_production_an_open_page_is_warned_of(yard, settings, warned):
+    node = yard.begin(env={"MUSTER_ENV": "production", "MUSTER_CHAT_LOGIN": "jwt", "MUSTER_CHAT_JWT_SECRET": "s" * 32}, dispatch_secret="x" * 20,
+                      **settings)
+    wait_until(lambda: "serving" in node.log(), "it serves")
+    assert ("the status page is open" in node.log()) == warned
+
+
+def test_what_the_old_server_told_is_told_to_curl(yard, redis):
+    """Is it well, active sessions and sockets, bytes pushed, uptime (wire/sync.md), as text to whoever asks for no HTML."""
+    node = yard.begin(store=redis.url, lease="2s", admin=f"127.0.0.1:{(admin := free_port())}")
+    session = new_session()
+
+    def told(port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            assert answer.headers["content-type"].startswith("text/plain") and answer.status == 200
+            return dict(line.split(None, 1) if line.split()[0] in ("state", "node", "uptime") else line.rsplit(None, 1)
+                        for line in answer.read().decode().splitlines())
+
+    wait_until(lambda: "store link up" in node.log() and told(node.port)["state"] == "well", "it is well")
+
+    async def scenario():
+        leader, *followers = clients = await members([node] * 3, session, leaders=[0])
+        idle = await SyncClient.connect(node)
+        message = push(session, "x" * 100)
+        await leader.send(message)
+        for follower in followers:
+            assert await follower.receive() == message
+        for port in (node.port, admin):
+            lines = {name.strip(): value for name, value in told(port).items()}
+            assert lines.pop("uptime").startswith("0d 00:0") and lines.pop("node") in node.log()
+            assert lines == {"state": "well", "active sessions": "1", "active sockets": "4",
+                             "bytes pushed": str(2 * len(message))}
+        redis.kill()
+        await until(lambda: told(node.port)["state"] == "the store cannot be reached", "it is not well")
+        await close_all([*clients, idle])
+    asyncio.run(scenario())
