@@ -215,9 +215,9 @@ static int apply_missing(struct run *run, unsigned count)
             return -1;
         }
         if (missing) {
-            begin_step(run,
-                       &(struct migrate_step){
-                           .phase = MIGRATE_APPLY, .name = one->name, .at = ++at, .of = count});
+            at++;
+            begin_step(run, &(struct migrate_step){
+                                .phase = MIGRATE_APPLY, .name = one->name, .at = at, .of = count});
             tell_step(run);
             if (apply(run, one) != 0) {
                 return -1;
