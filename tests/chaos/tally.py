@@ -56,7 +56,8 @@ class Tally:
         done = time.monotonic() - self.began
         sent = sum(number for figure, number in self.figures.items() if figure.endswith("sent"))
         seen = sum(number for figure, number in self.figures.items() if figure.endswith("received"))
-        self.shown.step(f"{done:4.0f} of {seconds:.0f} s: {faults} faults, {sent} sent, {seen} received, "
+        time_ = f"{done:.0f} of {seconds:.0f} s" if done < seconds else f"judging the end, {done - seconds:.0f} s"
+        self.shown.step(f"{time_}: {faults} faults, {sent} sent, {seen} received, "
                         f"{sum(self.promises.values())} broken")
 
     def report(self):

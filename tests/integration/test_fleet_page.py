@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import re
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from browser import chromium
+from cluster import muster
 from fleet_lab import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
+from logs_lab import begin_sink, stored
+from postgres import Postgres
 from waiting import wait_until
 
 FRAMES = """
@@ -145,6 +149,26 @@ def test_what_the_nodes_carry(yard, redis, tmp_path):
         assert not complaints(driver)
     loop.run_until_complete(load.stop())
     loop.close()
+
+
+def test_how_far_a_sink_is_behind(yard, redis, tmp_path):
+    postgres = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    assert muster("migrate", "--postgres", postgres.uri).returncode == 0
+    [node] = yard.fleet([redis.url], postgres=postgres.uri)
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    tile = lambda: text_of(driver, "carried").split("\nlog entries\n")[-1]
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: states(driver) == ["well"] * 2, "the node and the sink")
+        wait_until(lambda: re.fullmatch(r"0\.\d s\nsink lag", tile()), "it is up to date", 40)
+        postgres.kill()
+        stored(node, [{"msg": "x"}] * 5)
+        wait_until(lambda: "PostgreSQL cannot be reached" in states(driver), "the sink is in trouble")
+        wait_until(lambda: re.search(r"sink lag · \d", tile()), "entries wait", 40)
+        keep_picture(driver, tmp_path, "sink.png")
+        sink.kill()
+        wait_until(lambda: tile() == "no sink\nsink lag", "there is none", 40)
+        assert not complaints(driver)
 
 
 def test_folding_by_keyboard_is_kept(yard, tmp_path):
