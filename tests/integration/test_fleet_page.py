@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from browser import chromium
-from cluster import muster
+from cluster import free_port, muster
 from fleet_lab import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
 from logs_lab import begin_sink, stored
 from postgres import Postgres
@@ -169,6 +169,16 @@ def test_how_far_a_sink_is_behind(yard, redis, tmp_path):
         sink.kill()
         wait_until(lambda: tile() == "no sink\nsink lag", "there is none", 40)
         assert not complaints(driver)
+
+
+def test_at_an_address_of_its_own_no_link_leads_nowhere(yard, tmp_path):
+    node = yard.begin(admin=f"127.0.0.1:{(admin := free_port())}")
+    with chromium(tmp_path) as driver:
+        for port, there in ((admin, False), (yard.node().port, True)):
+            wait_until(lambda: "for=http" in node.log(), "it listens")
+            driver.get(f"http://127.0.0.1:{port}/")
+            wait_until(lambda: states(driver) == ["well"], "its card")
+            wait_until(lambda: ("log viewer" in driver.find_element(By.TAG_NAME, "footer").text) == there, "the link")
 
 
 def test_folding_by_keyboard_is_kept(yard, tmp_path):
