@@ -12,7 +12,7 @@ from clients import Client, SyncClient, close_all, members, new_session, push
 from cluster import free_port, free_ports
 from dispatch import Driver, node_settings
 from fleet_lab import HOSTILE, Load, start_fleet
-from relay_plugin import Plugin
+from relay_plugin import Splitter
 from waiting import until, wait_until
 
 
@@ -167,7 +167,7 @@ def test_lists_are_bounded(yard):
     async def scenario():
         clients = [await SyncClient.member(node, f"{number}") for number in range(35)]
         clients += [await SyncClient.member(node, "34"), await SyncClient.member(node, "34")]
-        plugins = [await Plugin.connect(port, f"{long_name} {number}") for number in range(66)]
+        plugins = [await Splitter.connect(port, f"{long_name} {number}") for number in range(66)]
         first = free_ports(33)
         clients += [await Driver.connect(node, first + number) for number in range(33)]
         crowded = free_port()

@@ -156,7 +156,7 @@ def test_how_far_a_sink_is_behind(yard, redis, tmp_path):
     assert muster("migrate", "--postgres", postgres.uri).returncode == 0
     [node] = yard.fleet([redis.url], postgres=postgres.uri)
     sink = begin_sink(yard, redis.url, postgres).ready()
-    tile = lambda: text_of(driver, "carried").split("\nlog entries\n")[-1]
+    tile = lambda: text_of(driver, "carried").split("\nlog stream\n")[-1]
     with chromium(tmp_path) as driver:
         driver.get(node.http("/"))
         wait_until(lambda: states(driver) == ["well"] * 2, "the node and the sink")
