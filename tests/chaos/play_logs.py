@@ -3,14 +3,32 @@ who listens hears an entry twice on one connection. Redis is emptied only when n
 
 import asyncio
 import json
+import re
 import threading
 import time
 
 import websockets
 
-from world import Expired, Play, muster, until
+from world import SINKS_TO_POSTGRES, SINKS_TO_REDIS, Expired, Play, muster, until
 
 STORED_WITHIN = 30.0
+STUCK_TEXT = 4096
+STUCK_BYTES = 1024 * 1024 * 3 // 2
+SKIPPED = re.compile(r"(\d+) entries were skipped here")
+
+
+def _read_on(socket, total):
+    """How many of the entries it heard, or was told that it did not."""
+    from clients import Closed
+    count, end = 0, time.monotonic() + 20
+    try:
+        while count < total and time.monotonic() < end:
+            for entry in json.loads(socket.next_text()):
+                skipped = SKIPPED.search(entry.get("msg", ""))
+                count += int(skipped.group(1)) if skipped else entry.get("user") == "fill"
+    except (Closed, OSError, AssertionError):
+        pass
+    return count
 
 
 class Adder(threading.Thread):
@@ -36,7 +54,7 @@ class Adder(threading.Thread):
                 self.allowed.wait(1)
                 continue
             self.idle.clear()
-            node = self.play.world.nodes[self.number // self.SIZE % len(self.play.world.nodes)]
+            node = self.play.places[self.number // self.SIZE % len(self.play.places)]
             ids = [f"{self.label}-{self.number + i}" for i in range(self.SIZE)]
             self.number += self.SIZE
             entries = [{"msg": one, "room": f"room-{i}", "user": "chaos", "level": "info"} for i, one in enumerate(ids)]
@@ -55,6 +73,7 @@ class Adder(threading.Thread):
 
 class LogsPlay(Play):
     name = "logs"
+    fills = True
 
     @classmethod
     def is_there(cls, help_text):
@@ -65,9 +84,12 @@ class LogsPlay(Play):
         self.stopping = False
         self.world = self.rng = None
         self.adders = [Adder(self, f"adder{i}") for i in range(adders)]
-        self.tasks = []
+        self.tasks, self.places = [], []
+        self.filled = 0
         tally.promise("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
                       "logs: entries heard twice on a connection")
+        tally.promise_in_calm("logs: a stuck listener cost another an entry",
+                              "logs: entries that a stuck listener neither heard nor was told of")
 
     def build(self, world):
         from logs_lab import Sink
@@ -77,13 +99,14 @@ class LogsPlay(Play):
         done = muster("migrate", "--postgres", world.postgres.uri)
         assert done.returncode == 0, done.stderr
         for number in range(self.sinks):
-            store = world.stores[number % len(world.stores)]
-            sink = Sink(f"sink{number}", world.folder, store=store, postgres=world.postgres.uri, lease="2s")
-            world.sinks.append(sink.start())
+            uri = world.postgres.uri_at(world.link(SINKS_TO_POSTGRES, world.postgres.port))
+            world.sinks.append(Sink(f"sink{number}", world.folder, store=world.link_to_redis(SINKS_TO_REDIS),
+                                    postgres=uri, lease="2s"))
         world.postgres.psql("create table accepted (msg text primary key)")
 
     async def start(self, world, rng):
         self.rng = rng
+        self.places = [*world.nodes, *world.doors, world.front or world.balancer]
         for adder in self.adders:
             adder.start()
         self.tasks = [asyncio.create_task(self._listen()) for _ in range(2)]
@@ -91,7 +114,7 @@ class LogsPlay(Play):
     async def _listen(self):
         while not self.stopping:
             try:
-                async with websockets.connect(self.rng.choice(self.world.nodes).ws("/logs/listen"), ping_interval=None,
+                async with websockets.connect(self.rng.choice(self.places).ws("/logs/listen"), ping_interval=None,
                                               max_size=None, close_timeout=1) as socket:
                     await self._hear(socket)
             except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
@@ -144,11 +167,11 @@ class LogsPlay(Play):
 
     async def settle(self, world):
         missing = None
-        end = time.monotonic() + STORED_WITHIN
+        end = world.patience.lived + STORED_WITHIN
         began = time.monotonic()
         for adder in self.adders:
             adder.allowed.clear()
-        while time.monotonic() < end and missing != 0:
+        while world.patience.lived < end and missing != 0:
             try:
                 missing = await asyncio.to_thread(self._missing)
             except AssertionError:
@@ -169,6 +192,38 @@ class LogsPlay(Play):
 
     def _accepted(self):
         return sum(len(adder.accepted) for adder in self.adders)
+
+    # --- a listener that reads no more
+
+    async def fill(self, world):
+        """It skips entries and is told how many; a listener beside it hears all."""
+        from clients import RawWebSocket
+        from logs_lab import Listener, add
+        self.filled += 1
+        node, room = self.rng.choice(world.nodes), f"fill-{self.filled}"
+        stuck = await asyncio.to_thread(lambda: RawWebSocket(node, f"/logs/listen?room={room}", receive_buffer=4096))
+        honest = await Listener.join(node, f"?room={room}")
+        total = 0
+        for _ in range(STUCK_BYTES // STUCK_TEXT // 16):
+            entries = [{"msg": f"{total + i}", "room": room, "user": "fill", "text": "x" * STUCK_TEXT} for i in range(16)]
+            if (await asyncio.to_thread(add, node, entries))[0] == 200:
+                total += 16
+        self.tally.count("fault: fill buffers, logs")
+        wanted = [str(number) for number in range(total)]
+
+        def heard():
+            return [entry["msg"] for entry in honest.entries() if entry.get("user") == "fill"]
+        try:
+            await world.until(lambda: len(heard()) >= total, "entries", 15)
+        except Expired:
+            pass
+        if heard() != wanted:
+            self.tally.broken("logs: a stuck listener cost another an entry", f"{len(heard())} of {total}")
+        told = await asyncio.to_thread(_read_on, stuck, total)
+        if told != total:
+            self.tally.broken("logs: entries that a stuck listener neither heard nor was told of", f"{told} of {total}")
+        stuck.close()
+        await honest.close()
 
     async def stop(self):
         self.stopping = True
