@@ -42,16 +42,22 @@ class Group(Workers):
     def kill(self):
         """SIGKILL for all of it; first the parent, who would start workers anew."""
         self.expected_exit = None
+        pids = self.children()
         if self.alive():
             self.popen.kill()
             self.popen.wait()
-        pids = list(self.worker_pids().values())
         for pid in pids:
             _signal(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(_runs, pids)), f"{self.name}: the workers are gone")
 
+    def children(self):
+        try:
+            return list(map(int, pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+        except OSError:
+            return []
+
     def signal_all(self, number):
-        for pid in [self.pid, *self.worker_pids().values()]:
+        for pid in [self.pid, *self.children()]:
             _signal(pid, number)
 
     def pause(self):
@@ -62,7 +68,8 @@ class Group(Workers):
 
     def hurt_worker(self, number=signal.SIGKILL):
         """One worker alone; with SIGKILL the parent starts another."""
-        _signal(random.choice(list(self.worker_pids().values())), number)
+        for pid in random.sample(self.children(), 1) if self.children() else ():
+            _signal(pid, number)
 
 
 def _signal(pid, number):

@@ -12,8 +12,8 @@ from world import LEASE, Expired, Play
 HEARD_WITHIN = LEASE + 15.0
 SAID_IN_CALM = 3
 PAUSE = 0.3
-STUCK_TEXT = 3500  # bytes
-STUCK_BYTES = 1024 * 1024  # more than the kernel and the node keep for one client
+STUCK_TEXT = 30000  # bytes
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
 def _log_in_and_stop(node):
@@ -129,7 +129,7 @@ class ChatPlay(Play):
                               "chat: a stuck reader was kept")
 
     def node_settings(self, number):
-        return {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000}
+        return {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000, "chat_text_limit": "32k"}
 
     async def start(self, world, rng):
         self.world, self.rng = world, rng

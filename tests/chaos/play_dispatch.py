@@ -13,7 +13,7 @@ PIECE = 64  # numbers
 WELL_WITHIN = 3 * LEASE + 6.0
 SERIAL = 1 << 32
 MOST_SERIALS = 1 << 20
-STUCK_BYTES = 4 * 1024 * 1024
+STUCK_BYTES = 12 * 1024 * 1024  # more than kernels and nodes keep on the way
 STUCK_FOR = 1.5  # seconds
 PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a hole", "dispatch: things left over")
 LOST, STATISTICS, STUCK = PROMISES_OF_CALM = (

@@ -12,8 +12,8 @@ import websockets
 from world import SINKS_TO_POSTGRES, SINKS_TO_REDIS, Expired, Play, muster, until
 
 STORED_WITHIN = 30.0
-STUCK_TEXT = 4096
-STUCK_BYTES = 1024 * 1024 * 3 // 2
+STUCK_TEXT = 8192
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 SKIPPED = re.compile(r"(\d+) entries were skipped here")
 
 

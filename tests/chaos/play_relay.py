@@ -10,8 +10,8 @@ from relay_plugin import Splitter, handshake
 
 AGREE_WITHIN = LEASE + 6.0
 SAID_IN_CALM = 3
-STUCK_TEXT = 8 * 1024
-STUCK_BYTES = 1024 * 1024
+STUCK_TEXT = 24 * 1024
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
 class GameServer(Splitter):

@@ -15,7 +15,7 @@ PUSHED_IN_CALM = 5
 PAUSE = 0.1
 PING_PAUSE = 60.0  # seconds; who is silent for five minutes is closed
 STUCK_PUSH = 32 * 1024
-STUCK_BYTES = 3 * 1024 * 1024  # more than the kernel and the node keep for one client
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
 def push_text(session, epoch, number, sent):

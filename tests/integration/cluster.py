@@ -342,6 +342,7 @@ class _Link:
         self.server_writer = None
         self.downstream = None
         self.subscribes = False
+        self.held = None  # an event that ends the wait
         self.last_byte = 0.0
 
     def close(self):
@@ -408,6 +409,15 @@ class Proxy:
     def thaw(self):
         self._call(self._set_flowing(True))
 
+    def hold(self):
+        """Of the links that are open now no byte moves until let_go(), even when their client gives them up; new ones
+        are served. So does a network that has lost packets and sends them again later."""
+        self._call(self._hold_all())
+
+    def let_go(self):
+        """True when nothing is held any more."""
+        return self._call(self._let_go_all())
+
     def switch(self, target_port):
         """Open links lead to another server from now on; the client sees nothing of it."""
         self.target_port = target_port
@@ -440,6 +450,16 @@ class Proxy:
         for link in [link for link in self._links if which(link)]:
             self._links.discard(link)
             link.close()
+
+    async def _hold_all(self):
+        for link in self._links:
+            link.held = asyncio.Event()
+
+    async def _let_go_all(self):
+        for link in self._links:
+            if link.held is not None:
+                link.held.set()
+        return all(link.held is None for link in self._links)
 
     async def _end_tasks(self):
         await self._close_all()
@@ -483,6 +503,8 @@ class Proxy:
         if self.delay:
             await asyncio.sleep(self.delay)
         await self._flowing.wait()
+        if link.held is not None:
+            await link.held.wait()
 
     async def _pump_up(self, link):
         while data := await link.client_reader.read(65536):
