@@ -343,6 +343,9 @@ struct redis_conn *redis_conn_new(const struct redis_dial *dial,
     conn->arg = arg;
     conn->tls = tls;
     conn->reader = redisReaderCreate();
+    if (conn->reader == NULL) {
+        mem_exhausted(sizeof(redisReader));
+    }
     if (dial_out(conn, dial) != 0) {
         snprintf(error, error_size, "cannot connect: %s", strerror(errno));
         free_parts(conn);

@@ -4,6 +4,7 @@ who listens hears an entry twice on one connection. Redis is emptied only when n
 import asyncio
 import json
 import re
+import subprocess
 import threading
 import time
 
@@ -41,6 +42,7 @@ class Adder(threading.Thread):
         self.play, self.label = play, name
         self.number = 0
         self.accepted = []
+        self.in_table = 0  # so many of them
         self.allowed = threading.Event()
         self.allowed.set()
         self.idle = threading.Event()
@@ -141,11 +143,15 @@ class LogsPlay(Play):
             adder.allowed.clear()
         try:
             await until(lambda: all(adder.idle.is_set() for adder in self.adders), "adders rest", 8)
-            await until(lambda: self._missing() == 0, "all is stored", 4)
+            await asyncio.wait_for(self._until_stored(), 4)
             return True
-        except (Expired, AssertionError):
+        except (Expired, asyncio.TimeoutError):
             self.redis_was_emptied()
             return False
+
+    async def _until_stored(self):
+        while await self._missing() != 0:
+            await asyncio.sleep(0.1)
 
     def redis_was_emptied(self):
         for adder in self.adders:
@@ -153,15 +159,21 @@ class LogsPlay(Play):
 
     # --- what PostgreSQL has
 
-    def _missing(self):
-        """How many accepted entries have no row; raises AssertionError when PostgreSQL does not answer."""
-        accepted = [one for adder in self.adders for one in list(adder.accepted)]
+    async def _missing(self):
+        """How many accepted entries have no row; None when PostgreSQL does not answer."""
+        try:
+            return await asyncio.to_thread(self._count_missing)
+        except (AssertionError, subprocess.TimeoutExpired):
+            return None
+
+    def _count_missing(self):
         postgres = self.world.postgres
-        if not accepted:
-            return 0
-        for i in range(0, len(accepted), 2000):
-            postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in accepted[i:i + 2000]) +
-                          " on conflict do nothing")
+        for adder in self.adders:
+            fresh = adder.accepted[adder.in_table:]
+            for i in range(0, len(fresh), 2000):
+                postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in fresh[i:i + 2000]) +
+                              " on conflict do nothing")
+            adder.in_table += len(fresh)
         return int(postgres.value("select count(*) from accepted a where not exists "
                                   "(select from log_entry l where l.msg = a.msg and l.user_name = 'chaos')"))
 
@@ -172,19 +184,16 @@ class LogsPlay(Play):
         for adder in self.adders:
             adder.allowed.clear()
         while world.patience.lived < end and missing != 0:
-            try:
-                missing = await asyncio.to_thread(self._missing)
-            except AssertionError:
-                missing = None
+            missing = await self._missing()
             await asyncio.sleep(0.1)
         self.tally.took("logs: all accepted entries stored", time.monotonic() - began)
         if missing != 0:
             self.tally.broken("logs: rows missing in PostgreSQL", f"{missing} of {self._accepted()}")
-        doubled = world.postgres.ask("select msg, count(*) from log_entry where user_name = 'chaos' "
-                                     "group by msg having count(*) > 1")
+        doubled = await asyncio.to_thread(world.postgres.ask, "select msg, count(*) from log_entry where "
+                                          "user_name = 'chaos' group by msg having count(*) > 1")
         for row in doubled:
             self.tally.broken("logs: rows doubled in PostgreSQL", row)
-        aside = int(world.postgres.value("select count(*) from log_entry_rejected"))
+        aside = int(await asyncio.to_thread(world.postgres.value, "select count(*) from log_entry_rejected"))
         if aside:
             self.tally.broken("logs: rows put aside", aside)
         for adder in self.adders:
