@@ -312,7 +312,8 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
     struct buf text = {0};
     topic_channel(store, topic, &text);
     size_t channel_len = text.len;
-    buf_printf(&text, "%s %" PRIu64 " ", store->node, store->shards[store_shard(store, topic)].links);
+    buf_printf(&text, "%s %" PRIu64 " ", store->node,
+               store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);
     int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload);

@@ -6,8 +6,8 @@
 #include "store/store.h"
 
 #include "store/base/clock.h"
-#include "store/handle.h"
 #include "store/bus_speaker.h"
+#include "store/handle.h"
 #include "store/redis_url.h"
 
 #include <ctype.h>

@@ -10,7 +10,7 @@ enum {
     LEVEL =
         Z_BEST_SPEED, /* pushes are many and short-lived: the better ratio is not worth the time */
     TAIL = 4,
-    STEP = 16 * 1024, /* output room made at a time while inflating */
+    STEP = 16 * 1024,      /* output room made at a time while inflating */
     DEFLATER = 256 * 1024, /* bytes that zlib keeps */
     INFLATER = 40 * 1024,
 };

@@ -1,10 +1,10 @@
 /* The state is kept as the JSON in which it travels:
  *
- *     {"version", "running", "period", "offset", "next_at_ms", "number",
+ *     {"version", "by", "running", "period", "offset", "next_at_ms", "number",
  *      "rounds": [{"id", "game", "start_at", "set_up_at", "players": [], "ended"}], the newest last
  *      "balances": {user: amount}}
  *
- * and a seat's value is {"since", "state"}. */
+ * and a seat's value is {"since", "state"}. `by` is the node that gave the version. */
 #include "node/service/minigame_rounds.h"
 
 #include "node/core/log.h"
@@ -35,7 +35,10 @@ struct minigame_rounds {
     struct roster_watch *watch;
     struct wheel_timer tick;
     uint64_t since_us; /* when this node took its seat */
-    json_t *state;
+    json_t *state;     /* as it is shown and told */
+    json_t *draft;     /* changed here, not known to be in the store; or NULL */
+    int64_t first;     /* version of the first change in the draft */
+    int64_t highest;   /* version that this node ever gave */
     char runner[NAME]; /* "": nobody, or not known */
     bool current;      /* the view is not old */
 };
@@ -54,8 +57,9 @@ static void set_number(json_t *object, const char *key, int64_t value)
 
 static json_t *new_state(void)
 {
-    return json_pack("{s:i, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "running", 0,
-                     "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds", "balances");
+    return json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "by", "",
+                     "running", 0, "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds",
+                     "balances");
 }
 
 /* What came from another node has the parts that are relied on. */
@@ -63,7 +67,19 @@ static bool is_state(const json_t *state)
 {
     return json_is_array(json_object_get(state, "rounds")) &&
            json_is_object(json_object_get(state, "balances")) &&
-           json_is_integer(json_object_get(state, "version"));
+           json_is_integer(json_object_get(state, "version")) &&
+           json_is_string(json_object_get(state, "by"));
+}
+
+/* With what was changed here. */
+static json_t *latest(const struct minigame_rounds *rounds)
+{
+    return rounds->draft != NULL ? rounds->draft : rounds->state;
+}
+
+static bool is_by_here(const struct minigame_rounds *rounds, const json_t *state)
+{
+    return strcmp(json_string_value(json_object_get(state, "by")), rounds->options.node) == 0;
 }
 
 static void forget_oldest(json_t *state)
@@ -81,7 +97,7 @@ static void forget_oldest(json_t *state)
 static char *seat_text(const struct minigame_rounds *rounds)
 {
     json_t *seat =
-        json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state", rounds->state);
+        json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state", latest(rounds));
     char *text = json_dumps(seat, JSON_COMPACT);
     json_decref(seat);
     return text;
@@ -90,8 +106,8 @@ static char *seat_text(const struct minigame_rounds *rounds)
 /* Long names take room: balances go, then old rounds, until the seat fits. */
 static char *fitting_seat(struct minigame_rounds *rounds)
 {
-    json_t *games = json_object_get(rounds->state, "rounds");
-    json_t *balances = json_object_get(rounds->state, "balances");
+    json_t *games = json_object_get(latest(rounds), "rounds");
+    json_t *balances = json_object_get(latest(rounds), "balances");
     char *text = seat_text(rounds);
     while (strlen(text) > VALUE_MOST &&
            (json_object_size(balances) > 0 || json_array_size(games) > 1)) {
@@ -113,13 +129,48 @@ static void claim(struct minigame_rounds *rounds)
     free(text);
 }
 
-/* The state was changed here: the others shall take it. */
+/* The draft, to be changed and committed. */
+static json_t *edit(struct minigame_rounds *rounds)
+{
+    if (rounds->draft == NULL) {
+        rounds->draft = json_deep_copy(rounds->state);
+        rounds->first = 0;
+    }
+    return rounds->draft;
+}
+
+/* The draft was changed: the others shall take it. */
 static void commit(struct minigame_rounds *rounds)
 {
-    int64_t now = (int64_t)clock_unix_ms() * 1000, before = get_number(rounds->state, "version");
-    set_number(rounds->state, "version", now > before ? now : before + 1);
-    forget_oldest(rounds->state);
+    json_t *draft = rounds->draft;
+    int64_t version = get_number(draft, "version");
+    rounds->highest = (version > rounds->highest ? version : rounds->highest) + 1;
+    rounds->first = rounds->first == 0 ? rounds->highest : rounds->first;
+    set_number(draft, "version", rounds->highest);
+    json_object_set_new(draft, "by", json_string(rounds->options.node));
+    forget_oldest(draft);
     claim(rounds);
+}
+
+/* The draft has become the state, or is dropped. */
+static void settle(struct minigame_rounds *rounds, bool kept)
+{
+    if (rounds->draft == NULL) {
+        return;
+    }
+    if (kept) {
+        json_decref(rounds->state);
+        rounds->state = rounds->draft;
+    } else {
+        json_decref(rounds->draft);
+    }
+    rounds->draft = NULL;
+    rounds->options.settled(rounds->options.arg, kept);
+}
+
+bool minigame_rounds_settled(const struct minigame_rounds *rounds)
+{
+    return rounds->draft == NULL;
 }
 
 /* ------------------------------------------------------------------------------------ seats */
@@ -127,11 +178,30 @@ static void commit(struct minigame_rounds *rounds)
 /* What the seats say, all looked at. */
 struct survey {
     struct minigame_rounds *rounds;
-    json_t *newest; /* borrowed from `seats`, or the own */
     json_t *seats;
-    uint64_t since; /* of the longest sitting */
+    json_t *newest;        /* state in the others' seats, borrowed from `seats`; or NULL */
+    uint64_t newest_since; /* of the seat that it lies in */
+    bool shared;           /* another one has the same state as this node */
+    uint64_t since;        /* of the longest sitting */
     char runner[NAME];
 };
+
+static bool is_same(const json_t *one, const json_t *other)
+{
+    return get_number(one, "version") == get_number(other, "version") &&
+           json_equal(json_object_get(one, "by"), json_object_get(other, "by"));
+}
+
+static void look_at_state(struct survey *survey, json_t *state, uint64_t since)
+{
+    int64_t version = get_number(state, "version");
+    int64_t newest = survey->newest != NULL ? get_number(survey->newest, "version") : -1;
+    survey->shared = survey->shared || is_same(state, survey->rounds->state);
+    if (version > newest || (version == newest && since < survey->newest_since)) {
+        survey->newest = state;
+        survey->newest_since = since;
+    }
+}
 
 static void look_at_seat(void *arg, const struct roster_member *member)
 {
@@ -146,8 +216,8 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     }
     snprintf(name, sizeof name, "%.*s", SPAN_ARG(member->name));
     json_array_append_new(survey->seats, seat);
-    if (get_number(state, "version") > get_number(survey->newest, "version")) {
-        survey->newest = state;
+    if (strcmp(name, survey->rounds->options.node) != 0) {
+        look_at_state(survey, state, since);
     }
     bool first = survey->runner[0] == '\0';
     if (first || since < survey->since ||
@@ -157,13 +227,30 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     }
 }
 
+/* Has somebody else gone on from the state that this node has? A draft of its own comes back from
+ * those who took it already. */
+static bool is_overtaken(const struct survey *survey)
+{
+    const struct minigame_rounds *rounds = survey->rounds;
+    int64_t own = get_number(rounds->state, "version");
+    int64_t newest = survey->newest != NULL ? get_number(survey->newest, "version") : -1;
+    if (newest > own) {
+        return rounds->draft == NULL || newest < rounds->first ||
+               !is_by_here(rounds, survey->newest);
+    }
+    /* Two drafts of the same version, and this node took the one that was dropped. */
+    return newest == own && rounds->draft == NULL && !survey->shared &&
+           !is_by_here(rounds, rounds->state);
+}
+
 static void take_view(struct minigame_rounds *rounds)
 {
-    struct survey survey = {.rounds = rounds, .newest = rounds->state, .seats = json_array()};
+    struct survey survey = {.rounds = rounds, .seats = json_array()};
     roster_each(rounds->watch, look_at_seat, &survey);
     bool was_here = minigame_rounds_here(rounds);
     memcpy(rounds->runner, survey.runner, NAME);
-    if (survey.newest != rounds->state) {
+    if (is_overtaken(&survey)) {
+        settle(rounds, false);
         json_decref(rounds->state);
         rounds->state = json_incref(survey.newest);
         claim(rounds);
@@ -176,15 +263,26 @@ static void take_view(struct minigame_rounds *rounds)
     }
 }
 
+/* What was changed last may not have got through; who asked is told so, and may ask again. */
+static void go_stale(struct minigame_rounds *rounds)
+{
+    rounds->current = false;
+    if (rounds->draft != NULL) {
+        settle(rounds, false);
+        claim(rounds);
+    }
+}
+
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct minigame_rounds *rounds = arg;
     (void)member;
     if (event == ROSTER_STALE) {
-        rounds->current = false;
+        go_stale(rounds);
     } else if (event == ROSTER_CURRENT) {
         rounds->current = true;
         take_view(rounds);
+        settle(rounds, true);
     } else if (event == ROSTER_CHANGED) {
         take_view(rounds);
     }
@@ -228,7 +326,7 @@ static void draw_player(void *arg, struct span user)
 
 static void set_up_round(struct minigame_rounds *rounds)
 {
-    json_t *state = rounds->state;
+    json_t *state = edit(rounds);
     int64_t number = get_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
     struct draw draw = {.players = json_array()};
     char id[32];
@@ -248,7 +346,8 @@ static void set_up_round(struct minigame_rounds *rounds)
 static void on_tick(struct wheel_timer *timer)
 {
     struct minigame_rounds *rounds = CONTAINER_OF(timer, struct minigame_rounds, tick);
-    if (minigame_rounds_here(rounds) && minigame_rounds_running(rounds, NULL, NULL) &&
+    if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
+        minigame_rounds_running(rounds, NULL, NULL) &&
         get_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
         set_up_round(rounds);
     }
@@ -258,29 +357,31 @@ static void on_tick(struct wheel_timer *timer)
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
                              unsigned *offset)
 {
-    if (!json_is_true(json_object_get(rounds->state, "running"))) {
+    const json_t *state = latest(rounds);
+    if (!json_is_true(json_object_get(state, "running"))) {
         return false;
     }
     if (period != NULL) {
-        *period = (unsigned)get_number(rounds->state, "period");
+        *period = (unsigned)get_number(state, "period");
     }
     if (offset != NULL) {
-        *offset = (unsigned)get_number(rounds->state, "offset");
+        *offset = (unsigned)get_number(state, "offset");
     }
     return true;
 }
 
 void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
 {
-    json_object_set_new(rounds->state, "running", json_true());
-    set_number(rounds->state, "period", period);
-    set_number(rounds->state, "offset", offset);
+    json_t *state = edit(rounds);
+    json_object_set_new(state, "running", json_true());
+    set_number(state, "period", period);
+    set_number(state, "offset", offset);
     set_up_round(rounds);
 }
 
 void minigame_rounds_stop(struct minigame_rounds *rounds)
 {
-    json_object_set_new(rounds->state, "running", json_false());
+    json_object_set_new(edit(rounds), "running", json_false());
     commit(rounds);
 }
 
@@ -309,9 +410,9 @@ json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
 
 /* ----------------------------------------------------------------------------- end of a game */
 
-static json_t *find_game(const struct minigame_rounds *rounds, const char *id)
+static json_t *find_game(const json_t *state, const char *id)
 {
-    json_t *all = json_object_get(rounds->state, "rounds");
+    json_t *all = json_object_get(state, "rounds");
     for (size_t i = 0; i < json_array_size(all); i++) {
         json_t *round = json_array_get(all, i);
         if (strcmp(json_string_value(json_object_get(round, "id")), id) == 0 &&
@@ -325,20 +426,24 @@ static json_t *find_game(const struct minigame_rounds *rounds, const char *id)
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
 {
-    json_t *round = find_game(rounds, id);
     if (!minigame_rounds_running(rounds, NULL, NULL)) {
         snprintf(error, error_size, "scheduler not running");
         return NULL;
     }
-    if (round == NULL) {
+    if (find_game(latest(rounds), id) == NULL) {
         snprintf(error, error_size, "game with id %s not found in list of running games", id);
         return NULL;
     }
+    bool fresh = rounds->draft == NULL;
+    json_t *draft = edit(rounds), *round = find_game(draft, id);
     json_t *paid = minigame_pay(json_object_get(round, "players"), leaderboard,
-                                json_object_get(rounds->state, "balances"), error, error_size);
+                                json_object_get(draft, "balances"), error, error_size);
     if (paid != NULL) {
         json_object_set_new(round, "ended", json_true());
         commit(rounds);
+    } else if (fresh) {
+        json_decref(draft);
+        rounds->draft = NULL;
     }
     return paid;
 }
@@ -366,6 +471,7 @@ void minigame_rounds_free(struct minigame_rounds **rounds)
     roster_unwatch(&(*rounds)->watch);
     wheel_cancel(&(*rounds)->tick);
     json_decref((*rounds)->state);
+    json_decref((*rounds)->draft);
     free(*rounds);
     *rounds = NULL;
 }

@@ -13,6 +13,7 @@ HEARD_WITHIN = LEASE + 15.0
 SAID_IN_CALM = 3
 PAUSE = 0.3
 STUCK_TEXT = 30000  # bytes
+STUCK_STRETCH = 4  # messages at once
 STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
@@ -171,14 +172,19 @@ class ChatPlay(Play):
         """One logs in and reads no more while the chat goes on: it is closed, and all others hear all."""
         stuck = await asyncio.to_thread(_log_in_and_stop, self.rng.choice(world.nodes))
         talker = next(user for user in self.users if user.socket is not None)
-        for _ in range(STUCK_BYTES // STUCK_TEXT):
+        for number in range(STUCK_BYTES // STUCK_TEXT):
             await talker.say(talker.socket, "x" * STUCK_TEXT)
-            await asyncio.sleep(0.005)
+            if number % STUCK_STRETCH == 0:  # whoever lags would be closed, too
+                await self._all_hear(talker)
         self.tally.count("fault: fill buffers, chat")
         await self.settle(world)
         if not await asyncio.to_thread(_is_ended, stuck):
             self.tally.broken("chat: a stuck reader was kept", "it is still told what is said")
         stuck.close()
+
+    async def _all_hear(self, talker):
+        stay, number = (talker.name, str(talker.stay)), talker.said
+        await self.world.until(lambda: all(user.heard.get(stay, 0) >= number for user in self.users), "all hear", HEARD_WITHIN)
 
     async def stop(self):
         self.stopping = True

@@ -10,6 +10,7 @@ from relay_plugin import Splitter, handshake
 
 AGREE_WITHIN = LEASE + 6.0
 SAID_IN_CALM = 3
+HEARD_WITHIN = 15.0
 STUCK_TEXT = 24 * 1024
 STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
@@ -137,7 +138,7 @@ class RelayPlay(Play):
             return {stay: numbers - seat.heard.get(stay, set()) for stay, numbers in wanted.items()
                     if stay[0] != seat.name and not numbers <= seat.heard.get(stay, set())}
         try:
-            await self.world.until(lambda: not any(map(missing, self.seats)), "messages", 15)
+            await self.world.until(lambda: not any(map(missing, self.seats)), "messages", HEARD_WITHIN)
         except Expired:
             for seat in self.seats:
                 for stay, numbers in missing(seat).items():
@@ -155,7 +156,7 @@ class RelayPlay(Play):
         talker = next(seat for seat in self.seats if seat.plugin is not None)
         for _ in range(STUCK_BYTES // STUCK_TEXT):
             talker.say("x" * STUCK_TEXT)
-            await asyncio.sleep(0.02)
+            await self._all_hear(talker)
         self.tally.count("fault: fill buffers, relay")
         await self._nothing_is_lost()
         stuck.transport.resume_reading()
@@ -165,6 +166,12 @@ class RelayPlay(Play):
         elif stuck.closed:
             self.tally.broken("relay: a stuck game server was closed", "after some seconds")
         stuck.close()
+
+    async def _all_hear(self, talker):
+        """Who lags is not told everything; so the next message waits for this."""
+        stay, number = (talker.name, talker.stay), talker.said
+        await self.world.until(lambda: all(number in seat.heard.get(stay, ()) for seat in self.seats if seat is not talker),
+                               "all hear", HEARD_WITHIN)
 
     async def stop(self):
         self.stopping = True
