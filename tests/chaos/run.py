@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -80,8 +81,19 @@ async def settle(world, plays, tally, rng=None):
         await in_calm(world, tally, lambda: ask_all(some, tally, lambda play: play.fill(world)))
 
 
+def say_what_waits(tally):
+    """On SIGUSR1: where each task is, for whoever wonders why nothing goes on."""
+    for task in asyncio.all_tasks():
+        waits, chain = task.get_coro(), []
+        while getattr(waits, "cr_frame", None) is not None:
+            chain.append(f"{waits.__qualname__}:{waits.cr_frame.f_lineno}")
+            waits = waits.cr_await
+        tally.line("  waits: " + " > ".join(chain))
+
+
 async def perform(world, plays, tally, seconds, rng):
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, say_what_waits, tally)
     for play in plays:
         await play.start(world, rng)
     storm = Storm(world, rng)

@@ -371,7 +371,11 @@ def test_a_round_that_the_store_has_not_got_is_not_shown(behind_a_proxy):
         assert events(first)["id"] == "HLG-1"
         await refused(here)
         first.kill()
-        await start(there, period=1000)
+        await there.next_of(lambda message: message.get("period") == 1000)
+        answer = {"error": ""}
+        while "error" in answer:
+            await there.send({"action": "scheduler_start", "period": 1001})
+            answer = await there.next_of(lambda message: "error" in message or message.get("period") == 1001)
         assert events(other)["id"] == "HLG-2"
     run(scene())
 
@@ -392,7 +396,9 @@ def test_a_game_whose_end_the_store_has_not_got_is_paid_by_the_next_runner_and_o
         proxy.freeze()
         await here.send({**end, "id": game})
         await refused(here)
+        proxy.cut()  # what was on its way is lost
         proxy.thaw()
+        proxy.mend()
         await until(lambda: first.is_ready(), "its link is back")
         first.kill()
         answer = {}
