@@ -1,14 +1,9 @@
-/* The state is kept as the JSON in which it travels:
- *
- *     {"version", "by", "running", "period", "offset", "next_at_ms", "number",
- *      "rounds": [{"id", "game", "start_at", "set_up_at", "players": [], "ended"}], the newest last
- *      "balances": {user: amount}}
- *
- * and a seat's value is {"since", "state"}. `by` is the node that gave the version. */
+/* What every seat says: {"since", "state"}. */
 #include "node/service/minigame_rounds.h"
 
 #include "node/core/log.h"
 #include "node/service/minigame_prizes.h"
+#include "node/service/minigame_state.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
@@ -24,9 +19,6 @@ enum {
     TICK_MS = 200,
     NAME = 65,
     PLAYERS_MOST = 10,
-    ENOUGH_PLAYERS = 2,
-    ROUNDS_MOST = 8,        /* kept: a game can be ended for so many rounds */
-    BALANCES_MOST = 200,    /* kept */
     VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
 };
 
@@ -45,32 +37,6 @@ struct minigame_rounds {
 
 /* ------------------------------------------------------------------------------------ state */
 
-static int64_t get_number(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
-
-static void set_number(json_t *object, const char *key, int64_t value)
-{
-    json_object_set_new(object, key, json_integer(value));
-}
-
-static json_t *new_state(void)
-{
-    return json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "by", "",
-                     "running", 0, "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds",
-                     "balances");
-}
-
-/* What came from another node has the parts that are relied on. */
-static bool is_state(const json_t *state)
-{
-    return json_is_array(json_object_get(state, "rounds")) &&
-           json_is_object(json_object_get(state, "balances")) &&
-           json_is_integer(json_object_get(state, "version")) &&
-           json_is_string(json_object_get(state, "by"));
-}
-
 /* With what was changed here. */
 static json_t *latest(const struct minigame_rounds *rounds)
 {
@@ -80,18 +46,6 @@ static json_t *latest(const struct minigame_rounds *rounds)
 static bool is_by_here(const struct minigame_rounds *rounds, const json_t *state)
 {
     return strcmp(json_string_value(json_object_get(state, "by")), rounds->options.node) == 0;
-}
-
-static void forget_oldest(json_t *state)
-{
-    json_t *rounds = json_object_get(state, "rounds");
-    json_t *balances = json_object_get(state, "balances");
-    while (json_array_size(rounds) > ROUNDS_MOST) {
-        json_array_remove(rounds, 0);
-    }
-    while (json_object_size(balances) > BALANCES_MOST) {
-        json_object_del(balances, json_object_iter_key(json_object_iter(balances)));
-    }
 }
 
 static char *seat_text(const struct minigame_rounds *rounds)
@@ -143,12 +97,12 @@ static json_t *edit(struct minigame_rounds *rounds)
 static void commit(struct minigame_rounds *rounds)
 {
     json_t *draft = rounds->draft;
-    int64_t version = get_number(draft, "version");
+    int64_t version = game_number(draft, "version");
     rounds->highest = (version > rounds->highest ? version : rounds->highest) + 1;
     rounds->first = rounds->first == 0 ? rounds->highest : rounds->first;
-    set_number(draft, "version", rounds->highest);
+    game_set_number(draft, "version", rounds->highest);
     json_object_set_new(draft, "by", json_string(rounds->options.node));
-    forget_oldest(draft);
+    game_state_forget_oldest(draft);
     claim(rounds);
 }
 
@@ -186,17 +140,11 @@ struct survey {
     char runner[NAME];
 };
 
-static bool is_same(const json_t *one, const json_t *other)
-{
-    return get_number(one, "version") == get_number(other, "version") &&
-           json_equal(json_object_get(one, "by"), json_object_get(other, "by"));
-}
-
 static void look_at_state(struct survey *survey, json_t *state, uint64_t since)
 {
-    int64_t version = get_number(state, "version");
-    int64_t newest = survey->newest != NULL ? get_number(survey->newest, "version") : -1;
-    survey->shared = survey->shared || is_same(state, survey->rounds->state);
+    int64_t version = game_number(state, "version");
+    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
+    survey->shared = survey->shared || game_state_is_same(state, survey->rounds->state);
     if (version > newest || (version == newest && since < survey->newest_since)) {
         survey->newest = state;
         survey->newest_since = since;
@@ -208,9 +156,9 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     struct survey *survey = arg;
     json_t *seat = json_loadb(member->value.ptr, member->value.len, 0, NULL);
     json_t *state = json_object_get(seat, "state");
-    uint64_t since = (uint64_t)get_number(seat, "since");
+    uint64_t since = (uint64_t)game_number(seat, "since");
     char name[NAME];
-    if (!is_state(state) || member->name.len >= NAME) {
+    if (!game_state_is_valid(state) || member->name.len >= NAME) {
         json_decref(seat);
         return;
     }
@@ -232,8 +180,8 @@ static void look_at_seat(void *arg, const struct roster_member *member)
 static bool is_overtaken(const struct survey *survey)
 {
     const struct minigame_rounds *rounds = survey->rounds;
-    int64_t own = get_number(rounds->state, "version");
-    int64_t newest = survey->newest != NULL ? get_number(survey->newest, "version") : -1;
+    int64_t own = game_number(rounds->state, "version");
+    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
     if (newest > own) {
         return rounds->draft == NULL || newest < rounds->first ||
                !is_by_here(rounds, survey->newest);
@@ -259,7 +207,7 @@ static void take_view(struct minigame_rounds *rounds)
     if (!was_here && minigame_rounds_here(rounds) &&
         json_is_true(json_object_get(rounds->state, "running"))) {
         log_info("this node goes on with the minigame scheduler",
-                 LOG_NUMBER_FIELD("round", get_number(rounds->state, "number")));
+                 LOG_NUMBER_FIELD("round", game_number(rounds->state, "number")));
     }
 }
 
@@ -327,18 +275,18 @@ static void draw_player(void *arg, struct span user)
 static void set_up_round(struct minigame_rounds *rounds)
 {
     json_t *state = edit(rounds);
-    int64_t number = get_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
+    int64_t number = game_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
     struct draw draw = {.players = json_array()};
     char id[32];
     rounds->options.each_online(rounds->options.online, draw_player, &draw);
     snprintf(id, sizeof id, "HLG-%" PRId64, number);
     json_t *round = json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", id, "game",
                               number % 2 == 1 ? "boomer" : "speedspinner", "start_at",
-                              (json_int_t)(now / 1000 + get_number(state, "offset")), "set_up_at",
+                              (json_int_t)(now / 1000 + game_number(state, "offset")), "set_up_at",
                               (json_int_t)(now / 1000), "players", draw.players, "ended", 0);
     json_array_append_new(json_object_get(state, "rounds"), round);
-    set_number(state, "number", number);
-    set_number(state, "next_at_ms", now + get_number(state, "period") * 1000);
+    game_set_number(state, "number", number);
+    game_set_number(state, "next_at_ms", now + game_number(state, "period") * 1000);
     commit(rounds);
     rounds->options.new_round(rounds->options.arg);
 }
@@ -348,7 +296,7 @@ static void on_tick(struct wheel_timer *timer)
     struct minigame_rounds *rounds = CONTAINER_OF(timer, struct minigame_rounds, tick);
     if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
         minigame_rounds_running(rounds, NULL, NULL) &&
-        get_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
+        game_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
         set_up_round(rounds);
     }
     wheel_set(rounds->options.wheel, &rounds->tick, TICK_MS);
@@ -362,10 +310,10 @@ bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *per
         return false;
     }
     if (period != NULL) {
-        *period = (unsigned)get_number(state, "period");
+        *period = (unsigned)game_number(state, "period");
     }
     if (offset != NULL) {
-        *offset = (unsigned)get_number(state, "offset");
+        *offset = (unsigned)game_number(state, "offset");
     }
     return true;
 }
@@ -374,8 +322,8 @@ void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsi
 {
     json_t *state = edit(rounds);
     json_object_set_new(state, "running", json_true());
-    set_number(state, "period", period);
-    set_number(state, "offset", offset);
+    game_set_number(state, "period", period);
+    game_set_number(state, "offset", offset);
     set_up_round(rounds);
 }
 
@@ -385,43 +333,12 @@ void minigame_rounds_stop(struct minigame_rounds *rounds)
     commit(rounds);
 }
 
-static const json_t *newest_round(const struct minigame_rounds *rounds)
-{
-    const json_t *all = json_object_get(rounds->state, "rounds");
-    size_t count = json_array_size(all);
-    return count > 0 ? json_array_get(all, count - 1) : NULL;
-}
-
 json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
 {
-    const json_t *round = newest_round(rounds);
-    if (round == NULL) {
-        return json_pack("{s:s, s:b, s:s, s:i, s:i, s:i, s:[]}", "id", "HLG-0", "enough_players", 0,
-                         "next_game", "boomer", "start_at", 0, "reg_start_at", 0, "reg_end_at", 0,
-                         "players");
-    }
-    json_t *players = json_object_get(round, "players");
-    json_int_t set_up = get_number(round, "set_up_at");
-    return json_pack("{s:O, s:b, s:O, s:O, s:I, s:I, s:O}", "id", json_object_get(round, "id"),
-                     "enough_players", json_array_size(players) >= ENOUGH_PLAYERS, "next_game",
-                     json_object_get(round, "game"), "start_at", json_object_get(round, "start_at"),
-                     "reg_start_at", set_up, "reg_end_at", set_up, "players", players);
+    return game_state_shown(rounds->state);
 }
 
 /* ----------------------------------------------------------------------------- end of a game */
-
-static json_t *find_game(const json_t *state, const char *id)
-{
-    json_t *all = json_object_get(state, "rounds");
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        json_t *round = json_array_get(all, i);
-        if (strcmp(json_string_value(json_object_get(round, "id")), id) == 0 &&
-            !json_is_true(json_object_get(round, "ended"))) {
-            return round;
-        }
-    }
-    return NULL;
-}
 
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
@@ -430,12 +347,12 @@ json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
         snprintf(error, error_size, "scheduler not running");
         return NULL;
     }
-    if (find_game(latest(rounds), id) == NULL) {
+    if (game_state_find(latest(rounds), id) == NULL) {
         snprintf(error, error_size, "game with id %s not found in list of running games", id);
         return NULL;
     }
     bool fresh = rounds->draft == NULL;
-    json_t *draft = edit(rounds), *round = find_game(draft, id);
+    json_t *draft = edit(rounds), *round = game_state_find(draft, id);
     json_t *paid = minigame_pay(json_object_get(round, "players"), leaderboard,
                                 json_object_get(draft, "balances"), error, error_size);
     if (paid != NULL) {
@@ -455,7 +372,7 @@ struct minigame_rounds *minigame_rounds_new(const struct minigame_rounds_options
     struct minigame_rounds *rounds = mem_zalloc(sizeof *rounds);
     rounds->options = *options;
     rounds->since_us = clock_unix_ms() * 1000;
-    rounds->state = new_state();
+    rounds->state = game_state_new();
     rounds->watch = roster_watch(options->store, KEY, on_roster, rounds);
     claim(rounds);
     wheel_timer_init(&rounds->tick, on_tick);
