@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+from world import TO_NODES
+
 
 class Storm:
     def __init__(self, world, rng):
@@ -34,19 +36,26 @@ class Storm:
         await self._one(self.kill_node_last)
 
     async def _one(self, kind):
-        where = await kind()
+        name = kind.__name__.replace("_", " ")
+        try:
+            where = await kind()
+        except Exception as trouble:  # a node ended otherwise than it should, or something did not start again
+            self.tally.broken("nodes that crashed", f"{name}: {trouble!r}")
+            return
         if where is not False:
-            name = kind.__name__.replace("_", " ")
             self.done += 1
             self.tally.count(f"fault: {name}" + (f", {where}" if isinstance(where, str) else ""))
 
-    async def _hurt(self, those, act, undo=None, seconds=0.0):
-        """One of `those` that is not hurt already."""
+    async def _hurt(self, those, act, undo=None, seconds=0.0, harms=False):
+        """One of `those` that is not hurt already. `harms`: clients there may be disconnected."""
         free = [one for one in those if one not in self.busy]
         if not free:
             return False
         one = self.rng.choice(free)
         self.busy.add(one)
+        name = getattr(one, "name", None)
+        if harms:
+            self.world.harm(name)
         try:
             await asyncio.to_thread(act, one)
             await asyncio.sleep(seconds)
@@ -54,6 +63,7 @@ class Storm:
                 await asyncio.to_thread(undo, one)
         finally:
             self.busy.discard(one)
+            self.world.harmed_no_more(name)
         return True
 
     # --- nodes
@@ -63,44 +73,39 @@ class Storm:
         hurt = [node for node in self.world.nodes if node in self.busy]
         return self.world.nodes if len(hurt) < len(self.world.nodes) - 2 else []
 
-    def _harming(self, act):
-        def harm_and_act(node):
-            self.world.harm(node.name)
-            act(node)
-        return harm_and_act
-
     async def kill_node(self):
-        return await self._hurt(self._spare_nodes(), self._harming(lambda node: node.kill()), self.world.revive,
-                                self.rng.uniform(0.1, 4))
+        return await self._hurt(self._spare_nodes(), lambda node: node.kill(), self.world.revive,
+                                self.rng.uniform(0.1, 4), harms=True)
 
     async def kill_node_last(self):
         """With no time to get over it before all must be well."""
-        return await self._hurt(self.world.nodes, self._harming(lambda node: node.kill()), self.world.revive)
+        return await self._hurt(self.world.nodes, lambda node: node.kill(), self.world.revive, harms=True)
 
     async def end_node(self):
-        return await self._hurt(self._spare_nodes(), self._harming(lambda node: node.term()), self.world.revive,
-                                self.rng.uniform(1, 2))
+        return await self._hurt(self._spare_nodes(), lambda node: node.term(), self.world.revive,
+                                self.rng.uniform(1, 2), harms=True)
 
     async def stop_node(self):
-        return await self._hurt(self._spare_nodes(), self._harming(lambda node: node.pause()), lambda node: node.cont(),
-                                self.rng.uniform(0.2, 4))
+        return await self._hurt(self._spare_nodes(), lambda node: node.pause(), lambda node: node.cont(),
+                                self.rng.uniform(0.2, 4), harms=True)
 
     def _groups(self):
         return [node for node in self._spare_nodes() if hasattr(node, "hurt_worker")]
 
     async def kill_worker(self):
-        return await self._hurt(self._groups(), self._harming(lambda node: node.hurt_worker()), None,
-                                self.rng.uniform(0.5, 2))
+        return await self._hurt(self._groups(), lambda node: node.hurt_worker(), None, self.rng.uniform(0.5, 2),
+                                harms=True)
 
     async def stop_worker(self):
-        return await self._hurt(self._groups(), self._harming(lambda node: node.hurt_worker(signal.SIGSTOP)),
-                                lambda node: node.cont(), self.rng.uniform(0.2, 4))
+        return await self._hurt(self._groups(), lambda node: node.hurt_worker(signal.SIGSTOP),
+                                lambda node: node.cont(), self.rng.uniform(0.2, 4), harms=True)
 
     async def restart_balancer(self):
-        def act(balancer):
-            self.world.harm("front")
-            balancer.kill()
-        return await self._hurt([self.world.balancer], act, lambda balancer: balancer.start(), self.rng.uniform(0, 1))
+        self.world.harm("front")
+        done = await self._hurt([self.world.balancer], lambda balancer: balancer.kill(),
+                                lambda balancer: balancer.start(), self.rng.uniform(0, 1))
+        self.world.harmed_no_more("front")
+        return done
 
     # --- sinks and PostgreSQL
 
@@ -142,12 +147,8 @@ class Storm:
     async def _hurt_link(self, act, undo=None, seconds=0.0, harms=True):
         """Of any kind; `harms`: clients behind it may be disconnected by that."""
         kind = self.rng.choice(list(self.world.links))
-
-        def harm_and_act(proxy):
-            if harms and hasattr(proxy, "name"):
-                self.world.harm(proxy.name)
-            act(proxy)
-        return kind if await self._hurt(self.world.links[kind], harm_and_act, undo, seconds) else False
+        harms = harms and kind == TO_NODES
+        return kind if await self._hurt(self.world.links[kind], act, undo, seconds, harms) else False
 
     async def cut_link(self):
         return await self._hurt_link(lambda proxy: proxy.cut(), lambda proxy: proxy.mend(), self.rng.uniform(0.1, 4))

@@ -61,7 +61,7 @@ class Visit:
 
     def __init__(self, world, number, how):
         self.world, self.number, self.how = world, number, how
-        self.before = dict(world.harmed)
+        self.before, self.hurting = dict(world.harmed), set(world.hurting)
         node, door = world.nodes[number], world.doors[number] if world.doors else None
         self.place = {"straight": node, "door": door, "balanced": world.front or world.balancer}[how]
         self.harmable = {"straight": [node.name], "door": [node.name, f"door {number}"], "balanced": ["front"]}[how]
@@ -82,5 +82,6 @@ class Visit:
         return f"{'+'.join(self.harmable)}"
 
     def excused(self):
-        """Something was done to the node or to the way, since the client set out."""
-        return any(self.world.harmed.get(name) != self.before.get(name) for name in self.harmable)
+        """Something was done to the node or to the way, when the client set out or since."""
+        return any(name in self.hurting or self.world.harmed.get(name) != self.before.get(name)
+                   for name in self.harmable)

@@ -98,15 +98,17 @@ async def perform(world, plays, tally, seconds, rng):
         await play.start(world, rng)
     storm = Storm(world, rng)
     progress = asyncio.create_task(report_progress(tally, storm, seconds))
-    await settle(world, plays, tally)
-    end = loop.time() + seconds
-    while loop.time() < end:
-        await storm.rage(min(STORM, max(1.0, end - loop.time())))
-        await settle(world, plays, tally, rng)
-        tally.count("storms")
-    progress.cancel()
-    for play in plays:
-        await play.stop()
+    try:
+        await settle(world, plays, tally)
+        end = loop.time() + seconds
+        while loop.time() < end:
+            await storm.rage(min(STORM, max(1.0, end - loop.time())))
+            await settle(world, plays, tally, rng)
+            tally.count("storms")
+    finally:
+        progress.cancel()
+        for play in plays:
+            await play.stop()
     for play in plays:
         await play.end(world)
     tally.count("faults injected", storm.done)

@@ -58,6 +58,7 @@ class World:
         self.doors, self.front = [], None
         self.links = {}  # what lies between whom: proxies
         self.harmed = {}  # how often each node and each way of clients was hurt, by name
+        self.hurting = set()  # those that it is being done to
         self.calm = True
         self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()])
         self.faults = faults
@@ -142,8 +143,12 @@ class World:
     # --- clients
 
     def harm(self, name):
-        """Something that clients of that node or way may be disconnected by."""
+        """Something begins that clients of that node or way may be disconnected by."""
+        self.hurting.add(name)
         self.harmed[name] = self.harmed.get(name, 0) + 1
+
+    def harmed_no_more(self, name):
+        self.hurting.discard(name)
 
     def visit(self, rng, balanced=False):
         """A way for a client: through the balancer, or to any node, straight or through its door."""
