@@ -84,15 +84,18 @@ def test_the_events(node):
         server, = await servers([node])
         now = int(time.time())
         await start(server, offset=40)
+        await next_info(server)
         first = events(node)
         assert now <= first["reg_start_at"] <= first["reg_end_at"] <= first["start_at"] == first["reg_start_at"] + 40
         assert (first["id"], first["next_game"], first["enough_players"], first["players"]) == ("HLG-1", "boomer", False, [])
         players = [await ChatClient.member(node, f"p{i}") for i in range(2)]
         await start(server)
+        await next_info(server)
         second = events(node)
         assert (second["id"], second["next_game"], second["enough_players"]) == ("HLG-2", "speedspinner", True)
         assert sorted(second["players"]) == ["p0", "p1"]
         await start(server)
+        await next_info(server)
         assert events(node)["next_game"] == "boomer"
         del players
     run(scene())
