@@ -70,6 +70,7 @@ async def in_calm(world, tally, act):
             return
         tally.count("times of calm that a slow machine disturbed")
         tally.line(f"links fell on a slow machine ({world.patience.longest:.1f} s for a step): judged anew")
+    tally.count("times of calm that never came to be judged")
 
 
 async def settle(world, plays, tally, rng=None):
