@@ -98,6 +98,11 @@ class GameServer:
         elif message["info"] != "update":
             self.said.append(message["info"])
 
+    def prizes_since(self, visit, mark):
+        """What was told after that; an older game may have had the same winner and prize."""
+        fresh = self.said[mark:] if self.visit is visit else self.said
+        return [told[:2] for told in fresh]
+
     async def ask(self, **request):
         if self.socket is not None:
             self.play.tally.count("minigame: messages sent")
@@ -159,7 +164,7 @@ class MinigamePlay(Play):
 
     async def _play(self):
         """Ends each game once, now and then from two servers at once, and those that were paid again."""
-        ended, prize = None, None
+        ended, prize, marks = None, None, {}
         while not self.stopping:
             await asyncio.sleep(0.3)
             if self.world.calm or not self._here():
@@ -170,8 +175,9 @@ class MinigamePlay(Play):
                 continue
             if round_["id"] != ended:
                 ended = round_["id"]
+                marks = {other: (other.visit, len(other.said)) for other in self.servers}
                 prize = await server.end_game(round_, FIRST[number_of(round_) % 3])
-            elif any(prize in [told[:2] for told in other.said[-3:]] for other in self._here()):
+            elif any(prize in other.prizes_since(*marks[other]) for other in self._here()):
                 self.tally.count("minigame: ends of games that were paid")
                 await server.end_game(round_, self.rng.choice(AGAIN))
 
