@@ -1,6 +1,7 @@
 """Real processes: nodes, Redis servers, and a TCP proxy to stand between them."""
 
 import asyncio
+import fcntl
 import os
 import pathlib
 import random
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +22,7 @@ SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer
 SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 PORTS_FROM, PORTS_EACH, PORT_RANGES = 15000, 2000, 8
 _taken_ports = set()
+_port_locks = open(pathlib.Path(tempfile.gettempdir()) / f"muster-test-ports-{os.getuid()}", "wb")
 LEASE = "2s"  # of nodes in tests: short, so that what waits for it is soon over
 
 
@@ -33,9 +36,19 @@ def free_port():
             return port
 
 
+def _lock(port):
+    """Among all tests on this machine: what is killed to be started again must find its port free. The lock goes with
+    the process."""
+    try:
+        fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
 def _take(port):
     """Reserves it among these tests, if nobody has it."""
-    if port in _taken_ports:
+    if port in _taken_ports or not _lock(port):
         return False
     with socket.socket() as probe:
         try:
