@@ -1,4 +1,5 @@
 #include "node/core/log.h"
+#include "node/core/memory.h"
 #include "node/net/address.h"
 #include "node/node.h"
 #include "node/workers.h"
@@ -110,6 +111,7 @@ int main(int argc, char *argv[])
     const struct settings_checks checks = {.bind = check_bind, .store = store_check_url};
     struct settings settings;
     char error[512];
+    memory_guard_libraries();
     if (argc < 2) {
         print_help(stderr);
         return 2;

@@ -168,14 +168,20 @@ static void pass_on(struct fleet *fleet, int number)
     }
 }
 
+/* One that serves nobody yet has no handler for the signals that end it. */
+static bool is_in_order(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) == 0
+                             : WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT;
+}
+
 static void on_end(struct fleet *fleet, unsigned number, int status)
 {
     struct worker *worker = &fleet->workers[number];
     uint64_t now = clock_monotonic_ms();
-    bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     worker->pid = 0;
     if (fleet->ending) {
-        fleet->status = in_order ? fleet->status : 1;
+        fleet->status = is_in_order(status) ? fleet->status : 1;
         return;
     }
     log_warn("worker ended", LOG_NUMBER_FIELD("worker", number),

@@ -11,7 +11,11 @@
 #include "store/bus.h"
 
 #include "store/base/buf.h"
+#include "store/base/clock.h"
+#include "store/bus_speaker.h"
 #include "store/handle.h"
+
+#include <inttypes.h>
 
 enum {
     CHANNELS_PER_COMMAND = 500,
@@ -29,7 +33,7 @@ struct topic {
     unsigned shard;
     enum topic_state state;
     bool gap;    /* the link fell; subscribers have to hear of it */
-    bool framed; /* payloads begin with the publishing node's name */
+    bool framed; /* payloads begin with the publishing node's name and its link's number */
     char name[]; /* the whole channel */
 };
 
@@ -169,6 +173,15 @@ void store_on_channel(struct store *store, struct span channel, bool on)
     store_kick(store, &topic->chore);
 }
 
+static uint64_t read_number(struct span digits)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < digits.len && digits.ptr[i] >= '0' && digits.ptr[i] <= '9'; i++) {
+        number = number * 10 + (uint64_t)(digits.ptr[i] - '0');
+    }
+    return number;
+}
+
 void store_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
@@ -180,8 +193,14 @@ void store_on_message(struct store *store, struct span channel, struct span payl
     topic_settle(topic);
     if (topic->framed) {
         struct span origin = span_cut(&payload, ' ');
+        uint64_t link = read_number(span_cut(&payload, ' '));
+        struct shard *shard = &store->shards[topic->shard];
         own = span_eq(origin, span_str(store->node));
         store->stats.received++;
+        if (!speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
+            store->stats.late++;
+            return;
+        }
     }
     LIST_EACH(it, &topic->subs) {
         struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
@@ -193,6 +212,7 @@ void store_on_message(struct store *store, struct span channel, struct span payl
 
 void bus_on_link(struct store *store, unsigned shard, bool up)
 {
+    store->shards[shard].links += up;
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
         if (topic->shard == shard) {
@@ -292,8 +312,8 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
     struct buf text = {0};
     topic_channel(store, topic, &text);
     size_t channel_len = text.len;
-    buf_append(&text, span_str(store->node));
-    buf_append(&text, SPAN(" "));
+    buf_printf(&text, "%s %" PRIu64 " ", store->node,
+               store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);
     int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload);

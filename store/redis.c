@@ -1,6 +1,6 @@
 /* The Redis backend: a link per server; what the words of the store want, put into commands.
  *
- *     <prefix>:b:<topic>    channel of a topic: "<node> <payload>"
+ *     <prefix>:b:<topic>    channel of a topic: "<node> <link> <payload>"
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
  *     <prefix>:s...         the stream (redis_stream.c)

@@ -57,9 +57,7 @@ static void *room_for(struct redis_replies *replies, size_t size)
     return room;
 }
 
-/* ------------------------------------------------------------------------------------ what the
- * reader calls
- */
+/* ------------------------------------------------------------- what the reader calls */
 
 static redisReply *put(const redisReadTask *task, size_t more)
 {
@@ -130,7 +128,7 @@ struct redis_replies *redis_replies_new(void)
     push_block(replies, BLOCK);
     replies->reader = redisReaderCreateWithFunctions(&functions);
     if (replies->reader == NULL) {
-        abort(); /* no memory */
+        mem_exhausted(sizeof(redisReader));
     }
     replies->reader->privdata = replies;
     return replies;

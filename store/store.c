@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "store/base/clock.h"
+#include "store/bus_speaker.h"
 #include "store/handle.h"
 #include "store/redis_url.h"
 
@@ -92,8 +93,17 @@ unsigned store_shard(const struct store *store, struct span name)
     return (hash ^ (hash >> 16)) % store->backend->shards;
 }
 
+static void free_shards(struct store *store, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        speakers_deinit(&store->shards[i].speakers);
+    }
+    free(store->shards);
+}
+
 static void store_free(struct store *store)
 {
+    unsigned shards = store->backend->shards;
     store->backend->ops->free(store->backend);
     history_deinit(store);
     roster_deinit(store);
@@ -102,7 +112,7 @@ static void store_free(struct store *store)
     buf_free(&store->lookup_name);
     event_free(store->release_limit);
     event_free(store->turn);
-    free(store->shards);
+    free_shards(store, shards);
     free(store->prefix);
     free(store->node);
     free(store);
@@ -227,6 +237,7 @@ static void make_shards(struct store *store)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         list_init(&store->shards[i].asking);
         list_init(&store->shards[i].leaving);
+        map_init(&store->shards[i].speakers);
     }
 }
 

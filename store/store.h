@@ -66,6 +66,7 @@ struct store_stats {
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
+    uint64_t late;        /* bus messages dropped: of a link that their node had given up */
     uint64_t refetched;   /* history entries fetched because they had been missed */
     uint64_t resnapshots; /* rosters read anew because a change may have been missed */
 };

@@ -75,4 +75,5 @@ void figures_refresh(struct metrics *metrics, const struct store *store)
     metric_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
     metric_set(metrics, METRIC_BUS_RECEIVED, stats->received);
     metric_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
+    metric_set(metrics, METRIC_BUS_LATE, stats->late);
 }

@@ -169,6 +169,8 @@
            "Messages received from the bus")                                                       \
     METRIC(BUS_UNPUBLISHED, counter, "muster_bus_unpublished_total", "",                           \
            "Messages the bus could not take: link down or queue full")                             \
+    METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
+           "Messages dropped: their node had given up the link they came over")                    \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \

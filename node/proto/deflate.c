@@ -10,7 +10,9 @@ enum {
     LEVEL =
         Z_BEST_SPEED, /* pushes are many and short-lived: the better ratio is not worth the time */
     TAIL = 4,
-    STEP = 16 * 1024, /* output room made at a time while inflating */
+    STEP = 16 * 1024,      /* output room made at a time while inflating */
+    DEFLATER = 256 * 1024, /* bytes that zlib keeps */
+    INFLATER = 40 * 1024,
 };
 
 static const unsigned char tail[TAIL] = {0x00, 0x00, 0xff, 0xff};
@@ -24,7 +26,7 @@ static z_stream *deflater(void)
     if (!ready) {
         if (deflateInit2(&stream, LEVEL, Z_DEFLATED, WINDOW_BITS, MEM_LEVEL, Z_DEFAULT_STRATEGY) !=
             Z_OK) {
-            abort();
+            mem_exhausted(DEFLATER);
         }
         ready = true;
     } else {
@@ -39,7 +41,7 @@ static z_stream *inflater(void)
     static bool ready;
     if (!ready) {
         if (inflateInit2(&stream, WINDOW_BITS) != Z_OK) {
-            abort();
+            mem_exhausted(INFLATER);
         }
         ready = true;
     } else {

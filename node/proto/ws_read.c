@@ -21,6 +21,7 @@ enum {
     FRAME_WORK = 256,          /* what a frame costs, counted in bytes */
     SEND_WORK = 128,           /* what each send costs that a message brings about */
     TURN_WORK = 1024 * 1024,   /* after so much others have their turn */
+    WSLAY_CONTEXT = 8384,      /* bytes of a frame context, about */
     SHARED_KEPT = 1024 * 1024, /* bytes that the shared buffers keep between messages */
 };
 
@@ -66,7 +67,7 @@ static struct ws_reader *reader_new(void)
     reader = mem_zalloc(sizeof *reader);
     const struct wslay_frame_callbacks callbacks = {.recv_callback = feed};
     if (wslay_frame_context_init(&reader->ctx, &callbacks, reader) != 0) {
-        abort();
+        mem_exhausted(WSLAY_CONTEXT);
     }
     return reader;
 }

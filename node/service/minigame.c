@@ -5,7 +5,8 @@
  *     sockets <-- every node   <--bus {"all"}------------------------------------'   |
  *     asker   <-- own node     <--bus {"to", "id", "error"}--------------------------'
  *
- * A node that runs the scheduler itself leaves out the way there and back. */
+ * A node that runs the scheduler itself leaves out the way there and back. What the runner has to
+ * say of a change waits until the store has the change. */
 #include "node/service/minigame.h"
 
 #include "node/core/log.h"
@@ -40,6 +41,7 @@ struct minigame {
     struct room room;
     struct map sockets; /* by id */
     struct bus_sub *sub;
+    json_t *unsaid; /* letters that wait for what the runner changed to be in the store */
 };
 
 /* One game server. */
@@ -89,12 +91,64 @@ static void send_here(struct minigame *minigame, const json_t *json)
 }
 
 /* To every socket of the cluster; to those here alone while the bus is away. Steals `json`. */
-static void broadcast(struct minigame *minigame, json_t *json)
+static void broadcast_now(struct minigame *minigame, json_t *json)
 {
     if (publish(minigame, json_pack("{s:O}", "all", json)) != 0) {
         send_here(minigame, json);
     }
     json_decref(json);
+}
+
+static struct game_server *find(const struct minigame *minigame, uint64_t id)
+{
+    struct map_node *node = map_find(&minigame->sockets, span_of(&id, sizeof id));
+    return node != NULL ? MAP_ENTRY(node, struct game_server, node) : NULL;
+}
+
+/* A letter to "all", the answer "to" a node, or for the "own" socket that asked, who is told only
+ * when nothing came of it: not `kept`. Borrowed. */
+static void deliver(struct minigame *minigame, json_t *letter, bool kept)
+{
+    json_t *all = json_object_get(letter, "all"), *own = json_object_get(letter, "own");
+    struct game_server *server =
+        own != NULL ? find(minigame, (uint64_t)json_integer_value(own)) : NULL;
+    if (all != NULL && kept) {
+        broadcast_now(minigame, json_incref(all));
+    } else if (json_object_get(letter, "to") != NULL) {
+        if (!kept) {
+            json_object_set_new(letter, "error", json_string(UNREACHABLE));
+        }
+        publish(minigame, json_incref(letter));
+    } else if (server != NULL && !kept) {
+        send_error(server, UNREACHABLE);
+    }
+}
+
+/* Says it when what it speaks of is in the store. Steals `letter`. */
+static void post(struct minigame *minigame, json_t *letter)
+{
+    if (minigame_rounds_settled(minigame->rounds)) {
+        deliver(minigame, letter, true);
+        json_decref(letter);
+    } else {
+        json_array_append_new(minigame->unsaid, letter);
+    }
+}
+
+static void on_settled(void *arg, bool kept)
+{
+    struct minigame *minigame = arg;
+    json_t *letters = minigame->unsaid;
+    minigame->unsaid = json_array();
+    for (size_t i = 0; i < json_array_size(letters); i++) {
+        deliver(minigame, json_array_get(letters, i), kept);
+    }
+    json_decref(letters);
+}
+
+static void broadcast(struct minigame *minigame, json_t *json)
+{
+    post(minigame, json_pack("{s:o}", "all", json));
 }
 
 static void broadcast_update(struct minigame *minigame)
@@ -162,12 +216,6 @@ static void carry_out(struct minigame *minigame, const json_t *request, char *er
 
 /* ----------------------------------------------------------------------------------- the bus */
 
-static struct game_server *find(const struct minigame *minigame, uint64_t id)
-{
-    struct map_node *node = map_find(&minigame->sockets, span_of(&id, sizeof id));
-    return node != NULL ? MAP_ENTRY(node, struct game_server, node) : NULL;
-}
-
 static void on_answer(struct minigame *minigame, const json_t *letter)
 {
     struct game_server *server =
@@ -194,9 +242,9 @@ static void on_request(struct minigame *minigame, const json_t *letter)
         carry_out(minigame, request, error, sizeof error);
     }
     json_t *words = json_string(error);
-    publish(minigame, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                                json_object_get(letter, "id"), "error",
-                                words != NULL ? words : json_string(UNREACHABLE)));
+    post(minigame, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
+                             json_object_get(letter, "id"), "error",
+                             words != NULL ? words : json_string(UNREACHABLE)));
 }
 
 static void on_letter(struct minigame *minigame, const json_t *letter)
@@ -250,6 +298,8 @@ static void bring(struct game_server *server, json_t *request)
         carry_out(minigame, request, error, sizeof error);
         if (error[0] != '\0') {
             send_error(server, error);
+        } else {
+            post(minigame, json_pack("{s:I}", "own", (json_int_t)server->id));
         }
     } else if (publish(minigame, json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
                                            minigame->options.node, "id", (json_int_t)server->id,
@@ -390,7 +440,7 @@ static void on_webhook(void *arg, struct http_request *request)
 {
     struct minigame *minigame = arg;
     if (admits(request, minigame->options.webhook_token)) {
-        broadcast_update(minigame);
+        broadcast_now(minigame, json_pack("{s:s}", "info", "update"));
         http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
     }
 }
@@ -419,6 +469,7 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
     minigame->options = *options;
     room_init(&minigame->room, options->metrics);
     map_init(&minigame->sockets);
+    minigame->unsaid = json_array();
     minigame->sub = bus_subscribe(options->store, TOPIC, BUS_ECHO, on_bus, minigame);
     minigame->rounds = minigame_rounds_new(&(struct minigame_rounds_options){
         .store = options->store,
@@ -427,6 +478,7 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
         .each_online = options->each_online,
         .online = options->online,
         .new_round = on_new_round,
+        .settled = on_settled,
         .arg = minigame,
     });
     http_route_websocket(server, "/minigame", on_connect, minigame);
@@ -443,6 +495,7 @@ void minigame_free(struct minigame **minigame)
     minigame_rounds_free(&(*minigame)->rounds);
     bus_unsubscribe(&(*minigame)->sub);
     map_deinit(&(*minigame)->sockets);
+    json_decref((*minigame)->unsaid);
     free(*minigame);
     *minigame = NULL;
 }

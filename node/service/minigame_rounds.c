@@ -1,14 +1,9 @@
-/* The state is kept as the JSON in which it travels:
- *
- *     {"version", "running", "period", "offset", "next_at_ms", "number",
- *      "rounds": [{"id", "game", "start_at", "set_up_at", "players": [], "ended"}], the newest last
- *      "balances": {user: amount}}
- *
- * and a seat's value is {"since", "state"}. */
+/* What every seat says: {"since", "state"}. */
 #include "node/service/minigame_rounds.h"
 
 #include "node/core/log.h"
 #include "node/service/minigame_prizes.h"
+#include "node/service/minigame_state.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
@@ -24,9 +19,6 @@ enum {
     TICK_MS = 200,
     NAME = 65,
     PLAYERS_MOST = 10,
-    ENOUGH_PLAYERS = 2,
-    ROUNDS_MOST = 8,        /* kept: a game can be ended for so many rounds */
-    BALANCES_MOST = 200,    /* kept */
     VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
 };
 
@@ -35,53 +27,31 @@ struct minigame_rounds {
     struct roster_watch *watch;
     struct wheel_timer tick;
     uint64_t since_us; /* when this node took its seat */
-    json_t *state;
+    json_t *state;     /* as it is shown and told */
+    json_t *draft;     /* changed here, not known to be in the store; or NULL */
+    int64_t first;     /* version of the first change in the draft */
+    int64_t highest;   /* version that this node ever gave */
     char runner[NAME]; /* "": nobody, or not known */
     bool current;      /* the view is not old */
 };
 
 /* ------------------------------------------------------------------------------------ state */
 
-static int64_t get_number(const json_t *object, const char *key)
+/* With what was changed here. */
+static json_t *latest(const struct minigame_rounds *rounds)
 {
-    return json_integer_value(json_object_get(object, key));
+    return rounds->draft != NULL ? rounds->draft : rounds->state;
 }
 
-static void set_number(json_t *object, const char *key, int64_t value)
+static bool is_by_here(const struct minigame_rounds *rounds, const json_t *state)
 {
-    json_object_set_new(object, key, json_integer(value));
-}
-
-static json_t *new_state(void)
-{
-    return json_pack("{s:i, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "running", 0,
-                     "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds", "balances");
-}
-
-/* What came from another node has the parts that are relied on. */
-static bool is_state(const json_t *state)
-{
-    return json_is_array(json_object_get(state, "rounds")) &&
-           json_is_object(json_object_get(state, "balances")) &&
-           json_is_integer(json_object_get(state, "version"));
-}
-
-static void forget_oldest(json_t *state)
-{
-    json_t *rounds = json_object_get(state, "rounds");
-    json_t *balances = json_object_get(state, "balances");
-    while (json_array_size(rounds) > ROUNDS_MOST) {
-        json_array_remove(rounds, 0);
-    }
-    while (json_object_size(balances) > BALANCES_MOST) {
-        json_object_del(balances, json_object_iter_key(json_object_iter(balances)));
-    }
+    return strcmp(json_string_value(json_object_get(state, "by")), rounds->options.node) == 0;
 }
 
 static char *seat_text(const struct minigame_rounds *rounds)
 {
     json_t *seat =
-        json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state", rounds->state);
+        json_pack("{s:I, s:O}", "since", (json_int_t)rounds->since_us, "state", latest(rounds));
     char *text = json_dumps(seat, JSON_COMPACT);
     json_decref(seat);
     return text;
@@ -90,8 +60,8 @@ static char *seat_text(const struct minigame_rounds *rounds)
 /* Long names take room: balances go, then old rounds, until the seat fits. */
 static char *fitting_seat(struct minigame_rounds *rounds)
 {
-    json_t *games = json_object_get(rounds->state, "rounds");
-    json_t *balances = json_object_get(rounds->state, "balances");
+    json_t *games = json_object_get(latest(rounds), "rounds");
+    json_t *balances = json_object_get(latest(rounds), "balances");
     char *text = seat_text(rounds);
     while (strlen(text) > VALUE_MOST &&
            (json_object_size(balances) > 0 || json_array_size(games) > 1)) {
@@ -113,13 +83,48 @@ static void claim(struct minigame_rounds *rounds)
     free(text);
 }
 
-/* The state was changed here: the others shall take it. */
+/* The draft, to be changed and committed. */
+static json_t *edit(struct minigame_rounds *rounds)
+{
+    if (rounds->draft == NULL) {
+        rounds->draft = json_deep_copy(rounds->state);
+        rounds->first = 0;
+    }
+    return rounds->draft;
+}
+
+/* The draft was changed: the others shall take it. */
 static void commit(struct minigame_rounds *rounds)
 {
-    int64_t now = (int64_t)clock_unix_ms() * 1000, before = get_number(rounds->state, "version");
-    set_number(rounds->state, "version", now > before ? now : before + 1);
-    forget_oldest(rounds->state);
+    json_t *draft = rounds->draft;
+    int64_t version = game_number(draft, "version");
+    rounds->highest = (version > rounds->highest ? version : rounds->highest) + 1;
+    rounds->first = rounds->first == 0 ? rounds->highest : rounds->first;
+    game_set_number(draft, "version", rounds->highest);
+    json_object_set_new(draft, "by", json_string(rounds->options.node));
+    game_state_forget_oldest(draft);
     claim(rounds);
+}
+
+/* The draft has become the state, or is dropped. */
+static void settle(struct minigame_rounds *rounds, bool kept)
+{
+    if (rounds->draft == NULL) {
+        return;
+    }
+    if (kept) {
+        json_decref(rounds->state);
+        rounds->state = rounds->draft;
+    } else {
+        json_decref(rounds->draft);
+    }
+    rounds->draft = NULL;
+    rounds->options.settled(rounds->options.arg, kept);
+}
+
+bool minigame_rounds_settled(const struct minigame_rounds *rounds)
+{
+    return rounds->draft == NULL;
 }
 
 /* ------------------------------------------------------------------------------------ seats */
@@ -127,27 +132,40 @@ static void commit(struct minigame_rounds *rounds)
 /* What the seats say, all looked at. */
 struct survey {
     struct minigame_rounds *rounds;
-    json_t *newest; /* borrowed from `seats`, or the own */
     json_t *seats;
-    uint64_t since; /* of the longest sitting */
+    json_t *newest;        /* state in the others' seats, borrowed from `seats`; or NULL */
+    uint64_t newest_since; /* of the seat that it lies in */
+    bool shared;           /* another one has the same state as this node */
+    uint64_t since;        /* of the longest sitting */
     char runner[NAME];
 };
+
+static void look_at_state(struct survey *survey, json_t *state, uint64_t since)
+{
+    int64_t version = game_number(state, "version");
+    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
+    survey->shared = survey->shared || game_state_is_same(state, survey->rounds->state);
+    if (version > newest || (version == newest && since < survey->newest_since)) {
+        survey->newest = state;
+        survey->newest_since = since;
+    }
+}
 
 static void look_at_seat(void *arg, const struct roster_member *member)
 {
     struct survey *survey = arg;
     json_t *seat = json_loadb(member->value.ptr, member->value.len, 0, NULL);
     json_t *state = json_object_get(seat, "state");
-    uint64_t since = (uint64_t)get_number(seat, "since");
+    uint64_t since = (uint64_t)game_number(seat, "since");
     char name[NAME];
-    if (!is_state(state) || member->name.len >= NAME) {
+    if (!game_state_is_valid(state) || member->name.len >= NAME) {
         json_decref(seat);
         return;
     }
     snprintf(name, sizeof name, "%.*s", SPAN_ARG(member->name));
     json_array_append_new(survey->seats, seat);
-    if (get_number(state, "version") > get_number(survey->newest, "version")) {
-        survey->newest = state;
+    if (strcmp(name, survey->rounds->options.node) != 0) {
+        look_at_state(survey, state, since);
     }
     bool first = survey->runner[0] == '\0';
     if (first || since < survey->since ||
@@ -157,13 +175,30 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     }
 }
 
+/* Has somebody else gone on from the state that this node has? A draft of its own comes back from
+ * those who took it already. */
+static bool is_overtaken(const struct survey *survey)
+{
+    const struct minigame_rounds *rounds = survey->rounds;
+    int64_t own = game_number(rounds->state, "version");
+    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
+    if (newest > own) {
+        return rounds->draft == NULL || newest < rounds->first ||
+               !is_by_here(rounds, survey->newest);
+    }
+    /* Two drafts of the same version, and this node took the one that was dropped. */
+    return newest == own && rounds->draft == NULL && !survey->shared &&
+           !is_by_here(rounds, rounds->state);
+}
+
 static void take_view(struct minigame_rounds *rounds)
 {
-    struct survey survey = {.rounds = rounds, .newest = rounds->state, .seats = json_array()};
+    struct survey survey = {.rounds = rounds, .seats = json_array()};
     roster_each(rounds->watch, look_at_seat, &survey);
     bool was_here = minigame_rounds_here(rounds);
     memcpy(rounds->runner, survey.runner, NAME);
-    if (survey.newest != rounds->state) {
+    if (is_overtaken(&survey)) {
+        settle(rounds, false);
         json_decref(rounds->state);
         rounds->state = json_incref(survey.newest);
         claim(rounds);
@@ -172,7 +207,17 @@ static void take_view(struct minigame_rounds *rounds)
     if (!was_here && minigame_rounds_here(rounds) &&
         json_is_true(json_object_get(rounds->state, "running"))) {
         log_info("this node goes on with the minigame scheduler",
-                 LOG_NUMBER_FIELD("round", get_number(rounds->state, "number")));
+                 LOG_NUMBER_FIELD("round", game_number(rounds->state, "number")));
+    }
+}
+
+/* What was changed last may not have got through; who asked is told so, and may ask again. */
+static void go_stale(struct minigame_rounds *rounds)
+{
+    rounds->current = false;
+    if (rounds->draft != NULL) {
+        settle(rounds, false);
+        claim(rounds);
     }
 }
 
@@ -181,10 +226,11 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     struct minigame_rounds *rounds = arg;
     (void)member;
     if (event == ROSTER_STALE) {
-        rounds->current = false;
+        go_stale(rounds);
     } else if (event == ROSTER_CURRENT) {
         rounds->current = true;
         take_view(rounds);
+        settle(rounds, true);
     } else if (event == ROSTER_CHANGED) {
         take_view(rounds);
     }
@@ -228,19 +274,19 @@ static void draw_player(void *arg, struct span user)
 
 static void set_up_round(struct minigame_rounds *rounds)
 {
-    json_t *state = rounds->state;
-    int64_t number = get_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
+    json_t *state = edit(rounds);
+    int64_t number = game_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
     struct draw draw = {.players = json_array()};
     char id[32];
     rounds->options.each_online(rounds->options.online, draw_player, &draw);
     snprintf(id, sizeof id, "HLG-%" PRId64, number);
     json_t *round = json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", id, "game",
                               number % 2 == 1 ? "boomer" : "speedspinner", "start_at",
-                              (json_int_t)(now / 1000 + get_number(state, "offset")), "set_up_at",
+                              (json_int_t)(now / 1000 + game_number(state, "offset")), "set_up_at",
                               (json_int_t)(now / 1000), "players", draw.players, "ended", 0);
     json_array_append_new(json_object_get(state, "rounds"), round);
-    set_number(state, "number", number);
-    set_number(state, "next_at_ms", now + get_number(state, "period") * 1000);
+    game_set_number(state, "number", number);
+    game_set_number(state, "next_at_ms", now + game_number(state, "period") * 1000);
     commit(rounds);
     rounds->options.new_round(rounds->options.arg);
 }
@@ -248,8 +294,9 @@ static void set_up_round(struct minigame_rounds *rounds)
 static void on_tick(struct wheel_timer *timer)
 {
     struct minigame_rounds *rounds = CONTAINER_OF(timer, struct minigame_rounds, tick);
-    if (minigame_rounds_here(rounds) && minigame_rounds_running(rounds, NULL, NULL) &&
-        get_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
+    if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
+        minigame_rounds_running(rounds, NULL, NULL) &&
+        game_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
         set_up_round(rounds);
     }
     wheel_set(rounds->options.wheel, &rounds->tick, TICK_MS);
@@ -258,87 +305,62 @@ static void on_tick(struct wheel_timer *timer)
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
                              unsigned *offset)
 {
-    if (!json_is_true(json_object_get(rounds->state, "running"))) {
+    const json_t *state = latest(rounds);
+    if (!json_is_true(json_object_get(state, "running"))) {
         return false;
     }
     if (period != NULL) {
-        *period = (unsigned)get_number(rounds->state, "period");
+        *period = (unsigned)game_number(state, "period");
     }
     if (offset != NULL) {
-        *offset = (unsigned)get_number(rounds->state, "offset");
+        *offset = (unsigned)game_number(state, "offset");
     }
     return true;
 }
 
 void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
 {
-    json_object_set_new(rounds->state, "running", json_true());
-    set_number(rounds->state, "period", period);
-    set_number(rounds->state, "offset", offset);
+    json_t *state = edit(rounds);
+    json_object_set_new(state, "running", json_true());
+    game_set_number(state, "period", period);
+    game_set_number(state, "offset", offset);
     set_up_round(rounds);
 }
 
 void minigame_rounds_stop(struct minigame_rounds *rounds)
 {
-    json_object_set_new(rounds->state, "running", json_false());
+    json_object_set_new(edit(rounds), "running", json_false());
     commit(rounds);
-}
-
-static const json_t *newest_round(const struct minigame_rounds *rounds)
-{
-    const json_t *all = json_object_get(rounds->state, "rounds");
-    size_t count = json_array_size(all);
-    return count > 0 ? json_array_get(all, count - 1) : NULL;
 }
 
 json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
 {
-    const json_t *round = newest_round(rounds);
-    if (round == NULL) {
-        return json_pack("{s:s, s:b, s:s, s:i, s:i, s:i, s:[]}", "id", "HLG-0", "enough_players", 0,
-                         "next_game", "boomer", "start_at", 0, "reg_start_at", 0, "reg_end_at", 0,
-                         "players");
-    }
-    json_t *players = json_object_get(round, "players");
-    json_int_t set_up = get_number(round, "set_up_at");
-    return json_pack("{s:O, s:b, s:O, s:O, s:I, s:I, s:O}", "id", json_object_get(round, "id"),
-                     "enough_players", json_array_size(players) >= ENOUGH_PLAYERS, "next_game",
-                     json_object_get(round, "game"), "start_at", json_object_get(round, "start_at"),
-                     "reg_start_at", set_up, "reg_end_at", set_up, "players", players);
+    return game_state_shown(rounds->state);
 }
 
 /* ----------------------------------------------------------------------------- end of a game */
 
-static json_t *find_game(const struct minigame_rounds *rounds, const char *id)
-{
-    json_t *all = json_object_get(rounds->state, "rounds");
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        json_t *round = json_array_get(all, i);
-        if (strcmp(json_string_value(json_object_get(round, "id")), id) == 0 &&
-            !json_is_true(json_object_get(round, "ended"))) {
-            return round;
-        }
-    }
-    return NULL;
-}
-
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
 {
-    json_t *round = find_game(rounds, id);
     if (!minigame_rounds_running(rounds, NULL, NULL)) {
         snprintf(error, error_size, "scheduler not running");
         return NULL;
     }
-    if (round == NULL) {
+    if (game_state_find(latest(rounds), id) == NULL) {
         snprintf(error, error_size, "game with id %s not found in list of running games", id);
         return NULL;
     }
+    bool fresh = rounds->draft == NULL;
+    json_t *draft = edit(rounds), *round = game_state_find(draft, id);
     json_t *paid = minigame_pay(json_object_get(round, "players"), leaderboard,
-                                json_object_get(rounds->state, "balances"), error, error_size);
+                                json_object_get(draft, "balances"), error, error_size);
     if (paid != NULL) {
         json_object_set_new(round, "ended", json_true());
         commit(rounds);
+    } else if (fresh) {
+        json_decref(draft);
+        rounds->draft = NULL;
     }
     return paid;
 }
@@ -350,7 +372,7 @@ struct minigame_rounds *minigame_rounds_new(const struct minigame_rounds_options
     struct minigame_rounds *rounds = mem_zalloc(sizeof *rounds);
     rounds->options = *options;
     rounds->since_us = clock_unix_ms() * 1000;
-    rounds->state = new_state();
+    rounds->state = game_state_new();
     rounds->watch = roster_watch(options->store, KEY, on_roster, rounds);
     claim(rounds);
     wheel_timer_init(&rounds->tick, on_tick);
@@ -366,6 +388,7 @@ void minigame_rounds_free(struct minigame_rounds **rounds)
     roster_unwatch(&(*rounds)->watch);
     wheel_cancel(&(*rounds)->tick);
     json_decref((*rounds)->state);
+    json_decref((*rounds)->draft);
     free(*rounds);
     *rounds = NULL;
 }

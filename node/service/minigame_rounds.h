@@ -2,8 +2,13 @@
  * that sits longest runs the scheduler; each seat carries the newest state that its node has seen,
  * so the state outlives any node, and a Redis that lost its memory.
  *
- *     runner: new state, version + 1 --claim--> roster --> others see it, claim it as theirs
- *     runner dies --> its seat runs out --> the next in line goes on from the state it has */
+ *     runner: draft, version + 1 --claim--> roster --> others see it, claim it as theirs
+ *                                              '-----> runner: it is the state now, and told
+ *     runner dies --> its seat runs out --> the next in line goes on from the state it has
+ *
+ * A draft counts only when the store has it: what was told or shown is never taken back. Where two
+ * nodes think for a moment that they run the scheduler, the first one in the roster's order goes
+ * on; the other sees that state in its view before its own draft is settled, and drops it. */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_ROUNDS_H
 #define MUSTER_NODE_SERVICE_MINIGAME_ROUNDS_H
 
@@ -21,8 +26,11 @@ struct minigame_rounds_options {
     /* Calls `fn` once with each player who is online anywhere in the cluster. */
     void (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
     void *online;
-    /* This node has set up a new round. */
+    /* This node has set up a new round (as yet in the draft). */
     void (*new_round)(void *arg);
+    /* What was changed here since minigame_rounds_settled() last held is the state now; or, `kept`
+     * being false, it never happened. */
+    void (*settled)(void *arg, bool kept);
     void *arg;
 };
 
@@ -37,7 +45,10 @@ const char *minigame_rounds_runner(const struct minigame_rounds *rounds);
 /* True when it is this node; the calls below that change something are for it alone. */
 bool minigame_rounds_here(const struct minigame_rounds *rounds);
 
-/* The scheduler is on; *period and *offset in seconds. */
+/* Nothing that was changed here waits for the store. */
+bool minigame_rounds_settled(const struct minigame_rounds *rounds);
+
+/* The scheduler is on, as last changed; *period and *offset in seconds. */
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
                              unsigned *offset);
 

@@ -3,11 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+void mem_exhausted(size_t size)
+{
+    fprintf(stderr, "muster: out of memory (%zu bytes wanted)\n", size);
+    abort();
+}
+
 static void *must(void *ptr, size_t size)
 {
     if (ptr == NULL) {
-        fprintf(stderr, "muster: out of memory (%zu bytes wanted)\n", size);
-        abort();
+        mem_exhausted(size);
     }
     return ptr;
 }

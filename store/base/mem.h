@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* Ends the process with a message: `size` bytes were not there. */
+void mem_exhausted(size_t size) __attribute__((noreturn));
+
 /* New memory of `size` bytes, not cleared; ends the process with a message when there is none. */
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull, warn_unused_result));
 

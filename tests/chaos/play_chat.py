@@ -7,11 +7,35 @@ import time
 
 import websockets
 
-from world import LEASE, Expired, Play, until
+from world import LEASE, Expired, Play
 
 HEARD_WITHIN = LEASE + 15.0
 SAID_IN_CALM = 3
 PAUSE = 0.3
+STUCK_TEXT = 30000  # bytes
+STUCK_STRETCH = 4  # messages at once
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
+
+
+def _log_in_and_stop(node):
+    from clients import RawWebSocket
+    socket = RawWebSocket(node, "/chat", receive_buffer=4096)
+    socket.text(json.dumps({"action": "login", "token": "stuck"}))
+    while json.loads(socket.next_text()).get("info") != "connected":
+        pass
+    return socket
+
+
+def _is_ended(socket):
+    """Reads what is left; true when that ends with the connection."""
+    from clients import Closed
+    end = time.monotonic() + 20
+    try:
+        while time.monotonic() < end:
+            socket.next_frame()
+    except (Closed, OSError):
+        return True
+    return False
 
 
 class User:
@@ -21,6 +45,7 @@ class User:
         self.socket = None
         self.heard = {}  # of the present stay: (name, stay) to the last number
         self.order = []
+        self.turn = asyncio.Lock()
 
     async def live(self):
         while not self.play.stopping:
@@ -33,14 +58,10 @@ class User:
 
     async def _once(self):
         world = self.play.world
-        node = self.play.rng.choice(world.nodes)
-        excuse, before = world.excuse(node.name), dict(world.harmed)
-        place = world.balancer if self.balanced else node
-        async with websockets.connect(place.ws("/chat"), compression=None, ping_interval=None, max_queue=None,
+        visit = world.visit(self.play.rng, self.balanced)
+        async with websockets.connect(visit.ws("/chat"), compression=None, ping_interval=None, max_queue=None,
                                       open_timeout=10, close_timeout=1) as socket:
-            if self.balanced:
-                name = socket.response_headers.get("X-Node", node.name)
-                excuse = name, before[name]
+            visit.arrived(socket.response_headers)
             await socket.send(json.dumps({"action": "login", "token": self.name}))
             self.heard, self.order = {}, []
             self.stay, self.said = self.stay + 1, 0
@@ -60,33 +81,39 @@ class User:
                 if talking is not None:
                     talking.cancel()
             if not self.play.stopping:
-                world.lost("chat", excuse, f"closed {socket.close_code} {socket.close_reason!r}")
+                world.lost("chat", visit, f"closed {socket.close_code} {socket.close_reason!r}")
 
     async def _talk(self, socket):
         while not self.play.stopping:
-            self.said += 1
-            await socket.send(json.dumps({"action": "message",
-                                          "message": f"{self.name}/{self.stay}/{self.said}/{time.monotonic():.6f}"}))
-            self.play.tally.count("chat: messages sent")
+            await self.say(socket)
             await asyncio.sleep(PAUSE)
+
+    async def say(self, socket, filler=""):
+        async with self.turn:
+            self.said += 1
+            await socket.send(json.dumps({
+                "action": "message",
+                "message": f"{self.name}/{self.stay}/{self.said}/{time.monotonic():.6f}/{filler}"}))
+        self.play.tally.count("chat: messages sent")
 
     def _take(self, content):
         tally = self.play.tally
         tally.count("chat: messages received")
-        name, stay, number, sent = content.split("/")
+        name, stay, number, sent, _ = content.split("/")
         self.play.latency(time.monotonic() - float(sent))
         last = self.heard.get((name, stay))
         number = int(number)
         if last is not None and number <= last:
-            tally.broken("chat: messages doubled or out of order", f"{self.name} hears {content} after {last}")
+            tally.broken("chat: messages doubled or out of order", f"{self.name} hears {content[:60]} after {last}")
         elif last is not None and number > last + 1:
-            tally.broken("chat: messages lost", f"{self.name} hears {content} after {last}")
+            tally.broken("chat: messages lost", f"{self.name} hears {content[:60]} after {last}")
         self.heard[name, stay] = number
         self.order.append((name, stay, number))
 
 
 class ChatPlay(Play):
     name = "chat"
+    fills = True
 
     @classmethod
     def is_there(cls, help_text):
@@ -98,11 +125,12 @@ class ChatPlay(Play):
         self.world = self.rng = None
         self.users, self.tasks = [], []
         self.latency = lambda seconds: None
-        tally.promise("chat: messages lost", "chat: messages doubled or out of order",
-                      "chat: messages lost while all is well", "chat: another order for some while all is well")
+        tally.promise("chat: messages lost", "chat: messages doubled or out of order")
+        tally.promise_in_calm("chat: messages lost while all is well", "chat: another order for some while all is well",
+                              "chat: a stuck reader was kept")
 
     def node_settings(self, number):
-        return {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000}
+        return {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000, "chat_text_limit": "32k"}
 
     async def start(self, world, rng):
         self.world, self.rng = world, rng
@@ -111,7 +139,7 @@ class ChatPlay(Play):
 
     async def settle(self, world):
         try:
-            await until(lambda: all(user.socket is not None for user in self.users), "everybody is in", HEARD_WITHIN)
+            await world.until(lambda: all(user.socket is not None for user in self.users), "everybody is in", HEARD_WITHIN)
         except Expired:
             away = [user.name for user in self.users if user.socket is None]
             self.tally.broken("chat: messages lost while all is well", f"not let in: {away}")
@@ -122,7 +150,7 @@ class ChatPlay(Play):
         def missing(user):
             return [stay for stay, number in wanted.items() if user.heard.get(stay, 0) < number]
         try:
-            await until(lambda: not any(map(missing, self.users)), "messages", HEARD_WITHIN)
+            await world.until(lambda: not any(map(missing, self.users)), "messages", HEARD_WITHIN)
         except Expired:
             for user in self.users:
                 for stay in missing(user):
@@ -139,6 +167,24 @@ class ChatPlay(Play):
         for user, order in zip(self.users[1:], others):
             if order != first:
                 self.tally.broken("chat: another order for some while all is well", user.name)
+
+    async def fill(self, world):
+        """One logs in and reads no more while the chat goes on: it is closed, and all others hear all."""
+        stuck = await asyncio.to_thread(_log_in_and_stop, self.rng.choice(world.nodes))
+        talker = next(user for user in self.users if user.socket is not None)
+        for number in range(STUCK_BYTES // STUCK_TEXT):
+            await talker.say(talker.socket, "x" * STUCK_TEXT)
+            if number % STUCK_STRETCH == 0:  # whoever lags would be closed, too
+                await self._all_hear(talker)
+        self.tally.count("fault: fill buffers, chat")
+        await self.settle(world)
+        if not await asyncio.to_thread(_is_ended, stuck):
+            self.tally.broken("chat: a stuck reader was kept", "it is still told what is said")
+        stuck.close()
+
+    async def _all_hear(self, talker):
+        stay, number = (talker.name, str(talker.stay)), talker.said
+        await self.world.until(lambda: all(user.heard.get(stay, 0) >= number for user in self.users), "all hear", HEARD_WITHIN)
 
     async def stop(self):
         self.stopping = True

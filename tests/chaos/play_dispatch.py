@@ -6,16 +6,24 @@ import struct
 
 import websockets
 
-from world import LEASE, Expired, Play, free_port, until
+from world import LEASE, Expired, Play, free_port
 
 PAUSE = 0.05
 PIECE = 64  # numbers
 WELL_WITHIN = 3 * LEASE + 6.0
 SERIAL = 1 << 32
 MOST_SERIALS = 1 << 20
-PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a hole",
-            "dispatch: bytes lost while all is well", "dispatch: statistics wrong while all is well",
-            "dispatch: things left over")
+STUCK_BYTES = 12 * 1024 * 1024  # more than kernels and nodes keep on the way
+STUCK_FOR = 1.5  # seconds
+PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a hole", "dispatch: things left over")
+LOST, STATISTICS, STUCK = PROMISES_OF_CALM = (
+    "dispatch: bytes lost while all is well", "dispatch: statistics wrong while all is well",
+    "dispatch: bytes lost on the way to a slow reader")
+
+
+def bind_of(number):
+    """Nodes of one machine cannot share ports: each has its own loopback address."""
+    return f"127.0.0.{number + 1}"
 
 
 def numbers(first, count):
@@ -65,10 +73,9 @@ class DriverSeat:
 
     async def _once(self):
         from dispatch import CLOSED, OPENED, RECEIVED, path_of, unpack
-        world = self.play.world
-        place = world.balancer if self.balanced else self.play.rng.choice(world.nodes)
+        visit = self.play.world.visit(self.play.rng, self.balanced)
         path = path_of(self.port, "127.0.0.0/24")
-        async with websockets.connect(place.ws(path), compression=None, ping_interval=None, max_queue=None,
+        async with websockets.connect(visit.ws(path), compression=None, ping_interval=None, max_queue=None,
                                       open_timeout=10, close_timeout=1) as socket:
             self.streams, self.socket = {}, socket
             writing = asyncio.create_task(self._write(socket))
@@ -112,9 +119,11 @@ class DeviceSeat:
             await asyncio.sleep(0.1)
 
     async def _once(self):
-        number = self.play.rng.randrange(len(self.play.world.nodes))
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(f"127.0.0.{number + 1}", self.port, local_addr=("127.0.0.1", 0)), 5)
+        visit = self.play.world.visit(self.play.rng)
+        place = bind_of(visit.number), self.port
+        if visit.how == "door":
+            place = "127.0.0.1", visit.port(f"dispatch {self.port}")
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(*place, local_addr=("127.0.0.1", 0)), 5)
         self.heard = Heard(self.play.tally, f"device at {self.port}", True)
         reading = asyncio.create_task(self._read(reader))
         sent = self.play.serial()
@@ -139,6 +148,7 @@ class DeviceSeat:
 
 class DispatchPlay(Play):
     name = "dispatch"
+    fills = True
 
     @classmethod
     def is_there(cls, help_text):
@@ -152,9 +162,13 @@ class DispatchPlay(Play):
         self.ports = [free_port() for _ in range(ports)]
         self.drivers, self.devices, self.tasks = [], [], []
         tally.promise(*PROMISES)
+        tally.promise_in_calm(*PROMISES_OF_CALM)
 
     def node_settings(self, number):
-        return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-30000"}
+        return {"dispatch_bind": bind_of(number), "dispatch_ports": "15000-30000"}
+
+    def own_ports(self, number):
+        return {f"dispatch {port}": (bind_of(number), port) for port in self.ports}
 
     def serial(self):
         """The first number of a stay; no two are the same."""
@@ -174,17 +188,17 @@ class DispatchPlay(Play):
 
     async def settle(self, world):
         try:
-            await until(self._all_meet, "drivers and devices", WELL_WITHIN)
+            await world.until(self._all_meet, "drivers and devices", WELL_WITHIN)
             # A device of before may be closed yet, a lease after its driver's node was lost.
-            await until(lambda: all(self._statistics_right(node) for node in world.nodes), "statistics", WELL_WITHIN)
-            await until(self._all_meet, "drivers and devices", WELL_WITHIN)
+            await world.until(lambda: all(self._statistics_right(node) for node in world.nodes), "statistics", WELL_WITHIN)
+            await world.until(self._all_meet, "drivers and devices", WELL_WITHIN)
         except Expired as missing:
             for node in world.nodes:
                 if not self._statistics_right(node):
                     from dispatch import statistics
-                    self.tally.broken("dispatch: statistics wrong while all is well", f"{node.name}: {statistics(node)}")
+                    self.tally.broken(STATISTICS, f"{node.name}: {statistics(node)}")
                     return
-            self.tally.broken("dispatch: bytes lost while all is well", missing)
+            self.tally.broken(LOST, missing)
             return
         await self._everything_arrives()
 
@@ -209,10 +223,60 @@ class DispatchPlay(Play):
             return (all(at_drivers.get(serial, 0) >= number for serial, number in sent.items()) and
                     all(at_devices.get(serial, 0) >= number for serial, number in written.items()))
         try:
-            await until(arrived, "all bytes", 15)
+            await self.world.until(arrived, "all bytes", 15)
         except Expired:
-            self.tally.broken("dispatch: bytes lost while all is well", f"sent {sent}, written {written}")
+            self.tally.broken(LOST, f"sent {sent}, written {written}")
         self.tally.count("dispatch: streams checked while all is well", len(sent) + len(written))
+
+    async def fill(self, world):
+        """First a device reads nothing while its driver writes, then the driver while the device sends: who writes is
+        slowed down, and every byte comes."""
+        from dispatch import Device, Driver, OPENED, RECEIVED
+        port = free_port()
+        driver = await Driver.connect(self.rng.choice(world.nodes), port, max_queue=1, read_limit=4096)
+        host = bind_of(self.rng.randrange(len(world.nodes)))
+        device = await self._connect(world, Device, host, port)
+        opened = await driver.expect(OPENED)
+        wanted = numbers(SERIAL, STUCK_BYTES // 8)
+
+        async def write():
+            for at in range(0, STUCK_BYTES, 16384):
+                await driver.write(opened, wanted[at:at + 16384])
+        try:
+            writing = asyncio.create_task(write())
+            await asyncio.sleep(STUCK_FOR)
+            first = await device.read(STUCK_BYTES)
+            await writing
+            sending = asyncio.create_task(device.send(wanted))
+            await asyncio.sleep(STUCK_FOR)
+            second = b""
+            while len(second) < STUCK_BYTES:
+                second += (await driver.expect(RECEIVED)).data
+            await sending
+            for got in (first, second):
+                if got != wanted:
+                    self.tally.broken(PROMISES[0], f"{len(got)} bytes after a stop")
+        except (Expired, AssertionError, OSError, asyncio.IncompleteReadError, websockets.WebSocketException) as trouble:
+            self.tally.broken(STUCK, repr(trouble)[:300])
+        self.tally.count("fault: fill buffers, dispatch", 2)
+        device.close()
+        await driver.close()
+
+    @staticmethod
+    async def _connect(world, device, host, port):
+        """Every node opens the port, though not at once."""
+        connected = None
+
+        async def knock():
+            nonlocal connected
+            while connected is None:
+                try:
+                    connected = await device.connect(None, port, host=host, source="127.0.0.1", limit=4096)
+                except OSError:
+                    await asyncio.sleep(0.05)
+        knocking = asyncio.create_task(knock())
+        await world.until(lambda: connected is not None or knocking.done(), "the port is open", WELL_WITHIN)
+        return connected
 
     async def stop(self):
         self.stopping = True
@@ -226,6 +290,6 @@ class DispatchPlay(Play):
         nothing = {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
         for node in world.nodes:
             try:
-                await until(lambda node=node: statistics(node) == nothing, "nothing is left", 10)
+                await world.until(lambda node=node: statistics(node) == nothing, "nothing is left", 10)
             except Expired:
                 self.tally.broken("dispatch: things left over", f"{node.name}: {statistics(node)}")

@@ -3,14 +3,33 @@ who listens hears an entry twice on one connection. Redis is emptied only when n
 
 import asyncio
 import json
+import re
+import subprocess
 import threading
 import time
 
 import websockets
 
-from world import Expired, Play, muster, until
+from world import SINKS_TO_POSTGRES, SINKS_TO_REDIS, Expired, Play, muster, until
 
 STORED_WITHIN = 30.0
+STUCK_TEXT = 8192
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
+SKIPPED = re.compile(r"(\d+) entries were skipped here")
+
+
+def _read_on(socket, total):
+    """How many of the entries it heard, or was told that it did not."""
+    from clients import Closed
+    count, end = 0, time.monotonic() + 20
+    try:
+        while count < total and time.monotonic() < end:
+            for entry in json.loads(socket.next_text()):
+                skipped = SKIPPED.search(entry.get("msg", ""))
+                count += int(skipped.group(1)) if skipped else entry.get("user") == "fill"
+    except (Closed, OSError, AssertionError):
+        pass
+    return count
 
 
 class Adder(threading.Thread):
@@ -23,6 +42,7 @@ class Adder(threading.Thread):
         self.play, self.label = play, name
         self.number = 0
         self.accepted = []
+        self.in_table = 0  # so many of them
         self.allowed = threading.Event()
         self.allowed.set()
         self.idle = threading.Event()
@@ -36,7 +56,7 @@ class Adder(threading.Thread):
                 self.allowed.wait(1)
                 continue
             self.idle.clear()
-            node = self.play.world.nodes[self.number // self.SIZE % len(self.play.world.nodes)]
+            node = self.play.places[self.number // self.SIZE % len(self.play.places)]
             ids = [f"{self.label}-{self.number + i}" for i in range(self.SIZE)]
             self.number += self.SIZE
             entries = [{"msg": one, "room": f"room-{i}", "user": "chaos", "level": "info"} for i, one in enumerate(ids)]
@@ -55,6 +75,7 @@ class Adder(threading.Thread):
 
 class LogsPlay(Play):
     name = "logs"
+    fills = True
 
     @classmethod
     def is_there(cls, help_text):
@@ -65,9 +86,12 @@ class LogsPlay(Play):
         self.stopping = False
         self.world = self.rng = None
         self.adders = [Adder(self, f"adder{i}") for i in range(adders)]
-        self.tasks = []
+        self.tasks, self.places = [], []
+        self.filled = 0
         tally.promise("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
                       "logs: entries heard twice on a connection")
+        tally.promise_in_calm("logs: a stuck listener cost another an entry",
+                              "logs: entries that a stuck listener neither heard nor was told of")
 
     def build(self, world):
         from logs_lab import Sink
@@ -77,13 +101,14 @@ class LogsPlay(Play):
         done = muster("migrate", "--postgres", world.postgres.uri)
         assert done.returncode == 0, done.stderr
         for number in range(self.sinks):
-            store = world.stores[number % len(world.stores)]
-            sink = Sink(f"sink{number}", world.folder, store=store, postgres=world.postgres.uri, lease="2s")
-            world.sinks.append(sink.start())
+            uri = world.postgres.uri_at(world.link(SINKS_TO_POSTGRES, world.postgres.port))
+            world.sinks.append(Sink(f"sink{number}", world.folder, store=world.link_to_redis(SINKS_TO_REDIS),
+                                    postgres=uri, lease="2s"))
         world.postgres.psql("create table accepted (msg text primary key)")
 
     async def start(self, world, rng):
         self.rng = rng
+        self.places = [*world.nodes, *world.doors, world.front or world.balancer]
         for adder in self.adders:
             adder.start()
         self.tasks = [asyncio.create_task(self._listen()) for _ in range(2)]
@@ -91,7 +116,7 @@ class LogsPlay(Play):
     async def _listen(self):
         while not self.stopping:
             try:
-                async with websockets.connect(self.rng.choice(self.world.nodes).ws("/logs/listen"), ping_interval=None,
+                async with websockets.connect(self.rng.choice(self.places).ws("/logs/listen"), ping_interval=None,
                                               max_size=None, close_timeout=1) as socket:
                     await self._hear(socket)
             except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
@@ -118,11 +143,15 @@ class LogsPlay(Play):
             adder.allowed.clear()
         try:
             await until(lambda: all(adder.idle.is_set() for adder in self.adders), "adders rest", 8)
-            await until(lambda: self._missing() == 0, "all is stored", 4)
+            await asyncio.wait_for(self._until_stored(), 4)
             return True
-        except (Expired, AssertionError):
+        except (Expired, asyncio.TimeoutError):
             self.redis_was_emptied()
             return False
+
+    async def _until_stored(self):
+        while await self._missing() != 0:
+            await asyncio.sleep(0.1)
 
     def redis_was_emptied(self):
         for adder in self.adders:
@@ -130,38 +159,41 @@ class LogsPlay(Play):
 
     # --- what PostgreSQL has
 
-    def _missing(self):
-        """How many accepted entries have no row; raises AssertionError when PostgreSQL does not answer."""
-        accepted = [one for adder in self.adders for one in list(adder.accepted)]
+    async def _missing(self):
+        """How many accepted entries have no row; None when PostgreSQL does not answer."""
+        try:
+            return await asyncio.to_thread(self._count_missing)
+        except (AssertionError, subprocess.TimeoutExpired):
+            return None
+
+    def _count_missing(self):
         postgres = self.world.postgres
-        if not accepted:
-            return 0
-        for i in range(0, len(accepted), 2000):
-            postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in accepted[i:i + 2000]) +
-                          " on conflict do nothing")
+        for adder in self.adders:
+            fresh = adder.accepted[adder.in_table:]
+            for i in range(0, len(fresh), 2000):
+                postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in fresh[i:i + 2000]) +
+                              " on conflict do nothing")
+            adder.in_table += len(fresh)
         return int(postgres.value("select count(*) from accepted a where not exists "
                                   "(select from log_entry l where l.msg = a.msg and l.user_name = 'chaos')"))
 
     async def settle(self, world):
         missing = None
-        end = time.monotonic() + STORED_WITHIN
+        end = world.patience.lived + STORED_WITHIN
         began = time.monotonic()
         for adder in self.adders:
             adder.allowed.clear()
-        while time.monotonic() < end and missing != 0:
-            try:
-                missing = await asyncio.to_thread(self._missing)
-            except AssertionError:
-                missing = None
+        while world.patience.lived < end and missing != 0:
+            missing = await self._missing()
             await asyncio.sleep(0.1)
         self.tally.took("logs: all accepted entries stored", time.monotonic() - began)
         if missing != 0:
             self.tally.broken("logs: rows missing in PostgreSQL", f"{missing} of {self._accepted()}")
-        doubled = world.postgres.ask("select msg, count(*) from log_entry where user_name = 'chaos' "
-                                     "group by msg having count(*) > 1")
+        doubled = await asyncio.to_thread(world.postgres.ask, "select msg, count(*) from log_entry where "
+                                          "user_name = 'chaos' group by msg having count(*) > 1")
         for row in doubled:
             self.tally.broken("logs: rows doubled in PostgreSQL", row)
-        aside = int(world.postgres.value("select count(*) from log_entry_rejected"))
+        aside = int(await asyncio.to_thread(world.postgres.value, "select count(*) from log_entry_rejected"))
         if aside:
             self.tally.broken("logs: rows put aside", aside)
         for adder in self.adders:
@@ -169,6 +201,43 @@ class LogsPlay(Play):
 
     def _accepted(self):
         return sum(len(adder.accepted) for adder in self.adders)
+
+    # --- a listener that reads no more
+
+    async def fill(self, world):
+        """It skips entries and is told how many; a listener beside it hears all."""
+        from clients import RawWebSocket
+        from logs_lab import Listener, add
+        self.filled += 1
+        node, room = self.rng.choice(world.nodes), f"fill-{self.filled}"
+        stuck = await asyncio.to_thread(lambda: RawWebSocket(node, f"/logs/listen?room={room}", receive_buffer=4096))
+        honest = await Listener.join(node, f"?room={room}")
+        total = 0
+        for _ in range(STUCK_BYTES // STUCK_TEXT // 16):
+            entries = [{"msg": f"{total + i}", "room": room, "user": "fill", "text": "x" * STUCK_TEXT} for i in range(16)]
+            if (await asyncio.to_thread(add, node, entries))[0] == 200:
+                total += 16
+            if not await self._hears(honest, total):
+                break
+        self.tally.count("fault: fill buffers, logs")
+        told = await asyncio.to_thread(_read_on, stuck, total)
+        if told != total:
+            self.tally.broken("logs: entries that a stuck listener neither heard nor was told of", f"{told} of {total}")
+        stuck.close()
+        await honest.close()
+
+    async def _hears(self, listener, total):
+        """So far. One that lags would skip, too; so the next entries wait for this."""
+        def heard():
+            return [entry["msg"] for entry in listener.entries() if entry.get("user") == "fill"]
+        try:
+            await self.world.until(lambda: len(heard()) >= total, "entries", 15)
+        except Expired:
+            pass
+        if heard() != [str(number) for number in range(total)]:
+            self.tally.broken("logs: a stuck listener cost another an entry", f"{len(heard())} of {total}")
+            return False
+        return True
 
     async def stop(self):
         self.stopping = True

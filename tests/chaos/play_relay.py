@@ -2,6 +2,7 @@
 is well all know each other and hear everything."""
 
 import asyncio
+import socket
 import time
 
 from world import LEASE, Expired, Play, free_port, until
@@ -10,6 +11,11 @@ from relay_plugin import Splitter, handshake
 
 AGREE_WITHIN = LEASE + 6.0
 SAID_IN_CALM = 3
+HEARD_WITHIN = 15.0
+STUCK_TEXT = 24 * 1024
+STUCK_STRETCH = 5  # messages at once: fewer than the node keeps
+STUCK_BYTES = 600 * 1024  # more than the node keeps for one client; of a paced one kernels keep little
+STUCK_MOST = 15.0  # seconds; after 20 without a sign it would rightly be closed
 
 
 class GameServer(Splitter):
@@ -18,10 +24,15 @@ class GameServer(Splitter):
     def __init__(self, seat):
         super().__init__(seat.name)
         self.seat = seat
+        self.last = {}  # of each stay of each other seat: the last number heard on this connection
 
     def on_message(self, packet):
         super().on_message(packet)
-        self.seat.take(packet["content"])
+        self.packets.clear()
+        self.seat.take(packet["content"], self.last)
+
+    def is_in(self):
+        return not (self.closed or self.failure)
 
 
 class Seat:
@@ -33,7 +44,6 @@ class Seat:
         self.stay = 0
         self.said = 0
         self.heard = {}  # of each stay of each other seat: the numbers
-        self.last = {}
 
     async def live(self):
         while not self.play.stopping:
@@ -45,41 +55,43 @@ class Seat:
 
     async def _once(self):
         world = self.play.world
-        number = self.play.rng.randrange(len(world.nodes))
-        port = world.balancer.stream_ports["relay"] if self.balanced else self.play.ports[number]
-        excuse = world.excuse(world.nodes[number].name)
+        visit = world.visit(self.play.rng, self.balanced)
         plugin = GameServer(self)
-        await asyncio.get_running_loop().create_connection(lambda: plugin, "127.0.0.1", port)
+        await asyncio.get_running_loop().create_connection(lambda: plugin, "127.0.0.1", visit.port("relay"))
         plugin.send(handshake(self.name))
         await until(lambda: plugin.identifier is not None or plugin.failure or plugin.closed, "acknowledged", 15)
         self.stay, self.said = self.stay + 1, 0
         self.plugin = plugin
-        while not (plugin.closed or plugin.failure or self.play.stopping):
-            self.said += 1
-            plugin.say(f"{self.name}/{self.stay}/{self.said}/{time.monotonic():.6f}")
-            self.play.tally.count("relay: messages sent")
+        while plugin.is_in() and not self.play.stopping:
+            self.say()
             await asyncio.sleep(0.5)
         self.plugin = None
         if plugin.failure:
             self.play.tally.broken("relay: packets that a game server cannot place", f"{self.name}: {plugin.failure}")
         elif plugin.closed and plugin.identifier is not None and not self.balanced:
-            world.lost("relay", excuse, "closed")
+            world.lost("relay", visit, "closed")
         plugin.close()
 
-    def take(self, content):
-        name, stay, number, sent = content.split("/")
+    def say(self, filler=""):
+        self.said += 1
+        self.plugin.say(f"{self.name}/{self.stay}/{self.said}/{time.monotonic():.6f}/{filler}")
+        self.play.tally.count("relay: messages sent")
+
+    def take(self, content, last):
+        name, stay, number, sent, _ = content.split("/")
         tally = self.play.tally
         tally.count("relay: messages received")
-        last = self.last.get((name, int(stay)), 0)
-        if int(number) <= last:
-            tally.broken("relay: messages doubled or out of order", f"{self.name} hears {content} after {last}")
-        self.last[name, int(stay)] = int(number)
+        before = last.get((name, int(stay)), 0)
+        if int(number) <= before:
+            tally.broken("relay: messages doubled or out of order", f"{self.name} hears {content[:60]} after {before}")
+        last[name, int(stay)] = int(number)
         self.heard.setdefault((name, int(stay)), set()).add(int(number))
         self.play.latency(time.monotonic() - float(sent))
 
 
 class RelayPlay(Play):
     name = "relay"
+    fills = True
 
     def __init__(self, tally, count=6):
         self.tally = tally
@@ -89,9 +101,9 @@ class RelayPlay(Play):
         self.world = self.rng = None
         self.seats, self.tasks = [], []
         self.latency = lambda seconds: None
-        tally.promise("relay: messages doubled or out of order",
-                      "relay: packets that a game server cannot place", "relay: directories that disagree at the end",
-                      "relay: messages lost while all is well")
+        tally.promise("relay: messages doubled or out of order", "relay: packets that a game server cannot place")
+        tally.promise_in_calm("relay: directories that disagree at the end", "relay: messages lost while all is well",
+                              "relay: a stuck game server was closed")
 
     def node_settings(self, number):
         return {"relay": f"127.0.0.1:{self.ports[number]}", "relay_gap": "2ms"}
@@ -109,9 +121,9 @@ class RelayPlay(Play):
         began = time.monotonic()
 
         def agrees(seat):
-            return seat.plugin is not None and seat.plugin.sees() == sorted(set(names) - {seat.name})
+            return seat.plugin is not None and seat.plugin.is_in() and seat.plugin.sees() == sorted(set(names) - {seat.name})
         try:
-            await until(lambda: all(map(agrees, self.seats)), "directories", AGREE_WITHIN)
+            await world.until(lambda: all(map(agrees, self.seats)), "directories", AGREE_WITHIN)
         except Expired:
             for seat in self.seats:
                 if not agrees(seat):
@@ -129,12 +141,46 @@ class RelayPlay(Play):
             return {stay: numbers - seat.heard.get(stay, set()) for stay, numbers in wanted.items()
                     if stay[0] != seat.name and not numbers <= seat.heard.get(stay, set())}
         try:
-            await until(lambda: not any(map(missing, self.seats)), "messages", 15)
+            await self.world.until(lambda: not any(map(missing, self.seats)), "messages", HEARD_WITHIN)
         except Expired:
             for seat in self.seats:
                 for stay, numbers in missing(seat).items():
                     self.tally.broken("relay: messages lost while all is well", f"{seat.name}: {stay} {sorted(numbers)}")
         self.tally.count("relay: messages checked while all is well", SAID_IN_CALM * len(wanted) * (len(wanted) - 1))
+
+    async def fill(self, world):
+        """A game server reads no more while the others talk on: they hear all, and it, when it reads again, what is
+        still kept for it, in order."""
+        stuck = GameServer(Seat(self, "stuck", False))
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", self.rng.choice(self.ports)))
+        await asyncio.get_running_loop().create_connection(lambda: stuck, sock=link)
+        stuck.send(handshake("stuck"))
+        await world.until(lambda: stuck.identifier is not None, "acknowledged", AGREE_WITHIN)
+        stuck.transport.pause_reading()
+        talker = next(seat for seat in self.seats if seat.plugin is not None)
+        began = time.monotonic()
+        for number in range(STUCK_BYTES // STUCK_TEXT):
+            talker.say("x" * STUCK_TEXT)
+            if number % STUCK_STRETCH == 0:
+                await self._all_hear(talker)
+        self.tally.count("fault: fill buffers, relay")
+        await self._nothing_is_lost()
+        stuck.transport.resume_reading()
+        lasted = time.monotonic() - began
+        await self._nothing_is_lost()
+        if stuck.failure:
+            self.tally.broken("relay: packets that a game server cannot place", f"stuck: {stuck.failure}")
+        elif stuck.closed and lasted < STUCK_MOST:
+            self.tally.broken("relay: a stuck game server was closed", "after some seconds")
+        stuck.close()
+
+    async def _all_hear(self, talker):
+        """Who lags is not told everything; so the next message waits for this."""
+        stay, number = (talker.name, talker.stay), talker.said
+        await self.world.until(lambda: all(number in seat.heard.get(stay, ()) for seat in self.seats if seat is not talker),
+                               "all hear", HEARD_WITHIN)
 
     async def stop(self):
         self.stopping = True

@@ -8,13 +8,14 @@ import uuid
 
 import websockets
 
-from world import LEASE, Expired, Play, until
+from world import LEASE, Expired, Play
 
 COUNTS_WITHIN = LEASE + 4.0  # seconds; slack for the loop of a busy machine, which plays the clients too
 PUSHED_IN_CALM = 5
 PAUSE = 0.1
 PING_PAUSE = 60.0  # seconds; who is silent for five minutes is closed
 STUCK_PUSH = 32 * 1024
+STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
 def push_text(session, epoch, number, sent):
@@ -42,15 +43,10 @@ class Member:
 
     async def _once(self):
         world = self.play.world
-        node = self.play.rng.choice(world.nodes)
-        url = world.balancer.ws("/connect") if self.balanced else node.ws("/connect")
-        excuse = world.excuse(node.name)
-        before = dict(world.harmed)
-        socket = await websockets.connect(url, compression=None if self.number % 2 else "deflate", ping_interval=None,
+        visit = world.visit(self.play.rng, self.balanced)
+        socket = await websockets.connect(visit.ws("/connect"), compression=None if self.number % 2 else "deflate", ping_interval=None,
                                           open_timeout=10, close_timeout=1, max_queue=None)
-        if self.balanced:
-            name = socket.response_headers.get("X-Node", node.name)
-            excuse = name, before[name]
+        visit.arrived(socket.response_headers)
         try:
             await socket.send(json.dumps({"type": "SetSession", "sessionId": self.session, "isLeader": self.leader}))
             self.state, self.socket, self.here = None, socket, {}
@@ -62,10 +58,10 @@ class Member:
                 self.socket = None
                 pushing.cancel()
             if not self.play.stopping:
-                world.lost("sync", excuse, f"closed {socket.close_code} {socket.close_reason!r}")
+                world.lost("sync", visit, f"closed {socket.close_code} {socket.close_reason!r}")
         except websockets.ConnectionClosed as end:
             if not self.play.stopping:
-                world.lost("sync", excuse, repr(end))
+                world.lost("sync", visit, repr(end))
         finally:
             await socket.close()
 
@@ -109,6 +105,7 @@ class Member:
 
 class SyncPlay(Play):
     name = "sync"
+    fills = True
 
     def __init__(self, tally, sessions=8):
         self.tally = tally
@@ -118,9 +115,9 @@ class SyncPlay(Play):
         self.sessions = {}
         self.tasks = []
         self.latency = lambda seconds: None
-        tally.promise("sync: pushes doubled or out of order", "sync: pushes changed on the way",
-                      "sync: counts wrong a lease after the faults", "sync: pushes lost while all is well",
-                      "sync: a stuck reader cost another a push", "sync: a stuck reader was kept")
+        tally.promise("sync: pushes doubled or out of order", "sync: pushes changed on the way")
+        tally.promise_in_calm("sync: counts wrong a lease after the faults", "sync: pushes lost while all is well",
+                              "sync: a stuck reader cost another a push", "sync: a stuck reader was kept")
 
     async def start(self, world, rng):
         self.world, self.rng = world, rng
@@ -136,12 +133,11 @@ class SyncPlay(Play):
         if not await self._counts_are_right():
             return
         await asyncio.gather(*(self._nothing_is_lost(members) for members in self.sessions.values()))
-        await self._a_reader_gets_stuck(world)
 
     async def _counts_are_right(self):
         began = time.monotonic()
         try:
-            await until(lambda: all(member.state == (4, True) for member in self.members()), "counts", COUNTS_WITHIN)
+            await self.world.until(lambda: all(member.state == (4, True) for member in self.members()), "counts", COUNTS_WITHIN)
         except Expired:
             for member in self.members():
                 if member.state != (4, True):
@@ -157,22 +153,22 @@ class SyncPlay(Play):
         epoch, first = leader.epoch, leader.number + 1
         wanted = set(range(first, first + PUSHED_IN_CALM))
         try:
-            await until(lambda: all(wanted <= follower.seen.get(epoch, set()) for follower in followers), "pushes", 15)
+            await self.world.until(lambda: all(wanted <= follower.seen.get(epoch, set()) for follower in followers), "pushes", 15)
         except Expired:
             for follower in followers:
                 for number in wanted - follower.seen.get(epoch, set()):
                     self.tally.broken("sync: pushes lost while all is well", f"{follower.session} {epoch}:{number}")
         self.tally.count("sync: pushes checked while all is well", PUSHED_IN_CALM * len(followers))
 
-    async def _a_reader_gets_stuck(self, world):
-        """It stops reading while its session is pushed full: it is closed, and costs its neighbour nothing."""
+    async def fill(self, world):
+        """A reader stops reading while its session is pushed full: it is closed, and costs its neighbour nothing."""
         from clients import RawWebSocket, SyncClient, push
         node = self.rng.choice(world.nodes)
         session = f"stuck-{self.rng.random()}"
         stuck = await asyncio.to_thread(lambda: RawWebSocket(node, receive_buffer=4096).join(session))
         honest = await SyncClient.member(node, session)
         leader = await SyncClient.member(node, session, leader=True)
-        count = 4 * 1024 * 1024 // STUCK_PUSH
+        count = STUCK_BYTES // STUCK_PUSH
         try:
             await honest.in_state(3, True)
             for number in range(count):
@@ -180,7 +176,7 @@ class SyncPlay(Play):
                 message = await honest.next_of(lambda m: m["type"] == "Push", 15)
                 if not message["data"].startswith(f"{number} "):
                     raise Expired(f"{message['data'][:20]} and not {number}")
-            self.tally.count("fault: reader stuck")
+            self.tally.count("fault: fill buffers, sync")
             self.tally.count("sync: pushes beside a stuck reader", count)
         except (Expired, websockets.WebSocketException) as trouble:
             self.tally.broken("sync: a stuck reader cost another a push", trouble)
@@ -209,7 +205,7 @@ class SyncPlay(Play):
         self.tally.promise("sync: members left over")
         for node in world.nodes:
             try:
-                await until(lambda node=node: node.metrics()["muster_sync_members"] == 0, "all have gone", 10)
+                await world.until(lambda node=node: node.metrics()["muster_sync_members"] == 0, "all have gone", 10)
             except Expired:
                 self.tally.broken("sync: members left over", f"{node.name}: {node.metrics()['muster_sync_members']}")
 

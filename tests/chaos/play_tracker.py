@@ -97,8 +97,8 @@ class TrackerPlay(Play):
         self.stopping = False
         self.world = self.rng = None
         self.peers, self.tasks, self.ids = [], [], {}
-        tally.promise("tracker: wrong addresses told", "tracker: share ids given twice",
-                      "tracker: peers not found while all is well")
+        tally.promise("tracker: wrong addresses told", "tracker: share ids given twice")
+        tally.promise_in_calm("tracker: peers not found while all is well")
 
     def node_settings(self, number):
         return {"tracker": f"127.0.0.1:{self.ports[number]}"}

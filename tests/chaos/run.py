@@ -7,21 +7,28 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
+import time
 
 from faults import Storm
 from play_chat import ChatPlay
+from play_datagrams import DatagramsPlay
 from play_dispatch import DispatchPlay
 from play_logs import LogsPlay
+from play_minigame import MinigamePlay
 from play_relay import RelayPlay
 from play_sync import SyncPlay
 from play_tracker import TrackerPlay
 from tally import Tally
 from world import World, muster
 
-PLAYS = [SyncPlay, ChatPlay, RelayPlay, TrackerPlay, DispatchPlay, LogsPlay]
+PLAYS = [SyncPlay, ChatPlay, MinigamePlay, RelayPlay, TrackerPlay, DispatchPlay, DatagramsPlay, LogsPlay]
 STORM = 9.0  # seconds of faults between two times of calm
+FILLING = 2  # plays that fill buffers in a time of calm
+TRIES = 4  # for a time of calm, on a slow machine
+NOT_JUDGED = "plays that could not be judged"
 
 
 def plays_of(tally):
@@ -36,30 +43,73 @@ async def report_progress(tally, storm, seconds):
         await asyncio.sleep(0.5 if tally.on_terminal else 15)
 
 
-async def settle(world, plays, tally):
-    """Mends all and has each play judge; what it stumbles over is counted too."""
-    await world.heal()
-    for play, outcome in zip(plays, await asyncio.gather(*(play.settle(world) for play in plays),
-                                                         return_exceptions=True)):
+async def ask_all(plays, tally, act):
+    """Has each play do that; what it stumbles over is counted too."""
+    async def timed(play):
+        began = time.monotonic()
+        await act(play)
+        tally.took(f"{play.name}: judged", time.monotonic() - began)
+    for play, outcome in zip(plays, await asyncio.gather(*map(timed, plays), return_exceptions=True)):
         if isinstance(outcome, Exception):
-            tally.broken(f"{play.name}: could not be judged", repr(outcome))
+            tally.broken(NOT_JUDGED, f"{play.name}: {outcome!r}")
+
+
+async def in_calm(world, tally, act):
+    """Done anew when links fell meanwhile of nothing but the machine being slow: then not all was well."""
+    for _ in range(TRIES):
+        mark = await world.in_calm()
+        world.patience.reset()
+        tally.hold()
+        await act()
+        fell = await world.in_calm() != mark
+        slow = world.patience.was_slow()
+        if fell and not slow:
+            tally.broken("links to Redis that fell while all is well", f"{mark} before")
+        tally.judge(was_calm=not (fell and slow))
+        if not (fell and slow):
+            return
+        tally.count("times of calm that a slow machine disturbed")
+        tally.line(f"links fell on a slow machine ({world.patience.longest:.1f} s for a step): judged anew")
+    tally.count("times of calm that never came to be judged")
+
+
+async def settle(world, plays, tally, rng=None):
+    """Mends all and has each play judge; with a die, some of them fill buffers then."""
+    await world.heal()
+    await in_calm(world, tally, lambda: ask_all(plays, tally, lambda play: play.settle(world)))
+    if rng is not None:
+        some = rng.sample([play for play in plays if play.fills], FILLING)
+        await in_calm(world, tally, lambda: ask_all(some, tally, lambda play: play.fill(world)))
+
+
+def say_what_waits(tally):
+    """On SIGUSR1: where each task is, for whoever wonders why nothing goes on."""
+    for task in asyncio.all_tasks():
+        waits, chain = task.get_coro(), []
+        while getattr(waits, "cr_frame", None) is not None:
+            chain.append(f"{waits.__qualname__}:{waits.cr_frame.f_lineno}")
+            waits = waits.cr_await
+        tally.line("  waits: " + " > ".join(chain))
 
 
 async def perform(world, plays, tally, seconds, rng):
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    loop.add_signal_handler(signal.SIGUSR1, say_what_waits, tally)
     for play in plays:
         await play.start(world, rng)
     storm = Storm(world, rng)
     progress = asyncio.create_task(report_progress(tally, storm, seconds))
-    await settle(world, plays, tally)
-    while loop.time() < end:
-        await storm.rage(min(STORM, max(1.0, end - loop.time())))
+    try:
         await settle(world, plays, tally)
-        tally.count("storms")
-    progress.cancel()
-    for play in plays:
-        await play.stop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            await storm.rage(min(STORM, max(1.0, end - loop.time())))
+            await settle(world, plays, tally, rng)
+            tally.count("storms")
+    finally:
+        progress.cancel()
+        for play in plays:
+            await play.stop()
     for play in plays:
         await play.end(world)
     tally.count("faults injected", storm.done)
@@ -69,6 +119,7 @@ def chaos(folder, seconds, seed, out=sys.stdout):
     """Runs it all; the tally says how it was."""
     tally = Tally(out)
     tally.line(f"chaos for {seconds:.0f} s, seed {seed} (CHAOS_SEED={seed} chooses the same faults again)")
+    tally.promise_in_calm(NOT_JUDGED)
     plays = plays_of(tally)
     world = World(folder, tally, plays=plays)
     try:

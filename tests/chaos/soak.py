@@ -152,7 +152,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-soak-"))
     tally = Tally()
     plays = plays_of(tally)
-    world = World(folder, tally, plays=plays, through_proxies=False)
+    world = World(folder, tally, plays=plays, faults=False, workers=(1, 1, 1, 1))
     samples = Samples(world.nodes)
     tally.line(f"soak for {seconds:.0f} s: {', '.join(play.name for play in plays)}")
     try:

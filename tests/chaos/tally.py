@@ -17,6 +17,8 @@ class Tally:
     def __init__(self, out=sys.stdout):
         self.figures = {}
         self.promises = {}
+        self.of_calm = set()  # promises for while all is well
+        self.held = None
         self.details = []
         self.slowest = {}
         self.began = time.monotonic()
@@ -31,7 +33,24 @@ class Tally:
         for name in names:
             self.promises.setdefault(name, 0)
 
+    def promise_in_calm(self, *names):
+        """Such as hold while all is well: when a link fell of a slow machine meanwhile, it was not."""
+        self.promise(*names)
+        self.of_calm.update(names)
+
+    def hold(self):
+        """What breaks a promise of calm is only noted from here on, until it is known whether there was calm."""
+        self.held = []
+
+    def judge(self, was_calm):
+        held, self.held = self.held, None
+        for promise, detail in held if was_calm else ():
+            self.broken(promise, detail)
+
     def broken(self, promise, detail):
+        if self.held is not None and promise in self.of_calm:
+            self.held.append((promise, detail))
+            return
         self.promises[promise] = self.promises.get(promise, 0) + 1
         if len(self.details) < self.MOST_DETAILS:
             self.details.append(f"{time.monotonic() - self.began:.1f} s, {promise}: {detail}")

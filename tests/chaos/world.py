@@ -1,5 +1,5 @@
 """The cluster that is hurt: Redis, nodes that reach it through a proxy each, HAProxy before them; PostgreSQL and
-sinks where they are wanted."""
+sinks where they are wanted; and a proxy on each link that can be cut."""
 
 import asyncio
 import pathlib
@@ -9,11 +9,20 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
-from cluster import BINARY, Node, Process, Proxy, Redis, free_port, muster  # noqa: E402
+from cluster import BINARY, Process, Proxy, Redis, free_port, muster  # noqa: E402
 from waiting import Expired, until, wait_until  # noqa: E402
 
+from balancer import Balancer  # noqa: E402
+from fleet import Group, Single, proofs, reconnects  # noqa: E402
+from links import Door, Visit  # noqa: E402
+from patience import Patience  # noqa: E402
+
 LEASE = 2.0
-READY_SLACK = 15.0  # seconds on a busy machine, after everything is mended
+READY_WITHIN = 15.0  # seconds after everything is mended
+WORKERS = (1, 1, 2, 2)  # of each node
+QUEUE_LIMIT = "256k"  # so that buffers are full before long
+TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
+    "clients to nodes", "nodes to Redis", "sinks to Redis", "sinks to PostgreSQL")
 
 
 class KeptRedis(Redis):
@@ -29,10 +38,6 @@ class KeptRedis(Redis):
     def is_loaded(self):
         return self.answers() and b"loading:0" in self.command("INFO", "persistence")
 
-    def restart_kept(self):
-        self.kill()
-        self.start()
-
     def restart_empty(self):
         self.kill()
         shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
@@ -40,90 +45,93 @@ class KeptRedis(Redis):
         self.start()
 
 
-class Balancer(Process):
-    """HAProxy before all nodes; its answers name the node in X-Node."""
-
-    def __init__(self, folder, nodes, streams):
-        super().__init__("haproxy", folder)
-        self.port = free_port()
-        self.stream_ports = {name: free_port() for name in streams}
-        parts = ["""defaults
-    mode http
-    timeout connect 2s
-    timeout client 1h
-    timeout server 1h
-    timeout tunnel 1h
-    option redispatch
-    retries 3
-frontend http
-    bind 127.0.0.1:%d
-    default_backend nodes
-backend nodes
-    balance roundrobin
-    option httpchk GET /readyz
-    http-response set-header X-Node %%s
-""" % self.port]
-        checked = "check inter 300ms fall 1 rise 1"
-        parts += [f"    server {node.name} 127.0.0.1:{node.port} {checked}\n" for node in nodes]
-        for name, ports in streams.items():
-            parts.append(f"listen {name}\n    mode tcp\n    bind 127.0.0.1:{self.stream_ports[name]}\n"
-                         "    balance roundrobin\n    option httpchk GET /readyz\n")
-            parts += [f"    server {node.name} 127.0.0.1:{port} {checked} port {node.port}\n"
-                      for node, port in zip(nodes, ports)]
-        self.config = self.folder / "haproxy.cfg"
-        self.config.write_text("".join(parts))
-
-    def start(self):
-        self.launch(["haproxy", "-q", "-f", str(self.config)])
-        return self
-
-    def ws(self, path):
-        return f"ws://127.0.0.1:{self.port}{path}"
-
-    def stop(self):
-        self.kill()
-
-
 class World:
-    def __init__(self, folder, tally, count=4, plays=(), through_proxies=True):
+    """Without `faults` nothing stands between the processes."""
+
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
         self.redis = KeptRedis("redis", self.folder / "redis")
-        self.proxies = [Proxy(self.redis.port) for _ in range(count if through_proxies else 0)]
-        self.stores = [proxy.url for proxy in self.proxies] or [self.redis.url] * count
-        self.nodes = []
-        self.sinks = []
         self.postgres = None
-        self.harmed = {}  # how often each node was killed, ended or stopped, by name
+        self.nodes, self.sinks = [], []
+        self.doors, self.front = [], None
+        self.links = {}  # what lies between whom: proxies
+        self.harmed = {}  # how often each node and each way of clients was hurt, by name
+        self.hurting = set()  # those that it is being done to
         self.calm = True
-        for number, store in enumerate(self.stores):
-            settings = {"store": store, "lease": f"{LEASE:.0f}s", "log_level": "warn"}
-            for play in plays:
-                settings.update(play.node_settings(number))
-            self.nodes.append(Node(f"node{number}", self.folder, **settings))
-            self.harmed[f"node{number}"] = 0
-        streams = {name: ports for play in plays for name, ports in play.streams().items()}
-        self.balancer = Balancer(self.folder, self.nodes, streams)
+        self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()])
+        self.faults = faults
+        for number, count in enumerate(workers):
+            self._add_node(number, count)
+        self.streams = {name: ports for play in plays for name, ports in play.streams().items()}
+        self.balancer = Balancer(self.folder, self.nodes, self.streams)
+        self.service_ports = {}  # (service, node's number or "balanced"): the door's port
+        if faults:
+            self._add_doors()
+
+    def _add_node(self, number, workers):
+        settings = {"store": self.link_to_redis(NODES_TO_REDIS), "lease": f"{LEASE:.0f}s", "log_level": "warn",
+                    "queue_limit": QUEUE_LIMIT}
+        for play in self.plays:
+            settings.update(play.node_settings(number))
+        name = f"node{number}"
+        self.nodes.append(Group(name, self.folder, workers, **settings) if workers > 1 else
+                          Single(name, self.folder, **settings))
+
+    def _add_doors(self):
+        self.doors = [Door(f"door {number}") for number in range(len(self.nodes))]
+        self.front = Door("front")
+        for number, (door, node) in enumerate(zip(self.doors, self.nodes)):
+            door.lead_to(node.port)
+            for name, ports in self.streams.items():
+                self.service_ports[name, number] = door.lead_to(ports[number])
+            for play in self.plays:
+                for name, (host, port) in play.own_ports(number).items():
+                    self.service_ports[name, number] = door.lead_to(port, host)
+        self.front.lead_to(self.balancer.port)
+        for name, port in self.balancer.stream_ports.items():
+            self.service_ports[name, "balanced"] = self.front.lead_to(port)
+        self.links[TO_NODES] = [*self.doors, self.front]
+
+    def link(self, kind, port):
+        """The port at which a new link of that kind leads to `port`."""
+        if not self.faults:
+            return port
+        proxy = Proxy(port)
+        self.links.setdefault(kind, []).append(proxy)
+        return proxy.port
+
+    def link_to_redis(self, kind):
+        return f"redis://127.0.0.1:{self.link(kind, self.redis.port)}"
+
+    def service_port(self, service, number, how):
+        if how == "straight":
+            return self.streams[service][number]
+        where = "balanced" if how == "balanced" else number
+        return self.service_ports.get((service, where)) or self.balancer.stream_ports[service]
 
     def start(self):
-        self.tally.promise("nodes not ready again", "clients of a sound node disconnected", "nodes that crashed")
+        self.tally.promise("nodes not ready again", "clients of a sound node disconnected", "nodes that crashed",
+                           "links to Redis that fell while all is well")
         self.redis.start()
-        for proxy in self.proxies:
-            proxy.start()
-        for node in self.nodes:
-            node.start()
+        for play in self.plays:
+            play.build(self)
+        for proxies in self.links.values():
+            for proxy in proxies:
+                proxy.start()
+        for process in [*self.nodes, *self.sinks]:
+            process.start()
         for node in self.nodes:
             node.ready()
         self.balancer.start()
         wait_until(lambda: _status(self.balancer.port) == 200, "the balancer answers")
-        for play in self.plays:
-            play.build(self)
 
     def stop(self):
         """Ends all, and has each node judged."""
         faults = []
-        for thing in [*self.nodes, *self.sinks, self.balancer, *self.proxies, self.redis, self.postgres]:
+        links = [proxy for proxies in self.links.values() for proxy in proxies]
+        for thing in [*self.nodes, *self.sinks, self.balancer, *links, self.redis, self.postgres]:
             try:
                 if thing is not None:
                     thing.stop()
@@ -132,25 +140,36 @@ class World:
         for fault in faults:
             self.tally.broken("nodes that crashed", fault)
 
-    # --- which node a client is at, and whether that node gave it a reason to go
+    # --- clients
 
-    def harm(self, node):
-        self.harmed[node.name] = self.harmed.get(node.name, 0) + 1
+    def harm(self, name):
+        """Something begins that clients of that node or way may be disconnected by."""
+        self.hurting.add(name)
+        self.harmed[name] = self.harmed.get(name, 0) + 1
 
-    def excuse(self, name):
-        """To be compared with a later one: the same means that nothing was done to the node meanwhile."""
-        return name, self.harmed.get(name)
+    def harmed_no_more(self, name):
+        self.hurting.discard(name)
 
-    def lost(self, play, excuse, why):
+    def visit(self, rng, balanced=False):
+        """A way for a client: through the balancer, or to any node, straight or through its door."""
+        number = rng.randrange(len(self.nodes))
+        how = "balanced" if balanced else rng.choice(["straight", "door"] if self.doors else ["straight"])
+        return Visit(self, number, how)
+
+    def lost(self, play, visit, why):
         """A client was disconnected."""
         self.tally.count(f"{play}: connections lost")
-        if self.excuse(excuse[0]) == excuse:
-            self.tally.broken("clients of a sound node disconnected", f"{play} at {excuse[0]}: {why}")
+        if not visit.excused():
+            self.tally.broken("clients of a sound node disconnected", f"{play} at {visit.where()}: {why}")
+
+    async def until(self, check, what, seconds):
+        return await self.patience.until(check, what, seconds)
 
     # --- back to health
 
     async def heal(self):
         """Everything runs and is reachable; returns when all nodes say that they are ready."""
+        self.patience.start()
         await asyncio.to_thread(self._mend)
         began = time.monotonic()
         outcomes = await asyncio.gather(*map(self._until_ready, self.nodes), return_exceptions=True)
@@ -158,8 +177,7 @@ class World:
             if trouble is not None:
                 self.tally.broken("nodes not ready again", f"{node.name}: {trouble}")
         self.tally.took("all nodes ready after the faults", time.monotonic() - began)
-        # Live state is promised within a lease: until then what ran out meanwhile may be told away and told anew.
-        await asyncio.sleep(LEASE)
+        self.patience.reset()
         self.calm = True
 
     def _mend(self):
@@ -168,26 +186,44 @@ class World:
         else:
             self.redis.start()
         wait_until(self.redis.is_loaded, "Redis has loaded")
-        for proxy in self.proxies:
-            proxy.delay = 0.0
-            proxy.mend()
-            proxy.thaw()
+        for proxies in self.links.values():
+            for proxy in proxies:
+                proxy.delay = 0.0
+                proxy.mend()
+                proxy.thaw()
         if self.postgres is not None and not self.postgres.alive():
             self.postgres.start()
+        if not self.balancer.alive():
+            self.balancer.start()
         for process in [*self.nodes, *self.sinks]:
             self.revive(process)
 
     async def _until_ready(self, node):
+        """Ready, which allows for a link that is down for a moment; so each link must be proved anew, too: twice, for
+        the first may be what made the link, before it heard again what it had subscribed to."""
+        before = await asyncio.to_thread(proofs, node) or []
+        ready = False
+
         async def ask():
-            proofs = await asyncio.to_thread(_proofs, node)
-            while not await asyncio.to_thread(_is_well, node, proofs):
+            nonlocal ready
+            while not ready:
                 if not node.alive():
                     raise AssertionError(f"ended with {node.exit_code()}: {node.log_tail(10)}")
+                now = await asyncio.to_thread(proofs, node)
+                ready = now is not None and _two_more(now, before) and await asyncio.to_thread(node.is_ready)
                 await asyncio.sleep(0.05)
+        asking = asyncio.create_task(ask())
         try:
-            await asyncio.wait_for(ask(), READY_SLACK)
-        except asyncio.TimeoutError:
+            await self.until(lambda: ready or asking.done(), "ready", READY_WITHIN)
+            await asking
+        except Expired:
             raise Expired(node.log_tail(10)) from None
+        finally:
+            asking.cancel()
+
+    async def in_calm(self):
+        """A mark to be compared with a later one: the same means that no link to Redis fell meanwhile."""
+        return await asyncio.to_thread(reconnects, self.nodes)
 
     def revive(self, process):
         """Running again, whatever was done to it."""
@@ -201,17 +237,10 @@ class World:
         process.start()
 
 
-def _proofs(node):
-    """How often the node has proved its link to Redis."""
-    try:
-        return node.metrics().get("muster_bus_lag_seconds_count", 0)
-    except OSError:
-        return 0
-
-
-def _is_well(node, proofs):
-    """Ready, which allows for a link that is down for a moment; so its link must be proved anew, too."""
-    return node.is_ready() and _proofs(node) > proofs
+def _two_more(now, before):
+    """A process that was replaced counts from 0."""
+    old = before if len(before) == len(now) else [0] * len(now)
+    return all(count >= was + 2 or 2 <= count < was for count, was in zip(now, old))
 
 
 def _status(port):
@@ -231,6 +260,7 @@ class Play:
     """Clients of one protocol, and what is promised to them. A protocol is one file with one such class."""
 
     name = "?"
+    fills = False  # has something for fill()
 
     @classmethod
     def is_there(cls, help_text):
@@ -244,14 +274,21 @@ class Play:
         """TCP services for the balancer: name to the port on each node."""
         return {}
 
+    def own_ports(self, number):
+        """More TCP services of that node, which the balancer does not have: name to (host, port)."""
+        return {}
+
     def build(self, world):
-        """Blocking: what has to be there before the clients."""
+        """Blocking: what has to be there before the nodes."""
 
     async def start(self, world, rng):
         """Starts the clients' tasks."""
 
     async def settle(self, world):
         """All is well again: waits for what is promised then, and counts what is not so."""
+
+    async def fill(self, world):
+        """One of its clients stops reading and its buffers are filled: what is promised to the others, and to it."""
 
     async def stop(self):
         """Ends the clients."""
@@ -260,5 +297,5 @@ class Play:
         """After all clients of all plays have left: nothing may be left of them."""
 
 
-__all__ = ["BINARY", "LEASE", "Balancer", "Expired", "Node", "Play", "Process", "Proxy", "World", "free_port", "muster",
-           "until", "wait_until"]
+__all__ = ["BINARY", "LEASE", "Expired", "Play", "Process", "World", "free_port", "muster", "until", "wait_until",
+           "NODES_TO_REDIS", "SINKS_TO_POSTGRES", "SINKS_TO_REDIS", "TO_NODES"]

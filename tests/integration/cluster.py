@@ -1,6 +1,7 @@
 """Real processes: nodes, Redis servers, and a TCP proxy to stand between them."""
 
 import asyncio
+import fcntl
 import os
 import pathlib
 import random
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +22,7 @@ SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer
 SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 PORTS_FROM, PORTS_EACH, PORT_RANGES = 15000, 2000, 8
 _taken_ports = set()
+_port_locks = open(pathlib.Path(tempfile.gettempdir()) / f"muster-test-ports-{os.getuid()}", "wb")
 LEASE = "2s"  # of nodes in tests: short, so that what waits for it is soon over
 
 
@@ -33,9 +36,19 @@ def free_port():
             return port
 
 
+def _lock(port):
+    """Among all tests on this machine: what is killed to be started again must find its port free. The lock goes with
+    the process."""
+    try:
+        fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
 def _take(port):
     """Reserves it among these tests, if nobody has it."""
-    if port in _taken_ports:
+    if port in _taken_ports or not _lock(port):
         return False
     with socket.socket() as probe:
         try:
@@ -347,6 +360,7 @@ class _Link:
         self.server_writer = None
         self.downstream = None
         self.subscribes = False
+        self.held = None  # an event that ends the wait
         self.last_byte = 0.0
 
     def close(self):
@@ -413,6 +427,15 @@ class Proxy:
     def thaw(self):
         self._call(self._set_flowing(True))
 
+    def hold(self):
+        """Of the links that are open now no byte moves until let_go(), even when their client gives them up; new ones
+        are served. So does a network that has lost packets and sends them again later."""
+        self._call(self._hold_all())
+
+    def let_go(self):
+        """True when nothing is held any more."""
+        return self._call(self._let_go_all())
+
     def switch(self, target_port):
         """Open links lead to another server from now on; the client sees nothing of it."""
         self.target_port = target_port
@@ -445,6 +468,16 @@ class Proxy:
         for link in [link for link in self._links if which(link)]:
             self._links.discard(link)
             link.close()
+
+    async def _hold_all(self):
+        for link in self._links:
+            link.held = asyncio.Event()
+
+    async def _let_go_all(self):
+        for link in self._links:
+            if link.held is not None:
+                link.held.set()
+        return all(link.held is None for link in self._links)
 
     async def _end_tasks(self):
         await self._close_all()
@@ -488,6 +521,8 @@ class Proxy:
         if self.delay:
             await asyncio.sleep(self.delay)
         await self._flowing.wait()
+        if link.held is not None:
+            await link.held.wait()
 
     async def _pump_up(self, link):
         while data := await link.client_reader.read(65536):

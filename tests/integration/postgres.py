@@ -88,8 +88,17 @@ class Postgres(Process):
             self.popen.send_signal(signal.SIGQUIT)  # immediate shutdown: no checkpoint, as after a crash
             self.popen.wait()
 
+    def signal_all(self, number):
+        """To the postmaster and all its children."""
+        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in [self.pid, *map(int, children)]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
     def stop(self):
         if self.popen is not None and self.alive():
-            self.popen.send_signal(signal.SIGCONT)
+            self.signal_all(signal.SIGCONT)
             self.kill()
         shutil.rmtree(self.data, ignore_errors=True)

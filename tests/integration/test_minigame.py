@@ -84,15 +84,18 @@ def test_the_events(node):
         server, = await servers([node])
         now = int(time.time())
         await start(server, offset=40)
+        await next_info(server)
         first = events(node)
         assert now <= first["reg_start_at"] <= first["reg_end_at"] <= first["start_at"] == first["reg_start_at"] + 40
         assert (first["id"], first["next_game"], first["enough_players"], first["players"]) == ("HLG-1", "boomer", False, [])
         players = [await ChatClient.member(node, f"p{i}") for i in range(2)]
         await start(server)
+        await next_info(server)
         second = events(node)
         assert (second["id"], second["next_game"], second["enough_players"]) == ("HLG-2", "speedspinner", True)
         assert sorted(second["players"]) == ["p0", "p1"]
         await start(server)
+        await next_info(server)
         assert events(node)["next_game"] == "boomer"
         del players
     run(scene())
@@ -351,4 +354,76 @@ def test_the_scheduler_outlives_redis(fleet, redis):
         fleet[1].kill()
         assert await running(all_[2]) == RUNNING
         assert events(fleet[2])["id"] == "HLG-1"
+    run(scene())
+
+
+# ------------------------------------------------------------------- what the store has not got
+
+
+@pytest.fixture
+def behind_a_proxy(yard, redis):
+    """Two nodes; the first, who runs the scheduler, reaches Redis through a proxy."""
+    proxy = yard.proxy(redis)
+    first = yard.node(store=proxy.url, lease="2s", **SETTINGS)
+    return proxy, first, yard.node(store=redis.url, lease="2s", **SETTINGS)
+
+
+async def refused(server):
+    """It is told that nothing came of what it asked for; it is told nothing else before."""
+    answer = await server.next_of(lambda message: "error" in message or "data" in message)
+    assert "cannot be reached" in answer.get("error", ""), answer
+
+
+def test_a_round_that_the_store_has_not_got_is_not_shown(behind_a_proxy):
+    proxy, first, other = behind_a_proxy
+
+    async def scene():
+        here, there = await servers([first, other])
+        await start(here, period=1000)
+        await until(lambda: events(other)["id"] == "HLG-1", "the round is known")
+        proxy.freeze()
+        await here.send({"action": "scheduler_start", "period": 1000})
+        await here.send({"action": "online_players"})
+        await here.next_of(lambda message: "online_players" in message)  # so what came before was carried out
+        assert events(first)["id"] == "HLG-1"
+        await refused(here)
+        first.kill()
+        await there.next_of(lambda message: message.get("period") == 1000)
+        answer = {"error": ""}
+        while "error" in answer:
+            await there.send({"action": "scheduler_start", "period": 1001})
+            answer = await there.next_of(lambda message: "error" in message or message.get("period") == 1001)
+        assert events(other)["id"] == "HLG-2"
+    run(scene())
+
+
+def test_a_game_whose_end_the_store_has_not_got_is_paid_by_the_next_runner_and_once(behind_a_proxy):
+    proxy, first, other = behind_a_proxy
+    end = {"action": "game_end", "leaderboard": [{"id": "p", "position": 1}]}
+    paid = {"action": "balance_update", "data": [{"id": "p", "won": 396, "balance": 396}]}
+
+    async def scene():
+        here, there = await servers([first, other])
+        player = await ChatClient.member(other, "p")
+        game = "HLG-0"
+        while "p" not in events(first)["players"]:
+            await start(here, period=1000)
+            game = events(first)["id"]
+            await until(lambda: events(other)["id"] == game, "the round is known")
+        proxy.freeze()
+        await here.send({**end, "id": game})
+        await refused(here)
+        proxy.cut()  # what was on its way is lost
+        proxy.thaw()
+        proxy.mend()
+        await until(lambda: first.is_ready(), "its link is back")
+        first.kill()
+        answer = {}
+        while "data" not in answer:
+            await there.send({**end, "id": game})
+            answer = await there.next_of(lambda message: "data" in message or "error" in message)
+            assert "data" in answer or "cannot be reached" in answer["error"], answer
+        assert answer == paid
+        assert "not found" in (await there.ask(**end, id=game))["error"]
+        del player
     run(scene())

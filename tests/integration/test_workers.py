@@ -172,3 +172,13 @@ def test_auto_is_the_cores_it_may_use(yard):
         os.sched_setaffinity(0, cores)
     if len(cores) > 1:
         assert_names(muster("node", "--workers", "auto"), "several workers need")
+
+
+def test_a_signal_before_they_serve_is_an_order_too(yard, redis):
+    """A worker that has just been started ends by the signal itself; there is nobody to take leave of."""
+    for _ in range(5):
+        workers = yard.workers(4, store=redis.url)
+        wait_until(lambda: "worker started" in workers.log(), "one is started")
+        workers.term()
+        wait_until(lambda: not workers.alive(), "it ends")
+        yard.dismiss(workers)

@@ -13,7 +13,7 @@ int main(int argc, char **argv)
         return test_tls() > 0 ? 1 : 0;
     }
     cmocka_set_test_filter(what);
-    int failed = test_url() + test_view() + test_sink_batch() + test_reply();
+    int failed = test_url() + test_speaker() + test_view() + test_sink_batch() + test_reply();
     failed += test_roster("memory", lab_memory) + test_bus("memory", lab_memory);
     failed += test_lookup("memory", lab_memory) + test_history("memory", lab_memory);
     failed += test_roster("redis", lab_redis) + test_bus("redis", lab_redis);

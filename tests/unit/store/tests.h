@@ -5,6 +5,7 @@
 
 /* Each runs a group and returns how many tests failed. */
 int test_url(void);
+int test_speaker(void);
 int test_view(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
