@@ -21,7 +21,6 @@
 #include "node/service/sync.h"
 #include "node/service/tracker.h"
 #include "store/base/clock.h"
-#include "store/base/entropy.h"
 #include "store/store.h"
 
 #include <event2/event.h>
@@ -30,11 +29,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum { SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
 
 struct node {
     const struct settings *settings;
-    char name[NODE_NAME]; /* unique in the fleet: host and some random digits */
+    char name[NAME_SIZE]; /* unique in the fleet */
     struct loop *loop;
     struct wheel *wheel;
     struct metrics metrics;
@@ -51,7 +50,7 @@ struct node {
     struct tracker *tracker; /* NULL: off */
     struct chat_wiring chat;
     struct event *signals[SIGNALS];
-    int worker; /* its number, or -1 */
+    bool is_worker;
     bool draining;
     uint64_t draining_since_ms;
 };
@@ -109,7 +108,7 @@ static void drain(struct node *node)
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
     status_drain(node->status);
-    listener_close(&node->http_listener);
+    listener_retire(&node->http_listener);
     relay_drain(node->relay);
     http_server_drain(node->http);
     dispatch_drain(node->dispatch);
@@ -120,7 +119,7 @@ static void drain(struct node *node)
  * the signal on beside that. Both mean the same request. */
 static bool repeated(const struct node *node)
 {
-    return node->worker >= 0 && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
+    return node->is_worker && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -149,21 +148,6 @@ static void watch_signals(struct node *node)
 }
 
 /* --------------------------------------------------------------------------------- building up */
-
-static void choose_name(struct node *node)
-{
-    char host[40] = "node", digits[9];
-    gethostname(host, sizeof host - 1);
-    entropy_hex(digits, 8);
-    for (char *c = host; *c != '\0'; c++) {
-        *c = *c == ' ' ? '-' : *c;
-    }
-    if (node->worker >= 0) {
-        snprintf(node->name, sizeof node->name, "%s-w%d-%s", host, node->worker, digits);
-    } else {
-        snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
-    }
-}
 
 struct store_tls node_store_tls(const struct settings *settings)
 {
@@ -329,23 +313,16 @@ static int make_relay(struct node *node, char *error, size_t error_size)
     return node->relay != NULL ? 0 : -1;
 }
 
-static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
-                                    const char *what, char *error, size_t error_size)
+static void log_listening(const char *what, const struct address *address)
 {
-    struct listener *listener =
-        listener_open(node->net, bind, http_server_accept, server, error, error_size);
-    if (listener != NULL) {
-        char text[ADDRESS_TEXT];
-        log_info("listening", LOG_TEXT_FIELD("for", what),
-                 LOG_TEXT_FIELD("address", address_text(listener_address(listener), text)));
-    }
-    return listener;
+    char text[ADDRESS_TEXT];
+    log_info("listening", LOG_TEXT_FIELD("for", what),
+             LOG_TEXT_FIELD("address", address_text(address, text)));
 }
 
 static int open_tracker(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
-    char text[ADDRESS_TEXT];
     if (settings->tracker[0] == '\0') {
         return 0;
     }
@@ -364,23 +341,42 @@ static int open_tracker(struct node *node, char *error, size_t error_size)
     if (node->tracker == NULL) {
         return -1;
     }
-    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
-             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
+    log_listening("tracker", tracker_address(node->tracker));
+    return 0;
+}
+
+/* Each worker has an admin port of its own, which nobody else may answer at. */
+static int listen_admin(struct node *node, char *error, size_t error_size)
+{
+    if (node->admin == node->http) {
+        return 0;
+    }
+    node->admin_listener = listener_open_alone(node->net, node->settings->admin, http_server_accept,
+                                               node->admin, error, error_size);
+    if (node->admin_listener == NULL) {
+        return -1;
+    }
+    log_listening("admin", listener_address(node->admin_listener));
+    return 0;
+}
+
+static int listen_http(struct node *node, char *error, size_t error_size)
+{
+    node->http_listener = listener_open(node->net, node->settings->http, http_server_accept,
+                                        node->http, error, error_size);
+    if (node->http_listener == NULL) {
+        return -1;
+    }
+    log_listening("http", listener_address(node->http_listener));
     return 0;
 }
 
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
-    const struct settings *settings = node->settings;
-    if (node->admin != node->http) {
-        node->admin_listener =
-            listen_http(node, settings->admin, node->admin, "admin", error, error_size);
-        if (node->admin_listener == NULL) {
-            return -1;
-        }
-    }
-    node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
+    bool listens = listen_admin(node, error, error_size) == 0 &&
+                   listen_http(node, error, error_size) == 0 &&
+                   open_tracker(node, error, error_size) == 0;
+    return listens ? 0 : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -405,7 +401,6 @@ static uint32_t connection_limit(const struct settings *settings)
 static int build(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
-    choose_name(node);
     node->loop = loop_new();
     node->wheel = wheel_new(node->loop);
     if (open_store(node, error, error_size) != 0) {
@@ -416,7 +411,7 @@ static int build(struct node *node, char *error, size_t error_size)
                             .queue = (size_t)settings->queue_limit,
                             .connections = connection_limit(settings),
                             .per_address = (uint32_t)settings->address_limit,
-                            .share_ports = node->worker >= 0,
+                            .share_ports = node->is_worker,
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
@@ -459,10 +454,11 @@ static void tear_down(struct node *node)
     loop_free(&node->loop);
 }
 
-int node_run(const struct settings *settings, int worker)
+int node_run(const struct settings *settings, const struct name_worker *worker)
 {
-    struct node node = {.settings = settings, .worker = worker};
+    struct node node = {.settings = settings, .is_worker = worker->number >= 0};
     char error[256] = "";
+    name_choose(worker, node.name);
     int status = build(&node, error, sizeof error);
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.name),

@@ -172,7 +172,7 @@ static void port_close(struct port *port)
         log_info("port closed", LOG_TEXT_FIELD("port", port->name));
     }
     wheel_cancel(&port->retry);
-    listener_close(&port->listener);
+    listener_retire(&port->listener);
     udp_close(&port->udp);
     udp_homes_free(&port->homes);
     set_unbound(port, false, NULL);

@@ -244,7 +244,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
 void relay_drain(struct relay *relay)
 {
     LIST_EACH(link, &relay->ports) {
-        listener_close(&LIST_ITEM(link, struct port, link)->listener);
+        listener_retire(&LIST_ITEM(link, struct port, link)->listener);
     }
 }
 
@@ -255,9 +255,10 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
-    relay_drain(gone);
     LIST_EACH(link, &gone->ports) {
-        free(LIST_ITEM(link, struct port, link));
+        struct port *port = LIST_ITEM(link, struct port, link);
+        listener_close(&port->listener);
+        free(port);
     }
     LIST_EACH(link, &gone->networks) {
         struct network *network = LIST_ITEM(link, struct network, link);
