@@ -10,7 +10,7 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
-#include "node/net/listener.h"
+#include "node/doors.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
@@ -19,7 +19,6 @@
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
-#include "node/service/tracker.h"
 #include "store/base/clock.h"
 #include "store/store.h"
 
@@ -40,18 +39,17 @@ struct node {
     struct store *store;
     struct net *net;
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
-    struct listener *http_listener, *admin_listener;
+    struct doors *doors;
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
     struct logs *logs;
     struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
-    struct tracker *tracker; /* NULL: off */
     struct chat_wiring chat;
     struct event *signals[SIGNALS];
     bool is_worker;
-    bool draining;
+    bool draining, failed;
     uint64_t draining_since_ms;
 };
 
@@ -108,8 +106,7 @@ static void drain(struct node *node)
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
     status_drain(node->status);
-    listener_retire(&node->http_listener);
-    relay_drain(node->relay);
+    doors_retire(node->doors);
     http_server_drain(node->http);
     dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
@@ -313,70 +310,32 @@ static int make_relay(struct node *node, char *error, size_t error_size)
     return node->relay != NULL ? 0 : -1;
 }
 
-static void log_listening(const char *what, const struct address *address)
+static void on_doors_failed(void *arg, const char *error)
 {
-    char text[ADDRESS_TEXT];
-    log_info("listening", LOG_TEXT_FIELD("for", what),
-             LOG_TEXT_FIELD("address", address_text(address, text)));
+    struct node *node = arg;
+    log_error("cannot start", LOG_TEXT_FIELD("error", error));
+    node->failed = true;
+    loop_stop(node->loop);
 }
 
-static int open_tracker(struct node *node, char *error, size_t error_size)
+static int open_doors(struct node *node, char *error, size_t error_size)
 {
-    const struct settings *settings = node->settings;
-    if (settings->tracker[0] == '\0') {
-        return 0;
-    }
-    node->tracker = tracker_new(
-        &(struct tracker_options){
+    node->doors = doors_new(
+        &(struct doors_parts){
+            .settings = node->settings,
             .net = node->net,
             .store = node->store,
+            .http = node->http,
+            .admin = node->admin,
+            .status = node->status,
+            .relay = node->relay,
             .node = node->name,
-            .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
-            .expiry_ms = (uint32_t)settings->tracker_expiry,
-            .rate = (uint32_t)settings->tracker_rate,
-            .burst = (uint32_t)settings->tracker_burst,
+            .worker = node->is_worker,
+            .failed = on_doors_failed,
+            .arg = node,
         },
         error, error_size);
-    if (node->tracker == NULL) {
-        return -1;
-    }
-    log_listening("tracker", tracker_address(node->tracker));
-    return 0;
-}
-
-/* Each worker has an admin port of its own, which nobody else may answer at. */
-static int listen_admin(struct node *node, char *error, size_t error_size)
-{
-    if (node->admin == node->http) {
-        return 0;
-    }
-    node->admin_listener = listener_open_alone(node->net, node->settings->admin, http_server_accept,
-                                               node->admin, error, error_size);
-    if (node->admin_listener == NULL) {
-        return -1;
-    }
-    log_listening("admin", listener_address(node->admin_listener));
-    return 0;
-}
-
-static int listen_http(struct node *node, char *error, size_t error_size)
-{
-    node->http_listener = listener_open(node->net, node->settings->http, http_server_accept,
-                                        node->http, error, error_size);
-    if (node->http_listener == NULL) {
-        return -1;
-    }
-    log_listening("http", listener_address(node->http_listener));
-    return 0;
-}
-
-static int listen_all(struct node *node, char *error, size_t error_size)
-{
-    bool listens = listen_admin(node, error, error_size) == 0 &&
-                   listen_http(node, error, error_size) == 0 &&
-                   open_tracker(node, error, error_size) == 0;
-    return listens ? 0 : -1;
+    return node->doors != NULL ? 0 : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -422,14 +381,12 @@ static int build(struct node *node, char *error, size_t error_size)
     if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
     }
-    return listen_all(node, error, error_size);
+    return open_doors(node, error, error_size);
 }
 
 static void tear_down(struct node *node)
 {
-    listener_close(&node->http_listener);
-    listener_close(&node->admin_listener);
-    tracker_free(&node->tracker);
+    doors_free(&node->doors);
     dispatch_drain(node->dispatch);
     net_free(&node->net);
     logs_free(&node->logs);
@@ -469,5 +426,5 @@ int node_run(const struct settings *settings, const struct name_worker *worker)
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }
     tear_down(&node);
-    return status == 0 ? 0 : 1;
+    return status == 0 && !node.failed ? 0 : 1;
 }
