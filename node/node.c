@@ -11,6 +11,7 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/doors.h"
+#include "node/fleet_wiring.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
@@ -214,8 +215,17 @@ static const char *trouble(void *arg)
     return status_trouble(arg);
 }
 
+static void warn_of_open_page(const struct settings *settings)
+{
+    if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
+        settings->status_token[0] == '\0') {
+        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+    }
+}
+
 static int make_services(struct node *node, char *error, size_t error_size)
 {
+    warn_of_open_page(node->settings);
     node->status =
         status_new(node->admin, &(struct status_options){
                                     .net = node->net,
@@ -232,6 +242,7 @@ static int make_services(struct node *node, char *error, size_t error_size)
                                              .store = node->store,
                                              .metrics = &node->metrics,
                                              .node = node->name,
+                                             .kind = "node",
                                              .token = node->settings->status_token,
                                              .trouble = trouble,
                                              .trouble_arg = node->status,
@@ -381,6 +392,10 @@ static int build(struct node *node, char *error, size_t error_size)
     if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
         return -1;
     }
+    fleet_wiring_make(node->fleet, &(struct fleet_wiring_parts){.sync = node->sync,
+                                                                .chat = node->chat.chat,
+                                                                .relay = node->relay,
+                                                                .dispatch = node->dispatch});
     return open_doors(node, error, error_size);
 }
 

@@ -8,6 +8,7 @@
  *     dispatch_there.c   a device of another node that drivers here have
  *     dispatch_link.c    the other nodes: legs, frames, and when they may have been lost
  *     dispatch_udp.c     datagrams
+ *     dispatch_page.c    what the fleet's page shows of it
  *
  *     device socket --> device (here) --attachment--> driver (here)
  *                          \--leg--> bus --leg--> device (there) --attachment--> driver

@@ -20,6 +20,7 @@ from test_tracker import Peer, UNKNOWN, udp_port
 from waiting import until, wait_until, within
 
 LEASE_SECONDS, SLACK = 2.0, 1.5
+END = b"\r\nHost: a\r\n\r\n"
 MOST = 200  # clients until each worker must have had one
 
 
@@ -63,6 +64,11 @@ async def one_on_each(workers, gauge, connect, leave):
 
 def kill_worker(workers, number):
     os.kill(workers.worker_pids()[number], signal.SIGKILL)
+
+
+def name_of(text):
+    """The node that a status page speaks of."""
+    return text.split("node")[1].split()[0]
 
 
 async def started_again(workers, number, before):
@@ -380,6 +386,45 @@ def test_dispatch_when_the_worker_of_the_driver_is_killed(start):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("slow", [0, 1])
+def test_a_worker_that_comes_back_turns_no_device_away(yard, start, redis, slow):
+    """The kernel gives it devices as soon as it listens; until it can reach the driver it does not. With two shards,
+    one of them slow, it may hear of the driver long before."""
+    proxies = [yard.proxy(redis), yard.proxy(yard.redis())]
+    workers = start(2, store=",".join(proxy.url for proxy in proxies), lease="10s")
+    proxies[slow].delay = 0.05
+
+    async def scenario():
+        port = free_port()
+        driver, at = await driver_at(workers, port)
+        other = 1 - at
+        await opened_by_all(workers, port)
+
+        async def echo():
+            with contextlib.suppress(Exception):
+                while True:
+                    frame = await driver.next(60)
+                    if frame.type == RECEIVED:
+                        await driver.write(frame, frame.data)
+        echoing = asyncio.ensure_future(echo())
+
+        async def ask():
+            device = await Device.connect(workers, port)
+            await device.send(b"question")
+            answer = await device.read(8)
+            device.close()
+            return answer
+        kill_worker(workers, other)
+        await until(lambda: f"worker ended worker={other}" in workers.log(), "it is gone")
+        while workers.log().count(f"port opened worker={other} port=tcp:{port}") < 2:
+            assert await asyncio.gather(*(ask() for _ in range(8))) == [b"question"] * 8
+        for _ in range(3):
+            assert await asyncio.gather(*(ask() for _ in range(8))) == [b"question"] * 8
+        await driver.close()
+        await echoing
+    asyncio.run(scenario())
+
+
 async def datagrams_on_all(workers, port, driver, at_least=12):
     """UDP devices that the driver heard of: frame to device."""
     devices = {}
@@ -522,8 +567,8 @@ def test_metrics_are_each_workers_own(start):
     workers = start(2)
     for path in ("/metrics", "/healthz", "/readyz"):
         assert workers.get(path)[0] == 404, "the shared port leads to anybody"
-    names = [workers.worker_get(i, "/").split("node")[1].split()[0] for i in range(2)]
-    assert {workers.get("/")[1].split("node")[1].split()[0] for _ in range(40)} == set(names)
+    names = [name_of(workers.worker_get(i, "/")) for i in range(2)]
+    assert {name_of(workers.get("/")[1]) for _ in range(40)} == set(names)
     assert len({re.match(r"(.*)-w[01]-[0-9a-f]{8}$", name)[1] for name in names}) == 1, "of one group"
 
     async def scenario():
@@ -538,6 +583,36 @@ def test_metrics_are_each_workers_own(start):
 
 
 # --- ports
+
+def test_a_worker_takes_clients_when_it_has_found_the_store(start, redis):
+    workers = start(2)
+    before = workers.worker_pids()
+    redis.pause()
+    kill_worker(workers, 0)
+    wait_until(lambda: workers.worker_pids()[0] != before[0], "it is started again")
+    wait_until(lambda: "503" in worker_answer(workers, 0), "it answers at its own port")
+    assert all("-w1-" in name_of(workers.get("/")[1]) for _ in range(20)), "the other one has all clients"
+    redis.cont()
+    wait_until(lambda: workers.worker_ready(0), "it is ready")
+    names = {name_of(workers.get("/")[1]).split("-")[-2] for _ in range(40)}
+    assert names == {"w0", "w1"}
+
+
+def worker_answer(workers, number):
+    """The status line of /readyz, or nothing when nobody is there."""
+    with contextlib.suppress(OSError), HttpClient(workers.admin + number) as client:
+        return f"{client.ask(b'GET /readyz HTTP/1.1' + END).status}"
+    return ""
+
+
+def test_without_a_store_workers_tell_their_clients(yard, redis):
+    redis.kill()
+    workers = yard.workers(2, store=redis.url)
+    wait_until(lambda: workers.status("/version") == 200, "they do not wait for ever")
+    assert not workers.is_ready()
+    workers.term()
+    wait_until(lambda: workers.exit_code() == 0, "they end")
+
 
 @pytest.mark.parametrize("which", ["http", "relay", "tracker", "admin"])
 def test_no_port_is_shared_with_strangers(yard, start, redis, which):
