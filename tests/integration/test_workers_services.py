@@ -458,6 +458,7 @@ def test_datagrams_of_all_workers_have_one_driver(start):
         before = workers.worker_pids()[other]
         kill_worker(workers, other)
         await each_is_answered(workers, port, driver, devices)  # also those that only it had heard of
+        await until(lambda: f"worker ended worker={other}" in workers.log(), "its socket is closed")
         for device in devices.values():
             device.send(workers, port, b"question")
             assert (await driver.expect(RECEIVED)).id == device.port
