@@ -23,7 +23,7 @@ void name_choose(const struct name_worker *worker, char out[static NAME_SIZE])
         *c = *c == ' ' ? '-' : *c;
     }
     if (worker->number >= 0) {
-        snprintf(out, NAME_SIZE, "%s-%s-w%d-%s", host, worker->group, worker->number, digits);
+        snprintf(out, NAME_SIZE, "%.31s-%s-w%d-%s", host, worker->group, worker->number, digits);
     } else {
         snprintf(out, NAME_SIZE, "%s-%s", host, digits);
     }
