@@ -67,7 +67,9 @@ static bool answered(char *const args[])
 
 static int run_node(const struct settings *settings)
 {
-    return workers_wanted(settings) > 1 ? workers_run(settings, node_run) : node_run(settings, -1);
+    const struct name_worker none = {.number = -1};
+    return workers_wanted(settings) > 1 ? workers_run(settings, node_run)
+                                        : node_run(settings, &none);
 }
 
 static int run(const char *verb, const struct settings *settings)

@@ -10,8 +10,8 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
+#include "node/doors.h"
 #include "node/fleet_wiring.h"
-#include "node/net/listener.h"
 #include "node/net/net.h"
 #include "node/proto/http.h"
 #include "node/service/dispatch.h"
@@ -20,9 +20,7 @@
 #include "node/service/relay.h"
 #include "node/service/status.h"
 #include "node/service/sync.h"
-#include "node/service/tracker.h"
 #include "store/base/clock.h"
-#include "store/base/entropy.h"
 #include "store/store.h"
 
 #include <event2/event.h>
@@ -31,29 +29,28 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum { SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
 
 struct node {
     const struct settings *settings;
-    char name[NODE_NAME]; /* unique in the fleet: host and some random digits */
+    char name[NAME_SIZE]; /* unique in the fleet */
     struct loop *loop;
     struct wheel *wheel;
     struct metrics metrics;
     struct store *store;
     struct net *net;
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
-    struct listener *http_listener, *admin_listener;
+    struct doors *doors;
     struct status *status;
     struct fleet *fleet;
     struct sync *sync;
     struct logs *logs;
     struct dispatch *dispatch; /* NULL: off */
     struct relay *relay;
-    struct tracker *tracker; /* NULL: off */
     struct chat_wiring chat;
     struct event *signals[SIGNALS];
-    int worker; /* its number, or -1 */
-    bool draining;
+    bool is_worker;
+    bool draining, failed;
     uint64_t draining_since_ms;
 };
 
@@ -110,8 +107,7 @@ static void drain(struct node *node)
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
     status_drain(node->status);
-    listener_close(&node->http_listener);
-    relay_drain(node->relay);
+    doors_retire(node->doors);
     http_server_drain(node->http);
     dispatch_drain(node->dispatch);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
@@ -121,7 +117,7 @@ static void drain(struct node *node)
  * the signal on beside that. Both mean the same request. */
 static bool repeated(const struct node *node)
 {
-    return node->worker >= 0 && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
+    return node->is_worker && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -150,21 +146,6 @@ static void watch_signals(struct node *node)
 }
 
 /* --------------------------------------------------------------------------------- building up */
-
-static void choose_name(struct node *node)
-{
-    char host[40] = "node", digits[9];
-    gethostname(host, sizeof host - 1);
-    entropy_hex(digits, 8);
-    for (char *c = host; *c != '\0'; c++) {
-        *c = *c == ' ' ? '-' : *c;
-    }
-    if (node->worker >= 0) {
-        snprintf(node->name, sizeof node->name, "%s-w%d-%s", host, node->worker, digits);
-    } else {
-        snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
-    }
-}
 
 struct store_tls node_store_tls(const struct settings *settings)
 {
@@ -340,58 +321,32 @@ static int make_relay(struct node *node, char *error, size_t error_size)
     return node->relay != NULL ? 0 : -1;
 }
 
-static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
-                                    const char *what, char *error, size_t error_size)
+static void on_doors_failed(void *arg, const char *error)
 {
-    struct listener *listener =
-        listener_open(node->net, bind, http_server_accept, server, error, error_size);
-    if (listener != NULL) {
-        char text[ADDRESS_TEXT];
-        log_info("listening", LOG_TEXT_FIELD("for", what),
-                 LOG_TEXT_FIELD("address", address_text(listener_address(listener), text)));
-    }
-    return listener;
+    struct node *node = arg;
+    log_error("cannot start", LOG_TEXT_FIELD("error", error));
+    node->failed = true;
+    loop_stop(node->loop);
 }
 
-static int open_tracker(struct node *node, char *error, size_t error_size)
+static int open_doors(struct node *node, char *error, size_t error_size)
 {
-    const struct settings *settings = node->settings;
-    char text[ADDRESS_TEXT];
-    if (settings->tracker[0] == '\0') {
-        return 0;
-    }
-    node->tracker = tracker_new(
-        &(struct tracker_options){
+    node->doors = doors_new(
+        &(struct doors_parts){
+            .settings = node->settings,
             .net = node->net,
             .store = node->store,
+            .http = node->http,
+            .admin = node->admin,
+            .status = node->status,
+            .relay = node->relay,
             .node = node->name,
-            .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
-            .expiry_ms = (uint32_t)settings->tracker_expiry,
-            .rate = (uint32_t)settings->tracker_rate,
-            .burst = (uint32_t)settings->tracker_burst,
+            .worker = node->is_worker,
+            .failed = on_doors_failed,
+            .arg = node,
         },
         error, error_size);
-    if (node->tracker == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
-             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
-    return 0;
-}
-
-static int listen_all(struct node *node, char *error, size_t error_size)
-{
-    const struct settings *settings = node->settings;
-    if (node->admin != node->http) {
-        node->admin_listener =
-            listen_http(node, settings->admin, node->admin, "admin", error, error_size);
-        if (node->admin_listener == NULL) {
-            return -1;
-        }
-    }
-    node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
+    return node->doors != NULL ? 0 : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -416,7 +371,6 @@ static uint32_t connection_limit(const struct settings *settings)
 static int build(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
-    choose_name(node);
     node->loop = loop_new();
     node->wheel = wheel_new(node->loop);
     if (open_store(node, error, error_size) != 0) {
@@ -427,7 +381,7 @@ static int build(struct node *node, char *error, size_t error_size)
                             .queue = (size_t)settings->queue_limit,
                             .connections = connection_limit(settings),
                             .per_address = (uint32_t)settings->address_limit,
-                            .share_ports = node->worker >= 0,
+                            .share_ports = node->is_worker,
                         });
     node->http = new_server(node);
     node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
@@ -442,14 +396,12 @@ static int build(struct node *node, char *error, size_t error_size)
                                                                 .chat = node->chat.chat,
                                                                 .relay = node->relay,
                                                                 .dispatch = node->dispatch});
-    return listen_all(node, error, error_size);
+    return open_doors(node, error, error_size);
 }
 
 static void tear_down(struct node *node)
 {
-    listener_close(&node->http_listener);
-    listener_close(&node->admin_listener);
-    tracker_free(&node->tracker);
+    doors_free(&node->doors);
     dispatch_drain(node->dispatch);
     net_free(&node->net);
     logs_free(&node->logs);
@@ -474,10 +426,11 @@ static void tear_down(struct node *node)
     loop_free(&node->loop);
 }
 
-int node_run(const struct settings *settings, int worker)
+int node_run(const struct settings *settings, const struct name_worker *worker)
 {
-    struct node node = {.settings = settings, .worker = worker};
+    struct node node = {.settings = settings, .is_worker = worker->number >= 0};
     char error[256] = "";
+    name_choose(worker, node.name);
     int status = build(&node, error, sizeof error);
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.name),
@@ -488,5 +441,5 @@ int node_run(const struct settings *settings, int worker)
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }
     tear_down(&node);
-    return status == 0 ? 0 : 1;
+    return status == 0 && !node.failed ? 0 : 1;
 }

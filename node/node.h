@@ -2,12 +2,13 @@
 #ifndef MUSTER_NODE_NODE_H
 #define MUSTER_NODE_NODE_H
 
+#include "node/core/name.h"
 #include "node/core/settings.h"
 #include "store/store.h"
 
-/* Serves until SIGTERM or SIGINT, as worker number `worker` of several that share the ports, or -1:
- * alone. The exit status; 1 when it could not start. */
-int node_run(const struct settings *settings, int worker);
+/* Serves until SIGTERM or SIGINT, as that worker of several that share the ports, or alone. The exit
+ * status; 1 when it could not start. */
+int node_run(const struct settings *settings, const struct name_worker *worker);
 
 /* What the store is told of TLS; the strings are borrowed. */
 struct store_tls node_store_tls(const struct settings *settings);

@@ -8,6 +8,7 @@
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/net/listener.h"
+#include "node/net/udp.h"
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -39,6 +40,7 @@ struct fleet {
     workers_fn *serve;
     struct worker *workers;
     unsigned count;
+    char group[NAME_DIGITS + 1];
     sigset_t signals, before; /* those waited for; the mask that workers get */
     bool ending;
     int status;
@@ -63,21 +65,50 @@ static unsigned port_of(const char *bind)
     return address_parse_bind(bind, &address, &family) == 0 ? address.port : 0;
 }
 
-/* Every address that all workers listen on has a port of its own choice. */
-static bool ports_are_fixed(const struct settings *settings)
+typedef int bind_fn(const char *bind, char *error, size_t error_size);
+
+/* `with` for every entry of the relay's list, "name=host:port" or "host:port"; the first failure
+ * ends it. */
+static int each_relay(const struct settings *settings, bind_fn *with, char *error,
+                      size_t error_size)
 {
     struct span rest = span_str(settings->relay);
-    bool fixed = port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
-                 (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0);
-    while (fixed && rest.len > 0) {
+    int rc = 0;
+    while (rc == 0 && rest.len > 0) {
         struct span bind = span_trim(span_cut(&rest, ','));
         const char *equals = memchr(bind.ptr, '=', bind.len);
         bind = equals != NULL ? span_skip(bind, (size_t)(equals - bind.ptr) + 1) : bind;
         char *text = mem_dup(bind);
-        fixed = port_of(text) != 0;
+        rc = with(text, error, error_size);
         free(text);
     }
-    return fixed;
+    return rc;
+}
+
+static int is_fixed(const char *bind, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    return port_of(bind) != 0 ? 0 : -1;
+}
+
+/* Every address that all workers listen on has a port of its own choice. */
+static bool ports_are_fixed(const struct settings *settings)
+{
+    return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
+           (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0) &&
+           each_relay(settings, is_fixed, NULL, 0) == 0;
+}
+
+/* Workers share their ports with any process of this user that wants to share them, such as the
+ * workers of another fleet: then some clients would be served here and some there. */
+static int probe(const struct settings *settings, char *error, size_t error_size)
+{
+    if (listener_probe(settings->http, error, error_size) != 0 ||
+        each_relay(settings, listener_probe, error, error_size) != 0) {
+        return -1;
+    }
+    return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);
 }
 
 static const char *trouble(const struct settings *settings, unsigned count)
@@ -122,19 +153,21 @@ static void admin_of(const struct settings *settings, int worker, char out[stati
 }
 
 /* In the child; does not return. */
-static void be_worker(const struct fleet *fleet, int worker, pid_t parent)
+static void be_worker(const struct fleet *fleet, int number, pid_t parent)
 {
+    struct name_worker worker = {.number = number};
     char admin[BIND_TEXT];
     struct settings settings = *fleet->settings;
-    admin_of(fleet->settings, worker, admin);
+    memcpy(worker.group, fleet->group, sizeof worker.group);
+    admin_of(fleet->settings, number, admin);
     settings.admin = admin;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigprocmask(SIG_SETMASK, &fleet->before, NULL);
     if (getppid() != parent) {
         raise(SIGTERM); /* it died before it could be watched */
     }
-    log_worker(worker);
-    exit(fleet->serve(&settings, worker));
+    log_worker(number);
+    exit(fleet->serve(&settings, &worker));
 }
 
 static void start(struct fleet *fleet, unsigned number)
@@ -253,10 +286,11 @@ int workers_run(const struct settings *settings, workers_fn *serve)
 {
     struct fleet fleet = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
     char error[256];
-    if (listener_probe(settings->http, error, sizeof error) != 0) {
+    if (probe(settings, error, sizeof error) != 0) {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
         return 1;
     }
+    name_group_choose(fleet.group);
     fleet.workers = mem_zalloc(fleet.count * sizeof *fleet.workers);
     for (unsigned i = 0; i < fleet.count; i++) {
         fleet.workers[i].backoff =

@@ -7,6 +7,7 @@
 #ifndef MUSTER_NODE_WORKERS_H
 #define MUSTER_NODE_WORKERS_H
 
+#include "node/core/name.h"
 #include "node/core/settings.h"
 
 #include <stddef.h>
@@ -18,9 +19,9 @@ unsigned workers_wanted(const struct settings *settings);
 int workers_check(const struct settings *settings, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* Serves as worker number `worker`, whose settings are its own. The exit status; 1 only when it
- * could not start. */
-typedef int workers_fn(const struct settings *settings, int worker);
+/* Serves as that worker, whose settings are its own. The exit status; 1 only when it could not
+ * start. */
+typedef int workers_fn(const struct settings *settings, const struct name_worker *worker);
 
 /* Runs the workers until SIGTERM or SIGINT came and they have ended. The exit status: 0 when all
  * ended in order. */

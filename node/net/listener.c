@@ -42,22 +42,33 @@ static void pause_accepting(struct listener *listener, int error)
     event_add(listener->pause, &wait);
 }
 
+/* Takes one that waits, if any does. */
+static bool accept_one(struct listener *listener)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    int client =
+        accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0) {
+        return false;
+    }
+    struct address from = address_of((struct sockaddr *)&peer);
+    listener->fn(listener->arg, client, &from);
+    return true;
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
+    (void)fd;
     (void)what;
     struct listener *listener = arg;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer;
-        socklen_t len = sizeof peer;
-        int client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client < 0) {
+        if (!accept_one(listener)) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 pause_accepting(listener, errno);
             }
             return; /* EAGAIN: all taken; ECONNABORTED and the like: the next turn goes on */
         }
-        struct address from = address_of((struct sockaddr *)&peer);
-        listener->fn(listener->arg, client, &from);
     }
 }
 
@@ -132,10 +143,10 @@ int listener_probe(const char *bind, char *error, size_t error_size)
     return 0;
 }
 
-struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
-                               char *error, size_t error_size)
+static struct listener *open_listener(struct net *net, const char *bind, bool shared,
+                                      listener_fn *fn, void *arg, char *error, size_t error_size)
 {
-    int fd = open_bound(bind, net_shares_ports(net), error, error_size);
+    int fd = open_bound(bind, shared, error, error_size);
     if (fd < 0) {
         return NULL;
     }
@@ -152,6 +163,18 @@ struct listener *listener_open(struct net *net, const char *bind, listener_fn *f
     return listener;
 }
 
+struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
+                               char *error, size_t error_size)
+{
+    return open_listener(net, bind, net_shares_ports(net), fn, arg, error, error_size);
+}
+
+struct listener *listener_open_alone(struct net *net, const char *bind, listener_fn *fn, void *arg,
+                                     char *error, size_t error_size)
+{
+    return open_listener(net, bind, false, fn, arg, error, error_size);
+}
+
 const struct address *listener_address(const struct listener *listener)
 {
     return &listener->address;
@@ -162,6 +185,13 @@ void listener_set_keepalive(struct listener *listener, int idle_s, int interval_
     int by_probes = 0; /* a user time-out would take the place of the probes' own (tcp(7)) */
     set_keepalive(listener->fd, idle_s, interval_s, probes);
     setsockopt(listener->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &by_probes, sizeof by_probes);
+}
+
+void listener_retire(struct listener **listener)
+{
+    for (int i = 0; *listener != NULL && i < BACKLOG && accept_one(*listener); i++) {
+    }
+    listener_close(listener);
 }
 
 void listener_close(struct listener **listener)

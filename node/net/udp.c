@@ -241,18 +241,36 @@ static int open_socket(const struct address *address, int family, bool shared)
     return fd;
 }
 
+/* A socket, or -1 with a message. */
+static int open_bound(const char *bind, bool shared, int *family, char *error, size_t error_size)
+{
+    struct address address;
+    if (address_parse_bind(bind, &address, family) != 0) {
+        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
+        return -1;
+    }
+    int fd = open_socket(&address, *family, shared);
+    if (fd < 0) {
+        snprintf(error, error_size, "cannot receive UDP on %s: %s", bind, strerror(errno));
+    }
+    return fd;
+}
+
+int udp_probe(const char *bind, char *error, size_t error_size)
+{
+    int family, fd = open_bound(bind, false, &family, error, error_size);
+    if (fd < 0) {
+        return -1;
+    }
+    close(fd);
+    return 0;
+}
+
 struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
                      size_t error_size)
 {
-    struct address address;
-    int family;
-    if (address_parse_bind(bind, &address, &family) != 0) {
-        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
-        return NULL;
-    }
-    int fd = open_socket(&address, family, net_shares_ports(net));
+    int family, fd = open_bound(bind, net_shares_ports(net), &family, error, error_size);
     if (fd < 0) {
-        snprintf(error, error_size, "cannot receive UDP on %s: %s", bind, strerror(errno));
         return NULL;
     }
     struct sockaddr_storage bound;

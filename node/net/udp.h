@@ -25,6 +25,10 @@ typedef void udp_fn(void *arg, const struct address *peer, struct span bytes);
 struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
                      size_t error_size) __attribute__((warn_unused_result));
 
+/* Could anybody receive on `bind` alone? 0, or -1 with a message that names the address in `error`.
+ */
+int udp_probe(const char *bind, char *error, size_t error_size) __attribute__((warn_unused_result));
+
 /* Where it receives, with the real port. */
 const struct address *udp_address(const struct udp *udp);
 

@@ -113,6 +113,9 @@ void ports_settle(struct dispatch *dispatch);
 struct port *port_get(struct dispatch *dispatch, bool is_udp, uint16_t number);
 struct port *port_find(struct dispatch *dispatch, bool is_udp, uint16_t number);
 
+/* Other nodes can be reached, or this one: ports that waited for that may open. */
+void ports_touch_closed(struct dispatch *dispatch);
+
 /* Something changed that may make it open, close or go. */
 void port_touch(struct port *port);
 

@@ -363,6 +363,7 @@ static void on_hearing(struct link *link)
         }
     }
     drivers_check(link->dispatch);
+    ports_touch_closed(link->dispatch);
 }
 
 static void on_own_topic(void *arg, enum bus_event event, struct span payload)
@@ -388,6 +389,7 @@ static void on_follow(void *arg, enum bus_event event, struct span payload)
         peer->reachable = true;
         drivers_check(peer->link->dispatch);
         ports_meet(peer->link->dispatch, peer);
+        ports_touch_closed(peer->link->dispatch);
     } else if (event == BUS_GAP) {
         peer->reachable = false;
         on_loss(peer->link);
@@ -495,6 +497,7 @@ static void settle(struct link *link)
     }
     link->settled = true;
     drivers_check(link->dispatch);
+    ports_touch_closed(link->dispatch);
 }
 
 static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)

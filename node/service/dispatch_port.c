@@ -172,7 +172,7 @@ static void port_close(struct port *port)
         log_info("port closed", LOG_TEXT_FIELD("port", port->name));
     }
     wheel_cancel(&port->retry);
-    listener_close(&port->listener);
+    listener_retire(&port->listener);
     udp_close(&port->udp);
     udp_homes_free(&port->homes);
     set_unbound(port, false, NULL);
@@ -364,12 +364,37 @@ void port_touch(struct port *port)
     }
 }
 
+void ports_touch_closed(struct dispatch *dispatch)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        struct port *port = MAP_ENTRY(it, struct port, node);
+        if (!is_bound(port)) {
+            port_touch(port);
+        }
+    }
+}
+
+/* Is there a driver that a device could be given to? This node has just come when it knows of
+ * drivers, but has no way to their nodes yet. */
+static bool has_reachable_driver(const struct port *port)
+{
+    MAP_EACH(it, &port->remote) {
+        const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
+        if (link_peer(port->dispatch->link, driver->home) != NULL) {
+            return true;
+        }
+    }
+    return !list_empty(&port->drivers);
+}
+
 static void settle(struct port *port)
 {
     bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
     char error[160];
     if (!wanted || port->dispatch->draining) {
         port_close(port);
+    } else if (!is_bound(port) && !has_reachable_driver(port)) {
+        log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
     } else if (port_open(port, error, sizeof error) != 0) {
         log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
     }

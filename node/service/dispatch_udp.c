@@ -2,7 +2,8 @@
  * all. What a driver or the way to its node has no room for is dropped and counted.
  *
  * An answer goes out on the node through which the device spoke last: behind a load balancer only
- * that one's way back is open. */
+ * that one's way back is open. Workers at one place have the same port: any of them will do. */
+#include "node/core/name.h"
 #include "node/service/dispatch_impl.h"
 
 enum { MOST_HOMES = 4096 /* devices remembered per port */ };
@@ -191,6 +192,17 @@ void udp_on_send(struct dispatch *dispatch, const struct mesh_frame *frame)
     }
 }
 
+/* The node that the answer to a device leaves through; NULL: this one. */
+static struct peer *way_back(const struct port *port, const struct address *device)
+{
+    const struct home *home = find_home(port, device);
+    struct span own = span_str(port->dispatch->options.node);
+    if (home == NULL || (port->udp != NULL && name_same_place(span_str(home->name), own))) {
+        return NULL;
+    }
+    return link_peer(port->dispatch->link, span_str(home->name));
+}
+
 int udp_write(struct driver *driver, const struct dispatch_frame *frame)
 {
     struct port *port = driver->port;
@@ -200,8 +212,7 @@ int udp_write(struct driver *driver, const struct dispatch_frame *frame)
         return -1;
     }
     address.port = (uint16_t)frame->id_or_port;
-    const struct home *home = find_home(port, &address);
-    struct peer *peer = home != NULL ? link_peer(port->dispatch->link, span_str(home->name)) : NULL;
+    struct peer *peer = way_back(port, &address);
     if (peer == NULL || frame->data.len > UDP_LARGEST) {
         send_here(port, &address, frame->data);
     } else if (peer_is_congested(peer)) {

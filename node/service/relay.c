@@ -30,7 +30,8 @@ struct port {
     struct list link;
     struct relay *relay;
     struct relay_network *network;
-    struct listener *listener;
+    struct listener *listener; /* NULL: closed */
+    char bind[LISTEN_MOST];
 };
 
 struct relay {
@@ -111,26 +112,16 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
-static int open_port(struct relay *relay, const struct listen_entry *entry, char *error,
-                     size_t error_size)
+static void add_port(struct relay *relay, const struct listen_entry *entry)
 {
     struct port *port = mem_zalloc(sizeof *port);
-    char text[ADDRESS_TEXT];
     port->relay = relay;
     port->network = get_network(relay, entry->network);
+    memcpy(port->bind, entry->bind, sizeof port->bind);
     list_push_back(&relay->ports, &port->link);
-    port->listener =
-        listener_open(relay->options.net, entry->bind, on_accept, port, error, error_size);
-    if (port->listener == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
-             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
-             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
-    return 0;
 }
 
-static int open_ports(struct relay *relay, char *error, size_t error_size)
+static int add_ports(struct relay *relay, char *error, size_t error_size)
 {
     struct span rest = span_str(relay->options.listen);
     while (rest.len > 0) {
@@ -140,7 +131,29 @@ static int open_ports(struct relay *relay, char *error, size_t error_size)
             snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
             return -1;
         }
-        if (open_port(relay, &entry, error, error_size) != 0) {
+        add_port(relay, &entry);
+    }
+    return 0;
+}
+
+static int open_port(struct port *port, char *error, size_t error_size)
+{
+    char text[ADDRESS_TEXT];
+    port->listener =
+        listener_open(port->relay->options.net, port->bind, on_accept, port, error, error_size);
+    if (port->listener == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
+    return 0;
+}
+
+int relay_listen(struct relay *relay, char *error, size_t error_size)
+{
+    LIST_EACH(link, &relay->ports) {
+        if (open_port(LIST_ITEM(link, struct port, link), error, error_size) != 0) {
             return -1;
         }
     }
@@ -273,7 +286,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
         relay_free(&relay);
         return NULL;
     }
-    if (open_ports(relay, error, error_size) != 0) {
+    if (add_ports(relay, error, error_size) != 0) {
         relay_free(&relay);
         return NULL;
     }
@@ -286,7 +299,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
 void relay_drain(struct relay *relay)
 {
     LIST_EACH(link, &relay->ports) {
-        listener_close(&LIST_ITEM(link, struct port, link)->listener);
+        listener_retire(&LIST_ITEM(link, struct port, link)->listener);
     }
 }
 
@@ -297,9 +310,10 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
-    relay_drain(gone);
     LIST_EACH(link, &gone->ports) {
-        free(LIST_ITEM(link, struct port, link));
+        struct port *port = LIST_ITEM(link, struct port, link);
+        listener_close(&port->listener);
+        free(port);
     }
     LIST_EACH(link, &gone->networks) {
         struct network *network = LIST_ITEM(link, struct network, link);

@@ -35,7 +35,7 @@ struct relay_options {
 /* The network that an entry without a name belongs to. */
 #define RELAY_DEFAULT_NETWORK "default"
 
-/* New, listening, with its route put into `server`; or NULL with a message in `error`. */
+/* New, with its route put into `server`; or NULL with a message in `error`. */
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
 
@@ -44,7 +44,11 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
  * "more":0}],"more":0}. Names are cut; the secret is not in it. */
 void relay_describe(struct relay *relay, struct buf *out);
 
-/* No new game servers from now on. */
+/* Game servers may come from now on. 0, or -1 with a message in `error`. */
+int relay_listen(struct relay *relay, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* No new game servers from now on, but for those that have come already. */
 void relay_drain(struct relay *relay);
 
 /* Frees; connections must be gone (net_free first). */

@@ -11,6 +11,7 @@
 struct status {
     struct status_options options;
     uint64_t started_ms; /* monotonic */
+    bool held;           /* the ports for clients are not open yet */
     bool draining;
     bool overloaded; /* over the memory limit */
     struct event *look;
@@ -25,6 +26,9 @@ const char *status_trouble(const struct status *status)
     }
     if (!store_ready(status->options.store)) {
         return "the store cannot be reached";
+    }
+    if (status->held) {
+        return "starting";
     }
     if (status->overloaded) {
         return "the memory limit is reached";
@@ -170,6 +174,11 @@ void status_free(struct status **status)
 void status_route_text(struct status *status, struct http_server *server)
 {
     http_route(server, "GET", "/", on_text, status);
+}
+
+void status_hold(struct status *status, bool held)
+{
+    status->held = held;
 }
 
 void status_drain(struct status *status)

@@ -28,6 +28,9 @@ const char *status_trouble(const struct status *status);
  * served elsewhere. */
 void status_route_text(struct status *status, struct http_server *server);
 
+/* While held, the ports for clients are not open yet. */
+void status_hold(struct status *status, bool held);
+
 /* From now on /readyz says 503. */
 void status_drain(struct status *status);
 

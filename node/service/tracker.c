@@ -1,5 +1,6 @@
 #include "node/service/tracker_impl.h"
 
+#include "node/core/name.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 
@@ -100,7 +101,7 @@ void tracker_reply(struct tracker *tracker, const struct tracker_call *call)
 void tracker_send_from(struct tracker *tracker, struct span node, const struct address *peer)
 {
     struct buf topic = {0}, message = {0};
-    if (span_eq(node, span_str(tracker->options.node))) {
+    if (name_same_place(node, span_str(tracker->options.node))) {
         count(tracker, METRIC_TRACKER_INCOMES);
         send_out(tracker, peer, buf_span(&tracker->out));
     } else {

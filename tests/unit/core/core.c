@@ -1,5 +1,6 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
+#include "node/core/name.h"
 #include "node/core/settings.h"
 #include "node/core/wheel.h"
 #include "tests/unit/cmocka_all.h"
@@ -225,6 +226,47 @@ static void test_wheel_fires_in_time_and_never_early(void **state)
     loop_free(&loop);
 }
 
+static void assert_place(bool same, const char *one, const char *other)
+{
+    assert_int_equal(name_same_place(span_str(one), span_str(other)), same);
+    assert_int_equal(name_same_place(span_str(other), span_str(one)), same);
+}
+
+static void test_names_tell_who_holds_the_same_ports(void **state)
+{
+    (void)state;
+    assert_place(true, "vm-01234567", "vm-01234567");
+    assert_place(false, "vm-01234567", "vm-89abcdef");
+    assert_place(true, "vm-11111111-w0-01234567", "vm-11111111-w12-89abcdef");
+    assert_place(false, "vm-11111111-w0-01234567", "vm-22222222-w0-01234567");
+    assert_place(false, "vm-11111111-w0-01234567", "other-11111111-w0-01234567");
+    assert_place(false, "vm-11111111-w0-01234567", "vm-11111111");
+    assert_place(false, "web-w1-01234567", "web-w1-89abcdef"); /* a host named web-w1 */
+    assert_place(false, "vm-11111111-wx-01234567", "vm-11111111-wx-89abcdef");
+    assert_place(false, "vm-1111-w0-01234567", "vm-1111-w1-89abcdef");
+    assert_place(true, "", "");
+    assert_place(false, "", "-");
+}
+
+static void test_workers_of_one_group_are_at_one_place(void **state)
+{
+    (void)state;
+    struct name_worker none = {.number = -1}, first = {.number = 0}, last = {.number = 1023};
+    char alone[NAME_SIZE], again[NAME_SIZE], one[NAME_SIZE], other[NAME_SIZE];
+    name_group_choose(first.group);
+    memcpy(last.group, first.group, sizeof last.group);
+    name_choose(&none, alone);
+    name_choose(&none, again);
+    name_choose(&first, one);
+    name_choose(&last, other);
+    assert_place(false, alone, again);
+    assert_place(false, alone, one);
+    assert_place(true, one, other);
+    name_group_choose(last.group);
+    name_choose(&last, other);
+    assert_place(false, one, other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +278,8 @@ int main(void)
         cmocka_unit_test(test_markdown_names_every_setting),
         cmocka_unit_test(test_metrics_print_prometheus_text),
         cmocka_unit_test(test_wheel_fires_in_time_and_never_early),
+        cmocka_unit_test(test_names_tell_who_holds_the_same_ports),
+        cmocka_unit_test(test_workers_of_one_group_are_at_one_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
