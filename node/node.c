@@ -1,40 +1,30 @@
-/* The wiring of a node: what is made from what, in order, and torn down in reverse. No logic of a
+/* The life of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *
  *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain
  *             -> claims released -> exit 0 */
 #include "node/node.h"
 
-#include "node/chat_wiring.h"
 #include "node/core/log.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/listener.h"
 #include "node/net/net.h"
+#include "node/process.h"
 #include "node/proto/http.h"
-#include "node/service/dispatch.h"
-#include "node/service/fleet.h"
-#include "node/service/logs.h"
-#include "node/service/relay.h"
-#include "node/service/status.h"
-#include "node/service/sync.h"
-#include "node/service/tracker.h"
+#include "node/services.h"
 #include "store/base/clock.h"
-#include "store/base/entropy.h"
 #include "store/store.h"
 
-#include <event2/event.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-enum { NODE_NAME = 65, SIGNALS = 2, OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
 
 struct node {
     const struct settings *settings;
-    char name[NODE_NAME]; /* unique in the fleet: host and some random digits */
+    char name[PROCESS_NAME];
     struct loop *loop;
     struct wheel *wheel;
     struct metrics metrics;
@@ -42,50 +32,12 @@ struct node {
     struct net *net;
     struct http_server *http, *admin; /* admin is http where no address of its own is set */
     struct listener *http_listener, *admin_listener;
-    struct status *status;
-    struct fleet *fleet;
-    struct sync *sync;
-    struct logs *logs;
-    struct dispatch *dispatch; /* NULL: off */
-    struct relay *relay;
-    struct tracker *tracker; /* NULL: off */
-    struct chat_wiring chat;
-    struct event *signals[SIGNALS];
+    struct services *services;
+    struct process_signals signals;
     int worker; /* its number, or -1 */
     bool draining;
     uint64_t draining_since_ms;
 };
-
-/* ------------------------------------------------------------------------------------ the store's
- * reports */
-
-static void on_link(void *arg, bool up, const char *text)
-{
-    (void)arg;
-    if (up) {
-        log_info("store link up", LOG_TEXT_FIELD("detail", text));
-    } else {
-        log_warn("store link down", LOG_TEXT_FIELD("detail", text));
-    }
-}
-
-static void on_trouble(void *arg, const char *text)
-{
-    (void)arg;
-    log_warn("store refuses a command", LOG_TEXT_FIELD("detail", text));
-}
-
-static void on_bus_lag(void *arg, double seconds)
-{
-    struct node *node = arg;
-    metric_observe(&node->metrics, HISTOGRAM_BUS_LAG, seconds);
-}
-
-static void on_command_time(void *arg, double seconds)
-{
-    struct node *node = arg;
-    metric_observe(&node->metrics, HISTOGRAM_STORE_TIME, seconds);
-}
 
 /* ------------------------------------------------------------------------------------ leaving */
 
@@ -108,11 +60,9 @@ static void drain(struct node *node)
     log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
-    status_drain(node->status);
     listener_close(&node->http_listener);
-    relay_drain(node->relay);
     http_server_drain(node->http);
-    dispatch_drain(node->dispatch);
+    services_drain(node->services);
     net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
 }
 
@@ -138,196 +88,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     }
 }
 
-static void watch_signals(struct node *node)
-{
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
-    for (int i = 0; i < SIGNALS; i++) {
-        node->signals[i] = evsignal_new(loop_base(node->loop), numbers[i], on_signal, node);
-        event_add(node->signals[i], NULL);
-    }
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* --------------------------------------------------------------------------------- building up */
-
-static void choose_name(struct node *node)
-{
-    char host[40] = "node", digits[9];
-    gethostname(host, sizeof host - 1);
-    entropy_hex(digits, 8);
-    for (char *c = host; *c != '\0'; c++) {
-        *c = *c == ' ' ? '-' : *c;
-    }
-    if (node->worker >= 0) {
-        snprintf(node->name, sizeof node->name, "%s-w%d-%s", host, node->worker, digits);
-    } else {
-        snprintf(node->name, sizeof node->name, "%s-%s", host, digits);
-    }
-}
-
-struct store_tls node_store_tls(const struct settings *settings)
-{
-    return (struct store_tls){
-        .ca = settings->store_ca,
-        .cert = settings->store_cert,
-        .key = settings->store_key,
-        .server_name = settings->store_server_name,
-    };
-}
-
-static int open_store(struct node *node, char *error, size_t error_size)
-{
-    node->store = store_open(
-        &(struct store_options){
-            .base = loop_base(node->loop),
-            .url = node->settings->store,
-            .tls = node_store_tls(node->settings),
-            .prefix = node->settings->store_prefix,
-            .node = node->name,
-            .lease_ms = (uint32_t)node->settings->lease,
-            .observer = {.link = on_link,
-                         .trouble = on_trouble,
-                         .bus_lag = on_bus_lag,
-                         .command_time = on_command_time,
-                         .arg = node},
-        },
-        error, error_size);
-    return node->store != NULL ? 0 : -1;
-}
-
-static struct http_server *new_server(const struct node *node)
-{
-    const struct settings *settings = node->settings;
-    return http_server_new(node->net, &(struct http_options){
-                                          .header_limit = (size_t)settings->header_limit,
-                                          .body_limit = (size_t)settings->message_limit,
-                                          .request_ms = (uint32_t)settings->request_timeout,
-                                          .keep_alive_ms = (uint32_t)settings->keep_alive,
-                                          .ws_message_limit = (size_t)settings->message_limit,
-                                          .origins = settings->origins,
-                                      });
-}
-
-static void make_logs(struct node *node)
-{
-    const struct settings *settings = node->settings;
-    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
-    node->logs = logs_new(node->http, &(struct logs_options){
-                                          .net = node->net,
-                                          .store = node->store,
-                                          .metrics = &node->metrics,
-                                          .node = node->name,
-                                          .lanes = (unsigned)settings->logs_lanes,
-                                          .bound = (uint64_t)settings->logs_bound,
-                                          .refuse = settings->postgres[0] != '\0' && !memory,
-                                          .entry_limit = (size_t)settings->logs_entry_limit,
-                                          .queue_limit = (size_t)settings->queue_limit,
-                                          .rate = (uint32_t)settings->logs_rate,
-                                          .add_token = settings->logs_add_token,
-                                          .listen_token = settings->logs_listen_token,
-                                      });
-}
-
-static const char *trouble(void *arg)
-{
-    return status_trouble(arg);
-}
-
-static int make_services(struct node *node, char *error, size_t error_size)
-{
-    node->status =
-        status_new(node->admin, &(struct status_options){
-                                    .net = node->net,
-                                    .store = node->store,
-                                    .metrics = &node->metrics,
-                                    .node = node->name,
-                                    .memory_limit = (uint64_t)node->settings->memory_limit,
-                                });
-    if (node->admin != node->http) {
-        status_route_text(node->status, node->http);
-    }
-    node->fleet = fleet_new(node->admin, &(struct fleet_options){
-                                             .loop = node->loop,
-                                             .store = node->store,
-                                             .metrics = &node->metrics,
-                                             .node = node->name,
-                                             .token = node->settings->status_token,
-                                             .trouble = trouble,
-                                             .trouble_arg = node->status,
-                                         });
-    node->sync = sync_new(node->http, &(struct sync_options){
-                                          .store = node->store,
-                                          .metrics = &node->metrics,
-                                          .node = node->name,
-                                          .idle_ms = (uint32_t)node->settings->sync_idle,
-                                      });
-    make_logs(node);
-    return chat_wiring_make(&node->chat, node->settings,
-                            &(struct chat_wiring_parts){
-                                .base = loop_base(node->loop),
-                                .http = node->http,
-                                .store = node->store,
-                                .metrics = &node->metrics,
-                                .wheel = node->wheel,
-                                .node = node->name,
-                            },
-                            error, error_size);
-}
-
-static int make_dispatch(struct node *node, char *error, size_t error_size)
-{
-    const struct settings *settings = node->settings;
-    const struct dispatch_options options = {
-        .net = node->net,
-        .store = node->store,
-        .metrics = &node->metrics,
-        .node = node->name,
-        .ports = settings->dispatch_ports,
-        .bind = settings->dispatch_bind,
-        .secret = settings->dispatch_secret,
-        .proxy = settings->dispatch_proxy,
-        .production = settings->env == ENV_PRODUCTION,
-        .stall_ms = (uint32_t)settings->dispatch_stall,
-        .queue_limit = (size_t)settings->queue_limit,
-        .message_limit = (size_t)settings->message_limit,
-    };
-    if (settings->dispatch_ports[0] == '\0') {
-        return 0;
-    }
-    if (dispatch_check(&options, error, error_size) != 0) {
-        return -1;
-    }
-    node->dispatch = dispatch_new(node->http, &options);
-    return 0;
-}
-
-static int make_relay(struct node *node, char *error, size_t error_size)
-{
-    const struct settings *settings = node->settings;
-    node->relay = relay_new(node->http,
-                            &(struct relay_options){
-                                .net = node->net,
-                                .store = node->store,
-                                .metrics = &node->metrics,
-                                .node = node->name,
-                                .listen = settings->relay,
-                                .name = settings->relay_name,
-                                .color = settings->relay_color,
-                                .prefix = settings->relay_prefix,
-                                .secret = settings->relay_secret,
-                                .status_token = settings->relay_status_token,
-                                .pacing = settings->relay_pacing != 0,
-                                .proxy = settings->relay_proxy != 0,
-                                .gap_ms = (uint32_t)settings->relay_gap,
-                                .queue_limit = (size_t)settings->queue_limit,
-                                .packet_limit = (size_t)settings->relay_limit,
-                                .rate = (uint32_t)settings->relay_rate,
-                                .joins = (uint32_t)settings->relay_joins,
-                                .timeout_ms = (uint32_t)settings->relay_timeout,
-                            },
-                            error, error_size);
-    return node->relay != NULL ? 0 : -1;
-}
 
 static struct listener *listen_http(struct node *node, const char *bind, struct http_server *server,
                                     const char *what, char *error, size_t error_size)
@@ -342,33 +103,6 @@ static struct listener *listen_http(struct node *node, const char *bind, struct 
     return listener;
 }
 
-static int open_tracker(struct node *node, char *error, size_t error_size)
-{
-    const struct settings *settings = node->settings;
-    char text[ADDRESS_TEXT];
-    if (settings->tracker[0] == '\0') {
-        return 0;
-    }
-    node->tracker = tracker_new(
-        &(struct tracker_options){
-            .net = node->net,
-            .store = node->store,
-            .node = node->name,
-            .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
-            .expiry_ms = (uint32_t)settings->tracker_expiry,
-            .rate = (uint32_t)settings->tracker_rate,
-            .burst = (uint32_t)settings->tracker_burst,
-        },
-        error, error_size);
-    if (node->tracker == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "tracker"),
-             LOG_TEXT_FIELD("address", address_text(tracker_address(node->tracker), text)));
-    return 0;
-}
-
 static int listen_all(struct node *node, char *error, size_t error_size)
 {
     const struct settings *settings = node->settings;
@@ -380,7 +114,7 @@ static int listen_all(struct node *node, char *error, size_t error_size)
         }
     }
     node->http_listener = listen_http(node, settings->http, node->http, "http", error, error_size);
-    return node->http_listener != NULL ? open_tracker(node, error, error_size) : -1;
+    return node->http_listener != NULL ? 0 : -1;
 }
 
 /* What the system allows, but for the descriptors that the node itself needs. */
@@ -399,7 +133,34 @@ static uint32_t connection_limit(const struct settings *settings)
                  LOG_NUMBER_FIELD("limit", possible));
     }
     bool wanted = settings->connection_limit > 0 && settings->connection_limit < possible;
-    return (uint32_t)(wanted ? settings->connection_limit : possible > 1 ? possible : 1);
+    int64_t chosen = wanted ? settings->connection_limit : possible;
+    return (uint32_t)(chosen > 1 ? chosen : 1);
+}
+
+static int open_services(struct node *node, char *error, size_t error_size)
+{
+    const struct services_parts parts = {
+        .settings = node->settings,
+        .node = node->name,
+        .loop = node->loop,
+        .wheel = node->wheel,
+        .metrics = &node->metrics,
+        .store = node->store,
+        .net = node->net,
+        .http = node->http,
+        .admin = node->admin,
+    };
+    node->services = services_new(&parts, error, error_size);
+    return node->services != NULL ? 0 : -1;
+}
+
+static void choose_name(struct node *node)
+{
+    char role[16] = "";
+    if (node->worker >= 0) {
+        snprintf(role, sizeof role, "w%d", node->worker);
+    }
+    process_name(role, node->name);
 }
 
 static int build(struct node *node, char *error, size_t error_size)
@@ -408,23 +169,22 @@ static int build(struct node *node, char *error, size_t error_size)
     choose_name(node);
     node->loop = loop_new();
     node->wheel = wheel_new(node->loop);
-    if (open_store(node, error, error_size) != 0) {
+    node->store = process_open_store(settings, loop_base(node->loop), node->name, &node->metrics,
+                                     error, error_size);
+    if (node->store == NULL) {
         return -1;
     }
-    node->net = net_new(node->loop, node->wheel, &node->metrics,
-                        &(struct net_limits){
-                            .queue = (size_t)settings->queue_limit,
-                            .connections = connection_limit(settings),
-                            .per_address = (uint32_t)settings->address_limit,
-                            .share_ports = node->worker >= 0,
-                        });
-    node->http = new_server(node);
-    node->admin = settings->admin[0] != '\0' ? new_server(node) : node->http;
-    if (make_services(node, error, error_size) != 0) {
-        return -1;
-    }
-    watch_signals(node);
-    if (make_relay(node, error, error_size) != 0 || make_dispatch(node, error, error_size) != 0) {
+    const struct net_limits limits = {
+        .queue = (size_t)settings->queue_limit,
+        .connections = connection_limit(settings),
+        .per_address = (uint32_t)settings->address_limit,
+        .share_ports = node->worker >= 0,
+    };
+    node->net = net_new(node->loop, node->wheel, &node->metrics, &limits);
+    node->http = process_http(settings, node->net);
+    node->admin = settings->admin[0] != '\0' ? process_http(settings, node->net) : node->http;
+    process_watch_signals(&node->signals, loop_base(node->loop), on_signal, node);
+    if (open_services(node, error, error_size) != 0) {
         return -1;
     }
     return listen_all(node, error, error_size);
@@ -434,28 +194,16 @@ static void tear_down(struct node *node)
 {
     listener_close(&node->http_listener);
     listener_close(&node->admin_listener);
-    tracker_free(&node->tracker);
-    dispatch_drain(node->dispatch);
+    services_stop(node->services);
     net_free(&node->net);
-    logs_free(&node->logs);
-    dispatch_free(&node->dispatch);
-    relay_free(&node->relay);
-    chat_wiring_free(&node->chat);
-    sync_free(&node->sync);
-    fleet_free(&node->fleet);
-    status_free(&node->status);
+    services_free(&node->services);
     if (node->admin != node->http) {
         http_server_free(&node->admin);
     }
     http_server_free(&node->http);
     store_close(&node->store);
     wheel_free(&node->wheel);
-    /* Last: from here on a signal has its default effect again. */
-    for (int i = 0; i < SIGNALS; i++) {
-        if (node->signals[i] != NULL) {
-            event_free(node->signals[i]);
-        }
-    }
+    process_unwatch_signals(&node->signals);
     loop_free(&node->loop);
 }
 
