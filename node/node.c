@@ -6,6 +6,7 @@
 #include "node/node.h"
 
 #include "node/core/log.h"
+#include "node/core/log_out.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
@@ -168,6 +169,7 @@ static int build(struct node *node, char *error, size_t error_size)
     const struct settings *settings = node->settings;
     choose_name(node);
     node->loop = loop_new();
+    log_out_attach(loop_base(node->loop));
     node->wheel = wheel_new(node->loop);
     node->store = process_open_store(settings, loop_base(node->loop), node->name, &node->metrics,
                                      error, error_size);
@@ -204,6 +206,7 @@ static void tear_down(struct node *node)
     store_close(&node->store);
     wheel_free(&node->wheel);
     process_unwatch_signals(&node->signals);
+    log_out_detach(LOG_LINGER_MS);
     loop_free(&node->loop);
 }
 

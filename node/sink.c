@@ -6,6 +6,7 @@
 
 #include "node/core/figures.h"
 #include "node/core/log.h"
+#include "node/core/log_out.h"
 #include "node/core/loop.h"
 #include "node/net/listener.h"
 #include "node/node.h"
@@ -234,6 +235,7 @@ static int build(struct process *process, char *error, size_t error_size)
 {
     process_name("sink", process->name);
     process->loop = loop_new();
+    log_out_attach(loop_base(process->loop));
     process->wheel = wheel_new(process->loop);
     if (process->settings->postgres[0] == '\0') {
         snprintf(error, error_size, "--postgres is not set");
@@ -268,6 +270,7 @@ static void tear_down(struct process *process)
     sink_free(&process->sink);
     store_close(&process->store);
     wheel_free(&process->wheel);
+    log_out_detach(LOG_LINGER_MS);
     loop_free(&process->loop);
 }
 

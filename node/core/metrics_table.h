@@ -163,6 +163,8 @@
            "Messages received from the bus")                                                       \
     METRIC(BUS_UNPUBLISHED, counter, "muster_bus_unpublished_total", "",                           \
            "Messages the bus could not take: link down or queue full")                             \
+    METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
+           "Log lines dropped: whoever reads stderr is too slow")                                  \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \
