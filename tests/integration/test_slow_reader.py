@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 
-from clients import Closed, RawWebSocket, SyncClient, close_all, members, new_session, push
-from waiting import until
+from clients import Closed, HttpClient, RawWebSocket, SyncClient, close_all, members, new_session, push
+from waiting import until, wait_until
 
 QUEUE_LIMIT = 256 * 1024
 PAYLOAD = 16 * 1024
+SLOWLY = 13  # seconds
 ENOUGH = 48 * 1024 * 1024  # bytes; more than the kernel's buffers take for one socket
 RSS_BOUND = 32 * 1024 * 1024
 OVERFLOWS = "muster_websocket_overflows_total"
@@ -132,3 +134,53 @@ def test_a_client_that_asks_and_does_not_read_is_cut(yard):
             await other.fence()
         await other.close()
     asyncio.run(scenario())
+
+
+def read_slowly(client, seconds):
+    """About 8 KiB a second. The test is about time itself: longer than any linger of a closing connection."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = client.socket.recv(2048)
+        assert data, "the connection ended early"
+        client.buffer += data
+        time.sleep(0.25)
+
+
+def test_a_slow_reader_gets_all_before_the_node_leaves(yard):
+    """The closing handshake waits behind what was queued, for as long as the reader goes on."""
+    node = yard.node(drain="60s")
+    count = 40
+
+    async def scenario():
+        session = new_session()
+        leader = await SyncClient.member(node, session, leader=True)
+        slow = await asyncio.to_thread(SlowReader, node, session)
+        await leader.until_state(2, True)
+        for number in range(count):
+            await leader.send(push(session, [number, "x" * PAYLOAD]))
+        await leader.fence()
+        node.term()
+        await leader.close()
+        return slow
+    slow = asyncio.run(scenario())
+    read_slowly(slow, SLOWLY)
+    pushes = [slow.next_of(lambda m: m["type"] == "Push")["data"][0] for _ in range(count)]
+    assert pushes == list(range(count))
+    assert slow.end() == 1001
+
+
+def test_a_slow_reader_gets_its_whole_answer_before_the_connection_is_closed(yard):
+    """One that stands still does not: it is let go."""
+    node = yard.node()
+    ask = b"GET /metrics HTTP/1.1\r\nHost: a\r\n%s\r\n"
+    asks = ask % b"" * 3 + ask % b"Connection: close\r\n"
+    slow, still = [HttpClient(node.port, receive_buffer=1024) for _ in range(2)]
+    for client in (slow, still):
+        client.send(asks)
+    read_slowly(slow, SLOWLY)
+    answers = [slow.response() for _ in range(4)]
+    assert [answer.status for answer in answers] == [200] * 4
+    assert all(answer.body.endswith(b"\n") for answer in answers)
+    assert slow.at_end()
+    wait_until(lambda: node.metrics()["muster_connections"] == 1, "only who asks for the figures is there", 30)
+    still.close()
