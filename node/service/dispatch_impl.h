@@ -68,6 +68,7 @@ struct dispatch {
     struct list uncounted;   /* struct port */
     struct wheel_timer count_timer;
     uint64_t drivers_ever;
+    uint64_t datagrams; /* of devices here, each a mark of the nodes that it is sent to */
     bool draining;
 };
 
@@ -325,6 +326,9 @@ uint64_t peer_epoch(const struct peer *peer);
 
 /* The way to it is full: nothing more should be sent for now. */
 bool peer_is_congested(const struct peer *peer);
+
+/* Did it not have that mark yet, which is above 0? It does from then on. */
+bool peer_mark(struct peer *peer, uint64_t mark);
 
 /* Queues a frame that belongs to no leg known here. */
 void peer_send(struct peer *peer, const struct mesh_frame *frame);

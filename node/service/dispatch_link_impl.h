@@ -21,6 +21,7 @@ struct peer {
     struct map_node node;
     struct link *link;
     uint64_t epoch; /* as in the roster */
+    uint64_t mark;  /* peer_mark */
     struct bus_sub *follow;
     bool reachable; /* what we lose on the way to it we hear of */
     bool congested;

@@ -101,6 +101,13 @@ static void check_congestion(struct peer *peer)
     }
 }
 
+bool peer_mark(struct peer *peer, uint64_t mark)
+{
+    bool is_new = peer->mark != mark;
+    peer->mark = mark;
+    return is_new;
+}
+
 bool peer_is_congested(const struct peer *peer)
 {
     return peer->congested;

@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import pytest
+import websockets
 
 from clients import RawWebSocket
 from dispatch import (CLOSED, OPENED, RECEIVED, WRITE, Datagrams, Device, Driver, free_port, is_open, pack, path_of,
@@ -292,6 +293,50 @@ def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
     run(scenario())
 
 
+def test_a_device_that_comes_while_its_driver_registers_is_not_turned_away(yard, redis):
+    proxy = yard.proxy(redis)
+    [node] = start_fleet(yard, [proxy.url], lease="10s")
+
+    async def scenario():
+        port = free_port()
+        proxy.freeze()
+        registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
+        await until_open([node], port)
+        device = await Device.connect(node, port)
+        await device.send(b"hello")
+        proxy.thaw()
+        driver = await registering
+        opened = await driver.expect(OPENED)
+        assert await driver.data_of(opened.id, 5) == b"hello"
+        await driver.write(opened, b"welcome")
+        assert await device.read(7) == b"welcome"
+        await driver.close()
+        await device.at_end()
+        await until_closed([node], port)
+    run(scenario())
+
+
+def test_a_device_whose_driver_gives_up_registering_is_closed(yard, redis):
+    proxy = yard.proxy(redis)
+    [node] = start_fleet(yard, [proxy.url], lease="10s")
+
+    async def scenario():
+        port = free_port()
+        proxy.freeze()
+        registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
+        await until_open([node], port)
+        device = await Device.connect(node, port)
+        await device.send(b"hello")
+        with pytest.raises(websockets.InvalidStatusCode) as refusal:
+            await registering
+        assert refusal.value.status_code == 503
+        await device.at_end()
+        proxy.thaw()
+        await until_closed([node], port)
+        await until(lambda: statistics(node) == NOTHING, "nothing is left")
+    run(scenario())
+
+
 async def stream(device, stop):
     """Sends numbered lines until told, or until the device is closed."""
     number = 0
@@ -371,8 +416,8 @@ async def reaches_again(node, port, driver):
             return False
 
     async def connects():
-        probe = await Device.connect(node, port, "127.0.0.81")
         try:
+            probe = await Device.connect(node, port, "127.0.0.81")
             await asyncio.wait_for(probe.reader.read(1), 0.2)
         except (asyncio.TimeoutError, TimeoutError):
             return True
