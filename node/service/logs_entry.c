@@ -23,7 +23,7 @@ static const char *const names[LOGS_FIELDS] = {
 enum logs_field logs_field_of(const struct json_member *member)
 {
     unsigned field = 0;
-    while (field < LOGS_FIELDS && !json_name_is(member, names[field])) {
+    while (field < LOGS_FIELDS && !json_name_is(member->name, names[field])) {
         field++;
     }
     return (enum logs_field)field;

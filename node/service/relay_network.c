@@ -3,6 +3,7 @@
 #include "node/core/log.h"
 #include "node/service/relay_held.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/map.h"
 #include "store/bus.h"
@@ -60,17 +61,8 @@ static struct span id_text(uint64_t id, char out[static ID_TEXT])
 /* 0 where it is none. */
 static uint64_t read_number(struct span text)
 {
-    uint64_t number = 0;
-    if (text.len == 0 || text.len > 18) {
-        return 0;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return 0;
-        }
-        number = number * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    return number;
+    uint64_t number;
+    return decimal_read(text, INT64_MAX, &number) ? number : 0;
 }
 
 /* ------------------------------------------------------------------------------------ directory */
