@@ -2,6 +2,7 @@
 
 #include "node/net/conn_impl.h"
 #include "node/net/udp_impl.h"
+#include "node/net/udp_wire.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,21 +11,11 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 64,           /* datagrams per system call */
-    SLOT = 64 * 1024,     /* room for the largest datagram */
-    WRITES_PER_TURN = 16, /* of BATCH datagrams; then others have their turn */
+    FIRST_QUEUE = 64,     /* datagrams; a power of two */
+    WRITES_PER_TURN = 16, /* system calls; then others have their turn */
     QUEUE_MOST = 8192,    /* datagrams */
     QUEUE_BYTES = 8 * 1024 * 1024,
     KERNEL_BUFFER = 4 * 1024 * 1024, /* asked for; the system may give less */
-};
-
-/* Where all sockets of a net receive, one after the other. Of the 4 MiB only pages that datagrams
- * ever reached are real. */
-struct udp_inbox {
-    struct mmsghdr messages[BATCH];
-    struct iovec iov[BATCH];
-    struct sockaddr_storage peers[BATCH];
-    char bytes[BATCH][SLOT];
 };
 
 struct datagram {
@@ -43,6 +34,7 @@ struct udp {
     struct datagram *ring; /* NULL while empty */
     uint32_t mask, head, count;
     size_t bytes;
+    bool joins;   /* the kernel cuts what we join */
     bool blocked; /* the kernel took no more: waiting for EV_WRITE */
     bool receiving, closed;
 };
@@ -56,7 +48,7 @@ static struct datagram *slot(const struct udp *udp, uint32_t i)
 
 static void grow(struct udp *udp)
 {
-    uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : BATCH;
+    uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : FIRST_QUEUE;
     struct datagram *ring = mem_alloc(size * sizeof *ring);
     for (uint32_t i = 0; i < udp->count; i++) {
         ring[i] = *slot(udp, i);
@@ -83,30 +75,38 @@ static void shift(struct udp *udp, uint32_t count)
     }
 }
 
-static void drop_first(struct udp *udp)
+static void drop(struct udp *udp, uint32_t count)
 {
-    metric_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
-    shift(udp, 1);
+    metric_add(udp->net->metrics, METRIC_UDP_DROPPED, count);
+    shift(udp, count);
 }
 
 /* ------------------------------------------------------------------------------------ writing */
 
+/* What could not be sent, `count` datagrams to one peer: there is no route, it is forbidden, they are
+ * too large for the path. Only these are lost. */
+static void give_up(struct udp *udp, unsigned count, int error)
+{
+    bool cannot_cut = error == EIO || error == EINVAL || error == EMSGSIZE;
+    if (count > 1 && cannot_cut) {
+        udp->joins = false; /* the way out may take them one by one */
+    } else {
+        drop(udp, count);
+    }
+}
+
 /* One system call. false: the kernel takes no more for now. */
 static bool write_some(struct udp *udp)
 {
-    struct mmsghdr messages[BATCH] = {0};
-    struct iovec iov[BATCH];
-    struct sockaddr_storage peers[BATCH];
-    uint32_t count = udp->count < BATCH ? udp->count : BATCH;
-    for (uint32_t i = 0; i < count; i++) {
+    struct udp_outbox outbox;
+    udp_outbox_init(&outbox, udp->family, udp->joins);
+    for (uint32_t i = 0; i < udp->count; i++) {
         const struct datagram *datagram = slot(udp, i);
-        iov[i] = (struct iovec){datagram->chunk->data, datagram->chunk->len};
-        messages[i].msg_hdr.msg_iov = &iov[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-        messages[i].msg_hdr.msg_name = &peers[i];
-        messages[i].msg_hdr.msg_namelen = address_sockaddr(&datagram->peer, udp->family, &peers[i]);
+        if (!udp_outbox_add(&outbox, &datagram->peer, datagram->chunk)) {
+            break;
+        }
     }
-    int sent = sendmmsg(udp->fd, messages, count, MSG_NOSIGNAL);
+    int sent = udp_outbox_send(&outbox, udp->fd);
     metric_add(udp->net->metrics, METRIC_WRITES, 1);
     if (sent > 0) {
         metric_add(udp->net->metrics, METRIC_UDP_OUT, (uint64_t)sent);
@@ -114,7 +114,7 @@ static bool write_some(struct udp *udp)
     } else if (errno == EAGAIN || errno == ENOBUFS) {
         return false;
     } else if (errno != EINTR) {
-        drop_first(udp); /* no route, forbidden, too large for the path: only this one */
+        give_up(udp, outbox.piece[0].count, errno);
     }
     return true;
 }
@@ -165,51 +165,39 @@ int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-static struct udp_inbox *inbox_of(struct net *net)
-{
-    if (net->udp_inbox == NULL) {
-        struct udp_inbox *inbox = mem_alloc(sizeof *inbox);
-        for (int i = 0; i < BATCH; i++) {
-            inbox->iov[i] = (struct iovec){inbox->bytes[i], SLOT};
-        }
-        net->udp_inbox = inbox;
-    }
-    return net->udp_inbox;
-}
-
 static void free_all(struct udp *udp)
 {
     shift(udp, udp->count);
     free(udp);
 }
 
-static void deliver(struct udp *udp, struct udp_inbox *inbox, int count)
+static void deliver_piece(struct udp *udp, const struct udp_piece *piece)
 {
+    struct span left = piece->bytes;
+    do {
+        size_t len = left.len < piece->each ? left.len : piece->each;
+        metric_add(udp->net->metrics, METRIC_UDP_IN, 1);
+        udp->fn(udp->arg, &piece->peer, span_of(left.ptr, len));
+        left = span_of(left.ptr + len, left.len - len);
+    } while (left.len > 0 && !udp->closed);
+}
+
+/* One system call per turn: level-triggered events bring the rest, after the others' turn. */
+static void read_some(struct udp *udp)
+{
+    if (udp->net->udp_inbox == NULL) {
+        udp->net->udp_inbox = udp_inbox_new();
+    }
+    const struct udp_inbox *inbox = udp->net->udp_inbox;
+    unsigned count = udp_inbox_read(udp->net->udp_inbox, udp->fd);
     udp->receiving = true;
-    for (int i = 0; i < count && !udp->closed; i++) {
-        struct address peer = address_of((struct sockaddr *)&inbox->peers[i]);
-        udp->fn(udp->arg, &peer, span_of(inbox->bytes[i], inbox->messages[i].msg_len));
+    for (unsigned i = 0; i < count && !udp->closed; i++) {
+        struct udp_piece piece = udp_inbox_piece(inbox, i);
+        deliver_piece(udp, &piece);
     }
     udp->receiving = false;
     if (udp->closed) {
         free_all(udp);
-    }
-}
-
-/* One batch per turn: level-triggered events bring the rest, after the others' turn. */
-static void read_some(struct udp *udp)
-{
-    struct udp_inbox *inbox = inbox_of(udp->net);
-    for (int i = 0; i < BATCH; i++) {
-        inbox->messages[i].msg_hdr = (struct msghdr){.msg_iov = &inbox->iov[i],
-                                                     .msg_iovlen = 1,
-                                                     .msg_name = &inbox->peers[i],
-                                                     .msg_namelen = sizeof inbox->peers[i]};
-    }
-    int count = recvmmsg(udp->fd, inbox->messages, BATCH, MSG_DONTWAIT, NULL);
-    if (count > 0) {
-        metric_add(udp->net->metrics, METRIC_UDP_IN, (uint64_t)count);
-        deliver(udp, inbox, count);
     }
 }
 
@@ -272,6 +260,7 @@ struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, c
     getsockname(fd, (struct sockaddr *)&bound, &len);
     struct udp *udp = mem_zalloc(sizeof *udp);
     *udp = (struct udp){.net = net, .fd = fd, .family = family, .fn = fn, .arg = arg};
+    udp->joins = udp_wire_prepare(fd);
     udp->address = address_of((struct sockaddr *)&bound);
     list_init(&udp->dirty);
     udp->event = event_new(loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, udp);

@@ -18,14 +18,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / os.environ.get("MUSTER_BIN", "build/muster")
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Sanitizer:DEADLYSIGNAL")
 SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
+PORTS_FROM, PORTS_EACH, PORT_RANGES = 15000, 2000, 8
 _taken_ports = set()
 LEASE = "2s"  # of nodes in tests: short, so that what waits for it is soon over
 
 
 def free_port():
-    """A port nobody listens on, below the range the kernel hands to outgoing connections."""
+    """A port nobody listens on, below the range the kernel hands to outgoing connections. Each of the processes that
+    run tests side by side (pytest-xdist) has its own, so that a server that is down keeps its port."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % PORT_RANGES
     while True:
-        port = random.randint(15000, 30000)
+        port = PORTS_FROM + worker * PORTS_EACH + random.randrange(PORTS_EACH)
         if _take(port):
             return port
 
@@ -68,8 +71,10 @@ def flags_of(settings):
 
 
 def muster(*args, env=None, deadline=10):
-    """Runs the binary to its end; for what ends by itself."""
-    return subprocess.run([str(BINARY), *args], env=clean_env(env), cwd=ROOT, timeout=deadline,
+    """Runs the binary to its end; for what ends by itself. Ports that nobody names stay closed: their defaults are
+    taken where another node runs on this machine."""
+    closed = {"MUSTER_RELAY": "", "MUSTER_TRACKER": "", "MUSTER_DISPATCH_PORTS": ""}
+    return subprocess.run([str(BINARY), *args], env=clean_env({**closed, **(env or {})}), cwd=ROOT, timeout=deadline,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 

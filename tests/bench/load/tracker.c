@@ -1,5 +1,5 @@
-/* Peers of a tracker, a UDP socket each, with --window requests of theirs in flight: of ten, one
- * announce, seven pulses, two pushes for a peer that stays. With --floor 1 the same bytes, and the
+/* Peers of a tracker, a UDP socket each: each sends --window requests, waits for the answers, and
+ * sends the next. Of ten, one announce, seven pulses, two pushes for a peer that stays. With --floor 1 the same bytes, and the
  * answers are echoes. Prints requests, lost ones, CPU time of --pid, and answer times. */
 #include "store/base/buf.h"
 #include "store/base/mem.h"
@@ -20,6 +20,8 @@
 enum {
     WINDOW_MOST = 64,
     ANSWER_MOST = 256,
+    PIECES = 8,
+    PIECE_MOST = 64 * 1024,
     ACTION_AT = 11, /* of the action's name in {"action":"pulse"... */
     MIX = 10,
     REQUEST_SIZE = 38, /* of a push; the others are filled up with spaces */
@@ -52,7 +54,8 @@ struct swarm {
     bool recording;
 };
 
-static char answers[WINDOW_MOST][ANSWER_MOST];
+/* What one system call brings: answers in a row of one length, joined by the kernel (UDP_GRO). */
+static char pieces[PIECES][PIECE_MOST];
 
 static struct span text_of(const struct swarm *swarm, enum kind kind)
 {
@@ -79,8 +82,8 @@ static enum kind next_kind(struct peer *peer)
     }
 }
 
-/* All that is due in one call: the kernel cuts it into datagrams (UDP_SEGMENT), so that what is
- * measured is the server and not this program. */
+/* All that is due in one call: the kernel cuts it into datagrams (UDP_SEGMENT), and joins the answers
+ * (UDP_GRO), so that what is measured is the server and not this program. */
 static void refill(struct peer *peer)
 {
     char requests[WINDOW_MOST][REQUEST_SIZE];
@@ -124,23 +127,46 @@ static void take_answer(struct peer *peer, struct span answer, uint64_t now)
     }
 }
 
+static void take_piece(struct peer *peer, struct mmsghdr *piece, uint64_t now)
+{
+    const char *bytes = piece->msg_hdr.msg_iov->iov_base;
+    const struct cmsghdr *control = CMSG_FIRSTHDR(&piece->msg_hdr);
+    int each = (int)piece->msg_len;
+    if (control != NULL) {
+        memcpy(&each, CMSG_DATA(control), sizeof(each));
+    }
+    for (int at = 0; at < (int)piece->msg_len; at += each) {
+        int left = (int)piece->msg_len - at;
+        take_answer(peer, span_of(bytes + at, (size_t)(left < each ? left : each)), now);
+    }
+}
+
 static void on_readable(struct handler *handler, uint32_t events)
 {
     struct peer *peer = CONTAINER_OF(handler, struct peer, handler);
-    struct mmsghdr messages[WINDOW_MOST] = {0};
-    struct iovec parts[WINDOW_MOST];
+    struct mmsghdr messages[PIECES] = {0};
+    struct iovec parts[PIECES];
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } controls[PIECES];
     (void)events;
-    for (int i = 0; i < WINDOW_MOST; i++) {
-        parts[i] = (struct iovec){answers[i], ANSWER_MOST};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+    for (int i = 0; i < PIECES; i++) {
+        parts[i] = (struct iovec){pieces[i], PIECE_MOST};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = controls[i].bytes,
+                                              .msg_controllen = sizeof(controls[i].bytes)};
     }
-    int count = recvmmsg(handler->fd, messages, WINDOW_MOST, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(handler->fd, messages, PIECES, MSG_DONTWAIT, NULL);
     must(count > 0 || errno == EAGAIN, "recvmmsg");
     uint64_t now = peer->heard_ns = now_ns();
     for (int i = 0; i < count; i++) {
-        take_answer(peer, span_of(answers[i], messages[i].msg_len), now);
+        take_piece(peer, &messages[i], now);
     }
-    refill(peer);
+    if (peer->in_flight == 0) {
+        refill(peer);
+    }
 }
 
 /* UDP may lose: who heard nothing for long begins anew. */
@@ -174,9 +200,10 @@ static void run_for(struct swarm *swarm, double seconds)
 static int connect_to(const struct sockaddr_in *node)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int size = REQUEST_SIZE;
+    int size = REQUEST_SIZE, on = 1;
     must(fd >= 0, "socket");
     must(setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) == 0, "UDP_SEGMENT");
+    must(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) == 0, "UDP_GRO");
     must(connect(fd, (const struct sockaddr *)node, sizeof(*node)) == 0, "connect");
     return fd;
 }

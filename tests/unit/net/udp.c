@@ -96,6 +96,66 @@ static void test_datagrams_arrive_one_by_one(void **state)
     assert_true(pair->metrics.value[METRIC_WRITES] <= 4);
 }
 
+static void test_bursts_of_one_length_keep_their_edges(void **state)
+{
+    struct pair *pair = *state;
+    pair->wanted = 300; /* of three lengths, in rows longer than a piece */
+    for (unsigned i = 0; i < pair->wanted; i++) {
+        assert_int_equal(send_one(pair, i < 100 ? 40 : i < 200 ? 90 : 20), 0);
+    }
+    loop_run(pair->loop);
+    assert_int_equal(pair->got, 300);
+    assert_int_equal(pair->bytes, 100 * 40 + 100 * 90 + 100 * 20);
+    assert_int_equal(pair->largest, 90);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_OUT], 300);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_IN], 300);
+}
+
+static void test_one_without_bytes_is_one(void **state)
+{
+    struct pair *pair = *state;
+    static const size_t lens[] = {30, 0, 30, 30, 10, 0, 0, 30};
+    pair->wanted = sizeof lens / sizeof *lens;
+    for (unsigned i = 0; i < pair->wanted; i++) {
+        assert_int_equal(send_one(pair, lens[i]), 0);
+    }
+    loop_run(pair->loop);
+    assert_int_equal(pair->got, pair->wanted);
+    assert_int_equal(pair->bytes, 130);
+}
+
+static void test_large_ones_are_not_joined(void **state)
+{
+    struct pair *pair = *state;
+    pair->wanted = 20;
+    for (unsigned i = 0; i < pair->wanted; i++) {
+        assert_int_equal(send_one(pair, 9000), 0);
+    }
+    loop_run(pair->loop);
+    assert_int_equal(pair->bytes, 20 * 9000);
+    assert_int_equal(pair->largest, 9000);
+}
+
+static void test_a_burst_that_cannot_go_does_not_stop_the_rest(void **state)
+{
+    struct pair *pair = *state;
+    struct chunk *chunk = chunk_copy(SPAN("x"));
+    struct address nowhere = {0};
+    pair->wanted = 3;
+    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere), 0);
+    nowhere.port = 9; /* broadcast was not asked for: EACCES */
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(udp_send(pair->from, &nowhere, chunk), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(send_one(pair, 5), 0);
+    }
+    chunk_unref(chunk);
+    loop_run(pair->loop);
+    assert_int_equal(pair->bytes, 15);
+    assert_int_equal(pair->metrics.value[METRIC_UDP_DROPPED], 5);
+}
+
 static void test_the_largest_is_neither_split_nor_cut(void **state)
 {
     struct pair *pair = *state;
@@ -176,6 +236,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UDP_TEST(test_datagrams_arrive_one_by_one),
+        UDP_TEST(test_bursts_of_one_length_keep_their_edges),
+        UDP_TEST(test_one_without_bytes_is_one),
+        UDP_TEST(test_large_ones_are_not_joined),
+        UDP_TEST(test_a_burst_that_cannot_go_does_not_stop_the_rest),
         UDP_TEST(test_the_largest_is_neither_split_nor_cut),
         UDP_TEST(test_queue_is_bounded),
         UDP_TEST(test_one_that_cannot_go_does_not_stop_the_rest),
