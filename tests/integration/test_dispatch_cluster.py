@@ -352,6 +352,7 @@ async def stream(device, stop):
 async def follow(driver, id_, until_closed_):
     """Each line in order, none missing; returns how many when CLOSED comes."""
     number, rest = 0, b""
+    driver.lines = 0
     while True:
         frame = await driver.next()
         assert frame.id == id_
@@ -363,6 +364,7 @@ async def follow(driver, id_, until_closed_):
         while len(rest) >= 16:
             assert rest[:16] == b"%015d\n" % number, (rest[:16], number)
             number, rest = number + 1, rest[16:]
+        driver.lines = number
 
 
 @pytest.mark.parametrize("whose", ["driver", "device"])
@@ -380,7 +382,7 @@ def test_a_stream_is_closed_where_redis_was_cut(yard, redis, whose, fault):
         stop = asyncio.Event()
         sending = asyncio.create_task(stream(device, stop))
         following = asyncio.create_task(follow(driver, opened.id, True))
-        await asyncio.sleep(0.3)
+        await until(lambda: getattr(driver, "lines", 0) > 1000, "the stream flows")
         proxy = proxies[0 if whose == "driver" else 1]
         await asyncio.to_thread(getattr(proxy, fault))
         lines = await following

@@ -124,7 +124,7 @@ def test_what_a_device_sent_before_it_closed_arrives_though_it_was_answered(yard
         opened = await quick.expect(OPENED)
         for _ in range(3):
             await quick.write(opened, b"ack")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # for the refusal to come back: nobody tells
         reading = asyncio.create_task(read_all(slow))
         assert len(await quick.data_of(opened.id, total)) == total
         await quick.expect(CLOSED)
@@ -150,7 +150,8 @@ def test_a_burst_of_many_drivers_is_no_reason_to_cut_streams(yard, redis):
             nodes[0].pause()
             for driver, frame in zip(drivers, opened):
                 await driver.write(frame, bytes(size))
-            await asyncio.sleep(0.3)
+            await until(lambda: not any(driver.socket.transport.get_write_buffer_size() for driver in drivers),
+                        "the node's system has all")
             nodes[0].cont()
             for device in devices:
                 assert len(await device.read(size)) == size
