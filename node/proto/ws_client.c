@@ -221,8 +221,7 @@ static void read_handshake(struct ws_client *client)
     }
 }
 
-/* ------------------------------------------------------------------------------------ the socket
- */
+/* ----------------------------------------------------------------------------------- the socket */
 
 static void on_read(struct bufferevent *bev, void *arg)
 {

@@ -169,8 +169,7 @@ static void on_udp_driver(void *arg, struct http_request *request)
     on_driver(arg, request, true);
 }
 
-/* ------------------------------------------------------------------------------------ statistics
- */
+/* ----------------------------------------------------------------------------------- statistics */
 
 static uint64_t drivers_of(const struct port_totals *totals)
 {

@@ -90,8 +90,7 @@ size_t here_write(struct device *device, struct span bytes)
     return conn_queued(device->conn);
 }
 
-/* ------------------------------------------------------------------------------------ other nodes
- */
+/* ---------------------------------------------------------------------------------- other nodes */
 
 static struct leg *leg_to(struct device *device, const struct peer *peer)
 {
@@ -167,8 +166,7 @@ void here_on_frame(struct leg *leg, const struct mesh_frame *frame)
     }
 }
 
-/* ------------------------------------------------------------------------------------ connection
- */
+/* ----------------------------------------------------------------------------------- connection */
 
 static void begin(struct device *device, const struct address *peer)
 {

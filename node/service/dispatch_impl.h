@@ -72,8 +72,7 @@ struct dispatch {
     bool draining;
 };
 
-/* -------------------------------------------------------------------------------- dispatch_port.c
- */
+/* ------------------------------------------------------------------------------ dispatch_port.c */
 
 /* A driver on another node. */
 struct remote_driver {
@@ -140,8 +139,7 @@ void ports_meet(struct dispatch *dispatch, struct peer *peer);
 /* "<before> <this node>": a member of rosters. */
 void port_own_member(const struct port *port, const char *before, struct buf *out);
 
-/* ------------------------------------------------------------------------------- dispatch_count.c
- */
+/* ----------------------------------------------------------------------------- dispatch_count.c */
 
 void counts_init(struct dispatch *dispatch);
 void counts_deinit(struct dispatch *dispatch);
@@ -160,8 +158,7 @@ struct port_totals {
 /* Of the whole cluster. */
 struct port_totals port_totals(struct port *port);
 
-/* ------------------------------------------------------------------------------ dispatch_driver.c
- */
+/* ---------------------------------------------------------------------------- dispatch_driver.c */
 
 enum driver_state { DRIVER_REGISTERING, DRIVER_OPEN, DRIVER_ENDED };
 
@@ -202,8 +199,7 @@ bool driver_is_full(const struct driver *driver);
 /* It holds devices back from now on. */
 void driver_is_holding(struct driver *driver);
 
-/* ------------------------------------------------------------------------------ dispatch_device.c
- */
+/* ---------------------------------------------------------------------------- dispatch_device.c */
 
 /* A driver here has a device. */
 struct attachment {
@@ -270,8 +266,7 @@ void device_end(struct device *device, enum device_end how);
 /* Nobody here has it any more. */
 void device_abandoned(struct device *device);
 
-/* -------------------------------------------------------------------------------- dispatch_here.c
- */
+/* ------------------------------------------------------------------------------ dispatch_here.c */
 
 /* A listener_fn; `port` is a struct port. */
 void here_accept(void *port, int fd, const struct address *peer);
@@ -287,8 +282,7 @@ void here_flow(struct device *device);
 size_t here_write(struct device *device, struct span bytes);
 void here_close(struct device *device, enum device_end how);
 
-/* ------------------------------------------------------------------------------- dispatch_there.c
- */
+/* ----------------------------------------------------------------------------- dispatch_there.c */
 
 /* MESH_OPEN of a node that speaks in that epoch. */
 void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
@@ -300,8 +294,7 @@ void there_flow(struct device *device);
 void there_grant(struct device *device);
 size_t there_write(struct device *device, struct span bytes);
 
-/* -------------------------------------------------------------------------------- dispatch_link.c
- */
+/* ------------------------------------------------------------------------------ dispatch_link.c */
 
 void link_init(struct dispatch *dispatch);
 void link_deinit(struct dispatch *dispatch);
@@ -318,8 +311,7 @@ void link_flush(struct link *link);
 /* The node of that name when it can be spoken to, or NULL. */
 struct peer *link_peer(struct link *link, struct span name);
 
-/* -------------------------------------------------------------------------------- dispatch_peer.c
- */
+/* ------------------------------------------------------------------------------ dispatch_peer.c */
 
 struct span peer_name(const struct peer *peer);
 uint64_t peer_epoch(const struct peer *peer);
@@ -333,8 +325,7 @@ bool peer_mark(struct peer *peer, uint64_t mark);
 /* Queues a frame that belongs to no leg known here. */
 void peer_send(struct peer *peer, const struct mesh_frame *frame);
 
-/* --------------------------------------------------------------------------------- dispatch_leg.c
- */
+/* ------------------------------------------------------------------------------- dispatch_leg.c */
 
 struct leg {
     struct map_node node; /* of the peer, by id */
@@ -362,8 +353,7 @@ void leg_send(struct leg *leg, struct mesh_frame frame);
 /* Bytes may be missing: ends the device and tells both sides. */
 void leg_cut(struct leg *leg, const char *why);
 
-/* --------------------------------------------------------------------------------- dispatch_udp.c
- */
+/* ------------------------------------------------------------------------------- dispatch_udp.c */
 
 /* A udp_fn; `port` is a struct port. */
 void udp_on_datagram(void *port, const struct address *peer, struct span bytes);
@@ -380,8 +370,7 @@ int udp_write(struct driver *driver, const struct dispatch_frame *frame)
 
 void udp_homes_free(struct udp_homes **homes);
 
-/* --------------------------------------------------------------------------------------- helpers
- */
+/* -------------------------------------------------------------------------------------- helpers */
 
 static inline struct metrics *metrics_of(const struct dispatch *dispatch)
 {

@@ -32,8 +32,7 @@ struct peer {
     char name[];
 };
 
-/* -------------------------------------------------------------------------------- dispatch_link.c
- */
+/* ------------------------------------------------------------------------------ dispatch_link.c */
 
 /* Bytes between this node and others may be lost: ends what it shares with them. */
 void link_lost(struct link *link);
@@ -48,8 +47,7 @@ static inline struct span link_name(const struct link *link)
     return span_str(link->dispatch->options.node);
 }
 
-/* -------------------------------------------------------------------------------- dispatch_peer.c
- */
+/* ------------------------------------------------------------------------------ dispatch_peer.c */
 
 /* Appends the topic of the node of that name. */
 void peer_topic(struct span name, struct buf *out);
@@ -67,8 +65,7 @@ void peer_free(struct peer *peer);
 void peer_flush(struct peer *peer);
 void peer_drop_queued(struct peer *peer);
 
-/* --------------------------------------------------------------------------------- dispatch_leg.c
- */
+/* ------------------------------------------------------------------------------- dispatch_leg.c */
 
 /* Cuts those that began in an epoch of the peer before that one. */
 void legs_cut(struct peer *peer, uint64_t before, const char *why);

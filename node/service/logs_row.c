@@ -206,8 +206,7 @@ static void put_text(struct work *work, int64_t time_us, struct buf *row)
     buf_free(&made);
 }
 
-/* ------------------------------------------------------------------------------------ further keys
- */
+/* --------------------------------------------------------------------------------- further keys */
 
 static unsigned hex4(const char *at)
 {

@@ -173,8 +173,7 @@ static void test_metrics_print_prometheus_text(void **state)
     buf_free(&out);
 }
 
-/* ------------------------------------------------------------------------------------ loop, wheel
- */
+/* ---------------------------------------------------------------------------------- loop, wheel */
 
 struct alarm {
     struct wheel_timer timer;
