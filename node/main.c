@@ -22,9 +22,9 @@ static const char usage[] =
     "  --version             the version\n"
     "\n"
     "Every setting is a flag, or a variable: --store-prefix is "
-    "MUSTER_STORE_PREFIX; flags win. The store may also\n"
-    "be given in a file named by MUSTER_STORE_FILE. Durations: 250ms, 10s, "
-    "5m, 24h. Sizes: 512, 64k, 1m.\n"
+    "MUSTER_STORE_PREFIX; flags win. Secrets, the\n"
+    "store's URL too, may be in files: MUSTER_STORE_FILE. Durations: 250ms, "
+    "10s, 5m, 24h. Sizes: 512, 64k, 1m.\n"
     "\n"
     "settings:\n";
 

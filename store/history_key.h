@@ -38,7 +38,8 @@ struct history_key {
     bool listening;      /* new entries surely come in */
     bool positioned;     /* birth and last are where the watches stand */
     bool fetching;
-    bool behind; /* something may be missing */
+    bool behind;  /* something may be missing */
+    bool doubted; /* and what was delivered last may not be what the server has */
     bool current;
     uint64_t birth, last;
     uint64_t heard_birth, heard_last; /* came in while a fetch was under way */

@@ -3,6 +3,7 @@
 
 enum {
     FETCH_MOST = 200,
+    DOUBTED = 200, /* of the newest entries, after a lost link */
     WRITERS_MOST = 1024,
 };
 
@@ -166,6 +167,7 @@ static void take_fetched(struct history_key *key, const struct history_note *not
     struct span rest = note->records;
     struct history_record record;
     follow_life(key, note);
+    key->doubted = false;
     if (rest.len == 0) {
         key->last = note->last;
     }
@@ -195,6 +197,7 @@ static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
         history_tick_start(key->store);
     } else if (!key->positioned) {
         key->positioned = true;
+        key->doubted = false;
         key->birth = note.birth;
         key->last = note.last;
         catch_up(key);
@@ -204,6 +207,16 @@ static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
     history_key_kick(key);
 }
 
+/* From where to fetch. After a lost link the server may be another, which never got the newest entries
+ * that were delivered here, and has given their ids to others since (a fail-over to a replica). So some
+ * of them are looked at again: by its writer each is known for what it is. */
+static uint64_t known_until(const struct history_key *key)
+{
+    uint64_t of_this_life = key->last - (key->birth > 0 ? key->birth - 1 : 0);
+    uint64_t back = of_this_life < DOUBTED ? of_this_life : DOUBTED;
+    return key->doubted ? key->last - back : key->last;
+}
+
 static void fetch(struct history_key *key)
 {
     struct backend *backend = key->store->backend;
@@ -211,7 +224,7 @@ static void fetch(struct history_key *key)
         .verb = HISTORY_AFTER,
         .key = map_key(&key->node),
         .birth = key->birth,
-        .after = key->last,
+        .after = known_until(key),
         .limit = key->positioned ? FETCH_MOST : 0,
     };
     key->heard_birth = key->heard_last = 0;
@@ -273,7 +286,7 @@ void history_watch_run(struct history_key *key)
 
 void history_watch_link_down(struct history_key *key)
 {
-    key->behind = history_key_watched(key);
+    key->behind = key->doubted = history_key_watched(key);
     if (key->current) {
         key->current = false;
         tell_all(key, HISTORY_STALE, NULL);

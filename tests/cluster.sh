@@ -15,13 +15,16 @@ for port in $(seq "$base" "$redis"); do
     fi
 done
 
-# Nodes first, so that they take their leave; then what they stand on.
+# Nodes first, so that they take their leave; then what they stand on. A second signal must not leave any of them
+# behind: it hurries them all.
 stop() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' INT TERM
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
         kill -TERM "${pids[i]}" 2>/dev/null || true
         wait "${pids[i]}" 2>/dev/null || true
     done
+    wait || true
     rm -rf "$dir"
     echo "all stopped"
 }

@@ -137,13 +137,13 @@ int udp_outbox_send(struct udp_outbox *outbox, int fd)
     union control controls[UDP_PIECES];
     for (unsigned i = 0; i < outbox->pieces; i++) {
         const struct udp_outbox_piece *piece = &outbox->piece[i];
-        struct msghdr *message = &messages[i].msg_hdr;
-        *message = (struct msghdr){.msg_iov = outbox->datagram + piece->first,
-                                   .msg_iovlen = piece->count,
-                                   .msg_name = &peers[i]};
-        message->msg_namelen = address_sockaddr(piece->peer, outbox->family, &peers[i]);
+        socklen_t len = address_sockaddr(piece->peer, outbox->family, &peers[i]);
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = outbox->datagram + piece->first,
+                                              .msg_iovlen = piece->count,
+                                              .msg_name = &peers[i],
+                                              .msg_namelen = len};
         if (piece->count > 1) {
-            cut(message, &controls[i], piece->each);
+            cut(&messages[i].msg_hdr, &controls[i], piece->each);
         }
     }
     int sent = sendmmsg(fd, messages, outbox->pieces, MSG_NOSIGNAL);

@@ -12,6 +12,7 @@
 #include "node/fanout/room.h"
 #include "node/net/allowance.h"
 #include "node/proto/bearer.h"
+#include "node/proto/json_walk.h"
 #include "node/proto/ws.h"
 #include "node/service/minigame_rounds.h"
 #include "store/base/clock.h"
@@ -305,6 +306,16 @@ static void send_online(struct game_server *server)
     send_json(server, json_pack("{s:o}", "online_players", players));
 }
 
+/* Checked first by the scanner that all protocols share, which bounds the nesting: the library takes
+ * 2,048 levels, and recurses. NULL: it is no JSON. */
+static json_t *read_request(enum ws_kind kind, struct span payload)
+{
+    size_t at;
+    return kind == WS_TEXT && json_valid(payload, &at)
+               ? json_loadb(payload.ptr, payload.len, 0, NULL)
+               : NULL;
+}
+
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct game_server *server = arg;
@@ -312,7 +323,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         send_error(server, "too many requests, please slow down");
         return;
     }
-    json_t *request = kind == WS_TEXT ? json_loadb(payload.ptr, payload.len, 0, NULL) : NULL;
+    json_t *request = read_request(kind, payload);
     const char *action = json_string_value(json_object_get(request, "action"));
     if (!json_is_object(request)) {
         send_error(server, "the message is not a JSON object");

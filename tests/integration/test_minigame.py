@@ -187,6 +187,20 @@ def test_wrong_requests(node, request_, words):
     run(scene())
 
 
+def test_nesting_ends_at_128_levels(node):
+    def request(levels):
+        inner = levels - 1
+        return '{"action": "scheduler_info", "x": ' + "[" * inner + "]" * inner + "}"
+
+    async def scene():
+        server, = await servers([node])
+        await server.send(request(129))
+        assert "not a JSON object" in (await server.next())["error"]
+        await server.send(request(128))
+        assert await server.next() == {"info": "scheduler is not running"}
+    run(scene())
+
+
 def test_a_flood_is_slowed_down(node):
     async def scene():
         flooder, other = await servers([node, node])

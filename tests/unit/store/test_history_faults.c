@@ -1,4 +1,5 @@
 /* What is promised of histories when Redis breaks. */
+#include "proxy.h"
 #include "reader.h"
 #include "tests.h"
 
@@ -210,6 +211,49 @@ static void refused_and_then_taken(void **state)
     stream_end(&stream, true);
 }
 
+/* A replica without the newest entries takes over, and gives their ids to others before all have come
+ * over to it: who comes late gets those too. */
+static void taken_over_by_one_that_lags(void **state)
+{
+    struct reader late = {0};
+    struct outcome outcome = {0};
+    char url[64];
+    (void)state;
+    struct proxy *proxy = proxy_new(lab.base, redis->port);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy_port(proxy));
+    lab_node_at(0, url);
+    lab_node(1);
+    WAIT(store_ready(lab.nodes[0]) && store_ready(lab.nodes[1]));
+    reader_start(&late, 0);
+    WAIT(late.currents == 1);
+    append_numbers(1, 0, 3, 100, &outcome);
+    WAIT(outcome.done == 3);
+    redisReply *keys = redis_ask(redis, "KEYS *:h:*");
+    assert_int_equal(keys->elements, 1);
+    redisReply *then = redis_ask(redis, "DUMP %s", keys->element[0]->str);
+    append_numbers(1, 3, 5, 100, &outcome);
+    WAIT(late.entries == 5);
+    store_close(&lab.nodes[1]);
+    proxy_switch(proxy, free_port());
+    for (int i = 0; i < proxy_accepted(proxy); i++) {
+        proxy_cut(proxy, i);
+    }
+    WAIT(late.stales == 1);
+    freeReplyObject(redis_ask(redis, "RESTORE %s 0 %b REPLACE", keys->element[0]->str, then->str,
+                              (size_t)then->len));
+    lab_node(2);
+    append_numbers(2, 0, 3, 100, &outcome);
+    WAIT(outcome.done == 8);
+    proxy_switch(proxy, redis->port);
+    WAIT(late.currents == 2);
+    assert_string_equal(buf_text(&late.log), "C n1.0 n1.1 n1.2 n1.3 n1.4 S n2.0 n2.1 n2.2 C");
+    reader_stop(&late);
+    store_close(&lab.nodes[0]);
+    proxy_free(&proxy);
+    freeReplyObject(then);
+    freeReplyObject(keys);
+}
+
 #define FAULT(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
 
 int test_history_faults(void)
@@ -218,7 +262,7 @@ int test_history_faults(void)
         FAULT(paused_in_a_stream),      FAULT(restarted_empty_in_a_stream),
         FAULT(flushed_in_a_stream),     FAULT(links_cut_in_a_stream),
         FAULT(given_up_after_its_time), FAULT(what_was_trimmed_meanwhile_is_told),
-        FAULT(refused_and_then_taken),
+        FAULT(refused_and_then_taken),  FAULT(taken_over_by_one_that_lags),
     };
     return cmocka_run_group_tests(history_faults, NULL, NULL);
 }

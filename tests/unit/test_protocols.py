@@ -1,0 +1,91 @@
+"""docs/protocols.md says what the code says: texts of errors, close codes with their reasons; its examples are JSON, and
+links between the pages lead somewhere."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/protocols.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = "\n".join(path.read_text() for folder in ("node/service", "node/proto") for path in sorted((ROOT / folder).glob("*.c")))
+HOLE = "\0"  # what differs from message to message
+
+
+def joined(source):
+    """The source with the parts of each literal in one piece, as the compiler sees it."""
+    source = re.sub(r'"\s*(?:PRIu64|PRId64)?\s*"', "", source)
+    return source.replace('\\"', '"')
+
+
+def with_holes(text):
+    text = re.sub(r"%(?:\.\*s|zu|[a-z])?|<\w+>|\b\d+\b", HOLE, text)
+    return re.sub(f"{HOLE}+", HOLE, text)
+
+
+CODE = with_holes(joined(SOURCES))
+
+
+def rows():
+    """The cells of each row of the page's tables."""
+    for line in PAGE.splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def texts():
+    """What is quoted in tables and lists of errors and is a sentence: no path, no JSON, no setting."""
+    cells = [cell for row in rows() for cell in row] + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
+    found = {" ".join(text.split()) for cell in cells for text in re.findall(r"`([^`]+)`", cell)}
+    return sorted(text for text in found if re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
+                  and not text.startswith(("Authorization", "Access-Control", "Retry-After", "Connection", "WWW", "Accept", "GET", "POST")))
+
+
+def test_there_are_texts():
+    assert len(texts()) > 75
+
+
+@pytest.mark.parametrize("text", texts())
+def test_text_is_in_the_code(text):
+    part = text.split("...")[0].removesuffix("<type>").removesuffix("<id>").strip()
+    assert with_holes(part) in CODE
+
+
+def close_rows():
+    for row in rows():
+        if re.fullmatch(r"10\d\d", row[0]):
+            for reason in re.findall(r"`([^`]+)`", row[1]):
+                yield int(row[0]), reason
+
+
+@pytest.mark.parametrize("code, reason", close_rows())
+def test_close_code(code, reason):
+    names = {int(number): name for name, number in re.findall(r"(WS_\w+) = (1\d\d\d)", (ROOT / "node/proto/ws.h").read_text())}
+    calls = [joined(SOURCES)[max(0, found.start() - 120):found.start()]
+             for found in re.finditer(f'"{re.escape(reason)}"', joined(SOURCES))]
+    assert names[code] in {re.findall(r"WS_[A-Z_]+", call)[-1] for call in calls if "WS_" in call}
+
+
+def test_examples_are_json():
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", PAGE, re.S))
+    examples = re.findall(r"^\w*[<>]? ?([{\[].*?[}\]])(?:   .*)?$", blocks, re.M)
+    assert len(examples) > 40
+    for example in examples:
+        json.loads(example.replace("...", '"..."') if '{"nodes":[...]}' in example else example)
+
+
+def anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            there = (page.parent / path).resolve() if path else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there), target
