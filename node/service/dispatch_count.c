@@ -1,6 +1,6 @@
 /* How many devices a port has in the cluster, as the statistics of every node show it. A node tells
- * the others its own count, and whether it could not bind the port: changes within COUNT_MS are told
- * together. */
+ * the others its own count, and whether it could not bind the port: changes within COUNT_MS are
+ * told together. */
 #include "node/service/dispatch_impl.h"
 
 #include <inttypes.h>

@@ -328,7 +328,7 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
     room_send_raw(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
     buf_printf(&payload, "%" PRIu64 " ", seat->id);
     buf_append(&payload, packet);
-    /* Even when nobody else is in the view: who is on his way into it hears this node already. A
+    /* Even when nobody else is in the view: who is on the way into it hears this node already. A
      * link that is down has been reported. */
     if (bus_publish(network->options.store, buf_span(&network->key), buf_span(&payload)) != 0) {
         metric_add(network->options.metrics, METRIC_RELAY_UNSENT, 1);
