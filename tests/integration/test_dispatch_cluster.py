@@ -293,17 +293,23 @@ def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
     run(scenario())
 
 
+async def device_before_its_driver(node, proxy):
+    """The driver's claim is on its way, the port is open, and a device came through it and spoke."""
+    port = free_port()
+    proxy.freeze()
+    registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
+    await until_open([node], port)
+    device = await Device.connect(node, port)
+    await device.send(b"hello")
+    return port, registering, device
+
+
 def test_a_device_that_comes_while_its_driver_registers_is_not_turned_away(yard, redis):
     proxy = yard.proxy(redis)
     [node] = start_fleet(yard, [proxy.url], lease="10s")
 
     async def scenario():
-        port = free_port()
-        proxy.freeze()
-        registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
-        await until_open([node], port)
-        device = await Device.connect(node, port)
-        await device.send(b"hello")
+        port, registering, device = await device_before_its_driver(node, proxy)
         proxy.thaw()
         driver = await registering
         opened = await driver.expect(OPENED)
@@ -321,12 +327,7 @@ def test_a_device_whose_driver_gives_up_registering_is_closed(yard, redis):
     [node] = start_fleet(yard, [proxy.url], lease="10s")
 
     async def scenario():
-        port = free_port()
-        proxy.freeze()
-        registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
-        await until_open([node], port)
-        device = await Device.connect(node, port)
-        await device.send(b"hello")
+        port, registering, device = await device_before_its_driver(node, proxy)
         with pytest.raises(websockets.InvalidStatusCode) as refusal:
             await registering
         assert refusal.value.status_code == 503
