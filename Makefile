@@ -57,7 +57,7 @@ lint: build-packages lint-packages
 test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
-	@ctest --test-dir build-test --output-on-failure --timeout 300
+	@ctest --test-dir build-test --output-on-failure -j $(TEST_JOBS) --timeout 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) $(SIDE_BY_SIDE) tests/integration
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
@@ -65,7 +65,7 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
-	@ctest --test-dir build-asan --output-on-failure --timeout 600
+	@ctest --test-dir build-asan --output-on-failure -j $(TEST_JOBS) --timeout 600
 	@MUSTER_BIN=$(CURDIR)/build-asan/muster $(PYTEST) $(SIDE_BY_SIDE) tests/integration
 
 test-fuzz: build-packages test-packages
