@@ -24,8 +24,9 @@ static bool read_port(struct span text, uint16_t *port)
 {
     uint64_t value;
     bool is_number = decimal_read(text, UINT16_MAX, &value);
+    bool is_padded = text.len > 1 && text.ptr[0] == '0';
     *port = (uint16_t)value;
-    return is_number && (text.len == 1 || text.ptr[0] != '0');
+    return is_number && !is_padded;
 }
 
 static bool read_ip(struct span text, bool ipv4, struct address *out)
