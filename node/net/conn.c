@@ -416,6 +416,15 @@ void conn_reset(struct conn *conn)
     end(conn, CONN_END_LOCAL);
 }
 
+void conn_end_now(struct conn *conn)
+{
+    if (conn->state == CONN_FINISHING && conn->out.count > 0) {
+        conn_reset(conn);
+    } else {
+        conn_close(conn);
+    }
+}
+
 uint64_t conn_id(const struct conn *conn)
 {
     return conn->id;

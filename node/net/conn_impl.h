@@ -72,8 +72,10 @@ void conn_do_todo(struct conn *conn);
 void conn_flush(struct conn *conn);
 void conn_free(struct conn *conn);
 
-/* conn.c, for drain.c: the handler's leave-taking. */
+/* conn.c, for drain.c: the handler's leave-taking; and its end, when there is no more time: by a
+ * reset where not all was written that conn_finish promised. */
 void conn_leave(struct conn *conn);
+void conn_end_now(struct conn *conn);
 
 /* drain.c */
 void drain_free(struct drain **drain);

@@ -183,3 +183,32 @@ def test_a_device_can_tell_that_not_all_for_it_came_through(yard):
         sending.cancel()
         driver.vanish()
     run(scenario())
+
+
+def test_a_node_that_leaves_does_not_end_a_stream_as_if_it_were_whole(yard):
+    """Its drain is over before a device that stands still has taken all."""
+    node = start_node(yard, drain="1s")
+
+    async def scenario():
+        port = free_port()
+        driver = await Driver.connect(node, port, write_limit=64 * KIB)
+        device = await narrow_device(node, port)
+        opened = await driver.expect(OPENED)
+
+        async def send():
+            for _ in range(100):
+                await driver.write(opened, bytes(128 * KIB))
+        sending = asyncio.create_task(send())
+        taken = [0, -1]
+        while taken[-1] != taken[-2] or taken[-1] == 0:
+            await asyncio.sleep(0.2)  # until it stands still: the device takes no more
+            taken.append(node.metrics()["muster_dispatch_sent_bytes_total"])
+        assert taken[-1] < 100 * 128 * KIB
+        node.term()
+        await until(lambda: not node.alive(), "the node has left")
+        with pytest.raises(ConnectionResetError):
+            await sip(device, 60, 256 * KIB, 0)
+            raise AssertionError("the stream ended as if it were whole")
+        sending.cancel()
+        driver.vanish()
+    run(scenario())
