@@ -6,7 +6,6 @@
 
 #include <libpq-fe.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { RETRY_MS = 250, LOCK_KEY = 0x6d757374 /* "must" */ };
 

@@ -8,7 +8,6 @@
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <nettle/base64.h>

@@ -4,8 +4,6 @@
 #include "store/base/utf8.h"
 #include "store/pg_row.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

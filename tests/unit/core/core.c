@@ -5,7 +5,6 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------------ settings */
