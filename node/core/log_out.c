@@ -113,7 +113,10 @@ static void write_kept(void)
         rest = span_skip(rest, n > 0 ? (size_t)n : 0);
     }
     buf_consume(&out.kept, n < 0 ? out.kept.len : out.kept.len - rest.len);
-    out.gap &= out.kept.len > 0;
+    if (out.kept.len == 0) {
+        out.gap = false;
+        buf_free(&out.kept);
+    }
     watch();
 }
 

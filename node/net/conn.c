@@ -14,9 +14,8 @@ enum {
     WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
-    STALL_MS =
-        10 * 1000, /* at least, for a peer to take LEAST_TAKEN bytes of what is left for it */
-    LEAST_TAKEN = 4 * 1024,
+    STALL_MS = 10 * 1000,   /* at least, for a peer to take so much of what is left for it: */
+    LEAST_TAKEN = 4 * 1024, /* bytes */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
