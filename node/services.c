@@ -2,6 +2,7 @@
 
 #include "node/chat_wiring.h"
 #include "node/core/log.h"
+#include "node/fleet_wiring.h"
 #include "node/service/dispatch.h"
 #include "node/service/fleet.h"
 #include "node/service/logs.h"
@@ -31,8 +32,17 @@ static const char *trouble(void *arg)
     return status_trouble(arg);
 }
 
+static void warn_of_open_page(const struct settings *settings)
+{
+    if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
+        settings->status_token[0] == '\0') {
+        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+    }
+}
+
 static void make_status(struct services *services, const struct services_parts *parts)
 {
+    warn_of_open_page(parts->settings);
     const struct status_options status = {
         .net = parts->net,
         .store = parts->store,
@@ -49,11 +59,23 @@ static void make_status(struct services *services, const struct services_parts *
         .store = parts->store,
         .metrics = parts->metrics,
         .node = parts->node,
+        .kind = "node",
         .token = parts->settings->status_token,
         .trouble = trouble,
         .trouble_arg = services->status,
     };
     services->fleet = fleet_new(parts->admin, &fleet);
+}
+
+static void show_services(const struct services *services)
+{
+    const struct fleet_wiring_parts parts = {
+        .sync = services->sync,
+        .chat = services->chat.chat,
+        .relay = services->relay,
+        .dispatch = services->dispatch,
+    };
+    fleet_wiring_make(services->fleet, &parts);
 }
 
 /* ------------------------------------------------------------------------- HTTP and WebSockets */
@@ -203,7 +225,9 @@ struct services *services_new(const struct services_parts *parts, char *error, s
         make_tracker(services, parts, error, error_size) != 0) {
         services_stop(services);
         services_free(&services);
+        return NULL;
     }
+    show_services(services);
     return services;
 }
 

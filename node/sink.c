@@ -203,6 +203,7 @@ static void join_fleet(struct process *process)
                                                       .store = process->store,
                                                       .metrics = &process->metrics,
                                                       .node = process->name,
+                                                      .kind = "sink",
                                                       .token = process->settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,

@@ -5,14 +5,16 @@
 #include "store/migrations.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 
-enum { RETRY_MS = 250, LOCK_KEY = 0x6d757374 /* "must" */ };
+enum { RETRY_MS = 250, TICK_MS = 200, LOCK_KEY = 0x6d757374 /* "must" */ };
 
 struct run {
     PGconn *conn;
-    migrate_say_fn *say;
-    void *arg;
+    struct migrate_observer observer;
+    struct migrate_step step; /* what is told while the server works */
+    uint64_t step_began_ms;
     char *error;
     size_t error_size;
 };
@@ -27,10 +29,69 @@ static int refuse(struct run *run, const char *what, const char *text)
     return -1;
 }
 
+/* ------------------------------------------------------------------------------------ progress */
+
+static void say(const struct run *run, const char *text)
+{
+    if (run->observer.say != NULL) {
+        run->observer.say(run->observer.arg, text);
+    }
+}
+
+static void begin_step(struct run *run, const struct migrate_step *step)
+{
+    run->step = *step;
+    run->step_began_ms = clock_monotonic_ms();
+}
+
+static void tell_step(struct run *run)
+{
+    run->step.ms = clock_monotonic_ms() - run->step_began_ms;
+    if (run->observer.step != NULL) {
+        run->observer.step(run->observer.arg, &run->step);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ questions */
+
+/* The next result of what was sent, new, or NULL: there is no more. */
+static PGresult *next_result(struct run *run)
+{
+    while (PQisBusy(run->conn)) {
+        struct pollfd wait = {.fd = PQsocket(run->conn), .events = POLLIN};
+        if (poll(&wait, 1, TICK_MS) == 0) {
+            tell_step(run);
+        } else if (PQconsumeInput(run->conn) == 0) {
+            break; /* PQgetResult says what is wrong */
+        }
+    }
+    return PQgetResult(run->conn);
+}
+
+/* As PQexec, but that it tells of the time it takes: of several statements the last one's result,
+ * or the error. */
+static PGresult *execute(struct run *run, const char *sql)
+{
+    PGresult *kept = NULL, *result;
+    if (PQsendQuery(run->conn, sql) == 0) {
+        return PQmakeEmptyPGresult(run->conn,
+                                   PGRES_FATAL_ERROR); /* with the connection's message */
+    }
+    while ((result = next_result(run)) != NULL) {
+        if (kept != NULL && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
+            PQclear(result);
+        } else {
+            PQclear(kept);
+            kept = result;
+        }
+    }
+    return kept;
+}
+
 /* The result, new, or NULL with the error told. */
 static PGresult *ask(struct run *run, const char *sql)
 {
-    PGresult *result = PQexec(run->conn, sql);
+    PGresult *result = execute(run, sql);
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
         return result;
@@ -50,10 +111,10 @@ static int run_sql(struct run *run, const char *sql)
 static void on_notice(void *arg, const char *text)
 {
     struct run *run = arg;
-    if (run->say != NULL && strncmp(text, "NOTICE:  relation", 17) != 0) {
+    if (strncmp(text, "NOTICE:  relation", 17) != 0) {
         char line[512];
         snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
-        run->say(run->arg, line);
+        say(run, line);
     }
 }
 
@@ -63,6 +124,7 @@ static int connect_to(struct run *run, const char *uri, unsigned wait_ms)
                                         "client_encoding", NULL};
     const char *const values[] = {uri, "muster migrate", "5", "UTF8", NULL};
     uint64_t end = clock_monotonic_ms() + wait_ms;
+    begin_step(run, &(struct migrate_step){.phase = MIGRATE_CONNECT, .of_ms = wait_ms});
     for (;;) {
         run->conn = PQconnectdbParams(names, values, 1);
         if (PQstatus(run->conn) == CONNECTION_OK) {
@@ -73,6 +135,7 @@ static int connect_to(struct run *run, const char *uri, unsigned wait_ms)
         if (clock_monotonic_ms() >= end) {
             return -1;
         }
+        tell_step(run);
         PQfinish(run->conn);
         nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
     }
@@ -113,10 +176,8 @@ static int apply(struct run *run, const struct migration *one)
         snprintf(line, sizeof(line), "%s: ", one->name);
         return refuse(run, line, text);
     }
-    if (run->say != NULL) {
-        snprintf(line, sizeof(line), "%s: applied", one->name);
-        run->say(run->arg, line);
-    }
+    snprintf(line, sizeof(line), "%s: applied", one->name);
+    say(run, line);
     return 0;
 }
 
@@ -129,43 +190,11 @@ static int check_encoding(struct run *run)
                         encoding != NULL ? encoding : "unknown");
 }
 
-static int apply_all(struct run *run)
-{
-    char lock[64];
-    snprintf(lock, sizeof(lock), "select pg_advisory_lock(%d)", LOCK_KEY);
-    if (check_encoding(run) != 0 || run_sql(run, lock) != 0 ||
-        run_sql(run, "create table if not exists muster_migration (number int primary key, name "
-                     "text not null, sha256 text not null, applied_at timestamptz not null default "
-                     "now())") != 0) {
-        return -1;
-    }
-    for (const struct migration *one = migrations; one->number != 0; one++) {
-        bool missing;
-        if (compare(run, one, &missing) != 0 || (missing && apply(run, one) != 0)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int migrate_run(const char *uri, unsigned wait_ms, migrate_say_fn *say, void *arg, char *error,
-                size_t error_size)
-{
-    struct run run = {.say = say, .arg = arg, .error = error, .error_size = error_size};
-    int done = connect_to(&run, uri, wait_ms) == 0 ? apply_all(&run) : -1;
-    PQfinish(run.conn);
-    return done;
-}
-
-static int count_missing(struct run *run)
+/* How many are missing: all of them unless the table of what was applied is `there`. -1 when one
+ * was applied with other text. */
+static int find_missing(struct run *run, bool there)
 {
     int count = 0;
-    PGresult *result = ask(run, "select to_regclass('muster_migration') is not null");
-    if (result == NULL) {
-        return -1;
-    }
-    bool there = PQgetvalue(result, 0, 0)[0] == 't';
-    PQclear(result);
     for (const struct migration *one = migrations; one->number != 0; one++) {
         bool missing = true;
         if (there && compare(run, one, &missing) != 0) {
@@ -174,6 +203,62 @@ static int count_missing(struct run *run)
         count += missing;
     }
     return count;
+}
+
+static int apply_missing(struct run *run, unsigned count)
+{
+    unsigned at = 0;
+    for (const struct migration *one = migrations; one->number != 0; one++) {
+        bool missing;
+        if (compare(run, one, &missing) != 0) {
+            return -1;
+        }
+        if (missing) {
+            at++;
+            begin_step(run, &(struct migrate_step){
+                                .phase = MIGRATE_APPLY, .name = one->name, .at = at, .of = count});
+            tell_step(run);
+            if (apply(run, one) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int apply_all(struct run *run)
+{
+    char lock[64];
+    snprintf(lock, sizeof(lock), "select pg_advisory_lock(%d)", LOCK_KEY);
+    begin_step(run, &(struct migrate_step){.phase = MIGRATE_WAIT});
+    if (check_encoding(run) != 0 || run_sql(run, lock) != 0 ||
+        run_sql(run, "create table if not exists muster_migration (number int primary key, name "
+                     "text not null, sha256 text not null, applied_at timestamptz not null default "
+                     "now())") != 0) {
+        return -1;
+    }
+    int count = find_missing(run, true);
+    return count < 0 ? -1 : apply_missing(run, (unsigned)count);
+}
+
+int migrate_run(const char *uri, unsigned wait_ms, const struct migrate_observer *observer,
+                char *error, size_t error_size)
+{
+    struct run run = {.observer = *observer, .error = error, .error_size = error_size};
+    int done = connect_to(&run, uri, wait_ms) == 0 ? apply_all(&run) : -1;
+    PQfinish(run.conn);
+    return done;
+}
+
+static int count_missing(struct run *run)
+{
+    PGresult *result = ask(run, "select to_regclass('muster_migration') is not null");
+    if (result == NULL) {
+        return -1;
+    }
+    bool there = PQgetvalue(result, 0, 0)[0] == 't';
+    PQclear(result);
+    return find_missing(run, there);
 }
 
 int migrate_check(const char *uri, char *error, size_t error_size)

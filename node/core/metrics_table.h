@@ -61,6 +61,10 @@
            "Log entries gone from the stream before this node read them")                          \
     METRIC(LOGS_OWN_LOST, counter, "muster_logs_own_lost_total", "",                               \
            "Own log lines that did not reach the stream")                                          \
+    METRIC(LOGS_STREAM, gauge, "muster_logs_stream_entries", "",                                   \
+           "Log entries kept in the fleet's stream, the same on every node")                       \
+    METRIC(LOGS_UNSTORED, gauge, "muster_logs_unstored_entries", "",                               \
+           "Those of them that no sink has stored, the same on every node")                        \
     METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")    \
     METRIC(SINK_BYTES, counter, "muster_sink_bytes_total", "", "Bytes of rows stored")             \
     METRIC(SINK_BATCHES, counter, "muster_sink_batches_total", "",                                 \
@@ -123,6 +127,8 @@
     METRIC(TRACKER_REFUSED_LOAD, counter, "muster_tracker_refused_total", "{reason=\"load\"}", "") \
     METRIC(TRACKER_REFUSED_LARGE, counter, "muster_tracker_refused_total",                         \
            "{reason=\"amplification\"}", "")                                                       \
+    METRIC(TRACKER_PEERS, gauge, "muster_tracker_peers", "",                                       \
+           "Peers that this node answered within tracker-expiry; about: within 2 percent")         \
     METRIC(TRACKER_UNKNOWN, counter, "muster_tracker_unknown_ids_total", "",                       \
            "Pushes for share ids that nobody has")                                                 \
     METRIC(TRACKER_INCOMES, counter, "muster_tracker_incomes_total", "",                           \

@@ -73,4 +73,8 @@ void json_unquote(struct span raw, struct buf *out);
  */
 void json_quote(struct span text, struct buf *out);
 
+/* The same for people to see: at most `most` bytes of it, no half character, and "…" behind what
+ * was cut; so at most 6 times `most` bytes and some. */
+void json_quote_cut(struct span text, size_t most, struct buf *out);
+
 #endif

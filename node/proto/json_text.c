@@ -3,6 +3,7 @@
 #include "store/base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define ELLIPSIS "\xe2\x80\xa6"    /* U+2026 */
 
 static unsigned hex_value(char c)
 {
@@ -101,9 +102,8 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-void json_quote(struct span text, struct buf *out)
+static void quote_inside(struct span text, struct buf *out)
 {
-    buf_append(out, SPAN("\""));
     while (text.len > 0) {
         size_t n = 0;
         while (n < text.len && is_plain((unsigned char)text.ptr[n])) {
@@ -120,5 +120,24 @@ void json_quote(struct span text, struct buf *out)
         }
         text = span_skip(text, n);
     }
+}
+
+void json_quote(struct span text, struct buf *out)
+{
     buf_append(out, SPAN("\""));
+    quote_inside(text, out);
+    buf_append(out, SPAN("\""));
+}
+
+void json_quote_cut(struct span text, size_t most, struct buf *out)
+{
+    size_t len = text.len;
+    if (len > most) {
+        for (len = most; len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80;) {
+            len--;
+        }
+    }
+    buf_append(out, SPAN("\""));
+    quote_inside(span_of(text.ptr, len), out);
+    buf_append(out, len < text.len ? SPAN(ELLIPSIS "\"") : SPAN("\""));
 }

@@ -189,6 +189,7 @@ static void store_message(struct client *client, struct span json)
         say_error(client, "the message could not be delivered, please try again later");
     } else {
         count(client, METRIC_CHAT_MESSAGES);
+        chat_online_spoke(chat->online, client->user->id, client->user->nickname);
     }
 }
 
@@ -339,6 +340,11 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
 void chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg)
 {
     chat_online_each(((const struct chat *)chat)->online, fn, arg);
+}
+
+void chat_describe(const struct chat *chat, struct buf *out)
+{
+    chat_online_describe(chat->online, out);
 }
 
 /* ------------------------------------------------------------------------------------- HTTP */

@@ -28,6 +28,9 @@ struct chat_options {
 struct chat *chat_new(struct http_server *server, const struct chat_options *options, char *error,
                       size_t error_size) __attribute__((warn_unused_result));
 
+/* Appends, for the fleet's page, who is logged in here: chat_online_describe. */
+void chat_describe(const struct chat *chat, struct buf *out);
+
 /* Frees; its sockets must be gone. NULL inside is fine. */
 void chat_free(struct chat **chat);
 

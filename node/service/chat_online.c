@@ -1,5 +1,6 @@
 #include "node/service/chat_online.h"
 
+#include "node/proto/json_scan.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/map.h"
@@ -15,12 +16,16 @@ enum {
     VALUE_MOST = 60 * 1024, /* bytes of one part; a roster value holds 64 KiB */
     PAUSE_MS = 500,         /* between two claims of the same part */
     NAME = 80,
+    SHOWN_USERS = 32, /* on the fleet's page */
+    SHOWN_NAME = 48,  /* bytes of a name there */
 };
 
 /* A user's connections here. */
 struct local_user {
     struct map_node node;
-    struct list link; /* in its part */
+    struct list link;   /* in its part */
+    struct list spoken; /* of struct chat_online; unlinked while he is silent */
+    char *shown;        /* his name, once he spoke */
     uint32_t connections;
     char name[];
 };
@@ -35,6 +40,7 @@ struct chat_online {
     struct chat_online_options options;
     struct map users;
     struct part parts[PARTS];
+    struct list spoken; /* struct local_user, who spoke last first */
     struct roster_watch *watch;
     struct wheel_timer timer;
 };
@@ -112,9 +118,18 @@ void chat_online_add(struct chat_online *online, const char *user)
     struct local_user *added = mem_zalloc(sizeof *added + len + 1);
     memcpy(added->name, user, len + 1);
     added->connections = 1;
+    list_init(&added->spoken);
     map_insert(&online->users, &added->node, span_of(added->name, len));
     list_push_back(&online->parts[at].users, &added->link);
     touch(online, at);
+}
+
+static void local_user_free(struct local_user *user)
+{
+    list_del(&user->link);
+    list_del(&user->spoken);
+    free(user->shown);
+    free(user);
 }
 
 void chat_online_remove(struct chat_online *online, const char *user)
@@ -126,9 +141,38 @@ void chat_online_remove(struct chat_online *online, const char *user)
     }
     unsigned at = part_of(user);
     map_remove(&online->users, node);
-    list_del(&gone->link);
-    free(gone);
+    local_user_free(gone);
     touch(online, at);
+}
+
+/* ------------------------------------------------------------------------------ the page */
+
+void chat_online_spoke(struct chat_online *online, const char *user, const char *name)
+{
+    struct map_node *node = map_find(&online->users, span_str(user));
+    if (node == NULL) {
+        return;
+    }
+    struct local_user *speaker = MAP_ENTRY(node, struct local_user, node);
+    if (speaker->shown == NULL || strcmp(speaker->shown, name) != 0) {
+        free(speaker->shown);
+        speaker->shown = mem_dup(span_str(name));
+    }
+    list_del(&speaker->spoken);
+    list_push_back(online->spoken.next, &speaker->spoken); /* before the first */
+}
+
+void chat_online_describe(const struct chat_online *online, struct buf *out)
+{
+    size_t count = 0;
+    buf_append(out, SPAN("{\"rows\":["));
+    for (struct list *it = online->spoken.next; it != &online->spoken && count < SHOWN_USERS;
+         it = it->next) {
+        buf_append(out, count++ > 0 ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+        json_quote_cut(span_str(LIST_ITEM(it, struct local_user, spoken)->shown), SHOWN_NAME, out);
+        buf_append(out, SPAN("}"));
+    }
+    buf_printf(out, "],\"more\":%zu}", online->users.count - count);
 }
 
 /* --------------------------------------------------------------------------- the cluster's */
@@ -193,6 +237,7 @@ struct chat_online *chat_online_new(const struct chat_online_options *options)
     struct chat_online *online = mem_zalloc(sizeof *online);
     online->options = *options;
     map_init(&online->users);
+    list_init(&online->spoken);
     for (unsigned at = 0; at < PARTS; at++) {
         list_init(&online->parts[at].users);
     }
@@ -209,8 +254,7 @@ void chat_online_free(struct chat_online **online)
     MAP_EACH(it, &(*online)->users) {
         struct local_user *user = MAP_ENTRY(it, struct local_user, node);
         map_remove(&(*online)->users, it);
-        list_del(&user->link);
-        free(user);
+        local_user_free(user);
     }
     map_deinit(&(*online)->users);
     roster_unwatch(&(*online)->watch);

@@ -5,6 +5,7 @@
 #define MUSTER_NODE_SERVICE_CHAT_ONLINE_H
 
 #include "node/core/wheel.h"
+#include "store/base/buf.h"
 #include "store/store.h"
 
 struct chat_online;
@@ -23,6 +24,14 @@ void chat_online_free(struct chat_online **online);
 /* A connection of `user` (no NUL in it) is logged in here, or no more. */
 void chat_online_add(struct chat_online *online, const char *user);
 void chat_online_remove(struct chat_online *online, const char *user);
+
+/* That user, who is logged in here, said something to all: from now on his name is no secret. */
+void chat_online_spoke(struct chat_online *online, const char *user, const char *name);
+
+/* Appends, for the fleet's page, the users logged in here who spoke, those who spoke last first:
+ * {"rows":[{"name":"Ada"}],"more":0}. In `more` are those who were silent, too: rows and more are
+ * all who are here. Names are cut. */
+void chat_online_describe(const struct chat_online *online, struct buf *out);
 
 /* Calls `fn` once with each user who is logged in anywhere, in no order. */
 void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),

@@ -11,6 +11,7 @@
  *     dispatch_peer.c    the way to another node: messages, and when it is congested
  *     dispatch_leg.c     the way of one device between two nodes: frames
  *     dispatch_udp.c     datagrams
+ *     dispatch_page.c    what the fleet's page shows of it
  *
  *     device socket --> device (here) --attachment--> driver (here)
  *                          \--leg--> bus --leg--> device (there) --attachment--> driver

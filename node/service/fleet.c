@@ -14,8 +14,13 @@
 
 enum {
     PUBLISH_MS = 2000,
-    ANSWER_MS = 3000, /* for the first view, before an asker is told that there is none */
+    ANSWER_MS = 3000,   /* for the first view, before an asker is told that there is none */
+    US_PER_BYTE = 1000, /* pause after lists of so many bytes were published */
+    US_PER_US = 100,    /* and after they took so long to gather */
 };
+
+/* Behind a node's name, which has no blank in it. */
+#define LISTS SPAN(" lists")
 
 struct fleet {
     struct fleet_options options;
@@ -25,6 +30,10 @@ struct fleet {
     struct list askers;         /* GET /api/status that wait for the view */
     struct roster_watch *watch; /* while somebody looks */
     bool current;               /* its view may be shown */
+    struct fleet_list lists[FLEET_LISTS];
+    size_t list_count;
+    struct buf published; /* the lists as the roster has them */
+    uint64_t lists_due_us;
 };
 
 struct viewer {
@@ -49,12 +58,58 @@ static void print_node(struct fleet *fleet, struct buf *out)
     figures_refresh(options->metrics, options->store);
     buf_append(out, SPAN("{\"name\":"));
     json_quote(span_str(options->node), out);
+    buf_printf(out, ",\"kind\":\"%s\"", options->kind);
     buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
                MUSTER_VERSION, fleet->started_s, clock_unix_ms());
     json_quote(span_str(trouble != NULL ? trouble : "well"), out);
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
     buf_append(out, SPAN("}}"));
+}
+
+static void print_lists(const struct fleet *fleet, struct buf *out)
+{
+    for (size_t i = 0; i < fleet->list_count; i++) {
+        struct buf list = {0};
+        fleet->lists[i].print(fleet->lists[i].arg, &list);
+        if (list.len <= FLEET_LIST_BYTES && out->len + list.len <= FLEET_LISTS_BYTES) {
+            buf_printf(out, "%s\"%s\":", out->len > 0 ? "," : "{", fleet->lists[i].name);
+            buf_append(out, buf_span(&list));
+        }
+        buf_free(&list);
+    }
+    buf_append(out, out->len > 0 ? SPAN("}") : SPAN("{}"));
+}
+
+static void claim_lists(struct fleet *fleet)
+{
+    struct buf member = {0};
+    buf_append(&member, span_str(fleet->options.node));
+    buf_append(&member, LISTS);
+    roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
+    buf_free(&member);
+}
+
+/* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
+ * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
+static void publish_lists(struct fleet *fleet)
+{
+    uint64_t now = clock_monotonic_us();
+    if (fleet->list_count == 0 || now < fleet->lists_due_us) {
+        return;
+    }
+    struct buf lists = {0};
+    print_lists(fleet, &lists);
+    fleet->lists_due_us = now + (clock_monotonic_us() - now) * US_PER_US;
+    if (span_eq(buf_span(&lists), buf_span(&fleet->published))) {
+        buf_free(&lists);
+        return;
+    }
+    buf_free(&fleet->published);
+    fleet->published = lists;
+    claim_lists(fleet);
+    uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
+    fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
 }
 
 static void on_publish(evutil_socket_t fd, short what, void *arg)
@@ -66,23 +121,64 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     print_node(fleet, &value);
     roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
     buf_free(&value);
+    publish_lists(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ the view */
 
+/* Is it the member of a node's lists? Then the node's name goes to *node. */
+static bool is_lists(struct span member, struct span *node)
+{
+    if (member.len <= LISTS.len || !span_eq(span_skip(member, member.len - LISTS.len), LISTS)) {
+        return false;
+    }
+    *node = span_of(member.ptr, member.len - LISTS.len);
+    return true;
+}
+
+struct view {
+    const struct fleet *fleet;
+    struct buf *out;
+};
+
+/* The lists as a last member of the node's object. */
+static void add_lists(const struct view *view, struct span node)
+{
+    struct buf member = {0};
+    struct span lists;
+    buf_append(&member, node);
+    buf_append(&member, LISTS);
+    if (roster_find(view->fleet->watch, buf_span(&member), &lists)) {
+        view->out->len--; /* the brace that ends it */
+        buf_append(view->out, SPAN(",\"lists\":"));
+        buf_append(view->out, lists);
+        buf_append(view->out, SPAN("}"));
+    }
+    buf_free(&member);
+}
+
 static void add_node(void *arg, const struct roster_member *member)
 {
-    struct buf *out = arg;
+    const struct view *view = arg;
+    struct buf *out = view->out;
+    struct span node;
+    if (is_lists(member->name, &node)) {
+        return;
+    }
     if (out->ptr[out->len - 1] != '[') {
         buf_append(out, SPAN(","));
     }
     buf_append(out, member->value);
+    if (member->value.len > 2) {
+        add_lists(view, member->name);
+    }
 }
 
 static void print_view(const struct fleet *fleet, struct buf *out)
 {
+    struct view view = {fleet, out};
     buf_append(out, SPAN("{\"nodes\":["));
-    roster_each(fleet->watch, add_node, out);
+    roster_each(fleet->watch, add_node, &view);
     buf_append(out, SPAN("]}"));
 }
 
@@ -130,6 +226,38 @@ static void show_gone(struct fleet *fleet, struct span name)
     buf_free(&quoted);
 }
 
+/* {"of": node, "lists": {...}} */
+static void show_lists(struct fleet *fleet, struct span node, struct span lists)
+{
+    struct buf text = {0};
+    buf_append(&text, SPAN("{\"of\":"));
+    json_quote(node, &text);
+    buf_append(&text, SPAN(",\"lists\":"));
+    buf_append(&text, lists);
+    buf_append(&text, SPAN("}"));
+    room_send(&fleet->viewers, buf_span(&text), is_shown);
+    buf_free(&text);
+}
+
+static void on_set(struct fleet *fleet, const struct roster_member *member)
+{
+    struct span node;
+    if (is_lists(member->name, &node)) {
+        show_lists(fleet, node, member->value);
+    } else {
+        show_change(fleet, "node", member->value);
+    }
+}
+
+/* A node's lists go with it. */
+static void on_gone(struct fleet *fleet, const struct roster_member *member)
+{
+    struct span node;
+    if (!is_lists(member->name, &node)) {
+        show_gone(fleet, member->name);
+    }
+}
+
 /* ------------------------------------------------------------------------------------ askers */
 
 static struct http_request *asker_end(struct asker *asker)
@@ -166,10 +294,10 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     struct fleet *fleet = arg;
     switch (event) {
     case ROSTER_SET:
-        show_change(fleet, "node", member->value);
+        on_set(fleet, member);
         break;
     case ROSTER_GONE:
-        show_gone(fleet, member->name);
+        on_gone(fleet, member);
         break;
     case ROSTER_CURRENT:
         fleet->current = true;
@@ -294,6 +422,13 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
     return fleet;
 }
 
+void fleet_show(struct fleet *fleet, const struct fleet_list *list)
+{
+    if (fleet->list_count < FLEET_LISTS) {
+        fleet->lists[fleet->list_count++] = *list;
+    }
+}
+
 void fleet_free(struct fleet **fleet)
 {
     if (*fleet == NULL) {
@@ -305,6 +440,7 @@ void fleet_free(struct fleet **fleet)
     }
     roster_unwatch(&(*fleet)->watch);
     event_free((*fleet)->publish);
+    buf_free(&(*fleet)->published);
     free(*fleet);
     *fleet = NULL;
 }

@@ -1,6 +1,7 @@
 #include "node/service/logs.h"
 
 #include "node/net/rate.h"
+#include "node/service/logs_depth.h"
 #include "node/service/logs_entry.h"
 #include "node/service/logs_live.h"
 #include "node/service/logs_own.h"
@@ -16,6 +17,7 @@ struct logs {
     struct logs_options options;
     struct logs_live *live;
     struct logs_own *own;
+    struct logs_depth *depth;
     struct rate *rate;
     struct list adding;
 };
@@ -197,6 +199,7 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                         .metrics = options->metrics,
                                                         .node = options->node,
                                                         .lanes = options->lanes});
+    logs->depth = logs_depth_new(net_wheel(options->net), options->store, options->metrics);
     http_route(server, "POST", "/logs/add", on_add, logs);
     http_route_websocket(server, "/logs/listen", on_listen, logs);
     http_route(server, "GET", "/logs.html", on_page, logs);
@@ -210,6 +213,7 @@ void logs_free(struct logs **logs)
     }
     struct logs *gone = *logs;
     *logs = NULL;
+    logs_depth_free(&gone->depth);
     logs_own_free(&gone->own);
     logs_live_free(&gone->live);
     while (!list_empty(&gone->adding)) {

@@ -12,7 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NETWORK_NAME_MOST = 64, LISTEN_MOST = 128 };
+enum {
+    NETWORK_NAME_MOST = 64,
+    LISTEN_MOST = 128,
+    SHOWN_NETWORKS = 16, /* on the fleet's page */
+    SHOWN_SERVERS = 64,  /* there, in all; but for each network at least: */
+    SHOWN_LEAST = 4,
+    SHOWN_ADDRESSES = 4, /* there, of a network */
+};
 
 struct network {
     struct list link;
@@ -142,13 +149,15 @@ static int open_ports(struct relay *relay, char *error, size_t error_size)
 
 /* ------------------------------------------------------------------------------------ the list */
 
-static void print_ports(struct relay *relay, const struct relay_network *network, struct buf *out)
+/* At most `most` of its addresses. */
+static void print_ports(struct relay *relay, const struct relay_network *network, size_t most,
+                        struct buf *out)
 {
     const char *before = "";
     LIST_EACH(link, &relay->ports) {
         const struct port *port = LIST_ITEM(link, struct port, link);
         char text[ADDRESS_TEXT];
-        if (port->network == network && port->listener != NULL) {
+        if (port->network == network && port->listener != NULL && most-- > 0) {
             buf_printf(out, "%s\"%s\"", before,
                        address_text(listener_address(port->listener), text));
             before = ",";
@@ -164,13 +173,46 @@ static void print_networks(struct relay *relay, struct buf *out)
         buf_printf(out, "%s{\"name\":", before);
         json_quote(relay_network_name(network), out);
         buf_append(out, SPAN(",\"addresses\":["));
-        print_ports(relay, network, out);
+        print_ports(relay, network, SIZE_MAX, out);
         buf_append(out, SPAN("],\"servers\":"));
         relay_print_servers(network, out);
         buf_append(out, SPAN("}"));
         before = ",";
     }
     buf_append(out, SPAN("]}\n"));
+}
+
+static size_t count_networks(struct relay *relay)
+{
+    size_t count = 0;
+    LIST_EACH(link, &relay->networks) {
+        (void)link;
+        count++;
+    }
+    return count;
+}
+
+void relay_describe(struct relay *relay, struct buf *out)
+{
+    size_t all = count_networks(relay), shown = all < SHOWN_NETWORKS ? all : SHOWN_NETWORKS;
+    size_t each =
+        shown * SHOWN_LEAST < SHOWN_SERVERS ? SHOWN_SERVERS / (shown + (shown == 0)) : SHOWN_LEAST;
+    size_t left = shown;
+    buf_append(out, SPAN("{\"rows\":["));
+    LIST_EACH(link, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+        if (left == 0) {
+            break;
+        }
+        buf_append(out, left-- < shown ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+        json_quote(relay_network_name(network), out);
+        buf_append(out, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SHOWN_ADDRESSES, out);
+        buf_append(out, SPAN("],"));
+        relay_print_here(network, each, out);
+        buf_append(out, SPAN("}"));
+    }
+    buf_printf(out, "],\"more\":%zu}", all - shown);
 }
 
 static void on_list(void *arg, struct http_request *request)

@@ -39,6 +39,11 @@ struct relay_options {
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
 
+/* Appends, for the fleet's page, the networks and what is connected here of each:
+ * {"rows":[{"name":"default","addresses":["0.0.0.0:1337"],"servers":[{"name":"Alpha","players":3}],
+ * "more":0}],"more":0}. Names are cut; the secret is not in it. */
+void relay_describe(struct relay *relay, struct buf *out);
+
 /* No new game servers from now on. */
 void relay_drain(struct relay *relay);
 

@@ -431,3 +431,17 @@ void relay_network_each(const struct relay_network *network,
         fn(arg, &MAP_ENTRY(it, struct entry, node)->server);
     }
 }
+
+void relay_network_each_here(const struct relay_network *network,
+                             void (*fn)(void *arg, const struct relay_server *server), void *arg)
+{
+    const struct list *seats = &network->seats;
+    for (struct list *link = seats->next; link != seats; link = link->next) {
+        const struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
+        const struct relay_server server = {.id = seat->id,
+                                            .players = seat->players,
+                                            .look = span_str(seat->look),
+                                            .node = span_str(network->options.node)};
+        fn(arg, &server);
+    }
+}

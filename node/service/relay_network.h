@@ -101,4 +101,8 @@ void relay_network_say(struct relay_seat *seat, struct span packet);
 void relay_network_each(const struct relay_network *network,
                         void (*fn)(void *arg, const struct relay_server *server), void *arg);
 
+/* The same with those that are connected here and admitted, in the order in which they came. */
+void relay_network_each_here(const struct relay_network *network,
+                             void (*fn)(void *arg, const struct relay_server *server), void *arg);
+
 #endif

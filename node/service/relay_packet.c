@@ -13,6 +13,7 @@
 enum {
     TYPE_LIMIT = 64, /* bytes */
     NAME_LIMIT = 128,
+    SHOWN_NAME = 48, /* bytes of a name on the fleet's page */
     PREFIX_LIMIT = 64,
     SECRET_LIMIT = 1024,
     COLOR_DIGITS = 6,
@@ -224,4 +225,48 @@ void relay_print_servers(const struct relay_network *network, struct buf *out)
     buf_append(out, SPAN("["));
     relay_network_each(network, print_server, out);
     buf_append(out, SPAN("]"));
+}
+
+/* ------------------------------------------------------------------------------------ the page */
+
+struct shown {
+    struct buf *out;
+    size_t left, more;
+};
+
+static void print_name(struct span look, struct buf *out)
+{
+    struct json_field name = {.name = "name"};
+    struct buf object = {0}, text = {0};
+    buf_append(&object, SPAN("{"));
+    buf_append(&object, look);
+    buf_append(&object, SPAN("}"));
+    if (json_fields(buf_span(&object), &name, 1) == 0) {
+        get_text(&name, NAME_LIMIT, &text);
+    }
+    json_quote_cut(buf_span(&text), SHOWN_NAME, out);
+    buf_free(&object);
+    buf_free(&text);
+}
+
+static void print_here(void *arg, const struct relay_server *server)
+{
+    struct shown *shown = arg;
+    struct buf *out = shown->out;
+    if (shown->left == 0) {
+        shown->more++;
+        return;
+    }
+    shown->left--;
+    buf_append(out, out->ptr[out->len - 1] != '[' ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+    print_name(server->look, out);
+    buf_printf(out, ",\"players\":%" PRIu64 "}", server->players);
+}
+
+void relay_print_here(const struct relay_network *network, size_t most, struct buf *out)
+{
+    struct shown shown = {out, most, 0};
+    buf_append(out, SPAN("\"servers\":["));
+    relay_network_each_here(network, print_here, &shown);
+    buf_printf(out, "],\"more\":%zu", shown.more);
 }

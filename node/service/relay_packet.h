@@ -55,4 +55,8 @@ void relay_print_acknowledge(const struct relay_network *network, uint64_t id,
 /* For people: every server of the directory, as a JSON array. */
 void relay_print_servers(const struct relay_network *network, struct buf *out);
 
+/* For the fleet's page: at most `most` of the servers that are connected here, by their names, cut,
+ * and how many are left out: "servers":[{"name":"...","players":3}],"more":0 */
+void relay_print_here(const struct relay_network *network, size_t most, struct buf *out);
+
 #endif

@@ -4,7 +4,10 @@
 #include "node/proto/json_scan.h"
 #include "node/proto/ws.h"
 #include "node/service/sync_session.h"
+#include "store/base/entropy.h"
+#include "store/base/map.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* The version of the protocol; the desktop plugin goes on only if it is this one. */
@@ -13,10 +16,12 @@
 enum {
     SESSION_ID_LIMIT = 256, /* bytes */
     NAME_LIMIT = 64,
+    SHOWN_SESSIONS = 32,
 };
 
 struct sync {
     struct sync_options options;
+    uint64_t label_key[2]; /* of the hashes that stand for session ids on the fleet's page */
     struct sync_sessions *sessions;
 };
 
@@ -258,6 +263,7 @@ struct sync *sync_new(struct http_server *server, const struct sync_options *opt
 {
     struct sync *sync = mem_zalloc(sizeof *sync);
     sync->options = *options;
+    entropy(sync->label_key, sizeof sync->label_key);
     sync->sessions = sync_sessions_new(&(struct sync_sessions_options){
         .store = options->store,
         .metrics = options->metrics,
@@ -268,6 +274,20 @@ struct sync *sync_new(struct http_server *server, const struct sync_options *opt
     http_route(server, "GET", "/version", on_version, sync);
     http_route_websocket(server, "/connect", on_connect, sync);
     return sync;
+}
+
+void sync_describe(const struct sync *sync, struct buf *out)
+{
+    struct sync_busy busy[SHOWN_SESSIONS];
+    size_t all, count = sync_sessions_busiest(sync->sessions, busy, SHOWN_SESSIONS, &all);
+    buf_append(out, SPAN("{\"rows\":["));
+    for (size_t i = 0; i < count; i++) {
+        uint64_t label = siphash(sync->label_key, sync_session_id(busy[i].session));
+        buf_printf(out, "%s{\"id\":\"%08" PRIx32 "\",\"members\":%u,\"leader\":%s,\"nodes\":%u}",
+                   i > 0 ? "," : "", (uint32_t)label, busy[i].state.players,
+                   busy[i].state.leader_connected ? "true" : "false", busy[i].nodes);
+    }
+    buf_printf(out, "],\"more\":%zu}", all - count);
 }
 
 void sync_free(struct sync **sync)

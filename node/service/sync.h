@@ -18,6 +18,11 @@ struct sync_options {
 /* New, with its routes put into `server`. */
 struct sync *sync_new(struct http_server *server, const struct sync_options *options);
 
+/* Appends, for the fleet's page, the busiest sessions that are this node's to tell:
+ * {"rows":[{"id":"9f86d081","members":4,"leader":true,"nodes":2}],"more":0}. `id` is not the
+ * session's, which is all that it takes to join it, but a hash under a key that no one knows. */
+void sync_describe(const struct sync *sync, struct buf *out);
+
 /* Frees; its sockets must be gone. */
 void sync_free(struct sync **sync);
 

@@ -310,6 +310,38 @@ void sync_session_leave(struct sync_seat *seat)
     recount(session);
 }
 
+/* Puts it where it belongs among the `count` in `out`, which are in order; the least falls out. */
+static size_t rank(const struct sync_session *session, struct sync_busy *out, size_t count,
+                   size_t most)
+{
+    size_t at = count < most ? count : most;
+    while (at > 0 && out[at - 1].state.players < session->state.players) {
+        at--;
+    }
+    if (at == most) {
+        return count;
+    }
+    size_t moved = count < most ? count - at : most - 1 - at;
+    memmove(&out[at + 1], &out[at], moved * sizeof *out);
+    out[at] = (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
+    return count < most ? count + 1 : most;
+}
+
+size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_busy *out,
+                             size_t most, size_t *count)
+{
+    size_t written = 0;
+    *count = 0;
+    MAP_EACH(it, &sessions->by_id) {
+        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
+        if (session->first) {
+            ++*count;
+            written = rank(session, out, written, most);
+        }
+    }
+    return written;
+}
+
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
 {
     struct sync_sessions *sessions = mem_zalloc(sizeof *sessions);

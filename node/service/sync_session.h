@@ -60,6 +60,19 @@ void sync_session_leave(struct sync_seat *seat);
 
 struct span sync_session_id(const struct sync_session *session);
 
+/* A session of which this node is the first by name. */
+struct sync_busy {
+    const struct sync_session *session; /* borrowed until the next event */
+    struct sync_state state;
+    uint32_t nodes; /* with members of it */
+};
+
+/* The sessions with the most members in the whole cluster among those of which this node is the
+ * first by name, so that of all nodes exactly one tells of a session: at most `most` of them, the
+ * busiest first. *count: how many there are. Returns how many were written to `out`. */
+size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_busy *out,
+                             size_t most, size_t *count);
+
 /* Relays `message` to every member of the seat's session that is no leader, everywhere. 0, or -1
  * when it reached only the members on this node though there are others. */
 int sync_session_push(struct sync_seat *seat, struct span message);

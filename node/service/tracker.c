@@ -8,6 +8,7 @@ enum {
     CALLS_FIRST = 64,
     CALLS_MOST = 16384, /* requests that wait for the store */
     NOBODY = UINT32_MAX,
+    COUNT_MS = 2000, /* how often the peers are counted */
     AMPLIFICATION = 3,
     HEADERS = 28, /* of IPv4 and UDP: what both datagrams have on the wire as well */
 };
@@ -183,6 +184,14 @@ static void hear_incomes(struct tracker *tracker)
     buf_free(&topic);
 }
 
+static void on_count(struct wheel_timer *timer)
+{
+    struct tracker *tracker = CONTAINER_OF(timer, struct tracker, count_timer);
+    metric_set(tracker->metrics, METRIC_TRACKER_PEERS,
+               tracker_peers_count(tracker->peers, clock_monotonic_ms()));
+    wheel_set(net_wheel(tracker->options.net), timer, COUNT_MS);
+}
+
 struct tracker *tracker_new(const struct tracker_options *options, char *error, size_t error_size)
 {
     struct tracker *tracker = mem_zalloc(sizeof *tracker);
@@ -190,6 +199,9 @@ struct tracker *tracker_new(const struct tracker_options *options, char *error, 
     tracker->metrics = net_metrics(options->net);
     tracker->first_free = NOBODY;
     tracker_ids_init(&tracker->ids);
+    tracker->peers = tracker_peers_new(options->expiry_ms);
+    wheel_timer_init(&tracker->count_timer, on_count);
+    wheel_set(net_wheel(options->net), &tracker->count_timer, COUNT_MS);
     tracker->rate = rate_new(options->rate, options->burst);
     tracker->udp = udp_open(options->net, options->bind, on_datagram, tracker, error, error_size);
     if (tracker->udp == NULL) {
@@ -216,6 +228,8 @@ void tracker_free(struct tracker **tracker)
     *tracker = NULL;
     udp_close(&gone->udp);
     bus_unsubscribe(&gone->incomes);
+    wheel_cancel(&gone->count_timer);
+    tracker_peers_free(&gone->peers);
     rate_free(&gone->rate);
     free(gone->calls);
     buf_free(&gone->out);

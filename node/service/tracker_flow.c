@@ -6,6 +6,8 @@
  * asker before) */
 #include "node/service/tracker_impl.h"
 
+#include "store/base/clock.h"
+
 enum { TRIES_MOST = 8 }; /* share ids that are taken, or swaps that came too late */
 
 static const struct span nothing = {NULL, 0};
@@ -182,6 +184,7 @@ static void renew_id(struct tracker *tracker, struct tracker_call *call)
 /* The asker's record is as it shall be. */
 static void end_asker(struct tracker *tracker, struct tracker_call *call)
 {
+    tracker_peers_saw(tracker->peers, &call->peer, clock_monotonic_ms());
     answer_asker(tracker, call);
     if (call->asked.action == TRACKER_PUSH) {
         find_target(tracker, call);

@@ -17,6 +17,7 @@
 #include "node/net/rate.h"
 #include "node/net/udp.h"
 #include "node/service/tracker.h"
+#include "node/service/tracker_peers.h"
 #include "node/service/tracker_record.h"
 #include "store/bus.h"
 #include "store/lookup.h"
@@ -55,6 +56,8 @@ struct tracker {
     struct tracker_call *calls;
     uint32_t call_count, first_free;
     struct tracker_ids ids;
+    struct tracker_peers *peers; /* that were answered here lately */
+    struct wheel_timer count_timer;
     char key[KEY_MOST];
     struct buf out;
 };

@@ -7,7 +7,6 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -40,25 +39,6 @@ def wait_until(what, holds, limit=START_LIMIT):
 def clean_env():
     """Without MUSTER_BUILD and whatever else a node would take for a setting."""
     return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
-
-
-class Progress:
-    """One line that is written over on a terminal; plain lines elsewhere."""
-
-    def __init__(self, out=sys.stdout):
-        self.out = out
-        self.live = out.isatty()
-
-    def step(self, text):
-        if self.live:
-            self.out.write(f"\r\033[K{text[:110]}")
-        else:
-            self.out.write(f"{text}\n")
-        self.out.flush()
-
-    def line(self, text=""):
-        self.out.write(f"\r\033[K{text}\n" if self.live else f"{text}\n")
-        self.out.flush()
 
 
 class Server:

@@ -11,10 +11,11 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from cases import CASES  # noqa: E402
-from harness import Bench, BenchError, Progress  # noqa: E402
+from harness import Bench, BenchError  # noqa: E402
+from progress import Progress  # noqa: E402
 
 
 def read_options():
@@ -55,9 +56,13 @@ def print_table(progress, results):
                       f"{result.verdict()} | {result.note} |")
 
 
-def run_case(bench, progress, name):
+def run_case(bench, progress, name, number, count):
     started = time.monotonic()
-    results = CASES[name].run(bench)
+    progress.begin(f"case {number} of {count}: {name}")
+    try:
+        results = CASES[name].run(bench)
+    finally:
+        progress.end()
     for result in results:
         progress.line(f"{name}: {result.verdict()} ({result.note}; "
                       f"{time.monotonic() - started:.0f} s)")
@@ -71,9 +76,10 @@ def main():
     progress.line(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.2f} (best: near 0)")
     bench = Bench(options, progress)
     results, failed = [], False
-    for name in options.cases or CASES:
+    cases = options.cases or list(CASES)
+    for number, name in enumerate(cases, 1):
         try:
-            results += run_case(bench, progress, name)
+            results += run_case(bench, progress, name, number, len(cases))
         except BenchError as error:
             failed = True
             progress.line(f"{name}: failed: {error}")

@@ -72,6 +72,7 @@ def chaos(folder, seconds, seed, out=sys.stdout):
     plays = plays_of(tally)
     world = World(folder, tally, plays=plays)
     try:
+        tally.doing("starting Redis, PostgreSQL, nodes and sinks")
         world.start()
         asyncio.run(perform(world, plays, tally, seconds, random.Random(seed)))
     finally:

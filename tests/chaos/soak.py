@@ -156,6 +156,7 @@ def main():
     samples = Samples(world.nodes)
     tally.line(f"soak for {seconds:.0f} s: {', '.join(play.name for play in plays)}")
     try:
+        tally.doing("starting Redis, PostgreSQL, nodes and sinks")
         world.start()
         asyncio.run(soak(world, plays, tally, seconds, samples))
     finally:

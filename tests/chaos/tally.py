@@ -1,7 +1,12 @@
 """What was counted: figures, and promises with how often each was broken."""
 
+import pathlib
 import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from progress import Progress  # noqa: E402
 
 
 class Tally:
@@ -15,8 +20,8 @@ class Tally:
         self.details = []
         self.slowest = {}
         self.began = time.monotonic()
-        self.out = out
-        self.on_terminal = out.isatty()
+        self.shown = Progress(out)
+        self.on_terminal = self.shown.live
 
     def count(self, figure, by=1):
         self.figures[figure] = self.figures.get(figure, 0) + by
@@ -40,19 +45,20 @@ class Tally:
 
     def line(self, text):
         """A line that stays."""
-        print(("\r\x1b[K" if self.on_terminal else "") + text, file=self.out, flush=True)
+        self.shown.line(text)
+
+    def doing(self, what):
+        """What takes its time now, before or after the clients' own."""
+        self.shown.step(what)
 
     def progress(self, seconds, faults):
         """One line that is written over on a terminal; elsewhere now and then a plain one."""
         done = time.monotonic() - self.began
         sent = sum(number for figure, number in self.figures.items() if figure.endswith("sent"))
         seen = sum(number for figure, number in self.figures.items() if figure.endswith("received"))
-        text = (f"{done:4.0f} of {seconds:.0f} s: {faults} faults, {sent} sent, {seen} received, "
-                f"{sum(self.promises.values())} broken")
-        if self.on_terminal:
-            print("\r\x1b[K" + text, end="", file=self.out, flush=True)
-        else:
-            self.line(text)
+        time_ = f"{done:.0f} of {seconds:.0f} s" if done < seconds else f"judging the end, {done - seconds:.0f} s"
+        self.shown.step(f"{time_}: {faults} faults, {sent} sent, {seen} received, "
+                        f"{sum(self.promises.values())} broken")
 
     def report(self):
         lines = [f"  {name:<52}{number:>10}" for name, number in sorted(self.figures.items())]

@@ -21,6 +21,10 @@ def fleet(metric):
     return f"sum({metric}{SELECT})"
 
 
+def most(metric):
+    return f"max({metric}{SELECT})"
+
+
 def rate(metric):
     return f"sum(rate({metric}{SELECT}[$__rate_interval]))"
 
@@ -129,6 +133,7 @@ ROWS = {
                                   ("sender never known", rate("muster_relay_unknown_total"))], ""),
     ],
     "Peer tracker": [
+        ("Peers", "short", [("peers", fleet("muster_tracker_peers"))], "An estimate, within 2 %; one that moves to another node is in both for a while"),
         ("Requests", "reqps", [("{{action}}", by("action", "muster_tracker_requests_total"))], ""),
         ("Not answered", "cps", [("{{reason}}", by("reason", "muster_tracker_refused_total"))], ""),
         ("Tracker trouble", "cps", [("unknown share ids", rate("muster_tracker_unknown_ids_total")),
@@ -151,6 +156,8 @@ ROWS = {
         ("Entries", "cps", [("taken", rate("muster_logs_added_total")), ("refused with 503", rate("muster_logs_refused_total")),
                             ("stored in PostgreSQL", rate("muster_sink_rows_total")),
                             ("dead letters", rate("muster_sink_rejected_total"))], ""),
+        ("In the stream", "short", [("entries", most("muster_logs_stream_entries")), ("not stored yet", most("muster_logs_unstored_entries"))],
+         "Every node says the same"),
         ("Not in PostgreSQL yet", "short", [(EACH, per_node("muster_sink_lag_entries"))], ""),
         ("Age of the oldest of them", "ms", [(EACH, per_node("muster_sink_lag_milliseconds"))], ""),
         ("Batches", "cps", [("transactions", rate("muster_sink_batches_total"))], "Few and large ones when there is much to store"),

@@ -1,17 +1,19 @@
 """The live page of the fleet, in a real browser: three nodes, one of them killed, and fifty that the roster knows."""
 
-import pathlib
+import asyncio
 import json
-import time
+import re
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from browser import chromium
+from cluster import free_port, muster
+from fleet_lab import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
+from logs_lab import begin_sink, stored
+from postgres import Postgres
 from waiting import wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-LEASE_US = 10_000_000
 FRAMES = """
 const done = arguments[arguments.length - 1], gaps = [];
 let last = performance.now();
@@ -77,32 +79,158 @@ def test_by_keyboard_and_on_a_narrow_screen(yard, tmp_path):
         assert driver.switch_to.active_element.get_attribute("id") == "order"
         driver.switch_to.active_element.send_keys("m")
         assert driver.switch_to.active_element.get_attribute("value") == "messages"
-        wide = driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, "nothing to scroll sideways"
+        assert sideways(driver) <= 0, "nothing to scroll sideways"
         keep_picture(driver, tmp_path, "narrow.png")
 
 
-def say_as_node(redis, number, script):
-    """What a node says in the roster, for one that is not there."""
-    value = {"name": f"far-{number:02}", "version": "0.1.0", "started": 1, "time": int(time.time() * 1000), "state": "well",
-             "figures": {"muster_connections": number, "muster_websocket_messages_received_total": int(time.time() * number),
-                         "process_resident_memory_bytes": 5 << 20, "muster_sync_members": 1}}
-    answer = redis.command("EVAL", script, "1", "muster:r:nodes", "muster:w:nodes", "0", str(LEASE_US), str(LEASE_US),
-                           "60000", "", "+", value["name"], json.dumps(value))
-    assert not answer.startswith(b"-"), answer
+def look(driver, dark):
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                           {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
 
 
-def test_fifty_nodes_stay_smooth(yard, redis, tmp_path):
+def keep_whole_page(driver, tmp_path, name, width=1200):
+    """A picture of all of it, not only of what is in the window."""
+    height = driver.execute_script("return document.documentElement.scrollHeight")
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                           {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+    wait_until(lambda: driver.execute_script("return innerHeight") == height, "it is as tall")
+    keep_picture(driver, tmp_path, name)
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def text_of(driver, part):
+    return driver.find_element(By.ID, part).text
+
+
+def row_texts(driver, part):
+    """One text for each row, its cells and lines joined by blanks; in one question, so that no row changes meanwhile."""
+    return driver.execute_script("""
+        return [...document.getElementById(arguments[0]).querySelectorAll("tbody tr")]
+            .map(row => row.innerText.trim().split(/\\s+/).join(" "));""", part)
+
+
+def sideways(driver):
+    return driver.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def test_what_the_nodes_carry(yard, redis, tmp_path):
+    nodes = start_fleet(yard, redis.url)
+    one, two, three = (node.log().split("serving node=")[1].split()[0] for node in nodes)
+    loop = asyncio.new_event_loop()
+    load = loop.run_until_complete(Load(nodes).start())
+    with chromium(tmp_path) as driver:
+        driver.get(nodes[1].http("/"))
+        wait_until(lambda: "2 sessions, 4 members" in text_of(driver, "sessions"), "the sessions")
+        assert [row.split()[1:] for row in row_texts(driver, "sessions")] == [["3", "connected", "3"], ["1", "none", "1"]]
+        wait_until(lambda: "2 networks, 3 servers" in text_of(driver, "relay"), "the networks")
+        rows = row_texts(driver, "relay")
+        assert rows[0].startswith("default 3 servers, 9 players at 127.0.0.1:")
+        assert rows[1:4] == [f"{HOSTILE[:48]} 7 {one}", f"Beta 2 {two}", f"Gamma 0 {three}"], "one network, whatever the node"
+        assert rows[4].startswith("island 0 servers at ")
+        wait_until(lambda: "1 port, 1 driver, 3 devices" in text_of(driver, "ports"), "the port")
+        [port] = row_texts(driver, "ports")
+        assert port.startswith(f"tcp {load.port} {load.driver_address()} {three} 3 ")
+        assert f"2 on {one}" in port and f"1 on {two}" in port
+        wait_until(lambda: "3 users online" in text_of(driver, "chat"), "the chat")
+        assert sorted(row_texts(driver, "chat")) == sorted([f"{HOSTILE} {one}", f"Ada {two}"])
+        assert "and 1 more" in text_of(driver, "chat"), "who is silent is not named"
+        wait_until(lambda: "no sink" in text_of(driver, "carried"), "there is no sink")
+        wait_until(lambda: "12\ntracker peers" in text_of(driver, "carried")
+                   or "11\ntracker peers" in text_of(driver, "carried"), "the tracker's peers")
+        assert driver.title == "Muster" and not driver.find_elements(By.CSS_SELECTOR, "img"), "a name is never markup"
+        assert load.session not in driver.page_source
+        for dark in (False, True):
+            look(driver, dark)
+            keep_whole_page(driver, tmp_path, f"carried-{'dark' if dark else 'light'}.png")
+        nodes[2].kill()
+        wait_until(lambda: "2 networks, 2 servers" in text_of(driver, "relay"), "its server is gone with it")
+        wait_until(lambda: "0 ports" in text_of(driver, "ports"), "the port of its driver, too")
+        wait_until(lambda: [row.split()[1] for row in row_texts(driver, "sessions")] == ["2", "1"], "its member is not counted")
+        assert not complaints(driver)
+    loop.run_until_complete(load.stop())
+    loop.close()
+
+
+def test_how_far_a_sink_is_behind(yard, redis, tmp_path):
+    postgres = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    assert muster("migrate", "--postgres", postgres.uri).returncode == 0
+    [node] = yard.fleet([redis.url], postgres=postgres.uri)
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    tile = lambda: text_of(driver, "carried").split("\nlog stream\n")[-1]
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: states(driver) == ["well"] * 2, "the node and the sink")
+        wait_until(lambda: re.fullmatch(r"0\.\d s\nsink lag", tile()), "it is up to date", 40)
+        postgres.kill()
+        stored(node, [{"msg": "x"}] * 5)
+        wait_until(lambda: "PostgreSQL cannot be reached" in states(driver), "the sink is in trouble")
+        wait_until(lambda: re.search(r"sink lag · \d", tile()), "entries wait", 40)
+        keep_picture(driver, tmp_path, "sink.png")
+        sink.kill()
+        wait_until(lambda: tile() == "no sink\nsink lag", "there is none", 40)
+        assert not complaints(driver)
+
+
+def test_at_an_address_of_its_own_no_link_leads_nowhere(yard, tmp_path):
+    node = yard.begin(admin=f"127.0.0.1:{(admin := free_port())}")
+    with chromium(tmp_path) as driver:
+        for port, there in ((admin, False), (yard.node().port, True)):
+            wait_until(lambda: "for=http" in node.log(), "it listens")
+            driver.get(f"http://127.0.0.1:{port}/")
+            wait_until(lambda: states(driver) == ["well"], "its card")
+            wait_until(lambda: ("log viewer" in driver.find_element(By.TAG_NAME, "footer").text) == there, "the link")
+
+
+def test_folding_by_keyboard_is_kept(yard, tmp_path):
+    node = yard.node()
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: states(driver) == ["well"], "its card")
+        head = driver.find_element(By.CSS_SELECTOR, "#sessions summary")
+        head.send_keys(Keys.SPACE)
+        is_open = lambda: driver.find_element(By.ID, "sessions").get_attribute("open") is not None
+        wait_until(lambda: not is_open(), "it is folded")
+        driver.refresh()
+        wait_until(lambda: states(driver) == ["well"], "its card")
+        assert not is_open(), "and stays so"
+        driver.find_element(By.CSS_SELECTOR, 'a.tile[href="#sessions"]').send_keys(Keys.ENTER)
+        wait_until(is_open, "what is asked for is unfolded")
+
+
+def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
     [node] = yard.fleet([redis.url])
-    script = (ROOT / "store" / "roster.lua").read_text()
+    figures = json.loads(node.get("/api/status")[1])["nodes"][0]["figures"]
+
+    def speak(number, turn=0):
+        say_as_node(redis, number, figures)
+        say_lists_as_node(redis, number, full_lists(number + turn))
+
     with chromium(tmp_path) as driver:
         driver.get(node.http("/"))
         for number in range(49):
-            say_as_node(redis, number, script)
+            speak(number)
         wait_until(lambda: len(cards(driver)) == 50, "fifty cards")
+        wait_until(lambda: text_of(driver, "relay").startswith("Relay networks") and "2 networks" in text_of(driver, "relay"), "the lists")
+        tops = "return ['nodes', 'sessions', 'relay', 'ports', 'chat'].map(id => document.getElementById(id).offsetTop)"
+        places = driver.execute_script(tops)
         for number in range(49):
-            say_as_node(redis, number, script)
+            speak(number, 1)
         gaps = driver.execute_async_script(FRAMES)
-        keep_picture(driver, tmp_path, "fifty.png")
         assert gaps[len(gaps) // 2] < 100, "ten frames a second and more, on whatever machine this is"
+        assert driver.execute_script(tops) == places, "nothing jumps when figures and rows change"
+        assert [len(row_texts(driver, part)) for part in ("sessions", "relay", "ports", "chat")] == [8, 10, 8, 8], "a screenful of each"
+        assert [row.split()[0] for row in row_texts(driver, "relay")] == ["creative"] * 5 + ["survival"] * 5, "of each network some"
+        more = driver.find_element(By.CSS_SELECTOR, "#ports button")
+        assert more.text == "show 100 more"
+        more.send_keys(Keys.ENTER)
+        wait_until(lambda: len(row_texts(driver, "ports")) == 108, "a hundred more")
+        keep_whole_page(driver, tmp_path, "fifty.png")
         assert not complaints(driver)
+    with chromium(tmp_path, width=400, height=800) as driver:
+        driver.get(node.http("/"))
+        for number in range(49):
+            speak(number)
+        wait_until(lambda: len(row_texts(driver, "relay")) == 10, "the lists")
+        assert sideways(driver) <= 0, "nothing to scroll sideways"
+        driver.execute_script("document.getElementById('sessions').scrollIntoView()")
+        keep_picture(driver, tmp_path, "fifty-narrow.png")

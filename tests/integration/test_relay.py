@@ -416,6 +416,7 @@ def test_one_that_comes_and_goes_costs_nobody_the_chat(yard):
         assert len(two.of("connection")) < 50 + 8 * 5 + 20
         await one.knows("two")
         await two.knows("one")
+        await until(lambda: two.contents()[-1:] == ["word 15"], "the last word")
         assert two.contents() == [f"word {i}" for i in range(16)]
         for plugin in (one, two):
             plugin.check()

@@ -452,6 +452,27 @@ static void test_quote(void **state)
     expect_quoted(SPAN("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
+static void expect_cut(struct span text, size_t most, const char *want)
+{
+    struct buf out = {0};
+    json_quote_cut(text, most, &out);
+    assert_string_equal(buf_text(&out), want);
+    buf_free(&out);
+}
+
+static void test_quote_cut(void **state)
+{
+    (void)state;
+    expect_cut(SPAN(""), 3, "\"\"");
+    expect_cut(SPAN("abc"), 3, "\"abc\"");
+    expect_cut(SPAN("abcd"), 3, "\"abc\xe2\x80\xa6\"");
+    expect_cut(SPAN("ab\xc3\xa9"), 3, "\"ab\xe2\x80\xa6\"");
+    expect_cut(SPAN("\xf0\x9f\x98\x80"), 3, "\"\xe2\x80\xa6\"");
+    expect_cut(SPAN("\"\n\"\n"), 3, "\"\\\"\\n\\\"\xe2\x80\xa6\"");
+    expect_cut(SPAN("\xff\xff\xff\xff"), 2, "\"\xef\xbf\xbd\xef\xbf\xbd\xe2\x80\xa6\"");
+    expect_cut(SPAN("\x80\x80\x80\x80"), 2, "\"\xe2\x80\xa6\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_grammar),
@@ -460,6 +481,7 @@ int main(void)
                                        cmocka_unit_test(test_fields),
                                        cmocka_unit_test(test_fields_of_what_is_no_object),
                                        cmocka_unit_test(test_unquote),
-                                       cmocka_unit_test(test_quote)};
+                                       cmocka_unit_test(test_quote),
+                                       cmocka_unit_test(test_quote_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
