@@ -1,6 +1,7 @@
 #include "node/chat_wiring.h"
 #include "node/core/loop.h"
 #include "node/node.h"
+#include "node/process.h"
 #include "store/migrate.h"
 #include "store/store.h"
 
@@ -63,7 +64,7 @@ static bool check_store(const struct settings *settings)
         &(struct store_options){
             .base = loop_base(check.loop),
             .url = settings->store,
-            .tls = node_store_tls(settings),
+            .tls = process_store_tls(settings),
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,

@@ -1,4 +1,5 @@
 #include "node/core/log.h"
+#include "node/core/log_out.h"
 #include "node/core/memory.h"
 #include "node/net/address.h"
 #include "node/node.h"
@@ -127,6 +128,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "muster: %s\n", error);
     } else {
         status = run(argv[1], &settings);
+        log_out_detach(LOG_LINGER_MS);
     }
     settings_deinit(&settings);
     return status;

@@ -4,14 +4,10 @@
 
 #include "node/core/name.h"
 #include "node/core/settings.h"
-#include "store/store.h"
 
 /* Serves until SIGTERM or SIGINT, as that worker of several that share the ports, or alone. The exit
  * status; 1 when it could not start. */
 int node_run(const struct settings *settings, const struct name_worker *worker);
-
-/* What the store is told of TLS; the strings are borrowed. */
-struct store_tls node_store_tls(const struct settings *settings);
 
 /* `muster sink`: moves log entries into PostgreSQL until SIGTERM or SIGINT. The exit status. */
 int sink_verb(const struct settings *settings);

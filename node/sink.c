@@ -6,25 +6,25 @@
 
 #include "node/core/figures.h"
 #include "node/core/log.h"
+#include "node/core/log_out.h"
 #include "node/core/loop.h"
+#include "node/core/name.h"
 #include "node/net/listener.h"
 #include "node/node.h"
+#include "node/process.h"
 #include "node/proto/http.h"
 #include "node/service/fleet.h"
 #include "node/service/logs_dump.h"
 #include "node/service/logs_row.h"
-#include "store/base/entropy.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { STOP_MS = 10 * 1000, DAY_MS = 86400 * 1000, SIGNALS = 2 };
+enum { STOP_MS = 10 * 1000, DAY_MS = 86400 * 1000 };
 
 struct process {
     const struct settings *settings;
-    char name[65], stream[65 + 5];
+    char name[NAME_SIZE], stream[NAME_SIZE + 5];
     struct loop *loop;
     struct wheel *wheel;
     struct metrics metrics;
@@ -35,21 +35,11 @@ struct process {
     struct sink *sink;
     struct fleet *fleet;    /* NULL with --from */
     struct logs_dump *dump; /* with --from */
-    struct event *signals[SIGNALS];
+    struct process_signals signals;
     bool stopping;
 };
 
 /* ------------------------------------------------------------------------------------ reports */
-
-static void on_link(void *arg, bool up, const char *text)
-{
-    (void)arg;
-    if (up) {
-        log_info("store link up", LOG_TEXT_FIELD("detail", text));
-    } else {
-        log_warn("store link down", LOG_TEXT_FIELD("detail", text));
-    }
-}
 
 static void on_say(void *arg, bool bad, const char *what, const char *text)
 {
@@ -153,17 +143,6 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 /* ------------------------------------------------------------------------------------ building up
  */
 
-static void choose_name(struct process *process)
-{
-    char host[40] = "sink", digits[9];
-    gethostname(host, sizeof host - 1);
-    entropy_hex(digits, 8);
-    for (char *c = host; *c != '\0'; c++) {
-        *c = *c == ' ' ? '-' : *c;
-    }
-    snprintf(process->name, sizeof process->name, "%s-sink-%s", host, digits);
-}
-
 static int open_store(struct process *process, char *error, size_t error_size)
 {
     const struct settings *settings = process->settings;
@@ -173,17 +152,8 @@ static int open_store(struct process *process, char *error, size_t error_size)
                  "--from ws://host/logs/listen");
         return -1;
     }
-    process->store = store_open(
-        &(struct store_options){
-            .base = loop_base(process->loop),
-            .url = settings->store,
-            .prefix = settings->store_prefix,
-            .node = process->name,
-            .lease_ms = (uint32_t)settings->lease,
-            .tls = node_store_tls(settings),
-            .observer = {.link = on_link, .arg = process},
-        },
-        error, error_size);
+    process->store = process_open_store(settings, loop_base(process->loop), process->name,
+                                        &process->metrics, error, error_size);
     return process->store != NULL ? 0 : -1;
 }
 
@@ -195,31 +165,13 @@ static int serve_http(struct process *process, char *error, size_t error_size)
         net_new(process->loop, process->wheel, &process->metrics,
                 &(struct net_limits){
                     .queue = (size_t)settings->queue_limit, .connections = 1000, .per_address = 0});
-    process->http =
-        http_server_new(process->net, &(struct http_options){
-                                          .header_limit = (size_t)settings->header_limit,
-                                          .body_limit = (size_t)settings->message_limit,
-                                          .request_ms = (uint32_t)settings->request_timeout,
-                                          .keep_alive_ms = (uint32_t)settings->keep_alive,
-                                          .ws_message_limit = (size_t)settings->message_limit,
-                                      });
+    process->http = process_http(settings, process->net);
     http_route(process->http, "GET", "/healthz", on_healthz, process);
     http_route(process->http, "GET", "/readyz", on_readyz, process);
     http_route(process->http, "GET", "/metrics", on_metrics, process);
     process->listener =
         listener_open(process->net, bind, http_server_accept, process->http, error, error_size);
     return process->listener != NULL ? 0 : -1;
-}
-
-static void watch_signals(struct process *process)
-{
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
-    for (int i = 0; i < SIGNALS; i++) {
-        process->signals[i] =
-            evsignal_new(loop_base(process->loop), numbers[i], on_signal, process);
-        event_add(process->signals[i], NULL);
-    }
-    signal(SIGPIPE, SIG_IGN);
 }
 
 static void make_sink(struct process *process)
@@ -286,8 +238,9 @@ static int open_dump(struct process *process, char *error, size_t error_size)
 
 static int build(struct process *process, char *error, size_t error_size)
 {
-    choose_name(process);
+    name_choose("sink", process->name);
     process->loop = loop_new();
+    log_out_attach(loop_base(process->loop));
     process->wheel = wheel_new(process->loop);
     if (process->settings->postgres[0] == '\0') {
         snprintf(error, error_size, "--postgres is not set");
@@ -301,7 +254,7 @@ static int build(struct process *process, char *error, size_t error_size)
     if (from && open_dump(process, error, error_size) != 0) {
         return -1;
     }
-    watch_signals(process);
+    process_watch_signals(&process->signals, loop_base(process->loop), on_signal, process);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }
@@ -312,11 +265,7 @@ static int build(struct process *process, char *error, size_t error_size)
 static void tear_down(struct process *process)
 {
     listener_close(&process->listener);
-    for (int i = 0; i < SIGNALS; i++) {
-        if (process->signals[i] != NULL) {
-            event_free(process->signals[i]);
-        }
-    }
+    process_unwatch_signals(&process->signals);
     net_free(&process->net);
     fleet_free(&process->fleet);
     if (process->http != NULL) {
@@ -326,6 +275,7 @@ static void tear_down(struct process *process)
     sink_free(&process->sink);
     store_close(&process->store);
     wheel_free(&process->wheel);
+    log_out_detach(LOG_LINGER_MS);
     loop_free(&process->loop);
 }
 

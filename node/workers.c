@@ -35,7 +35,7 @@ struct worker {
     struct backoff backoff;
 };
 
-struct fleet {
+struct pool {
     const struct settings *settings;
     workers_fn *serve;
     struct worker *workers;
@@ -153,29 +153,29 @@ static void admin_of(const struct settings *settings, int worker, char out[stati
 }
 
 /* In the child; does not return. */
-static void be_worker(const struct fleet *fleet, int number, pid_t parent)
+static void be_worker(const struct pool *pool, int number, pid_t parent)
 {
     struct name_worker worker = {.number = number};
     char admin[BIND_TEXT];
-    struct settings settings = *fleet->settings;
-    memcpy(worker.group, fleet->group, sizeof worker.group);
-    admin_of(fleet->settings, number, admin);
+    struct settings settings = *pool->settings;
+    memcpy(worker.group, pool->group, sizeof worker.group);
+    admin_of(pool->settings, number, admin);
     settings.admin = admin;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    sigprocmask(SIG_SETMASK, &fleet->before, NULL);
+    sigprocmask(SIG_SETMASK, &pool->before, NULL);
     if (getppid() != parent) {
         raise(SIGTERM); /* it died before it could be watched */
     }
     log_worker(number);
-    exit(fleet->serve(&settings, &worker));
+    exit(pool->serve(&settings, &worker));
 }
 
-static void start(struct fleet *fleet, unsigned number)
+static void start(struct pool *pool, unsigned number)
 {
-    struct worker *worker = &fleet->workers[number];
+    struct worker *worker = &pool->workers[number];
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
-        be_worker(fleet, (int)number, parent);
+        be_worker(pool, (int)number, parent);
     }
     worker->started_ms = clock_monotonic_ms();
     if (pid < 0) {
@@ -188,15 +188,14 @@ static void start(struct fleet *fleet, unsigned number)
     log_info("worker started", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid));
 }
 
-/* ------------------------------------------------------------------------------------ the parent
- */
+/* ----------------------------------------------------------------------------------- the parent */
 
-static void pass_on(struct fleet *fleet, int number)
+static void pass_on(struct pool *pool, int number)
 {
-    fleet->ending = true;
-    for (unsigned i = 0; i < fleet->count; i++) {
-        if (fleet->workers[i].pid != 0) {
-            kill(fleet->workers[i].pid, number);
+    pool->ending = true;
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
+            kill(pool->workers[i].pid, number);
         }
     }
 }
@@ -208,21 +207,21 @@ static bool is_in_order(int status)
                              : WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT;
 }
 
-static void on_end(struct fleet *fleet, unsigned number, int status)
+static void on_end(struct pool *pool, unsigned number, int status)
 {
-    struct worker *worker = &fleet->workers[number];
+    struct worker *worker = &pool->workers[number];
     uint64_t now = clock_monotonic_ms();
     worker->pid = 0;
-    if (fleet->ending) {
-        fleet->status = is_in_order(status) ? fleet->status : 1;
+    if (pool->ending) {
+        pool->status = is_in_order(status) ? pool->status : 1;
         return;
     }
     log_warn("worker ended", LOG_NUMBER_FIELD("worker", number),
              LOG_NUMBER_FIELD("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
              LOG_NUMBER_FIELD("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
     if (worker->starts == 1 && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
-        fleet->status = 1; /* the settings are to blame: it would never start */
-        pass_on(fleet, SIGTERM);
+        pool->status = 1; /* the settings are to blame: it would never start */
+        pass_on(pool, SIGTERM);
         return;
     }
     if (now - worker->started_ms > STABLE_MS) {
@@ -231,21 +230,21 @@ static void on_end(struct fleet *fleet, unsigned number, int status)
     worker->due_ms = now + backoff_next(&worker->backoff);
 }
 
-static void reap(struct fleet *fleet)
+static void reap(struct pool *pool)
 {
     int status;
-    for (unsigned i = 0; i < fleet->count; i++) {
-        pid_t pid = fleet->workers[i].pid;
+    for (unsigned i = 0; i < pool->count; i++) {
+        pid_t pid = pool->workers[i].pid;
         if (pid != 0 && waitpid(pid, &status, WNOHANG) == pid) {
-            on_end(fleet, i, status);
+            on_end(pool, i, status);
         }
     }
 }
 
-static bool any_runs(const struct fleet *fleet)
+static bool any_runs(const struct pool *pool)
 {
-    for (unsigned i = 0; i < fleet->count; i++) {
-        if (fleet->workers[i].pid != 0) {
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
             return true;
         }
     }
@@ -253,13 +252,13 @@ static bool any_runs(const struct fleet *fleet)
 }
 
 /* Starts who is due; returns the milliseconds until somebody else is. */
-static uint64_t start_due(struct fleet *fleet)
+static uint64_t start_due(struct pool *pool)
 {
     uint64_t now = clock_monotonic_ms(), wait = FOREVER_MS;
-    for (unsigned i = 0; i < fleet->count && !fleet->ending; i++) {
-        struct worker *worker = &fleet->workers[i];
+    for (unsigned i = 0; i < pool->count && !pool->ending; i++) {
+        struct worker *worker = &pool->workers[i];
         if (worker->pid == 0 && worker->due_ms <= now) {
-            start(fleet, i);
+            start(pool, i);
         }
         if (worker->pid == 0 && worker->due_ms - now < wait) {
             wait = worker->due_ms - now;
@@ -268,41 +267,41 @@ static uint64_t start_due(struct fleet *fleet)
     return wait;
 }
 
-static void watch(struct fleet *fleet)
+static void watch(struct pool *pool)
 {
-    while (!fleet->ending || any_runs(fleet)) {
-        uint64_t wait = start_due(fleet);
+    while (!pool->ending || any_runs(pool)) {
+        uint64_t wait = start_due(pool);
         struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
-        int number = sigtimedwait(&fleet->signals, NULL, &limit);
+        int number = sigtimedwait(&pool->signals, NULL, &limit);
         if (number == SIGTERM || number == SIGINT) {
             log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
-            pass_on(fleet, number);
+            pass_on(pool, number);
         }
-        reap(fleet);
+        reap(pool);
     }
 }
 
 int workers_run(const struct settings *settings, workers_fn *serve)
 {
-    struct fleet fleet = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
+    struct pool pool = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
     char error[256];
     if (probe(settings, error, sizeof error) != 0) {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
         return 1;
     }
-    name_group_choose(fleet.group);
-    fleet.workers = mem_zalloc(fleet.count * sizeof *fleet.workers);
-    for (unsigned i = 0; i < fleet.count; i++) {
-        fleet.workers[i].backoff =
+    name_group_choose(pool.group);
+    pool.workers = mem_zalloc(pool.count * sizeof *pool.workers);
+    for (unsigned i = 0; i < pool.count; i++) {
+        pool.workers[i].backoff =
             (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
     }
-    sigemptyset(&fleet.signals);
-    sigaddset(&fleet.signals, SIGTERM);
-    sigaddset(&fleet.signals, SIGINT);
-    sigaddset(&fleet.signals, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &fleet.signals, &fleet.before);
-    watch(&fleet);
-    sigprocmask(SIG_SETMASK, &fleet.before, NULL);
-    free(fleet.workers);
-    return fleet.status;
+    sigemptyset(&pool.signals);
+    sigaddset(&pool.signals, SIGTERM);
+    sigaddset(&pool.signals, SIGINT);
+    sigaddset(&pool.signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &pool.signals, &pool.before);
+    watch(&pool);
+    sigprocmask(SIG_SETMASK, &pool.before, NULL);
+    free(pool.workers);
+    return pool.status;
 }

@@ -1,32 +1,15 @@
 #include "store/history_note.h"
 
+#include "store/base/decimal.h"
+
 #include <inttypes.h>
-
-enum {
-    DIGITS_MOST = 19, /* of a number that surely fits in 64 bits */
-};
-
-/* Cuts a decimal number and the `end` byte behind it off *rest. */
-static bool cut_number(struct span *rest, char end, uint64_t *number)
-{
-    size_t i = 0;
-    *number = 0;
-    while (i < rest->len && i < DIGITS_MOST && rest->ptr[i] >= '0' && rest->ptr[i] <= '9') {
-        *number = *number * 10 + (uint64_t)(rest->ptr[i++] - '0');
-    }
-    if (i == 0 || i == rest->len || rest->ptr[i] != end) {
-        return false;
-    }
-    *rest = span_skip(*rest, i + 1);
-    return true;
-}
 
 bool history_note_next(struct span *rest, struct history_record *record)
 {
     uint64_t writer_len, value_len;
     struct span at = *rest;
-    if (!cut_number(&at, ' ', &record->id) || !cut_number(&at, ' ', &record->sequence) ||
-        !cut_number(&at, ' ', &writer_len) || !cut_number(&at, '\n', &value_len) ||
+    if (!decimal_cut(&at, ' ', &record->id) || !decimal_cut(&at, ' ', &record->sequence) ||
+        !decimal_cut(&at, ' ', &writer_len) || !decimal_cut(&at, '\n', &value_len) ||
         writer_len > at.len || value_len > at.len - writer_len) {
         return false;
     }
@@ -39,8 +22,8 @@ bool history_note_next(struct span *rest, struct history_record *record)
 int history_note_read(struct span bytes, struct history_note *note)
 {
     uint64_t count = 0;
-    if (!cut_number(&bytes, ' ', &note->birth) || !cut_number(&bytes, ' ', &note->last) ||
-        !cut_number(&bytes, '\n', &count)) {
+    if (!decimal_cut(&bytes, ' ', &note->birth) || !decimal_cut(&bytes, ' ', &note->last) ||
+        !decimal_cut(&bytes, '\n', &count)) {
         return -1;
     }
     note->records = bytes;

@@ -207,9 +207,9 @@ static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
     history_key_kick(key);
 }
 
-/* From where to fetch. After a lost link the server may be another, which never got the newest entries
- * that were delivered here, and has given their ids to others since (a fail-over to a replica). So some
- * of them are looked at again: by its writer each is known for what it is. */
+/* From where to fetch. After a lost link the server may be another, which never got the newest
+ * entries that were delivered here, and has given their ids to others since (a fail-over to a
+ * replica). So some of them are looked at again: by its writer each is known for what it is. */
 static uint64_t known_until(const struct history_key *key)
 {
     uint64_t of_this_life = key->last - (key->birth > 0 ? key->birth - 1 : 0);

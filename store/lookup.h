@@ -6,7 +6,7 @@
  *     lookup_swap    put if it holds `old`    lookup_delete  take away
  *
  * Calls of one turn of the loop leave in one write. Steps over more than one key are the caller's:
- * he orders them so that each state between two steps is a right one. */
+ * who orders them so that each state between two steps is a right one. */
 #ifndef MUSTER_STORE_LOOKUP_H
 #define MUSTER_STORE_LOOKUP_H
 
@@ -24,7 +24,7 @@ enum lookup_result {
 typedef void lookup_fn(void *arg, uint64_t tag, enum lookup_result result, struct span value);
 
 /* Who hears the answer, from the event loop, exactly once, but not after store_close. `tag` is
- * given back: who asked, by a number that outlives him. */
+ * given back: who asked, by a number that outlives it. */
 struct lookup_then {
     lookup_fn *fn; /* NULL: nobody */
     void *arg;

@@ -1,6 +1,5 @@
 #include "store/memory_roster.h"
 
-#include "store/base/clock.h"
 #include "store/roster_note.h"
 
 #include <sys/time.h>

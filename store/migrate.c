@@ -7,7 +7,6 @@
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { RETRY_MS = 250, TICK_MS = 200, LOCK_KEY = 0x6d757374 /* "must" */ };
 

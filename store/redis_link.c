@@ -298,8 +298,9 @@ static void on_lost(void *arg, const char *text)
     fail(arg, text);
 }
 
-/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out: so a
- * try that began too early, at a master that does not answer any more, must not hold a node up. */
+/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out:
+ * so a try that began too early, at a master that does not answer any more, must not hold a node
+ * up. */
 static uint64_t connect_limit_ms(const struct redis_link *link)
 {
     uint64_t lease = link->store->lease_ms;

@@ -9,7 +9,6 @@
 #include "store/stream_call.h"
 
 #include <inttypes.h>
-#include <limits.h>
 
 struct query {
     struct redis_link *link;

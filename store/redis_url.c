@@ -1,5 +1,6 @@
 #include "store/redis_url.h"
 
+#include "store/base/decimal.h"
 #include "store/base/mem.h"
 
 #include <stdio.h>
@@ -45,18 +46,6 @@ static char *percent_decode(struct span s)
     return out;
 }
 
-static bool number(struct span s, unsigned long most, unsigned long *out)
-{
-    *out = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9' || *out > most) {
-            return false;
-        }
-        *out = *out * 10 + (unsigned long)(s.ptr[i] - '0');
-    }
-    return s.len > 0 && *out <= most;
-}
-
 static const char *decode(struct span text, char **out)
 {
     free(*out);
@@ -96,7 +85,7 @@ static bool host_is_sane(struct span host)
 }
 
 /* "host", "host:port", "[v6]" or "[v6]:port". */
-static const char *parse_host(struct span rest, unsigned long port, struct redis_server *server)
+static const char *parse_host(struct span rest, uint64_t port, struct redis_server *server)
 {
     struct span host;
     if (rest.len > 0 && rest.ptr[0] == '[') {
@@ -115,7 +104,7 @@ static const char *parse_host(struct span rest, unsigned long port, struct redis
     if (!host_is_sane(host)) {
         return "the host is missing or malformed";
     }
-    if (rest.ptr != NULL && (!number(rest, 65535, &port) || port == 0)) {
+    if (rest.ptr != NULL && (!decimal_read(rest, UINT16_MAX, &port) || port == 0)) {
         return "the port must be a number from 1 to 65535";
     }
     server->at = mem_realloc(server->at, (server->count + 1) * sizeof(*server->at));
@@ -125,8 +114,8 @@ static const char *parse_host(struct span rest, unsigned long port, struct redis
 
 static const char *parse_db(struct span text, struct redis_server *server)
 {
-    unsigned long db = 0;
-    if (!number(text, DB_MOST, &db)) {
+    uint64_t db;
+    if (!decimal_read(text, DB_MOST, &db)) {
         return "the database must be a number";
     }
     server->db = (unsigned)db;

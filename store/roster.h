@@ -27,8 +27,8 @@ enum roster_event {
     ROSTER_CURRENT, /* what this store claimed and released of the key so far is in the view (also
                        after a claim that changed nothing); the first view of a watch ends with it
                        too */
-    ROSTER_STALE, /* the server cannot be reached, or refuses: the view may be old until the next ROSTER_CURRENT
-                   */
+    ROSTER_STALE,   /* the server cannot be reached, or refuses: the view may be old until the next
+                       ROSTER_CURRENT */
 };
 
 struct roster_member {

@@ -1,25 +1,8 @@
 #include "store/roster_note.h"
 
+#include "store/base/decimal.h"
+
 #include <inttypes.h>
-
-enum {
-    DIGITS_MOST = 19, /* of a number that surely fits in 64 bits */
-};
-
-/* Cuts a decimal number and the `end` byte behind it off *rest. */
-static bool cut_number(struct span *rest, char end, uint64_t *number)
-{
-    size_t i = 0;
-    *number = 0;
-    while (i < rest->len && i < DIGITS_MOST && rest->ptr[i] >= '0' && rest->ptr[i] <= '9') {
-        *number = *number * 10 + (uint64_t)(rest->ptr[i++] - '0');
-    }
-    if (i == 0 || i == rest->len || rest->ptr[i] != end) {
-        return false;
-    }
-    *rest = span_skip(*rest, i + 1);
-    return true;
-}
 
 bool roster_note_next(struct span *rest, struct roster_entry *entry)
 {
@@ -29,7 +12,7 @@ bool roster_note_next(struct span *rest, struct roster_entry *entry)
     }
     entry->gone = rest->ptr[0] == '-';
     *rest = span_skip(*rest, 1);
-    if (!cut_number(rest, ' ', &name_len) || !cut_number(rest, '\n', &value_len) ||
+    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, '\n', &value_len) ||
         name_len > rest->len || value_len > rest->len - name_len) {
         return false;
     }
@@ -42,8 +25,8 @@ bool roster_note_next(struct span *rest, struct roster_entry *entry)
 int roster_note_read(struct span bytes, struct roster_note *note)
 {
     uint64_t count = 0;
-    if (!cut_number(&bytes, ' ', &note->birth) || !cut_number(&bytes, ' ', &note->previous) ||
-        !cut_number(&bytes, ' ', &note->version)) {
+    if (!decimal_cut(&bytes, ' ', &note->birth) || !decimal_cut(&bytes, ' ', &note->previous) ||
+        !decimal_cut(&bytes, ' ', &note->version)) {
         return -1;
     }
     note->listed = !span_starts_with(bytes, SPAN("-1\n"));
@@ -51,7 +34,7 @@ int roster_note_read(struct span bytes, struct roster_note *note)
         note->entries = span_of(NULL, 0);
         return bytes.len == 3 ? 0 : -1;
     }
-    if (!cut_number(&bytes, '\n', &count)) {
+    if (!decimal_cut(&bytes, '\n', &count)) {
         return -1;
     }
     note->entries = bytes;

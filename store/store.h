@@ -80,8 +80,8 @@ int store_check_url(const char *url, char *error, size_t error_size)
 struct store *store_open(const struct store_options *options, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* True while no server refuses what the roster asks, and every server has proved, within the last few seconds, that a message published to it
- * comes back (memory: always). */
+/* True while no server refuses what the roster asks, and every server has proved, within the last
+ * few seconds, that a message published to it comes back (memory: always). */
 bool store_ready(const struct store *store);
 
 const struct store_stats *store_stats(const struct store *store);

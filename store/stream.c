@@ -9,6 +9,7 @@
 #include "store/stream.h"
 
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/handle.h"
 #include "store/stream_call.h"
 
@@ -291,24 +292,20 @@ struct asking {
     void *arg;
 };
 
-static uint64_t number_cut(struct span *rest)
+static uint64_t cut_number(struct span *rest)
 {
-    uint64_t number = 0;
-    struct span word = span_cut(rest, ' ');
-    for (size_t i = 0; i < word.len && word.ptr[i] >= '0' && word.ptr[i] <= '9'; i++) {
-        number = number * 10 + (uint64_t)(word.ptr[i] - '0');
-    }
-    return number;
+    uint64_t number;
+    return decimal_read(span_cut(rest, ' '), UINT64_MAX, &number) ? number : 0;
 }
 
 static void read_state(struct span text, struct stream_state *state)
 {
-    state->last = number_cut(&text);
-    uint64_t lanes = number_cut(&text);
+    state->last = cut_number(&text);
+    uint64_t lanes = cut_number(&text);
     state->lanes = lanes < STREAM_LANES_MOST ? (unsigned)lanes : STREAM_LANES_MOST;
-    state->entries = number_cut(&text);
+    state->entries = cut_number(&text);
     for (unsigned i = 0; i < state->lanes; i++) {
-        state->unstored[i] = number_cut(&text);
+        state->unstored[i] = cut_number(&text);
     }
 }
 

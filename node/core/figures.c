@@ -1,5 +1,6 @@
 #include "node/core/figures.h"
 
+#include "node/core/log_out.h"
 #include "store/base/clock.h"
 
 #include <dirent.h>
@@ -61,6 +62,7 @@ static void refresh_process(struct metrics *metrics)
 void figures_refresh(struct metrics *metrics, const struct store *store)
 {
     refresh_process(metrics);
+    metric_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
     if (store == NULL) {
         return;
     }

@@ -1,5 +1,6 @@
 #include "node/core/log.h"
 
+#include "node/core/log_out.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/utf8.h"
@@ -7,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { FIELD_LIMIT = 512 }; /* bytes of one field that are written */
 
@@ -22,6 +22,7 @@ void log_setup(enum log_level level, enum log_format wanted)
 {
     threshold = level;
     format = wanted;
+    log_out_open();
 }
 
 static void (*listener)(void *arg, const char *level, struct span text, size_t msg_at);
@@ -37,6 +38,7 @@ void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_
 void log_worker(int worker)
 {
     worker_number = worker;
+    log_out_forget();
 }
 
 bool log_wants(enum log_level level)
@@ -159,9 +161,22 @@ static void tell_listener(enum log_level level, const char *message, const struc
     buf_free(&text);
 }
 
+/* A gap in the log says how wide it is. */
+static void report_dropped(void)
+{
+    static uint64_t reported;
+    uint64_t dropped = log_out_dropped();
+    if (dropped != reported && log_out_is_clear()) {
+        uint64_t lines = dropped - reported;
+        reported = dropped;
+        log_warn("log lines dropped, stderr took no more", LOG_NUMBER_FIELD("lines", lines));
+    }
+}
+
 void log_line(enum log_level level, const char *message, const struct log_field *fields)
 {
     static struct buf line; /* kept between lines, like the stream it goes to */
+    report_dropped();
     line.len = 0;
     if (format == LOG_JSON) {
         put_json_line(&line, level, message, fields);
@@ -169,10 +184,7 @@ void log_line(enum log_level level, const char *message, const struct log_field 
         put_text_line(&line, level, message, fields);
     }
     buf_append(&line, SPAN("\n"));
-    /* One write per line, so that lines of several processes do not mix. Where stderr does not take
-     * it there is nobody to tell. */
-    ssize_t written = write(STDERR_FILENO, line.ptr, line.len);
-    (void)written;
+    log_out_put(buf_span(&line));
     if (listener != NULL) {
         tell_listener(level, message, fields);
     }

@@ -171,6 +171,8 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
+           "Log lines dropped: whoever reads stderr is too slow")                                  \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HOST_MOST = 40 };
+enum { HOST_MOST = 32, ROLE_MOST = NAME_DIGITS + sizeof("-w2147483647") };
 
 void name_group_choose(char out[static NAME_DIGITS + 1])
 {
     entropy_hex(out, NAME_DIGITS);
 }
 
-void name_choose(const struct name_worker *worker, char out[static NAME_SIZE])
+void name_choose(const char *role, char out[static NAME_SIZE])
 {
     char host[HOST_MOST] = "node", digits[NAME_DIGITS + 1];
     gethostname(host, sizeof host - 1);
@@ -22,11 +22,16 @@ void name_choose(const struct name_worker *worker, char out[static NAME_SIZE])
     for (char *c = host; *c != '\0'; c++) {
         *c = *c == ' ' ? '-' : *c;
     }
+    snprintf(out, NAME_SIZE, "%s%s%s-%s", host, role[0] != '\0' ? "-" : "", role, digits);
+}
+
+void name_choose_node(const struct name_worker *worker, char out[static NAME_SIZE])
+{
+    char role[ROLE_MOST] = "";
     if (worker->number >= 0) {
-        snprintf(out, NAME_SIZE, "%.31s-%s-w%d-%s", host, worker->group, worker->number, digits);
-    } else {
-        snprintf(out, NAME_SIZE, "%s-%s", host, digits);
+        snprintf(role, sizeof role, "%s-w%d", worker->group, worker->number);
     }
+    name_choose(role, out);
 }
 
 /* Takes the last part behind a '-' off; the part, without it. */

@@ -1,5 +1,5 @@
-/* allowance: how often somebody may do something: `rate` times a second in the long run, and `burst`
- * times at once (a token bucket). */
+/* allowance: how often somebody may do something: `rate` times a second in the long run, and
+ * `burst` times at once (a token bucket). */
 #ifndef MUSTER_NODE_NET_ALLOWANCE_H
 #define MUSTER_NODE_NET_ALLOWANCE_H
 

@@ -14,6 +14,8 @@ enum {
     WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
+    STALL_MS = 10 * 1000,   /* at least, for a peer to take so much of what is left for it: */
+    LEAST_TAKEN = 4 * 1024, /* bytes */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -49,11 +51,21 @@ static void wait_for_events(struct conn *conn)
     }
 }
 
+/* A slow peer gets all that is left for it, one that stands still does not keep it. */
+static void await_progress(struct conn *conn)
+{
+    conn->unacked = (uint32_t)conn_unacked(conn);
+    wheel_set(conn->net->wheel, &conn->timer,
+              conn->linger_ms > STALL_MS ? conn->linger_ms : STALL_MS);
+}
+
 static void on_timer(struct wheel_timer *timer)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
-    if (conn->state == CONN_FINISHING) {
-        conn_reset(conn); /* not all was taken in time */
+    if (conn->state == CONN_FINISHING && conn_unacked(conn) + LEAST_TAKEN <= conn->unacked) {
+        await_progress(conn);
+    } else if (conn->state == CONN_FINISHING) {
+        conn_reset(conn); /* it shall not take what came through for all that there was */
     } else if (conn->state != CONN_OPEN) {
         end(conn, CONN_END_LOCAL); /* lingered long enough */
     } else if (conn->handler->timer != NULL) {
@@ -156,7 +168,8 @@ static void read_end(struct conn *conn)
 static void read_some(struct conn *conn)
 {
     char *buffer = conn->net->read_buffer;
-    size_t most = conn->read_limit > 0 ? conn->read_limit : READ_BUFFER;
+    bool limited = conn->state == CONN_OPEN && conn->read_limit > 0;
+    size_t most = limited ? conn->read_limit : READ_BUFFER;
     ssize_t n = recv(event_get_fd(&conn->event), buffer, most, 0);
     if (n == 0) {
         read_end(conn);
@@ -179,6 +192,7 @@ static void written(struct conn *conn)
         end(conn, CONN_END_LOCAL);
     } else if (conn->state == CONN_FINISHING) {
         conn->state = CONN_SHUT;
+        wheel_set(conn->net->wheel, &conn->timer, conn->linger_ms);
         shutdown(event_get_fd(&conn->event), SHUT_WR);
     } else if (conn->state == CONN_OPEN && conn->handler->drained != NULL) {
         conn->handler->drained(conn->arg);
@@ -261,12 +275,16 @@ int conn_send(struct conn *conn, struct chunk *chunk)
 
 void conn_set_queue_limit(struct conn *conn, size_t bytes)
 {
-    conn->queue_limit = (uint32_t)bytes;
+    if (conn->state == CONN_OPEN) {
+        conn->queue_limit = (uint32_t)bytes;
+    }
 }
 
 void conn_set_read_limit(struct conn *conn, size_t bytes)
 {
-    conn->read_limit = (uint32_t)(bytes < READ_BUFFER ? bytes : READ_BUFFER);
+    if (conn->state == CONN_OPEN) {
+        conn->read_limit = (uint32_t)(bytes < READ_BUFFER ? bytes : READ_BUFFER);
+    }
 }
 
 size_t conn_queued(const struct conn *conn)
@@ -353,7 +371,7 @@ void conn_poke(struct conn *conn)
 void conn_set_timer(struct conn *conn, uint32_t ms)
 {
     if (conn->state != CONN_OPEN) {
-        return; /* the timer is the linger's now */
+        return; /* the timer is that of the end */
     }
     if (ms == 0) {
         wheel_cancel(&conn->timer);
@@ -368,8 +386,9 @@ void conn_finish(struct conn *conn, uint32_t linger_ms)
         return;
     }
     conn->state = CONN_FINISHING;
+    conn->linger_ms = linger_ms;
     wheel_cancel(&conn->timer);
-    wheel_set(conn->net->wheel, &conn->timer, linger_ms);
+    await_progress(conn);
     make_dirty(conn); /* an empty queue, too, is flushed: that shuts the socket down */
     wait_for_events(conn);
 }
@@ -394,6 +413,15 @@ void conn_reset(struct conn *conn)
     struct linger none = {.l_onoff = 1};
     setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     end(conn, CONN_END_LOCAL);
+}
+
+void conn_end_now(struct conn *conn)
+{
+    if (conn->state == CONN_FINISHING && conn->out.count > 0) {
+        conn_reset(conn);
+    } else {
+        conn_close(conn);
+    }
 }
 
 uint64_t conn_id(const struct conn *conn)

@@ -91,15 +91,15 @@ void conn_set_timer(struct conn *conn, uint32_t ms);
 /* Calls poked() when this turn ends. */
 void conn_poke(struct conn *conn);
 
-/* No more sends: writes what is queued, then shuts down, reads to the peer's end and lets it fall,
- * for `linger_ms` at most in all. */
+/* No more sends: writes what is queued, for as long as the peer takes 4 KiB of it every 10 s (every
+ * `linger_ms`, when that is longer; else by a reset, see below), then shuts down, reads to the
+ * peer's end and lets it fall, for `linger_ms` at most. */
 void conn_finish(struct conn *conn, uint32_t linger_ms);
 
 /* Ends it now, whatever is queued. */
 void conn_close(struct conn *conn);
 
-/* The same by a reset: the peer shall not take what came through for all that there was. So ends,
- * too, a conn_finish whose time is over before the queue is written. */
+/* The same by a reset: the peer shall not take what came through for all that there was. */
 void conn_reset(struct conn *conn);
 
 /* A number of its own in this process, for log lines. */

@@ -11,8 +11,8 @@
 
 #include <event2/event_struct.h>
 
-/*     OPEN --conn_finish--> FINISHING --queue written--> SHUT --peer's end--> DEAD
- *       \________________________ conn_close, error, peer's end ______________/      */
+/*     OPEN --conn_finish--> FINISHING --queue written--> SHUT --peer's end, time--> DEAD
+ *       \________________________ conn_close, error, peer's end __________________/      */
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_SHUT, CONN_DEAD };
 
 /* One per client, ten thousands of them: every byte counts (make bench, case idle). */
@@ -28,7 +28,14 @@ struct conn {
     struct outq out;
     struct buf *held; /* bytes read that a paused handler has not taken; mostly NULL */
     uint64_t id;
-    uint32_t queue_limit, read_limit; /* 0: the net's, the read buffer's */
+    union {
+        struct { /* while OPEN; 0: the net's, the read buffer's */
+            uint32_t queue_limit, read_limit;
+        };
+        struct { /* from then on: ms for the peer to end, and what it had to take when last seen */
+            uint32_t linger_ms, unacked;
+        };
+    };
     struct address peer;
     uint8_t state; /* enum conn_state */
     uint8_t end;   /* enum conn_end, once DEAD */
@@ -65,8 +72,10 @@ void conn_do_todo(struct conn *conn);
 void conn_flush(struct conn *conn);
 void conn_free(struct conn *conn);
 
-/* conn.c, for drain.c: the handler's leave-taking. */
+/* conn.c, for drain.c: the handler's leave-taking; and its end, when there is no more time: by a
+ * reset where not all was written that conn_finish promised. */
 void conn_leave(struct conn *conn);
+void conn_end_now(struct conn *conn);
 
 /* drain.c */
 void drain_free(struct drain **drain);

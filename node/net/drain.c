@@ -54,7 +54,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     uint64_t now = clock_monotonic_ms();
     if (now >= drain->end_ms) {
         LIST_EACH(link, &drain->net->all) {
-            conn_close(LIST_ITEM(link, struct conn, all));
+            conn_end_now(LIST_ITEM(link, struct conn, all));
         }
     } else {
         ask_some(drain->net, quota(drain, now));

@@ -122,7 +122,7 @@ void net_free(struct net **net)
     }
     while (!list_empty(&(*net)->all)) {
         struct conn *conn = LIST_ITEM((*net)->all.next, struct conn, all);
-        conn_close(conn);
+        conn_end_now(conn);
         conn_do_todo(conn);
     }
     drain_free(&(*net)->drain);

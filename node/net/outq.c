@@ -62,11 +62,6 @@ void outq_push(struct outq *q, struct outq_pool *pool, struct chunk *chunk)
     q->bytes += chunk->len;
 }
 
-struct chunk *outq_first(const struct outq *q)
-{
-    return q->count > 0 ? *slot(q, 0) : NULL;
-}
-
 int outq_peek(const struct outq *q, struct iovec *iov, int most)
 {
     int n = 0;

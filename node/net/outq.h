@@ -25,9 +25,6 @@ struct outq_pool {
 /* Queues a reference of its own. */
 void outq_push(struct outq *q, struct outq_pool *pool, struct chunk *chunk);
 
-/* The chunk at the front, borrowed; NULL when there is none. */
-struct chunk *outq_first(const struct outq *q);
-
 /* Fills `iov` with up to `most` pieces from the front; returns how many. */
 int outq_peek(const struct outq *q, struct iovec *iov, int most);
 

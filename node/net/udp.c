@@ -83,8 +83,8 @@ static void drop(struct udp *udp, uint32_t count)
 
 /* ------------------------------------------------------------------------------------ writing */
 
-/* What could not be sent, `count` datagrams to one peer: there is no route, it is forbidden, they are
- * too large for the path. Only these are lost. */
+/* What could not be sent, `count` datagrams to one peer: there is no route, it is forbidden, they
+ * are too large for the path. Only these are lost. */
 static void give_up(struct udp *udp, unsigned count, int error)
 {
     bool cannot_cut = error == EIO || error == EINVAL || error == EMSGSIZE;

@@ -4,8 +4,9 @@
  *     conn bytes -> request whole -> route -> handler -> http_reply, now or later -> next request
  *
  * Errors made here: 400 malformed, 403 a WebSocket for a page of another origin, 404 no such path,
- * 405 with Allow, 408 too slow, 411 a length is needed, 413 body too large, 426 WebSocket wanted, 431 header too large, 501 unknown transfer
- * coding, 503 too many connections, 505 version. The body is {"error": "..."} each time. */
+ * 405 with Allow, 408 too slow, 411 a length is needed, 413 body too large, 426 WebSocket wanted,
+ * 431 header too large, 501 unknown transfer coding, 503 too many connections, 505 version. The
+ * body is {"error": "..."} each time. */
 #ifndef MUSTER_NODE_PROTO_HTTP_H
 #define MUSTER_NODE_PROTO_HTTP_H
 

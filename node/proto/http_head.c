@@ -2,6 +2,7 @@
  * since Debian builds it without its strict checks: it would take blanks in names, a CR without LF,
  * folded lines. */
 #include "node/proto/http_impl.h"
+#include "store/base/decimal.h"
 
 #include <http_parser.h>
 
@@ -267,18 +268,6 @@ static struct http_error split_target(struct http_request *request)
     return HTTP_OK;
 }
 
-static bool read_length(struct span text, uint64_t *length)
-{
-    *length = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return false;
-        }
-        *length = *length * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    return text.len > 0 && text.len <= 18;
-}
-
 static bool needs_length(struct span method)
 {
     return span_eq(method, SPAN("POST")) || span_eq(method, SPAN("PUT")) ||
@@ -312,7 +301,7 @@ static struct http_error frame_body(struct http_request *request)
         request->stage = HTTP_AT_END;
         return needs_length(request->method) ? http_error(411, "a length is needed") : HTTP_OK;
     }
-    if (!read_length(length, &request->body_left)) {
+    if (!decimal_read(length, INT64_MAX, &request->body_left)) {
         return http_error(400, "Content-Length is malformed");
     }
     request->stage = request->body_left > 0 ? HTTP_IN_BODY : HTTP_AT_END;

@@ -1,4 +1,5 @@
 #include "node/proto/json_scan_impl.h"
+#include "node/proto/json_walk.h"
 
 static struct span skip_any(struct span text, const char *set)
 {
@@ -8,49 +9,14 @@ static struct span skip_any(struct span text, const char *set)
     return text;
 }
 
-static bool key_is(struct span raw, const char *name)
-{
-    struct span inside = span_of(raw.ptr + 1, raw.len - 2);
-    struct span want = span_str(name);
-    while (inside.len > 0) {
-        char utf8[4];
-        size_t len = json_unescape(&inside, utf8);
-        if (!span_starts_with(want, span_of(utf8, len))) {
-            return false;
-        }
-        want = span_skip(want, len);
-    }
-    return want.len == 0;
-}
-
 static struct json_field *find_field(struct span key, struct json_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (key_is(key, fields[i].name)) {
+        if (json_name_is(key, fields[i].name)) {
             return &fields[i];
         }
     }
     return NULL;
-}
-
-static enum json_kind kind_of(char first)
-{
-    switch (first) {
-    case '"':
-        return JSON_KIND_STRING;
-    case '{':
-        return JSON_KIND_OBJECT;
-    case '[':
-        return JSON_KIND_ARRAY;
-    case 't':
-        return JSON_KIND_TRUE;
-    case 'f':
-        return JSON_KIND_FALSE;
-    case 'n':
-        return JSON_KIND_NULL;
-    default:
-        return JSON_KIND_NUMBER;
-    }
 }
 
 /* `token` ends with a key or a value of the top level; what stands before it is punctuation. */
@@ -63,7 +29,7 @@ static void on_token(uint8_t state, struct span token, struct json_field **field
     } else if (*field != NULL) {
         /* A value starts behind its colon: "{" may be its own. */
         (*field)->raw = skip_any(token, " \t\r\n:");
-        (*field)->kind = kind_of((*field)->raw.ptr[0]);
+        (*field)->kind = json_kind_of((*field)->raw);
     }
 }
 
@@ -119,7 +85,7 @@ int json_set(struct span text, const char *name, struct span value, struct buf *
         struct span token = span_of(rest.ptr, used);
         if (scan.state == JSON_COLON) {
             key = skip_any(token, " \t\r\n{,");
-        } else if (!key_is(key, name)) {
+        } else if (!json_name_is(key, name)) {
             buf_append(out, SPAN(","));
             buf_append(out, key);
             buf_append(out, token);

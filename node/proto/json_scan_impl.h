@@ -1,4 +1,4 @@
-/* What json_scan.c, json_fields.c and json_text.c share; nobody else includes it. */
+/* What json_scan.c, json_fields.c, json_walk.c and json_text.c share; nobody else includes it. */
 #ifndef MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
 #define MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
 

@@ -138,15 +138,17 @@ bool json_next_member(struct span *rest, struct json_member *member)
     return true;
 }
 
-bool json_name_is(const struct json_member *member, const char *name)
+bool json_name_is(struct span raw, const char *name)
 {
-    struct span inside = span_of(member->name.ptr + 1, member->name.len - 2);
-    if (memchr(inside.ptr, '\\', inside.len) == NULL) {
-        return span_eq(inside, span_str(name));
+    struct span inside = span_of(raw.ptr + 1, raw.len - 2);
+    struct span want = span_str(name);
+    while (inside.len > 0) {
+        char utf8[4];
+        size_t len = json_unescape(&inside, utf8);
+        if (!span_starts_with(want, span_of(utf8, len))) {
+            return false;
+        }
+        want = span_skip(want, len);
     }
-    struct buf plain = {0};
-    json_unquote(member->name, &plain);
-    bool same = span_eq(buf_span(&plain), span_str(name));
-    buf_free(&plain);
-    return same;
+    return want.len == 0;
 }

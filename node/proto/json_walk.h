@@ -26,7 +26,7 @@ struct json_member {
 /* The same for an object. */
 bool json_next_member(struct span *rest, struct json_member *member);
 
-/* The name, escapes resolved, is `name`. */
-bool json_name_is(const struct json_member *member, const char *name);
+/* The valid string `raw`, quotes and all, means `name`. */
+bool json_name_is(struct span raw, const char *name);
 
 #endif

@@ -1,5 +1,7 @@
 #include "node/proto/proxy.h"
 
+#include "store/base/decimal.h"
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -20,18 +22,11 @@ enum {
 /* Decimal, no sign, no leading zero. */
 static bool read_port(struct span text, uint16_t *port)
 {
-    uint32_t value = 0;
-    if (text.len == 0 || text.len > 5 || (text.len > 1 && text.ptr[0] == '0')) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
+    uint64_t value;
+    bool is_number = decimal_read(text, UINT16_MAX, &value);
+    bool is_padded = text.len > 1 && text.ptr[0] == '0';
     *port = (uint16_t)value;
-    return value <= UINT16_MAX;
+    return is_number && !is_padded;
 }
 
 static bool read_ip(struct span text, bool ipv4, struct address *out)

@@ -1,6 +1,7 @@
 #include "node/proto/tracker_message.h"
 
 #include "node/proto/json_scan.h"
+#include "store/base/decimal.h"
 #include "store/base/utf8.h"
 
 /* ------------------------------------------------------------------------------------ in */
@@ -93,18 +94,15 @@ static int read_ip(const struct json_field *field, struct address *address)
 static int read_port(const struct json_field *field, struct address *address)
 {
     struct span text = field->raw;
-    uint32_t port = 0;
+    uint64_t port;
     if (field->kind == JSON_KIND_STRING) {
         text = span_of(text.ptr + 1, text.len - 2);
     }
-    for (size_t i = 0; i < text.len && port <= UINT16_MAX; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return -1;
-        }
-        port = port * 10 + (uint32_t)(text.ptr[i] - '0');
+    if (!decimal_read(text, UINT16_MAX, &port) || port == 0) {
+        return -1;
     }
     address->port = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX ? 0 : -1;
+    return 0;
 }
 
 /* What is not given stays as the datagram came. */

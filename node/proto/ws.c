@@ -245,18 +245,10 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
 
 /* -------------------------------------------------------------------------- what the peer says */
 
-static void heard(struct ws *ws)
-{
-    if (ws->handler->heard != NULL) {
-        ws->handler->heard(ws->arg);
-    }
-}
-
 void ws_on_message(struct ws *ws, struct span payload)
 {
     metric_add(metrics_of(ws), METRIC_WS_MESSAGES_IN, 1);
     enum ws_kind kind = (enum ws_kind)ws->kind;
-    heard(ws);
     if (ws->state == WS_OPEN) {
         ws->handler->message(ws->arg, kind, payload);
     }
@@ -276,15 +268,9 @@ void ws_on_ping(struct ws *ws, struct span payload)
 {
     chunk_unref(ws->pong);
     ws->pong = ws_frame_pong(payload);
-    heard(ws);
     if (conn_queued(ws->conn) < PONG_BACKLOG) {
         flush_pong(ws);
     }
-}
-
-void ws_on_pong(struct ws *ws)
-{
-    heard(ws);
 }
 
 static void on_drained(void *arg)

@@ -31,8 +31,6 @@ struct ws_handler {
     void (*message)(void *arg, enum ws_kind kind, struct span payload);
     /* What was queued has been written. May be NULL. */
     void (*drained)(void *arg);
-    /* The peer said something, a message or a control frame (before message()). May be NULL. */
-    void (*heard)(void *arg);
     /* The WebSocket is no longer open, whoever ended it: the last call, never inside another call
      * to this ws but at the end of the turn. The closing handshake goes on by itself after it. */
     void (*closed)(void *arg);

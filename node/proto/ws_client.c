@@ -9,7 +9,6 @@
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
@@ -226,8 +225,7 @@ static void read_handshake(struct ws_client *client)
     }
 }
 
-/* ------------------------------------------------------------------------------------ the socket
- */
+/* ----------------------------------------------------------------------------------- the socket */
 
 static void on_read(struct bufferevent *bev, void *arg)
 {

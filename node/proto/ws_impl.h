@@ -51,7 +51,6 @@ void ws_read_deinit(struct ws *ws);
 void ws_hold(struct ws *ws);
 void ws_on_message(struct ws *ws, struct span payload);
 void ws_on_ping(struct ws *ws, struct span payload);
-void ws_on_pong(struct ws *ws);
 void ws_on_close(struct ws *ws, struct span payload);
 void ws_fail(struct ws *ws, enum ws_code code, const char *reason);
 

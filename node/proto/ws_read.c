@@ -249,9 +249,7 @@ static void control_end(struct ws *ws, unsigned opcode, struct span payload)
         ws_on_close(ws, payload);
     } else if (ws->state == WS_OPEN && opcode == WSLAY_PING) {
         ws_on_ping(ws, payload);
-    } else if (ws->state == WS_OPEN) {
-        ws_on_pong(ws);
-    }
+    } /* a pong is an answer to nothing: we send no pings */
 }
 
 static uint64_t size_on_wire(uint64_t payload)

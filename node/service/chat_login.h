@@ -44,7 +44,8 @@ struct chat_login *chat_login_new(const struct chat_login_options *options, char
 /* Frees; attempts must be over or cancelled. NULL inside is fine. */
 void chat_login_free(struct chat_login **login);
 
-/* `user`, or NULL with an `error` for him; borrowed until return. Called once, unless cancelled. */
+/* `user`, or NULL with an `error` for the client; borrowed until return. Called once, unless
+ * cancelled. */
 typedef void chat_login_fn(void *arg, const struct chat_user *user, const char *error);
 
 /* Begins to find out. The attempt, or NULL when `fn` was called already. */

@@ -2,6 +2,7 @@
 
 #include "node/proto/bearer.h"
 #include "node/service/dispatch_impl.h"
+#include "store/base/decimal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,17 +23,8 @@
 /* A number from 1 to 65535, or 0. */
 static unsigned parse_port(struct span text)
 {
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5) {
-        return 0;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return 0;
-        }
-        port = port * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    return port <= UINT16_MAX ? port : 0;
+    uint64_t port;
+    return decimal_read(text, UINT16_MAX, &port) ? (unsigned)port : 0;
 }
 
 static int parse_range(const char *text, unsigned *low, unsigned *high)
@@ -177,8 +169,7 @@ static void on_udp_driver(void *arg, struct http_request *request)
     on_driver(arg, request, true);
 }
 
-/* ------------------------------------------------------------------------------------ statistics
- */
+/* ----------------------------------------------------------------------------------- statistics */
 
 static uint64_t drivers_of(const struct port_totals *totals)
 {

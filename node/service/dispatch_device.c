@@ -102,11 +102,14 @@ void device_abandoned(struct device *device)
     if (!list_empty(&device->attachments) || device->ended) {
         return;
     }
+    if (port_accepts_here(device->port, &device->peer)) {
+        return; /* a driver that still registers will have it */
+    }
     if (device_is_here(device)) {
         if (list_empty(&device->legs)) {
             device_end(device, DEVICE_SHUT);
         }
-    } else if (!port_accepts_here(device->port, &device->peer)) {
+    } else {
         leg_send(device_leg(device), (struct mesh_frame){.type = MESH_LEAVE});
         device_end(device, DEVICE_GONE);
     }

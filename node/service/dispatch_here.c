@@ -12,10 +12,15 @@ enum { PROXY_MS = 5 * 1000 /* for the header to come in */ };
 
 /* ------------------------------------------------------------------------------------ flow */
 
-/* Bytes that every other node has given credit for. */
+static bool is_nobodys(const struct device *device)
+{
+    return list_empty(&device->attachments) && list_empty(&device->legs);
+}
+
+/* Bytes that every driver here takes and every other node has given credit for. */
 static size_t room(struct device *device)
 {
-    size_t least = device->held > 0 ? 0 : SIZE_MAX;
+    size_t least = device->held > 0 || is_nobodys(device) ? 0 : SIZE_MAX;
     LIST_EACH(link, &device->legs) {
         const struct leg *leg = LIST_ITEM(link, struct leg, of_device);
         size_t credit = leg->credit > LEG_COST ? leg->credit - LEG_COST : 0;
@@ -85,8 +90,7 @@ size_t here_write(struct device *device, struct span bytes)
     return conn_queued(device->conn);
 }
 
-/* ------------------------------------------------------------------------------------ other nodes
- */
+/* ---------------------------------------------------------------------------------- other nodes */
 
 static struct leg *leg_to(struct device *device, const struct peer *peer)
 {
@@ -162,8 +166,7 @@ void here_on_frame(struct leg *leg, const struct mesh_frame *frame)
     }
 }
 
-/* ------------------------------------------------------------------------------------ connection
- */
+/* ----------------------------------------------------------------------------------- connection */
 
 static void begin(struct device *device, const struct address *peer)
 {
@@ -181,7 +184,9 @@ static void begin(struct device *device, const struct address *peer)
         LIST_ITEM(link, struct leg, of_device)->again = false; /* all of these it knows */
     }
     device_attach_all(device);
-    if (list_empty(&device->attachments) && list_empty(&device->legs)) {
+    if (is_nobodys(device) && port_accepts_here(device->port, peer)) {
+        device_flow(device); /* its driver is still registering, which opened the port */
+    } else if (is_nobodys(device)) {
         metric_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
         device_end(device, DEVICE_REFUSED);
     }

@@ -3,10 +3,13 @@
  *     dispatch.c         HTTP: routes, parameters, statistics
  *     dispatch_driver.c  a driver: its registration, its WebSocket, how full it is
  *     dispatch_port.c    a port: who registered it in the cluster, its sockets here
+ *     dispatch_count.c   how many devices a port has in the cluster
  *     dispatch_device.c  a TCP device, wherever it is, and the drivers here that have it
  *     dispatch_here.c    a device whose socket is here
  *     dispatch_there.c   a device of another node that drivers here have
- *     dispatch_link.c    the other nodes: legs, frames, and when they may have been lost
+ *     dispatch_link.c    this node among the others, and when bytes between them may be lost
+ *     dispatch_peer.c    the way to another node: messages, and when it is congested
+ *     dispatch_leg.c     the way of one device between two nodes: frames
  *     dispatch_udp.c     datagrams
  *     dispatch_page.c    what the fleet's page shows of it
  *
@@ -47,6 +50,7 @@ enum {
     GONE_LINGER_MS = 5 * 1000 /* for a disconnected device that took all to close, too */
 };
 
+struct leg;
 struct peer;
 struct link;
 
@@ -65,11 +69,11 @@ struct dispatch {
     struct list uncounted;   /* struct port */
     struct wheel_timer count_timer;
     uint64_t drivers_ever;
+    uint64_t datagrams; /* of devices here, each a mark of the nodes that it is sent to */
     bool draining;
 };
 
-/* -------------------------------------------------------------------------------- dispatch_port.c
- */
+/* ------------------------------------------------------------------------------ dispatch_port.c */
 
 /* A driver on another node. */
 struct remote_driver {
@@ -130,14 +134,26 @@ void port_release(struct port *port, struct span member);
 /* The cluster knows that driver. */
 bool port_knows(const struct port *port, struct span member);
 
-/* A device came or went here. */
-void port_count(struct port *port, int by);
-
 /* Is there a driver here, open or still registering, that accepts the address? */
 bool port_accepts_here(struct port *port, const struct address *address);
 
 /* A node can be reached from now on: its drivers get the devices here. */
 void ports_meet(struct dispatch *dispatch, struct peer *peer);
+
+/* "<before> <this node>": a member of rosters. */
+void port_own_member(const struct port *port, const char *before, struct buf *out);
+
+/* ----------------------------------------------------------------------------- dispatch_count.c */
+
+void counts_init(struct dispatch *dispatch);
+void counts_deinit(struct dispatch *dispatch);
+
+/* A device came or went here. */
+void port_count(struct port *port, int by);
+
+/* What the others know of the port here has changed: told soon, or at once. */
+void port_count_later(struct port *port);
+void port_tell_count(struct port *port);
 
 struct port_totals {
     uint64_t drivers, clients, unbound;
@@ -146,8 +162,7 @@ struct port_totals {
 /* Of the whole cluster. */
 struct port_totals port_totals(struct port *port);
 
-/* ------------------------------------------------------------------------------ dispatch_driver.c
- */
+/* ---------------------------------------------------------------------------- dispatch_driver.c */
 
 enum driver_state { DRIVER_REGISTERING, DRIVER_OPEN, DRIVER_ENDED };
 
@@ -188,8 +203,7 @@ bool driver_is_full(const struct driver *driver);
 /* It holds devices back from now on. */
 void driver_is_holding(struct driver *driver);
 
-/* ------------------------------------------------------------------------------ dispatch_device.c
- */
+/* ---------------------------------------------------------------------------- dispatch_device.c */
 
 /* A driver here has a device. */
 struct attachment {
@@ -256,8 +270,7 @@ void device_end(struct device *device, enum device_end how);
 /* Nobody here has it any more. */
 void device_abandoned(struct device *device);
 
-/* -------------------------------------------------------------------------------- dispatch_here.c
- */
+/* ------------------------------------------------------------------------------ dispatch_here.c */
 
 /* A listener_fn; `port` is a struct port. */
 void here_accept(void *port, int fd, const struct address *peer);
@@ -265,36 +278,27 @@ void here_accept(void *port, int fd, const struct address *peer);
 /* Lets nodes have it that have drivers for it and no leg yet. */
 void here_offer(struct device *device, const struct remote_driver *driver);
 
+/* A frame of a leg of it. */
+void here_on_frame(struct leg *leg, const struct mesh_frame *frame);
+
 void here_flow(struct device *device);
 /* The bytes that wait for it then. */
 size_t here_write(struct device *device, struct span bytes);
 void here_close(struct device *device, enum device_end how);
 
-/* ------------------------------------------------------------------------------- dispatch_there.c
- */
+/* ----------------------------------------------------------------------------- dispatch_there.c */
 
 /* MESH_OPEN of a node that speaks in that epoch. */
 void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
                 const struct mesh_frame *frame);
+/* A frame of a leg of it. */
+void there_on_frame(struct leg *leg, const struct mesh_frame *frame);
+
 void there_flow(struct device *device);
 void there_grant(struct device *device);
 size_t there_write(struct device *device, struct span bytes);
 
-/* -------------------------------------------------------------------------------- dispatch_link.c
- */
-
-struct leg {
-    struct map_node node; /* of the peer, by id */
-    uint64_t id;
-    struct list of_device; /* link */
-    struct device *device;
-    struct peer *peer;
-    uint64_t epoch;     /* of the peer, when it began */
-    uint32_t sent, got; /* sequence numbers */
-    uint32_t credit;    /* device here: what it may still send */
-    uint32_t writes; /* here: bytes that the device has not taken; there: that its node has not */
-    bool again;      /* here: the node has another driver since */
-};
+/* ------------------------------------------------------------------------------ dispatch_link.c */
 
 void link_init(struct dispatch *dispatch);
 void link_deinit(struct dispatch *dispatch);
@@ -310,10 +314,35 @@ void link_flush(struct link *link);
 
 /* The node of that name when it can be spoken to, or NULL. */
 struct peer *link_peer(struct link *link, struct span name);
+
+/* ------------------------------------------------------------------------------ dispatch_peer.c */
+
 struct span peer_name(const struct peer *peer);
+uint64_t peer_epoch(const struct peer *peer);
 
 /* The way to it is full: nothing more should be sent for now. */
 bool peer_is_congested(const struct peer *peer);
+
+/* Did it not have that mark yet, which is above 0? It does from then on. */
+bool peer_mark(struct peer *peer, uint64_t mark);
+
+/* Queues a frame that belongs to no leg known here. */
+void peer_send(struct peer *peer, const struct mesh_frame *frame);
+
+/* ------------------------------------------------------------------------------- dispatch_leg.c */
+
+struct leg {
+    struct map_node node; /* of the peer, by id */
+    uint64_t id;
+    struct list of_device; /* link */
+    struct device *device;
+    struct peer *peer;
+    uint64_t epoch;     /* of the peer, when it began */
+    uint32_t sent, got; /* sequence numbers */
+    uint32_t credit;    /* device here: what it may still send */
+    uint32_t writes; /* here: bytes that the device has not taken; there: that its node has not */
+    bool again;      /* here: the node has another driver since */
+};
 
 /* New leg of `device`; `id` is that of its node. */
 struct leg *leg_new(struct device *device, struct peer *peer, uint64_t id, uint64_t epoch);
@@ -325,21 +354,10 @@ struct leg *device_leg(const struct device *device);
 /* Queues a frame of this leg; leg and sequence are filled in. */
 void leg_send(struct leg *leg, struct mesh_frame frame);
 
-/* Queues one that belongs to no leg known here. */
-void peer_send(struct peer *peer, const struct mesh_frame *frame);
-
 /* Bytes may be missing: ends the device and tells both sides. */
 void leg_cut(struct leg *leg, const char *why);
 
-/* Frames of legs that a device here has. */
-void here_on_frame(struct leg *leg, const struct mesh_frame *frame);
-/* Frames of legs that a device there has. */
-void there_on_frame(struct leg *leg, const struct mesh_frame *frame);
-
-uint64_t peer_epoch(const struct peer *peer);
-
-/* --------------------------------------------------------------------------------- dispatch_udp.c
- */
+/* ------------------------------------------------------------------------------- dispatch_udp.c */
 
 /* A udp_fn; `port` is a struct port. */
 void udp_on_datagram(void *port, const struct address *peer, struct span bytes);
@@ -356,8 +374,7 @@ int udp_write(struct driver *driver, const struct dispatch_frame *frame)
 
 void udp_homes_free(struct udp_homes **homes);
 
-/* --------------------------------------------------------------------------------------- helpers
- */
+/* -------------------------------------------------------------------------------------- helpers */
 
 static inline struct metrics *metrics_of(const struct dispatch *dispatch)
 {

@@ -9,13 +9,11 @@
 #include "node/core/log.h"
 #include "node/service/dispatch_impl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
     RETRY_MS = 2 * 1000,
-    COUNT_MS = 200, /* changes of a count that the others hear of together */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
@@ -33,86 +31,9 @@ static struct store *store_of(const struct port *port)
     return port->dispatch->options.store;
 }
 
-static void own_member(const struct port *port, const char *before, struct buf *out)
+void port_own_member(const struct port *port, const char *before, struct buf *out)
 {
     buf_printf(out, "%s %s", before, port->dispatch->options.node);
-}
-
-/* ------------------------------------------------------------------------------------ counts */
-
-static void tell_count(struct port *port)
-{
-    struct buf member = {0}, value = {0};
-    own_member(port, "n", &member);
-    buf_printf(&value, "%" PRIu32 " %d", port->clients, port->unbound ? 1 : 0);
-    bool wanted = port->clients > 0 || port->unbound;
-    if (wanted) {
-        roster_claim(store_of(port), buf_span(&port->key), buf_span(&member), buf_span(&value));
-    } else if (port->counting) {
-        roster_release(store_of(port), buf_span(&port->key), buf_span(&member));
-    }
-    port->counting = wanted;
-    buf_free(&member);
-    buf_free(&value);
-}
-
-static void on_count_timer(struct wheel_timer *timer)
-{
-    struct dispatch *dispatch = CONTAINER_OF(timer, struct dispatch, count_timer);
-    while (!list_empty(&dispatch->uncounted)) {
-        struct port *port = LIST_ITEM(dispatch->uncounted.next, struct port, uncounted);
-        list_del(&port->uncounted);
-        tell_count(port);
-    }
-}
-
-static void count_later(struct port *port)
-{
-    struct dispatch *dispatch = port->dispatch;
-    if (list_empty(&dispatch->uncounted)) {
-        wheel_set(net_wheel(dispatch->options.net), &dispatch->count_timer, COUNT_MS);
-    }
-    if (list_empty(&port->uncounted)) {
-        list_push_back(&dispatch->uncounted, &port->uncounted);
-    }
-}
-
-void port_count(struct port *port, int by)
-{
-    port->clients = (uint32_t)((int)port->clients + by);
-    count_later(port);
-}
-
-struct totalling {
-    struct port_totals totals;
-    struct span own;
-};
-
-static void add_member(void *arg, const struct roster_member *member)
-{
-    struct totalling *totalling = arg;
-    struct span name = member->name;
-    char text[32] = "", *end;
-    if (!span_eq(span_cut(&name, ' '), SPAN("n")) || member->value.len >= sizeof text) {
-        return;
-    }
-    memcpy(text, member->value.ptr, member->value.len);
-    uint64_t clients = strtoull(text, &end, 10);
-    totalling->totals.clients += span_eq(name, totalling->own) ? 0 : clients;
-    totalling->totals.unbound += strtoul(end, NULL, 10) > 0 ? 1 : 0;
-}
-
-struct port_totals port_totals(struct port *port)
-{
-    struct totalling totalling = {.own = own_name(port->dispatch)};
-    totalling.totals.clients = port->clients;
-    totalling.totals.drivers = port->remote.count;
-    LIST_EACH(link, &port->drivers) {
-        totalling.totals.drivers +=
-            LIST_ITEM(link, struct driver, link)->state == DRIVER_OPEN ? 1 : 0;
-    }
-    roster_each(port->watch, add_member, &totalling);
-    return totalling.totals;
 }
 
 /* ------------------------------------------------------------------------------------ sockets */
@@ -135,7 +56,7 @@ static void set_unbound(struct port *port, bool unbound, const char *why)
     } else {
         metric_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
     }
-    count_later(port);
+    port_count_later(port);
 }
 
 int port_open(struct port *port, char *error, size_t error_size)
@@ -271,7 +192,7 @@ void ports_meet(struct dispatch *dispatch, struct peer *peer)
 void port_claim(struct port *port, struct span member, struct span accept)
 {
     struct buf index = {0};
-    own_member(port, port->name, &index);
+    port_own_member(port, port->name, &index);
     roster_claim(store_of(port), buf_span(&port->key), member, accept);
     roster_claim(store_of(port), INDEX_KEY, buf_span(&index), SPAN("1"));
     buf_free(&index);
@@ -282,7 +203,7 @@ void port_release(struct port *port, struct span member)
     roster_release(store_of(port), buf_span(&port->key), member);
     if (list_empty(&port->drivers)) {
         struct buf index = {0};
-        own_member(port, port->name, &index);
+        port_own_member(port, port->name, &index);
         roster_release(store_of(port), INDEX_KEY, buf_span(&index));
         buf_free(&index);
     }
@@ -292,7 +213,7 @@ bool port_knows(const struct port *port, struct span member)
 {
     struct buf index = {0};
     struct span value;
-    own_member(port, port->name, &index);
+    port_own_member(port, port->name, &index);
     bool known = roster_find(port->watch, member, &value) &&
                  roster_find(port->dispatch->index, buf_span(&index), &value);
     buf_free(&index);
@@ -342,7 +263,7 @@ static void port_free(struct port *port)
 {
     port_close(port);
     if (!list_empty(&port->uncounted) || port->counting) {
-        tell_count(port); /* that there is nothing */
+        port_tell_count(port); /* that there is nothing */
     }
     roster_unwatch(&port->watch);
     MAP_EACH(it, &port->remote) {
@@ -479,8 +400,7 @@ void ports_init(struct dispatch *dispatch)
 {
     map_init(&dispatch->ports);
     list_init(&dispatch->unsettled);
-    list_init(&dispatch->uncounted);
-    wheel_timer_init(&dispatch->count_timer, on_count_timer);
+    counts_init(dispatch);
     dispatch->index = roster_watch(dispatch->options.store, INDEX_KEY, on_index, dispatch);
 }
 
@@ -497,6 +417,6 @@ void ports_deinit(struct dispatch *dispatch)
     MAP_EACH(it, &dispatch->ports) {
         port_free(MAP_ENTRY(it, struct port, node));
     }
-    wheel_cancel(&dispatch->count_timer);
+    counts_deinit(dispatch);
     map_deinit(&dispatch->ports);
 }

@@ -115,32 +115,17 @@ static void deliver(struct port *port, const struct address *peer, struct span b
     chunk_unref(chunk);
 }
 
-/* Is an earlier driver of the same node asked already? */
-static bool is_first_of_node(const struct port *port, const struct remote_driver *driver,
-                             const struct address *peer)
-{
-    MAP_EACH(it, &port->remote) {
-        const struct remote_driver *other = MAP_ENTRY(it, struct remote_driver, node);
-        if (other == driver) {
-            break;
-        }
-        if (span_eq(other->home, driver->home) && cidr_list_has(&other->accept, peer)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void send_to_nodes(struct port *port, const struct address *address, struct span bytes)
 {
     struct mesh_frame frame = {
         .type = MESH_DATAGRAM, .port = port->number, .peer = *address, .bytes = bytes};
+    uint64_t mark = ++port->dispatch->datagrams;
     MAP_EACH(it, &port->remote) {
         const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
-        if (!cidr_list_has(&driver->accept, address) || !is_first_of_node(port, driver, address)) {
-            continue;
-        }
         struct peer *peer = link_peer(port->dispatch->link, driver->home);
+        if (!cidr_list_has(&driver->accept, address) || (peer != NULL && !peer_mark(peer, mark))) {
+            continue; /* or that node has it for another of its drivers */
+        }
         if (peer == NULL || peer_is_congested(peer)) {
             drop(port);
         } else {

@@ -25,8 +25,8 @@ enum logs_field logs_field_of(const struct json_member *member)
     struct span name = span_of(member->name.ptr + 1, member->name.len - 2);
     bool plain = memchr(name.ptr, '\\', name.len) == NULL;
     unsigned field = 0;
-    while (field < LOGS_FIELDS &&
-           (plain ? !span_eq(name, names[field]) : !json_name_is(member, names[field].ptr))) {
+    while (field < LOGS_FIELDS && (plain ? !span_eq(name, names[field])
+                                         : !json_name_is(member->name, names[field].ptr))) {
         field++;
     }
     return (enum logs_field)field;

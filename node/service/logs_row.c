@@ -4,8 +4,6 @@
 #include "store/base/utf8.h"
 #include "store/pg_row.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,8 +228,7 @@ static void put_text(struct work *work, int64_t time_us, struct buf *row)
     row->len = end;
 }
 
-/* ------------------------------------------------------------------------------------ further keys
- */
+/* --------------------------------------------------------------------------------- further keys */
 
 static unsigned hex4(const char *at)
 {

@@ -356,8 +356,8 @@ static void send_online(struct game_server *server)
     send_json(server, json_pack("{s:o}", "online_players", players));
 }
 
-/* Checked first by the scanner that all protocols share, which bounds the nesting: the library takes
- * 2,048 levels, and recurses. NULL: it is no JSON. */
+/* Checked first by the scanner that all protocols share, which bounds the nesting: the library
+ * takes 2,048 levels, and recurses. NULL: it is no JSON. */
 static json_t *read_request(enum ws_kind kind, struct span payload)
 {
     size_t at;

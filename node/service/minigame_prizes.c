@@ -1,6 +1,5 @@
 #include "node/service/minigame_prizes.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

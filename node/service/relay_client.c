@@ -220,7 +220,7 @@ static void on_packet(struct client *client, struct span packet)
 }
 
 /* Each packet uses up its part of a second; who is too far ahead of the clock is not read for a
- * while, and TCP holds him back. */
+ * while, and TCP holds it back. */
 static void count_packet(struct client *client)
 {
     uint32_t rate = client->terms->rate;

@@ -3,6 +3,7 @@
 #include "node/core/log.h"
 #include "node/service/relay_held.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/map.h"
 #include "store/bus.h"
@@ -60,17 +61,8 @@ static struct span id_text(uint64_t id, char out[static ID_TEXT])
 /* 0 where it is none. */
 static uint64_t read_number(struct span text)
 {
-    uint64_t number = 0;
-    if (text.len == 0 || text.len > 18) {
-        return 0;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return 0;
-        }
-        number = number * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    return number;
+    uint64_t number;
+    return decimal_read(text, INT64_MAX, &number) ? number : 0;
 }
 
 /* ------------------------------------------------------------------------------------ directory */
@@ -336,7 +328,7 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
     room_send_raw(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
     buf_printf(&payload, "%" PRIu64 " ", seat->id);
     buf_append(&payload, packet);
-    /* Even when nobody else is in the view: who is on his way into it hears this node already. A
+    /* Even when nobody else is in the view: who is on the way into it hears this node already. A
      * link that is down has been reported. */
     if (bus_publish(network->options.store, buf_span(&network->key), buf_span(&payload)) != 0) {
         metric_add(network->options.metrics, METRIC_RELAY_UNSENT, 1);

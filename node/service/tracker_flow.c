@@ -330,8 +330,7 @@ static void add_id(struct tracker *tracker, struct tracker_call *call)
                      span_of(address, sizeof address), id_life(tracker), &then));
 }
 
-/* ------------------------------------------------------------------------------------ the target
- */
+/* ----------------------------------------------------------------------------------- the target */
 
 /* Tells the target of the asker, from the node that the target last talked to. */
 static void send_income(struct tracker *tracker, const struct tracker_call *call, struct span node)

@@ -64,7 +64,7 @@ struct tracker {
 
 /* tracker.c */
 struct lookup_then tracker_then(struct tracker *tracker, const struct tracker_call *call);
-/* Sends what is in tracker->out to the asker; never more than three times what he sent. */
+/* Sends what is in tracker->out to the asker; never more than three times what it sent. */
 void tracker_reply(struct tracker *tracker, const struct tracker_call *call);
 /* Sends what is in tracker->out to `peer`, from the node of that name or one at its place. */
 void tracker_send_from(struct tracker *tracker, struct span node, const struct address *peer);

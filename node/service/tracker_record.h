@@ -1,4 +1,5 @@
-/* tracker record: what the store holds of a peer, as bytes: its address, its record, its share id. */
+/* tracker record: what the store holds of a peer, as bytes: its address, its record, its share id.
+ * */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_RECORD_H
 #define MUSTER_NODE_SERVICE_TRACKER_RECORD_H
 

@@ -33,7 +33,8 @@ static inline void list_push_back(struct list *head, struct list *link)
     head->prev = link;
 }
 
-/* gcc -fanalyzer does not see that a ring's neighbours are never ones that were unlinked and freed. */
+/* gcc -fanalyzer does not see that a ring's neighbours are never ones that were unlinked and freed.
+ * */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wanalyzer-use-after-free"

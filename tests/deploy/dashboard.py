@@ -53,6 +53,8 @@ ROWS = {
         ("CPU", "percentunit", [(EACH, f"rate(muster_cpu_milliseconds_total{SELECT}[$__rate_interval]) / 1000")],
          "A node is one thread: 100 % is all it can use"),
         ("Memory", "bytes", [(EACH, f"process_resident_memory_bytes{SELECT}")], ""),
+        ("Log lines dropped", "short", [(EACH, f"rate(muster_log_dropped_total{SELECT}[$__rate_interval])")],
+         "Whoever reads stderr is too slow."),
         ("File descriptors", "short", [(EACH, f"process_open_fds{SELECT}")], ""),
     ],
     "Traffic": [

@@ -3,53 +3,41 @@
  * /minigame. */
 #include "node/service/chat.h"
 #include "node/service/minigame.h"
-#include "store/store.h"
 #include "tests/fuzz/fuzz_peer.h"
 
 static struct fuzz_peer peer;
 
 static void init(void)
 {
-    static const struct http_options options = {.header_limit = 4096,
-                                                .body_limit = 64,
-                                                .request_ms = 1000000,
-                                                .keep_alive_ms = 1000000,
-                                                .ws_message_limit = 100000};
-    char error[128];
-    fuzz_peer_init(&peer, &options);
+    fuzz_peer_init(&peer, &fuzz_http_options);
     struct wheel *wheel = net_wheel(peer.net);
-    struct store *store = store_open(&(struct store_options){.base = loop_base(peer.loop),
-                                                             .url = "memory:",
-                                                             .prefix = "fuzz",
-                                                             .node = "node",
-                                                             .lease_ms = 10000},
-                                     error, sizeof error);
-    struct chat *chat =
-        store == NULL ? NULL
-                      : chat_new(peer.server,
-                                 &(struct chat_options){.store = store,
-                                                        .metrics = &peer.metrics,
-                                                        .wheel = wheel,
-                                                        .node = "node",
-                                                        .login = {.base = loop_base(peer.loop),
-                                                                  .development = true,
-                                                                  .key_file = "",
-                                                                  .jwks = "",
-                                                                  .secret = "",
-                                                                  .audience = "",
-                                                                  .issuer = "",
-                                                                  .nickname_claim = "",
-                                                                  .account_url = "",
-                                                                  .login_url = "",
-                                                                  .account_parallel = 1},
-                                                        .history = 5,
-                                                        .rate = 1000000,
-                                                        .burst = 1000000,
-                                                        .text_limit = 100,
-                                                        .answer_limit = 10000,
-                                                        .api_env = "",
-                                                        .api_desc = ""},
-                                 error, sizeof error);
+    struct store *store = fuzz_store(&peer);
+    const struct chat_options options = {
+        .store = store,
+        .metrics = &peer.metrics,
+        .wheel = wheel,
+        .node = "node",
+        .login = {.base = loop_base(peer.loop),
+                  .development = true,
+                  .key_file = "",
+                  .jwks = "",
+                  .secret = "",
+                  .audience = "",
+                  .issuer = "",
+                  .nickname_claim = "",
+                  .account_url = "",
+                  .login_url = "",
+                  .account_parallel = 1},
+        .history = 5,
+        .rate = 1000000,
+        .burst = 1000000,
+        .text_limit = 100,
+        .answer_limit = 10000,
+        .api_env = "",
+        .api_desc = "",
+    };
+    char error[128];
+    struct chat *chat = chat_new(peer.server, &options, error, sizeof error);
     if (chat == NULL) {
         abort();
     }
@@ -63,38 +51,21 @@ static void init(void)
                                                          .webhook_token = ""});
 }
 
-static void add_frame(struct buf *in, struct span message)
-{
-    bool binary = message.len > 0 && message.ptr[0] == '\0';
-    char head[4] = {(char)(binary ? 0x82 : 0x81), (char)(0x80 | 126), (char)(message.len >> 8),
-                    (char)message.len};
-    size_t head_len = message.len < 126 ? 2 : 4;
-    if (message.len < 126) {
-        head[1] = (char)(0x80 | message.len);
-    }
-    buf_append(in, span_of(head, head_len));
-    buf_append(in, span_of("\0\0\0\0", 4)); /* a mask that changes nothing */
-    buf_append(in, message);
-}
-
 /* The lines for one of the two paths, and a last message whose answer is known. */
 static void build(struct buf *in, struct span data, bool minigame)
 {
     in->len = 0;
-    buf_printf(in,
-               "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-               minigame ? "/minigame" : "/chat");
+    fuzz_add_handshake(in, minigame ? "/minigame" : "/chat");
     while (data.len > 0) {
         struct span message = span_cut(&data, '\n');
         bool to_minigame = message.len > 0 && message.ptr[0] == '@';
         message = span_skip(message, to_minigame ? 1 : 0);
         message.len = message.len < UINT16_MAX ? message.len : UINT16_MAX;
         if (to_minigame == minigame) {
-            add_frame(in, message);
+            fuzz_add_frame(in, message);
         }
     }
-    add_frame(in, SPAN("{\"action\":\"login\",\"token\":\"\"}"));
+    fuzz_add_frame(in, SPAN("{\"action\":\"login\",\"token\":\"\"}"));
 }
 
 static void play(struct span data, bool minigame)

@@ -6,8 +6,10 @@
 #include "node/core/wheel.h"
 #include "node/proto/http.h"
 #include "store/base/mem.h"
+#include "store/store.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +36,52 @@ static inline void fuzz_peer_init(struct fuzz_peer *peer, const struct http_opti
     peer->net = net_new(peer->loop, wheel_new(peer->loop), &peer->metrics, &limits);
     peer->server = http_server_new(peer->net, options);
     loop_at_turn_end(peer->loop, fuzz_stop, peer->loop);
+}
+
+/* The store of this process; ends it where there is none. */
+static inline struct store *fuzz_store(const struct fuzz_peer *peer)
+{
+    char error[128];
+    const struct store_options options = {.base = loop_base(peer->loop),
+                                          .url = "memory:",
+                                          .prefix = "fuzz",
+                                          .node = "node",
+                                          .lease_ms = 10000};
+    struct store *store = store_open(&options, error, sizeof error);
+    if (store == NULL) {
+        abort();
+    }
+    return store;
+}
+
+/* Limits that no input of a fuzzer runs into by time. */
+static const struct http_options fuzz_http_options = {.header_limit = 4096,
+                                                      .body_limit = 64,
+                                                      .request_ms = 1000000,
+                                                      .keep_alive_ms = 1000000,
+                                                      .ws_message_limit = 100000};
+
+static inline void fuzz_add_handshake(struct buf *in, const char *path)
+{
+    buf_printf(in,
+               "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+               path);
+}
+
+/* A message of a WebSocket client: binary where it begins with a NUL, else text; up to 64 KiB. */
+static inline void fuzz_add_frame(struct buf *in, struct span message)
+{
+    bool binary = message.len > 0 && message.ptr[0] == '\0';
+    char head[4] = {(char)(binary ? 0x82 : 0x81), (char)(0x80 | 126), (char)(message.len >> 8),
+                    (char)message.len};
+    size_t head_len = message.len < 126 ? 2 : 4;
+    if (message.len < 126) {
+        head[1] = (char)(0x80 | message.len);
+    }
+    buf_append(in, span_of(head, head_len));
+    buf_append(in, span_of("\0\0\0\0", 4)); /* a mask that changes nothing */
+    buf_append(in, message);
 }
 
 /* One turn; true when something came back or the server may have more to do. */

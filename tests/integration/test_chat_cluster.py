@@ -23,7 +23,15 @@ async def write(client, name, count, start=0, pause=0.0):
     """`count` numbered messages, one after the other."""
     for i in range(start, start + count):
         await client.say(f"{name} {i}")
+        client.written = i + 1
         await asyncio.sleep(pause)
+
+
+async def flowing(clients, more=10):
+    """Each has written some more: what is done next is done in the middle of a stream."""
+    wanted = [getattr(client, "written", 0) + more for client in clients]
+    await until(lambda: all(getattr(client, "written", 0) >= count for client, count in zip(clients, wanted)),
+                "the stream flows")
 
 
 async def collect(clients, count, deadline=60):
@@ -71,11 +79,11 @@ def test_redis_paused_in_a_stream(fleet, redis):
     async def scene():
         clients = await one_each(fleet)
         writers = [asyncio.ensure_future(write(client, f"w{i}", 150, pause=0.03)) for i, client in enumerate(clients)]
-        await asyncio.sleep(0.5)
+        await flowing(clients)
         redis.pause()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # the fault itself: shorter than nodes have patience for
         redis.cont()
-        await asyncio.sleep(0.5)
+        await flowing(clients)
         redis.pause()  # until every node has given it up
         await until(lambda: not any(node.is_ready() for node in fleet), "nobody is ready")
         redis.cont()
@@ -94,13 +102,13 @@ def test_redis_restarted_empty_in_a_stream(fleet, redis, how):
         clients = await one_each(fleet)
         writers = [asyncio.ensure_future(write(client, f"w{i}", 120, pause=0.03)) for i, client in enumerate(clients)]
         for _ in range(2):
-            await asyncio.sleep(0.6)
+            await flowing(clients)
             if how == "killed":
                 redis.kill()
             else:
                 redis.popen.terminate()
                 await until(lambda: not redis.alive(), "redis has ended")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # the fault itself
             redis.start()
             await until(lambda: all(node.is_ready() for node in fleet), "all are ready")
         await asyncio.gather(*writers)
@@ -194,7 +202,7 @@ def test_ten_writers_on_three_nodes_with_links_cut_all_the_time(yard, redis):
         while not writing.done():
             proxies[n % 3].drop_links()
             n += 1
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # the pace of the faults
         await writing
         seen = await collect(clients, 540)
         check_whole(seen[0], names, 60)

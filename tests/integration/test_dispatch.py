@@ -121,7 +121,7 @@ def test_a_device_that_says_no_more_still_gets_what_was_written(node):
         writing = asyncio.create_task(write())
         seen = [0, -1]
         while seen[-1] != seen[-2] or seen[-1] == before:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # until it stands still
             seen.append(written())
         device.writer.write_eof()
         size = 0
@@ -403,7 +403,7 @@ def test_the_proxy_header_of_trusted_balancers_counts(yard):
         for header, ip in ((V1, "10.1.2.3"), (V2, "10.1.2.3"), (V2_SIX, "2001:db8::1")):
             device = await Device.connect(node, port, "127.0.0.9")
             await device.send(header[:7])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # so that they come apart; together they must do as well
             await device.send(header[7:] + b"after the header")
             opened = await driver.expect(OPENED)
             assert opened.ip == ip

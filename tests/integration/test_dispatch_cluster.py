@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import pytest
+import websockets
 
 from clients import RawWebSocket
 from dispatch import (CLOSED, OPENED, RECEIVED, WRITE, Datagrams, Device, Driver, free_port, is_open, pack, path_of,
@@ -292,6 +293,51 @@ def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
     run(scenario())
 
 
+async def device_before_its_driver(node, proxy):
+    """The driver's claim is on its way, the port is open, and a device came through it and spoke."""
+    port = free_port()
+    proxy.freeze()
+    registering = asyncio.create_task(Driver.connect(node, port, "127.0.0.1"))
+    await until_open([node], port)
+    device = await Device.connect(node, port)
+    await device.send(b"hello")
+    return port, registering, device
+
+
+def test_a_device_that_comes_while_its_driver_registers_is_not_turned_away(yard, redis):
+    proxy = yard.proxy(redis)
+    [node] = start_fleet(yard, [proxy.url], lease="10s")
+
+    async def scenario():
+        port, registering, device = await device_before_its_driver(node, proxy)
+        proxy.thaw()
+        driver = await registering
+        opened = await driver.expect(OPENED)
+        assert await driver.data_of(opened.id, 5) == b"hello"
+        await driver.write(opened, b"welcome")
+        assert await device.read(7) == b"welcome"
+        await driver.close()
+        await device.at_end()
+        await until_closed([node], port)
+    run(scenario())
+
+
+def test_a_device_whose_driver_gives_up_registering_is_closed(yard, redis):
+    proxy = yard.proxy(redis)
+    [node] = start_fleet(yard, [proxy.url], lease="10s")
+
+    async def scenario():
+        port, registering, device = await device_before_its_driver(node, proxy)
+        with pytest.raises(websockets.InvalidStatusCode) as refusal:
+            await registering
+        assert refusal.value.status_code == 503
+        await device.at_end()
+        proxy.thaw()
+        await until_closed([node], port)
+        await until(lambda: statistics(node) == NOTHING, "nothing is left")
+    run(scenario())
+
+
 async def stream(device, stop):
     """Sends numbered lines until told, or until the device is closed."""
     number = 0
@@ -307,6 +353,7 @@ async def stream(device, stop):
 async def follow(driver, id_, until_closed_):
     """Each line in order, none missing; returns how many when CLOSED comes."""
     number, rest = 0, b""
+    driver.lines = 0
     while True:
         frame = await driver.next()
         assert frame.id == id_
@@ -318,6 +365,7 @@ async def follow(driver, id_, until_closed_):
         while len(rest) >= 16:
             assert rest[:16] == b"%015d\n" % number, (rest[:16], number)
             number, rest = number + 1, rest[16:]
+        driver.lines = number
 
 
 @pytest.mark.parametrize("whose", ["driver", "device"])
@@ -335,7 +383,7 @@ def test_a_stream_is_closed_where_redis_was_cut(yard, redis, whose, fault):
         stop = asyncio.Event()
         sending = asyncio.create_task(stream(device, stop))
         following = asyncio.create_task(follow(driver, opened.id, True))
-        await asyncio.sleep(0.3)
+        await until(lambda: getattr(driver, "lines", 0) > 1000, "the stream flows")
         proxy = proxies[0 if whose == "driver" else 1]
         await asyncio.to_thread(getattr(proxy, fault))
         lines = await following
@@ -371,8 +419,8 @@ async def reaches_again(node, port, driver):
             return False
 
     async def connects():
-        probe = await Device.connect(node, port, "127.0.0.81")
         try:
+            probe = await Device.connect(node, port, "127.0.0.81")
             await asyncio.wait_for(probe.reader.read(1), 0.2)
         except (asyncio.TimeoutError, TimeoutError):
             return True

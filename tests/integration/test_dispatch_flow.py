@@ -71,7 +71,7 @@ class Slow:
 
     async def begin(self):
         for _ in range(10):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # time itself: what nobody reads must not gather meanwhile
             await self.watch.look()
 
     async def take(self, data):
@@ -80,7 +80,7 @@ class Slow:
         if self.size - self.looked > 8 * MIB:
             self.looked = self.size
             await self.watch.look()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # it is slow
 
 
 @pytest.mark.parametrize("device_node", [0, 1], ids=["same node", "other node"])
@@ -185,7 +185,7 @@ def test_many_devices_and_a_driver_that_stops_reading(nodes):
             device.close()
         sending = [asyncio.create_task(send(device)) for device in devices]
         for _ in range(10):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # time itself, as in Reading.begin
             await watch.look()
         got, ended = {}, 0
         while ended < len(devices):

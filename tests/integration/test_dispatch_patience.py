@@ -124,7 +124,7 @@ def test_what_a_device_sent_before_it_closed_arrives_though_it_was_answered(yard
         opened = await quick.expect(OPENED)
         for _ in range(3):
             await quick.write(opened, b"ack")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # for the refusal to come back: nobody tells
         reading = asyncio.create_task(read_all(slow))
         assert len(await quick.data_of(opened.id, total)) == total
         await quick.expect(CLOSED)
@@ -150,7 +150,8 @@ def test_a_burst_of_many_drivers_is_no_reason_to_cut_streams(yard, redis):
             nodes[0].pause()
             for driver, frame in zip(drivers, opened):
                 await driver.write(frame, bytes(size))
-            await asyncio.sleep(0.3)
+            await until(lambda: not any(driver.socket.transport.get_write_buffer_size() for driver in drivers),
+                        "the node's system has all")
             nodes[0].cont()
             for device in devices:
                 assert len(await device.read(size)) == size
@@ -176,6 +177,35 @@ def test_a_device_can_tell_that_not_all_for_it_came_through(yard):
                 await driver.write(opened, bytes(128 * KIB))
         sending = asyncio.create_task(send())
         await driver.expect(CLOSED)
+        with pytest.raises(ConnectionResetError):
+            await sip(device, 60, 256 * KIB, 0)
+            raise AssertionError("the stream ended as if it were whole")
+        sending.cancel()
+        driver.vanish()
+    run(scenario())
+
+
+def test_a_node_that_leaves_does_not_end_a_stream_as_if_it_were_whole(yard):
+    """Its drain is over before a device that stands still has taken all."""
+    node = start_node(yard, drain="1s")
+
+    async def scenario():
+        port = free_port()
+        driver = await Driver.connect(node, port, write_limit=64 * KIB)
+        device = await narrow_device(node, port)
+        opened = await driver.expect(OPENED)
+
+        async def send():
+            for _ in range(100):
+                await driver.write(opened, bytes(128 * KIB))
+        sending = asyncio.create_task(send())
+        taken = [0, -1]
+        while taken[-1] != taken[-2] or taken[-1] == 0:
+            await asyncio.sleep(0.2)  # until it stands still: the device takes no more
+            taken.append(node.metrics()["muster_dispatch_sent_bytes_total"])
+        assert taken[-1] < 100 * 128 * KIB
+        node.term()
+        await until(lambda: not node.alive(), "the node has left")
         with pytest.raises(ConnectionResetError):
             await sip(device, 60, 256 * KIB, 0)
             raise AssertionError("the stream ended as if it were whole")

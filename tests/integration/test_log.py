@@ -1,13 +1,17 @@
 """Log lines: one per event, whatever clients put into their fields."""
 
 import asyncio
+import fcntl
 import json
+import os
 import re
+import subprocess
 import urllib.parse
 
 import pytest
 
 from clients import SyncClient
+from cluster import Node, samples
 from waiting import until
 
 NAME = 'Žižka "1"\n\x1b[31m\\ = x'
@@ -35,3 +39,58 @@ def test_what_clients_say_stays_in_its_field(yard, log_format):
     else:
         assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info |warn |error) \S", text)
                    for text in node.log().splitlines())
+
+
+class NodeIntoPipe(Node):
+    """Its stderr is a pipe that is read when the test says so."""
+
+    def launch(self, command, env=None):
+        self.reader, self.writer = os.pipe()
+        fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, 4096)
+        self.popen = subprocess.Popen(command, env=env, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=self.writer)
+
+    def read_log(self):
+        os.set_blocking(self.reader, False)
+        text = b""
+        while True:
+            try:
+                text += os.read(self.reader, 65536)
+            except BlockingIOError:
+                return text.decode()
+
+
+@pytest.fixture
+def piped(tmp_path):
+    node = NodeIntoPipe("piped", tmp_path, log_level="debug", log_format="json", relay="", tracker="", dispatch_ports="")
+    yield node
+    node.kill()
+    os.close(node.reader)
+    os.close(node.writer)
+
+
+def test_a_log_that_nobody_reads_stops_nobody(piped):
+    piped.start().ready()
+
+    def dropped():
+        return samples(piped.get("/metrics")[1])["muster_log_dropped_total"]
+
+    async def visit(name, times):
+        for _ in range(times):
+            client = await SyncClient.connect(piped, "/connect?playerName=" + name)
+            await client.close()
+
+    async def scenario():
+        while dropped() < 10:
+            await visit("n" * 400, 20)
+        assert not fcntl.fcntl(piped.writer, fcntl.F_GETFL) & os.O_NONBLOCK  # it is ours as well
+        seen = ""
+        while "log lines dropped" not in seen:
+            seen += piped.read_log()
+            await visit("after", 1)
+        return seen + piped.read_log()
+    seen = asyncio.run(asyncio.wait_for(scenario(), 60))
+    entries = [json.loads(line) for line in seen.splitlines()]  # each whole
+    [gap] = [entry for entry in entries if "dropped" in entry["msg"]]
+    assert gap["lines"] >= 10
+    assert len(seen) > 256 * 1024

@@ -358,7 +358,7 @@ def test_who_does_not_read_is_cut_and_nobody_else_suffers(yard, pacing):
             if one.of("disconnect"):
                 break
             one.send(say)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # within the rate
         await one.knows("two")
         one.say("done")
         await two.hears("done")
@@ -410,7 +410,7 @@ def test_one_that_comes_and_goes_costs_nobody_the_chat(yard):
         end = asyncio.get_running_loop().time() + 8
         flapping = [asyncio.ensure_future(churn(end)) for _ in range(8)]
         for i in range(16):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # a word now and then, all through the churn
             one.say(f"word {i}")
         await asyncio.gather(*flapping)
         assert len(two.of("connection")) < 50 + 8 * 5 + 20

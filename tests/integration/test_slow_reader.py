@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 
 from clients import Closed, RawWebSocket, SyncClient, close_all, members, new_session, push
-from waiting import until
+from waiting import until, wait_until
 
 QUEUE_LIMIT = 256 * 1024
 PAYLOAD = 16 * 1024
+SLOWLY = 13  # seconds
 ENOUGH = 48 * 1024 * 1024  # bytes; more than the kernel's buffers take for one socket
 RSS_BOUND = 32 * 1024 * 1024
 OVERFLOWS = "muster_websocket_overflows_total"
@@ -132,3 +134,42 @@ def test_a_client_that_asks_and_does_not_read_is_cut(yard):
             await other.fence()
         await other.close()
     asyncio.run(scenario())
+
+
+def read_slowly(client, seconds):
+    """About 8 KiB a second. The test is about time itself: longer than any linger of a closing connection."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = client.socket.recv(2048)
+        assert data, "the connection ended early"
+        client.buffer += data
+        time.sleep(0.25)
+
+
+def test_a_slow_reader_gets_all_before_the_node_leaves(yard):
+    """The closing handshake waits behind what was queued for as long as the reader goes on, and not for one that
+    stands still."""
+    node = yard.node(drain="60s", queue_limit="32m")
+    count = 1000  # 16 MB: more than the node's socket holds
+
+    async def scenario():
+        session = new_session()
+        leader = await SyncClient.member(node, session, leader=True)
+        readers = [await asyncio.to_thread(SlowReader, node, session) for _ in range(2)]
+        await leader.until_state(3, True)
+        for number in range(count):
+            await leader.send(push(session, [number, "x" * PAYLOAD]))
+            if number % 16 == 0:
+                await leader.fence()
+        await leader.fence()
+        node.term()
+        await leader.close()
+        return readers
+    slow, still = asyncio.run(scenario())
+    read_slowly(slow, SLOWLY)
+    pushes = [slow.next_of(lambda m: m["type"] == "Push")["data"][0] for _ in range(count)]
+    assert pushes == list(range(count))
+    assert slow.end() == 1001
+    slow.close()
+    wait_until(lambda: not node.alive(), "the other one was let go, long before the drain is over")
+    still.close()

@@ -113,7 +113,7 @@ def test_a_second_signal_ends_them_at_once(yard, redis):
     wait_until(lambda: workers.log().count("draining") == 2, "both drain")
     end = time.monotonic() + 20
     while workers.exit_code() is None and time.monotonic() < end:
-        time.sleep(0.3)
+        time.sleep(0.3)  # signals of one moment are one request
         workers.signal(signal.SIGTERM)
     assert workers.exit_code() is not None and workers.exit_code() >= 0
     for client in clients:

@@ -6,23 +6,17 @@
  *   accept -> read until an empty line -> answer 101 -> read frame -> one frame, n - 1 writes */
 #include "store/base/buf.h"
 #include "store/base/mem.h"
+#include "tests/bench/floor/serve.h"
 
-#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
-#include <signal.h>
 #include <stdint.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     READ_SIZE = 1 << 16,
-    BATCH = 256,
     KEY_SIZE = 24,
     ACCEPT_SIZE = BASE64_ENCODE_RAW_LENGTH(SHA1_DIGEST_SIZE),
     OP_TEXT = 1,
@@ -36,24 +30,9 @@ struct peer {
     struct buf rest; /* what is half-read */
 };
 
-static int epoll_fd;
 static struct peer **open_peers;
 static uint32_t open_count, open_cap;
 static char read_buffer[READ_SIZE];
-
-static void __attribute__((noreturn)) die(const char *what)
-{
-    fprintf(stderr, "bench_floor: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void watch(int fd, void *data)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
-        die("epoll_ctl");
-    }
-}
 
 static void peer_opened(struct peer *peer)
 {
@@ -221,8 +200,9 @@ static ssize_t take_with_rest(struct peer *peer, size_t n)
     return taken;
 }
 
-static void peer_readable(struct peer *peer)
+static void peer_readable(void *arg)
 {
+    struct peer *peer = arg;
     ssize_t n = read(peer->fd, read_buffer, READ_SIZE);
     if (n < 0 && errno == EAGAIN) {
         return;
@@ -243,56 +223,15 @@ static void peer_readable(struct peer *peer)
     }
 }
 
-static void accept_all(int listener)
+static void *accepted(int fd)
 {
-    int fd, on = 1;
-    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        struct peer *peer = mem_zalloc(sizeof(*peer));
-        peer->fd = fd;
-        watch(fd, peer);
-    }
-    if (errno != EAGAIN) {
-        die("accept");
-    }
-}
-
-static int listen_on(const char *text)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    struct span rest = span_str(text), host = span_cut(&rest, ':');
-    char host_text[INET_ADDRSTRLEN] = {0};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    memcpy(host_text, host.ptr, host.len < sizeof(host_text) ? host.len : 0);
-    address.sin_port = htons((uint16_t)(rest.len > 0 ? atoi(rest.ptr) : 0));
-    if (inet_pton(AF_INET, host_text, &address.sin_addr) != 1 || address.sin_port == 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 4096) != 0) {
-        die(text);
-    }
-    return fd;
+    struct peer *peer = mem_zalloc(sizeof(*peer));
+    peer->fd = fd;
+    return peer;
 }
 
 int main(int argc, char **argv)
 {
-    struct epoll_event events[BATCH];
-    if (argc != 2) {
-        fputs("usage: bench_floor ADDRESS:PORT\n", stderr);
-        return 2;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_on(argv[1]);
-    watch(listener, NULL);
-    puts("ready");
-    fflush(stdout);
-    for (;;) {
-        int n = epoll_wait(epoll_fd, events, BATCH, -1);
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr == NULL) {
-                accept_all(listener);
-            } else {
-                peer_readable(events[i].data.ptr);
-            }
-        }
-    }
+    static const struct floor_handler handler = {.accepted = accepted, .readable = peer_readable};
+    return floor_main(argc, argv, &handler);
 }

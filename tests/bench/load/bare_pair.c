@@ -3,7 +3,6 @@
 #include "store/base/mem.h"
 #include "tests/bench/load/fail.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,6 +1,5 @@
 /* A driver and --connections plain TCP devices; says `ready` when the driver was told of each, and
  * holds them until its standard input ends. */
-#include "store/base/mem.h"
 #include "tests/bench/load/client.h"
 #include "tests/bench/load/fail.h"
 #include "tests/bench/load/mode.h"

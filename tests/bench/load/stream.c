@@ -177,8 +177,7 @@ static void open_plain(struct stream *stream, const struct options *options)
     close(fd);
 }
 
-/* -------------------------------------------------------------------------------- bare publishing
- */
+/* ------------------------------------------------------------------------------ bare publishing */
 
 static void send_command(struct stream *stream)
 {

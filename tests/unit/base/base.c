@@ -1,5 +1,6 @@
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
@@ -45,8 +46,7 @@ static void test_map_walk_allows_removal(void **state)
         map_insert(&map, &items[i].node, span_str(items[i].key));
     }
     int seen = 0;
-    MAP_EACH(node, &map)
-    {
+    MAP_EACH(node, &map) {
         map_remove(&map, node);
         seen++;
     }
@@ -101,8 +101,7 @@ static void test_list_keeps_order(void **state)
     assert_ptr_equal(LIST_ITEM(other.next, struct item, link), &items[0]);
     assert_ptr_equal(LIST_ITEM(other.prev, struct item, link), &items[2]);
     int seen = 0;
-    LIST_EACH(link, &other)
-    {
+    LIST_EACH(link, &other) {
         list_del(link);
         seen++;
     }
@@ -137,6 +136,48 @@ static void test_span_cut_and_trim(void **state)
     assert_null(rest.ptr);
     assert_true(span_eq_nocase(SPAN("SetSession"), SPAN("setsession")));
     assert_false(span_eq_nocase(SPAN("SetSession"), SPAN("setsessions")));
+}
+
+static void expect_number(const char *text, uint64_t most, bool is_one, uint64_t wanted)
+{
+    uint64_t number = 99;
+    assert_int_equal(decimal_read(span_str(text), most, &number), is_one);
+    assert_int_equal(number, wanted);
+}
+
+static void test_numbers_are_read_strictly(void **state)
+{
+    (void)state;
+    expect_number("0", 0, true, 0);
+    expect_number("1", 0, false, 0);
+    expect_number("007", 7, true, 7);
+    expect_number("8", 7, false, 0);
+    expect_number("65535", UINT16_MAX, true, UINT16_MAX);
+    expect_number("65536", UINT16_MAX, false, 0);
+    expect_number("18446744073709551615", UINT64_MAX, true, UINT64_MAX);
+    expect_number("18446744073709551616", UINT64_MAX, false, 0);
+    expect_number("184467440737095516150", UINT64_MAX, false, 0);
+    static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "1x", "/", ":", "\xff"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        expect_number(bad[i], UINT64_MAX, false, 0);
+    }
+}
+
+static void test_numbers_are_cut_off(void **state)
+{
+    (void)state;
+    struct span rest = SPAN("12 x\n3\n");
+    uint64_t number;
+    assert_false(decimal_cut(&rest, '\n', &number));
+    assert_true(decimal_cut(&rest, ' ', &number));
+    assert_int_equal(number, 12);
+    assert_false(decimal_cut(&rest, ' ', &number));
+    assert_true(span_eq(rest, SPAN("x\n3\n")));
+    rest = span_skip(rest, 2);
+    assert_true(decimal_cut(&rest, '\n', &number));
+    assert_int_equal(number, 3);
+    assert_int_equal(rest.len, 0);
+    assert_false(decimal_cut(&rest, '\n', &number));
 }
 
 static void test_backoff_doubles_up_to_its_bound(void **state)
@@ -175,6 +216,8 @@ int main(void)
         cmocka_unit_test(test_list_keeps_order),
         cmocka_unit_test(test_buf_grows_and_consumes),
         cmocka_unit_test(test_span_cut_and_trim),
+        cmocka_unit_test(test_numbers_are_read_strictly),
+        cmocka_unit_test(test_numbers_are_cut_off),
         cmocka_unit_test(test_backoff_doubles_up_to_its_bound),
         cmocka_unit_test(test_entropy_differs),
     };

@@ -6,7 +6,6 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------------ settings */
@@ -174,8 +173,7 @@ static void test_metrics_print_prometheus_text(void **state)
     buf_free(&out);
 }
 
-/* ------------------------------------------------------------------------------------ loop, wheel
- */
+/* ---------------------------------------------------------------------------------- loop, wheel */
 
 struct alarm {
     struct wheel_timer timer;
@@ -255,15 +253,15 @@ static void test_workers_of_one_group_are_at_one_place(void **state)
     char alone[NAME_SIZE], again[NAME_SIZE], one[NAME_SIZE], other[NAME_SIZE];
     name_group_choose(first.group);
     memcpy(last.group, first.group, sizeof last.group);
-    name_choose(&none, alone);
-    name_choose(&none, again);
-    name_choose(&first, one);
-    name_choose(&last, other);
+    name_choose_node(&none, alone);
+    name_choose_node(&none, again);
+    name_choose_node(&first, one);
+    name_choose_node(&last, other);
     assert_place(false, alone, again);
     assert_place(false, alone, one);
     assert_place(true, one, other);
     name_group_choose(last.group);
-    name_choose(&last, other);
+    name_choose_node(&last, other);
     assert_place(false, one, other);
 }
 

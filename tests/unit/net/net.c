@@ -97,6 +97,7 @@ struct bench {
     struct buf got;
     size_t take; /* how much data() takes at once, then it pauses; 0: all */
     int drained, timers, pokes, leaves;
+    size_t sipped; /* bytes that the peer has read */
     bool closed;
     enum conn_end end;
 };
@@ -306,6 +307,38 @@ static void test_finish_lingers_no_longer_than_said(void **state)
     assert_true(bench->closed);
 }
 
+/* Reads a little of what waits, now and then. */
+static void on_sip(evutil_socket_t fd, short what, void *arg)
+{
+    static char sip[16 * 1024];
+    struct bench *bench = arg;
+    (void)fd;
+    (void)what;
+    ssize_t n = read(bench->peer, sip, sizeof sip);
+    bench->sipped += n > 0 ? (size_t)n : 0;
+    if (n == 0) {
+        shutdown(bench->peer, SHUT_WR);
+    }
+}
+
+static void test_finish_lasts_while_the_peer_takes_some(void **state)
+{
+    enum { SIZE = 1024 * 1024 };
+    struct bench *bench = *state;
+    struct chunk *chunk = chunk_new(SIZE);
+    struct timeval every = {.tv_usec = 10 * 1000};
+    struct event *sips = event_new(loop_base(bench->loop), -1, EV_PERSIST, on_sip, bench);
+    memset(chunk->data, 'x', SIZE);
+    conn_send(bench->conn, chunk);
+    chunk_unref(chunk);
+    conn_finish(bench->conn, 100); /* far less than it takes */
+    event_add(sips, &every);
+    loop_run(bench->loop);
+    event_free(sips);
+    assert_true(bench->closed);
+    assert_int_equal(bench->sipped, SIZE); /* the end was seen, so all before it was */
+}
+
 static void test_peer_that_half_closes_still_gets_its_answer(void **state)
 {
     struct bench *bench = *state;
@@ -416,6 +449,7 @@ int main(void)
         CONN_TEST(test_large_queue_gets_through_whole),
         CONN_TEST(test_finish_writes_all_then_waits_for_the_peer),
         CONN_TEST(test_finish_lingers_no_longer_than_said),
+        CONN_TEST(test_finish_lasts_while_the_peer_takes_some),
         CONN_TEST(test_peer_that_half_closes_still_gets_its_answer),
         CONN_TEST(test_close_is_told_once_and_frees),
         CONN_TEST(test_timer_fires_and_is_moved),

@@ -1,5 +1,4 @@
 #include "node/proto/json_scan.h"
-#include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
 
 /* Is the text, fed in pieces, one value with nothing but white space behind it? */

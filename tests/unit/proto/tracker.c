@@ -1,4 +1,3 @@
-#include "node/proto/json_scan.h"
 #include "node/proto/tracker_message.h"
 #include "tests/unit/cmocka_all.h"
 

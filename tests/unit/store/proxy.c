@@ -6,7 +6,6 @@
 #include <event2/listener.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     PAIRS_MOST = 256,

@@ -1,0 +1,82 @@
+/* What dispatch_link.c, dispatch_peer.c and dispatch_leg.c share; nobody else includes it. */
+#ifndef MUSTER_NODE_SERVICE_DISPATCH_LINK_IMPL_H
+#define MUSTER_NODE_SERVICE_DISPATCH_LINK_IMPL_H
+
+#include "node/service/dispatch_impl.h"
+
+struct link {
+    struct dispatch *dispatch;
+    struct map peers;
+    struct roster_watch *nodes;
+    struct bus_sub *own;
+    uint32_t number;
+    uint32_t counter;
+    uint64_t epoch;
+    bool settled; /* the number is ours */
+    bool hearing; /* our topic */
+    bool failed;  /* a message found no room in this turn */
+};
+
+struct peer {
+    struct map_node node;
+    struct link *link;
+    uint64_t epoch; /* as in the roster */
+    uint64_t mark;  /* peer_mark */
+    struct bus_sub *follow;
+    bool reachable; /* what we lose on the way to it we hear of */
+    bool congested;
+    struct map legs; /* by id */
+    struct buf out;
+    struct list parcels; /* struct parcel: the way was full, in order, before what is in `out` */
+    struct buf topic;
+    char name[];
+};
+
+/* ------------------------------------------------------------------------------ dispatch_link.c */
+
+/* Bytes between this node and others may be lost: ends what it shares with them. */
+void link_lost(struct link *link);
+
+static inline struct store *link_store(const struct link *link)
+{
+    return link->dispatch->options.store;
+}
+
+static inline struct span link_name(const struct link *link)
+{
+    return span_str(link->dispatch->options.node);
+}
+
+/* ------------------------------------------------------------------------------ dispatch_peer.c */
+
+/* Appends the topic of the node of that name. */
+void peer_topic(struct span name, struct buf *out);
+
+/* The node of that name, or NULL. */
+struct peer *peer_find(const struct link *link, struct span name);
+
+/* The same, new if need be; it becomes reachable by itself. */
+struct peer *peer_get(struct link *link, struct span name);
+
+/* Its legs must be gone. */
+void peer_free(struct peer *peer);
+
+/* Publishes what was queued for it, as far as the way to it has room. */
+void peer_flush(struct peer *peer);
+void peer_drop_queued(struct peer *peer);
+
+/* ------------------------------------------------------------------------------- dispatch_leg.c */
+
+/* Cuts those that began in an epoch of the peer before that one. */
+void legs_cut(struct peer *peer, uint64_t before, const char *why);
+
+/* The peer is no more: what was on its side of the legs is gone. */
+void legs_end(struct peer *peer);
+
+/* The devices of all legs may have room again. */
+void legs_wake(struct peer *peer);
+
+/* A message from the topic of this node. */
+void legs_hear(struct link *link, struct span message);
+
+#endif
