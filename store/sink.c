@@ -45,7 +45,7 @@ void sink_trouble(struct sink *sink, char **last, const char *what, const char *
 /* ------------------------------------------------------------------------------------ the stream
  */
 
-static void set_lanes(struct sink *sink, unsigned count)
+void sink_set_lanes(struct sink *sink, unsigned count)
 {
     if (count <= sink->count || sink->stopping) {
         return;
@@ -107,7 +107,7 @@ static void on_state(void *arg, const struct stream_state *state)
         sink->lanes[i]->marked = 0; /* it may not have heard */
     }
     if (state != NULL) {
-        set_lanes(sink, state->lanes);
+        sink_set_lanes(sink, state->lanes);
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
@@ -212,7 +212,8 @@ static void on_care_down(void *arg, const char *text)
 {
     struct sink *sink = arg;
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
-    sink->care_up = sink->roll.present = false;
+    sink->care_up = false;
+    sink->roll.told = 0;
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -240,8 +241,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
 {
+    struct sink *sink = arg;
     (void)fd, (void)what;
-    finish_stop(arg);
+    if (sink->options.store == NULL && lane_unstored(sink->lanes[0]) > 0) {
+        char text[32];
+        snprintf(text, sizeof text, "%zu", lane_unstored(sink->lanes[0]));
+        sink->options.say(sink->options.arg, true, "entries heard and not stored", text);
+    }
+    finish_stop(sink);
 }
 
 static uint64_t lane_lag_ms(const struct sink *sink, unsigned lane)
@@ -263,10 +270,9 @@ const struct sink_stats *sink_stats(struct sink *sink)
     for (unsigned i = 0; i < sink->count; i++) {
         uint64_t ms = lane_lag_ms(sink, i);
         stats->lag_ms = ms > stats->lag_ms ? ms : stats->lag_ms;
-        stats->lag += sink->options.store == NULL
-                          ? sink->lanes[i]->filling->count + sink->lanes[i]->flying->count
-                      : i < STREAM_LANES_MOST ? sink->unstored[i]
-                                              : 0;
+        stats->lag += sink->options.store == NULL ? lane_unstored(sink->lanes[i])
+                      : i < STREAM_LANES_MOST     ? sink->unstored[i]
+                                                  : 0;
     }
     return stats;
 }
@@ -280,7 +286,7 @@ struct sink *sink_new(const struct sink_options *options)
     sink->stop_limit = evtimer_new(options->base, on_stop_limit, sink);
     sink->care = postgres_open(options->base, options->uri, "muster sink care", &care_events, sink);
     arm(sink->tick, SOON_MS);
-    set_lanes(sink, options->store != NULL ? options->lanes : 1);
+    sink_set_lanes(sink, options->store != NULL ? options->lanes : 1);
     return sink;
 }
 

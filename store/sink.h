@@ -63,13 +63,16 @@ struct sink_options {
 struct sink *sink_new(const struct sink_options *options)
     __attribute__((returns_nonnull, warn_unused_result));
 
-/* Ends what is under way, lets go of the lanes, and calls `done`; within `ms` in any case. */
+/* Ends what is under way, lets go of the lanes, and calls `done`; within `ms` in any case. What was
+ * fed and is not stored by then is lost, and said. */
 void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *arg);
 void sink_free(struct sink **sink);
 
 /* For a sink without a stream. The item is taken in any case; false: no more for a while, please.
  */
 bool sink_feed(struct sink *sink, const struct sink_item *item);
+/* Whether it would say so now. */
+bool sink_has_room(const struct sink *sink);
 
 /* As of now; borrowed until the next call. */
 const struct sink_stats *sink_stats(struct sink *sink);

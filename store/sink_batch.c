@@ -5,6 +5,8 @@
 
 #define DAY_US (86400LL * 1000000)
 
+enum { KEPT_FACTOR = 4 }; /* a read may bring more than a batch takes, and buffers double */
+
 void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
                     const struct sink_item *item, uint64_t now_ms)
 {
@@ -25,10 +27,18 @@ void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
                                                    batch->rows.len, batch->raws.len, reason};
 }
 
-void sink_batch_clear(struct sink_batch *batch)
+static void empty(struct buf *buf, size_t keep)
 {
-    batch->rows.len = 0;
-    batch->raws.len = 0;
+    buf->len = 0;
+    if (buf->cap > keep) {
+        buf_free(buf);
+    }
+}
+
+void sink_batch_clear(struct sink_batch *batch, size_t keep)
+{
+    empty(&batch->rows, keep * KEPT_FACTOR);
+    empty(&batch->raws, keep * KEPT_FACTOR);
     batch->count = 0;
 }
 
@@ -45,12 +55,13 @@ int64_t sink_day(int64_t time_us)
     return (time_us >= 0 ? time_us : time_us - DAY_US + 1) / DAY_US;
 }
 
-size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most)
+size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most, size_t bytes)
 {
     int64_t begin = sink_day(batch->row[at].time_us) * DAY_US, end = begin + DAY_US;
-    size_t count = 0;
+    size_t first = at > 0 ? batch->row[at - 1].rows_end : 0, count = 0;
     while (count < most && at + count < batch->count && batch->row[at + count].reason == NULL &&
-           batch->row[at + count].time_us >= begin && batch->row[at + count].time_us < end) {
+           batch->row[at + count].time_us >= begin && batch->row[at + count].time_us < end &&
+           (count == 0 || batch->row[at + count].rows_end - first <= bytes)) {
         count++;
     }
     return count;

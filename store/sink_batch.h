@@ -36,13 +36,13 @@ struct sink_item {
 void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
                     const struct sink_item *item, uint64_t now_ms);
 
-/* Empties it; the memory stays for the next one. */
-void sink_batch_clear(struct sink_batch *batch);
+/* Empties it; memory for about `keep` bytes of rows stays for the next one. */
+void sink_batch_clear(struct sink_batch *batch, size_t keep);
 void sink_batch_free(struct sink_batch *batch);
 
-/* How many rows from `at` on, `most` at most, go together: of one day, up to one that is no row;
- * 0 when `at` itself is none. */
-size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most);
+/* How many rows from `at` on, `most` at most, go together: of one day, up to one that is no row, and
+ * no more than `bytes` but for a row that is larger alone; 0 when `at` itself is none. */
+size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most, size_t bytes);
 
 /* The bytes of the rows from `at` on. */
 struct span sink_batch_rows(const struct sink_batch *batch, size_t at, size_t count);

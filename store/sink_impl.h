@@ -55,7 +55,8 @@ struct sink_roll {
     unsigned sinks, rank; /* 0 sinks: this one is not among them */
     unsigned above;       /* calls in a row with more lanes than its share */
     unsigned unable;      /* calls in a row in which it could not serve */
-    bool present, wanted; /* it is counted; it wants to be */
+    unsigned told, asked; /* lanes that the others hear of, now and after this call; 0: it is not
+                             counted */
 };
 
 struct sink {
@@ -86,6 +87,8 @@ struct sink {
 
 struct sink_lane *lane_new(struct sink *sink, unsigned number);
 void lane_free(struct sink_lane **lane);
+/* Entries that it holds, and that are not known to be stored. */
+size_t lane_unstored(const struct sink_lane *lane);
 /* Nothing of it is under way. */
 bool lane_is_quiet(const struct sink_lane *lane);
 /* Looks at what is to be done. */
@@ -130,6 +133,8 @@ void sink_call_roll(struct sink *sink);
 
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
+/* There are at least so many lanes. */
+void sink_set_lanes(struct sink *sink, unsigned count);
 /* Making a partition failed because another session has just made it: try again. */
 bool sink_lost_race(const struct postgres_answer *answer);
 /* Another lane may send now. */

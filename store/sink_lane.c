@@ -31,12 +31,17 @@ void lane_wake(struct sink_lane *lane, uint64_t at_ms)
     event_add(lane->timer, &wait);
 }
 
+static void clear(const struct sink_lane *lane, struct sink_batch *batch)
+{
+    sink_batch_clear(batch, lane->sink->options.bytes);
+}
+
 void lane_forget(struct sink_lane *lane)
 {
     lane->run = 0;
     if (!lane_is_fed(lane)) {
-        sink_batch_clear(lane->flying);
-        sink_batch_clear(lane->filling);
+        clear(lane, lane->flying);
+        clear(lane, lane->filling);
         lane->at = 0;
     }
 }
@@ -99,7 +104,7 @@ static void move_on(struct sink_lane *lane, size_t stored)
     lane->ascii = false;
     backoff_reset(&lane->backoff);
     if (lane->at == lane->flying->count) {
-        sink_batch_clear(lane->flying);
+        clear(lane, lane->flying);
         lane->at = 0;
     }
     sink_on_progress(lane->sink);
@@ -209,6 +214,12 @@ static void put_raw(const struct sink_lane *lane, struct buf *sql, struct span r
     buf_free(&text);
 }
 
+/* What can be no row because of its time has one as a dead letter all the same. */
+static int64_t time_kept(int64_t us)
+{
+    return us < PG_TIME_LEAST ? PG_TIME_LEAST : us >= PG_TIME_MOST ? PG_TIME_MOST - 1 : us;
+}
+
 static void send_rejected(struct sink_lane *lane)
 {
     const struct sink_row *row = &lane->flying->row[lane->at];
@@ -217,8 +228,9 @@ static void send_rejected(struct sink_lane *lane)
     put_move(lane, &sql, row);
     buf_printf(&sql,
                "insert into log_entry_rejected (server_time, seq_number, reason, raw) values "
-               "(to_timestamp(%" PRId64 ".%06d), %" PRIu64 ", ",
-               row->time_us / 1000000, (int)(row->time_us % 1000000), row->seq);
+               "(timestamptz '1970-01-01 00:00:00+00' + interval '%" PRId64
+               " microseconds', %" PRIu64 ", ",
+               time_kept(row->time_us), row->seq);
     const char *reason = row->reason;
     bool told = lane->trouble != NULL && strcmp(reason, "refused by PostgreSQL") == 0;
     sink_quote(&sql, span_str(told ? lane->trouble : reason));
@@ -250,7 +262,7 @@ static void send_next(struct sink_lane *lane, uint64_t now)
         return;
     }
     const struct sink_row *first = &lane->flying->row[lane->at];
-    lane->run = sink_batch_run(lane->flying, lane->at, lane->limit);
+    lane->run = sink_batch_run(lane->flying, lane->at, lane->limit, lane->sink->options.bytes);
     if (lane->run == 0) {
         send_rejected(lane);
     } else if (sink_day(first->time_us) != lane->day) {
@@ -290,6 +302,12 @@ void lane_step(struct sink_lane *lane)
     lane_wake(lane, next > now ? next : now + 1);
 }
 
+bool sink_has_room(const struct sink *sink)
+{
+    const struct sink_lane *lane = sink->lanes[0];
+    return sink_batch_bytes(lane->filling) < sink->options.bytes * FEED_FACTOR;
+}
+
 bool sink_feed(struct sink *sink, const struct sink_item *item)
 {
     struct sink_lane *lane = sink->lanes[0];
@@ -297,7 +315,7 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
     numbered.ordinal = ++lane->fed;
     sink_batch_add(lane->filling, &sink->options.codec, &numbered, clock_monotonic_ms());
     lane_step(lane);
-    return sink_batch_bytes(lane->filling) < sink->options.bytes * FEED_FACTOR;
+    return sink_has_room(sink);
 }
 
 /* ------------------------------------------------------------------------------------ the session
@@ -312,7 +330,7 @@ static void drop_stored(struct sink_lane *lane, uint64_t fed)
         lane->sink->stats.rows += batch->row[lane->at++].reason == NULL;
     }
     if (lane->at == batch->count) {
-        sink_batch_clear(batch);
+        clear(lane, batch);
         lane->at = 0;
     }
 }
@@ -341,9 +359,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     lane_step(lane);
 }
 
+size_t lane_unstored(const struct sink_lane *lane)
+{
+    return lane->filling->count + lane->flying->count - lane->at;
+}
+
 bool lane_is_quiet(const struct sink_lane *lane)
 {
     bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
+    if (lane_is_fed(lane)) {
+        return lane_unstored(lane) == 0; /* nobody else has it */
+    }
     return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
            (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);
 }

@@ -1,8 +1,9 @@
 /* Which sink serves which lane.
  *
- *  A sink that can serve holds a shared lock in its care session, and calls the roll each second:
- *  who holds that lock, and am I the how-manieth of them? So each knows its share of the lanes, and
- *  the shares add up. Below it, it asks for the locks of lanes; above it, it lets some go.
+ *  A sink that can serve holds a shared lock in its care session, whose number is how many lanes it
+ *  knows of, and calls the roll each second: who holds such a lock, what is the largest number, and
+ *  am I the how-manieth of them? So all know of as many lanes, and each its share of them; and the
+ *  shares add up. Below it, it asks for the locks of lanes; above it, it lets some go.
  *
  *  OFF --below the share--> DOWN --session--> WAITING --> LOCKING --the lock is ours--> FINDING
  *   ^                        ^                  ^-- somebody else's --'                    |
@@ -27,7 +28,8 @@ enum {
     FORGOTTEN_DAYS = 30, /* for the positions of sinks that were fed */
 };
 
-/* The first of the two numbers of every lock; the second is the lane's, or -1 for the roll. */
+/* The first of the two numbers of every lock; the second is the lane's, or for the roll the number of
+ * lanes below 0. */
 static void put_lock_key(const struct sink *sink, struct buf *sql)
 {
     buf_append(sql, SPAN("hashtext('muster log lane ' || "));
@@ -35,12 +37,17 @@ static void put_lock_key(const struct sink *sink, struct buf *sql)
     buf_append(sql, SPAN(")"));
 }
 
-/* The server learns to notice a sink that vanished without a word. */
+/* The server learns to notice a sink that vanished without a word, with an answer on its way to it
+ * (which keepalives do not see) too; and not to say that something is stored which a crash undoes:
+ * the stream forgets it. */
 static void put_session(struct buf *sql)
 {
     buf_append(sql, SPAN("set standard_conforming_strings = on; set statement_timeout = 0; "
                          "set lock_timeout = 0; set tcp_keepalives_idle = 5; "
-                         "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "));
+                         "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "
+                         "set tcp_user_timeout = 11000; "
+                         "select set_config('synchronous_commit', 'on', false) "
+                         "where current_setting('synchronous_commit') = 'off'; "));
 }
 
 /* ------------------------------------------------------------------------------------ a lane */
@@ -123,7 +130,7 @@ void lane_lease_step(struct sink_lane *lane)
         sink_on_progress(lane->sink); /* the tick closes it */
     } else if (finding && clock_monotonic_ms() < lane->ask_at_ms) {
         lane_wake(lane, lane->ask_at_ms);
-    } else if (finding && !lane->sink->stopping) {
+    } else if (finding && (!lane->sink->stopping || lane_is_fed(lane))) {
         find_position(lane);
     }
 }
@@ -266,9 +273,12 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
     }
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     const char *sinks = postgres_value(answer, 0), *rank = postgres_value(answer, 1);
-    roll->present = roll->wanted;
-    roll->sinks = roll->present && sinks != NULL ? (unsigned)strtoul(sinks, NULL, 10) : 0;
+    const char *lanes = postgres_value(answer, 2);
+    unsigned most = lanes != NULL ? (unsigned)strtoul(lanes, NULL, 10) : 0;
+    roll->told = roll->asked;
+    roll->sinks = roll->told > 0 && sinks != NULL ? (unsigned)strtoul(sinks, NULL, 10) : 0;
     roll->rank = rank != NULL ? (unsigned)strtoul(rank, NULL, 10) : 0;
+    sink_set_lanes(sink, most < STREAM_LANES_MOST ? most : STREAM_LANES_MOST);
     leave_some(sink);
     sink_share_out(sink);
     sink_care(sink);
@@ -284,6 +294,16 @@ static bool is_able(const struct sink *sink)
     return able;
 }
 
+static void put_roll_lock(const struct sink *sink, struct buf *sql, const char *function,
+                          unsigned lanes)
+{
+    if (lanes > 0) {
+        buf_printf(sql, "select %s(", function);
+        put_lock_key(sink, sql);
+        buf_printf(sql, ", -%u); ", lanes);
+    }
+}
+
 void sink_call_roll(struct sink *sink)
 {
     struct sink_roll *roll = &sink->roll;
@@ -295,25 +315,24 @@ void sink_call_roll(struct sink *sink)
     struct buf sql = {0};
     roll->at_ms = now + ROLL_MS;
     roll->unable = is_able(sink) ? 0 : roll->unable + 1;
-    roll->wanted = roll->unable < UNABLE;
-    if (roll->wanted != roll->present) {
+    roll->asked = roll->unable < UNABLE ? sink->count : 0;
+    if (roll->asked != roll->told) {
         put_session(&sql);
-        buf_append(&sql, roll->wanted ? SPAN("select pg_try_advisory_lock_shared(")
-                                      : SPAN("select pg_advisory_unlock_shared("));
-        put_lock_key(sink, &sql);
-        buf_append(&sql, SPAN(", -1); "));
+        put_roll_lock(sink, &sql, "pg_try_advisory_lock_shared", roll->asked);
+        put_roll_lock(sink, &sql, "pg_advisory_unlock_shared", roll->told);
     }
-    buf_append(&sql, SPAN("select count(*), count(*) filter (where l.pid < pg_backend_pid()) "
+    buf_append(&sql, SPAN("select count(distinct l.pid), count(distinct l.pid) filter "
+                          "(where l.pid < pg_backend_pid()), 4294967296 - min(l.objid::bigint) "
                           "from pg_locks l left join pg_stat_activity a on a.pid = l.pid "
                           "where l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted "
                           "and l.database = (select oid from pg_database "
                           "where datname = current_database()) and l.classid = "));
     put_lock_key(sink, &sql);
     buf_printf(&sql,
-               "::oid and l.objid = '4294967295'::oid and l.objsubid = 2 "
+               "::oid and l.objid >= %" PRIu64 "::bigint::oid and l.objsubid = 2 "
                "and (l.pid = pg_backend_pid() or coalesce("
                "a.state_change > clock_timestamp() - interval '%d seconds', true))",
-               SILENT_S);
+               (UINT64_C(1) << 32) - STREAM_LANES_MOST, SILENT_S);
     postgres_query(sink->care, buf_text(&sql), NULL, 0, on_roll, sink);
     buf_free(&sql);
 }

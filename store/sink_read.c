@@ -4,8 +4,8 @@
 #include "store/base/clock.h"
 
 enum {
-    IDLE_MS = 100, /* between looks at a stream that had nothing */
-    READ_MOST = 5000,
+    IDLE_MS = 100,   /* between looks at a stream that had nothing */
+    READ_MOST = 256, /* however small they were of late: the next ones may be large */
     READ_BYTES = 2 * 1024 * 1024,
 };
 

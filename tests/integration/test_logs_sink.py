@@ -211,6 +211,48 @@ def test_lanes_are_shared_evenly_by_the_sinks_that_live(yard, redis, postgres):
         assert "already exists" not in sink.log()
 
 
+def test_sinks_of_different_settings_leave_no_lane_alone(yard, redis, postgres):
+    """Their shares are of as many lanes, whatever each was told."""
+    [a] = yard.fleet([redis.url], logs_lanes=4)
+    sinks = [begin_sink(yard, redis.url, postgres, logs_lanes=lanes).ready() for lanes in (4, 16, 2)]
+    wait_shares(sinks, [5, 5, 6])
+    stored(a, [{"msg": str(i), "room": f"r{i}"} for i in range(40)])
+    wait_rows(postgres, 40)
+    sinks.pop(1).kill()
+    wait_shares(sinks, [8, 8])
+
+
+def test_many_sinks_at_once_and_few_connections(yard, redis, postgres):
+    """While they find their shares each may ask for any lane; in the end all lanes are served."""
+    postgres.kill()
+    postgres.options["max_connections"] = "30"
+    postgres.start()
+    nodes = yard.fleet([redis.url], logs_lanes=8)
+    producer = Producer(nodes)
+    producer.start()
+    sinks = [begin_sink(yard, redis.url, postgres, logs_lanes=8, sink_age="20ms") for _ in range(8)]
+    wait_shares([sink.ready() for sink in sinks], [1] * 8)
+    producer.stop()
+    judge(postgres, [producer])
+
+
+def test_a_crash_undoes_nothing_that_the_stream_has_forgotten(yard, redis, postgres):
+    """Where the server is told not to wait for its disk, the sink says otherwise."""
+    postgres.kill()
+    postgres.options.update(synchronous_commit="off", wal_writer_delay="10s")
+    postgres.start()
+    [a] = yard.fleet([redis.url])
+    begin_sink(yard, redis.url, postgres, sink_keep=0, sink_age="20ms").ready()
+    stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(40)])
+    wait_rows(postgres, 40)
+    marked = [f"s{lane}" for lane in range(4)]
+    wait_until(lambda: redis.command("HMGET", "muster:s", *marked).count(b"$-1") == 0, "all lanes are marked")
+    postgres.kill()
+    postgres.start()
+    stored(a, {"msg": "after"})
+    wait_rows(postgres, 41)
+
+
 def test_a_sink_that_cannot_read_leaves_its_lanes_to_the_others(yard, redis, postgres):
     nodes = yard.fleet([redis.url])
     proxy = yard.proxy(redis)
@@ -301,6 +343,24 @@ def test_memory_stays_flat_while_much_drains(yard, redis, postgres):
     early = resident(sink)
     wait_until(lambda: rows(postgres) == 60000, "all", 120)
     assert resident(sink) < early * 1.2 + 8e6
+
+
+def test_memory_is_bounded_when_small_entries_are_followed_by_large_ones(yard, redis, postgres):
+    """How much the next read brings cannot be known from the ones before."""
+    [a] = yard.fleet([redis.url])
+    for _ in range(4):
+        stored(a, [{"msg": "x" * 100, "room": f"r{i % 50}"} for i in range(1250)])
+    sink = begin_sink(yard, redis.url, postgres, env={"ASAN_OPTIONS": "quarantine_size_mb=4"}).ready()
+    wait_until(lambda: rows(postgres) == 5000, "the small ones", 60)
+    sink.pause()
+    for _ in range(430):
+        stored(a, [{"msg": "y" * 31000, "room": f"r{i}"} for i in range(7)])
+    early = most = resident(sink)
+    sink.cont()
+    while rows(postgres) < 8010:
+        most = max(most, resident(sink))
+    assert most < early + 200e6
+    assert resident(sink) < early + 120e6
 
 
 def test_partitions_are_made_ahead_and_dropped(yard, redis, postgres):

@@ -30,18 +30,24 @@ static void runs_end_at_days_and_at_what_is_no_row(void **state)
     put(&batch, 3, 5 * DAY_US, "c");
     put(&batch, 4, 5 * DAY_US, "!no");
     put(&batch, 5, 5 * DAY_US, "d");
-    assert_int_equal(sink_batch_run(&batch, 0, 100), 2);
-    assert_int_equal(sink_batch_run(&batch, 0, 1), 1);
-    assert_int_equal(sink_batch_run(&batch, 2, 100), 1);
-    assert_int_equal(sink_batch_run(&batch, 3, 100), 0);
-    assert_int_equal(sink_batch_run(&batch, 4, 100), 1);
+    assert_int_equal(sink_batch_run(&batch, 0, 100, 100), 2);
+    assert_int_equal(sink_batch_run(&batch, 0, 1, 100), 1);
+    assert_int_equal(sink_batch_run(&batch, 2, 100, 100), 1);
+    assert_int_equal(sink_batch_run(&batch, 3, 100, 100), 0);
+    assert_int_equal(sink_batch_run(&batch, 4, 100, 100), 1);
+    assert_int_equal(sink_batch_run(&batch, 0, 100, 3), 2);
+    assert_int_equal(sink_batch_run(&batch, 0, 100, 2), 1);
+    assert_int_equal(sink_batch_run(&batch, 1, 100, 1), 1); /* larger alone */
     assert_true(span_eq(sink_batch_rows(&batch, 0, 3), SPAN("abbc")));
     assert_true(
         span_eq(sink_batch_rows(&batch, 4, 1), SPAN("d"))); /* nothing is left of the bad one */
     assert_true(span_eq(sink_batch_raw(&batch, 3), SPAN("!no")));
     assert_string_equal(batch.row[3].reason, "bad");
-    sink_batch_clear(&batch);
+    sink_batch_clear(&batch, 1024);
     assert_int_equal(batch.count, 0);
+    assert_true(batch.rows.cap > 0 && batch.raws.cap > 0);
+    sink_batch_clear(&batch, 0); /* what is too much to keep */
+    assert_int_equal(batch.rows.cap + batch.raws.cap, 0);
     put(&batch, 6, -1, "e");
     assert_int_equal(sink_day(batch.row[0].time_us), -1);
     assert_int_equal(sink_day(0), 0);
