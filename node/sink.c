@@ -220,6 +220,12 @@ static bool on_entry(void *arg, const struct sink_item *item)
     return sink_feed(process->sink, item);
 }
 
+static bool has_room(void *arg)
+{
+    const struct process *process = arg;
+    return sink_has_room(process->sink);
+}
+
 static int open_dump(struct process *process, char *error, size_t error_size)
 {
     process->dump = logs_dump_new(
@@ -229,6 +235,7 @@ static int open_dump(struct process *process, char *error, size_t error_size)
             .ca = process->settings->from_ca,
             .token = process->settings->logs_listen_token,
             .entry = on_entry,
+            .room = has_room,
             .say = on_say,
             .arg = process,
         },

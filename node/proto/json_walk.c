@@ -7,7 +7,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static struct span trim(struct span text)
+struct span json_trim(struct span text)
 {
     while (text.len > 0 && is_space(text.ptr[0])) {
         text = span_skip(text, 1);
@@ -28,7 +28,7 @@ bool json_valid(struct span text, size_t *at)
     if (rc == 0) {
         return json_scan_end(&scan);
     }
-    return rc > 0 && trim(span_skip(text, used)).len == 0;
+    return rc > 0 && json_trim(span_skip(text, used)).len == 0;
 }
 
 enum json_kind json_kind_of(struct span raw)
@@ -55,7 +55,7 @@ enum json_kind json_kind_of(struct span raw)
 
 struct span json_inside(struct span text)
 {
-    struct span whole = trim(text);
+    struct span whole = json_trim(text);
     return whole.len < 2 ? span_of(NULL, 0) : span_of(whole.ptr + 1, whole.len - 2);
 }
 

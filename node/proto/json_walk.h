@@ -1,5 +1,5 @@
 /* json_walk: the parts of an array or object whose text is known to be valid (json_valid,
- * json_fields), in order, without a tree. */
+ * json_fields), in order, without a tree. Of other text they are cut somewhere within it. */
 #ifndef MUSTER_NODE_PROTO_JSON_WALK_H
 #define MUSTER_NODE_PROTO_JSON_WALK_H
 
@@ -10,6 +10,9 @@ bool json_valid(struct span text, size_t *at);
 
 /* What kind of value the valid `raw` is, by its first byte. */
 enum json_kind json_kind_of(struct span raw);
+
+/* Without the white space around it. */
+struct span json_trim(struct span text);
 
 /* What stands between the brackets of a valid array or object. */
 struct span json_inside(struct span text);

@@ -90,6 +90,7 @@ static ssize_t on_wslay_recv(wslay_event_context_ptr ws, uint8_t *data, size_t l
         wslay_event_set_error(ws, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
+    client->heard_ms = clock_monotonic_ms();
     return got;
 }
 
@@ -114,7 +115,6 @@ static void on_wslay_message(wslay_event_context_ptr ws,
 {
     struct ws_client *client = arg;
     (void)ws;
-    client->heard_ms = clock_monotonic_ms();
     if (message->opcode == WSLAY_TEXT_FRAME) {
         client->options.events->message(client->options.arg,
                                         span_of(message->msg, message->msg_length));
@@ -128,6 +128,8 @@ static void serve(struct ws_client *client)
         fail(client, "the server does not speak WebSocket");
     } else if (wslay_event_get_close_received(client->ws)) {
         fail(client, "the server closed it");
+    } else if (!wslay_event_get_read_enabled(client->ws)) {
+        fail(client, "a message is too large, or no WebSocket message");
     }
 }
 
@@ -159,15 +161,16 @@ static void send_handshake(struct ws_client *client)
     const char *more = events->query != NULL ? events->query(client->options.arg) : NULL;
     char key[KEY_TEXT + 1];
     struct buf head = {0};
+    bool numeric6 = strchr(client->host, ':') != NULL; /* RFC 3986, 3.2.2 */
     make_key(client, key);
     buf_printf(&head, "GET %s", client->path);
     if (more != NULL) {
         buf_printf(&head, "%c%s", strchr(client->path, '?') != NULL ? '&' : '?', more);
     }
     buf_printf(&head,
-               " HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               " HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
-               client->host, client->port, key);
+               numeric6 ? "[" : "", client->host, numeric6 ? "]" : "", client->port, key);
     if (client->bearer[0] != '\0') {
         buf_printf(&head, "Authorization: Bearer %s\r\n", client->bearer);
     }
@@ -194,6 +197,9 @@ static void start_frames(struct ws_client *client)
     backoff_reset(&client->backoff);
     arm(client, PING_MS);
     client->options.events->open(client->options.arg);
+    if (client->paused) {
+        bufferevent_disable(client->bev, EV_READ);
+    }
     serve(client);
 }
 

@@ -58,23 +58,22 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
     *full = !dump->options.entry(dump->options.arg, &item) || *full;
 }
 
+static const struct timeval pause = {0, PAUSE_MS * 1000};
+
+/* Each entry is judged alone, later: one that is no JSON, or nested too deep, costs no other. */
 static void on_message(void *arg, struct span text)
 {
-    static const struct timeval pause = {0, PAUSE_MS * 1000};
     struct logs_dump *dump = arg;
-    size_t at;
+    struct span whole = json_trim(text);
     bool full = false;
-    if (!json_valid(text, &at)) {
-        return; /* "pong" and its like */
-    }
-    if (json_kind_of(text) == JSON_KIND_ARRAY) {
-        struct span rest = json_inside(text), raw;
+    if (json_kind_of(whole) == JSON_KIND_ARRAY) {
+        struct span rest = json_inside(whole), raw;
         while (json_next_element(&rest, &raw)) {
             take(dump, raw, &full);
         }
-    } else if (json_kind_of(text) == JSON_KIND_OBJECT) {
-        take(dump, text, &full);
-    }
+    } else if (json_kind_of(whole) == JSON_KIND_OBJECT) {
+        take(dump, whole, &full);
+    } /* else "pong" and its like */
     if (full) {
         ws_client_pause(dump->client, true);
         event_add(dump->resume, &pause);
@@ -85,7 +84,11 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct logs_dump *dump = arg;
     (void)fd, (void)what;
-    ws_client_pause(dump->client, false);
+    if (dump->options.room(dump->options.arg)) {
+        ws_client_pause(dump->client, false);
+    } else {
+        event_add(dump->resume, &pause);
+    }
 }
 
 static void on_open(void *arg)

@@ -17,6 +17,7 @@ struct logs_dump_options {
     const char *token; /* bearer; empty: none */
     /* An entry; false when there is no room for more for now. */
     bool (*entry)(void *arg, const struct sink_item *item);
+    bool (*room)(void *arg); /* there is room again */
     void (*say)(void *arg, bool bad, const char *what, const char *text);
     void *arg;
 };
