@@ -1,11 +1,12 @@
 """What a fleet needs for a given load, for docs/operate.md: two nodes and Redis, no floor and no bar.
 
 Memory: of both nodes and of Redis, for each client that is in something and says nothing.
-CPU time: of both nodes and of Redis, for each unit of work at a load far from the most, where
-little can be joined: work and CPU are read twice while the load runs, and subtracted, and so is what
-both take without load."""
+CPU time: of both nodes and of Redis, for each unit of work at a load where little can be joined:
+work and CPU are read twice while the load runs, and subtracted, and so is what both take without
+load."""
 import base64
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -169,12 +170,12 @@ def requests_of_tracker(nodes):
 
 
 def cost(bench, what, unit, load, metric, **settings):
-    """`load(bench, nodes, redis)` runs for at least `seconds`."""
+    """`load(bench, nodes)` runs for at least `seconds`."""
     seen = []
     for _ in range(1 if bench.quick else 3):
         with cluster(bench, **settings) as (nodes, redis):
             work = total(nodes, metric) if isinstance(metric, str) else metric(nodes)
-            seen.append(during(lambda: load(bench, nodes, redis), nodes, redis, work))
+            seen.append(during(lambda: load(bench, nodes), nodes, redis, work))
     mine, theirs, rate = (median([one[at] for one in seen]) for at in range(3))
     return Result(f"CPU time of both nodes for {what}", None, mine, " µs", note=f"Redis {theirs:.2f} µs; {rate:,.0f} {unit}/s")
 
@@ -182,26 +183,26 @@ def cost(bench, what, unit, load, metric, **settings):
 LASTS = {"seconds": SETTLE + WINDOW + 3}
 
 
-def pushes(bench, nodes, _):
-    bench.load("pushes", sessions=250, members=4, size=1024, period_ms=150, node=[node.address for node in nodes],
+def pushes(bench, nodes, sessions):
+    bench.load("pushes", sessions=sessions, members=4, size=1024, period_ms=150, node=[node.address for node in nodes],
                session="capacity", **LASTS)
 
 
-def chat(bench, nodes, _):
+def chat(bench, nodes):
     bench.load("chat", path="/chat", connections=1000, window=1, size=200, node=[node.address for node in nodes],
                pid=nodes[0].pid, second_pid=nodes[1].pid, **LASTS)
 
 
-def relay(bench, nodes, _):
+def relay(bench, nodes):
     bench.load("relay", connections=100, window=1, size=200, node=[f"127.0.0.1:{node.relay_port}" for node in nodes],
                pid=nodes[0].pid, second_pid=nodes[1].pid, **LASTS)
 
 
-def tracker(bench, nodes, _):
+def tracker(bench, nodes):
     bench.load("tracker", connections=16, window=1, node=f"127.0.0.1:{nodes[0].tracker_port}", pid=nodes[0].pid, **LASTS)
 
 
-def logs(_, nodes, __):
+def logs(_, nodes):
     end = time.monotonic() + LASTS["seconds"]
     entries = body(0)
     while time.monotonic() < end:
@@ -217,8 +218,8 @@ def run(bench):
         memory(bench, "member of a session of 4", "muster_sync_members", enter_session, clients),
         memory(bench, "user logged in to the chat", "muster_chat_logged_in", enter_chat, clients),
         memory(bench, "game server of the relay", "muster_relay_servers", enter_relay, SERVERS),
-        cost(bench, "a push of 1 KB to the 3 others of a session, over both nodes", "pushes", pushes,
-             "muster_sync_pushes_total"),
+        *[cost(bench, f"a push of 1 KB to the 3 others of a session, over both nodes; {sessions:,} sessions", "pushes",
+               functools.partial(pushes, sessions=sessions), "muster_sync_pushes_total") for sessions in (250, 1000)],
         cost(bench, "a chat message to 1,000 readers", "messages", chat, "muster_chat_messages_total"),
         cost(bench, "a relay message to 99 game servers", "messages", relay, "muster_relay_packets_total", relay=True),
         cost(bench, "a tracker request", "requests", tracker, requests_of_tracker),
