@@ -178,3 +178,13 @@ def test_the_address_of_an_ipv6_server_stands_in_brackets(yard, postgres):
     speaker = yard.keep(Speaker("::1"))
     listen(yard, speaker, postgres)
     assert speaker.heads[0]["Host"] == f"[::1]:{speaker.port}"
+
+
+def test_after_a_message_that_is_too_large_it_listens_anew(yard, postgres):
+    speaker = yard.keep(Speaker())
+    dumper = listen(yard, speaker, postgres)
+    speaker.begin_saying('["' + "x" * (33 << 20) + '"]')
+    wait_until(lambda: "too large" in dumper.log(), "it says why")
+    wait_until(lambda: len(speaker.heads) == 2, "it comes back")
+    speaker.say(entry(1, msg="after"))
+    wait_until(lambda: count(postgres, "msg = 'after'") == 1, "it hears on")
