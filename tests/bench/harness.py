@@ -250,7 +250,7 @@ def proxied(to_port, marker):
 
 
 class Result:
-    """A row of the table: what was measured, and the bar it was to stay at or under."""
+    """A row of the table: what was measured, and the bar it was to stay at or under; None: it is only told."""
 
     def __init__(self, work, bar, value, unit="", note="", at_least=False):
         self.work, self.bar, self.value, self.unit, self.note = work, bar, value, unit, note
@@ -258,14 +258,18 @@ class Result:
 
     @property
     def reached(self):
+        if self.bar is None:
+            return True
         return self.value >= self.bar if self.at_least else self.value <= self.bar
 
     def goal(self):
-        return f"{self.bar:g}{self.unit} or {'more' if self.at_least else 'less'}"
+        return "" if self.bar is None else f"{self.bar:g}{self.unit} or {'more' if self.at_least else 'less'}"
 
     def verdict(self):
-        word = "reached" if self.reached else "not reached"
         seen = f"{self.value:.2f}" if self.value < 100 else f"{self.value:,.0f}"
+        if self.bar is None:
+            return f"{seen}{self.unit}"
+        word = "reached" if self.reached else "not reached"
         return f"{word}: {seen} of {self.bar:g}{self.unit}"
 
 

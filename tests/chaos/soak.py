@@ -26,18 +26,25 @@ COLORS = ("#1b6ca8", "#c2571a", "#3d8b37", "#8e44ad")
 class Samples:
     """What was measured, once an interval."""
 
-    def __init__(self, nodes):
+    def __init__(self, nodes, plays):
         self.nodes = nodes
-        self.times, self.p99, self.p50 = [], [], []
+        self.times = []
         self.resident = {node.name: [] for node in nodes}  # bytes
         self.descriptors = {node.name: [] for node in nodes}
-        self.latencies = []  # seconds, since the last sample
+        self.p50 = {play.name: [] for play in plays if hasattr(play, "latency")}  # seconds
+        self.p99 = {name: [] for name in self.p50}
+        self.forget()
+
+    def forget(self):
+        self.latencies = {name: [] for name in self.p50}  # since the last sample
 
     def take(self, seconds):
-        latencies, self.latencies = sorted(self.latencies), []
         self.times.append(seconds)
-        self.p50.append(latencies[len(latencies) // 2] if latencies else 0.0)
-        self.p99.append(latencies[len(latencies) * 99 // 100] if latencies else 0.0)
+        for name, latencies in self.latencies.items():
+            latencies.sort()
+            self.p50[name].append(latencies[len(latencies) // 2] if latencies else 0.0)
+            self.p99[name].append(latencies[len(latencies) * 99 // 100] if latencies else 0.0)
+        self.forget()
         for node in self.nodes:
             pages = int(pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()[1])
             self.resident[node.name].append(pages * os.sysconf("SC_PAGE_SIZE"))
@@ -64,11 +71,12 @@ def judge(samples, tally):
         tally.line(f"  {name}: descriptors {first:.0f} early, {last:.0f} late, {max(samples.descriptors[name])} most")
         if last > first + 10:
             tally.broken("soak: descriptors grew", f"{name}: {first} to {last}")
-    first, last = thirds(samples.p99)
-    tally.line(f"  latency, clients' own time included: p99 {first * 1000:.1f} ms early, {last * 1000:.1f} ms late, "
-               f"{max(samples.p99) * 1000:.1f} ms most; median {statistics.median(samples.p50) * 1000:.1f} ms")
-    if last > first * 2 + 0.01:
-        tally.broken("soak: latency grew", f"{first} to {last}")
+    for name, values in samples.p99.items():
+        first, last = thirds(values)
+        tally.line(f"  {name}: latency, clients' own time included: p99 {first * 1000:.1f} ms early, {last * 1000:.1f} ms late, "
+                   f"{max(values) * 1000:.1f} ms most; median {statistics.median(samples.p50[name]) * 1000:.1f} ms")
+        if last > first * 2 + 0.01:
+            tally.broken("soak: latency grew", f"{name}: {first} to {last}")
 
 
 # ------------------------------------------------------------------------------------ the plot
@@ -103,8 +111,8 @@ def plot(samples, path):
         panel(0, "Resident memory", samples.times,
               {name: [v / 2 ** 20 for v in values] for name, values in samples.resident.items()}, "MiB"),
         panel(1, "Descriptors", samples.times, samples.descriptors, ""),
-        panel(2, "Latency of a message", samples.times, {"p99": [v * 1000 for v in samples.p99],
-                                                         "median": [v * 1000 for v in samples.p50]}, "ms")]
+        panel(2, "Latency of a message, p99", samples.times,
+              {name: [v * 1000 for v in values] for name, values in samples.p99.items()}, "ms")]
     height = TOP + 3 * (HEIGHT + 50)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 20}" height="{height}" '
@@ -126,13 +134,13 @@ async def come_and_go(world, tally):
 
 async def soak(world, plays, tally, seconds, samples):
     for play in plays:
-        play.latency = lambda latency: samples.latencies.append(latency)
+        play.latency = lambda latency, name=play.name: samples.latencies[name].append(latency)
         await play.start(world, random.Random(1))
     await settle(world, plays, tally)
     churn = asyncio.create_task(come_and_go(world, tally))
     interval = min(30.0, max(1.0, seconds / 240))
     began = tally.began = time.monotonic()
-    samples.latencies = []
+    samples.forget()
     while (now := time.monotonic() - began) < seconds:
         await asyncio.sleep(interval)
         samples.take(time.monotonic() - began)
@@ -153,7 +161,7 @@ def main():
     tally = Tally()
     plays = plays_of(tally)
     world = World(folder, tally, plays=plays, faults=False, workers=(1, 1, 1, 1))
-    samples = Samples(world.nodes)
+    samples = Samples(world.nodes, plays)
     tally.line(f"soak for {seconds:.0f} s: {', '.join(play.name for play in plays)}")
     try:
         tally.doing("starting Redis, PostgreSQL, nodes and sinks")

@@ -1,7 +1,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (chat, deflate, devices, fanout, idle, login, logs, pushes, relay, silent, stream,
-               tracker)
+from . import (capacity, chat, deflate, devices, fanout, idle, login, logs, pushes, relay, silent,
+               stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -16,4 +16,5 @@ CASES = {
     "tracker": tracker,
     "chat": chat,
     "login": login,
+    "capacity": capacity,
 }
