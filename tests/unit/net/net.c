@@ -256,8 +256,7 @@ static void test_what_is_kept_comes_first_whoever_resumes_when(void **state)
     struct bench *bench = *state;
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    struct conn *other =
-        conn_new(bench->net, fds[0], &(struct address){.port = 2}, &waker, bench);
+    struct conn *other = conn_new(bench->net, fds[0], &(struct address){.port = 2}, &waker, bench);
     bench->take = 2;
     say(bench, "abcde");
     loop_run(bench->loop);
