@@ -3,6 +3,7 @@
 #include "node/core/memory.h"
 #include "node/net/address.h"
 #include "node/node.h"
+#include "node/process.h"
 #include "node/workers.h"
 #include "store/store.h"
 
@@ -114,6 +115,7 @@ int main(int argc, char *argv[])
     const struct settings_checks checks = {.bind = check_bind, .store = store_check_url};
     struct settings settings;
     char error[512];
+    process_prepare();
     memory_guard_libraries();
     if (argc < 2) {
         print_help(stderr);

@@ -2,7 +2,35 @@
 
 #include "node/core/log.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------------------------ the start */
+
+/* A descriptor that is opened gets the lowest number that is free. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void process_prepare(void)
+{
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    sigprocmask(SIG_UNBLOCK, &ending, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    fill_standard_descriptors();
+}
 
 /* ------------------------------------------------------------------------------------ signals */
 
@@ -14,7 +42,6 @@ void process_watch_signals(struct process_signals *signals, struct event_base *b
         signals->events[i] = evsignal_new(base, numbers[i], fn, arg);
         event_add(signals->events[i], NULL);
     }
-    signal(SIGPIPE, SIG_IGN);
 }
 
 void process_unwatch_signals(struct process_signals *signals)

@@ -17,6 +17,7 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static enum log_level threshold = LOG_INFO;
 static enum log_format format = LOG_TEXT;
 static int worker_number = -1; /* none */
+static uint64_t reported;      /* dropped lines that a line has told of */
 
 void log_setup(enum log_level level, enum log_format wanted)
 {
@@ -38,6 +39,7 @@ void log_listen(void (*fn)(void *arg, const char *level, struct span text, size_
 void log_worker(int worker)
 {
     worker_number = worker;
+    reported = 0;
     log_out_forget();
 }
 
@@ -164,7 +166,6 @@ static void tell_listener(enum log_level level, const char *message, const struc
 /* A gap in the log says how wide it is. */
 static void report_dropped(void)
 {
-    static uint64_t reported;
     uint64_t dropped = log_out_dropped();
     if (dropped != reported && log_out_is_clear()) {
         uint64_t lines = dropped - reported;

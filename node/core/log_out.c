@@ -162,6 +162,7 @@ void log_out_forget(void)
 {
     out.kept.len = 0;
     out.gap = false;
+    out.dropped = 0;
 }
 
 /* ------------------------------------------------------------------------------------ the loop */

@@ -26,7 +26,7 @@ enum {
 /* Looks at what stderr is. Before this is called, writes to it are plain ones and may block. */
 void log_out_open(void);
 
-/* A child of fork writes only what it says itself. */
+/* A child of fork writes only what it says itself, and counts what it dropped itself. */
 void log_out_forget(void);
 
 /* Writes or keeps one line with its end. Returns false when it was dropped. */

@@ -1,5 +1,6 @@
 #include "node/core/loop.h"
 
+#include "node/core/log.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 
@@ -21,8 +22,22 @@ struct loop {
     bool again;
 };
 
+/* Its own way is a plain write to stderr, on which nothing may wait. What logging leads to is not
+ * logged again. */
+static void on_libevent_says(int severity, const char *text)
+{
+    static bool inside;
+    if (inside || severity < EVENT_LOG_WARN) {
+        return;
+    }
+    inside = true;
+    log_warn("libevent", LOG_TEXT_FIELD("detail", text));
+    inside = false;
+}
+
 struct loop *loop_new(void)
 {
+    event_set_log_callback(on_libevent_says);
     struct loop *loop = mem_zalloc(sizeof *loop);
     struct event_config *config = event_config_new();
     if (config != NULL) {

@@ -35,10 +35,12 @@ static void end(struct conn *conn, enum conn_end how)
     loop_again(conn->net->loop);
 }
 
-/* Asks libevent for what this state waits for. */
+/* Asks libevent for what this state waits for. Nothing is read past what is kept: it was here first,
+ * and conn_do_todo comes here again when it was given. */
 static void wait_for_events(struct conn *conn)
 {
-    bool reads = !conn->peer_eof && (!conn->paused || conn->state != CONN_OPEN);
+    bool takes = !conn->paused && conn->held == NULL;
+    bool reads = !conn->peer_eof && (takes || conn->state != CONN_OPEN);
     short events = (short)((reads ? EV_READ : 0) | (conn->blocked ? EV_WRITE : 0));
     if (conn->state == CONN_DEAD || event_get_events(&conn->event) == (events | EV_PERSIST)) {
         return;

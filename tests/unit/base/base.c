@@ -6,7 +6,11 @@
 #include "store/base/map.h"
 #include "tests/unit/cmocka_all.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct item {
     struct map_node node;
@@ -206,6 +210,33 @@ static void test_entropy_differs(void **state)
     }
 }
 
+/* As it is called where there is no memory, by a process whose stderr nobody reads. */
+static void die_into(int stderr_to)
+{
+    dup2(stderr_to, STDERR_FILENO);
+    alarm(10);
+    mem_exhausted(1);
+}
+
+static void test_the_end_waits_for_nobody_who_reads_stderr(void **state)
+{
+    (void)state;
+    char page[4096] = "";
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    fcntl(ends[1], F_SETPIPE_SZ, sizeof page);
+    assert_int_equal(write(ends[1], page, sizeof page), sizeof page);
+    pid_t pid = fork();
+    if (pid == 0) {
+        die_into(ends[1]);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_numbers_are_cut_off),
         cmocka_unit_test(test_backoff_doubles_up_to_its_bound),
         cmocka_unit_test(test_entropy_differs),
+        cmocka_unit_test(test_the_end_waits_for_nobody_who_reads_stderr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,46 @@ static void test_what_is_kept_gets_some_time_at_the_end(void **state)
     give_stderr_back(&trial);
 }
 
+/* An event on a file: epoll does not take it, of which libevent speaks. */
+static void test_the_library_speaks_through_the_log(void **state)
+{
+    (void)state;
+    struct trial trial = {0};
+    struct loop *loop = loop_new();
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    struct event *event = event_new(loop_base(loop), file, EV_READ, on_readable, NULL);
+    assert_int_equal(pipe(trial.ends), 0);
+    take_stderr(&trial);
+    assert_int_equal(event_add(event, NULL), -1);
+    read_all(&trial);
+    assert_non_null(strstr(buf_text(&trial.seen), " warn  libevent detail=\"Epoll ADD"));
+    event_free(event);
+    close(file);
+    loop_free(&loop);
+    give_stderr_back(&trial);
+}
+
+/* A worker that is forked while its parent cannot write: the gap is the parent's to tell. */
+static void test_a_child_tells_of_no_gap_of_its_parent(void **state)
+{
+    (void)state;
+    enum { NO_WORKER = -1 };
+    struct trial trial = {0};
+    assert_int_equal(pipe(trial.ends), 0);
+    take_stderr(&trial);
+    log_until_full();
+    log_worker(3); /* in the child */
+    read_all(&trial);
+    trial.seen.len = 0;
+    log_info("started");
+    read_all(&trial);
+    assert_non_null(strstr(buf_text(&trial.seen), "started worker=3\n"));
+    assert_null(strstr(buf_text(&trial.seen), "dropped"));
+    assert_int_equal(log_out_dropped(), 0);
+    log_worker(NO_WORKER);
+    give_stderr_back(&trial);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +241,8 @@ int main(void)
         cmocka_unit_test(test_a_full_pipe_that_cannot_be_opened_again_blocks_nobody),
         cmocka_unit_test(test_the_loop_writes_what_was_kept),
         cmocka_unit_test(test_what_is_kept_gets_some_time_at_the_end),
+        cmocka_unit_test(test_the_library_speaks_through_the_log),
+        cmocka_unit_test(test_a_child_tells_of_no_gap_of_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,6 +232,43 @@ static void test_paused_connection_keeps_the_rest(void **state)
     assert_string_equal(buf_text(&bench->got), "abcdefg");
 }
 
+/* Another connection's turn: it lets the first one go on, and has something for it. */
+static void resume_and_send(void *arg)
+{
+    struct bench *bench = arg;
+    struct chunk *chunk = chunk_copy(SPAN("x"));
+    bench->take = 0;
+    conn_resume(bench->conn);
+    conn_send(bench->conn, chunk);
+    chunk_unref(chunk);
+}
+
+static void other_closed(void *arg, enum conn_end end)
+{
+    (void)arg;
+    (void)end;
+}
+
+static void test_what_is_kept_comes_first_whoever_resumes_when(void **state)
+{
+    static const struct conn_handler waker = {
+        .data = on_data, .poked = resume_and_send, .closed = other_closed};
+    struct bench *bench = *state;
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    struct conn *other = conn_new(bench->net, fds[0], &(struct address){.port = 2}, &waker, bench);
+    bench->take = 2;
+    say(bench, "abcde");
+    loop_run(bench->loop);
+    say(bench, "fg");
+    conn_poke(other);
+    while (bench->got.len < 7) {
+        loop_run(bench->loop);
+    }
+    assert_string_equal(buf_text(&bench->got), "abcdefg");
+    close(fds[1]);
+}
+
 static void test_sends_of_one_turn_are_one_write(void **state)
 {
     struct bench *bench = *state;
@@ -444,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_outq_counts_partial_writes),
         CONN_TEST(test_data_comes_in),
         CONN_TEST(test_paused_connection_keeps_the_rest),
+        CONN_TEST(test_what_is_kept_comes_first_whoever_resumes_when),
         CONN_TEST(test_sends_of_one_turn_are_one_write),
         CONN_TEST(test_queue_is_bounded),
         CONN_TEST(test_large_queue_gets_through_whole),
