@@ -405,11 +405,12 @@ def test_a_game_whose_end_the_store_has_not_got_is_paid_by_the_next_runner_and_o
     async def scene():
         here, there = await servers([first, other])
         player = await ChatClient.member(other, "p")
-        game = "HLG-0"
+        game, rounds = "HLG-0", 0
         while "p" not in events(first)["players"]:
             await start(here, period=1000)
-            game = events(first)["id"]
-            await until(lambda: events(other)["id"] == game, "the round is known")
+            rounds += 1
+            game = f"HLG-{rounds}"
+            await until(lambda: events(first)["id"] == events(other)["id"] == game, "the round is known")
         proxy.freeze()
         await here.send({**end, "id": game})
         await refused(here)
