@@ -165,7 +165,7 @@ class DispatchPlay(Play):
         tally.promise_in_calm(*PROMISES_OF_CALM)
 
     def node_settings(self, number):
-        return {"dispatch_bind": bind_of(number), "dispatch_ports": "15000-30000"}
+        return {"dispatch_bind": bind_of(number), "dispatch_ports": "15000-31000"}
 
     def own_ports(self, number):
         return {f"dispatch {port}": (bind_of(number), port) for port in self.ports}

@@ -33,7 +33,7 @@ def unpack(message):
 
 def node_settings(number, **settings):
     """Nodes of one machine cannot share ports: each has its own loopback address."""
-    return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-30000", **settings}
+    return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-31000", **settings}
 
 
 def start_fleet(yard, stores, lease="2s", **settings):

@@ -32,7 +32,7 @@ def start(yard, redis):
         workers = yard.workers(count, **{
             "store": redis.url, "lease": LEASE, "relay": f"127.0.0.1:{relay}", "relay_pacing": "off", "relay_joins": 0,
             "relay_status_token": "look", "tracker": f"127.0.0.1:{tracker}", "tracker_dialect": "sobani",
-            "tracker_rate": 0, "dispatch_bind": "127.0.0.1", "dispatch_ports": "15000-30000",
+            "tracker_rate": 0, "dispatch_bind": "127.0.0.1", "dispatch_ports": "15000-31000",
             "chat_login": "development", "chat_rate": 10000, "chat_burst": 10000, **settings})
         workers.relay_port, workers.tracker_port, workers.bind = relay, tracker, "127.0.0.1"
         return workers.ready()
