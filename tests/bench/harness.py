@@ -112,6 +112,23 @@ def echoes(server):
     return False
 
 
+def sample(server, name):
+    """A metric, or 0 while the server does not answer yet."""
+    try:
+        with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    return float(text.split(f"\n{name} ")[1].split("\n")[0])
+
+
+def cpu_of(pid):
+    """Seconds of CPU time of a process and of those of its children that have ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+        return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0
+
+
 class Bench:
     """What a case gets: where the programs are, how long to measure, and servers to start."""
 

@@ -15,8 +15,9 @@ import threading
 import time
 import urllib.request
 
-from harness import BenchError, Result, free_port, median, wait_until
-from .logs import BODY, body, cpu_of, sample
+from harness import BenchError, Result, cpu_of, free_port, median, sample, wait_until
+
+from .logs import BODY, body
 
 CLIENTS, SERVERS = 4000, 400
 IDLE, SETTLE, WINDOW = 3.0, 2.0, 5.0  # seconds without load; with it before the first reading, and between the two

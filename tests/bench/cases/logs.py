@@ -16,9 +16,8 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.request
 
-from harness import BenchError, Result, Server, free_port, wait_until
+from harness import BenchError, Result, Server, cpu_of, free_port, sample, wait_until
 
 ENTRIES, BODY = 1000000, 1000
 COLUMNS = "log_entry (server_time, seq_number, client_time, level, msg, user_name, room, text, extra)"
@@ -75,16 +74,6 @@ def sink(bench, store, server):
         one.check()
     finally:
         one.stop()
-
-
-def sample(server, name):
-    """A metric, or 0 while the server does not answer yet."""
-    try:
-        with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return 0
-    return float(text.split(f"\n{name} ")[1].split("\n")[0])
 
 
 def body(first):
@@ -147,13 +136,6 @@ def make_wal(server, count):
     psql(server, f"create table old_times as select repeat('x', 900) as x from generate_series(1, {2 * count})")
     psql(server, "drop table old_times")
     psql(server, "checkpoint")
-
-
-def cpu_of(pid):
-    """Seconds of CPU time of a process and of those of its children that have ended."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
-        return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:15])) / os.sysconf("SC_CLK_TCK")
-    return 0
 
 
 def cpu_of_postgres(server):
