@@ -90,7 +90,7 @@ void legs_wake(struct peer *peer)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* From a node that cannot be spoken to yet, or of a leg that is no more. */
+/* From a node that cannot be spoken to, or of a leg that is no more. */
 static void answer_unknown(struct link *link, struct span node, const struct mesh_frame *frame)
 {
     bool of_device = frame->type == MESH_OPEN || frame->type == MESH_DATA;
@@ -147,22 +147,43 @@ static void on_frame(struct peer *peer, uint64_t epoch, const struct mesh_frame 
     }
 }
 
-void legs_hear(struct link *link, struct span message)
+bool legs_can_hear(struct link *link, struct span message)
+{
+    struct mesh_head head;
+    return mesh_read_head(&message, &head) == 0 && link_peer(link, head.node) != NULL;
+}
+
+void legs_refuse(struct link *link, struct span message)
 {
     struct mesh_head head;
     struct mesh_frame frame;
     if (mesh_read_head(&message, &head) != 0) {
+        return;
+    }
+    while (mesh_next(&message, &frame) > 0) {
+        answer_unknown(link, head.node, &frame);
+    }
+}
+
+void legs_hear(struct link *link, struct span message)
+{
+    struct span rest = message;
+    struct mesh_head head;
+    struct mesh_frame frame;
+    if (mesh_read_head(&rest, &head) != 0) {
         return; /* of another version, or not of ours at all */
     }
     struct peer *peer = link_peer(link, head.node);
-    if (peer != NULL && head.epoch < peer->epoch) {
+    if (peer == NULL) {
+        if (!early_keep(link, message)) {
+            legs_refuse(link, message);
+        }
+        return;
+    }
+    if (head.epoch < peer->epoch) {
         return; /* what it was about was cut since */
     }
-    while (mesh_next(&message, &frame) > 0) {
-        if (peer != NULL) {
-            on_frame(peer, head.epoch, &frame);
-        } else {
-            answer_unknown(link, head.node, &frame);
-        }
+    while (mesh_next(&rest, &frame) > 0) {
+        on_frame(peer, head.epoch, &frame);
     }
 }

@@ -37,6 +37,7 @@ static void claim(struct link *link)
 void link_lost(struct link *link)
 {
     uint64_t cut = metrics_of(link->dispatch)->value[METRIC_DISPATCH_CUT];
+    early_drop(link);
     MAP_EACH(it, &link->peers) { /* what is queued was said in the epoch that ends */
         peer_drop_queued(MAP_ENTRY(it, struct peer, node));
     }
@@ -142,6 +143,7 @@ static void settle(struct link *link)
         return;
     }
     link->settled = true;
+    early_hear(link);
     drivers_check(link->dispatch);
     ports_touch_closed(link->dispatch);
 }
@@ -207,6 +209,7 @@ void link_init(struct dispatch *dispatch)
     link->dispatch = dispatch;
     link->epoch = 1;
     map_init(&link->peers);
+    early_init(link);
     peer_topic(link_name(link), &topic);
     link->own = bus_subscribe(link_store(link), buf_span(&topic), BUS_NO_ECHO, on_own_topic, link);
     link->nodes = roster_watch(link_store(link), NODES_KEY, on_nodes, link);
@@ -217,6 +220,7 @@ void link_init(struct dispatch *dispatch)
 void link_deinit(struct dispatch *dispatch)
 {
     struct link *link = dispatch->link;
+    early_drop(link);
     roster_unwatch(&link->nodes);
     bus_unsubscribe(&link->own);
     MAP_EACH(it, &link->peers) {

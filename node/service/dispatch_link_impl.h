@@ -1,4 +1,5 @@
-/* What dispatch_link.c, dispatch_peer.c and dispatch_leg.c share; nobody else includes it. */
+/* What dispatch_link.c, dispatch_peer.c, dispatch_leg.c and dispatch_early.c share; nobody else
+ * includes it. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_LINK_IMPL_H
 #define MUSTER_NODE_SERVICE_DISPATCH_LINK_IMPL_H
 
@@ -12,9 +13,12 @@ struct link {
     uint32_t number;
     uint32_t counter;
     uint64_t epoch;
-    bool settled; /* the number is ours */
-    bool hearing; /* our topic */
-    bool failed;  /* a message found no room in this turn */
+    bool settled;      /* the number is ours */
+    bool hearing;      /* our topic */
+    bool failed;       /* a message found no room in this turn */
+    struct list early; /* struct early: of nodes that cannot be spoken to yet */
+    size_t early_bytes;
+    struct wheel_timer early_timer;
 };
 
 struct peer {
@@ -76,7 +80,27 @@ void legs_end(struct peer *peer);
 /* The devices of all legs may have room again. */
 void legs_wake(struct peer *peer);
 
-/* A message from the topic of this node. */
+/* A message from the topic of this node. It waits until its node can be spoken to. */
 void legs_hear(struct link *link, struct span message);
+
+/* Can the node that sent the message be spoken to? */
+bool legs_can_hear(struct link *link, struct span message);
+
+/* Tells the node that sent the message that its legs cannot go on. */
+void legs_refuse(struct link *link, struct span message);
+
+/* ----------------------------------------------------------------------------- dispatch_early.c */
+
+void early_init(struct link *link);
+
+/* Copies a message of a node that cannot be spoken to yet; after a time it is refused. False: there
+ * is no room. */
+bool early_keep(struct link *link, struct span message) __attribute__((warn_unused_result));
+
+/* Hears those whose node can be spoken to by now. */
+void early_hear(struct link *link);
+
+/* Forgets them all: their nodes will learn of the new epoch. */
+void early_drop(struct link *link);
 
 #endif

@@ -127,6 +127,7 @@ static void on_follow(void *arg, enum bus_event event, struct span payload)
     (void)payload;
     if (event == BUS_READY) {
         peer->reachable = true;
+        early_hear(peer->link);
         drivers_check(peer->link->dispatch);
         ports_meet(peer->link->dispatch, peer);
         ports_touch_closed(peer->link->dispatch);

@@ -304,7 +304,7 @@ class Redis(Process):
     def command(self, *words):
         """Sends one command, returns the raw start of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-            data = [word.encode() for word in words]
+            data = [word if isinstance(word, bytes) else word.encode() for word in words]
             link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
             return link.recv(65536)
 

@@ -36,10 +36,10 @@ def node_settings(number, **settings):
     return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-31000", **settings}
 
 
-def start_fleet(yard, stores, lease="2s", **settings):
-    """Nodes that each open ports on an address of their own, `node.bind`."""
+def start_fleet(yard, stores, lease="2s", first=0, **settings):
+    """Nodes that each open ports on an address of their own, `node.bind`: 127.0.0.1 is that of number 0."""
     nodes = []
-    for number, store in enumerate(stores):
+    for number, store in enumerate(stores, first):
         node = yard.begin(store=store, lease=lease, **node_settings(number, **settings))
         node.bind = f"127.0.0.{number + 1}"
         nodes.append(node)

@@ -386,12 +386,13 @@ def test_dispatch_when_the_worker_of_the_driver_is_killed(start):
     asyncio.run(scenario())
 
 
-def test_a_worker_that_comes_back_turns_no_device_away(yard, start, redis):
+@pytest.mark.parametrize("slow", [0, 1])
+def test_a_worker_that_comes_back_turns_no_device_away(yard, start, redis, slow):
     """The kernel gives it devices as soon as it listens; until it can reach the driver it does not, however long it has
-    heard of it."""
-    proxy = yard.proxy(redis)
-    workers = start(2, store=proxy.url, lease="10s")
-    proxy.delay = 0.02
+    heard of it. Of two servers one is slow: what the workers learn comes in any order."""
+    proxies = [yard.proxy(redis), yard.proxy(yard.redis())]
+    workers = start(2, store=",".join(proxy.url for proxy in proxies), lease="10s")
+    proxies[slow].delay = 0.05
 
     async def scenario():
         port = free_port()
