@@ -96,7 +96,7 @@ struct backend_ops {
     /* As touch. */
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
-    bool (*ready)(struct backend *backend);
+    bool (*ready)(struct backend *backend, unsigned shard);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */

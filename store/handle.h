@@ -22,6 +22,7 @@ struct shard {
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
+    uint64_t refused_us;         /* when it last refused a touch of the roster; 0: never */
 };
 
 enum {
@@ -35,7 +36,6 @@ struct roster_table {
     uint64_t wheel_start_us;
     struct event *tick;
     struct list holding; /* keys whose view holds members of a lost server */
-    uint64_t refused_us; /* when a touch was last refused by a server; 0: since then one was not */
     size_t claims;       /* of all keys, with releases not answered yet */
 };
 

@@ -341,9 +341,10 @@ static int memory_history(struct backend *backend, unsigned shard, const struct 
     return 0;
 }
 
-static bool memory_ready(struct backend *backend)
+static bool memory_ready(struct backend *backend, unsigned shard)
 {
     (void)backend;
+    (void)shard;
     return true;
 }
 

@@ -148,14 +148,9 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     return redis_script_run(&script, link_of(backend, shard), fn, arg);
 }
 
-static bool redis_ready(struct backend *backend)
+static bool redis_ready(struct backend *backend, unsigned shard)
 {
-    for (unsigned i = 0; i < backend->shards; i++) {
-        if (!redis_link_ready(link_of(backend, i))) {
-            return false;
-        }
-    }
-    return true;
+    return redis_link_ready(link_of(backend, shard));
 }
 
 static void free_files(struct redis_tls_files *files)

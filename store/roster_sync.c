@@ -212,10 +212,11 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         key->want_snapshot |= asked;
         key->refused = answer != BACKEND_LOST;
         key->stale |= key->refused;
-        key->store->roster.refused_us = key->refused ? clock_monotonic_us() : 0;
+        if (key->refused) {
+            key->store->shards[key->shard].refused_us = clock_monotonic_us();
+        }
         return;
     }
-    key->store->roster.refused_us = 0;
     settle_sent(key);
     key->birth = note.birth;
     if (!key->heard || key->heard_birth <= note.birth) {

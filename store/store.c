@@ -173,16 +173,31 @@ void store_on_trouble(struct store *store, const char *text)
 }
 
 /* A claim was refused lately: it is tried again with each renewal, so that this passes by itself.
- */
-static bool refuses(const struct store *store)
+ * Others that were taken meanwhile say nothing: they may have needed no room. */
+static bool refuses(const struct store *store, unsigned shard)
 {
-    uint64_t at = store->roster.refused_us;
+    uint64_t at = store->shards[shard].refused_us;
     return at != 0 && clock_monotonic_us() - at < (uint64_t)store->lease_ms * 1000 / 2;
+}
+
+static bool is_well(const struct store *store, unsigned shard)
+{
+    return store->backend->ops->ready(store->backend, shard) && !refuses(store, shard);
 }
 
 bool store_ready(const struct store *store)
 {
-    return store->backend->ops->ready(store->backend) && !refuses(store);
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (!is_well(store, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool store_reaches(const struct store *store, struct span name)
+{
+    return is_well(store, store_shard(store, name));
 }
 
 const struct store_stats *store_stats(const struct store *store)

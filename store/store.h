@@ -84,6 +84,10 @@ struct store *store_open(const struct store_options *options, char *error, size_
  * few seconds, that a message published to it comes back (memory: always). */
 bool store_ready(const struct store *store);
 
+/* The same of the one server that the key or topic of that name lives on: what is asked of it is
+ * likely to be answered, whatever is the matter with the others. */
+bool store_reaches(const struct store *store, struct span name);
+
 const struct store_stats *store_stats(const struct store *store);
 
 /* Releases every claim and calls `done` when the servers have answered, or could not within a

@@ -87,7 +87,7 @@ static void warn_of_outage(struct client *client)
  * flood of them costs the cluster no more than it can do. */
 static void wait_for_session(struct client *client)
 {
-    if (store_ready(client->sync->options.store)) {
+    if (sync_session_is_reached(client->seat.session)) {
         client->waiting = true;
         ws_pause(client->ws);
     } else {

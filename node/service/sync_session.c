@@ -35,6 +35,11 @@ struct span sync_session_id(const struct sync_session *session)
     return span_skip(buf_span(&session->key), KEY_PREFIX.len);
 }
 
+bool sync_session_is_reached(const struct sync_session *session)
+{
+    return store_reaches(session->all->options.store, buf_span(&session->key));
+}
+
 static struct span own_name(const struct sync_session *session)
 {
     return span_str(session->all->options.node);

@@ -60,6 +60,9 @@ void sync_session_leave(struct sync_seat *seat);
 
 struct span sync_session_id(const struct sync_session *session);
 
+/* Is the server well on which the session lives? */
+bool sync_session_is_reached(const struct sync_session *session);
+
 /* A session of which this node is the first by name. */
 struct sync_busy {
     const struct sync_session *session; /* borrowed until the next event */

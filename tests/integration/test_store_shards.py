@@ -1,10 +1,11 @@
 """Several Redis as shards: each session lives on one of them, and shares only its fate."""
 
 import asyncio
+import time
 
 import pytest
 
-from clients import State, close_all, members, new_session, push
+from clients import State, SyncClient, close_all, is_warning, members, new_session, push, set_session
 from test_sync_cluster import (LEASE_SECONDS, SLACK, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive,
                                until_pushes_arrive)
 from waiting import until
@@ -94,4 +95,38 @@ def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
             await sessions[session][0].in_state(1, True)
         await all_ready(nodes[:1])
         await close_all(leader for leader, _ in sessions.values())
+    asyncio.run(scenario())
+
+
+def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes, shards):
+    async def scenario():
+        sessions = await pairs(nodes)
+        await asyncio.to_thread(shards[1].kill)
+        await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+        warned = {}
+        for session in sessions:
+            client = await SyncClient.connect(nodes[1])
+            await client.send(set_session(session))
+            first = await client.next()
+            warned[session] = is_warning(first)
+            await client.close()
+        alive = await reached(sessions)
+        assert {session for session in sessions if not warned[session]} == alive and 0 < len(alive) < SESSIONS
+        await close_all(client for pair in sessions.values() for client in pair)
+    asyncio.run(scenario())
+
+
+def test_not_ready_while_one_shard_refuses(nodes, shards):
+    """What the other one takes meanwhile says nothing about it."""
+    async def scenario():
+        sessions = await pairs(nodes)
+        shards[1].command("CONFIG", "SET", "maxmemory", "1")
+        await until(lambda: not nodes[0].is_ready(), "it is not ready")
+        end = time.monotonic() + LEASE_SECONDS
+        while time.monotonic() < end:
+            assert not nodes[0].is_ready()
+            await asyncio.sleep(0.02)
+        shards[1].command("CONFIG", "SET", "maxmemory", "0")
+        await all_ready(nodes)
+        await close_all(client for pair in sessions.values() for client in pair)
     asyncio.run(scenario())
