@@ -287,7 +287,7 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
 /* It reaches what it reads from, and gets the sessions it wants. */
 static bool is_able(const struct sink *sink)
 {
-    bool able = store_ready(sink->options.store);
+    bool able = stream_reached(sink->options.store);
     for (unsigned i = 0; i < sink->count; i++) {
         able = able && sink->lanes[i]->state != LANE_DOWN;
     }

@@ -31,6 +31,11 @@ static unsigned stream_shard(const struct store *store)
     return store_shard(store, key_name());
 }
 
+bool stream_reached(const struct store *store)
+{
+    return store_reaches(store, key_name());
+}
+
 void stream_item_put(struct buf *items, const struct stream_item *item)
 {
     uint32_t head[3] = {item->lane, (uint32_t)item->tag.len, (uint32_t)item->payload.len};

@@ -28,6 +28,9 @@ struct stream_limits {
                          last week (stream_state) */
 };
 
+/* Is the stream's server well? As store_reaches. */
+bool stream_reached(const struct store *store);
+
 /* Before the first append. */
 void stream_setup(struct store *store, const struct stream_limits *limits);
 

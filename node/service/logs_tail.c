@@ -227,7 +227,7 @@ void tail_start(struct logs_live *live)
     if (live->tail.state == TAIL_OFF) {
         live->tail.state = TAIL_ASKING;
         ask(live);
-    } else if (live->tail.state == TAIL_ASKING && !store_ready(live->options.store)) {
+    } else if (live->tail.state == TAIL_ASKING && !stream_reached(live->options.store)) {
         live_admit(live);
     }
 }

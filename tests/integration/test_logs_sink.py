@@ -269,6 +269,22 @@ def test_a_sink_that_cannot_read_leaves_its_lanes_to_the_others(yard, redis, pos
     judge(postgres, [producer])
 
 
+def test_a_sink_needs_the_server_of_the_stream_and_no_other(yard, postgres):
+    shards = [yard.redis(), yard.redis()]
+    store = ",".join(shard.url for shard in shards)
+    [a] = yard.fleet([store])
+    sink = begin_sink(yard, store, postgres).ready()
+    stored(a, {"msg": "before"})
+    wait_rows(postgres, 1)
+    [other] = [shard for shard in shards if b"muster:s" not in shard.command("KEYS", "muster:s*")]
+    other.kill()
+    wait_until(lambda: not sink.is_ready(), "it has noticed")
+    for count in range(2, 10):  # longer than others would wait for it before they took its lanes
+        stored(a, {"msg": "after"})
+        wait_rows(postgres, count)
+        time.sleep(1)
+
+
 def test_a_sink_that_is_told_to_end_stores_what_it_has(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="1h").ready()
