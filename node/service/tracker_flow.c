@@ -8,7 +8,10 @@
 
 #include "store/base/clock.h"
 
-enum { TRIES_MOST = 8 }; /* share ids that are taken, or swaps that came too late */
+enum {
+    TRIES_MOST = 8, /* share ids that cannot be had, or swaps that came too late */
+    IDS_MOST = 32,  /* until one lives on a server that can be reached */
+};
 
 static const struct span nothing = {NULL, 0};
 
@@ -304,7 +307,7 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
                      struct span value)
 {
     (void)value;
-    if (result == LOOKUP_TAKEN && ++call->tries < TRIES_MOST) {
+    if (result != LOOKUP_DONE && ++call->tries < TRIES_MOST) {
         add_id(tracker, call);
     } else if (result != LOOKUP_DONE) {
         end_lost(tracker, call);
@@ -318,16 +321,20 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
     }
 }
 
-/* A share id that nobody has: whoever adds it first has it. */
+/* A share id that nobody has: whoever adds it first has it. Where the server of one cannot be
+ * reached, that of another may be. */
 static void add_id(struct tracker *tracker, struct tracker_call *call)
 {
     unsigned char address[ADDRESS_BYTES];
     struct lookup_then then = tracker_then(tracker, call);
-    tracker_ids_choose(&tracker->ids, call->fresh);
+    int sent = -1;
     tracker_address_pack(&call->peer, address);
-    go_on(tracker, call, on_added,
-          lookup_add(tracker->options.store, id_key(tracker, call->fresh),
-                     span_of(address, sizeof address), id_life(tracker), &then));
+    for (int i = 0; i < IDS_MOST && sent != 0; i++) {
+        tracker_ids_choose(&tracker->ids, call->fresh);
+        sent = lookup_add(tracker->options.store, id_key(tracker, call->fresh),
+                          span_of(address, sizeof address), id_life(tracker), &then);
+    }
+    go_on(tracker, call, on_added, sent);
 }
 
 /* ----------------------------------------------------------------------------------- the target */

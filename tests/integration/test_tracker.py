@@ -399,6 +399,22 @@ def test_a_shard_that_comes_back_empty_costs_no_living_peer_its_id(yard, redis):
                     assert asker.push(share_id) == UNKNOWN
 
 
+def test_while_a_shard_is_gone_share_ids_live_on_the_others(yard, dialect):
+    """Who cannot be served is whose address lives on the lost one, and nobody else."""
+    shards = [yard.redis(), yard.redis()]
+    node = tracker_node(yard, store=",".join(shard.url for shard in shards), lease="2s", tracker_dialect=dialect)
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(Peer(node)) for _ in range(16)]
+        shards[1].kill()
+        wait_until(lambda: not node.is_ready(), "it has noticed")
+        answers = [["shareId" in peer.ask("announce").get("data", {}) for _ in range(8)] for peer in peers]
+        served = [peer for peer, given in zip(peers, answers) if all(given)]
+        assert all(all(given) or not any(given) for given in answers)
+        assert 0 < len(served) < len(peers)
+        share_id = served[0].announce()
+        assert served[-1].push(share_id)["peeraddr"] == served[0].address
+
+
 # --- hostile datagrams
 
 HOSTILE = [b"", b"x", b"[]", b"null", b'"pulse"', b"{", b'{"action":"pul', b'{"action":"pulse"', b"\x00" * 100,
