@@ -1,6 +1,7 @@
 /* Messages of nodes that cannot be spoken to yet. Where the store is several servers, what a node
  * says may come before the roster shows it, or before the way to it is open: it is heard then, in
- * the order in which it came. */
+ * the order in which it came. Who stays unknown is refused after a time; while there is no way to
+ * tell him so either, his messages wait on. */
 #include "node/core/log.h"
 #include "node/service/dispatch_link_impl.h"
 #include "store/base/clock.h"
@@ -34,24 +35,30 @@ static void early_free(struct link *link, struct early *early)
 static void on_early_over(struct wheel_timer *timer)
 {
     struct link *link = CONTAINER_OF(timer, struct link, early_timer);
-    uint64_t now = clock_monotonic_ms(), messages = 0;
-    while (!list_empty(&link->early) && now - oldest(link)->since >= EARLY_MS) {
-        legs_refuse(link, buf_span(&oldest(link)->message));
-        early_free(link, oldest(link));
-        messages++;
+    uint64_t now = clock_monotonic_ms(), messages = 0, wait = EARLY_MS;
+    LIST_EACH(it, &link->early) {
+        struct early *early = LIST_ITEM(it, struct early, link);
+        if (now - early->since < EARLY_MS) {
+            wait = early->since + EARLY_MS - now;
+            break;
+        }
+        int refused = legs_refuse(link, buf_span(&early->message));
+        if (refused >= 0) {
+            early_free(link, early);
+        }
+        messages += refused > 0;
     }
     if (messages > 0) {
         log_warn("nodes spoke that could not be answered", LOG_NUMBER_FIELD("messages", messages));
     }
     if (!list_empty(&link->early)) {
-        wheel_set(net_wheel(link->dispatch->options.net), timer,
-                  oldest(link)->since + EARLY_MS - now);
+        wheel_set(net_wheel(link->dispatch->options.net), timer, (uint32_t)wait);
     }
 }
 
-bool early_keep(struct link *link, struct span message)
+bool early_keep(struct link *link, struct buf *message)
 {
-    if (link->early_bytes + message.len > EARLY_MOST) {
+    if (link->early_bytes + message->len > EARLY_MOST) {
         return false;
     }
     if (list_empty(&link->early)) {
@@ -59,8 +66,9 @@ bool early_keep(struct link *link, struct span message)
     }
     struct early *early = mem_zalloc(sizeof *early);
     early->since = clock_monotonic_ms();
-    buf_append(&early->message, message);
-    link->early_bytes += message.len;
+    early->message = *message;
+    *message = (struct buf){0};
+    link->early_bytes += early->message.len;
     list_push_back(&link->early, &early->link);
     return true;
 }

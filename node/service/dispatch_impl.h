@@ -362,8 +362,8 @@ void leg_cut(struct leg *leg, const char *why);
 /* A udp_fn; `port` is a struct port. */
 void udp_on_datagram(void *port, const struct address *peer, struct span bytes);
 
-/* One that came in on another node. */
-void udp_on_remote(struct dispatch *dispatch, struct peer *peer, const struct mesh_frame *frame);
+/* One that came in on the node of that name. */
+void udp_on_remote(struct dispatch *dispatch, struct span node, const struct mesh_frame *frame);
 
 /* One that another node's driver sends. */
 void udp_on_send(struct dispatch *dispatch, const struct mesh_frame *frame);

@@ -90,8 +90,8 @@ void legs_wake(struct peer *peer)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* From a node that cannot be spoken to, or of a leg that is no more. */
-static void answer_unknown(struct link *link, struct span node, const struct mesh_frame *frame)
+/* From a node that cannot be spoken to, or of a leg that is no more. As legs_refuse. */
+static int answer_unknown(struct link *link, struct span node, const struct mesh_frame *frame)
 {
     bool of_device = frame->type == MESH_OPEN || frame->type == MESH_DATA;
     bool of_driver =
@@ -99,16 +99,15 @@ static void answer_unknown(struct link *link, struct span node, const struct mes
     struct mesh_frame answer = {.type = of_device ? MESH_LOST : MESH_END, .leg = frame->leg};
     struct buf text = {0}, topic = {0};
     if (!of_device && !of_driver) {
-        return;
+        return 0;
     }
     mesh_put_head(&text, &(struct mesh_head){link->epoch, link_name(link)});
     mesh_put(&text, &answer);
     peer_topic(node, &topic);
-    if (bus_publish(link_store(link), buf_span(&topic), buf_span(&text)) != 0) {
-        link->failed = true;
-    }
+    int sent = bus_publish(link_store(link), buf_span(&topic), buf_span(&text));
     buf_free(&topic);
     buf_free(&text);
+    return sent == 0 ? 1 : -1;
 }
 
 static bool is_of_device(enum mesh_type type)
@@ -120,7 +119,7 @@ static void on_leg_frame(struct peer *peer, const struct mesh_frame *frame)
 {
     struct leg *leg = find_leg(peer, frame->leg);
     if (leg == NULL || device_is_here(leg->device) == is_of_device(frame->type)) {
-        answer_unknown(peer->link, peer_name(peer), frame);
+        peer->link->failed |= answer_unknown(peer->link, peer_name(peer), frame) < 0;
         return;
     }
     bool last = frame->type == MESH_END || frame->type == MESH_LOST; /* also sent without a leg */
@@ -133,16 +132,24 @@ static void on_leg_frame(struct peer *peer, const struct mesh_frame *frame)
     }
 }
 
+/* What belongs to no leg; true when it was that. */
+static bool on_datagram(struct link *link, struct span node, const struct mesh_frame *frame)
+{
+    if (frame->type == MESH_DATAGRAM) {
+        udp_on_remote(link->dispatch, node, frame);
+    } else if (frame->type == MESH_SEND) {
+        udp_on_send(link->dispatch, frame);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void on_frame(struct peer *peer, uint64_t epoch, const struct mesh_frame *frame)
 {
-    struct dispatch *dispatch = peer->link->dispatch;
     if (frame->type == MESH_OPEN) {
-        there_open(dispatch, peer, epoch, frame);
-    } else if (frame->type == MESH_DATAGRAM) {
-        udp_on_remote(dispatch, peer, frame);
-    } else if (frame->type == MESH_SEND) {
-        udp_on_send(dispatch, frame);
-    } else {
+        there_open(peer->link->dispatch, peer, epoch, frame);
+    } else if (!on_datagram(peer->link, peer_name(peer), frame)) {
         on_leg_frame(peer, frame);
     }
 }
@@ -153,37 +160,57 @@ bool legs_can_hear(struct link *link, struct span message)
     return mesh_read_head(&message, &head) == 0 && link_peer(link, head.node) != NULL;
 }
 
-void legs_refuse(struct link *link, struct span message)
+int legs_refuse(struct link *link, struct span message)
 {
     struct mesh_head head;
     struct mesh_frame frame;
+    int said = 0, answer = 0;
     if (mesh_read_head(&message, &head) != 0) {
-        return;
+        return 0;
     }
-    while (mesh_next(&message, &frame) > 0) {
-        answer_unknown(link, head.node, &frame);
+    while (answer >= 0 && mesh_next(&message, &frame) > 0) {
+        answer = answer_unknown(link, head.node, &frame);
+        said += answer;
     }
+    return answer < 0 ? -1 : said;
+}
+
+/* From a node that cannot be spoken to yet. Datagrams need no way back, and are of no use later. */
+static void hear_early(struct link *link, const struct mesh_head *head, struct span rest)
+{
+    struct mesh_frame frame;
+    struct buf kept = {0};
+    while (mesh_next(&rest, &frame) > 0) {
+        if (on_datagram(link, head->node, &frame)) {
+            continue;
+        }
+        if (kept.len == 0) {
+            mesh_put_head(&kept, head);
+        }
+        mesh_put(&kept, &frame);
+    }
+    if (kept.len > 0 && !early_keep(link, &kept) && legs_refuse(link, buf_span(&kept)) < 0) {
+        link->unanswered = true;
+    }
+    buf_free(&kept);
 }
 
 void legs_hear(struct link *link, struct span message)
 {
-    struct span rest = message;
     struct mesh_head head;
     struct mesh_frame frame;
-    if (mesh_read_head(&rest, &head) != 0) {
+    if (mesh_read_head(&message, &head) != 0) {
         return; /* of another version, or not of ours at all */
     }
     struct peer *peer = link_peer(link, head.node);
     if (peer == NULL) {
-        if (!early_keep(link, message)) {
-            legs_refuse(link, message);
-        }
+        hear_early(link, &head, message);
         return;
     }
     if (head.epoch < peer->epoch) {
         return; /* what it was about was cut since */
     }
-    while (mesh_next(&rest, &frame) > 0) {
+    while (mesh_next(&message, &frame) > 0) {
         on_frame(peer, head.epoch, &frame);
     }
 }

@@ -38,6 +38,7 @@ void link_lost(struct link *link)
 {
     uint64_t cut = metrics_of(link->dispatch)->value[METRIC_DISPATCH_CUT];
     early_drop(link);
+    link->unanswered = false;
     MAP_EACH(it, &link->peers) { /* what is queued was said in the epoch that ends */
         peer_drop_queued(MAP_ENTRY(it, struct peer, node));
     }

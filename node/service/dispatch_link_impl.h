@@ -16,6 +16,7 @@ struct link {
     bool settled;      /* the number is ours */
     bool hearing;      /* our topic */
     bool failed;       /* a message found no room in this turn */
+    bool unanswered;   /* some node waits for an answer that there was no way for */
     struct list early; /* struct early: of nodes that cannot be spoken to yet */
     size_t early_bytes;
     struct wheel_timer early_timer;
@@ -80,22 +81,24 @@ void legs_end(struct peer *peer);
 /* The devices of all legs may have room again. */
 void legs_wake(struct peer *peer);
 
-/* A message from the topic of this node. It waits until its node can be spoken to. */
+/* A message from the topic of this node. What it says of legs waits until its node can be spoken
+ * to. */
 void legs_hear(struct link *link, struct span message);
 
 /* Can the node that sent the message be spoken to? */
 bool legs_can_hear(struct link *link, struct span message);
 
-/* Tells the node that sent the message that its legs cannot go on. */
-void legs_refuse(struct link *link, struct span message);
+/* Tells the node that sent the message that its legs cannot go on. Below 0: there is no way to it;
+ * 0: nothing had to be said; above 0: it was. */
+int legs_refuse(struct link *link, struct span message) __attribute__((warn_unused_result));
 
 /* ----------------------------------------------------------------------------- dispatch_early.c */
 
 void early_init(struct link *link);
 
-/* Copies a message of a node that cannot be spoken to yet; after a time it is refused. False: there
- * is no room. */
-bool early_keep(struct link *link, struct span message) __attribute__((warn_unused_result));
+/* Steals *message, of a node that cannot be spoken to yet; after a time it is refused. False: there
+ * is no room, and it is left. */
+bool early_keep(struct link *link, struct buf *message) __attribute__((warn_unused_result));
 
 /* Hears those whose node can be spoken to by now. */
 void early_hear(struct link *link);

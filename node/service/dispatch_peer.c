@@ -127,6 +127,9 @@ static void on_follow(void *arg, enum bus_event event, struct span payload)
     (void)payload;
     if (event == BUS_READY) {
         peer->reachable = true;
+        if (peer->link->unanswered) {
+            link_lost(peer->link); /* they learn it by the epoch */
+        }
         early_hear(peer->link);
         drivers_check(peer->link->dispatch);
         ports_meet(peer->link->dispatch, peer);

@@ -143,11 +143,11 @@ void udp_on_datagram(void *arg, const struct address *address, struct span bytes
     send_to_nodes(port, address, bytes);
 }
 
-void udp_on_remote(struct dispatch *dispatch, struct peer *peer, const struct mesh_frame *frame)
+void udp_on_remote(struct dispatch *dispatch, struct span node, const struct mesh_frame *frame)
 {
     struct port *port = port_find(dispatch, true, frame->port);
     if (port != NULL && port_accepts_here(port, &frame->peer)) {
-        remember(port, &frame->peer, peer_name(peer));
+        remember(port, &frame->peer, node);
         deliver(port, &frame->peer, frame->bytes);
     }
 }

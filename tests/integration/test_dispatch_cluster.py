@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import struct
 import time
 
@@ -502,6 +503,11 @@ def test_two_redis_servers_share_the_work(yard):
 
 # --- a device that comes before its node is known: what is on one of two Redis servers comes late
 
+ROOM = 1 << 20  # bytes of messages that wait for their node to be known
+KEPT_SECONDS = 5.0  # for so long
+SMALL, SMALLEST = 32000, 1000  # bytes of a datagram; how many of one byte fill what room others leave
+
+
 class TwoServers:
     """A node whose way to either server can be slow; other nodes have a good one."""
 
@@ -514,8 +520,16 @@ class TwoServers:
         [node] = start_fleet(self.yard, [",".join(proxy.url for proxy in self.proxies)], lease="20s")
         return node
 
-    def start_far(self):
-        [node] = start_fleet(self.yard, [",".join(server.url for server in self.servers)], lease="20s", first=1)
+    def start_far(self, number=1):
+        [node] = start_fleet(self.yard, [",".join(server.url for server in self.servers)], lease="20s", first=number)
+        return node
+
+    def start_until(self, start, suits):
+        """A node that suits: its name, chosen at random, decides."""
+        node = start()
+        while not suits(node):
+            self.yard.dismiss(node)
+            node = start()
         return node
 
     def where(self, question, thing):
@@ -523,26 +537,41 @@ class TwoServers:
         return wait_until(lambda: [i for i in range(2) if thing in self.servers[i].command(*question)],
                           f"{thing} is there")[0]
 
+    def tells(self):
+        """The number of the server that tells which nodes there are."""
+        return self.where(["KEYS", "*"], b"dispatch:nodes")
+
+    def standings(self):
+        """Numbers and epochs of the nodes, as it tells them."""
+        return re.findall(rb"\n\d+ (\d+ \d+)\r", self.servers[self.tells()].command("HGETALL", "muster:r:dispatch:nodes"))
+
     def late(self):
         """The way to the server that tells which nodes there are, when what the near one is told comes on the other."""
-        nodes = self.where(["KEYS", "*"], b"dispatch:nodes")
+        nodes = self.tells()
         hears = self.where(["PUBSUB", "CHANNELS"], b"dispatch:node:")
         return self.proxies[nodes] if hears != nodes else None
+
+    def hears(self, node):
+        """The number of the server on which that node is spoken to."""
+        name = re.search(r"serving node=(\S+)", node.log()).group(1)
+        return self.where(["PUBSUB", "CHANNELS"], b"dispatch:node:" + name.encode())
 
 
 def test_a_device_may_come_before_its_node_is_known(yard):
     two = TwoServers(yard)
-    near = two.start_near()
-    while two.late() is None:  # the name, chosen at random, decides
-        yard.dismiss(near)
-        near = two.start_near()
+    near = two.start_until(two.start_near, lambda node: two.late() is not None)
 
     async def scenario():
         port = free_port()
-        driver = await Driver.connect(near, port)
+        driver, datagrams = [await Driver.connect(near, port, proto=proto) for proto in ("tcp", "udp")]
         two.late().freeze()
         far = two.start_far()
         await until_open([far], port)
+        with contextlib.closing(Datagrams()) as other:  # has no need to wait, and takes no room from who has
+            for i in range(ROOM // SMALL + SMALLEST):
+                data = bytes(SMALL if i < ROOM // SMALL else 1)
+                other.send(far, port, data)
+                assert (await datagrams.expect(RECEIVED)).data == data
         device = await Device.connect(far, port)
         await device.send(b"from the device")
         await asyncio.sleep(0.5)
@@ -552,7 +581,44 @@ def test_a_device_may_come_before_its_node_is_known(yard):
         await assert_they_talk([driver], device, opened)
         device.close()
         assert (await driver.next()).type == CLOSED
-        await leave([near, far], port, [driver])
+        await leave([near, far], port, [driver, datagrams])
+    run(scenario())
+
+
+def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
+    """A node has lost its way to one server, on which one of the others is spoken to. What that one says waits; before,
+    each time that there was no answering it, the devices of all were given up."""
+    two = TwoServers(yard)
+    near = two.start_until(two.start_near, lambda node: two.hears(node) == two.tells())
+    there = two.start_until(lambda: two.start_far(1), lambda node: two.hears(node) == two.tells())
+    away = two.start_until(lambda: two.start_far(2), lambda node: two.hears(node) != two.tells())
+    broken = two.proxies[1 - two.tells()]
+
+    async def scenario():
+        port = free_port()
+        driver = await Driver.connect(near, port)
+        await until_open([there, away], port)
+        for node in (there, away):
+            device = await Device.connect(node, port)
+            await driver.expect(OPENED)
+            device.close()
+            await driver.expect(CLOSED)
+        before = two.standings()
+        broken.cut()
+        await until(lambda: two.standings() != before, "it has noticed, and said so")
+        well = await Device.connect(there, port)
+        opened = await driver.expect(OPENED)
+        lost = await Device.connect(away, port)
+        await lost.send(b"from the device")
+        end = time.monotonic() + KEPT_SECONDS + SLACK  # the fault itself: longer than what is said waits for an answer
+        while time.monotonic() < end:
+            await assert_they_talk([driver], well, opened)
+            await asyncio.sleep(0.2)
+        broken.mend()
+        opened = await driver.expect(OPENED)
+        assert await driver.data_of(opened.id, 15) == b"from the device"
+        await assert_they_talk([driver], lost, opened)
+        assert "could not be answered" not in near.log()
     run(scenario())
 
 
@@ -560,8 +626,7 @@ class Stranger:
     """Speaks to a node over the bus and stands in no roster. The messages: node/proto/dispatch_mesh.h."""
 
     NAME = b"stranger"
-    OPEN, DATAGRAM, LOST = 0, 4, 9
-    KEPT = 1 << 20  # bytes of messages that wait for their node to be known
+    OPEN, DATA, END, LOST = 0, 1, 3, 9
     ADDRESS = bytes(2 + 16 + 2)
 
     def __init__(self, redis):
@@ -578,12 +643,17 @@ class Stranger:
         self.writer.write(b"SUBSCRIBE " + before + b"dispatch:node:" + self.NAME + b"\r\n")
         await within(self.reader.readuntil(b":1\r\n"), "it is subscribed")
 
-    def message(self, type_, leg, body):
-        return (struct.pack(">BQB", 1, 1, len(self.NAME)) + self.NAME +
-                struct.pack(">BQII", type_, leg, 0, len(body)) + body)
+    def frame(self, type_, leg, body=b""):
+        return struct.pack(">BQII", type_, leg, 0, len(body)) + body
 
-    def say(self, message):
-        self.redis.command("PUBLISH", self.to_node, self.NAME + b" 1 " + message)
+    def opening(self, leg):
+        return self.frame(self.OPEN, leg, struct.pack(">Q", leg) + self.ADDRESS)
+
+    def message(self, *frames):
+        return struct.pack(">BQB", 1, 1, len(self.NAME)) + self.NAME + b"".join(frames)
+
+    def say(self, *frames):
+        self.redis.command("PUBLISH", self.to_node, self.NAME + b" 1 " + self.message(*frames))
 
     async def leg_refused(self):
         """The next leg that is lost."""
@@ -596,18 +666,15 @@ def test_a_node_that_stays_unknown_is_refused(yard, redis):
     [node] = start_fleet(yard, [redis.url])
     stranger = Stranger(redis)
 
-    def opening(leg):
-        return stranger.message(stranger.OPEN, leg, struct.pack(">Q", leg) + stranger.ADDRESS)
-
     async def scenario():
         await stranger.listen()
-        room = stranger.KEPT - len(opening(0)) - len(stranger.message(stranger.DATAGRAM, 0, stranger.ADDRESS))
-        stranger.say(opening(5))
-        stranger.say(stranger.message(stranger.DATAGRAM, 0, stranger.ADDRESS + bytes(room - 1)))
-        stranger.say(opening(6))
-        assert [await stranger.leg_refused(), await stranger.leg_refused()] == [6, 5], "6 found no room, 5 had its time"
-        stranger.say(opening(7))
+        room = ROOM - len(stranger.message(stranger.opening(5), stranger.frame(stranger.DATA, 5)))
+        stranger.say(stranger.opening(5), stranger.frame(stranger.DATA, 5, bytes(room - 1)))
+        stranger.say(stranger.opening(6))
+        assert [await stranger.leg_refused() for _ in range(3)] == [6, 5, 5], "6 found no room, 5 had its time"
+        stranger.say(stranger.frame(stranger.END, 5))  # as a node may that left: nothing to answer, nothing to tell
+        stranger.say(stranger.opening(7))
         assert await stranger.leg_refused() == 7
-        assert node.log().count("nodes spoke that could not be answered") == 2
+        assert re.findall(r"could not be answered messages=(\d+)", node.log()) == ["1", "1"]
         stranger.writer.close()
     run(scenario())
