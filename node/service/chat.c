@@ -337,9 +337,9 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     }
 }
 
-void chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg)
+bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg)
 {
-    chat_online_each(((const struct chat *)chat)->online, fn, arg);
+    return chat_online_each(((const struct chat *)chat)->online, fn, arg);
 }
 
 void chat_describe(const struct chat *chat, struct buf *out)

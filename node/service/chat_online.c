@@ -42,6 +42,7 @@ struct chat_online {
     struct part parts[PARTS];
     struct list spoken; /* struct local_user, who spoke last first */
     struct roster_watch *watch;
+    bool seen; /* the view, at least once */
     struct wheel_timer timer;
 };
 
@@ -210,10 +211,13 @@ static void see_part(void *arg, const struct roster_member *member)
     }
 }
 
-void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
                       void *arg)
 {
     struct walk walk = {.online = online};
+    if (!online->seen) {
+        return false;
+    }
     map_init(&walk.seen);
     roster_each(online->watch, see_part, &walk);
     MAP_EACH(it, &online->users) {
@@ -225,11 +229,15 @@ void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, st
         free(MAP_ENTRY(it, struct seen_user, node));
     }
     map_deinit(&walk.seen);
+    return true;
 }
 
+/* The view is looked at when somebody asks. */
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
-    (void)arg, (void)event, (void)member; /* the view is looked at when somebody asks */
+    struct chat_online *online = arg;
+    (void)member;
+    online->seen |= event == ROSTER_CHANGED || event == ROSTER_CURRENT;
 }
 
 struct chat_online *chat_online_new(const struct chat_online_options *options)

@@ -33,8 +33,9 @@ void chat_online_spoke(struct chat_online *online, const char *user, const char 
  * all who are here. Names are cut. */
 void chat_online_describe(const struct chat_online *online, struct buf *out);
 
-/* Calls `fn` once with each user who is logged in anywhere, in no order. */
-void chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
-                      void *arg);
+/* Calls `fn` once with each user who is logged in anywhere, in no order. False, without a call,
+ * while this node has not seen yet who that is. */
+bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+                      void *arg) __attribute__((warn_unused_result));
 
 #endif

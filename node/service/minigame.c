@@ -24,6 +24,7 @@
 
 #define TOPIC SPAN("minigame")
 #define UNREACHABLE "the scheduler cannot be reached now, please try again"
+#define NO_PLAYERS "the players cannot be reached now, please try again"
 
 enum {
     PERIOD_PRESET = 600, /* seconds */
@@ -196,15 +197,24 @@ static unsigned get_seconds(const json_t *request, const char *key, unsigned pre
     return value != NULL ? (unsigned)json_integer_value(value) : preset;
 }
 
+static void start_scheduler(struct minigame *minigame, const json_t *request, char *error,
+                            size_t error_size)
+{
+    if (minigame_rounds_start(minigame->rounds, get_seconds(request, "period", PERIOD_PRESET),
+                              get_seconds(request, "offset", OFFSET_PRESET))) {
+        broadcast_scheduler(minigame);
+    } else {
+        snprintf(error, error_size, "%s", NO_PLAYERS);
+    }
+}
+
 /* Does what a well-formed request wants; `error` says why not. */
 static void carry_out(struct minigame *minigame, const json_t *request, char *error,
                       size_t error_size)
 {
     const char *action = json_string_value(json_object_get(request, "action"));
     if (strcmp(action, "scheduler_start") == 0) {
-        minigame_rounds_start(minigame->rounds, get_seconds(request, "period", PERIOD_PRESET),
-                              get_seconds(request, "offset", OFFSET_PRESET));
-        broadcast_scheduler(minigame);
+        start_scheduler(minigame, request, error, error_size);
     } else if (strcmp(action, "scheduler_stop") == 0) {
         stop_scheduler(minigame);
     } else if (strcmp(action, "scheduler_info") == 0) {
@@ -352,8 +362,12 @@ static void send_online(struct game_server *server)
 {
     const struct minigame_options *options = &server->minigame->options;
     json_t *players = json_array();
-    options->each_online(options->online, add_player, players);
-    send_json(server, json_pack("{s:o}", "online_players", players));
+    if (options->each_online(options->online, add_player, players)) {
+        send_json(server, json_pack("{s:o}", "online_players", players));
+    } else {
+        json_decref(players);
+        send_error(server, NO_PLAYERS);
+    }
 }
 
 /* Checked first by the scanner that all protocols share, which bounds the nesting: the library

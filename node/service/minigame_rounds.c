@@ -272,18 +272,28 @@ static void draw_player(void *arg, struct span user)
     }
 }
 
-static void set_up_round(struct minigame_rounds *rounds)
+/* New; or NULL while it is not known who is online. */
+static json_t *draw_players(struct minigame_rounds *rounds)
+{
+    struct draw draw = {.players = json_array()};
+    if (!rounds->options.each_online(rounds->options.online, draw_player, &draw)) {
+        json_decref(draw.players);
+        return NULL;
+    }
+    return draw.players;
+}
+
+/* Steals `players`. */
+static void set_up_round(struct minigame_rounds *rounds, json_t *players)
 {
     json_t *state = edit(rounds);
     int64_t number = game_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
-    struct draw draw = {.players = json_array()};
     char id[32];
-    rounds->options.each_online(rounds->options.online, draw_player, &draw);
     snprintf(id, sizeof id, "HLG-%" PRId64, number);
     json_t *round = json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", id, "game",
                               number % 2 == 1 ? "boomer" : "speedspinner", "start_at",
                               (json_int_t)(now / 1000 + game_number(state, "offset")), "set_up_at",
-                              (json_int_t)(now / 1000), "players", draw.players, "ended", 0);
+                              (json_int_t)(now / 1000), "players", players, "ended", 0);
     json_array_append_new(json_object_get(state, "rounds"), round);
     game_set_number(state, "number", number);
     game_set_number(state, "next_at_ms", now + game_number(state, "period") * 1000);
@@ -297,7 +307,10 @@ static void on_tick(struct wheel_timer *timer)
     if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
         minigame_rounds_running(rounds, NULL, NULL) &&
         game_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
-        set_up_round(rounds);
+        json_t *players = draw_players(rounds);
+        if (players != NULL) {
+            set_up_round(rounds, players);
+        }
     }
     wheel_set(rounds->options.wheel, &rounds->tick, TICK_MS);
 }
@@ -318,13 +331,18 @@ bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *per
     return true;
 }
 
-void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
+bool minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
 {
+    json_t *players = draw_players(rounds);
+    if (players == NULL) {
+        return false;
+    }
     json_t *state = edit(rounds);
     json_object_set_new(state, "running", json_true());
     game_set_number(state, "period", period);
     game_set_number(state, "offset", offset);
-    set_up_round(rounds);
+    set_up_round(rounds, players);
+    return true;
 }
 
 void minigame_rounds_stop(struct minigame_rounds *rounds)

@@ -23,8 +23,9 @@ struct minigame_rounds_options {
     struct store *store; /* borrowed */
     struct wheel *wheel; /* borrowed */
     const char *node;    /* this node's name, borrowed */
-    /* Calls `fn` once with each player who is online anywhere in the cluster. */
-    void (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
+    /* Calls `fn` once with each player who is online anywhere in the cluster; false, without a
+     * call, while that is not known. */
+    bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
     void *online;
     /* This node has set up a new round (as yet in the draft). */
     void (*new_round)(void *arg);
@@ -53,8 +54,10 @@ bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *per
                              unsigned *offset);
 
 /* Starts it, or starts it anew: a round is set up now, and then one in every `period` seconds;
- * games begin `offset` seconds after their round was set up. */
-void minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset);
+ * games begin `offset` seconds after their round was set up. False: who is online is not known, and
+ * nothing was changed. */
+bool minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
+    __attribute__((warn_unused_result));
 
 void minigame_rounds_stop(struct minigame_rounds *rounds);
 

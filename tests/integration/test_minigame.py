@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from chatting import ChatClient, MinigameClient, run
-from waiting import until
+from waiting import until, wait_until
 
 RUNNING = {"info": "scheduler is running", "period": 600, "offset": 300}
 UPDATE = {"info": "update"}
@@ -427,4 +427,41 @@ def test_a_game_whose_end_the_store_has_not_got_is_paid_by_the_next_runner_and_o
         assert answer == paid
         assert "not found" in (await there.ask(**end, id=game))["error"]
         del player
+    run(scene())
+
+
+def test_no_round_without_knowing_who_is_online(yard):
+    """Who is logged in and what the scheduler does live on different servers: the first cannot be reached when the node
+    that will run it starts."""
+    shards = [yard.redis(), yard.redis()]
+    proxies = [yard.proxy(shard) for shard in shards]
+    direct = ",".join(shard.url for shard in shards)
+
+    def home_of(key):
+        return wait_until(lambda: [i for i in range(2) if key in shards[i].command("KEYS", "*")], f"{key} is there")[0]
+
+    async def scene():
+        probe = yard.node(store=direct, **SETTINGS)
+        await ChatClient.member(probe, "anybody")
+        online = home_of(b":r:chat:online")
+        assert online != home_of(b":r:minigame"), "else this shows nothing"
+        yard.dismiss(probe)
+        proxies[online].cut()
+        runner = yard.begin(store=",".join(proxy.url for proxy in proxies), lease="2s", **SETTINGS)
+        await until(lambda: runner.status("/healthz") == 200, "it serves without")
+        node = yard.node(store=direct, lease="2s", **SETTINGS)
+        for player in ("p0", "p1", "p2"):
+            await ChatClient.member(node, player)
+        there, here = await servers([runner, node])
+        refused = {"error": "the players cannot be reached now, please try again"}
+        assert await there.ask(action="online_players") == refused
+        assert len((await here.ask(action="online_players"))["online_players"]) == 3
+        while (answer := await here.ask(action="scheduler_start")) != refused:
+            assert "scheduler cannot be reached" in answer["error"]
+            await asyncio.sleep(0.05)
+        assert events(node)["id"] == "HLG-0"
+        proxies[online].mend()
+        await start(here)
+        await next_info(here)
+        assert sorted(events(node)["players"]) == ["p0", "p1", "p2"]
     run(scene())
