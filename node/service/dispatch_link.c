@@ -68,11 +68,10 @@ void link_flush(struct link *link)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
-static void on_hearing(struct link *link)
+/* What stood in the way of speaking to others is gone. */
+static void look_around(struct link *link)
 {
-    link->hearing = true;
-    link_lost(link);
+    early_hear(link);
     MAP_EACH(it, &link->peers) {
         struct peer *peer = MAP_ENTRY(it, struct peer, node);
         if (peer->reachable) {
@@ -81,6 +80,14 @@ static void on_hearing(struct link *link)
     }
     drivers_check(link->dispatch);
     ports_touch_closed(link->dispatch);
+}
+
+/* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
+static void on_hearing(struct link *link)
+{
+    link->hearing = true;
+    link_lost(link);
+    look_around(link);
 }
 
 static void on_own_topic(void *arg, enum bus_event event, struct span payload)
@@ -144,9 +151,7 @@ static void settle(struct link *link)
         return;
     }
     link->settled = true;
-    early_hear(link);
-    drivers_check(link->dispatch);
-    ports_touch_closed(link->dispatch);
+    look_around(link);
 }
 
 /* Its lease ran out, or it left: its devices are gone, and so are its drivers. */

@@ -10,8 +10,8 @@ import pytest
 import websockets
 
 from clients import RawWebSocket
-from dispatch import (CLOSED, OPENED, RECEIVED, WRITE, Datagrams, Device, Driver, free_port, is_open, pack, path_of,
-                      start_fleet, statistics, until, until_closed, until_open, until_true)
+from dispatch import (CLOSED, OPENED, RECEIVED, WRITE, Datagrams, Device, Driver, free_port, is_open, node_settings, pack,
+                      path_of, start_fleet, statistics, until, until_closed, until_open, until_true)
 from waiting import wait_until, within
 
 LEASE = 2.0
@@ -508,17 +508,21 @@ KEPT_SECONDS = 5.0  # for so long
 SMALL, SMALLEST = 32000, 1000  # bytes of a datagram; how many of one byte fill what room others leave
 
 
-class TwoServers:
-    """A node whose way to either server can be slow; other nodes have a good one."""
+class SeveralServers:
+    """A node whose way to each server can be slow; other nodes have a good one."""
 
-    def __init__(self, yard):
+    def __init__(self, yard, count=2):
         self.yard = yard
-        self.servers = [yard.redis(), yard.redis()]
+        self.servers = [yard.redis() for _ in range(count)]
         self.proxies = [yard.proxy(server) for server in self.servers]
 
-    def start_near(self):
-        [node] = start_fleet(self.yard, [",".join(proxy.url for proxy in self.proxies)], lease="20s")
+    def begin_near(self):
+        node = self.yard.begin(store=",".join(proxy.url for proxy in self.proxies), lease="20s", **node_settings(0))
+        node.bind = "127.0.0.1"
         return node
+
+    def start_near(self):
+        return self.begin_near().ready()
 
     def start_far(self, number=1):
         [node] = start_fleet(self.yard, [",".join(server.url for server in self.servers)], lease="20s", first=number)
@@ -534,7 +538,7 @@ class TwoServers:
 
     def where(self, question, thing):
         """The number of the server whose answer has that in it."""
-        return wait_until(lambda: [i for i in range(2) if thing in self.servers[i].command(*question)],
+        return wait_until(lambda: [i for i in range(len(self.servers)) if thing in self.servers[i].command(*question)],
                           f"{thing} is there")[0]
 
     def tells(self):
@@ -558,7 +562,7 @@ class TwoServers:
 
 
 def test_a_device_may_come_before_its_node_is_known(yard):
-    two = TwoServers(yard)
+    two = SeveralServers(yard)
     near = two.start_until(two.start_near, lambda node: two.late() is not None)
 
     async def scenario():
@@ -588,7 +592,7 @@ def test_a_device_may_come_before_its_node_is_known(yard):
 def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
     """A node has lost its way to one server, on which one of the others is spoken to. What that one says waits; before,
     each time that there was no answering it, the devices of all were given up."""
-    two = TwoServers(yard)
+    two = SeveralServers(yard)
     near = two.start_until(two.start_near, lambda node: two.hears(node) == two.tells())
     there = two.start_until(lambda: two.start_far(1), lambda node: two.hears(node) == two.tells())
     away = two.start_until(lambda: two.start_far(2), lambda node: two.hears(node) != two.tells())
@@ -619,6 +623,42 @@ def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
         assert await driver.data_of(opened.id, 15) == b"from the device"
         await assert_they_talk([driver], lost, opened)
         assert "could not be answered" not in near.log()
+    run(scenario())
+
+
+def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
+    """The node learns of the others, and has a way to them, before it knows its own number: a third server, on which it
+    is spoken to, is a little slower than the one that tells which nodes there are."""
+    three = SeveralServers(yard, 3)
+    far = three.start_until(three.start_far, lambda node: three.hears(node) != three.tells())
+    tells = three.tells()
+    third = 3 - tells - three.hears(far)
+
+    async def device_comes(near, port):
+        """As soon as the port is open, which a driver does before it is one."""
+        await until(lambda: near.status("/healthz") == 200, "it serves")
+        mine = asyncio.ensure_future(Driver.connect(near, port))
+        await until_true(lambda: is_open(near, port), "its driver opens the port")
+        return await Device.connect(near, port), await mine
+
+    async def scenario():
+        port = free_port()
+        driver = await Driver.connect(far, port)
+        suits = False
+        while not suits:  # the name of the near one, chosen at random, decides
+            three.proxies[tells].delay, three.proxies[third].delay = 0.2, 0.22
+            near = three.begin_near()
+            device, mine = await device_comes(near, port)
+            suits = await asyncio.to_thread(three.hears, near) == third
+            await mine.expect(OPENED)
+            opened = await driver.expect(OPENED)
+            three.proxies[tells].delay = three.proxies[third].delay = 0
+            await assert_they_talk([driver], device, opened)
+            device.close()
+            await driver.expect(CLOSED)
+            await mine.close()
+            await asyncio.to_thread(yard.dismiss, near)
+        await leave([far], port, [driver])
     run(scenario())
 
 
