@@ -1,7 +1,8 @@
 /* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
  * roster.
  *
- *     roster "dispatch:nodes"        node -> "<number> <epoch>"
+ *     roster "dispatch:nodes"        node -> "<number> <epoch>"; " deaf" behind it while the node
+ *                                    does not hear its topic, and should be given no device
  *     topic  "dispatch:node:<name>"  messages of node/proto/dispatch_mesh.h
  *
  * Whenever bytes between nodes may have been lost - a link to the store fell, a message found no
@@ -24,13 +25,15 @@
 enum { NUMBER_BITS = 21 /* with 32 of the counter ids stay below 2^53 */ };
 
 #define NODES_KEY SPAN("dispatch:nodes")
+#define DEAF " deaf"
 
 /* ------------------------------------------------------------------------------------ faults */
 
 static void claim(struct link *link)
 {
     char value[64];
-    int len = snprintf(value, sizeof value, "%" PRIu32 " %" PRIu64, link->number, link->epoch);
+    int len = snprintf(value, sizeof value, "%" PRIu32 " %" PRIu64 "%s", link->number, link->epoch,
+                       link->hearing ? "" : DEAF);
     roster_claim(link_store(link), NODES_KEY, link_name(link), span_of(value, (size_t)len));
 }
 
@@ -108,6 +111,7 @@ static void on_own_topic(void *arg, enum bus_event event, struct span payload)
 struct standing {
     uint32_t number;
     uint64_t epoch;
+    bool deaf;
 };
 
 static struct standing read_standing(struct span value)
@@ -115,7 +119,8 @@ static struct standing read_standing(struct span value)
     char text[64] = "", *end;
     memcpy(text, value.ptr, value.len < sizeof text ? value.len : sizeof text - 1);
     struct standing standing = {.number = (uint32_t)strtoul(text, &end, 10)};
-    standing.epoch = strtoull(end, NULL, 10);
+    standing.epoch = strtoull(end, &end, 10);
+    standing.deaf = strcmp(end, DEAF) == 0;
     return standing;
 }
 
@@ -162,6 +167,19 @@ static void peer_gone(struct peer *peer)
     peer_free(peer);
 }
 
+static void on_peer(struct link *link, const struct roster_member *member)
+{
+    struct peer *peer = peer_get(link, member->name);
+    struct standing standing = read_standing(member->value);
+    bool again = peer->deaf && !standing.deaf;
+    peer->epoch = standing.epoch;
+    peer->deaf = standing.deaf;
+    legs_cut(peer, peer->epoch, "a node lost bytes");
+    if (again && peer->reachable) {
+        peer_meet(peer);
+    }
+}
+
 static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct link *link = arg;
@@ -174,11 +192,12 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
     if (span_eq(member->name, link_name(link))) {
         if (event == ROSTER_GONE && !link->dispatch->draining) {
             link_lost(link); /* this process stood still: the others have given it up */
+        } else if (event == ROSTER_SET) {
+            link->told = !read_standing(member->value).deaf;
+            drivers_check(link->dispatch);
         }
     } else if (event == ROSTER_SET) {
-        struct peer *peer = peer_get(link, member->name);
-        peer->epoch = read_standing(member->value).epoch;
-        legs_cut(peer, peer->epoch, "a node lost bytes");
+        on_peer(link, member);
     } else if (peer_find(link, member->name) != NULL) {
         peer_gone(peer_find(link, member->name));
         drivers_check(link->dispatch);
@@ -194,7 +213,7 @@ uint64_t link_new_id(struct link *link)
 
 bool link_ready(const struct link *link)
 {
-    bool ready = link->settled && link->hearing;
+    bool ready = link->settled && link->hearing && link->told;
     MAP_EACH(it, &link->peers) {
         ready = ready && MAP_ENTRY(it, struct peer, node)->reachable;
     }
@@ -204,7 +223,8 @@ bool link_ready(const struct link *link)
 struct peer *link_peer(struct link *link, struct span name)
 {
     struct peer *peer = peer_find(link, name);
-    return peer != NULL && peer->reachable && link->settled && link->hearing ? peer : NULL;
+    bool open = peer != NULL && peer->reachable && !peer->deaf;
+    return open && link->settled && link->hearing ? peer : NULL;
 }
 
 void link_init(struct dispatch *dispatch)

@@ -15,6 +15,7 @@ struct link {
     uint64_t epoch;
     bool settled;      /* the number is ours */
     bool hearing;      /* our topic */
+    bool told;         /* that we do, to the others */
     bool failed;       /* a message found no room in this turn */
     bool unanswered;   /* some node waits for an answer that there was no way for */
     struct list early; /* struct early: of nodes that cannot be spoken to yet */
@@ -29,6 +30,7 @@ struct peer {
     uint64_t mark;  /* peer_mark */
     struct bus_sub *follow;
     bool reachable; /* what we lose on the way to it we hear of */
+    bool deaf;      /* as in the roster: it does not hear its topic */
     bool congested;
     struct map legs; /* by id */
     struct buf out;
@@ -62,6 +64,9 @@ struct peer *peer_find(const struct link *link, struct span name);
 
 /* The same, new if need be; it becomes reachable by itself. */
 struct peer *peer_get(struct link *link, struct span name);
+
+/* Nothing of its own stands in the way of speaking to it any more. */
+void peer_meet(struct peer *peer);
 
 /* Its legs must be gone. */
 void peer_free(struct peer *peer);

@@ -121,6 +121,14 @@ void peer_flush(struct peer *peer)
 
 /* ------------------------------------------------------------------------------------ life */
 
+void peer_meet(struct peer *peer)
+{
+    early_hear(peer->link);
+    drivers_check(peer->link->dispatch);
+    ports_meet(peer->link->dispatch, peer);
+    ports_touch_closed(peer->link->dispatch);
+}
+
 static void on_follow(void *arg, enum bus_event event, struct span payload)
 {
     struct peer *peer = arg;
@@ -130,10 +138,7 @@ static void on_follow(void *arg, enum bus_event event, struct span payload)
         if (peer->link->unanswered) {
             link_lost(peer->link); /* they learn it by the epoch */
         }
-        early_hear(peer->link);
-        drivers_check(peer->link->dispatch);
-        ports_meet(peer->link->dispatch, peer);
-        ports_touch_closed(peer->link->dispatch);
+        peer_meet(peer);
     } else if (event == BUS_GAP) {
         peer->reachable = false;
         link_lost(peer->link);

@@ -626,6 +626,31 @@ def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
     run(scenario())
 
 
+def test_a_node_that_hears_nothing_holds_nobody_up(yard):
+    """A node has lost its way to the server on which it is spoken to, and says so on the other one: devices that come
+    meanwhile go to the drivers of other nodes, and to its own when it hears again."""
+    two = SeveralServers(yard)
+    near = two.start_until(two.start_near, lambda node: two.hears(node) != two.tells())
+    far = two.start_far()
+    broken = two.proxies[1 - two.tells()]
+
+    async def scenario():
+        port = free_port()
+        deaf = await Driver.connect(near, port)
+        driver = await Driver.connect(far, port)
+        await known_everywhere([near, far], port, 2)
+        before = two.standings()
+        broken.cut()
+        await until(lambda: two.standings() != before, "it has noticed, and said so")
+        device = await Device.connect(far, port)
+        opened = await driver.expect(OPENED)
+        await assert_they_talk([driver], device, opened)
+        broken.mend()
+        assert await deaf.expect(OPENED) == opened
+        await assert_they_talk([driver, deaf], device, opened)
+    run(scenario())
+
+
 def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
     """The node learns of the others, and has a way to them, before it knows its own number: a third server, on which it
     is spoken to, is a little slower than the one that tells which nodes there are."""
