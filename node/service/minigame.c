@@ -13,8 +13,8 @@
 #include "node/fanout/room.h"
 #include "node/net/allowance.h"
 #include "node/proto/bearer.h"
-#include "node/proto/json_walk.h"
 #include "node/proto/ws.h"
+#include "node/service/minigame_request.h"
 #include "node/service/minigame_rounds.h"
 #include "store/base/clock.h"
 #include "store/base/map.h"
@@ -28,7 +28,6 @@
 enum {
     PERIOD_PRESET = 600, /* seconds */
     OFFSET_PRESET = 300,
-    DAY = 24 * 3600,
     ANSWER_MS = 5000,   /* for the runner to answer */
     ONLINE_MOST = 5000, /* players in an answer */
     RATE = 20,          /* requests a second of one socket, in the long run */
@@ -311,35 +310,6 @@ static void bring(struct game_server *server, json_t *request)
     }
 }
 
-static bool is_seconds(const json_t *request, const char *key, json_int_t least)
-{
-    const json_t *value = json_object_get(request, key);
-    return value == NULL || (json_is_integer(value) && json_integer_value(value) >= least &&
-                             json_integer_value(value) <= DAY);
-}
-
-/* What is wrong with the form of a request to the runner, or NULL. */
-static const char *fault_of(const char *action, const json_t *request)
-{
-    if (strcmp(action, "scheduler_start") == 0) {
-        return !is_seconds(request, "period", 1)
-                   ? "period has to be a number of seconds, 1 to 86400"
-               : !is_seconds(request, "offset", 0)
-                   ? "offset has to be a number of seconds, 0 to 86400"
-                   : NULL;
-    }
-    if (strcmp(action, "game_end") == 0) {
-        const json_t *board = json_object_get(request, "leaderboard");
-        return !json_is_string(json_object_get(request, "id")) ? "id has to be a string"
-               : board != NULL && !json_is_array(board)        ? "leaderboard has to be a list"
-                                                               : NULL;
-    }
-    return strcmp(action, "scheduler_stop") == 0 || strcmp(action, "scheduler_info") == 0
-               ? NULL
-               : "unknown action, it has to be scheduler_start, scheduler_stop, scheduler_info, "
-                 "online_players or game_end";
-}
-
 static void add_player(void *arg, struct span user)
 {
     json_t *list = arg;
@@ -356,16 +326,6 @@ static void send_online(struct game_server *server)
     send_json(server, json_pack("{s:o}", "online_players", players));
 }
 
-/* Checked first by the scanner that all protocols share, which bounds the nesting: the library
- * takes 2,048 levels, and recurses. NULL: it is no JSON. */
-static json_t *read_request(enum ws_kind kind, struct span payload)
-{
-    size_t at;
-    return kind == WS_TEXT && json_valid(payload, &at)
-               ? json_loadb(payload.ptr, payload.len, 0, NULL)
-               : NULL;
-}
-
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct game_server *server = arg;
@@ -373,18 +333,13 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         send_error(server, "too many requests, please slow down");
         return;
     }
-    json_t *request = read_request(kind, payload);
-    const char *action = json_string_value(json_object_get(request, "action"));
-    if (!json_is_object(request)) {
-        send_error(server, "the message is not a JSON object");
-    } else if (action == NULL) {
-        send_error(server, json_object_get(request, "action") == NULL
-                               ? "action is missing"
-                               : "action has to be a string");
-    } else if (strcmp(action, "online_players") == 0) {
+    json_t *request = kind == WS_TEXT ? minigame_request_read(payload) : NULL;
+    const char *fault = minigame_request_fault(request);
+    if (fault != NULL) {
+        send_error(server, fault);
+    } else if (strcmp(json_string_value(json_object_get(request, "action")), "online_players") ==
+               0) {
         send_online(server);
-    } else if (fault_of(action, request) != NULL) {
-        send_error(server, fault_of(action, request));
     } else {
         bring(server, request);
     }
