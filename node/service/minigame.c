@@ -1,35 +1,24 @@
-/* Requests that concern the scheduler go to the node that runs it; what it has to say to all comes
- * back over the bus, to its own sockets too, so that every socket hears the same in the same order.
+/* The sockets of game servers and the HTTP routes.
  *
- *     request --> own node: well-formed? --bus {"to", "from", "id", "request"}--> runner: does it
- *     sockets <-- every node   <--bus {"all"}------------------------------------'   |
- *     asker   <-- own node     <--bus {"to", "id", "error"}--------------------------'
+ *     socket --allowance--> minigame_request.c: well-formed? --> minigame_scheduler.c: carried out
+ *     socket <--say, answered, refused: each a callback-----------------'     by the runner
  *
- * A node that runs the scheduler itself leaves out the way there and back. What the runner has to
- * say of a change waits until the store has the change. */
+ * An asker is a socket's id: by the time of the answer the socket may be gone. */
 #include "node/service/minigame.h"
 
-#include "node/core/log.h"
 #include "node/fanout/room.h"
 #include "node/net/allowance.h"
 #include "node/proto/bearer.h"
-#include "node/proto/json_walk.h"
 #include "node/proto/ws.h"
-#include "node/service/minigame_rounds.h"
+#include "node/service/minigame_request.h"
+#include "node/service/minigame_scheduler.h"
 #include "store/base/clock.h"
 #include "store/base/map.h"
-#include "store/bus.h"
 
 #include <stdlib.h>
-
-#define TOPIC SPAN("minigame")
-#define UNREACHABLE "the scheduler cannot be reached now, please try again"
-#define NO_PLAYERS "the players cannot be reached now, please try again"
+#include <string.h>
 
 enum {
-    PERIOD_PRESET = 600, /* seconds */
-    OFFSET_PRESET = 300,
-    DAY = 24 * 3600,
     ANSWER_MS = 5000,   /* for the runner to answer */
     ONLINE_MOST = 5000, /* players in an answer */
     RATE = 20,          /* requests a second of one socket, in the long run */
@@ -38,11 +27,9 @@ enum {
 
 struct minigame {
     struct minigame_options options;
-    struct minigame_rounds *rounds;
+    struct minigame_scheduler *scheduler;
     struct room room;
     struct map sockets; /* by id */
-    struct bus_sub *sub;
-    json_t *unsaid; /* letters that wait for what the runner changed to be in the store */
 };
 
 /* One game server. */
@@ -74,30 +61,12 @@ static void send_error(struct game_server *server, const char *text)
     send_json(server, json_pack("{s:o}", "error", words != NULL ? words : json_string("bad text")));
 }
 
-/* Publishes `json` (stolen). 0, or -1 when it reaches nobody elsewhere. */
-static int publish(struct minigame *minigame, json_t *json)
+static void on_say(void *arg, const json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
-    int sent = bus_publish(minigame->options.store, TOPIC, span_str(text));
-    free(text);
-    json_decref(json);
-    return sent;
-}
-
-static void send_here(struct minigame *minigame, const json_t *json)
-{
+    struct minigame *minigame = arg;
     char *text = json_dumps(json, 0);
     room_send(&minigame->room, span_str(text), NULL);
     free(text);
-}
-
-/* To every socket of the cluster; to those here alone while the bus is away. Steals `json`. */
-static void broadcast_now(struct minigame *minigame, json_t *json)
-{
-    if (publish(minigame, json_pack("{s:O}", "all", json)) != 0) {
-        send_here(minigame, json);
-    }
-    json_decref(json);
 }
 
 static struct game_server *find(const struct minigame *minigame, uint64_t id)
@@ -106,248 +75,44 @@ static struct game_server *find(const struct minigame *minigame, uint64_t id)
     return node != NULL ? MAP_ENTRY(node, struct game_server, node) : NULL;
 }
 
-/* A letter to "all", the answer "to" a node, or for the "own" socket that asked, who is told only
- * when nothing came of it: not `kept`. Borrowed. */
-static void deliver(struct minigame *minigame, json_t *letter, bool kept)
-{
-    json_t *all = json_object_get(letter, "all"), *own = json_object_get(letter, "own");
-    struct game_server *server =
-        own != NULL ? find(minigame, (uint64_t)json_integer_value(own)) : NULL;
-    if (all != NULL && kept) {
-        broadcast_now(minigame, json_incref(all));
-    } else if (json_object_get(letter, "to") != NULL) {
-        if (!kept) {
-            json_object_set_new(letter, "error", json_string(UNREACHABLE));
-        }
-        publish(minigame, json_incref(letter));
-    } else if (server != NULL && !kept) {
-        send_error(server, UNREACHABLE);
-    }
-}
-
-/* Says it when what it speaks of is in the store. Steals `letter`. */
-static void post(struct minigame *minigame, json_t *letter)
-{
-    if (minigame_rounds_settled(minigame->rounds)) {
-        deliver(minigame, letter, true);
-        json_decref(letter);
-    } else {
-        json_array_append_new(minigame->unsaid, letter);
-    }
-}
-
-static void on_settled(void *arg, bool kept)
-{
-    struct minigame *minigame = arg;
-    json_t *letters = minigame->unsaid;
-    minigame->unsaid = json_array();
-    for (size_t i = 0; i < json_array_size(letters); i++) {
-        deliver(minigame, json_array_get(letters, i), kept);
-    }
-    json_decref(letters);
-}
-
-static void broadcast(struct minigame *minigame, json_t *json)
-{
-    post(minigame, json_pack("{s:o}", "all", json));
-}
-
-static void broadcast_update(struct minigame *minigame)
-{
-    broadcast(minigame, json_pack("{s:s}", "info", "update"));
-}
-
-static void broadcast_scheduler(struct minigame *minigame)
-{
-    unsigned period, offset;
-    if (minigame_rounds_running(minigame->rounds, &period, &offset)) {
-        broadcast(minigame, json_pack("{s:s, s:i, s:i}", "info", "scheduler is running", "period",
-                                      (int)period, "offset", (int)offset));
-    } else {
-        broadcast(minigame, json_pack("{s:s}", "info", "scheduler is not running"));
-    }
-}
-
-/* -------------------------------------------------------------------------------- as runner */
-
-static void end_game(struct minigame *minigame, const json_t *request, char *error,
-                     size_t error_size)
-{
-    const char *id = json_string_value(json_object_get(request, "id"));
-    json_t *paid = minigame_rounds_end(minigame->rounds, id != NULL ? id : "",
-                                       json_object_get(request, "leaderboard"), error, error_size);
-    if (paid != NULL) {
-        broadcast(minigame, json_pack("{s:s, s:o}", "action", "balance_update", "data", paid));
-    }
-}
-
-static void stop_scheduler(struct minigame *minigame)
-{
-    if (minigame_rounds_running(minigame->rounds, NULL, NULL)) {
-        minigame_rounds_stop(minigame->rounds);
-        broadcast(minigame, json_pack("{s:s}", "info", "scheduler is stopped"));
-    } else {
-        broadcast_scheduler(minigame);
-    }
-}
-
-static unsigned get_seconds(const json_t *request, const char *key, unsigned preset)
-{
-    const json_t *value = json_object_get(request, key);
-    return value != NULL ? (unsigned)json_integer_value(value) : preset;
-}
-
-static void start_scheduler(struct minigame *minigame, const json_t *request, char *error,
-                            size_t error_size)
-{
-    if (minigame_rounds_start(minigame->rounds, get_seconds(request, "period", PERIOD_PRESET),
-                              get_seconds(request, "offset", OFFSET_PRESET))) {
-        broadcast_scheduler(minigame);
-    } else {
-        snprintf(error, error_size, "%s", NO_PLAYERS);
-    }
-}
-
-/* Does what a well-formed request wants; `error` says why not. */
-static void carry_out(struct minigame *minigame, const json_t *request, char *error,
-                      size_t error_size)
-{
-    const char *action = json_string_value(json_object_get(request, "action"));
-    if (strcmp(action, "scheduler_start") == 0) {
-        start_scheduler(minigame, request, error, error_size);
-    } else if (strcmp(action, "scheduler_stop") == 0) {
-        stop_scheduler(minigame);
-    } else if (strcmp(action, "scheduler_info") == 0) {
-        broadcast_scheduler(minigame);
-    } else {
-        end_game(minigame, request, error, error_size);
-    }
-}
-
-/* ----------------------------------------------------------------------------------- the bus */
-
-static void on_answer(struct minigame *minigame, const json_t *letter)
-{
-    struct game_server *server =
-        find(minigame, (uint64_t)json_integer_value(json_object_get(letter, "id")));
-    const char *error = json_string_value(json_object_get(letter, "error"));
-    if (server == NULL || server->open == 0) {
-        return;
-    }
-    if (--server->open == 0) {
-        wheel_cancel(&server->timer);
-    }
-    if (error != NULL && error[0] != '\0') {
-        send_error(server, error);
-    }
-}
-
-static void on_request(struct minigame *minigame, const json_t *letter)
-{
-    const json_t *request = json_object_get(letter, "request");
-    char error[512] = "";
-    if (!minigame_rounds_here(minigame->rounds)) {
-        snprintf(error, sizeof error, "%s", UNREACHABLE); /* it has just moved */
-    } else if (json_is_string(json_object_get(request, "action"))) {
-        carry_out(minigame, request, error, sizeof error);
-    }
-    json_t *words = json_string(error);
-    post(minigame, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                             json_object_get(letter, "id"), "error",
-                             words != NULL ? words : json_string(UNREACHABLE)));
-}
-
-static void on_letter(struct minigame *minigame, const json_t *letter)
-{
-    const json_t *all = json_object_get(letter, "all");
-    const char *to = json_string_value(json_object_get(letter, "to"));
-    if (all != NULL) {
-        send_here(minigame, all);
-    } else if (to != NULL && strcmp(to, minigame->options.node) == 0) {
-        if (json_object_get(letter, "request") != NULL) {
-            on_request(minigame, letter);
-        } else {
-            on_answer(minigame, letter);
-        }
-    }
-}
-
-/* Something may have been missed before it is READY: game servers look at the events then. */
-static void on_bus(void *arg, enum bus_event event, struct span payload)
-{
-    struct minigame *minigame = arg;
-    if (event == BUS_READY) {
-        json_t *update = json_pack("{s:s}", "info", "update");
-        send_here(minigame, update);
-        json_decref(update);
-    } else if (event == BUS_MESSAGE) {
-        json_t *letter = json_loadb(payload.ptr, payload.len, 0, NULL);
-        on_letter(minigame, letter);
-        json_decref(letter);
-    }
-}
-
 /* --------------------------------------------------------------------------------- requests */
 
 static void on_timer(struct wheel_timer *timer)
 {
     struct game_server *server = CONTAINER_OF(timer, struct game_server, timer);
     server->open = 0;
-    send_error(server, UNREACHABLE);
+    send_error(server, MINIGAME_UNREACHABLE);
 }
 
-/* Brings a well-formed request (borrowed) to the runner. */
-static void bring(struct game_server *server, json_t *request)
+static void on_answered(void *arg, uint64_t asker, const char *error)
+{
+    struct game_server *server = find(arg, asker);
+    if (server == NULL || server->open == 0) {
+        return;
+    }
+    if (--server->open == 0) {
+        wheel_cancel(&server->timer);
+    }
+    if (error[0] != '\0') {
+        send_error(server, error);
+    }
+}
+
+static void on_refused(void *arg, uint64_t asker, const char *error)
+{
+    struct game_server *server = find(arg, asker);
+    if (server != NULL) {
+        send_error(server, error);
+    }
+}
+
+static void ask(struct game_server *server, json_t *request)
 {
     struct minigame *minigame = server->minigame;
-    const char *runner = minigame_rounds_runner(minigame->rounds);
-    char error[512] = "";
-    if (runner == NULL) {
-        send_error(server, UNREACHABLE);
-    } else if (minigame_rounds_here(minigame->rounds)) {
-        carry_out(minigame, request, error, sizeof error);
-        if (error[0] != '\0') {
-            send_error(server, error);
-        } else {
-            post(minigame, json_pack("{s:I}", "own", (json_int_t)server->id));
-        }
-    } else if (publish(minigame, json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
-                                           minigame->options.node, "id", (json_int_t)server->id,
-                                           "request", request)) != 0) {
-        send_error(server, UNREACHABLE);
-    } else {
+    if (minigame_scheduler_ask(minigame->scheduler, server->id, request)) {
         server->open++;
         wheel_set(minigame->options.wheel, &server->timer, ANSWER_MS);
     }
-}
-
-static bool is_seconds(const json_t *request, const char *key, json_int_t least)
-{
-    const json_t *value = json_object_get(request, key);
-    return value == NULL || (json_is_integer(value) && json_integer_value(value) >= least &&
-                             json_integer_value(value) <= DAY);
-}
-
-/* What is wrong with the form of a request to the runner, or NULL. */
-static const char *fault_of(const char *action, const json_t *request)
-{
-    if (strcmp(action, "scheduler_start") == 0) {
-        return !is_seconds(request, "period", 1)
-                   ? "period has to be a number of seconds, 1 to 86400"
-               : !is_seconds(request, "offset", 0)
-                   ? "offset has to be a number of seconds, 0 to 86400"
-                   : NULL;
-    }
-    if (strcmp(action, "game_end") == 0) {
-        const json_t *board = json_object_get(request, "leaderboard");
-        return !json_is_string(json_object_get(request, "id")) ? "id has to be a string"
-               : board != NULL && !json_is_array(board)        ? "leaderboard has to be a list"
-                                                               : NULL;
-    }
-    return strcmp(action, "scheduler_stop") == 0 || strcmp(action, "scheduler_info") == 0
-               ? NULL
-               : "unknown action, it has to be scheduler_start, scheduler_stop, scheduler_info, "
-                 "online_players or game_end";
 }
 
 static void add_player(void *arg, struct span user)
@@ -366,18 +131,8 @@ static void send_online(struct game_server *server)
         send_json(server, json_pack("{s:o}", "online_players", players));
     } else {
         json_decref(players);
-        send_error(server, NO_PLAYERS);
+        send_error(server, MINIGAME_NO_PLAYERS);
     }
-}
-
-/* Checked first by the scanner that all protocols share, which bounds the nesting: the library
- * takes 2,048 levels, and recurses. NULL: it is no JSON. */
-static json_t *read_request(enum ws_kind kind, struct span payload)
-{
-    size_t at;
-    return kind == WS_TEXT && json_valid(payload, &at)
-               ? json_loadb(payload.ptr, payload.len, 0, NULL)
-               : NULL;
 }
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
@@ -387,20 +142,15 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         send_error(server, "too many requests, please slow down");
         return;
     }
-    json_t *request = read_request(kind, payload);
+    json_t *request = kind == WS_TEXT ? minigame_request_read(payload) : NULL;
+    const char *fault = minigame_request_fault(request);
     const char *action = json_string_value(json_object_get(request, "action"));
-    if (!json_is_object(request)) {
-        send_error(server, "the message is not a JSON object");
-    } else if (action == NULL) {
-        send_error(server, json_object_get(request, "action") == NULL
-                               ? "action is missing"
-                               : "action has to be a string");
+    if (fault != NULL) {
+        send_error(server, fault);
     } else if (strcmp(action, "online_players") == 0) {
         send_online(server);
-    } else if (fault_of(action, request) != NULL) {
-        send_error(server, fault_of(action, request));
     } else {
-        bring(server, request);
+        ask(server, request);
     }
     json_decref(request);
 }
@@ -454,7 +204,7 @@ static void on_webhook(void *arg, struct http_request *request)
 {
     struct minigame *minigame = arg;
     if (admits(request, minigame->options.webhook_token)) {
-        broadcast_now(minigame, json_pack("{s:s}", "info", "update"));
+        minigame_scheduler_update(minigame->scheduler);
         http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
     }
 }
@@ -462,7 +212,7 @@ static void on_webhook(void *arg, struct http_request *request)
 static void on_events(void *arg, struct http_request *request)
 {
     const struct minigame *minigame = arg;
-    json_t *round = minigame_rounds_current(minigame->rounds);
+    json_t *round = minigame_scheduler_current(minigame->scheduler);
     char *text = json_dumps(round, 0);
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", span_str(text));
@@ -472,27 +222,21 @@ static void on_events(void *arg, struct http_request *request)
 
 /* ------------------------------------------------------------------------------------- life */
 
-static void on_new_round(void *arg)
-{
-    broadcast_update(arg);
-}
-
 struct minigame *minigame_new(struct http_server *server, const struct minigame_options *options)
 {
     struct minigame *minigame = mem_zalloc(sizeof *minigame);
     minigame->options = *options;
     room_init(&minigame->room, options->metrics);
     map_init(&minigame->sockets);
-    minigame->unsaid = json_array();
-    minigame->sub = bus_subscribe(options->store, TOPIC, BUS_ECHO, on_bus, minigame);
-    minigame->rounds = minigame_rounds_new(&(struct minigame_rounds_options){
+    minigame->scheduler = minigame_scheduler_new(&(struct minigame_scheduler_options){
         .store = options->store,
         .wheel = options->wheel,
         .node = options->node,
         .each_online = options->each_online,
         .online = options->online,
-        .new_round = on_new_round,
-        .settled = on_settled,
+        .say = on_say,
+        .answered = on_answered,
+        .refused = on_refused,
         .arg = minigame,
     });
     http_route_websocket(server, "/minigame", on_connect, minigame);
@@ -506,10 +250,8 @@ void minigame_free(struct minigame **minigame)
     if (*minigame == NULL) {
         return;
     }
-    minigame_rounds_free(&(*minigame)->rounds);
-    bus_unsubscribe(&(*minigame)->sub);
+    minigame_scheduler_free(&(*minigame)->scheduler);
     map_deinit(&(*minigame)->sockets);
-    json_decref((*minigame)->unsaid);
     free(*minigame);
     *minigame = NULL;
 }

@@ -10,7 +10,7 @@ class Storm:
     def __init__(self, world, rng):
         self.world, self.rng, self.tally = world, rng, world.tally
         self.done = 0
-        self.gentle = asyncio.Lock()  # Redis is emptied once at a time
+        self.gentle = asyncio.Lock()  # one Redis is emptied at a time
         self.busy = set()  # who is being hurt
         self.kinds = [self.kill_node, self.kill_node, self.end_node, self.stop_node, self.pause_redis,
                       self.restart_redis, self.empty_redis]
@@ -123,12 +123,12 @@ class Storm:
     # --- Redis
 
     async def pause_redis(self):
-        return await self._hurt([self.world.redis], lambda redis: redis.signal(signal.SIGSTOP),
+        return await self._hurt(self.world.servers, lambda redis: redis.signal(signal.SIGSTOP),
                                 lambda redis: redis.cont(), self.rng.uniform(0.1, 4))
 
     async def restart_redis(self):
         """Kept: it has after the crash what it had before."""
-        return await self._hurt([self.world.redis], lambda redis: redis.kill(), lambda redis: redis.start(),
+        return await self._hurt(self.world.servers, lambda redis: redis.kill(), lambda redis: redis.start(),
                                 self.rng.uniform(0, 3))
 
     async def empty_redis(self):
@@ -137,7 +137,7 @@ class Storm:
             for play in self.world.plays:
                 if not await getattr(play, "let_redis_be_emptied", _yes)():
                     return False
-            done = await self._hurt([self.world.redis], lambda redis: redis.restart_empty())
+            done = await self._hurt(self.world.servers, lambda redis: redis.restart_empty())
             for play in self.world.plays:
                 getattr(play, "redis_was_emptied", lambda: None)()
             return done

@@ -28,6 +28,7 @@ PLAYS = [SyncPlay, ChatPlay, MinigamePlay, RelayPlay, TrackerPlay, DispatchPlay,
 STORM = 9.0  # seconds of faults between two times of calm
 FILLING = 2  # plays that fill buffers in a time of calm
 TRIES = 4  # for a time of calm, on a slow machine
+SERVERS_MOST = 2
 NOT_JUDGED = "plays that could not be judged"
 
 
@@ -118,10 +119,12 @@ async def perform(world, plays, tally, seconds, rng):
 def chaos(folder, seconds, seed, out=sys.stdout):
     """Runs it all; the tally says how it was."""
     tally = Tally(out)
-    tally.line(f"chaos for {seconds:.0f} s, seed {seed} (CHAOS_SEED={seed} chooses the same faults again)")
+    servers = 1 + seed % SERVERS_MOST
+    tally.line(f"chaos for {seconds:.0f} s, Redis servers: {servers}, seed {seed} (CHAOS_SEED={seed} chooses the same "
+               "faults again)")
     tally.promise_in_calm(NOT_JUDGED)
     plays = plays_of(tally)
-    world = World(folder, tally, plays=plays)
+    world = World(folder, tally, plays=plays, servers=servers)
     try:
         tally.doing("starting Redis, PostgreSQL, nodes and sinks")
         world.start()

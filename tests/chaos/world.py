@@ -1,4 +1,4 @@
-"""The cluster that is hurt: Redis, nodes that reach it through a proxy each, HAProxy before them; PostgreSQL and
+"""The cluster that is hurt: Redis servers, nodes that reach it through a proxy each, HAProxy before them; PostgreSQL and
 sinks where they are wanted; and a proxy on each link that can be cut."""
 
 import asyncio
@@ -46,13 +46,13 @@ class KeptRedis(Redis):
 
 
 class World:
-    """Without `faults` nothing stands between the processes."""
+    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on."""
 
-    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS):
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
-        self.redis = KeptRedis("redis", self.folder / "redis")
+        self.servers = [KeptRedis(f"redis{number}", self.folder / f"redis{number}") for number in range(servers)]
         self.postgres = None
         self.nodes, self.sinks = [], []
         self.doors, self.front = [], None
@@ -103,7 +103,7 @@ class World:
         return proxy.port
 
     def link_to_redis(self, kind):
-        return f"redis://127.0.0.1:{self.link(kind, self.redis.port)}"
+        return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}" for server in self.servers)
 
     def service_port(self, service, number, how):
         if how == "straight":
@@ -114,7 +114,8 @@ class World:
     def start(self):
         self.tally.promise("nodes not ready again", "clients of a sound node disconnected", "nodes that crashed",
                            "links to Redis that fell while all is well")
-        self.redis.start()
+        for server in self.servers:
+            server.start()
         for play in self.plays:
             play.build(self)
         for proxies in self.links.values():
@@ -131,7 +132,7 @@ class World:
         """Ends all, and has each node judged."""
         faults = []
         links = [proxy for proxies in self.links.values() for proxy in proxies]
-        for thing in [*self.nodes, *self.sinks, self.balancer, *links, self.redis, self.postgres]:
+        for thing in [*self.nodes, *self.sinks, self.balancer, *links, *self.servers, self.postgres]:
             try:
                 if thing is not None:
                     thing.stop()
@@ -181,11 +182,13 @@ class World:
         self.calm = True
 
     def _mend(self):
-        if self.redis.alive():
-            self.redis.cont()
-        else:
-            self.redis.start()
-        wait_until(self.redis.is_loaded, "Redis has loaded")
+        for server in self.servers:
+            if server.alive():
+                server.cont()
+            else:
+                server.start()
+        for server in self.servers:
+            wait_until(server.is_loaded, f"{server.name} has loaded")
         for proxies in self.links.values():
             for proxy in proxies:
                 proxy.delay = 0.0
@@ -200,7 +203,9 @@ class World:
 
     async def _until_ready(self, node):
         """Ready, which allows for a link that is down for a moment; so each link must be proved anew, too: twice, for
-        the first may be what made the link, before it heard again what it had subscribed to."""
+        the first may be what made the link, before it heard again what it had subscribed to. The proofs of a node's
+        links have one count, and follow each other at one pace."""
+        more = 2 * len(self.servers)
         before = await asyncio.to_thread(proofs, node) or []
         ready = False
 
@@ -210,7 +215,7 @@ class World:
                 if not node.alive():
                     raise AssertionError(f"ended with {node.exit_code()}: {node.log_tail(10)}")
                 now = await asyncio.to_thread(proofs, node)
-                ready = now is not None and _two_more(now, before) and await asyncio.to_thread(node.is_ready)
+                ready = now is not None and _so_many_more(more, now, before) and await asyncio.to_thread(node.is_ready)
                 await asyncio.sleep(0.05)
         asking = asyncio.create_task(ask())
         try:
@@ -237,7 +242,7 @@ class World:
         process.start()
 
 
-def _two_more(now, before):
+def _so_many_more(more, now, before):
     """A process that was replaced counts from 0."""
     old = before if len(before) == len(now) else [0] * len(now)
     return all(count >= was + 2 or 2 <= count < was for count, was in zip(now, old))
