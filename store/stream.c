@@ -33,7 +33,7 @@ static unsigned stream_shard(const struct store *store)
 
 bool stream_reached(const struct store *store)
 {
-    return store_reaches(store, key_name());
+    return store->backend->ops->ready(store->backend, stream_shard(store));
 }
 
 void stream_item_put(struct buf *items, const struct stream_item *item)

@@ -28,7 +28,7 @@ struct stream_limits {
                          last week (stream_state) */
 };
 
-/* Is the stream's server well? As store_reaches. */
+/* Does the stream's server answer? It may be full: what is in the stream can be read nevertheless. */
 bool stream_reached(const struct store *store);
 
 /* Before the first append. */

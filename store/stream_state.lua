@@ -8,17 +8,16 @@ local meta = KEYS[1]
 local head = redis.call('HMGET', meta, 'last', 'birth', 'lanes')
 local last, birth, lanes = head[1] or '0', tonumber(head[2] or 0), tonumber(head[3] or 0)
 
-if tonumber(ARGV[2]) > 0 then
-    redis.call('HSET', meta, 'sink', tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2]))
-end
-
--- A mark from before the stream began anew (a server that lost its data) says nothing about it.
+-- What goes, goes first: a server that is full lets a script write once it has made room. A mark
+-- from before the stream began anew (a server that lost its data) says nothing about it.
+local fields = {}
 for i = 3, #ARGV, 3 do
     local lane, seq, ordinal = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
     if head[2] and seq >= birth then
         local before = tonumber(redis.call('HGET', meta, 's' .. lane) or 0)
         if ordinal > before then
-            redis.call('HSET', meta, 's' .. lane, ARGV[i + 2])
+            fields[#fields + 1] = 's' .. lane
+            fields[#fields + 1] = ARGV[i + 2]
         end
         local over = redis.call('XLEN', meta .. ':' .. lane) - tonumber(ARGV[1])
         if over > 0 then
@@ -26,6 +25,13 @@ for i = 3, #ARGV, 3 do
                 string.format('%.0f', seq + 1), 'LIMIT', over)
         end
     end
+end
+if tonumber(ARGV[2]) > 0 then
+    fields[#fields + 1] = 'sink'
+    fields[#fields + 1] = tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2])
+end
+if #fields > 0 then
+    redis.call('HSET', meta, unpack(fields))
 end
 
 local entries, unstored = 0, {}

@@ -285,6 +285,28 @@ def test_a_sink_needs_the_server_of_the_stream_and_no_other(yard, postgres):
         time.sleep(1)
 
 
+def test_a_sink_makes_room_in_a_redis_that_is_full(yard, redis, postgres):
+    """What is stored goes, though nothing else can be written, and however long that lasts."""
+    [a] = yard.fleet([redis.url])
+
+    def waiting():
+        return sum(int(redis.command("XLEN", f"muster:s:{lane}")[1:]) for lane in range(4))
+    for _ in range(20):
+        stored(a, [{"msg": "m", "room": f"room-{i}"} for i in range(100)])
+    redis.command("CONFIG", "SET", "maxmemory", "1")
+    assert add(a, {"msg": "no room"})[0] == 503
+    sink = begin_sink(yard, redis.url, postgres, sink_keep=4)
+    wait_rows(postgres, 2000)
+    wait_until(lambda: waiting() < 4 * 100, "what is stored has gone but for the last blocks")
+    end = time.monotonic() + 8  # longer than others would wait for it before they took its lanes
+    while time.monotonic() < end:
+        assert sink.metrics()["muster_sink_lanes"] == 4
+        time.sleep(0.1)
+    redis.command("CONFIG", "SET", "maxmemory", "0")
+    wait_until(lambda: add(a, {"msg": "again"})[0] == 200, "there is room")
+    wait_rows(postgres, 2001)
+
+
 def test_a_sink_that_is_told_to_end_stores_what_it_has(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="1h").ready()
