@@ -16,7 +16,6 @@
 #include "store/base/map.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     ANSWER_MS = 5000,   /* for the runner to answer */
@@ -144,10 +143,9 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     }
     json_t *request = kind == WS_TEXT ? minigame_request_read(payload) : NULL;
     const char *fault = minigame_request_fault(request);
-    const char *action = json_string_value(json_object_get(request, "action"));
     if (fault != NULL) {
         send_error(server, fault);
-    } else if (strcmp(action, "online_players") == 0) {
+    } else if (minigame_request_action(request) == MINIGAME_ONLINE) {
         send_online(server);
     } else {
         ask(server, request);

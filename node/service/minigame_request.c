@@ -37,25 +37,40 @@ static const char *end_fault(const json_t *request)
                                                            : NULL;
 }
 
+enum minigame_action minigame_request_action(const json_t *request)
+{
+    static const char *const words[] = {
+        [MINIGAME_START] = "scheduler_start", [MINIGAME_STOP] = "scheduler_stop",
+        [MINIGAME_INFO] = "scheduler_info",   [MINIGAME_END] = "game_end",
+        [MINIGAME_ONLINE] = "online_players",
+    };
+    const char *action = json_string_value(json_object_get(request, "action"));
+    for (int i = 0; action != NULL && i < MINIGAME_UNKNOWN; i++) {
+        if (strcmp(action, words[i]) == 0) {
+            return (enum minigame_action)i;
+        }
+    }
+    return MINIGAME_UNKNOWN;
+}
+
 const char *minigame_request_fault(const json_t *request)
 {
-    const json_t *value = json_object_get(request, "action");
-    const char *action = json_string_value(value);
+    const json_t *action = json_object_get(request, "action");
     if (!json_is_object(request)) {
         return "the message is not a JSON object";
     }
-    if (action == NULL) {
-        return value == NULL ? "action is missing" : "action has to be a string";
+    if (!json_is_string(action)) {
+        return action == NULL ? "action is missing" : "action has to be a string";
     }
-    if (strcmp(action, "scheduler_start") == 0) {
+    switch (minigame_request_action(request)) {
+    case MINIGAME_START:
         return start_fault(request);
-    }
-    if (strcmp(action, "game_end") == 0) {
+    case MINIGAME_END:
         return end_fault(request);
+    case MINIGAME_UNKNOWN:
+        return "unknown action, it has to be scheduler_start, scheduler_stop, scheduler_info, "
+               "online_players or game_end";
+    default:
+        return NULL;
     }
-    return strcmp(action, "scheduler_stop") == 0 || strcmp(action, "scheduler_info") == 0 ||
-                   strcmp(action, "online_players") == 0
-               ? NULL
-               : "unknown action, it has to be scheduler_start, scheduler_stop, scheduler_info, "
-                 "online_players or game_end";
 }

@@ -1,5 +1,6 @@
 #include "node/service/minigame_scheduler.h"
 
+#include "node/service/minigame_request.h"
 #include "node/service/minigame_rounds.h"
 #include "store/base/mem.h"
 #include "store/bus.h"
@@ -167,15 +168,19 @@ static void start_scheduler(struct minigame_scheduler *scheduler, const json_t *
 static void carry_out(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                       size_t error_size)
 {
-    const char *action = json_string_value(json_object_get(request, "action"));
-    if (strcmp(action, "scheduler_start") == 0) {
+    switch (minigame_request_action(request)) {
+    case MINIGAME_START:
         start_scheduler(scheduler, request, error, error_size);
-    } else if (strcmp(action, "scheduler_stop") == 0) {
+        break;
+    case MINIGAME_STOP:
         stop_scheduler(scheduler);
-    } else if (strcmp(action, "scheduler_info") == 0) {
+        break;
+    case MINIGAME_INFO:
         broadcast_scheduler(scheduler);
-    } else {
+        break;
+    default:
         end_game(scheduler, request, error, error_size);
+        break;
     }
 }
 

@@ -58,7 +58,7 @@ def test_nothing_is_left(tmp_path, started, signals):
     said = tmp_path / "said"
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "STARTED": str(started), "BASE_PORT": "1"}
     with open(said, "w") as out:
-        script = subprocess.Popen([SCRIPT], cwd=tmp_path, env=environment, stdout=out, stderr=out, start_new_session=True)
+        script = subprocess.Popen(["env", "--default-signal=INT", SCRIPT], cwd=tmp_path, env=environment, stdout=out, stderr=out, start_new_session=True)
         until(lambda: "Three nodes" in said.read_text() and len(started.read_text().split()) == 5)
         for _ in range(signals):
             script.send_signal(signal.SIGINT)
