@@ -103,6 +103,11 @@ void roster_unwatch(struct roster_watch **watch)
     *watch = NULL;
 }
 
+bool roster_holds(const struct roster_watch *watch)
+{
+    return watch->key->view.held_count > 0;
+}
+
 size_t roster_count(const struct roster_watch *watch)
 {
     return watch->introduced ? watch->key->view.members.count : 0;

@@ -47,6 +47,10 @@ struct roster_watch *roster_watch(struct store *store, struct span key, roster_f
 /* Ends *watch and nulls it; NULL inside is fine. No event comes after this. */
 void roster_unwatch(struct roster_watch **watch);
 
+/* Has the view members that only a server which lost its data had, so that they may come back with
+ * other values, or be gone? */
+bool roster_holds(const struct roster_watch *watch);
+
 /* The members in the view. */
 size_t roster_count(const struct roster_watch *watch);
 

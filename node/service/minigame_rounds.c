@@ -236,9 +236,12 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     }
 }
 
+/* After a server lost its data, others may have taken more than this node knows to be in the store:
+ * nobody goes on before they have said so, or their leases have run out. */
 const char *minigame_rounds_runner(const struct minigame_rounds *rounds)
 {
-    return rounds->current && rounds->runner[0] != '\0' ? rounds->runner : NULL;
+    bool known = rounds->current && !roster_holds(rounds->watch);
+    return known && rounds->runner[0] != '\0' ? rounds->runner : NULL;
 }
 
 bool minigame_rounds_here(const struct minigame_rounds *rounds)

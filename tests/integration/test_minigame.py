@@ -430,6 +430,40 @@ def test_a_game_whose_end_the_store_has_not_got_is_paid_by_the_next_runner_and_o
     run(scene())
 
 
+def test_a_round_that_was_shown_outlives_a_redis_that_loses_its_data(yard, redis):
+    """The runner has not heard yet that the store has it when that loses all; and comes back before the one who does."""
+    slow, late = yard.proxy(redis), yard.proxy(redis)
+    runner, node = (yard.node(store=proxy.url, lease="6s", **SETTINGS) for proxy in (slow, late))
+
+    async def scene():
+        there, = await servers([runner])
+        await start(there, period=2)
+        slow.delay = 0.3
+        while True:
+            shown = events(node)
+            if shown["id"] != "HLG-0" and number_of(shown) > number_of(events(runner)):
+                break
+            await asyncio.sleep(0.01)
+        late.cut()
+        slow.drop_links()
+        await asyncio.to_thread(redis.restart_empty)
+        slow.delay = 0
+        assert number_of(events(runner)) < number_of(shown), "it had not heard"
+        looks, end = [], time.monotonic() + 20
+        while not looks or number_of(looks[-1]) <= number_of(shown):
+            assert time.monotonic() < end, "it goes on"
+            looks += [events(node), events(runner)]
+            if len(looks) == 150:  # the runner has been back for long, and the next round was due
+                late.mend()
+            await asyncio.sleep(0.02)
+        assert all(look == shown for look in looks if look["id"] == shown["id"])
+    run(scene())
+
+
+def number_of(round_):
+    return int(round_["id"].removeprefix("HLG-"))
+
+
 def test_no_round_without_knowing_who_is_online(yard):
     """Who is logged in and what the scheduler does live on different servers: the first cannot be reached when the node
     that will run it starts."""
