@@ -52,7 +52,7 @@ static void on_early_over(struct wheel_timer *timer)
         log_warn("nodes spoke that could not be answered", LOG_NUMBER_FIELD("messages", messages));
     }
     if (!list_empty(&link->early)) {
-        wheel_set(net_wheel(link->dispatch->options.net), timer, (uint32_t)wait);
+        wheel_set(net_wheel(link->dispatch->options.net), timer, wait);
     }
 }
 

@@ -12,6 +12,7 @@ from dispatch import (CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, free_
 from test_dispatch_cluster import SLACK, assert_they_talk, known_everywhere
 from waiting import wait_until, within
 
+HEARD = "muster_bus_received_total"
 ROOM = 1 << 20  # bytes of messages that wait for their node to be known
 KEPT_SECONDS = 5.0  # for so long
 SMALL, SMALLEST = 32000, 1000  # bytes of a datagram; how many of one byte fill what room others leave
@@ -86,9 +87,10 @@ def test_a_device_may_come_before_its_node_is_known(yard):
                 data = bytes(SMALL if i < ROOM // SMALL else 1)
                 other.send(far, port, data)
                 assert (await datagrams.expect(RECEIVED)).data == data
+        heard = near.metrics()[HEARD]
         device = await Device.connect(far, port)
         await device.send(b"from the device")
-        await asyncio.sleep(0.5)
+        await until(lambda: near.metrics()[HEARD] > heard, "it has been told of the device")
         late.thaw()
         opened = await driver.expect(OPENED)
         assert await driver.data_of(opened.id, 15) == b"from the device"

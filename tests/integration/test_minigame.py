@@ -435,15 +435,15 @@ def test_a_round_that_was_shown_outlives_a_redis_that_loses_its_data(yard, redis
     slow, late = yard.proxy(redis), yard.proxy(redis)
     runner, node = (yard.node(store=proxy.url, lease="6s", **SETTINGS) for proxy in (slow, late))
 
+    def ahead():
+        shown = events(node)
+        return shown if number_of(shown) > number_of(events(runner)) else None
+
     async def scene():
         there, = await servers([runner])
         await start(there, period=2)
         slow.delay = 0.3
-        while True:
-            shown = events(node)
-            if shown["id"] != "HLG-0" and number_of(shown) > number_of(events(runner)):
-                break
-            await asyncio.sleep(0.01)
+        shown = await until(ahead, "a round that only the other one has heard of")
         late.cut()
         slow.drop_links()
         await asyncio.to_thread(redis.restart_empty)
