@@ -86,7 +86,7 @@ def test_kustomize_takes_it(strict):
 
 
 def test_the_table_of_values_is_up_to_date():
-    run("/usr/bin/python3", manifests.ROOT / "tests/deploy/values_table.py", "--check")
+    run("/usr/bin/python3", manifests.ROOT / "helm/make/values_table.py", "--check")
 
 
 def test_a_change_of_the_chart_is_noticed(tmp_path, monkeypatch):
