@@ -20,7 +20,7 @@ static void on_link(void *arg, bool up, const char *text)
 {
     struct check *check = arg;
     if (!up) {
-        snprintf(check->trouble, sizeof check->trouble, "%s", text);
+        snprintf(check->trouble, sizeof(check->trouble), "%s", text);
     }
 }
 
@@ -70,7 +70,7 @@ static bool check_store(const struct settings *settings)
             .lease_ms = CHECK_LEASE_MS,
             .observer = {.link = on_link, .arg = &check},
         },
-        error, sizeof error);
+        error, sizeof(error));
     if (check.store == NULL) {
         printf("store: %s\n", error);
     } else {
@@ -88,7 +88,7 @@ static bool check_postgres(const char *uri)
     if (uri[0] == '\0') {
         return true;
     }
-    int missing = migrate_check(uri, error, sizeof error);
+    int missing = migrate_check(uri, error, sizeof(error));
     if (missing < 0) {
         printf("postgres: %s\n", error);
     } else if (missing > 0) {
@@ -102,7 +102,7 @@ static bool check_postgres(const char *uri)
 static bool check_chat(const struct settings *settings)
 {
     char error[256];
-    bool well = chat_wiring_check(settings, error, sizeof error) == 0;
+    bool well = chat_wiring_check(settings, error, sizeof(error)) == 0;
     if (!well) {
         printf("chat login: %s\n", error);
     }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 enum {
-    LOOK_MS = 20,
+    DOORS_LOOK_MS = 20,
     LOOKS_MOST = 250, /* five seconds: clients are told of an outage, too */
 };
 
@@ -112,7 +112,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         return;
     }
     stop_waiting(doors);
-    if (open_all(doors, error, sizeof error) == 0) {
+    if (open_all(doors, error, sizeof(error)) == 0) {
         status_hold(doors->parts.status, false);
     } else {
         doors->parts.failed(doors->parts.arg, error);
@@ -121,7 +121,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 static void wait_for_store(struct doors *doors)
 {
-    struct timeval every = {.tv_usec = LOOK_MS * 1000};
+    struct timeval every = {.tv_usec = DOORS_LOOK_MS * 1000};
     doors->look = event_new(loop_base(net_loop(doors->parts.net)), -1, EV_PERSIST, on_look, doors);
     event_add(doors->look, &every);
     status_hold(doors->parts.status, true);
@@ -131,7 +131,7 @@ static void wait_for_store(struct doors *doors)
 
 struct doors *doors_new(const struct doors_parts *parts, char *error, size_t error_size)
 {
-    struct doors *doors = mem_zalloc(sizeof *doors);
+    struct doors *doors = mem_zalloc(sizeof(*doors));
     doors->parts = *parts;
     if (open_admin(doors, error, error_size) != 0 ||
         (!parts->worker && open_all(doors, error, error_size) != 0)) {

@@ -28,7 +28,7 @@ void fleet_wiring_make(struct fleet *fleet, const struct fleet_wiring_parts *par
         {"relay", print_relay, parts->relay},
         {"ports", print_ports, parts->dispatch},
     };
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
         if (lists[i].arg != NULL) {
             fleet_show(fleet, &lists[i]);
         }

@@ -79,7 +79,7 @@ static int run(const char *verb, const struct settings *settings)
     char error[256];
     log_setup((enum log_level)settings->log_level, (enum log_format)settings->log_format);
     bool node = strcmp(verb, "node") == 0, check = strcmp(verb, "check") == 0;
-    if ((node || check) && workers_check(settings, error, sizeof error) != 0) {
+    if ((node || check) && workers_check(settings, error, sizeof(error)) != 0) {
         fprintf(stderr, "muster: %s\n", error);
         return 2;
     }
@@ -126,7 +126,7 @@ int main(int argc, char *argv[])
     }
     int status = 2;
     if (settings_read(&settings, (const char *const *)argv + 2, (const char *const *)environ,
-                      &checks, error, sizeof error) != 0) {
+                      &checks, error, sizeof(error)) != 0) {
         fprintf(stderr, "muster: %s\n", error);
     } else {
         status = run(argv[1], &settings);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum {
-    PATIENCE_MS = 10 * 1000,
+    MIGRATE_PATIENCE_MS = 10 * 1000,
     PLAIN_MS = 10 * 1000, /* between two lines of what lasts, without a terminal */
 };
 
@@ -53,7 +53,7 @@ static void on_step(void *arg, const struct migrate_step *step)
 {
     struct show *show = arg;
     char text[256];
-    print_step(step, text, sizeof text);
+    print_step(step, text, sizeof(text));
     if (show->progress.live) {
         progress_show(&show->progress, text);
         return;
@@ -77,7 +77,8 @@ int migrate_verb(const struct settings *settings)
         return 2;
     }
     progress_init(&show.progress, settings->log_format == LOG_TEXT);
-    int done = migrate_run(settings->postgres, PATIENCE_MS, &observer, error, sizeof error);
+    int done =
+        migrate_run(settings->postgres, MIGRATE_PATIENCE_MS, &observer, error, sizeof(error));
     progress_clear(&show.progress);
     if (done != 0) {
         log_error("migrate", LOG_TEXT_FIELD("error", error));

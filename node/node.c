@@ -204,7 +204,7 @@ int node_run(const struct settings *settings, const struct name_worker *worker)
     struct node node = {.settings = settings, .is_worker = worker->number >= 0};
     char error[256] = "";
     name_choose_node(worker, node.name);
-    int status = build(&node, error, sizeof error);
+    int status = build(&node, error, sizeof(error));
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.name),
                  LOG_TEXT_FIELD("version", MUSTER_VERSION));

@@ -74,12 +74,12 @@ static void on_trouble(void *arg, const char *text)
 
 static void on_bus_lag(void *arg, double seconds)
 {
-    metric_observe(arg, HISTOGRAM_BUS_LAG, seconds);
+    metrics_observe(arg, HISTOGRAM_BUS_LAG, seconds);
 }
 
 static void on_command_time(void *arg, double seconds)
 {
-    metric_observe(arg, HISTOGRAM_STORE_TIME, seconds);
+    metrics_observe(arg, HISTOGRAM_STORE_TIME, seconds);
 }
 
 struct store_tls process_store_tls(const struct settings *settings)

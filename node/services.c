@@ -186,7 +186,7 @@ static int make_dispatch(struct services *services, const struct services_parts 
 
 struct services *services_new(const struct services_parts *parts, char *error, size_t error_size)
 {
-    struct services *services = mem_zalloc(sizeof *services);
+    struct services *services = mem_zalloc(sizeof(*services));
     make_status(services, parts);
     make_sync(services, parts);
     make_logs(services, parts);

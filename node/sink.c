@@ -69,17 +69,17 @@ static void refresh(struct process *process)
 {
     struct metrics *metrics = &process->metrics;
     const struct sink_stats *stats = sink_stats(process->sink);
-    metric_set(metrics, METRIC_SINK_ROWS, stats->rows);
-    metric_set(metrics, METRIC_SINK_BYTES, stats->bytes);
-    metric_set(metrics, METRIC_SINK_BATCHES, stats->batches);
-    metric_set(metrics, METRIC_SINK_REJECTED, stats->rejected);
-    metric_set(metrics, METRIC_SINK_ERRORS, stats->errors);
-    metric_set(metrics, METRIC_SINK_LOST, stats->lost);
-    metric_set(metrics, METRIC_SINK_MISSED, stats->missed);
-    metric_set(metrics, METRIC_SINK_LANES, stats->lanes);
-    metric_set(metrics, METRIC_SINK_LAG, stats->lag);
-    metric_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
-    metric_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
+    metrics_set(metrics, METRIC_SINK_ROWS, stats->rows);
+    metrics_set(metrics, METRIC_SINK_BYTES, stats->bytes);
+    metrics_set(metrics, METRIC_SINK_BATCHES, stats->batches);
+    metrics_set(metrics, METRIC_SINK_REJECTED, stats->rejected);
+    metrics_set(metrics, METRIC_SINK_ERRORS, stats->errors);
+    metrics_set(metrics, METRIC_SINK_LOST, stats->lost);
+    metrics_set(metrics, METRIC_SINK_MISSED, stats->missed);
+    metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
+    metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
+    metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
+    metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
 }
 
 /* Asked each time before figures are shown to the fleet. */
@@ -178,7 +178,7 @@ static void make_sink(struct process *process)
 {
     const struct settings *settings = process->settings;
     const char *prefix = settings->store_prefix;
-    snprintf(process->stream, sizeof process->stream, "from %s", process->name);
+    snprintf(process->stream, sizeof(process->stream), "from %s", process->name);
     process->sink = sink_new(&(struct sink_options){
         .base = loop_base(process->loop),
         .store = process->store,
@@ -290,7 +290,7 @@ int sink_verb(const struct settings *settings)
 {
     struct process process = {.settings = settings};
     char error[512] = "";
-    int status = build(&process, error, sizeof error);
+    int status = build(&process, error, sizeof(error));
     if (status == 0) {
         char text[ADDRESS_TEXT];
         log_info("sink at work",

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-    BACKOFF_FIRST_MS = 200,
-    BACKOFF_MOST_MS = 30 * 1000,
+    WORKERS_BACKOFF_FIRST_MS = 200,
+    WORKERS_BACKOFF_MOST_MS = 30 * 1000,
     STABLE_MS = 60 * 1000, /* who ran that long starts with the first back-off again */
     FOREVER_MS = 3600 * 1000,
     BIND_TEXT = 300,
@@ -52,7 +52,7 @@ unsigned workers_wanted(const struct settings *settings)
     if (settings->workers > 0) {
         return (unsigned)settings->workers;
     }
-    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
     return count > 1 ? (unsigned)count : 1;
 }
 
@@ -158,7 +158,7 @@ static void be_worker(const struct pool *pool, int number, pid_t parent)
     struct name_worker worker = {.number = number};
     char admin[BIND_TEXT];
     struct settings settings = *pool->settings;
-    memcpy(worker.group, pool->group, sizeof worker.group);
+    memcpy(worker.group, pool->group, sizeof(worker.group));
     admin_of(pool->settings, number, admin);
     settings.admin = admin;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -285,15 +285,15 @@ int workers_run(const struct settings *settings, workers_fn *serve)
 {
     struct pool pool = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
     char error[256];
-    if (probe(settings, error, sizeof error) != 0) {
+    if (probe(settings, error, sizeof(error)) != 0) {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
         return 1;
     }
     name_group_choose(pool.group);
-    pool.workers = mem_zalloc(pool.count * sizeof *pool.workers);
+    pool.workers = mem_zalloc(pool.count * sizeof(*pool.workers));
     for (unsigned i = 0; i < pool.count; i++) {
-        pool.workers[i].backoff =
-            (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+        pool.workers[i].backoff = (struct backoff){.first_ms = WORKERS_BACKOFF_FIRST_MS,
+                                                   .most_ms = WORKERS_BACKOFF_MOST_MS};
     }
     sigemptyset(&pool.signals);
     sigaddset(&pool.signals, SIGTERM);

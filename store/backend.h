@@ -71,7 +71,7 @@ struct history_call {
 };
 
 struct backend_ops {
-    /* Starts or ends hearing channels; each is answered by store_on_channel, or the link falls. */
+    /* Starts or ends hearing channels; each is answered by bus_on_channel, or the link falls. */
     void (*subscribe)(struct backend *backend, unsigned shard, const struct span *channels,
                       size_t count);
     void (*unsubscribe)(struct backend *backend, unsigned shard, const struct span *channels,
@@ -134,8 +134,8 @@ void store_on_moved(struct store *store, unsigned shard);
 void store_on_trouble(struct store *store, const char *text);
 
 /* `channel` is heard from now on, or no more. */
-void store_on_channel(struct store *store, struct span channel, bool on);
+void bus_on_channel(struct store *store, struct span channel, bool on);
 
-void store_on_message(struct store *store, struct span channel, struct span payload);
+void bus_on_message(struct store *store, struct span channel, struct span payload);
 
 #endif

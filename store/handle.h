@@ -11,7 +11,7 @@
 
 /* Something to look at in the next turn of the loop; queued at most once. */
 struct chore {
-    struct list link;
+    struct list entry;
     void (*run)(struct chore *chore);
 };
 
@@ -100,8 +100,8 @@ void bus_flush(struct store *store);
 
 /* Like bus_subscribe for a channel that is not a topic: `payload` is all that was published. The
  * name is the whole channel. */
-struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
-                                  bus_fn *fn, void *arg)
+struct bus_sub *bus_channel_subscribe(struct store *store, unsigned shard, struct span channel,
+                                      bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 void stream_on_link(struct store *store, unsigned shard, bool up);

@@ -5,7 +5,7 @@
 #include "store/history_note.h"
 
 enum {
-    TICK_MS = 250,
+    HISTORY_TICK_MS = 250,
 };
 
 static void run(struct chore *chore)
@@ -30,7 +30,7 @@ static struct history_key *key_new(struct store *store, struct span key, struct 
     made->store = store;
     made->shard = store_shard(store, key);
     made->chore.run = run;
-    list_init(&made->chore.link);
+    list_init(&made->chore.entry);
     memcpy(made->name, name.ptr, name.len);
     append_name(&channel, store, ":n:", key);
     made->channel = mem_dup(buf_span(&channel));
@@ -59,7 +59,7 @@ struct history_watch *history_watch(struct store *store, struct span key, histor
     watch->fn = fn;
     watch->arg = arg;
     watch->owed = true;
-    list_push_back(&watch->key->watches, &watch->link);
+    list_push_back(&watch->key->watches, &watch->entry);
     history_key_kick(watch->key);
     return watch;
 }
@@ -120,7 +120,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 void history_tick_start(struct store *store)
 {
-    static const struct timeval tick = {0, TICK_MS * 1000};
+    static const struct timeval tick = {0, HISTORY_TICK_MS * 1000};
     if (!evtimer_pending(store->history.tick, NULL)) {
         evtimer_add(store->history.tick, &tick);
     }
@@ -138,7 +138,7 @@ void history_deinit(struct store *store)
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
         history_queue_free(key);
         history_watch_free(key);
-        list_del(&key->chore.link);
+        list_del(&key->chore.entry);
         map_remove(&store->history.keys, it);
         free(key->channel);
         free(key);

@@ -49,7 +49,7 @@ struct history_key {
 };
 
 struct history_watch {
-    struct list link;
+    struct list entry;
     struct history_key *key;
     history_fn *fn; /* NULL: ended */
     void *arg;

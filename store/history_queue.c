@@ -5,8 +5,8 @@
 enum {
     BATCH_MOST = 64,
     BATCH_BYTES = 256 * 1024,
-    QUEUE_MOST = 4096,
-    QUEUE_BYTES = 8 * 1024 * 1024,
+    HISTORY_QUEUE_QUEUE_MOST = 4096,
+    HISTORY_QUEUE_QUEUE_BYTES = 8 * 1024 * 1024,
     CONFIRMED_MOST = 4096,
     READS_MOST = 4096,
 };
@@ -16,7 +16,7 @@ enum {
 static const uint64_t confirmed_us = 10 * 1000000;
 
 struct history_pending {
-    struct list link;
+    struct list entry;
     uint64_t sequence;
     uint32_t most;
     uint64_t until_us;   /* given up then; once confirmed: forgotten then */
@@ -28,7 +28,7 @@ struct history_pending {
 };
 
 struct history_read {
-    struct list link;
+    struct list entry;
     struct history_key *key;
     uint32_t offset, limit;
     history_read_fn *fn;
@@ -38,7 +38,7 @@ struct history_read {
 
 static struct history_pending *pending_of(struct list *link)
 {
-    return LIST_ITEM(link, struct history_pending, link);
+    return LIST_ITEM(link, struct history_pending, entry);
 }
 
 void history_queue_init(struct history_key *key)
@@ -55,7 +55,7 @@ static void free_all(struct list *list)
 {
     while (!list_empty(list)) {
         struct history_pending *pending = pending_of(list->next);
-        list_del(&pending->link);
+        list_del(&pending->entry);
         free(pending);
     }
 }
@@ -66,8 +66,8 @@ void history_queue_free(struct history_key *key)
     free_all(&key->sent);
     free_all(&key->confirmed);
     while (!list_empty(&key->reads)) {
-        struct history_read *read = LIST_ITEM(key->reads.next, struct history_read, link);
-        list_del(&read->link);
+        struct history_read *read = LIST_ITEM(key->reads.next, struct history_read, entry);
+        list_del(&read->entry);
         free(read);
     }
 }
@@ -86,7 +86,8 @@ static void tell(const struct history_key *key, struct history_pending *pending,
 int history_append(struct store *store, const struct history_append *append)
 {
     struct history_key *key = history_key_get(store, append->key);
-    if (key->count >= QUEUE_MOST || key->bytes + append->value.len > QUEUE_BYTES ||
+    if (key->count >= HISTORY_QUEUE_QUEUE_MOST ||
+        key->bytes + append->value.len > HISTORY_QUEUE_QUEUE_BYTES ||
         append->value.len > HISTORY_VALUE_MOST) {
         return -1;
     }
@@ -101,7 +102,7 @@ int history_append(struct store *store, const struct history_append *append)
     if (pending->len > 0) {
         memcpy(pending->value, append->value.ptr, pending->len);
     }
-    list_push_back(&key->waiting, &pending->link);
+    list_push_back(&key->waiting, &pending->entry);
     key->count++;
     key->bytes += pending->len;
     history_key_kick(key);
@@ -120,7 +121,7 @@ static void take_back(struct history_key *key)
 
 static void leave_queue(struct history_key *key, struct history_pending *pending)
 {
-    list_del(&pending->link);
+    list_del(&pending->entry);
     key->count--;
     key->bytes -= pending->len;
 }
@@ -134,7 +135,7 @@ static void confirm(struct history_key *key)
         struct history_pending *pending = pending_of(done.next);
         leave_queue(key, pending);
         pending->until_us = clock_monotonic_us() + confirmed_us;
-        list_push_back(&key->confirmed, &pending->link);
+        list_push_back(&key->confirmed, &pending->entry);
         tell(key, pending, true);
     }
 }
@@ -213,8 +214,8 @@ void history_queue_link_down(struct history_key *key)
     list_init(&reads);
     list_splice(&reads, &key->reads);
     while (!list_empty(&reads)) {
-        struct history_read *read = LIST_ITEM(reads.next, struct history_read, link);
-        list_del(&read->link);
+        struct history_read *read = LIST_ITEM(reads.next, struct history_read, entry);
+        list_del(&read->entry);
         on_read(read, BACKEND_LOST, span_of(NULL, 0));
     }
 }
@@ -226,7 +227,7 @@ static void forget_confirmed(struct history_key *key, uint64_t now_us)
         struct history_pending *pending = pending_of(it);
         it = it->prev;
         if (pending->until_us <= now_us || left >= CONFIRMED_MOST) {
-            list_del(&pending->link);
+            list_del(&pending->entry);
             free(pending);
         } else {
             left++;
@@ -248,7 +249,7 @@ bool history_queue_tick(struct history_key *key, uint64_t now_us)
     }
     while (!list_empty(&late)) {
         struct history_pending *pending = pending_of(late.next);
-        list_del(&pending->link);
+        list_del(&pending->entry);
         tell(key, pending, false);
         free(pending);
     }
@@ -272,7 +273,7 @@ int history_read(struct store *store, struct span name, uint32_t offset, uint32_
     read->fn = fn;
     read->arg = arg;
     read->tag = tag;
-    list_push_back(&key->reads, &read->link);
+    list_push_back(&key->reads, &read->entry);
     history_key_kick(key);
     return 0;
 }
@@ -281,14 +282,14 @@ static void send_reads(struct history_key *key)
 {
     struct backend *backend = key->store->backend;
     while (!list_empty(&key->reads)) {
-        struct history_read *read = LIST_ITEM(key->reads.next, struct history_read, link);
+        struct history_read *read = LIST_ITEM(key->reads.next, struct history_read, entry);
         struct history_call call = {
             .verb = HISTORY_NEWEST,
             .key = map_key(&key->node),
             .offset = read->offset,
             .limit = read->limit,
         };
-        list_del(&read->link);
+        list_del(&read->entry);
         if (backend->ops->history(backend, key->shard, &call, on_read, read) != 0) {
             on_read(read, BACKEND_LOST, span_of(NULL, 0));
         }

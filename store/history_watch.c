@@ -32,7 +32,7 @@ static void forget_writers(struct history_key *key)
 void history_watch_free(struct history_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        free(LIST_ITEM(it, struct history_watch, link));
+        free(LIST_ITEM(it, struct history_watch, entry));
     }
     forget_writers(key);
     map_deinit(&key->writers);
@@ -50,7 +50,7 @@ static void tell_all(struct history_key *key, enum history_event event,
                      const struct history_entry *entry)
 {
     LIST_EACH(it, &key->watches) {
-        tell(key, LIST_ITEM(it, struct history_watch, link), event, entry);
+        tell(key, LIST_ITEM(it, struct history_watch, entry), event, entry);
     }
 }
 
@@ -236,9 +236,9 @@ static void fetch(struct history_key *key)
 static void drop_gone_watches(struct history_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        struct history_watch *watch = LIST_ITEM(it, struct history_watch, link);
+        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
         if (watch->fn == NULL) {
-            list_del(&watch->link);
+            list_del(&watch->entry);
             free(watch);
         }
     }
@@ -256,7 +256,7 @@ static void settle(struct history_key *key)
     bool was = key->current;
     key->current = key->positioned && key->listening && !key->behind && !key->fetching;
     LIST_EACH(it, &key->watches) {
-        struct history_watch *watch = LIST_ITEM(it, struct history_watch, link);
+        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
         if (key->current && (!was || watch->owed)) {
             watch->owed = false;
             tell(key, watch, HISTORY_CURRENT, NULL);
@@ -275,7 +275,7 @@ void history_watch_run(struct history_key *key)
     }
     if (key->sub == NULL) {
         key->sub =
-            channel_subscribe(key->store, key->shard, span_str(key->channel), on_channel, key);
+            bus_channel_subscribe(key->store, key->shard, span_str(key->channel), on_channel, key);
     }
     if (history_key_up(key) && !key->fetching && !key->refused &&
         (!key->positioned || (key->listening && key->behind))) {

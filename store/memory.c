@@ -3,8 +3,8 @@
 #include "store/backend.h"
 #include "store/base/buf.h"
 #include "store/handle.h"
-#include "store/memory_lookup.h"
 #include "store/memory_history.h"
+#include "store/memory_lookup.h"
 #include "store/memory_roster.h"
 #include "store/memory_stream.h"
 
@@ -24,8 +24,8 @@ struct hub_channel {
 
 /* One store hears one channel. */
 struct ear {
-    struct list link; /* in the channel */
-    struct list mine; /* in the store */
+    struct list entry; /* in the channel */
+    struct list mine;  /* in the store */
     struct memory *memory;
     struct hub_channel *channel;
 };
@@ -49,7 +49,7 @@ enum letter_kind {
 };
 
 struct letter {
-    struct list link;
+    struct list entry;
     enum letter_kind kind;
     backend_answer_fn *fn;
     void *arg;
@@ -98,7 +98,7 @@ static struct letter *post(struct memory *memory, enum letter_kind kind, struct 
     if (payload.len > 0) {
         memcpy(letter->bytes + channel.len, payload.ptr, payload.len);
     }
-    list_push_back(&memory->inbox, &letter->link);
+    list_push_back(&memory->inbox, &letter->entry);
     if (!evtimer_pending(memory->wake, NULL)) {
         evtimer_add(memory->wake, &at_once);
     }
@@ -126,10 +126,10 @@ static void open_letter(struct store *store, const struct letter *letter)
     switch (letter->kind) {
     case LETTER_HEARD:
     case LETTER_LEFT:
-        store_on_channel(store, letter->channel, letter->kind == LETTER_HEARD);
+        bus_on_channel(store, letter->channel, letter->kind == LETTER_HEARD);
         break;
     case LETTER_MESSAGE:
-        store_on_message(store, letter->channel, letter->payload);
+        bus_on_message(store, letter->channel, letter->payload);
         break;
     case LETTER_ANSWER:
         letter->fn(letter->arg, BACKEND_OK, letter->payload);
@@ -156,8 +156,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     list_init(&letters);
     list_splice(&letters, &memory->inbox);
     while (!list_empty(&letters)) {
-        struct letter *letter = LIST_ITEM(letters.next, struct letter, link);
-        list_del(&letter->link);
+        struct letter *letter = LIST_ITEM(letters.next, struct letter, entry);
+        list_del(&letter->entry);
         open_letter(store, letter);
         free(letter);
     }
@@ -180,7 +180,7 @@ static struct hub_channel *channel_get(struct memory_hub *hub, struct span name)
 static void ear_free(struct ear *ear)
 {
     struct hub_channel *channel = ear->channel;
-    list_del(&ear->link);
+    list_del(&ear->entry);
     list_del(&ear->mine);
     if (list_empty(&channel->ears)) {
         map_remove(&ear->memory->hub->channels, &channel->node);
@@ -198,7 +198,7 @@ static void memory_subscribe(struct backend *backend, unsigned shard, const stru
         struct ear *ear = mem_zalloc(sizeof(*ear));
         ear->memory = memory;
         ear->channel = channel_get(memory->hub, channels[i]);
-        list_push_back(&ear->channel->ears, &ear->link);
+        list_push_back(&ear->channel->ears, &ear->entry);
         list_push_back(&memory->ears, &ear->mine);
         post(memory, LETTER_HEARD, channels[i], span_of(NULL, 0));
     }
@@ -213,7 +213,7 @@ static void memory_unsubscribe(struct backend *backend, unsigned shard, const st
         struct hub_channel *channel = channel_get(memory->hub, channels[i]);
         struct ear *mine = NULL;
         LIST_EACH(it, &channel->ears) {
-            struct ear *ear = LIST_ITEM(it, struct ear, link);
+            struct ear *ear = LIST_ITEM(it, struct ear, entry);
             mine = ear->memory == memory ? ear : mine;
         }
         post(memory, LETTER_LEFT, channels[i], span_of(NULL, 0));
@@ -228,7 +228,7 @@ static void hub_publish(struct memory_hub *hub, struct span channel_name, struct
     struct map_node *node = map_find(&hub->channels, channel_name);
     if (node != NULL) {
         LIST_EACH(it, &MAP_ENTRY(node, struct hub_channel, node)->ears) {
-            post(LIST_ITEM(it, struct ear, link)->memory, LETTER_MESSAGE, channel_name, payload);
+            post(LIST_ITEM(it, struct ear, entry)->memory, LETTER_MESSAGE, channel_name, payload);
         }
     }
 }
@@ -352,7 +352,7 @@ static void memory_free(struct backend *backend)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     LIST_EACH(it, &memory->inbox) {
-        struct letter *letter = LIST_ITEM(it, struct letter, link);
+        struct letter *letter = LIST_ITEM(it, struct letter, entry);
         if (letter->kind == LETTER_LOOKUP) {
             free(letter->arg); /* the call: nobody hears it any more */
         }

@@ -5,7 +5,7 @@
 #include "store/history_note.h"
 
 struct hub_entry {
-    struct list link;
+    struct list entry;
     uint64_t id, sequence;
     struct span writer, value; /* both in `bytes` */
     char bytes[];
@@ -32,8 +32,8 @@ void memory_histories_init(struct memory_histories *histories)
 
 static void drop_first(struct hub_history *history)
 {
-    struct hub_entry *entry = LIST_ITEM(history->entries.next, struct hub_entry, link);
-    list_del(&entry->link);
+    struct hub_entry *entry = LIST_ITEM(history->entries.next, struct hub_entry, entry);
+    list_del(&entry->entry);
     free(entry);
     history->first++;
 }
@@ -111,7 +111,7 @@ static void add(struct hub_history *history, struct span writer, const struct hi
     if (item->value.len > 0) {
         memcpy(entry->bytes + writer.len, item->value.ptr, item->value.len);
     }
-    list_push_back(&history->entries, &entry->link);
+    list_push_back(&history->entries, &entry->entry);
     put_entry(records, entry);
 }
 
@@ -149,7 +149,7 @@ static size_t list_after(struct hub_history *history, const struct history_call 
     size_t count = 0;
     uint64_t after = call->birth == history->birth ? call->after : 0;
     LIST_EACH(it, &history->entries) {
-        const struct hub_entry *entry = LIST_ITEM(it, struct hub_entry, link);
+        const struct hub_entry *entry = LIST_ITEM(it, struct hub_entry, entry);
         if (entry->id > after && count < call->limit) {
             put_entry(records, entry);
             count++;
@@ -164,7 +164,7 @@ static size_t list_newest(struct hub_history *history, const struct history_call
     size_t count = 0, seen = 0;
     for (struct list *it = history->entries.prev; it != &history->entries; it = it->prev) {
         if (seen++ >= call->offset && count < call->limit) {
-            put_entry(records, LIST_ITEM(it, struct hub_entry, link));
+            put_entry(records, LIST_ITEM(it, struct hub_entry, entry));
             count++;
         }
     }

@@ -3,11 +3,11 @@
 #include "store/base/clock.h"
 
 enum {
-    TICK_MS = 500,
+    MEMORY_LOOKUP_TICK_MS = 500,
     SWEEP_MOST = 64, /* entries looked at per visit */
 };
 
-struct entry {
+struct memory_value {
     struct map_node node;
     struct list slot;
     uint64_t ends_ms;
@@ -21,10 +21,10 @@ void memory_lookups_init(struct memory_lookups *lookups)
     for (int i = 0; i < LOOKUP_SLOTS; i++) {
         list_init(&lookups->slots[i]);
     }
-    lookups->tick = clock_monotonic_ms() / TICK_MS;
+    lookups->tick = clock_monotonic_ms() / MEMORY_LOOKUP_TICK_MS;
 }
 
-static void entry_free(struct memory_lookups *lookups, struct entry *entry)
+static void entry_free(struct memory_lookups *lookups, struct memory_value *entry)
 {
     list_del(&entry->slot);
     map_remove(&lookups->keys, &entry->node);
@@ -35,7 +35,7 @@ static void entry_free(struct memory_lookups *lookups, struct entry *entry)
 void memory_lookups_deinit(struct memory_lookups *lookups)
 {
     MAP_EACH(it, &lookups->keys) {
-        entry_free(lookups, MAP_ENTRY(it, struct entry, node));
+        entry_free(lookups, MAP_ENTRY(it, struct memory_value, node));
     }
     map_deinit(&lookups->keys);
     buf_free(&lookups->value);
@@ -43,9 +43,9 @@ void memory_lookups_deinit(struct memory_lookups *lookups)
 
 /* Into the slot of the tick by which it is over, or the farthest there is. A renewal does not move
  * it: the slot finds out. */
-static void file(struct memory_lookups *lookups, struct entry *entry)
+static void file(struct memory_lookups *lookups, struct memory_value *entry)
 {
-    uint64_t at = entry->ends_ms / TICK_MS + 1;
+    uint64_t at = entry->ends_ms / MEMORY_LOOKUP_TICK_MS + 1;
     uint64_t most = lookups->tick + LOOKUP_SLOTS - 1;
     list_del(&entry->slot);
     list_push_back(&lookups->slots[(at < most ? at : most) % LOOKUP_SLOTS], &entry->slot);
@@ -54,10 +54,10 @@ static void file(struct memory_lookups *lookups, struct entry *entry)
 static void sweep(struct memory_lookups *lookups, uint64_t now_ms)
 {
     int left = SWEEP_MOST;
-    while (lookups->tick < now_ms / TICK_MS && left > 0) {
+    while (lookups->tick < now_ms / MEMORY_LOOKUP_TICK_MS && left > 0) {
         struct list *slot = &lookups->slots[lookups->tick % LOOKUP_SLOTS];
         for (; left > 0 && !list_empty(slot); left--) {
-            struct entry *entry = LIST_ITEM(slot->next, struct entry, slot);
+            struct memory_value *entry = LIST_ITEM(slot->next, struct memory_value, slot);
             if (entry->ends_ms <= now_ms) {
                 entry_free(lookups, entry);
             } else {
@@ -72,10 +72,10 @@ static void sweep(struct memory_lookups *lookups, uint64_t now_ms)
 }
 
 /* The entry of that key whose time is not over, or NULL. */
-static struct entry *find(struct memory_lookups *lookups, struct span key, uint64_t now_ms)
+static struct memory_value *find(struct memory_lookups *lookups, struct span key, uint64_t now_ms)
 {
     struct map_node *node = map_find(&lookups->keys, key);
-    struct entry *entry = node != NULL ? MAP_ENTRY(node, struct entry, node) : NULL;
+    struct memory_value *entry = node != NULL ? MAP_ENTRY(node, struct memory_value, node) : NULL;
     if (entry != NULL && entry->ends_ms <= now_ms) {
         entry_free(lookups, entry);
         return NULL;
@@ -84,7 +84,7 @@ static struct entry *find(struct memory_lookups *lookups, struct span key, uint6
 }
 
 /* Puts the visit's value into `entry`, NULL: a new one. */
-static void set(struct memory_lookups *lookups, struct entry *entry,
+static void set(struct memory_lookups *lookups, struct memory_value *entry,
                 const struct lookup_visit *visit, uint64_t now_ms)
 {
     bool fresh = entry == NULL;
@@ -105,12 +105,12 @@ static void set(struct memory_lookups *lookups, struct entry *entry,
     }
 }
 
-static void answer(struct memory_lookups *lookups, const struct entry *entry)
+static void answer(struct memory_lookups *lookups, const struct memory_value *entry)
 {
     buf_append(&lookups->value, buf_span(&entry->value));
 }
 
-static enum lookup_result swap(struct memory_lookups *lookups, struct entry *entry,
+static enum lookup_result swap(struct memory_lookups *lookups, struct memory_value *entry,
                                const struct lookup_visit *visit, uint64_t now_ms)
 {
     if (entry == NULL) {
@@ -124,7 +124,7 @@ static enum lookup_result swap(struct memory_lookups *lookups, struct entry *ent
     return LOOKUP_DONE;
 }
 
-static enum lookup_result read_it(struct memory_lookups *lookups, struct entry *entry,
+static enum lookup_result read_it(struct memory_lookups *lookups, struct memory_value *entry,
                                   const struct lookup_visit *visit, uint64_t now_ms)
 {
     if (entry == NULL) {
@@ -141,7 +141,7 @@ static enum lookup_result read_it(struct memory_lookups *lookups, struct entry *
     return LOOKUP_DONE;
 }
 
-static enum lookup_result carry_out(struct memory_lookups *lookups, struct entry *entry,
+static enum lookup_result carry_out(struct memory_lookups *lookups, struct memory_value *entry,
                                     const struct lookup_visit *visit, uint64_t now_ms)
 {
     switch (visit->verb) {

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 struct kept {
-    struct list link;
+    struct list entry;
     uint64_t seq, ordinal;
     uint32_t tag_len, payload_len;
     char bytes[];
@@ -13,7 +13,7 @@ struct kept {
 
 static struct kept *kept_of(struct list *link)
 {
-    return CONTAINER_OF(link, struct kept, link);
+    return CONTAINER_OF(link, struct kept, entry);
 }
 
 void memory_streams_init(struct memory_streams *streams)
@@ -27,7 +27,7 @@ void memory_streams_init(struct memory_streams *streams)
 static void drop_first(struct memory_lane *lane)
 {
     struct kept *first = kept_of(lane->entries.next);
-    list_del(&first->link);
+    list_del(&first->entry);
     free(first);
     lane->length--;
 }
@@ -56,7 +56,7 @@ static void keep(struct memory_streams *streams, const struct stream_item *item,
     if (item->payload.len > 0) {
         memcpy(kept->bytes + item->tag.len, item->payload.ptr, item->payload.len);
     }
-    list_push_back(&lane->entries, &kept->link);
+    list_push_back(&lane->entries, &kept->entry);
     lane->length++;
 }
 
@@ -98,7 +98,7 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
     streams->birth = streams->birth > 0 ? streams->birth : now_us;
     uint64_t entries = fill(streams, refuse);
     LIST_EACH(it, call->groups) {
-        const struct stream_group *group = CONTAINER_OF(it, struct stream_group, link);
+        const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
         struct span rest = buf_span(&group->items);
         struct stream_item item;
         bool full = refuse && entries + group->count > call->limits->entries;
@@ -142,12 +142,12 @@ void memory_stream_state(struct memory_streams *streams, const struct stream_mar
 
 /* ------------------------------------------------------------------------------------ reading */
 
-struct found {
+struct memory_found {
     struct stream_entry *entries;
     size_t count, cap;
 };
 
-static void add(struct found *found, unsigned lane, const struct kept *kept)
+static void add(struct memory_found *found, unsigned lane, const struct kept *kept)
 {
     if (found->count == found->cap) {
         found->cap = found->cap > 0 ? found->cap * 2 : 64;
@@ -160,7 +160,7 @@ static void add(struct found *found, unsigned lane, const struct kept *kept)
 
 /* From the end, where readers are. */
 static void read_back(const struct memory_lane *lane, unsigned number,
-                      const struct stream_query *query, struct found *found)
+                      const struct stream_query *query, struct memory_found *found)
 {
     struct list *it = lane->entries.prev;
     for (; it != &lane->entries && found->count < query->most; it = it->prev) {
@@ -171,7 +171,7 @@ static void read_back(const struct memory_lane *lane, unsigned number,
 }
 
 static void read_forth(const struct memory_lane *lane, const struct stream_from *from, size_t most,
-                       struct found *found)
+                       struct memory_found *found)
 {
     struct list *it = lane->entries.prev; /* where readers are: at the end */
     size_t before = found->count;
@@ -186,7 +186,7 @@ static void read_forth(const struct memory_lane *lane, const struct stream_from 
 void memory_stream_read(const struct memory_streams *streams, const struct stream_query *query,
                         stream_read_fn *fn, void *arg)
 {
-    struct found found = {0};
+    struct memory_found found = {0};
     for (size_t i = 0; i < query->lanes; i++) {
         const struct stream_from *from = &query->from[i];
         const struct memory_lane *lane = &streams->lanes[from->lane];

@@ -8,9 +8,9 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { RETRY_MS = 250, TICK_MS = 200, LOCK_KEY = 0x6d757374 /* "must" */ };
+enum { MIGRATE_RETRY_MS = 250, MIGRATE_TICK_MS = 200, LOCK_KEY = 0x6d757374 /* "must" */ };
 
-struct run {
+struct migrate_run {
     PGconn *conn;
     struct migrate_observer observer;
     struct migrate_step step; /* what is told while the server works */
@@ -19,7 +19,7 @@ struct run {
     size_t error_size;
 };
 
-static int refuse(struct run *run, const char *what, const char *text)
+static int refuse(struct migrate_run *run, const char *what, const char *text)
 {
     size_t len = strlen(text);
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' ')) {
@@ -31,20 +31,20 @@ static int refuse(struct run *run, const char *what, const char *text)
 
 /* ------------------------------------------------------------------------------------ progress */
 
-static void say(const struct run *run, const char *text)
+static void say(const struct migrate_run *run, const char *text)
 {
     if (run->observer.say != NULL) {
         run->observer.say(run->observer.arg, text);
     }
 }
 
-static void begin_step(struct run *run, const struct migrate_step *step)
+static void begin_step(struct migrate_run *run, const struct migrate_step *step)
 {
     run->step = *step;
     run->step_began_ms = clock_monotonic_ms();
 }
 
-static void tell_step(struct run *run)
+static void tell_step(struct migrate_run *run)
 {
     run->step.ms = clock_monotonic_ms() - run->step_began_ms;
     if (run->observer.step != NULL) {
@@ -55,11 +55,11 @@ static void tell_step(struct run *run)
 /* ------------------------------------------------------------------------------------ questions */
 
 /* The next result of what was sent, new, or NULL: there is no more. */
-static PGresult *next_result(struct run *run)
+static PGresult *next_result(struct migrate_run *run)
 {
     while (PQisBusy(run->conn)) {
         struct pollfd wait = {.fd = PQsocket(run->conn), .events = POLLIN};
-        if (poll(&wait, 1, TICK_MS) == 0) {
+        if (poll(&wait, 1, MIGRATE_TICK_MS) == 0) {
             tell_step(run);
         } else if (PQconsumeInput(run->conn) == 0) {
             break; /* PQgetResult says what is wrong */
@@ -70,7 +70,7 @@ static PGresult *next_result(struct run *run)
 
 /* As PQexec, but that it tells of the time it takes: of several statements the last one's result,
  * or the error. */
-static PGresult *execute(struct run *run, const char *sql)
+static PGresult *execute(struct migrate_run *run, const char *sql)
 {
     PGresult *kept = NULL, *result;
     if (PQsendQuery(run->conn, sql) == 0) {
@@ -89,7 +89,7 @@ static PGresult *execute(struct run *run, const char *sql)
 }
 
 /* The result, new, or NULL with the error told. */
-static PGresult *ask(struct run *run, const char *sql)
+static PGresult *ask(struct migrate_run *run, const char *sql)
 {
     PGresult *result = execute(run, sql);
     ExecStatusType status = PQresultStatus(result);
@@ -101,7 +101,7 @@ static PGresult *ask(struct run *run, const char *sql)
     return NULL;
 }
 
-static int run_sql(struct run *run, const char *sql)
+static int run_sql(struct migrate_run *run, const char *sql)
 {
     PGresult *result = ask(run, sql);
     PQclear(result);
@@ -110,7 +110,7 @@ static int run_sql(struct run *run, const char *sql)
 
 static void on_notice(void *arg, const char *text)
 {
-    struct run *run = arg;
+    struct migrate_run *run = arg;
     if (strncmp(text, "NOTICE:  relation", 17) != 0) {
         char line[512];
         snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
@@ -118,7 +118,7 @@ static void on_notice(void *arg, const char *text)
     }
 }
 
-static int connect_to(struct run *run, const char *uri, unsigned wait_ms)
+static int connect_to(struct migrate_run *run, const char *uri, unsigned wait_ms)
 {
     static const char *const names[] = {"dbname", "application_name", "connect_timeout",
                                         "client_encoding", NULL};
@@ -137,12 +137,12 @@ static int connect_to(struct run *run, const char *uri, unsigned wait_ms)
         }
         tell_step(run);
         PQfinish(run->conn);
-        nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
+        nanosleep(&(struct timespec){0, MIGRATE_RETRY_MS * 1000000L}, NULL);
     }
 }
 
 /* True when it stands there with the text we know; *missing when it does not stand there. */
-static int compare(struct run *run, const struct migration *one, bool *missing)
+static int compare(struct migrate_run *run, const struct migration *one, bool *missing)
 {
     char sql[128];
     snprintf(sql, sizeof(sql), "select sha256 from muster_migration where number = %d",
@@ -160,7 +160,7 @@ static int compare(struct run *run, const struct migration *one, bool *missing)
                         ": was applied with other text (its checksum in muster_migration differs)");
 }
 
-static int apply(struct run *run, const struct migration *one)
+static int apply(struct migrate_run *run, const struct migration *one)
 {
     struct buf sql = {0};
     char line[160];
@@ -181,7 +181,7 @@ static int apply(struct run *run, const struct migration *one)
     return 0;
 }
 
-static int check_encoding(struct run *run)
+static int check_encoding(struct migrate_run *run)
 {
     const char *encoding = PQparameterStatus(run->conn, "server_encoding");
     return encoding != NULL && strcmp(encoding, "UTF8") == 0
@@ -192,7 +192,7 @@ static int check_encoding(struct run *run)
 
 /* How many are missing: all of them unless the table of what was applied is `there`. -1 when one
  * was applied with other text. */
-static int find_missing(struct run *run, bool there)
+static int find_missing(struct migrate_run *run, bool there)
 {
     int count = 0;
     for (const struct migration *one = migrations; one->number != 0; one++) {
@@ -205,7 +205,7 @@ static int find_missing(struct run *run, bool there)
     return count;
 }
 
-static int apply_missing(struct run *run, unsigned count)
+static int apply_missing(struct migrate_run *run, unsigned count)
 {
     unsigned at = 0;
     for (const struct migration *one = migrations; one->number != 0; one++) {
@@ -226,7 +226,7 @@ static int apply_missing(struct run *run, unsigned count)
     return 0;
 }
 
-static int apply_all(struct run *run)
+static int apply_all(struct migrate_run *run)
 {
     char lock[64];
     snprintf(lock, sizeof(lock), "select pg_advisory_lock(%d)", LOCK_KEY);
@@ -244,13 +244,13 @@ static int apply_all(struct run *run)
 int migrate_run(const char *uri, unsigned wait_ms, const struct migrate_observer *observer,
                 char *error, size_t error_size)
 {
-    struct run run = {.observer = *observer, .error = error, .error_size = error_size};
+    struct migrate_run run = {.observer = *observer, .error = error, .error_size = error_size};
     int done = connect_to(&run, uri, wait_ms) == 0 ? apply_all(&run) : -1;
     PQfinish(run.conn);
     return done;
 }
 
-static int count_missing(struct run *run)
+static int count_missing(struct migrate_run *run)
 {
     PGresult *result = ask(run, "select to_regclass('muster_migration') is not null");
     if (result == NULL) {
@@ -263,7 +263,7 @@ static int count_missing(struct run *run)
 
 int migrate_check(const char *uri, char *error, size_t error_size)
 {
-    struct run run = {.error = error, .error_size = error_size};
+    struct migrate_run run = {.error = error, .error_size = error_size};
     int missing =
         connect_to(&run, uri, 0) == 0 && check_encoding(&run) == 0 ? count_missing(&run) : -1;
     PQfinish(run.conn);

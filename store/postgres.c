@@ -8,15 +8,15 @@
 #include <stdio.h>
 
 enum {
-    BACKOFF_FIRST_MS = 100,
-    BACKOFF_MOST_MS = 5000,
+    POSTGRES_BACKOFF_FIRST_MS = 100,
+    POSTGRES_BACKOFF_MOST_MS = 5000,
     CONNECT_S = 10,
     ANSWER_S = 60,
     COPY_PIECE = 64 * 1024,
     COPY_PIECES = 8,
 };
 
-enum postgres_state { WAITING, CONNECTING, IDLE, BUSY };
+enum postgres_state { POSTGRES_WAITING, POSTGRES_CONNECTING, IDLE, BUSY };
 
 struct postgres {
     struct event_base *base;
@@ -85,7 +85,7 @@ static void fail(struct postgres *pg, const char *text)
     unwatch(pg);
     PQfinish(pg->conn);
     pg->conn = NULL;
-    pg->state = WAITING;
+    pg->state = POSTGRES_WAITING;
     arm(pg, backoff_next(&pg->backoff));
     answer(pg, POSTGRES_LOST, kept);
     pg->events->down(pg->arg, kept);
@@ -218,7 +218,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct postgres *pg = arg;
     (void)fd, (void)what;
-    if (pg->state == CONNECTING) {
+    if (pg->state == POSTGRES_CONNECTING) {
         connect_on(pg);
     } else {
         go_on(pg);
@@ -247,7 +247,7 @@ static void start(struct postgres *pg)
         return;
     }
     PQsetNoticeReceiver(pg->conn, on_notice, NULL);
-    pg->state = CONNECTING;
+    pg->state = POSTGRES_CONNECTING;
     arm(pg, CONNECT_S * 1000);
     watch(pg);
     event_add(pg->write, NULL);
@@ -257,7 +257,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct postgres *pg = arg;
     (void)fd, (void)what;
-    if (pg->state == WAITING) {
+    if (pg->state == POSTGRES_WAITING) {
         start(pg);
     } else {
         fail(pg, "no answer in time");
@@ -276,7 +276,8 @@ struct postgres *postgres_open(struct event_base *base, const char *uri, const c
     pg->events = events;
     pg->arg = arg;
     pg->fd = -1;
-    pg->backoff = (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+    pg->backoff = (struct backoff){.first_ms = POSTGRES_BACKOFF_FIRST_MS,
+                                   .most_ms = POSTGRES_BACKOFF_MOST_MS};
     pg->timer = evtimer_new(base, on_timer, pg);
     arm(pg, 0);
     return pg;

@@ -12,7 +12,7 @@
 
 enum {
     FIRST_WAITING = 32, /* power of two */
-    READ_MOST = 64 * 1024,
+    REDIS_CONN_READ_MOST = 64 * 1024,
     OUT_KEPT = 256 * 1024, /* bytes that an empty queue keeps */
 };
 
@@ -46,7 +46,7 @@ struct redis_conn {
     size_t size, first, end;
     bool busy; /* inside a callback of its own: free later */
     bool dead;
-    char in[READ_MOST];
+    char in[REDIS_CONN_READ_MOST];
 };
 
 static void push_waiting(struct redis_conn *conn, redis_reply_fn *fn, void *arg)

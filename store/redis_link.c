@@ -13,9 +13,9 @@
 #include <inttypes.h>
 
 enum {
-    QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
-    BACKOFF_FIRST_MS = 100,
-    BACKOFF_MOST_MS = 5000,
+    REDIS_LINK_QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
+    REDIS_LINK_BACKOFF_FIRST_MS = 100,
+    REDIS_LINK_BACKOFF_MOST_MS = 5000,
     BEAT_LEAST_MS = 100,
     BEAT_MOST_MS = 1000,
     PROOF_BEATS = 3,
@@ -283,13 +283,13 @@ static void on_push(void *arg, const redisReply *reply)
         if (proof) {
             on_proof(link, reply->element[2]->str);
         } else {
-            store_on_message(link->store, channel, reply_span(reply->element[2]));
+            bus_on_message(link->store, channel, reply_span(reply->element[2]));
         }
     } else if (proof) {
         link->hearing = true;
         prove_when_greeted(link);
     } else {
-        store_on_channel(link->store, channel, span_eq(kind, SPAN("subscribe")));
+        bus_on_channel(link->store, channel, span_eq(kind, SPAN("subscribe")));
     }
 }
 
@@ -312,7 +312,8 @@ static uint64_t backoff_most_ms(const struct redis_link *link)
 {
     /* Back within a third of the lease, so that nobody's members run out meanwhile. */
     uint64_t part = link->server->master != NULL ? 10 : 3;
-    return clamp(link->store->lease_ms / part, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+    return clamp(link->store->lease_ms / part, REDIS_LINK_BACKOFF_FIRST_MS,
+                 REDIS_LINK_BACKOFF_MOST_MS);
 }
 
 static void on_found(void *arg, const struct redis_dial *dial, const char *text)
@@ -402,7 +403,7 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->find = redis_find_new(store, dns, server, files, on_found, link);
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
-    link->backoff.first_ms = BACKOFF_FIRST_MS;
+    link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
     link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
     arm(link->timer, 0);
     return link;
@@ -436,7 +437,7 @@ size_t redis_link_queued(const struct redis_link *link)
 
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
 {
-    if (link->state != LINK_UP || redis_conn_queued(link->command) > QUEUE_MOST) {
+    if (link->state != LINK_UP || redis_conn_queued(link->command) > REDIS_LINK_QUEUE_MOST) {
         return -1;
     }
     redis_conn_send(link->command, command, fn, arg);

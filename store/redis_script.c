@@ -3,7 +3,7 @@
 #include "store/base/mem.h"
 #include "store/resp.h"
 
-struct run {
+struct script_run {
     struct redis_link *link;
     struct redis_script call;
     backend_answer_fn *fn;
@@ -30,7 +30,7 @@ void redis_script_number(struct redis_script *call, uint64_t number)
     call->count++;
 }
 
-static void finish(struct run *run, enum backend_answer answer, struct span reply)
+static void finish(struct script_run *run, enum backend_answer answer, struct span reply)
 {
     run->fn(run->arg, answer, reply);
     buf_free(&run->call.words);
@@ -39,7 +39,7 @@ static void finish(struct run *run, enum backend_answer answer, struct span repl
 
 static void on_reply(void *arg, const redisReply *reply);
 
-static int send_run(struct run *run)
+static int send_run(struct script_run *run)
 {
     struct buf command = {0};
     resp_command(&command, 3 + run->call.count);
@@ -54,7 +54,7 @@ static int send_run(struct run *run)
 
 static void on_reply(void *arg, const redisReply *reply)
 {
-    struct run *run = arg;
+    struct script_run *run = arg;
     struct span nothing = {NULL, 0};
     if (redis_link_check(run->link, reply)) {
         finish(run, reply->type == REDIS_REPLY_STRING ? BACKEND_OK : BACKEND_REFUSED,
@@ -71,7 +71,7 @@ static void on_reply(void *arg, const redisReply *reply)
 int redis_script_run(struct redis_script *call, struct redis_link *link, backend_answer_fn *fn,
                      void *arg)
 {
-    struct run *run = mem_zalloc(sizeof(*run));
+    struct script_run *run = mem_zalloc(sizeof(*run));
     run->link = link;
     run->call = *call;
     run->fn = fn;

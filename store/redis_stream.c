@@ -46,7 +46,7 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
     redis_script_number(&script, call->number);
     redis_script_number(&script, call->again);
     LIST_EACH(it, call->groups) {
-        const struct stream_group *group = CONTAINER_OF(it, struct stream_group, link);
+        const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
         struct span rest = buf_span(&group->items);
         struct stream_item item;
         redis_script_number(&script, group->count);

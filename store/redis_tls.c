@@ -151,12 +151,12 @@ static int fail(struct redis_tls *tls, int result)
 {
     long verdict = SSL_get_verify_result(tls->ssl);
     if (SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) {
-        snprintf(tls->error, sizeof tls->error, "the server closed the connection");
+        snprintf(tls->error, sizeof(tls->error), "the server closed the connection");
     } else if (verdict != X509_V_OK) {
-        snprintf(tls->error, sizeof tls->error, "TLS: the server's certificate: %s",
+        snprintf(tls->error, sizeof(tls->error), "TLS: the server's certificate: %s",
                  X509_verify_cert_error_string(verdict));
     } else {
-        snprintf(tls->error, sizeof tls->error, "TLS: %s", reason());
+        snprintf(tls->error, sizeof(tls->error), "TLS: %s", reason());
     }
     return -1;
 }

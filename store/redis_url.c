@@ -9,7 +9,7 @@ enum {
     DEFAULT_PORT = 6379,
     SENTINEL_PORT = 26379,
     SENTINELS_MOST = 16,
-    HOST_MOST = 255,
+    REDIS_URL_HOST_MOST = 255,
     DB_MOST = 9999,
     SHARDS_MOST = 256,
 };
@@ -81,7 +81,7 @@ static bool host_is_sane(struct span host)
             return false;
         }
     }
-    return host.len > 0 && host.len <= HOST_MOST;
+    return host.len > 0 && host.len <= REDIS_URL_HOST_MOST;
 }
 
 /* "host", "host:port", "[v6]" or "[v6]:port". */

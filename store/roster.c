@@ -30,16 +30,16 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     key->store = store;
     key->shard = shard;
     key->chore.run = roster_key_run;
-    list_init(&key->chore.link);
+    list_init(&key->chore.entry);
     list_init(&key->holding);
     list_init(&key->watches);
     list_init(&key->pending);
     list_init(&key->sent);
     list_init(&key->settled);
     map_init(&key->claims);
-    view_init(&key->view);
+    roster_view_init(&key->view);
     map_insert(&store->roster.keys, &key->node, span_of(key->name, name.len));
-    wheel_add(store, key);
+    roster_wheel_add(store, key);
     return key;
 }
 
@@ -58,7 +58,7 @@ struct roster_key *roster_key_get(struct store *store, struct span name)
 void roster_claim_free(struct roster_key *key, struct roster_claim *claim)
 {
     key->store->roster.claims--;
-    list_del(&claim->link);
+    list_del(&claim->entry);
     map_remove(&key->claims, &claim->node);
     free(claim->value);
     free(claim);
@@ -67,14 +67,14 @@ void roster_claim_free(struct roster_key *key, struct roster_claim *claim)
 void roster_key_free(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        free(LIST_ITEM(it, struct roster_watch, link));
+        free(LIST_ITEM(it, struct roster_watch, entry));
     }
     MAP_EACH(it, &key->claims) {
         roster_claim_free(key, MAP_ENTRY(it, struct roster_claim, node));
     }
     map_deinit(&key->claims);
-    view_reset(&key->view);
-    list_del(&key->chore.link);
+    roster_view_reset(&key->view);
+    list_del(&key->chore.entry);
     list_del(&key->wheel);
     list_del(&key->holding);
     map_remove(&key->store->roster.keys, &key->node);
@@ -88,7 +88,7 @@ struct roster_watch *roster_watch(struct store *store, struct span key, roster_f
     watch->fn = fn;
     watch->arg = arg;
     watch->owed = true;
-    list_push_back(&watch->key->watches, &watch->link);
+    list_push_back(&watch->key->watches, &watch->entry);
     roster_key_kick(watch->key);
     return watch;
 }
@@ -130,20 +130,20 @@ void roster_each(const struct roster_watch *watch,
 {
     struct each each = {fn, arg};
     if (watch->introduced) {
-        view_each(&watch->key->view, each_one, &each);
+        roster_view_each(&watch->key->view, each_one, &each);
     }
 }
 
 bool roster_find(const struct roster_watch *watch, struct span name, struct span *value)
 {
-    return watch->introduced && view_find(&watch->key->view, name, value);
+    return watch->introduced && roster_view_find(&watch->key->view, name, value);
 }
 
 /* Every watch of the key is told when what was asked just now is in its view. */
 static void owe_current(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        LIST_ITEM(it, struct roster_watch, link)->owed = true;
+        LIST_ITEM(it, struct roster_watch, entry)->owed = true;
     }
     roster_key_kick(key);
 }
@@ -153,7 +153,7 @@ static struct roster_claim *claim_new(struct roster_key *key, struct span member
     struct roster_claim *claim = mem_zalloc(sizeof(*claim) + member.len);
     memcpy(claim->member, member.ptr, member.len);
     map_insert(&key->claims, &claim->node, span_of(claim->member, member.len));
-    list_init(&claim->link);
+    list_init(&claim->entry);
     claim_move(key, claim, CLAIM_PENDING);
     key->store->roster.claims++;
     return claim;
@@ -246,7 +246,7 @@ void roster_init(struct store *store)
 {
     map_init(&store->roster.keys);
     list_init(&store->roster.holding);
-    wheel_init(store);
+    roster_wheel_init(store);
 }
 
 void roster_deinit(struct store *store)
@@ -255,5 +255,5 @@ void roster_deinit(struct store *store)
         roster_key_free(MAP_ENTRY(it, struct roster_key, node));
     }
     map_deinit(&store->roster.keys);
-    wheel_deinit(store);
+    roster_wheel_deinit(store);
 }

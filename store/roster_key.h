@@ -20,7 +20,7 @@ enum claim_place { CLAIM_PENDING, CLAIM_SENT, CLAIM_SETTLED };
 
 struct roster_claim {
     struct map_node node;
-    struct list link; /* in the list of its place */
+    struct list entry; /* in the list of its place */
     enum claim_place place;
     bool again;    /* changed while sent */
     bool released; /* to be taken away, then freed */
@@ -62,7 +62,7 @@ struct roster_key {
 };
 
 struct roster_watch {
-    struct list link;
+    struct list entry;
     struct roster_key *key;
     roster_fn *fn; /* NULL: ended */
     void *arg;
@@ -87,11 +87,11 @@ static inline void roster_key_kick(struct roster_key *key)
 static inline void claim_move(struct roster_key *key, struct roster_claim *claim,
                               enum claim_place place)
 {
-    list_del(&claim->link);
+    list_del(&claim->entry);
     list_push_back(place == CLAIM_PENDING ? &key->pending
                    : place == CLAIM_SENT  ? &key->sent
                                           : &key->settled,
-                   &claim->link);
+                   &claim->entry);
     claim->place = place;
 }
 
@@ -104,9 +104,9 @@ void roster_key_due(struct roster_key *key);
 void roster_key_expire(struct roster_key *key, uint64_t now_us);
 
 /* Puts a new key on the wheel, at a random place. */
-void wheel_add(struct store *store, struct roster_key *key);
-void wheel_init(struct store *store);
-void wheel_deinit(struct store *store);
+void roster_wheel_add(struct store *store, struct roster_key *key);
+void roster_wheel_init(struct store *store);
+void roster_wheel_deinit(struct store *store);
 
 static inline uint64_t roster_lease_us(const struct store *store)
 {

@@ -29,7 +29,7 @@ static void tell_followers(void *arg, enum roster_event event, const struct rost
 {
     struct roster_key *key = arg;
     LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
         if (watch->introduced) {
             tell(watch, event, member);
         }
@@ -44,10 +44,10 @@ static void tell_one(void *arg, enum roster_event event, const struct roster_mem
 static void introduce(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
         if (key->view.whole && !watch->introduced) {
             watch->introduced = true;
-            view_each(&key->view, tell_one, watch);
+            roster_view_each(&key->view, tell_one, watch);
             tell(watch, ROSTER_CHANGED, NULL);
         }
     }
@@ -58,7 +58,7 @@ static void tell_stale(struct roster_key *key)
     bool failed = key->stale || key->store->shards[key->shard].failed;
     key->stale = false;
     LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
         if (failed && !watch->stale) {
             watch->stale = true;
             watch->owed = true;
@@ -70,10 +70,10 @@ static void tell_stale(struct roster_key *key)
 static void tell_current(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
         bool current = key->listening && !key->in_flight && !key->want_snapshot &&
                        list_empty(&key->pending) &&
-                       view_reached(&key->view, key->goal_birth, key->goal_version);
+                       roster_view_reached(&key->view, key->goal_birth, key->goal_version);
         if (current && watch->introduced && watch->owed) {
             watch->owed = false;
             watch->stale = false;
@@ -97,7 +97,7 @@ static void after_view(struct roster_key *key, enum view_outcome outcome)
 void roster_key_expire(struct roster_key *key, uint64_t now_us)
 {
     if (key->listening) {
-        after_view(key, view_expire(&key->view, now_us, tell_followers, key));
+        after_view(key, roster_view_expire(&key->view, now_us, tell_followers, key));
     }
 }
 
@@ -125,7 +125,7 @@ static void on_change(struct roster_key *key, struct span payload)
     if (!key->view.whole) {
         return; /* the snapshot to come is compared with what was heard */
     }
-    enum view_outcome outcome = view_change(&key->view, &note, tell_followers, key);
+    enum view_outcome outcome = roster_view_change(&key->view, &note, tell_followers, key);
     if (outcome == VIEW_MISSED) {
         read_anew(key);
     } else if (note.birth > key->goal_birth) {
@@ -142,8 +142,8 @@ static void on_channel(void *arg, enum bus_event event, struct span payload)
     case BUS_READY:
         key->listening = true;
         key->want_snapshot = true;
-        view_doubt(&key->view, false);
-        view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
+        roster_view_doubt(&key->view, false);
+        roster_view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
         roster_key_kick(key);
         break;
     case BUS_GAP:
@@ -164,7 +164,8 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
         read_anew(key); /* it crossed the change of a key that came to be, or went, meanwhile */
         return;
     }
-    enum view_outcome outcome = view_snapshot(&key->view, note, hold_until, tell_followers, key);
+    enum view_outcome outcome =
+        roster_view_snapshot(&key->view, note, hold_until, tell_followers, key);
     if (key->heard && key->heard_version > key->view.version) {
         read_anew(key);
     }
@@ -175,7 +176,7 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
 static void settle_sent(struct roster_key *key)
 {
     LIST_EACH(it, &key->sent) {
-        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
         if (claim->again) {
             claim->again = false;
             claim_move(key, claim, CLAIM_PENDING);
@@ -192,7 +193,7 @@ static size_t send_again(struct roster_key *key, struct list *from)
 {
     size_t count = 0;
     LIST_EACH(it, from) {
-        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
         claim->again = false;
         claim_move(key, claim, CLAIM_PENDING);
         count++;
@@ -239,7 +240,7 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
 {
     size_t count = 0, bytes = 0;
     while (!list_empty(&key->pending) && count < TOUCH_ENTRIES && bytes < TOUCH_BYTES) {
-        struct roster_claim *claim = LIST_ITEM(key->pending.next, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(key->pending.next, struct roster_claim, entry);
         claim->told = true;
         claim_move(key, claim, CLAIM_SENT);
         entries[count++] = (struct roster_entry){
@@ -295,9 +296,9 @@ static void consider_touch(struct roster_key *key)
 static void drop_ended_watches(struct roster_key *key)
 {
     LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, link);
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
         if (watch->fn == NULL) {
-            list_del(&watch->link);
+            list_del(&watch->entry);
             free(watch);
         }
     }
@@ -309,13 +310,13 @@ static void consider_listening(struct roster_key *key)
     if (list_empty(&key->watches) && key->sub != NULL) {
         bus_unsubscribe(&key->sub);
         key->listening = key->stale = false;
-        view_reset(&key->view);
+        roster_view_reset(&key->view);
         list_del(&key->holding);
     } else if (!list_empty(&key->watches) && key->sub == NULL) {
         char *channel = mem_dup(map_key(&key->node));
         channel_name(key, channel);
-        key->sub = channel_subscribe(key->store, key->shard, span_of(channel, key->node.key_len),
-                                     on_channel, key);
+        key->sub = bus_channel_subscribe(key->store, key->shard,
+                                         span_of(channel, key->node.key_len), on_channel, key);
         free(channel);
     }
 }
@@ -344,7 +345,7 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
         }
         if (up) {
             send_again(key, &key->settled);
-            view_doubt(&key->view, store->shards[shard].moved);
+            roster_view_doubt(&key->view, store->shards[shard].moved);
             key->refused = false;
         } else {
             key->listening = false;
@@ -361,7 +362,7 @@ static void forget_old_releases(struct roster_key *key)
 {
     uint64_t now = clock_monotonic_us();
     LIST_EACH(it, &key->pending) {
-        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, link);
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
         if (claim->released && now - claim->released_us > roster_lease_us(key->store)) {
             roster_claim_free(key, claim);
         }
@@ -381,7 +382,7 @@ void roster_key_due(struct roster_key *key)
         }
         send_again(key, &key->settled);
         if (key->listening && key->view.whole &&
-            !view_reached(&key->view, key->goal_birth, key->goal_version)) {
+            !roster_view_reached(&key->view, key->goal_birth, key->goal_version)) {
             read_anew(key);
         }
     }

@@ -16,7 +16,7 @@ static struct roster_member member_of(const struct view_member *member)
                                   span_of(member->value, member->value_len)};
 }
 
-void view_init(struct roster_view *view)
+void roster_view_init(struct roster_view *view)
 {
     *view = (struct roster_view){.birth = 0};
     map_init(&view->members);
@@ -29,7 +29,7 @@ static void member_free(struct view_member *member)
     free(member);
 }
 
-void view_reset(struct roster_view *view)
+void roster_view_reset(struct roster_view *view)
 {
     MAP_EACH(it, &view->members) {
         struct view_member *member = MAP_ENTRY(it, struct view_member, node);
@@ -37,7 +37,7 @@ void view_reset(struct roster_view *view)
         member_free(member);
     }
     map_deinit(&view->members);
-    view_init(view);
+    roster_view_init(view);
 }
 
 static struct view_member *find(const struct roster_view *view, struct span name)
@@ -113,8 +113,8 @@ static bool continues(const struct roster_view *view, const struct roster_note *
            view->members.count == view->held_count;
 }
 
-enum view_outcome view_change(struct roster_view *view, const struct roster_note *note,
-                              roster_view_fn *fn, void *arg)
+enum view_outcome roster_view_change(struct roster_view *view, const struct roster_note *note,
+                                     roster_view_fn *fn, void *arg)
 {
     struct span rest = note->entries;
     struct roster_entry entry;
@@ -142,8 +142,8 @@ enum view_outcome view_change(struct roster_view *view, const struct roster_note
     return news ? VIEW_CHANGED : VIEW_SAME;
 }
 
-enum view_outcome view_snapshot(struct roster_view *view, const struct roster_note *note,
-                                uint64_t hold_until, roster_view_fn *fn, void *arg)
+enum view_outcome roster_view_snapshot(struct roster_view *view, const struct roster_note *note,
+                                       uint64_t hold_until, roster_view_fn *fn, void *arg)
 {
     bool reborn = view->whole && note->birth != view->birth;
     struct span rest = note->entries;
@@ -179,20 +179,21 @@ enum view_outcome view_snapshot(struct roster_view *view, const struct roster_no
     return news ? VIEW_CHANGED : VIEW_SAME;
 }
 
-void view_doubt(struct roster_view *view, bool moved)
+void roster_view_doubt(struct roster_view *view, bool moved)
 {
     view->doubted = view->whole;
     view->moved |= moved;
 }
 
-void view_rehold(struct roster_view *view, uint64_t hold_until)
+void roster_view_rehold(struct roster_view *view, uint64_t hold_until)
 {
     LIST_EACH(it, &view->held) {
         LIST_ITEM(it, struct view_member, held)->hold_until = hold_until;
     }
 }
 
-enum view_outcome view_expire(struct roster_view *view, uint64_t now, roster_view_fn *fn, void *arg)
+enum view_outcome roster_view_expire(struct roster_view *view, uint64_t now, roster_view_fn *fn,
+                                     void *arg)
 {
     bool news = false;
     while (!list_empty(&view->held)) {
@@ -206,7 +207,7 @@ enum view_outcome view_expire(struct roster_view *view, uint64_t now, roster_vie
     return news ? VIEW_CHANGED : VIEW_SAME;
 }
 
-bool view_reached(const struct roster_view *view, uint64_t birth, uint64_t version)
+bool roster_view_reached(const struct roster_view *view, uint64_t birth, uint64_t version)
 {
     if (birth == 0) {
         return view->whole && view->members.count == view->held_count;
@@ -214,7 +215,7 @@ bool view_reached(const struct roster_view *view, uint64_t birth, uint64_t versi
     return view->whole && view->birth == birth && view->version >= version;
 }
 
-bool view_find(const struct roster_view *view, struct span name, struct span *value)
+bool roster_view_find(const struct roster_view *view, struct span name, struct span *value)
 {
     const struct view_member *member = find(view, name);
     if (member != NULL) {
@@ -223,7 +224,7 @@ bool view_find(const struct roster_view *view, struct span name, struct span *va
     return member != NULL;
 }
 
-void view_each(const struct roster_view *view, roster_view_fn *fn, void *arg)
+void roster_view_each(const struct roster_view *view, roster_view_fn *fn, void *arg)
 {
     MAP_EACH(it, &view->members) {
         struct roster_member told = member_of(MAP_ENTRY(it, struct view_member, node));

@@ -33,35 +33,35 @@ enum view_outcome {
 /* Gets the SETs and GONEs. */
 typedef void roster_view_fn(void *arg, enum roster_event event, const struct roster_member *member);
 
-void view_init(struct roster_view *view);
+void roster_view_init(struct roster_view *view);
 /* Forgets everything. */
-void view_reset(struct roster_view *view);
+void roster_view_reset(struct roster_view *view);
 
-enum view_outcome view_change(struct roster_view *view, const struct roster_note *note,
-                              roster_view_fn *fn, void *arg);
+enum view_outcome roster_view_change(struct roster_view *view, const struct roster_note *note,
+                                     roster_view_fn *fn, void *arg);
 
-/* `hold_until`: when members of a lost server go, on the clock that view_expire is given. */
-enum view_outcome view_snapshot(struct roster_view *view, const struct roster_note *note,
-                                uint64_t hold_until, roster_view_fn *fn, void *arg);
+/* `hold_until`: when members of a lost server go, on the clock that roster_view_expire is given. */
+enum view_outcome roster_view_snapshot(struct roster_view *view, const struct roster_note *note,
+                                       uint64_t hold_until, roster_view_fn *fn, void *arg);
 
 /* The link was lost, and the server may be another one (`moved`: it surely is). Until the next
  * snapshot versions of before and after mean nothing to one another. */
-void view_doubt(struct roster_view *view, bool moved);
+void roster_view_doubt(struct roster_view *view, bool moved);
 
 /* The held members stay until `hold_until` now: the link was lost again, and those who would have
  * set them too. */
-void view_rehold(struct roster_view *view, uint64_t hold_until);
+void roster_view_rehold(struct roster_view *view, uint64_t hold_until);
 
 /* Drops the members whose hold is over. */
-enum view_outcome view_expire(struct roster_view *view, uint64_t now, roster_view_fn *fn,
-                              void *arg);
+enum view_outcome roster_view_expire(struct roster_view *view, uint64_t now, roster_view_fn *fn,
+                                     void *arg);
 
 /* The view shows that version of that birth, or a later one of the same birth. */
-bool view_reached(const struct roster_view *view, uint64_t birth, uint64_t version);
+bool roster_view_reached(const struct roster_view *view, uint64_t birth, uint64_t version);
 
-bool view_find(const struct roster_view *view, struct span name, struct span *value);
+bool roster_view_find(const struct roster_view *view, struct span name, struct span *value);
 
 /* Calls `fn` with ROSTER_SET for every member. */
-void view_each(const struct roster_view *view, roster_view_fn *fn, void *arg);
+void roster_view_each(const struct roster_view *view, roster_view_fn *fn, void *arg);
 
 #endif

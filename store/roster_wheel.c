@@ -46,7 +46,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     store_leave(store);
 }
 
-void wheel_add(struct store *store, struct roster_key *key)
+void roster_wheel_add(struct store *store, struct roster_key *key)
 {
     struct roster_table *table = &store->roster;
     list_init(&key->wheel);
@@ -60,7 +60,7 @@ void wheel_add(struct store *store, struct roster_key *key)
     }
 }
 
-void wheel_init(struct store *store)
+void roster_wheel_init(struct store *store)
 {
     struct roster_table *table = &store->roster;
     for (int i = 0; i < WHEEL_SLOTS; i++) {
@@ -69,7 +69,7 @@ void wheel_init(struct store *store)
     table->tick = event_new(store->base, -1, EV_PERSIST, on_tick, store);
 }
 
-void wheel_deinit(struct store *store)
+void roster_wheel_deinit(struct store *store)
 {
     event_free(store->roster.tick);
 }

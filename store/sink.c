@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 enum {
-    TICK_MS = 1000,
+    SINK_TICK_MS = 1000,
     SOON_MS = 50, /* from something stored to the stream being told */
     CARE_MS = 60 * 1000,
     DAYS_AHEAD = 3,
@@ -52,7 +52,7 @@ void sink_set_lanes(struct sink *sink, unsigned count)
     }
     sink->lanes = mem_realloc(sink->lanes, count * sizeof(struct sink_lane *));
     while (sink->count < count) {
-        sink->lanes[sink->count] = lane_new(sink, sink->count);
+        sink->lanes[sink->count] = sink_lane_new(sink, sink->count);
         sink->count++;
     }
 }
@@ -70,7 +70,7 @@ static void finish_stop(struct sink *sink)
 static bool is_quiet(const struct sink *sink)
 {
     for (unsigned i = 0; i < sink->count; i++) {
-        if (!lane_is_quiet(sink->lanes[i])) {
+        if (!sink_lane_is_quiet(sink->lanes[i])) {
             return false;
         }
     }
@@ -129,7 +129,7 @@ static void tell_stream(struct sink *sink)
 void sink_on_landing(struct sink *sink)
 {
     for (unsigned i = 0; i < sink->count && sink->flights < sink->options.parallel; i++) {
-        lane_step(sink->lanes[(sink->turn + i) % sink->count]);
+        sink_lane_step(sink->lanes[(sink->turn + i) % sink->count]);
     }
     sink->turn++;
 }
@@ -159,7 +159,7 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
     if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
         sink->care_at_ms = 0;
     } else if (answer->end == POSTGRES_FAILED) {
-        sink->care_at_ms = clock_monotonic_ms() + TICK_MS;
+        sink->care_at_ms = clock_monotonic_ms() + SINK_TICK_MS;
         sink_trouble(sink, &sink->care_trouble, "partitions",
                      strcmp(answer->sqlstate, "42883") == 0 ||
                              strcmp(answer->sqlstate, "42P01") == 0
@@ -222,7 +222,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sink *sink = arg;
     (void)fd, (void)what;
-    arm(sink->tick, TICK_MS);
+    arm(sink->tick, SINK_TICK_MS);
     sink->soon = false;
     if (sink->options.store != NULL && !sink->asking) {
         tell_stream(sink);
@@ -243,9 +243,9 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
 {
     struct sink *sink = arg;
     (void)fd, (void)what;
-    if (sink->options.store == NULL && lane_unstored(sink->lanes[0]) > 0) {
+    if (sink->options.store == NULL && sink_lane_unstored(sink->lanes[0]) > 0) {
         char text[32];
-        snprintf(text, sizeof text, "%zu", lane_unstored(sink->lanes[0]));
+        snprintf(text, sizeof(text), "%zu", sink_lane_unstored(sink->lanes[0]));
         sink->options.say(sink->options.arg, true, "entries heard and not stored", text);
     }
     finish_stop(sink);
@@ -253,7 +253,7 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
 
 static uint64_t lane_lag_ms(const struct sink *sink, unsigned lane)
 {
-    int64_t oldest = lane_oldest_us(sink->lanes[lane]);
+    int64_t oldest = sink_lane_oldest_us(sink->lanes[lane]);
     int64_t now_us = (int64_t)clock_unix_ms() * 1000;
     if (oldest > 0) {
         return now_us > oldest ? (uint64_t)(now_us - oldest) / 1000 : 0;
@@ -270,7 +270,7 @@ const struct sink_stats *sink_stats(struct sink *sink)
     for (unsigned i = 0; i < sink->count; i++) {
         uint64_t ms = lane_lag_ms(sink, i);
         stats->lag_ms = ms > stats->lag_ms ? ms : stats->lag_ms;
-        stats->lag += sink->options.store == NULL ? lane_unstored(sink->lanes[i])
+        stats->lag += sink->options.store == NULL ? sink_lane_unstored(sink->lanes[i])
                       : i < STREAM_LANES_MOST     ? sink->unstored[i]
                                                   : 0;
     }
@@ -297,7 +297,7 @@ void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *ar
     sink->stopped_arg = arg;
     arm(sink->stop_limit, ms);
     for (unsigned i = 0; i < sink->count; i++) {
-        lane_step(sink->lanes[i]);
+        sink_lane_step(sink->lanes[i]);
     }
     arm(sink->tick, 0);
 }
@@ -310,7 +310,7 @@ void sink_free(struct sink **sink)
     }
     *sink = NULL;
     for (unsigned i = 0; i < gone->count; i++) {
-        lane_free(&gone->lanes[i]);
+        sink_lane_free(&gone->lanes[i]);
     }
     postgres_close(&gone->care);
     event_free(gone->tick);

@@ -85,22 +85,22 @@ struct sink {
 /* ------------------------------------------------------------------------------------ sink_lane.c
  */
 
-struct sink_lane *lane_new(struct sink *sink, unsigned number);
-void lane_free(struct sink_lane **lane);
+struct sink_lane *sink_lane_new(struct sink *sink, unsigned number);
+void sink_lane_free(struct sink_lane **lane);
 /* Entries that it holds, and that are not known to be stored. */
-size_t lane_unstored(const struct sink_lane *lane);
+size_t sink_lane_unstored(const struct sink_lane *lane);
 /* Nothing of it is under way. */
-bool lane_is_quiet(const struct sink_lane *lane);
+bool sink_lane_is_quiet(const struct sink_lane *lane);
 /* Looks at what is to be done. */
-void lane_step(struct sink_lane *lane);
+void sink_lane_step(struct sink_lane *lane);
 /* Looks then. */
-void lane_wake(struct sink_lane *lane, uint64_t at_ms);
+void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
 /* The lane is ours, and stands there. */
-void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
+void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
 /* Lets fall what was read; what was fed stays. */
-void lane_forget(struct sink_lane *lane);
+void sink_lane_forget(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
-int64_t lane_oldest_us(const struct sink_lane *lane);
+int64_t sink_lane_oldest_us(const struct sink_lane *lane);
 
 /* Without a stream: entries come by sink_feed. */
 static inline bool lane_is_fed(const struct sink_lane *lane)
@@ -112,16 +112,16 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
  */
 
 /* Reads on from where the lane was read to, when there is room and it is time. */
-void lane_read_more(struct sink_lane *lane, uint64_t now_ms);
+void sink_lane_read_more(struct sink_lane *lane, uint64_t now_ms);
 
 /* ------------------------------------------------------------------------------------
  * sink_lease.c
  */
 
 /* Wants a session, and the lock. */
-void lane_open(struct sink_lane *lane);
+void sink_lane_open(struct sink_lane *lane);
 /* For a lane that finds its place, or leaves: what comes next. */
-void lane_lease_step(struct sink_lane *lane);
+void sink_lane_lease_step(struct sink_lane *lane);
 /* Asks for lanes up to the sink's share. */
 void sink_share_out(struct sink *sink);
 /* Ends sessions that are not needed any more; not inside a call of one. */

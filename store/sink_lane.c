@@ -11,9 +11,9 @@
 #include <stdio.h>
 
 enum {
-    LOOK_MS = 1000,
-    BACKOFF_FIRST_MS = 100,
-    BACKOFF_MOST_MS = 5000,
+    SINK_LANE_LOOK_MS = 1000,
+    SINK_LANE_BACKOFF_FIRST_MS = 100,
+    SINK_LANE_BACKOFF_MOST_MS = 5000,
     FEED_FACTOR = 32, /* batches that a fed sink holds while PostgreSQL is away */
 };
 
@@ -23,7 +23,7 @@ static uint64_t place_of(const struct sink_lane *lane, const struct sink_row *ro
     return lane_is_fed(lane) ? row->ordinal : row->seq;
 }
 
-void lane_wake(struct sink_lane *lane, uint64_t at_ms)
+void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t ms = at_ms > now ? at_ms - now : 0;
@@ -36,7 +36,7 @@ static void clear(const struct sink_lane *lane, struct sink_batch *batch)
     sink_batch_clear(batch, lane->sink->options.bytes);
 }
 
-void lane_forget(struct sink_lane *lane)
+void sink_lane_forget(struct sink_lane *lane)
 {
     lane->run = 0;
     if (!lane_is_fed(lane)) {
@@ -56,7 +56,7 @@ static void trouble(struct sink_lane *lane, const struct postgres_answer *answer
 static void retry_later(struct sink_lane *lane)
 {
     lane->retry_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
-    lane_step(lane);
+    sink_lane_step(lane);
 }
 
 /* Errors that the row itself is at fault for: data exceptions, broken constraints, program limits.
@@ -75,15 +75,15 @@ static void on_failed(struct sink_lane *lane, const struct postgres_answer *answ
         postgres_reset(lane->pg, "the lane was moved by somebody else");
     } else if (strcmp(answer->sqlstate, "23514") == 0 && lane->partition_errors++ == 0) {
         lane->day = -1; /* its partition was dropped: make it again */
-        lane_step(lane);
+        sink_lane_step(lane);
     } else if (!is_row_at_fault(answer->sqlstate)) {
         retry_later(lane);
     } else if (lane->run > 1) {
         lane->limit = lane->run / 2;
-        lane_step(lane);
+        sink_lane_step(lane);
     } else if (lane->flying->row[lane->at].reason == NULL) {
         lane->flying->row[lane->at].reason = "refused by PostgreSQL";
-        lane_step(lane);
+        sink_lane_step(lane);
     } else {
         lane->ascii = true; /* even as a dead letter */
         retry_later(lane);
@@ -108,7 +108,7 @@ static void move_on(struct sink_lane *lane, size_t stored)
         lane->at = 0;
     }
     sink_on_progress(lane->sink);
-    lane_step(lane);
+    sink_lane_step(lane);
 }
 
 static void take_off(struct sink_lane *lane)
@@ -163,9 +163,9 @@ static void on_partition(void *arg, const struct postgres_answer *answer)
     struct sink_lane *lane = arg;
     if (answer->end == POSTGRES_DONE) {
         lane->day = sink_day(lane->flying->row[lane->at].time_us);
-        lane_step(lane);
+        sink_lane_step(lane);
     } else if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
-        lane_step(lane);
+        sink_lane_step(lane);
     } else if (answer->end == POSTGRES_FAILED) {
         trouble(lane, answer);
         retry_later(lane);
@@ -274,11 +274,11 @@ static void send_next(struct sink_lane *lane, uint64_t now)
     }
 }
 
-void lane_step(struct sink_lane *lane)
+void sink_lane_step(struct sink_lane *lane)
 {
     uint64_t now = clock_monotonic_ms();
     if (lane->state != LANE_RUNNING) {
-        lane_lease_step(lane);
+        sink_lane_lease_step(lane);
         return;
     }
     if (postgres_is_idle(lane->pg) && now >= lane->retry_at_ms) {
@@ -287,9 +287,9 @@ void lane_step(struct sink_lane *lane)
     if (lane->state != LANE_RUNNING) {
         return;
     }
-    uint64_t next = now + LOOK_MS;
+    uint64_t next = now + SINK_LANE_LOOK_MS;
     if (!lane_is_fed(lane)) {
-        lane_read_more(lane, now);
+        sink_lane_read_more(lane, now);
         next = !lane->reading && lane->read_at_ms > now ? lane->read_at_ms : next;
     }
     if (postgres_is_idle(lane->pg) && lane->filling->count > 0) {
@@ -299,7 +299,7 @@ void lane_step(struct sink_lane *lane)
     if (lane->retry_at_ms > now && lane->retry_at_ms < next) {
         next = lane->retry_at_ms;
     }
-    lane_wake(lane, next > now ? next : now + 1);
+    sink_lane_wake(lane, next > now ? next : now + 1);
 }
 
 bool sink_has_room(const struct sink *sink)
@@ -314,7 +314,7 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
     struct sink_item numbered = *item;
     numbered.ordinal = ++lane->fed;
     sink_batch_add(lane->filling, &sink->options.codec, &numbered, clock_monotonic_ms());
-    lane_step(lane);
+    sink_lane_step(lane);
     return sink_has_room(sink);
 }
 
@@ -335,7 +335,7 @@ static void drop_stored(struct sink_lane *lane, uint64_t fed)
     }
 }
 
-void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
+void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
 {
     lane->seq = lane->read_seq = seq;
     lane->ordinal = lane->read_ordinal = ordinal;
@@ -349,32 +349,32 @@ void lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
     lane->state = LANE_RUNNING;
     lane->sink->stats.lanes++;
     sink_on_progress(lane->sink);
-    lane_step(lane);
+    sink_lane_step(lane);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sink_lane *lane = arg;
     (void)fd, (void)what;
-    lane_step(lane);
+    sink_lane_step(lane);
 }
 
-size_t lane_unstored(const struct sink_lane *lane)
+size_t sink_lane_unstored(const struct sink_lane *lane)
 {
     return lane->filling->count + lane->flying->count - lane->at;
 }
 
-bool lane_is_quiet(const struct sink_lane *lane)
+bool sink_lane_is_quiet(const struct sink_lane *lane)
 {
     bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
     if (lane_is_fed(lane)) {
-        return lane_unstored(lane) == 0; /* nobody else has it */
+        return sink_lane_unstored(lane) == 0; /* nobody else has it */
     }
     return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
            (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);
 }
 
-int64_t lane_oldest_us(const struct sink_lane *lane)
+int64_t sink_lane_oldest_us(const struct sink_lane *lane)
 {
     if (lane->flying->count > 0) {
         return lane->flying->row[lane->at].time_us;
@@ -382,7 +382,7 @@ int64_t lane_oldest_us(const struct sink_lane *lane)
     return lane->filling->count > 0 ? lane->filling->row[0].time_us : 0;
 }
 
-struct sink_lane *lane_new(struct sink *sink, unsigned number)
+struct sink_lane *sink_lane_new(struct sink *sink, unsigned number)
 {
     struct sink_lane *lane = mem_zalloc(sizeof(*lane));
     lane->sink = sink;
@@ -392,15 +392,16 @@ struct sink_lane *lane_new(struct sink *sink, unsigned number)
     lane->limit = sink->options.rows;
     lane->day = -1;
     lane->entry_bytes = 1024;
-    lane->backoff = (struct backoff){.first_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MOST_MS};
+    lane->backoff = (struct backoff){.first_ms = SINK_LANE_BACKOFF_FIRST_MS,
+                                     .most_ms = SINK_LANE_BACKOFF_MOST_MS};
     lane->timer = evtimer_new(sink->options.base, on_timer, lane);
     if (lane_is_fed(lane)) {
-        lane_open(lane);
+        sink_lane_open(lane);
     }
     return lane;
 }
 
-void lane_free(struct sink_lane **lane)
+void sink_lane_free(struct sink_lane **lane)
 {
     struct sink_lane *gone = *lane;
     *lane = NULL;

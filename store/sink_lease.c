@@ -58,12 +58,12 @@ static void on_found(void *arg, const struct postgres_answer *answer)
     const char *seq = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     const char *ordinal = answer->end == POSTGRES_DONE ? postgres_value(answer, 1) : NULL;
     if (answer->end == POSTGRES_DONE) {
-        lane_run_from(lane, seq != NULL ? strtoull(seq, NULL, 10) : 0,
-                      ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0);
+        sink_lane_run_from(lane, seq != NULL ? strtoull(seq, NULL, 10) : 0,
+                           ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0);
     } else if (answer->end == POSTGRES_FAILED) {
         sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
         lane->ask_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
-        lane_wake(lane, lane->ask_at_ms);
+        sink_lane_wake(lane, lane->ask_at_ms);
     }
 }
 
@@ -123,13 +123,13 @@ static void ask_lock(struct sink_lane *lane)
     buf_free(&sql);
 }
 
-void lane_lease_step(struct sink_lane *lane)
+void sink_lane_lease_step(struct sink_lane *lane)
 {
     bool finding = lane->state == LANE_FINDING && postgres_is_idle(lane->pg);
     if (lane->state == LANE_LEAVING) {
         sink_on_progress(lane->sink); /* the tick closes it */
     } else if (finding && clock_monotonic_ms() < lane->ask_at_ms) {
-        lane_wake(lane, lane->ask_at_ms);
+        sink_lane_wake(lane, lane->ask_at_ms);
     } else if (finding && (!lane->sink->stopping || lane_is_fed(lane))) {
         find_position(lane);
     }
@@ -154,14 +154,14 @@ static void on_down(void *arg, const char *text)
     sink->stats.lanes -= lane->state == LANE_RUNNING;
     lane->state = LANE_DOWN;
     lane->generation++;
-    lane_forget(lane);
+    sink_lane_forget(lane);
     if (sink->care_up) { /* else that one has said it */
         sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
     }
     sink_on_progress(sink);
 }
 
-void lane_open(struct sink_lane *lane)
+void sink_lane_open(struct sink_lane *lane)
 {
     static const struct postgres_events events = {on_up, on_down};
     const struct sink_options *options = &lane->sink->options;
@@ -174,7 +174,7 @@ static void close_session(struct sink_lane *lane)
     lane->ask_at_ms = clock_monotonic_ms() + (lane->state == LANE_LEAVING ? LEFT_MS : 0);
     lane->state = LANE_OFF;
     lane->generation++;
-    lane_forget(lane);
+    sink_lane_forget(lane);
     postgres_close(&lane->pg);
 }
 
@@ -222,7 +222,7 @@ void sink_share_out(struct sink *sink)
             continue;
         }
         if (lane->state == LANE_OFF) {
-            lane_open(lane);
+            sink_lane_open(lane);
             held++;
         } else if (lane->state == LANE_WAITING) {
             ask_lock(lane);

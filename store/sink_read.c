@@ -4,8 +4,8 @@
 #include "store/base/clock.h"
 
 enum {
-    IDLE_MS = 100,   /* between looks at a stream that had nothing */
-    READ_MOST = 256, /* however small they were of late: the next ones may be large */
+    IDLE_MS = 100,             /* between looks at a stream that had nothing */
+    SINK_READ_READ_MOST = 256, /* however small they were of late: the next ones may be large */
     READ_BYTES = 2 * 1024 * 1024,
 };
 
@@ -32,15 +32,15 @@ static void on_read(void *arg, bool ok, const struct stream_entry *entries, size
         }
         lane->read_at_ms = ok && count == lane->read_most ? now : now + IDLE_MS;
     }
-    lane_step(lane);
+    sink_lane_step(lane);
 }
 
-void lane_read_more(struct sink_lane *lane, uint64_t now)
+void sink_lane_read_more(struct sink_lane *lane, uint64_t now)
 {
     const struct sink_options *options = &lane->sink->options;
     size_t room = options->rows > lane->filling->count ? options->rows - lane->filling->count : 0;
     size_t most = READ_BYTES / (lane->entry_bytes + 1) + 1;
-    most = most < READ_MOST ? most : READ_MOST;
+    most = most < SINK_READ_READ_MOST ? most : SINK_READ_READ_MOST;
     most = most < room ? most : room;
     if (lane->reading || most == 0 || sink_batch_bytes(lane->filling) >= options->bytes ||
         now < lane->read_at_ms || lane->sink->stopping) {

@@ -23,8 +23,8 @@ static const struct timeval at_once = {0, 0};
 
 void store_kick(struct store *store, struct chore *chore)
 {
-    if (list_empty(&chore->link)) {
-        list_push_back(&store->chores, &chore->link);
+    if (list_empty(&chore->entry)) {
+        list_push_back(&store->chores, &chore->entry);
     }
     if (!evtimer_pending(store->turn, NULL)) {
         evtimer_add(store->turn, &at_once);
@@ -47,8 +47,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     store_enter(store);
     for (int left = CHORES_PER_TURN; left > 0 && !list_empty(&store->chores); left--) {
-        struct chore *chore = LIST_ITEM(store->chores.next, struct chore, link);
-        list_del(&chore->link);
+        struct chore *chore = LIST_ITEM(store->chores.next, struct chore, entry);
+        list_del(&chore->entry);
         chore->run(chore);
     }
     bus_flush(store);
@@ -96,7 +96,7 @@ unsigned store_shard(const struct store *store, struct span name)
 static void free_shards(struct store *store, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        speakers_deinit(&store->shards[i].speakers);
+        bus_speakers_deinit(&store->shards[i].speakers);
     }
     free(store->shards);
 }

@@ -12,7 +12,7 @@ enum { STREAM_SINK_SECONDS = 7 * 24 * 3600 };
 
 /* What one caller wants stored. */
 struct stream_group {
-    struct list link;
+    struct list entry;
     struct buf items;
     size_t count;
 };

@@ -54,28 +54,28 @@ static void refresh_process(struct metrics *metrics)
         return;
     }
     looked_ms = now;
-    metric_set(metrics, METRIC_RSS, figures_resident_bytes());
-    metric_set(metrics, METRIC_FDS, count_descriptors());
-    metric_set(metrics, METRIC_CPU_MS, cpu_ms());
+    metrics_set(metrics, METRIC_RSS, figures_resident_bytes());
+    metrics_set(metrics, METRIC_FDS, count_descriptors());
+    metrics_set(metrics, METRIC_CPU_MS, cpu_ms());
 }
 
 void figures_refresh(struct metrics *metrics, const struct store *store)
 {
     refresh_process(metrics);
-    metric_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
+    metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
     if (store == NULL) {
         return;
     }
     const struct store_stats *stats = store_stats(store);
-    metric_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
-    metric_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
-    metric_set(metrics, METRIC_STORE_ERRORS, stats->errors);
-    metric_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
-    metric_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
-    metric_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
-    metric_set(metrics, METRIC_STORE_REFETCHED, stats->refetched);
-    metric_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
-    metric_set(metrics, METRIC_BUS_RECEIVED, stats->received);
-    metric_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
-    metric_set(metrics, METRIC_BUS_LATE, stats->late);
+    metrics_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
+    metrics_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
+    metrics_set(metrics, METRIC_STORE_ERRORS, stats->errors);
+    metrics_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
+    metrics_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
+    metrics_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
+    metrics_set(metrics, METRIC_STORE_REFETCHED, stats->refetched);
+    metrics_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
+    metrics_set(metrics, METRIC_BUS_RECEIVED, stats->received);
+    metrics_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
+    metrics_set(metrics, METRIC_BUS_LATE, stats->late);
 }

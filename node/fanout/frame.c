@@ -1,34 +1,34 @@
 #include "node/fanout/frame.h"
 
-void frame_init(struct frame *frame, enum ws_kind kind, struct span payload)
+void shared_message_init(struct shared_message *message, enum ws_kind kind, struct span payload)
 {
-    *frame = (struct frame){.kind = kind, .payload = payload};
+    *message = (struct shared_message){.kind = kind, .payload = payload};
 }
 
-void frame_deinit(struct frame *frame)
+void shared_message_deinit(struct shared_message *message)
 {
-    for (int i = 0; i < FRAME_FORMS; i++) {
-        chunk_unref(frame->forms[i]);
-        frame->forms[i] = NULL;
+    for (int i = 0; i < SHARED_FORMS; i++) {
+        chunk_unref(message->forms[i]);
+        message->forms[i] = NULL;
     }
 }
 
-static struct chunk *build(struct frame *frame, enum frame_form form)
+static struct chunk *build(struct shared_message *message, enum shared_form form)
 {
     struct chunk *chunk = NULL;
-    if (form == FRAME_WS_DEFLATED && frame->payload.len >= WS_DEFLATE_FROM) {
-        chunk = ws_frame_deflated(frame->kind, frame->payload);
+    if (form == SHARED_WS_DEFLATED && message->payload.len >= WS_DEFLATE_FROM) {
+        chunk = ws_frame_deflated(message->kind, message->payload);
     }
-    if (chunk == NULL && form == FRAME_WS_DEFLATED) {
-        chunk = chunk_ref(frame_chunk(frame, FRAME_WS_PLAIN));
+    if (chunk == NULL && form == SHARED_WS_DEFLATED) {
+        chunk = chunk_ref(shared_message_chunk(message, SHARED_WS_PLAIN));
     }
-    return chunk != NULL ? chunk : ws_frame(frame->kind, frame->payload);
+    return chunk != NULL ? chunk : ws_frame(message->kind, message->payload);
 }
 
-struct chunk *frame_chunk(struct frame *frame, enum frame_form form)
+struct chunk *shared_message_chunk(struct shared_message *message, enum shared_form form)
 {
-    if (frame->forms[form] == NULL) {
-        frame->forms[form] = build(frame, form);
+    if (message->forms[form] == NULL) {
+        message->forms[form] = build(message, form);
     }
-    return frame->forms[form];
+    return message->forms[form];
 }

@@ -1,4 +1,4 @@
-/* frame: one outbound message, encoded at most once for each way it is sent and shared by all who
+/* message: one outbound message, encoded at most once for each way it is sent and shared by all who
  * get it. */
 #ifndef MUSTER_NODE_FANOUT_FRAME_H
 #define MUSTER_NODE_FANOUT_FRAME_H
@@ -8,23 +8,23 @@
 #include "store/base/span.h"
 
 /* How a receiver takes it. */
-enum frame_form {
-    FRAME_WS_PLAIN,
-    FRAME_WS_DEFLATED, /* where that makes it smaller */
-    FRAME_FORMS
+enum shared_form {
+    SHARED_WS_PLAIN,
+    SHARED_WS_DEFLATED, /* where that makes it smaller */
+    SHARED_FORMS
 };
 
 /* Lives on the caller's stack while a message is handed out; the chunks live on in the queues. */
-struct frame {
+struct shared_message {
     enum ws_kind kind;
-    struct span payload; /* borrowed until frame_deinit */
-    struct chunk *forms[FRAME_FORMS];
+    struct span payload; /* borrowed until shared_message_deinit */
+    struct chunk *forms[SHARED_FORMS];
 };
 
-void frame_init(struct frame *frame, enum ws_kind kind, struct span payload);
-void frame_deinit(struct frame *frame);
+void shared_message_init(struct shared_message *message, enum ws_kind kind, struct span payload);
+void shared_message_deinit(struct shared_message *message);
 
-/* The message in that form, built on first use; borrowed until frame_deinit. */
-struct chunk *frame_chunk(struct frame *frame, enum frame_form form);
+/* The message in that form, built on first use; borrowed until shared_message_deinit. */
+struct chunk *shared_message_chunk(struct shared_message *message, enum shared_form form);
 
 #endif

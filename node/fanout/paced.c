@@ -11,10 +11,10 @@ enum {
 };
 
 struct item {
-    struct list link;
+    struct list entry;
     struct chunk *chunk;
     uint64_t queued_us;
-    enum paced_kind kind;
+    enum relay_paced_kind kind;
 };
 
 /* What waits of one topic: [END] [BEGIN] and TALK anywhere. */
@@ -26,21 +26,21 @@ struct lane {
     size_t bytes; /* of what may fall */
 };
 
-struct pacer {
-    struct pacer_options options;
+struct relay_pacer {
+    struct relay_pacer_options options;
     uint64_t gap_us;
 };
 
-struct pacer *pacer_new(const struct pacer_options *options)
+struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options)
 {
-    struct pacer *pacer = mem_zalloc(sizeof *pacer);
+    struct relay_pacer *pacer = mem_zalloc(sizeof(*pacer));
     uint64_t gap_us = (uint64_t)options->gap_ms * 1000;
     pacer->options = *options;
     pacer->gap_us = gap_us > LEAST_GAP_US ? gap_us : LEAST_GAP_US;
     return pacer;
 }
 
-void pacer_free(struct pacer **pacer)
+void relay_pacer_free(struct relay_pacer **pacer)
 {
     free(*pacer);
     *pacer = NULL;
@@ -50,24 +50,24 @@ void pacer_free(struct pacer **pacer)
 
 static struct item *first_item(const struct lane *lane)
 {
-    return LIST_ITEM(lane->items.next, struct item, link);
+    return LIST_ITEM(lane->items.next, struct item, entry);
 }
 
-static struct lane *lane_of(struct paced *paced, uint64_t topic)
+static struct lane *lane_of(struct relay_paced *paced, uint64_t topic)
 {
-    struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof topic));
+    struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof(topic)));
     if (node != NULL) {
         return MAP_ENTRY(node, struct lane, node);
     }
-    struct lane *lane = mem_zalloc(sizeof *lane);
+    struct lane *lane = mem_zalloc(sizeof(*lane));
     lane->topic = topic;
     list_init(&lane->items);
     list_push_back(&paced->turns, &lane->turn);
-    map_insert(&paced->lanes, &lane->node, span_of(&lane->topic, sizeof lane->topic));
+    map_insert(&paced->lanes, &lane->node, span_of(&lane->topic, sizeof(lane->topic)));
     return lane;
 }
 
-static void free_if_empty(struct paced *paced, struct lane *lane)
+static void free_if_empty(struct relay_paced *paced, struct lane *lane)
 {
     if (list_empty(&lane->items)) {
         list_del(&lane->turn);
@@ -78,27 +78,27 @@ static void free_if_empty(struct paced *paced, struct lane *lane)
 
 static size_t bytes_of(const struct item *item)
 {
-    return item->kind == PACED_TALK ? item->chunk->len + sizeof *item : 0;
+    return item->kind == PACED_TALK ? item->chunk->len + sizeof(*item) : 0;
 }
 
-static void item_free(struct paced *paced, struct lane *lane, struct item *item)
+static void item_free(struct relay_paced *paced, struct lane *lane, struct item *item)
 {
     lane->bytes -= bytes_of(item);
     paced->bytes -= bytes_of(item);
     paced->count--;
-    list_del(&item->link);
+    list_del(&item->entry);
     chunk_unref(item->chunk);
     free(item);
 }
 
-static void let_fall(struct paced *paced, struct lane *lane, struct item *item)
+static void let_fall(struct relay_paced *paced, struct lane *lane, struct item *item)
 {
-    metric_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
+    metrics_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
     item_free(paced, lane, item);
 }
 
 /* What waited too long at the front of the lane. */
-static void drop_old(struct paced *paced, struct lane *lane, uint64_t now)
+static void drop_old(struct relay_paced *paced, struct lane *lane, uint64_t now)
 {
     while (!list_empty(&lane->items) && first_item(lane)->kind == PACED_TALK &&
            now - first_item(lane)->queued_us > PACED_AGE_MS * 1000ULL) {
@@ -106,20 +106,20 @@ static void drop_old(struct paced *paced, struct lane *lane, uint64_t now)
     }
 }
 
-static struct lane *fattest(struct paced *paced)
+static struct lane *fattest(struct relay_paced *paced)
 {
     struct lane *most = LIST_ITEM(paced->turns.next, struct lane, turn);
-    LIST_EACH(link, &paced->turns) {
-        struct lane *lane = LIST_ITEM(link, struct lane, turn);
+    LIST_EACH(it, &paced->turns) {
+        struct lane *lane = LIST_ITEM(it, struct lane, turn);
         most = lane->bytes > most->bytes ? lane : most;
     }
     return most;
 }
 
-static void drop_oldest_talk(struct paced *paced, struct lane *lane)
+static void drop_oldest_talk(struct relay_paced *paced, struct lane *lane)
 {
-    LIST_EACH(link, &lane->items) {
-        struct item *item = LIST_ITEM(link, struct item, link);
+    LIST_EACH(it, &lane->items) {
+        struct item *item = LIST_ITEM(it, struct item, entry);
         if (item->kind == PACED_TALK) {
             let_fall(paced, lane, item);
             break;
@@ -130,11 +130,11 @@ static void drop_oldest_talk(struct paced *paced, struct lane *lane)
 
 /* The topic ends: where its beginning still waits, that and all that follows goes. True when there
  * is nothing left to tell of it. */
-static bool fold(struct paced *paced, struct lane *lane)
+static bool fold(struct relay_paced *paced, struct lane *lane)
 {
     bool found = false;
-    LIST_EACH(link, &lane->items) {
-        struct item *item = LIST_ITEM(link, struct item, link);
+    LIST_EACH(it, &lane->items) {
+        struct item *item = LIST_ITEM(it, struct item, entry);
         found = found || item->kind == PACED_BEGIN;
         if (found) {
             item_free(paced, lane, item);
@@ -143,7 +143,8 @@ static bool fold(struct paced *paced, struct lane *lane)
     return found;
 }
 
-static void queue(struct paced *paced, struct chunk *chunk, struct paced_mark mark, uint64_t now)
+static void queue(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark,
+                  uint64_t now)
 {
     struct lane *lane = lane_of(paced, mark.topic);
     drop_old(paced, lane, now);
@@ -151,9 +152,9 @@ static void queue(struct paced *paced, struct chunk *chunk, struct paced_mark ma
         free_if_empty(paced, lane);
         return;
     }
-    struct item *item = mem_zalloc(sizeof *item);
+    struct item *item = mem_zalloc(sizeof(*item));
     *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = now, .kind = mark.kind};
-    list_push_back(&lane->items, &item->link);
+    list_push_back(&lane->items, &item->entry);
     lane->bytes += bytes_of(item);
     paced->bytes += bytes_of(item);
     paced->count++;
@@ -162,12 +163,12 @@ static void queue(struct paced *paced, struct chunk *chunk, struct paced_mark ma
     }
 }
 
-static void drop_all(struct paced *paced)
+static void drop_all(struct relay_paced *paced)
 {
     MAP_EACH(it, &paced->lanes) {
         struct lane *lane = MAP_ENTRY(it, struct lane, node);
-        LIST_EACH(link, &lane->items) {
-            item_free(paced, lane, LIST_ITEM(link, struct item, link));
+        LIST_EACH(item, &lane->items) {
+            item_free(paced, lane, LIST_ITEM(item, struct item, entry));
         }
         free_if_empty(paced, lane);
     }
@@ -175,13 +176,13 @@ static void drop_all(struct paced *paced)
 
 /* ------------------------------------------------------------------------------------ sending */
 
-static bool cut(struct paced *paced)
+static bool cut(struct relay_paced *paced)
 {
     if (paced->over) {
         return false;
     }
     paced->over = true;
-    metric_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
+    metrics_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
     event_del(&paced->look);
     drop_all(paced);
     conn_drop_queue(paced->conn);
@@ -193,14 +194,14 @@ static bool cut(struct paced *paced)
     return false;
 }
 
-static void look_in(struct paced *paced, uint64_t us)
+static void look_in(struct relay_paced *paced, uint64_t us)
 {
     struct timeval wait = {.tv_sec = (time_t)(us / 1000000),
                            .tv_usec = (suseconds_t)(us % 1000000)};
     evtimer_add(&paced->look, &wait);
 }
 
-static bool put(struct paced *paced, struct chunk *chunk, uint64_t now)
+static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
 {
     if (conn_send(paced->conn, chunk) != 0) {
         return cut(paced);
@@ -213,7 +214,7 @@ static bool put(struct paced *paced, struct chunk *chunk, uint64_t now)
 }
 
 /* The next message of the lane whose turn it is; nothing when all that waited was too old. */
-static void send_next(struct paced *paced, uint64_t now)
+static void send_next(struct relay_paced *paced, uint64_t now)
 {
     while (!list_empty(&paced->turns)) {
         struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
@@ -233,7 +234,7 @@ static void send_next(struct paced *paced, uint64_t now)
     }
 }
 
-static uint64_t gap_us(const struct paced *paced)
+static uint64_t gap_us(const struct relay_paced *paced)
 {
     uint64_t least = paced->pacer->gap_us;
     uint64_t calm = SPREAD_US / (paced->count > 0 ? paced->count : 1);
@@ -242,7 +243,7 @@ static uint64_t gap_us(const struct paced *paced)
 }
 
 /* Is all confirmed? Else comes back to look, or loses patience. */
-static bool is_clear(struct paced *paced, uint64_t now)
+static bool is_clear(struct relay_paced *paced, uint64_t now)
 {
     size_t unacked = paced->clear ? 0 : conn_unacked(paced->conn);
     if (unacked == 0) {
@@ -266,7 +267,7 @@ static bool is_clear(struct paced *paced, uint64_t now)
 
 /* The clock is read here, per peer: a turn may take long, and who is late in it would be sent two
  * messages closer together than the gap. */
-static void go_on(struct paced *paced)
+static void go_on(struct relay_paced *paced)
 {
     uint64_t now = clock_monotonic_us();
     if (!is_clear(paced, now) || paced->count == 0) {
@@ -290,24 +291,24 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     go_on(arg);
 }
 
-void paced_init(struct paced *paced, struct pacer *pacer, struct conn *conn)
+void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn)
 {
-    *paced = (struct paced){.pacer = pacer, .conn = conn, .clear = true};
+    *paced = (struct relay_paced){.pacer = pacer, .conn = conn, .clear = true};
     list_init(&paced->turns);
     map_init(&paced->lanes);
     evtimer_assign(&paced->look, loop_base(pacer->options.loop), on_look, paced);
 }
 
-void paced_deinit(struct paced *paced)
+void relay_paced_deinit(struct relay_paced *paced)
 {
     event_del(&paced->look);
     drop_all(paced);
     map_deinit(&paced->lanes);
 }
 
-bool paced_send(struct paced *paced, struct chunk *chunk, struct paced_mark mark)
+bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark)
 {
-    struct pacer *pacer = paced->pacer;
+    struct relay_pacer *pacer = paced->pacer;
     if (paced->over) {
         return false;
     }
@@ -321,7 +322,7 @@ bool paced_send(struct paced *paced, struct chunk *chunk, struct paced_mark mark
     return !paced->over;
 }
 
-void paced_hurry(struct paced *paced)
+void relay_paced_hurry(struct relay_paced *paced)
 {
     paced->hurried = true;
     if (paced->count > 0) {
@@ -330,7 +331,7 @@ void paced_hurry(struct paced *paced)
     }
 }
 
-uint32_t paced_waiting(const struct paced *paced)
+uint32_t relay_paced_waiting(const struct relay_paced *paced)
 {
     return paced->count;
 }

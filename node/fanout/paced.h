@@ -2,9 +2,9 @@
  * keeps no boundaries, so the next message is put on the wire only when the peer's kernel was seen
  * to have confirmed the last one, and a gap (confirmed is not yet read) has passed since then.
  *
- *     paced_send --> lane of its topic --\
- *     paced_send --> lane of its topic ---+-- in turn --> confirmed, gap over: conn_send
- *     paced_send --> lane of its topic --/
+ *     relay_paced_send --> lane of its topic --\
+ *     relay_paced_send --> lane of its topic ---+-- in turn --> confirmed, gap over: conn_send
+ *     relay_paced_send --> lane of its topic --/
  *
  * The gap is generous while little waits, and shrinks to the least one as more does. Lanes have
  * their turn one message at a time, so that a topic with much to say delays no other; the order
@@ -35,10 +35,10 @@ enum {
 };
 
 /* What a set of peers shares. */
-struct pacer;
-struct paced;
+struct relay_pacer;
+struct relay_paced;
 
-struct pacer_options {
+struct relay_pacer_options {
     struct loop *loop;       /* borrowed */
     struct metrics *metrics; /* borrowed */
     bool on;                 /* false: messages are sent at once, many in one write */
@@ -47,19 +47,19 @@ struct pacer_options {
     /* The peer is given up: nothing waits any more and later sends are let fall. Its owner is to
      * end the connection, but not before this turn is over: others may be sent to just now. NULL:
      * it is closed. */
-    void (*cut)(struct paced *paced);
+    void (*cut)(struct relay_paced *paced);
     /* The last message that waited was sent. NULL: nobody wants to know. */
-    void (*emptied)(struct paced *paced);
+    void (*emptied)(struct relay_paced *paced);
 };
 
-struct pacer *pacer_new(const struct pacer_options *options);
+struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options);
 
 /* Frees; every paced must be through with. */
-void pacer_free(struct pacer **pacer);
+void relay_pacer_free(struct relay_pacer **pacer);
 
 /* Lives inside the peer's object. */
-struct paced {
-    struct pacer *pacer;
+struct relay_paced {
+    struct relay_pacer *pacer;
     struct conn *conn; /* borrowed */
     struct event look; /* due when there may be something to do */
     struct list turns; /* lanes, the next one first */
@@ -75,29 +75,29 @@ struct paced {
     bool over;         /* cut */
 };
 
-enum paced_kind {
+enum relay_paced_kind {
     PACED_BEGIN, /* of a topic; never falls, but with its end */
     PACED_TALK,  /* may fall */
     PACED_END,   /* of a topic; never falls, but with its beginning */
 };
 
 /* What a message is about. */
-struct paced_mark {
+struct relay_paced_mark {
     uint64_t topic;
-    enum paced_kind kind;
+    enum relay_paced_kind kind;
 };
 
-void paced_init(struct paced *paced, struct pacer *pacer, struct conn *conn);
-void paced_deinit(struct paced *paced);
+void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn);
+void relay_paced_deinit(struct relay_paced *paced);
 
 /* Sends a reference of its own to `chunk`, now or later, after what was sent before of the same
  * topic. false when the peer was cut, now or earlier. */
-bool paced_send(struct paced *paced, struct chunk *chunk, struct paced_mark mark);
+bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark);
 
 /* The rest is to be told as fast as the least gap allows. */
-void paced_hurry(struct paced *paced);
+void relay_paced_hurry(struct relay_paced *paced);
 
 /* Messages that wait. */
-uint32_t paced_waiting(const struct paced *paced);
+uint32_t relay_paced_waiting(const struct relay_paced *paced);
 
 #endif

@@ -1,73 +1,74 @@
 #include "node/fanout/room.h"
 
-void room_init(struct room *room, struct metrics *metrics)
+void group_init(struct group *group, struct metrics *metrics)
 {
-    list_init(&room->members);
-    room->count = 0;
-    room->metrics = metrics;
+    list_init(&group->receivers);
+    group->count = 0;
+    group->metrics = metrics;
 }
 
-void room_add(struct room *room, struct room_member *member, struct ws *ws)
+void group_add(struct group *group, struct receiver *receiver, struct ws *ws)
 {
-    member->ws = ws;
-    member->paced = NULL;
-    list_push_back(&room->members, &member->link);
-    room->count++;
+    receiver->ws = ws;
+    receiver->paced = NULL;
+    list_push_back(&group->receivers, &receiver->entry);
+    group->count++;
 }
 
-void room_add_raw(struct room *room, struct room_member *member, struct paced *paced)
+void group_add_raw(struct group *group, struct receiver *receiver, struct relay_paced *paced)
 {
-    member->ws = NULL;
-    member->paced = paced;
-    list_push_back(&room->members, &member->link);
-    room->count++;
+    receiver->ws = NULL;
+    receiver->paced = paced;
+    list_push_back(&group->receivers, &receiver->entry);
+    group->count++;
 }
 
-void room_remove(struct room *room, struct room_member *member)
+void group_remove(struct group *group, struct receiver *receiver)
 {
-    list_del(&member->link);
-    room->count--;
+    list_del(&receiver->entry);
+    group->count--;
 }
 
-void room_send_one(struct room_member *member, struct frame *frame)
+void group_send_one(struct receiver *receiver, struct shared_message *frame)
 {
-    struct ws *ws = member->ws;
-    struct chunk *chunk = frame_chunk(frame, ws_deflates(ws) ? FRAME_WS_DEFLATED : FRAME_WS_PLAIN);
+    struct ws *ws = receiver->ws;
+    struct chunk *chunk =
+        shared_message_chunk(frame, ws_deflates(ws) ? SHARED_WS_DEFLATED : SHARED_WS_PLAIN);
     if (conn_send(ws_conn(ws), chunk) != 0) {
         ws_overflow(ws);
     }
 }
 
-uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct room_member *member))
+uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
 {
-    struct frame frame;
+    struct shared_message frame;
     uint32_t sent = 0;
-    frame_init(&frame, WS_TEXT, text);
-    LIST_EACH(link, &room->members) {
-        struct room_member *member = LIST_ITEM(link, struct room_member, link);
-        if (ws_is_open(member->ws) && (wants == NULL || wants(member))) {
-            room_send_one(member, &frame);
+    shared_message_init(&frame, WS_TEXT, text);
+    LIST_EACH(it, &group->receivers) {
+        struct receiver *receiver = LIST_ITEM(it, struct receiver, entry);
+        if (ws_is_open(receiver->ws) && (wants == NULL || wants(receiver))) {
+            group_send_one(receiver, &frame);
             sent++;
         }
     }
-    frame_deinit(&frame);
-    metric_add(room->metrics, METRIC_DELIVERIES, sent);
-    metric_add(room->metrics, METRIC_WS_MESSAGES_OUT, sent);
+    shared_message_deinit(&frame);
+    metrics_add(group->metrics, METRIC_DELIVERIES, sent);
+    metrics_add(group->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;
 }
 
-uint32_t room_send_raw(struct room *room, struct span bytes, struct paced_mark mark,
-                       const struct room_member *except)
+uint32_t group_send_raw(struct group *group, struct span bytes, struct relay_paced_mark mark,
+                        const struct receiver *except)
 {
     struct chunk *chunk = chunk_copy(bytes);
     uint32_t sent = 0;
-    LIST_EACH(link, &room->members) {
-        struct room_member *member = LIST_ITEM(link, struct room_member, link);
-        if (member != except && paced_send(member->paced, chunk, mark)) {
+    LIST_EACH(it, &group->receivers) {
+        struct receiver *receiver = LIST_ITEM(it, struct receiver, entry);
+        if (receiver != except && relay_paced_send(receiver->paced, chunk, mark)) {
             sent++;
         }
     }
     chunk_unref(chunk);
-    metric_add(room->metrics, METRIC_DELIVERIES, sent);
+    metrics_add(group->metrics, METRIC_DELIVERIES, sent);
     return sent;
 }

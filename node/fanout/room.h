@@ -1,5 +1,5 @@
-/* room: the members that one message goes to. Encoding happens once per message, queueing once per
- * member; a member over its queue limit is closed, so that it harms nobody else. */
+/* group: the receivers that one message goes to. Encoding happens once per message, queueing once per
+ * receiver; a receiver over its queue limit is closed, so that it harms nobody else. */
 #ifndef MUSTER_NODE_FANOUT_ROOM_H
 #define MUSTER_NODE_FANOUT_ROOM_H
 
@@ -11,36 +11,37 @@
 
 #include <stdint.h>
 
-/* Lives inside the member's object. */
-struct room_member {
-    struct list link;
-    struct ws *ws;       /* borrowed; NULL: a raw TCP peer */
-    struct paced *paced; /* borrowed; NULL: a WebSocket */
+/* Lives inside the receiver's object. */
+struct receiver {
+    struct list entry;
+    struct ws *ws;             /* borrowed; NULL: a raw TCP peer */
+    struct relay_paced *paced; /* borrowed; NULL: a WebSocket */
 };
 
-struct room {
-    struct list members; /* struct room_member */
+struct group {
+    struct list receivers; /* struct receiver */
     uint32_t count;
     struct metrics *metrics; /* borrowed */
 };
 
-void room_init(struct room *room, struct metrics *metrics);
+void group_init(struct group *group, struct metrics *metrics);
 
-/* `member` is in no room; `ws` is borrowed until room_remove. */
-void room_add(struct room *room, struct room_member *member, struct ws *ws);
-/* The same for a raw TCP peer. A room has members of one kind only. */
-void room_add_raw(struct room *room, struct room_member *member, struct paced *paced);
-void room_remove(struct room *room, struct room_member *member);
+/* `receiver` is in no group; `ws` is borrowed until group_remove. */
+void group_add(struct group *group, struct receiver *receiver, struct ws *ws);
+/* The same for a raw TCP peer. A group has receivers of one kind only. */
+void group_add_raw(struct group *group, struct receiver *receiver, struct relay_paced *paced);
+void group_remove(struct group *group, struct receiver *receiver);
 
-/* Sends a text message to the members that `wants` (NULL: all) says yes to. Returns to how many. */
-uint32_t room_send(struct room *room, struct span text, bool (*wants)(struct room_member *member));
+/* Sends a text message to the receivers that `wants` (NULL: all) says yes to. Returns to how many. */
+uint32_t group_send(struct group *group, struct span text,
+                    bool (*wants)(struct receiver *receiver));
 
-/* Sends bytes as they are to all (raw) members but `except`, which may be NULL. Returns to how
+/* Sends bytes as they are to all (raw) receivers but `except`, which may be NULL. Returns to how
  * many; whoever is cut at this is not counted. */
-uint32_t room_send_raw(struct room *room, struct span bytes, struct paced_mark mark,
-                       const struct room_member *except);
+uint32_t group_send_raw(struct group *group, struct span bytes, struct relay_paced_mark mark,
+                        const struct receiver *except);
 
-/* Sends one frame to one member. */
-void room_send_one(struct room_member *member, struct frame *frame);
+/* Sends one frame to one receiver. */
+void group_send_one(struct receiver *receiver, struct shared_message *frame);
 
 #endif

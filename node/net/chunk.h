@@ -16,7 +16,7 @@ struct chunk {
 /* New, with one reference, its bytes still to be filled in. `len` is below 4 GiB. */
 static inline struct chunk *chunk_new(size_t len)
 {
-    struct chunk *chunk = mem_alloc(sizeof *chunk + len);
+    struct chunk *chunk = mem_alloc(sizeof(*chunk) + len);
     chunk->refs = 1;
     chunk->len = (uint32_t)len;
     return chunk;

@@ -11,7 +11,7 @@
 
 enum {
     MOST_IOVECS = 64,
-    WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
+    CONN_WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
     STALL_MS = 10 * 1000,   /* at least, for a peer to take so much of what is left for it: */
@@ -78,7 +78,7 @@ static void on_timer(struct wheel_timer *timer)
 struct conn *conn_new(struct net *net, int fd, const struct address *peer,
                       const struct conn_handler *handler, void *arg)
 {
-    struct conn *conn = mem_zalloc(sizeof *conn);
+    struct conn *conn = mem_zalloc(sizeof(*conn));
     conn->net = net;
     conn->handler = handler;
     conn->arg = arg;
@@ -102,7 +102,7 @@ static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reas
 {
     uint32_t before = conn->out.count;
     outq_drop(&conn->out, &conn->net->pool, keep_started);
-    metric_add(conn->net->metrics, reason, before - conn->out.count);
+    metrics_add(conn->net->metrics, reason, before - conn->out.count);
 }
 
 void conn_free(struct conn *conn)
@@ -130,7 +130,7 @@ static void need_todo(struct conn *conn)
 static void hold(struct conn *conn, struct span rest)
 {
     if (conn->held == NULL) {
-        conn->held = mem_zalloc(sizeof *conn->held);
+        conn->held = mem_zalloc(sizeof(*conn->held));
     }
     buf_append(conn->held, rest);
 }
@@ -180,7 +180,7 @@ static void read_some(struct conn *conn)
             end(conn, CONN_END_ERROR);
         }
     } else if (conn->state == CONN_OPEN) {
-        metric_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
+        metrics_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
         give(conn, span_of(buffer, (size_t)n));
     }
 }
@@ -214,11 +214,11 @@ static int write_some(struct conn *conn)
     ssize_t n = message.msg_iovlen == 1
                     ? send(event_get_fd(&conn->event), iov[0].iov_base, wanted, MSG_NOSIGNAL)
                     : sendmsg(event_get_fd(&conn->event), &message, MSG_NOSIGNAL);
-    metric_add(conn->net->metrics, METRIC_WRITES, 1);
+    metrics_add(conn->net->metrics, METRIC_WRITES, 1);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     }
-    metric_add(conn->net->metrics, METRIC_BYTES_OUT, (uint64_t)n);
+    metrics_add(conn->net->metrics, METRIC_BYTES_OUT, (uint64_t)n);
     outq_wrote(&conn->out, &conn->net->pool, (size_t)n);
     return (size_t)n == wanted ? 1 : 0;
 }
@@ -238,7 +238,7 @@ static bool hears_out(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     int more = 1;
-    for (int i = 0; i < WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
+    for (int i = 0; i < CONN_WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
         more = write_some(conn);
     }
     if (more < 0 && !hears_out(conn)) {
@@ -413,7 +413,7 @@ void conn_close(struct conn *conn)
 void conn_reset(struct conn *conn)
 {
     struct linger none = {.l_onoff = 1};
-    setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
     end(conn, CONN_END_LOCAL);
 }
 

@@ -12,7 +12,7 @@ struct peer_count {
 
 static struct span ip_of(const struct address *peer)
 {
-    return span_of(peer->ip, sizeof peer->ip);
+    return span_of(peer->ip, sizeof(peer->ip));
 }
 
 static struct peer_count *find_peer(const struct net *net, const struct address *peer)
@@ -36,7 +36,7 @@ bool net_admit(struct net *net, const struct address *peer)
     const struct peer_count *from = find_peer(net, peer);
     bool crowded = from != NULL && from->count >= net->limits.per_address;
     if (is_full(net) || crowded) {
-        metric_add(net->metrics, METRIC_CONNS_REFUSED, 1);
+        metrics_add(net->metrics, METRIC_CONNS_REFUSED, 1);
         return false;
     }
     return true;
@@ -47,16 +47,16 @@ void net_add(struct net *net, struct conn *conn)
     net->count++;
     conn->id = ++net->last_id;
     list_push_back(&net->all, &conn->all);
-    metric_add(net->metrics, METRIC_CONNS_OPENED, 1);
-    metric_set(net->metrics, METRIC_CONNS, net->count);
+    metrics_add(net->metrics, METRIC_CONNS_OPENED, 1);
+    metrics_set(net->metrics, METRIC_CONNS, net->count);
     if (net->limits.per_address == 0) {
         return;
     }
     struct peer_count *from = find_peer(net, &conn->peer);
     if (from == NULL) {
-        from = mem_zalloc(sizeof *from);
-        memcpy(from->ip, conn->peer.ip, sizeof from->ip);
-        map_insert(&net->addresses, &from->node, span_of(from->ip, sizeof from->ip));
+        from = mem_zalloc(sizeof(*from));
+        memcpy(from->ip, conn->peer.ip, sizeof(from->ip));
+        map_insert(&net->addresses, &from->node, span_of(from->ip, sizeof(from->ip)));
     }
     from->count++;
 }
@@ -65,7 +65,7 @@ void net_remove(struct net *net, struct conn *conn)
 {
     net->count--;
     list_del(&conn->all);
-    metric_set(net->metrics, METRIC_CONNS, net->count);
+    metrics_set(net->metrics, METRIC_CONNS, net->count);
     struct peer_count *from = find_peer(net, &conn->peer);
     if (from != NULL && --from->count == 0) {
         map_remove(&net->addresses, &from->node);
@@ -104,7 +104,7 @@ static void on_turn_end(void *arg)
 struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,
                     const struct net_limits *limits)
 {
-    struct net *net = mem_alloc(sizeof *net);
+    struct net *net = mem_alloc(sizeof(*net));
     *net = (struct net){.loop = loop, .wheel = wheel, .metrics = metrics, .limits = *limits};
     list_init(&net->all);
     list_init(&net->todo);

@@ -1,6 +1,6 @@
 #include "node/proto/bearer.h"
 
-bool secret_eq(struct span given, struct span secret)
+bool http_secret_eq(struct span given, struct span secret)
 {
     if (secret.len == 0) {
         return false;
@@ -12,9 +12,9 @@ bool secret_eq(struct span given, struct span secret)
     return differ == 0;
 }
 
-bool bearer_is(const struct http_request *request, struct span secret)
+bool http_bearer_is(const struct http_request *request, struct span secret)
 {
     struct span field = http_header(request, "authorization");
     struct span scheme = span_cut(&field, ' ');
-    return span_eq_nocase(scheme, SPAN("Bearer")) && secret_eq(span_trim(field), secret);
+    return span_eq_nocase(scheme, SPAN("Bearer")) && http_secret_eq(span_trim(field), secret);
 }

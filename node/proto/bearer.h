@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /* Equality whose time depends on the length of `given` alone. An empty `secret` equals nothing. */
-bool secret_eq(struct span given, struct span secret);
+bool http_secret_eq(struct span given, struct span secret);
 
 /* The request carries "Authorization: Bearer <secret>" (RFC 6750, 2.1). */
-bool bearer_is(const struct http_request *request, struct span secret);
+bool http_bearer_is(const struct http_request *request, struct span secret);
 
 #endif

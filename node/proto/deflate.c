@@ -104,7 +104,7 @@ static enum inflate_result result_of(int rc)
     return rc == Z_MEM_ERROR ? INFLATE_TOO_BIG : INFLATE_BROKEN;
 }
 
-enum inflate_result inflate_message(struct span message, size_t limit, struct buf *out)
+enum inflate_result deflate_inflate(struct span message, size_t limit, struct buf *out)
 {
     if (message.len == 0) {
         return INFLATE_OK; /* not quite deflate, but all that it can mean */

@@ -15,7 +15,7 @@ void deflate_message(struct span message, struct buf *out);
 enum inflate_result { INFLATE_OK, INFLATE_BROKEN, INFLATE_TOO_BIG };
 
 /* Appends the inflated `message` (7.2.2) to `out`; no more than `limit` bytes, ever. */
-enum inflate_result inflate_message(struct span message, size_t limit, struct buf *out);
+enum inflate_result deflate_inflate(struct span message, size_t limit, struct buf *out);
 
 /* Reads a Sec-WebSocket-Extensions request value with any number of offers (7.1). true when one of
  * them can be held to as the server is: no context takeover either way, windows of 15 bits; then

@@ -26,7 +26,7 @@ static uint64_t take(struct span *from, size_t count)
     return value;
 }
 
-void mesh_put_head(struct buf *out, const struct mesh_head *head)
+void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *head)
 {
     put(out, VERSION, 1);
     put(out, head->epoch, 8);
@@ -34,7 +34,7 @@ void mesh_put_head(struct buf *out, const struct mesh_head *head)
     buf_append(out, head->node);
 }
 
-int mesh_read_head(struct span *message, struct mesh_head *head)
+int dispatch_mesh_message_read_head(struct span *message, struct mesh_head *head)
 {
     if (message->len < 1 + 8 + 1 || take(message, 1) != VERSION) {
         return -1;
@@ -71,7 +71,7 @@ static bool carries_bytes(enum mesh_type type)
     return type == MESH_DATA || type == MESH_WRITE || type == MESH_DATAGRAM || type == MESH_SEND;
 }
 
-void mesh_put(struct buf *out, const struct mesh_frame *frame)
+void dispatch_mesh_message_put(struct buf *out, const struct mesh_message *frame)
 {
     size_t fixed = fixed_size(frame->type);
     put(out, frame->type, 1);
@@ -83,7 +83,7 @@ void mesh_put(struct buf *out, const struct mesh_frame *frame)
     }
     if (has_address(frame->type)) {
         put(out, frame->port, 2);
-        buf_append(out, span_of(frame->peer.ip, sizeof frame->peer.ip));
+        buf_append(out, span_of(frame->peer.ip, sizeof(frame->peer.ip)));
         put(out, frame->peer.port, 2);
     } else if (fixed > 0) {
         put(out, frame->count, 4);
@@ -91,7 +91,7 @@ void mesh_put(struct buf *out, const struct mesh_frame *frame)
     buf_append(out, frame->bytes);
 }
 
-int mesh_next(struct span *rest, struct mesh_frame *frame)
+int dispatch_mesh_message_next(struct span *rest, struct mesh_message *frame)
 {
     if (rest->len == 0) {
         return 0;
@@ -100,7 +100,7 @@ int mesh_next(struct span *rest, struct mesh_frame *frame)
         return -1;
     }
     uint64_t type = take(rest, 1);
-    *frame = (struct mesh_frame){.type = (enum mesh_type)type};
+    *frame = (struct mesh_message){.type = (enum mesh_type)type};
     frame->leg = take(rest, 8);
     frame->sequence = (uint32_t)take(rest, 4);
     size_t size = (size_t)take(rest, 4);
@@ -116,8 +116,8 @@ int mesh_next(struct span *rest, struct mesh_frame *frame)
     }
     if (has_address(frame->type)) {
         frame->port = (uint16_t)take(&body, 2);
-        memcpy(frame->peer.ip, body.ptr, sizeof frame->peer.ip);
-        body = span_skip(body, sizeof frame->peer.ip);
+        memcpy(frame->peer.ip, body.ptr, sizeof(frame->peer.ip));
+        body = span_skip(body, sizeof(frame->peer.ip));
         frame->peer.port = (uint16_t)take(&body, 2);
     } else if (fixed > 0) {
         frame->count = (uint32_t)take(&body, 4);

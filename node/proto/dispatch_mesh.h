@@ -40,7 +40,7 @@ enum mesh_type {
     MESH_TYPES
 };
 
-struct mesh_frame {
+struct mesh_message {
     enum mesh_type type;
     uint64_t leg;        /* 0 for datagrams */
     uint32_t sequence;   /* of the frames of this leg in this direction, from 0 */
@@ -57,15 +57,16 @@ struct mesh_head {
 };
 
 /* Appends the head; `node` is at most 255 bytes. */
-void mesh_put_head(struct buf *out, const struct mesh_head *head);
-void mesh_put(struct buf *out, const struct mesh_frame *frame);
+void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *head);
+void dispatch_mesh_message_put(struct buf *out, const struct mesh_message *frame);
 
 /* Cuts the head off *message. 0, or -1 when it is none of this version. */
-int mesh_read_head(struct span *message, struct mesh_head *head)
+int dispatch_mesh_message_read_head(struct span *message, struct mesh_head *head)
     __attribute__((warn_unused_result));
 
 /* Cuts the next frame off *rest. Above 0: here it is, borrowed; 0: that was all; below 0: broken.
  */
-int mesh_next(struct span *rest, struct mesh_frame *frame) __attribute__((warn_unused_result));
+int dispatch_mesh_message_next(struct span *rest, struct mesh_message *frame)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -23,7 +23,7 @@ struct fetcher {
 };
 
 struct fetch {
-    struct list link;
+    struct list entry;
     struct fetcher *fetcher;
     CURL *easy;
     struct curl_slist *fields;
@@ -45,7 +45,7 @@ static const struct timeval at_once = {0, 0};
 static void fetch_free(struct fetch *fetch)
 {
     struct fetcher *fetcher = fetch->fetcher;
-    list_del(&fetch->link);
+    list_del(&fetch->entry);
     if (fetch->going) {
         curl_multi_remove_handle(fetcher->multi, fetch->easy);
         fetcher->going_count--;
@@ -68,7 +68,7 @@ static void finish(struct fetch *fetch, int status, const char *error)
     struct buf body = fetch->body;
     char text[CURL_ERROR_SIZE];
     fetch->body = (struct buf){0};
-    snprintf(text, sizeof text, "%s", error);
+    snprintf(text, sizeof(text), "%s", error);
     fetch_free(fetch);
     fn(arg, status, status != 0 ? buf_span(&body) : span_of(NULL, 0), text);
     buf_free(&body);
@@ -102,9 +102,9 @@ static void start_waiting(struct fetcher *fetcher)
 {
     uint64_t now = clock_monotonic_ms();
     while (fetcher->going_count < fetcher->parallel && !list_empty(&fetcher->waiting)) {
-        struct fetch *fetch = LIST_ITEM(fetcher->waiting.next, struct fetch, link);
-        list_del(&fetch->link);
-        list_push_back(&fetcher->going, &fetch->link);
+        struct fetch *fetch = LIST_ITEM(fetcher->waiting.next, struct fetch, entry);
+        list_del(&fetch->entry);
+        list_push_back(&fetcher->going, &fetch->entry);
         fetch->going = true;
         fetcher->waiting_count--;
         fetcher->going_count++;
@@ -117,7 +117,7 @@ static void end_late(struct fetcher *fetcher)
 {
     uint64_t now = clock_monotonic_ms();
     while (!list_empty(&fetcher->waiting)) {
-        struct fetch *fetch = LIST_ITEM(fetcher->waiting.next, struct fetch, link);
+        struct fetch *fetch = LIST_ITEM(fetcher->waiting.next, struct fetch, entry);
         if (fetch->until_ms > now) {
             break;
         }
@@ -190,7 +190,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
         return 0;
     }
     if (watched == NULL) {
-        watched = mem_zalloc(sizeof *watched);
+        watched = mem_zalloc(sizeof(*watched));
         curl_multi_assign(fetcher->multi, fd, watched);
     }
     short events = (short)(EV_PERSIST | ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
@@ -253,7 +253,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     if (fetcher->waiting_count >= fetcher->most_waiting) {
         return NULL;
     }
-    struct fetch *fetch = mem_zalloc(sizeof *fetch);
+    struct fetch *fetch = mem_zalloc(sizeof(*fetch));
     fetch->fetcher = fetcher;
     fetch->easy = curl_easy_init();
     if (fetch->easy == NULL) {
@@ -265,7 +265,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     fetch->body_limit = request->body_limit;
     fetch->until_ms = clock_monotonic_ms() + request->limit_ms;
     set_options(fetch, request);
-    list_push_back(&fetcher->waiting, &fetch->link);
+    list_push_back(&fetcher->waiting, &fetch->entry);
     fetcher->waiting_count++;
     evtimer_add(fetcher->limit, &at_once);
     return fetch;
@@ -295,9 +295,9 @@ void fetch_escape(struct span text, struct buf *out)
     }
 }
 
-struct fetcher *fetcher_new(const struct fetcher_options *options)
+struct fetcher *fetch_pool_new(const struct fetcher_options *options)
 {
-    struct fetcher *fetcher = mem_zalloc(sizeof *fetcher);
+    struct fetcher *fetcher = mem_zalloc(sizeof(*fetcher));
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
         (fetcher->multi = curl_multi_init()) == NULL) {
         fprintf(stderr, "muster: libcurl cannot be set up\n");
@@ -321,11 +321,11 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
 static void free_all(struct list *list)
 {
     while (!list_empty(list)) {
-        fetch_free(LIST_ITEM(list->next, struct fetch, link));
+        fetch_free(LIST_ITEM(list->next, struct fetch, entry));
     }
 }
 
-void fetcher_free(struct fetcher **fetcher)
+void fetch_pool_free(struct fetcher **fetcher)
 {
     if (*fetcher == NULL) {
         return;

@@ -19,10 +19,10 @@ struct fetcher_options {
 };
 
 /* New; the process ends with a message when libcurl cannot be set up. */
-struct fetcher *fetcher_new(const struct fetcher_options *options);
+struct fetcher *fetch_pool_new(const struct fetcher_options *options);
 
 /* Frees; requests under way end without a word. NULL inside is fine. */
-void fetcher_free(struct fetcher **fetcher);
+void fetch_pool_free(struct fetcher **fetcher);
 
 struct fetch_request {
     const char *url;    /* http or https; copied, as all of this */

@@ -1,9 +1,9 @@
 /* Request bodies: RFC 9112, 6 and 7.1, without the tolerance that smuggling lives on. */
 #include "node/proto/http_impl.h"
 
-/*     SIZE --;--> EXTENSION --CR--> SIZE_LF --> DATA --> DATA_CR --> DATA_LF --> SIZE
+/*     HTTP_BODY_SIZE --;--> EXTENSION --CR--> SIZE_LF --> DATA --> DATA_CR --> DATA_LF --> HTTP_BODY_SIZE
  *       \____________CR____________/      \--0--> TRAILER --empty line--> whole          */
-enum chunk_state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER };
+enum chunk_state { HTTP_BODY_SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER };
 
 enum { MOST_DIGITS = 15, MOST_EXTENSION = 256, MOST_TRAILER = 8 * 1024 };
 
@@ -49,7 +49,7 @@ static bool size_end(struct http_chunks *chunks, char c)
 static bool between_step(struct http_chunks *chunks, char c)
 {
     switch (chunks->state) {
-    case SIZE:
+    case HTTP_BODY_SIZE:
         return size_step(chunks, c);
     case EXTENSION:
         return extension_step(chunks, c);
@@ -59,7 +59,7 @@ static bool between_step(struct http_chunks *chunks, char c)
         chunks->state = DATA_LF;
         return c == '\r';
     default: /* DATA_LF */
-        chunks->state = SIZE;
+        chunks->state = HTTP_BODY_SIZE;
         return c == '\n';
     }
 }

@@ -11,7 +11,7 @@ static const struct conn_handler handler;
 
 void http_conn_new(struct http_server *server, int fd, const struct address *peer)
 {
-    struct http_conn *http = mem_zalloc(sizeof *http);
+    struct http_conn *http = mem_zalloc(sizeof(*http));
     http->server = server;
     http->conn = conn_new(server->net, fd, peer, &handler, http);
     conn_set_timer(http->conn, server->options.request_ms);
@@ -19,7 +19,7 @@ void http_conn_new(struct http_server *server, int fd, const struct address *pee
 
 static void start_request(struct http_conn *http)
 {
-    struct http_request *request = mem_zalloc(sizeof *request);
+    struct http_request *request = mem_zalloc(sizeof(*request));
     request->http = http;
     request->peer = *conn_peer(http->conn);
     http->request = request;

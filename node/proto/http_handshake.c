@@ -5,7 +5,7 @@
 #include <nettle/sha1.h>
 #include <nettle/version.h>
 
-enum { KEY_BYTES = 16 };
+enum { HTTP_HANDSHAKE_KEY_BYTES = 16 };
 
 bool http_wants_websocket(const struct http_request *request)
 {
@@ -16,14 +16,14 @@ bool http_wants_websocket(const struct http_request *request)
 static bool key_is_sound(struct span key)
 {
     struct base64_decode_ctx ctx;
-    uint8_t out[BASE64_DECODE_LENGTH(BASE64_ENCODE_RAW_LENGTH(KEY_BYTES))];
-    size_t len = sizeof out;
-    if (key.len != BASE64_ENCODE_RAW_LENGTH(KEY_BYTES)) {
+    uint8_t out[BASE64_DECODE_LENGTH(BASE64_ENCODE_RAW_LENGTH(HTTP_HANDSHAKE_KEY_BYTES))];
+    size_t len = sizeof(out);
+    if (key.len != BASE64_ENCODE_RAW_LENGTH(HTTP_HANDSHAKE_KEY_BYTES)) {
         return false;
     }
     base64_decode_init(&ctx);
     return base64_decode_update(&ctx, &len, out, key.len, key.ptr) && base64_decode_final(&ctx) &&
-           len == KEY_BYTES;
+           len == HTTP_HANDSHAKE_KEY_BYTES;
 }
 
 /* Browsers name the page that asks (RFC 6455, 10.2), and nothing else keeps one site's page from
@@ -76,13 +76,13 @@ void http_handshake_accept(struct span key, struct buf *out)
     struct sha1_ctx ctx;
     sha1_init(&ctx);
     sha1_update(&ctx, key.len, (const uint8_t *)key.ptr);
-    sha1_update(&ctx, sizeof guid - 1, (const uint8_t *)guid);
+    sha1_update(&ctx, sizeof(guid) - 1, (const uint8_t *)guid);
 #if NETTLE_VERSION_MAJOR >= 4
     sha1_digest(&ctx, digest);
 #else
-    sha1_digest(&ctx, sizeof digest, digest);
+    sha1_digest(&ctx, sizeof(digest), digest);
 #endif
-    size_t len = BASE64_ENCODE_RAW_LENGTH(sizeof digest);
-    base64_encode_raw(buf_room(out, len), sizeof digest, digest);
+    size_t len = BASE64_ENCODE_RAW_LENGTH(sizeof(digest));
+    base64_encode_raw(buf_room(out, len), sizeof(digest), digest);
     buf_grew(out, len);
 }

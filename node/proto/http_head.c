@@ -310,7 +310,7 @@ static struct http_error frame_body(struct http_request *request)
 
 struct http_error http_head_read(struct http_request *request)
 {
-    request->fields = mem_alloc(HTTP_MOST_FIELDS * sizeof *request->fields);
+    request->fields = mem_alloc(HTTP_MOST_FIELDS * sizeof(*request->fields));
     struct http_error error = parse(request);
     for (unsigned i = 0; i < request->field_count; i++) {
         lower_case(request->fields[i].name);

@@ -38,9 +38,9 @@ static void start_head(struct http_request *request, int status, struct buf *out
 static void count(struct http_request *request, int status)
 {
     struct metrics *metrics = net_metrics(request->http->server->net);
-    metric_add(metrics, METRIC_HTTP_REQUESTS, 1);
+    metrics_add(metrics, METRIC_HTTP_REQUESTS, 1);
     if (status >= 400) {
-        metric_add(metrics, METRIC_HTTP_ERRORS, 1);
+        metrics_add(metrics, METRIC_HTTP_ERRORS, 1);
     }
 }
 

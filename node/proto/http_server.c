@@ -7,7 +7,7 @@
 
 struct http_server *http_server_new(struct net *net, const struct http_options *options)
 {
-    struct http_server *server = mem_zalloc(sizeof *server);
+    struct http_server *server = mem_zalloc(sizeof(*server));
     http_parser_set_max_header_size(UINT32_MAX); /* the limit is kept by http_conn.c */
     server->net = net;
     server->options = *options;
@@ -28,17 +28,17 @@ static void refuse(int fd)
 {
     static const char body[] = "{\"error\": \"too many connections\"}\n";
     char answer[512], request[4096];
-    int len = snprintf(answer, sizeof answer,
+    int len = snprintf(answer, sizeof(answer),
                        "HTTP/1.1 503 Service Unavailable\r\n"
                        "Access-Control-Allow-Origin: *\r\n"
                        "Content-Type: application/json\r\n"
                        "Content-Length: %zu\r\n"
                        "Retry-After: 5\r\n"
                        "Connection: close\r\n\r\n%s",
-                       sizeof body - 1, body);
+                       sizeof(body) - 1, body);
     ssize_t ignored = send(fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
-    ignored = recv(fd, request, sizeof request, MSG_DONTWAIT);
+    ignored = recv(fd, request, sizeof(request), MSG_DONTWAIT);
     (void)ignored;
     close(fd);
 }

@@ -37,8 +37,8 @@ static inline size_t json_plain_run(struct span rest)
     const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t n = 0;
     uint64_t word;
-    while (rest.len - n >= sizeof word) {
-        memcpy(&word, rest.ptr + n, sizeof word);
+    while (rest.len - n >= sizeof(word)) {
+        memcpy(&word, rest.ptr + n, sizeof(word));
         /* A byte below x, or equal to x, leaves its top bit set somewhere in these. */
         uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
         uint64_t found = ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
@@ -46,7 +46,7 @@ static inline size_t json_plain_run(struct span rest)
         if ((found & ones * 0x80) != 0) {
             break;
         }
-        n += sizeof word;
+        n += sizeof(word);
     }
     while (n < rest.len && (unsigned char)rest.ptr[n] >= 0x20 && rest.ptr[n] != '"' &&
            rest.ptr[n] != '\\') {

@@ -9,8 +9,8 @@
 #define MUSTER_NODE_PROTO_JSON_STREAM_H
 
 #include "node/proto/json_scan.h"
-#include "store/base/utf8.h"
 #include "store/base/buf.h"
+#include "store/base/utf8.h"
 
 /* Its fields are its own. An idle stream owns no memory. */
 struct json_stream {

@@ -13,15 +13,15 @@
 #include <stdio.h>
 
 enum {
-    RSA_LEAST_BITS = 2048, /* RFC 7518, 3.3 */
-    SET_MOST = 100,        /* keys of one set */
-    TRIES_MOST = 8,        /* keys that one token is tried with */
-    COORDINATE_MOST = 66,  /* bytes of one of P-521 */
-    MODULUS_MOST = 1024,   /* bytes */
+    RSA_LEAST_BITS = 2048,   /* RFC 7518, 3.3 */
+    JWT_KEYS_SET_MOST = 100, /* keys of one set */
+    JWT_KEYS_TRIES_MOST = 8, /* keys that one token is tried with */
+    COORDINATE_MOST = 66,    /* bytes of one of P-521 */
+    MODULUS_MOST = 1024,     /* bytes */
 };
 
 struct jwt_key {
-    struct list link;
+    struct list entry;
     cjose_jwk_t *jwk;
     const char *algorithm; /* the only one that it checks; static */
     char *id;              /* kid; NULL: fits any */
@@ -35,14 +35,14 @@ struct jwt_keys {
 
 struct jwt_keys *jwt_keys_new(void)
 {
-    struct jwt_keys *keys = mem_zalloc(sizeof *keys);
+    struct jwt_keys *keys = mem_zalloc(sizeof(*keys));
     list_init(&keys->all);
     return keys;
 }
 
 static void remove_key(struct jwt_keys *keys, struct jwt_key *key)
 {
-    list_del(&key->link);
+    list_del(&key->entry);
     keys->count--;
     cjose_jwk_release(key->jwk);
     free(key->id);
@@ -55,7 +55,7 @@ void jwt_keys_free(struct jwt_keys **keys)
         return;
     }
     LIST_EACH(it, &(*keys)->all) {
-        remove_key(*keys, LIST_ITEM(it, struct jwt_key, link));
+        remove_key(*keys, LIST_ITEM(it, struct jwt_key, entry));
     }
     free(*keys);
     *keys = NULL;
@@ -70,12 +70,12 @@ size_t jwt_keys_count(const struct jwt_keys *keys)
 static void add_key(struct jwt_keys *keys, cjose_jwk_t *jwk, const char *algorithm, const char *id,
                     bool from_set)
 {
-    struct jwt_key *key = mem_zalloc(sizeof *key);
+    struct jwt_key *key = mem_zalloc(sizeof(*key));
     key->jwk = jwk;
     key->algorithm = algorithm;
     key->id = id != NULL ? mem_dup(span_str(id)) : NULL;
     key->from_set = from_set;
-    list_push_back(&keys->all, &key->link);
+    list_push_back(&keys->all, &key->entry);
     keys->count++;
 }
 
@@ -148,7 +148,7 @@ static cjose_jwk_ec_curve curve_of(const EVP_PKEY *key)
 {
     char name[32];
     size_t len;
-    if (EVP_PKEY_get_group_name(key, name, sizeof name, &len) != 1) {
+    if (EVP_PKEY_get_group_name(key, name, sizeof(name), &len) != 1) {
         return CJOSE_JWK_EC_INVALID;
     }
     int nid = OBJ_txt2nid(name);
@@ -235,7 +235,7 @@ static const char *rsa_algorithm(const char *named)
     if (named == NULL) {
         return known[0];
     }
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (strcmp(known[i], named) == 0) {
             return known[i];
         }
@@ -317,14 +317,14 @@ int jwt_keys_set_jwks(struct jwt_keys *keys, struct span json, char *error, size
     json_t *root = json_loadb(json.ptr, json.len, 0, NULL);
     const json_t *list = json_object_get(root, "keys");
     struct jwt_keys *fresh = jwt_keys_new();
-    for (size_t i = 0; i < json_array_size(list) && i < SET_MOST; i++) {
+    for (size_t i = 0; i < json_array_size(list) && i < JWT_KEYS_SET_MOST; i++) {
         add_of_set(fresh, json_array_get(list, i));
     }
     json_decref(root);
     int result = fresh->count > 0 ? 0 : refuse(error, error_size, "no usable key in the set");
     if (result == 0) {
         LIST_EACH(it, &keys->all) {
-            struct jwt_key *key = LIST_ITEM(it, struct jwt_key, link);
+            struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
             if (key->from_set) {
                 remove_key(keys, key);
             }
@@ -365,9 +365,9 @@ enum jwt_result jwt_keys_verify(const struct jwt_keys *keys, struct span token,
     int tries = 0;
     bool known = false;
     for (struct list *it = keys->all.next; it != &keys->all; it = it->next) {
-        const struct jwt_key *key = LIST_ITEM(it, struct jwt_key, link);
+        const struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
         known |= has_id(key, head);
-        if (tries < TRIES_MOST && fits(key, head)) {
+        if (tries < JWT_KEYS_TRIES_MOST && fits(key, head)) {
             tries++;
             if (is_signed_by(token, key)) {
                 return JWT_GOOD;

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------------------------------ in */
 
-enum field { ACTION, SHARE_ID, OVERRIDE, IP, PORT, MULTIADDR, FIELDS };
+enum tracker_field { ACTION, SHARE_ID, OVERRIDE, IP, PORT, MULTIADDR, TRACKER_MESSAGE_FIELDS };
 
 /* What the string means; borrowed from the datagram, or from `scratch` where it has escapes. */
 static struct span text_of(const struct json_field *field, struct buf *scratch)
@@ -84,7 +84,7 @@ static int read_ip(const struct json_field *field, struct address *address)
         rc = address_parse_ip(text_of(field, &scratch), &read);
     }
     if (rc == 0) {
-        memcpy(address->ip, read.ip, sizeof address->ip);
+        memcpy(address->ip, read.ip, sizeof(address->ip));
     }
     buf_free(&scratch);
     return rc;
@@ -154,7 +154,7 @@ static bool read_action(const struct json_field *field, enum tracker_action *act
         return false;
     }
     struct span text = text_of(field, &scratch);
-    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !found; i++) {
         found = span_eq(text, span_str(names[i]));
         *action = (enum tracker_action)i;
     }
@@ -165,12 +165,12 @@ static bool read_action(const struct json_field *field, enum tracker_action *act
 enum tracker_parsed tracker_parse(struct span datagram, const struct address *peer,
                                   struct tracker_request *request)
 {
-    struct json_field fields[FIELDS] = {
+    struct json_field fields[TRACKER_MESSAGE_FIELDS] = {
         [ACTION] = {.name = "action"},     [SHARE_ID] = {.name = "shareId"},
         [OVERRIDE] = {.name = "override"}, [IP] = {.name = "ip"},
         [PORT] = {.name = "port"},         [MULTIADDR] = {.name = "multiaddr"},
     };
-    if (!utf8_valid(datagram) || json_fields(datagram, fields, FIELDS) != 0) {
+    if (!utf8_valid(datagram) || json_fields(datagram, fields, TRACKER_MESSAGE_FIELDS) != 0) {
         return TRACKER_NOT_JSON;
     }
     request->new_id = request->override = false;

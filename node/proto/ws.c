@@ -39,14 +39,14 @@ struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_h
     if (conn == NULL) {
         return NULL;
     }
-    struct ws *ws = mem_zalloc(sizeof *ws);
+    struct ws *ws = mem_zalloc(sizeof(*ws));
     ws->conn = conn;
     ws->handler = ws_handler;
     ws->arg = arg;
     ws->message_limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
     ws->deflates = deflates;
     conn_set_handler(conn, &handler, ws);
-    metric_add(metrics_of(ws), METRIC_WS, 1);
+    metrics_add(metrics_of(ws), METRIC_WS, 1);
     ws_hold(ws); /* frames that came with the handshake wait until our caller is ready for them */
     return ws;
 }
@@ -63,7 +63,7 @@ void ws_hold(struct ws *ws)
 static void set_state(struct ws *ws, enum ws_state state)
 {
     if (ws->state == WS_OPEN) {
-        metric_sub(metrics_of(ws), METRIC_WS, 1);
+        metrics_sub(metrics_of(ws), METRIC_WS, 1);
         conn_poke(ws->conn);
     }
     ws->state = (uint8_t)state;
@@ -147,7 +147,7 @@ static void on_closed(void *arg, enum conn_end end)
     (void)end;
     struct ws *ws = arg;
     if (ws->state == WS_OPEN) {
-        metric_sub(metrics_of(ws), METRIC_WS, 1);
+        metrics_sub(metrics_of(ws), METRIC_WS, 1);
     }
     ws->state = WS_ENDED;
     tell_closed(ws);
@@ -181,7 +181,7 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
     if (send_chunk(ws, chunk) < 0) {
         ws_overflow(ws);
     } else {
-        metric_add(metrics_of(ws), METRIC_WS_MESSAGES_OUT, 1);
+        metrics_add(metrics_of(ws), METRIC_WS_MESSAGES_OUT, 1);
     }
 }
 
@@ -212,7 +212,7 @@ static void start_close(struct ws *ws, unsigned code, struct span reason, enum w
 void ws_overflow(struct ws *ws)
 {
     if (ws->state == WS_OPEN) {
-        metric_add(metrics_of(ws), METRIC_WS_OVERFLOWS, 1);
+        metrics_add(metrics_of(ws), METRIC_WS_OVERFLOWS, 1);
         conn_drop_queue(ws->conn);
         start_close(ws, WS_TRY_AGAIN, SPAN("reading too slowly"), WS_CLOSING);
     }
@@ -235,7 +235,7 @@ void ws_close(struct ws *ws, enum ws_code code, const char *reason)
 
 void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
 {
-    metric_add(metrics_of(ws), METRIC_WS_PROTOCOL_ERRORS, 1);
+    metrics_add(metrics_of(ws), METRIC_WS_PROTOCOL_ERRORS, 1);
     if (ws->state == WS_OPEN) {
         start_close(ws, code, span_str(reason), WS_ENDED);
     } else if (ws->state == WS_CLOSING) {
@@ -247,7 +247,7 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
 
 void ws_on_message(struct ws *ws, struct span payload)
 {
-    metric_add(metrics_of(ws), METRIC_WS_MESSAGES_IN, 1);
+    metrics_add(metrics_of(ws), METRIC_WS_MESSAGES_IN, 1);
     enum ws_kind kind = (enum ws_kind)ws->kind;
     if (ws->state == WS_OPEN) {
         ws->handler->message(ws->arg, kind, payload);

@@ -1,4 +1,4 @@
-/*  WAITING --timer--> CONNECTING --101--> OPEN
+/*  WS_CLIENT_WAITING --timer--> WS_CLIENT_CONNECTING --101--> OPEN
  *     ^_________________|__________________|   any end: why, and again */
 #include "node/proto/ws_client.h"
 
@@ -27,12 +27,12 @@ enum {
     PING_MS = 3000,
     SILENCE_MS = 15000,
     HEAD_LIMIT = 16 * 1024,
-    KEY_BYTES = 16,
-    KEY_TEXT = BASE64_ENCODE_RAW_LENGTH(KEY_BYTES),
+    WS_CLIENT_KEY_BYTES = 16,
+    KEY_TEXT = BASE64_ENCODE_RAW_LENGTH(WS_CLIENT_KEY_BYTES),
     ACCEPT_TEXT = BASE64_ENCODE_RAW_LENGTH(SHA1_DIGEST_SIZE),
 };
 
-enum client_state { WAITING, CONNECTING, OPEN };
+enum ws_client_state { WS_CLIENT_WAITING, WS_CLIENT_CONNECTING, OPEN };
 
 struct ws_client {
     struct ws_client_options options;
@@ -40,7 +40,7 @@ struct ws_client {
     int port;
     bool tls;
     struct evdns_base *dns; /* NULL: there is no resolver, and looking up blocks */
-    enum client_state state;
+    enum ws_client_state state;
     struct bufferevent *bev;
     wslay_event_context_ptr ws;
     struct event *timer; /* next try, limit of the handshake, ping */
@@ -71,9 +71,9 @@ static void drop(struct ws_client *client)
 static void fail(struct ws_client *client, const char *why)
 {
     char text[256];
-    snprintf(text, sizeof text, "%s", why);
+    snprintf(text, sizeof(text), "%s", why);
     drop(client);
-    client->state = WAITING;
+    client->state = WS_CLIENT_WAITING;
     arm(client, backoff_next(&client->backoff));
     client->options.events->down(client->options.arg, text);
 }
@@ -138,20 +138,20 @@ static void serve(struct ws_client *client)
 static void make_key(struct ws_client *client, char key[static KEY_TEXT + 1])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    uint8_t nonce[KEY_BYTES], digest[SHA1_DIGEST_SIZE];
+    uint8_t nonce[WS_CLIENT_KEY_BYTES], digest[SHA1_DIGEST_SIZE];
     struct sha1_ctx sha1;
-    entropy(nonce, sizeof nonce);
-    base64_encode_raw(key, sizeof nonce, nonce);
+    entropy(nonce, sizeof(nonce));
+    base64_encode_raw(key, sizeof(nonce), nonce);
     key[KEY_TEXT] = '\0';
     sha1_init(&sha1);
     sha1_update(&sha1, KEY_TEXT, (const uint8_t *)key);
-    sha1_update(&sha1, sizeof guid - 1, (const uint8_t *)guid);
+    sha1_update(&sha1, sizeof(guid) - 1, (const uint8_t *)guid);
 #if NETTLE_VERSION_MAJOR >= 4
     sha1_digest(&sha1, digest);
 #else
-    sha1_digest(&sha1, sizeof digest, digest);
+    sha1_digest(&sha1, sizeof(digest), digest);
 #endif
-    base64_encode_raw(client->accept, sizeof digest, digest);
+    base64_encode_raw(client->accept, sizeof(digest), digest);
     client->accept[ACCEPT_TEXT] = '\0';
 }
 
@@ -219,9 +219,9 @@ static void read_handshake(struct ws_client *client)
     char why[96] = "";
     evbuffer_remove(in, head, len);
     if (strncmp(head, "HTTP/1.1 101", 12) != 0) {
-        snprintf(why, sizeof why, "the server answered %.*s", (int)strcspn(head, "\r\n"), head);
+        snprintf(why, sizeof(why), "the server answered %.*s", (int)strcspn(head, "\r\n"), head);
     } else if (strstr(head, client->accept) == NULL) {
-        snprintf(why, sizeof why, "the server's handshake is wrong");
+        snprintf(why, sizeof(why), "the server's handshake is wrong");
     }
     free(head);
     if (why[0] != '\0') {
@@ -237,7 +237,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 {
     struct ws_client *client = arg;
     (void)bev;
-    if (client->state == CONNECTING) {
+    if (client->state == WS_CLIENT_CONNECTING) {
         read_handshake(client);
     } else if (client->state == OPEN) {
         serve(client);
@@ -251,11 +251,11 @@ static void fail_for(struct ws_client *client, int error)
     int dns = bufferevent_socket_get_dns_error(client->bev);
     unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
     if (dns != 0) {
-        snprintf(why, sizeof why, "%s: %s", client->host, evutil_gai_strerror(dns));
+        snprintf(why, sizeof(why), "%s: %s", client->host, evutil_gai_strerror(dns));
     } else if (tls != 0) {
-        tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof why);
+        tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof(why));
     } else if (error != 0) {
-        snprintf(why, sizeof why, "%s", evutil_socket_error_to_string(error));
+        snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
     }
     fail(client, why);
 }
@@ -293,8 +293,8 @@ static struct bufferevent *new_socket(const struct ws_client *client, char *erro
 static void start(struct ws_client *client)
 {
     char error[200] = "cannot connect";
-    client->state = CONNECTING;
-    client->bev = new_socket(client, error, sizeof error);
+    client->state = WS_CLIENT_CONNECTING;
+    client->bev = new_socket(client, error, sizeof(error));
     if (client->bev == NULL) {
         fail(client, error);
         return;
@@ -326,9 +326,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct ws_client *client = arg;
     (void)fd, (void)what;
-    if (client->state == WAITING) {
+    if (client->state == WS_CLIENT_WAITING) {
         start(client);
-    } else if (client->state == CONNECTING) {
+    } else if (client->state == WS_CLIENT_CONNECTING) {
         fail(client, "no answer in time");
     } else {
         beat(client);
@@ -385,7 +385,7 @@ static int parse(struct ws_client *client, const char *url)
 struct ws_client *ws_client_open(const struct ws_client_options *options, char *error,
                                  size_t error_size)
 {
-    struct ws_client *client = mem_zalloc(sizeof *client);
+    struct ws_client *client = mem_zalloc(sizeof(*client));
     client->options = *options;
     client->bearer = mem_dup(span_str(options->bearer));
     client->backoff = (struct backoff){.first_ms = RETRY_FIRST_MS, .most_ms = RETRY_MOST_MS};

@@ -7,12 +7,12 @@
 
 #include <wslay/wslay.h>
 
-enum { FIN = 0x80, RSV1 = 0x40, MOST_HEADER = 10, MOST_CONTROL = 125 };
+enum { FIN = 0x80, RSV1 = 0x40, MOST_HEADER = 10, WS_FRAME_MOST_CONTROL = 125 };
 
 static size_t write_header(unsigned first, size_t len, unsigned char out[static MOST_HEADER])
 {
     out[0] = (unsigned char)first;
-    if (len <= MOST_CONTROL) {
+    if (len <= WS_FRAME_MOST_CONTROL) {
         out[1] = (unsigned char)len;
         return 2;
     }
@@ -72,8 +72,8 @@ struct chunk *ws_frame_pong(struct span payload)
 
 struct chunk *ws_frame_close(unsigned code, struct span reason)
 {
-    char payload[MOST_CONTROL];
-    size_t len = 0, most = sizeof payload - 2;
+    char payload[WS_FRAME_MOST_CONTROL];
+    size_t len = 0, most = sizeof(payload) - 2;
     if (code != 0) {
         payload[0] = (char)(code >> 8);
         payload[1] = (char)(code & 0xff);

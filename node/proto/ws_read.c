@@ -16,8 +16,8 @@
 #include <wslay/wslay.h>
 
 enum {
-    MOST_POOLED = 32,
-    MOST_CONTROL = 125,
+    WS_READ_MOST_POOLED = 32,
+    WS_READ_MOST_CONTROL = 125,
     FRAME_WORK = 256,          /* what a frame costs, counted in bytes */
     SEND_WORK = 128,           /* what each send costs that a message brings about */
     TURN_WORK = 1024 * 1024,   /* after so much others have their turn */
@@ -34,7 +34,7 @@ struct ws_reader {
     uint64_t open;  /* bytes fed that belong to no frame that has ended */
     uint64_t got;   /* payload bytes of the frame under way */
     size_t work;    /* done in this turn */
-    char control[MOST_CONTROL];
+    char control[WS_READ_MOST_CONTROL];
 };
 
 static struct ws_reader *pool;
@@ -64,7 +64,7 @@ static struct ws_reader *reader_new(void)
         pooled--;
         return reader;
     }
-    reader = mem_zalloc(sizeof *reader);
+    reader = mem_zalloc(sizeof(*reader));
     const struct wslay_frame_callbacks callbacks = {.recv_callback = feed};
     if (wslay_frame_context_init(&reader->ctx, &callbacks, reader) != 0) {
         mem_exhausted(WSLAY_CONTEXT);
@@ -80,7 +80,7 @@ static void reader_free(struct ws_reader *reader)
 
 static void reader_give_back(struct ws_reader *reader)
 {
-    if (pooled == MOST_POOLED) {
+    if (pooled == WS_READ_MOST_POOLED) {
         reader_free(reader);
         return;
     }
@@ -119,7 +119,7 @@ static void drop_message(struct ws *ws)
 static void keep_partial(struct ws *ws)
 {
     if (gathered.len > 0 && ws->kind != 0 && ws->state == WS_OPEN) {
-        ws->partial = mem_zalloc(sizeof *ws->partial);
+        ws->partial = mem_zalloc(sizeof(*ws->partial));
         buf_append(ws->partial, buf_span(&gathered));
     }
     let_go(&gathered);
@@ -127,7 +127,7 @@ static void keep_partial(struct ws *ws)
 
 static void deliver_inflated(struct ws *ws, struct span payload)
 {
-    switch (inflate_message(payload, ws->message_limit, &inflated)) {
+    switch (deflate_inflate(payload, ws->message_limit, &inflated)) {
     case INFLATE_OK:
         if (ws->kind == WS_TEXT && !utf8_valid(buf_span(&inflated))) {
             ws_fail(ws, WS_INVALID_DATA, "text must be UTF-8");

@@ -27,18 +27,18 @@ struct chat {
     struct chat_options options;
     struct chat_login *login;
     struct chat_online *online;
-    struct room room;   /* logged in */
+    struct group room;  /* logged in */
     struct map clients; /* all, by id */
     struct history_watch *watch;
 };
 
 /* One /chat socket. */
-struct client {
+struct chat_client {
     struct chat *chat;
     struct ws *ws;
     struct map_node node;
     uint64_t id; /* key of `node`: stays unique when the client is gone */
-    struct room_member member;
+    struct receiver member;
     bool logged_in;
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
@@ -48,7 +48,7 @@ struct client {
 
 /* ------------------------------------------------------------------------------------- out */
 
-static void say_error(struct client *client, const char *text)
+static void say_error(struct chat_client *client, const char *text)
 {
     struct buf out = {0};
     chat_error(text, &out);
@@ -56,33 +56,33 @@ static void say_error(struct client *client, const char *text)
     buf_free(&out);
 }
 
-static void count(const struct client *client, enum metric_id id)
+static void count(const struct chat_client *client, enum metric_id id)
 {
-    metric_add(client->chat->options.metrics, id, 1);
+    metrics_add(client->chat->options.metrics, id, 1);
 }
 
-static struct client *find_client(const struct chat *chat, uint64_t id)
+static struct chat_client *find_client(const struct chat *chat, uint64_t id)
 {
-    struct map_node *node = map_find(&chat->clients, span_of(&id, sizeof id));
-    return node != NULL ? MAP_ENTRY(node, struct client, node) : NULL;
+    struct map_node *node = map_find(&chat->clients, span_of(&id, sizeof(id)));
+    return node != NULL ? MAP_ENTRY(node, struct chat_client, node) : NULL;
 }
 
 /* ------------------------------------------------------------------------------------ login */
 
-static void log_out(struct client *client)
+static void log_out(struct chat_client *client)
 {
     if (client->logged_in) {
         client->logged_in = false;
         wheel_cancel(&client->expiry);
-        room_remove(&client->chat->room, &client->member);
+        group_remove(&client->chat->room, &client->member);
         chat_online_remove(client->chat->online, client->user->id);
-        metric_sub(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
+        metrics_sub(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     }
 }
 
 static void on_expiry(struct wheel_timer *timer)
 {
-    struct client *client = CONTAINER_OF(timer, struct client, expiry);
+    struct chat_client *client = CONTAINER_OF(timer, struct chat_client, expiry);
     log_out(client);
     say_error(client, "the access token is expired, you need to authenticate again");
     if (client->chat->options.close_at_exp) {
@@ -91,7 +91,7 @@ static void on_expiry(struct wheel_timer *timer)
 }
 
 /* The session ends when its token does; one that was taken within the leeway, with that. */
-static void watch_expiry(struct client *client)
+static void watch_expiry(struct chat_client *client)
 {
     int64_t now = (int64_t)clock_unix_ms(), end = client->user->expires_s * 1000;
     if (client->user->expires_s == 0) {
@@ -105,7 +105,7 @@ static void watch_expiry(struct client *client)
 
 static void on_login(void *arg, const struct chat_user *user, const char *error)
 {
-    struct client *client = arg;
+    struct chat_client *client = arg;
     client->attempt = NULL;
     if (!ws_is_open(client->ws)) {
         return;
@@ -117,12 +117,12 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     }
     log_out(client);
     free(client->user);
-    client->user = mem_alloc(sizeof *client->user);
+    client->user = mem_alloc(sizeof(*client->user));
     *client->user = *user;
     client->logged_in = true;
-    room_add(&client->chat->room, &client->member, client->ws);
+    group_add(&client->chat->room, &client->member, client->ws);
     chat_online_add(client->chat->online, user->id);
-    metric_add(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
+    metrics_add(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     count(client, METRIC_CHAT_LOGINS);
     watch_expiry(client);
     log_debug("chat login", LOG_NUMBER_FIELD("connection", client->id),
@@ -132,7 +132,7 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
 
 /* -------------------------------------------------------------------------------------- in */
 
-static void on_login_request(struct client *client, const struct chat_request *request)
+static void on_login_request(struct chat_client *client, const struct chat_request *request)
 {
     struct chat_login *login = client->chat->login;
     struct buf token = {0}, name = {0}, password = {0};
@@ -158,9 +158,9 @@ static void on_login_request(struct client *client, const struct chat_request *r
 static void on_stored(void *arg, uint64_t id, bool done)
 {
     struct chat *chat = arg;
-    struct client *client = find_client(chat, id);
+    struct chat_client *client = find_client(chat, id);
     if (!done) {
-        metric_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
+        metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
     }
     if (!done && client != NULL) {
         say_error(client, "the message could not be delivered, please try again later");
@@ -172,7 +172,7 @@ static uint32_t kept(const struct chat *chat)
     return chat->options.history > KEPT_LEAST ? chat->options.history : KEPT_LEAST;
 }
 
-static void store_message(struct client *client, struct span json)
+static void store_message(struct chat_client *client, struct span json)
 {
     struct chat *chat = client->chat;
     int queued = history_append(chat->options.store, &(struct history_append){
@@ -185,7 +185,7 @@ static void store_message(struct client *client, struct span json)
                                                          .tag = client->id,
                                                      });
     if (queued != 0) {
-        metric_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
+        metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
         say_error(client, "the message could not be delivered, please try again later");
     } else {
         count(client, METRIC_CHAT_MESSAGES);
@@ -193,7 +193,7 @@ static void store_message(struct client *client, struct span json)
     }
 }
 
-static void on_message_request(struct client *client, const struct chat_request *request)
+static void on_message_request(struct chat_client *client, const struct chat_request *request)
 {
     struct buf json = {0};
     const char *wrong =
@@ -211,7 +211,7 @@ static void on_message_request(struct client *client, const struct chat_request 
 static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
 {
     struct chat *chat = arg;
-    struct client *client = find_client(chat, id);
+    struct chat_client *client = find_client(chat, id);
     struct history_entry entry;
     struct buf out = {0};
     if (client == NULL || !client->logged_in) {
@@ -234,7 +234,7 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
-static void on_history_request(struct client *client, const struct chat_request *request)
+static void on_history_request(struct chat_client *client, const struct chat_request *request)
 {
     const struct chat *chat = client->chat;
     uint32_t limit, offset;
@@ -252,7 +252,7 @@ static void on_history_request(struct client *client, const struct chat_request 
 /* --------------------------------------------------------------------------------- dispatch */
 
 /* One more request: false when it is over the rate. */
-static bool allow(struct client *client)
+static bool allow(struct chat_client *client)
 {
     const struct chat_options *options = &client->chat->options;
     bool may =
@@ -263,7 +263,7 @@ static bool allow(struct client *client)
     return may;
 }
 
-static void on_request(struct client *client, struct span text)
+static void on_request(struct chat_client *client, struct span text)
 {
     struct chat_request request;
     const char *wrong = chat_read(text, &request);
@@ -284,7 +284,7 @@ static void on_request(struct client *client, struct span text)
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
-    struct client *client = arg;
+    struct chat_client *client = arg;
     if (!allow(client)) {
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
@@ -297,11 +297,11 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 static void on_closed(void *arg)
 {
-    struct client *client = arg;
+    struct chat_client *client = arg;
     chat_login_cancel(&client->attempt);
     log_out(client);
     map_remove(&client->chat->clients, &client->node);
-    metric_sub(client->chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
+    metrics_sub(client->chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
     free(client->user);
     free(client);
 }
@@ -310,7 +310,7 @@ static void on_connect(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct chat *chat = arg;
-    struct client *client = mem_zalloc(sizeof *client);
+    struct chat_client *client = mem_zalloc(sizeof(*client));
     client->chat = chat;
     client->ws = ws_accept(request, &handler, client);
     if (client->ws == NULL) {
@@ -319,10 +319,10 @@ static void on_connect(void *arg, struct http_request *request)
     }
     client->id = conn_id(ws_conn(client->ws));
     allowance_init(&client->allowance, chat->options.burst, clock_monotonic_ms());
-    list_init(&client->member.link);
+    list_init(&client->member.entry);
     wheel_timer_init(&client->expiry, on_expiry);
-    map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof client->id));
-    metric_add(chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
+    map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof(client->id)));
+    metrics_add(chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
 }
 
 /* ---------------------------------------------------------------------------- the cluster's */
@@ -331,7 +331,7 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
 {
     struct chat *chat = arg;
     if (event == HISTORY_ENTRY) {
-        room_send(&chat->room, entry->value, NULL);
+        group_send(&chat->room, entry->value, NULL);
     } else if (event == HISTORY_LOST) {
         log_warn("chat messages were lost: more came than are kept, or the store lost its memory");
     }
@@ -375,10 +375,10 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     if (login == NULL) {
         return NULL;
     }
-    struct chat *chat = mem_zalloc(sizeof *chat);
+    struct chat *chat = mem_zalloc(sizeof(*chat));
     chat->options = *options;
     chat->login = login;
-    room_init(&chat->room, options->metrics);
+    group_init(&chat->room, options->metrics);
     map_init(&chat->clients);
     chat->online = chat_online_new(&(struct chat_online_options){
         .store = options->store, .wheel = options->wheel, .node = options->node});

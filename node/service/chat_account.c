@@ -28,7 +28,7 @@ struct chat_account {
 
 struct known_name {
     struct map_node node;
-    struct list link;
+    struct list entry;
     uint64_t until_ms;
     char *user, *nickname;
 };
@@ -47,7 +47,7 @@ struct chat_account_call {
 static void forget(struct chat_account *account, struct known_name *known)
 {
     map_remove(&account->names, &known->node);
-    list_del(&known->link);
+    list_del(&known->entry);
     free(known->user);
     free(known->nickname);
     free(known);
@@ -76,14 +76,14 @@ static void remember(struct chat_account *account, const char *user, const char 
     if (node != NULL) {
         forget(account, MAP_ENTRY(node, struct known_name, node));
     } else if (account->names.count >= NAMES_MOST) {
-        forget(account, LIST_ITEM(account->by_age.next, struct known_name, link));
+        forget(account, LIST_ITEM(account->by_age.next, struct known_name, entry));
     }
-    struct known_name *known = mem_zalloc(sizeof *known);
+    struct known_name *known = mem_zalloc(sizeof(*known));
     known->user = mem_dup(span_str(user));
     known->nickname = mem_dup(span_str(nickname));
     known->until_ms = clock_monotonic_ms() + account->options.cache_ms;
     map_insert(&account->names, &known->node, span_str(known->user));
-    list_push_back(&account->by_age, &known->link);
+    list_push_back(&account->by_age, &known->entry);
 }
 
 /* ------------------------------------------------------------------------------------ calls */
@@ -116,7 +116,7 @@ static void finish(struct chat_account_call *call, const char *text, const char 
 static const char *words_of(const json_t *answer)
 {
     static const char *const keys[] = {"errorMessage", "message", "error"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         const json_t *said = json_object_get(answer, keys[i]);
         said = json_is_array(said) ? json_array_get(said, 0) : said;
         if (json_string_length(said) > 0) {
@@ -134,7 +134,7 @@ static void refuse(struct chat_account_call *call, int status, const json_t *ans
     char text[TEXT_MOST];
     log_debug("account service refused", LOG_NUMBER_FIELD("status", status),
               LOG_TEXT_FIELD("said", words != NULL ? words : ""));
-    snprintf(text, sizeof text, "%s",
+    snprintf(text, sizeof(text), "%s",
              words != NULL   ? words
              : status >= 500 ? UNAVAILABLE
                              : otherwise);
@@ -176,7 +176,7 @@ static void report(struct chat_account *account, const char *error)
 static struct chat_account_call *call_new(struct chat_account *account, chat_account_fn *fn,
                                           void *arg)
 {
-    struct chat_account_call *call = mem_zalloc(sizeof *call);
+    struct chat_account_call *call = mem_zalloc(sizeof(*call));
     call->account = account;
     call->fn = fn;
     call->arg = arg;
@@ -300,7 +300,7 @@ struct chat_account_call *chat_account_login(struct chat_account *account, const
 
 struct chat_account *chat_account_new(const struct chat_account_options *options)
 {
-    struct chat_account *account = mem_zalloc(sizeof *account);
+    struct chat_account *account = mem_zalloc(sizeof(*account));
     account->options = *options;
     map_init(&account->names);
     list_init(&account->by_age);
@@ -313,7 +313,7 @@ void chat_account_free(struct chat_account **account)
         return;
     }
     while (!list_empty(&(*account)->by_age)) {
-        forget(*account, LIST_ITEM((*account)->by_age.next, struct known_name, link));
+        forget(*account, LIST_ITEM((*account)->by_age.next, struct known_name, entry));
     }
     map_deinit(&(*account)->names);
     free(*account);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FILE_MOST = 1024 * 1024, SET_MOST = 256 * 1024 };
+enum { FILE_MOST = 1024 * 1024, CHAT_KEYS_SET_MOST = 256 * 1024 };
 
 struct chat_keys {
     struct chat_keys_options options;
@@ -38,7 +38,7 @@ static int read_file(const char *path, struct buf *out, char *error, size_t erro
 static int blame(const char *path, char *error, size_t error_size)
 {
     char text[256];
-    snprintf(text, sizeof text, "%s", error);
+    snprintf(text, sizeof(text), "%s", error);
     snprintf(error, error_size, "%s: %s", path, text);
     return -1;
 }
@@ -73,7 +73,7 @@ static void on_set(void *arg, int status, struct span body, const char *text)
     struct chat_keys *keys = arg;
     char error[128] = "";
     keys->fetch = NULL;
-    if (status == 200 && jwt_keys_set_jwks(keys->keys, body, error, sizeof error) == 0) {
+    if (status == 200 && jwt_keys_set_jwks(keys->keys, body, error, sizeof(error)) == 0) {
         keys->read_ms = clock_monotonic_ms();
         log_info("login keys fetched", LOG_TEXT_FIELD("url", keys->options.jwks),
                  LOG_NUMBER_FIELD("keys", jwt_keys_count(keys->keys)));
@@ -86,8 +86,8 @@ static void on_set(void *arg, int status, struct span body, const char *text)
     list_init(&waiting);
     list_splice(&waiting, &keys->waiting);
     while (!list_empty(&waiting)) {
-        struct chat_keys_wait *wait = LIST_ITEM(waiting.next, struct chat_keys_wait, link);
-        list_del(&wait->link);
+        struct chat_keys_wait *wait = LIST_ITEM(waiting.next, struct chat_keys_wait, entry);
+        list_del(&wait->entry);
         wait->fn(wait);
     }
 }
@@ -99,7 +99,7 @@ static void start_fetch(struct chat_keys *keys)
                               &(struct fetch_request){
                                   .url = keys->options.jwks,
                                   .limit_ms = keys->options.limit_ms,
-                                  .body_limit = SET_MOST,
+                                  .body_limit = CHAT_KEYS_SET_MOST,
                               },
                               on_set, keys);
 }
@@ -116,7 +116,7 @@ enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_
         return RENEWAL_NONE;
     }
     if (!keys->is_url) {
-        if (read_set(keys, error, sizeof error) != 0) {
+        if (read_set(keys, error, sizeof(error)) != 0) {
             log_warn("login keys cannot be read", LOG_TEXT_FIELD("error", error));
             return RENEWAL_NONE;
         }
@@ -128,13 +128,13 @@ enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_
     if (keys->fetch == NULL) {
         return RENEWAL_NONE;
     }
-    list_push_back(&keys->waiting, &wait->link);
+    list_push_back(&keys->waiting, &wait->entry);
     return RENEWAL_LATER;
 }
 
 void chat_keys_unwait(struct chat_keys_wait *wait)
 {
-    list_del(&wait->link);
+    list_del(&wait->entry);
 }
 
 const struct jwt_keys *chat_keys_now(struct chat_keys *keys)
@@ -176,7 +176,7 @@ static int read_all(struct chat_keys *keys, char *error, size_t error_size)
 static struct chat_keys *keys_read(const struct chat_keys_options *options, char *error,
                                    size_t error_size)
 {
-    struct chat_keys *keys = mem_zalloc(sizeof *keys);
+    struct chat_keys *keys = mem_zalloc(sizeof(*keys));
     keys->options = *options;
     keys->keys = jwt_keys_new();
     keys->has_set = options->jwks[0] != '\0';

@@ -38,7 +38,7 @@ const struct jwt_keys *chat_keys_now(struct chat_keys *keys);
 
 /* Lives in whoever waits for a newer set. */
 struct chat_keys_wait {
-    struct list link;
+    struct list entry;
     void (*fn)(struct chat_keys_wait *wait); /* the set is newer, or could not be had */
 };
 

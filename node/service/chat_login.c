@@ -58,7 +58,7 @@ static void finish(struct chat_attempt *attempt, const char *error)
     chat_login_fn *fn = attempt->fn;
     void *arg = attempt->arg;
     char text[512];
-    snprintf(text, sizeof text, "%s", error != NULL ? error : "");
+    snprintf(text, sizeof(text), "%s", error != NULL ? error : "");
     attempt->over = true;
     if (!attempt->inside) {
         attempt_free(attempt);
@@ -78,7 +78,7 @@ static void on_nickname(void *arg, const char *nickname, const char *error)
     struct chat_attempt *attempt = arg;
     attempt->call = NULL;
     if (nickname != NULL) {
-        copy(attempt->user.nickname, sizeof attempt->user.nickname, nickname);
+        copy(attempt->user.nickname, sizeof(attempt->user.nickname), nickname);
     }
     finish(attempt, error);
 }
@@ -97,15 +97,15 @@ static void find_nickname(struct chat_attempt *attempt)
         return;
     }
     if (user->nickname[0] == '\0') {
-        copy(user->nickname, sizeof user->nickname, user->id);
+        copy(user->nickname, sizeof(user->nickname), user->id);
     }
     finish(attempt, NULL);
 }
 
 static void take_claims(struct chat_attempt *attempt, const struct jwt_claims *claims)
 {
-    copy(attempt->user.id, sizeof attempt->user.id, claims->subject);
-    copy(attempt->user.nickname, sizeof attempt->user.nickname, claims->nickname);
+    copy(attempt->user.id, sizeof(attempt->user.id), claims->subject);
+    copy(attempt->user.nickname, sizeof(attempt->user.nickname), claims->nickname);
     attempt->user.expires_s = claims->expires_s;
     find_nickname(attempt);
 }
@@ -180,7 +180,7 @@ static void believe(struct chat_attempt *attempt)
         claims.expires_s = 0;
         take_claims(attempt, &claims);
     } else if (is_name(attempt->token)) {
-        copy(attempt->user.id, sizeof attempt->user.id, attempt->token);
+        copy(attempt->user.id, sizeof(attempt->user.id), attempt->token);
         find_nickname(attempt);
     } else {
         finish(attempt, "error parsing the access token");
@@ -191,13 +191,13 @@ static void believe(struct chat_attempt *attempt)
 
 static struct chat_attempt *attempt_new(struct chat_login *login, chat_login_fn *fn, void *arg)
 {
-    struct chat_attempt *attempt = mem_zalloc(sizeof *attempt);
+    struct chat_attempt *attempt = mem_zalloc(sizeof(*attempt));
     attempt->login = login;
     attempt->wait.fn = on_newer_keys;
     attempt->fn = fn;
     attempt->arg = arg;
     attempt->inside = true;
-    list_init(&attempt->wait.link);
+    list_init(&attempt->wait.entry);
     return attempt;
 }
 
@@ -294,13 +294,13 @@ int chat_login_check(const struct chat_login_options *options, char *error, size
 struct chat_login *chat_login_new(const struct chat_login_options *options, char *error,
                                   size_t error_size)
 {
-    struct chat_login *login = mem_zalloc(sizeof *login);
+    struct chat_login *login = mem_zalloc(sizeof(*login));
     login->options = *options;
     login->rules = (struct jwt_rules){.audience = options->audience,
                                       .issuer = options->issuer,
                                       .nickname = options->nickname_claim,
                                       .leeway_s = options->leeway_s};
-    login->fetcher = fetcher_new(&(struct fetcher_options){
+    login->fetcher = fetch_pool_new(&(struct fetcher_options){
         .base = options->base, .parallel = options->account_parallel, .waiting = FETCHES_WAITING});
     struct chat_keys_options keys = keys_options(options, login->fetcher);
     login->keys = chat_keys_new(&keys, error, error_size);
@@ -324,7 +324,7 @@ void chat_login_free(struct chat_login **login)
     }
     chat_account_free(&(*login)->account);
     chat_keys_free(&(*login)->keys);
-    fetcher_free(&(*login)->fetcher);
+    fetch_pool_free(&(*login)->fetcher);
     free(*login);
     *login = NULL;
 }

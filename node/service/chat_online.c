@@ -12,18 +12,18 @@
 #define KEY SPAN("chat:online")
 
 enum {
-    PARTS = 64,
-    VALUE_MOST = 60 * 1024, /* bytes of one part; a roster value holds 64 KiB */
-    PAUSE_MS = 500,         /* between two claims of the same part */
-    NAME = 80,
-    SHOWN_USERS = 32, /* on the fleet's page */
-    SHOWN_NAME = 48,  /* bytes of a name there */
+    CHAT_ONLINE_PARTS = 64,
+    CHAT_ONLINE_VALUE_MOST = 60 * 1024, /* bytes of one part; a roster value holds 64 KiB */
+    CHAT_ONLINE_PAUSE_MS = 500,         /* between two claims of the same part */
+    CHAT_ONLINE_NAME = 80,
+    SHOWN_USERS = 32,            /* on the fleet's page */
+    CHAT_ONLINE_SHOWN_NAME = 48, /* bytes of a name there */
 };
 
 /* A user's connections here. */
 struct local_user {
     struct map_node node;
-    struct list link;   /* in its part */
+    struct list entry;  /* in its part */
     struct list spoken; /* of struct chat_online; unlinked while he is silent */
     char *shown;        /* his name, once he spoke */
     uint32_t connections;
@@ -39,7 +39,7 @@ struct part {
 struct chat_online {
     struct chat_online_options options;
     struct map users;
-    struct part parts[PARTS];
+    struct part parts[CHAT_ONLINE_PARTS];
     struct list spoken; /* struct local_user, who spoke last first */
     struct roster_watch *watch;
     bool seen; /* the view, at least once */
@@ -54,13 +54,14 @@ static unsigned part_of(const char *user)
     for (; *user != '\0'; user++) {
         hash = (hash ^ (unsigned char)*user) * 16777619U;
     }
-    return (hash ^ (hash >> 16)) % PARTS;
+    return (hash ^ (hash >> 16)) % CHAT_ONLINE_PARTS;
 }
 
 /* "<node>/<part>" */
-static struct span member_name(const struct chat_online *online, unsigned at, char out[static NAME])
+static struct span member_name(const struct chat_online *online, unsigned at,
+                               char out[static CHAT_ONLINE_NAME])
 {
-    int len = snprintf(out, NAME, "%s/%u", online->options.node, at);
+    int len = snprintf(out, CHAT_ONLINE_NAME, "%s/%u", online->options.node, at);
     return span_of(out, (size_t)len);
 }
 
@@ -68,11 +69,11 @@ static void claim(struct chat_online *online, unsigned at)
 {
     struct part *part = &online->parts[at];
     struct buf value = {0};
-    char name[NAME];
+    char name[CHAT_ONLINE_NAME];
     LIST_EACH(it, &part->users) {
-        const struct local_user *user = LIST_ITEM(it, struct local_user, link);
+        const struct local_user *user = LIST_ITEM(it, struct local_user, entry);
         struct span text = span_of(user->name, strlen(user->name) + 1); /* with the NUL behind it */
-        if (value.len + text.len <= VALUE_MOST) {
+        if (value.len + text.len <= CHAT_ONLINE_VALUE_MOST) {
             buf_append(&value, text);
         }
     }
@@ -89,18 +90,18 @@ static void claim(struct chat_online *online, unsigned at)
 static void touch(struct chat_online *online, unsigned at)
 {
     struct part *part = &online->parts[at];
-    if (clock_monotonic_ms() - part->claimed_ms >= PAUSE_MS) {
+    if (clock_monotonic_ms() - part->claimed_ms >= CHAT_ONLINE_PAUSE_MS) {
         claim(online, at);
     } else if (!part->dirty) {
         part->dirty = true;
-        wheel_set(online->options.wheel, &online->timer, PAUSE_MS);
+        wheel_set(online->options.wheel, &online->timer, CHAT_ONLINE_PAUSE_MS);
     }
 }
 
 static void on_timer(struct wheel_timer *timer)
 {
     struct chat_online *online = CONTAINER_OF(timer, struct chat_online, timer);
-    for (unsigned at = 0; at < PARTS; at++) {
+    for (unsigned at = 0; at < CHAT_ONLINE_PARTS; at++) {
         if (online->parts[at].dirty) {
             claim(online, at);
         }
@@ -116,18 +117,18 @@ void chat_online_add(struct chat_online *online, const char *user)
     }
     size_t len = strlen(user);
     unsigned at = part_of(user);
-    struct local_user *added = mem_zalloc(sizeof *added + len + 1);
+    struct local_user *added = mem_zalloc(sizeof(*added) + len + 1);
     memcpy(added->name, user, len + 1);
     added->connections = 1;
     list_init(&added->spoken);
     map_insert(&online->users, &added->node, span_of(added->name, len));
-    list_push_back(&online->parts[at].users, &added->link);
+    list_push_back(&online->parts[at].users, &added->entry);
     touch(online, at);
 }
 
 static void local_user_free(struct local_user *user)
 {
-    list_del(&user->link);
+    list_del(&user->entry);
     list_del(&user->spoken);
     free(user->shown);
     free(user);
@@ -170,7 +171,8 @@ void chat_online_describe(const struct chat_online *online, struct buf *out)
     for (struct list *it = online->spoken.next; it != &online->spoken && count < SHOWN_USERS;
          it = it->next) {
         buf_append(out, count++ > 0 ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
-        json_quote_cut(span_str(LIST_ITEM(it, struct local_user, spoken)->shown), SHOWN_NAME, out);
+        json_quote_cut(span_str(LIST_ITEM(it, struct local_user, spoken)->shown),
+                       CHAT_ONLINE_SHOWN_NAME, out);
         buf_append(out, SPAN("}"));
     }
     buf_printf(out, "],\"more\":%zu}", online->users.count - count);
@@ -191,7 +193,7 @@ struct seen_user {
 static void see(struct walk *walk, struct span user)
 {
     if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
-        struct seen_user *seen = mem_zalloc(sizeof *seen);
+        struct seen_user *seen = mem_zalloc(sizeof(*seen));
         map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
     }
 }
@@ -242,11 +244,11 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 struct chat_online *chat_online_new(const struct chat_online_options *options)
 {
-    struct chat_online *online = mem_zalloc(sizeof *online);
+    struct chat_online *online = mem_zalloc(sizeof(*online));
     online->options = *options;
     map_init(&online->users);
     list_init(&online->spoken);
-    for (unsigned at = 0; at < PARTS; at++) {
+    for (unsigned at = 0; at < CHAT_ONLINE_PARTS; at++) {
         list_init(&online->parts[at].users);
     }
     wheel_timer_init(&online->timer, on_timer);

@@ -75,8 +75,8 @@ static bool is_authorized(const struct dispatch *dispatch, const struct http_req
 {
     struct span secret = span_str(dispatch->options.secret);
     struct buf token = {0};
-    bool known = bearer_is(request, secret) || (http_query(request, "bearer_token", &token) &&
-                                                secret_eq(buf_span(&token), secret));
+    bool known = http_bearer_is(request, secret) || (http_query(request, "bearer_token", &token) &&
+                                                     http_secret_eq(buf_span(&token), secret));
     buf_free(&token);
     return known;
 }
@@ -152,8 +152,8 @@ static void on_driver(struct dispatch *dispatch, struct http_request *request, b
         cidr_list_free(&accept);
         http_reply_error(request, 503, "the server is going away");
     } else {
-        driver_register(port_get(dispatch, is_udp, (uint16_t)port), request, accept,
-                        buf_span(&text));
+        dispatch_driver_register(dispatch_port_get(dispatch, is_udp, (uint16_t)port), request,
+                                 accept, buf_span(&text));
     }
     buf_free(&text);
     buf_free(&error);
@@ -171,30 +171,31 @@ static void on_udp_driver(void *arg, struct http_request *request)
 
 /* ----------------------------------------------------------------------------------- statistics */
 
-static uint64_t drivers_of(const struct port_totals *totals)
+static uint64_t drivers_of(const struct dispatch_port_totals *totals)
 {
     return totals->drivers;
 }
 
-static uint64_t clients_of(const struct port_totals *totals)
+static uint64_t clients_of(const struct dispatch_port_totals *totals)
 {
     return totals->clients;
 }
 
-static uint64_t unbound_of(const struct port_totals *totals)
+static uint64_t unbound_of(const struct dispatch_port_totals *totals)
 {
     return totals->unbound;
 }
 
 /* "name": {"6001": 1, ...} of the ports of that kind that have any. */
 static void print_counts(const struct dispatch *dispatch, const char *name, bool udp,
-                         uint64_t (*count_of)(const struct port_totals *totals), struct buf *out)
+                         uint64_t (*count_of)(const struct dispatch_port_totals *totals),
+                         struct buf *out)
 {
     const char *before = "";
     buf_printf(out, "\"%s\": {", name);
     MAP_EACH(it, &dispatch->ports) {
         struct port *port = MAP_ENTRY(it, struct port, node);
-        struct port_totals totals = port_totals(port);
+        struct dispatch_port_totals totals = dispatch_port_totals(port);
         uint64_t count = count_of(&totals);
         if (port->is_udp == udp && count > 0) {
             buf_printf(out, "%s\"%u\": %" PRIu64, before, port->number, count);
@@ -207,7 +208,7 @@ static void print_counts(const struct dispatch *dispatch, const char *name, bool
 static bool any_unbound(const struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        if (port_totals(MAP_ENTRY(it, struct port, node)).unbound > 0) {
+        if (dispatch_port_totals(MAP_ENTRY(it, struct port, node)).unbound > 0) {
             return true;
         }
     }
@@ -258,10 +259,10 @@ static void on_version(void *arg, struct http_request *request)
 static void on_turn_end(void *arg)
 {
     struct dispatch *dispatch = arg;
-    if (dispatch->link != NULL) {
-        ports_settle(dispatch);
-        drivers_relieve(dispatch);
-        link_flush(dispatch->link);
+    if (dispatch->mesh != NULL) {
+        dispatch_ports_settle(dispatch);
+        dispatch_drivers_relieve(dispatch);
+        dispatch_mesh_flush(dispatch->mesh);
     }
 }
 
@@ -279,7 +280,7 @@ static void add_routes(struct dispatch *dispatch, struct http_server *server)
 
 struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_options *options)
 {
-    struct dispatch *dispatch = mem_zalloc(sizeof *dispatch);
+    struct dispatch *dispatch = mem_zalloc(sizeof(*dispatch));
     struct span wrong;
     dispatch->options = *options;
     if (parse_range(options->ports, &dispatch->low, &dispatch->high) != 0 ||
@@ -289,8 +290,8 @@ struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_
     map_init(&dispatch->devices);
     list_init(&dispatch->registering);
     list_init(&dispatch->full);
-    ports_init(dispatch);
-    link_init(dispatch);
+    dispatch_ports_init(dispatch);
+    dispatch_mesh_init(dispatch);
     add_routes(dispatch, server);
     loop_at_turn_end(net_loop(options->net), on_turn_end, dispatch);
     return dispatch;
@@ -300,8 +301,8 @@ void dispatch_drain(struct dispatch *dispatch)
 {
     if (dispatch != NULL) {
         dispatch->draining = true;
-        drivers_refuse(dispatch);
-        ports_close_all(dispatch);
+        dispatch_drivers_refuse(dispatch);
+        dispatch_ports_close_all(dispatch);
     }
 }
 
@@ -312,10 +313,10 @@ void dispatch_free(struct dispatch **dispatch)
         return;
     }
     MAP_EACH(it, &gone->devices) { /* of other nodes: those here went with their connections */
-        device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
+        dispatch_device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
     }
-    link_deinit(gone);
-    ports_deinit(gone);
+    dispatch_mesh_deinit(gone);
+    dispatch_ports_deinit(gone);
     map_deinit(&gone->devices);
     cidr_list_free(&gone->trusted);
     free(gone);

@@ -4,19 +4,19 @@
 
 static struct span id_key(const uint64_t *id)
 {
-    return span_of(id, sizeof *id);
+    return span_of(id, sizeof(*id));
 }
 
-struct device *device_find(struct dispatch *dispatch, uint64_t id)
+struct device *dispatch_device_find(struct dispatch *dispatch, uint64_t id)
 {
     struct map_node *node = map_find(&dispatch->devices, id_key(&id));
     return node != NULL ? MAP_ENTRY(node, struct device, node) : NULL;
 }
 
-void device_enter(struct device *device)
+void dispatch_device_enter(struct device *device)
 {
     map_insert(&device->dispatch->devices, &device->node, id_key(&device->id));
-    list_push_back(&device->port->devices, &device->link);
+    list_push_back(&device->port->devices, &device->entry);
 }
 
 /* ------------------------------------------------------------------------------------ drivers */
@@ -32,16 +32,16 @@ static struct chunk *build(const struct device *device, enum dispatch_type type,
 static void tell(const struct attachment *attachment, enum dispatch_type type)
 {
     struct chunk *chunk = build(attachment->device, type, SPAN(""));
-    driver_send(attachment->driver, chunk);
+    dispatch_driver_send(attachment->driver, chunk);
     chunk_unref(chunk);
 }
 
-void device_attach(struct device *device, struct driver *driver)
+void dispatch_device_attach(struct device *device, struct driver *driver)
 {
-    struct attachment *attachment = mem_zalloc(sizeof *attachment);
+    struct attachment *attachment = mem_zalloc(sizeof(*attachment));
     attachment->device = device;
     attachment->driver = driver;
-    attachment->holding = driver_is_full(driver);
+    attachment->holding = dispatch_driver_is_full(driver);
     list_push_back(&device->attachments, &attachment->of_device);
     list_push_back(attachment->holding ? &driver->holding : &driver->flowing,
                    &attachment->of_driver);
@@ -49,21 +49,21 @@ void device_attach(struct device *device, struct driver *driver)
     driver->granted += device->window;
     tell(attachment, DISPATCH_OPENED);
     if (attachment->holding) {
-        driver_is_holding(driver);
+        dispatch_driver_is_holding(driver);
     }
     if (!device_is_here(device)) {
-        there_grant(device);
+        dispatch_there_grant(device);
     }
-    device_flow(device);
+    dispatch_device_flow(device);
 }
 
-void device_attach_all(struct device *device)
+void dispatch_device_attach_all(struct device *device)
 {
-    LIST_EACH(link, &device->port->drivers) {
-        struct driver *driver = LIST_ITEM(link, struct driver, link);
+    LIST_EACH(it, &device->port->drivers) {
+        struct driver *driver = LIST_ITEM(it, struct driver, entry);
         if (driver->state == DRIVER_OPEN && ws_is_open(driver->ws) &&
             cidr_list_has(&driver->accept, &device->peer)) {
-            device_attach(device, driver);
+            dispatch_device_attach(device, driver);
         }
     }
 }
@@ -89,65 +89,66 @@ static void attachment_free(struct attachment *attachment)
     free(attachment);
 }
 
-void device_detach(struct attachment *attachment)
+void dispatch_device_detach(struct attachment *attachment)
 {
     struct device *device = attachment->device;
     attachment_free(attachment);
-    device_flow(device);
-    device_abandoned(device);
+    dispatch_device_flow(device);
+    dispatch_device_abandoned(device);
 }
 
-void device_abandoned(struct device *device)
+void dispatch_device_abandoned(struct device *device)
 {
     if (!list_empty(&device->attachments) || device->ended) {
         return;
     }
-    if (port_accepts_here(device->port, &device->peer)) {
+    if (dispatch_port_accepts_here(device->port, &device->peer)) {
         return; /* a driver that still registers will have it */
     }
     if (device_is_here(device)) {
         if (list_empty(&device->legs)) {
-            device_end(device, DEVICE_SHUT);
+            dispatch_device_end(device, DEVICE_SHUT);
         }
     } else {
-        leg_send(device_leg(device), (struct mesh_frame){.type = MESH_LEAVE});
-        device_end(device, DEVICE_GONE);
+        dispatch_leg_send(dispatch_device_leg(device), (struct mesh_message){.type = MESH_LEAVE});
+        dispatch_device_end(device, DEVICE_GONE);
     }
 }
 
 /* ------------------------------------------------------------------------------------ data */
 
-void device_deliver(struct device *device, struct span bytes)
+void dispatch_device_deliver(struct device *device, struct span bytes)
 {
     if (list_empty(&device->attachments) || bytes.len == 0) {
         return;
     }
     struct chunk *chunk = build(device, DISPATCH_RECEIVED, bytes);
-    LIST_EACH(link, &device->attachments) {
-        driver_send(LIST_ITEM(link, struct attachment, of_device)->driver, chunk);
+    LIST_EACH(it, &device->attachments) {
+        dispatch_driver_send(LIST_ITEM(it, struct attachment, of_device)->driver, chunk);
     }
     chunk_unref(chunk);
 }
 
-void device_flow(struct device *device)
+void dispatch_device_flow(struct device *device)
 {
     if (device->ended) {
         return;
     }
     if (device_is_here(device)) {
-        here_flow(device);
+        dispatch_here_flow(device);
     } else {
-        there_flow(device);
+        dispatch_there_flow(device);
     }
 }
 
-void device_write(struct attachment *attachment, struct span bytes)
+void dispatch_device_write(struct attachment *attachment, struct span bytes)
 {
     struct device *device = attachment->device;
     struct driver *driver = attachment->driver;
     uint64_t id = device->id;
-    size_t queued = device_is_here(device) ? here_write(device, bytes) : there_write(device, bytes);
-    if (device_find(driver->port->dispatch, id) != device || attachment->waiting) {
+    size_t queued = device_is_here(device) ? dispatch_here_write(device, bytes)
+                                           : dispatch_there_write(device, bytes);
+    if (dispatch_device_find(driver->port->dispatch, id) != device || attachment->waiting) {
         return; /* it was too much: the device is gone */
     }
     if (queued > WRITES_MOST) {
@@ -157,21 +158,21 @@ void device_write(struct attachment *attachment, struct span bytes)
     }
 }
 
-void device_release_writers(struct device *device)
+void dispatch_device_release_writers(struct device *device)
 {
-    LIST_EACH(link, &device->attachments) {
-        stop_waiting(LIST_ITEM(link, struct attachment, of_device));
+    LIST_EACH(it, &device->attachments) {
+        stop_waiting(LIST_ITEM(it, struct attachment, of_device));
     }
 }
 
 /* ------------------------------------------------------------------------------------ end */
 
-void device_shut(struct device *device)
+void dispatch_device_shut(struct device *device)
 {
     if (device_is_here(device)) {
-        device_end(device, DEVICE_SHUT);
+        dispatch_device_end(device, DEVICE_SHUT);
     } else {
-        leg_send(device_leg(device), (struct mesh_frame){.type = MESH_SHUT});
+        dispatch_leg_send(dispatch_device_leg(device), (struct mesh_message){.type = MESH_SHUT});
     }
 }
 
@@ -186,13 +187,13 @@ static void tell_and_forget(struct device *device)
     while (!list_empty(&device->legs)) {
         struct leg *leg = LIST_ITEM(device->legs.next, struct leg, of_device);
         if (device_is_here(device)) {
-            leg_send(leg, (struct mesh_frame){.type = MESH_END});
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_END});
         }
-        leg_free(leg);
+        dispatch_leg_free(leg);
     }
 }
 
-void device_end(struct device *device, enum device_end how)
+void dispatch_device_end(struct device *device, enum device_end how)
 {
     if (device->ended) {
         return;
@@ -201,11 +202,11 @@ void device_end(struct device *device, enum device_end how)
     tell_and_forget(device);
     if (device->begun) {
         map_remove(&device->dispatch->devices, &device->node);
-        list_del(&device->link);
-        port_touch(device->port);
+        list_del(&device->entry);
+        dispatch_port_touch(device->port);
     }
     if (device_is_here(device)) {
-        here_close(device, how);
+        dispatch_here_close(device, how);
     } else {
         free(device);
     }

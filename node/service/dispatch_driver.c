@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 enum {
-    PATIENCE_MS = 5 * 1000,           /* for the cluster to learn of it */
-    DRIVER_QUEUE = 256 * 1024 * 1024, /* beyond what back-pressure lets in: only a fault */
-    RELIEVED_PER_TURN = 16,           /* devices that a driver lets go on at once */
+    DISPATCH_DRIVER_PATIENCE_MS = 5 * 1000, /* for the cluster to learn of it */
+    DRIVER_QUEUE = 256 * 1024 * 1024,       /* beyond what back-pressure lets in: only a fault */
+    RELIEVED_PER_TURN = 16,                 /* devices that a driver lets go on at once */
 };
 
 static struct dispatch *dispatch_of(const struct driver *driver)
@@ -26,26 +26,27 @@ static void driver_end(struct driver *driver)
     struct port *port = driver->port;
     bool was_open = driver->state == DRIVER_OPEN;
     driver->state = DRIVER_ENDED;
-    list_del(&driver->link);
+    list_del(&driver->entry);
     list_del(&driver->registering);
     list_del(&driver->full);
     wheel_cancel(&driver->patience);
-    port_release(port, span_str(driver->member));
+    dispatch_port_release(port, span_str(driver->member));
     while (!list_empty(&driver->flowing)) {
-        device_detach(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
+        dispatch_device_detach(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
     }
     while (!list_empty(&driver->holding)) {
-        device_detach(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
+        dispatch_device_detach(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
     }
-    LIST_EACH(link, &port->devices) {
-        device_abandoned(LIST_ITEM(link, struct device, link)); /* what waited for it alone */
+    LIST_EACH(it, &port->devices) {
+        dispatch_device_abandoned(
+            LIST_ITEM(it, struct device, entry)); /* what waited for it alone */
     }
     if (was_open) {
-        metric_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
+        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
         log_info("driver gone", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("driver", driver->member));
     }
-    port_touch(port);
+    dispatch_port_touch(port);
     cidr_list_free(&driver->accept);
     free(driver->member);
     free(driver);
@@ -85,13 +86,13 @@ static void on_patience_over(struct wheel_timer *timer)
     }
 }
 
-void driver_register(struct port *port, struct http_request *request, struct cidr_list accept,
-                     struct span text)
+void dispatch_driver_register(struct port *port, struct http_request *request,
+                              struct cidr_list accept, struct span text)
 {
     struct dispatch *dispatch = port->dispatch;
-    struct driver *driver = mem_zalloc(sizeof *driver);
+    struct driver *driver = mem_zalloc(sizeof(*driver));
     char member[128], error[160];
-    int len = snprintf(member, sizeof member, "d %.64s %" PRIu64, dispatch->options.node,
+    int len = snprintf(member, sizeof(member), "d %.64s %" PRIu64, dispatch->options.node,
                        ++dispatch->drivers_ever);
     driver->port = port;
     driver->request = request;
@@ -101,17 +102,17 @@ void driver_register(struct port *port, struct http_request *request, struct cid
     list_init(&driver->flowing);
     list_init(&driver->holding);
     list_init(&driver->full);
-    list_push_back(&port->drivers, &driver->link);
+    list_push_back(&port->drivers, &driver->entry);
     list_push_back(&dispatch->registering, &driver->registering);
-    if (port_open(port, error, sizeof error) != 0) {
+    if (dispatch_port_open(port, error, sizeof(error)) != 0) {
         refuse(driver, 409, error);
         return;
     }
-    port_claim(port, span_str(driver->member), text);
-    wheel_set(net_wheel(dispatch->options.net), &driver->patience, PATIENCE_MS);
+    dispatch_port_claim(port, span_str(driver->member), text);
+    wheel_set(net_wheel(dispatch->options.net), &driver->patience, DISPATCH_DRIVER_PATIENCE_MS);
 }
 
-void drivers_refuse(struct dispatch *dispatch)
+void dispatch_drivers_refuse(struct dispatch *dispatch)
 {
     while (!list_empty(&dispatch->registering)) {
         refuse(LIST_ITEM(dispatch->registering.next, struct driver, registering), 503,
@@ -124,12 +125,12 @@ void drivers_refuse(struct dispatch *dispatch)
 /* Its own attachment to the device of that id, or NULL: gone meanwhile, or never its. */
 static struct attachment *find_attachment(struct driver *driver, uint64_t id)
 {
-    struct device *device = device_find(dispatch_of(driver), id);
+    struct device *device = dispatch_device_find(dispatch_of(driver), id);
     if (device == NULL) {
         return NULL;
     }
-    LIST_EACH(link, &device->attachments) {
-        struct attachment *attachment = LIST_ITEM(link, struct attachment, of_device);
+    LIST_EACH(it, &device->attachments) {
+        struct attachment *attachment = LIST_ITEM(it, struct attachment, of_device);
         if (attachment->driver == driver) {
             return attachment;
         }
@@ -144,9 +145,9 @@ static void on_tcp_frame(struct driver *driver, const struct dispatch_frame *fra
         return;
     }
     if (frame->type == DISPATCH_WRITE) {
-        device_write(attachment, frame->data);
+        dispatch_device_write(attachment, frame->data);
     } else {
-        device_shut(attachment->device);
+        dispatch_device_shut(attachment->device);
     }
 }
 
@@ -167,7 +168,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         ws_close(driver->ws, WS_PROTOCOL_ERROR, "a driver sends WRITE and CLOSE only");
     } else if (!driver->port->is_udp) {
         on_tcp_frame(driver, &frame);
-    } else if (frame.type == DISPATCH_WRITE && udp_write(driver, &frame) != 0) {
+    } else if (frame.type == DISPATCH_WRITE && dispatch_udp_write(driver, &frame) != 0) {
         ws_close(driver->ws, WS_INVALID_DATA, "no such IP address or port");
     }
 }
@@ -194,25 +195,25 @@ static void open_driver(struct driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
-    metric_add(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
+    metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
-    LIST_EACH(link, &port->devices) {
-        struct device *device = LIST_ITEM(link, struct device, link);
+    LIST_EACH(it, &port->devices) {
+        struct device *device = LIST_ITEM(it, struct device, entry);
         if (cidr_list_has(&driver->accept, &device->peer)) {
-            device_attach(device, driver);
+            dispatch_device_attach(device, driver);
         }
     }
 }
 
-void drivers_check(struct dispatch *dispatch)
+void dispatch_drivers_check(struct dispatch *dispatch)
 {
-    if (!link_ready(dispatch->link)) {
+    if (!dispatch_mesh_is_ready(dispatch->mesh)) {
         return;
     }
-    LIST_EACH(link, &dispatch->registering) {
-        struct driver *driver = LIST_ITEM(link, struct driver, registering);
-        if (port_knows(driver->port, span_str(driver->member))) {
+    LIST_EACH(it, &dispatch->registering) {
+        struct driver *driver = LIST_ITEM(it, struct driver, registering);
+        if (dispatch_port_knows(driver->port, span_str(driver->member))) {
             open_driver(driver);
         }
     }
@@ -226,7 +227,7 @@ static void hold(struct attachment *attachment)
     list_push_back(&attachment->driver->holding, &attachment->of_driver);
     attachment->holding = true;
     attachment->device->held++;
-    device_flow(attachment->device);
+    dispatch_device_flow(attachment->device);
 }
 
 static void let_go(struct attachment *attachment)
@@ -235,10 +236,10 @@ static void let_go(struct attachment *attachment)
     list_push_back(&attachment->driver->flowing, &attachment->of_driver);
     attachment->holding = false;
     attachment->device->held--;
-    device_flow(attachment->device);
+    dispatch_device_flow(attachment->device);
 }
 
-void driver_is_holding(struct driver *driver)
+void dispatch_driver_is_holding(struct driver *driver)
 {
     if (list_empty(&driver->full)) {
         list_push_back(&dispatch_of(driver)->full, &driver->full);
@@ -246,12 +247,12 @@ void driver_is_holding(struct driver *driver)
     }
 }
 
-bool driver_is_full(const struct driver *driver)
+bool dispatch_driver_is_full(const struct driver *driver)
 {
     return driver->ws != NULL && conn_queued(ws_conn(driver->ws)) >= DRIVER_FULL;
 }
 
-void driver_send(struct driver *driver, struct chunk *chunk)
+void dispatch_driver_send(struct driver *driver, struct chunk *chunk)
 {
     if (driver->state != DRIVER_OPEN || !ws_is_open(driver->ws)) {
         return;
@@ -261,11 +262,11 @@ void driver_send(struct driver *driver, struct chunk *chunk)
         return;
     }
     driver->sent += chunk->len;
-    if (driver_is_full(driver)) {
+    if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
             hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
         }
-        driver_is_holding(driver);
+        dispatch_driver_is_holding(driver);
     }
 }
 
@@ -284,10 +285,10 @@ static void relieve(struct driver *driver)
     }
 }
 
-void drivers_relieve(struct dispatch *dispatch)
+void dispatch_drivers_relieve(struct dispatch *dispatch)
 {
-    LIST_EACH(link, &dispatch->full) {
-        struct driver *driver = LIST_ITEM(link, struct driver, full);
+    LIST_EACH(it, &dispatch->full) {
+        struct driver *driver = LIST_ITEM(it, struct driver, full);
         if (conn_queued(ws_conn(driver->ws)) <= DRIVER_EMPTY) {
             relieve(driver);
         }

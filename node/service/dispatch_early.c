@@ -14,86 +14,86 @@ enum {
 };
 
 struct early {
-    struct list link; /* of struct link, the oldest first */
-    uint64_t since;   /* monotonic milliseconds */
+    struct list entry; /* of struct mesh, the oldest first */
+    uint64_t since;    /* monotonic milliseconds */
     struct buf message;
 };
 
-static struct early *oldest(const struct link *link)
+static struct early *oldest(const struct mesh *mesh)
 {
-    return LIST_ITEM(link->early.next, struct early, link);
+    return LIST_ITEM(mesh->early.next, struct early, entry);
 }
 
-static void early_free(struct link *link, struct early *early)
+static void early_free(struct mesh *mesh, struct early *early)
 {
-    link->early_bytes -= early->message.len;
-    list_del(&early->link);
+    mesh->early_bytes -= early->message.len;
+    list_del(&early->entry);
     buf_free(&early->message);
     free(early);
 }
 
 static void on_early_over(struct wheel_timer *timer)
 {
-    struct link *link = CONTAINER_OF(timer, struct link, early_timer);
+    struct mesh *mesh = CONTAINER_OF(timer, struct mesh, early_timer);
     uint64_t now = clock_monotonic_ms(), messages = 0, wait = EARLY_MS;
-    LIST_EACH(it, &link->early) {
-        struct early *early = LIST_ITEM(it, struct early, link);
+    LIST_EACH(it, &mesh->early) {
+        struct early *early = LIST_ITEM(it, struct early, entry);
         if (now - early->since < EARLY_MS) {
             wait = early->since + EARLY_MS - now;
             break;
         }
-        int refused = legs_refuse(link, buf_span(&early->message));
+        int refused = dispatch_legs_refuse(mesh, buf_span(&early->message));
         if (refused >= 0) {
-            early_free(link, early);
+            early_free(mesh, early);
         }
         messages += refused > 0;
     }
     if (messages > 0) {
         log_warn("nodes spoke that could not be answered", LOG_NUMBER_FIELD("messages", messages));
     }
-    if (!list_empty(&link->early)) {
-        wheel_set(net_wheel(link->dispatch->options.net), timer, wait);
+    if (!list_empty(&mesh->early)) {
+        wheel_set(net_wheel(mesh->dispatch->options.net), timer, wait);
     }
 }
 
-bool early_keep(struct link *link, struct buf *message)
+bool dispatch_early_keep(struct mesh *mesh, struct buf *message)
 {
-    if (link->early_bytes + message->len > EARLY_MOST) {
+    if (mesh->early_bytes + message->len > EARLY_MOST) {
         return false;
     }
-    if (list_empty(&link->early)) {
-        wheel_set(net_wheel(link->dispatch->options.net), &link->early_timer, EARLY_MS);
+    if (list_empty(&mesh->early)) {
+        wheel_set(net_wheel(mesh->dispatch->options.net), &mesh->early_timer, EARLY_MS);
     }
-    struct early *early = mem_zalloc(sizeof *early);
+    struct early *early = mem_zalloc(sizeof(*early));
     early->since = clock_monotonic_ms();
     early->message = *message;
     *message = (struct buf){0};
-    link->early_bytes += early->message.len;
-    list_push_back(&link->early, &early->link);
+    mesh->early_bytes += early->message.len;
+    list_push_back(&mesh->early, &early->entry);
     return true;
 }
 
-void early_hear(struct link *link)
+void dispatch_early_hear(struct mesh *mesh)
 {
-    LIST_EACH(it, &link->early) {
-        struct early *early = LIST_ITEM(it, struct early, link);
-        if (legs_can_hear(link, buf_span(&early->message))) {
-            legs_hear(link, buf_span(&early->message));
-            early_free(link, early);
+    LIST_EACH(it, &mesh->early) {
+        struct early *early = LIST_ITEM(it, struct early, entry);
+        if (dispatch_legs_can_hear(mesh, buf_span(&early->message))) {
+            dispatch_legs_hear(mesh, buf_span(&early->message));
+            early_free(mesh, early);
         }
     }
 }
 
-void early_drop(struct link *link)
+void dispatch_early_drop(struct mesh *mesh)
 {
-    while (!list_empty(&link->early)) {
-        early_free(link, oldest(link));
+    while (!list_empty(&mesh->early)) {
+        early_free(mesh, oldest(mesh));
     }
-    wheel_cancel(&link->early_timer);
+    wheel_cancel(&mesh->early_timer);
 }
 
-void early_init(struct link *link)
+void dispatch_early_init(struct mesh *mesh)
 {
-    list_init(&link->early);
-    wheel_timer_init(&link->early_timer, on_early_over);
+    list_init(&mesh->early);
+    wheel_timer_init(&mesh->early_timer, on_early_over);
 }

@@ -21,16 +21,16 @@ static bool is_nobodys(const struct device *device)
 static size_t room(struct device *device)
 {
     size_t least = device->held > 0 || is_nobodys(device) ? 0 : SIZE_MAX;
-    LIST_EACH(link, &device->legs) {
-        const struct leg *leg = LIST_ITEM(link, struct leg, of_device);
+    LIST_EACH(it, &device->legs) {
+        const struct leg *leg = LIST_ITEM(it, struct leg, of_device);
         size_t credit = leg->credit > LEG_COST ? leg->credit - LEG_COST : 0;
-        credit = peer_is_congested(leg->peer) ? 0 : credit;
+        credit = dispatch_mesh_node_is_congested(leg->peer) ? 0 : credit;
         least = credit < least ? credit : least;
     }
     return least;
 }
 
-void here_flow(struct device *device)
+void dispatch_here_flow(struct device *device)
 {
     size_t bytes = room(device);
     if (bytes == 0 && !device->paused) {
@@ -49,16 +49,16 @@ static size_t take_data(struct device *device, struct span bytes)
 {
     size_t most = room(device);
     bytes.len = bytes.len < most ? bytes.len : most;
-    metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
-    LIST_EACH(link, &device->legs) {
-        struct leg *leg = LIST_ITEM(link, struct leg, of_device);
+    metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
         if (bytes.len > 0) {
             leg->credit -= (uint32_t)bytes.len + LEG_COST;
-            leg_send(leg, (struct mesh_frame){.type = MESH_DATA, .bytes = bytes});
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_DATA, .bytes = bytes});
         }
     }
-    device_deliver(device, bytes);
-    device_flow(device);
+    dispatch_device_deliver(device, bytes);
+    dispatch_device_flow(device);
     return bytes.len;
 }
 
@@ -68,7 +68,7 @@ static uint64_t taken_by(const struct device *device)
     return device->written - conn_unacked(device->conn);
 }
 
-size_t here_write(struct device *device, struct span bytes)
+size_t dispatch_here_write(struct device *device, struct span bytes)
 {
     if (bytes.len == 0) {
         return conn_queued(device->conn);
@@ -81,21 +81,21 @@ size_t here_write(struct device *device, struct span bytes)
     int sent = conn_send(device->conn, chunk);
     chunk_unref(chunk);
     if (sent != 0) {
-        metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
-        device_end(device, DEVICE_CUT);
+        metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
+        dispatch_device_end(device, DEVICE_CUT);
         return 0;
     }
     device->written += bytes.len;
-    metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
+    metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
     return conn_queued(device->conn);
 }
 
 /* ---------------------------------------------------------------------------------- other nodes */
 
-static struct leg *leg_to(struct device *device, const struct peer *peer)
+static struct leg *leg_to(struct device *device, const struct mesh_node *peer)
 {
-    LIST_EACH(link, &device->legs) {
-        struct leg *leg = LIST_ITEM(link, struct leg, of_device);
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
         if (leg->peer == peer) {
             return leg;
         }
@@ -103,19 +103,20 @@ static struct leg *leg_to(struct device *device, const struct peer *peer)
     return NULL;
 }
 
-static void open_leg(struct device *device, struct peer *peer)
+static void open_leg(struct device *device, struct mesh_node *peer)
 {
-    struct leg *leg = leg_new(device, peer, link_new_id(device->dispatch->link), peer_epoch(peer));
-    leg_send(leg, (struct mesh_frame){.type = MESH_OPEN,
-                                      .device = device->id,
-                                      .port = device->port->number,
-                                      .peer = device->peer});
-    device_flow(device); /* not read before that node gives credit */
+    struct leg *leg = dispatch_leg_new(device, peer, dispatch_mesh_new_id(device->dispatch->mesh),
+                                       dispatch_mesh_node_epoch(peer));
+    dispatch_leg_send(leg, (struct mesh_message){.type = MESH_OPEN,
+                                                 .device = device->id,
+                                                 .port = device->port->number,
+                                                 .peer = device->peer});
+    dispatch_device_flow(device); /* not read before that node gives credit */
 }
 
-void here_offer(struct device *device, const struct remote_driver *driver)
+void dispatch_here_offer(struct device *device, const struct remote_driver *driver)
 {
-    struct peer *peer = link_peer(device->dispatch->link, driver->home);
+    struct mesh_node *peer = dispatch_mesh_node_ready(device->dispatch->mesh, driver->home);
     if (peer == NULL || device->ended || !cidr_list_has(&driver->accept, &device->peer)) {
         return;
     }
@@ -131,37 +132,38 @@ void here_offer(struct device *device, const struct remote_driver *driver)
 static void on_leave(struct leg *leg)
 {
     struct device *device = leg->device;
-    struct peer *peer = leg->peer;
+    struct mesh_node *peer = leg->peer;
     bool again = leg->again;
-    leg_free(leg);
-    if (again && link_peer(device->dispatch->link, peer_name(peer)) == peer) {
+    dispatch_leg_free(leg);
+    if (again &&
+        dispatch_mesh_node_ready(device->dispatch->mesh, dispatch_mesh_node_name(peer)) == peer) {
         open_leg(device, peer);
     } else {
-        device_flow(device);
-        device_abandoned(device);
+        dispatch_device_flow(device);
+        dispatch_device_abandoned(device);
     }
 }
 
-void here_on_frame(struct leg *leg, const struct mesh_frame *frame)
+void dispatch_here_on_frame(struct leg *leg, const struct mesh_message *frame)
 {
     struct device *device = leg->device;
     switch (frame->type) {
     case MESH_CREDIT:
         leg->credit += frame->count;
-        device_flow(device);
+        dispatch_device_flow(device);
         break;
     case MESH_WRITE:
         leg->writes += (uint32_t)frame->bytes.len;
-        here_write(device, frame->bytes);
+        dispatch_here_write(device, frame->bytes);
         break;
     case MESH_SHUT:
-        device_end(device, DEVICE_SHUT);
+        dispatch_device_end(device, DEVICE_SHUT);
         break;
     case MESH_LEAVE:
         on_leave(leg);
         break;
     default:
-        leg_cut(leg, "a node lost bytes of it");
+        dispatch_leg_cut(leg, "a node lost bytes of it");
         break;
     }
 }
@@ -173,22 +175,22 @@ static void begin(struct device *device, const struct address *peer)
     struct dispatch *dispatch = device->dispatch;
     device->begun = true;
     device->peer = *peer;
-    device->id = link_new_id(dispatch->link);
-    device_enter(device);
-    port_count(device->port, 1);
-    metric_add(metrics_of(dispatch), METRIC_DISPATCH_DEVICES, 1);
+    device->id = dispatch_mesh_new_id(dispatch->mesh);
+    dispatch_device_enter(device);
+    dispatch_port_count(device->port, 1);
+    metrics_add(metrics_of(dispatch), METRIC_DISPATCH_DEVICES, 1);
     MAP_EACH(it, &device->port->remote) {
-        here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
+        dispatch_here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
     }
-    LIST_EACH(link, &device->legs) {
-        LIST_ITEM(link, struct leg, of_device)->again = false; /* all of these it knows */
+    LIST_EACH(it, &device->legs) {
+        LIST_ITEM(it, struct leg, of_device)->again = false; /* all of these it knows */
     }
-    device_attach_all(device);
-    if (is_nobodys(device) && port_accepts_here(device->port, peer)) {
-        device_flow(device); /* its driver is still registering, which opened the port */
+    dispatch_device_attach_all(device);
+    if (is_nobodys(device) && dispatch_port_accepts_here(device->port, peer)) {
+        dispatch_device_flow(device); /* its driver is still registering, which opened the port */
     } else if (is_nobodys(device)) {
-        metric_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
-        device_end(device, DEVICE_REFUSED);
+        metrics_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
+        dispatch_device_end(device, DEVICE_REFUSED);
     }
 }
 
@@ -208,7 +210,7 @@ static size_t take_header(struct device *device, struct span bytes)
     struct proxy proxy;
     size_t used = 0, before = device->early != NULL ? device->early->len : 0;
     if (device->early == NULL) {
-        device->early = mem_zalloc(sizeof *device->early);
+        device->early = mem_zalloc(sizeof(*device->early));
     }
     buf_append(device->early, bytes);
     int found = proxy_read(buf_span(device->early), &proxy, &used);
@@ -218,7 +220,7 @@ static size_t take_header(struct device *device, struct span bytes)
     drop_early(device);
     if (found < 0) {
         log_debug("no PROXY header from a trusted address");
-        device_end(device, DEVICE_REFUSED);
+        dispatch_device_end(device, DEVICE_REFUSED);
         return bytes.len;
     }
     conn_set_timer(device->conn, 0);
@@ -244,14 +246,14 @@ static void on_drained(void *arg)
         return;
     }
     conn_set_timer(device->conn, 0);
-    LIST_EACH(link, &device->legs) {
-        struct leg *leg = LIST_ITEM(link, struct leg, of_device);
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
         if (leg->writes > 0) {
-            leg_send(leg, (struct mesh_frame){.type = MESH_WROTE, .count = leg->writes});
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_WROTE, .count = leg->writes});
             leg->writes = 0;
         }
     }
-    device_release_writers(device);
+    dispatch_device_release_writers(device);
 }
 
 /* A slow one takes its time; one that takes next to nothing is given up. */
@@ -259,29 +261,29 @@ static void on_timer(void *arg)
 {
     struct device *device = arg;
     if (!device->begun) {
-        device_end(device, DEVICE_REFUSED); /* no PROXY header came */
+        dispatch_device_end(device, DEVICE_REFUSED); /* no PROXY header came */
     } else if (taken_by(device) >= device->taken + LEAST_TAKEN) {
         device->taken = taken_by(device);
         conn_set_timer(device->conn, device->dispatch->options.stall_ms);
     } else {
-        metric_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
-        device_end(device, DEVICE_CUT);
+        metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
+        dispatch_device_end(device, DEVICE_CUT);
     }
 }
 
 static void on_drain(void *arg)
 {
-    device_end(arg, DEVICE_SHUT);
+    dispatch_device_end(arg, DEVICE_SHUT);
 }
 
 static void on_closed(void *arg, enum conn_end end)
 {
     struct device *device = arg;
     (void)end;
-    device_end(device, DEVICE_GONE);
+    dispatch_device_end(device, DEVICE_GONE);
     drop_early(device);
     device->port->sockets--;
-    port_touch(device->port);
+    dispatch_port_touch(device->port);
     free(device);
 }
 
@@ -294,11 +296,11 @@ static uint32_t linger(const struct device *device)
                                                                 : GONE_LINGER_MS;
 }
 
-void here_close(struct device *device, enum device_end how)
+void dispatch_here_close(struct device *device, enum device_end how)
 {
     if (device->begun) {
-        port_count(device->port, -1);
-        metric_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
+        dispatch_port_count(device->port, -1);
+        metrics_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
     }
     if (how == DEVICE_SHUT) {
         conn_finish(device->conn, linger(device));
@@ -309,7 +311,7 @@ void here_close(struct device *device, enum device_end how)
     }
 }
 
-void here_accept(void *arg, int fd, const struct address *peer)
+void dispatch_here_accept(void *arg, int fd, const struct address *peer)
 {
     static const struct conn_handler handler = {.half_open = true,
                                                 .hear_out = true,
@@ -324,11 +326,11 @@ void here_accept(void *arg, int fd, const struct address *peer)
         close(fd);
         return;
     }
-    struct device *device = mem_zalloc(sizeof *device);
+    struct device *device = mem_zalloc(sizeof(*device));
     device->dispatch = dispatch;
     device->port = port;
     port->sockets++;
-    list_init(&device->link);
+    list_init(&device->entry);
     list_init(&device->attachments);
     list_init(&device->legs);
     device->conn = conn_new(dispatch->options.net, fd, peer, &handler, device);

@@ -51,12 +51,12 @@ enum {
 };
 
 struct leg;
-struct peer;
-struct link;
+struct mesh_node;
+struct mesh;
 
 struct dispatch {
     struct dispatch_options options;
-    struct link *link;
+    struct mesh *mesh;
     unsigned low, high;       /* ports that may be opened */
     struct cidr_list trusted; /* who sends a PROXY header */
     struct map ports;         /* struct port by name */
@@ -106,68 +106,68 @@ struct port {
     struct wheel_timer retry;
 };
 
-void ports_init(struct dispatch *dispatch);
-void ports_deinit(struct dispatch *dispatch);
-void ports_close_all(struct dispatch *dispatch);
+void dispatch_ports_init(struct dispatch *dispatch);
+void dispatch_ports_deinit(struct dispatch *dispatch);
+void dispatch_ports_close_all(struct dispatch *dispatch);
 
 /* Binds and unbinds ports, forgets those of no use; at the end of a turn. */
-void ports_settle(struct dispatch *dispatch);
+void dispatch_ports_settle(struct dispatch *dispatch);
 
 /* The port of that number, new if need be; it goes by itself. */
-struct port *port_get(struct dispatch *dispatch, bool is_udp, uint16_t number);
-struct port *port_find(struct dispatch *dispatch, bool is_udp, uint16_t number);
+struct port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number);
+struct port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number);
 
 /* Other nodes can be reached, or this one: ports that waited for that may open. */
-void ports_touch_closed(struct dispatch *dispatch);
+void dispatch_ports_touch_closed(struct dispatch *dispatch);
 
 /* Something changed that may make it open, close or go. */
-void port_touch(struct port *port);
+void dispatch_port_touch(struct port *port);
 
 /* Binds it here, if it is not. 0, or -1 with a message. */
-int port_open(struct port *port, char *error, size_t error_size)
+int dispatch_port_open(struct port *port, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
 /* A driver here is told to the cluster, or taken back. */
-void port_claim(struct port *port, struct span member, struct span accept);
-void port_release(struct port *port, struct span member);
+void dispatch_port_claim(struct port *port, struct span member, struct span accept);
+void dispatch_port_release(struct port *port, struct span member);
 
 /* The cluster knows that driver. */
-bool port_knows(const struct port *port, struct span member);
+bool dispatch_port_knows(const struct port *port, struct span member);
 
 /* Is there a driver here, open or still registering, that accepts the address? */
-bool port_accepts_here(struct port *port, const struct address *address);
+bool dispatch_port_accepts_here(struct port *port, const struct address *address);
 
 /* A node can be reached from now on: its drivers get the devices here. */
-void ports_meet(struct dispatch *dispatch, struct peer *peer);
+void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *peer);
 
 /* "<before> <this node>": a member of rosters. */
-void port_own_member(const struct port *port, const char *before, struct buf *out);
+void dispatch_port_own_member(const struct port *port, const char *before, struct buf *out);
 
 /* ----------------------------------------------------------------------------- dispatch_count.c */
 
-void counts_init(struct dispatch *dispatch);
-void counts_deinit(struct dispatch *dispatch);
+void dispatch_counts_init(struct dispatch *dispatch);
+void dispatch_counts_deinit(struct dispatch *dispatch);
 
 /* A device came or went here. */
-void port_count(struct port *port, int by);
+void dispatch_port_count(struct port *port, int by);
 
 /* What the others know of the port here has changed: told soon, or at once. */
-void port_count_later(struct port *port);
-void port_tell_count(struct port *port);
+void dispatch_port_count_later(struct port *port);
+void dispatch_port_tell_count(struct port *port);
 
-struct port_totals {
+struct dispatch_port_totals {
     uint64_t drivers, clients, unbound;
 };
 
 /* Of the whole cluster. */
-struct port_totals port_totals(struct port *port);
+struct dispatch_port_totals dispatch_port_totals(struct port *port);
 
 /* ---------------------------------------------------------------------------- dispatch_driver.c */
 
 enum driver_state { DRIVER_REGISTERING, DRIVER_OPEN, DRIVER_ENDED };
 
 struct driver {
-    struct list link;              /* of the port */
+    struct list entry;             /* of the port */
     struct list registering, full; /* links of struct dispatch */
     struct port *port;
     enum driver_state state;
@@ -184,24 +184,24 @@ struct driver {
 };
 
 /* Registers; the request is answered when the cluster knows. Steals `accept`, read from `text`. */
-void driver_register(struct port *port, struct http_request *request, struct cidr_list accept,
-                     struct span text);
+void dispatch_driver_register(struct port *port, struct http_request *request,
+                              struct cidr_list accept, struct span text);
 
 /* Opens the drivers that the cluster knows by now. */
-void drivers_check(struct dispatch *dispatch);
+void dispatch_drivers_check(struct dispatch *dispatch);
 
 /* Refuses all that are still registering. */
-void drivers_refuse(struct dispatch *dispatch);
+void dispatch_drivers_refuse(struct dispatch *dispatch);
 
 /* Lets devices go on, whose drivers have room again; at the end of a turn. */
-void drivers_relieve(struct dispatch *dispatch);
+void dispatch_drivers_relieve(struct dispatch *dispatch);
 
 /* Queues a reference of its own. */
-void driver_send(struct driver *driver, struct chunk *chunk);
-bool driver_is_full(const struct driver *driver);
+void dispatch_driver_send(struct driver *driver, struct chunk *chunk);
+bool dispatch_driver_is_full(const struct driver *driver);
 
 /* It holds devices back from now on. */
-void driver_is_holding(struct driver *driver);
+void dispatch_driver_is_holding(struct driver *driver);
 
 /* ---------------------------------------------------------------------------- dispatch_device.c */
 
@@ -217,7 +217,7 @@ struct attachment {
 struct device {
     struct map_node node; /* by id */
     uint64_t id;
-    struct list link; /* of the port */
+    struct list entry; /* of the port */
     struct port *port;
     struct dispatch *dispatch;
     struct address peer;
@@ -240,94 +240,94 @@ enum device_end {
     DEVICE_CUT,     /* at once, by a reset: bytes of it or for it may be missing */
 };
 
-struct device *device_find(struct dispatch *dispatch, uint64_t id);
+struct device *dispatch_device_find(struct dispatch *dispatch, uint64_t id);
 
 /* Makes it known under its id and address. */
-void device_enter(struct device *device);
+void dispatch_device_enter(struct device *device);
 
 /* Gives it to the drivers here that are open and accept it. */
-void device_attach_all(struct device *device);
-void device_attach(struct device *device, struct driver *driver);
-void device_detach(struct attachment *attachment);
+void dispatch_device_attach_all(struct device *device);
+void dispatch_device_attach(struct device *device, struct driver *driver);
+void dispatch_device_detach(struct attachment *attachment);
 
 /* RECEIVED to every attached driver. */
-void device_deliver(struct device *device, struct span bytes);
+void dispatch_device_deliver(struct device *device, struct span bytes);
 
 /* Something changed that decides whether it may send. */
-void device_flow(struct device *device);
+void dispatch_device_flow(struct device *device);
 
 /* Of a driver. */
-void device_write(struct attachment *attachment, struct span bytes);
-void device_shut(struct device *device);
+void dispatch_device_write(struct attachment *attachment, struct span bytes);
+void dispatch_device_shut(struct device *device);
 
 /* The device took what was written: drivers that waited go on. */
-void device_release_writers(struct device *device);
+void dispatch_device_release_writers(struct device *device);
 
 /* Tells drivers and nodes that it is gone; one that is there is freed, one that is here when its
  * connection has closed. */
-void device_end(struct device *device, enum device_end how);
+void dispatch_device_end(struct device *device, enum device_end how);
 
 /* Nobody here has it any more. */
-void device_abandoned(struct device *device);
+void dispatch_device_abandoned(struct device *device);
 
 /* ------------------------------------------------------------------------------ dispatch_here.c */
 
 /* A listener_fn; `port` is a struct port. */
-void here_accept(void *port, int fd, const struct address *peer);
+void dispatch_here_accept(void *port, int fd, const struct address *peer);
 
 /* Lets nodes have it that have drivers for it and no leg yet. */
-void here_offer(struct device *device, const struct remote_driver *driver);
+void dispatch_here_offer(struct device *device, const struct remote_driver *driver);
 
 /* A frame of a leg of it. */
-void here_on_frame(struct leg *leg, const struct mesh_frame *frame);
+void dispatch_here_on_frame(struct leg *leg, const struct mesh_message *frame);
 
-void here_flow(struct device *device);
+void dispatch_here_flow(struct device *device);
 /* The bytes that wait for it then. */
-size_t here_write(struct device *device, struct span bytes);
-void here_close(struct device *device, enum device_end how);
+size_t dispatch_here_write(struct device *device, struct span bytes);
+void dispatch_here_close(struct device *device, enum device_end how);
 
 /* ----------------------------------------------------------------------------- dispatch_there.c */
 
 /* MESH_OPEN of a node that speaks in that epoch. */
-void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
-                const struct mesh_frame *frame);
+void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *peer, uint64_t epoch,
+                         const struct mesh_message *frame);
 /* A frame of a leg of it. */
-void there_on_frame(struct leg *leg, const struct mesh_frame *frame);
+void dispatch_there_on_frame(struct leg *leg, const struct mesh_message *frame);
 
-void there_flow(struct device *device);
-void there_grant(struct device *device);
-size_t there_write(struct device *device, struct span bytes);
+void dispatch_there_flow(struct device *device);
+void dispatch_there_grant(struct device *device);
+size_t dispatch_there_write(struct device *device, struct span bytes);
 
 /* ------------------------------------------------------------------------------ dispatch_link.c */
 
-void link_init(struct dispatch *dispatch);
-void link_deinit(struct dispatch *dispatch);
+void dispatch_mesh_init(struct dispatch *dispatch);
+void dispatch_mesh_deinit(struct dispatch *dispatch);
 
 /* Other nodes can be spoken to, and none that is known cannot. */
-bool link_ready(const struct link *link);
+bool dispatch_mesh_is_ready(const struct mesh *mesh);
 
 /* A number that no device or leg of any node has. */
-uint64_t link_new_id(struct link *link);
+uint64_t dispatch_mesh_new_id(struct mesh *mesh);
 
 /* Publishes what was queued in this turn. */
-void link_flush(struct link *link);
+void dispatch_mesh_flush(struct mesh *mesh);
 
 /* The node of that name when it can be spoken to, or NULL. */
-struct peer *link_peer(struct link *link, struct span name);
+struct mesh_node *dispatch_mesh_node_ready(struct mesh *mesh, struct span name);
 
 /* ------------------------------------------------------------------------------ dispatch_peer.c */
 
-struct span peer_name(const struct peer *peer);
-uint64_t peer_epoch(const struct peer *peer);
+struct span dispatch_mesh_node_name(const struct mesh_node *peer);
+uint64_t dispatch_mesh_node_epoch(const struct mesh_node *peer);
 
 /* The way to it is full: nothing more should be sent for now. */
-bool peer_is_congested(const struct peer *peer);
+bool dispatch_mesh_node_is_congested(const struct mesh_node *peer);
 
 /* Did it not have that mark yet, which is above 0? It does from then on. */
-bool peer_mark(struct peer *peer, uint64_t mark);
+bool dispatch_mesh_node_mark(struct mesh_node *peer, uint64_t mark);
 
 /* Queues a frame that belongs to no leg known here. */
-void peer_send(struct peer *peer, const struct mesh_frame *frame);
+void dispatch_mesh_node_send(struct mesh_node *peer, const struct mesh_message *frame);
 
 /* ------------------------------------------------------------------------------- dispatch_leg.c */
 
@@ -336,7 +336,7 @@ struct leg {
     uint64_t id;
     struct list of_device; /* link */
     struct device *device;
-    struct peer *peer;
+    struct mesh_node *peer;
     uint64_t epoch;     /* of the peer, when it began */
     uint32_t sent, got; /* sequence numbers */
     uint32_t credit;    /* device here: what it may still send */
@@ -345,34 +345,36 @@ struct leg {
 };
 
 /* New leg of `device`; `id` is that of its node. */
-struct leg *leg_new(struct device *device, struct peer *peer, uint64_t id, uint64_t epoch);
-void leg_free(struct leg *leg);
+struct leg *dispatch_leg_new(struct device *device, struct mesh_node *peer, uint64_t id,
+                             uint64_t epoch);
+void dispatch_leg_free(struct leg *leg);
 
 /* The leg of a device that is there. */
-struct leg *device_leg(const struct device *device);
+struct leg *dispatch_device_leg(const struct device *device);
 
 /* Queues a frame of this leg; leg and sequence are filled in. */
-void leg_send(struct leg *leg, struct mesh_frame frame);
+void dispatch_leg_send(struct leg *leg, struct mesh_message frame);
 
 /* Bytes may be missing: ends the device and tells both sides. */
-void leg_cut(struct leg *leg, const char *why);
+void dispatch_leg_cut(struct leg *leg, const char *why);
 
 /* ------------------------------------------------------------------------------- dispatch_udp.c */
 
 /* A udp_fn; `port` is a struct port. */
-void udp_on_datagram(void *port, const struct address *peer, struct span bytes);
+void dispatch_udp_on_datagram(void *port, const struct address *peer, struct span bytes);
 
 /* One that came in on the node of that name. */
-void udp_on_remote(struct dispatch *dispatch, struct span node, const struct mesh_frame *frame);
+void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
+                            const struct mesh_message *frame);
 
 /* One that another node's driver sends. */
-void udp_on_send(struct dispatch *dispatch, const struct mesh_frame *frame);
+void dispatch_udp_on_send(struct dispatch *dispatch, const struct mesh_message *frame);
 
 /* A driver's WRITE. 0, or -1 when the address is none. */
-int udp_write(struct driver *driver, const struct dispatch_frame *frame)
+int dispatch_udp_write(struct driver *driver, const struct dispatch_frame *frame)
     __attribute__((warn_unused_result));
 
-void udp_homes_free(struct udp_homes **homes);
+void dispatch_udp_homes_free(struct udp_homes **homes);
 
 /* -------------------------------------------------------------------------------------- helpers */
 

@@ -29,80 +29,82 @@ enum { NUMBER_BITS = 21 /* with 32 of the counter ids stay below 2^53 */ };
 
 /* ------------------------------------------------------------------------------------ faults */
 
-static void claim(struct link *link)
+static void claim(struct mesh *mesh)
 {
     char value[64];
-    int len = snprintf(value, sizeof value, "%" PRIu32 " %" PRIu64 "%s", link->number, link->epoch,
-                       link->hearing ? "" : DEAF);
-    roster_claim(link_store(link), NODES_KEY, link_name(link), span_of(value, (size_t)len));
+    int len = snprintf(value, sizeof(value), "%" PRIu32 " %" PRIu64 "%s", mesh->number, mesh->epoch,
+                       mesh->hearing ? "" : DEAF);
+    roster_claim(dispatch_mesh_store(mesh), NODES_KEY, dispatch_mesh_name(mesh),
+                 span_of(value, (size_t)len));
 }
 
-void link_lost(struct link *link)
+void dispatch_mesh_lost(struct mesh *mesh)
 {
-    uint64_t cut = metrics_of(link->dispatch)->value[METRIC_DISPATCH_CUT];
-    early_drop(link);
-    link->unanswered = false;
-    MAP_EACH(it, &link->peers) { /* what is queued was said in the epoch that ends */
-        peer_drop_queued(MAP_ENTRY(it, struct peer, node));
+    uint64_t cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT];
+    dispatch_early_drop(mesh);
+    mesh->unanswered = false;
+    MAP_EACH(it, &mesh->peers) { /* what is queued was said in the epoch that ends */
+        dispatch_mesh_node_drop_queued(MAP_ENTRY(it, struct mesh_node, node));
     }
-    link->epoch++;
-    claim(link);
-    MAP_EACH(it, &link->peers) {
-        legs_cut(MAP_ENTRY(it, struct peer, node), UINT64_MAX, "bytes between nodes may be lost");
+    mesh->epoch++;
+    claim(mesh);
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_legs_cut(MAP_ENTRY(it, struct mesh_node, node), UINT64_MAX,
+                          "bytes between nodes may be lost");
     }
-    cut = metrics_of(link->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
+    cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
     if (cut > 0) {
         log_warn("bytes between nodes may be lost, devices cut off",
                  LOG_NUMBER_FIELD("devices", cut));
     }
 }
 
-void link_flush(struct link *link)
+void dispatch_mesh_flush(struct mesh *mesh)
 {
-    MAP_EACH(it, &link->peers) {
-        peer_flush(MAP_ENTRY(it, struct peer, node));
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_mesh_node_flush(MAP_ENTRY(it, struct mesh_node, node));
     }
-    if (link->failed) {
-        link->failed = false;
-        link_lost(link);
-        loop_again(net_loop(link->dispatch->options.net));
+    if (mesh->failed) {
+        mesh->failed = false;
+        dispatch_mesh_lost(mesh);
+        loop_again(net_loop(mesh->dispatch->options.net));
     }
 }
 
 /* ------------------------------------------------------------------------------------ hearing */
 
 /* What stood in the way of speaking to others is gone. */
-static void look_around(struct link *link)
+static void look_around(struct mesh *mesh)
 {
-    early_hear(link);
-    MAP_EACH(it, &link->peers) {
-        struct peer *peer = MAP_ENTRY(it, struct peer, node);
+    dispatch_early_hear(mesh);
+    MAP_EACH(it, &mesh->peers) {
+        struct mesh_node *peer = MAP_ENTRY(it, struct mesh_node, node);
         if (peer->reachable) {
-            ports_meet(link->dispatch, peer);
+            dispatch_ports_meet(mesh->dispatch, peer);
         }
     }
-    drivers_check(link->dispatch);
-    ports_touch_closed(link->dispatch);
+    dispatch_drivers_check(mesh->dispatch);
+    dispatch_ports_touch_closed(mesh->dispatch);
 }
 
 /* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
-static void on_hearing(struct link *link)
+static void on_hearing(struct mesh *mesh)
 {
-    link->hearing = true;
-    link_lost(link);
-    look_around(link);
+    mesh->hearing = true;
+    dispatch_mesh_lost(mesh);
+    look_around(mesh);
 }
 
 static void on_own_topic(void *arg, enum bus_event event, struct span payload)
 {
-    struct link *link = arg;
+    struct mesh *mesh = arg;
     if (event == BUS_MESSAGE) {
-        legs_hear(link, payload);
+        dispatch_legs_hear(mesh, payload);
     } else if (event == BUS_READY) {
-        on_hearing(link);
+        on_hearing(mesh);
     } else {
-        link->hearing = false;
-        link_lost(link);
+        mesh->hearing = false;
+        dispatch_mesh_lost(mesh);
     }
 }
 
@@ -117,7 +119,7 @@ struct standing {
 static struct standing read_standing(struct span value)
 {
     char text[64] = "", *end;
-    memcpy(text, value.ptr, value.len < sizeof text ? value.len : sizeof text - 1);
+    memcpy(text, value.ptr, value.len < sizeof(text) ? value.len : sizeof(text) - 1);
     struct standing standing = {.number = (uint32_t)strtoul(text, &end, 10)};
     standing.epoch = strtoull(end, &end, 10);
     standing.deaf = strcmp(end, DEAF) == 0;
@@ -125,134 +127,135 @@ static struct standing read_standing(struct span value)
 }
 
 struct rivals {
-    const struct link *link;
+    const struct mesh *mesh;
     bool found;
 };
 
 static void look_for_rival(void *arg, const struct roster_member *member)
 {
     struct rivals *rivals = arg;
-    rivals->found |= !span_eq(member->name, link_name(rivals->link)) &&
-                     read_standing(member->value).number == rivals->link->number;
+    rivals->found |= !span_eq(member->name, dispatch_mesh_name(rivals->mesh)) &&
+                     read_standing(member->value).number == rivals->mesh->number;
 }
 
-static void choose_number(struct link *link)
+static void choose_number(struct mesh *mesh)
 {
-    link->number = 1 + (uint32_t)entropy_below((1U << NUMBER_BITS) - 1);
-    claim(link);
+    mesh->number = 1 + (uint32_t)entropy_below((1U << NUMBER_BITS) - 1);
+    claim(mesh);
 }
 
 /* The view has our claim in it. */
-static void settle(struct link *link)
+static void settle(struct mesh *mesh)
 {
-    struct rivals rivals = {.link = link};
+    struct rivals rivals = {.mesh = mesh};
     struct span value;
-    if (link->settled || !roster_find(link->nodes, link_name(link), &value)) {
+    if (mesh->settled || !roster_find(mesh->nodes, dispatch_mesh_name(mesh), &value)) {
         return;
     }
-    roster_each(link->nodes, look_for_rival, &rivals);
-    if (rivals.found || read_standing(value).number != link->number) {
-        choose_number(link);
+    roster_each(mesh->nodes, look_for_rival, &rivals);
+    if (rivals.found || read_standing(value).number != mesh->number) {
+        choose_number(mesh);
         return;
     }
-    link->settled = true;
-    look_around(link);
+    mesh->settled = true;
+    look_around(mesh);
 }
 
 /* Its lease ran out, or it left: its devices are gone, and so are its drivers. */
-static void peer_gone(struct peer *peer)
+static void peer_gone(struct mesh_node *peer)
 {
     peer->reachable = false;
-    legs_end(peer);
-    peer_free(peer);
+    dispatch_legs_end(peer);
+    dispatch_mesh_node_free(peer);
 }
 
-static void on_peer(struct link *link, const struct roster_member *member)
+static void on_peer(struct mesh *mesh, const struct roster_member *member)
 {
-    struct peer *peer = peer_get(link, member->name);
+    struct mesh_node *peer = dispatch_mesh_node_get(mesh, member->name);
     struct standing standing = read_standing(member->value);
     bool again = peer->deaf && !standing.deaf;
     peer->epoch = standing.epoch;
     peer->deaf = standing.deaf;
-    legs_cut(peer, peer->epoch, "a node lost bytes");
+    dispatch_legs_cut(peer, peer->epoch, "a node lost bytes");
     if (again && peer->reachable) {
-        peer_meet(peer);
+        dispatch_mesh_node_meet(peer);
     }
 }
 
 static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)
 {
-    struct link *link = arg;
+    struct mesh *mesh = arg;
     if (event == ROSTER_CURRENT) {
-        settle(link);
+        settle(mesh);
     }
     if (event != ROSTER_SET && event != ROSTER_GONE) {
         return;
     }
-    if (span_eq(member->name, link_name(link))) {
-        if (event == ROSTER_GONE && !link->dispatch->draining) {
-            link_lost(link); /* this process stood still: the others have given it up */
+    if (span_eq(member->name, dispatch_mesh_name(mesh))) {
+        if (event == ROSTER_GONE && !mesh->dispatch->draining) {
+            dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
         } else if (event == ROSTER_SET) {
-            link->told = !read_standing(member->value).deaf;
-            drivers_check(link->dispatch);
+            mesh->told = !read_standing(member->value).deaf;
+            dispatch_drivers_check(mesh->dispatch);
         }
     } else if (event == ROSTER_SET) {
-        on_peer(link, member);
-    } else if (peer_find(link, member->name) != NULL) {
-        peer_gone(peer_find(link, member->name));
-        drivers_check(link->dispatch);
+        on_peer(mesh, member);
+    } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
+        peer_gone(dispatch_mesh_node_find(mesh, member->name));
+        dispatch_drivers_check(mesh->dispatch);
     }
 }
 
 /* ------------------------------------------------------------------------------------ the rest */
 
-uint64_t link_new_id(struct link *link)
+uint64_t dispatch_mesh_new_id(struct mesh *mesh)
 {
-    return (uint64_t)link->number << 32 | link->counter++;
+    return (uint64_t)mesh->number << 32 | mesh->counter++;
 }
 
-bool link_ready(const struct link *link)
+bool dispatch_mesh_is_ready(const struct mesh *mesh)
 {
-    bool ready = link->settled && link->hearing && link->told;
-    MAP_EACH(it, &link->peers) {
-        ready = ready && MAP_ENTRY(it, struct peer, node)->reachable;
+    bool ready = mesh->settled && mesh->hearing && mesh->told;
+    MAP_EACH(it, &mesh->peers) {
+        ready = ready && MAP_ENTRY(it, struct mesh_node, node)->reachable;
     }
     return ready;
 }
 
-struct peer *link_peer(struct link *link, struct span name)
+struct mesh_node *dispatch_mesh_node_ready(struct mesh *mesh, struct span name)
 {
-    struct peer *peer = peer_find(link, name);
+    struct mesh_node *peer = dispatch_mesh_node_find(mesh, name);
     bool open = peer != NULL && peer->reachable && !peer->deaf;
-    return open && link->settled && link->hearing ? peer : NULL;
+    return open && mesh->settled && mesh->hearing ? peer : NULL;
 }
 
-void link_init(struct dispatch *dispatch)
+void dispatch_mesh_init(struct dispatch *dispatch)
 {
-    struct link *link = mem_zalloc(sizeof *link);
+    struct mesh *mesh = mem_zalloc(sizeof(*mesh));
     struct buf topic = {0};
-    dispatch->link = link;
-    link->dispatch = dispatch;
-    link->epoch = 1;
-    map_init(&link->peers);
-    early_init(link);
-    peer_topic(link_name(link), &topic);
-    link->own = bus_subscribe(link_store(link), buf_span(&topic), BUS_NO_ECHO, on_own_topic, link);
-    link->nodes = roster_watch(link_store(link), NODES_KEY, on_nodes, link);
-    choose_number(link);
+    dispatch->mesh = mesh;
+    mesh->dispatch = dispatch;
+    mesh->epoch = 1;
+    map_init(&mesh->peers);
+    dispatch_early_init(mesh);
+    dispatch_mesh_node_topic(dispatch_mesh_name(mesh), &topic);
+    mesh->own =
+        bus_subscribe(dispatch_mesh_store(mesh), buf_span(&topic), BUS_NO_ECHO, on_own_topic, mesh);
+    mesh->nodes = roster_watch(dispatch_mesh_store(mesh), NODES_KEY, on_nodes, mesh);
+    choose_number(mesh);
     buf_free(&topic);
 }
 
-void link_deinit(struct dispatch *dispatch)
+void dispatch_mesh_deinit(struct dispatch *dispatch)
 {
-    struct link *link = dispatch->link;
-    early_drop(link);
-    roster_unwatch(&link->nodes);
-    bus_unsubscribe(&link->own);
-    MAP_EACH(it, &link->peers) {
-        peer_free(MAP_ENTRY(it, struct peer, node));
+    struct mesh *mesh = dispatch->mesh;
+    dispatch_early_drop(mesh);
+    roster_unwatch(&mesh->nodes);
+    bus_unsubscribe(&mesh->own);
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_mesh_node_free(MAP_ENTRY(it, struct mesh_node, node));
     }
-    map_deinit(&link->peers);
-    free(link);
-    dispatch->link = NULL;
+    map_deinit(&mesh->peers);
+    free(mesh);
+    dispatch->mesh = NULL;
 }

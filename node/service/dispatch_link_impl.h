@@ -5,7 +5,7 @@
 
 #include "node/service/dispatch_impl.h"
 
-struct link {
+struct mesh {
     struct dispatch *dispatch;
     struct map peers;
     struct roster_watch *nodes;
@@ -23,9 +23,9 @@ struct link {
     struct wheel_timer early_timer;
 };
 
-struct peer {
+struct mesh_node {
     struct map_node node;
-    struct link *link;
+    struct mesh *mesh;
     uint64_t epoch; /* as in the roster */
     uint64_t mark;  /* peer_mark */
     struct bus_sub *follow;
@@ -42,73 +42,75 @@ struct peer {
 /* ------------------------------------------------------------------------------ dispatch_link.c */
 
 /* Bytes between this node and others may be lost: ends what it shares with them. */
-void link_lost(struct link *link);
+void dispatch_mesh_lost(struct mesh *mesh);
 
-static inline struct store *link_store(const struct link *link)
+static inline struct store *dispatch_mesh_store(const struct mesh *mesh)
 {
-    return link->dispatch->options.store;
+    return mesh->dispatch->options.store;
 }
 
-static inline struct span link_name(const struct link *link)
+static inline struct span dispatch_mesh_name(const struct mesh *mesh)
 {
-    return span_str(link->dispatch->options.node);
+    return span_str(mesh->dispatch->options.node);
 }
 
 /* ------------------------------------------------------------------------------ dispatch_peer.c */
 
 /* Appends the topic of the node of that name. */
-void peer_topic(struct span name, struct buf *out);
+void dispatch_mesh_node_topic(struct span name, struct buf *out);
 
 /* The node of that name, or NULL. */
-struct peer *peer_find(const struct link *link, struct span name);
+struct mesh_node *dispatch_mesh_node_find(const struct mesh *mesh, struct span name);
 
 /* The same, new if need be; it becomes reachable by itself. */
-struct peer *peer_get(struct link *link, struct span name);
+struct mesh_node *dispatch_mesh_node_get(struct mesh *mesh, struct span name);
 
 /* Nothing of its own stands in the way of speaking to it any more. */
-void peer_meet(struct peer *peer);
+void dispatch_mesh_node_meet(struct mesh_node *peer);
 
 /* Its legs must be gone. */
-void peer_free(struct peer *peer);
+void dispatch_mesh_node_free(struct mesh_node *peer);
 
 /* Publishes what was queued for it, as far as the way to it has room. */
-void peer_flush(struct peer *peer);
-void peer_drop_queued(struct peer *peer);
+void dispatch_mesh_node_flush(struct mesh_node *peer);
+void dispatch_mesh_node_drop_queued(struct mesh_node *peer);
 
 /* ------------------------------------------------------------------------------- dispatch_leg.c */
 
 /* Cuts those that began in an epoch of the peer before that one. */
-void legs_cut(struct peer *peer, uint64_t before, const char *why);
+void dispatch_legs_cut(struct mesh_node *peer, uint64_t before, const char *why);
 
 /* The peer is no more: what was on its side of the legs is gone. */
-void legs_end(struct peer *peer);
+void dispatch_legs_end(struct mesh_node *peer);
 
 /* The devices of all legs may have room again. */
-void legs_wake(struct peer *peer);
+void dispatch_legs_wake(struct mesh_node *peer);
 
 /* A message from the topic of this node. What it says of legs waits until its node can be spoken
  * to. */
-void legs_hear(struct link *link, struct span message);
+void dispatch_legs_hear(struct mesh *mesh, struct span message);
 
 /* Can the node that sent the message be spoken to? */
-bool legs_can_hear(struct link *link, struct span message);
+bool dispatch_legs_can_hear(struct mesh *mesh, struct span message);
 
 /* Tells the node that sent the message that its legs cannot go on. Below 0: there is no way to it;
  * 0: nothing had to be said; above 0: it was. */
-int legs_refuse(struct link *link, struct span message) __attribute__((warn_unused_result));
+int dispatch_legs_refuse(struct mesh *mesh, struct span message)
+    __attribute__((warn_unused_result));
 
 /* ----------------------------------------------------------------------------- dispatch_early.c */
 
-void early_init(struct link *link);
+void dispatch_early_init(struct mesh *mesh);
 
 /* Steals *message, of a node that cannot be spoken to yet; after a time it is refused. False: there
  * is no room, and it is left. */
-bool early_keep(struct link *link, struct buf *message) __attribute__((warn_unused_result));
+bool dispatch_early_keep(struct mesh *mesh, struct buf *message)
+    __attribute__((warn_unused_result));
 
 /* Hears those whose node can be spoken to by now. */
-void early_hear(struct link *link);
+void dispatch_early_hear(struct mesh *mesh);
 
 /* Forgets them all: their nodes will learn of the new epoch. */
-void early_drop(struct link *link);
+void dispatch_early_drop(struct mesh *mesh);
 
 #endif

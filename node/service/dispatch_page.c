@@ -16,8 +16,8 @@ struct page {
 static size_t count_open(struct port *port)
 {
     size_t count = 0;
-    LIST_EACH(link, &port->drivers) {
-        count += LIST_ITEM(link, struct driver, link)->state == DRIVER_OPEN ? 1 : 0;
+    LIST_EACH(it, &port->drivers) {
+        count += LIST_ITEM(it, struct driver, entry)->state == DRIVER_OPEN ? 1 : 0;
     }
     return count;
 }
@@ -25,8 +25,8 @@ static size_t count_open(struct port *port)
 static void print_drivers(struct port *port, struct buf *out)
 {
     size_t count = 0;
-    LIST_EACH(link, &port->drivers) {
-        const struct driver *driver = LIST_ITEM(link, struct driver, link);
+    LIST_EACH(it, &port->drivers) {
+        const struct driver *driver = LIST_ITEM(it, struct driver, entry);
         char text[ADDRESS_TEXT];
         if (driver->state == DRIVER_OPEN && count++ < SHOWN_DRIVERS) {
             buf_printf(out, "%s\"%s\"", count > 1 ? "," : "",

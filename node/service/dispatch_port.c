@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 enum {
-    RETRY_MS = 2 * 1000,
+    DISPATCH_PORT_RETRY_MS = 2 * 1000,
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
@@ -31,7 +31,7 @@ static struct store *store_of(const struct port *port)
     return port->dispatch->options.store;
 }
 
-void port_own_member(const struct port *port, const char *before, struct buf *out)
+void dispatch_port_own_member(const struct port *port, const char *before, struct buf *out)
 {
     buf_printf(out, "%s %s", before, port->dispatch->options.node);
 }
@@ -50,28 +50,29 @@ static void set_unbound(struct port *port, bool unbound, const char *why)
     }
     port->unbound = unbound;
     if (unbound) {
-        metric_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
+        metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
         log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("error", why));
     } else {
-        metric_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
+        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
     }
-    port_count_later(port);
+    dispatch_port_count_later(port);
 }
 
-int port_open(struct port *port, char *error, size_t error_size)
+int dispatch_port_open(struct port *port, char *error, size_t error_size)
 {
     const struct dispatch_options *options = &port->dispatch->options;
     char bind[ADDRESS_TEXT + 8];
     if (is_bound(port)) {
         return 0;
     }
-    snprintf(bind, sizeof bind, strchr(options->bind, ':') != NULL ? "[%.60s]:%u" : "%.60s:%u",
+    snprintf(bind, sizeof(bind), strchr(options->bind, ':') != NULL ? "[%.60s]:%u" : "%.60s:%u",
              options->bind, port->number);
     if (port->is_udp) {
-        port->udp = udp_open(options->net, bind, udp_on_datagram, port, error, error_size);
+        port->udp = udp_open(options->net, bind, dispatch_udp_on_datagram, port, error, error_size);
     } else {
-        port->listener = listener_open(options->net, bind, here_accept, port, error, error_size);
+        port->listener =
+            listener_open(options->net, bind, dispatch_here_accept, port, error, error_size);
     }
     if (port->listener != NULL) {
         listener_set_keepalive(port->listener, KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S,
@@ -82,7 +83,7 @@ int port_open(struct port *port, char *error, size_t error_size)
     if (bound) {
         log_info("port opened", LOG_TEXT_FIELD("port", port->name));
     } else {
-        wheel_set(net_wheel(options->net), &port->retry, RETRY_MS);
+        wheel_set(net_wheel(options->net), &port->retry, DISPATCH_PORT_RETRY_MS);
     }
     return bound ? 0 : -1;
 }
@@ -95,13 +96,13 @@ static void port_close(struct port *port)
     wheel_cancel(&port->retry);
     listener_retire(&port->listener);
     udp_close(&port->udp);
-    udp_homes_free(&port->homes);
+    dispatch_udp_homes_free(&port->homes);
     set_unbound(port, false, NULL);
 }
 
 static void on_retry(struct wheel_timer *timer)
 {
-    port_touch(CONTAINER_OF(timer, struct port, retry));
+    dispatch_port_touch(CONTAINER_OF(timer, struct port, retry));
 }
 
 /* ------------------------------------------------------------------------------------ drivers */
@@ -122,10 +123,10 @@ static void remote_free(struct port *port, struct remote_driver *driver)
 /* Its node gets the devices here that it accepts. */
 static void meet(struct port *port, const struct remote_driver *driver)
 {
-    LIST_EACH(link, &port->devices) {
-        struct device *device = LIST_ITEM(link, struct device, link);
+    LIST_EACH(it, &port->devices) {
+        struct device *device = LIST_ITEM(it, struct device, entry);
         if (device_is_here(device)) {
-            here_offer(device, driver);
+            dispatch_here_offer(device, driver);
         }
     }
 }
@@ -144,7 +145,7 @@ static void on_remote_driver(struct port *port, const struct roster_member *memb
     if (gone || span_eq(home, own_name(port->dispatch))) {
         return;
     }
-    driver = mem_zalloc(sizeof *driver + member->name.len);
+    driver = mem_zalloc(sizeof(*driver) + member->name.len);
     memcpy(driver->member, member->name.ptr, member->name.len);
     driver->home = span_of(driver->member + (home.ptr - member->name.ptr), home.len);
     if (cidr_list_parse(member->value, &driver->accept, &wrong) != 0) {
@@ -161,59 +162,59 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     if (event == ROSTER_SET || event == ROSTER_GONE) {
         on_remote_driver(port, member, event == ROSTER_GONE);
     } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
-        port_touch(port);
-        drivers_check(port->dispatch);
+        dispatch_port_touch(port);
+        dispatch_drivers_check(port->dispatch);
     }
 }
 
-bool port_accepts_here(struct port *port, const struct address *address)
+bool dispatch_port_accepts_here(struct port *port, const struct address *address)
 {
-    LIST_EACH(link, &port->drivers) {
-        if (cidr_list_has(&LIST_ITEM(link, struct driver, link)->accept, address)) {
+    LIST_EACH(it, &port->drivers) {
+        if (cidr_list_has(&LIST_ITEM(it, struct driver, entry)->accept, address)) {
             return true;
         }
     }
     return false;
 }
 
-void ports_meet(struct dispatch *dispatch, struct peer *peer)
+void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *peer)
 {
     MAP_EACH(it, &dispatch->ports) {
         struct port *port = MAP_ENTRY(it, struct port, node);
         MAP_EACH(remote, &port->remote) {
             struct remote_driver *driver = MAP_ENTRY(remote, struct remote_driver, node);
-            if (span_eq(driver->home, peer_name(peer))) {
+            if (span_eq(driver->home, dispatch_mesh_node_name(peer))) {
                 meet(port, driver);
             }
         }
     }
 }
 
-void port_claim(struct port *port, struct span member, struct span accept)
+void dispatch_port_claim(struct port *port, struct span member, struct span accept)
 {
     struct buf index = {0};
-    port_own_member(port, port->name, &index);
+    dispatch_port_own_member(port, port->name, &index);
     roster_claim(store_of(port), buf_span(&port->key), member, accept);
     roster_claim(store_of(port), INDEX_KEY, buf_span(&index), SPAN("1"));
     buf_free(&index);
 }
 
-void port_release(struct port *port, struct span member)
+void dispatch_port_release(struct port *port, struct span member)
 {
     roster_release(store_of(port), buf_span(&port->key), member);
     if (list_empty(&port->drivers)) {
         struct buf index = {0};
-        port_own_member(port, port->name, &index);
+        dispatch_port_own_member(port, port->name, &index);
         roster_release(store_of(port), INDEX_KEY, buf_span(&index));
         buf_free(&index);
     }
 }
 
-bool port_knows(const struct port *port, struct span member)
+bool dispatch_port_knows(const struct port *port, struct span member)
 {
     struct buf index = {0};
     struct span value;
-    port_own_member(port, port->name, &index);
+    dispatch_port_own_member(port, port->name, &index);
     bool known = roster_find(port->watch, member, &value) &&
                  roster_find(port->dispatch->index, buf_span(&index), &value);
     buf_free(&index);
@@ -227,7 +228,7 @@ static void port_name(char out[static 12], bool is_udp, uint16_t number)
     snprintf(out, 12, "%s:%u", is_udp ? "udp" : "tcp", number);
 }
 
-struct port *port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
+struct port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
 {
     char name[12];
     port_name(name, is_udp, number);
@@ -235,13 +236,13 @@ struct port *port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
     return node != NULL ? MAP_ENTRY(node, struct port, node) : NULL;
 }
 
-struct port *port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
+struct port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
 {
-    struct port *port = port_find(dispatch, is_udp, number);
+    struct port *port = dispatch_port_find(dispatch, is_udp, number);
     if (port != NULL) {
         return port;
     }
-    port = mem_zalloc(sizeof *port);
+    port = mem_zalloc(sizeof(*port));
     port_name(port->name, is_udp, number);
     port->dispatch = dispatch;
     port->number = number;
@@ -255,7 +256,7 @@ struct port *port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
     wheel_timer_init(&port->retry, on_retry);
     map_insert(&dispatch->ports, &port->node, span_str(port->name));
     port->watch = roster_watch(store_of(port), buf_span(&port->key), on_roster, port);
-    port_touch(port);
+    dispatch_port_touch(port);
     return port;
 }
 
@@ -263,7 +264,7 @@ static void port_free(struct port *port)
 {
     port_close(port);
     if (!list_empty(&port->uncounted) || port->counting) {
-        port_tell_count(port); /* that there is nothing */
+        dispatch_port_tell_count(port); /* that there is nothing */
     }
     roster_unwatch(&port->watch);
     MAP_EACH(it, &port->remote) {
@@ -277,7 +278,7 @@ static void port_free(struct port *port)
     free(port);
 }
 
-void port_touch(struct port *port)
+void dispatch_port_touch(struct port *port)
 {
     if (list_empty(&port->unsettled)) {
         list_push_back(&port->dispatch->unsettled, &port->unsettled);
@@ -285,12 +286,12 @@ void port_touch(struct port *port)
     }
 }
 
-void ports_touch_closed(struct dispatch *dispatch)
+void dispatch_ports_touch_closed(struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
         struct port *port = MAP_ENTRY(it, struct port, node);
         if (!is_bound(port)) {
-            port_touch(port);
+            dispatch_port_touch(port);
         }
     }
 }
@@ -301,7 +302,7 @@ static bool has_reachable_driver(const struct port *port)
 {
     MAP_EACH(it, &port->remote) {
         const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
-        if (link_peer(port->dispatch->link, driver->home) != NULL) {
+        if (dispatch_mesh_node_ready(port->dispatch->mesh, driver->home) != NULL) {
             return true;
         }
     }
@@ -316,7 +317,7 @@ static void settle(struct port *port)
         port_close(port);
     } else if (!is_bound(port) && !has_reachable_driver(port)) {
         log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
-    } else if (port_open(port, error, sizeof error) != 0) {
+    } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
         log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
     }
     if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
@@ -324,7 +325,7 @@ static void settle(struct port *port)
     }
 }
 
-void ports_settle(struct dispatch *dispatch)
+void dispatch_ports_settle(struct dispatch *dispatch)
 {
     struct list now;
     list_init(&now);
@@ -343,7 +344,7 @@ static struct port *port_of_member(struct dispatch *dispatch, struct span member
     char digits[8] = "";
     struct span proto = span_cut(&member, ':'), number = span_cut(&member, ' ');
     bool is_udp = span_eq(proto, SPAN("udp"));
-    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || number.len >= sizeof digits) {
+    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || number.len >= sizeof(digits)) {
         return NULL;
     }
     memcpy(digits, number.ptr, number.len);
@@ -351,8 +352,8 @@ static struct port *port_of_member(struct dispatch *dispatch, struct span member
     if (port == 0 || port > UINT16_MAX) {
         return NULL;
     }
-    return make ? port_get(dispatch, is_udp, (uint16_t)port)
-                : port_find(dispatch, is_udp, (uint16_t)port);
+    return make ? dispatch_port_get(dispatch, is_udp, (uint16_t)port)
+                : dispatch_port_find(dispatch, is_udp, (uint16_t)port);
 }
 
 static void mark_listed(void *arg, const struct roster_member *member)
@@ -372,7 +373,7 @@ static void sweep(struct dispatch *dispatch)
     MAP_EACH(it, &dispatch->ports) {
         struct port *port = MAP_ENTRY(it, struct port, node);
         if (!port->listed) {
-            port_touch(port);
+            dispatch_port_touch(port);
         }
     }
 }
@@ -392,31 +393,31 @@ static void on_index(void *arg, enum roster_event event, const struct roster_mem
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
-        drivers_check(dispatch);
+        dispatch_drivers_check(dispatch);
     }
 }
 
-void ports_init(struct dispatch *dispatch)
+void dispatch_ports_init(struct dispatch *dispatch)
 {
     map_init(&dispatch->ports);
     list_init(&dispatch->unsettled);
-    counts_init(dispatch);
+    dispatch_counts_init(dispatch);
     dispatch->index = roster_watch(dispatch->options.store, INDEX_KEY, on_index, dispatch);
 }
 
-void ports_close_all(struct dispatch *dispatch)
+void dispatch_ports_close_all(struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
         port_close(MAP_ENTRY(it, struct port, node));
     }
 }
 
-void ports_deinit(struct dispatch *dispatch)
+void dispatch_ports_deinit(struct dispatch *dispatch)
 {
     roster_unwatch(&dispatch->index);
     MAP_EACH(it, &dispatch->ports) {
         port_free(MAP_ENTRY(it, struct port, node));
     }
-    counts_deinit(dispatch);
+    dispatch_counts_deinit(dispatch);
     map_deinit(&dispatch->ports);
 }

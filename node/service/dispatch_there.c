@@ -12,18 +12,19 @@ enum {
 
 static void send_credit(struct device *device, uint32_t count)
 {
-    leg_send(device_leg(device), (struct mesh_frame){.type = MESH_CREDIT, .count = count});
+    dispatch_leg_send(dispatch_device_leg(device),
+                      (struct mesh_message){.type = MESH_CREDIT, .count = count});
 }
 
 static void widen(struct device *device, uint32_t by)
 {
     device->window += by;
-    LIST_EACH(link, &device->attachments) {
-        LIST_ITEM(link, struct attachment, of_device)->driver->granted += by;
+    LIST_EACH(it, &device->attachments) {
+        LIST_ITEM(it, struct attachment, of_device)->driver->granted += by;
     }
 }
 
-void there_grant(struct device *device)
+void dispatch_there_grant(struct device *device)
 {
     if (device->window == 0 && !list_empty(&device->attachments)) {
         widen(device, WINDOW_FIRST);
@@ -35,14 +36,14 @@ void there_grant(struct device *device)
 static uint32_t growth(struct device *device)
 {
     uint32_t by = device->window < WINDOW_MOST ? device->window : 0;
-    LIST_EACH(link, &device->attachments) {
-        const struct driver *driver = LIST_ITEM(link, struct attachment, of_device)->driver;
+    LIST_EACH(it, &device->attachments) {
+        const struct driver *driver = LIST_ITEM(it, struct attachment, of_device)->driver;
         by = driver->granted + by <= DRIVER_WINDOWS ? by : 0;
     }
     return by;
 }
 
-void there_flow(struct device *device)
+void dispatch_there_flow(struct device *device)
 {
     if (device->held > 0 || list_empty(&device->attachments) || device->owed == 0 ||
         device->owed < device->window / 2) {
@@ -56,48 +57,50 @@ void there_flow(struct device *device)
 
 /* ------------------------------------------------------------------------------------ writes */
 
-size_t there_write(struct device *device, struct span bytes)
+size_t dispatch_there_write(struct device *device, struct span bytes)
 {
     const struct dispatch_options *options = &device->dispatch->options;
-    struct leg *leg = device_leg(device);
+    struct leg *leg = dispatch_device_leg(device);
     if (leg->writes + bytes.len > options->queue_limit + options->message_limit) {
-        metric_add(options->metrics, METRIC_DISPATCH_STALLED, 1);
-        leg_send(leg, (struct mesh_frame){.type = MESH_LOST});
-        device_end(device, DEVICE_CUT);
+        metrics_add(options->metrics, METRIC_DISPATCH_STALLED, 1);
+        dispatch_leg_send(leg, (struct mesh_message){.type = MESH_LOST});
+        dispatch_device_end(device, DEVICE_CUT);
         return 0;
     }
     leg->writes += (uint32_t)bytes.len;
     while (bytes.len > 0) {
         size_t piece = bytes.len < PIECE ? bytes.len : PIECE;
-        leg_send(leg, (struct mesh_frame){.type = MESH_WRITE, .bytes = span_of(bytes.ptr, piece)});
+        dispatch_leg_send(
+            leg, (struct mesh_message){.type = MESH_WRITE, .bytes = span_of(bytes.ptr, piece)});
         bytes = span_skip(bytes, piece);
     }
-    return leg->writes > 0 && peer_is_congested(leg->peer) ? SIZE_MAX : leg->writes;
+    return leg->writes > 0 && dispatch_mesh_node_is_congested(leg->peer) ? SIZE_MAX : leg->writes;
 }
 
 static void on_wrote(struct leg *leg, uint32_t count)
 {
     leg->writes -= count < leg->writes ? count : leg->writes;
     if (leg->writes <= WRITES_MOST / 2) {
-        device_release_writers(leg->device);
+        dispatch_device_release_writers(leg->device);
     }
 }
 
 /* ------------------------------------------------------------------------------------ frames */
 
-void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
-                const struct mesh_frame *frame)
+void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *peer, uint64_t epoch,
+                         const struct mesh_message *frame)
 {
-    struct port *port = port_find(dispatch, false, frame->port);
-    struct device *known = device_find(dispatch, frame->device);
+    struct port *port = dispatch_port_find(dispatch, false, frame->port);
+    struct device *known = dispatch_device_find(dispatch, frame->device);
     if (known != NULL) {
-        device_end(known, DEVICE_CUT); /* its node began anew with it */
+        dispatch_device_end(known, DEVICE_CUT); /* its node began anew with it */
     }
-    if (port == NULL || !port_accepts_here(port, &frame->peer)) {
-        peer_send(peer, &(struct mesh_frame){.type = MESH_LEAVE, .leg = frame->leg});
+    if (port == NULL || !dispatch_port_accepts_here(port, &frame->peer)) {
+        dispatch_mesh_node_send(peer,
+                                &(struct mesh_message){.type = MESH_LEAVE, .leg = frame->leg});
         return;
     }
-    struct device *device = mem_zalloc(sizeof *device);
+    struct device *device = mem_zalloc(sizeof(*device));
     device->dispatch = dispatch;
     device->port = port;
     device->id = frame->device;
@@ -105,32 +108,32 @@ void there_open(struct dispatch *dispatch, struct peer *peer, uint64_t epoch,
     device->begun = true;
     list_init(&device->attachments);
     list_init(&device->legs);
-    device_enter(device);
-    leg_new(device, peer, frame->leg, epoch)->got = frame->sequence + 1;
-    device_attach_all(device);
+    dispatch_device_enter(device);
+    dispatch_leg_new(device, peer, frame->leg, epoch)->got = frame->sequence + 1;
+    dispatch_device_attach_all(device);
 }
 
-void there_on_frame(struct leg *leg, const struct mesh_frame *frame)
+void dispatch_there_on_frame(struct leg *leg, const struct mesh_message *frame)
 {
     struct device *device = leg->device;
     switch (frame->type) {
     case MESH_DATA:
         if (list_empty(&device->attachments)) { /* a driver left; one that comes is not open yet */
-            leg_cut(leg, "bytes of it came that nobody here could take");
+            dispatch_leg_cut(leg, "bytes of it came that nobody here could take");
             break;
         }
         device->owed += (uint32_t)frame->bytes.len + LEG_COST;
-        device_deliver(device, frame->bytes);
-        there_flow(device);
+        dispatch_device_deliver(device, frame->bytes);
+        dispatch_there_flow(device);
         break;
     case MESH_WROTE:
         on_wrote(leg, frame->count);
         break;
     case MESH_END:
-        device_end(device, DEVICE_GONE);
+        dispatch_device_end(device, DEVICE_GONE);
         break;
     default:
-        leg_cut(leg, "a node speaks out of turn");
+        dispatch_leg_cut(leg, "a node speaks out of turn");
         break;
     }
 }

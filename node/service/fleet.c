@@ -14,9 +14,9 @@
 
 enum {
     PUBLISH_MS = 2000,
-    ANSWER_MS = 3000,   /* for the first view, before an asker is told that there is none */
-    US_PER_BYTE = 1000, /* pause after lists of so many bytes were published */
-    US_PER_US = 100,    /* and after they took so long to gather */
+    FLEET_ANSWER_MS = 3000, /* for the first view, before an asker is told that there is none */
+    US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
+    US_PER_US = 100,        /* and after they took so long to gather */
 };
 
 /* Behind a node's name, which has no blank in it. */
@@ -26,7 +26,7 @@ struct fleet {
     struct fleet_options options;
     uint64_t started_s; /* unix */
     struct event *publish;
-    struct room viewers;
+    struct group viewers;
     struct list askers;         /* GET /api/status that wait for the view */
     struct roster_watch *watch; /* while somebody looks */
     bool current;               /* its view may be shown */
@@ -37,13 +37,13 @@ struct fleet {
 };
 
 struct viewer {
-    struct room_member member;
+    struct receiver member;
     struct fleet *fleet;
     bool shown; /* has the view, and follows it */
 };
 
 struct asker {
-    struct list link;
+    struct list entry;
     struct fleet *fleet;
     struct http_request *request;
     struct event *limit;
@@ -182,17 +182,17 @@ static void print_view(const struct fleet *fleet, struct buf *out)
     buf_append(out, SPAN("]}"));
 }
 
-static struct viewer *viewer_of(struct room_member *member)
+static struct viewer *viewer_of(struct receiver *member)
 {
     return CONTAINER_OF(member, struct viewer, member);
 }
 
-static bool is_shown(struct room_member *member)
+static bool is_shown(struct receiver *member)
 {
     return viewer_of(member)->shown;
 }
 
-static bool is_new(struct room_member *member)
+static bool is_new(struct receiver *member)
 {
     return !viewer_of(member)->shown;
 }
@@ -201,10 +201,10 @@ static void show_view(struct fleet *fleet)
 {
     struct buf view = {0};
     print_view(fleet, &view);
-    room_send(&fleet->viewers, buf_span(&view), is_new);
+    group_send(&fleet->viewers, buf_span(&view), is_new);
     buf_free(&view);
-    LIST_EACH(link, &fleet->viewers.members) {
-        viewer_of(LIST_ITEM(link, struct room_member, link))->shown = true;
+    LIST_EACH(it, &fleet->viewers.receivers) {
+        viewer_of(LIST_ITEM(it, struct receiver, entry))->shown = true;
     }
 }
 
@@ -214,7 +214,7 @@ static void show_change(struct fleet *fleet, const char *what, struct span json)
     buf_printf(&text, "{\"%s\":", what);
     buf_append(&text, json);
     buf_append(&text, SPAN("}"));
-    room_send(&fleet->viewers, buf_span(&text), is_shown);
+    group_send(&fleet->viewers, buf_span(&text), is_shown);
     buf_free(&text);
 }
 
@@ -235,7 +235,7 @@ static void show_lists(struct fleet *fleet, struct span node, struct span lists)
     buf_append(&text, SPAN(",\"lists\":"));
     buf_append(&text, lists);
     buf_append(&text, SPAN("}"));
-    room_send(&fleet->viewers, buf_span(&text), is_shown);
+    group_send(&fleet->viewers, buf_span(&text), is_shown);
     buf_free(&text);
 }
 
@@ -263,7 +263,7 @@ static void on_gone(struct fleet *fleet, const struct roster_member *member)
 static struct http_request *asker_end(struct asker *asker)
 {
     struct http_request *request = asker->request;
-    list_del(&asker->link);
+    list_del(&asker->entry);
     event_free(asker->limit);
     free(asker);
     return request;
@@ -274,7 +274,7 @@ static void answer_askers(struct fleet *fleet)
     struct buf view = {0};
     print_view(fleet, &view);
     while (!list_empty(&fleet->askers)) {
-        struct asker *asker = LIST_ITEM(fleet->askers.next, struct asker, link);
+        struct asker *asker = LIST_ITEM(fleet->askers.next, struct asker, entry);
         http_reply(asker_end(asker), 200, "application/json", buf_span(&view));
     }
     buf_free(&view);
@@ -328,8 +328,8 @@ static bool may_look(const struct fleet *fleet, struct http_request *request)
 {
     struct span token = span_str(fleet->options.token);
     struct buf given = {0};
-    bool may = token.len == 0 || bearer_is(request, token) ||
-               (http_query(request, "token", &given) && secret_eq(buf_span(&given), token));
+    bool may = token.len == 0 || http_bearer_is(request, token) ||
+               (http_query(request, "token", &given) && http_secret_eq(buf_span(&given), token));
     buf_free(&given);
     if (!may) {
         http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
@@ -354,13 +354,13 @@ static void on_status(void *arg, struct http_request *request)
     if (!may_look(fleet, request)) {
         return;
     }
-    struct asker *asker = mem_zalloc(sizeof *asker);
-    struct timeval wait = {.tv_sec = ANSWER_MS / 1000};
+    struct asker *asker = mem_zalloc(sizeof(*asker));
+    struct timeval wait = {.tv_sec = FLEET_ANSWER_MS / 1000};
     asker->fleet = fleet;
     asker->request = request;
     asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
     evtimer_add(asker->limit, &wait);
-    list_push_back(&fleet->askers, &asker->link);
+    list_push_back(&fleet->askers, &asker->entry);
     look(fleet);
     if (fleet->current) {
         answer_askers(fleet);
@@ -378,7 +378,7 @@ static void on_closed(void *arg)
 {
     struct viewer *viewer = arg;
     struct fleet *fleet = viewer->fleet;
-    room_remove(&fleet->viewers, &viewer->member);
+    group_remove(&fleet->viewers, &viewer->member);
     free(viewer);
     look_away(fleet);
 }
@@ -390,14 +390,14 @@ static void on_live(void *arg, struct http_request *request)
     if (!may_look(fleet, request)) {
         return;
     }
-    struct viewer *viewer = mem_zalloc(sizeof *viewer);
+    struct viewer *viewer = mem_zalloc(sizeof(*viewer));
     viewer->fleet = fleet;
     struct ws *ws = ws_accept(request, &handler, viewer);
     if (ws == NULL) {
         free(viewer);
         return;
     }
-    room_add(&fleet->viewers, &viewer->member, ws);
+    group_add(&fleet->viewers, &viewer->member, ws);
     look(fleet);
     if (fleet->current) {
         show_view(fleet);
@@ -408,11 +408,11 @@ static void on_live(void *arg, struct http_request *request)
 
 struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
 {
-    struct fleet *fleet = mem_zalloc(sizeof *fleet);
+    struct fleet *fleet = mem_zalloc(sizeof(*fleet));
     struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
     fleet->options = *options;
     fleet->started_s = clock_unix_ms() / 1000;
-    room_init(&fleet->viewers, options->metrics);
+    group_init(&fleet->viewers, options->metrics);
     list_init(&fleet->askers);
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     event_add(fleet->publish, &every);
@@ -435,7 +435,7 @@ void fleet_free(struct fleet **fleet)
         return;
     }
     while (!list_empty(&(*fleet)->askers)) {
-        struct asker *asker = LIST_ITEM((*fleet)->askers.next, struct asker, link);
+        struct asker *asker = LIST_ITEM((*fleet)->askers.next, struct asker, entry);
         http_reply_error(asker_end(asker), 503, "the node is going away");
     }
     roster_unwatch(&(*fleet)->watch);

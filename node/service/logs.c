@@ -24,7 +24,7 @@ struct logs {
 
 /* One /logs/add whose entries are on their way into the stream. */
 struct adding {
-    struct list link;
+    struct list entry;
     struct logs *logs;
     struct http_request *request;
     size_t count;
@@ -70,7 +70,7 @@ static void turn_away(struct http_request *request)
 
 static void refuse(struct logs *logs, struct http_request *request, size_t count, const char *why)
 {
-    metric_add(logs->options.metrics, METRIC_LOGS_REFUSED, count);
+    metrics_add(logs->options.metrics, METRIC_LOGS_REFUSED, count);
     http_reply_field(request, "Retry-After", SPAN("2"));
     http_reply_error(request, 503, "%s", why);
 }
@@ -79,10 +79,10 @@ static void on_appended(void *arg, enum stream_outcome outcome)
 {
     struct adding *adding = arg;
     struct logs *logs = adding->logs;
-    list_del(&adding->link);
+    list_del(&adding->entry);
     switch (outcome) {
     case STREAM_STORED:
-        metric_add(logs->options.metrics, METRIC_LOGS_ADDED, adding->count);
+        metrics_add(logs->options.metrics, METRIC_LOGS_ADDED, adding->count);
         http_reply(adding->request, 200, NULL, SPAN(""));
         break;
     case STREAM_FULL:
@@ -100,13 +100,13 @@ static void on_appended(void *arg, enum stream_outcome outcome)
 
 static void append(struct logs *logs, struct http_request *request, const struct logs_batch *batch)
 {
-    struct adding *adding = mem_zalloc(sizeof *adding);
+    struct adding *adding = mem_zalloc(sizeof(*adding));
     adding->logs = logs;
     adding->request = request;
     adding->count = batch->count;
-    list_push_back(&logs->adding, &adding->link);
+    list_push_back(&logs->adding, &adding->entry);
     if (stream_append(logs->options.store, batch->items, batch->count, on_appended, adding) != 0) {
-        list_del(&adding->link);
+        list_del(&adding->entry);
         free(adding);
         refuse(logs, request, batch->count, "the store cannot be reached: nothing was stored");
     }
@@ -123,7 +123,7 @@ static void on_add(void *arg, struct http_request *request)
     }
     enum logs_verdict verdict =
         logs_batch_read(&batch, http_body(request), logs->options.entry_limit, logs->options.lanes,
-                        error, sizeof error);
+                        error, sizeof(error));
     if (verdict != LOGS_GOOD) {
         http_reply_error(request, verdict == LOGS_BAD ? 400 : 413, "%s", error);
     } else if (!rate_take(logs->rate, http_peer(request), (uint32_t)batch.count,
@@ -182,7 +182,7 @@ static void on_page(void *arg, struct http_request *request)
 
 struct logs *logs_new(struct http_server *server, const struct logs_options *options)
 {
-    struct logs *logs = mem_zalloc(sizeof *logs);
+    struct logs *logs = mem_zalloc(sizeof(*logs));
     logs->options = *options;
     list_init(&logs->adding);
     logs->rate = rate_new(options->rate, options->rate * BURST_SECONDS);
@@ -217,8 +217,8 @@ void logs_free(struct logs **logs)
     logs_own_free(&gone->own);
     logs_live_free(&gone->live);
     while (!list_empty(&gone->adding)) {
-        struct adding *adding = LIST_ITEM(gone->adding.next, struct adding, link);
-        list_del(&adding->link);
+        struct adding *adding = LIST_ITEM(gone->adding.next, struct adding, entry);
+        list_del(&adding->entry);
         http_reply_error(adding->request, 503, "the node is going away");
         free(adding);
     }

@@ -8,10 +8,10 @@
 enum {
     PAGE = 500,
     SCAN_MOST = 50000, /* entries of a lane that are looked through */
-    MESSAGE_BYTES = 64 * 1024,
+    LOGS_BACKLOG_MESSAGE_BYTES = 64 * 1024,
 };
 
-struct found {
+struct backlog_found {
     uint64_t seq;
     size_t tag_at, tag_len, payload_len; /* in text, the payload behind the tag */
 };
@@ -24,13 +24,13 @@ struct lane_scan {
 };
 
 struct backlog {
-    struct list link;
+    struct list entry;
     struct logs_live *live;
-    struct listener *listener; /* NULL: it has gone */
-    struct buf room;           /* empty: all */
+    struct log_listener *listener; /* NULL: it has gone */
+    struct buf room;               /* empty: all */
     size_t wants;
     unsigned open; /* lanes still being read */
-    struct found *found;
+    struct backlog_found *found;
     size_t count, cap;
     struct buf text;
     unsigned lanes;
@@ -39,7 +39,7 @@ struct backlog {
 
 static void backlog_free(struct backlog *backlog)
 {
-    list_del(&backlog->link);
+    list_del(&backlog->entry);
     buf_free(&backlog->room);
     buf_free(&backlog->text);
     free(backlog->found);
@@ -50,11 +50,11 @@ static void backlog_free(struct backlog *backlog)
 
 static int by_seq(const void *a, const void *b)
 {
-    const struct found *x = a, *y = b;
+    const struct backlog_found *x = a, *y = b;
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-static struct span tag_of(const struct backlog *backlog, const struct found *found)
+static struct span tag_of(const struct backlog *backlog, const struct backlog_found *found)
 {
     return span_of(backlog->text.ptr + found->tag_at, found->tag_len);
 }
@@ -80,13 +80,13 @@ static size_t first_to_send(const struct backlog *backlog)
     return first;
 }
 
-static void send_text(struct listener *listener, struct buf *text, size_t count)
+static void send_text(struct log_listener *listener, struct buf *text, size_t count)
 {
-    struct frame frame;
+    struct shared_message frame;
     buf_append(text, SPAN("]"));
-    frame_init(&frame, WS_TEXT, buf_span(text));
-    listener_send(listener, &frame, count);
-    frame_deinit(&frame);
+    shared_message_init(&frame, WS_TEXT, buf_span(text));
+    logs_listener_send(listener, &frame, count);
+    shared_message_deinit(&frame);
     text->len = 0;
 }
 
@@ -96,9 +96,10 @@ static void send_found(struct backlog *backlog)
     struct buf text = {0};
     size_t count = 0;
     for (size_t i = first_to_send(backlog); i < backlog->count; i++) {
-        const struct found *found = &backlog->found[i];
+        const struct backlog_found *found = &backlog->found[i];
         struct span tag = tag_of(backlog, found);
-        if (count > 0 && (text.len >= MESSAGE_BYTES || !span_eq(tag, tag_of(backlog, found - 1)))) {
+        if (count > 0 &&
+            (text.len >= LOGS_BACKLOG_MESSAGE_BYTES || !span_eq(tag, tag_of(backlog, found - 1)))) {
             send_text(backlog->listener, &text, count);
             count = 0;
         }
@@ -116,14 +117,14 @@ static void lane_done(struct backlog *backlog)
     if (--backlog->open > 0) {
         return;
     }
-    struct listener *listener = backlog->listener;
+    struct log_listener *listener = backlog->listener;
     if (listener != NULL) {
         if (backlog->count > 0) {
-            qsort(backlog->found, backlog->count, sizeof *backlog->found, by_seq);
+            qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
         }
         send_found(backlog);
         listener->backlog = NULL;
-        listener_backlog_done(listener);
+        logs_listener_backlog_done(listener);
     }
     backlog_free(backlog);
 }
@@ -134,10 +135,10 @@ static void keep(struct backlog *backlog, const struct stream_entry *entry)
 {
     if (backlog->count == backlog->cap) {
         backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
-        backlog->found = mem_realloc(backlog->found, backlog->cap * sizeof *backlog->found);
+        backlog->found = mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
     }
     backlog->found[backlog->count++] =
-        (struct found){entry->seq, backlog->text.len, entry->tag.len, entry->payload.len};
+        (struct backlog_found){entry->seq, backlog->text.len, entry->tag.len, entry->payload.len};
     buf_append(&backlog->text, entry->tag);
     buf_append(&backlog->text, entry->payload);
 }
@@ -182,16 +183,16 @@ static bool may_hold(const struct backlog *backlog, unsigned lane)
            lane == logs_lane(SPAN(""), lanes);
 }
 
-void backlog_start(struct listener *listener)
+void logs_backlog_start(struct log_listener *listener)
 {
     struct logs_live *live = listener->live;
-    struct backlog *backlog = mem_zalloc(sizeof *backlog);
+    struct backlog *backlog = mem_zalloc(sizeof(*backlog));
     unsigned lanes = live->options.lanes;
     backlog->live = live;
     backlog->listener = listener;
     backlog->wants = listener->wants;
     backlog->lanes = live->tail.lanes;
-    list_push_back(&live->backlogs, &backlog->link);
+    list_push_back(&live->backlogs, &backlog->entry);
     listener->backlog = backlog;
     if (listener->room != NULL) {
         buf_append(&backlog->room, map_key(&listener->room->node));
@@ -209,7 +210,7 @@ void backlog_start(struct listener *listener)
     lane_done(backlog);
 }
 
-void backlog_cancel(struct listener *listener)
+void logs_backlog_cancel(struct log_listener *listener)
 {
     if (listener->backlog != NULL) {
         listener->backlog->listener = NULL;
@@ -217,9 +218,9 @@ void backlog_cancel(struct listener *listener)
     }
 }
 
-void backlog_free_all(struct logs_live *live)
+void logs_backlog_free_all(struct logs_live *live)
 {
     while (!list_empty(&live->backlogs)) {
-        backlog_free(LIST_ITEM(live->backlogs.next, struct backlog, link));
+        backlog_free(LIST_ITEM(live->backlogs.next, struct backlog, entry));
     }
 }

@@ -28,8 +28,8 @@ static void on_state(void *arg, const struct stream_state *state)
     for (unsigned i = 0; i < state->lanes; i++) {
         unstored += state->unstored[i];
     }
-    metric_set(depth->metrics, METRIC_LOGS_STREAM, state->entries);
-    metric_set(depth->metrics, METRIC_LOGS_UNSTORED, unstored);
+    metrics_set(depth->metrics, METRIC_LOGS_STREAM, state->entries);
+    metrics_set(depth->metrics, METRIC_LOGS_UNSTORED, unstored);
 }
 
 static void on_timer(struct wheel_timer *timer)
@@ -41,7 +41,7 @@ static void on_timer(struct wheel_timer *timer)
 
 struct logs_depth *logs_depth_new(struct wheel *wheel, struct store *store, struct metrics *metrics)
 {
-    struct logs_depth *depth = mem_zalloc(sizeof *depth);
+    struct logs_depth *depth = mem_zalloc(sizeof(*depth));
     depth->wheel = wheel;
     depth->store = store;
     depth->metrics = metrics;

@@ -11,8 +11,8 @@
 
 enum {
     REMEMBERED = 4096, /* entries that a backlog may bring again */
-    BACKLOG = 2000,
-    PAUSE_MS = 100,
+    LOGS_DUMP_BACKLOG = 2000,
+    LOGS_DUMP_PAUSE_MS = 100,
     MESSAGE_LIMIT = 32 * 1024 * 1024,
 };
 
@@ -58,7 +58,7 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
     *full = !dump->options.entry(dump->options.arg, &item) || *full;
 }
 
-static const struct timeval pause = {0, PAUSE_MS * 1000};
+static const struct timeval pause = {0, LOGS_DUMP_PAUSE_MS * 1000};
 
 /* Each entry is judged alone, later: one that is no JSON, or nested too deep, costs no other. */
 static void on_message(void *arg, struct span text)
@@ -109,7 +109,7 @@ static const char *more_query(void *arg)
 {
     static char text[32];
     const struct logs_dump *dump = arg;
-    snprintf(text, sizeof text, "backlog=%d", BACKLOG);
+    snprintf(text, sizeof(text), "backlog=%d", LOGS_DUMP_BACKLOG);
     return dump->opened_before ? text : NULL;
 }
 
@@ -117,7 +117,7 @@ struct logs_dump *logs_dump_new(const struct logs_dump_options *options, char *e
                                 size_t error_size)
 {
     static const struct ws_client_events events = {on_open, on_message, on_down, more_query};
-    struct logs_dump *dump = mem_zalloc(sizeof *dump);
+    struct logs_dump *dump = mem_zalloc(sizeof(*dump));
     dump->options = *options;
     dump->client = ws_client_open(&(struct ws_client_options){.base = options->base,
                                                               .url = options->url,

@@ -25,8 +25,8 @@ enum logs_field logs_field_of(const struct json_member *member)
     struct span name = span_of(member->name.ptr + 1, member->name.len - 2);
     bool plain = memchr(name.ptr, '\\', name.len) == NULL;
     unsigned field = 0;
-    while (field < LOGS_FIELDS && (plain ? !span_eq(name, names[field])
-                                         : !json_name_is(member->name, names[field].ptr))) {
+    while (field < LOGS_FIELDS &&
+           (plain ? !span_eq(name, names[field]) : !json_name_is(member->name, names[field].ptr))) {
         field++;
     }
     return (enum logs_field)field;
@@ -87,7 +87,7 @@ static void add(struct logs_batch *batch, struct span object)
 {
     if (batch->count == batch->cap) {
         batch->cap = batch->cap > 0 ? batch->cap * 2 : 16;
-        batch->items = mem_realloc(batch->items, batch->cap * sizeof *batch->items);
+        batch->items = mem_realloc(batch->items, batch->cap * sizeof(*batch->items));
     }
     struct stream_item *item = &batch->items[batch->count++];
     size_t begin = batch->text.len;

@@ -9,9 +9,9 @@
 
 enum { HELD_MOST = 256 * 1024 }; /* bytes of messages that wait for a backlog */
 
-static struct listener *listener_of(struct list *link)
+static struct log_listener *listener_of(struct list *link)
 {
-    return LIST_ITEM(link, struct listener, link);
+    return LIST_ITEM(link, struct log_listener, entry);
 }
 
 /* ------------------------------------------------------------------------------------ rooms */
@@ -22,7 +22,7 @@ static struct live_room *room_get(struct logs_live *live, struct span name)
     if (node != NULL) {
         return MAP_ENTRY(node, struct live_room, node);
     }
-    struct live_room *room = mem_zalloc(sizeof *room + name.len);
+    struct live_room *room = mem_zalloc(sizeof(*room) + name.len);
     memcpy(room->name, name.ptr, name.len);
     list_init(&room->listeners);
     map_insert(&live->rooms, &room->node, span_of(room->name, name.len));
@@ -37,7 +37,7 @@ static void room_put(struct logs_live *live, struct live_room *room)
     }
 }
 
-bool live_wants(const struct logs_live *live, struct span room)
+bool logs_live_wants(const struct logs_live *live, struct span room)
 {
     return room.len == 0 || live->everywhere.next != &live->everywhere ||
            map_find(&live->rooms, room) != NULL;
@@ -45,23 +45,23 @@ bool live_wants(const struct logs_live *live, struct span room)
 
 /* ------------------------------------------------------------------------------------ sending */
 
-static void tell_skipped(struct listener *listener)
+static void tell_skipped(struct log_listener *listener)
 {
     struct buf text = {0}, msg = {0};
-    struct frame frame;
+    struct shared_message frame;
     buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
     listener->skipped = 0;
     buf_append(&text, SPAN("["));
     logs_print_note(&text, clock_unix_ms(), buf_span(&msg));
     buf_append(&text, SPAN("]"));
-    frame_init(&frame, WS_TEXT, buf_span(&text));
-    room_send_one(&listener->member, &frame);
-    frame_deinit(&frame);
+    shared_message_init(&frame, WS_TEXT, buf_span(&text));
+    group_send_one(&listener->member, &frame);
+    shared_message_deinit(&frame);
     buf_free(&msg);
     buf_free(&text);
 }
 
-void listener_send(struct listener *listener, struct frame *frame, size_t count)
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count)
 {
     struct metrics *metrics = listener->live->options.metrics;
     size_t limit = listener->live->options.queue_limit / 2;
@@ -73,43 +73,43 @@ void listener_send(struct listener *listener, struct frame *frame, size_t count)
     bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
     if (!room || (listener->skipped > 0 && queued > limit / 2)) {
         listener->skipped += count;
-        metric_add(metrics, METRIC_LOGS_SKIPPED, count);
+        metrics_add(metrics, METRIC_LOGS_SKIPPED, count);
         return;
     }
     if (listener->skipped > 0) {
         tell_skipped(listener);
     }
-    room_send_one(&listener->member, frame);
-    metric_add(metrics, METRIC_LOGS_DELIVERED, count);
+    group_send_one(&listener->member, frame);
+    metrics_add(metrics, METRIC_LOGS_DELIVERED, count);
 }
 
-static void hold(struct listener *listener, struct span text, size_t count)
+static void hold(struct log_listener *listener, struct span text, size_t count)
 {
     size_t head[2] = {text.len, count};
     if (listener->held.len + text.len > HELD_MOST) {
         listener->skipped += count;
         return;
     }
-    buf_append(&listener->held, span_of(head, sizeof head));
+    buf_append(&listener->held, span_of(head, sizeof(head)));
     buf_append(&listener->held, text);
 }
 
-static void deliver_to(struct list *listeners, struct frame *frame, size_t count)
+static void deliver_to(struct list *listeners, struct shared_message *frame, size_t count)
 {
     LIST_EACH(it, listeners) {
-        struct listener *listener = listener_of(it);
+        struct log_listener *listener = listener_of(it);
         if (listener->backlog != NULL) {
             hold(listener, frame->payload, count);
         } else {
-            listener_send(listener, frame, count);
+            logs_listener_send(listener, frame, count);
         }
     }
 }
 
-void live_deliver(struct logs_live *live, struct span room, struct span text, size_t count)
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count)
 {
-    struct frame frame;
-    frame_init(&frame, WS_TEXT, text);
+    struct shared_message frame;
+    shared_message_init(&frame, WS_TEXT, text);
     deliver_to(&live->everywhere, &frame, count);
     if (room.len > 0) {
         struct map_node *node = map_find(&live->rooms, room);
@@ -121,20 +121,20 @@ void live_deliver(struct logs_live *live, struct span room, struct span text, si
             deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, count);
         }
     }
-    frame_deinit(&frame);
+    shared_message_deinit(&frame);
 }
 
-void listener_backlog_done(struct listener *listener)
+void logs_listener_backlog_done(struct log_listener *listener)
 {
     struct span rest = buf_span(&listener->held);
     size_t head[2];
-    while (rest.len >= sizeof head) {
-        struct frame frame;
-        memcpy(head, rest.ptr, sizeof head);
-        frame_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof head, head[0]));
-        listener_send(listener, &frame, head[1]);
-        frame_deinit(&frame);
-        rest = span_skip(rest, sizeof head + head[0]);
+    while (rest.len >= sizeof(head)) {
+        struct shared_message frame;
+        memcpy(head, rest.ptr, sizeof(head));
+        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head[0]));
+        logs_listener_send(listener, &frame, head[1]);
+        shared_message_deinit(&frame);
+        rest = span_skip(rest, sizeof(head) + head[0]);
     }
     buf_free(&listener->held);
 }
@@ -146,9 +146,9 @@ static void add_missed(struct list *listeners, uint64_t count)
     }
 }
 
-void live_missed(struct logs_live *live, uint64_t count)
+void logs_live_missed(struct logs_live *live, uint64_t count)
 {
-    metric_add(live->options.metrics, METRIC_LOGS_MISSED, count);
+    metrics_add(live->options.metrics, METRIC_LOGS_MISSED, count);
     add_missed(&live->everywhere, count);
     MAP_EACH(it, &live->rooms) {
         add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count);
@@ -157,11 +157,11 @@ void live_missed(struct logs_live *live, uint64_t count)
 
 /* ------------------------------------------------------------------------------------ listeners */
 
-static void listener_free(struct listener *listener)
+static void listener_free(struct log_listener *listener)
 {
     struct logs_live *live = listener->live;
-    list_del(&listener->link);
-    backlog_cancel(listener);
+    list_del(&listener->entry);
+    logs_backlog_cancel(listener);
     room_put(live, listener->room);
     buf_free(&listener->held);
     live->count--;
@@ -170,7 +170,7 @@ static void listener_free(struct listener *listener)
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
-    struct listener *listener = arg;
+    struct log_listener *listener = arg;
     if (kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
         ws_send(listener->member.ws, WS_TEXT, SPAN("pong"));
     }
@@ -178,7 +178,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 static void on_drained(void *arg)
 {
-    struct listener *listener = arg;
+    struct log_listener *listener = arg;
     if (listener->skipped > 0 && listener->backlog == NULL && ws_is_open(listener->member.ws)) {
         tell_skipped(listener);
     }
@@ -186,33 +186,33 @@ static void on_drained(void *arg)
 
 static void on_closed(void *arg)
 {
-    struct listener *listener = arg;
-    metric_sub(listener->live->options.metrics, METRIC_LOGS_LISTENERS, 1);
+    struct log_listener *listener = arg;
+    metrics_sub(listener->live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     listener_free(listener);
 }
 
-static void admit(struct listener *listener)
+static void admit(struct log_listener *listener)
 {
     static const struct ws_handler handler = {
         .message = on_message, .drained = on_drained, .closed = on_closed};
     struct logs_live *live = listener->live;
     struct http_request *request = listener->request;
-    list_del(&listener->link);
+    list_del(&listener->entry);
     listener->request = NULL;
     listener->member.ws = ws_accept(request, &handler, listener);
     if (listener->member.ws == NULL) {
         listener_free(listener);
         return;
     }
-    metric_add(live->options.metrics, METRIC_LOGS_LISTENERS, 1);
+    metrics_add(live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
-                   &listener->link);
+                   &listener->entry);
     if (listener->wants > 0 && live->tail.state == TAIL_FOLLOWING) {
-        backlog_start(listener);
+        logs_backlog_start(listener);
     }
 }
 
-void live_admit(struct logs_live *live)
+void logs_live_admit(struct logs_live *live)
 {
     while (!list_empty(&live->waiting)) {
         admit(listener_of(live->waiting.next));
@@ -222,18 +222,18 @@ void live_admit(struct logs_live *live)
 void logs_live_join(struct logs_live *live, struct http_request *request, struct span room,
                     size_t backlog)
 {
-    struct listener *listener = mem_zalloc(sizeof *listener);
+    struct log_listener *listener = mem_zalloc(sizeof(*listener));
     listener->live = live;
     listener->request = request;
     listener->wants = backlog;
-    list_init(&listener->member.link);
-    list_push_back(&live->waiting, &listener->link);
+    list_init(&listener->member.entry);
+    list_push_back(&live->waiting, &listener->entry);
     listener->room = room.len > 0 ? room_get(live, room) : NULL;
     live->count++;
     if (live->tail.state == TAIL_FOLLOWING) {
         admit(listener);
     } else {
-        tail_start(live);
+        logs_tail_start(live);
     }
 }
 
@@ -241,13 +241,13 @@ void logs_live_join(struct logs_live *live, struct http_request *request, struct
 
 struct logs_live *logs_live_new(const struct logs_live_options *options)
 {
-    struct logs_live *live = mem_zalloc(sizeof *live);
+    struct logs_live *live = mem_zalloc(sizeof(*live));
     live->options = *options;
     map_init(&live->rooms);
     list_init(&live->everywhere);
     list_init(&live->waiting);
     list_init(&live->backlogs);
-    tail_init(live);
+    logs_tail_init(live);
     return live;
 }
 
@@ -257,12 +257,12 @@ void logs_live_free(struct logs_live **live)
         return;
     }
     while (!list_empty(&(*live)->waiting)) {
-        struct listener *listener = listener_of((*live)->waiting.next);
+        struct log_listener *listener = listener_of((*live)->waiting.next);
         http_reply_error(listener->request, 503, "the node is going away");
         listener_free(listener);
     }
-    backlog_free_all(*live);
-    tail_deinit(*live);
+    logs_backlog_free_all(*live);
+    logs_tail_deinit(*live);
     map_deinit(&(*live)->rooms);
     free(*live);
     *live = NULL;

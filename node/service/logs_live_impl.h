@@ -16,9 +16,9 @@ struct live_room {
     char name[];
 };
 
-struct listener {
-    struct list link;          /* in its room, or in `everywhere`, or in `waiting` */
-    struct room_member member; /* only its ws counts */
+struct log_listener {
+    struct list entry;      /* in its room, or in `everywhere`, or in `waiting` */
+    struct receiver member; /* only its ws counts */
     struct logs_live *live;
     struct live_room *room;       /* NULL: all rooms */
     struct http_request *request; /* not answered yet; NULL since */
@@ -52,27 +52,27 @@ struct logs_live {
 
 /* logs_live.c */
 /* Entries of one room, `count` of them as the text of a JSON array, for whom they concern. */
-void live_deliver(struct logs_live *live, struct span room, struct span text, size_t count);
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count);
 /* All listeners are told that `count` entries are missing. */
-void live_missed(struct logs_live *live, uint64_t count);
+void logs_live_missed(struct logs_live *live, uint64_t count);
 /* The tail follows, or will once the store is back: those who wait are let in. */
-void live_admit(struct logs_live *live);
+void logs_live_admit(struct logs_live *live);
 /* One message to one listener, or none when it has no room for it. */
-void listener_send(struct listener *listener, struct frame *frame, size_t count);
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count);
 
 /* logs_tail.c */
-void tail_init(struct logs_live *live);
-void tail_deinit(struct logs_live *live);
+void logs_tail_init(struct logs_live *live);
+void logs_tail_deinit(struct logs_live *live);
 /* Somebody listens now. */
-void tail_start(struct logs_live *live);
-bool live_wants(const struct logs_live *live, struct span room);
+void logs_tail_start(struct logs_live *live);
+bool logs_live_wants(const struct logs_live *live, struct span room);
 
 /* logs_backlog.c */
-void backlog_start(struct listener *listener);
+void logs_backlog_start(struct log_listener *listener);
 /* The listener goes. */
-void backlog_cancel(struct listener *listener);
-void backlog_free_all(struct logs_live *live);
+void logs_backlog_cancel(struct log_listener *listener);
+void logs_backlog_free_all(struct logs_live *live);
 /* Sends it, or what there is of it, and then what was held. Called by logs_backlog.c itself. */
-void listener_backlog_done(struct listener *listener);
+void logs_listener_backlog_done(struct log_listener *listener);
 
 #endif

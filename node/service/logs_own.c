@@ -8,13 +8,13 @@
 #include <stdlib.h>
 
 enum {
-    GATHER_MS = 100,
+    LOGS_OWN_GATHER_MS = 100,
     LINES_MOST = 1000, /* that wait; then the oldest go */
     LINES_AT_ONCE = 200,
 };
 
 struct line {
-    struct list link;
+    struct list entry;
     uint64_t turn_ms; /* the loop's turn in which it was written */
     size_t len;
     char payload[];
@@ -30,14 +30,14 @@ struct logs_own {
 
 static void drop(struct logs_own *own, struct line *line)
 {
-    list_del(&line->link);
+    list_del(&line->entry);
     own->count--;
     free(line);
 }
 
 static void arm(struct logs_own *own)
 {
-    static const struct timeval gather = {0, GATHER_MS * 1000};
+    static const struct timeval gather = {0, LOGS_OWN_GATHER_MS * 1000};
     if (own->count > 0 && !own->appending && !event_pending(own->timer, EV_TIMEOUT, NULL)) {
         event_add(own->timer, &gather);
     }
@@ -49,15 +49,15 @@ static void on_line(void *arg, const char *level, struct span text, size_t msg_a
     struct buf payload = {0};
     logs_print_own(&payload, clock_unix_ms(), level, span_skip(text, msg_at), text,
                    own->options.node);
-    struct line *line = mem_alloc(sizeof *line + payload.len);
+    struct line *line = mem_alloc(sizeof(*line) + payload.len);
     line->turn_ms = loop_now_ms(own->options.loop);
     line->len = payload.len;
     memcpy(line->payload, payload.ptr, payload.len);
     buf_free(&payload);
-    list_push_back(&own->lines, &line->link);
+    list_push_back(&own->lines, &line->entry);
     if (++own->count > LINES_MOST) {
-        metric_add(own->options.metrics, METRIC_LOGS_OWN_LOST, 1);
-        drop(own, LIST_ITEM(own->lines.next, struct line, link));
+        metrics_add(own->options.metrics, METRIC_LOGS_OWN_LOST, 1);
+        drop(own, LIST_ITEM(own->lines.next, struct line, entry));
     }
     arm(own);
 }
@@ -68,9 +68,9 @@ static void on_appended(void *arg, enum stream_outcome outcome)
     uint64_t turn_ms = loop_now_ms(own->options.loop);
     own->appending = false;
     if (outcome != STREAM_STORED) {
-        metric_add(own->options.metrics, METRIC_LOGS_OWN_LOST, 1);
+        metrics_add(own->options.metrics, METRIC_LOGS_OWN_LOST, 1);
         LIST_EACH(it, &own->lines) {
-            struct line *line = LIST_ITEM(it, struct line, link);
+            struct line *line = LIST_ITEM(it, struct line, entry);
             if (line->turn_ms == turn_ms) {
                 drop(own, line);
             }
@@ -87,7 +87,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     size_t count = 0;
     (void)fd, (void)what;
     LIST_EACH(it, &own->lines) {
-        struct line *line = LIST_ITEM(it, struct line, link);
+        struct line *line = LIST_ITEM(it, struct line, entry);
         if (count < LINES_AT_ONCE) {
             items[count++] =
                 (struct stream_item){lane, SPAN(""), span_of(line->payload, line->len)};
@@ -95,14 +95,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
     own->appending = stream_append(own->options.store, items, count, on_appended, own) == 0;
     for (size_t i = 0; own->appending && i < count; i++) {
-        drop(own, LIST_ITEM(own->lines.next, struct line, link));
+        drop(own, LIST_ITEM(own->lines.next, struct line, entry));
     }
     arm(own); /* where the store is away: again in a moment */
 }
 
 struct logs_own *logs_own_new(const struct logs_own_options *options)
 {
-    struct logs_own *own = mem_zalloc(sizeof *own);
+    struct logs_own *own = mem_zalloc(sizeof(*own));
     own->options = *options;
     list_init(&own->lines);
     own->timer = event_new(loop_base(options->loop), -1, 0, on_timer, own);
@@ -117,7 +117,7 @@ void logs_own_free(struct logs_own **own)
     }
     log_listen(NULL, NULL);
     while ((*own)->count > 0) {
-        drop(*own, LIST_ITEM((*own)->lines.next, struct line, link));
+        drop(*own, LIST_ITEM((*own)->lines.next, struct line, entry));
     }
     event_free((*own)->timer);
     free(*own);

@@ -12,9 +12,9 @@
 #define REPLACEMENT SPAN("\xef\xbf\xbd") /* U+FFFD */
 
 enum {
-    COLUMNS = 9,
-    NAME_LIMIT = 512,   /* bytes of level, user and room: they stand in indexes */
-    PLAIN_DIGITS = 14,  /* of a timestamp in milliseconds: up to the year 5138 */
+    LOGS_ROW_COLUMNS = 9,
+    LOGS_ROW_NAME_LIMIT = 512, /* bytes of level, user and room: they stand in indexes */
+    PLAIN_DIGITS = 14,         /* of a timestamp in milliseconds: up to the year 5138 */
     NUMBER_LIMIT = 400, /* bytes of a number, and its exponent: jsonb takes no more than numeric */
 };
 
@@ -111,7 +111,7 @@ static void put_member(struct work *work, enum logs_field field, size_t most, st
 static void put_level(struct work *work, struct buf *row)
 {
     size_t begin = row->len;
-    put_member(work, LOGS_LEVEL, NAME_LIMIT, row);
+    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
     for (size_t i = begin + 4; i < row->len; i++) {
         char c = row->ptr[i];
         row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
@@ -123,7 +123,7 @@ static void put_room(struct work *work, struct buf *row)
     if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
         pg_put_null(row);
     } else {
-        put_member(work, LOGS_ROOM, NAME_LIMIT, row);
+        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
     }
 }
 
@@ -138,7 +138,8 @@ static bool number_of(struct span raw, double *number)
     } else if (json_kind_of(raw) != JSON_KIND_NUMBER) {
         return false;
     }
-    if (raw.len == 0 || raw.len >= sizeof text || memchr("+-.0123456789", raw.ptr[0], 13) == NULL) {
+    if (raw.len == 0 || raw.len >= sizeof(text) ||
+        memchr("+-.0123456789", raw.ptr[0], 13) == NULL) {
         return false;
     }
     memcpy(text, raw.ptr, raw.len);
@@ -200,7 +201,7 @@ static void print_time(int64_t us, struct buf *out)
     struct tm utc;
     char text[40] = "";
     if (gmtime_r(&time, &utc) != NULL) {
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
     }
     buf_printf(out, "%s.%03dZ", text, (int)(ms - seconds * 1000));
 }
@@ -282,7 +283,7 @@ static size_t copy_number(struct work *work, struct span text, struct buf *out)
         len++;
     }
     char digits[8];
-    snprintf(digits, sizeof digits, "%.*s", (int)(exponent_at > 0 ? len - exponent_at : 0),
+    snprintf(digits, sizeof(digits), "%.*s", (int)(exponent_at > 0 ? len - exponent_at : 0),
              text.ptr + exponent_at);
     bool bad = len > NUMBER_LIMIT || labs(strtol(digits, NULL, 10)) > NUMBER_LIMIT;
     buf_append(out, bad ? SPAN("\"") : SPAN(""));
@@ -347,7 +348,7 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     int64_t client_us = 0;
     bool timed = time_of(work->raw[LOGS_TIMESTAMP], &client_us);
     work->bad |= !timed && !is_nothing(work, LOGS_TIMESTAMP);
-    pg_row_begin(row, COLUMNS);
+    pg_row_begin(row, LOGS_ROW_COLUMNS);
     pg_put_time(row, item->time_us);
     pg_put_bigint(row, (int64_t)item->seq);
     if (timed) {
@@ -357,7 +358,7 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     }
     put_level(work, row);
     put_member(work, LOGS_MSG, SIZE_MAX, row);
-    put_member(work, LOGS_USER, NAME_LIMIT, row);
+    put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
     put_room(work, row);
     put_text(work, timed ? client_us : item->time_us, row);
     put_extra(work, payload, row);

@@ -1,5 +1,5 @@
 /* The tail: OFF --a listener joins--> ASKING (where does the stream end?) --> FOLLOWING, read by
- * position every GATHER_MS, or at once while there is more. OFF again when nobody has listened for
+ * position every LOGS_TAIL_GATHER_MS, or at once while there is more. OFF again when nobody has listened for
  * a round. */
 #include "node/service/logs_entry.h"
 #include "node/service/logs_live_impl.h"
@@ -8,16 +8,16 @@
 #include <stdlib.h>
 
 enum {
-    GATHER_MS = 60,
-    READ_MOST = 500,           /* entries of one lane at once */
-    MESSAGE_BYTES = 32 * 1024, /* after which a message ends */
-    ASK_AGAIN_MS = 5000,       /* for lanes that are new */
+    LOGS_TAIL_GATHER_MS = 60,
+    LOGS_TAIL_READ_MOST = 500,           /* entries of one lane at once */
+    LOGS_TAIL_MESSAGE_BYTES = 32 * 1024, /* after which a message ends */
+    ASK_AGAIN_MS = 5000,                 /* for lanes that are new */
 };
 
 /* Entries of one room, gathered from one answer. */
-struct group {
+struct tail_room {
     struct map_node node;
-    struct list link;
+    struct list entry;
     struct buf text;
     size_t count;
     struct span room; /* borrowed from the answer */
@@ -28,24 +28,24 @@ struct groups {
     struct list order;
 };
 
-static struct group *group_get(struct groups *groups, struct span room)
+static struct tail_room *group_get(struct groups *groups, struct span room)
 {
     struct map_node *node = map_find(&groups->by_room, room);
     if (node != NULL) {
-        return MAP_ENTRY(node, struct group, node);
+        return MAP_ENTRY(node, struct tail_room, node);
     }
-    struct group *group = mem_zalloc(sizeof *group);
+    struct tail_room *group = mem_zalloc(sizeof(*group));
     group->room = room;
-    list_push_back(&groups->order, &group->link);
+    list_push_back(&groups->order, &group->entry);
     map_insert(&groups->by_room, &group->node, room);
     return group;
 }
 
-static void flush(struct logs_live *live, struct group *group)
+static void flush(struct logs_live *live, struct tail_room *group)
 {
     if (group->count > 0) {
         buf_append(&group->text, SPAN("]"));
-        live_deliver(live, group->room, buf_span(&group->text), group->count);
+        logs_live_deliver(live, group->room, buf_span(&group->text), group->count);
         group->text.len = 0;
         group->count = 0;
     }
@@ -53,10 +53,11 @@ static void flush(struct logs_live *live, struct group *group)
 
 static void gather(struct logs_live *live, struct groups *groups, const struct stream_entry *entry)
 {
-    struct group *group = group_get(groups, entry->tag);
+    struct tail_room *group = group_get(groups, entry->tag);
     buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
     logs_print(&group->text, entry->seq, entry->payload);
-    if (group->text.len >= MESSAGE_BYTES || group->text.len >= live->options.queue_limit / 8) {
+    if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
+        group->text.len >= live->options.queue_limit / 8) {
         flush(live, group);
     }
 }
@@ -67,14 +68,14 @@ static void fan_out(struct logs_live *live, const struct stream_entry *entries, 
     map_init(&groups.by_room);
     list_init(&groups.order);
     for (size_t i = 0; i < count; i++) {
-        if (live_wants(live, entries[i].tag)) {
+        if (logs_live_wants(live, entries[i].tag)) {
             gather(live, &groups, &entries[i]);
         }
     }
     while (!list_empty(&groups.order)) {
-        struct group *group = LIST_ITEM(groups.order.next, struct group, link);
+        struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
         flush(live, group);
-        list_del(&group->link);
+        list_del(&group->entry);
         buf_free(&group->text);
         free(group);
     }
@@ -131,14 +132,14 @@ static void on_read(void *arg, bool ok, const struct stream_entry *entries, size
             missing += advance(tail, &entries[i]);
         }
         if (missing > 0) {
-            live_missed(live, missing);
+            logs_live_missed(live, missing);
         }
         fan_out(live, entries, now);
-        more = more || now < run || run == READ_MOST;
+        more = more || now < run || run == LOGS_TAIL_READ_MOST;
         entries += run;
         count -= run;
     }
-    arm(tail, more && ok ? 0 : GATHER_MS);
+    arm(tail, more && ok ? 0 : LOGS_TAIL_GATHER_MS);
 }
 
 static void read_on(struct logs_live *live)
@@ -148,10 +149,10 @@ static void read_on(struct logs_live *live)
     for (unsigned i = 0; i < tail->lanes; i++) {
         from[i] = (struct stream_from){i, tail->after[i]};
     }
-    tail->reading =
-        stream_read(live->options.store, from, tail->lanes, READ_MOST, on_read, live) == 0;
+    tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
+                                on_read, live) == 0;
     if (!tail->reading) {
-        arm(tail, GATHER_MS);
+        arm(tail, LOGS_TAIL_GATHER_MS);
     }
 }
 
@@ -175,19 +176,19 @@ static void on_state(void *arg, const struct stream_state *state)
         return;
     }
     if (state == NULL) {
-        live_admit(live); /* with the store away they are let in, and hear once it is back */
-        arm(tail, GATHER_MS);
+        logs_live_admit(live); /* with the store away they are let in, and hear once it is back */
+        arm(tail, LOGS_TAIL_GATHER_MS);
         return;
     }
     if (tail->state == TAIL_ASKING) {
         tail->state = TAIL_FOLLOWING;
         tail->lanes = 0;
         tail->newest = tail->last = state->last;
-        arm(tail, GATHER_MS);
+        arm(tail, LOGS_TAIL_GATHER_MS);
     }
     take_lanes(tail, state->lanes > own ? state->lanes : own, tail->last);
     tail->last = state->last;
-    live_admit(live);
+    logs_live_admit(live);
 }
 
 static void ask(struct logs_live *live)
@@ -196,8 +197,8 @@ static void ask(struct logs_live *live)
     tail->asked_ms = clock_monotonic_ms();
     if (stream_state(live->options.store, NULL, 0, 0, false, on_state, live) != 0 &&
         tail->state == TAIL_ASKING) {
-        live_admit(live);
-        arm(tail, GATHER_MS);
+        logs_live_admit(live);
+        arm(tail, LOGS_TAIL_GATHER_MS);
     }
 }
 
@@ -222,22 +223,22 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-void tail_start(struct logs_live *live)
+void logs_tail_start(struct logs_live *live)
 {
     if (live->tail.state == TAIL_OFF) {
         live->tail.state = TAIL_ASKING;
         ask(live);
     } else if (live->tail.state == TAIL_ASKING && !stream_reached(live->options.store)) {
-        live_admit(live);
+        logs_live_admit(live);
     }
 }
 
-void tail_init(struct logs_live *live)
+void logs_tail_init(struct logs_live *live)
 {
     live->tail.timer = event_new(loop_base(net_loop(live->options.net)), -1, 0, on_timer, live);
 }
 
-void tail_deinit(struct logs_live *live)
+void logs_tail_deinit(struct logs_live *live)
 {
     event_free(live->tail.timer);
 }

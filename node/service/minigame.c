@@ -18,16 +18,16 @@
 #include <stdlib.h>
 
 enum {
-    ANSWER_MS = 5000,   /* for the runner to answer */
-    ONLINE_MOST = 5000, /* players in an answer */
-    RATE = 20,          /* requests a second of one socket, in the long run */
-    BURST = 100,        /* and at once */
+    MINIGAME_ANSWER_MS = 5000, /* for the runner to answer */
+    ONLINE_MOST = 5000,        /* players in an answer */
+    RATE = 20,                 /* requests a second of one socket, in the long run */
+    BURST = 100,               /* and at once */
 };
 
 struct minigame {
     struct minigame_options options;
     struct minigame_scheduler *scheduler;
-    struct room room;
+    struct group room;
     struct map sockets; /* by id */
 };
 
@@ -35,7 +35,7 @@ struct minigame {
 struct game_server {
     struct minigame *minigame;
     struct ws *ws;
-    struct room_member member;
+    struct receiver member;
     struct map_node node;
     uint64_t id;   /* key of `node` */
     unsigned open; /* requests that the runner has not answered */
@@ -64,13 +64,13 @@ static void on_say(void *arg, const json_t *json)
 {
     struct minigame *minigame = arg;
     char *text = json_dumps(json, 0);
-    room_send(&minigame->room, span_str(text), NULL);
+    group_send(&minigame->room, span_str(text), NULL);
     free(text);
 }
 
 static struct game_server *find(const struct minigame *minigame, uint64_t id)
 {
-    struct map_node *node = map_find(&minigame->sockets, span_of(&id, sizeof id));
+    struct map_node *node = map_find(&minigame->sockets, span_of(&id, sizeof(id)));
     return node != NULL ? MAP_ENTRY(node, struct game_server, node) : NULL;
 }
 
@@ -110,7 +110,7 @@ static void ask(struct game_server *server, json_t *request)
     struct minigame *minigame = server->minigame;
     if (minigame_scheduler_ask(minigame->scheduler, server->id, request)) {
         server->open++;
-        wheel_set(minigame->options.wheel, &server->timer, ANSWER_MS);
+        wheel_set(minigame->options.wheel, &server->timer, MINIGAME_ANSWER_MS);
     }
 }
 
@@ -158,7 +158,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 /* True when the request shows `token`, or none is needed; answers it otherwise. */
 static bool admits(struct http_request *request, const char *token)
 {
-    if (token[0] == '\0' || bearer_is(request, span_str(token))) {
+    if (token[0] == '\0' || http_bearer_is(request, span_str(token))) {
         return true;
     }
     http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
@@ -170,9 +170,9 @@ static void on_closed(void *arg)
 {
     struct game_server *server = arg;
     wheel_cancel(&server->timer);
-    room_remove(&server->minigame->room, &server->member);
+    group_remove(&server->minigame->room, &server->member);
     map_remove(&server->minigame->sockets, &server->node);
-    metric_sub(server->minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
+    metrics_sub(server->minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
     free(server);
 }
 
@@ -183,7 +183,7 @@ static void on_connect(void *arg, struct http_request *request)
     if (!admits(request, minigame->options.token)) {
         return;
     }
-    struct game_server *server = mem_zalloc(sizeof *server);
+    struct game_server *server = mem_zalloc(sizeof(*server));
     server->minigame = minigame;
     server->ws = ws_accept(request, &handler, server);
     if (server->ws == NULL) {
@@ -193,9 +193,9 @@ static void on_connect(void *arg, struct http_request *request)
     server->id = conn_id(ws_conn(server->ws));
     wheel_timer_init(&server->timer, on_timer);
     allowance_init(&server->allowance, BURST, clock_monotonic_ms());
-    room_add(&minigame->room, &server->member, server->ws);
-    map_insert(&minigame->sockets, &server->node, span_of(&server->id, sizeof server->id));
-    metric_add(minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
+    group_add(&minigame->room, &server->member, server->ws);
+    map_insert(&minigame->sockets, &server->node, span_of(&server->id, sizeof(server->id)));
+    metrics_add(minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
 }
 
 static void on_webhook(void *arg, struct http_request *request)
@@ -222,9 +222,9 @@ static void on_events(void *arg, struct http_request *request)
 
 struct minigame *minigame_new(struct http_server *server, const struct minigame_options *options)
 {
-    struct minigame *minigame = mem_zalloc(sizeof *minigame);
+    struct minigame *minigame = mem_zalloc(sizeof(*minigame));
     minigame->options = *options;
-    room_init(&minigame->room, options->metrics);
+    group_init(&minigame->room, options->metrics);
     map_init(&minigame->sockets);
     minigame->scheduler = minigame_scheduler_new(&(struct minigame_scheduler_options){
         .store = options->store,

@@ -53,7 +53,8 @@ static bool check_places(const json_t *players, const json_t *leaderboard, char 
 
 static int64_t prize(int64_t pool, int64_t position)
 {
-    bool paid = position > 0 && position < (int64_t)(sizeof prize_percent / sizeof *prize_percent);
+    bool paid =
+        position > 0 && position < (int64_t)(sizeof(prize_percent) / sizeof(*prize_percent));
     return paid ? pool * prize_percent[position] / 100 : 0;
 }
 

@@ -16,23 +16,23 @@
 #define KEY SPAN("minigame")
 
 enum {
-    TICK_MS = 200,
-    NAME = 65,
+    MINIGAME_ROUNDS_TICK_MS = 200,
+    MINIGAME_ROUNDS_NAME = 65,
     PLAYERS_MOST = 10,
-    VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
+    MINIGAME_ROUNDS_VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
 };
 
 struct minigame_rounds {
     struct minigame_rounds_options options;
     struct roster_watch *watch;
     struct wheel_timer tick;
-    uint64_t since_us; /* when this node took its seat */
-    json_t *state;     /* as it is shown and told */
-    json_t *draft;     /* changed here, not known to be in the store; or NULL */
-    int64_t first;     /* version of the first change in the draft */
-    int64_t highest;   /* version that this node ever gave */
-    char runner[NAME]; /* "": nobody, or not known */
-    bool current;      /* the view is not old */
+    uint64_t since_us;                 /* when this node took its seat */
+    json_t *state;                     /* as it is shown and told */
+    json_t *draft;                     /* changed here, not known to be in the store; or NULL */
+    int64_t first;                     /* version of the first change in the draft */
+    int64_t highest;                   /* version that this node ever gave */
+    char runner[MINIGAME_ROUNDS_NAME]; /* "": nobody, or not known */
+    bool current;                      /* the view is not old */
 };
 
 /* ------------------------------------------------------------------------------------ state */
@@ -63,7 +63,7 @@ static char *fitting_seat(struct minigame_rounds *rounds)
     json_t *games = json_object_get(latest(rounds), "rounds");
     json_t *balances = json_object_get(latest(rounds), "balances");
     char *text = seat_text(rounds);
-    while (strlen(text) > VALUE_MOST &&
+    while (strlen(text) > MINIGAME_ROUNDS_VALUE_MOST &&
            (json_object_size(balances) > 0 || json_array_size(games) > 1)) {
         if (json_object_size(balances) > 0) {
             json_object_del(balances, json_object_iter_key(json_object_iter(balances)));
@@ -97,12 +97,12 @@ static json_t *edit(struct minigame_rounds *rounds)
 static void commit(struct minigame_rounds *rounds)
 {
     json_t *draft = rounds->draft;
-    int64_t version = game_number(draft, "version");
+    int64_t version = minigame_state_number(draft, "version");
     rounds->highest = (version > rounds->highest ? version : rounds->highest) + 1;
     rounds->first = rounds->first == 0 ? rounds->highest : rounds->first;
-    game_set_number(draft, "version", rounds->highest);
+    minigame_state_set_number(draft, "version", rounds->highest);
     json_object_set_new(draft, "by", json_string(rounds->options.node));
-    game_state_forget_oldest(draft);
+    minigame_state_forget_oldest(draft);
     claim(rounds);
 }
 
@@ -137,14 +137,14 @@ struct survey {
     uint64_t newest_since; /* of the seat that it lies in */
     bool shared;           /* another one has the same state as this node */
     uint64_t since;        /* of the longest sitting */
-    char runner[NAME];
+    char runner[MINIGAME_ROUNDS_NAME];
 };
 
 static void look_at_state(struct survey *survey, json_t *state, uint64_t since)
 {
-    int64_t version = game_number(state, "version");
-    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
-    survey->shared = survey->shared || game_state_is_same(state, survey->rounds->state);
+    int64_t version = minigame_state_number(state, "version");
+    int64_t newest = survey->newest != NULL ? minigame_state_number(survey->newest, "version") : -1;
+    survey->shared = survey->shared || minigame_state_is_same(state, survey->rounds->state);
     if (version > newest || (version == newest && since < survey->newest_since)) {
         survey->newest = state;
         survey->newest_since = since;
@@ -156,13 +156,13 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     struct survey *survey = arg;
     json_t *seat = json_loadb(member->value.ptr, member->value.len, 0, NULL);
     json_t *state = json_object_get(seat, "state");
-    uint64_t since = (uint64_t)game_number(seat, "since");
-    char name[NAME];
-    if (!game_state_is_valid(state) || member->name.len >= NAME) {
+    uint64_t since = (uint64_t)minigame_state_number(seat, "since");
+    char name[MINIGAME_ROUNDS_NAME];
+    if (!minigame_state_is_valid(state) || member->name.len >= MINIGAME_ROUNDS_NAME) {
         json_decref(seat);
         return;
     }
-    snprintf(name, sizeof name, "%.*s", SPAN_ARG(member->name));
+    snprintf(name, sizeof(name), "%.*s", SPAN_ARG(member->name));
     json_array_append_new(survey->seats, seat);
     if (strcmp(name, survey->rounds->options.node) != 0) {
         look_at_state(survey, state, since);
@@ -171,7 +171,7 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     if (first || since < survey->since ||
         (since == survey->since && strcmp(name, survey->runner) < 0)) {
         survey->since = since;
-        memcpy(survey->runner, name, NAME);
+        memcpy(survey->runner, name, MINIGAME_ROUNDS_NAME);
     }
 }
 
@@ -180,8 +180,8 @@ static void look_at_seat(void *arg, const struct roster_member *member)
 static bool is_overtaken(const struct survey *survey)
 {
     const struct minigame_rounds *rounds = survey->rounds;
-    int64_t own = game_number(rounds->state, "version");
-    int64_t newest = survey->newest != NULL ? game_number(survey->newest, "version") : -1;
+    int64_t own = minigame_state_number(rounds->state, "version");
+    int64_t newest = survey->newest != NULL ? minigame_state_number(survey->newest, "version") : -1;
     if (newest > own) {
         return rounds->draft == NULL || newest < rounds->first ||
                !is_by_here(rounds, survey->newest);
@@ -196,7 +196,7 @@ static void take_view(struct minigame_rounds *rounds)
     struct survey survey = {.rounds = rounds, .seats = json_array()};
     roster_each(rounds->watch, look_at_seat, &survey);
     bool was_here = minigame_rounds_here(rounds);
-    memcpy(rounds->runner, survey.runner, NAME);
+    memcpy(rounds->runner, survey.runner, MINIGAME_ROUNDS_NAME);
     if (is_overtaken(&survey)) {
         settle(rounds, false);
         json_decref(rounds->state);
@@ -207,7 +207,7 @@ static void take_view(struct minigame_rounds *rounds)
     if (!was_here && minigame_rounds_here(rounds) &&
         json_is_true(json_object_get(rounds->state, "running"))) {
         log_info("this node goes on with the minigame scheduler",
-                 LOG_NUMBER_FIELD("round", game_number(rounds->state, "number")));
+                 LOG_NUMBER_FIELD("round", minigame_state_number(rounds->state, "number")));
     }
 }
 
@@ -290,16 +290,18 @@ static json_t *draw_players(struct minigame_rounds *rounds)
 static void set_up_round(struct minigame_rounds *rounds, json_t *players)
 {
     json_t *state = edit(rounds);
-    int64_t number = game_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
+    int64_t number = minigame_state_number(state, "number") + 1, now = (int64_t)clock_unix_ms();
     char id[32];
-    snprintf(id, sizeof id, "HLG-%" PRId64, number);
-    json_t *round = json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", id, "game",
-                              number % 2 == 1 ? "boomer" : "speedspinner", "start_at",
-                              (json_int_t)(now / 1000 + game_number(state, "offset")), "set_up_at",
-                              (json_int_t)(now / 1000), "players", players, "ended", 0);
+    snprintf(id, sizeof(id), "HLG-%" PRId64, number);
+    json_t *round =
+        json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", id, "game",
+                  number % 2 == 1 ? "boomer" : "speedspinner", "start_at",
+                  (json_int_t)(now / 1000 + minigame_state_number(state, "offset")), "set_up_at",
+                  (json_int_t)(now / 1000), "players", players, "ended", 0);
     json_array_append_new(json_object_get(state, "rounds"), round);
-    game_set_number(state, "number", number);
-    game_set_number(state, "next_at_ms", now + game_number(state, "period") * 1000);
+    minigame_state_set_number(state, "number", number);
+    minigame_state_set_number(state, "next_at_ms",
+                              now + minigame_state_number(state, "period") * 1000);
     commit(rounds);
     rounds->options.new_round(rounds->options.arg);
 }
@@ -309,13 +311,13 @@ static void on_tick(struct wheel_timer *timer)
     struct minigame_rounds *rounds = CONTAINER_OF(timer, struct minigame_rounds, tick);
     if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
         minigame_rounds_running(rounds, NULL, NULL) &&
-        game_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
+        minigame_state_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
         json_t *players = draw_players(rounds);
         if (players != NULL) {
             set_up_round(rounds, players);
         }
     }
-    wheel_set(rounds->options.wheel, &rounds->tick, TICK_MS);
+    wheel_set(rounds->options.wheel, &rounds->tick, MINIGAME_ROUNDS_TICK_MS);
 }
 
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
@@ -326,10 +328,10 @@ bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *per
         return false;
     }
     if (period != NULL) {
-        *period = (unsigned)game_number(state, "period");
+        *period = (unsigned)minigame_state_number(state, "period");
     }
     if (offset != NULL) {
-        *offset = (unsigned)game_number(state, "offset");
+        *offset = (unsigned)minigame_state_number(state, "offset");
     }
     return true;
 }
@@ -342,8 +344,8 @@ bool minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsi
     }
     json_t *state = edit(rounds);
     json_object_set_new(state, "running", json_true());
-    game_set_number(state, "period", period);
-    game_set_number(state, "offset", offset);
+    minigame_state_set_number(state, "period", period);
+    minigame_state_set_number(state, "offset", offset);
     set_up_round(rounds, players);
     return true;
 }
@@ -356,7 +358,7 @@ void minigame_rounds_stop(struct minigame_rounds *rounds)
 
 json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
 {
-    return game_state_shown(rounds->state);
+    return minigame_state_shown(rounds->state);
 }
 
 /* ----------------------------------------------------------------------------- end of a game */
@@ -368,12 +370,12 @@ json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
         snprintf(error, error_size, "scheduler not running");
         return NULL;
     }
-    if (game_state_find(latest(rounds), id) == NULL) {
+    if (minigame_state_find(latest(rounds), id) == NULL) {
         snprintf(error, error_size, "game with id %s not found in list of running games", id);
         return NULL;
     }
     bool fresh = rounds->draft == NULL;
-    json_t *draft = edit(rounds), *round = game_state_find(draft, id);
+    json_t *draft = edit(rounds), *round = minigame_state_find(draft, id);
     json_t *paid = minigame_pay(json_object_get(round, "players"), leaderboard,
                                 json_object_get(draft, "balances"), error, error_size);
     if (paid != NULL) {
@@ -390,14 +392,14 @@ json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
 
 struct minigame_rounds *minigame_rounds_new(const struct minigame_rounds_options *options)
 {
-    struct minigame_rounds *rounds = mem_zalloc(sizeof *rounds);
+    struct minigame_rounds *rounds = mem_zalloc(sizeof(*rounds));
     rounds->options = *options;
     rounds->since_us = clock_unix_ms() * 1000;
-    rounds->state = game_state_new();
+    rounds->state = minigame_state_new();
     rounds->watch = roster_watch(options->store, KEY, on_roster, rounds);
     claim(rounds);
     wheel_timer_init(&rounds->tick, on_tick);
-    wheel_set(options->wheel, &rounds->tick, TICK_MS);
+    wheel_set(options->wheel, &rounds->tick, MINIGAME_ROUNDS_TICK_MS);
     return rounds;
 }
 

@@ -199,9 +199,9 @@ static void on_request(struct minigame_scheduler *scheduler, const json_t *lette
     const json_t *request = json_object_get(letter, "request");
     char error[512] = "";
     if (!minigame_rounds_here(scheduler->rounds)) {
-        snprintf(error, sizeof error, "%s", MINIGAME_UNREACHABLE); /* it has just moved */
+        snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
     } else if (json_is_string(json_object_get(request, "action"))) {
-        carry_out(scheduler, request, error, sizeof error);
+        carry_out(scheduler, request, error, sizeof(error));
     }
     json_t *words = json_string(error);
     post(scheduler, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
@@ -246,7 +246,7 @@ static void carry_out_own(struct minigame_scheduler *scheduler, uint64_t asker,
                           const json_t *request)
 {
     char error[512] = "";
-    carry_out(scheduler, request, error, sizeof error);
+    carry_out(scheduler, request, error, sizeof(error));
     if (error[0] != '\0') {
         refuse(scheduler, asker, error);
     } else {
@@ -285,7 +285,7 @@ json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler)
 
 struct minigame_scheduler *minigame_scheduler_new(const struct minigame_scheduler_options *options)
 {
-    struct minigame_scheduler *scheduler = mem_zalloc(sizeof *scheduler);
+    struct minigame_scheduler *scheduler = mem_zalloc(sizeof(*scheduler));
     scheduler->options = *options;
     scheduler->unsaid = json_array();
     scheduler->sub = bus_subscribe(options->store, TOPIC, BUS_ECHO, on_bus, scheduler);

@@ -8,24 +8,24 @@ enum {
     BALANCES_MOST = 200, /* kept */
 };
 
-int64_t game_number(const json_t *object, const char *key)
+int64_t minigame_state_number(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
 }
 
-void game_set_number(json_t *object, const char *key, int64_t value)
+void minigame_state_set_number(json_t *object, const char *key, int64_t value)
 {
     json_object_set_new(object, key, json_integer(value));
 }
 
-json_t *game_state_new(void)
+json_t *minigame_state_new(void)
 {
     return json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "by", "",
                      "running", 0, "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds",
                      "balances");
 }
 
-bool game_state_is_valid(const json_t *state)
+bool minigame_state_is_valid(const json_t *state)
 {
     return json_is_array(json_object_get(state, "rounds")) &&
            json_is_object(json_object_get(state, "balances")) &&
@@ -33,7 +33,7 @@ bool game_state_is_valid(const json_t *state)
            json_is_string(json_object_get(state, "by"));
 }
 
-void game_state_forget_oldest(json_t *state)
+void minigame_state_forget_oldest(json_t *state)
 {
     json_t *rounds = json_object_get(state, "rounds");
     json_t *balances = json_object_get(state, "balances");
@@ -45,13 +45,13 @@ void game_state_forget_oldest(json_t *state)
     }
 }
 
-bool game_state_is_same(const json_t *one, const json_t *other)
+bool minigame_state_is_same(const json_t *one, const json_t *other)
 {
-    return game_number(one, "version") == game_number(other, "version") &&
+    return minigame_state_number(one, "version") == minigame_state_number(other, "version") &&
            json_equal(json_object_get(one, "by"), json_object_get(other, "by"));
 }
 
-json_t *game_state_find(const json_t *state, const char *id)
+json_t *minigame_state_find(const json_t *state, const char *id)
 {
     json_t *all = json_object_get(state, "rounds");
     for (size_t i = 0; i < json_array_size(all); i++) {
@@ -71,7 +71,7 @@ static const json_t *newest_round(const json_t *state)
     return count > 0 ? json_array_get(all, count - 1) : NULL;
 }
 
-json_t *game_state_shown(const json_t *state)
+json_t *minigame_state_shown(const json_t *state)
 {
     const json_t *round = newest_round(state);
     if (round == NULL) {
@@ -80,7 +80,7 @@ json_t *game_state_shown(const json_t *state)
                          "players");
     }
     json_t *players = json_object_get(round, "players");
-    json_int_t set_up = game_number(round, "set_up_at");
+    json_int_t set_up = minigame_state_number(round, "set_up_at");
     return json_pack("{s:O, s:b, s:O, s:O, s:I, s:I, s:O}", "id", json_object_get(round, "id"),
                      "enough_players", json_array_size(players) >= ENOUGH_PLAYERS, "next_game",
                      json_object_get(round, "game"), "start_at", json_object_get(round, "start_at"),

@@ -22,12 +22,12 @@ enum {
 };
 
 struct network {
-    struct list link;
+    struct list entry;
     struct relay_network *network;
 };
 
-struct port {
-    struct list link;
+struct relay_listener {
+    struct list entry;
     struct relay *relay;
     struct relay_network *network;
     struct listener *listener; /* NULL: closed */
@@ -70,7 +70,7 @@ static int read_entry(struct span text, struct listen_entry *entry)
         bind = text;
         network = span_str(RELAY_DEFAULT_NETWORK);
     }
-    if (bind.len >= sizeof entry->bind || !is_network_name(network)) {
+    if (bind.len >= sizeof(entry->bind) || !is_network_name(network)) {
         return -1;
     }
     entry->network = network;
@@ -81,13 +81,13 @@ static int read_entry(struct span text, struct listen_entry *entry)
 
 static struct relay_network *get_network(struct relay *relay, struct span name)
 {
-    LIST_EACH(link, &relay->networks) {
-        struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+    LIST_EACH(it, &relay->networks) {
+        struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
         if (span_eq(relay_network_name(network), name)) {
             return network;
         }
     }
-    struct network *added = mem_zalloc(sizeof *added);
+    struct network *added = mem_zalloc(sizeof(*added));
     added->network = relay_network_new(name, &(struct relay_network_options){
                                                  .store = relay->options.store,
                                                  .metrics = relay->options.metrics,
@@ -102,23 +102,23 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .listed = relay_client_listed,
                                                  .displaced = relay_client_displaced,
                                              });
-    list_push_back(&relay->networks, &added->link);
+    list_push_back(&relay->networks, &added->entry);
     return added->network;
 }
 
 static void on_accept(void *arg, int fd, const struct address *peer)
 {
-    struct port *port = arg;
+    struct relay_listener *port = arg;
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
 static void add_port(struct relay *relay, const struct listen_entry *entry)
 {
-    struct port *port = mem_zalloc(sizeof *port);
+    struct relay_listener *port = mem_zalloc(sizeof(*port));
     port->relay = relay;
     port->network = get_network(relay, entry->network);
-    memcpy(port->bind, entry->bind, sizeof port->bind);
-    list_push_back(&relay->ports, &port->link);
+    memcpy(port->bind, entry->bind, sizeof(port->bind));
+    list_push_back(&relay->ports, &port->entry);
 }
 
 static int add_ports(struct relay *relay, char *error, size_t error_size)
@@ -136,7 +136,7 @@ static int add_ports(struct relay *relay, char *error, size_t error_size)
     return 0;
 }
 
-static int open_port(struct port *port, char *error, size_t error_size)
+static int open_port(struct relay_listener *port, char *error, size_t error_size)
 {
     char text[ADDRESS_TEXT];
     port->listener =
@@ -152,8 +152,8 @@ static int open_port(struct port *port, char *error, size_t error_size)
 
 int relay_listen(struct relay *relay, char *error, size_t error_size)
 {
-    LIST_EACH(link, &relay->ports) {
-        if (open_port(LIST_ITEM(link, struct port, link), error, error_size) != 0) {
+    LIST_EACH(it, &relay->ports) {
+        if (open_port(LIST_ITEM(it, struct relay_listener, entry), error, error_size) != 0) {
             return -1;
         }
     }
@@ -167,8 +167,8 @@ static void print_ports(struct relay *relay, const struct relay_network *network
                         struct buf *out)
 {
     const char *before = "";
-    LIST_EACH(link, &relay->ports) {
-        const struct port *port = LIST_ITEM(link, struct port, link);
+    LIST_EACH(it, &relay->ports) {
+        const struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         char text[ADDRESS_TEXT];
         if (port->network == network && port->listener != NULL && most-- > 0) {
             buf_printf(out, "%s\"%s\"", before,
@@ -181,8 +181,8 @@ static void print_ports(struct relay *relay, const struct relay_network *network
 static void print_networks(struct relay *relay, struct buf *out)
 {
     const char *before = "{\"networks\":[";
-    LIST_EACH(link, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
         buf_printf(out, "%s{\"name\":", before);
         json_quote(relay_network_name(network), out);
         buf_append(out, SPAN(",\"addresses\":["));
@@ -198,8 +198,8 @@ static void print_networks(struct relay *relay, struct buf *out)
 static size_t count_networks(struct relay *relay)
 {
     size_t count = 0;
-    LIST_EACH(link, &relay->networks) {
-        (void)link;
+    LIST_EACH(it, &relay->networks) {
+        (void)it;
         count++;
     }
     return count;
@@ -212,8 +212,8 @@ void relay_describe(struct relay *relay, struct buf *out)
         shown * SHOWN_LEAST < SHOWN_SERVERS ? SHOWN_SERVERS / (shown + (shown == 0)) : SHOWN_LEAST;
     size_t left = shown;
     buf_append(out, SPAN("{\"rows\":["));
-    LIST_EACH(link, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(link, struct network, link)->network;
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
         if (left == 0) {
             break;
         }
@@ -232,7 +232,7 @@ static void on_list(void *arg, struct http_request *request)
 {
     struct relay *relay = arg;
     struct buf text = {0};
-    if (!bearer_is(request, span_str(relay->options.status_token))) {
+    if (!http_bearer_is(request, span_str(relay->options.status_token))) {
         http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
         http_reply_error(request, 401, "the bearer token is missing or wrong");
         return;
@@ -253,7 +253,7 @@ static void set_terms(struct relay *relay)
     relay->terms = (struct relay_terms){
         .net = options->net,
         .metrics = options->metrics,
-        .pacer = pacer_new(&(struct pacer_options){
+        .pacer = relay_pacer_new(&(struct relay_pacer_options){
             .loop = net_loop(options->net),
             .metrics = options->metrics,
             .on = options->pacing,
@@ -274,7 +274,7 @@ static void set_terms(struct relay *relay)
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size)
 {
-    struct relay *relay = mem_zalloc(sizeof *relay);
+    struct relay *relay = mem_zalloc(sizeof(*relay));
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
@@ -298,8 +298,8 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
 
 void relay_drain(struct relay *relay)
 {
-    LIST_EACH(link, &relay->ports) {
-        listener_retire(&LIST_ITEM(link, struct port, link)->listener);
+    LIST_EACH(it, &relay->ports) {
+        listener_retire(&LIST_ITEM(it, struct relay_listener, entry)->listener);
     }
 }
 
@@ -310,17 +310,17 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
-    LIST_EACH(link, &gone->ports) {
-        struct port *port = LIST_ITEM(link, struct port, link);
+    LIST_EACH(it, &gone->ports) {
+        struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         listener_close(&port->listener);
         free(port);
     }
-    LIST_EACH(link, &gone->networks) {
-        struct network *network = LIST_ITEM(link, struct network, link);
+    LIST_EACH(it, &gone->networks) {
+        struct network *network = LIST_ITEM(it, struct network, entry);
         relay_network_free(&network->network);
         free(network);
     }
-    pacer_free(&gone->terms.pacer);
+    relay_pacer_free(&gone->terms.pacer);
     rate_free(&gone->by_address);
     buf_free(&gone->host_look);
     free(gone);

@@ -18,7 +18,7 @@ enum {
     SLOWED_MS = 100,
 };
 
-enum client_state {
+enum relay_client_state {
     CLIENT_HEADER,
     CLIENT_NEW,
     CLIENT_WAITING,
@@ -27,11 +27,11 @@ enum client_state {
     CLIENT_OVER
 };
 
-struct client {
+struct relay_client {
     struct relay_terms *terms;
     struct relay_network *network;
     struct conn *conn;
-    struct paced out;
+    struct relay_paced out;
     struct relay_seat seat;
     struct json_stream in;
     struct buf head;        /* of the PROXY header, while it comes in */
@@ -39,7 +39,7 @@ struct client {
     struct buf name;        /* as the handshake tells */
     uint64_t used_until_us; /* how far the rate is used up */
     const char *fault;      /* why it is to be ended when the turn is over; or NULL */
-    enum client_state state;
+    enum relay_client_state state;
     bool unlisted; /* the directory lost it */
     bool slowed;   /* it says too much */
     bool paused;   /* not read, for any of the reasons */
@@ -47,7 +47,7 @@ struct client {
     bool turned_away;
 };
 
-static void log_client(enum log_level level, const char *message, const struct client *client,
+static void log_client(enum log_level level, const char *message, const struct relay_client *client,
                        const char *detail)
 {
     char peer[ADDRESS_TEXT];
@@ -60,12 +60,12 @@ static void log_client(enum log_level level, const char *message, const struct c
            LOG_TEXT_FIELD("detail", detail));
 }
 
-static bool is_over(const struct client *client)
+static bool is_over(const struct relay_client *client)
 {
     return client->state >= CLIENT_LEAVING;
 }
 
-static bool wants_bytes(const struct client *client)
+static bool wants_bytes(const struct relay_client *client)
 {
     return client->state == CLIENT_HEADER || client->state == CLIENT_NEW ||
            (client->state == CLIENT_JOINED && !client->unlisted && !client->slowed) ||
@@ -73,7 +73,7 @@ static bool wants_bytes(const struct client *client)
 }
 
 /* Reads it, or not, as its state says. */
-static void set_reading(struct client *client)
+static void set_reading(struct relay_client *client)
 {
     bool pause = !wants_bytes(client);
     if (pause == client->paused) {
@@ -88,24 +88,24 @@ static void set_reading(struct client *client)
 }
 
 /* Every "joined" has its "left". */
-static void log_end(struct client *client, const char *reason)
+static void log_end(struct relay_client *client, const char *reason)
 {
     if (client->state == CLIENT_JOINED) {
         log_client(LOG_INFO, "relay server left", client, reason);
     } else if (!is_over(client)) {
         log_client(LOG_INFO, "relay connection refused", client, reason);
-        metric_add(client->terms->metrics, METRIC_RELAY_REFUSED, 1);
+        metrics_add(client->terms->metrics, METRIC_RELAY_REFUSED, 1);
     }
 }
 
-static void finish(struct client *client)
+static void finish(struct relay_client *client)
 {
     client->state = CLIENT_OVER;
     conn_finish(client->conn, FAREWELL_MS);
 }
 
 /* The one way in which a connection is ended from here. */
-static void end(struct client *client, const char *reason)
+static void end(struct relay_client *client, const char *reason)
 {
     if (client->state == CLIENT_OVER) {
         return;
@@ -116,7 +116,7 @@ static void end(struct client *client, const char *reason)
 }
 
 /* Not within this turn, in which others may be walking a list that it is in. */
-static void end_later(struct client *client, const char *reason)
+static void end_later(struct relay_client *client, const char *reason)
 {
     client->fault = reason;
     conn_poke(client->conn);
@@ -124,7 +124,7 @@ static void end_later(struct client *client, const char *reason)
 
 static void on_poked(void *arg)
 {
-    struct client *client = arg;
+    struct relay_client *client = arg;
     if (client->fault != NULL) {
         end(client, client->fault);
     }
@@ -133,35 +133,35 @@ static void on_poked(void *arg)
 /* The node ends: the others are told that it left, and it is told what waits for it. */
 static void on_drain(void *arg)
 {
-    struct client *client = arg;
+    struct relay_client *client = arg;
     log_end(client, "the node ends");
     relay_network_leave(&client->seat);
-    if (paced_waiting(&client->out) == 0) {
+    if (relay_paced_waiting(&client->out) == 0) {
         finish(client);
         return;
     }
     client->state = CLIENT_LEAVING;
     set_reading(client);
     conn_set_timer(client->conn, LAST_WORDS_MS);
-    paced_hurry(&client->out);
+    relay_paced_hurry(&client->out);
 }
 
-void relay_client_emptied(struct paced *paced)
+void relay_client_emptied(struct relay_paced *paced)
 {
-    struct client *client = CONTAINER_OF(paced, struct client, out);
+    struct relay_client *client = CONTAINER_OF(paced, struct relay_client, out);
     if (client->state == CLIENT_LEAVING) {
         finish(client);
     }
 }
 
-void relay_client_cut(struct paced *paced)
+void relay_client_cut(struct relay_paced *paced)
 {
-    end_later(CONTAINER_OF(paced, struct client, out), "it does not read");
+    end_later(CONTAINER_OF(paced, struct relay_client, out), "it does not read");
 }
 
 /* ------------------------------------------------------------------------------------ packets */
 
-static void join(struct client *client, const struct relay_handshake *handshake)
+static void join(struct relay_client *client, const struct relay_handshake *handshake)
 {
     buf_append(&client->name, buf_span(&handshake->name));
     client->state = CLIENT_WAITING;
@@ -170,13 +170,13 @@ static void join(struct client *client, const struct relay_handshake *handshake)
                        buf_span(&handshake->look), handshake->players);
 }
 
-static void on_handshake(struct client *client, struct span packet)
+static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
     struct span secret = client->terms->secret;
     if (relay_handshake_read(packet, &handshake) != 0) {
         end(client, "another version of the protocol");
-    } else if (secret.len > 0 && !secret_eq(buf_span(&handshake.secret), secret)) {
+    } else if (secret.len > 0 && !http_secret_eq(buf_span(&handshake.secret), secret)) {
         end(client, "wrong secret");
     } else {
         join(client, &handshake);
@@ -184,7 +184,7 @@ static void on_handshake(struct client *client, struct span packet)
     relay_handshake_deinit(&handshake);
 }
 
-static void say(struct client *client, struct span packet)
+static void say(struct relay_client *client, struct span packet)
 {
     struct buf text = {0};
     relay_print_saying(packet, client->seat.id, &text);
@@ -192,16 +192,16 @@ static void say(struct client *client, struct span packet)
     buf_free(&text);
 }
 
-static void ignore(struct client *client, struct buf *type)
+static void ignore(struct relay_client *client, struct buf *type)
 {
-    metric_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
+    metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
     if (!client->grumbled) {
         client->grumbled = true;
         log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(type));
     }
 }
 
-static void on_packet(struct client *client, struct span packet)
+static void on_packet(struct relay_client *client, struct span packet)
 {
     struct buf type = {0};
     enum relay_kind kind = relay_packet_kind(packet, &type);
@@ -221,7 +221,7 @@ static void on_packet(struct client *client, struct span packet)
 
 /* Each packet uses up its part of a second; who is too far ahead of the clock is not read for a
  * while, and TCP holds it back. */
-static void count_packet(struct client *client)
+static void count_packet(struct relay_client *client)
 {
     uint32_t rate = client->terms->rate;
     uint64_t now = clock_monotonic_us();
@@ -241,7 +241,7 @@ static void count_packet(struct client *client)
 /* ------------------------------------------------------------------------------------ bytes */
 
 /* Returns how many bytes belong to the PROXY header. */
-static size_t take_header(struct client *client, struct span bytes)
+static size_t take_header(struct relay_client *client, struct span bytes)
 {
     struct proxy proxy;
     size_t before = client->head.len, used;
@@ -261,7 +261,7 @@ static size_t take_header(struct client *client, struct span bytes)
     return used - before; /* what came before was not all of it */
 }
 
-static void take_packets(struct client *client, struct span *rest)
+static void take_packets(struct relay_client *client, struct span *rest)
 {
     while (rest->len > 0 && wants_bytes(client) && !is_over(client)) {
         struct span packet;
@@ -279,7 +279,7 @@ static void take_packets(struct client *client, struct span *rest)
 
 static size_t on_data(void *arg, struct span bytes)
 {
-    struct client *client = arg;
+    struct relay_client *client = arg;
     struct span rest = bytes;
     if (client->state == CLIENT_HEADER) {
         rest = span_skip(rest, take_header(client, bytes));
@@ -290,7 +290,7 @@ static size_t on_data(void *arg, struct span bytes)
 }
 
 /* The time for an answer begins when the rates of joins let it pass. */
-static void wait_on(struct client *client)
+static void wait_on(struct relay_client *client)
 {
     uint64_t now = clock_monotonic_ms(), until = now;
     if (relay_network_is_held_back(&client->seat)) {
@@ -307,7 +307,7 @@ static void wait_on(struct client *client)
 
 static void on_timer(void *arg)
 {
-    struct client *client = arg;
+    struct relay_client *client = arg;
     if (client->state == CLIENT_JOINED) {
         client->slowed = false;
         set_reading(client);
@@ -322,7 +322,7 @@ static void on_timer(void *arg)
 
 static void on_closed(void *arg, enum conn_end how)
 {
-    struct client *client = arg;
+    struct relay_client *client = arg;
     static const char *const reasons[] = {
         [CONN_END_PEER] = "closed by the peer",
         [CONN_END_ERROR] = "connection lost",
@@ -333,7 +333,7 @@ static void on_closed(void *arg, enum conn_end how)
     }
     client->terms->turned_away -= client->turned_away ? 1 : 0;
     relay_network_leave(&client->seat);
-    paced_deinit(&client->out);
+    relay_paced_deinit(&client->out);
     json_stream_deinit(&client->in);
     buf_free(&client->head);
     buf_free(&client->name);
@@ -351,16 +351,16 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
         close(fd);
         return;
     }
-    struct client *client = mem_zalloc(sizeof *client);
+    struct relay_client *client = mem_zalloc(sizeof(*client));
     client->terms = terms;
     client->network = network;
     client->peer = *peer;
     client->state = terms->proxy ? CLIENT_HEADER : CLIENT_NEW;
-    list_init(&client->seat.link);
-    list_init(&client->seat.member.link);
+    list_init(&client->seat.entry);
+    list_init(&client->seat.member.entry);
     json_stream_init(&client->in, terms->packet_limit);
     client->conn = conn_new(terms->net, fd, peer, &handler, client);
-    paced_init(&client->out, terms->pacer, client->conn);
+    relay_paced_init(&client->out, terms->pacer, client->conn);
     conn_set_timer(client->conn, terms->timeout_ms);
     if (!admitted) {
         client->turned_away = true;
@@ -371,14 +371,14 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
 
 /* ------------------------------------------------------------------------------------ network */
 
-static struct client *client_of(struct relay_seat *seat)
+static struct relay_client *client_of(struct relay_seat *seat)
 {
-    return CONTAINER_OF(seat, struct client, seat);
+    return CONTAINER_OF(seat, struct relay_client, seat);
 }
 
 bool relay_client_has_left(struct relay_seat *seat)
 {
-    struct client *client = client_of(seat);
+    struct relay_client *client = client_of(seat);
     if (client->fault == NULL && conn_peer_left(client->conn)) {
         end_later(client, "it left before it was admitted");
     }
@@ -387,14 +387,14 @@ bool relay_client_has_left(struct relay_seat *seat)
 
 void relay_client_admitted(struct relay_seat *seat)
 {
-    struct client *client = client_of(seat);
+    struct relay_client *client = client_of(seat);
     struct buf text = {0};
     client->state = CLIENT_JOINED;
     conn_set_timer(client->conn, 0);
     relay_print_acknowledge(client->network, seat->id, client->terms->host_look, &text);
     struct chunk *chunk = chunk_copy(buf_span(&text));
-    paced_send(&client->out, chunk,
-               (struct paced_mark){.topic = RELAY_HOST_ID, .kind = PACED_BEGIN});
+    relay_paced_send(&client->out, chunk,
+                     (struct relay_paced_mark){.topic = RELAY_HOST_ID, .kind = PACED_BEGIN});
     chunk_unref(chunk);
     buf_free(&text);
     log_client(LOG_INFO, "relay server joined", client, "");
@@ -403,7 +403,7 @@ void relay_client_admitted(struct relay_seat *seat)
 
 void relay_client_listed(struct relay_seat *seat, bool listed)
 {
-    struct client *client = client_of(seat);
+    struct relay_client *client = client_of(seat);
     client->unlisted = !listed;
     set_reading(client);
 }

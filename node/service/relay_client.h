@@ -22,7 +22,7 @@
 struct relay_terms {
     struct net *net;
     struct metrics *metrics;
-    struct pacer *pacer;
+    struct relay_pacer *pacer;
     struct span host_look;
     struct span secret;  /* empty: none is asked for */
     bool proxy;          /* connections begin with a PROXY header */
@@ -37,8 +37,8 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
                          const struct address *peer);
 
 /* pacer's cut and emptied. */
-void relay_client_cut(struct paced *paced);
-void relay_client_emptied(struct paced *paced);
+void relay_client_cut(struct relay_paced *paced);
+void relay_client_emptied(struct relay_paced *paced);
 
 /* relay_network's has_left, admitted, listed and displaced. */
 bool relay_client_has_left(struct relay_seat *seat);

@@ -1,7 +1,7 @@
 #include "node/service/relay_held.h"
 
 struct packet {
-    struct list link;
+    struct list entry;
     uint64_t sender, until_ms;
     size_t len;
     char bytes[];
@@ -15,14 +15,14 @@ void relay_held_init(struct relay_held *held)
 
 static void forget(struct relay_held *held, struct packet *packet)
 {
-    list_del(&packet->link);
-    held->bytes -= sizeof *packet + packet->len;
+    list_del(&packet->entry);
+    held->bytes -= sizeof(*packet) + packet->len;
     free(packet);
 }
 
 static struct packet *oldest(const struct relay_held *held)
 {
-    return LIST_ITEM(held->packets.next, struct packet, link);
+    return LIST_ITEM(held->packets.next, struct packet, entry);
 }
 
 void relay_held_deinit(struct relay_held *held)
@@ -35,13 +35,13 @@ void relay_held_deinit(struct relay_held *held)
 unsigned relay_held_add(struct relay_held *held, uint64_t sender, struct span bytes,
                         uint64_t now_ms)
 {
-    struct packet *packet = mem_alloc(sizeof *packet + bytes.len);
+    struct packet *packet = mem_alloc(sizeof(*packet) + bytes.len);
     unsigned gone = 0;
     *packet =
         (struct packet){.sender = sender, .until_ms = now_ms + RELAY_HELD_MS, .len = bytes.len};
     memcpy(packet->bytes, bytes.ptr, bytes.len);
-    list_push_back(&held->packets, &packet->link);
-    held->bytes += sizeof *packet + bytes.len;
+    list_push_back(&held->packets, &packet->entry);
+    held->bytes += sizeof(*packet) + bytes.len;
     while (!list_empty(&held->packets) &&
            (held->bytes > RELAY_HELD_BYTES || oldest(held)->until_ms <= now_ms)) {
         forget(held, oldest(held));
@@ -53,8 +53,8 @@ unsigned relay_held_add(struct relay_held *held, uint64_t sender, struct span by
 void relay_held_take(struct relay_held *held, uint64_t sender, uint64_t now_ms,
                      void (*fn)(void *arg, struct span packet), void *arg)
 {
-    LIST_EACH(link, &held->packets) {
-        struct packet *packet = LIST_ITEM(link, struct packet, link);
+    LIST_EACH(it, &held->packets) {
+        struct packet *packet = LIST_ITEM(it, struct packet, entry);
         if (packet->sender != sender) {
             continue;
         }

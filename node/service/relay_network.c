@@ -25,19 +25,19 @@ enum {
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
 
 /* A server in the directory. */
-struct entry {
+struct relay_entry {
     struct map_node node; /* by the bytes of server.id */
     struct relay_server server;
     char *value;             /* what the server's spans lie in */
     struct relay_seat *seat; /* connected here, or NULL */
-    struct room *room;       /* of the network */
+    struct group *room;      /* of the network */
 };
 
 struct relay_network {
     struct relay_network_options options;
     struct buf key; /* KEY_PREFIX and the name */
     struct map directory;
-    struct room room;        /* seats that are admitted */
+    struct group room;       /* seats that are admitted */
     struct list waiting;     /* seats that are not yet; by seat.link */
     struct list seats;       /* seats in the room; by seat.link */
     struct bus_sub *packets; /* while there is a seat */
@@ -67,16 +67,16 @@ static uint64_t read_number(struct span text)
 
 /* ------------------------------------------------------------------------------------ directory */
 
-static struct entry *find(const struct relay_network *network, uint64_t id)
+static struct relay_entry *find(const struct relay_network *network, uint64_t id)
 {
-    struct map_node *node = map_find(&network->directory, span_of(&id, sizeof id));
-    return node != NULL ? MAP_ENTRY(node, struct entry, node) : NULL;
+    struct map_node *node = map_find(&network->directory, span_of(&id, sizeof(id)));
+    return node != NULL ? MAP_ENTRY(node, struct relay_entry, node) : NULL;
 }
 
 static struct relay_seat *seat_in(struct list *seats, uint64_t id)
 {
-    LIST_EACH(link, seats) {
-        struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
+    LIST_EACH(it, seats) {
+        struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
         if (seat->id == id) {
             return seat;
         }
@@ -96,9 +96,9 @@ static bool is_own(const struct relay_network *network, struct span node)
 }
 
 /* A server's value in the roster: "node players look". */
-static struct entry *entry_new(struct relay_network *network, uint64_t id, struct span value)
+static struct relay_entry *entry_new(struct relay_network *network, uint64_t id, struct span value)
 {
-    struct entry *entry = mem_zalloc(sizeof *entry);
+    struct relay_entry *entry = mem_zalloc(sizeof(*entry));
     entry->value = mem_dup(value);
     struct span rest = span_of(entry->value, value.len);
     entry->server.id = id;
@@ -110,11 +110,11 @@ static struct entry *entry_new(struct relay_network *network, uint64_t id, struc
         entry->seat = find_seat(network, id);
     }
     map_insert(&network->directory, &entry->node,
-               span_of(&entry->server.id, sizeof entry->server.id));
+               span_of(&entry->server.id, sizeof(entry->server.id)));
     return entry;
 }
 
-static void entry_free(struct relay_network *network, struct entry *entry)
+static void entry_free(struct relay_network *network, struct relay_entry *entry)
 {
     map_remove(&network->directory, &entry->node);
     free(entry->value);
@@ -122,26 +122,26 @@ static void entry_free(struct relay_network *network, struct entry *entry)
 }
 
 /* To everybody in the room but the one it is about, who may still be here. */
-static void tell_room(struct relay_network *network, struct buf *packet, struct paced_mark mark,
-                      struct relay_seat *about)
+static void tell_room(struct relay_network *network, struct buf *packet,
+                      struct relay_paced_mark mark, struct relay_seat *about)
 {
-    const struct room_member *except = about != NULL && about->in_room ? &about->member : NULL;
-    room_send_raw(&network->room, buf_span(packet), mark, except);
+    const struct receiver *except = about != NULL && about->in_room ? &about->member : NULL;
+    group_send_raw(&network->room, buf_span(packet), mark, except);
     buf_free(packet);
 }
 
-static struct paced_mark mark_of(uint64_t id, enum paced_kind kind)
+static struct relay_paced_mark mark_of(uint64_t id, enum relay_paced_kind kind)
 {
-    return (struct paced_mark){.topic = id, .kind = kind};
+    return (struct relay_paced_mark){.topic = id, .kind = kind};
 }
 
 static void deliver_held(void *arg, struct span packet)
 {
-    const struct entry *sender = arg;
-    room_send_raw(sender->room, packet, mark_of(sender->server.id, PACED_TALK), NULL);
+    const struct relay_entry *sender = arg;
+    group_send_raw(sender->room, packet, mark_of(sender->server.id, PACED_TALK), NULL);
 }
 
-static void on_gone(struct relay_network *network, struct entry *entry)
+static void on_gone(struct relay_network *network, struct relay_entry *entry)
 {
     struct buf packet = {0};
     struct relay_seat *seat = entry->seat;
@@ -207,8 +207,8 @@ static void on_held_back(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct relay_network *network = arg;
-    LIST_EACH(link, &network->waiting) {
-        struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
+    LIST_EACH(it, &network->waiting) {
+        struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
         if (!seat->claimed) {
             claim_when_allowed(seat);
         }
@@ -237,7 +237,7 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
 
 static void on_set(struct relay_network *network, uint64_t id, struct span value)
 {
-    struct entry *entry = find(network, id);
+    struct relay_entry *entry = find(network, id);
     struct buf packet = {0};
     if (entry != NULL) {
         on_gone(network, entry); /* it is another server now */
@@ -257,20 +257,20 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
 
 static void admit(struct relay_network *network, struct relay_seat *seat)
 {
-    list_del(&seat->link);
-    list_push_back(&network->seats, &seat->link);
+    list_del(&seat->entry);
+    list_push_back(&network->seats, &seat->entry);
     seat->in_room = true;
-    room_add_raw(&network->room, &seat->member, seat->out);
-    metric_add(network->options.metrics, METRIC_RELAY_SERVERS, 1);
+    group_add_raw(&network->room, &seat->member, seat->out);
+    metrics_add(network->options.metrics, METRIC_RELAY_SERVERS, 1);
     network->options.admitted(seat);
 }
 
 /* The view is whole: those whom it has now get it as it is. */
 static void admit_listed(struct relay_network *network)
 {
-    LIST_EACH(link, &network->waiting) {
-        struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
-        const struct entry *entry = find(network, seat->id);
+    LIST_EACH(it, &network->waiting) {
+        struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
+        const struct relay_entry *entry = find(network, seat->id);
         if (entry != NULL && entry->seat == seat && !network->options.has_left(seat)) {
             admit(network, seat);
         }
@@ -281,7 +281,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 {
     struct relay_network *network = arg;
     uint64_t id = event == ROSTER_SET || event == ROSTER_GONE ? read_number(member->name) : 0;
-    struct entry *entry = find(network, id);
+    struct relay_entry *entry = find(network, id);
     if (event == ROSTER_SET && id != 0) {
         on_set(network, id, member->value);
     } else if (event == ROSTER_GONE && entry != NULL) {
@@ -297,8 +297,8 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 static void on_hearing(struct relay_network *network, bool hearing)
 {
     network->hearing = hearing;
-    LIST_EACH(link, &network->waiting) {
-        claim_when_allowed(LIST_ITEM(link, struct relay_seat, link));
+    LIST_EACH(it, &network->waiting) {
+        claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
     }
 }
 
@@ -312,11 +312,11 @@ static void on_packet(void *arg, enum bus_event event, struct span payload)
     }
     uint64_t sender = read_number(span_cut(&payload, ' '));
     if (find(network, sender) != NULL) {
-        room_send_raw(&network->room, payload, mark_of(sender, PACED_TALK), NULL);
+        group_send_raw(&network->room, payload, mark_of(sender, PACED_TALK), NULL);
     } else if (network->room.count > 0 && sender != 0) {
-        metric_add(network->options.metrics, METRIC_RELAY_HELD, 1);
-        metric_add(network->options.metrics, METRIC_RELAY_UNKNOWN,
-                   relay_held_add(&network->held, sender, payload, clock_monotonic_ms()));
+        metrics_add(network->options.metrics, METRIC_RELAY_HELD, 1);
+        metrics_add(network->options.metrics, METRIC_RELAY_UNKNOWN,
+                    relay_held_add(&network->held, sender, payload, clock_monotonic_ms()));
     }
 }
 
@@ -324,22 +324,23 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
 {
     struct relay_network *network = seat->network;
     struct buf payload = {0};
-    metric_add(network->options.metrics, METRIC_RELAY_PACKETS, 1);
-    room_send_raw(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
+    metrics_add(network->options.metrics, METRIC_RELAY_PACKETS, 1);
+    group_send_raw(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
     buf_printf(&payload, "%" PRIu64 " ", seat->id);
     buf_append(&payload, packet);
     /* Even when nobody else is in the view: who is on the way into it hears this node already. A
      * link that is down has been reported. */
     if (bus_publish(network->options.store, buf_span(&network->key), buf_span(&payload)) != 0) {
-        metric_add(network->options.metrics, METRIC_RELAY_UNSENT, 1);
+        metrics_add(network->options.metrics, METRIC_RELAY_UNSENT, 1);
     }
     buf_free(&payload);
 }
 
 /* ------------------------------------------------------------------------------------ seats */
 
-void relay_network_join(struct relay_network *network, struct relay_seat *seat, struct paced *out,
-                        const struct address *peer, struct span look, uint64_t players)
+void relay_network_join(struct relay_network *network, struct relay_seat *seat,
+                        struct relay_paced *out, const struct address *peer, struct span look,
+                        uint64_t players)
 {
     seat->network = network;
     seat->out = out;
@@ -348,7 +349,7 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat, 
     seat->peer = *peer;
     seat->in_room = seat->claimed = seat->paid = false;
     choose_id(network, seat);
-    list_push_back(&network->waiting, &seat->link);
+    list_push_back(&network->waiting, &seat->entry);
     if (network->packets == NULL) {
         /* Heard before claimed: who is admitted misses none of the packets. */
         network->packets = bus_subscribe(network->options.store, buf_span(&network->key),
@@ -365,15 +366,15 @@ void relay_network_leave(struct relay_seat *seat)
     if (network == NULL) {
         return;
     }
-    struct entry *entry = find(network, seat->id);
+    struct relay_entry *entry = find(network, seat->id);
     if (entry != NULL && entry->seat == seat) {
         entry->seat = NULL;
     }
     if (seat->in_room) {
-        room_remove(&network->room, &seat->member);
-        metric_sub(network->options.metrics, METRIC_RELAY_SERVERS, 1);
+        group_remove(&network->room, &seat->member);
+        metrics_sub(network->options.metrics, METRIC_RELAY_SERVERS, 1);
     }
-    list_del(&seat->link);
+    list_del(&seat->entry);
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
     seat->network = NULL;
     free(seat->look);
@@ -389,12 +390,12 @@ void relay_network_leave(struct relay_seat *seat)
 struct relay_network *relay_network_new(struct span name,
                                         const struct relay_network_options *options)
 {
-    struct relay_network *network = mem_zalloc(sizeof *network);
+    struct relay_network *network = mem_zalloc(sizeof(*network));
     network->options = *options;
     buf_append(&network->key, KEY_PREFIX);
     buf_append(&network->key, name);
     map_init(&network->directory);
-    room_init(&network->room, options->metrics);
+    group_init(&network->room, options->metrics);
     list_init(&network->waiting);
     list_init(&network->seats);
     relay_held_init(&network->held);
@@ -414,7 +415,7 @@ void relay_network_free(struct relay_network **network)
     roster_unwatch(&gone->watch);
     bus_unsubscribe(&gone->packets);
     MAP_EACH(it, &gone->directory) {
-        entry_free(gone, MAP_ENTRY(it, struct entry, node));
+        entry_free(gone, MAP_ENTRY(it, struct relay_entry, node));
     }
     map_deinit(&gone->directory);
     relay_held_deinit(&gone->held);
@@ -428,7 +429,7 @@ void relay_network_each(const struct relay_network *network,
                         void (*fn)(void *arg, const struct relay_server *server), void *arg)
 {
     MAP_EACH(it, &network->directory) {
-        fn(arg, &MAP_ENTRY(it, struct entry, node)->server);
+        fn(arg, &MAP_ENTRY(it, struct relay_entry, node)->server);
     }
 }
 
@@ -437,7 +438,7 @@ void relay_network_each_here(const struct relay_network *network,
 {
     const struct list *seats = &network->seats;
     for (struct list *link = seats->next; link != seats; link = link->next) {
-        const struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, link);
+        const struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, entry);
         const struct relay_server server = {.id = seat->id,
                                             .players = seat->players,
                                             .look = span_str(seat->look),

@@ -38,10 +38,10 @@ struct relay_server {
 
 /* The part of a connected server that the network keeps; lives inside relay.c's object. */
 struct relay_seat {
-    struct room_member member;
-    struct list link;              /* all, or all that wait, of the network */
+    struct receiver member;
+    struct list entry;             /* all, or all that wait, of the network */
     struct relay_network *network; /* NULL: in none */
-    struct paced *out;
+    struct relay_paced *out;
     struct address peer; /* who it is for the rate of joins */
     uint64_t id, players;
     uint64_t claimed_ms; /* when it was claimed, of a clock that never jumps */
@@ -85,8 +85,9 @@ struct span relay_network_name(const struct relay_network *network);
 /* Gives the seat an identifier that no server of the network has and asks for its admission, as
  * soon as the rates of joins allow. `look` and `peer` are copied, `out` is borrowed until
  * relay_network_leave. */
-void relay_network_join(struct relay_network *network, struct relay_seat *seat, struct paced *out,
-                        const struct address *peer, struct span look, uint64_t players);
+void relay_network_join(struct relay_network *network, struct relay_seat *seat,
+                        struct relay_paced *out, const struct address *peer, struct span look,
+                        uint64_t players);
 
 /* It waits for nothing but the rates of joins. */
 bool relay_network_is_held_back(const struct relay_seat *seat);

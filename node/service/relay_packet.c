@@ -12,10 +12,10 @@
 
 enum {
     TYPE_LIMIT = 64, /* bytes */
-    NAME_LIMIT = 128,
-    SHOWN_NAME = 48, /* bytes of a name on the fleet's page */
+    RELAY_PACKET_NAME_LIMIT = 128,
+    RELAY_PACKET_SHOWN_NAME = 48, /* bytes of a name on the fleet's page */
     PREFIX_LIMIT = 64,
-    SECRET_LIMIT = 1024,
+    RELAY_PACKET_SECRET_LIMIT = 1024,
     COLOR_DIGITS = 6,
     NUMBER_TEXT = 32,
     DELETE = 0x7f,
@@ -65,7 +65,7 @@ static void get_shown(const struct json_field *field, size_t limit, struct buf *
 static double get_number(const struct json_field *field, double missing)
 {
     char text[NUMBER_TEXT];
-    if (field->kind != JSON_KIND_NUMBER || field->raw.len >= sizeof text) {
+    if (field->kind != JSON_KIND_NUMBER || field->raw.len >= sizeof(text)) {
         return missing;
     }
     memcpy(text, field->raw.ptr, field->raw.len);
@@ -100,20 +100,29 @@ static uint64_t get_players(const struct json_field *field)
 
 int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
 {
-    enum { NAME, COLOR, PREFIX, PLAYERS, PROTOCOL, SECRET, FIELDS };
-    struct json_field fields[FIELDS] = {
-        [NAME] = {.name = "name"},        [COLOR] = {.name = "color"},
-        [PREFIX] = {.name = "prefix"},    [PLAYERS] = {.name = "playerCount"},
-        [PROTOCOL] = {.name = "version"}, [SECRET] = {.name = "secret"},
+    enum {
+        RELAY_PACKET_NAME,
+        COLOR,
+        PREFIX,
+        PLAYERS,
+        PROTOCOL,
+        RELAY_PACKET_SECRET,
+        RELAY_PACKET_FIELDS
+    };
+    struct json_field fields[RELAY_PACKET_FIELDS] = {
+        [RELAY_PACKET_NAME] = {.name = "name"}, [COLOR] = {.name = "color"},
+        [PREFIX] = {.name = "prefix"},          [PLAYERS] = {.name = "playerCount"},
+        [PROTOCOL] = {.name = "version"},       [RELAY_PACKET_SECRET] = {.name = "secret"},
     };
     struct buf color = {0}, prefix = {0};
-    if (json_fields(packet, fields, FIELDS) != 0 || get_number(&fields[PROTOCOL], 0) != VERSION) {
+    if (json_fields(packet, fields, RELAY_PACKET_FIELDS) != 0 ||
+        get_number(&fields[PROTOCOL], 0) != VERSION) {
         return -1;
     }
-    get_shown(&fields[NAME], NAME_LIMIT, &handshake->name);
+    get_shown(&fields[RELAY_PACKET_NAME], RELAY_PACKET_NAME_LIMIT, &handshake->name);
     get_text(&fields[COLOR], COLOR_DIGITS + 1, &color);
     get_shown(&fields[PREFIX], PREFIX_LIMIT, &prefix);
-    get_text(&fields[SECRET], SECRET_LIMIT, &handshake->secret);
+    get_text(&fields[RELAY_PACKET_SECRET], RELAY_PACKET_SECRET_LIMIT, &handshake->secret);
     handshake->players = get_players(&fields[PLAYERS]);
     handshake->look.len = 0;
     relay_print_look(buf_span(&handshake->name), buf_span(&color), buf_span(&prefix),
@@ -155,7 +164,7 @@ void relay_print_look(struct span name, struct span color, struct span prefix, s
 void relay_print_saying(struct span packet, uint64_t id, struct buf *out)
 {
     char text[NUMBER_TEXT];
-    int len = snprintf(text, sizeof text, "%" PRIu64, id);
+    int len = snprintf(text, sizeof(text), "%" PRIu64, id);
     if (json_set(packet, "identifier", span_of(text, (size_t)len), out) != 0) {
         out->len = 0; /* never: the packet is a valid object */
     }
@@ -242,9 +251,9 @@ static void print_name(struct span look, struct buf *out)
     buf_append(&object, look);
     buf_append(&object, SPAN("}"));
     if (json_fields(buf_span(&object), &name, 1) == 0) {
-        get_text(&name, NAME_LIMIT, &text);
+        get_text(&name, RELAY_PACKET_NAME_LIMIT, &text);
     }
-    json_quote_cut(buf_span(&text), SHOWN_NAME, out);
+    json_quote_cut(buf_span(&text), RELAY_PACKET_SHOWN_NAME, out);
     buf_free(&object);
     buf_free(&text);
 }

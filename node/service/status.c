@@ -101,7 +101,7 @@ static void print_row(struct buf *out, const char *name, const char *value)
 static void print_count(struct buf *out, const char *name, uint64_t value)
 {
     char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, value);
+    snprintf(text, sizeof(text), "%" PRIu64, value);
     print_row(out, name, text);
 }
 
@@ -150,11 +150,11 @@ static void on_page(void *arg, struct http_request *request)
 
 struct status *status_new(struct http_server *server, const struct status_options *options)
 {
-    struct status *status = mem_zalloc(sizeof *status);
+    struct status *status = mem_zalloc(sizeof(*status));
     status->options = *options;
     status->started_ms = clock_monotonic_ms();
     watch_memory(status);
-    metric_set(options->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
+    metrics_set(options->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
     http_route(server, "GET", "/", on_page, status);
     http_route(server, "GET", "/healthz", on_healthz, status);
     http_route(server, "GET", "/readyz", on_readyz, status);

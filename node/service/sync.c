@@ -15,7 +15,7 @@
 
 enum {
     SESSION_ID_LIMIT = 256, /* bytes */
-    NAME_LIMIT = 64,
+    SYNC_NAME_LIMIT = 64,
     SHOWN_SESSIONS = 32,
 };
 
@@ -26,7 +26,7 @@ struct sync {
 };
 
 /* One /connect socket. */
-struct client {
+struct sync_client {
     struct sync *sync;
     struct ws *ws;
     struct sync_seat seat;
@@ -45,7 +45,7 @@ static void print_state(const struct sync_state *state, struct buf *out)
                state->players, state->leader_connected ? "true" : "false");
 }
 
-static void warn(struct client *client, struct span text)
+static void warn(struct sync_client *client, struct span text)
 {
     struct buf message = {0};
     buf_printf(&message, "{\"type\":\"%s\",\"text\":",
@@ -56,11 +56,11 @@ static void warn(struct client *client, struct span text)
     buf_free(&message);
 }
 
-static void warn_about_type(struct client *client, struct span type)
+static void warn_about_type(struct sync_client *client, struct span type)
 {
     struct buf text = {0};
     buf_append(&text, SPAN("Unexpected message type: "));
-    buf_append(&text, span_of(type.ptr, type.len < NAME_LIMIT ? type.len : NAME_LIMIT));
+    buf_append(&text, span_of(type.ptr, type.len < SYNC_NAME_LIMIT ? type.len : SYNC_NAME_LIMIT));
     warn(client, buf_span(&text));
     buf_free(&text);
 }
@@ -68,7 +68,7 @@ static void warn_about_type(struct client *client, struct span type)
 /* ------------------------------------------------------------------------------------ in */
 
 /* What a message may hold at its top level. */
-enum field { TYPE, SESSION_ID, IS_LEADER, NAME, FIELDS };
+enum sync_field { TYPE, SESSION_ID, IS_LEADER, SYNC_NAME, SYNC_FIELDS };
 
 static void get_string(const struct json_field *field, struct buf *out)
 {
@@ -78,14 +78,14 @@ static void get_string(const struct json_field *field, struct buf *out)
     }
 }
 
-static void warn_of_outage(struct client *client)
+static void warn_of_outage(struct sync_client *client)
 {
     warn(client, SPAN("The cluster cannot be reached: the session's state will come once it can."));
 }
 
 /* One change of session at a time: what the client says next is heard when it is counted, so that a
  * flood of them costs the cluster no more than it can do. */
-static void wait_for_session(struct client *client)
+static void wait_for_session(struct sync_client *client)
 {
     if (sync_session_is_reached(client->seat.session)) {
         client->waiting = true;
@@ -97,7 +97,7 @@ static void wait_for_session(struct client *client)
 
 static void on_settled(struct sync_seat *seat)
 {
-    struct client *client = CONTAINER_OF(seat, struct client, seat);
+    struct sync_client *client = CONTAINER_OF(seat, struct sync_client, seat);
     if (!client->waiting) {
         return;
     }
@@ -108,7 +108,7 @@ static void on_settled(struct sync_seat *seat)
     }
 }
 
-static void on_set_session(struct client *client, const struct json_field *fields)
+static void on_set_session(struct sync_client *client, const struct json_field *fields)
 {
     struct buf id = {0};
     enum json_kind role = fields[IS_LEADER].kind;
@@ -135,14 +135,15 @@ static void on_set_session(struct client *client, const struct json_field *field
 }
 
 /* Relayed from the session's leader only: anybody may guess a session id. */
-static void on_push(struct client *client, const struct json_field *fields, struct span message)
+static void on_push(struct sync_client *client, const struct json_field *fields,
+                    struct span message)
 {
     struct buf id = {0};
     const struct sync_session *session = client->seat.session;
     get_string(&fields[SESSION_ID], &id);
     if (session == NULL || !client->seat.leader ||
         !span_eq(sync_session_id(session), buf_span(&id))) {
-        metric_add(client->sync->options.metrics, METRIC_SYNC_PUSHES_REFUSED, 1);
+        metrics_add(client->sync->options.metrics, METRIC_SYNC_PUSHES_REFUSED, 1);
         warn(client, SPAN("Push refused: this connection is not the leader of that session."));
     } else if (sync_session_push(&client->seat, message) == 0) {
         client->told_of_outage = false;
@@ -154,31 +155,32 @@ static void on_push(struct client *client, const struct json_field *fields, stru
     buf_free(&id);
 }
 
-static void set_name(struct client *client, struct span name)
+static void set_name(struct sync_client *client, struct span name)
 {
     free(client->name);
-    client->name = mem_dup(span_of(name.ptr, name.len < NAME_LIMIT ? name.len : NAME_LIMIT));
+    client->name =
+        mem_dup(span_of(name.ptr, name.len < SYNC_NAME_LIMIT ? name.len : SYNC_NAME_LIMIT));
     log_debug("sync client named", LOG_NUMBER_FIELD("connection", conn_id(ws_conn(client->ws))),
               LOG_TEXT_FIELD("name", client->name));
 }
 
-static void on_set_name(struct client *client, const struct json_field *fields)
+static void on_set_name(struct sync_client *client, const struct json_field *fields)
 {
     struct buf name = {0};
     client->plugin_dialect = true;
-    get_string(&fields[NAME], &name);
+    get_string(&fields[SYNC_NAME], &name);
     set_name(client, buf_span(&name));
     buf_free(&name);
 }
 
-static void on_leave_session(struct client *client)
+static void on_leave_session(struct sync_client *client)
 {
     client->plugin_dialect = true;
     sync_session_leave(&client->seat);
     ws_close(client->ws, WS_NORMAL, "left the session");
 }
 
-static void dispatch(struct client *client, struct span type, const struct json_field *fields,
+static void dispatch(struct sync_client *client, struct span type, const struct json_field *fields,
                      struct span message)
 {
     if (span_eq_nocase(type, SPAN("Push"))) {
@@ -198,18 +200,18 @@ static void dispatch(struct client *client, struct span type, const struct json_
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
-    struct client *client = arg;
-    struct json_field fields[FIELDS] = {
+    struct sync_client *client = arg;
+    struct json_field fields[SYNC_FIELDS] = {
         [TYPE] = {.name = "type"},
         [SESSION_ID] = {.name = "sessionId"},
         [IS_LEADER] = {.name = "isLeader"},
-        [NAME] = {.name = "name"},
+        [SYNC_NAME] = {.name = "name"},
     };
     if (kind == WS_BINARY) {
         warn_about_type(client, SPAN("binary"));
     } else if (span_eq(payload, SPAN("ping"))) {
         ws_send(client->ws, WS_TEXT, SPAN("pong"));
-    } else if (json_fields(payload, fields, FIELDS) != 0) {
+    } else if (json_fields(payload, fields, SYNC_FIELDS) != 0) {
         warn(client, SPAN("The message is not a JSON object."));
     } else if (fields[TYPE].kind != JSON_KIND_STRING) {
         warn(client, SPAN("The message has no string \"type\"."));
@@ -223,9 +225,9 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 static void on_closed(void *arg)
 {
-    struct client *client = arg;
+    struct sync_client *client = arg;
     sync_session_leave(&client->seat);
-    metric_sub(client->sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
+    metrics_sub(client->sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
     free(client->name);
     free(client);
 }
@@ -235,16 +237,16 @@ static const struct ws_handler handler = {.message = on_message, .closed = on_cl
 static void on_connect(void *arg, struct http_request *request)
 {
     struct sync *sync = arg;
-    struct client *client = mem_zalloc(sizeof *client);
+    struct sync_client *client = mem_zalloc(sizeof(*client));
     struct buf name = {0};
     bool named = http_query(request, "playerName", &name);
     client->sync = sync;
-    list_init(&client->seat.member.link);
+    list_init(&client->seat.member.entry);
     client->ws = ws_accept(request, &handler, client);
     if (client->ws == NULL) {
         free(client);
     } else {
-        metric_add(sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
+        metrics_add(sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
         ws_set_idle(client->ws, sync->options.idle_ms);
         if (named) {
             set_name(client, buf_span(&name));
@@ -261,9 +263,9 @@ static void on_version(void *arg, struct http_request *request)
 
 struct sync *sync_new(struct http_server *server, const struct sync_options *options)
 {
-    struct sync *sync = mem_zalloc(sizeof *sync);
+    struct sync *sync = mem_zalloc(sizeof(*sync));
     sync->options = *options;
-    entropy(sync->label_key, sizeof sync->label_key);
+    entropy(sync->label_key, sizeof(sync->label_key));
     sync->sessions = sync_sessions_new(&(struct sync_sessions_options){
         .store = options->store,
         .metrics = options->metrics,
@@ -282,7 +284,7 @@ void sync_describe(const struct sync *sync, struct buf *out)
     size_t all, count = sync_sessions_busiest(sync->sessions, busy, SHOWN_SESSIONS, &all);
     buf_append(out, SPAN("{\"rows\":["));
     for (size_t i = 0; i < count; i++) {
-        uint64_t label = siphash(sync->label_key, sync_session_id(busy[i].session));
+        uint64_t label = map_siphash(sync->label_key, sync_session_id(busy[i].session));
         buf_printf(out, "%s{\"id\":\"%08" PRIx32 "\",\"members\":%u,\"leader\":%s,\"nodes\":%u}",
                    i > 0 ? "," : "", (uint32_t)label, busy[i].state.players,
                    busy[i].state.leader_connected ? "true" : "false", busy[i].nodes);

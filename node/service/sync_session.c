@@ -20,7 +20,7 @@ struct sync_session {
     struct map_node node;
     struct sync_sessions *all;
     struct buf key; /* KEY_PREFIX and the id */
-    struct room room;
+    struct group room;
     uint32_t leaders; /* among the members here */
     struct bus_sub *pushes;
     struct roster_watch *watch;
@@ -45,7 +45,7 @@ static struct span own_name(const struct sync_session *session)
     return span_str(session->all->options.node);
 }
 
-static struct sync_seat *seat_of(struct room_member *member)
+static struct sync_seat *seat_of(struct receiver *member)
 {
     return CONTAINER_OF(member, struct sync_seat, member);
 }
@@ -61,7 +61,7 @@ static struct local_count read_count(struct span value)
 {
     struct local_count count = {0};
     char text[32] = "";
-    if (value.len < sizeof text) {
+    if (value.len < sizeof(text)) {
         memcpy(text, value.ptr, value.len);
         char *end;
         count.players = (unsigned)strtoul(text, &end, 10);
@@ -73,7 +73,7 @@ static struct local_count read_count(struct span value)
 static void claim(struct sync_session *session)
 {
     char value[32];
-    int len = snprintf(value, sizeof value, "%u %u", session->room.count, session->leaders);
+    int len = snprintf(value, sizeof(value), "%u %u", session->room.count, session->leaders);
     roster_claim(session->all->options.store, buf_span(&session->key), own_name(session),
                  span_of(value, (size_t)len));
 }
@@ -98,9 +98,9 @@ static void set_first(struct sync_session *session, bool first)
 {
     struct metrics *metrics = session->all->options.metrics;
     if (first && !session->first) {
-        metric_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+        metrics_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
     } else if (!first && session->first) {
-        metric_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+        metrics_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
     }
     session->first = first;
 }
@@ -124,29 +124,29 @@ static bool view_is_ours(const struct sync_session *session)
     return count.players == session->room.count && count.leaders == session->leaders;
 }
 
-static bool is_told(struct room_member *member)
+static bool is_told(struct receiver *member)
 {
     return seat_of(member)->told;
 }
 
-static bool is_untold(struct room_member *member)
+static bool is_untold(struct receiver *member)
 {
     return !is_told(member);
 }
 
-static void tell(struct sync_session *session, bool (*whom)(struct room_member *member))
+static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
 {
     struct buf text = {0};
     session->all->options.print_state(&session->state, &text);
-    room_send(&session->room, buf_span(&text), whom);
+    group_send(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
 
 /* Whatever becomes of it, what the seats asked for last is through. */
 static void settle_all(struct sync_session *session, bool told)
 {
-    LIST_EACH(link, &session->room.members) {
-        struct sync_seat *seat = seat_of(LIST_ITEM(link, struct room_member, link));
+    LIST_EACH(it, &session->room.receivers) {
+        struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
         seat->told |= told;
         session->all->options.settled(seat);
     }
@@ -184,16 +184,16 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ pushes */
 
-static bool is_follower(struct room_member *member)
+static bool is_follower(struct receiver *member)
 {
     return !seat_of(member)->leader;
 }
 
 static void deliver(struct sync_session *session, struct span message)
 {
-    uint32_t sent = room_send(&session->room, message, is_follower);
-    metric_add(session->all->options.metrics, METRIC_SYNC_PUSHED_BYTES,
-               (uint64_t)sent * message.len);
+    uint32_t sent = group_send(&session->room, message, is_follower);
+    metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHED_BYTES,
+                (uint64_t)sent * message.len);
 }
 
 static void on_push(void *arg, enum bus_event event, struct span payload)
@@ -225,7 +225,7 @@ static void hear_what_is_needed(struct sync_session *session)
 int sync_session_push(struct sync_seat *seat, struct span message)
 {
     struct sync_session *session = seat->session;
-    metric_add(session->all->options.metrics, METRIC_SYNC_PUSHES, 1);
+    metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHES, 1);
     deliver(session, message);
     return bus_publish(session->all->options.store, buf_span(&session->key), message);
 }
@@ -234,13 +234,13 @@ int sync_session_push(struct sync_seat *seat, struct span message)
 
 static struct sync_session *session_new(struct sync_sessions *all, struct span id)
 {
-    struct sync_session *session = mem_zalloc(sizeof *session);
+    struct sync_session *session = mem_zalloc(sizeof(*session));
     session->all = all;
     buf_append(&session->key, KEY_PREFIX);
     buf_append(&session->key, id);
-    room_init(&session->room, all->options.metrics);
+    group_init(&session->room, all->options.metrics);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
-    metric_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
+    metrics_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
     return session;
 }
@@ -252,7 +252,7 @@ static void session_free(struct sync_session *session)
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
     map_remove(&all->by_id, &session->node);
-    metric_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
+    metrics_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
     set_first(session, false);
     buf_free(&session->key);
     free(session);
@@ -286,8 +286,8 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
     seat->leader = leader;
     seat->told = false;
     session->leaders += leader ? 1 : 0;
-    room_add(&session->room, &seat->member, ws);
-    metric_add(sessions->options.metrics, METRIC_SYNC_MEMBERS, 1);
+    group_add(&session->room, &seat->member, ws);
+    metrics_add(sessions->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -310,8 +310,8 @@ void sync_session_leave(struct sync_seat *seat)
     }
     seat->session = NULL;
     session->leaders -= seat->leader ? 1 : 0;
-    room_remove(&session->room, &seat->member);
-    metric_sub(session->all->options.metrics, METRIC_SYNC_MEMBERS, 1);
+    group_remove(&session->room, &seat->member);
+    metrics_sub(session->all->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -327,7 +327,7 @@ static size_t rank(const struct sync_session *session, struct sync_busy *out, si
         return count;
     }
     size_t moved = count < most ? count - at : most - 1 - at;
-    memmove(&out[at + 1], &out[at], moved * sizeof *out);
+    memmove(&out[at + 1], &out[at], moved * sizeof(*out));
     out[at] = (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
     return count < most ? count + 1 : most;
 }
@@ -349,7 +349,7 @@ size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_b
 
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
 {
-    struct sync_sessions *sessions = mem_zalloc(sizeof *sessions);
+    struct sync_sessions *sessions = mem_zalloc(sizeof(*sessions));
     sessions->options = *options;
     map_init(&sessions->by_id);
     return sessions;

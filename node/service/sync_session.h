@@ -19,7 +19,7 @@ struct sync_session;
 
 /* The part of a member that the session keeps; lives inside sync.c's object. */
 struct sync_seat {
-    struct room_member member;
+    struct receiver member;
     struct sync_session *session; /* NULL: unbound */
     bool leader;
     bool told; /* knows a state that counts it */

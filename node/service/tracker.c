@@ -9,7 +9,7 @@ enum {
     CALLS_FIRST = 64,
     CALLS_MOST = 16384, /* requests that wait for the store */
     NOBODY = UINT32_MAX,
-    COUNT_MS = 2000, /* how often the peers are counted */
+    TRACKER_COUNT_MS = 2000, /* how often the peers are counted */
     AMPLIFICATION = 3,
     HEADERS = 28, /* of IPv4 and UDP: what both datagrams have on the wire as well */
 };
@@ -18,7 +18,7 @@ enum {
 
 static void count(struct tracker *tracker, enum metric_id id)
 {
-    metric_add(tracker->metrics, id, 1);
+    metrics_add(tracker->metrics, id, 1);
 }
 
 /* ------------------------------------------------------------------------------------ calls */
@@ -30,7 +30,7 @@ static bool grow(struct tracker *tracker)
     if (old == CALLS_MOST) {
         return false;
     }
-    tracker->calls = mem_realloc(tracker->calls, size * sizeof *tracker->calls);
+    tracker->calls = mem_realloc(tracker->calls, size * sizeof(*tracker->calls));
     for (uint32_t i = size; i-- > old;) {
         tracker->calls[i].generation = 0;
         tracker->calls[i].step = NULL;
@@ -109,7 +109,7 @@ void tracker_send_from(struct tracker *tracker, struct span node, const struct a
         tracker_address_pack(peer, address);
         buf_append(&topic, SPAN(TOPIC));
         buf_append(&topic, node);
-        buf_append(&message, span_of(address, sizeof address));
+        buf_append(&message, span_of(address, sizeof(address)));
         buf_append(&message, buf_span(&tracker->out));
         count(tracker, METRIC_TRACKER_HANDED_OVER);
         /* When the bus is down it is lost, as a datagram may be; the bus counts it. */
@@ -188,21 +188,21 @@ static void hear_incomes(struct tracker *tracker)
 static void on_count(struct wheel_timer *timer)
 {
     struct tracker *tracker = CONTAINER_OF(timer, struct tracker, count_timer);
-    metric_set(tracker->metrics, METRIC_TRACKER_PEERS,
-               tracker_peers_count(tracker->peers, clock_monotonic_ms()));
-    wheel_set(net_wheel(tracker->options.net), timer, COUNT_MS);
+    metrics_set(tracker->metrics, METRIC_TRACKER_PEERS,
+                tracker_peers_count(tracker->peers, clock_monotonic_ms()));
+    wheel_set(net_wheel(tracker->options.net), timer, TRACKER_COUNT_MS);
 }
 
 struct tracker *tracker_new(const struct tracker_options *options, char *error, size_t error_size)
 {
-    struct tracker *tracker = mem_zalloc(sizeof *tracker);
+    struct tracker *tracker = mem_zalloc(sizeof(*tracker));
     tracker->options = *options;
     tracker->metrics = net_metrics(options->net);
     tracker->first_free = NOBODY;
     tracker_ids_init(&tracker->ids);
     tracker->peers = tracker_peers_new(options->expiry_ms);
     wheel_timer_init(&tracker->count_timer, on_count);
-    wheel_set(net_wheel(options->net), &tracker->count_timer, COUNT_MS);
+    wheel_set(net_wheel(options->net), &tracker->count_timer, TRACKER_COUNT_MS);
     tracker->rate = rate_new(options->rate, options->burst);
     tracker->udp = udp_open(options->net, options->bind, on_datagram, tracker, error, error_size);
     if (tracker->udp == NULL) {

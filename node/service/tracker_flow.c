@@ -9,8 +9,8 @@
 #include "store/base/clock.h"
 
 enum {
-    TRIES_MOST = 8, /* share ids that cannot be had, or swaps that came too late */
-    IDS_MOST = 32,  /* until one lives on a server that can be reached */
+    TRACKER_FLOW_TRIES_MOST = 8, /* share ids that cannot be had, or swaps that came too late */
+    IDS_MOST = 32,               /* until one lives on a server that can be reached */
 };
 
 static const struct span nothing = {NULL, 0};
@@ -101,7 +101,7 @@ static void end_with_error(struct tracker *tracker, struct tracker_call *call,
 
 static void end_lost(struct tracker *tracker, struct tracker_call *call)
 {
-    metric_add(tracker->metrics, METRIC_TRACKER_STORE_FAILURES, 1);
+    metrics_add(tracker->metrics, METRIC_TRACKER_STORE_FAILURES, 1);
     end_with_error(tracker, call, TRACKER_NO_STORE, "store unavailable");
 }
 
@@ -114,7 +114,7 @@ static void end_expired(struct tracker *tracker, struct tracker_call *call)
 
 static void end_unknown_id(struct tracker *tracker, struct tracker_call *call)
 {
-    metric_add(tracker->metrics, METRIC_TRACKER_UNKNOWN, 1);
+    metrics_add(tracker->metrics, METRIC_TRACKER_UNKNOWN, 1);
     end_with_error(tracker, call, TRACKER_OK, "unknown shareId");
 }
 
@@ -169,7 +169,7 @@ static void on_id_renewed(struct tracker *tracker, struct tracker_call *call,
     if (result == LOOKUP_ABSENT) {
         tracker_address_pack(&call->peer, address);
         (void)lookup_add(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
-                         span_of(address, sizeof address), id_life(tracker), NULL);
+                         span_of(address, sizeof(address)), id_life(tracker), NULL);
     }
     tracker_call_close(tracker, call);
 }
@@ -255,7 +255,7 @@ static void on_swapped(struct tracker *tracker, struct tracker_call *call,
         end_asker(tracker, call);
         break;
     case LOOKUP_TAKEN: /* another request of the same peer came in between */
-        if (++call->tries < TRIES_MOST && keep_record(call, value)) {
+        if (++call->tries < TRACKER_FLOW_TRIES_MOST && keep_record(call, value)) {
             settle(tracker, call);
         } else {
             end_lost(tracker, call);
@@ -307,7 +307,7 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
                      struct span value)
 {
     (void)value;
-    if (result != LOOKUP_DONE && ++call->tries < TRIES_MOST) {
+    if (result != LOOKUP_DONE && ++call->tries < TRACKER_FLOW_TRIES_MOST) {
         add_id(tracker, call);
     } else if (result != LOOKUP_DONE) {
         end_lost(tracker, call);
@@ -332,7 +332,7 @@ static void add_id(struct tracker *tracker, struct tracker_call *call)
     for (int i = 0; i < IDS_MOST && sent != 0; i++) {
         tracker_ids_choose(&tracker->ids, call->fresh);
         sent = lookup_add(tracker->options.store, id_key(tracker, call->fresh),
-                          span_of(address, sizeof address), id_life(tracker), &then);
+                          span_of(address, sizeof(address)), id_life(tracker), &then);
     }
     go_on(tracker, call, on_added, sent);
 }

@@ -9,8 +9,8 @@
 enum {
     INDEX_BITS = 12,
     REGISTERS = 1 << INDEX_BITS,
-    PARTS = 8,          /* of the window */
-    SLICES = PARTS + 1, /* and the one that is being filled */
+    TRACKER_PEERS_PARTS = 8,          /* of the window */
+    SLICES = TRACKER_PEERS_PARTS + 1, /* and the one that is being filled */
 };
 
 struct tracker_peers {
@@ -22,9 +22,9 @@ struct tracker_peers {
 
 struct tracker_peers *tracker_peers_new(uint64_t window_ms)
 {
-    struct tracker_peers *peers = mem_zalloc(sizeof *peers);
-    peers->slice_ms = window_ms > PARTS ? window_ms / PARTS : 1;
-    entropy(peers->key, sizeof peers->key);
+    struct tracker_peers *peers = mem_zalloc(sizeof(*peers));
+    peers->slice_ms = window_ms > TRACKER_PEERS_PARTS ? window_ms / TRACKER_PEERS_PARTS : 1;
+    entropy(peers->key, sizeof(peers->key));
     return peers;
 }
 
@@ -48,7 +48,7 @@ static void turn_to(struct tracker_peers *peers, uint64_t now_ms)
 
 void tracker_peers_saw(struct tracker_peers *peers, const struct address *peer, uint64_t now_ms)
 {
-    uint64_t hash = siphash(peers->key, span_of(peer, sizeof peer->ip + sizeof peer->port));
+    uint64_t hash = map_siphash(peers->key, span_of(peer, sizeof(peer->ip) + sizeof(peer->port)));
     uint64_t rest = hash << INDEX_BITS | (uint64_t)1 << (INDEX_BITS - 1); /* ends the run */
     uint8_t run = (uint8_t)(__builtin_clzll(rest) + 1);
     turn_to(peers, now_ms);

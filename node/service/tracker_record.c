@@ -4,7 +4,7 @@
 
 void tracker_address_pack(const struct address *address, unsigned char out[static ADDRESS_BYTES])
 {
-    memcpy(out, address->ip, sizeof address->ip);
+    memcpy(out, address->ip, sizeof(address->ip));
     out[16] = (unsigned char)(address->port >> 8);
     out[17] = (unsigned char)address->port;
 }
@@ -14,8 +14,8 @@ int tracker_address_unpack(struct span bytes, struct address *address)
     if (bytes.len != ADDRESS_BYTES) {
         return -1;
     }
-    const unsigned char *port = (const unsigned char *)bytes.ptr + sizeof address->ip;
-    memcpy(address->ip, bytes.ptr, sizeof address->ip);
+    const unsigned char *port = (const unsigned char *)bytes.ptr + sizeof(address->ip);
+    memcpy(address->ip, bytes.ptr, sizeof(address->ip));
     address->port = (uint16_t)(port[0] << 8 | port[1]);
     return 0;
 }

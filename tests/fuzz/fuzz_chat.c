@@ -37,7 +37,7 @@ static void init(void)
         .api_desc = "",
     };
     char error[128];
-    struct chat *chat = chat_new(peer.server, &options, error, sizeof error);
+    struct chat *chat = chat_new(peer.server, &options, error, sizeof(error));
     if (chat == NULL) {
         abort();
     }

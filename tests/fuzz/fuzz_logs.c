@@ -74,7 +74,7 @@ static void try_batch(struct span body)
     struct logs_batch batch = {0};
     char error[128];
     size_t at;
-    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof error) == LOGS_GOOD) {
+    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof(error)) == LOGS_GOOD) {
         for (size_t i = 0; i < batch.count; i++) {
             struct span payload = batch.items[i].payload;
             must(json_valid(payload, &at), "what is kept is JSON");

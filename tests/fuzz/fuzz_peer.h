@@ -47,7 +47,7 @@ static inline struct store *fuzz_store(const struct fuzz_peer *peer)
                                           .prefix = "fuzz",
                                           .node = "node",
                                           .lease_ms = 10000};
-    struct store *store = store_open(&options, error, sizeof error);
+    struct store *store = store_open(&options, error, sizeof(error));
     if (store == NULL) {
         abort();
     }

@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tracker_request request;
     struct address peer = {.port = 65535};
-    memset(peer.ip, 0xab, sizeof peer.ip);
+    memset(peer.ip, 0xab, sizeof(peer.ip));
     if (tracker_parse(span_of(data, size), &peer, &request) != TRACKER_PARSED) {
         return 0;
     }

@@ -16,9 +16,9 @@ struct bench {
     struct wheel *wheel;
     struct metrics metrics;
     struct net *net;
-    struct pacer *pacer;
+    struct relay_pacer *pacer;
     struct conn *conn;
-    struct paced paced;
+    struct relay_paced paced;
     struct event *stop;
     int peer;
     bool closed, cut;
@@ -54,12 +54,12 @@ static void run_ms(struct bench *bench, unsigned ms)
     loop_run(bench->loop);
 }
 
-static void on_cut(struct paced *paced)
+static void on_cut(struct relay_paced *paced)
 {
     CONTAINER_OF(paced, struct bench, paced)->cut = true;
 }
 
-static void on_emptied(struct paced *paced)
+static void on_emptied(struct relay_paced *paced)
 {
     CONTAINER_OF(paced, struct bench, paced)->emptied++;
 }
@@ -72,34 +72,34 @@ static void start(struct bench *bench, bool on)
     bench->wheel = wheel_new(bench->loop);
     bench->net = net_new(bench->loop, bench->wheel, &bench->metrics,
                          &(struct net_limits){.queue = 1000, .connections = 1});
-    bench->pacer = pacer_new(&(struct pacer_options){.loop = bench->loop,
-                                                     .metrics = &bench->metrics,
-                                                     .on = on,
-                                                     .gap_ms = GAP_MS,
-                                                     .limit = LIMIT,
-                                                     .cut = on ? NULL : on_cut,
-                                                     .emptied = on_emptied});
+    bench->pacer = relay_pacer_new(&(struct relay_pacer_options){.loop = bench->loop,
+                                                                 .metrics = &bench->metrics,
+                                                                 .on = on,
+                                                                 .gap_ms = GAP_MS,
+                                                                 .limit = LIMIT,
+                                                                 .cut = on ? NULL : on_cut,
+                                                                 .emptied = on_emptied});
     bench->peer = fds[1];
     bench->conn = conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, bench);
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
-    paced_init(&bench->paced, bench->pacer, bench->conn);
+    relay_paced_init(&bench->paced, bench->pacer, bench->conn);
 }
 
 static void end(struct bench *bench)
 {
-    paced_deinit(&bench->paced);
+    relay_paced_deinit(&bench->paced);
     net_free(&bench->net);
-    pacer_free(&bench->pacer);
+    relay_pacer_free(&bench->pacer);
     event_free(bench->stop);
     wheel_free(&bench->wheel);
     loop_free(&bench->loop);
     close(bench->peer);
 }
 
-static bool say(struct bench *bench, uint64_t topic, const char *text, enum paced_kind kind)
+static bool say(struct bench *bench, uint64_t topic, const char *text, enum relay_paced_kind kind)
 {
     struct chunk *chunk = chunk_copy(span_str(text));
-    bool sent = paced_send(&bench->paced, chunk, (struct paced_mark){topic, kind});
+    bool sent = relay_paced_send(&bench->paced, chunk, (struct relay_paced_mark){topic, kind});
     chunk_unref(chunk);
     return sent;
 }
@@ -108,7 +108,7 @@ static bool say(struct bench *bench, uint64_t topic, const char *text, enum pace
 static const char *read_once(struct bench *bench)
 {
     static char text[2000];
-    ssize_t n = recv(bench->peer, text, sizeof text - 1, MSG_DONTWAIT);
+    ssize_t n = recv(bench->peer, text, sizeof(text) - 1, MSG_DONTWAIT);
     text[n > 0 ? n : 0] = '\0';
     return text;
 }
@@ -218,14 +218,14 @@ static void an_untold_topic_is_not_ended(void **state)
     assert_true(say(&bench, 1, "+1", PACED_BEGIN)); /* never told */
     assert_true(say(&bench, 1, "hi", PACED_TALK));
     assert_true(say(&bench, 1, "-1", PACED_END));
-    assert_int_equal(paced_waiting(&bench.paced), 0);
+    assert_int_equal(relay_paced_waiting(&bench.paced), 0);
     assert_true(
         say(&bench, 2, "-2", PACED_END)); /* told before: its end is, once, and the new one */
     for (int i = 0; i < 1000; i++) {
         assert_true(say(&bench, 2, "+2", PACED_BEGIN));
         assert_true(say(&bench, 2, "x", PACED_TALK));
         assert_true(say(&bench, 2, "-2", PACED_END));
-        assert_int_equal(paced_waiting(&bench.paced), 1);
+        assert_int_equal(relay_paced_waiting(&bench.paced), 1);
         assert_true(say(&bench, 2, "+2", PACED_BEGIN));
         assert_true(say(&bench, 2, "-2", PACED_END));
     }
@@ -288,7 +288,7 @@ static void who_confirms_nothing_is_cut(void **state)
     assert_true(say(&bench, 1, "one", PACED_TALK));
     assert_true(say(&bench, 1, "two", PACED_END));
     run_ms(&bench, PACED_PATIENCE_MS * 8 / 10);
-    assert_int_equal(paced_waiting(&bench.paced), 1);
+    assert_int_equal(relay_paced_waiting(&bench.paced), 1);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
     run_ms(&bench, PACED_PATIENCE_MS * 4 / 10);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
@@ -310,7 +310,7 @@ static void the_owner_is_told(void **state)
     assert_string_equal(read_once(&bench), "one");
     assert_int_equal(bench.emptied, 0);
     uint64_t began = clock_monotonic_ms();
-    paced_hurry(&bench.paced);
+    relay_paced_hurry(&bench.paced);
     while (bench.emptied == 0) {
         run_ms(&bench, 1);
     }
@@ -322,7 +322,7 @@ static void the_owner_is_told(void **state)
     bench = (struct bench){0};
     start(&bench, false);
     char big[1001];
-    memset(big, 'x', sizeof big - 1);
+    memset(big, 'x', sizeof(big) - 1);
     big[1000] = '\0';
     assert_true(say(&bench, 1, big, PACED_TALK));
     assert_false(say(&bench, 1, big, PACED_TALK));
@@ -338,24 +338,24 @@ static void without_pacing_all_goes_at_once(void **state)
 {
     (void)state;
     struct bench bench = {0};
-    struct room room;
-    struct room_member member;
-    const struct paced_mark mark = {1, PACED_TALK};
+    struct group room;
+    struct receiver member;
+    const struct relay_paced_mark mark = {1, PACED_TALK};
     start(&bench, false);
-    room_init(&room, &bench.metrics);
-    room_add_raw(&room, &member, &bench.paced);
-    assert_int_equal(room_send_raw(&room, SPAN("one"), mark, NULL), 1);
-    assert_int_equal(room_send_raw(&room, SPAN("none"), mark, &member), 0);
-    assert_int_equal(room_send_raw(&room, SPAN("two"), mark, NULL), 1);
+    group_init(&room, &bench.metrics);
+    group_add_raw(&room, &member, &bench.paced);
+    assert_int_equal(group_send_raw(&room, SPAN("one"), mark, NULL), 1);
+    assert_int_equal(group_send_raw(&room, SPAN("none"), mark, &member), 0);
+    assert_int_equal(group_send_raw(&room, SPAN("two"), mark, NULL), 1);
     run_ms(&bench, 1);
     assert_string_equal(read_once(&bench), "onetwo");
     assert_int_equal(bench.metrics.value[METRIC_DELIVERIES], 2);
     char big[1001];
-    memset(big, 'x', sizeof big);
-    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), mark, NULL), 1);
-    assert_int_equal(room_send_raw(&room, span_of(big, sizeof big), mark, NULL), 0);
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(group_send_raw(&room, span_of(big, sizeof(big)), mark, NULL), 1);
+    assert_int_equal(group_send_raw(&room, span_of(big, sizeof(big)), mark, NULL), 0);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
-    room_remove(&room, &member);
+    group_remove(&room, &member);
     end(&bench);
 }
 

@@ -12,7 +12,7 @@ static struct address peer(void)
 static enum tracker_parsed parse(const char *text, struct tracker_request *request)
 {
     struct address from = peer();
-    memset(request, 0x55, sizeof *request);
+    memset(request, 0x55, sizeof(*request));
     return tracker_parse(span_str(text), &from, request);
 }
 
@@ -29,7 +29,7 @@ static void test_actions(void **state)
     };
     struct tracker_request request;
     (void)state;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         assert_int_equal(parse(good[i].text, &request), TRACKER_PARSED);
         assert_int_equal(request.action, good[i].action);
         assert_null(request.wrong);
@@ -63,10 +63,10 @@ static void test_what_gets_no_answer(void **state)
     };
     struct tracker_request request;
     (void)state;
-    for (size_t i = 0; i < sizeof not_json / sizeof *not_json; i++) {
+    for (size_t i = 0; i < sizeof(not_json) / sizeof(*not_json); i++) {
         assert_int_equal(parse(not_json[i], &request), TRACKER_NOT_JSON);
     }
-    for (size_t i = 0; i < sizeof no_action / sizeof *no_action; i++) {
+    for (size_t i = 0; i < sizeof(no_action) / sizeof(*no_action); i++) {
         assert_int_equal(parse(no_action[i], &request), TRACKER_NO_ACTION);
     }
 }
@@ -98,7 +98,7 @@ static void test_overrides(void **state)
     };
     struct tracker_request request;
     (void)state;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         pulse(good[i].fields, &request);
         assert_null(request.wrong);
         assert_true(request.override);
@@ -141,7 +141,7 @@ static void test_nonsense_is_named(void **state)
     };
     struct tracker_request request;
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         pulse(bad[i], &request);
         assert_non_null(request.wrong);
         assert_false(request.override);
@@ -162,7 +162,7 @@ static void test_share_ids(void **state)
     };
     struct tracker_request request;
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         assert_int_equal(parse(bad[i], &request), TRACKER_PARSED);
         assert_non_null(request.wrong);
     }
