@@ -12,8 +12,9 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/bus_impl.h"
 #include "store/bus_speaker.h"
-#include "store/handle.h"
+#include "store/store_impl.h"
 
 #include <inttypes.h>
 

@@ -10,8 +10,9 @@
 
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
-#include "store/handle.h"
+#include "store/store_impl.h"
 #include "store/stream_call.h"
+#include "store/stream_impl.h"
 
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */

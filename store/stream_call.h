@@ -5,7 +5,7 @@
 
 #include "store/base/buf.h"
 #include "store/base/list.h"
-#include "store/stream.h"
+#include "store/stream_types.h"
 
 /* How long a sink that does not show itself still counts as there. */
 enum { STREAM_SINK_SECONDS = 7 * 24 * 3600 };

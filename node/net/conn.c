@@ -75,6 +75,22 @@ static void on_timer(struct wheel_timer *timer)
     }
 }
 
+static void enter(struct net *net, struct conn *conn)
+{
+    conn->id = ++net->last_id;
+    list_push_back(&net->all, &conn->all);
+    admission_add(&net->admission, &conn->peer);
+    metrics_add(net->metrics, METRIC_CONNS_OPENED, 1);
+    metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
+}
+
+static void leave(struct net *net, struct conn *conn)
+{
+    list_del(&conn->all);
+    admission_remove(&net->admission, &conn->peer);
+    metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
+}
+
 struct conn *conn_new(struct net *net, int fd, const struct address *peer,
                       const struct conn_handler *handler, void *arg)
 {
@@ -88,7 +104,7 @@ struct conn *conn_new(struct net *net, int fd, const struct address *peer,
     wheel_timer_init(&conn->timer, on_timer);
     event_assign(&conn->event, loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, conn);
     event_add(&conn->event, NULL);
-    net_add(net, conn);
+    enter(net, conn);
     return conn;
 }
 
@@ -113,7 +129,7 @@ void conn_free(struct conn *conn)
         buf_free(conn->held);
         free(conn->held);
     }
-    net_remove(conn->net, conn);
+    leave(conn->net, conn);
     free(conn);
 }
 
@@ -265,7 +281,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
         return 0;
     }
     /* One chunk may always wait: a limit on the queue is none on the message. */
-    size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->limits.queue;
+    size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->admission.limits.queue;
     if (conn->out.count > 0 && conn->out.bytes + chunk->len > limit) {
         return -1;
     }

@@ -1,5 +1,6 @@
-/* The end of a node: its clients leave a few at a time, so that they do not fall on the others at
- * once. */
+#include "node/net/drain.h"
+
+#include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "store/base/clock.h"
 
@@ -59,13 +60,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     } else {
         ask_some(drain->net, quota(drain, now));
     }
-    if (drain->net->count == 0) {
+    if (drain->net->admission.count == 0) {
         event_del(drain->tick);
         drain->done(drain->arg);
     }
 }
 
-void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
+struct drain *drain_start(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
 {
     struct drain *drain = mem_zalloc(sizeof(*drain));
     uint64_t now = clock_monotonic_ms();
@@ -73,9 +74,9 @@ void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
     drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
     drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
-    net->drain = drain;
     struct timeval every = {.tv_usec = DRAIN_TICK_MS * 1000};
     event_add(drain->tick, &every);
+    return drain;
 }
 
 void drain_free(struct drain **drain)

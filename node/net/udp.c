@@ -1,6 +1,6 @@
 #include "node/net/udp.h"
 
-#include "node/net/conn_impl.h"
+#include "node/net/base.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
 
@@ -269,7 +269,8 @@ int udp_probe(const char *bind, char *error, size_t error_size)
 struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
                      size_t error_size)
 {
-    int family, fd = open_bound(bind, net_shares_ports(net), &family, error, error_size);
+    int family,
+        fd = open_bound(bind, net->admission.limits.share_ports, &family, error, error_size);
     if (fd < 0) {
         return NULL;
     }

@@ -1,6 +1,6 @@
 /* bench_jwt KEY.pem TOKEN SECONDS: how many times a second of CPU time the node's own check of an
  * access token, claims and all, can be done. Prints one line of JSON. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The two wires of dispatch. What is read as a frame is written again as the same bytes; a number
  * before the input says which wire, and nothing that is no frame is read past its end. */
 #include "node/net/cidr.h"
-#include "node/proto/dispatch_frame.h"
-#include "node/proto/dispatch_mesh.h"
+#include "node/service/dispatch/frame.h"
+#include "node/service/dispatch/message.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Any bytes as a token, as a key set and as a PEM file. With no key that anybody could sign with,
  * no token is good. The first byte says which. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 
 #include <stdlib.h>

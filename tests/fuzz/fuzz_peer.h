@@ -4,7 +4,7 @@
 #define MUSTER_TESTS_FUZZ_FUZZ_PEER_H
 
 #include "node/core/wheel.h"
-#include "node/proto/http.h"
+#include "node/proto/http/http.h"
 #include "store/base/mem.h"
 #include "store/store.h"
 

@@ -1,6 +1,6 @@
 /* The store's URL: whatever it is, it is read or refused, and a refusal shows no password. */
 #include "store/base/mem.h"
-#include "store/redis_url.h"
+#include "store/redis/url.h"
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* Any datagram: what is taken stays within its bounds, every answer is one JSON object, and none is
  * more than three times what was asked with (on the wire, where both have 28 bytes of headers). */
-#include "node/proto/json_scan.h"
-#include "node/proto/tracker_message.h"
+#include "node/proto/json/scan.h"
+#include "node/service/tracker/message.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
 #include "node/net/udp.h"
+#include "node/net/net.h"
 #include "store/base/buf.h"
 #include "tests/unit/cmocka_all.h"
 

@@ -1,4 +1,4 @@
-#include "node/proto/deflate.h"
+#include "node/proto/ws/deflate.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
 

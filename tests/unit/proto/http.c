@@ -1,4 +1,5 @@
-#include "node/proto/http.h"
+#include "node/proto/http/http.h"
+#include "node/net/net.h"
 #include "tests/unit/proto/peer.h"
 
 static const struct http_options options = {.header_limit = 1024,

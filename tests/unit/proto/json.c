@@ -1,4 +1,4 @@
-#include "node/proto/json_scan.h"
+#include "node/proto/json/scan.h"
 #include "tests/unit/cmocka_all.h"
 
 /* Is the text, fed in pieces, one value with nothing but white space behind it? */

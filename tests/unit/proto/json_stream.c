@@ -1,4 +1,4 @@
-#include "node/proto/json_stream.h"
+#include "node/proto/json/stream.h"
 
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"

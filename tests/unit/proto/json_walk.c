@@ -1,4 +1,4 @@
-#include "node/proto/json_walk.h"
+#include "node/proto/json/walk.h"
 #include "tests/unit/cmocka_all.h"
 
 static void members_come_in_order(void **state)

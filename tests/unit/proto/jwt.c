@@ -1,6 +1,6 @@
 /* Tokens made here with cjose's own signing, and tokens that nobody should make. The zoo of forged
  * ones made by another library is in tests/integration/test_chat_login.py. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"

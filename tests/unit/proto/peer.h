@@ -4,7 +4,8 @@
 #define MUSTER_TESTS_UNIT_PROTO_PEER_H
 
 #include "node/core/wheel.h"
-#include "node/proto/http.h"
+#include "node/net/net.h"
+#include "node/proto/http/http.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"

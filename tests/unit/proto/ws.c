@@ -1,5 +1,6 @@
 /* What a WebSocket takes and what it refuses: the handshake, frames, messages. */
-#include "node/proto/deflate.h"
+#include "node/net/net.h"
+#include "node/proto/ws/deflate.h"
 #include "tests/unit/proto/ws_script.h"
 
 static void test_handshake(void **state)

@@ -1,5 +1,6 @@
 /* How a WebSocket ends, who is too slow for it, and how it shares the loop. */
-#include "node/proto/deflate.h"
+#include "node/net/net.h"
+#include "node/proto/ws/deflate.h"
 #include "tests/unit/proto/ws_script.h"
 
 static void test_the_peer_closes(void **state)

@@ -3,7 +3,8 @@
 #ifndef MUSTER_TESTS_UNIT_PROTO_WS_SCRIPT_H
 #define MUSTER_TESTS_UNIT_PROTO_WS_SCRIPT_H
 
-#include "node/proto/ws.h"
+#include "node/net/net.h"
+#include "node/proto/ws/ws.h"
 #include "tests/unit/proto/peer.h"
 
 enum { LIMIT = 100000, QUEUE = 1 << 18 };

@@ -1,13 +1,13 @@
 /* A network between a node that is built here and one that the test plays on the same hub: it can
  * say and claim in orders that real nodes seldom do. Servers write to a text what they are told. */
-#include "node/service/relay_network.h"
+#include "node/service/relay/network.h"
 
 #include "node/core/wheel.h"
 #include "node/net/net.h"
-#include "node/service/relay_held.h"
+#include "node/service/relay/early.h"
 #include "store/base/clock.h"
 #include "store/bus.h"
-#include "store/roster.h"
+#include "store/roster/roster.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* How many peers were served lately: the count, and that it forgets. */
-#include "node/service/tracker_peers.h"
+#include "node/service/tracker/peers.h"
 
 #include "tests/unit/cmocka_all.h"
 

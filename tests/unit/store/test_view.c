@@ -1,5 +1,5 @@
-#include "store/roster_note.h"
-#include "store/roster_view.h"
+#include "store/roster/note.h"
+#include "store/roster/view.h"
 #include "tests.h"
 
 static struct buf said;
