@@ -1,18 +1,17 @@
 """A fleet that carries something of everything, for the tests of its page and of /api/status."""
 
 import json
-import pathlib
 import socket
 import time
 
-from chatting import ChatClient
-from clients import SyncClient, members
-from cluster import free_port
-from dispatch import Device, Driver, node_settings
-from relay_plugin import Plugin
-from waiting import until, wait_until
+from lib.chat import ChatClient
+from lib.dispatch import Device, Driver, node_settings
+from lib.ports import free_port
+from lib.process import ROOT
+from lib.relay import Plugin
+from lib.sync import SyncClient, members
+from lib.waiting import until, wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 LEASE_US = 10_000_000
 
