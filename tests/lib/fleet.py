@@ -115,7 +115,7 @@ def full_lists(number):
 
 
 def claim(redis, member, value):
-    script = (ROOT / "store" / "roster.lua").read_text()
+    script = (ROOT / "store/redis/roster.lua").read_text()
     answer = redis.command("EVAL", script, "1", "muster:r:nodes", "muster:w:nodes", "0", str(LEASE_US), str(LEASE_US),
                            "60000", "", "+", member, json.dumps(value))
     assert not answer.startswith(b"-"), answer
