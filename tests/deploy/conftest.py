@@ -8,13 +8,8 @@ import pytest
 
 from deploying import HERE, ROOT, engine_missing, hold_to_settings, run
 
-<<<<<<< HEAD
 import manifests  # noqa: E402
-from cluster import BINARY, muster  # noqa: E402
-=======
-import manifests  # noqa: E402  (this folder's)
 from lib.process import BINARY, muster  # noqa: E402
->>>>>>> main
 
 
 @pytest.fixture(scope="session")
