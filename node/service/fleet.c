@@ -323,19 +323,9 @@ static void look(struct fleet *fleet)
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
 static bool may_look(const struct fleet *fleet, struct http_request *request)
 {
-    struct span token = span_str(fleet->options.token);
-    struct buf given = {0};
-    bool may = token.len == 0 || bearer_is(request, token) ||
-               (http_query(request, "token", &given) && secret_eq(buf_span(&given), token));
-    buf_free(&given);
-    if (!may) {
-        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-        http_reply_error(request, 401, "a bearer token is needed");
-    }
-    return may;
+    return bearer_admits(request, span_str(fleet->options.token));
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
