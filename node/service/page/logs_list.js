@@ -80,7 +80,7 @@ function drawRow(row, line, index) {
 }
 
 function drawHead() {
-  const words = { mark: "", time: `${view.time === "server" ? "server" : "client"} time, ${zoneName()}`, level: "level", user: "user", room: "room", msg: "message" };
+  const words = { mark: "", time: `${view.time}, ${zoneName()}`, level: "level", user: "user", room: "room", msg: "message" };
   $("head").replaceChildren(...cellNames().map(name => {
     const cell = document.createElement("span");
     cell.className = name.startsWith("field") ? "field" : name;
@@ -219,7 +219,7 @@ rows.addEventListener("click", event => {
     if (!event.shiftKey) selected = new Set();
     moveTo(indexOf(line), event.shiftKey);
     follow = false;
-    if (event.target.closest(".mark")) toggleBookmark();
+    if (event.target.closest(".mark")) toggleBookmark(); else if (isNarrow()) toggleDetail(true);
   }
 });
 
