@@ -300,4 +300,11 @@ $("density").onclick = event => {
   follow = false;
   moveTo(best);
 };
-setInterval(() => { if (densityStale) drawDensity(); }, 1000);
+/* Of many lines more seldom: each drawing goes over all that are shown. */
+let densityDue = 0;
+setInterval(() => {
+  if (!densityStale || performance.now() < densityDue) return;
+  const began = performance.now();
+  drawDensity();
+  densityDue = performance.now() + 50 * (performance.now() - began);
+}, 1000);
