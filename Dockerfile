@@ -40,7 +40,7 @@ read -r -t 4 _ status _ <&3; [ \"$status\" = 200 ]"]
 ENTRYPOINT ["muster"]
 CMD ["node"]
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="muster" \
