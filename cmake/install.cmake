@@ -14,8 +14,8 @@ foreach(unit muster-node@.service muster-sink.service muster-migrate.service)
         install(FILES ${CMAKE_BINARY_DIR}/packaging/${unit} DESTINATION ${MUSTER_UNIT_DIR})
     endif()
 endforeach()
-# It may hold passwords: only root reads it, and systemd reads it as root.
-install(FILES ${CMAKE_SOURCE_DIR}/packaging/muster.conf DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/muster
+# They may hold passwords: only root reads them, and systemd reads them as root.
+install(FILES ${CMAKE_SOURCE_DIR}/packaging/muster.conf ${CMAKE_SOURCE_DIR}/packaging/sink.conf DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/muster
     PERMISSIONS OWNER_READ OWNER_WRITE)
 
 file(GLOB muster_pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md)
