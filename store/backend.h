@@ -12,8 +12,7 @@
 #ifndef MUSTER_STORE_BACKEND_H
 #define MUSTER_STORE_BACKEND_H
 
-#include "store/store.h"
-#include "store/stream.h"
+#include "store/stream_types.h"
 
 struct backend;
 struct stream_call;
@@ -21,6 +20,8 @@ struct stream_query;
 struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
+struct roster_entry;
+struct store;
 
 enum backend_answer {
     BACKEND_OK,
@@ -31,14 +32,8 @@ enum backend_answer {
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
 
-struct roster_entry {
-    struct span member;
-    struct span value;
-    bool gone; /* release it; else set it */
-};
-
 /* One atomic visit to a roster key: release, set, prune, publish what changed. The answer is a
- * roster note (store/roster_note.h). */
+ * roster note (store/roster/note.h). */
 struct roster_touch {
     struct span key;     /* where the members are, with prefix */
     struct span channel; /* where changes are published */
@@ -56,7 +51,7 @@ struct history_item {
 };
 
 /* One atomic visit to a history (history.lua). The answer is a history note
- * (store/history_note.h). */
+ * (store/history/note.h). */
 struct history_call {
     enum history_verb verb;
     struct span key;     /* where the entries are, with prefix */
@@ -71,7 +66,7 @@ struct history_call {
 };
 
 struct backend_ops {
-    /* Starts or ends hearing channels; each is answered by store_on_channel, or the link falls. */
+    /* Starts or ends hearing channels; each is answered by bus_on_channel, or the link falls. */
     void (*subscribe)(struct backend *backend, unsigned shard, const struct span *channels,
                       size_t count);
     void (*unsubscribe)(struct backend *backend, unsigned shard, const struct span *channels,
@@ -109,15 +104,6 @@ struct backend {
     unsigned shards;     /* servers */
 };
 
-/* New backends. The URL was checked; links are tried when the loop runs. */
-struct backend *memory_open(struct store *store, struct memory_hub *hub);
-struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls);
-
-/* Checks the URL (NULL: no Redis) and the files without connecting. 0, or -1 with a message in
- * `error`. */
-int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
-
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */
 void store_enter(struct store *store);
@@ -134,8 +120,8 @@ void store_on_moved(struct store *store, unsigned shard);
 void store_on_trouble(struct store *store, const char *text);
 
 /* `channel` is heard from now on, or no more. */
-void store_on_channel(struct store *store, struct span channel, bool on);
+void bus_on_channel(struct store *store, struct span channel, bool on);
 
-void store_on_message(struct store *store, struct span channel, struct span payload);
+void bus_on_message(struct store *store, struct span channel, struct span payload);
 
 #endif

@@ -12,8 +12,9 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/bus_impl.h"
 #include "store/bus_speaker.h"
-#include "store/handle.h"
+#include "store/store_impl.h"
 
 #include <inttypes.h>
 
@@ -38,7 +39,7 @@ struct topic {
 };
 
 struct bus_sub {
-    struct list link;
+    struct list entry;
     struct topic *topic;
     bus_fn *fn; /* NULL: unsubscribed */
     void *arg;
@@ -61,7 +62,7 @@ static void topic_settle(struct topic *topic)
     if (topic->gap) {
         topic->gap = false;
         LIST_EACH(it, &topic->subs) {
-            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
+            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
             if (sub->ready) {
                 sub->ready = false;
                 tell(sub, BUS_GAP, nothing);
@@ -70,7 +71,7 @@ static void topic_settle(struct topic *topic)
     }
     if (topic->state == TOPIC_ON) {
         LIST_EACH(it, &topic->subs) {
-            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
+            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
             if (!sub->ready) {
                 sub->ready = true;
                 tell(sub, BUS_READY, nothing);
@@ -82,9 +83,9 @@ static void topic_settle(struct topic *topic)
 static void drop_gone_subs(struct topic *topic)
 {
     LIST_EACH(it, &topic->subs) {
-        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
+        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
         if (sub->fn == NULL) {
-            list_del(&sub->link);
+            list_del(&sub->entry);
             free(sub);
         }
     }
@@ -92,7 +93,7 @@ static void drop_gone_subs(struct topic *topic)
 
 static void topic_free(struct topic *topic)
 {
-    list_del(&topic->chore.link);
+    list_del(&topic->chore.entry);
     list_del(&topic->batch);
     map_remove(&topic->store->topics, &topic->node);
     free(topic);
@@ -158,7 +159,7 @@ void bus_flush(struct store *store)
     }
 }
 
-void store_on_channel(struct store *store, struct span channel, bool on)
+void bus_on_channel(struct store *store, struct span channel, bool on)
 {
     struct map_node *node = map_find(&store->topics, channel);
     if (node == NULL) {
@@ -182,7 +183,7 @@ static uint64_t read_number(struct span digits)
     return number;
 }
 
-void store_on_message(struct store *store, struct span channel, struct span payload)
+void bus_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
     if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
@@ -197,13 +198,13 @@ void store_on_message(struct store *store, struct span channel, struct span payl
         struct shard *shard = &store->shards[topic->shard];
         own = span_eq(origin, span_str(store->node));
         store->stats.received++;
-        if (!speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
+        if (!bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
             store->stats.late++;
             return;
         }
     }
     LIST_EACH(it, &topic->subs) {
-        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, link);
+        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
         if (sub->ready && (sub->echo || !own)) {
             tell(sub, BUS_MESSAGE, payload);
         }
@@ -237,7 +238,7 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     topic->store = store;
     topic->shard = shard;
     topic->chore.run = topic_run;
-    list_init(&topic->chore.link);
+    list_init(&topic->chore.entry);
     list_init(&topic->batch);
     list_init(&topic->subs);
     map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
@@ -251,13 +252,13 @@ static struct bus_sub *topic_join(struct topic *topic, bool echo, bus_fn *fn, vo
     sub->echo = echo;
     sub->fn = fn;
     sub->arg = arg;
-    list_push_back(&topic->subs, &sub->link);
+    list_push_back(&topic->subs, &sub->entry);
     store_kick(topic->store, &topic->chore);
     return sub;
 }
 
-struct bus_sub *channel_subscribe(struct store *store, unsigned shard, struct span channel,
-                                  bus_fn *fn, void *arg)
+struct bus_sub *bus_channel_subscribe(struct store *store, unsigned shard, struct span channel,
+                                      bus_fn *fn, void *arg)
 {
     return topic_join(topic_get(store, shard, channel), true, fn, arg);
 }
@@ -286,7 +287,7 @@ struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, v
     struct buf channel = {0};
     unsigned shard = store_shard(store, topic);
     buf_printf(&channel, "%s:f:%u:%s", store->prefix, shard, store->node);
-    struct bus_sub *sub = channel_subscribe(store, shard, buf_span(&channel), fn, arg);
+    struct bus_sub *sub = bus_channel_subscribe(store, shard, buf_span(&channel), fn, arg);
     buf_free(&channel);
     return sub;
 }
@@ -336,7 +337,7 @@ void bus_deinit(struct store *store)
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
         LIST_EACH(sub, &topic->subs) {
-            free(LIST_ITEM(sub, struct bus_sub, link));
+            free(LIST_ITEM(sub, struct bus_sub, entry));
         }
         topic_free(topic);
     }

@@ -6,7 +6,11 @@
 #ifndef MUSTER_STORE_BUS_H
 #define MUSTER_STORE_BUS_H
 
-#include "store/store.h"
+#include "store/base/span.h"
+
+#include <stddef.h>
+
+struct store;
 
 struct bus_sub;
 

@@ -32,13 +32,13 @@ static void forget_silent(struct map *speakers, uint64_t now_us)
 static struct speaker *speaker_new(struct map *speakers, struct span name, uint64_t now_us)
 {
     forget_silent(speakers, now_us);
-    struct speaker *speaker = mem_zalloc(sizeof *speaker + name.len);
+    struct speaker *speaker = mem_zalloc(sizeof(*speaker) + name.len);
     memcpy(speaker->name, name.ptr, name.len);
     map_insert(speakers, &speaker->node, span_of(speaker->name, name.len));
     return speaker;
 }
 
-bool speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint64_t now_us)
+bool bus_speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint64_t now_us)
 {
     struct map_node *found = map_find(speakers, node);
     struct speaker *speaker = found != NULL ? MAP_ENTRY(found, struct speaker, node)
@@ -51,7 +51,7 @@ bool speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint
     return true;
 }
 
-void speakers_deinit(struct map *speakers)
+void bus_speakers_deinit(struct map *speakers)
 {
     MAP_EACH(it, speakers) {
         speaker_free(speakers, MAP_ENTRY(it, struct speaker, node));

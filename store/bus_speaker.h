@@ -18,9 +18,9 @@ enum {
 
 /* Does a message of `node`, said over its link number `link`, come after all that was heard of it?
  * `speakers` are those of one server. */
-bool speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint64_t now_us);
+bool bus_speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint64_t now_us);
 
 /* Forgets all. */
-void speakers_deinit(struct map *speakers);
+void bus_speakers_deinit(struct map *speakers);
 
 #endif

@@ -1,7 +1,7 @@
 #include "store/lookup.h"
 
-#include "store/handle.h"
 #include "store/lookup_call.h"
+#include "store/store_impl.h"
 
 void lookup_finish(struct lookup_call *call, enum lookup_result result, struct span value)
 {

@@ -2,7 +2,9 @@
 #ifndef MUSTER_STORE_LOOKUP_CALL_H
 #define MUSTER_STORE_LOOKUP_CALL_H
 
-#include "store/lookup.h"
+#include "store/lookup_types.h"
+
+struct store;
 
 enum lookup_verb {
     LOOKUP_GET,

@@ -1,9 +1,9 @@
 /* store: what outlives a node. One handle per process gives the words of the house:
  *
- *     roster  (store/roster.h)    leased membership with change notice
+ *     roster  (store/roster/roster.h)    leased membership with change notice
  *     bus     (store/bus.h)       publish/subscribe by topic
  *     lookup  (store/lookup.h)    key to value with a lifetime
- *     history (store/history.h)   capped list that is heard
+ *     history (store/history/history.h)   capped list that is heard
  *     stream  (store/stream.h)    durable append in lanes, tail by position
  *
  * Every call names one key or topic, and that alone decides on which server it lives. Two backends
@@ -47,7 +47,7 @@ struct store_tls {
 
 struct store_options {
     struct event_base *base; /* borrowed for the store's life */
-    const char *url;         /* "memory:", or see store/redis_url.h */
+    const char *url;         /* "memory:", or see store/redis/url.h */
     struct store_tls tls;
     const char *prefix; /* first part of every key and topic */
     const char *node;   /* unique name of this process in the fleet, at most 64 bytes, no spaces */

@@ -10,8 +10,9 @@
 
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
-#include "store/handle.h"
+#include "store/store_impl.h"
 #include "store/stream_call.h"
+#include "store/stream_impl.h"
 
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
@@ -69,12 +70,12 @@ struct append {
 
 static struct append *append_of(struct list *link)
 {
-    return CONTAINER_OF(link, struct append, group.link);
+    return CONTAINER_OF(link, struct append, group.entry);
 }
 
 static void append_free(struct append *append)
 {
-    list_del(&append->group.link);
+    list_del(&append->group.entry);
     buf_free(&append->group.items);
     free(append);
 }
@@ -156,7 +157,7 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
     size_t at = 0;
     while (!list_empty(&table->flight)) {
         struct append *append = append_of(table->flight.next);
-        list_del(&append->group.link);
+        list_del(&append->group.entry);
         conclude(store, append, outcome_of(answer, reply, at++));
         append_free(append);
     }
@@ -222,7 +223,7 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
         stream_item_put(&append->group.items, &items[i]);
     }
     table->waiting_bytes += append->group.items.len;
-    list_push_back(&table->waiting, &append->group.link);
+    list_push_back(&table->waiting, &append->group.entry);
     store_kick(store, &table->chore);
     if (!evtimer_pending(table->tick, NULL)) {
         evtimer_add(table->tick, &tick);
@@ -241,7 +242,7 @@ void stream_on_link(struct store *store, unsigned shard, bool up)
 
 /* What waits for an answer stands in the table's list of questions, and goes with the store. */
 struct reading {
-    struct list link;
+    struct list entry;
     struct store *store;
     stream_read_fn *fn;
     void *arg;
@@ -253,7 +254,7 @@ static void on_entries(void *arg, bool ok, const struct stream_entry *entries, s
     if (!reading->store->closing) {
         reading->fn(reading->arg, ok, entries, count);
     }
-    list_del(&reading->link);
+    list_del(&reading->entry);
     free(reading);
 }
 
@@ -263,10 +264,10 @@ static int read_query(struct store *store, const struct stream_query *query, str
     unsigned shard = stream_shard(store);
     struct reading *reading = mem_zalloc(sizeof(*reading));
     *reading = (struct reading){.store = store, .fn = fn, .arg = arg};
-    list_push_back(&store->stream.questions, &reading->link);
+    list_push_back(&store->stream.questions, &reading->entry);
     if (!store->shards[shard].up ||
         store->backend->ops->stream_read(store->backend, shard, query, on_entries, reading) != 0) {
-        list_del(&reading->link);
+        list_del(&reading->entry);
         free(reading);
         return -1;
     }
@@ -291,7 +292,7 @@ int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t m
 /* ------------------------------------------------------------------------------------ the state */
 
 struct asking {
-    struct list link;
+    struct list entry;
     struct store *store;
     stream_state_fn *fn;
     void *arg;
@@ -322,7 +323,7 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
         read_state(reply, &state);
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }
-    list_del(&asking->link);
+    list_del(&asking->entry);
     free(asking);
 }
 
@@ -333,10 +334,10 @@ int stream_state(struct store *store, const struct stream_mark *marks, size_t co
     struct stream_marks call = {marks, count, keep, sink};
     struct asking *asking = mem_zalloc(sizeof(*asking));
     *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
-    list_push_back(&store->stream.questions, &asking->link);
+    list_push_back(&store->stream.questions, &asking->entry);
     if (!store->shards[shard].up ||
         store->backend->ops->stream_state(store->backend, shard, &call, on_state, asking) != 0) {
-        list_del(&asking->link);
+        list_del(&asking->entry);
         free(asking);
         return -1;
     }
@@ -355,7 +356,7 @@ void stream_init(struct store *store)
     struct stream_table *table = &store->stream;
     table->limits = (struct stream_limits){.lanes = 1, .entries = UINT32_MAX};
     table->chore.run = run;
-    list_init(&table->chore.link);
+    list_init(&table->chore.entry);
     list_init(&table->waiting);
     list_init(&table->flight);
     list_init(&table->questions);
@@ -374,6 +375,6 @@ void stream_deinit(struct store *store)
         list_del(first);
         free(first);
     }
-    list_del(&table->chore.link);
+    list_del(&table->chore.entry);
     event_free(table->tick);
 }

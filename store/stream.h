@@ -11,22 +11,9 @@
 #ifndef MUSTER_STORE_STREAM_H
 #define MUSTER_STORE_STREAM_H
 
-#include "store/store.h"
+#include "store/stream_types.h"
 
-enum { STREAM_LANES_MOST = 64 };
-
-struct stream_item {
-    unsigned lane;
-    struct span tag; /* a short label for readers, such as the room */
-    struct span payload;
-};
-
-struct stream_limits {
-    unsigned lanes;   /* 1 to STREAM_LANES_MOST */
-    uint64_t entries; /* bound of all lanes together */
-    bool refuse;      /* at the bound; else the oldest go, unless a sink has shown itself within the
-                         last week (stream_state) */
-};
+struct store;
 
 /* Does the stream's server answer? It may be full: what is in the stream can be read nevertheless. */
 bool stream_reached(const struct store *store);
@@ -49,22 +36,6 @@ typedef void stream_append_fn(void *arg, enum stream_outcome outcome);
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg) __attribute__((warn_unused_result));
 
-struct stream_entry {
-    unsigned lane;
-    uint64_t seq;
-    uint64_t ordinal; /* counts the entries of the lane: a step of more than one is a hole */
-    struct span tag, payload;
-};
-
-struct stream_from {
-    unsigned lane;
-    uint64_t after; /* seq: what follows it is read */
-};
-
-/* `entries` are borrowed until return, lane by lane, each in order. NULL and `ok` false when there
- * was no answer. */
-typedef void stream_read_fn(void *arg, bool ok, const struct stream_entry *entries, size_t count);
-
 /* Reads at most `most` entries of each of the lanes, in one step. 0, or -1 without a call of `fn`.
  */
 int stream_read(struct store *store, const struct stream_from *from, size_t lanes, size_t most,
@@ -73,12 +44,6 @@ int stream_read(struct store *store, const struct stream_from *from, size_t lane
 /* The same backwards in one lane: entries up to `last`, newest first. */
 int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t most,
                      stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
-
-/* What a sink says: entries of the lane up to this one are stored for good. */
-struct stream_mark {
-    unsigned lane;
-    uint64_t seq, ordinal;
-};
 
 struct stream_state {
     uint64_t last;                        /* the newest sequence number ever given; 0: none */

@@ -5,14 +5,14 @@
 
 #include "store/base/buf.h"
 #include "store/base/list.h"
-#include "store/stream.h"
+#include "store/stream_types.h"
 
 /* How long a sink that does not show itself still counts as there. */
 enum { STREAM_SINK_SECONDS = 7 * 24 * 3600 };
 
 /* What one caller wants stored. */
 struct stream_group {
-    struct list link;
+    struct list entry;
     struct buf items;
     size_t count;
 };

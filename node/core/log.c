@@ -55,7 +55,7 @@ static void put_time(struct buf *line)
     struct tm utc;
     gmtime_r(&seconds, &utc);
     char text[32];
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
     buf_printf(line, "%s.%03uZ", text, (unsigned)(now % 1000));
 }
 

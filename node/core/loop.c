@@ -38,7 +38,7 @@ static void on_libevent_says(int severity, const char *text)
 struct loop *loop_new(void)
 {
     event_set_log_callback(on_libevent_says);
-    struct loop *loop = mem_zalloc(sizeof *loop);
+    struct loop *loop = mem_zalloc(sizeof(*loop));
     struct event_config *config = event_config_new();
     if (config != NULL) {
         /* One thread: no locks. */

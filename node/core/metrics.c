@@ -3,17 +3,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-struct row {
+struct metrics_row {
     const char *type, *name, *labels, *help;
 };
 
-static const struct row rows[] = {
+static const struct metrics_row rows[] = {
 #define METRIC(id, type, name, labels, help) {#type, name, labels, help},
     METRICS_TABLE(METRIC)
 #undef METRIC
 };
 
-static const struct row histogram_rows[] = {
+static const struct metrics_row histogram_rows[] = {
 #define HISTOGRAM(id, name, help) {"histogram", name, "", help},
     HISTOGRAMS_TABLE(HISTOGRAM)
 #undef HISTOGRAM
@@ -22,7 +22,7 @@ static const struct row histogram_rows[] = {
 static const double bounds[HISTOGRAM_BUCKETS] = {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10};
 
-void metric_observe(struct metrics *metrics, enum histogram_id id, double seconds)
+void metrics_observe(struct metrics *metrics, enum histogram_id id, double seconds)
 {
     struct histogram *histogram = &metrics->histogram[id];
     histogram->count++;
@@ -35,12 +35,12 @@ void metric_observe(struct metrics *metrics, enum histogram_id id, double second
     }
 }
 
-static void print_head(const struct row *row, struct buf *out)
+static void print_head(const struct metrics_row *row, struct buf *out)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
 }
 
-static void print_histogram(const struct row *row, const struct histogram *histogram,
+static void print_histogram(const struct metrics_row *row, const struct histogram *histogram,
                             struct buf *out)
 {
     uint64_t so_far = 0;

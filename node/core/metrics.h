@@ -36,22 +36,22 @@ struct metrics {
     struct histogram histogram[HISTOGRAM_COUNT];
 };
 
-static inline void metric_add(struct metrics *metrics, enum metric_id id, uint64_t by)
+static inline void metrics_add(struct metrics *metrics, enum metric_id id, uint64_t by)
 {
     metrics->value[id] += by;
 }
 
-static inline void metric_sub(struct metrics *metrics, enum metric_id id, uint64_t by)
+static inline void metrics_sub(struct metrics *metrics, enum metric_id id, uint64_t by)
 {
     metrics->value[id] -= by;
 }
 
-static inline void metric_set(struct metrics *metrics, enum metric_id id, uint64_t value)
+static inline void metrics_set(struct metrics *metrics, enum metric_id id, uint64_t value)
 {
     metrics->value[id] = value;
 }
 
-void metric_observe(struct metrics *metrics, enum histogram_id id, double seconds);
+void metrics_observe(struct metrics *metrics, enum histogram_id id, double seconds);
 
 /* Appends everything in the Prometheus text format, version 0.0.4. */
 void metrics_print(const struct metrics *metrics, struct buf *out);

@@ -49,7 +49,7 @@
            "Pushes refused: sender not the leader of the session")                                 \
     METRIC(SYNC_PUSHED_BYTES, counter, "muster_sync_pushed_bytes_total", "",                       \
            "Bytes of pushes delivered to members on this node")                                    \
-    METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream")     \
+    METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream") \
     METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
            "Log entries turned away with 503")                                                     \
     METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
@@ -65,7 +65,7 @@
            "Log entries kept in the fleet's stream, the same on every node")                       \
     METRIC(LOGS_UNSTORED, gauge, "muster_logs_unstored_entries", "",                               \
            "Those of them that no sink has stored, the same on every node")                        \
-    METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")    \
+    METRIC(SINK_ROWS, counter, "muster_sink_rows_total", "", "Log entries stored in PostgreSQL")   \
     METRIC(SINK_BYTES, counter, "muster_sink_bytes_total", "", "Bytes of rows stored")             \
     METRIC(SINK_BATCHES, counter, "muster_sink_batches_total", "",                                 \
            "Transactions that stored log entries")                                                 \

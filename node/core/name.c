@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HOST_MOST = 32, ROLE_MOST = NAME_DIGITS + sizeof("-w2147483647") };
+enum { NAME_HOST_MOST = 32, ROLE_MOST = NAME_DIGITS + sizeof("-w2147483647") };
 
 void name_group_choose(char out[static NAME_DIGITS + 1])
 {
@@ -16,8 +16,8 @@ void name_group_choose(char out[static NAME_DIGITS + 1])
 
 void name_choose(const char *role, char out[static NAME_SIZE])
 {
-    char host[HOST_MOST] = "node", digits[NAME_DIGITS + 1];
-    gethostname(host, sizeof host - 1);
+    char host[NAME_HOST_MOST] = "node", digits[NAME_DIGITS + 1];
+    gethostname(host, sizeof(host) - 1);
     entropy_hex(digits, NAME_DIGITS);
     for (char *c = host; *c != '\0'; c++) {
         *c = *c == ' ' ? '-' : *c;
@@ -29,7 +29,7 @@ void name_choose_node(const struct name_worker *worker, char out[static NAME_SIZ
 {
     char role[ROLE_MOST] = "";
     if (worker->number >= 0) {
-        snprintf(role, sizeof role, "%s-w%d", worker->group, worker->number);
+        snprintf(role, sizeof(role), "%s-w%d", worker->group, worker->number);
     }
     name_choose(role, out);
 }

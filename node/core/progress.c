@@ -8,7 +8,7 @@
 
 #define CLEAR_LINE "\r\033[K" /* ECMA-48: carriage return, erase to the end of the line */
 
-enum { COLUMNS = 80 };
+enum { PROGRESS_COLUMNS = 80 };
 
 void progress_init(struct progress *progress, bool wanted)
 {
@@ -21,7 +21,7 @@ static int width(void)
 {
     struct winsize size;
     bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-    return known ? size.ws_col - 1 : COLUMNS - 1;
+    return known ? size.ws_col - 1 : PROGRESS_COLUMNS - 1;
 }
 
 void progress_show(struct progress *progress, const char *text)

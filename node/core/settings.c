@@ -11,21 +11,21 @@
 
 enum kind { TEXT, BIND, BINDS, ORIGINS, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
 
-struct row {
+struct settings_row {
     const char *field, *preset, *choices, *help;
     enum kind kind;
     size_t offset; /* of the value in struct settings */
     int64_t low, high;
 };
 
-static const struct row rows[] = {
+static const struct settings_row rows[] = {
 #define SETTING(field, kind, preset, low, high, choices, help)                                     \
     {#field, preset, choices, help, kind, offsetof(struct settings, field), low, high},
     SETTINGS_TABLE(SETTING)
 #undef SETTING
 };
 
-enum { ROWS = sizeof rows / sizeof *rows, NAME = 64, SECRET_LIMIT = 64 * 1024 };
+enum { ROWS = sizeof(rows) / sizeof(*rows), NAME = 64, SECRET_LIMIT = 64 * 1024 };
 
 /* Variables that the systems which Muster replaces know, and the settings they stand for. */
 static const struct {
@@ -52,13 +52,13 @@ static int refuse(const struct source *source, const char *format, ...)
     char text[256];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     snprintf(source->error, source->error_size, "%s: %s", source->name, text);
     return -1;
 }
 
-static const char *flag_name(const struct row *row, char out[static NAME])
+static const char *flag_name(const struct settings_row *row, char out[static NAME])
 {
     snprintf(out, NAME, "--%s", row->field);
     for (char *c = out; *c != '\0'; c++) {
@@ -67,7 +67,7 @@ static const char *flag_name(const struct row *row, char out[static NAME])
     return out;
 }
 
-static const char *variable_name(const struct row *row, char out[static NAME])
+static const char *variable_name(const struct settings_row *row, char out[static NAME])
 {
     snprintf(out, NAME, "MUSTER_%s", row->field);
     for (char *c = out; *c != '\0'; c++) {
@@ -83,8 +83,8 @@ struct unit {
     int64_t factor;
 };
 
-static const struct unit durations[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct unit durations[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                                        {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit sizes[] = {
     {"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
 static const struct unit counts[] = {{"", 1}, {NULL, 0}};
@@ -120,7 +120,7 @@ static void print_number(int64_t value, const struct unit *units, char out[stati
     snprintf(out, NAME, "%" PRId64 "%s", value / best->factor, best->suffix);
 }
 
-static int set_number(const struct row *row, int64_t *slot, const char *value,
+static int set_number(const struct settings_row *row, int64_t *slot, const char *value,
                       const struct unit *units, const char *what, const struct source *source)
 {
     int64_t number;
@@ -137,7 +137,7 @@ static int set_number(const struct row *row, int64_t *slot, const char *value,
     return 0;
 }
 
-static int set_choice(const struct row *row, int64_t *slot, const char *value,
+static int set_choice(const struct settings_row *row, int64_t *slot, const char *value,
                       const struct source *source)
 {
     struct span rest = span_str(row->choices);
@@ -150,12 +150,12 @@ static int set_choice(const struct row *row, int64_t *slot, const char *value,
     return refuse(source, "must be one of %s", row->choices);
 }
 
-static bool is_secret(const struct row *row)
+static bool is_secret(const struct settings_row *row)
 {
     return row->kind == SECRET || row->kind == STORE;
 }
 
-static bool is_text(const struct row *row)
+static bool is_text(const struct settings_row *row)
 {
     return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || row->kind == ORIGINS ||
            is_secret(row);
@@ -206,22 +206,22 @@ static int check_origins(const char *value, char *error, size_t error_size)
     return 0;
 }
 
-static int set_text(const struct row *row, char **slot, const char *value,
+static int set_text(const struct settings_row *row, char **slot, const char *value,
                     const struct source *source)
 {
     char error[200];
     bool optional = row->preset[0] == '\0' || strcmp(row->choices, "off") == 0;
     bool unset = value[0] == '\0' && optional;
-    if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof error) != 0) {
+    if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof(error)) != 0) {
         return refuse(source, "%s", error);
     }
-    if (row->kind == BINDS && check_binds(value, source->checks, error, sizeof error) != 0) {
+    if (row->kind == BINDS && check_binds(value, source->checks, error, sizeof(error)) != 0) {
         return refuse(source, "%s", error);
     }
-    if (row->kind == ORIGINS && check_origins(value, error, sizeof error) != 0) {
+    if (row->kind == ORIGINS && check_origins(value, error, sizeof(error)) != 0) {
         return refuse(source, "%s", error);
     }
-    if (row->kind == STORE && source->checks->store(value, error, sizeof error) != 0) {
+    if (row->kind == STORE && source->checks->store(value, error, sizeof(error)) != 0) {
         return refuse(source, "%s", error);
     }
     free(*slot);
@@ -229,7 +229,7 @@ static int set_text(const struct row *row, char **slot, const char *value,
     return 0;
 }
 
-static int set_value(const struct row *row, struct settings *settings, const char *value,
+static int set_value(const struct settings_row *row, struct settings *settings, const char *value,
                      const struct source *source)
 {
     void *slot = (char *)settings + row->offset;
@@ -275,8 +275,8 @@ static bool is_service_link(const char *variable)
     return matches;
 }
 
-static int set_from_file(const struct row *row, struct settings *settings, const char *path,
-                         const struct source *source)
+static int set_from_file(const struct settings_row *row, struct settings *settings,
+                         const char *path, const struct source *source)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -306,11 +306,11 @@ static const char *find_variable(const char *const env[], const char *name)
 }
 
 /* Takes the row's variable, or its _FILE, from `env` if it is there. */
-static int set_from_environment(const struct row *row, struct settings *settings,
+static int set_from_environment(const struct settings_row *row, struct settings *settings,
                                 const char *const env[], struct source source)
 {
     char name[NAME], file_name[NAME + 8];
-    snprintf(file_name, sizeof file_name, "%s_FILE", variable_name(row, name));
+    snprintf(file_name, sizeof(file_name), "%s_FILE", variable_name(row, name));
     const char *value = find_variable(env, name);
     const char *path = is_secret(row) ? find_variable(env, file_name) : NULL;
     source.name = path != NULL ? file_name : name;
@@ -323,7 +323,7 @@ static int set_from_environment(const struct row *row, struct settings *settings
     return value != NULL ? set_value(row, settings, value, &source) : 0;
 }
 
-static const struct row *find_row(struct span field)
+static const struct settings_row *find_row(struct span field)
 {
     for (size_t i = 0; i < ROWS; i++) {
         if (span_eq(span_str(rows[i].field), field)) {
@@ -337,7 +337,7 @@ static bool is_known(struct span variable)
 {
     char name[NAME], file_name[NAME + 8];
     for (size_t i = 0; i < ROWS; i++) {
-        snprintf(file_name, sizeof file_name, "%s_FILE", variable_name(&rows[i], name));
+        snprintf(file_name, sizeof(file_name), "%s_FILE", variable_name(&rows[i], name));
         if (span_eq(variable, span_str(name)) ||
             (is_secret(&rows[i]) && span_eq(variable, span_str(file_name)))) {
             return true;
@@ -354,7 +354,7 @@ static int refuse_unknown(const char *const env[], struct source source)
         char name[NAME + 16];
         if (span_starts_with(variable, SPAN("MUSTER_")) && !is_known(variable) &&
             !is_service_link(*env)) {
-            snprintf(name, sizeof name, "%.*s", SPAN_ARG(variable));
+            snprintf(name, sizeof(name), "%.*s", SPAN_ARG(variable));
             source.name = name;
             return refuse(&source, "no such setting; see muster --help");
         }
@@ -366,7 +366,7 @@ static int read_environment(struct settings *settings, const char *const env[],
                             struct source source)
 {
     int result = refuse_unknown(env, source);
-    for (size_t i = 0; result == 0 && i < sizeof aliases / sizeof *aliases; i++) {
+    for (size_t i = 0; result == 0 && i < sizeof(aliases) / sizeof(*aliases); i++) {
         const char *value = find_variable(env, aliases[i].variable);
         source.name = aliases[i].variable;
         if (value != NULL) {
@@ -381,7 +381,7 @@ static int read_environment(struct settings *settings, const char *const env[],
 
 /* ------------------------------------------------------------------------------------ flags */
 
-static const struct row *find_flag(struct span flag)
+static const struct settings_row *find_flag(struct span flag)
 {
     char name[NAME];
     for (size_t i = 0; i < ROWS; i++) {
@@ -397,9 +397,9 @@ static int read_flags(struct settings *settings, const char *const args[], struc
     for (; *args != NULL; args++) {
         struct span value = span_str(*args);
         struct span flag = span_cut(&value, '=');
-        const struct row *row = find_flag(flag);
+        const struct settings_row *row = find_flag(flag);
         char shown[NAME];
-        snprintf(shown, sizeof shown, "%.*s", SPAN_ARG(flag));
+        snprintf(shown, sizeof(shown), "%.*s", SPAN_ARG(flag));
         source.name = shown;
         if (row == NULL) {
             return refuse(&source, "no such flag; see muster --help");

@@ -24,7 +24,7 @@ static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
         ahead = SLOTS - 1;
     }
     timer->slot = wheel->tick + ahead;
-    list_push_back(&wheel->slots[timer->slot % SLOTS], &timer->link);
+    list_push_back(&wheel->slots[timer->slot % SLOTS], &timer->entry);
 }
 
 static void look_at_slot(struct wheel *wheel)
@@ -33,8 +33,8 @@ static void look_at_slot(struct wheel *wheel)
     list_init(&due);
     list_splice(&due, &wheel->slots[wheel->tick % SLOTS]);
     while (!list_empty(&due)) {
-        struct wheel_timer *timer = LIST_ITEM(due.next, struct wheel_timer, link);
-        list_del(&timer->link);
+        struct wheel_timer *timer = LIST_ITEM(due.next, struct wheel_timer, entry);
+        list_del(&timer->entry);
         if (timer->deadline > wheel->tick) {
             stand_in(wheel, timer);
         } else {
@@ -57,7 +57,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 struct wheel *wheel_new(struct loop *loop)
 {
-    struct wheel *wheel = mem_zalloc(sizeof *wheel);
+    struct wheel *wheel = mem_zalloc(sizeof(*wheel));
     wheel->loop = loop;
     wheel->start_ms = loop_now_ms(loop);
     wheel->tick = 1;
@@ -82,24 +82,24 @@ void wheel_free(struct wheel **wheel)
 void wheel_timer_init(struct wheel_timer *timer, void (*fn)(struct wheel_timer *timer))
 {
     *timer = (struct wheel_timer){.fn = fn};
-    list_init(&timer->link);
+    list_init(&timer->entry);
 }
 
 void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t ms)
 {
     /* One tick more: the current one has begun already, and a timer is never early. */
     uint64_t ticks = (ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS + 1;
-    bool linked = !list_empty(&timer->link);
+    bool linked = !list_empty(&timer->entry);
     timer->deadline = tick_now(wheel) + (uint32_t)ticks;
     if (linked && timer->slot <= timer->deadline) {
         return; /* its slot comes first and will find the later deadline */
     }
-    list_del(&timer->link);
+    list_del(&timer->entry);
     stand_in(wheel, timer);
 }
 
 void wheel_cancel(struct wheel_timer *timer)
 {
     timer->deadline = 0;
-    list_del(&timer->link);
+    list_del(&timer->entry);
 }

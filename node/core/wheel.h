@@ -16,7 +16,7 @@ struct wheel;
 /* Lives inside the object it is for; wheel_timer_init once, wheel_cancel before that object goes.
  */
 struct wheel_timer {
-    struct list link;
+    struct list entry;
     void (*fn)(struct wheel_timer *timer);
     uint32_t deadline; /* tick; 0: not set */
     uint32_t slot;     /* tick at which the slot it stands in is looked at */

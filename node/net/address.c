@@ -12,12 +12,12 @@ struct address address_of(const struct sockaddr *addr)
     struct address address = {0};
     if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)addr;
-        memcpy(address.ip, &in6->sin6_addr, sizeof address.ip);
+        memcpy(address.ip, &in6->sin6_addr, sizeof(address.ip));
         address.port = ntohs(in6->sin6_port);
     } else if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)addr;
-        memcpy(address.ip, mapped_prefix, sizeof mapped_prefix);
-        memcpy(address.ip + sizeof mapped_prefix, &in->sin_addr, 4);
+        memcpy(address.ip, mapped_prefix, sizeof(mapped_prefix));
+        memcpy(address.ip + sizeof(mapped_prefix), &in->sin_addr, 4);
         address.port = ntohs(in->sin_port);
     }
     return address;
@@ -25,30 +25,30 @@ struct address address_of(const struct sockaddr *addr)
 
 bool address_is_ipv4(const struct address *address)
 {
-    return memcmp(address->ip, mapped_prefix, sizeof mapped_prefix) == 0;
+    return memcmp(address->ip, mapped_prefix, sizeof(mapped_prefix)) == 0;
 }
 
 socklen_t address_sockaddr(const struct address *address, int family, struct sockaddr_storage *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     if (family == AF_INET) {
         struct sockaddr_in *in = (void *)out;
         in->sin_family = AF_INET;
         in->sin_port = htons(address->port);
-        memcpy(&in->sin_addr, address->ip + sizeof mapped_prefix, 4);
-        return sizeof *in;
+        memcpy(&in->sin_addr, address->ip + sizeof(mapped_prefix), 4);
+        return sizeof(*in);
     }
     struct sockaddr_in6 *in6 = (void *)out;
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons(address->port);
-    memcpy(&in6->sin6_addr, address->ip, sizeof address->ip);
-    return sizeof *in6;
+    memcpy(&in6->sin6_addr, address->ip, sizeof(address->ip));
+    return sizeof(*in6);
 }
 
 const char *address_ip_text(const struct address *address, char out[static ADDRESS_TEXT])
 {
     if (address_is_ipv4(address)) {
-        inet_ntop(AF_INET, address->ip + sizeof mapped_prefix, out, ADDRESS_TEXT);
+        inet_ntop(AF_INET, address->ip + sizeof(mapped_prefix), out, ADDRESS_TEXT);
     } else {
         inet_ntop(AF_INET6, address->ip, out, ADDRESS_TEXT);
     }
@@ -67,7 +67,7 @@ const char *address_text(const struct address *address, char out[static ADDRESS_
 int address_parse_ip(struct span text, struct address *out)
 {
     char copy[INET6_ADDRSTRLEN];
-    if (text.len == 0 || text.len >= sizeof copy || memchr(text.ptr, '\0', text.len) != NULL) {
+    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.ptr, '\0', text.len) != NULL) {
         return -1;
     }
     memcpy(copy, text.ptr, text.len);
@@ -76,8 +76,8 @@ int address_parse_ip(struct span text, struct address *out)
     if (inet_pton(AF_INET6, copy, out->ip) == 1) {
         return 0;
     }
-    memcpy(out->ip, mapped_prefix, sizeof mapped_prefix);
-    return inet_pton(AF_INET, copy, out->ip + sizeof mapped_prefix) == 1 ? 0 : -1;
+    memcpy(out->ip, mapped_prefix, sizeof(mapped_prefix));
+    return inet_pton(AF_INET, copy, out->ip + sizeof(mapped_prefix)) == 1 ? 0 : -1;
 }
 
 static int parse_port(const char *text, uint16_t *port)

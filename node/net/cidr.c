@@ -37,7 +37,7 @@ static int parse_one(struct span text, struct cidr *out)
     if (wanted < 0) {
         return -1;
     }
-    memcpy(out->ip, address.ip, sizeof out->ip);
+    memcpy(out->ip, address.ip, sizeof(out->ip));
     out->bits = (uint8_t)(before + wanted);
     return 0;
 }
@@ -56,7 +56,7 @@ int cidr_list_parse(struct span text, struct cidr_list *out, struct span *wrong)
             cidr_list_free(out);
             return -1;
         }
-        out->ranges = mem_realloc(out->ranges, (out->count + 1) * sizeof *out->ranges);
+        out->ranges = mem_realloc(out->ranges, (out->count + 1) * sizeof(*out->ranges));
         out->ranges[out->count++] = range;
     }
     return 0;

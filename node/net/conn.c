@@ -11,7 +11,7 @@
 
 enum {
     MOST_IOVECS = 64,
-    WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
+    CONN_WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
     STALL_MS = 10 * 1000,   /* at least, for a peer to take so much of what is left for it: */
@@ -75,10 +75,26 @@ static void on_timer(struct wheel_timer *timer)
     }
 }
 
+static void enter(struct net *net, struct conn *conn)
+{
+    conn->id = ++net->last_id;
+    list_push_back(&net->all, &conn->all);
+    admission_add(&net->admission, &conn->peer);
+    metrics_add(net->metrics, METRIC_CONNS_OPENED, 1);
+    metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
+}
+
+static void leave(struct net *net, struct conn *conn)
+{
+    list_del(&conn->all);
+    admission_remove(&net->admission, &conn->peer);
+    metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
+}
+
 struct conn *conn_new(struct net *net, int fd, const struct address *peer,
                       const struct conn_handler *handler, void *arg)
 {
-    struct conn *conn = mem_zalloc(sizeof *conn);
+    struct conn *conn = mem_zalloc(sizeof(*conn));
     conn->net = net;
     conn->handler = handler;
     conn->arg = arg;
@@ -88,7 +104,7 @@ struct conn *conn_new(struct net *net, int fd, const struct address *peer,
     wheel_timer_init(&conn->timer, on_timer);
     event_assign(&conn->event, loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, conn);
     event_add(&conn->event, NULL);
-    net_add(net, conn);
+    enter(net, conn);
     return conn;
 }
 
@@ -102,7 +118,7 @@ static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reas
 {
     uint32_t before = conn->out.count;
     outq_drop(&conn->out, &conn->net->pool, keep_started);
-    metric_add(conn->net->metrics, reason, before - conn->out.count);
+    metrics_add(conn->net->metrics, reason, before - conn->out.count);
 }
 
 void conn_free(struct conn *conn)
@@ -113,7 +129,7 @@ void conn_free(struct conn *conn)
         buf_free(conn->held);
         free(conn->held);
     }
-    net_remove(conn->net, conn);
+    leave(conn->net, conn);
     free(conn);
 }
 
@@ -130,7 +146,7 @@ static void need_todo(struct conn *conn)
 static void hold(struct conn *conn, struct span rest)
 {
     if (conn->held == NULL) {
-        conn->held = mem_zalloc(sizeof *conn->held);
+        conn->held = mem_zalloc(sizeof(*conn->held));
     }
     buf_append(conn->held, rest);
 }
@@ -180,7 +196,7 @@ static void read_some(struct conn *conn)
             end(conn, CONN_END_ERROR);
         }
     } else if (conn->state == CONN_OPEN) {
-        metric_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
+        metrics_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
         give(conn, span_of(buffer, (size_t)n));
     }
 }
@@ -214,11 +230,11 @@ static int write_some(struct conn *conn)
     ssize_t n = message.msg_iovlen == 1
                     ? send(event_get_fd(&conn->event), iov[0].iov_base, wanted, MSG_NOSIGNAL)
                     : sendmsg(event_get_fd(&conn->event), &message, MSG_NOSIGNAL);
-    metric_add(conn->net->metrics, METRIC_WRITES, 1);
+    metrics_add(conn->net->metrics, METRIC_WRITES, 1);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     }
-    metric_add(conn->net->metrics, METRIC_BYTES_OUT, (uint64_t)n);
+    metrics_add(conn->net->metrics, METRIC_BYTES_OUT, (uint64_t)n);
     outq_wrote(&conn->out, &conn->net->pool, (size_t)n);
     return (size_t)n == wanted ? 1 : 0;
 }
@@ -238,7 +254,7 @@ static bool hears_out(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     int more = 1;
-    for (int i = 0; i < WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
+    for (int i = 0; i < CONN_WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
         more = write_some(conn);
     }
     if (more < 0 && !hears_out(conn)) {
@@ -265,7 +281,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
         return 0;
     }
     /* One chunk may always wait: a limit on the queue is none on the message. */
-    size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->limits.queue;
+    size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->admission.limits.queue;
     if (conn->out.count > 0 && conn->out.bytes + chunk->len > limit) {
         return -1;
     }
@@ -413,7 +429,7 @@ void conn_close(struct conn *conn)
 void conn_reset(struct conn *conn)
 {
     struct linger none = {.l_onoff = 1};
-    setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    setsockopt(event_get_fd(&conn->event), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
     end(conn, CONN_END_LOCAL);
 }
 

@@ -10,12 +10,13 @@
 #define MUSTER_NODE_NET_CONN_H
 
 #include "node/net/address.h"
-#include "node/net/chunk.h"
-#include "node/net/net.h"
+#include "store/base/chunk.h"
 #include "store/base/span.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct net;
 
 struct conn;
 

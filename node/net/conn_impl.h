@@ -1,13 +1,12 @@
-/* What net.c, conn.c and outq.c share; nobody else includes it. */
+/* The inside of a connection, for conn.c and net.c; no other file includes it. */
 #ifndef MUSTER_NODE_NET_CONN_IMPL_H
 #define MUSTER_NODE_NET_CONN_IMPL_H
 
+#include "node/net/base.h"
 #include "node/net/conn.h"
-#include "node/net/net.h"
 #include "node/net/outq.h"
 #include "store/base/buf.h"
 #include "store/base/list.h"
-#include "store/base/map.h"
 
 #include <event2/event_struct.h>
 
@@ -47,41 +46,14 @@ struct conn {
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
 };
 
-enum { READ_BUFFER = 64 * 1024 };
-
-struct net {
-    struct loop *loop;
-    struct wheel *wheel;
-    struct metrics *metrics;
-    struct net_limits limits;
-    struct list all, todo, dirty;
-    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
-    struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
-    struct outq_pool pool;
-    struct map addresses; /* struct peer_count by IP, where there is a limit */
-    uint32_t count;
-    uint64_t last_id;
-    uint64_t sends;      /* chunks queued so far */
-    bool overloaded;     /* admits nobody: net_set_overloaded */
-    struct drain *drain; /* NULL until net_drain */
-    char read_buffer[READ_BUFFER];
-};
-
-/* conn.c, for net.c: the end of a turn. */
+/* For net.c: the end of a turn. */
 void conn_do_todo(struct conn *conn);
 void conn_flush(struct conn *conn);
 void conn_free(struct conn *conn);
 
-/* conn.c, for drain.c: the handler's leave-taking; and its end, when there is no more time: by a
+/* For a drain: the handler's leave-taking; and its end, when there is no more time: by a
  * reset where not all was written that conn_finish promised. */
 void conn_leave(struct conn *conn);
 void conn_end_now(struct conn *conn);
-
-/* drain.c */
-void drain_free(struct drain **drain);
-
-/* net.c, for conn.c: a connection comes and goes. */
-void net_add(struct net *net, struct conn *conn);
-void net_remove(struct net *net, struct conn *conn);
 
 #endif

@@ -1,10 +1,11 @@
-/* The end of a node: its clients leave a few at a time, so that they do not fall on the others at
- * once. */
+#include "node/net/drain.h"
+
+#include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "store/base/clock.h"
 
 enum {
-    TICK_MS = 50,
+    DRAIN_TICK_MS = 50,
     LEAST_PER_TICK = 3, /* a few clients are no herd: they need not wait for the whole period */
     LEAVE_MS = 500,     /* for the leave-taking itself, however short the period is */
 };
@@ -20,8 +21,8 @@ struct drain {
 static uint32_t count_staying(struct net *net)
 {
     uint32_t staying = 0;
-    LIST_EACH(link, &net->all) {
-        staying += LIST_ITEM(link, struct conn, all)->leaving ? 0 : 1;
+    LIST_EACH(it, &net->all) {
+        staying += LIST_ITEM(it, struct conn, all)->leaving ? 0 : 1;
     }
     return staying;
 }
@@ -30,15 +31,15 @@ static uint32_t quota(const struct drain *drain, uint64_t now_ms)
 {
     uint32_t staying = count_staying(drain->net);
     uint64_t ticks_left =
-        now_ms < drain->spread_until_ms ? (drain->spread_until_ms - now_ms) / TICK_MS + 1 : 1;
+        now_ms < drain->spread_until_ms ? (drain->spread_until_ms - now_ms) / DRAIN_TICK_MS + 1 : 1;
     uint32_t fair = (uint32_t)((staying + ticks_left - 1) / ticks_left);
     return fair > LEAST_PER_TICK ? fair : LEAST_PER_TICK;
 }
 
 static void ask_some(struct net *net, uint32_t most)
 {
-    LIST_EACH(link, &net->all) {
-        struct conn *conn = LIST_ITEM(link, struct conn, all);
+    LIST_EACH(it, &net->all) {
+        struct conn *conn = LIST_ITEM(it, struct conn, all);
         if (most > 0 && !conn->leaving) {
             conn_leave(conn);
             most--;
@@ -53,29 +54,29 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
     if (now >= drain->end_ms) {
-        LIST_EACH(link, &drain->net->all) {
-            conn_end_now(LIST_ITEM(link, struct conn, all));
+        LIST_EACH(it, &drain->net->all) {
+            conn_end_now(LIST_ITEM(it, struct conn, all));
         }
     } else {
         ask_some(drain->net, quota(drain, now));
     }
-    if (drain->net->count == 0) {
+    if (drain->net->admission.count == 0) {
         event_del(drain->tick);
         drain->done(drain->arg);
     }
 }
 
-void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
+struct drain *drain_start(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
 {
-    struct drain *drain = mem_zalloc(sizeof *drain);
+    struct drain *drain = mem_zalloc(sizeof(*drain));
     uint64_t now = clock_monotonic_ms();
     *drain = (struct drain){.net = net, .done = done, .arg = arg};
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
     drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
     drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
-    net->drain = drain;
-    struct timeval every = {.tv_usec = TICK_MS * 1000};
+    struct timeval every = {.tv_usec = DRAIN_TICK_MS * 1000};
     event_add(drain->tick, &every);
+    return drain;
 }
 
 void drain_free(struct drain **drain)

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,
+    LISTENER_BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
-    PAUSE_MS = 200, /* after the process ran out of descriptors or memory */
+    LISTENER_PAUSE_MS = 200, /* after the process ran out of descriptors or memory */
 };
 
 struct listener {
@@ -36,7 +36,7 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 /* A level-triggered listener that cannot accept would turn the loop into a busy one. */
 static void pause_accepting(struct listener *listener, int error)
 {
-    struct timeval wait = {.tv_usec = PAUSE_MS * 1000};
+    struct timeval wait = {.tv_usec = LISTENER_PAUSE_MS * 1000};
     log_warn("accept failed, pausing", LOG_TEXT_FIELD("error", strerror(error)));
     event_del(listener->event);
     event_add(listener->pause, &wait);
@@ -46,7 +46,7 @@ static void pause_accepting(struct listener *listener, int error)
 static bool accept_one(struct listener *listener)
 {
     struct sockaddr_storage peer;
-    socklen_t len = sizeof peer;
+    socklen_t len = sizeof(peer);
     int client =
         accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
@@ -74,21 +74,21 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 static void set_keepalive(int fd, int idle_s, int interval_s, int probes)
 {
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 }
 
 /* tcp(7): Linux gives these of the listening socket to every socket that it accepts. */
 static void set_inherited_options(int fd)
 {
     int on = 1, silent_ms = 120 * 1000;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     set_keepalive(fd, 60, 15, 4);
     /* Probes are only sent while nothing is on its way; a peer that dies with bytes unconfirmed
      * would be kept for a quarter of an hour. */
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms));
 }
 
 static int open_socket(const struct address *address, int family, bool shared)
@@ -98,17 +98,17 @@ static int open_socket(const struct address *address, int family, bool shared)
         return -1;
     }
     int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (shared) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     }
     set_inherited_options(fd);
     if (family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     }
     struct sockaddr_storage addr;
     socklen_t len = address_sockaddr(address, family, &addr);
-    if (bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, LISTENER_BACKLOG) != 0) {
         int error = errno;
         close(fd);
         errno = error;
@@ -151,9 +151,9 @@ static struct listener *open_listener(struct net *net, const char *bind, bool sh
         return NULL;
     }
     struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
+    socklen_t len = sizeof(bound);
     getsockname(fd, (struct sockaddr *)&bound, &len);
-    struct listener *listener = mem_zalloc(sizeof *listener);
+    struct listener *listener = mem_zalloc(sizeof(*listener));
     struct event_base *base = loop_base(net_loop(net));
     *listener = (struct listener){.net = net, .fd = fd, .fn = fn, .arg = arg};
     listener->address = address_of((struct sockaddr *)&bound);
@@ -184,12 +184,12 @@ void listener_set_keepalive(struct listener *listener, int idle_s, int interval_
 {
     int by_probes = 0; /* a user time-out would take the place of the probes' own (tcp(7)) */
     set_keepalive(listener->fd, idle_s, interval_s, probes);
-    setsockopt(listener->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &by_probes, sizeof by_probes);
+    setsockopt(listener->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &by_probes, sizeof(by_probes));
 }
 
 void listener_retire(struct listener **listener)
 {
-    for (int i = 0; *listener != NULL && i < BACKLOG && accept_one(*listener); i++) {
+    for (int i = 0; *listener != NULL && i < LISTENER_BACKLOG && accept_one(*listener); i++) {
     }
     listener_close(listener);
 }

@@ -1,76 +1,22 @@
 #include "node/net/net.h"
 
+#include "node/net/base.h"
 #include "node/net/conn_impl.h"
+#include "node/net/drain.h"
 #include "node/net/udp_impl.h"
 
-/* How many connections one IP has. */
-struct peer_count {
-    struct map_node node;
-    unsigned char ip[16];
-    uint32_t count;
-};
-
-static struct span ip_of(const struct address *peer)
-{
-    return span_of(peer->ip, sizeof peer->ip);
-}
-
-static struct peer_count *find_peer(const struct net *net, const struct address *peer)
-{
-    struct map_node *node = map_find(&net->addresses, ip_of(peer));
-    return node != NULL ? MAP_ENTRY(node, struct peer_count, node) : NULL;
-}
+#include <stdlib.h>
 
 void net_set_overloaded(struct net *net, bool overloaded)
 {
-    net->overloaded = overloaded;
-}
-
-static bool is_full(const struct net *net)
-{
-    return net->overloaded || net->count >= net->limits.connections;
+    net->admission.overloaded = overloaded;
 }
 
 bool net_admit(struct net *net, const struct address *peer)
 {
-    const struct peer_count *from = find_peer(net, peer);
-    bool crowded = from != NULL && from->count >= net->limits.per_address;
-    if (is_full(net) || crowded) {
-        metric_add(net->metrics, METRIC_CONNS_REFUSED, 1);
-        return false;
-    }
-    return true;
-}
-
-void net_add(struct net *net, struct conn *conn)
-{
-    net->count++;
-    conn->id = ++net->last_id;
-    list_push_back(&net->all, &conn->all);
-    metric_add(net->metrics, METRIC_CONNS_OPENED, 1);
-    metric_set(net->metrics, METRIC_CONNS, net->count);
-    if (net->limits.per_address == 0) {
-        return;
-    }
-    struct peer_count *from = find_peer(net, &conn->peer);
-    if (from == NULL) {
-        from = mem_zalloc(sizeof *from);
-        memcpy(from->ip, conn->peer.ip, sizeof from->ip);
-        map_insert(&net->addresses, &from->node, span_of(from->ip, sizeof from->ip));
-    }
-    from->count++;
-}
-
-void net_remove(struct net *net, struct conn *conn)
-{
-    net->count--;
-    list_del(&conn->all);
-    metric_set(net->metrics, METRIC_CONNS, net->count);
-    struct peer_count *from = find_peer(net, &conn->peer);
-    if (from != NULL && --from->count == 0) {
-        map_remove(&net->addresses, &from->node);
-        free(from);
-    }
+    bool admitted = admission_allows(&net->admission, peer);
+    metrics_add(net->metrics, METRIC_CONNS_REFUSED, admitted ? 0 : 1);
+    return admitted;
 }
 
 /* First what ended or was poked, since that makes sends, then one write per connection with
@@ -104,13 +50,13 @@ static void on_turn_end(void *arg)
 struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,
                     const struct net_limits *limits)
 {
-    struct net *net = mem_alloc(sizeof *net);
-    *net = (struct net){.loop = loop, .wheel = wheel, .metrics = metrics, .limits = *limits};
+    struct net *net = mem_alloc(sizeof(*net));
+    *net = (struct net){.loop = loop, .wheel = wheel, .metrics = metrics};
     list_init(&net->all);
     list_init(&net->todo);
     list_init(&net->dirty);
     list_init(&net->udp_dirty);
-    map_init(&net->addresses);
+    admission_init(&net->admission, limits);
     loop_at_turn_end(loop, on_turn_end, net);
     return net;
 }
@@ -128,20 +74,25 @@ void net_free(struct net **net)
     drain_free(&(*net)->drain);
     free((*net)->udp_inbox);
     outq_pool_deinit(&(*net)->pool);
-    map_deinit(&(*net)->addresses);
+    admission_deinit(&(*net)->admission);
     free(*net);
     *net = NULL;
 }
 
+void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg)
+{
+    net->drain = drain_start(net, ms, done, arg);
+}
+
 uint32_t net_connections(const struct net *net, bool *full)
 {
-    *full = is_full(net);
-    return net->count;
+    *full = admission_is_full(&net->admission);
+    return net->admission.count;
 }
 
 bool net_shares_ports(const struct net *net)
 {
-    return net->limits.share_ports;
+    return net->admission.limits.share_ports;
 }
 
 uint64_t net_sends(const struct net *net)

@@ -7,19 +7,12 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/address.h"
+#include "node/net/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct net;
-struct conn;
-
-struct net_limits {
-    size_t queue;         /* outbound bytes per connection */
-    uint32_t connections; /* connections in all */
-    uint32_t per_address; /* connections from one IP; 0: no limit */
-    bool share_ports;     /* sockets that listen let others of this user listen there too */
-};
 
 /* New; `loop`, `wheel` and `metrics` are borrowed for its life. */
 struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,

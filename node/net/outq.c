@@ -2,7 +2,7 @@
 
 enum {
     SMALL_RING = 8, /* chunks */
-    MOST_POOLED = 4096,
+    OUTQ_MOST_POOLED = 4096,
 };
 
 /* A small ring that is not lent is a link of the pool's list. */
@@ -23,7 +23,7 @@ static struct chunk **ring_new(struct outq_pool *pool, uint32_t size)
 
 static void ring_free(struct outq_pool *pool, struct chunk **ring, uint32_t size)
 {
-    if (size == SMALL_RING && pool->count < MOST_POOLED) {
+    if (size == SMALL_RING && pool->count < OUTQ_MOST_POOLED) {
         struct outq_ring *link = (void *)ring;
         link->next = pool->free;
         pool->free = link;

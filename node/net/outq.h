@@ -3,7 +3,7 @@
 #ifndef MUSTER_NODE_NET_OUTQ_H
 #define MUSTER_NODE_NET_OUTQ_H
 
-#include "node/net/chunk.h"
+#include "store/base/chunk.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -24,12 +24,12 @@ struct rate {
 
 struct rate *rate_new(uint32_t per_second, uint32_t burst)
 {
-    struct rate *rate = mem_zalloc(sizeof *rate);
-    entropy(rate->seed, sizeof rate->seed);
+    struct rate *rate = mem_zalloc(sizeof(*rate));
+    entropy(rate->seed, sizeof(rate->seed));
     if (per_second > 0) {
         rate->interval_ns = SECOND_NS / per_second > 0 ? SECOND_NS / per_second : 1;
         rate->depth_ns = rate->interval_ns * (burst > 0 ? burst : 1);
-        rate->sets = mem_zalloc(SETS * sizeof *rate->sets);
+        rate->sets = mem_zalloc(SETS * sizeof(*rate->sets));
     }
     return rate;
 }
@@ -46,7 +46,7 @@ void rate_free(struct rate **rate)
 /* The bucket of `source`; where it has none yet, the fullest of those it may have. */
 static struct bucket *bucket_of(struct rate *rate, const unsigned char source[16])
 {
-    struct bucket *set = rate->sets[siphash(rate->seed, span_of(source, 16)) % SETS];
+    struct bucket *set = rate->sets[map_siphash(rate->seed, span_of(source, 16)) % SETS];
     struct bucket *fullest = &set[0];
     for (int i = 0; i < WAYS; i++) {
         if (set[i].full_ns != 0 && memcmp(set[i].source, source, 16) == 0) {

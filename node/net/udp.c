@@ -1,6 +1,6 @@
 #include "node/net/udp.h"
 
-#include "node/net/conn_impl.h"
+#include "node/net/base.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
 
@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 enum {
-    FIRST_QUEUE = 64,     /* datagrams; a power of two */
-    WRITES_PER_TURN = 16, /* system calls; then others have their turn */
-    QUEUE_MOST = 8192,    /* datagrams */
-    QUEUE_BYTES = 8 * 1024 * 1024,
+    FIRST_QUEUE = 64,         /* datagrams; a power of two */
+    UDP_WRITES_PER_TURN = 16, /* system calls; then others have their turn */
+    UDP_QUEUE_MOST = 8192,    /* datagrams */
+    UDP_QUEUE_BYTES = 8 * 1024 * 1024,
     KERNEL_BUFFER = 4 * 1024 * 1024, /* asked for; the system may give less */
 };
 
@@ -49,7 +49,7 @@ static struct datagram *slot(const struct udp *udp, uint32_t i)
 static void grow(struct udp *udp)
 {
     uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : FIRST_QUEUE;
-    struct datagram *ring = mem_alloc(size * sizeof *ring);
+    struct datagram *ring = mem_alloc(size * sizeof(*ring));
     for (uint32_t i = 0; i < udp->count; i++) {
         ring[i] = *slot(udp, i);
     }
@@ -77,7 +77,7 @@ static void shift(struct udp *udp, uint32_t count)
 
 static void drop(struct udp *udp, uint32_t count)
 {
-    metric_add(udp->net->metrics, METRIC_UDP_DROPPED, count);
+    metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, count);
     shift(udp, count);
 }
 
@@ -107,9 +107,9 @@ static bool write_some(struct udp *udp)
         }
     }
     int sent = udp_outbox_send(&outbox, udp->fd);
-    metric_add(udp->net->metrics, METRIC_WRITES, 1);
+    metrics_add(udp->net->metrics, METRIC_WRITES, 1);
     if (sent > 0) {
-        metric_add(udp->net->metrics, METRIC_UDP_OUT, (uint64_t)sent);
+        metrics_add(udp->net->metrics, METRIC_UDP_OUT, (uint64_t)sent);
         shift(udp, (uint32_t)sent);
     } else if (errno == EAGAIN || errno == ENOBUFS) {
         return false;
@@ -137,7 +137,7 @@ void udp_flush(struct list *dirty)
     struct udp *udp = LIST_ITEM(dirty, struct udp, dirty);
     bool taken = true;
     list_del(&udp->dirty);
-    for (int i = 0; i < WRITES_PER_TURN && taken && udp->count > 0; i++) {
+    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->count > 0; i++) {
         taken = write_some(udp);
     }
     wait_for_events(udp, udp->count > 0);
@@ -145,10 +145,10 @@ void udp_flush(struct list *dirty)
 
 int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
 {
-    bool fits = chunk->len <= UDP_LARGEST && udp->count < QUEUE_MOST &&
-                udp->bytes + chunk->len <= QUEUE_BYTES;
+    bool fits = chunk->len <= UDP_LARGEST && udp->count < UDP_QUEUE_MOST &&
+                udp->bytes + chunk->len <= UDP_QUEUE_BYTES;
     if (!fits || (udp->family == AF_INET && !address_is_ipv4(peer))) {
-        metric_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
+        metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
         return -1;
     }
     if (udp->ring == NULL || udp->count > udp->mask) {
@@ -176,7 +176,7 @@ static void deliver_piece(struct udp *udp, const struct udp_piece *piece)
     struct span left = piece->bytes;
     do {
         size_t len = left.len < piece->each ? left.len : piece->each;
-        metric_add(udp->net->metrics, METRIC_UDP_IN, 1);
+        metrics_add(udp->net->metrics, METRIC_UDP_IN, 1);
         udp->fn(udp->arg, &piece->peer, span_of(left.ptr, len));
         left = span_of(left.ptr + len, left.len - len);
     } while (left.len > 0 && !udp->closed);
@@ -223,12 +223,12 @@ static int open_socket(const struct address *address, int family, bool shared)
     }
     int on = 1, off = 0, buffer = KERNEL_BUFFER;
     if (shared) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     if (family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     }
     struct sockaddr_storage addr;
     socklen_t len = address_sockaddr(address, family, &addr);
@@ -269,14 +269,15 @@ int udp_probe(const char *bind, char *error, size_t error_size)
 struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
                      size_t error_size)
 {
-    int family, fd = open_bound(bind, net_shares_ports(net), &family, error, error_size);
+    int family,
+        fd = open_bound(bind, net->admission.limits.share_ports, &family, error, error_size);
     if (fd < 0) {
         return NULL;
     }
     struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
+    socklen_t len = sizeof(bound);
     getsockname(fd, (struct sockaddr *)&bound, &len);
-    struct udp *udp = mem_zalloc(sizeof *udp);
+    struct udp *udp = mem_zalloc(sizeof(*udp));
     *udp = (struct udp){.net = net, .fd = fd, .family = family, .fn = fn, .arg = arg};
     udp->joins = udp_wire_prepare(fd);
     udp->address = address_of((struct sockaddr *)&bound);

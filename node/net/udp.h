@@ -1,16 +1,17 @@
 /* udp: one UDP socket. Datagrams come in and go out whole, many per system call.
  *
- *     socket --recvmmsg--> data() for each datagram      (receive buffers shared by the net's
- * sockets) udp_send(chunk reference) --> queue --sendmmsg at the end of the turn--> socket
+ *     socket --recvmmsg--> data() for each datagram   (receive buffers shared by the net's sockets)
+ *     udp_send(chunk reference) --> queue --sendmmsg at the end of the turn--> socket
  *
  * UDP promises nothing, so neither does the queue: what finds no room is let fall and counted. */
 #ifndef MUSTER_NODE_NET_UDP_H
 #define MUSTER_NODE_NET_UDP_H
 
 #include "node/net/address.h"
-#include "node/net/chunk.h"
-#include "node/net/net.h"
+#include "store/base/chunk.h"
 #include "store/base/span.h"
+
+struct net;
 
 struct udp;
 

@@ -26,15 +26,15 @@ struct udp_inbox {
 bool udp_wire_prepare(int fd)
 {
     int on = 1, off = 0;
-    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on); /* without it they come one by one */
-    return setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof off) == 0;
+    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)); /* without it they come one by one */
+    return setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(off)) == 0;
 }
 
 /* ------------------------------------------------------------------------------------ in */
 
 struct udp_inbox *udp_inbox_new(void)
 {
-    struct udp_inbox *inbox = mem_alloc(sizeof *inbox);
+    struct udp_inbox *inbox = mem_alloc(sizeof(*inbox));
     for (int i = 0; i < UDP_PIECES; i++) {
         inbox->iov[i] = (struct iovec){inbox->bytes[i], SLOT};
     }
@@ -48,9 +48,9 @@ unsigned udp_inbox_read(struct udp_inbox *inbox, int fd)
             (struct msghdr){.msg_iov = &inbox->iov[i],
                             .msg_iovlen = 1,
                             .msg_name = &inbox->peers[i],
-                            .msg_namelen = sizeof inbox->peers[i],
+                            .msg_namelen = sizeof(inbox->peers[i]),
                             .msg_control = inbox->control[i].bytes,
-                            .msg_controllen = sizeof inbox->control[i].bytes};
+                            .msg_controllen = sizeof(inbox->control[i].bytes)};
     }
     int count = recvmmsg(fd, inbox->messages, UDP_PIECES, MSG_DONTWAIT, NULL);
     return count > 0 ? (unsigned)count : 0;
@@ -62,7 +62,7 @@ static size_t joined_each(const struct msghdr *message)
     const struct cmsghdr *head = CMSG_FIRSTHDR(message);
     int each = 0;
     if (head != NULL && head->cmsg_level == IPPROTO_UDP && head->cmsg_type == UDP_GRO) {
-        memcpy(&each, CMSG_DATA(head), sizeof each);
+        memcpy(&each, CMSG_DATA(head), sizeof(each));
     }
     return each > 0 ? (size_t)each : 0;
 }
@@ -87,7 +87,7 @@ void udp_outbox_init(struct udp_outbox *outbox, int family, bool joins)
 
 static bool same_peer(const struct address *a, const struct address *b)
 {
-    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
 /* A shorter one ends a piece. One without bytes would vanish in it. */
@@ -123,11 +123,11 @@ static void cut(struct msghdr *message, union control *control, size_t each)
 {
     uint16_t bytes = (uint16_t)each;
     message->msg_control = control->bytes;
-    message->msg_controllen = CMSG_SPACE(sizeof bytes);
+    message->msg_controllen = CMSG_SPACE(sizeof(bytes));
     *control = (union control){.bytes = {0}};
     control->align = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof bytes), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
-    memcpy(CMSG_DATA(&control->align), &bytes, sizeof bytes);
+        .cmsg_len = CMSG_LEN(sizeof(bytes)), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
+    memcpy(CMSG_DATA(&control->align), &bytes, sizeof(bytes));
 }
 
 int udp_outbox_send(struct udp_outbox *outbox, int fd)

@@ -9,7 +9,7 @@
 #define MUSTER_NODE_NET_UDP_WIRE_H
 
 #include "node/net/address.h"
-#include "node/net/chunk.h"
+#include "store/base/chunk.h"
 #include "store/base/span.h"
 
 #include <stdbool.h>

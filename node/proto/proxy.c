@@ -83,7 +83,7 @@ static struct address get_ipv4(const char *ip, const char *port)
 static struct address get_ipv6(const char *ip, const char *port)
 {
     struct address address = {.port = get_u16(port)};
-    memcpy(address.ip, ip, sizeof address.ip);
+    memcpy(address.ip, ip, sizeof(address.ip));
     return address;
 }
 

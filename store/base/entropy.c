@@ -16,7 +16,7 @@ void entropy(void *out, size_t len)
 uint64_t entropy_below(uint64_t bound)
 {
     uint64_t word;
-    entropy(&word, sizeof word);
+    entropy(&word, sizeof(word));
     return word % bound;
 }
 

@@ -30,7 +30,7 @@ struct map_node *map_find(const struct map *map, struct span key)
     if (map->count == 0) {
         return NULL;
     }
-    uint32_t hash = (uint32_t)siphash(map->seed, key);
+    uint32_t hash = (uint32_t)map_siphash(map->seed, key);
     struct map_node *node = *slot_of(map, hash);
     while (node != NULL && !is_node(node, hash, key)) {
         node = node->next;
@@ -41,7 +41,7 @@ struct map_node *map_find(const struct map *map, struct span key)
 static void rebuild(struct map *map, uint32_t buckets)
 {
     struct map old = *map;
-    map->buckets = mem_zalloc(buckets * sizeof *map->buckets);
+    map->buckets = mem_zalloc(buckets * sizeof(*map->buckets));
     map->mask = buckets - 1;
     for (uint32_t i = 0; old.buckets != NULL && i <= old.mask; i++) {
         struct map_node *node = old.buckets[i];
@@ -59,14 +59,14 @@ static void rebuild(struct map *map, uint32_t buckets)
 void map_insert(struct map *map, struct map_node *node, struct span key)
 {
     if (map->buckets == NULL) {
-        entropy(map->seed, sizeof map->seed);
+        entropy(map->seed, sizeof(map->seed));
         rebuild(map, FIRST_BUCKETS);
     } else if (map->count > map->mask) {
         rebuild(map, (map->mask + 1) * 2);
     }
     node->key = key.ptr;
     node->key_len = (uint32_t)key.len;
-    node->hash = (uint32_t)siphash(map->seed, key);
+    node->hash = (uint32_t)map_siphash(map->seed, key);
     struct map_node **slot = slot_of(map, node->hash);
     node->next = *slot;
     *slot = node;
@@ -128,7 +128,7 @@ static uint64_t load_le(const char *ptr, size_t len)
     return word;
 }
 
-uint64_t siphash(const uint64_t key[2], struct span s)
+uint64_t map_siphash(const uint64_t key[2], struct span s)
 {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
                      key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};

@@ -56,6 +56,6 @@ static inline struct span map_key(const struct map_node *node)
          it != NULL; it = it##_next, it##_next = it != NULL ? map_next(map, it) : NULL)
 
 /* SipHash-2-4 (Aumasson, Bernstein 2012) of `s` under a 128-bit key. */
-uint64_t siphash(const uint64_t key[2], struct span s);
+uint64_t map_siphash(const uint64_t key[2], struct span s);
 
 #endif

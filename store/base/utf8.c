@@ -6,11 +6,11 @@ static size_t ascii_run(struct span bytes)
     size_t n = 0;
     while (bytes.len - n >= sizeof(uint64_t)) {
         uint64_t word;
-        memcpy(&word, bytes.ptr + n, sizeof word);
+        memcpy(&word, bytes.ptr + n, sizeof(word));
         if ((word & 0x8080808080808080U) != 0) {
             break;
         }
-        n += sizeof word;
+        n += sizeof(word);
     }
     return n;
 }

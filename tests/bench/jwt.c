@@ -1,6 +1,6 @@
 /* bench_jwt KEY.pem TOKEN SECONDS: how many times a second of CPU time the node's own check of an
  * access token, claims and all, can be done. Prints one line of JSON. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 
 #include <stdlib.h>
@@ -29,9 +29,9 @@ static struct jwt_keys *read_keys(const char *path)
     if (file == NULL) {
         die("the key cannot be read");
     }
-    size_t len = fread(pem, 1, sizeof pem, file);
+    size_t len = fread(pem, 1, sizeof(pem), file);
     fclose(file);
-    if (jwt_keys_add_pem(keys, span_of(pem, len), error, sizeof error) != 0) {
+    if (jwt_keys_add_pem(keys, span_of(pem, len), error, sizeof(error)) != 0) {
         die(error);
     }
     return keys;

@@ -18,6 +18,6 @@ done
 llvm-profdata merge -o build-coverage/all.profdata build-coverage/*.profraw
 # shellcheck disable=SC2086 # a list of words
 llvm-cov report $objects -instr-profile build-coverage/all.profdata \
-    node/proto node/core/settings.c store/roster_note.c store/redis_url.c |
+    node/proto node/core/settings.c store/roster/note.c store/redis/url.c |
     awk '/\.c / { printf "  %-40s lines %7s of %5d   branches %7s\n", $1, $10, $8, $13 } /^TOTAL/ {
         printf "coverage of the parsers: lines %s of %d, branches %s\n", $10, $8, $13 }'

@@ -1,8 +1,8 @@
 /* Lines of the input are messages of one /chat socket and one /minigame socket, text or (after a
  * NUL) binary: each is answered, and the sockets stay usable. A line that begins with '@' goes to
  * /minigame. */
-#include "node/service/chat.h"
-#include "node/service/minigame.h"
+#include "node/service/chat/chat.h"
+#include "node/service/minigame/minigame.h"
 #include "tests/fuzz/fuzz_peer.h"
 
 static struct fuzz_peer peer;
@@ -37,7 +37,7 @@ static void init(void)
         .api_desc = "",
     };
     char error[128];
-    struct chat *chat = chat_new(peer.server, &options, error, sizeof error);
+    struct chat *chat = chat_new(peer.server, &options, error, sizeof(error));
     if (chat == NULL) {
         abort();
     }

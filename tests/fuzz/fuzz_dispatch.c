@@ -1,8 +1,8 @@
 /* The two wires of dispatch. What is read as a frame is written again as the same bytes; a number
  * before the input says which wire, and nothing that is no frame is read past its end. */
 #include "node/net/cidr.h"
-#include "node/proto/dispatch_frame.h"
-#include "node/proto/dispatch_mesh.h"
+#include "node/service/dispatch/frame.h"
+#include "node/service/dispatch/message.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,14 +32,14 @@ static void mesh(struct span input)
 {
     struct span rest = input;
     struct mesh_head head;
-    struct mesh_frame frame;
+    struct mesh_message frame;
     struct buf again = {0};
-    if (mesh_read_head(&rest, &head) != 0) {
+    if (dispatch_mesh_message_read_head(&rest, &head) != 0) {
         return;
     }
-    mesh_put_head(&again, &head);
-    while (mesh_next(&rest, &frame) > 0) {
-        mesh_put(&again, &frame);
+    dispatch_mesh_message_put_head(&again, &head);
+    while (dispatch_mesh_message_next(&rest, &frame) > 0) {
+        dispatch_mesh_message_put(&again, &frame);
     }
     must(again.len <= input.len && memcmp(again.ptr, input.ptr, again.len) == 0);
     buf_free(&again);

@@ -1,5 +1,5 @@
 /* Any bytes as a history note: what is taken can be walked, and written anew it is the same. */
-#include "store/history_note.h"
+#include "store/history/note.h"
 
 #include <stdlib.h>
 

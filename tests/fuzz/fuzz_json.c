@@ -3,7 +3,7 @@
  * or in pieces, the answer must be the same. */
 #include <jansson.h>
 
-#include "node/proto/json_scan.h"
+#include "node/proto/json/scan.h"
 #include "store/base/utf8.h"
 
 #include <stdlib.h>

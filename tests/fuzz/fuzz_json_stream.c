@@ -1,6 +1,6 @@
 /* A stream of objects gives the same objects however it is cut; each is a valid object within the
  * limit, and setting a member of it changes that member alone. */
-#include "node/proto/json_stream.h"
+#include "node/proto/json/stream.h"
 
 #include <stdint.h>
 #include <stdio.h>

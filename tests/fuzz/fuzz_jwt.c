@@ -1,6 +1,6 @@
 /* Any bytes as a token, as a key set and as a PEM file. With no key that anybody could sign with,
  * no token is good. The first byte says which. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 
 #include <stdlib.h>
@@ -42,8 +42,8 @@ static void read_keys(struct span bytes, bool pem)
 {
     char error[128] = "";
     struct jwt_keys *read = jwt_keys_new();
-    int result = pem ? jwt_keys_add_pem(read, bytes, error, sizeof error)
-                     : jwt_keys_set_jwks(read, bytes, error, sizeof error);
+    int result = pem ? jwt_keys_add_pem(read, bytes, error, sizeof(error))
+                     : jwt_keys_set_jwks(read, bytes, error, sizeof(error));
     must((result == 0) == (jwt_keys_count(read) > 0) && (result == 0) == (error[0] == '\0'));
     jwt_keys_free(&read);
 }
@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char error[128];
     if (keys == NULL) {
         keys = jwt_keys_new();
-        must(jwt_keys_set_jwks(keys, SPAN(set), error, sizeof error) == 0 &&
+        must(jwt_keys_set_jwks(keys, SPAN(set), error, sizeof(error)) == 0 &&
              jwt_keys_count(keys) == 2);
     }
     if (size == 0) {

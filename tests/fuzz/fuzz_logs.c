@@ -1,8 +1,8 @@
 /* Log entries: what /logs/add takes must be what the stream may keep (one valid object each, the
  * room first), and each of them, and any bytes at all, must come out of logs_row as a row whose
  * binary form holds together and whose texts PostgreSQL takes: UTF-8 without NUL. */
-#include "node/service/logs_entry.h"
-#include "node/service/logs_row.h"
+#include "node/service/logs/entry.h"
+#include "node/service/logs/row.h"
 #include "store/base/utf8.h"
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ static void try_batch(struct span body)
     struct logs_batch batch = {0};
     char error[128];
     size_t at;
-    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof error) == LOGS_GOOD) {
+    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof(error)) == LOGS_GOOD) {
         for (size_t i = 0; i < batch.count; i++) {
             struct span payload = batch.items[i].payload;
             must(json_valid(payload, &at), "what is kept is JSON");

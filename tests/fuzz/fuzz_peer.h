@@ -4,7 +4,7 @@
 #define MUSTER_TESTS_FUZZ_FUZZ_PEER_H
 
 #include "node/core/wheel.h"
-#include "node/proto/http.h"
+#include "node/proto/http/http.h"
 #include "store/base/mem.h"
 #include "store/store.h"
 
@@ -47,7 +47,7 @@ static inline struct store *fuzz_store(const struct fuzz_peer *peer)
                                           .prefix = "fuzz",
                                           .node = "node",
                                           .lease_ms = 10000};
-    struct store *store = store_open(&options, error, sizeof error);
+    struct store *store = store_open(&options, error, sizeof(error));
     if (store == NULL) {
         abort();
     }

@@ -1,7 +1,7 @@
 /* Lines of the input are packets of a game server: whatever they say, what is made of them for the
  * others is one valid JSON object with what must be in it. */
-#include "node/proto/json_scan.h"
-#include "node/service/relay_packet.h"
+#include "node/proto/json/scan.h"
+#include "node/service/relay/packet.h"
 #include "store/base/utf8.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A note of a roster, as Redis' scripts return it and as it comes over the bus: what was read is
  * written again the same in meaning, and nothing outside the bytes is looked at. */
-#include "store/roster_note.h"
+#include "store/roster/note.h"
 
 #include <stdint.h>
 #include <stdio.h>

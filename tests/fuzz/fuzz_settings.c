@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (memmem(data, size, "_FILE", 5) == NULL) { /* files of this machine are no part of it */
         cut_lines(&rest, args);
         cut_lines(&rest, env);
-        int rc = settings_read(&settings, args, env, &checks, error, sizeof error);
+        int rc = settings_read(&settings, args, env, &checks, error, sizeof(error));
         must(rc == 0 || error[0] != '\0', "no reason");
         must(rc != 0 || (settings.lease > 0 && settings.message_limit > 0), "values within limits");
         settings_deinit(&settings);

@@ -1,6 +1,6 @@
 /* The store's URL: whatever it is, it is read or refused, and a refusal shows no password. */
 #include "store/base/mem.h"
-#include "store/redis_url.h"
+#include "store/redis/url.h"
 
 #include <stdint.h>
 
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct redis_url url;
     char error[256];
     char *text = mem_dup(span_of(data, size));
-    if (redis_url_parse(text, &url, error, sizeof error) == 0) {
+    if (redis_url_parse(text, &url, error, sizeof(error)) == 0) {
         check(&url);
         redis_url_free(&url);
     } else if (url.servers != NULL || url.count != 0) {

@@ -1,7 +1,7 @@
 /* Lines of the input are messages of one /connect socket, text or (after a NUL) binary: whatever
  * they say, the socket stays usable, so that a last `ping` is answered, unless it asked to leave.
  */
-#include "node/service/sync.h"
+#include "node/service/sync/sync.h"
 #include "tests/fuzz/fuzz_peer.h"
 
 enum { MOST_ROUNDS = 100 };

@@ -1,7 +1,7 @@
 /* Any datagram: what is taken stays within its bounds, every answer is one JSON object, and none is
  * more than three times what was asked with (on the wire, where both have 28 bytes of headers). */
-#include "node/proto/json_scan.h"
-#include "node/proto/tracker_message.h"
+#include "node/proto/json/scan.h"
+#include "node/service/tracker/message.h"
 
 #include <stdlib.h>
 
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tracker_request request;
     struct address peer = {.port = 65535};
-    memset(peer.ip, 0xab, sizeof peer.ip);
+    memset(peer.ip, 0xab, sizeof(peer.ip));
     if (tracker_parse(span_of(data, size), &peer, &request) != TRACKER_PARSED) {
         return 0;
     }

@@ -1,7 +1,7 @@
 /* Frames behind a handshake, whole and in pieces: the answers must be the same. The first byte
  * chooses between bytes as they are and a list of frames: first byte, length, payload, which are
  * masked here. */
-#include "node/proto/ws.h"
+#include "node/proto/ws/ws.h"
 #include "tests/fuzz/fuzz_peer.h"
 
 enum { RAW = 1, DEFLATE = 2 };

@@ -18,7 +18,7 @@ from postgres import Postgres
 from waiting import wait_until
 
 CLEAR = "\r\x1b[K"
-LOCK_KEY = 0x6d757374  # store/migrate.c
+LOCK_KEY = 0x6d757374  # store/postgres/migrate.c
 NOBODY = "postgresql://127.0.0.1:1/x"
 
 

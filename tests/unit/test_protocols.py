@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/protocols.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = "\n".join(path.read_text() for folder in ("node/service", "node/proto") for path in sorted((ROOT / folder).glob("*.[ch]")))
+SOURCES = "\n".join(path.read_text() for folder in ("node/service", "node/proto") for path in sorted((ROOT / folder).rglob("*.[ch]")))
 HOLE = "\0"  # what differs from message to message
 
 
@@ -62,7 +62,7 @@ def close_rows():
 
 @pytest.mark.parametrize("code, reason", close_rows())
 def test_close_code(code, reason):
-    names = {int(number): name for name, number in re.findall(r"(WS_\w+) = (1\d\d\d)", (ROOT / "node/proto/ws.h").read_text())}
+    names = {int(number): name for name, number in re.findall(r"(WS_\w+) = (1\d\d\d)", (ROOT / "node/proto/ws/ws.h").read_text())}
     calls = [joined(SOURCES)[max(0, found.start() - 120):found.start()]
              for found in re.finditer(f'"{re.escape(reason)}"', joined(SOURCES))]
     assert names[code] in {re.findall(r"WS_[A-Z_]+", call)[-1] for call in calls if "WS_" in call}

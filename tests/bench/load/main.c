@@ -10,8 +10,7 @@ static const struct {
 } modes[] = {
     {"idle", mode_idle},       {"fanout", mode_fanout},   {"pushes", mode_pushes},
     {"relay", mode_relay},     {"tracker", mode_tracker}, {"stream", mode_stream},
-    {"devices", mode_devices},
-    {"chat", mode_chat},       {"logins", mode_logins},
+    {"devices", mode_devices}, {"chat", mode_chat},       {"logins", mode_logins},
 };
 
 void mode_needs_node(const struct options *options)

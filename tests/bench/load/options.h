@@ -22,8 +22,8 @@ struct options {
     const char *session; /* first part of every session id */
     uint32_t connections, sessions, members, size, window, period_ms, rate;
     double warm_up, seconds;
-    pid_t pid;        /* --pid: the process whose CPU time is measured */
-    pid_t second_pid; /* --second-pid: and another */
+    pid_t pid;         /* --pid: the process whose CPU time is measured */
+    pid_t second_pid;  /* --second-pid: and another */
     const char *token; /* --token: what clients of the chat log in with */
     uint32_t per_address, source;
     uint32_t limit; /* seconds until the program gives up */

@@ -27,7 +27,7 @@ __attribute__((constructor)) static void open_account(void)
     if (fd < 0) {
         return;
     }
-    void *page = mmap(NULL, sizeof *account, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *page = mmap(NULL, sizeof(*account), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     account = page != MAP_FAILED ? page : NULL;
     close(fd);
 }

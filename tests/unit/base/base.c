@@ -14,7 +14,7 @@
 
 struct item {
     struct map_node node;
-    struct list link;
+    struct list entry;
     char key[16];
 };
 
@@ -27,7 +27,7 @@ static void test_map_finds_what_was_put_in(void **state)
     map_init(&map);
     assert_null(map_find(&map, SPAN("0")));
     for (int i = 0; i < N; i++) {
-        snprintf(items[i].key, sizeof items[i].key, "%d", i);
+        snprintf(items[i].key, sizeof(items[i].key), "%d", i);
         map_insert(&map, &items[i].node, span_str(items[i].key));
     }
     assert_int_equal(map.count, N);
@@ -46,7 +46,7 @@ static void test_map_walk_allows_removal(void **state)
     struct map map;
     map_init(&map);
     for (int i = 0; i < N; i++) {
-        snprintf(items[i].key, sizeof items[i].key, "k%d", i);
+        snprintf(items[i].key, sizeof(items[i].key), "k%d", i);
         map_insert(&map, &items[i].node, span_str(items[i].key));
     }
     int seen = 0;
@@ -80,12 +80,12 @@ static void test_siphash_matches_the_reference(void **state)
     (void)state;
     static const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
     char message[15];
-    for (size_t i = 0; i < sizeof message; i++) {
+    for (size_t i = 0; i < sizeof(message); i++) {
         message[i] = (char)i;
     }
-    assert_true(siphash(key, span_of(message, 0)) == 0x726fdb47dd0e0e31);
-    assert_true(siphash(key, span_of(message, 8)) == 0x93f5f5799a932462);
-    assert_true(siphash(key, span_of(message, 15)) == 0xa129ca6149be45e5);
+    assert_true(map_siphash(key, span_of(message, 0)) == 0x726fdb47dd0e0e31);
+    assert_true(map_siphash(key, span_of(message, 8)) == 0x93f5f5799a932462);
+    assert_true(map_siphash(key, span_of(message, 15)) == 0xa129ca6149be45e5);
 }
 
 static void test_list_keeps_order(void **state)
@@ -96,17 +96,17 @@ static void test_list_keeps_order(void **state)
     list_init(&head);
     list_init(&other);
     for (int i = 0; i < 3; i++) {
-        list_push_back(&head, &items[i].link);
+        list_push_back(&head, &items[i].entry);
     }
-    list_del(&items[1].link);
-    list_del(&items[1].link); /* harmless */
+    list_del(&items[1].entry);
+    list_del(&items[1].entry); /* harmless */
     list_splice(&other, &head);
     assert_true(list_empty(&head));
-    assert_ptr_equal(LIST_ITEM(other.next, struct item, link), &items[0]);
-    assert_ptr_equal(LIST_ITEM(other.prev, struct item, link), &items[2]);
+    assert_ptr_equal(LIST_ITEM(other.next, struct item, entry), &items[0]);
+    assert_ptr_equal(LIST_ITEM(other.prev, struct item, entry), &items[2]);
     int seen = 0;
-    LIST_EACH(link, &other) {
-        list_del(link);
+    LIST_EACH(it, &other) {
+        list_del(it);
         seen++;
     }
     assert_int_equal(seen, 2);
@@ -162,7 +162,7 @@ static void test_numbers_are_read_strictly(void **state)
     expect_number("18446744073709551616", UINT64_MAX, false, 0);
     expect_number("184467440737095516150", UINT64_MAX, false, 0);
     static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "1x", "/", ":", "\xff"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         expect_number(bad[i], UINT64_MAX, false, 0);
     }
 }
@@ -189,7 +189,7 @@ static void test_backoff_doubles_up_to_its_bound(void **state)
     (void)state;
     struct backoff backoff = {.first_ms = 100, .most_ms = 1000};
     static const uint32_t steps[] = {100, 200, 400, 800, 1000, 1000};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         uint32_t wait = backoff_next(&backoff);
         assert_in_range(wait, steps[i] / 2, steps[i]);
     }
@@ -224,8 +224,8 @@ static void test_the_end_waits_for_nobody_who_reads_stderr(void **state)
     char page[4096] = "";
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
-    fcntl(ends[1], F_SETPIPE_SZ, sizeof page);
-    assert_int_equal(write(ends[1], page, sizeof page), sizeof page);
+    fcntl(ends[1], F_SETPIPE_SZ, sizeof(page));
+    assert_int_equal(write(ends[1], page, sizeof(page)), sizeof(page));
     pid_t pid = fork();
     if (pid == 0) {
         die_into(ends[1]);

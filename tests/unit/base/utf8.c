@@ -79,11 +79,11 @@ static void test_tables(void **state)
 {
     (void)state;
     for (size_t piece = 1; piece < 12; piece++) {
-        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
             assert_true(utf8_valid(good[i]));
             assert_true(valid_in_pieces(good[i], piece));
         }
-        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
             assert_false(utf8_valid(bad[i]));
             assert_false(valid_in_pieces(bad[i], piece));
         }

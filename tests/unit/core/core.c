@@ -131,7 +131,7 @@ static void test_secret_from_file(void **state)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "redis://:pw@host:1\r\n", 20), 20);
     close(fd);
-    snprintf(variable, sizeof variable, "MUSTER_STORE_FILE=%s", path);
+    snprintf(variable, sizeof(variable), "MUSTER_STORE_FILE=%s", path);
     assert_int_equal(read_settings(&settings, no_words, (const char *[]){variable, NULL}, error),
                      0);
     assert_string_equal(settings.store, "redis://:pw@host:1");
@@ -158,9 +158,9 @@ static void test_metrics_print_prometheus_text(void **state)
     (void)state;
     static struct metrics metrics;
     struct buf out = {0};
-    metric_add(&metrics, METRIC_BYTES_IN, 7);
-    metric_observe(&metrics, HISTOGRAM_BUS_LAG, 0.0002);
-    metric_observe(&metrics, HISTOGRAM_BUS_LAG, 99);
+    metrics_add(&metrics, METRIC_BYTES_IN, 7);
+    metrics_observe(&metrics, HISTOGRAM_BUS_LAG, 0.0002);
+    metrics_observe(&metrics, HISTOGRAM_BUS_LAG, 99);
     metrics_print(&metrics, &out);
     const char *text = buf_text(&out);
     assert_non_null(strstr(
@@ -252,7 +252,7 @@ static void test_workers_of_one_group_are_at_one_place(void **state)
     struct name_worker none = {.number = -1}, first = {.number = 0}, last = {.number = 1023};
     char alone[NAME_SIZE], again[NAME_SIZE], one[NAME_SIZE], other[NAME_SIZE];
     name_group_choose(first.group);
-    memcpy(last.group, first.group, sizeof last.group);
+    memcpy(last.group, first.group, sizeof(last.group));
     name_choose_node(&none, alone);
     name_choose_node(&none, again);
     name_choose_node(&first, one);

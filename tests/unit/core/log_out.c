@@ -61,12 +61,12 @@ static void read_all(struct trial *trial)
 static unsigned log_until_full(void)
 {
     char filler[LONG_LINE];
-    memset(filler, 'x', sizeof filler);
+    memset(filler, 'x', sizeof(filler));
     uint64_t before = log_out_dropped();
     unsigned count = 0;
     while (log_out_dropped() == before) {
         log_info("line", LOG_NUMBER_FIELD("n", count),
-                 LOG_SPAN_FIELD("filler", span_of(filler, sizeof filler)));
+                 LOG_SPAN_FIELD("filler", span_of(filler, sizeof(filler))));
         count++;
     }
     return count - 1;
@@ -78,7 +78,7 @@ static const char *skip_lines(const char *text, unsigned count)
 {
     char wanted[64];
     for (unsigned i = 0; i < count; i++) {
-        snprintf(wanted, sizeof wanted, "info  line n=%u filler=x", i);
+        snprintf(wanted, sizeof(wanted), "info  line n=%u filler=x", i);
         assert_ptr_equal(strstr(text, wanted), text + strlen("2026-11-21T08:00:00.123Z "));
         text = strchr(text, '\n');
         assert_non_null(text);

@@ -48,11 +48,11 @@ static void test_what_is_no_range_is_named(void **state)
                                       "10.0.0.0/x", "10.0.0.0/0032", "::/129",      "/8",
                                       "localhost",  "1.2.3.4/8/8"};
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         char text[64];
         struct cidr_list list;
         struct span wrong;
-        snprintf(text, sizeof text, "1.1.1.1, %s ,2.2.2.2", bad[i]);
+        snprintf(text, sizeof(text), "1.1.1.1, %s ,2.2.2.2", bad[i]);
         assert_int_equal(cidr_list_parse(span_str(text), &list, &wrong), -1);
         assert_true(span_eq(wrong, span_str(bad[i])));
         assert_null(list.ranges);

@@ -32,7 +32,7 @@ static void test_addresses(void **state)
     static const char *const bad[] = {
         "",      "80",        "1.2.3.4",      "1.2.3.4:", "1.2.3.4:x",  "1.2.3.4:65536", "::1:80",
         "[::1]", "[1.2.3:80", "localhost:80", "1.2.3:80", "1.2.3.4:-1", "1.2.3.4: 1"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct address address;
         int family;
         assert_int_equal(address_parse_bind(bad[i], &address, &family), -1);
@@ -46,7 +46,7 @@ static void test_ipv4_is_the_same_mapped_or_not(void **state)
     char out[ADDRESS_TEXT];
     assert_int_equal(address_parse_ip(SPAN("10.1.2.3"), &plain), 0);
     assert_int_equal(address_parse_ip(SPAN("::ffff:10.1.2.3"), &mapped), 0);
-    assert_memory_equal(plain.ip, mapped.ip, sizeof plain.ip);
+    assert_memory_equal(plain.ip, mapped.ip, sizeof(plain.ip));
     assert_string_equal(address_ip_text(&mapped, out), "10.1.2.3");
     assert_int_equal(address_parse_ip(SPAN("10.1.2"), &plain), -1);
     assert_int_equal(address_parse_ip(span_of("10.1.2.3\0", 9), &plain), -1);
@@ -158,7 +158,7 @@ static const struct conn_handler handler = {
 
 static int set_up(void **state)
 {
-    struct bench *bench = mem_zalloc(sizeof *bench);
+    struct bench *bench = mem_zalloc(sizeof(*bench));
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     bench->loop = loop_new();
@@ -332,8 +332,8 @@ static void test_finish_writes_all_then_waits_for_the_peer(void **state)
     assert_true(bench->closed);
     assert_int_equal(bench->end, CONN_END_LOCAL);
     assert_int_equal(bench->got.len, 0);
-    assert_int_equal(read(bench->peer, got, sizeof got), 3);
-    assert_int_equal(read(bench->peer, got, sizeof got), 0);
+    assert_int_equal(read(bench->peer, got, sizeof(got)), 3);
+    assert_int_equal(read(bench->peer, got, sizeof(got)), 0);
 }
 
 static void test_finish_lingers_no_longer_than_said(void **state)
@@ -351,7 +351,7 @@ static void on_sip(evutil_socket_t fd, short what, void *arg)
     struct bench *bench = arg;
     (void)fd;
     (void)what;
-    ssize_t n = read(bench->peer, sip, sizeof sip);
+    ssize_t n = read(bench->peer, sip, sizeof(sip));
     bench->sipped += n > 0 ? (size_t)n : 0;
     if (n == 0) {
         shutdown(bench->peer, SHUT_WR);
@@ -386,7 +386,7 @@ static void test_peer_that_half_closes_still_gets_its_answer(void **state)
     shutdown(bench->peer, SHUT_WR);
     loop_run(bench->loop);
     assert_true(bench->closed);
-    assert_int_equal(read(bench->peer, got, sizeof got), 6);
+    assert_int_equal(read(bench->peer, got, sizeof(got)), 6);
 }
 
 static void test_close_is_told_once_and_frees(void **state)
@@ -454,7 +454,7 @@ static void test_listener_accepts(void **state)
     struct bench *bench = *state;
     char error[128];
     struct listener *listener =
-        listener_open(bench->net, "127.0.0.1:0", on_accept, bench, error, sizeof error);
+        listener_open(bench->net, "127.0.0.1:0", on_accept, bench, error, sizeof(error));
     assert_non_null(listener);
     struct sockaddr_storage addr;
     socklen_t len = address_sockaddr(listener_address(listener), AF_INET, &addr);
@@ -464,7 +464,7 @@ static void test_listener_accepts(void **state)
     assert_int_equal(bench->pokes, 1);
     char text[ADDRESS_TEXT];
     assert_null(listener_open(bench->net, address_text(listener_address(listener), text), on_accept,
-                              bench, error, sizeof error));
+                              bench, error, sizeof(error)));
     assert_non_null(strstr(error, text));
     close(client);
     listener_close(&listener);

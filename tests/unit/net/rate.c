@@ -88,7 +88,7 @@ static void test_a_flood_stays_known(void **state)
     int flood = 0;
     (void)state;
     for (uint32_t i = 0; i < 1000000; i++) {
-        memcpy(&other.ip[12], &i, sizeof i);
+        memcpy(&other.ip[12], &i, sizeof(i));
         assert_true(rate_take(rate, &other, 1, 1));
         if (i % 100 == 0) {
             flood += admitted(rate, "1.2.3.4", 1, 1);

@@ -1,4 +1,5 @@
 #include "node/net/udp.h"
+#include "node/net/net.h"
 #include "store/base/buf.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -25,7 +26,7 @@ static void on_datagram(void *arg, const struct address *peer, struct span bytes
 {
     struct pair *pair = arg;
     assert_int_equal(peer->port, udp_address(pair->from)->port);
-    assert_memory_equal(peer->ip, udp_address(pair->from)->ip, sizeof peer->ip);
+    assert_memory_equal(peer->ip, udp_address(pair->from)->ip, sizeof(peer->ip));
     pair->got++;
     pair->bytes += bytes.len;
     pair->largest = bytes.len > pair->largest ? bytes.len : pair->largest;
@@ -41,14 +42,14 @@ static void on_datagram(void *arg, const struct address *peer, struct span bytes
 static struct udp *open_one(struct pair *pair, const char *bind, udp_fn *fn)
 {
     char error[128];
-    struct udp *udp = udp_open(pair->net, bind, fn, pair, error, sizeof error);
+    struct udp *udp = udp_open(pair->net, bind, fn, pair, error, sizeof(error));
     assert_non_null(udp);
     return udp;
 }
 
 static int set_up(void **state)
 {
-    struct pair *pair = mem_zalloc(sizeof *pair);
+    struct pair *pair = mem_zalloc(sizeof(*pair));
     pair->loop = loop_new();
     pair->wheel = wheel_new(pair->loop);
     pair->net = net_new(pair->loop, pair->wheel, &pair->metrics,
@@ -115,7 +116,7 @@ static void test_one_without_bytes_is_one(void **state)
 {
     struct pair *pair = *state;
     static const size_t lens[] = {30, 0, 30, 30, 10, 0, 0, 30};
-    pair->wanted = sizeof lens / sizeof *lens;
+    pair->wanted = sizeof(lens) / sizeof(*lens);
     for (unsigned i = 0; i < pair->wanted; i++) {
         assert_int_equal(send_one(pair, lens[i]), 0);
     }
@@ -225,9 +226,9 @@ static void test_a_taken_port_is_named(void **state)
     struct pair *pair = *state;
     char text[ADDRESS_TEXT], error[128];
     address_text(udp_address(pair->to), text);
-    assert_null(udp_open(pair->net, text, on_nothing, NULL, error, sizeof error));
+    assert_null(udp_open(pair->net, text, on_nothing, NULL, error, sizeof(error)));
     assert_non_null(strstr(error, text));
-    assert_null(udp_open(pair->net, "nowhere", on_nothing, NULL, error, sizeof error));
+    assert_null(udp_open(pair->net, "nowhere", on_nothing, NULL, error, sizeof(error)));
 }
 
 #define UDP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

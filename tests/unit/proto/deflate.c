@@ -1,4 +1,4 @@
-#include "node/proto/deflate.h"
+#include "node/proto/ws/deflate.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -8,11 +8,11 @@ static void expect_round_trip(struct span message)
     buf_append(&squeezed, SPAN("before"));
     deflate_message(message, &squeezed);
     struct span inside = span_skip(buf_span(&squeezed), 6);
-    assert_int_equal(inflate_message(inside, message.len, &back), INFLATE_OK);
+    assert_int_equal(deflate_inflate(inside, message.len, &back), INFLATE_OK);
     assert_true(span_eq(buf_span(&back), message));
     if (message.len > 0) {
         back.len = 0;
-        assert_int_equal(inflate_message(inside, message.len - 1, &back), INFLATE_TOO_BIG);
+        assert_int_equal(deflate_inflate(inside, message.len - 1, &back), INFLATE_TOO_BIG);
         assert_true(back.len <= message.len - 1);
     }
     buf_free(&squeezed);
@@ -23,7 +23,7 @@ static void test_round_trips(void **state)
 {
     (void)state;
     static const size_t sizes[] = {0, 1, 2, 49, 50, 4095, 4096, 16383, 16384, 65535, 65536, 300000};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         size_t len = sizes[i];
         char *bytes = mem_zalloc(len + 1);
         expect_round_trip(span_of(bytes, len));
@@ -40,7 +40,7 @@ static void test_round_trips(void **state)
 static void expect_inflated(struct span message, enum inflate_result result, const char *text)
 {
     struct buf out = {0};
-    assert_int_equal(inflate_message(message, 1000, &out), result);
+    assert_int_equal(deflate_inflate(message, 1000, &out), result);
     if (result == INFLATE_OK) {
         assert_true(span_eq(buf_span(&out), span_str(text)));
     }
@@ -85,7 +85,7 @@ static void test_a_bomb_stays_small(void **state)
     struct buf bomb = {0}, out = {0};
     deflate_message(span_of(zeros, len), &bomb);
     assert_true(bomb.len < len / 100);
-    assert_int_equal(inflate_message(buf_span(&bomb), 256 * 1024, &out), INFLATE_TOO_BIG);
+    assert_int_equal(deflate_inflate(buf_span(&bomb), 256 * 1024, &out), INFLATE_TOO_BIG);
     assert_true(out.len <= 256 * 1024 && out.cap <= 512 * 1024);
     buf_free(&bomb);
     buf_free(&out);
@@ -145,7 +145,7 @@ static const struct {
 static void test_negotiation(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof negotiations / sizeof *negotiations; i++) {
+    for (size_t i = 0; i < sizeof(negotiations) / sizeof(*negotiations); i++) {
         struct buf answer = {0};
         const char *want = negotiations[i].answer;
         bool held = deflate_negotiate(span_str(negotiations[i].offers), &answer);

@@ -1,4 +1,5 @@
-#include "node/proto/http.h"
+#include "node/proto/http/http.h"
+#include "node/net/net.h"
 #include "tests/unit/proto/peer.h"
 
 static const struct http_options options = {.header_limit = 1024,
@@ -39,7 +40,7 @@ static void big(void *arg, struct http_request *request)
     (void)arg;
     static char bytes[300000];
     handled++;
-    http_reply(request, 200, "text/plain", span_of(bytes, sizeof bytes));
+    http_reply(request, 200, "text/plain", span_of(bytes, sizeof(bytes)));
 }
 
 static void upgrade(void *arg, struct http_request *request)
@@ -90,7 +91,7 @@ static void expect_in(struct peer *peer, const char *text)
 static void expect_status(struct peer *peer, const char *request, int status, bool closed)
 {
     char line[32];
-    snprintf(line, sizeof line, "HTTP/1.1 %d ", status);
+    snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
     for (size_t piece = 0; piece < 3; piece++) {
         peer_connect(peer);
         peer_send(peer, span_str(request), piece);
@@ -163,7 +164,7 @@ static void test_chunked(void **state)
                                       CHUNKED "0\r\na\x01\r\n",
                                       CHUNKED "0\r\na: b\r\n c\r\n\r\n",
                                       CHUNKED "3\r\nabc\n0\r\n\r\n"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         expect_status(peer, bad[i], 400, true);
     }
     expect_status(peer, CHUNKED "65\r\n", 413, true);
@@ -218,7 +219,7 @@ static void test_malformed(void **state)
         "POST /echo HTTP/1.1\r\n" HOST "Content-Length : 3\r\n\r\nabc",
         "POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         expect_status(peer, bad[i], 400, true);
     }
     expect_status(peer, "GET / HTTP/2.0\r\n" HOST "\r\n", 505, true);
@@ -462,7 +463,7 @@ static void test_too_many(void **state)
     expect_in(peer, "\r\nRetry-After: ");
     const char *body = strstr(buf_text(&peer->got), "\r\n\r\n");
     char length[40];
-    snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(body + 4));
+    snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n", strlen(body + 4));
     expect_in(peer, length);
     assert_true(peer->eof);
     close(first);

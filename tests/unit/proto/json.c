@@ -1,4 +1,4 @@
-#include "node/proto/json_scan.h"
+#include "node/proto/json/scan.h"
 #include "tests/unit/cmocka_all.h"
 
 /* Is the text, fed in pieces, one value with nothing but white space behind it? */
@@ -291,10 +291,10 @@ static const char *const bad_texts[] = {
 static void test_grammar(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof good_texts / sizeof *good_texts; i++) {
+    for (size_t i = 0; i < sizeof(good_texts) / sizeof(*good_texts); i++) {
         expect(span_str(good_texts[i]), true);
     }
-    for (size_t i = 0; i < sizeof bad_texts / sizeof *bad_texts; i++) {
+    for (size_t i = 0; i < sizeof(bad_texts) / sizeof(*bad_texts); i++) {
         expect(span_str(bad_texts[i]), false);
     }
     expect(SPAN("\0"), false);
@@ -398,7 +398,7 @@ static void test_fields_of_what_is_no_object(void **state)
     static const char *const bad[] = {"",           " ",        "[]",         "1",          "\"a\"",
                                       "{",          "{\"a\":1", "{\"a\":1}}", "{\"a\":1}x", "{} {}",
                                       "{\"a\":01}", "{a:1}",    "{\"a\":1,}", "null",       "x{}"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct json_field field = {.name = "a"};
         assert_int_equal(json_fields(span_str(bad[i]), &field, 1), -1);
     }

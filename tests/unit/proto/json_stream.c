@@ -1,4 +1,4 @@
-#include "node/proto/json_stream.h"
+#include "node/proto/json/stream.h"
 
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
@@ -65,7 +65,7 @@ static void an_object_of_the_limit_passes_and_no_longer_one(void **state)
 {
     (void)state;
     char text[LIMIT + 2];
-    memset(text, ' ', sizeof text);
+    memset(text, ' ', sizeof(text));
     text[0] = '{';
     text[LIMIT - 1] = '}';
     for (size_t piece = 1; piece <= LIMIT; piece++) {
@@ -75,9 +75,9 @@ static void an_object_of_the_limit_passes_and_no_longer_one(void **state)
                          JSON_STREAM_TOO_LONG);
         buf_free(&out);
     }
-    memset(text, ' ', sizeof text); /* space between objects is no object */
+    memset(text, ' ', sizeof(text)); /* space between objects is no object */
     struct buf out = {0};
-    assert_int_equal(gather(span_of(text, sizeof text), 7, 2, &out), 0);
+    assert_int_equal(gather(span_of(text, sizeof(text)), 7, 2, &out), 0);
     buf_free(&out);
 }
 
@@ -97,8 +97,8 @@ static void nesting_is_bounded(void **state)
     (void)state;
     char text[(JSON_SCAN_DEPTH + 1) * 6 + 1];
     struct buf out = {0};
-    assert_int_equal(gather(nested(text, JSON_SCAN_DEPTH), 9, sizeof text, &out), 1);
-    assert_int_equal(gather(nested(text, JSON_SCAN_DEPTH + 1), 9, sizeof text, &out),
+    assert_int_equal(gather(nested(text, JSON_SCAN_DEPTH), 9, sizeof(text), &out), 1);
+    assert_int_equal(gather(nested(text, JSON_SCAN_DEPTH + 1), 9, sizeof(text), &out),
                      JSON_STREAM_MALFORMED);
     buf_free(&out);
 }

@@ -1,4 +1,4 @@
-#include "node/proto/json_walk.h"
+#include "node/proto/json/walk.h"
 #include "tests/unit/cmocka_all.h"
 
 static void members_come_in_order(void **state)
@@ -25,7 +25,7 @@ static void elements_come_in_order(void **state)
     struct span rest = json_inside(SPAN("[[1,2] , {\"a\":[]},\"x,]\", true,-1e5]")), raw;
     static const char *const wanted[] = {"[1,2]", "{\"a\":[]}", "\"x,]\"", "true", "-1e5"};
     (void)state;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
         assert_true(json_next_element(&rest, &raw));
         assert_true(span_eq(raw, span_str(wanted[i])));
     }
@@ -60,7 +60,7 @@ static void text_ends_where_it_ends(void **state)
     static const char ends[] = {'"', '\\', '\n', '\x1f', '\0'};
     (void)state;
     for (size_t before = 0; before < 40; before++) {
-        for (size_t end = 0; end < sizeof ends; end++) {
+        for (size_t end = 0; end < sizeof(ends); end++) {
             char text[64] = "\"";
             size_t at, len = 1;
             for (size_t i = 0; i < before; i++) {

@@ -1,6 +1,6 @@
 /* Tokens made here with cjose's own signing, and tokens that nobody should make. The zoo of forged
  * ones made by another library is in tests/integration/test_chat_login.py. */
-#include "node/proto/jwt.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
@@ -30,11 +30,11 @@ static int start(void **state)
     char text[128];
     cjose_err error;
     (void)state;
-    rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof exponent, &error);
-    other_rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof exponent, &error);
+    rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof(exponent), &error);
+    other_rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof(exponent), &error);
     set_of(rsa, "one", &set);
     keys = jwt_keys_new();
-    assert_int_equal(jwt_keys_set_jwks(keys, buf_span(&set), text, sizeof text), 0);
+    assert_int_equal(jwt_keys_set_jwks(keys, buf_span(&set), text, sizeof(text)), 0);
     buf_free(&set);
     return 0;
 }
@@ -134,7 +134,7 @@ static void which_key(void **state)
         {true, NULL, JWT_REFUSED}, {true, "one", JWT_REFUSED}, {true, "two", JWT_UNKNOWN_KEY},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct jwt_claims claims;
         char *token = sign(cases[i].other ? other_rsa : rsa, "RS256", cases[i].kid, claims_text);
         assert_int_equal(check(token, &claims), cases[i].result);
@@ -147,7 +147,7 @@ static void a_key_is_for_one_algorithm(void **state)
     static const char claims_text[] = "{\"sub\":\"u\",\"aud\":\"a\",\"exp\":2e9}";
     static const char *const others[] = {"RS384", "RS512", "PS256"};
     (void)state;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         struct jwt_claims claims;
         char *token = sign(rsa, others[i], "one", claims_text);
         assert_int_equal(check(token, &claims), JWT_REFUSED);
@@ -167,7 +167,7 @@ static void signatures_of_any_length(void **state)
     cjose_jwk_t *ec = cjose_jwk_create_EC_random(CJOSE_JWK_EC_P_256, &trouble);
     struct jwt_keys *both = jwt_keys_new();
     set_of(ec, "ec", &set);
-    assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof error), 0);
+    assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof(error)), 0);
     set.len = 0;
     set_of(rsa, "one", &set);
     for (int round = 0; round < 2; round++) {
@@ -182,7 +182,7 @@ static void signatures_of_any_length(void **state)
             }
             buf_free(&token);
         }
-        assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof error), 0);
+        assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof(error)), 0);
     }
     buf_free(&set);
     jwt_keys_free(&both);
@@ -206,13 +206,13 @@ static void sets_and_their_failures(void **state)
     };
     char error[128];
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(jwt_keys_set_jwks(keys, span_str(bad[i]), error, sizeof error), -1);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        assert_int_equal(jwt_keys_set_jwks(keys, span_str(bad[i]), error, sizeof(error)), -1);
         assert_int_equal(jwt_keys_count(keys), 1); /* the earlier ones stay */
     }
     struct jwt_keys *none = jwt_keys_new();
-    assert_int_equal(jwt_keys_add_secret(none, span_of(NULL, 0), error, sizeof error), -1);
-    assert_int_equal(jwt_keys_add_pem(none, SPAN("nonsense"), error, sizeof error), -1);
+    assert_int_equal(jwt_keys_add_secret(none, span_of(NULL, 0), error, sizeof(error)), -1);
+    assert_int_equal(jwt_keys_add_pem(none, SPAN("nonsense"), error, sizeof(error)), -1);
     assert_int_equal(jwt_keys_count(none), 0);
     jwt_keys_free(&none);
 }

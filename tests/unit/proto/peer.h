@@ -4,7 +4,8 @@
 #define MUSTER_TESTS_UNIT_PROTO_PEER_H
 
 #include "node/core/wheel.h"
-#include "node/proto/http.h"
+#include "node/net/net.h"
+#include "node/proto/http/http.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
@@ -32,7 +33,7 @@ static inline void peer_stop(void *arg)
 static inline struct peer *peer_new(const struct http_options *options, size_t queue,
                                     uint32_t connections)
 {
-    struct peer *peer = mem_zalloc(sizeof *peer);
+    struct peer *peer = mem_zalloc(sizeof(*peer));
     struct net_limits limits = {.queue = queue, .connections = connections};
     peer->loop = loop_new();
     peer->wheel = wheel_new(peer->loop);
@@ -50,7 +51,7 @@ static inline void peer_turn(struct peer *peer)
     loop_again(peer->loop);
     loop_run(peer->loop);
     while (peer->fd >= 0 && !peer->eof) {
-        ssize_t n = recv(peer->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        ssize_t n = recv(peer->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN) {
             return;
         }

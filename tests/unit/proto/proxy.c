@@ -105,7 +105,7 @@ static void malformed(void **state)
         SPAN(V2 "\x21\x11\x00\x0b\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01"),
         SPAN(V2 "\x21\x11\xff\xff"),
     };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         assert_true(read_all(bad[i]).rc < 0);
     }
 }
@@ -116,11 +116,11 @@ static void an_endless_line_is_malformed(void **state)
     char line[200];
     struct proxy proxy;
     size_t used;
-    memset(line, 'x', sizeof line);
+    memset(line, 'x', sizeof(line));
     memcpy(line, "PROXY UNKNOWN ", 14);
     assert_int_equal(proxy_read(span_of(line, 106), &proxy, &used), 0);
     assert_true(proxy_read(span_of(line, 107), &proxy, &used) < 0);
-    assert_true(proxy_read(span_of(line, sizeof line), &proxy, &used) < 0);
+    assert_true(proxy_read(span_of(line, sizeof(line)), &proxy, &used) < 0);
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* What a WebSocket takes and what it refuses: the handshake, frames, messages. */
-#include "node/proto/deflate.h"
+#include "node/net/net.h"
+#include "node/proto/ws/deflate.h"
 #include "tests/unit/proto/ws_script.h"
 
 static void test_handshake(void **state)
@@ -56,7 +57,7 @@ static void test_messages(void **state)
     for (size_t i = 0; i < LIMIT; i++) {
         bytes[i] = (char)(i * 7 + i / 251);
     }
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         client(&script, FIN | BINARY, span_of(bytes, sizes[i]));
         server(&script, FIN | BINARY, span_of(bytes, sizes[i]));
         client(&script, FIN | TEXT, SPAN("\xe2\x82\xac"));
@@ -133,13 +134,13 @@ static void test_faults(void **state)
     struct peer *peer = *state;
     struct script script = {0};
     static const unsigned reserved[] = {3, 4, 5, 6, 7, 11, 12, 13, 14, 15};
-    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++) {
         client(&script, FIN | reserved[i], SPAN("x"));
         expect_fault(peer, &script, 1002, "reserved opcode");
     }
     static const unsigned bits[] = {FIN | RSV2 | TEXT, FIN | RSV3 | TEXT, FIN | RSV1 | RSV2 | TEXT,
                                     FIN | RSV1 | PING, FIN | RSV2 | PONG, FIN | RSV1 | CLOSE};
-    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+    for (size_t i = 0; i < sizeof(bits) / sizeof(*bits); i++) {
         client(&script, bits[i], SPAN("x"));
         expect_fault(peer, &script, 1002, "reserved bits are set");
     }
@@ -149,7 +150,7 @@ static void test_faults(void **state)
     client(&script, PING, SPAN("x"));
     expect_fault(peer, &script, 1002, "malformed frame");
     char long_ping[126] = {0};
-    client(&script, FIN | PING, span_of(long_ping, sizeof long_ping));
+    client(&script, FIN | PING, span_of(long_ping, sizeof(long_ping)));
     expect_fault(peer, &script, 1002, "malformed frame");
     client(&script, FIN | MORE, SPAN("x"));
     expect_fault(peer, &script, 1002, "nothing to continue");

@@ -1,5 +1,6 @@
 /* How a WebSocket ends, who is too slow for it, and how it shares the loop. */
-#include "node/proto/deflate.h"
+#include "node/net/net.h"
+#include "node/proto/ws/deflate.h"
 #include "tests/unit/proto/ws_script.h"
 
 static void test_the_peer_closes(void **state)
@@ -10,14 +11,14 @@ static void test_the_peer_closes(void **state)
                                     1010, 1011, 1012, 1013, 1014, 3000, 4999};
     static const unsigned bad[] = {1,    999,  1004, 1005, 1006, 1015,
                                    1016, 1100, 2000, 2999, 5000, 65535};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         client_closes(&script, good[i], "bye \xe2\x82\xac");
         server_closes(&script, good[i], NULL);
         client(&script, FIN | PING, SPAN("after it nothing counts"));
         play(peer, &script, SHAKE "\r\n", true);
         assert_int_equal(service.messages, 0);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         client_closes(&script, bad[i], "");
         expect_fault(peer, &script, 1002, "malformed close frame");
     }
@@ -124,11 +125,11 @@ static void test_unread_pongs_do_not_pile_up(void **state)
     char payload[125] = {0}, *bytes = mem_zalloc(QUEUE);
     for (int i = 0; i < 500; i++) {
         payload[0] = (char)(i % 10);
-        client(&script, FIN | PING, span_of(payload, sizeof payload));
+        client(&script, FIN | PING, span_of(payload, sizeof(payload)));
     }
     shake(peer, SHAKE "\r\n");
     int fd = peer->fd, small = 4096;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     ws_send(service.ws, WS_BINARY, span_of(bytes, QUEUE - 1000));
     for (int i = 0; i < 20; i++) {
         assert_true(send(fd, script.in.ptr, script.in.len, MSG_NOSIGNAL) > 0);

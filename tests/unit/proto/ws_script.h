@@ -3,7 +3,8 @@
 #ifndef MUSTER_TESTS_UNIT_PROTO_WS_SCRIPT_H
 #define MUSTER_TESTS_UNIT_PROTO_WS_SCRIPT_H
 
-#include "node/proto/ws.h"
+#include "node/net/net.h"
+#include "node/proto/ws/ws.h"
 #include "tests/unit/proto/peer.h"
 
 enum { LIMIT = 100000, QUEUE = 1 << 18 };
@@ -150,7 +151,7 @@ static inline size_t end_of_head(struct peer *peer)
 {
     const char *end = strstr(buf_text(&peer->got), "\r\n\r\n");
     assert_non_null(end);
-    assert_memory_equal(peer->got.ptr, answer, sizeof answer - 1);
+    assert_memory_equal(peer->got.ptr, answer, sizeof(answer) - 1);
     return (size_t)(end + 4 - peer->got.ptr);
 }
 
@@ -174,7 +175,7 @@ static inline void expect_got(struct peer *peer, struct span want, size_t piece)
 static inline void play(struct peer *peer, struct script *script, const char *request, bool closed)
 {
     static const size_t pieces[] = {0, 1, 2, 3, 7, 4096, 5000};
-    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
         size_t piece = script->in.len < 20000 || pieces[i] > 1000 ? pieces[i] : 997;
         shake(peer, request);
         peer_send(peer, buf_span(&script->in), piece);

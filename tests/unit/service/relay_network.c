@@ -1,13 +1,13 @@
 /* A network between a node that is built here and one that the test plays on the same hub: it can
  * say and claim in orders that real nodes seldom do. Servers write to a text what they are told. */
-#include "node/service/relay_network.h"
+#include "node/service/relay/network.h"
 
 #include "node/core/wheel.h"
 #include "node/net/net.h"
-#include "node/service/relay_held.h"
+#include "node/service/relay/early.h"
 #include "store/base/clock.h"
 #include "store/bus.h"
-#include "store/roster.h"
+#include "store/roster/roster.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ struct bench;
 
 struct server {
     struct relay_seat seat;
-    struct paced out;
+    struct relay_paced out;
     struct bench *bench;
     int peer;
     bool admitted, unlisted, displaced;
@@ -34,7 +34,7 @@ struct bench {
     struct memory_hub *hub;
     struct store *store, *other;
     struct net *net;
-    struct pacer *pacer;
+    struct relay_pacer *pacer;
     struct rate *by_address;
     struct relay_network *network;
     struct event *stop;
@@ -81,7 +81,7 @@ static struct store *open_store(struct bench *bench, const char *node)
                                               .node = node,
                                               .lease_ms = 1000,
                                               .hub = bench->hub},
-                      error, sizeof error);
+                      error, sizeof(error));
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -96,7 +96,7 @@ static void read_told(struct server *server)
     char text[2000];
     ssize_t n;
     while (server->out.conn != NULL &&
-           (n = recv(server->peer, text, sizeof text, MSG_DONTWAIT)) > 0) {
+           (n = recv(server->peer, text, sizeof(text), MSG_DONTWAIT)) > 0) {
         buf_append(&server->told, span_of(text, (size_t)n));
     }
 }
@@ -130,14 +130,14 @@ static void join(struct bench *bench, struct server *server, const char *look)
     server->peer = fds[1];
     struct conn *conn =
         conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, server);
-    paced_init(&server->out, bench->pacer, conn);
+    relay_paced_init(&server->out, bench->pacer, conn);
     relay_network_join(bench->network, &server->seat, &server->out, conn_peer(conn), span_str(look),
                        4);
 }
 
 static int set_up(void **state)
 {
-    struct bench *bench = mem_zalloc(sizeof *bench);
+    struct bench *bench = mem_zalloc(sizeof(*bench));
     bench->loop = loop_new();
     bench->wheel = wheel_new(bench->loop);
     bench->hub = memory_hub_new();
@@ -145,8 +145,8 @@ static int set_up(void **state)
     bench->other = open_store(bench, "there");
     bench->net = net_new(bench->loop, bench->wheel, &bench->metrics,
                          &(struct net_limits){.queue = 1 << 20, .connections = 9});
-    bench->pacer = pacer_new(
-        &(struct pacer_options){.loop = bench->loop, .metrics = &bench->metrics, .on = false});
+    bench->pacer = relay_pacer_new(&(struct relay_pacer_options){
+        .loop = bench->loop, .metrics = &bench->metrics, .on = false});
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
     bench->by_address = rate_new(1, 2);
     bench->network = relay_network_new(SPAN("test"), &(struct relay_network_options){
@@ -162,8 +162,8 @@ static int set_up(void **state)
                                                          .listed = on_listed,
                                                          .displaced = on_displaced,
                                                      });
-    list_init(&bench->one.seat.link);
-    list_init(&bench->two.seat.link);
+    list_init(&bench->one.seat.entry);
+    list_init(&bench->two.seat.entry);
     *state = bench;
     return 0;
 }
@@ -172,7 +172,7 @@ static void leave(struct server *server)
 {
     relay_network_leave(&server->seat);
     if (server->out.conn != NULL) {
-        paced_deinit(&server->out);
+        relay_paced_deinit(&server->out);
         close(server->peer);
     }
     buf_free(&server->told);
@@ -185,7 +185,7 @@ static int tear_down(void **state)
     leave(&bench->two);
     relay_network_free(&bench->network);
     net_free(&bench->net);
-    pacer_free(&bench->pacer);
+    relay_pacer_free(&bench->pacer);
     rate_free(&bench->by_address);
     event_free(bench->stop);
     store_close(&bench->store);
@@ -243,7 +243,7 @@ static void rubbish_from_the_store_is_passed_over(void **state)
     run_ms(bench, 50);
     static const char *const packets[] = {
         "", " ", "x [a]", "0 [a]", "-1 [a]", "[a]", "99999999999999999999 [a]"};
-    for (size_t i = 0; i < sizeof packets / sizeof *packets; i++) {
+    for (size_t i = 0; i < sizeof(packets) / sizeof(*packets); i++) {
         bus_publish(bench->other, KEY, span_str(packets[i]));
     }
     claim_there(bench, "nobody", "there 3 LOOK");
@@ -261,7 +261,7 @@ static void an_identifier_taken_twice(void **state)
     run_ms(bench, 50);
     assert_true(bench->one.admitted && bench->two.admitted);
     bench->two.told.len = 0;
-    snprintf(id, sizeof id, "%" PRIu64, bench->one.seat.id);
+    snprintf(id, sizeof(id), "%" PRIu64, bench->one.seat.id);
     claim_there(bench, id, "there 3 THIEF");
     run_ms(bench, 50);
     assert_true(bench->one.displaced);
@@ -283,7 +283,7 @@ static void joins_are_held_back(void **state)
         assert_true(bench->one.admitted);
         leave(&bench->one);
         bench->one = (struct server){0};
-        list_init(&bench->one.seat.link);
+        list_init(&bench->one.seat.entry);
     }
     join(bench, &bench->one, "ONE");
     run_ms(bench, 50);
@@ -363,9 +363,9 @@ static void held_packets_are_bounded(void **state)
     assert_string_equal(buf_text(&out), "ac");
     assert_int_equal(held.bytes, 0);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof big), 2000), 0);
+        assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof(big)), 2000), 0);
     }
-    assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof big), 2000), 1);
+    assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof(big)), 2000), 1);
     assert_int_equal(relay_held_add(&held, 3, SPAN("d"), 2000 + RELAY_HELD_MS), 3);
     assert_true(held.bytes <= RELAY_HELD_BYTES);
     relay_held_deinit(&held);

@@ -1,5 +1,5 @@
 /* How many peers were served lately: the count, and that it forgets. */
-#include "node/service/tracker_peers.h"
+#include "node/service/tracker/peers.h"
 
 #include "tests/unit/cmocka_all.h"
 
@@ -10,7 +10,7 @@ enum { WINDOW_MS = 300 * 1000, START_MS = 1000 * 1000 * 1000 };
 static struct address peer_of(uint32_t number)
 {
     struct address peer = {.port = (uint16_t)(number % 60000 + 1)};
-    memcpy(peer.ip, &number, sizeof number);
+    memcpy(peer.ip, &number, sizeof(number));
     return peer;
 }
 
@@ -31,7 +31,7 @@ static void test_counts_from_none_to_a_million(void **state)
 {
     (void)state;
     static const uint32_t counts[] = {0, 1, 2, 10, 100, 1000, 10000, 12000, 100000, 1000000};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
         struct tracker_peers *peers = tracker_peers_new(WINDOW_MS);
         see(peers, 1, counts[i], START_MS);
         see(peers, 1, counts[i], START_MS + WINDOW_MS / 2); /* the same again */

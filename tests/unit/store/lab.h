@@ -14,7 +14,8 @@
 #include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "store/bus.h"
-#include "store/roster.h"
+#include "store/roster/roster.h"
+#include "store/store.h"
 
 enum {
     NODES_MOST = 4,

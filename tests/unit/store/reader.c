@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 static void on_event(void *arg, enum history_event event, const struct history_entry *entry)
 {
     struct reader *reader = arg;

@@ -4,7 +4,7 @@
 #define MUSTER_TESTS_STORE_READER_H
 
 #include "lab.h"
-#include "store/history.h"
+#include "store/history/history.h"
 
 enum { WAIT_MS = 30000 };
 

@@ -1,6 +1,6 @@
 /* The contract of history.h, the same for every backend. */
 #include "reader.h"
-#include "store/history_note.h"
+#include "store/history/note.h"
 #include "tests.h"
 
 #include <stdio.h>

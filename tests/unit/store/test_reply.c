@@ -1,7 +1,7 @@
 /* Replies in blocks look as hiredis' own, however the bytes come. */
 #include "tests.h"
 
-#include "store/redis_reply.h"
+#include "store/redis/reply.h"
 
 static void assert_same(const redisReply *mine, const redisReply *theirs)
 {

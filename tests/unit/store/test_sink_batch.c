@@ -1,7 +1,8 @@
 /* The sink's batches: what goes together, and the bytes of any part. */
 #include "tests.h"
 
-#include "store/sink.h"
+#include "store/sink/batch.h"
+#include "store/sink/sink.h"
 
 #define DAY_US (86400LL * 1000000)
 

@@ -6,22 +6,23 @@ static void an_older_link_is_not_heard_any_more(void **state)
     struct map speakers;
     (void)state;
     map_init(&speakers);
-    assert_true(speaker_goes_on(&speakers, SPAN("a"), 1, 0));
-    assert_true(speaker_goes_on(&speakers, SPAN("a"), 1, 1));
-    assert_true(speaker_goes_on(&speakers, SPAN("a"), 3, 2));
-    assert_false(speaker_goes_on(&speakers, SPAN("a"), 1, 3));
-    assert_false(speaker_goes_on(&speakers, SPAN("a"), 2, 3));
-    assert_true(speaker_goes_on(&speakers, SPAN("a"), 3, 4));
-    assert_true(speaker_goes_on(&speakers, SPAN("b"), 1, 5)); /* another node's links are its own */
-    assert_true(speaker_goes_on(&speakers, SPAN("ab"), 2, 5));
-    speakers_deinit(&speakers);
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 1, 0));
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 1, 1));
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 3, 2));
+    assert_false(bus_speaker_goes_on(&speakers, SPAN("a"), 1, 3));
+    assert_false(bus_speaker_goes_on(&speakers, SPAN("a"), 2, 3));
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 3, 4));
+    assert_true(
+        bus_speaker_goes_on(&speakers, SPAN("b"), 1, 5)); /* another node's links are its own */
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("ab"), 2, 5));
+    bus_speakers_deinit(&speakers);
 }
 
 static void say_all(struct map *speakers, char first, uint64_t now_us)
 {
     for (int i = 0; i < SPEAKERS_KEPT; i++) {
         char name[2] = {first, (char)(' ' + i)};
-        assert_true(speaker_goes_on(speakers, span_of(name, 2), 2, now_us));
+        assert_true(bus_speaker_goes_on(speakers, span_of(name, 2), 2, now_us));
     }
 }
 
@@ -34,9 +35,9 @@ static void who_is_silent_for_long_is_forgotten(void **state)
     assert_int_equal(speakers.count, SPEAKERS_KEPT);
     say_all(&speakers, 'b', SPEAKER_AGE_US);
     assert_int_equal(speakers.count, 2 * SPEAKERS_KEPT);
-    assert_true(speaker_goes_on(&speakers, SPAN("c"), 1, SPEAKER_AGE_US + 1));
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("c"), 1, SPEAKER_AGE_US + 1));
     assert_int_equal(speakers.count, SPEAKERS_KEPT + 1);
-    speakers_deinit(&speakers);
+    bus_speakers_deinit(&speakers);
 }
 
 int test_speaker(void)

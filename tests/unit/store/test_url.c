@@ -1,4 +1,4 @@
-#include "store/redis_url.h"
+#include "store/redis/url.h"
 #include "tests.h"
 
 static void parse(const char *text, struct redis_url *url)

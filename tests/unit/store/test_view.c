@@ -1,5 +1,5 @@
-#include "store/roster_note.h"
-#include "store/roster_view.h"
+#include "store/roster/note.h"
+#include "store/roster/view.h"
 #include "tests.h"
 
 static struct buf said;
@@ -44,7 +44,7 @@ static enum view_outcome change(struct roster_view *view, uint64_t birth, uint64
     struct roster_note note;
     make(&text, birth, previous, version, entries);
     assert_int_equal(roster_note_read(buf_span(&text), &note), 0);
-    enum view_outcome outcome = view_change(view, &note, on_event, NULL);
+    enum view_outcome outcome = roster_view_change(view, &note, on_event, NULL);
     buf_free(&text);
     return outcome;
 }
@@ -56,7 +56,7 @@ static enum view_outcome snapshot(struct roster_view *view, uint64_t birth, uint
     struct roster_note note;
     make(&text, birth, 0, version, entries);
     assert_int_equal(roster_note_read(buf_span(&text), &note), 0);
-    enum view_outcome outcome = view_snapshot(view, &note, hold_until, on_event, NULL);
+    enum view_outcome outcome = roster_view_snapshot(view, &note, hold_until, on_event, NULL);
     buf_free(&text);
     return outcome;
 }
@@ -65,7 +65,7 @@ static void changes_follow_a_snapshot(void **state)
 {
     struct roster_view view;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     assert_int_equal(change(&view, 9, 0, 1, "+a=1"), VIEW_MISSED);
     assert_int_equal(snapshot(&view, 9, 5, 0, "+a=1 +b=2"), VIEW_CHANGED);
     heard("+a=1 +b=2");
@@ -74,14 +74,14 @@ static void changes_follow_a_snapshot(void **state)
     heard("+b=3 -a=1 +c=4");
     assert_int_equal(change(&view, 9, 7, 8, "+x=1"), VIEW_MISSED);
     heard("");
-    assert_true(view_reached(&view, 9, 6));
-    assert_false(view_reached(&view, 9, 7));
+    assert_true(roster_view_reached(&view, 9, 6));
+    assert_false(roster_view_reached(&view, 9, 7));
     assert_int_equal(snapshot(&view, 9, 8, 0, "+x=1 +c=4"), VIEW_CHANGED);
     heard("+x=1 -b=3");
     assert_int_equal(snapshot(&view, 9, 7, 0, "+b=1"), VIEW_SAME); /* a late answer */
     heard("");
     assert_int_equal(view.members.count, 2);
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 static void a_lost_server_is_bridged(void **state)
@@ -89,7 +89,7 @@ static void a_lost_server_is_bridged(void **state)
     struct roster_view view;
     struct span value;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     snapshot(&view, 9, 5, 0, "+a=1 +b=2 +c=3");
     heard("+a=1 +b=2 +c=3");
     assert_int_equal(change(&view, 20, 0, 1, "+b=2"), VIEW_MISSED); /* members left: read it */
@@ -99,24 +99,24 @@ static void a_lost_server_is_bridged(void **state)
     assert_int_equal(view.held_count, 2);
     assert_int_equal(change(&view, 20, 1, 2, "+a=1"), VIEW_SAME);
     heard("");
-    assert_int_equal(view_expire(&view, 99, on_event, NULL), VIEW_SAME);
-    assert_true(view_find(&view, SPAN("c"), &value));
-    assert_int_equal(view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
+    assert_int_equal(roster_view_expire(&view, 99, on_event, NULL), VIEW_SAME);
+    assert_true(roster_view_find(&view, SPAN("c"), &value));
+    assert_int_equal(roster_view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
     heard("-c=3");
     assert_int_equal(view.held_count, 0);
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 static void a_held_member_can_go_change_and_be_held_again(void **state)
 {
     struct roster_view view;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     snapshot(&view, 9, 5, 0, "+a=1 +b=2 +c=3");
     snapshot(&view, 0, 0, 100, "");
     heard("+a=1 +b=2 +c=3");
     assert_int_equal(view.held_count, 3);
-    assert_true(view_reached(&view, 0, 0));
+    assert_true(roster_view_reached(&view, 0, 0));
     assert_int_equal(change(&view, 20, 0, 1, "+a=9"), VIEW_CHANGED); /* continues an empty key */
     heard("+a=9");
     assert_int_equal(change(&view, 20, 1, 2, "-b"), VIEW_CHANGED);
@@ -125,20 +125,20 @@ static void a_held_member_can_go_change_and_be_held_again(void **state)
     heard("+d=1");
     snapshot(&view, 30, 1, 200, "+d=1");
     assert_int_equal(view.held_count, 2);
-    assert_int_equal(view_expire(&view, 150, on_event, NULL), VIEW_SAME);
-    view_rehold(&view, 300);
-    assert_int_equal(view_expire(&view, 250, on_event, NULL), VIEW_SAME);
-    assert_int_equal(view_expire(&view, 300, on_event, NULL), VIEW_CHANGED);
+    assert_int_equal(roster_view_expire(&view, 150, on_event, NULL), VIEW_SAME);
+    roster_view_rehold(&view, 300);
+    assert_int_equal(roster_view_expire(&view, 250, on_event, NULL), VIEW_SAME);
+    assert_int_equal(roster_view_expire(&view, 300, on_event, NULL), VIEW_CHANGED);
     buf_free(&said);
     assert_int_equal(view.members.count, 1);
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 static void a_key_that_went_begins_anew(void **state)
 {
     struct roster_view view;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     snapshot(&view, 9, 5, 0, "+a=1");
     change(&view, 9, 5, 6, "-a");
     heard("+a=1 -a=1");
@@ -146,7 +146,7 @@ static void a_key_that_went_begins_anew(void **state)
     assert_int_equal(change(&view, 20, 0, 1, "+a=2"), VIEW_CHANGED);
     assert_int_equal(change(&view, 9, 6, 7, "+z=2"), VIEW_MISSED);
     heard("+a=2");
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 /* A fail-over to a replica that had not got the last writes: same birth, an older version. */
@@ -154,19 +154,19 @@ static void a_server_that_went_back_is_followed(void **state)
 {
     struct roster_view view;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     assert_int_equal(snapshot(&view, 9, 7, 0, "+a=1 +b=2 +c=3"), VIEW_CHANGED);
     heard("+a=1 +b=2 +c=3");
     assert_int_equal(snapshot(&view, 9, 6, 0, "+a=1"), VIEW_SAME); /* only late: no link was lost */
-    view_doubt(&view, false);
+    roster_view_doubt(&view, false);
     assert_int_equal(change(&view, 9, 7, 8, "-a"), VIEW_SAME);
     assert_int_equal(snapshot(&view, 9, 5, 100, "+a=1 +b=4"), VIEW_CHANGED);
     heard("+b=4"); /* c is held */
-    assert_true(view_reached(&view, 9, 5));
+    assert_true(roster_view_reached(&view, 9, 5));
     assert_int_equal(change(&view, 9, 5, 6, "+c=3"), VIEW_SAME);
-    assert_int_equal(view_expire(&view, 200, on_event, NULL), VIEW_SAME);
+    assert_int_equal(roster_view_expire(&view, 200, on_event, NULL), VIEW_SAME);
     heard("");
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 /* The other server went on by itself: as many versions, but not the same ones. */
@@ -174,19 +174,20 @@ static void another_server_with_a_newer_version(void **state)
 {
     struct roster_view view;
     (void)state;
-    view_init(&view);
+    roster_view_init(&view);
     assert_int_equal(snapshot(&view, 9, 7, 0, "+a=1 +b=2"), VIEW_CHANGED);
     heard("+a=1 +b=2");
-    view_doubt(&view, true);
-    view_doubt(&view, false);
+    roster_view_doubt(&view, true);
+    roster_view_doubt(&view, false);
     assert_int_equal(snapshot(&view, 9, 8, 100, "+a=1"), VIEW_SAME);
-    assert_int_equal(view_expire(&view, 99, on_event, NULL), VIEW_SAME);
-    assert_int_equal(view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
+    assert_int_equal(roster_view_expire(&view, 99, on_event, NULL), VIEW_SAME);
+    assert_int_equal(roster_view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
     heard("-b=2");
-    view_doubt(&view, false); /* the same server after a lost link: who is not there has gone */
+    roster_view_doubt(&view,
+                      false); /* the same server after a lost link: who is not there has gone */
     assert_int_equal(snapshot(&view, 9, 9, 100, ""), VIEW_CHANGED);
     heard("-a=1");
-    view_reset(&view);
+    roster_view_reset(&view);
 }
 
 static void broken_notes_are_refused(void **state)

@@ -1,0 +1,169 @@
+#include "node/app/listeners.h"
+
+#include "node/core/log.h"
+#include "node/net/listener.h"
+#include "node/service/tracker/tracker.h"
+#include "store/base/mem.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+enum {
+    DOORS_LOOK_MS = 20,
+    LOOKS_MOST = 250, /* five seconds: clients are told of an outage, too */
+};
+
+struct listeners {
+    struct listeners_parts parts;
+    struct listener *http, *admin;
+    struct tracker *tracker; /* NULL: off */
+    struct event *look;      /* NULL: does not wait */
+    unsigned looks;
+};
+
+static void log_listening(const char *what, const struct address *address)
+{
+    char text[ADDRESS_TEXT];
+    log_info("listening", LOG_TEXT_FIELD("for", what),
+             LOG_TEXT_FIELD("address", address_text(address, text)));
+}
+
+/* ------------------------------------------------------------------------------------ each listener */
+
+/* Each worker has an admin port of its own, which nobody else may answer at. */
+static int open_admin(struct listeners *listeners, char *error, size_t error_size)
+{
+    const struct listeners_parts *parts = &listeners->parts;
+    if (parts->admin == parts->http) {
+        return 0;
+    }
+    listeners->admin = listener_open_alone(parts->net, parts->settings->admin, http_server_accept,
+                                           parts->admin, error, error_size);
+    if (listeners->admin == NULL) {
+        return -1;
+    }
+    log_listening("admin", listener_address(listeners->admin));
+    return 0;
+}
+
+static int open_http(struct listeners *listeners, char *error, size_t error_size)
+{
+    const struct listeners_parts *parts = &listeners->parts;
+    listeners->http = listener_open(parts->net, parts->settings->http, http_server_accept,
+                                    parts->http, error, error_size);
+    if (listeners->http == NULL) {
+        return -1;
+    }
+    log_listening("http", listener_address(listeners->http));
+    return 0;
+}
+
+static int open_tracker(struct listeners *listeners, char *error, size_t error_size)
+{
+    const struct settings *settings = listeners->parts.settings;
+    if (settings->tracker[0] == '\0') {
+        return 0;
+    }
+    listeners->tracker = tracker_new(
+        &(struct tracker_options){
+            .net = listeners->parts.net,
+            .store = listeners->parts.store,
+            .node = listeners->parts.node,
+            .bind = settings->tracker,
+            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = (uint32_t)settings->tracker_expiry,
+            .rate = (uint32_t)settings->tracker_rate,
+            .burst = (uint32_t)settings->tracker_burst,
+        },
+        error, error_size);
+    if (listeners->tracker == NULL) {
+        return -1;
+    }
+    log_listening("tracker", tracker_address(listeners->tracker));
+    return 0;
+}
+
+/* Those that clients come in by. */
+static int open_all(struct listeners *listeners, char *error, size_t error_size)
+{
+    bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
+                open_http(listeners, error, error_size) == 0 &&
+                open_tracker(listeners, error, error_size) == 0;
+    return open ? 0 : -1;
+}
+
+/* ------------------------------------------------------------------------------------ waiting */
+
+static void stop_waiting(struct listeners *listeners)
+{
+    if (listeners->look != NULL) {
+        event_free(listeners->look);
+        listeners->look = NULL;
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct listeners *listeners = arg;
+    char error[256];
+    if (++listeners->looks < LOOKS_MOST && !store_ready(listeners->parts.store)) {
+        return;
+    }
+    stop_waiting(listeners);
+    if (open_all(listeners, error, sizeof(error)) == 0) {
+        fleet_status_hold(listeners->parts.status, false);
+    } else {
+        listeners->parts.failed(listeners->parts.arg, error);
+    }
+}
+
+static void wait_for_store(struct listeners *listeners)
+{
+    struct timeval every = {.tv_usec = DOORS_LOOK_MS * 1000};
+    listeners->look =
+        event_new(loop_base(net_loop(listeners->parts.net)), -1, EV_PERSIST, on_look, listeners);
+    event_add(listeners->look, &every);
+    fleet_status_hold(listeners->parts.status, true);
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+struct listeners *listeners_new(const struct listeners_parts *parts, char *error, size_t error_size)
+{
+    struct listeners *listeners = mem_zalloc(sizeof(*listeners));
+    listeners->parts = *parts;
+    if (open_admin(listeners, error, error_size) != 0 ||
+        (!parts->worker && open_all(listeners, error, error_size) != 0)) {
+        listeners_free(&listeners);
+        return NULL;
+    }
+    if (parts->worker) {
+        wait_for_store(listeners);
+    }
+    return listeners;
+}
+
+void listeners_retire(struct listeners *listeners)
+{
+    if (listeners != NULL) {
+        stop_waiting(listeners);
+        listener_retire(&listeners->http);
+        relay_drain(listeners->parts.relay);
+    }
+}
+
+void listeners_free(struct listeners **listeners)
+{
+    struct listeners *gone = *listeners;
+    if (gone == NULL) {
+        return;
+    }
+    *listeners = NULL;
+    stop_waiting(gone);
+    listener_close(&gone->http);
+    listener_close(&gone->admin);
+    tracker_free(&gone->tracker);
+    free(gone);
+}

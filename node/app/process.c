@@ -1,0 +1,128 @@
+#include "node/app/process.h"
+
+#include "node/core/log.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------------------------ the start */
+
+/* A descriptor that is opened gets the lowest number that is free. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void process_prepare(void)
+{
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    sigprocmask(SIG_UNBLOCK, &ending, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    fill_standard_descriptors();
+}
+
+/* ------------------------------------------------------------------------------------ signals */
+
+void process_watch_signals(struct process_signals *signals, struct event_base *base,
+                           event_callback_fn fn, void *arg)
+{
+    static const int numbers[PROCESS_SIGNALS] = {SIGTERM, SIGINT};
+    for (int i = 0; i < PROCESS_SIGNALS; i++) {
+        signals->events[i] = evsignal_new(base, numbers[i], fn, arg);
+        event_add(signals->events[i], NULL);
+    }
+}
+
+void process_unwatch_signals(struct process_signals *signals)
+{
+    for (int i = 0; i < PROCESS_SIGNALS; i++) {
+        if (signals->events[i] != NULL) {
+            event_free(signals->events[i]);
+            signals->events[i] = NULL;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the store */
+
+static void on_link(void *arg, bool up, const char *text)
+{
+    (void)arg;
+    if (up) {
+        log_info("store link up", LOG_TEXT_FIELD("detail", text));
+    } else {
+        log_warn("store link down", LOG_TEXT_FIELD("detail", text));
+    }
+}
+
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    log_warn("store refuses a command", LOG_TEXT_FIELD("detail", text));
+}
+
+static void on_bus_lag(void *arg, double seconds)
+{
+    metrics_observe(arg, HISTOGRAM_BUS_LAG, seconds);
+}
+
+static void on_command_time(void *arg, double seconds)
+{
+    metrics_observe(arg, HISTOGRAM_STORE_TIME, seconds);
+}
+
+struct store_tls process_store_tls(const struct settings *settings)
+{
+    return (struct store_tls){
+        .ca = settings->store_ca,
+        .cert = settings->store_cert,
+        .key = settings->store_key,
+        .server_name = settings->store_server_name,
+    };
+}
+
+struct store *process_open_store(const struct settings *settings, struct event_base *base,
+                                 const char *name, struct metrics *metrics, char *error,
+                                 size_t error_size)
+{
+    const struct store_options options = {
+        .base = base,
+        .url = settings->store,
+        .tls = process_store_tls(settings),
+        .prefix = settings->store_prefix,
+        .node = name,
+        .lease_ms = (uint32_t)settings->lease,
+        .observer = {.link = on_link,
+                     .trouble = on_trouble,
+                     .bus_lag = on_bus_lag,
+                     .command_time = on_command_time,
+                     .arg = metrics},
+    };
+    return store_open(&options, error, error_size);
+}
+
+/* ------------------------------------------------------------------------------------ HTTP */
+
+struct http_server *process_http(const struct settings *settings, struct net *net)
+{
+    const struct http_options options = {
+        .header_limit = (size_t)settings->header_limit,
+        .body_limit = (size_t)settings->message_limit,
+        .request_ms = (uint32_t)settings->request_timeout,
+        .keep_alive_ms = (uint32_t)settings->keep_alive,
+        .ws_message_limit = (size_t)settings->message_limit,
+        .origins = settings->origins,
+    };
+    return http_server_new(net, &options);
+}

@@ -1,0 +1,307 @@
+/*          start                    ended by itself
+ *   IDLE --------> RUNNING (pid) -------------------> IDLE, due again after a back-off
+ *                                 SIGTERM, SIGINT
+ *                                 ---------------> passed on; nobody is started any more
+ */
+#include "node/app/workers.h"
+
+#include "node/core/log.h"
+#include "node/net/address.h"
+#include "node/net/listener.h"
+#include "node/net/udp.h"
+#include "store/base/backoff.h"
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    WORKERS_BACKOFF_FIRST_MS = 200,
+    WORKERS_BACKOFF_MOST_MS = 30 * 1000,
+    STABLE_MS = 60 * 1000, /* who ran that long starts with the first back-off again */
+    FOREVER_MS = 3600 * 1000,
+    BIND_TEXT = 300,
+};
+
+struct worker {
+    pid_t pid; /* 0: not running */
+    uint64_t due_ms, started_ms;
+    unsigned starts;
+    struct backoff backoff;
+};
+
+struct pool {
+    const struct settings *settings;
+    workers_fn *serve;
+    struct worker *workers;
+    unsigned count;
+    char group[NAME_DIGITS + 1];
+    sigset_t signals, before; /* those waited for; the mask that workers get */
+    bool ending;
+    int status;
+};
+
+unsigned workers_wanted(const struct settings *settings)
+{
+    cpu_set_t cores;
+    if (settings->workers > 0) {
+        return (unsigned)settings->workers;
+    }
+    int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return count > 1 ? (unsigned)count : 1;
+}
+
+/* ------------------------------------------------------------------------------------ checks */
+
+static unsigned port_of(const char *bind)
+{
+    struct address address;
+    int family;
+    return address_parse_bind(bind, &address, &family) == 0 ? address.port : 0;
+}
+
+typedef int bind_fn(const char *bind, char *error, size_t error_size);
+
+/* `with` for every entry of the relay's list, "name=host:port" or "host:port"; the first failure
+ * ends it. */
+static int each_relay(const struct settings *settings, bind_fn *with, char *error,
+                      size_t error_size)
+{
+    struct span rest = span_str(settings->relay);
+    int rc = 0;
+    while (rc == 0 && rest.len > 0) {
+        struct span bind = span_trim(span_cut(&rest, ','));
+        const char *equals = memchr(bind.ptr, '=', bind.len);
+        bind = equals != NULL ? span_skip(bind, (size_t)(equals - bind.ptr) + 1) : bind;
+        char *text = mem_dup(bind);
+        rc = with(text, error, error_size);
+        free(text);
+    }
+    return rc;
+}
+
+static int is_fixed(const char *bind, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    return port_of(bind) != 0 ? 0 : -1;
+}
+
+/* Every address that all workers listen on has a port of its own choice. */
+static bool ports_are_fixed(const struct settings *settings)
+{
+    return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
+           (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0) &&
+           each_relay(settings, is_fixed, NULL, 0) == 0;
+}
+
+/* Workers share their ports with any process of this user that wants to share them, such as the
+ * workers of another fleet: then some clients would be served here and some there. */
+static int probe(const struct settings *settings, char *error, size_t error_size)
+{
+    if (listener_probe(settings->http, error, error_size) != 0 ||
+        each_relay(settings, listener_probe, error, error_size) != 0) {
+        return -1;
+    }
+    return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);
+}
+
+static const char *trouble(const struct settings *settings, unsigned count)
+{
+    unsigned http = port_of(settings->http), admin = port_of(settings->admin);
+    if (strcmp(settings->store, "memory:") == 0) {
+        return "they would not see each other: several workers need a Redis store, not memory:";
+    }
+    if (settings->admin[0] == '\0') {
+        return "several workers need --admin: worker i answers /metrics, /healthz and /readyz for "
+               "itself at that port + i";
+    }
+    if (!ports_are_fixed(settings)) {
+        return "a port of 0 would be another one in each of several workers";
+    }
+    if (admin + count - 1 > 65535) {
+        return "there are too few ports from --admin on, one for each worker";
+    }
+    return http >= admin && http < admin + count ? "the ports from --admin on hold that of --http"
+                                                 : NULL;
+}
+
+int workers_check(const struct settings *settings, char *error, size_t error_size)
+{
+    unsigned count = workers_wanted(settings);
+    const char *wrong = count > 1 ? trouble(settings, count) : NULL;
+    if (wrong != NULL) {
+        snprintf(error, error_size, "--workers: %s", wrong);
+        return -1;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ a worker */
+
+/* `admin` of worker i: the same host, and the port + i. */
+static void admin_of(const struct settings *settings, int worker, char out[static BIND_TEXT])
+{
+    const char *colon = strrchr(settings->admin, ':');
+    snprintf(out, BIND_TEXT, "%.*s:%u", (int)(colon - settings->admin), settings->admin,
+             port_of(settings->admin) + (unsigned)worker);
+}
+
+/* In the child; does not return. */
+static void be_worker(const struct pool *pool, int number, pid_t parent)
+{
+    struct name_worker worker = {.number = number};
+    char admin[BIND_TEXT];
+    struct settings settings = *pool->settings;
+    memcpy(worker.group, pool->group, sizeof(worker.group));
+    admin_of(pool->settings, number, admin);
+    settings.admin = admin;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    sigprocmask(SIG_SETMASK, &pool->before, NULL);
+    if (getppid() != parent) {
+        raise(SIGTERM); /* it died before it could be watched */
+    }
+    log_worker(number);
+    exit(pool->serve(&settings, &worker));
+}
+
+static void start(struct pool *pool, unsigned number)
+{
+    struct worker *worker = &pool->workers[number];
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        be_worker(pool, (int)number, parent);
+    }
+    worker->started_ms = clock_monotonic_ms();
+    if (pid < 0) {
+        log_error("cannot start a worker", LOG_NUMBER_FIELD("worker", number));
+        worker->due_ms = worker->started_ms + backoff_next(&worker->backoff);
+        return;
+    }
+    worker->pid = pid;
+    worker->starts++;
+    log_info("worker started", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid));
+}
+
+/* ----------------------------------------------------------------------------------- the parent */
+
+static void pass_on(struct pool *pool, int number)
+{
+    pool->ending = true;
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
+            kill(pool->workers[i].pid, number);
+        }
+    }
+}
+
+/* One that serves nobody yet has no handler for the signals that end it. */
+static bool is_in_order(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) == 0
+                             : WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT;
+}
+
+static void on_end(struct pool *pool, unsigned number, int status)
+{
+    struct worker *worker = &pool->workers[number];
+    uint64_t now = clock_monotonic_ms();
+    worker->pid = 0;
+    if (pool->ending) {
+        pool->status = is_in_order(status) ? pool->status : 1;
+        return;
+    }
+    log_warn("worker ended", LOG_NUMBER_FIELD("worker", number),
+             LOG_NUMBER_FIELD("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
+             LOG_NUMBER_FIELD("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+    if (worker->starts == 1 && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
+        pool->status = 1; /* the settings are to blame: it would never start */
+        pass_on(pool, SIGTERM);
+        return;
+    }
+    if (now - worker->started_ms > STABLE_MS) {
+        backoff_reset(&worker->backoff);
+    }
+    worker->due_ms = now + backoff_next(&worker->backoff);
+}
+
+static void reap(struct pool *pool)
+{
+    int status;
+    for (unsigned i = 0; i < pool->count; i++) {
+        pid_t pid = pool->workers[i].pid;
+        if (pid != 0 && waitpid(pid, &status, WNOHANG) == pid) {
+            on_end(pool, i, status);
+        }
+    }
+}
+
+static bool any_runs(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Starts who is due; returns the milliseconds until somebody else is. */
+static uint64_t start_due(struct pool *pool)
+{
+    uint64_t now = clock_monotonic_ms(), wait = FOREVER_MS;
+    for (unsigned i = 0; i < pool->count && !pool->ending; i++) {
+        struct worker *worker = &pool->workers[i];
+        if (worker->pid == 0 && worker->due_ms <= now) {
+            start(pool, i);
+        }
+        if (worker->pid == 0 && worker->due_ms - now < wait) {
+            wait = worker->due_ms - now;
+        }
+    }
+    return wait;
+}
+
+static void watch(struct pool *pool)
+{
+    while (!pool->ending || any_runs(pool)) {
+        uint64_t wait = start_due(pool);
+        struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
+        int number = sigtimedwait(&pool->signals, NULL, &limit);
+        if (number == SIGTERM || number == SIGINT) {
+            log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
+            pass_on(pool, number);
+        }
+        reap(pool);
+    }
+}
+
+int workers_run(const struct settings *settings, workers_fn *serve)
+{
+    struct pool pool = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
+    char error[256];
+    if (probe(settings, error, sizeof(error)) != 0) {
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        return 1;
+    }
+    name_group_choose(pool.group);
+    pool.workers = mem_zalloc(pool.count * sizeof(*pool.workers));
+    for (unsigned i = 0; i < pool.count; i++) {
+        pool.workers[i].backoff = (struct backoff){.first_ms = WORKERS_BACKOFF_FIRST_MS,
+                                                   .most_ms = WORKERS_BACKOFF_MOST_MS};
+    }
+    sigemptyset(&pool.signals);
+    sigaddset(&pool.signals, SIGTERM);
+    sigaddset(&pool.signals, SIGINT);
+    sigaddset(&pool.signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &pool.signals, &pool.before);
+    watch(&pool);
+    sigprocmask(SIG_SETMASK, &pool.before, NULL);
+    free(pool.workers);
+    return pool.status;
+}

@@ -1,0 +1,81 @@
+#include "node/core/metrics_process.h"
+
+#include "node/core/log_out.h"
+#include "store/base/clock.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static uint64_t count_descriptors(void)
+{
+    uint64_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL) {
+        return 0;
+    }
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+uint64_t metrics_process_resident_bytes(void)
+{
+    unsigned long long total, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t cpu_ms(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+/* Looking these up costs milliseconds with many descriptors, and anybody may ask: once a second is
+ * enough. */
+static void refresh_process(struct metrics *metrics)
+{
+    static uint64_t looked_ms;
+    uint64_t now = clock_monotonic_ms();
+    if (looked_ms != 0 && now - looked_ms < 1000) {
+        return;
+    }
+    looked_ms = now;
+    metrics_set(metrics, METRIC_RSS, metrics_process_resident_bytes());
+    metrics_set(metrics, METRIC_FDS, count_descriptors());
+    metrics_set(metrics, METRIC_CPU_MS, cpu_ms());
+}
+
+void metrics_process_refresh(struct metrics *metrics, const struct store *store)
+{
+    refresh_process(metrics);
+    metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
+    if (store == NULL) {
+        return;
+    }
+    const struct store_stats *stats = store_stats(store);
+    metrics_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
+    metrics_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
+    metrics_set(metrics, METRIC_STORE_ERRORS, stats->errors);
+    metrics_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
+    metrics_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
+    metrics_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);
+    metrics_set(metrics, METRIC_STORE_REFETCHED, stats->refetched);
+    metrics_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
+    metrics_set(metrics, METRIC_BUS_RECEIVED, stats->received);
+    metrics_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
+    metrics_set(metrics, METRIC_BUS_LATE, stats->late);
+}

@@ -1,0 +1,32 @@
+/* admission: how many connections there are, in all and from each address, and whether one more may
+ * come in. */
+#ifndef MUSTER_NODE_NET_ADMISSION_H
+#define MUSTER_NODE_NET_ADMISSION_H
+
+#include "node/net/address.h"
+#include "node/net/limits.h"
+#include "store/base/map.h"
+
+struct admission {
+    struct net_limits limits;
+    struct map addresses; /* struct peer_count by IP, where there is a limit */
+    uint32_t count;
+    bool overloaded; /* admits nobody */
+};
+
+void admission_init(struct admission *admission, const struct net_limits *limits);
+
+/* All that were counted must have gone. */
+void admission_deinit(struct admission *admission);
+
+/* No more would be admitted, from wherever. */
+bool admission_is_full(const struct admission *admission);
+
+/* May a connection from `peer` come in now? */
+bool admission_allows(const struct admission *admission, const struct address *peer);
+
+/* A connection of `peer` came, or went. */
+void admission_add(struct admission *admission, const struct address *peer);
+void admission_remove(struct admission *admission, const struct address *peer);
+
+#endif

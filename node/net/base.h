@@ -1,0 +1,32 @@
+/* base: what the sockets of one loop share, for the files of this folder; no other file includes it. */
+#ifndef MUSTER_NODE_NET_BASE_H
+#define MUSTER_NODE_NET_BASE_H
+
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/core/wheel.h"
+#include "node/net/admission.h"
+#include "node/net/limits.h"
+#include "node/net/outq.h"
+#include "store/base/list.h"
+
+enum { READ_BUFFER = 64 * 1024 };
+
+struct net {
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics *metrics;
+    struct net_limits limits;
+    struct list all;             /* struct conn */
+    struct list todo, dirty;     /* struct conn: with work at the end of the turn */
+    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
+    struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
+    struct outq_pool pool;
+    struct admission admission;
+    uint64_t last_id;
+    uint64_t sends;      /* chunks queued so far */
+    struct drain *drain; /* NULL until net_drain */
+    char read_buffer[READ_BUFFER];
+};
+
+#endif

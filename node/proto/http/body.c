@@ -1,0 +1,133 @@
+/* Request bodies: RFC 9112, 6 and 7.1, without the tolerance that smuggling lives on. */
+#include "node/proto/http/impl.h"
+
+/*     HTTP_BODY_SIZE --;--> EXTENSION --CR--> SIZE_LF --> DATA --> DATA_CR --> DATA_LF --> HTTP_BODY_SIZE
+ *       \____________CR____________/      \--0--> TRAILER --empty line--> whole          */
+enum chunk_state { HTTP_BODY_SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER };
+
+enum { MOST_DIGITS = 15, MOST_EXTENSION = 256, MOST_TRAILER = 8 * 1024 };
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+static bool size_step(struct http_chunks *chunks, char c)
+{
+    int digit = hex_digit(c);
+    if (digit >= 0) {
+        chunks->left = chunks->left << 4 | (uint64_t)digit;
+        return ++chunks->digits <= MOST_DIGITS;
+    }
+    chunks->state = c == ';' ? EXTENSION : SIZE_LF;
+    return chunks->digits > 0 && (c == ';' || c == '\r');
+}
+
+static bool extension_step(struct http_chunks *chunks, char c)
+{
+    if (c == '\r') {
+        chunks->state = SIZE_LF;
+        return true;
+    }
+    bool sound = ((unsigned char)c >= 0x20 && c != 0x7f) || c == '\t';
+    return sound && ++chunks->line <= MOST_EXTENSION;
+}
+
+static bool size_end(struct http_chunks *chunks, char c)
+{
+    chunks->state = chunks->left > 0 ? DATA : TRAILER;
+    chunks->digits = 0;
+    chunks->line = 0;
+    return c == '\n';
+}
+
+/* One byte of what stands between the data of two chunks. */
+static bool between_step(struct http_chunks *chunks, char c)
+{
+    switch (chunks->state) {
+    case HTTP_BODY_SIZE:
+        return size_step(chunks, c);
+    case EXTENSION:
+        return extension_step(chunks, c);
+    case SIZE_LF:
+        return size_end(chunks, c);
+    case DATA_CR:
+        chunks->state = DATA_LF;
+        return c == '\r';
+    default: /* DATA_LF */
+        chunks->state = HTTP_BODY_SIZE;
+        return c == '\n';
+    }
+}
+
+static size_t data_step(struct http_request *request, struct span bytes)
+{
+    struct http_chunks *chunks = &request->chunks;
+    size_t n = bytes.len < chunks->left ? bytes.len : (size_t)chunks->left;
+    buf_append(&request->body, span_of(bytes.ptr, n));
+    chunks->left -= n;
+    if (chunks->left == 0) {
+        chunks->state = DATA_CR;
+    }
+    return n;
+}
+
+/* Trailer fields are read over. */
+static struct http_error trailer_step(struct http_request *request, struct span bytes, size_t *used)
+{
+    struct http_chunks *chunks = &request->chunks;
+    long end = http_lines_end(&chunks->lines, bytes);
+    size_t n = end > 0 ? (size_t)end : bytes.len;
+    chunks->trailer += n;
+    if (end < 0) {
+        return http_error(400, "malformed trailer");
+    }
+    if (chunks->trailer > MOST_TRAILER) {
+        return http_error(431, "the trailer is too large");
+    }
+    if (end > 0) {
+        request->stage = HTTP_AT_END;
+    }
+    *used += n;
+    return HTTP_OK;
+}
+
+static struct http_error read_chunked(struct http_request *request, size_t limit, struct span bytes,
+                                      size_t *used)
+{
+    struct http_chunks *chunks = &request->chunks;
+    while (*used < bytes.len) {
+        if (chunks->state == TRAILER) {
+            return trailer_step(request, span_skip(bytes, *used), used);
+        }
+        if (chunks->state == DATA) {
+            *used += data_step(request, span_skip(bytes, *used));
+        } else if (!between_step(chunks, bytes.ptr[(*used)++])) {
+            return http_error(400, "malformed chunk");
+        }
+        if (chunks->left > limit - request->body.len) {
+            return http_error(413, "the body is too large");
+        }
+    }
+    return HTTP_OK;
+}
+
+struct http_error http_body_read(struct http_request *request, size_t limit, struct span bytes,
+                                 size_t *used)
+{
+    *used = 0;
+    if (request->stage == HTTP_IN_CHUNKS) {
+        return read_chunked(request, limit, bytes, used);
+    }
+    *used = bytes.len < request->body_left ? bytes.len : (size_t)request->body_left;
+    buf_append(&request->body, span_of(bytes.ptr, *used));
+    request->body_left -= *used;
+    if (request->body_left == 0) {
+        request->stage = HTTP_AT_END;
+    }
+    return HTTP_OK;
+}

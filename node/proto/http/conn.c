@@ -1,0 +1,283 @@
+/* One HTTP connection. Pipelined requests are answered in order by reading none while one is with
+ * its handler: the rest of what was read stays with the conn. */
+#include "node/proto/http/impl.h"
+
+enum {
+    MOST_QUEUED = 64 * 1024, /* bytes of answers a client may leave unread and still ask more */
+    REQUESTS_PER_TURN = 16,  /* of one client; then others have their turn */
+};
+
+static const struct conn_handler handler;
+
+void http_conn_new(struct http_server *server, int fd, const struct address *peer)
+{
+    struct http_conn *http = mem_zalloc(sizeof(*http));
+    http->server = server;
+    http->conn = conn_new(server->net, fd, peer, &handler, http);
+    conn_set_timer(http->conn, server->options.request_ms);
+}
+
+static void start_request(struct http_conn *http)
+{
+    struct http_request *request = mem_zalloc(sizeof(*request));
+    request->http = http;
+    request->peer = *conn_peer(http->conn);
+    http->request = request;
+    if (http->served) {
+        conn_set_timer(http->conn, http->server->options.request_ms);
+    }
+}
+
+void http_request_free(struct http_request *request)
+{
+    buf_free(&request->head);
+    buf_free(&request->body);
+    buf_free(&request->joined);
+    buf_free(&request->reply_fields);
+    free(request->fields);
+    free(request);
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+/* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection idle. */
+static void forget_request(struct http_conn *http)
+{
+    http_request_free(http->request);
+    http->request = NULL;
+    if (http->served) {
+        conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+    }
+}
+
+static void fail(struct http_request *request, struct http_error error)
+{
+    request->close = true;
+    http_reply_error(request, error.status, "%s", error.text);
+}
+
+static void hand_over(struct http_request *request)
+{
+    conn_set_timer(request->http->conn, 0);
+    request->route->fn(request->route->arg, request);
+}
+
+static void preflight(struct http_request *request)
+{
+    conn_set_timer(request->http->conn, 0);
+    http_reply(request, 204, NULL, SPAN(""));
+}
+
+static struct http_error expect(struct http_request *request, bool more_came)
+{
+    struct span expected = http_header(request, "expect");
+    if (expected.ptr == NULL || request->minor == 0) {
+        return HTTP_OK;
+    }
+    if (!span_eq_nocase(expected, SPAN("100-continue"))) {
+        return http_error(417, "only 100-continue can be expected here");
+    }
+    if (request->stage != HTTP_AT_END && !more_came) {
+        struct chunk *chunk = chunk_copy(SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
+        conn_send(request->http->conn, chunk);
+        chunk_unref(chunk);
+    }
+    return HTTP_OK;
+}
+
+/* The head is there: what can be refused is refused before the body comes. */
+static void head_done(struct http_request *request, bool more_came)
+{
+    struct http_server *server = request->http->server;
+    bool is_preflight = false;
+    struct http_error error = http_head_read(request);
+    bool framed = error.status == 0;
+    if (error.status == 0 && request->body_left > server->options.body_limit) {
+        error = http_error(413, "the body is too large");
+        framed = false;
+    }
+    if (error.status == 0) {
+        error = http_server_route(server, request, &is_preflight);
+    }
+    if (error.status == 0) {
+        error = expect(request, more_came);
+    }
+    if (error.status == 0 && is_preflight && request->stage == HTTP_AT_END) {
+        preflight(request);
+    } else if (error.status == 0 && request->stage == HTTP_AT_END) {
+        hand_over(request);
+    } else if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
+        http_reply_error(request, error.status, "%s", error.text); /* the next one may follow */
+    } else if (error.status != 0 || is_preflight) {
+        fail(request, error.status != 0 ? error : http_error(400, "a preflight has no body"));
+    }
+}
+
+static size_t feed_head(struct http_request *request, struct span bytes)
+{
+    struct http_conn *http = request->http;
+    size_t limit = http->server->options.header_limit, room = limit - request->head.len;
+    struct span part = span_of(bytes.ptr, bytes.len < room ? bytes.len : room);
+    long end = http_lines_end(&request->lines, part);
+    part.len = end > 0 ? (size_t)end : part.len;
+    buf_append(&request->head, part);
+    if (end < 0) {
+        fail(request, http_error(400, "malformed request"));
+    } else if (end == 0 && request->head.len == limit) {
+        fail(request, http_error(431, "the header is too large"));
+    } else if (end > 0 && !request->lines.begun) {
+        forget_request(http);
+    } else if (end > 0) {
+        head_done(request, part.len < bytes.len);
+    }
+    return part.len;
+}
+
+static size_t feed_body(struct http_request *request, struct span bytes)
+{
+    size_t used;
+    size_t limit = request->http->server->options.body_limit;
+    struct http_error error = http_body_read(request, limit, bytes, &used);
+    if (error.status != 0) {
+        fail(request, error);
+    } else if (request->stage == HTTP_AT_END) {
+        hand_over(request);
+    }
+    return used;
+}
+
+static size_t feed(struct http_conn *http, struct span bytes)
+{
+    if (http->request == NULL) {
+        start_request(http);
+    }
+    return http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, bytes)
+                                                : feed_body(http->request, bytes);
+}
+
+static bool reads_on(const struct http_conn *http)
+{
+    bool handled = http->request != NULL && http->request->stage == HTTP_AT_END;
+    return !handled && !http->upgraded && !http->closing && !http->backlog && !http->held;
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct http_conn *http = arg;
+    size_t used = 0;
+    http->feeding = true;
+    http->turn_requests = 0;
+    while (used < bytes.len && reads_on(http)) {
+        used += feed(http, span_skip(bytes, used));
+    }
+    http->feeding = false;
+    if (http->upgraded) {
+        free(http);
+        return used;
+    }
+    if (http->closing) {
+        return bytes.len;
+    }
+    if (!reads_on(http)) {
+        conn_pause(http->conn);
+    }
+    return used;
+}
+
+/* ---------------------------------------------------------------------------- and what follows */
+
+void http_conn_answered(struct http_conn *http, bool close)
+{
+    http->request = NULL;
+    http->served = true;
+    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
+        http->held = true;
+        conn_poke(http->conn);
+    }
+    if (close) {
+        http->closing = true;
+        conn_finish(http->conn, HTTP_LINGER_MS);
+        return;
+    }
+    conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+    http->backlog = conn_queued(http->conn) > MOST_QUEUED;
+    if (!http->feeding && reads_on(http)) {
+        conn_resume(http->conn);
+    }
+}
+
+struct conn *http_conn_upgrade(struct http_conn *http)
+{
+    struct conn *conn = http->conn;
+    conn_pause(conn);
+    http->request = NULL;
+    http->upgraded = true;
+    if (!http->feeding) {
+        free(http);
+    }
+    return conn;
+}
+
+static void on_poked(void *arg)
+{
+    struct http_conn *http = arg;
+    http->held = false;
+    if (reads_on(http)) {
+        conn_resume(http->conn);
+    }
+}
+
+static void on_drained(void *arg)
+{
+    struct http_conn *http = arg;
+    if (http->backlog) {
+        http->backlog = false;
+        if (reads_on(http)) {
+            conn_resume(http->conn);
+        }
+    }
+}
+
+static void on_timer(void *arg)
+{
+    struct http_conn *http = arg;
+    if (http->request != NULL) {
+        fail(http->request, http_error(408, "the request took too long"));
+        return;
+    }
+    http->closing = true;
+    conn_finish(http->conn, HTTP_LINGER_MS);
+}
+
+static void on_drain(void *arg)
+{
+    struct http_conn *http = arg;
+    if (http->request != NULL) {
+        http->request->close = true; /* after its answer */
+        return;
+    }
+    http->closing = true;
+    conn_finish(http->conn, HTTP_LINGER_MS);
+}
+
+static void on_closed(void *arg, enum conn_end end)
+{
+    (void)end;
+    struct http_conn *http = arg;
+    if (http->request != NULL && http->request->stage == HTTP_AT_END) {
+        http->request->http = NULL; /* its handler still has it */
+    } else if (http->request != NULL) {
+        http_request_free(http->request);
+    }
+    free(http);
+}
+
+static const struct conn_handler handler = {
+    .data = on_data,
+    .drained = on_drained,
+    .timer = on_timer,
+    .poked = on_poked,
+    .drain = on_drain,
+    .closed = on_closed,
+    .half_open = true, /* a client may ask, say no more and wait for its answer */
+};

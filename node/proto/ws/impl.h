@@ -1,0 +1,64 @@
+/* What the ws_*.c files share; nobody else includes it.
+ *
+ *     ws.c        life: accept, sends, the closing handshake
+ *     read.c   frames in, messages put together
+ *     frame.c  frames out */
+#ifndef MUSTER_NODE_PROTO_WS_IMPL_H
+#define MUSTER_NODE_PROTO_WS_IMPL_H
+
+#include "node/proto/ws/ws.h"
+#include "store/base/buf.h"
+#include "store/base/utf8.h"
+
+/*     OPEN --ws_close, ws_overflow--> CLOSING --peer's close, time--> ENDED
+ *       \______________ peer's close, protocol error ________________/
+ *
+ * CLOSING waits for the peer's close frame and lets all else fall; ENDED reads nothing more. */
+enum ws_state { WS_OPEN, WS_CLOSING, WS_ENDED };
+
+/* Ten thousand idle ones must cost next to nothing: what only a message needs is apart. */
+struct ws {
+    struct conn *conn;
+    const struct ws_handler *handler;
+    void *arg;
+    struct ws_reader *reader; /* lent from the pool while a frame is half-read */
+    struct buf *partial;      /* of a message that began in an earlier read; mostly NULL */
+    struct chunk *pong;       /* waits for the queue to empty; mostly NULL */
+    uint32_t message_limit;
+    uint32_t idle_ms;    /* 0: silence is fine */
+    struct utf8 utf8;    /* of the text under way */
+    uint8_t state;       /* enum ws_state */
+    uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
+    bool compressed : 1; /* the message under way */
+    bool deflates : 1;
+    bool begun : 1;  /* a message is under way: the timer is its limit */
+    bool held : 1;   /* the conn is paused until the end of the turn */
+    bool paused : 1; /* by the service */
+    bool told : 1;   /* closed() was called */
+};
+
+/* ------------------------------------------------------------------------------------ read.c */
+
+/* Takes `bytes` and calls on_message and so on below; how many were taken (all, but when it had
+ * enough for this turn: then the conn is paused and poked, and ws_read goes on from there). */
+size_t ws_read(struct ws *ws, struct span bytes);
+
+/* Frees what the message and the frame under way hold. */
+void ws_read_deinit(struct ws *ws);
+
+/* ----------------------------------------------------------------------------------------- ws.c */
+
+void ws_hold(struct ws *ws);
+void ws_on_message(struct ws *ws, struct span payload);
+void ws_on_ping(struct ws *ws, struct span payload);
+void ws_on_close(struct ws *ws, struct span payload);
+void ws_fail(struct ws *ws, enum ws_code code, const char *reason);
+
+/* ----------------------------------------------------------------------------------- frame.c */
+
+struct chunk *ws_frame_pong(struct span payload);
+
+/* A close frame; code 0: without one. The reason is cut to what fits, between two characters. */
+struct chunk *ws_frame_close(unsigned code, struct span reason);
+
+#endif

@@ -1,0 +1,333 @@
+/* The life of a WebSocket: accept, sends, control frames, the closing handshake (RFC 6455, 7). */
+#include "node/proto/ws/ws.h"
+
+#include "node/net/net.h"
+#include "node/proto/http/impl.h"
+#include "node/proto/ws/deflate.h"
+#include "node/proto/ws/impl.h"
+
+enum {
+    MESSAGE_MS = 60 * 1000, /* for a message to come in whole, from its first byte */
+    CLOSE_MS = 5000,        /* for the peer to answer our close frame */
+    LINGER_MS = 2000,       /* for what is queued, and for the peer to close the connection */
+    PONG_BACKLOG =
+        16 * 1024, /* bytes queued from which on only the last ping is answered (5.5.3) */
+};
+
+static const struct conn_handler handler;
+
+static struct metrics *metrics_of(const struct ws *ws)
+{
+    return net_metrics(conn_net(ws->conn));
+}
+
+/* -------------------------------------------------------------------------------- begin and end */
+
+struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_handler, void *arg)
+{
+    struct buf accept = {0}, extensions = {0};
+    http_handshake_accept(http_header(request, "sec-websocket-key"), &accept);
+    http_reply_field(request, "Sec-WebSocket-Accept", buf_span(&accept));
+    bool deflates =
+        deflate_negotiate(http_header(request, "sec-websocket-extensions"), &extensions);
+    if (deflates) {
+        http_reply_field(request, "Sec-WebSocket-Extensions", buf_span(&extensions));
+    }
+    buf_free(&accept);
+    buf_free(&extensions);
+    size_t limit = 0;
+    struct conn *conn = http_reply_upgrade(request, &limit);
+    if (conn == NULL) {
+        return NULL;
+    }
+    struct ws *ws = mem_zalloc(sizeof(*ws));
+    ws->conn = conn;
+    ws->handler = ws_handler;
+    ws->arg = arg;
+    ws->message_limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    ws->deflates = deflates;
+    conn_set_handler(conn, &handler, ws);
+    metrics_add(metrics_of(ws), METRIC_WS, 1);
+    ws_hold(ws); /* frames that came with the handshake wait until our caller is ready for them */
+    return ws;
+}
+
+/* Reading stops until the end of the turn. */
+void ws_hold(struct ws *ws)
+{
+    ws->held = true;
+    conn_pause(ws->conn);
+    conn_poke(ws->conn);
+}
+
+/* The one place where the state changes. */
+static void set_state(struct ws *ws, enum ws_state state)
+{
+    if (ws->state == WS_OPEN) {
+        metrics_sub(metrics_of(ws), METRIC_WS, 1);
+        conn_poke(ws->conn);
+    }
+    ws->state = (uint8_t)state;
+    ws->paused = false;
+    if (state == WS_CLOSING) {
+        conn_set_timer(ws->conn, CLOSE_MS);
+    } else {
+        conn_finish(ws->conn, LINGER_MS);
+    }
+    if (!ws->held) {
+        conn_resume(ws->conn); /* whoever paused it: the peer's close must be seen */
+    }
+}
+
+static void tell_closed(struct ws *ws)
+{
+    if (!ws->told) {
+        ws->told = true;
+        ws->handler->closed(ws->arg);
+    }
+}
+
+/* Silence is bounded, and so is the time that a message takes once it has begun: what it holds of
+ * our memory comes back. */
+static void set_read_timer(struct ws *ws)
+{
+    bool begun = !ws->paused && !ws->held && (ws->partial != NULL || ws->reader != NULL);
+    if (begun && !ws->begun) {
+        conn_set_timer(ws->conn, MESSAGE_MS);
+    } else if (!begun && (ws->idle_ms > 0 || ws->begun)) {
+        conn_set_timer(ws->conn, ws->idle_ms);
+    }
+    ws->begun = begun;
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct ws *ws = arg;
+    size_t used = ws_read(ws, bytes);
+    if (ws->state == WS_OPEN) {
+        set_read_timer(ws);
+    }
+    return used;
+}
+
+static void on_poked(void *arg)
+{
+    struct ws *ws = arg;
+    if (ws->held) {
+        ws->held = false;
+        ws_read(ws, SPAN("")); /* frames that were fed to wslay already */
+    }
+    if (!ws->held && !ws->paused) {
+        conn_resume(ws->conn);
+    }
+    if (ws->state != WS_OPEN) {
+        tell_closed(ws);
+    }
+}
+
+static void on_timer(void *arg)
+{
+    struct ws *ws = arg;
+    if (ws->state == WS_OPEN && ws->begun) {
+        ws_close(ws, WS_POLICY, "the message takes too long");
+    } else if (ws->state == WS_OPEN) {
+        ws_close(ws, WS_GOING_AWAY, "idle for too long");
+    } else {
+        set_state(ws, WS_ENDED);
+    }
+}
+
+static void on_drain(void *arg)
+{
+    struct ws *ws = arg;
+    ws_close(ws, WS_GOING_AWAY, "the server is going away");
+}
+
+static void on_closed(void *arg, enum conn_end end)
+{
+    (void)end;
+    struct ws *ws = arg;
+    if (ws->state == WS_OPEN) {
+        metrics_sub(metrics_of(ws), METRIC_WS, 1);
+    }
+    ws->state = WS_ENDED;
+    tell_closed(ws);
+    ws_read_deinit(ws);
+    chunk_unref(ws->pong);
+    free(ws);
+}
+
+/* ---------------------------------------------------------------------------------------- sends */
+
+/* Queues `chunk`, which it steals. */
+static int send_chunk(struct ws *ws, struct chunk *chunk)
+{
+    int rc = conn_send(ws->conn, chunk);
+    chunk_unref(chunk);
+    return rc;
+}
+
+void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
+{
+    struct chunk *chunk = NULL;
+    if (ws->state != WS_OPEN) {
+        return;
+    }
+    if (ws->deflates && payload.len >= WS_DEFLATE_FROM) {
+        chunk = ws_frame_deflated(kind, payload);
+    }
+    if (chunk == NULL) {
+        chunk = ws_frame(kind, payload);
+    }
+    if (send_chunk(ws, chunk) < 0) {
+        ws_overflow(ws);
+    } else {
+        metrics_add(metrics_of(ws), METRIC_WS_MESSAGES_OUT, 1);
+    }
+}
+
+void ws_pause(struct ws *ws)
+{
+    if (ws->state == WS_OPEN) {
+        ws->paused = true;
+        conn_pause(ws->conn);
+    }
+}
+
+void ws_resume(struct ws *ws)
+{
+    if (ws->paused) {
+        ws->paused = false;
+        ws_hold(ws); /* what was read already comes first, at the end of the turn */
+    }
+}
+
+static void start_close(struct ws *ws, unsigned code, struct span reason, enum ws_state state)
+{
+    if (send_chunk(ws, ws_frame_close(code, reason)) < 0) {
+        state = WS_ENDED; /* no room for the frame: the peer is not reading anyway */
+    }
+    set_state(ws, state);
+}
+
+void ws_overflow(struct ws *ws)
+{
+    if (ws->state == WS_OPEN) {
+        metrics_add(metrics_of(ws), METRIC_WS_OVERFLOWS, 1);
+        conn_drop_queue(ws->conn);
+        start_close(ws, WS_TRY_AGAIN, SPAN("reading too slowly"), WS_CLOSING);
+    }
+}
+
+void ws_set_idle(struct ws *ws, uint32_t ms)
+{
+    ws->idle_ms = ms;
+    if (ws->state == WS_OPEN) {
+        conn_set_timer(ws->conn, ms);
+    }
+}
+
+void ws_close(struct ws *ws, enum ws_code code, const char *reason)
+{
+    if (ws->state == WS_OPEN) {
+        start_close(ws, code, span_str(reason), WS_CLOSING);
+    }
+}
+
+void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
+{
+    metrics_add(metrics_of(ws), METRIC_WS_PROTOCOL_ERRORS, 1);
+    if (ws->state == WS_OPEN) {
+        start_close(ws, code, span_str(reason), WS_ENDED);
+    } else if (ws->state == WS_CLOSING) {
+        set_state(ws, WS_ENDED);
+    }
+}
+
+/* -------------------------------------------------------------------------- what the peer says */
+
+void ws_on_message(struct ws *ws, struct span payload)
+{
+    metrics_add(metrics_of(ws), METRIC_WS_MESSAGES_IN, 1);
+    enum ws_kind kind = (enum ws_kind)ws->kind;
+    if (ws->state == WS_OPEN) {
+        ws->handler->message(ws->arg, kind, payload);
+    }
+}
+
+static void flush_pong(struct ws *ws)
+{
+    struct chunk *pong = ws->pong;
+    ws->pong = NULL;
+    if (pong != NULL && ws->state == WS_OPEN && conn_send(ws->conn, pong) < 0) {
+        ws_overflow(ws);
+    }
+    chunk_unref(pong);
+}
+
+void ws_on_ping(struct ws *ws, struct span payload)
+{
+    chunk_unref(ws->pong);
+    ws->pong = ws_frame_pong(payload);
+    if (conn_queued(ws->conn) < PONG_BACKLOG) {
+        flush_pong(ws);
+    }
+}
+
+static void on_drained(void *arg)
+{
+    struct ws *ws = arg;
+    flush_pong(ws);
+    if (ws->state == WS_OPEN && ws->handler->drained != NULL) {
+        ws->handler->drained(ws->arg);
+    }
+}
+
+static bool code_may_be_sent(unsigned code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+void ws_on_close(struct ws *ws, struct span payload)
+{
+    unsigned code = 0;
+    struct span reason = {NULL, 0};
+    if (payload.len >= 2) {
+        code = (unsigned)(unsigned char)payload.ptr[0] << 8 | (unsigned char)payload.ptr[1];
+        reason = span_skip(payload, 2);
+    }
+    if (ws->state == WS_CLOSING) {
+        set_state(ws, WS_ENDED);
+    } else if (payload.len == 1 || (payload.len > 1 && !code_may_be_sent(code))) {
+        ws_fail(ws, WS_PROTOCOL_ERROR, "malformed close frame");
+    } else if (!utf8_valid(reason)) {
+        ws_fail(ws, WS_INVALID_DATA, "a close reason must be UTF-8");
+    } else {
+        start_close(ws, code, (struct span){NULL, 0}, WS_ENDED);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the rest */
+
+struct conn *ws_conn(const struct ws *ws)
+{
+    return ws->conn;
+}
+
+bool ws_deflates(const struct ws *ws)
+{
+    return ws->deflates;
+}
+
+bool ws_is_open(const struct ws *ws)
+{
+    return ws->state == WS_OPEN;
+}
+
+static const struct conn_handler handler = {.data = on_data,
+                                            .drained = on_drained,
+                                            .timer = on_timer,
+                                            .poked = on_poked,
+                                            .drain = on_drain,
+                                            .closed = on_closed};

@@ -1,0 +1,42 @@
+/* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (wire/chat.md). */
+#ifndef MUSTER_NODE_SERVICE_CHAT_CHAT_H
+#define MUSTER_NODE_SERVICE_CHAT_CHAT_H
+
+#include "node/core/metrics.h"
+#include "node/core/wheel.h"
+#include "node/proto/http/http.h"
+#include "node/service/chat/login.h"
+#include "store/store.h"
+
+struct chat;
+
+struct chat_options {
+    struct store *store;     /* borrowed */
+    struct metrics *metrics; /* borrowed */
+    struct wheel *wheel;     /* borrowed */
+    const char *node;        /* this node's name in the fleet, borrowed */
+    struct chat_login_options login;
+    uint32_t history;               /* messages that clients can ask for */
+    uint32_t rate, burst;           /* messages of one connection: per second, and at once */
+    uint32_t text_limit;            /* bytes of a message */
+    size_t answer_limit;            /* bytes of an answer: what a client's queue holds for sure */
+    bool close_at_exp;              /* a connection ends with its token */
+    const char *api_env, *api_desc; /* shown by /api/version; borrowed */
+};
+
+/* New, with its routes put into `server`; NULL with a message when the login is set up wrongly. */
+struct chat *chat_new(struct http_server *server, const struct chat_options *options, char *error,
+                      size_t error_size) __attribute__((warn_unused_result));
+
+/* Appends, for the fleet's page, who is logged in here: chat_online_describe. */
+void chat_describe(const struct chat *chat, struct buf *out);
+
+/* Frees; its sockets must be gone. NULL inside is fine. */
+void chat_free(struct chat **chat);
+
+/* Calls `fn` once with each user who is logged in anywhere in the cluster; false, without a call,
+ * while that is not known. `chat` is a struct chat: a callback for services that must not know of
+ * it. */
+bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg);
+
+#endif

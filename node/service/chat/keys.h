@@ -1,0 +1,56 @@
+/* chat keys: the keys that tokens are checked with: a PEM file, a secret, a JWK set from a file or
+ * a URL. A set is read anew when a token names a key that is not in it, and when it has grown old,
+ * but never more often than the pause says: whoever sends made-up key ids asks nothing of the
+ * provider. */
+#ifndef MUSTER_NODE_SERVICE_CHAT_KEYS_H
+#define MUSTER_NODE_SERVICE_CHAT_KEYS_H
+
+#include "node/proto/http/fetch.h"
+#include "node/proto/jwt/jwt.h"
+#include "store/base/list.h"
+
+#include <stddef.h>
+
+struct chat_keys;
+
+struct chat_keys_options {
+    struct fetcher *fetcher; /* borrowed */
+    const char *key_file;    /* "" : none; strings are borrowed */
+    const char *jwks;        /* file, or http(s) URL */
+    const char *secret;
+    uint32_t refresh_ms; /* age from which on a set is fetched anew */
+    uint32_t pause_ms;   /* least time between two fetches */
+    uint32_t limit_ms;   /* for one fetch */
+};
+
+/* New; files are read now, a URL is fetched as soon as the loop runs. NULL with a message when a
+ * file is wrong. */
+struct chat_keys *chat_keys_new(const struct chat_keys_options *options, char *error,
+                                size_t error_size) __attribute__((warn_unused_result));
+/* Are the files that they name good? 0, or -1 with a message. `fetcher` is not needed. */
+int chat_keys_check(const struct chat_keys_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+void chat_keys_free(struct chat_keys **keys);
+
+/* The keys as of now, borrowed until the next turn. */
+const struct jwt_keys *chat_keys_now(struct chat_keys *keys);
+
+/* Lives in whoever waits for a newer set. */
+struct chat_keys_wait {
+    struct list entry;
+    void (*fn)(struct chat_keys_wait *wait); /* the set is newer, or could not be had */
+};
+
+enum chat_keys_renewal {
+    RENEWAL_NONE,  /* there is no set, or it was asked for a moment ago */
+    RENEWAL_DONE,  /* read just now */
+    RENEWAL_LATER, /* `wait` is in line; its fn will be called */
+};
+
+enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_wait *wait);
+
+/* Out of the line; harmless when it is in none. */
+void chat_keys_unwait(struct chat_keys_wait *wait);
+
+#endif

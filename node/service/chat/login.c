@@ -1,0 +1,330 @@
+#include "node/service/chat/login.h"
+
+#include "node/core/log.h"
+#include "node/proto/http/fetch.h"
+#include "node/service/chat/account.h"
+#include "node/service/chat/keys.h"
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    FETCHES_WAITING = 4000, /* requests to the account service that may wait for their turn */
+};
+
+struct chat_login {
+    struct chat_login_options options;
+    struct jwt_rules rules;
+    struct fetcher *fetcher;
+    struct chat_keys *keys;
+    struct chat_account *account;
+};
+
+struct chat_attempt {
+    struct chat_login *login;
+    struct chat_account_call *call; /* what it waits for, or */
+    struct chat_keys_wait wait;     /* this */
+    bool renewed;                   /* the keys were asked for anew for it */
+    bool inside;                    /* chat_login_* has not returned yet */
+    bool over;
+    char *token;
+    struct chat_user user;
+    chat_login_fn *fn;
+    void *arg;
+};
+
+static void attempt_free(struct chat_attempt *attempt)
+{
+    chat_account_cancel(&attempt->call);
+    chat_keys_unwait(&attempt->wait);
+    free(attempt->token);
+    free(attempt);
+}
+
+void chat_login_cancel(struct chat_attempt **attempt)
+{
+    if (*attempt != NULL) {
+        attempt_free(*attempt);
+        *attempt = NULL;
+    }
+}
+
+/* Says what came of it. The attempt is gone afterwards, unless who began it still holds it. */
+static void finish(struct chat_attempt *attempt, const char *error)
+{
+    struct chat_user user = attempt->user;
+    chat_login_fn *fn = attempt->fn;
+    void *arg = attempt->arg;
+    char text[512];
+    snprintf(text, sizeof(text), "%s", error != NULL ? error : "");
+    attempt->over = true;
+    if (!attempt->inside) {
+        attempt_free(attempt);
+    }
+    fn(arg, error == NULL ? &user : NULL, text);
+}
+
+/* ------------------------------------------------------------------------------------ token */
+
+static void copy(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from);
+}
+
+static void on_nickname(void *arg, const char *nickname, const char *error)
+{
+    struct chat_attempt *attempt = arg;
+    attempt->call = NULL;
+    if (nickname != NULL) {
+        copy(attempt->user.nickname, sizeof(attempt->user.nickname), nickname);
+    }
+    finish(attempt, error);
+}
+
+static void find_nickname(struct chat_attempt *attempt)
+{
+    struct chat_login *login = attempt->login;
+    struct chat_user *user = &attempt->user;
+    if (user->nickname[0] == '\0' && login->options.account_url[0] != '\0' &&
+        !login->options.development) {
+        struct chat_account_call *call =
+            chat_account_nickname(login->account, user->id, attempt->token, on_nickname, attempt);
+        if (call != NULL) {
+            attempt->call = call;
+        }
+        return;
+    }
+    if (user->nickname[0] == '\0') {
+        copy(user->nickname, sizeof(user->nickname), user->id);
+    }
+    finish(attempt, NULL);
+}
+
+static void take_claims(struct chat_attempt *attempt, const struct jwt_claims *claims)
+{
+    copy(attempt->user.id, sizeof(attempt->user.id), claims->subject);
+    copy(attempt->user.nickname, sizeof(attempt->user.nickname), claims->nickname);
+    attempt->user.expires_s = claims->expires_s;
+    find_nickname(attempt);
+}
+
+static void check_token(struct chat_attempt *attempt);
+
+static void on_newer_keys(struct chat_keys_wait *wait)
+{
+    check_token(CONTAINER_OF(wait, struct chat_attempt, wait));
+}
+
+static void fail_token(struct chat_attempt *attempt, enum jwt_result result, const char *why)
+{
+    struct chat_login *login = attempt->login;
+    log_debug("token refused", LOG_TEXT_FIELD("reason", why));
+    if (result == JWT_UNREADABLE) {
+        finish(attempt, "error parsing the access token");
+    } else if (jwt_keys_count(chat_keys_now(login->keys)) == 0) {
+        finish(attempt, login->options.jwks[0] != '\0'
+                            ? "the keys of the login service cannot be fetched, please try again"
+                            : "no login is set up on this server");
+    } else {
+        finish(attempt, "the access token is expired or invalid");
+    }
+}
+
+static void check_token(struct chat_attempt *attempt)
+{
+    struct chat_login *login = attempt->login;
+    struct jwt_claims claims;
+    const char *why;
+    enum jwt_result result =
+        jwt_check(chat_keys_now(login->keys), &login->rules, span_str(attempt->token),
+                  (int64_t)(clock_unix_ms() / 1000), &claims, &why);
+    if (result == JWT_GOOD) {
+        take_claims(attempt, &claims);
+        return;
+    }
+    if (result == JWT_UNKNOWN_KEY && !attempt->renewed) {
+        attempt->renewed = true;
+        switch (chat_keys_renew(login->keys, &attempt->wait)) {
+        case RENEWAL_DONE:
+            check_token(attempt);
+            return;
+        case RENEWAL_LATER:
+            return;
+        case RENEWAL_NONE:
+            break;
+        }
+    }
+    fail_token(attempt, result, why);
+}
+
+/* ------------------------------------------------------------------------------ development */
+
+static bool is_name(const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+            return false;
+        }
+    }
+    return len > 0 && len <= JWT_SUBJECT_LIMIT;
+}
+
+/* A token says who one is, whoever signed it; any other text is a name. */
+static void believe(struct chat_attempt *attempt)
+{
+    struct jwt_claims claims;
+    if (jwt_peek(span_str(attempt->token), &attempt->login->rules, &claims)) {
+        claims.expires_s = 0;
+        take_claims(attempt, &claims);
+    } else if (is_name(attempt->token)) {
+        copy(attempt->user.id, sizeof(attempt->user.id), attempt->token);
+        find_nickname(attempt);
+    } else {
+        finish(attempt, "error parsing the access token");
+    }
+}
+
+/* ------------------------------------------------------------------------------------ calls */
+
+static struct chat_attempt *attempt_new(struct chat_login *login, chat_login_fn *fn, void *arg)
+{
+    struct chat_attempt *attempt = mem_zalloc(sizeof(*attempt));
+    attempt->login = login;
+    attempt->wait.fn = on_newer_keys;
+    attempt->fn = fn;
+    attempt->arg = arg;
+    attempt->inside = true;
+    list_init(&attempt->wait.entry);
+    return attempt;
+}
+
+/* gcc -fanalyzer forgets over calls that `inside` is set, with which nobody but leave() frees. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-use-after-free"
+#endif
+
+/* What the caller gets back. */
+static struct chat_attempt *leave(struct chat_attempt *attempt)
+{
+    attempt->inside = false;
+    if (attempt->over) {
+        attempt_free(attempt);
+        return NULL;
+    }
+    return attempt;
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+static void go_on(struct chat_attempt *attempt)
+{
+    if (attempt->login->options.development) {
+        believe(attempt);
+    } else {
+        check_token(attempt);
+    }
+}
+
+struct chat_attempt *chat_login_token(struct chat_login *login, struct span token,
+                                      chat_login_fn *fn, void *arg)
+{
+    struct chat_attempt *attempt = attempt_new(login, fn, arg);
+    attempt->token = mem_dup(token);
+    go_on(attempt);
+    return leave(attempt);
+}
+
+static void on_token(void *arg, const char *token, const char *error)
+{
+    struct chat_attempt *attempt = arg;
+    attempt->call = NULL;
+    if (token == NULL) {
+        finish(attempt, error);
+    } else {
+        attempt->token = mem_dup(span_str(token));
+        go_on(attempt);
+    }
+}
+
+struct chat_attempt *chat_login_password(struct chat_login *login, struct span name,
+                                         struct span password, chat_login_fn *fn, void *arg)
+{
+    struct chat_attempt *attempt = attempt_new(login, fn, arg);
+    if (login->options.login_url[0] == '\0') {
+        finish(attempt, "login with a password is not set up on this server, use a token");
+        return leave(attempt);
+    }
+    char *name_text = mem_dup(name), *password_text = mem_dup(password);
+    struct chat_account_call *call =
+        chat_account_login(login->account, name_text, password_text, on_token, attempt);
+    free(name_text);
+    free(password_text);
+    if (call != NULL) {
+        attempt->call = call;
+    }
+    return leave(attempt);
+}
+
+static struct chat_keys_options keys_options(const struct chat_login_options *options,
+                                             struct fetcher *fetcher)
+{
+    return (struct chat_keys_options){
+        .fetcher = fetcher,
+        .key_file = options->key_file,
+        .jwks = options->jwks,
+        .secret = options->secret,
+        .refresh_ms = options->jwks_refresh_ms,
+        .pause_ms = options->jwks_pause_ms,
+        .limit_ms = options->account_ms,
+    };
+}
+
+int chat_login_check(const struct chat_login_options *options, char *error, size_t error_size)
+{
+    struct chat_keys_options keys = keys_options(options, NULL);
+    return chat_keys_check(&keys, error, error_size);
+}
+
+struct chat_login *chat_login_new(const struct chat_login_options *options, char *error,
+                                  size_t error_size)
+{
+    struct chat_login *login = mem_zalloc(sizeof(*login));
+    login->options = *options;
+    login->rules = (struct jwt_rules){.audience = options->audience,
+                                      .issuer = options->issuer,
+                                      .nickname = options->nickname_claim,
+                                      .leeway_s = options->leeway_s};
+    login->fetcher = fetch_pool_new(&(struct fetcher_options){
+        .base = options->base, .parallel = options->account_parallel, .waiting = FETCHES_WAITING});
+    struct chat_keys_options keys = keys_options(options, login->fetcher);
+    login->keys = chat_keys_new(&keys, error, error_size);
+    if (login->keys == NULL) {
+        chat_login_free(&login);
+        return NULL;
+    }
+    login->account =
+        chat_account_new(&(struct chat_account_options){.fetcher = login->fetcher,
+                                                        .url = options->account_url,
+                                                        .login_url = options->login_url,
+                                                        .limit_ms = options->account_ms,
+                                                        .cache_ms = options->account_cache_ms});
+    return login;
+}
+
+void chat_login_free(struct chat_login **login)
+{
+    if (*login == NULL) {
+        return;
+    }
+    chat_account_free(&(*login)->account);
+    chat_keys_free(&(*login)->keys);
+    fetch_pool_free(&(*login)->fetcher);
+    free(*login);
+    *login = NULL;
+}

@@ -1,0 +1,150 @@
+#include "node/service/chat/words.h"
+
+#include "store/base/clock.h"
+
+#include <inttypes.h>
+
+enum {
+    CHANNEL_LIMIT = 256,  /* bytes */
+    HISTORY_DEFAULT = 10, /* messages, where the client names no limit */
+};
+
+static enum chat_action action_of(struct span word)
+{
+    if (span_eq(word, SPAN("login"))) {
+        return CHAT_LOGIN;
+    }
+    if (span_eq(word, SPAN("message"))) {
+        return CHAT_MESSAGE;
+    }
+    return span_eq(word, SPAN("history")) ? CHAT_HISTORY : CHAT_UNKNOWN;
+}
+
+const char *chat_read(struct span text, struct chat_request *request)
+{
+    struct buf word = {0};
+    *request = (struct chat_request){.fields = {
+                                         [CHAT_ACTION] = {.name = "action"},
+                                         [CHAT_TOKEN] = {.name = "token"},
+                                         [CHAT_USERNAME] = {.name = "username"},
+                                         [CHAT_PASSWORD] = {.name = "password"},
+                                         [CHAT_TEXT] = {.name = "message"},
+                                         [CHAT_CHANNEL] = {.name = "channel"},
+                                         [CHAT_LIMIT] = {.name = "limit"},
+                                         [CHAT_OFFSET] = {.name = "offset"},
+                                     }};
+    if (json_fields(text, request->fields, CHAT_FIELDS) != 0) {
+        return "the message is not a JSON object";
+    }
+    if (request->fields[CHAT_ACTION].kind == JSON_KIND_ABSENT) {
+        return "action is missing";
+    }
+    if (!chat_field_text(request, CHAT_ACTION, &word)) {
+        buf_free(&word);
+        return "action has to be a string";
+    }
+    request->action = action_of(buf_span(&word));
+    buf_free(&word);
+    return NULL;
+}
+
+bool chat_field_text(const struct chat_request *request, enum chat_field field, struct buf *out)
+{
+    out->len = 0;
+    if (request->fields[field].kind == JSON_KIND_STRING) {
+        json_unquote(request->fields[field].raw, out);
+    }
+    return out->len > 0;
+}
+
+/* Appends the channel as a string, or nothing when there is none. */
+static const char *put_channel(const struct json_field *field, struct buf *out)
+{
+    struct buf text = {0};
+    const char *wrong = NULL;
+    switch (field->kind) {
+    case JSON_KIND_ABSENT:
+    case JSON_KIND_NULL:
+        return NULL;
+    case JSON_KIND_NUMBER:
+        buf_append(&text, field->raw);
+        break;
+    case JSON_KIND_STRING:
+        json_unquote(field->raw, &text);
+        break;
+    default:
+        return "channel has to be a string or a number";
+    }
+    if (text.len > CHANNEL_LIMIT) {
+        wrong = "channel is too long, 256 bytes are allowed";
+    } else {
+        buf_append(out, SPAN(", \"channel\": "));
+        json_quote(buf_span(&text), out);
+    }
+    buf_free(&text);
+    return wrong;
+}
+
+const char *chat_broadcast(const struct chat_request *request, const struct chat_user *user,
+                           uint32_t text_limit, struct buf *out)
+{
+    const struct json_field *message = &request->fields[CHAT_TEXT];
+    struct buf text = {0};
+    if (message->kind != JSON_KIND_STRING) {
+        return message->kind == JSON_KIND_ABSENT ? "message is missing"
+                                                 : "message has to be a string";
+    }
+    buf_append(out, SPAN("{\"user_id\": "));
+    json_quote(span_str(user->id), out);
+    buf_printf(out, ", \"timestamp\": %" PRIu64 ", \"message\": ", clock_unix_ms() / 1000);
+    json_unquote(message->raw, &text);
+    size_t before = out->len;
+    json_quote(buf_span(&text), out);
+    size_t encoded = out->len - before - 2; /* as it is stored and sent, less its quotes */
+    buf_free(&text);
+    const char *wrong = put_channel(&request->fields[CHAT_CHANNEL], out);
+    buf_append(out, SPAN(", \"nickname\": "));
+    json_quote(span_str(user->nickname), out);
+    buf_append(out, SPAN("}"));
+    return encoded > text_limit ? "message is too long" : wrong;
+}
+
+/* A whole number from 0 on, huge ones cut to `most`; `preset` when it is absent. false: it is none
+ * of that. */
+static bool get_count(const struct json_field *field, uint32_t preset, uint32_t most,
+                      uint32_t *value)
+{
+    uint64_t number = field->kind == JSON_KIND_ABSENT ? preset : 0;
+    if (field->kind != JSON_KIND_ABSENT && field->kind != JSON_KIND_NUMBER) {
+        return false;
+    }
+    for (size_t i = 0; i < field->raw.len; i++) {
+        unsigned digit = (unsigned char)field->raw.ptr[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        number = number < most ? number * 10 + digit : most;
+    }
+    *value = number < most ? (uint32_t)number : most;
+    return true;
+}
+
+const char *chat_page(const struct chat_request *request, uint32_t most, uint32_t *offset,
+                      uint32_t *limit)
+{
+    if (!get_count(&request->fields[CHAT_LIMIT], HISTORY_DEFAULT, most, limit)) {
+        return "limit has to be a whole number, 0 or more";
+    }
+    if (!get_count(&request->fields[CHAT_OFFSET], 0, most, offset)) {
+        return "offset has to be a whole number, 0 or more";
+    }
+    *limit = *limit < most - *offset ? *limit : most - *offset;
+    return NULL;
+}
+
+void chat_error(const char *text, struct buf *out)
+{
+    buf_append(out, SPAN("{\"error\": "));
+    json_quote(span_str(text), out);
+    buf_append(out, SPAN("}"));
+}

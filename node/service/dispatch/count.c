@@ -1,0 +1,97 @@
+/* How many devices a port has in the cluster, as the statistics of every node show it. A node tells
+ * the others its own count, and whether it could not bind the port: changes within DISPATCH_COUNT_COUNT_MS are
+ * told together. */
+#include "node/service/dispatch/impl.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { DISPATCH_COUNT_COUNT_MS = 200 };
+
+void dispatch_port_tell_count(struct port *port)
+{
+    struct buf member = {0}, value = {0};
+    dispatch_port_own_member(port, "n", &member);
+    buf_printf(&value, "%" PRIu32 " %d", port->clients, port->unbound ? 1 : 0);
+    bool wanted = port->clients > 0 || port->unbound;
+    if (wanted) {
+        roster_claim(port->dispatch->options.store, buf_span(&port->key), buf_span(&member),
+                     buf_span(&value));
+    } else if (port->counting) {
+        roster_release(port->dispatch->options.store, buf_span(&port->key), buf_span(&member));
+    }
+    port->counting = wanted;
+    buf_free(&member);
+    buf_free(&value);
+}
+
+static void on_count_timer(struct wheel_timer *timer)
+{
+    struct dispatch *dispatch = CONTAINER_OF(timer, struct dispatch, count_timer);
+    while (!list_empty(&dispatch->uncounted)) {
+        struct port *port = LIST_ITEM(dispatch->uncounted.next, struct port, uncounted);
+        list_del(&port->uncounted);
+        dispatch_port_tell_count(port);
+    }
+}
+
+void dispatch_port_count_later(struct port *port)
+{
+    struct dispatch *dispatch = port->dispatch;
+    if (list_empty(&dispatch->uncounted)) {
+        wheel_set(net_wheel(dispatch->options.net), &dispatch->count_timer,
+                  DISPATCH_COUNT_COUNT_MS);
+    }
+    if (list_empty(&port->uncounted)) {
+        list_push_back(&dispatch->uncounted, &port->uncounted);
+    }
+}
+
+void dispatch_port_count(struct port *port, int by)
+{
+    port->clients = (uint32_t)((int)port->clients + by);
+    dispatch_port_count_later(port);
+}
+
+struct totalling {
+    struct dispatch_port_totals totals;
+    struct span own;
+};
+
+static void add_member(void *arg, const struct roster_member *member)
+{
+    struct totalling *totalling = arg;
+    struct span name = member->name;
+    char text[32] = "", *end;
+    if (!span_eq(span_cut(&name, ' '), SPAN("n")) || member->value.len >= sizeof(text)) {
+        return;
+    }
+    memcpy(text, member->value.ptr, member->value.len);
+    uint64_t clients = strtoull(text, &end, 10);
+    totalling->totals.clients += span_eq(name, totalling->own) ? 0 : clients;
+    totalling->totals.unbound += strtoul(end, NULL, 10) > 0 ? 1 : 0;
+}
+
+struct dispatch_port_totals dispatch_port_totals(struct port *port)
+{
+    struct totalling totalling = {.own = span_str(port->dispatch->options.node)};
+    totalling.totals.clients = port->clients;
+    totalling.totals.drivers = port->remote.count;
+    LIST_EACH(it, &port->drivers) {
+        totalling.totals.drivers +=
+            LIST_ITEM(it, struct driver, entry)->state == DRIVER_OPEN ? 1 : 0;
+    }
+    roster_each(port->watch, add_member, &totalling);
+    return totalling.totals;
+}
+
+void dispatch_counts_init(struct dispatch *dispatch)
+{
+    list_init(&dispatch->uncounted);
+    wheel_timer_init(&dispatch->count_timer, on_count_timer);
+}
+
+void dispatch_counts_deinit(struct dispatch *dispatch)
+{
+    wheel_cancel(&dispatch->count_timer);
+}

@@ -1,0 +1,213 @@
+/* A TCP device as the drivers here see it, whichever node its socket is on. */
+#include "node/core/log.h"
+#include "node/service/dispatch/impl.h"
+
+static struct span id_key(const uint64_t *id)
+{
+    return span_of(id, sizeof(*id));
+}
+
+struct device *dispatch_device_find(struct dispatch *dispatch, uint64_t id)
+{
+    struct map_node *node = map_find(&dispatch->devices, id_key(&id));
+    return node != NULL ? MAP_ENTRY(node, struct device, node) : NULL;
+}
+
+void dispatch_device_enter(struct device *device)
+{
+    map_insert(&device->dispatch->devices, &device->node, id_key(&device->id));
+    list_push_back(&device->port->devices, &device->entry);
+}
+
+/* ------------------------------------------------------------------------------------ drivers */
+
+static struct chunk *build(const struct device *device, enum dispatch_type type, struct span bytes)
+{
+    char ip[ADDRESS_TEXT], head[DISPATCH_HEAD_MOST];
+    address_ip_text(&device->peer, ip);
+    struct dispatch_frame frame = {type, span_str(ip), device->id, bytes};
+    return ws_frame_parts(WS_BINARY, span_of(head, dispatch_frame_head(&frame, head)), bytes);
+}
+
+static void tell(const struct attachment *attachment, enum dispatch_type type)
+{
+    struct chunk *chunk = build(attachment->device, type, SPAN(""));
+    dispatch_driver_send(attachment->driver, chunk);
+    chunk_unref(chunk);
+}
+
+void dispatch_device_attach(struct device *device, struct driver *driver)
+{
+    struct attachment *attachment = mem_zalloc(sizeof(*attachment));
+    attachment->device = device;
+    attachment->driver = driver;
+    attachment->holding = dispatch_driver_is_full(driver);
+    list_push_back(&device->attachments, &attachment->of_device);
+    list_push_back(attachment->holding ? &driver->holding : &driver->flowing,
+                   &attachment->of_driver);
+    device->held += attachment->holding ? 1 : 0;
+    driver->granted += device->window;
+    tell(attachment, DISPATCH_OPENED);
+    if (attachment->holding) {
+        dispatch_driver_is_holding(driver);
+    }
+    if (!device_is_here(device)) {
+        dispatch_there_grant(device);
+    }
+    dispatch_device_flow(device);
+}
+
+void dispatch_device_attach_all(struct device *device)
+{
+    LIST_EACH(it, &device->port->drivers) {
+        struct driver *driver = LIST_ITEM(it, struct driver, entry);
+        if (driver->state == DRIVER_OPEN && ws_is_open(driver->ws) &&
+            cidr_list_has(&driver->accept, &device->peer)) {
+            dispatch_device_attach(device, driver);
+        }
+    }
+}
+
+static void stop_waiting(struct attachment *attachment)
+{
+    struct driver *driver = attachment->driver;
+    if (attachment->waiting) {
+        attachment->waiting = false;
+        if (--driver->waits == 0 && driver->state == DRIVER_OPEN) {
+            ws_resume(driver->ws);
+        }
+    }
+}
+
+static void attachment_free(struct attachment *attachment)
+{
+    stop_waiting(attachment);
+    list_del(&attachment->of_device);
+    list_del(&attachment->of_driver);
+    attachment->device->held -= attachment->holding ? 1 : 0;
+    attachment->driver->granted -= attachment->device->window;
+    free(attachment);
+}
+
+void dispatch_device_detach(struct attachment *attachment)
+{
+    struct device *device = attachment->device;
+    attachment_free(attachment);
+    dispatch_device_flow(device);
+    dispatch_device_abandoned(device);
+}
+
+void dispatch_device_abandoned(struct device *device)
+{
+    if (!list_empty(&device->attachments) || device->ended) {
+        return;
+    }
+    if (dispatch_port_accepts_here(device->port, &device->peer)) {
+        return; /* a driver that still registers will have it */
+    }
+    if (device_is_here(device)) {
+        if (list_empty(&device->legs)) {
+            dispatch_device_end(device, DEVICE_SHUT);
+        }
+    } else {
+        dispatch_leg_send(dispatch_device_leg(device), (struct mesh_message){.type = MESH_LEAVE});
+        dispatch_device_end(device, DEVICE_GONE);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ data */
+
+void dispatch_device_deliver(struct device *device, struct span bytes)
+{
+    if (list_empty(&device->attachments) || bytes.len == 0) {
+        return;
+    }
+    struct chunk *chunk = build(device, DISPATCH_RECEIVED, bytes);
+    LIST_EACH(it, &device->attachments) {
+        dispatch_driver_send(LIST_ITEM(it, struct attachment, of_device)->driver, chunk);
+    }
+    chunk_unref(chunk);
+}
+
+void dispatch_device_flow(struct device *device)
+{
+    if (device->ended) {
+        return;
+    }
+    if (device_is_here(device)) {
+        dispatch_here_flow(device);
+    } else {
+        dispatch_there_flow(device);
+    }
+}
+
+void dispatch_device_write(struct attachment *attachment, struct span bytes)
+{
+    struct device *device = attachment->device;
+    struct driver *driver = attachment->driver;
+    uint64_t id = device->id;
+    size_t queued = device_is_here(device) ? dispatch_here_write(device, bytes)
+                                           : dispatch_there_write(device, bytes);
+    if (dispatch_device_find(driver->port->dispatch, id) != device || attachment->waiting) {
+        return; /* it was too much: the device is gone */
+    }
+    if (queued > WRITES_MOST) {
+        attachment->waiting = true;
+        driver->waits++;
+        ws_pause(driver->ws);
+    }
+}
+
+void dispatch_device_release_writers(struct device *device)
+{
+    LIST_EACH(it, &device->attachments) {
+        stop_waiting(LIST_ITEM(it, struct attachment, of_device));
+    }
+}
+
+/* ------------------------------------------------------------------------------------ end */
+
+void dispatch_device_shut(struct device *device)
+{
+    if (device_is_here(device)) {
+        dispatch_device_end(device, DEVICE_SHUT);
+    } else {
+        dispatch_leg_send(dispatch_device_leg(device), (struct mesh_message){.type = MESH_SHUT});
+    }
+}
+
+static void tell_and_forget(struct device *device)
+{
+    while (!list_empty(&device->attachments)) {
+        struct attachment *attachment =
+            LIST_ITEM(device->attachments.next, struct attachment, of_device);
+        tell(attachment, DISPATCH_CLOSED);
+        attachment_free(attachment);
+    }
+    while (!list_empty(&device->legs)) {
+        struct leg *leg = LIST_ITEM(device->legs.next, struct leg, of_device);
+        if (device_is_here(device)) {
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_END});
+        }
+        dispatch_leg_free(leg);
+    }
+}
+
+void dispatch_device_end(struct device *device, enum device_end how)
+{
+    if (device->ended) {
+        return;
+    }
+    device->ended = true;
+    tell_and_forget(device);
+    if (device->begun) {
+        map_remove(&device->dispatch->devices, &device->node);
+        list_del(&device->entry);
+        dispatch_port_touch(device->port);
+    }
+    if (device_is_here(device)) {
+        dispatch_here_close(device, how);
+    } else {
+        free(device);
+    }
+}

@@ -1,0 +1,324 @@
+#include "node/service/dispatch/dispatch.h"
+
+#include "node/proto/http/auth.h"
+#include "node/service/dispatch/impl.h"
+#include "store/base/decimal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef MUSTER_COMMIT
+#define MUSTER_COMMIT "unknown"
+#endif
+#ifndef MUSTER_BUILD_TIME
+#define MUSTER_BUILD_TIME "unknown"
+#endif
+
+#define JSON "application/json"
+#define KNOWN_SECRET "testing" /* of every development set-up */
+
+/* ------------------------------------------------------------------------------------ options */
+
+/* A number from 1 to 65535, or 0. */
+static unsigned parse_port(struct span text)
+{
+    uint64_t port;
+    return decimal_read(text, UINT16_MAX, &port) ? (unsigned)port : 0;
+}
+
+static int parse_range(const char *text, unsigned *low, unsigned *high)
+{
+    struct span rest = span_str(text);
+    *low = parse_port(span_trim(span_cut(&rest, '-')));
+    *high = rest.ptr != NULL ? parse_port(span_trim(rest)) : *low;
+    return *low > 0 && *low <= *high ? 0 : -1;
+}
+
+int dispatch_check(const struct dispatch_options *options, char *error, size_t error_size)
+{
+    unsigned low, high;
+    struct address address;
+    struct cidr_list trusted;
+    struct span wrong;
+    if (parse_range(options->ports, &low, &high) != 0) {
+        snprintf(error, error_size, "dispatch-ports: '%s' is no range such as 6000-6999",
+                 options->ports);
+        return -1;
+    }
+    if (options->bind[0] != '\0' && address_parse_ip(span_str(options->bind), &address) != 0) {
+        snprintf(error, error_size, "dispatch-bind: '%s' is no IP address", options->bind);
+        return -1;
+    }
+    if (options->secret[0] == '\0') {
+        snprintf(error, error_size, "dispatch-secret: must not be empty");
+        return -1;
+    }
+    if (options->production && strcmp(options->secret, KNOWN_SECRET) == 0) {
+        snprintf(error, error_size,
+                 "dispatch-secret: the development secret is refused in production; set another, "
+                 "or turn dispatch off with an empty dispatch-ports");
+        return -1;
+    }
+    if (cidr_list_parse(span_str(options->proxy), &trusted, &wrong) != 0) {
+        snprintf(error, error_size, "dispatch-proxy: '%.*s' is no IP address or range",
+                 SPAN_ARG(wrong));
+        return -1;
+    }
+    cidr_list_free(&trusted);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ requests */
+
+static bool is_authorized(const struct dispatch *dispatch, const struct http_request *request)
+{
+    struct span secret = span_str(dispatch->options.secret);
+    struct buf token = {0};
+    bool known = http_bearer_is(request, secret) || (http_query(request, "bearer_token", &token) &&
+                                                     http_secret_eq(buf_span(&token), secret));
+    buf_free(&token);
+    return known;
+}
+
+static bool authorize(const struct dispatch *dispatch, struct http_request *request)
+{
+    if (is_authorized(dispatch, request)) {
+        return true;
+    }
+    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+    http_reply_error(request, 401, "the bearer token is wrong or missing");
+    return false;
+}
+
+/* 0, or the HTTP status of the error in `error`. */
+static int read_port(const struct dispatch *dispatch, const struct http_request *request,
+                     unsigned *port, struct buf *error)
+{
+    struct buf text = {0};
+    bool there = http_query(request, "port", &text);
+    *port = parse_port(buf_span(&text));
+    buf_free(&text);
+    if (!there) {
+        buf_printf(error, "the parameter port is missing");
+        return 422;
+    }
+    if (*port == 0) {
+        buf_printf(error, "port must be a number from 1 to 65535");
+        return 400;
+    }
+    if (*port < dispatch->low || *port > dispatch->high) {
+        buf_printf(error, "port must be in the range that may be opened, %u to %u", dispatch->low,
+                   dispatch->high);
+        return 400;
+    }
+    return 0;
+}
+
+static int read_accept(const struct http_request *request, struct buf *text,
+                       struct cidr_list *accept, struct buf *error)
+{
+    struct span wrong;
+    if (!http_query(request, "accept", text)) {
+        buf_printf(error, "the parameter accept is missing");
+        return 422;
+    }
+    if (cidr_list_parse(buf_span(text), accept, &wrong) != 0) {
+        buf_printf(error, "accept: '%.*s' is no IP address or range", SPAN_ARG(wrong));
+        return 400;
+    }
+    if (accept->count == 0) {
+        buf_printf(error, "accept names no IP address");
+        return 400;
+    }
+    return 0;
+}
+
+static void on_driver(struct dispatch *dispatch, struct http_request *request, bool is_udp)
+{
+    struct buf text = {0}, error = {0};
+    struct cidr_list accept = {0};
+    unsigned port = 0;
+    if (!authorize(dispatch, request)) {
+        return;
+    }
+    int status = read_port(dispatch, request, &port, &error);
+    if (status == 0) {
+        status = read_accept(request, &text, &accept, &error);
+    }
+    if (status != 0) {
+        http_reply_error(request, status, "%s", buf_text(&error));
+    } else if (dispatch->draining) {
+        cidr_list_free(&accept);
+        http_reply_error(request, 503, "the server is going away");
+    } else {
+        dispatch_driver_register(dispatch_port_get(dispatch, is_udp, (uint16_t)port), request,
+                                 accept, buf_span(&text));
+    }
+    buf_free(&text);
+    buf_free(&error);
+}
+
+static void on_tcp_driver(void *arg, struct http_request *request)
+{
+    on_driver(arg, request, false);
+}
+
+static void on_udp_driver(void *arg, struct http_request *request)
+{
+    on_driver(arg, request, true);
+}
+
+/* ----------------------------------------------------------------------------------- statistics */
+
+static uint64_t drivers_of(const struct dispatch_port_totals *totals)
+{
+    return totals->drivers;
+}
+
+static uint64_t clients_of(const struct dispatch_port_totals *totals)
+{
+    return totals->clients;
+}
+
+static uint64_t unbound_of(const struct dispatch_port_totals *totals)
+{
+    return totals->unbound;
+}
+
+/* "name": {"6001": 1, ...} of the ports of that kind that have any. */
+static void print_counts(const struct dispatch *dispatch, const char *name, bool udp,
+                         uint64_t (*count_of)(const struct dispatch_port_totals *totals),
+                         struct buf *out)
+{
+    const char *before = "";
+    buf_printf(out, "\"%s\": {", name);
+    MAP_EACH(it, &dispatch->ports) {
+        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port_totals totals = dispatch_port_totals(port);
+        uint64_t count = count_of(&totals);
+        if (port->is_udp == udp && count > 0) {
+            buf_printf(out, "%s\"%u\": %" PRIu64, before, port->number, count);
+            before = ", ";
+        }
+    }
+    buf_append(out, SPAN("}"));
+}
+
+static bool any_unbound(const struct dispatch *dispatch)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        if (dispatch_port_totals(MAP_ENTRY(it, struct port, node)).unbound > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_statistics(void *arg, struct http_request *request)
+{
+    const struct dispatch *dispatch = arg;
+    struct buf text = {0};
+    if (!authorize(dispatch, request)) {
+        return;
+    }
+    buf_append(&text, SPAN("{"));
+    print_counts(dispatch, "udp_listeners", true, drivers_of, &text);
+    buf_append(&text, SPAN(", "));
+    print_counts(dispatch, "tcp_listeners", false, drivers_of, &text);
+    buf_append(&text, SPAN(", "));
+    print_counts(dispatch, "tcp_clients", false, clients_of, &text);
+    if (any_unbound(dispatch)) { /* nodes on which a port could not be opened */
+        buf_append(&text, SPAN(", "));
+        print_counts(dispatch, "udp_unbound", true, unbound_of, &text);
+        buf_append(&text, SPAN(", "));
+        print_counts(dispatch, "tcp_unbound", false, unbound_of, &text);
+    }
+    buf_append(&text, SPAN("}"));
+    http_reply(request, 200, JSON, buf_span(&text));
+    buf_free(&text);
+}
+
+static void on_health(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, JSON, SPAN("{}"));
+}
+
+static void on_version(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, JSON,
+               SPAN("{\"service\": \"dispatch\", \"version\": \"" MUSTER_VERSION
+                    "\", \"build_time\": \"" MUSTER_BUILD_TIME "\", \"commit\": \"" MUSTER_COMMIT
+                    "\"}"));
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void on_turn_end(void *arg)
+{
+    struct dispatch *dispatch = arg;
+    if (dispatch->mesh != NULL) {
+        dispatch_ports_settle(dispatch);
+        dispatch_drivers_relieve(dispatch);
+        dispatch_mesh_flush(dispatch->mesh);
+    }
+}
+
+static void add_routes(struct dispatch *dispatch, struct http_server *server)
+{
+    http_route(server, "GET", "/api/server", on_statistics, dispatch);
+    http_route_websocket(server, "/api/server/tcp_dispatch", on_tcp_driver, dispatch);
+    http_route_websocket(server, "/api/server/udp_dispatch", on_udp_driver, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1", on_statistics, dispatch);
+    http_route_websocket(server, "/api/dispatch/v1/tcp_dispatch", on_tcp_driver, dispatch);
+    http_route_websocket(server, "/api/dispatch/v1/udp_dispatch", on_udp_driver, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1/healthz", on_health, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1/version", on_version, dispatch);
+}
+
+struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_options *options)
+{
+    struct dispatch *dispatch = mem_zalloc(sizeof(*dispatch));
+    struct span wrong;
+    dispatch->options = *options;
+    if (parse_range(options->ports, &dispatch->low, &dispatch->high) != 0 ||
+        cidr_list_parse(span_str(options->proxy), &dispatch->trusted, &wrong) != 0) {
+        abort(); /* dispatch_check was to be asked */
+    }
+    map_init(&dispatch->devices);
+    list_init(&dispatch->registering);
+    list_init(&dispatch->full);
+    dispatch_ports_init(dispatch);
+    dispatch_mesh_init(dispatch);
+    add_routes(dispatch, server);
+    loop_at_turn_end(net_loop(options->net), on_turn_end, dispatch);
+    return dispatch;
+}
+
+void dispatch_drain(struct dispatch *dispatch)
+{
+    if (dispatch != NULL) {
+        dispatch->draining = true;
+        dispatch_drivers_refuse(dispatch);
+        dispatch_ports_close_all(dispatch);
+    }
+}
+
+void dispatch_free(struct dispatch **dispatch)
+{
+    struct dispatch *gone = *dispatch;
+    if (gone == NULL) {
+        return;
+    }
+    MAP_EACH(it, &gone->devices) { /* of other nodes: those here went with their connections */
+        dispatch_device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
+    }
+    dispatch_mesh_deinit(gone);
+    dispatch_ports_deinit(gone);
+    map_deinit(&gone->devices);
+    cidr_list_free(&gone->trusted);
+    free(gone);
+    *dispatch = NULL;
+}

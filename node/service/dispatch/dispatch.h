@@ -1,0 +1,48 @@
+/* dispatch: device ports on demand (wire/dispatch.md). Drivers are WebSocket clients that ask for a
+ * port; devices are plain TCP and UDP clients of that port, on whichever node they come in. */
+#ifndef MUSTER_NODE_SERVICE_DISPATCH_DISPATCH_H
+#define MUSTER_NODE_SERVICE_DISPATCH_DISPATCH_H
+
+#include "node/core/metrics.h"
+#include "node/net/net.h"
+#include "node/proto/http/http.h"
+#include "store/store.h"
+
+struct dispatch;
+
+/* All borrowed for the service's life. */
+struct dispatch_options {
+    struct net *net;
+    struct store *store;
+    struct metrics *metrics;
+    const char *node;  /* this node's name in the fleet, without blanks */
+    const char *ports; /* "6000-6999" or "6000": what drivers may open */
+    const char *bind;  /* IP to bind the ports to; empty: all */
+    const char *secret;
+    const char *proxy;    /* CIDR ranges of load balancers that send a PROXY header */
+    bool production;      /* the well-known secret is refused */
+    uint32_t stall_ms;    /* a device or driver that does not read for so long is closed */
+    size_t queue_limit;   /* bytes waiting for one device */
+    size_t message_limit; /* bytes of a driver's message */
+};
+
+/* Are ports, bind, secret and proxy good? 0, or -1 with a message that names the setting. */
+int dispatch_check(const struct dispatch_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* New, with its routes put into `server`. The options were checked. */
+struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_options *options);
+
+/* Appends, for the fleet's page, the ports that drivers or devices connected here have, and those
+ * that could not be opened here: {"rows":[{"port":6001,"proto":"tcp","open":true,"devices":2,
+ * "drivers":["10.0.0.7:50112"],"more":0}],"more":0}. Whom a driver accepts is not in it, nor where
+ * devices are; `devices` stands with TCP only. */
+void dispatch_describe(const struct dispatch *dispatch, struct buf *out);
+
+/* Closes all ports and takes no more drivers. Before net_free at the latest; NULL is fine. */
+void dispatch_drain(struct dispatch *dispatch);
+
+/* Frees; its connections must be gone (net_free), the store still open. NULL inside is fine. */
+void dispatch_free(struct dispatch **dispatch);
+
+#endif

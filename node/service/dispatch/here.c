@@ -1,0 +1,344 @@
+/* A TCP device whose socket is on this node.
+ *
+ *     accepted --(from a load balancer: PROXY header)--> address known
+ *              --some driver accepts it--> begun --peer, driver, fault--> ended --> freed      */
+#include "node/core/log.h"
+#include "node/proto/proxy.h"
+#include "node/service/dispatch/impl.h"
+
+#include <unistd.h>
+
+enum { PROXY_MS = 5 * 1000 /* for the header to come in */ };
+
+/* ------------------------------------------------------------------------------------ flow */
+
+static bool is_nobodys(const struct device *device)
+{
+    return list_empty(&device->attachments) && list_empty(&device->legs);
+}
+
+/* Bytes that every driver here takes and every other node has given credit for. */
+static size_t room(struct device *device)
+{
+    size_t least = device->held > 0 || is_nobodys(device) ? 0 : SIZE_MAX;
+    LIST_EACH(it, &device->legs) {
+        const struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        size_t credit = leg->credit > LEG_COST ? leg->credit - LEG_COST : 0;
+        credit = dispatch_mesh_node_is_congested(leg->peer) ? 0 : credit;
+        least = credit < least ? credit : least;
+    }
+    return least;
+}
+
+void dispatch_here_flow(struct device *device)
+{
+    size_t bytes = room(device);
+    if (bytes == 0 && !device->paused) {
+        device->paused = true;
+        conn_pause(device->conn);
+    } else if (bytes > 0) {
+        conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
+        if (device->paused) {
+            device->paused = false;
+            conn_resume(device->conn);
+        }
+    }
+}
+
+static size_t take_data(struct device *device, struct span bytes)
+{
+    size_t most = room(device);
+    bytes.len = bytes.len < most ? bytes.len : most;
+    metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        if (bytes.len > 0) {
+            leg->credit -= (uint32_t)bytes.len + LEG_COST;
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_DATA, .bytes = bytes});
+        }
+    }
+    dispatch_device_deliver(device, bytes);
+    dispatch_device_flow(device);
+    return bytes.len;
+}
+
+/* Bytes that reached its system. */
+static uint64_t taken_by(const struct device *device)
+{
+    return device->written - conn_unacked(device->conn);
+}
+
+size_t dispatch_here_write(struct device *device, struct span bytes)
+{
+    if (bytes.len == 0) {
+        return conn_queued(device->conn);
+    }
+    if (conn_queued(device->conn) == 0) {
+        device->taken = taken_by(device);
+        conn_set_timer(device->conn, device->dispatch->options.stall_ms);
+    }
+    struct chunk *chunk = chunk_copy(bytes);
+    int sent = conn_send(device->conn, chunk);
+    chunk_unref(chunk);
+    if (sent != 0) {
+        metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
+        dispatch_device_end(device, DEVICE_CUT);
+        return 0;
+    }
+    device->written += bytes.len;
+    metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
+    return conn_queued(device->conn);
+}
+
+/* ---------------------------------------------------------------------------------- other nodes */
+
+static struct leg *leg_to(struct device *device, const struct mesh_node *peer)
+{
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        if (leg->peer == peer) {
+            return leg;
+        }
+    }
+    return NULL;
+}
+
+static void open_leg(struct device *device, struct mesh_node *peer)
+{
+    struct leg *leg = dispatch_leg_new(device, peer, dispatch_mesh_new_id(device->dispatch->mesh),
+                                       dispatch_mesh_node_epoch(peer));
+    dispatch_leg_send(leg, (struct mesh_message){.type = MESH_OPEN,
+                                                 .device = device->id,
+                                                 .port = device->port->number,
+                                                 .peer = device->peer});
+    dispatch_device_flow(device); /* not read before that node gives credit */
+}
+
+void dispatch_here_offer(struct device *device, const struct remote_driver *driver)
+{
+    struct mesh_node *peer = dispatch_mesh_node_ready(device->dispatch->mesh, driver->home);
+    if (peer == NULL || device->ended || !cidr_list_has(&driver->accept, &device->peer)) {
+        return;
+    }
+    struct leg *leg = leg_to(device, peer);
+    if (leg == NULL) {
+        open_leg(device, peer);
+    } else {
+        leg->again = true;
+    }
+}
+
+/* The node has no driver for it any more; but one may have come that it did not know of then. */
+static void on_leave(struct leg *leg)
+{
+    struct device *device = leg->device;
+    struct mesh_node *peer = leg->peer;
+    bool again = leg->again;
+    dispatch_leg_free(leg);
+    if (again &&
+        dispatch_mesh_node_ready(device->dispatch->mesh, dispatch_mesh_node_name(peer)) == peer) {
+        open_leg(device, peer);
+    } else {
+        dispatch_device_flow(device);
+        dispatch_device_abandoned(device);
+    }
+}
+
+void dispatch_here_on_frame(struct leg *leg, const struct mesh_message *frame)
+{
+    struct device *device = leg->device;
+    switch (frame->type) {
+    case MESH_CREDIT:
+        leg->credit += frame->count;
+        dispatch_device_flow(device);
+        break;
+    case MESH_WRITE:
+        leg->writes += (uint32_t)frame->bytes.len;
+        dispatch_here_write(device, frame->bytes);
+        break;
+    case MESH_SHUT:
+        dispatch_device_end(device, DEVICE_SHUT);
+        break;
+    case MESH_LEAVE:
+        on_leave(leg);
+        break;
+    default:
+        dispatch_leg_cut(leg, "a node lost bytes of it");
+        break;
+    }
+}
+
+/* ----------------------------------------------------------------------------------- connection */
+
+static void begin(struct device *device, const struct address *peer)
+{
+    struct dispatch *dispatch = device->dispatch;
+    device->begun = true;
+    device->peer = *peer;
+    device->id = dispatch_mesh_new_id(dispatch->mesh);
+    dispatch_device_enter(device);
+    dispatch_port_count(device->port, 1);
+    metrics_add(metrics_of(dispatch), METRIC_DISPATCH_DEVICES, 1);
+    MAP_EACH(it, &device->port->remote) {
+        dispatch_here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
+    }
+    LIST_EACH(it, &device->legs) {
+        LIST_ITEM(it, struct leg, of_device)->again = false; /* all of these it knows */
+    }
+    dispatch_device_attach_all(device);
+    if (is_nobodys(device) && dispatch_port_accepts_here(device->port, peer)) {
+        dispatch_device_flow(device); /* its driver is still registering, which opened the port */
+    } else if (is_nobodys(device)) {
+        metrics_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
+        dispatch_device_end(device, DEVICE_REFUSED);
+    }
+}
+
+static void drop_early(struct device *device)
+{
+    if (device->early != NULL) {
+        buf_free(device->early);
+        free(device->early);
+        device->early = NULL;
+    }
+}
+
+/* Bytes before the device has begun are those of a header. What is behind it stays with the
+ * connection until it may be taken. */
+static size_t take_header(struct device *device, struct span bytes)
+{
+    struct proxy proxy;
+    size_t used = 0, before = device->early != NULL ? device->early->len : 0;
+    if (device->early == NULL) {
+        device->early = mem_zalloc(sizeof(*device->early));
+    }
+    buf_append(device->early, bytes);
+    int found = proxy_read(buf_span(device->early), &proxy, &used);
+    if (found == 0) {
+        return bytes.len;
+    }
+    drop_early(device);
+    if (found < 0) {
+        log_debug("no PROXY header from a trusted address");
+        dispatch_device_end(device, DEVICE_REFUSED);
+        return bytes.len;
+    }
+    conn_set_timer(device->conn, 0);
+    begin(device, proxy.known ? &proxy.source : conn_peer(device->conn));
+    bytes = span_skip(bytes, used - before);
+    size_t taken = used - before;
+    return device->ended ? taken + bytes.len : taken + take_data(device, bytes);
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct device *device = arg;
+    if (device->ended) {
+        return bytes.len;
+    }
+    return device->begun ? take_data(device, bytes) : take_header(device, bytes);
+}
+
+static void on_drained(void *arg)
+{
+    struct device *device = arg;
+    if (device->ended || !device->begun) {
+        return;
+    }
+    conn_set_timer(device->conn, 0);
+    LIST_EACH(it, &device->legs) {
+        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        if (leg->writes > 0) {
+            dispatch_leg_send(leg, (struct mesh_message){.type = MESH_WROTE, .count = leg->writes});
+            leg->writes = 0;
+        }
+    }
+    dispatch_device_release_writers(device);
+}
+
+/* A slow one takes its time; one that takes next to nothing is given up. */
+static void on_timer(void *arg)
+{
+    struct device *device = arg;
+    if (!device->begun) {
+        dispatch_device_end(device, DEVICE_REFUSED); /* no PROXY header came */
+    } else if (taken_by(device) >= device->taken + DEVICE_LEAST_TAKEN) {
+        device->taken = taken_by(device);
+        conn_set_timer(device->conn, device->dispatch->options.stall_ms);
+    } else {
+        metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
+        dispatch_device_end(device, DEVICE_CUT);
+    }
+}
+
+static void on_drain(void *arg)
+{
+    dispatch_device_end(arg, DEVICE_SHUT);
+}
+
+static void on_closed(void *arg, enum conn_end end)
+{
+    struct device *device = arg;
+    (void)end;
+    dispatch_device_end(device, DEVICE_GONE);
+    drop_early(device);
+    device->port->sockets--;
+    dispatch_port_touch(device->port);
+    free(device);
+}
+
+/* Time for a device that is disconnected to take what was written. */
+static uint32_t linger(const struct device *device)
+{
+    const struct dispatch *dispatch = device->dispatch;
+    bool waits = conn_queued(device->conn) > 0 && !dispatch->draining;
+    return waits && dispatch->options.stall_ms > GONE_LINGER_MS ? dispatch->options.stall_ms
+                                                                : GONE_LINGER_MS;
+}
+
+void dispatch_here_close(struct device *device, enum device_end how)
+{
+    if (device->begun) {
+        dispatch_port_count(device->port, -1);
+        metrics_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
+    }
+    if (how == DEVICE_SHUT) {
+        conn_finish(device->conn, linger(device));
+    } else if (how == DEVICE_REFUSED) {
+        conn_close(device->conn);
+    } else if (how == DEVICE_CUT) {
+        conn_reset(device->conn);
+    }
+}
+
+void dispatch_here_accept(void *arg, int fd, const struct address *peer)
+{
+    static const struct conn_handler handler = {.half_open = true,
+                                                .hear_out = true,
+                                                .data = on_data,
+                                                .drained = on_drained,
+                                                .timer = on_timer,
+                                                .drain = on_drain,
+                                                .closed = on_closed};
+    struct port *port = arg;
+    struct dispatch *dispatch = port->dispatch;
+    if (!net_admit(dispatch->options.net, peer)) {
+        close(fd);
+        return;
+    }
+    struct device *device = mem_zalloc(sizeof(*device));
+    device->dispatch = dispatch;
+    device->port = port;
+    port->sockets++;
+    list_init(&device->entry);
+    list_init(&device->attachments);
+    list_init(&device->legs);
+    device->conn = conn_new(dispatch->options.net, fd, peer, &handler, device);
+    conn_set_queue_limit(device->conn,
+                         dispatch->options.queue_limit + dispatch->options.message_limit);
+    if (cidr_list_has(&dispatch->trusted, peer)) {
+        conn_set_timer(device->conn, PROXY_MS);
+    } else {
+        begin(device, peer);
+    }
+}

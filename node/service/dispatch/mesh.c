@@ -1,0 +1,261 @@
+/* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
+ * roster.
+ *
+ *     roster "dispatch:nodes"        node -> "<number> <epoch>"; " deaf" behind it while the node
+ *                                    does not hear its topic, and should be given no device
+ *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/message.h
+ *
+ * Whenever bytes between nodes may have been lost - a link to the store fell, a message found no
+ * room - the node ends all devices that it shares with others and raises its epoch. The others see
+ * the new epoch in the roster, however late, and end what they share with it since before. Sequence
+ * numbers find what is lost in any other way. So a stream is cut where it may have a hole, on both
+ * sides, whatever message is lost.
+ *
+ * The number makes ids unique: a node uses it once a view that has its own claim shows no other
+ * node with the same. Claims are in one order for all, so of two that chose alike the later one
+ * gives way. */
+#include "node/core/log.h"
+#include "node/service/dispatch/mesh_impl.h"
+#include "store/base/entropy.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NUMBER_BITS = 21 /* with 32 of the counter ids stay below 2^53 */ };
+
+#define NODES_KEY SPAN("dispatch:nodes")
+#define DEAF " deaf"
+
+/* ------------------------------------------------------------------------------------ faults */
+
+static void claim(struct mesh *mesh)
+{
+    char value[64];
+    int len = snprintf(value, sizeof(value), "%" PRIu32 " %" PRIu64 "%s", mesh->number, mesh->epoch,
+                       mesh->hearing ? "" : DEAF);
+    roster_claim(dispatch_mesh_store(mesh), NODES_KEY, dispatch_mesh_name(mesh),
+                 span_of(value, (size_t)len));
+}
+
+void dispatch_mesh_lost(struct mesh *mesh)
+{
+    uint64_t cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT];
+    dispatch_early_drop(mesh);
+    mesh->unanswered = false;
+    MAP_EACH(it, &mesh->peers) { /* what is queued was said in the epoch that ends */
+        dispatch_mesh_node_drop_queued(MAP_ENTRY(it, struct mesh_node, node));
+    }
+    mesh->epoch++;
+    claim(mesh);
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_legs_cut(MAP_ENTRY(it, struct mesh_node, node), UINT64_MAX,
+                          "bytes between nodes may be lost");
+    }
+    cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
+    if (cut > 0) {
+        log_warn("bytes between nodes may be lost, devices cut off",
+                 LOG_NUMBER_FIELD("devices", cut));
+    }
+}
+
+void dispatch_mesh_flush(struct mesh *mesh)
+{
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_mesh_node_flush(MAP_ENTRY(it, struct mesh_node, node));
+    }
+    if (mesh->failed) {
+        mesh->failed = false;
+        dispatch_mesh_lost(mesh);
+        loop_again(net_loop(mesh->dispatch->options.net));
+    }
+}
+
+/* ------------------------------------------------------------------------------------ hearing */
+
+/* What stood in the way of speaking to others is gone. */
+static void look_around(struct mesh *mesh)
+{
+    dispatch_early_hear(mesh);
+    MAP_EACH(it, &mesh->peers) {
+        struct mesh_node *peer = MAP_ENTRY(it, struct mesh_node, node);
+        if (peer->reachable) {
+            dispatch_ports_meet(mesh->dispatch, peer);
+        }
+    }
+    dispatch_drivers_check(mesh->dispatch);
+    dispatch_ports_touch_closed(mesh->dispatch);
+}
+
+/* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
+static void on_hearing(struct mesh *mesh)
+{
+    mesh->hearing = true;
+    dispatch_mesh_lost(mesh);
+    look_around(mesh);
+}
+
+static void on_own_topic(void *arg, enum bus_event event, struct span payload)
+{
+    struct mesh *mesh = arg;
+    if (event == BUS_MESSAGE) {
+        dispatch_legs_hear(mesh, payload);
+    } else if (event == BUS_READY) {
+        on_hearing(mesh);
+    } else {
+        mesh->hearing = false;
+        dispatch_mesh_lost(mesh);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ roster */
+
+struct standing {
+    uint32_t number;
+    uint64_t epoch;
+    bool deaf;
+};
+
+static struct standing read_standing(struct span value)
+{
+    char text[64] = "", *end;
+    memcpy(text, value.ptr, value.len < sizeof(text) ? value.len : sizeof(text) - 1);
+    struct standing standing = {.number = (uint32_t)strtoul(text, &end, 10)};
+    standing.epoch = strtoull(end, &end, 10);
+    standing.deaf = strcmp(end, DEAF) == 0;
+    return standing;
+}
+
+struct rivals {
+    const struct mesh *mesh;
+    bool found;
+};
+
+static void look_for_rival(void *arg, const struct roster_member *member)
+{
+    struct rivals *rivals = arg;
+    rivals->found |= !span_eq(member->name, dispatch_mesh_name(rivals->mesh)) &&
+                     read_standing(member->value).number == rivals->mesh->number;
+}
+
+static void choose_number(struct mesh *mesh)
+{
+    mesh->number = 1 + (uint32_t)entropy_below((1U << NUMBER_BITS) - 1);
+    claim(mesh);
+}
+
+/* The view has our claim in it. */
+static void settle(struct mesh *mesh)
+{
+    struct rivals rivals = {.mesh = mesh};
+    struct span value;
+    if (mesh->settled || !roster_find(mesh->nodes, dispatch_mesh_name(mesh), &value)) {
+        return;
+    }
+    roster_each(mesh->nodes, look_for_rival, &rivals);
+    if (rivals.found || read_standing(value).number != mesh->number) {
+        choose_number(mesh);
+        return;
+    }
+    mesh->settled = true;
+    look_around(mesh);
+}
+
+/* Its lease ran out, or it left: its devices are gone, and so are its drivers. */
+static void peer_gone(struct mesh_node *peer)
+{
+    peer->reachable = false;
+    dispatch_legs_end(peer);
+    dispatch_mesh_node_free(peer);
+}
+
+static void on_peer(struct mesh *mesh, const struct roster_member *member)
+{
+    struct mesh_node *peer = dispatch_mesh_node_get(mesh, member->name);
+    struct standing standing = read_standing(member->value);
+    bool again = peer->deaf && !standing.deaf;
+    peer->epoch = standing.epoch;
+    peer->deaf = standing.deaf;
+    dispatch_legs_cut(peer, peer->epoch, "a node lost bytes");
+    if (again && peer->reachable) {
+        dispatch_mesh_node_meet(peer);
+    }
+}
+
+static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct mesh *mesh = arg;
+    if (event == ROSTER_CURRENT) {
+        settle(mesh);
+    }
+    if (event != ROSTER_SET && event != ROSTER_GONE) {
+        return;
+    }
+    if (span_eq(member->name, dispatch_mesh_name(mesh))) {
+        if (event == ROSTER_GONE && !mesh->dispatch->draining) {
+            dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
+        } else if (event == ROSTER_SET) {
+            mesh->told = !read_standing(member->value).deaf;
+            dispatch_drivers_check(mesh->dispatch);
+        }
+    } else if (event == ROSTER_SET) {
+        on_peer(mesh, member);
+    } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
+        peer_gone(dispatch_mesh_node_find(mesh, member->name));
+        dispatch_drivers_check(mesh->dispatch);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the rest */
+
+uint64_t dispatch_mesh_new_id(struct mesh *mesh)
+{
+    return (uint64_t)mesh->number << 32 | mesh->counter++;
+}
+
+bool dispatch_mesh_is_ready(const struct mesh *mesh)
+{
+    bool ready = mesh->settled && mesh->hearing && mesh->told;
+    MAP_EACH(it, &mesh->peers) {
+        ready = ready && MAP_ENTRY(it, struct mesh_node, node)->reachable;
+    }
+    return ready;
+}
+
+struct mesh_node *dispatch_mesh_node_ready(struct mesh *mesh, struct span name)
+{
+    struct mesh_node *peer = dispatch_mesh_node_find(mesh, name);
+    bool open = peer != NULL && peer->reachable && !peer->deaf;
+    return open && mesh->settled && mesh->hearing ? peer : NULL;
+}
+
+void dispatch_mesh_init(struct dispatch *dispatch)
+{
+    struct mesh *mesh = mem_zalloc(sizeof(*mesh));
+    struct buf topic = {0};
+    dispatch->mesh = mesh;
+    mesh->dispatch = dispatch;
+    mesh->epoch = 1;
+    map_init(&mesh->peers);
+    dispatch_early_init(mesh);
+    dispatch_mesh_node_topic(dispatch_mesh_name(mesh), &topic);
+    mesh->own =
+        bus_subscribe(dispatch_mesh_store(mesh), buf_span(&topic), BUS_NO_ECHO, on_own_topic, mesh);
+    mesh->nodes = roster_watch(dispatch_mesh_store(mesh), NODES_KEY, on_nodes, mesh);
+    choose_number(mesh);
+    buf_free(&topic);
+}
+
+void dispatch_mesh_deinit(struct dispatch *dispatch)
+{
+    struct mesh *mesh = dispatch->mesh;
+    dispatch_early_drop(mesh);
+    roster_unwatch(&mesh->nodes);
+    bus_unsubscribe(&mesh->own);
+    MAP_EACH(it, &mesh->peers) {
+        dispatch_mesh_node_free(MAP_ENTRY(it, struct mesh_node, node));
+    }
+    map_deinit(&mesh->peers);
+    free(mesh);
+    dispatch->mesh = NULL;
+}

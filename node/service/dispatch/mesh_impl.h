@@ -1,0 +1,116 @@
+/* What mesh.c, node.c, leg.c and early.c share; nobody else
+ * includes it. */
+#ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
+#define MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
+
+#include "node/service/dispatch/impl.h"
+
+struct mesh {
+    struct dispatch *dispatch;
+    struct map peers;
+    struct roster_watch *nodes;
+    struct bus_sub *own;
+    uint32_t number;
+    uint32_t counter;
+    uint64_t epoch;
+    bool settled;      /* the number is ours */
+    bool hearing;      /* our topic */
+    bool told;         /* that we do, to the others */
+    bool failed;       /* a message found no room in this turn */
+    bool unanswered;   /* some node waits for an answer that there was no way for */
+    struct list early; /* struct early: of nodes that cannot be spoken to yet */
+    size_t early_bytes;
+    struct wheel_timer early_timer;
+};
+
+struct mesh_node {
+    struct map_node node;
+    struct mesh *mesh;
+    uint64_t epoch; /* as in the roster */
+    uint64_t mark;  /* peer_mark */
+    struct bus_sub *follow;
+    bool reachable; /* what we lose on the way to it we hear of */
+    bool deaf;      /* as in the roster: it does not hear its topic */
+    bool congested;
+    struct map legs; /* by id */
+    struct buf out;
+    struct list parcels; /* struct parcel: the way was full, in order, before what is in `out` */
+    struct buf topic;
+    char name[];
+};
+
+/* ------------------------------------------------------------------------------ mesh.c */
+
+/* Bytes between this node and others may be lost: ends what it shares with them. */
+void dispatch_mesh_lost(struct mesh *mesh);
+
+static inline struct store *dispatch_mesh_store(const struct mesh *mesh)
+{
+    return mesh->dispatch->options.store;
+}
+
+static inline struct span dispatch_mesh_name(const struct mesh *mesh)
+{
+    return span_str(mesh->dispatch->options.node);
+}
+
+/* ------------------------------------------------------------------------------ node.c */
+
+/* Appends the topic of the node of that name. */
+void dispatch_mesh_node_topic(struct span name, struct buf *out);
+
+/* The node of that name, or NULL. */
+struct mesh_node *dispatch_mesh_node_find(const struct mesh *mesh, struct span name);
+
+/* The same, new if need be; it becomes reachable by itself. */
+struct mesh_node *dispatch_mesh_node_get(struct mesh *mesh, struct span name);
+
+/* Nothing of its own stands in the way of speaking to it any more. */
+void dispatch_mesh_node_meet(struct mesh_node *peer);
+
+/* Its legs must be gone. */
+void dispatch_mesh_node_free(struct mesh_node *peer);
+
+/* Publishes what was queued for it, as far as the way to it has room. */
+void dispatch_mesh_node_flush(struct mesh_node *peer);
+void dispatch_mesh_node_drop_queued(struct mesh_node *peer);
+
+/* ------------------------------------------------------------------------------- leg.c */
+
+/* Cuts those that began in an epoch of the peer before that one. */
+void dispatch_legs_cut(struct mesh_node *peer, uint64_t before, const char *why);
+
+/* The peer is no more: what was on its side of the legs is gone. */
+void dispatch_legs_end(struct mesh_node *peer);
+
+/* The devices of all legs may have room again. */
+void dispatch_legs_wake(struct mesh_node *peer);
+
+/* A message from the topic of this node. What it says of legs waits until its node can be spoken
+ * to. */
+void dispatch_legs_hear(struct mesh *mesh, struct span message);
+
+/* Can the node that sent the message be spoken to? */
+bool dispatch_legs_can_hear(struct mesh *mesh, struct span message);
+
+/* Tells the node that sent the message that its legs cannot go on. Below 0: there is no way to it;
+ * 0: nothing had to be said; above 0: it was. */
+int dispatch_legs_refuse(struct mesh *mesh, struct span message)
+    __attribute__((warn_unused_result));
+
+/* ----------------------------------------------------------------------------- early.c */
+
+void dispatch_early_init(struct mesh *mesh);
+
+/* Steals *message, of a node that cannot be spoken to yet; after a time it is refused. False: there
+ * is no room, and it is left. */
+bool dispatch_early_keep(struct mesh *mesh, struct buf *message)
+    __attribute__((warn_unused_result));
+
+/* Hears those whose node can be spoken to by now. */
+void dispatch_early_hear(struct mesh *mesh);
+
+/* Forgets them all: their nodes will learn of the new epoch. */
+void dispatch_early_drop(struct mesh *mesh);
+
+#endif

@@ -1,0 +1,423 @@
+/* A port: who in the cluster wants it, and its sockets on this node.
+ *
+ *     roster "dispatch:ports"         "tcp:6001 <node>"    a node that has a driver on it
+ *     roster "dispatch:tcp:6001"      "d <node> <n>"       a driver -> what it accepts
+ *                                     "n <node>"           "<devices> <1: could not be bound>"
+ *
+ * Every node watches the first, and the second of every port in it. A node binds a port while any
+ * driver has registered it; where that fails it is tried again, and the others are told. */
+#include "node/core/log.h"
+#include "node/service/dispatch/impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DISPATCH_PORT_RETRY_MS = 2 * 1000,
+    KEEPALIVE_IDLE_S = 10,
+    KEEPALIVE_INTERVAL_S = 5,
+    KEEPALIVE_PROBES = 3,
+};
+
+#define INDEX_KEY SPAN("dispatch:ports")
+
+static struct span own_name(const struct dispatch *dispatch)
+{
+    return span_str(dispatch->options.node);
+}
+
+static struct store *store_of(const struct port *port)
+{
+    return port->dispatch->options.store;
+}
+
+void dispatch_port_own_member(const struct port *port, const char *before, struct buf *out)
+{
+    buf_printf(out, "%s %s", before, port->dispatch->options.node);
+}
+
+/* ------------------------------------------------------------------------------------ sockets */
+
+static bool is_bound(const struct port *port)
+{
+    return port->listener != NULL || port->udp != NULL;
+}
+
+static void set_unbound(struct port *port, bool unbound, const char *why)
+{
+    if (port->unbound == unbound) {
+        return;
+    }
+    port->unbound = unbound;
+    if (unbound) {
+        metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
+        log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
+                 LOG_TEXT_FIELD("error", why));
+    } else {
+        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
+    }
+    dispatch_port_count_later(port);
+}
+
+int dispatch_port_open(struct port *port, char *error, size_t error_size)
+{
+    const struct dispatch_options *options = &port->dispatch->options;
+    char bind[ADDRESS_TEXT + 8];
+    if (is_bound(port)) {
+        return 0;
+    }
+    snprintf(bind, sizeof(bind), strchr(options->bind, ':') != NULL ? "[%.60s]:%u" : "%.60s:%u",
+             options->bind, port->number);
+    if (port->is_udp) {
+        port->udp = udp_open(options->net, bind, dispatch_udp_on_datagram, port, error, error_size);
+    } else {
+        port->listener =
+            listener_open(options->net, bind, dispatch_here_accept, port, error, error_size);
+    }
+    if (port->listener != NULL) {
+        listener_set_keepalive(port->listener, KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S,
+                               KEEPALIVE_PROBES);
+    }
+    bool bound = is_bound(port);
+    set_unbound(port, !bound, error);
+    if (bound) {
+        log_info("port opened", LOG_TEXT_FIELD("port", port->name));
+    } else {
+        wheel_set(net_wheel(options->net), &port->retry, DISPATCH_PORT_RETRY_MS);
+    }
+    return bound ? 0 : -1;
+}
+
+static void port_close(struct port *port)
+{
+    if (is_bound(port)) {
+        log_info("port closed", LOG_TEXT_FIELD("port", port->name));
+    }
+    wheel_cancel(&port->retry);
+    listener_retire(&port->listener);
+    udp_close(&port->udp);
+    dispatch_udp_homes_free(&port->homes);
+    set_unbound(port, false, NULL);
+}
+
+static void on_retry(struct wheel_timer *timer)
+{
+    dispatch_port_touch(CONTAINER_OF(timer, struct port, retry));
+}
+
+/* ------------------------------------------------------------------------------------ drivers */
+
+static struct remote_driver *find_remote(const struct port *port, struct span member)
+{
+    struct map_node *node = map_find(&port->remote, member);
+    return node != NULL ? MAP_ENTRY(node, struct remote_driver, node) : NULL;
+}
+
+static void remote_free(struct port *port, struct remote_driver *driver)
+{
+    map_remove(&port->remote, &driver->node);
+    cidr_list_free(&driver->accept);
+    free(driver);
+}
+
+/* Its node gets the devices here that it accepts. */
+static void meet(struct port *port, const struct remote_driver *driver)
+{
+    LIST_EACH(it, &port->devices) {
+        struct device *device = LIST_ITEM(it, struct device, entry);
+        if (device_is_here(device)) {
+            dispatch_here_offer(device, driver);
+        }
+    }
+}
+
+static void on_remote_driver(struct port *port, const struct roster_member *member, bool gone)
+{
+    struct remote_driver *driver = find_remote(port, member->name);
+    struct span home = member->name, wrong;
+    if (!span_eq(span_cut(&home, ' '), SPAN("d"))) {
+        return;
+    }
+    home = span_cut(&home, ' ');
+    if (driver != NULL) {
+        remote_free(port, driver);
+    }
+    if (gone || span_eq(home, own_name(port->dispatch))) {
+        return;
+    }
+    driver = mem_zalloc(sizeof(*driver) + member->name.len);
+    memcpy(driver->member, member->name.ptr, member->name.len);
+    driver->home = span_of(driver->member + (home.ptr - member->name.ptr), home.len);
+    if (cidr_list_parse(member->value, &driver->accept, &wrong) != 0) {
+        log_warn("a driver of another node accepts what is no address",
+                 LOG_SPAN_FIELD("driver", member->name));
+    }
+    map_insert(&port->remote, &driver->node, span_of(driver->member, member->name.len));
+    meet(port, driver);
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct port *port = arg;
+    if (event == ROSTER_SET || event == ROSTER_GONE) {
+        on_remote_driver(port, member, event == ROSTER_GONE);
+    } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
+        dispatch_port_touch(port);
+        dispatch_drivers_check(port->dispatch);
+    }
+}
+
+bool dispatch_port_accepts_here(struct port *port, const struct address *address)
+{
+    LIST_EACH(it, &port->drivers) {
+        if (cidr_list_has(&LIST_ITEM(it, struct driver, entry)->accept, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *peer)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        struct port *port = MAP_ENTRY(it, struct port, node);
+        MAP_EACH(remote, &port->remote) {
+            struct remote_driver *driver = MAP_ENTRY(remote, struct remote_driver, node);
+            if (span_eq(driver->home, dispatch_mesh_node_name(peer))) {
+                meet(port, driver);
+            }
+        }
+    }
+}
+
+void dispatch_port_claim(struct port *port, struct span member, struct span accept)
+{
+    struct buf index = {0};
+    dispatch_port_own_member(port, port->name, &index);
+    roster_claim(store_of(port), buf_span(&port->key), member, accept);
+    roster_claim(store_of(port), INDEX_KEY, buf_span(&index), SPAN("1"));
+    buf_free(&index);
+}
+
+void dispatch_port_release(struct port *port, struct span member)
+{
+    roster_release(store_of(port), buf_span(&port->key), member);
+    if (list_empty(&port->drivers)) {
+        struct buf index = {0};
+        dispatch_port_own_member(port, port->name, &index);
+        roster_release(store_of(port), INDEX_KEY, buf_span(&index));
+        buf_free(&index);
+    }
+}
+
+bool dispatch_port_knows(const struct port *port, struct span member)
+{
+    struct buf index = {0};
+    struct span value;
+    dispatch_port_own_member(port, port->name, &index);
+    bool known = roster_find(port->watch, member, &value) &&
+                 roster_find(port->dispatch->index, buf_span(&index), &value);
+    buf_free(&index);
+    return known;
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void port_name(char out[static 12], bool is_udp, uint16_t number)
+{
+    snprintf(out, 12, "%s:%u", is_udp ? "udp" : "tcp", number);
+}
+
+struct port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
+{
+    char name[12];
+    port_name(name, is_udp, number);
+    struct map_node *node = map_find(&dispatch->ports, span_str(name));
+    return node != NULL ? MAP_ENTRY(node, struct port, node) : NULL;
+}
+
+struct port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
+{
+    struct port *port = dispatch_port_find(dispatch, is_udp, number);
+    if (port != NULL) {
+        return port;
+    }
+    port = mem_zalloc(sizeof(*port));
+    port_name(port->name, is_udp, number);
+    port->dispatch = dispatch;
+    port->number = number;
+    port->is_udp = is_udp;
+    buf_printf(&port->key, "dispatch:%s", port->name);
+    map_init(&port->remote);
+    list_init(&port->drivers);
+    list_init(&port->devices);
+    list_init(&port->unsettled);
+    list_init(&port->uncounted);
+    wheel_timer_init(&port->retry, on_retry);
+    map_insert(&dispatch->ports, &port->node, span_str(port->name));
+    port->watch = roster_watch(store_of(port), buf_span(&port->key), on_roster, port);
+    dispatch_port_touch(port);
+    return port;
+}
+
+static void port_free(struct port *port)
+{
+    port_close(port);
+    if (!list_empty(&port->uncounted) || port->counting) {
+        dispatch_port_tell_count(port); /* that there is nothing */
+    }
+    roster_unwatch(&port->watch);
+    MAP_EACH(it, &port->remote) {
+        remote_free(port, MAP_ENTRY(it, struct remote_driver, node));
+    }
+    map_deinit(&port->remote);
+    list_del(&port->uncounted);
+    list_del(&port->unsettled);
+    map_remove(&port->dispatch->ports, &port->node);
+    buf_free(&port->key);
+    free(port);
+}
+
+void dispatch_port_touch(struct port *port)
+{
+    if (list_empty(&port->unsettled)) {
+        list_push_back(&port->dispatch->unsettled, &port->unsettled);
+        loop_again(net_loop(port->dispatch->options.net));
+    }
+}
+
+void dispatch_ports_touch_closed(struct dispatch *dispatch)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        struct port *port = MAP_ENTRY(it, struct port, node);
+        if (!is_bound(port)) {
+            dispatch_port_touch(port);
+        }
+    }
+}
+
+/* Is there a driver that a device could be given to? This node has just come when it knows of
+ * drivers, but has no way to their nodes yet. */
+static bool has_reachable_driver(const struct port *port)
+{
+    MAP_EACH(it, &port->remote) {
+        const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
+        if (dispatch_mesh_node_ready(port->dispatch->mesh, driver->home) != NULL) {
+            return true;
+        }
+    }
+    return !list_empty(&port->drivers);
+}
+
+static void settle(struct port *port)
+{
+    bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
+    char error[160];
+    if (!wanted || port->dispatch->draining) {
+        port_close(port);
+    } else if (!is_bound(port) && !has_reachable_driver(port)) {
+        log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
+    } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
+        log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
+    }
+    if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
+        port_free(port);
+    }
+}
+
+void dispatch_ports_settle(struct dispatch *dispatch)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, &dispatch->unsettled);
+    while (!list_empty(&now)) {
+        struct port *port = LIST_ITEM(now.next, struct port, unsettled);
+        list_del(&port->unsettled);
+        settle(port);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ index */
+
+static struct port *port_of_member(struct dispatch *dispatch, struct span member, bool make)
+{
+    char digits[8] = "";
+    struct span proto = span_cut(&member, ':'), number = span_cut(&member, ' ');
+    bool is_udp = span_eq(proto, SPAN("udp"));
+    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || number.len >= sizeof(digits)) {
+        return NULL;
+    }
+    memcpy(digits, number.ptr, number.len);
+    unsigned long port = strtoul(digits, NULL, 10);
+    if (port == 0 || port > UINT16_MAX) {
+        return NULL;
+    }
+    return make ? dispatch_port_get(dispatch, is_udp, (uint16_t)port)
+                : dispatch_port_find(dispatch, is_udp, (uint16_t)port);
+}
+
+static void mark_listed(void *arg, const struct roster_member *member)
+{
+    struct port *port = port_of_member(arg, member->name, false);
+    if (port != NULL) {
+        port->listed = true;
+    }
+}
+
+static void sweep(struct dispatch *dispatch)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        MAP_ENTRY(it, struct port, node)->listed = false;
+    }
+    roster_each(dispatch->index, mark_listed, dispatch);
+    MAP_EACH(it, &dispatch->ports) {
+        struct port *port = MAP_ENTRY(it, struct port, node);
+        if (!port->listed) {
+            dispatch_port_touch(port);
+        }
+    }
+}
+
+static void on_index(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct dispatch *dispatch = arg;
+    if (event == ROSTER_SET) {
+        struct port *port = port_of_member(dispatch, member->name, true);
+        if (port != NULL) {
+            port->listed = true;
+        }
+    } else if (event == ROSTER_GONE) {
+        dispatch->index_shrunk = true;
+    } else if (event != ROSTER_STALE) {
+        if (dispatch->index_shrunk) {
+            dispatch->index_shrunk = false;
+            sweep(dispatch);
+        }
+        dispatch_drivers_check(dispatch);
+    }
+}
+
+void dispatch_ports_init(struct dispatch *dispatch)
+{
+    map_init(&dispatch->ports);
+    list_init(&dispatch->unsettled);
+    dispatch_counts_init(dispatch);
+    dispatch->index = roster_watch(dispatch->options.store, INDEX_KEY, on_index, dispatch);
+}
+
+void dispatch_ports_close_all(struct dispatch *dispatch)
+{
+    MAP_EACH(it, &dispatch->ports) {
+        port_close(MAP_ENTRY(it, struct port, node));
+    }
+}
+
+void dispatch_ports_deinit(struct dispatch *dispatch)
+{
+    roster_unwatch(&dispatch->index);
+    MAP_EACH(it, &dispatch->ports) {
+        port_free(MAP_ENTRY(it, struct port, node));
+    }
+    dispatch_counts_deinit(dispatch);
+    map_deinit(&dispatch->ports);
+}

@@ -1,0 +1,446 @@
+#include "node/service/fleet/fleet.h"
+
+#include "node/core/metrics_process.h"
+#include "node/fanout/group.h"
+#include "node/proto/http/auth.h"
+#include "node/proto/json/scan.h"
+#include "store/base/clock.h"
+#include "store/roster/roster.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define NODES SPAN("nodes")
+
+enum {
+    PUBLISH_MS = 2000,
+    FLEET_ANSWER_MS = 3000, /* for the first view, before an asker is told that there is none */
+    US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
+    US_PER_US = 100,        /* and after they took so long to gather */
+};
+
+/* Behind a node's name, which has no blank in it. */
+#define LISTS SPAN(" lists")
+
+struct fleet {
+    struct fleet_options options;
+    uint64_t started_s; /* unix */
+    struct event *publish;
+    struct group viewers;
+    struct list askers;         /* GET /api/status that wait for the view */
+    struct roster_watch *watch; /* while somebody looks */
+    bool current;               /* its view may be shown */
+    struct fleet_list lists[FLEET_LISTS];
+    size_t list_count;
+    struct buf published; /* the lists as the roster has them */
+    uint64_t lists_due_us;
+};
+
+struct viewer {
+    struct receiver member;
+    struct fleet *fleet;
+    bool shown; /* has the view, and follows it */
+};
+
+struct asker {
+    struct list entry;
+    struct fleet *fleet;
+    struct http_request *request;
+    struct event *limit;
+};
+
+/* ------------------------------------------------------------------------------------ this node */
+
+static void print_node(struct fleet *fleet, struct buf *out)
+{
+    const struct fleet_options *options = &fleet->options;
+    const char *trouble = options->trouble(options->trouble_arg);
+    metrics_process_refresh(options->metrics, options->store);
+    buf_append(out, SPAN("{\"name\":"));
+    json_quote(span_str(options->node), out);
+    buf_printf(out, ",\"kind\":\"%s\"", options->kind);
+    buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
+               MUSTER_VERSION, fleet->started_s, clock_unix_ms());
+    json_quote(span_str(trouble != NULL ? trouble : "well"), out);
+    buf_append(out, SPAN(",\"figures\":{"));
+    metrics_print_json(options->metrics, out);
+    buf_append(out, SPAN("}}"));
+}
+
+static void print_lists(const struct fleet *fleet, struct buf *out)
+{
+    for (size_t i = 0; i < fleet->list_count; i++) {
+        struct buf list = {0};
+        fleet->lists[i].print(fleet->lists[i].arg, &list);
+        if (list.len <= FLEET_LIST_BYTES && out->len + list.len <= FLEET_LISTS_BYTES) {
+            buf_printf(out, "%s\"%s\":", out->len > 0 ? "," : "{", fleet->lists[i].name);
+            buf_append(out, buf_span(&list));
+        }
+        buf_free(&list);
+    }
+    buf_append(out, out->len > 0 ? SPAN("}") : SPAN("{}"));
+}
+
+static void claim_lists(struct fleet *fleet)
+{
+    struct buf member = {0};
+    buf_append(&member, span_str(fleet->options.node));
+    buf_append(&member, LISTS);
+    roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
+    buf_free(&member);
+}
+
+/* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
+ * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
+static void publish_lists(struct fleet *fleet)
+{
+    uint64_t now = clock_monotonic_us();
+    if (fleet->list_count == 0 || now < fleet->lists_due_us) {
+        return;
+    }
+    struct buf lists = {0};
+    print_lists(fleet, &lists);
+    fleet->lists_due_us = now + (clock_monotonic_us() - now) * US_PER_US;
+    if (span_eq(buf_span(&lists), buf_span(&fleet->published))) {
+        buf_free(&lists);
+        return;
+    }
+    buf_free(&fleet->published);
+    fleet->published = lists;
+    claim_lists(fleet);
+    uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
+    fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct fleet *fleet = arg;
+    struct buf value = {0};
+    print_node(fleet, &value);
+    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    buf_free(&value);
+    publish_lists(fleet);
+}
+
+/* ------------------------------------------------------------------------------------ the view */
+
+/* Is it the member of a node's lists? Then the node's name goes to *node. */
+static bool is_lists(struct span member, struct span *node)
+{
+    if (member.len <= LISTS.len || !span_eq(span_skip(member, member.len - LISTS.len), LISTS)) {
+        return false;
+    }
+    *node = span_of(member.ptr, member.len - LISTS.len);
+    return true;
+}
+
+struct view {
+    const struct fleet *fleet;
+    struct buf *out;
+};
+
+/* The lists as a last member of the node's object. */
+static void add_lists(const struct view *view, struct span node)
+{
+    struct buf member = {0};
+    struct span lists;
+    buf_append(&member, node);
+    buf_append(&member, LISTS);
+    if (roster_find(view->fleet->watch, buf_span(&member), &lists)) {
+        view->out->len--; /* the brace that ends it */
+        buf_append(view->out, SPAN(",\"lists\":"));
+        buf_append(view->out, lists);
+        buf_append(view->out, SPAN("}"));
+    }
+    buf_free(&member);
+}
+
+static void add_node(void *arg, const struct roster_member *member)
+{
+    const struct view *view = arg;
+    struct buf *out = view->out;
+    struct span node;
+    if (is_lists(member->name, &node)) {
+        return;
+    }
+    if (out->ptr[out->len - 1] != '[') {
+        buf_append(out, SPAN(","));
+    }
+    buf_append(out, member->value);
+    if (member->value.len > 2) {
+        add_lists(view, member->name);
+    }
+}
+
+static void print_view(const struct fleet *fleet, struct buf *out)
+{
+    struct view view = {fleet, out};
+    buf_append(out, SPAN("{\"nodes\":["));
+    roster_each(fleet->watch, add_node, &view);
+    buf_append(out, SPAN("]}"));
+}
+
+static struct viewer *viewer_of(struct receiver *member)
+{
+    return CONTAINER_OF(member, struct viewer, member);
+}
+
+static bool is_shown(struct receiver *member)
+{
+    return viewer_of(member)->shown;
+}
+
+static bool is_new(struct receiver *member)
+{
+    return !viewer_of(member)->shown;
+}
+
+static void show_view(struct fleet *fleet)
+{
+    struct buf view = {0};
+    print_view(fleet, &view);
+    group_send(&fleet->viewers, buf_span(&view), is_new);
+    buf_free(&view);
+    LIST_EACH(it, &fleet->viewers.receivers) {
+        viewer_of(LIST_ITEM(it, struct receiver, entry))->shown = true;
+    }
+}
+
+static void show_change(struct fleet *fleet, const char *what, struct span json)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"%s\":", what);
+    buf_append(&text, json);
+    buf_append(&text, SPAN("}"));
+    group_send(&fleet->viewers, buf_span(&text), is_shown);
+    buf_free(&text);
+}
+
+static void show_gone(struct fleet *fleet, struct span name)
+{
+    struct buf quoted = {0};
+    json_quote(name, &quoted);
+    show_change(fleet, "gone", buf_span(&quoted));
+    buf_free(&quoted);
+}
+
+/* {"of": node, "lists": {...}} */
+static void show_lists(struct fleet *fleet, struct span node, struct span lists)
+{
+    struct buf text = {0};
+    buf_append(&text, SPAN("{\"of\":"));
+    json_quote(node, &text);
+    buf_append(&text, SPAN(",\"lists\":"));
+    buf_append(&text, lists);
+    buf_append(&text, SPAN("}"));
+    group_send(&fleet->viewers, buf_span(&text), is_shown);
+    buf_free(&text);
+}
+
+static void on_set(struct fleet *fleet, const struct roster_member *member)
+{
+    struct span node;
+    if (is_lists(member->name, &node)) {
+        show_lists(fleet, node, member->value);
+    } else {
+        show_change(fleet, "node", member->value);
+    }
+}
+
+/* A node's lists go with it. */
+static void on_gone(struct fleet *fleet, const struct roster_member *member)
+{
+    struct span node;
+    if (!is_lists(member->name, &node)) {
+        show_gone(fleet, member->name);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ askers */
+
+static struct http_request *asker_end(struct asker *asker)
+{
+    struct http_request *request = asker->request;
+    list_del(&asker->entry);
+    event_free(asker->limit);
+    free(asker);
+    return request;
+}
+
+static void answer_askers(struct fleet *fleet)
+{
+    struct buf view = {0};
+    print_view(fleet, &view);
+    while (!list_empty(&fleet->askers)) {
+        struct asker *asker = LIST_ITEM(fleet->askers.next, struct asker, entry);
+        http_reply(asker_end(asker), 200, "application/json", buf_span(&view));
+    }
+    buf_free(&view);
+}
+
+/* The watch ends with the last one who looks. */
+static void look_away(struct fleet *fleet)
+{
+    if (fleet->viewers.count == 0 && list_empty(&fleet->askers)) {
+        roster_unwatch(&fleet->watch);
+        fleet->current = false;
+    }
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct fleet *fleet = arg;
+    switch (event) {
+    case ROSTER_SET:
+        on_set(fleet, member);
+        break;
+    case ROSTER_GONE:
+        on_gone(fleet, member);
+        break;
+    case ROSTER_CURRENT:
+        fleet->current = true;
+        show_view(fleet);
+        answer_askers(fleet);
+        look_away(fleet);
+        break;
+    case ROSTER_STALE:
+        fleet->current = false;
+        show_change(fleet, "stale", SPAN("true"));
+        break;
+    case ROSTER_CHANGED:
+        break;
+    }
+}
+
+static void look(struct fleet *fleet)
+{
+    if (fleet->watch == NULL) {
+        fleet->watch = roster_watch(fleet->options.store, NODES, on_roster, fleet);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ HTTP */
+
+/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
+static bool may_look(const struct fleet *fleet, struct http_request *request)
+{
+    struct span token = span_str(fleet->options.token);
+    struct buf given = {0};
+    bool may = token.len == 0 || http_bearer_is(request, token) ||
+               (http_query(request, "token", &given) && http_secret_eq(buf_span(&given), token));
+    buf_free(&given);
+    if (!may) {
+        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+        http_reply_error(request, 401, "a bearer token is needed");
+    }
+    return may;
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct asker *asker = arg;
+    struct fleet *fleet = asker->fleet;
+    http_reply_error(asker_end(asker), 503, "the store cannot be reached");
+    look_away(fleet);
+}
+
+static void on_status(void *arg, struct http_request *request)
+{
+    struct fleet *fleet = arg;
+    if (!may_look(fleet, request)) {
+        return;
+    }
+    struct asker *asker = mem_zalloc(sizeof(*asker));
+    struct timeval wait = {.tv_sec = FLEET_ANSWER_MS / 1000};
+    asker->fleet = fleet;
+    asker->request = request;
+    asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
+    evtimer_add(asker->limit, &wait);
+    list_push_back(&fleet->askers, &asker->entry);
+    look(fleet);
+    if (fleet->current) {
+        answer_askers(fleet);
+    }
+}
+
+static void on_message(void *arg, enum ws_kind kind, struct span payload)
+{
+    (void)arg;
+    (void)kind;
+    (void)payload; /* a viewer has nothing to say */
+}
+
+static void on_closed(void *arg)
+{
+    struct viewer *viewer = arg;
+    struct fleet *fleet = viewer->fleet;
+    group_remove(&fleet->viewers, &viewer->member);
+    free(viewer);
+    look_away(fleet);
+}
+
+static void on_live(void *arg, struct http_request *request)
+{
+    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    struct fleet *fleet = arg;
+    if (!may_look(fleet, request)) {
+        return;
+    }
+    struct viewer *viewer = mem_zalloc(sizeof(*viewer));
+    viewer->fleet = fleet;
+    struct ws *ws = ws_accept(request, &handler, viewer);
+    if (ws == NULL) {
+        free(viewer);
+        return;
+    }
+    group_add(&fleet->viewers, &viewer->member, ws);
+    look(fleet);
+    if (fleet->current) {
+        show_view(fleet);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
+{
+    struct fleet *fleet = mem_zalloc(sizeof(*fleet));
+    struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
+    fleet->options = *options;
+    fleet->started_s = clock_unix_ms() / 1000;
+    group_init(&fleet->viewers, options->metrics);
+    list_init(&fleet->askers);
+    fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
+    event_add(fleet->publish, &every);
+    event_active(fleet->publish, EV_TIMEOUT, 0);
+    http_route(server, "GET", "/api/status", on_status, fleet);
+    http_route_websocket(server, "/api/status/live", on_live, fleet);
+    return fleet;
+}
+
+void fleet_show(struct fleet *fleet, const struct fleet_list *list)
+{
+    if (fleet->list_count < FLEET_LISTS) {
+        fleet->lists[fleet->list_count++] = *list;
+    }
+}
+
+void fleet_free(struct fleet **fleet)
+{
+    if (*fleet == NULL) {
+        return;
+    }
+    while (!list_empty(&(*fleet)->askers)) {
+        struct asker *asker = LIST_ITEM((*fleet)->askers.next, struct asker, entry);
+        http_reply_error(asker_end(asker), 503, "the node is going away");
+    }
+    roster_unwatch(&(*fleet)->watch);
+    event_free((*fleet)->publish);
+    buf_free(&(*fleet)->published);
+    free(*fleet);
+    *fleet = NULL;
+}

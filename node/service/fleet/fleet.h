@@ -1,0 +1,55 @@
+/* fleet: every node's figures, as the value of its place in the node roster, and the live page of
+ * all of them.
+ *
+ *     each node: figures --every 2 s--> claim in the roster "nodes", member "<node>"
+ *                lists --when they changed, 1 kB/s at most--> member "<node> lists"
+ *     a node with a page open: watch of that roster --> WebSocket /api/status/live
+ *
+ * Nobody asks the others, and any number of pages on a node cost the fleet one watch. */
+#ifndef MUSTER_NODE_SERVICE_FLEET_FLEET_H
+#define MUSTER_NODE_SERVICE_FLEET_FLEET_H
+
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/proto/http/http.h"
+#include "store/store.h"
+
+struct fleet;
+
+struct fleet_options {
+    struct loop *loop; /* borrowed, as is all below */
+    struct store *store;
+    struct metrics *metrics;
+    const char *node;  /* this node's name in the fleet */
+    const char *kind;  /* "node" or "sink" */
+    const char *token; /* bearer token of /api/status; empty: open */
+    /* Why no client should come here now, or NULL: what the node says of itself. */
+    const char *(*trouble)(void *arg);
+    void *trouble_arg;
+};
+
+enum {
+    FLEET_LISTS = 8,               /* lists of a node, at most */
+    FLEET_LIST_BYTES = 15 * 1024,  /* of one; longer, it would be left out */
+    FLEET_LISTS_BYTES = 60 * 1024, /* of all: a roster value has 64 KiB */
+};
+
+/* What a service shows of what it carries here. */
+struct fleet_list {
+    const char *name; /* of the member in "lists"; borrowed for the fleet's life */
+    /* Appends a JSON object {"rows":[...],"more":n}: some rows, how many more there are; no
+     * secrets, since whoever may look at the page sees it. */
+    void (*print)(void *arg, struct buf *out);
+    void *arg;
+};
+
+/* New, with its routes put into `server`: GET /api/status and WebSocket /api/status/live. */
+struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options);
+
+/* One more list; before the loop turns. */
+void fleet_show(struct fleet *fleet, const struct fleet_list *list);
+
+/* Frees; its sockets must be gone. */
+void fleet_free(struct fleet **fleet);
+
+#endif

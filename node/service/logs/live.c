@@ -1,0 +1,269 @@
+#include "node/service/logs/live.h"
+
+#include "node/service/logs/entry.h"
+#include "node/service/logs/live_impl.h"
+#include "store/base/clock.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { HELD_MOST = 256 * 1024 }; /* bytes of messages that wait for a backlog */
+
+static struct log_listener *listener_of(struct list *link)
+{
+    return LIST_ITEM(link, struct log_listener, entry);
+}
+
+/* ------------------------------------------------------------------------------------ rooms */
+
+static struct live_room *room_get(struct logs_live *live, struct span name)
+{
+    struct map_node *node = map_find(&live->rooms, name);
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct live_room, node);
+    }
+    struct live_room *room = mem_zalloc(sizeof(*room) + name.len);
+    memcpy(room->name, name.ptr, name.len);
+    list_init(&room->listeners);
+    map_insert(&live->rooms, &room->node, span_of(room->name, name.len));
+    return room;
+}
+
+static void room_put(struct logs_live *live, struct live_room *room)
+{
+    if (room != NULL && list_empty(&room->listeners)) {
+        map_remove(&live->rooms, &room->node);
+        free(room);
+    }
+}
+
+bool logs_live_wants(const struct logs_live *live, struct span room)
+{
+    return room.len == 0 || live->everywhere.next != &live->everywhere ||
+           map_find(&live->rooms, room) != NULL;
+}
+
+/* ------------------------------------------------------------------------------------ sending */
+
+static void tell_skipped(struct log_listener *listener)
+{
+    struct buf text = {0}, msg = {0};
+    struct shared_message frame;
+    buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
+    listener->skipped = 0;
+    buf_append(&text, SPAN("["));
+    logs_print_note(&text, clock_unix_ms(), buf_span(&msg));
+    buf_append(&text, SPAN("]"));
+    shared_message_init(&frame, WS_TEXT, buf_span(&text));
+    group_send_one(&listener->member, &frame);
+    shared_message_deinit(&frame);
+    buf_free(&msg);
+    buf_free(&text);
+}
+
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count)
+{
+    struct metrics *metrics = listener->live->options.metrics;
+    size_t limit = listener->live->options.queue_limit / 2;
+    size_t queued = conn_queued(ws_conn(listener->member.ws));
+    if (!ws_is_open(listener->member.ws)) {
+        return;
+    }
+    /* One that skips goes on only when it has caught up by half. */
+    bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
+    if (!room || (listener->skipped > 0 && queued > limit / 2)) {
+        listener->skipped += count;
+        metrics_add(metrics, METRIC_LOGS_SKIPPED, count);
+        return;
+    }
+    if (listener->skipped > 0) {
+        tell_skipped(listener);
+    }
+    group_send_one(&listener->member, frame);
+    metrics_add(metrics, METRIC_LOGS_DELIVERED, count);
+}
+
+static void hold(struct log_listener *listener, struct span text, size_t count)
+{
+    size_t head[2] = {text.len, count};
+    if (listener->held.len + text.len > HELD_MOST) {
+        listener->skipped += count;
+        return;
+    }
+    buf_append(&listener->held, span_of(head, sizeof(head)));
+    buf_append(&listener->held, text);
+}
+
+static void deliver_to(struct list *listeners, struct shared_message *frame, size_t count)
+{
+    LIST_EACH(it, listeners) {
+        struct log_listener *listener = listener_of(it);
+        if (listener->backlog != NULL) {
+            hold(listener, frame->payload, count);
+        } else {
+            logs_listener_send(listener, frame, count);
+        }
+    }
+}
+
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count)
+{
+    struct shared_message frame;
+    shared_message_init(&frame, WS_TEXT, text);
+    deliver_to(&live->everywhere, &frame, count);
+    if (room.len > 0) {
+        struct map_node *node = map_find(&live->rooms, room);
+        if (node != NULL) {
+            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, count);
+        }
+    } else {
+        MAP_EACH(it, &live->rooms) {
+            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, count);
+        }
+    }
+    shared_message_deinit(&frame);
+}
+
+void logs_listener_backlog_done(struct log_listener *listener)
+{
+    struct span rest = buf_span(&listener->held);
+    size_t head[2];
+    while (rest.len >= sizeof(head)) {
+        struct shared_message frame;
+        memcpy(head, rest.ptr, sizeof(head));
+        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head[0]));
+        logs_listener_send(listener, &frame, head[1]);
+        shared_message_deinit(&frame);
+        rest = span_skip(rest, sizeof(head) + head[0]);
+    }
+    buf_free(&listener->held);
+}
+
+static void add_missed(struct list *listeners, uint64_t count)
+{
+    LIST_EACH(it, listeners) {
+        listener_of(it)->skipped += count;
+    }
+}
+
+void logs_live_missed(struct logs_live *live, uint64_t count)
+{
+    metrics_add(live->options.metrics, METRIC_LOGS_MISSED, count);
+    add_missed(&live->everywhere, count);
+    MAP_EACH(it, &live->rooms) {
+        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ listeners */
+
+static void listener_free(struct log_listener *listener)
+{
+    struct logs_live *live = listener->live;
+    list_del(&listener->entry);
+    logs_backlog_cancel(listener);
+    room_put(live, listener->room);
+    buf_free(&listener->held);
+    live->count--;
+    free(listener);
+}
+
+static void on_message(void *arg, enum ws_kind kind, struct span payload)
+{
+    struct log_listener *listener = arg;
+    if (kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
+        ws_send(listener->member.ws, WS_TEXT, SPAN("pong"));
+    }
+}
+
+static void on_drained(void *arg)
+{
+    struct log_listener *listener = arg;
+    if (listener->skipped > 0 && listener->backlog == NULL && ws_is_open(listener->member.ws)) {
+        tell_skipped(listener);
+    }
+}
+
+static void on_closed(void *arg)
+{
+    struct log_listener *listener = arg;
+    metrics_sub(listener->live->options.metrics, METRIC_LOGS_LISTENERS, 1);
+    listener_free(listener);
+}
+
+static void admit(struct log_listener *listener)
+{
+    static const struct ws_handler handler = {
+        .message = on_message, .drained = on_drained, .closed = on_closed};
+    struct logs_live *live = listener->live;
+    struct http_request *request = listener->request;
+    list_del(&listener->entry);
+    listener->request = NULL;
+    listener->member.ws = ws_accept(request, &handler, listener);
+    if (listener->member.ws == NULL) {
+        listener_free(listener);
+        return;
+    }
+    metrics_add(live->options.metrics, METRIC_LOGS_LISTENERS, 1);
+    list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
+                   &listener->entry);
+    if (listener->wants > 0 && live->tail.state == TAIL_FOLLOWING) {
+        logs_backlog_start(listener);
+    }
+}
+
+void logs_live_admit(struct logs_live *live)
+{
+    while (!list_empty(&live->waiting)) {
+        admit(listener_of(live->waiting.next));
+    }
+}
+
+void logs_live_join(struct logs_live *live, struct http_request *request, struct span room,
+                    size_t backlog)
+{
+    struct log_listener *listener = mem_zalloc(sizeof(*listener));
+    listener->live = live;
+    listener->request = request;
+    listener->wants = backlog;
+    list_init(&listener->member.entry);
+    list_push_back(&live->waiting, &listener->entry);
+    listener->room = room.len > 0 ? room_get(live, room) : NULL;
+    live->count++;
+    if (live->tail.state == TAIL_FOLLOWING) {
+        admit(listener);
+    } else {
+        logs_tail_start(live);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+struct logs_live *logs_live_new(const struct logs_live_options *options)
+{
+    struct logs_live *live = mem_zalloc(sizeof(*live));
+    live->options = *options;
+    map_init(&live->rooms);
+    list_init(&live->everywhere);
+    list_init(&live->waiting);
+    list_init(&live->backlogs);
+    logs_tail_init(live);
+    return live;
+}
+
+void logs_live_free(struct logs_live **live)
+{
+    if (*live == NULL) {
+        return;
+    }
+    while (!list_empty(&(*live)->waiting)) {
+        struct log_listener *listener = listener_of((*live)->waiting.next);
+        http_reply_error(listener->request, 503, "the node is going away");
+        listener_free(listener);
+    }
+    logs_backlog_free_all(*live);
+    logs_tail_deinit(*live);
+    map_deinit(&(*live)->rooms);
+    free(*live);
+    *live = NULL;
+}

@@ -1,0 +1,78 @@
+/* What live.c (listeners), tail.c (the tail) and backlog.c (what came before) share;
+ * nobody else includes it. */
+#ifndef MUSTER_NODE_SERVICE_LOGS_LIVE_IMPL_H
+#define MUSTER_NODE_SERVICE_LOGS_LIVE_IMPL_H
+
+#include "node/fanout/group.h"
+#include "node/service/logs/live.h"
+#include "store/base/map.h"
+#include "store/stream.h"
+
+#include <event2/event.h>
+
+struct live_room {
+    struct map_node node;
+    struct list listeners;
+    char name[];
+};
+
+struct log_listener {
+    struct list entry;      /* in its room, or in `everywhere`, or in `waiting` */
+    struct receiver member; /* only its ws counts */
+    struct logs_live *live;
+    struct live_room *room;       /* NULL: all rooms */
+    struct http_request *request; /* not answered yet; NULL since */
+    struct backlog *backlog;      /* being gathered; NULL else */
+    size_t wants;                 /* entries from before */
+    struct buf held;  /* messages that wait for the backlog: size_t length, size_t entries, text */
+    uint64_t skipped; /* entries, since it was last told */
+};
+
+enum tail_state { TAIL_OFF, TAIL_ASKING, TAIL_FOLLOWING };
+
+struct tail {
+    enum tail_state state;
+    bool reading;
+    unsigned lanes;
+    uint64_t last;   /* of the stream when it was last asked */
+    uint64_t newest; /* sequence number seen */
+    uint64_t after[STREAM_LANES_MOST], ordinal[STREAM_LANES_MOST];
+    struct event *timer;
+    uint64_t asked_ms;
+};
+
+struct logs_live {
+    struct logs_live_options options;
+    struct map rooms;
+    struct list everywhere, waiting;
+    uint32_t count; /* listeners, waiting ones too */
+    struct tail tail;
+    struct list backlogs;
+};
+
+/* live.c */
+/* Entries of one room, `count` of them as the text of a JSON array, for whom they concern. */
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count);
+/* All listeners are told that `count` entries are missing. */
+void logs_live_missed(struct logs_live *live, uint64_t count);
+/* The tail follows, or will once the store is back: those who wait are let in. */
+void logs_live_admit(struct logs_live *live);
+/* One message to one listener, or none when it has no room for it. */
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count);
+
+/* tail.c */
+void logs_tail_init(struct logs_live *live);
+void logs_tail_deinit(struct logs_live *live);
+/* Somebody listens now. */
+void logs_tail_start(struct logs_live *live);
+bool logs_live_wants(const struct logs_live *live, struct span room);
+
+/* backlog.c */
+void logs_backlog_start(struct log_listener *listener);
+/* The listener goes. */
+void logs_backlog_cancel(struct log_listener *listener);
+void logs_backlog_free_all(struct logs_live *live);
+/* Sends it, or what there is of it, and then what was held. Called by backlog.c itself. */
+void logs_listener_backlog_done(struct log_listener *listener);
+
+#endif

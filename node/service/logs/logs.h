@@ -1,0 +1,33 @@
+/* logs: POST /logs/add, WS /logs/listen, GET /logs.html, and the node's own lines in the stream
+ * (wire page logs.md). */
+#ifndef MUSTER_NODE_SERVICE_LOGS_LOGS_H
+#define MUSTER_NODE_SERVICE_LOGS_LOGS_H
+
+#include "node/core/metrics.h"
+#include "node/net/net.h"
+#include "node/proto/http/http.h"
+#include "store/store.h"
+
+struct logs;
+
+struct logs_options {
+    struct net *net; /* all pointers borrowed */
+    struct store *store;
+    struct metrics *metrics;
+    const char *node;
+    unsigned lanes;
+    uint64_t bound;                       /* entries */
+    bool refuse;                          /* at the bound, whether or not a sink was ever seen */
+    size_t entry_limit;                   /* bytes */
+    size_t queue_limit;                   /* bytes */
+    uint32_t rate;                        /* entries per second and address; 0: no limit */
+    const char *add_token, *listen_token; /* empty: none is needed */
+};
+
+/* New, with its routes put into `server`. */
+struct logs *logs_new(struct http_server *server, const struct logs_options *options);
+
+/* Frees; net_free came first, http_server_free and store_close come later. */
+void logs_free(struct logs **logs);
+
+#endif

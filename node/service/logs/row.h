@@ -1,0 +1,19 @@
+/* logs row: a log entry as a row of the table log_entry. What fits no column is stored as far as it
+ * is valid, and then the whole entry stands in extra under _raw. */
+#ifndef MUSTER_NODE_SERVICE_LOGS_ROW_H
+#define MUSTER_NODE_SERVICE_LOGS_ROW_H
+
+#include "store/sink/sink.h"
+
+/* The table and its columns, in the order of logs_row. */
+#define LOGS_TABLE                                                                                 \
+    "log_entry (server_time, seq_number, client_time, level, msg, user_name, room, text, extra)"
+
+/* A sink_codec's row. */
+bool logs_row(void *arg, const struct sink_item *item, struct buf *row, const char **reason);
+
+/* Reads serverTime and seqNumber of an entry that came from another server. false when it is no
+ * object, or they are no numbers that can be. */
+bool logs_row_place(struct span payload, int64_t *time_us, uint64_t *seq);
+
+#endif

@@ -1,0 +1,244 @@
+/* The tail: OFF --a listener joins--> ASKING (where does the stream end?) --> FOLLOWING, read by
+ * position every LOGS_TAIL_GATHER_MS, or at once while there is more. OFF again when nobody has listened for
+ * a round. */
+#include "node/service/logs/entry.h"
+#include "node/service/logs/live_impl.h"
+#include "store/base/clock.h"
+
+#include <stdlib.h>
+
+enum {
+    LOGS_TAIL_GATHER_MS = 60,
+    LOGS_TAIL_READ_MOST = 500,           /* entries of one lane at once */
+    LOGS_TAIL_MESSAGE_BYTES = 32 * 1024, /* after which a message ends */
+    ASK_AGAIN_MS = 5000,                 /* for lanes that are new */
+};
+
+/* Entries of one room, gathered from one answer. */
+struct tail_room {
+    struct map_node node;
+    struct list entry;
+    struct buf text;
+    size_t count;
+    struct span room; /* borrowed from the answer */
+};
+
+struct groups {
+    struct map by_room;
+    struct list order;
+};
+
+static struct tail_room *group_get(struct groups *groups, struct span room)
+{
+    struct map_node *node = map_find(&groups->by_room, room);
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct tail_room, node);
+    }
+    struct tail_room *group = mem_zalloc(sizeof(*group));
+    group->room = room;
+    list_push_back(&groups->order, &group->entry);
+    map_insert(&groups->by_room, &group->node, room);
+    return group;
+}
+
+static void flush(struct logs_live *live, struct tail_room *group)
+{
+    if (group->count > 0) {
+        buf_append(&group->text, SPAN("]"));
+        logs_live_deliver(live, group->room, buf_span(&group->text), group->count);
+        group->text.len = 0;
+        group->count = 0;
+    }
+}
+
+static void gather(struct logs_live *live, struct groups *groups, const struct stream_entry *entry)
+{
+    struct tail_room *group = group_get(groups, entry->tag);
+    buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
+    logs_print(&group->text, entry->seq, entry->payload);
+    if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
+        group->text.len >= live->options.queue_limit / 8) {
+        flush(live, group);
+    }
+}
+
+static void fan_out(struct logs_live *live, const struct stream_entry *entries, size_t count)
+{
+    struct groups groups;
+    map_init(&groups.by_room);
+    list_init(&groups.order);
+    for (size_t i = 0; i < count; i++) {
+        if (logs_live_wants(live, entries[i].tag)) {
+            gather(live, &groups, &entries[i]);
+        }
+    }
+    while (!list_empty(&groups.order)) {
+        struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
+        flush(live, group);
+        list_del(&group->entry);
+        buf_free(&group->text);
+        free(group);
+    }
+    map_deinit(&groups.by_room);
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+static void arm(struct tail *tail, uint32_t ms)
+{
+    struct timeval wait = {0, (suseconds_t)ms * 1000};
+    event_add(tail->timer, &wait);
+}
+
+/* Moves the position behind the entry; returns how many are missing before it. */
+static uint64_t advance(struct tail *tail, const struct stream_entry *entry)
+{
+    uint64_t before = tail->ordinal[entry->lane];
+    bool hole = before > 0 && entry->ordinal > before + 1;
+    tail->ordinal[entry->lane] = entry->ordinal;
+    tail->after[entry->lane] = entry->seq;
+    tail->newest = entry->seq > tail->newest ? entry->seq : tail->newest;
+    return hole ? entry->ordinal - before - 1 : 0;
+}
+
+/* The entries of the lane at the front of `entries`, and in *now how many of them go out in this
+ * turn: no more bytes than leave a listener's queue room to be written before the next turn. What
+ * is left is read again. */
+static size_t lane_run(const struct logs_live *live, const struct stream_entry *entries,
+                       size_t count, size_t *now)
+{
+    size_t run = 0, bytes = 0, budget = live->options.queue_limit / 4 / live->tail.lanes;
+    *now = 0;
+    for (; run < count && entries[run].lane == entries[0].lane; run++) {
+        bytes += entries[run].payload.len;
+        *now = bytes <= budget || run == 0 ? run + 1 : *now;
+    }
+    return run;
+}
+
+static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+{
+    struct logs_live *live = arg;
+    struct tail *tail = &live->tail;
+    bool more = false;
+    tail->reading = false;
+    if (tail->state != TAIL_FOLLOWING) {
+        return;
+    }
+    while (count > 0) {
+        size_t now, run = lane_run(live, entries, count, &now);
+        uint64_t missing = 0;
+        for (size_t i = 0; i < now; i++) {
+            missing += advance(tail, &entries[i]);
+        }
+        if (missing > 0) {
+            logs_live_missed(live, missing);
+        }
+        fan_out(live, entries, now);
+        more = more || now < run || run == LOGS_TAIL_READ_MOST;
+        entries += run;
+        count -= run;
+    }
+    arm(tail, more && ok ? 0 : LOGS_TAIL_GATHER_MS);
+}
+
+static void read_on(struct logs_live *live)
+{
+    struct tail *tail = &live->tail;
+    struct stream_from from[STREAM_LANES_MOST];
+    for (unsigned i = 0; i < tail->lanes; i++) {
+        from[i] = (struct stream_from){i, tail->after[i]};
+    }
+    tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
+                                on_read, live) == 0;
+    if (!tail->reading) {
+        arm(tail, LOGS_TAIL_GATHER_MS);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ asking */
+
+/* Lanes that were not known begin where the stream was when they were not yet there. */
+static void take_lanes(struct tail *tail, unsigned lanes, uint64_t after)
+{
+    for (; tail->lanes < lanes; tail->lanes++) {
+        tail->after[tail->lanes] = after;
+        tail->ordinal[tail->lanes] = 0;
+    }
+}
+
+static void on_state(void *arg, const struct stream_state *state)
+{
+    struct logs_live *live = arg;
+    struct tail *tail = &live->tail;
+    unsigned own = live->options.lanes;
+    if (tail->state == TAIL_OFF) {
+        return;
+    }
+    if (state == NULL) {
+        logs_live_admit(live); /* with the store away they are let in, and hear once it is back */
+        arm(tail, LOGS_TAIL_GATHER_MS);
+        return;
+    }
+    if (tail->state == TAIL_ASKING) {
+        tail->state = TAIL_FOLLOWING;
+        tail->lanes = 0;
+        tail->newest = tail->last = state->last;
+        arm(tail, LOGS_TAIL_GATHER_MS);
+    }
+    take_lanes(tail, state->lanes > own ? state->lanes : own, tail->last);
+    tail->last = state->last;
+    logs_live_admit(live);
+}
+
+static void ask(struct logs_live *live)
+{
+    struct tail *tail = &live->tail;
+    tail->asked_ms = clock_monotonic_ms();
+    if (stream_state(live->options.store, NULL, 0, 0, false, on_state, live) != 0 &&
+        tail->state == TAIL_ASKING) {
+        logs_live_admit(live);
+        arm(tail, LOGS_TAIL_GATHER_MS);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct logs_live *live = arg;
+    struct tail *tail = &live->tail;
+    (void)fd, (void)what;
+    if (live->count == 0) {
+        tail->state = TAIL_OFF;
+        return;
+    }
+    if (tail->state == TAIL_ASKING) {
+        ask(live);
+        return;
+    }
+    if (clock_monotonic_ms() - tail->asked_ms > ASK_AGAIN_MS) {
+        ask(live);
+    }
+    if (!tail->reading) {
+        read_on(live);
+    }
+}
+
+void logs_tail_start(struct logs_live *live)
+{
+    if (live->tail.state == TAIL_OFF) {
+        live->tail.state = TAIL_ASKING;
+        ask(live);
+    } else if (live->tail.state == TAIL_ASKING && !stream_reached(live->options.store)) {
+        logs_live_admit(live);
+    }
+}
+
+void logs_tail_init(struct logs_live *live)
+{
+    live->tail.timer = event_new(loop_base(net_loop(live->options.net)), -1, 0, on_timer, live);
+}
+
+void logs_tail_deinit(struct logs_live *live)
+{
+    event_free(live->tail.timer);
+}

@@ -1,0 +1,31 @@
+/* minigame: the WebSocket /minigame of game servers, GET /api/gaming/events and POST
+ * /api/webhook/minigame (wire/chat.md). */
+#ifndef MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
+#define MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
+
+#include "node/core/metrics.h"
+#include "node/core/wheel.h"
+#include "node/proto/http/http.h"
+#include "store/store.h"
+
+struct minigame;
+
+struct minigame_options {
+    struct store *store;     /* borrowed */
+    struct metrics *metrics; /* borrowed */
+    struct wheel *wheel;     /* borrowed */
+    const char *node;        /* this node's name in the fleet, borrowed */
+    /* Calls `fn` once with each player who is online anywhere in the cluster; false, without a
+     * call, while that is not known. */
+    bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
+    void *online;
+    const char *token, *webhook_token; /* bearer tokens that must be shown; "": none; borrowed */
+};
+
+/* New, with its routes put into `server`. */
+struct minigame *minigame_new(struct http_server *server, const struct minigame_options *options);
+
+/* Frees; its sockets must be gone. NULL inside is fine. */
+void minigame_free(struct minigame **minigame);
+
+#endif

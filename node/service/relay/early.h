@@ -1,0 +1,32 @@
+/* relay_held: packets whose sender is not known yet, for a while and up to a bound. */
+#ifndef MUSTER_NODE_SERVICE_RELAY_EARLY_H
+#define MUSTER_NODE_SERVICE_RELAY_EARLY_H
+
+#include "store/base/list.h"
+#include "store/base/span.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    RELAY_HELD_BYTES = 1024 * 1024, /* in all, with what each one costs */
+    RELAY_HELD_MS = 10 * 1000,
+};
+
+struct relay_held {
+    struct list packets; /* the oldest first */
+    size_t bytes;
+};
+
+void relay_held_init(struct relay_held *held);
+void relay_held_deinit(struct relay_held *held);
+
+/* Keeps a copy; what is too old or over the bound goes, the oldest first. Returns how many went. */
+unsigned relay_held_add(struct relay_held *held, uint64_t sender, struct span packet,
+                        uint64_t now_ms);
+
+/* Gives the packets of that sender that are not too old, in order, and forgets them. */
+void relay_held_take(struct relay_held *held, uint64_t sender, uint64_t now_ms,
+                     void (*fn)(void *arg, struct span packet), void *arg);
+
+#endif

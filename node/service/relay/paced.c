@@ -1,0 +1,337 @@
+#include "node/service/relay/paced.h"
+
+#include "store/base/clock.h"
+
+enum {
+    LEAST_GAP_US = 1000,
+    CALM_GAP_US = 100 * 1000,   /* while little waits */
+    SPREAD_US = 500 * 1000,     /* what waits may take so long, where the least gap allows it */
+    FIRST_LOOK_US = 1000,       /* after a message was sent */
+    RAREST_LOOK_US = 50 * 1000, /* later looks are a quarter of the time since apart */
+};
+
+struct item {
+    struct list entry;
+    struct chunk *chunk;
+    uint64_t queued_us;
+    enum relay_paced_kind kind;
+};
+
+/* What waits of one topic: [END] [BEGIN] and TALK anywhere. */
+struct lane {
+    struct map_node node; /* by the bytes of topic */
+    struct list turn;
+    struct list items;
+    uint64_t topic;
+    size_t bytes; /* of what may fall */
+};
+
+struct relay_pacer {
+    struct relay_pacer_options options;
+    uint64_t gap_us;
+};
+
+struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options)
+{
+    struct relay_pacer *pacer = mem_zalloc(sizeof(*pacer));
+    uint64_t gap_us = (uint64_t)options->gap_ms * 1000;
+    pacer->options = *options;
+    pacer->gap_us = gap_us > LEAST_GAP_US ? gap_us : LEAST_GAP_US;
+    return pacer;
+}
+
+void relay_pacer_free(struct relay_pacer **pacer)
+{
+    free(*pacer);
+    *pacer = NULL;
+}
+
+/* ------------------------------------------------------------------------------------ lanes */
+
+static struct item *first_item(const struct lane *lane)
+{
+    return LIST_ITEM(lane->items.next, struct item, entry);
+}
+
+static struct lane *lane_of(struct relay_paced *paced, uint64_t topic)
+{
+    struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof(topic)));
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct lane, node);
+    }
+    struct lane *lane = mem_zalloc(sizeof(*lane));
+    lane->topic = topic;
+    list_init(&lane->items);
+    list_push_back(&paced->turns, &lane->turn);
+    map_insert(&paced->lanes, &lane->node, span_of(&lane->topic, sizeof(lane->topic)));
+    return lane;
+}
+
+static void free_if_empty(struct relay_paced *paced, struct lane *lane)
+{
+    if (list_empty(&lane->items)) {
+        list_del(&lane->turn);
+        map_remove(&paced->lanes, &lane->node);
+        free(lane);
+    }
+}
+
+static size_t bytes_of(const struct item *item)
+{
+    return item->kind == PACED_TALK ? item->chunk->len + sizeof(*item) : 0;
+}
+
+static void item_free(struct relay_paced *paced, struct lane *lane, struct item *item)
+{
+    lane->bytes -= bytes_of(item);
+    paced->bytes -= bytes_of(item);
+    paced->count--;
+    list_del(&item->entry);
+    chunk_unref(item->chunk);
+    free(item);
+}
+
+static void let_fall(struct relay_paced *paced, struct lane *lane, struct item *item)
+{
+    metrics_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
+    item_free(paced, lane, item);
+}
+
+/* What waited too long at the front of the lane. */
+static void drop_old(struct relay_paced *paced, struct lane *lane, uint64_t now)
+{
+    while (!list_empty(&lane->items) && first_item(lane)->kind == PACED_TALK &&
+           now - first_item(lane)->queued_us > PACED_AGE_MS * 1000ULL) {
+        let_fall(paced, lane, first_item(lane));
+    }
+}
+
+static struct lane *fattest(struct relay_paced *paced)
+{
+    struct lane *most = LIST_ITEM(paced->turns.next, struct lane, turn);
+    LIST_EACH(it, &paced->turns) {
+        struct lane *lane = LIST_ITEM(it, struct lane, turn);
+        most = lane->bytes > most->bytes ? lane : most;
+    }
+    return most;
+}
+
+static void drop_oldest_talk(struct relay_paced *paced, struct lane *lane)
+{
+    LIST_EACH(it, &lane->items) {
+        struct item *item = LIST_ITEM(it, struct item, entry);
+        if (item->kind == PACED_TALK) {
+            let_fall(paced, lane, item);
+            break;
+        }
+    }
+    free_if_empty(paced, lane);
+}
+
+/* The topic ends: where its beginning still waits, that and all that follows goes. True when there
+ * is nothing left to tell of it. */
+static bool fold(struct relay_paced *paced, struct lane *lane)
+{
+    bool found = false;
+    LIST_EACH(it, &lane->items) {
+        struct item *item = LIST_ITEM(it, struct item, entry);
+        found = found || item->kind == PACED_BEGIN;
+        if (found) {
+            item_free(paced, lane, item);
+        }
+    }
+    return found;
+}
+
+static void queue(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark,
+                  uint64_t now)
+{
+    struct lane *lane = lane_of(paced, mark.topic);
+    drop_old(paced, lane, now);
+    if (mark.kind == PACED_END && fold(paced, lane)) {
+        free_if_empty(paced, lane);
+        return;
+    }
+    struct item *item = mem_zalloc(sizeof(*item));
+    *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = now, .kind = mark.kind};
+    list_push_back(&lane->items, &item->entry);
+    lane->bytes += bytes_of(item);
+    paced->bytes += bytes_of(item);
+    paced->count++;
+    while (paced->bytes > paced->pacer->options.limit) {
+        drop_oldest_talk(paced, fattest(paced));
+    }
+}
+
+static void drop_all(struct relay_paced *paced)
+{
+    MAP_EACH(it, &paced->lanes) {
+        struct lane *lane = MAP_ENTRY(it, struct lane, node);
+        LIST_EACH(item, &lane->items) {
+            item_free(paced, lane, LIST_ITEM(item, struct item, entry));
+        }
+        free_if_empty(paced, lane);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ sending */
+
+static bool cut(struct relay_paced *paced)
+{
+    if (paced->over) {
+        return false;
+    }
+    paced->over = true;
+    metrics_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
+    event_del(&paced->look);
+    drop_all(paced);
+    conn_drop_queue(paced->conn);
+    if (paced->pacer->options.cut != NULL) {
+        paced->pacer->options.cut(paced);
+    } else {
+        conn_close(paced->conn);
+    }
+    return false;
+}
+
+static void look_in(struct relay_paced *paced, uint64_t us)
+{
+    struct timeval wait = {.tv_sec = (time_t)(us / 1000000),
+                           .tv_usec = (suseconds_t)(us % 1000000)};
+    evtimer_add(&paced->look, &wait);
+}
+
+static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
+{
+    if (conn_send(paced->conn, chunk) != 0) {
+        return cut(paced);
+    }
+    paced->clear = false;
+    paced->sent_us = paced->moved_us = now;
+    paced->unacked = 0;
+    look_in(paced, FIRST_LOOK_US);
+    return true;
+}
+
+/* The next message of the lane whose turn it is; nothing when all that waited was too old. */
+static void send_next(struct relay_paced *paced, uint64_t now)
+{
+    while (!list_empty(&paced->turns)) {
+        struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
+        drop_old(paced, lane, now);
+        list_del(&lane->turn);
+        list_push_back(&paced->turns, &lane->turn);
+        if (!list_empty(&lane->items)) {
+            struct item *item = first_item(lane);
+            struct chunk *chunk = chunk_ref(item->chunk);
+            item_free(paced, lane, item);
+            free_if_empty(paced, lane);
+            put(paced, chunk, now);
+            chunk_unref(chunk);
+            return;
+        }
+        free_if_empty(paced, lane);
+    }
+}
+
+static uint64_t gap_us(const struct relay_paced *paced)
+{
+    uint64_t least = paced->pacer->gap_us;
+    uint64_t calm = SPREAD_US / (paced->count > 0 ? paced->count : 1);
+    calm = calm < CALM_GAP_US ? calm : CALM_GAP_US;
+    return paced->hurried || calm < least ? least : calm;
+}
+
+/* Is all confirmed? Else comes back to look, or loses patience. */
+static bool is_clear(struct relay_paced *paced, uint64_t now)
+{
+    size_t unacked = paced->clear ? 0 : conn_unacked(paced->conn);
+    if (unacked == 0) {
+        paced->clear_us = paced->clear ? paced->clear_us : now;
+        paced->clear = true;
+        return true;
+    }
+    if (unacked != paced->unacked) {
+        paced->unacked = unacked;
+        paced->moved_us = now;
+    }
+    if (now - paced->moved_us >= PACED_PATIENCE_MS * 1000ULL) {
+        cut(paced);
+        return false;
+    }
+    uint64_t wait = (now - paced->sent_us) / 4;
+    wait = wait > FIRST_LOOK_US ? wait : FIRST_LOOK_US;
+    look_in(paced, wait < RAREST_LOOK_US ? wait : RAREST_LOOK_US);
+    return false;
+}
+
+/* The clock is read here, per peer: a turn may take long, and who is late in it would be sent two
+ * messages closer together than the gap. */
+static void go_on(struct relay_paced *paced)
+{
+    uint64_t now = clock_monotonic_us();
+    if (!is_clear(paced, now) || paced->count == 0) {
+        return;
+    }
+    uint64_t due = paced->clear_us + gap_us(paced);
+    if (now < due) {
+        look_in(paced, due - now);
+        return;
+    }
+    send_next(paced, now);
+    if (paced->count == 0 && !paced->over && paced->pacer->options.emptied != NULL) {
+        paced->pacer->options.emptied(paced);
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    go_on(arg);
+}
+
+void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn)
+{
+    *paced = (struct relay_paced){.pacer = pacer, .conn = conn, .clear = true};
+    list_init(&paced->turns);
+    map_init(&paced->lanes);
+    evtimer_assign(&paced->look, loop_base(pacer->options.loop), on_look, paced);
+}
+
+void relay_paced_deinit(struct relay_paced *paced)
+{
+    event_del(&paced->look);
+    drop_all(paced);
+    map_deinit(&paced->lanes);
+}
+
+bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark)
+{
+    struct relay_pacer *pacer = paced->pacer;
+    if (paced->over) {
+        return false;
+    }
+    if (!pacer->options.on) {
+        return conn_send(paced->conn, chunk) == 0 || cut(paced);
+    }
+    queue(paced, chunk, mark, clock_monotonic_us());
+    if (!evtimer_pending(&paced->look, NULL)) {
+        go_on(paced);
+    }
+    return !paced->over;
+}
+
+void relay_paced_hurry(struct relay_paced *paced)
+{
+    paced->hurried = true;
+    if (paced->count > 0) {
+        evtimer_del(&paced->look);
+        go_on(paced);
+    }
+}
+
+uint32_t relay_paced_waiting(const struct relay_paced *paced)
+{
+    return paced->count;
+}

@@ -1,0 +1,103 @@
+/* paced: messages toward a TCP peer that takes whatever one read gives it for one message. TCP
+ * keeps no boundaries, so the next message is put on the wire only when the peer's kernel was seen
+ * to have confirmed the last one, and a gap (confirmed is not yet read) has passed since then.
+ *
+ *     relay_paced_send --> lane of its topic --\
+ *     relay_paced_send --> lane of its topic ---+-- in turn --> confirmed, gap over: conn_send
+ *     relay_paced_send --> lane of its topic --/
+ *
+ * The gap is generous while little waits, and shrinks to the least one as more does. Lanes have
+ * their turn one message at a time, so that a topic with much to say delays no other; the order
+ * within a topic is kept. What waits is bounded:
+ *
+ *  - a topic that ends before its beginning was told is not told at all, so that of one topic an
+ *    end, a beginning and what lies after it wait at most;
+ *  - of what may fall, what waited too long falls, and over the limit the oldest of the lane that
+ *    holds most.
+ *
+ * A peer that confirms nothing for long is cut, and nobody else is. */
+#ifndef MUSTER_NODE_SERVICE_RELAY_PACED_H
+#define MUSTER_NODE_SERVICE_RELAY_PACED_H
+
+#include "node/core/loop.h"
+#include "node/core/metrics.h"
+#include "node/net/conn.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    PACED_AGE_MS = 5 * 1000,       /* what may fall does after waiting so long */
+    PACED_PATIENCE_MS = 20 * 1000, /* a peer that confirms nothing for so long is cut */
+};
+
+/* What a set of peers shares. */
+struct relay_pacer;
+struct relay_paced;
+
+struct relay_pacer_options {
+    struct loop *loop;       /* borrowed */
+    struct metrics *metrics; /* borrowed */
+    bool on;                 /* false: messages are sent at once, many in one write */
+    uint32_t gap_ms;         /* the least gap */
+    size_t limit;            /* bytes of what may fall that wait for one peer */
+    /* The peer is given up: nothing waits any more and later sends are let fall. Its owner is to
+     * end the connection, but not before this turn is over: others may be sent to just now. NULL:
+     * it is closed. */
+    void (*cut)(struct relay_paced *paced);
+    /* The last message that waited was sent. NULL: nobody wants to know. */
+    void (*emptied)(struct relay_paced *paced);
+};
+
+struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options);
+
+/* Frees; every paced must be through with. */
+void relay_pacer_free(struct relay_pacer **pacer);
+
+/* Lives inside the peer's object. */
+struct relay_paced {
+    struct relay_pacer *pacer;
+    struct conn *conn; /* borrowed */
+    struct event look; /* due when there may be something to do */
+    struct list turns; /* lanes, the next one first */
+    struct map lanes;  /* by topic; lanes are there while something waits in them */
+    uint32_t count;    /* messages that wait */
+    size_t bytes;      /* of what waits and may fall */
+    uint64_t sent_us;  /* when a message was last put on the wire */
+    uint64_t moved_us; /* when the peer last confirmed some of it, or it was sent */
+    uint64_t clear_us; /* when all was first seen confirmed */
+    size_t unacked;    /* at the last look */
+    bool clear;        /* all was seen confirmed since the last message */
+    bool hurried;      /* no gap but the least one */
+    bool over;         /* cut */
+};
+
+enum relay_paced_kind {
+    PACED_BEGIN, /* of a topic; never falls, but with its end */
+    PACED_TALK,  /* may fall */
+    PACED_END,   /* of a topic; never falls, but with its beginning */
+};
+
+/* What a message is about. */
+struct relay_paced_mark {
+    uint64_t topic;
+    enum relay_paced_kind kind;
+};
+
+void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn);
+void relay_paced_deinit(struct relay_paced *paced);
+
+/* Sends a reference of its own to `chunk`, now or later, after what was sent before of the same
+ * topic. false when the peer was cut, now or earlier. */
+bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark);
+
+/* The rest is to be told as fast as the least gap allows. */
+void relay_paced_hurry(struct relay_paced *paced);
+
+/* Messages that wait. */
+uint32_t relay_paced_waiting(const struct relay_paced *paced);
+
+#endif

@@ -1,0 +1,281 @@
+#include "node/service/relay/packet.h"
+
+#include "node/proto/json/scan.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define VERSION 1.0
+#define WHITE SPAN("ffffff")
+
+enum {
+    TYPE_LIMIT = 64, /* bytes */
+    RELAY_PACKET_NAME_LIMIT = 128,
+    RELAY_PACKET_SHOWN_NAME = 48, /* bytes of a name on the fleet's page */
+    PREFIX_LIMIT = 64,
+    RELAY_PACKET_SECRET_LIMIT = 1024,
+    COLOR_DIGITS = 6,
+    NUMBER_TEXT = 32,
+    DELETE = 0x7f,
+};
+
+/* At most `limit` bytes from the front of `text`, and no half character at the end. */
+static struct span cut_text(struct span text, size_t limit)
+{
+    if (text.len <= limit) {
+        return text;
+    }
+    while (limit > 0 && ((unsigned char)text.ptr[limit] & 0xc0) == 0x80) {
+        limit--;
+    }
+    return span_of(text.ptr, limit);
+}
+
+static void get_text(const struct json_field *field, size_t limit, struct buf *out)
+{
+    out->len = 0;
+    if (field->kind == JSON_KIND_STRING) {
+        json_unquote(field->raw, out);
+        out->len = cut_text(buf_span(out), limit).len;
+    }
+}
+
+/* A text that others show and that every one of them is told: control characters become spaces, and
+ * what it takes between quotes is at most `limit` bytes. */
+static void get_shown(const struct json_field *field, size_t limit, struct buf *out)
+{
+    size_t quoted = 0, fits = 0;
+    get_text(field, limit, out);
+    for (; fits < out->len; fits++) {
+        unsigned char c = (unsigned char)out->ptr[fits];
+        if (c < ' ' || c == DELETE) {
+            out->ptr[fits] = ' ';
+        }
+        quoted += c == '"' || c == '\\' ? 2 : 1;
+        if (quoted > limit) {
+            break;
+        }
+    }
+    out->len = cut_text(buf_span(out), fits).len;
+}
+
+/* `missing` where it is no number. */
+static double get_number(const struct json_field *field, double missing)
+{
+    char text[NUMBER_TEXT];
+    if (field->kind != JSON_KIND_NUMBER || field->raw.len >= sizeof(text)) {
+        return missing;
+    }
+    memcpy(text, field->raw.ptr, field->raw.len);
+    text[field->raw.len] = '\0';
+    return strtod(text, NULL);
+}
+
+/* ------------------------------------------------------------------------------------ in */
+
+enum relay_kind relay_packet_kind(struct span packet, struct buf *type)
+{
+    struct json_field field = {.name = "type"};
+    type->len = 0;
+    if (json_fields(packet, &field, 1) != 0) {
+        return RELAY_OTHER;
+    }
+    get_text(&field, TYPE_LIMIT, type);
+    struct span word = buf_span(type);
+    if (span_eq(word, SPAN("handshake"))) {
+        return RELAY_HANDSHAKE;
+    }
+    bool saying = span_eq(word, SPAN("message")) || span_eq(word, SPAN("join")) ||
+                  span_eq(word, SPAN("leave"));
+    return saying ? RELAY_SAYING : RELAY_OTHER;
+}
+
+static uint64_t get_players(const struct json_field *field)
+{
+    double players = get_number(field, 0);
+    return players >= 0 && players < 1e9 ? (uint64_t)players : 0;
+}
+
+int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
+{
+    enum {
+        RELAY_PACKET_NAME,
+        COLOR,
+        PREFIX,
+        PLAYERS,
+        PROTOCOL,
+        RELAY_PACKET_SECRET,
+        RELAY_PACKET_FIELDS
+    };
+    struct json_field fields[RELAY_PACKET_FIELDS] = {
+        [RELAY_PACKET_NAME] = {.name = "name"}, [COLOR] = {.name = "color"},
+        [PREFIX] = {.name = "prefix"},          [PLAYERS] = {.name = "playerCount"},
+        [PROTOCOL] = {.name = "version"},       [RELAY_PACKET_SECRET] = {.name = "secret"},
+    };
+    struct buf color = {0}, prefix = {0};
+    if (json_fields(packet, fields, RELAY_PACKET_FIELDS) != 0 ||
+        get_number(&fields[PROTOCOL], 0) != VERSION) {
+        return -1;
+    }
+    get_shown(&fields[RELAY_PACKET_NAME], RELAY_PACKET_NAME_LIMIT, &handshake->name);
+    get_text(&fields[COLOR], COLOR_DIGITS + 1, &color);
+    get_shown(&fields[PREFIX], PREFIX_LIMIT, &prefix);
+    get_text(&fields[RELAY_PACKET_SECRET], RELAY_PACKET_SECRET_LIMIT, &handshake->secret);
+    handshake->players = get_players(&fields[PLAYERS]);
+    handshake->look.len = 0;
+    relay_print_look(buf_span(&handshake->name), buf_span(&color), buf_span(&prefix),
+                     &handshake->look);
+    buf_free(&color);
+    buf_free(&prefix);
+    return 0;
+}
+
+void relay_handshake_deinit(struct relay_handshake *handshake)
+{
+    buf_free(&handshake->look);
+    buf_free(&handshake->name);
+    buf_free(&handshake->secret);
+}
+
+/* ------------------------------------------------------------------------------------ out */
+
+bool relay_is_color(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (isxdigit((unsigned char)text.ptr[i]) == 0) {
+            return false;
+        }
+    }
+    return text.len == COLOR_DIGITS;
+}
+
+void relay_print_look(struct span name, struct span color, struct span prefix, struct buf *out)
+{
+    buf_append(out, SPAN("\"name\":"));
+    json_quote(name, out);
+    buf_append(out, SPAN(",\"color\":"));
+    json_quote(relay_is_color(color) ? color : WHITE, out);
+    buf_append(out, SPAN(",\"prefix\":"));
+    json_quote(prefix, out);
+}
+
+void relay_print_saying(struct span packet, uint64_t id, struct buf *out)
+{
+    char text[NUMBER_TEXT];
+    int len = snprintf(text, sizeof(text), "%" PRIu64, id);
+    if (json_set(packet, "identifier", span_of(text, (size_t)len), out) != 0) {
+        out->len = 0; /* never: the packet is a valid object */
+    }
+}
+
+void relay_print_connection(const struct relay_server *server, struct buf *out)
+{
+    buf_printf(out, "{\"type\":\"connection\",\"identifier\":%" PRIu64 ",", server->id);
+    buf_append(out, server->look);
+    buf_printf(out, ",\"playerCount\":%" PRIu64 "}", server->players);
+}
+
+void relay_print_disconnect(uint64_t id, struct buf *out)
+{
+    buf_printf(out, "{\"type\":\"disconnect\",\"identifier\":%" PRIu64 "}", id);
+}
+
+static void print_known(uint64_t id, struct span look, struct buf *out)
+{
+    buf_printf(out, "{\"identifier\":%" PRIu64 ",", id);
+    buf_append(out, look);
+    buf_append(out, SPAN("}"));
+}
+
+struct others {
+    uint64_t id;
+    struct buf *out;
+};
+
+static void print_other(void *arg, const struct relay_server *server)
+{
+    const struct others *others = arg;
+    if (server->id != others->id) {
+        buf_append(others->out, SPAN(","));
+        print_known(server->id, server->look, others->out);
+    }
+}
+
+void relay_print_acknowledge(const struct relay_network *network, uint64_t id,
+                             struct span host_look, struct buf *out)
+{
+    struct others others = {id, out};
+    buf_printf(out,
+               "{\"type\":\"acknowledge\",\"identifier\":%" PRIu64 ",\"hostIdentifier\":%d,"
+               "\"playerCount\":0,\"connections\":[",
+               id, RELAY_HOST_ID);
+    print_known(RELAY_HOST_ID, host_look, out);
+    relay_network_each(network, print_other, &others);
+    buf_append(out, SPAN("]}"));
+}
+
+static void print_server(void *arg, const struct relay_server *server)
+{
+    struct buf *out = arg;
+    if (out->ptr[out->len - 1] != '[') {
+        buf_append(out, SPAN(","));
+    }
+    buf_printf(out, "{\"identifier\":%" PRIu64 ",", server->id);
+    buf_append(out, server->look);
+    buf_printf(out, ",\"playerCount\":%" PRIu64 ",\"node\":", server->players);
+    json_quote(server->node, out);
+    buf_append(out, SPAN("}"));
+}
+
+void relay_print_servers(const struct relay_network *network, struct buf *out)
+{
+    buf_append(out, SPAN("["));
+    relay_network_each(network, print_server, out);
+    buf_append(out, SPAN("]"));
+}
+
+/* ------------------------------------------------------------------------------------ the page */
+
+struct shown {
+    struct buf *out;
+    size_t left, more;
+};
+
+static void print_name(struct span look, struct buf *out)
+{
+    struct json_field name = {.name = "name"};
+    struct buf object = {0}, text = {0};
+    buf_append(&object, SPAN("{"));
+    buf_append(&object, look);
+    buf_append(&object, SPAN("}"));
+    if (json_fields(buf_span(&object), &name, 1) == 0) {
+        get_text(&name, RELAY_PACKET_NAME_LIMIT, &text);
+    }
+    json_quote_cut(buf_span(&text), RELAY_PACKET_SHOWN_NAME, out);
+    buf_free(&object);
+    buf_free(&text);
+}
+
+static void print_here(void *arg, const struct relay_server *server)
+{
+    struct shown *shown = arg;
+    struct buf *out = shown->out;
+    if (shown->left == 0) {
+        shown->more++;
+        return;
+    }
+    shown->left--;
+    buf_append(out, out->ptr[out->len - 1] != '[' ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+    print_name(server->look, out);
+    buf_printf(out, ",\"players\":%" PRIu64 "}", server->players);
+}
+
+void relay_print_here(const struct relay_network *network, size_t most, struct buf *out)
+{
+    struct shown shown = {out, most, 0};
+    buf_append(out, SPAN("\"servers\":["));
+    relay_network_each_here(network, print_here, &shown);
+    buf_printf(out, "],\"more\":%zu", shown.more);
+}

@@ -1,0 +1,327 @@
+#include "node/service/relay/relay.h"
+
+#include "node/core/log.h"
+#include "node/net/listener.h"
+#include "node/proto/http/auth.h"
+#include "node/proto/json/scan.h"
+#include "node/service/relay/client.h"
+#include "node/service/relay/network.h"
+#include "node/service/relay/packet.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    NETWORK_NAME_MOST = 64,
+    LISTEN_MOST = 128,
+    SHOWN_NETWORKS = 16, /* on the fleet's page */
+    SHOWN_SERVERS = 64,  /* there, in all; but for each network at least: */
+    SHOWN_LEAST = 4,
+    SHOWN_ADDRESSES = 4, /* there, of a network */
+};
+
+struct network {
+    struct list entry;
+    struct relay_network *network;
+};
+
+struct relay_listener {
+    struct list entry;
+    struct relay *relay;
+    struct relay_network *network;
+    struct listener *listener; /* NULL: closed */
+    char bind[LISTEN_MOST];
+};
+
+struct relay {
+    struct relay_options options;
+    struct relay_terms terms;
+    struct rate *by_address; /* of joins */
+    struct buf host_look;
+    struct list networks, ports;
+};
+
+/* ------------------------------------------------------------------------------------ listening */
+
+/* One entry of the setting: "host:port" or "name=host:port". */
+struct listen_entry {
+    struct span network;
+    char bind[LISTEN_MOST];
+};
+
+static bool is_network_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if (!isalnum(c) && c != '-' && c != '_' && c != '.') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len <= NETWORK_NAME_MOST;
+}
+
+static int read_entry(struct span text, struct listen_entry *entry)
+{
+    struct span bind = text, network = span_cut(&bind, '=');
+    struct address address;
+    int family;
+    if (bind.ptr == NULL) {
+        bind = text;
+        network = span_str(RELAY_DEFAULT_NETWORK);
+    }
+    if (bind.len >= sizeof(entry->bind) || !is_network_name(network)) {
+        return -1;
+    }
+    entry->network = network;
+    memcpy(entry->bind, bind.ptr, bind.len);
+    entry->bind[bind.len] = '\0';
+    return address_parse_bind(entry->bind, &address, &family);
+}
+
+static struct relay_network *get_network(struct relay *relay, struct span name)
+{
+    LIST_EACH(it, &relay->networks) {
+        struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        if (span_eq(relay_network_name(network), name)) {
+            return network;
+        }
+    }
+    struct network *added = mem_zalloc(sizeof(*added));
+    added->network = relay_network_new(name, &(struct relay_network_options){
+                                                 .store = relay->options.store,
+                                                 .metrics = relay->options.metrics,
+                                                 .node = relay->options.node,
+                                                 .loop = net_loop(relay->options.net),
+                                                 .by_address = relay->by_address,
+                                                 .joins = relay->options.joins,
+                                                 .print_arrival = relay_print_connection,
+                                                 .print_departure = relay_print_disconnect,
+                                                 .has_left = relay_client_has_left,
+                                                 .admitted = relay_client_admitted,
+                                                 .listed = relay_client_listed,
+                                                 .displaced = relay_client_displaced,
+                                             });
+    list_push_back(&relay->networks, &added->entry);
+    return added->network;
+}
+
+static void on_accept(void *arg, int fd, const struct address *peer)
+{
+    struct relay_listener *port = arg;
+    relay_client_accept(&port->relay->terms, port->network, fd, peer);
+}
+
+static void add_port(struct relay *relay, const struct listen_entry *entry)
+{
+    struct relay_listener *port = mem_zalloc(sizeof(*port));
+    port->relay = relay;
+    port->network = get_network(relay, entry->network);
+    memcpy(port->bind, entry->bind, sizeof(port->bind));
+    list_push_back(&relay->ports, &port->entry);
+}
+
+static int add_ports(struct relay *relay, char *error, size_t error_size)
+{
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        struct span text = span_trim(span_cut(&rest, ','));
+        if (read_entry(text, &entry) != 0) {
+            snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
+            return -1;
+        }
+        add_port(relay, &entry);
+    }
+    return 0;
+}
+
+static int open_port(struct relay_listener *port, char *error, size_t error_size)
+{
+    char text[ADDRESS_TEXT];
+    port->listener =
+        listener_open(port->relay->options.net, port->bind, on_accept, port, error, error_size);
+    if (port->listener == NULL) {
+        return -1;
+    }
+    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
+    return 0;
+}
+
+int relay_listen(struct relay *relay, char *error, size_t error_size)
+{
+    LIST_EACH(it, &relay->ports) {
+        if (open_port(LIST_ITEM(it, struct relay_listener, entry), error, error_size) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ the list */
+
+/* At most `most` of its addresses. */
+static void print_ports(struct relay *relay, const struct relay_network *network, size_t most,
+                        struct buf *out)
+{
+    const char *before = "";
+    LIST_EACH(it, &relay->ports) {
+        const struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
+        char text[ADDRESS_TEXT];
+        if (port->network == network && port->listener != NULL && most-- > 0) {
+            buf_printf(out, "%s\"%s\"", before,
+                       address_text(listener_address(port->listener), text));
+            before = ",";
+        }
+    }
+}
+
+static void print_networks(struct relay *relay, struct buf *out)
+{
+    const char *before = "{\"networks\":[";
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        buf_printf(out, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), out);
+        buf_append(out, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SIZE_MAX, out);
+        buf_append(out, SPAN("],\"servers\":"));
+        relay_print_servers(network, out);
+        buf_append(out, SPAN("}"));
+        before = ",";
+    }
+    buf_append(out, SPAN("]}\n"));
+}
+
+static size_t count_networks(struct relay *relay)
+{
+    size_t count = 0;
+    LIST_EACH(it, &relay->networks) {
+        (void)it;
+        count++;
+    }
+    return count;
+}
+
+void relay_describe(struct relay *relay, struct buf *out)
+{
+    size_t all = count_networks(relay), shown = all < SHOWN_NETWORKS ? all : SHOWN_NETWORKS;
+    size_t each =
+        shown * SHOWN_LEAST < SHOWN_SERVERS ? SHOWN_SERVERS / (shown + (shown == 0)) : SHOWN_LEAST;
+    size_t left = shown;
+    buf_append(out, SPAN("{\"rows\":["));
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        if (left == 0) {
+            break;
+        }
+        buf_append(out, left-- < shown ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+        json_quote(relay_network_name(network), out);
+        buf_append(out, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SHOWN_ADDRESSES, out);
+        buf_append(out, SPAN("],"));
+        relay_print_here(network, each, out);
+        buf_append(out, SPAN("}"));
+    }
+    buf_printf(out, "],\"more\":%zu}", all - shown);
+}
+
+static void on_list(void *arg, struct http_request *request)
+{
+    struct relay *relay = arg;
+    struct buf text = {0};
+    if (!http_bearer_is(request, span_str(relay->options.status_token))) {
+        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
+        http_reply_error(request, 401, "the bearer token is missing or wrong");
+        return;
+    }
+    print_networks(relay, &text);
+    http_reply_field(request, "Cache-Control", SPAN("no-store"));
+    http_reply(request, 200, "application/json", buf_span(&text));
+    buf_free(&text);
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void set_terms(struct relay *relay)
+{
+    const struct relay_options *options = &relay->options;
+    relay_print_look(span_str(options->name), span_str(options->color), span_str(options->prefix),
+                     &relay->host_look);
+    relay->terms = (struct relay_terms){
+        .net = options->net,
+        .metrics = options->metrics,
+        .pacer = relay_pacer_new(&(struct relay_pacer_options){
+            .loop = net_loop(options->net),
+            .metrics = options->metrics,
+            .on = options->pacing,
+            .gap_ms = options->gap_ms,
+            .limit = options->queue_limit,
+            .cut = relay_client_cut,
+            .emptied = relay_client_emptied,
+        }),
+        .host_look = buf_span(&relay->host_look),
+        .secret = span_str(options->secret),
+        .proxy = options->proxy,
+        .packet_limit = options->packet_limit,
+        .rate = options->rate,
+        .timeout_ms = options->timeout_ms,
+    };
+}
+
+struct relay *relay_new(struct http_server *server, const struct relay_options *options,
+                        char *error, size_t error_size)
+{
+    struct relay *relay = mem_zalloc(sizeof(*relay));
+    relay->options = *options;
+    list_init(&relay->networks);
+    list_init(&relay->ports);
+    relay->by_address = rate_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
+    set_terms(relay);
+    if (!relay_is_color(span_str(options->color))) {
+        snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
+                 options->color);
+        relay_free(&relay);
+        return NULL;
+    }
+    if (add_ports(relay, error, error_size) != 0) {
+        relay_free(&relay);
+        return NULL;
+    }
+    if (options->status_token[0] != '\0') {
+        http_route(server, "GET", "/api/relay", on_list, relay);
+    }
+    return relay;
+}
+
+void relay_drain(struct relay *relay)
+{
+    LIST_EACH(it, &relay->ports) {
+        listener_retire(&LIST_ITEM(it, struct relay_listener, entry)->listener);
+    }
+}
+
+void relay_free(struct relay **relay)
+{
+    struct relay *gone = *relay;
+    if (gone == NULL) {
+        return;
+    }
+    *relay = NULL;
+    LIST_EACH(it, &gone->ports) {
+        struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
+        listener_close(&port->listener);
+        free(port);
+    }
+    LIST_EACH(it, &gone->networks) {
+        struct network *network = LIST_ITEM(it, struct network, entry);
+        relay_network_free(&network->network);
+        free(network);
+    }
+    relay_pacer_free(&gone->terms.pacer);
+    rate_free(&gone->by_address);
+    buf_free(&gone->host_look);
+    free(gone);
+}

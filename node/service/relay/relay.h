@@ -1,0 +1,57 @@
+/* relay: cross-server chat. The cluster is the host that game servers connect to over plain TCP;
+ * what one of them says goes to all others of its network, on whatever node they are. */
+#ifndef MUSTER_NODE_SERVICE_RELAY_RELAY_H
+#define MUSTER_NODE_SERVICE_RELAY_RELAY_H
+
+#include "node/core/metrics.h"
+#include "node/net/net.h"
+#include "node/proto/http/http.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct relay;
+
+/* All pointers are borrowed. */
+struct relay_options {
+    struct net *net;
+    struct store *store;
+    struct metrics *metrics;
+    const char *node;   /* this node's name */
+    const char *listen; /* "[network=]host:port,..."; entries of one name are one network */
+    const char *name, *color, *prefix; /* the host, as game servers see it */
+    const char *secret;                /* asked for in handshakes; "": none */
+    const char *status_token;          /* of GET /api/relay; "": not served */
+    bool pacing, proxy;
+    uint32_t gap_ms;
+    size_t queue_limit;  /* bytes that wait for one game server */
+    size_t packet_limit; /* bytes */
+    uint32_t rate;       /* packets a second of one game server; 0: no limit */
+    uint32_t joins;      /* a second in a network on this node; 0: no limit */
+    uint32_t timeout_ms; /* for a handshake, and for its answer */
+};
+
+/* The network that an entry without a name belongs to. */
+#define RELAY_DEFAULT_NETWORK "default"
+
+/* New, with its route put into `server`; or NULL with a message in `error`. */
+struct relay *relay_new(struct http_server *server, const struct relay_options *options,
+                        char *error, size_t error_size) __attribute__((warn_unused_result));
+
+/* Appends, for the fleet's page, the networks and what is connected here of each:
+ * {"rows":[{"name":"default","addresses":["0.0.0.0:1337"],"servers":[{"name":"Alpha","players":3}],
+ * "more":0}],"more":0}. Names are cut; the secret is not in it. */
+void relay_describe(struct relay *relay, struct buf *out);
+
+/* Game servers may come from now on. 0, or -1 with a message in `error`. */
+int relay_listen(struct relay *relay, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* No new game servers from now on, but for those that have come already. */
+void relay_drain(struct relay *relay);
+
+/* Frees; connections must be gone (net_free first). */
+void relay_free(struct relay **relay);
+
+#endif

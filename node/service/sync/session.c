@@ -1,0 +1,365 @@
+#include "node/service/sync/session.h"
+
+#include "node/core/log.h"
+#include "store/base/map.h"
+#include "store/bus.h"
+#include "store/roster/roster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Key of the roster and topic of the pushes. */
+#define KEY_PREFIX SPAN("sync:")
+
+struct sync_sessions {
+    struct sync_sessions_options options;
+    struct map by_id; /* struct sync_session */
+};
+
+struct sync_session {
+    struct map_node node;
+    struct sync_sessions *all;
+    struct buf key; /* KEY_PREFIX and the id */
+    struct group room;
+    uint32_t leaders; /* among the members here */
+    struct bus_sub *pushes;
+    struct roster_watch *watch;
+    struct sync_state state; /* as of the watch's view */
+    bool first;              /* of the nodes in the view, ours is the first by name */
+    bool listening;          /* pushes of other nodes arrive, so members here may be counted */
+    bool healing;            /* the view was stale: whoever is here is told it anew */
+};
+
+struct span sync_session_id(const struct sync_session *session)
+{
+    return span_skip(buf_span(&session->key), KEY_PREFIX.len);
+}
+
+bool sync_session_is_reached(const struct sync_session *session)
+{
+    return store_reaches(session->all->options.store, buf_span(&session->key));
+}
+
+static struct span own_name(const struct sync_session *session)
+{
+    return span_str(session->all->options.node);
+}
+
+static struct sync_seat *seat_of(struct receiver *member)
+{
+    return CONTAINER_OF(member, struct sync_seat, member);
+}
+
+/* ------------------------------------------------------------------------------------ the count */
+
+/* A node's value in the roster: "players leaders" in decimal. */
+struct local_count {
+    unsigned players, leaders;
+};
+
+static struct local_count read_count(struct span value)
+{
+    struct local_count count = {0};
+    char text[32] = "";
+    if (value.len < sizeof(text)) {
+        memcpy(text, value.ptr, value.len);
+        char *end;
+        count.players = (unsigned)strtoul(text, &end, 10);
+        count.leaders = (unsigned)strtoul(end, NULL, 10);
+    }
+    return count;
+}
+
+static void claim(struct sync_session *session)
+{
+    char value[32];
+    int len = snprintf(value, sizeof(value), "%u %u", session->room.count, session->leaders);
+    roster_claim(session->all->options.store, buf_span(&session->key), own_name(session),
+                 span_of(value, (size_t)len));
+}
+
+struct tally {
+    const struct sync_session *session;
+    struct sync_state state;
+    bool first;
+};
+
+static void add_member(void *arg, const struct roster_member *member)
+{
+    struct tally *tally = arg;
+    struct local_count count = read_count(member->value);
+    tally->state.players += count.players;
+    tally->state.leader_connected |= count.leaders > 0;
+    tally->first &= span_compare(own_name(tally->session), member->name) <= 0;
+}
+
+/* One node of each session counts it, so that the fleet's sessions can be summed up. */
+static void set_first(struct sync_session *session, bool first)
+{
+    struct metrics *metrics = session->all->options.metrics;
+    if (first && !session->first) {
+        metrics_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+    } else if (!first && session->first) {
+        metrics_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
+    }
+    session->first = first;
+}
+
+static void take_view(struct sync_session *session)
+{
+    struct tally tally = {.session = session, .first = true};
+    roster_each(session->watch, add_member, &tally);
+    session->state = tally.state;
+    set_first(session, tally.first);
+}
+
+/* The view counts exactly the members that are here now. */
+static bool view_is_ours(const struct sync_session *session)
+{
+    struct span value;
+    if (!roster_find(session->watch, own_name(session), &value)) {
+        return false;
+    }
+    struct local_count count = read_count(value);
+    return count.players == session->room.count && count.leaders == session->leaders;
+}
+
+static bool is_told(struct receiver *member)
+{
+    return seat_of(member)->told;
+}
+
+static bool is_untold(struct receiver *member)
+{
+    return !is_told(member);
+}
+
+static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
+{
+    struct buf text = {0};
+    session->all->options.print_state(&session->state, &text);
+    group_send(&session->room, buf_span(&text), whom);
+    buf_free(&text);
+}
+
+/* Whatever becomes of it, what the seats asked for last is through. */
+static void settle_all(struct sync_session *session, bool told)
+{
+    LIST_EACH(it, &session->room.receivers) {
+        struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
+        seat->told |= told;
+        session->all->options.settled(seat);
+    }
+}
+
+/* A change of the cluster: whoever is counted in it hears of it. Members who came meanwhile wait
+ * for a view that counts them, so that nobody is ever told of a session without himself. */
+static void on_change(struct sync_session *session)
+{
+    take_view(session);
+    if (view_is_ours(session)) {
+        tell(session, NULL);
+        settle_all(session, true);
+    } else {
+        tell(session, is_told);
+    }
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    (void)member;
+    struct sync_session *session = arg;
+    if (event == ROSTER_CHANGED) {
+        on_change(session);
+    } else if (event == ROSTER_CURRENT && view_is_ours(session)) {
+        take_view(session);
+        tell(session, session->healing ? NULL : is_untold);
+        session->healing = false;
+        settle_all(session, true);
+    } else if (event == ROSTER_STALE) {
+        session->healing = true;
+        settle_all(session, false);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ pushes */
+
+static bool is_follower(struct receiver *member)
+{
+    return !seat_of(member)->leader;
+}
+
+static void deliver(struct sync_session *session, struct span message)
+{
+    uint32_t sent = group_send(&session->room, message, is_follower);
+    metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHED_BYTES,
+                (uint64_t)sent * message.len);
+}
+
+static void on_push(void *arg, enum bus_event event, struct span payload)
+{
+    struct sync_session *session = arg;
+    if (event == BUS_MESSAGE) {
+        deliver(session, payload);
+    } else if (event == BUS_READY) {
+        session->listening = true;
+        claim(session);
+    } else {
+        session->listening = false; /* who comes now is counted when pushes arrive again */
+    }
+}
+
+/* A node with leaders only has nobody to deliver to, and spares Redis and itself their own echo. */
+static void hear_what_is_needed(struct sync_session *session)
+{
+    bool followed = session->room.count > session->leaders;
+    if (followed && session->pushes == NULL) {
+        session->listening = false;
+        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
+                                        BUS_NO_ECHO, on_push, session);
+    } else if (!followed) {
+        bus_unsubscribe(&session->pushes);
+    }
+}
+
+int sync_session_push(struct sync_seat *seat, struct span message)
+{
+    struct sync_session *session = seat->session;
+    metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHES, 1);
+    deliver(session, message);
+    return bus_publish(session->all->options.store, buf_span(&session->key), message);
+}
+
+/* ------------------------------------------------------------------------------------ sessions */
+
+static struct sync_session *session_new(struct sync_sessions *all, struct span id)
+{
+    struct sync_session *session = mem_zalloc(sizeof(*session));
+    session->all = all;
+    buf_append(&session->key, KEY_PREFIX);
+    buf_append(&session->key, id);
+    group_init(&session->room, all->options.metrics);
+    map_insert(&all->by_id, &session->node, sync_session_id(session));
+    metrics_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
+    session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
+    return session;
+}
+
+static void session_free(struct sync_session *session)
+{
+    struct sync_sessions *all = session->all;
+    roster_release(all->options.store, buf_span(&session->key), own_name(session));
+    roster_unwatch(&session->watch);
+    bus_unsubscribe(&session->pushes);
+    map_remove(&all->by_id, &session->node);
+    metrics_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
+    set_first(session, false);
+    buf_free(&session->key);
+    free(session);
+}
+
+static struct sync_session *session_get(struct sync_sessions *all, struct span id)
+{
+    struct map_node *node = map_find(&all->by_id, id);
+    return node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(all, id);
+}
+
+/* The members here changed. They are counted once pushes arrive for those who follow: a member that
+ * was told of a session misses none of its pushes. */
+static void recount(struct sync_session *session)
+{
+    if (session->room.count == 0) {
+        session_free(session);
+        return;
+    }
+    hear_what_is_needed(session);
+    if (session->pushes == NULL || session->listening) {
+        claim(session);
+    }
+}
+
+void sync_session_join(struct sync_sessions *sessions, struct span id, struct sync_seat *seat,
+                       struct ws *ws, bool leader)
+{
+    struct sync_session *session = session_get(sessions, id);
+    seat->session = session;
+    seat->leader = leader;
+    seat->told = false;
+    session->leaders += leader ? 1 : 0;
+    group_add(&session->room, &seat->member, ws);
+    metrics_add(sessions->options.metrics, METRIC_SYNC_MEMBERS, 1);
+    recount(session);
+}
+
+void sync_session_set_role(struct sync_seat *seat, bool leader)
+{
+    struct sync_session *session = seat->session;
+    if (seat->leader != leader) {
+        seat->leader = leader;
+        session->leaders += leader ? 1 : (uint32_t)-1;
+    }
+    seat->told = false;
+    recount(session);
+}
+
+void sync_session_leave(struct sync_seat *seat)
+{
+    struct sync_session *session = seat->session;
+    if (session == NULL) {
+        return;
+    }
+    seat->session = NULL;
+    session->leaders -= seat->leader ? 1 : 0;
+    group_remove(&session->room, &seat->member);
+    metrics_sub(session->all->options.metrics, METRIC_SYNC_MEMBERS, 1);
+    recount(session);
+}
+
+/* Puts it where it belongs among the `count` in `out`, which are in order; the least falls out. */
+static size_t rank(const struct sync_session *session, struct sync_busy *out, size_t count,
+                   size_t most)
+{
+    size_t at = count < most ? count : most;
+    while (at > 0 && out[at - 1].state.players < session->state.players) {
+        at--;
+    }
+    if (at == most) {
+        return count;
+    }
+    size_t moved = count < most ? count - at : most - 1 - at;
+    memmove(&out[at + 1], &out[at], moved * sizeof(*out));
+    out[at] = (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
+    return count < most ? count + 1 : most;
+}
+
+size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_busy *out,
+                             size_t most, size_t *count)
+{
+    size_t written = 0;
+    *count = 0;
+    MAP_EACH(it, &sessions->by_id) {
+        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
+        if (session->first) {
+            ++*count;
+            written = rank(session, out, written, most);
+        }
+    }
+    return written;
+}
+
+struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
+{
+    struct sync_sessions *sessions = mem_zalloc(sizeof(*sessions));
+    sessions->options = *options;
+    map_init(&sessions->by_id);
+    return sessions;
+}
+
+void sync_sessions_free(struct sync_sessions **sessions)
+{
+    if (*sessions != NULL) {
+        map_deinit(&(*sessions)->by_id);
+        free(*sessions);
+        *sessions = NULL;
+    }
+}

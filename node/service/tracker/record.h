@@ -1,0 +1,47 @@
+/* tracker record: what the store holds of a peer, as bytes: its address, its record, its share id.
+ * */
+#ifndef MUSTER_NODE_SERVICE_TRACKER_RECORD_H
+#define MUSTER_NODE_SERVICE_TRACKER_RECORD_H
+
+#include "node/service/tracker/message.h"
+
+enum {
+    ADDRESS_BYTES = 18, /* IP and port, as a key, a value and on the bus */
+    RECORD_MOST = 192,  /* share id, node name (64), what is told (100), two spaces */
+    ENTROPY = 256,
+};
+
+void tracker_address_pack(const struct address *address, unsigned char out[static ADDRESS_BYTES]);
+
+/* 0, or -1 when it is none. */
+int tracker_address_unpack(struct span bytes, struct address *address);
+
+/* "<share id> <node> <told>"; all borrowed. */
+struct tracker_record {
+    struct span id;
+    struct span node; /* that the peer last talked to */
+    struct span told; /* to others in place of its address; empty: the address */
+};
+
+/* false: it is none that this version knows. */
+bool tracker_record_read(struct span text, struct tracker_record *record);
+
+/* Writes it to `out`, which the answer borrows. */
+struct span tracker_record_print(const struct tracker_record *record, char out[static RECORD_MOST]);
+
+/* What others are told of the peer at `address`; borrowed from the record or from `text`. */
+struct span tracker_record_told(const struct tracker_record *record, const struct address *address,
+                                char text[static ADDRESS_TEXT]);
+
+/* Where share ids come from: the system's random source, some at a time. */
+struct tracker_ids {
+    unsigned char entropy[ENTROPY];
+    uint32_t used;
+};
+
+void tracker_ids_init(struct tracker_ids *ids);
+
+/* Eight of 62 letters and digits, each as likely as the other. */
+void tracker_ids_choose(struct tracker_ids *ids, char out[static TRACKER_SHARE_ID]);
+
+#endif

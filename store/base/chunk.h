@@ -1,0 +1,50 @@
+/* chunk: outbound bytes, built once and shared by every queue they stand in. */
+#ifndef MUSTER_STORE_BASE_CHUNK_H
+#define MUSTER_STORE_BASE_CHUNK_H
+
+#include "store/base/mem.h"
+#include "store/base/span.h"
+
+#include <stdint.h>
+
+struct chunk {
+    uint32_t refs;
+    uint32_t len; /* bytes in data */
+    char data[];
+};
+
+/* New, with one reference, its bytes still to be filled in. `len` is below 4 GiB. */
+static inline struct chunk *chunk_new(size_t len)
+{
+    struct chunk *chunk = mem_alloc(sizeof(*chunk) + len);
+    chunk->refs = 1;
+    chunk->len = (uint32_t)len;
+    return chunk;
+}
+
+/* New, with a copy of `bytes`. */
+static inline struct chunk *chunk_copy(struct span bytes)
+{
+    struct chunk *chunk = chunk_new(bytes.len);
+    if (bytes.len > 0) {
+        memcpy(chunk->data, bytes.ptr, bytes.len);
+    }
+    return chunk;
+}
+
+/* One more reference; returns the same chunk. */
+static inline struct chunk *chunk_ref(struct chunk *chunk)
+{
+    chunk->refs++;
+    return chunk;
+}
+
+/* One reference less; NULL is fine. */
+static inline void chunk_unref(struct chunk *chunk)
+{
+    if (chunk != NULL && --chunk->refs == 0) {
+        free(chunk);
+    }
+}
+
+#endif

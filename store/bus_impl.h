@@ -1,0 +1,24 @@
+/* What the store and its other words need of the bus; services include bus.h. */
+#ifndef MUSTER_STORE_BUS_IMPL_H
+#define MUSTER_STORE_BUS_IMPL_H
+
+#include "store/bus.h"
+
+#include <stdbool.h>
+
+void bus_init(struct store *store);
+void bus_deinit(struct store *store);
+
+/* Both links of one server went up or down. */
+void bus_on_link(struct store *store, unsigned shard, bool up);
+
+/* Sends the subscriptions gathered in this turn. */
+void bus_flush(struct store *store);
+
+/* Like bus_subscribe for a channel that is not a topic: `payload` is all that was published. The
+ * name is the whole channel. */
+struct bus_sub *bus_channel_subscribe(struct store *store, unsigned shard, struct span channel,
+                                      bus_fn *fn, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+#endif

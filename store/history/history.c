@@ -1,0 +1,148 @@
+#include "store/history/history.h"
+
+#include "store/base/clock.h"
+#include "store/history/impl.h"
+#include "store/history/note.h"
+
+enum {
+    HISTORY_TICK_MS = 250,
+};
+
+static void run(struct chore *chore)
+{
+    struct history_key *key = CONTAINER_OF(chore, struct history_key, chore);
+    history_watch_run(key);
+    history_queue_run(key);
+}
+
+static void append_name(struct buf *out, const struct store *store, const char *kind,
+                        struct span key)
+{
+    buf_append(out, span_str(store->prefix));
+    buf_append(out, span_str(kind));
+    buf_append(out, key);
+}
+
+static struct history_key *key_new(struct store *store, struct span key, struct span name)
+{
+    struct history_key *made = mem_zalloc(sizeof(*made) + name.len);
+    struct buf channel = {0};
+    made->store = store;
+    made->shard = store_shard(store, key);
+    made->chore.run = run;
+    list_init(&made->chore.entry);
+    memcpy(made->name, name.ptr, name.len);
+    append_name(&channel, store, ":n:", key);
+    made->channel = mem_dup(buf_span(&channel));
+    buf_free(&channel);
+    history_queue_init(made);
+    history_watch_init(made);
+    map_insert(&store->history.keys, &made->node, span_of(made->name, name.len));
+    return made;
+}
+
+struct history_key *history_key_get(struct store *store, struct span key)
+{
+    struct buf name = {0};
+    append_name(&name, store, ":h:", key);
+    struct map_node *node = map_find(&store->history.keys, buf_span(&name));
+    struct history_key *found = node != NULL ? MAP_ENTRY(node, struct history_key, node)
+                                             : key_new(store, key, buf_span(&name));
+    buf_free(&name);
+    return found;
+}
+
+struct history_watch *history_watch(struct store *store, struct span key, history_fn *fn, void *arg)
+{
+    struct history_watch *watch = mem_zalloc(sizeof(*watch));
+    watch->key = history_key_get(store, key);
+    watch->fn = fn;
+    watch->arg = arg;
+    watch->owed = true;
+    list_push_back(&watch->key->watches, &watch->entry);
+    history_key_kick(watch->key);
+    return watch;
+}
+
+void history_unwatch(struct history_watch **watch)
+{
+    if (watch == NULL || *watch == NULL) {
+        return;
+    }
+    (*watch)->fn = NULL;
+    history_key_kick((*watch)->key);
+    *watch = NULL;
+}
+
+bool history_next(struct span *entries, struct history_entry *entry)
+{
+    struct history_record record;
+    if (!history_note_next(entries, &record)) {
+        return false;
+    }
+    *entry = (struct history_entry){record.id, record.value};
+    return true;
+}
+
+void history_on_link(struct store *store, unsigned shard, bool up)
+{
+    MAP_EACH(it, &store->history.keys) {
+        struct history_key *key = MAP_ENTRY(it, struct history_key, node);
+        if (key->shard != shard) {
+            continue;
+        }
+        if (!up) {
+            history_queue_link_down(key);
+            history_watch_link_down(key);
+        }
+        history_key_kick(key);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct store *store = arg;
+    uint64_t now = clock_monotonic_us();
+    bool busy = false;
+    (void)fd, (void)what;
+    store_enter(store);
+    MAP_EACH(it, &store->history.keys) {
+        struct history_key *key = MAP_ENTRY(it, struct history_key, node);
+        key->refused = false;
+        history_key_kick(key);
+        busy |= history_queue_tick(key, now) | key->behind;
+    }
+    if (busy) {
+        history_tick_start(store);
+    }
+    store_leave(store);
+}
+
+void history_tick_start(struct store *store)
+{
+    static const struct timeval tick = {0, HISTORY_TICK_MS * 1000};
+    if (!evtimer_pending(store->history.tick, NULL)) {
+        evtimer_add(store->history.tick, &tick);
+    }
+}
+
+void history_init(struct store *store)
+{
+    map_init(&store->history.keys);
+    store->history.tick = evtimer_new(store->base, on_tick, store);
+}
+
+void history_deinit(struct store *store)
+{
+    MAP_EACH(it, &store->history.keys) {
+        struct history_key *key = MAP_ENTRY(it, struct history_key, node);
+        history_queue_free(key);
+        history_watch_free(key);
+        list_del(&key->chore.entry);
+        map_remove(&store->history.keys, it);
+        free(key->channel);
+        free(key);
+    }
+    map_deinit(&store->history.keys);
+    event_free(store->history.tick);
+}

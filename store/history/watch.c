@@ -1,0 +1,295 @@
+#include "store/bus_impl.h"
+#include "store/history/impl.h"
+#include "store/history/note.h"
+
+enum {
+    FETCH_MOST = 200,
+    DOUBTED = 200, /* of the newest entries, after a lost link */
+    WRITERS_MOST = 1024,
+};
+
+/* A writer, and what was delivered of it last: whatever comes again of it was delivered. */
+struct history_writer {
+    struct map_node node;
+    uint64_t sequence;
+    char name[];
+};
+
+void history_watch_init(struct history_key *key)
+{
+    list_init(&key->watches);
+    map_init(&key->writers);
+}
+
+static void forget_writers(struct history_key *key)
+{
+    MAP_EACH(it, &key->writers) {
+        struct history_writer *writer = MAP_ENTRY(it, struct history_writer, node);
+        map_remove(&key->writers, it);
+        free(writer);
+    }
+}
+
+void history_watch_free(struct history_key *key)
+{
+    LIST_EACH(it, &key->watches) {
+        free(LIST_ITEM(it, struct history_watch, entry));
+    }
+    forget_writers(key);
+    map_deinit(&key->writers);
+}
+
+static void tell(const struct history_key *key, struct history_watch *watch,
+                 enum history_event event, const struct history_entry *entry)
+{
+    if (watch->fn != NULL && !key->store->closing) {
+        watch->fn(watch->arg, event, entry);
+    }
+}
+
+static void tell_all(struct history_key *key, enum history_event event,
+                     const struct history_entry *entry)
+{
+    LIST_EACH(it, &key->watches) {
+        tell(key, LIST_ITEM(it, struct history_watch, entry), event, entry);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- deliver */
+
+static void forget_stalest(struct history_key *key)
+{
+    struct history_writer *stalest = NULL;
+    MAP_EACH(it, &key->writers) {
+        struct history_writer *writer = MAP_ENTRY(it, struct history_writer, node);
+        if (stalest == NULL || writer->sequence < stalest->sequence) {
+            stalest = writer; /* sequences begin with the time */
+        }
+    }
+    map_remove(&key->writers, &stalest->node);
+    free(stalest);
+}
+
+static struct history_writer *writer_get(struct history_key *key, struct span name)
+{
+    struct map_node *node = map_find(&key->writers, name);
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct history_writer, node);
+    }
+    if (key->writers.count >= WRITERS_MOST) {
+        forget_stalest(key);
+    }
+    struct history_writer *writer = mem_zalloc(sizeof(*writer) + name.len);
+    memcpy(writer->name, name.ptr, name.len);
+    map_insert(&key->writers, &writer->node, span_of(writer->name, name.len));
+    return writer;
+}
+
+static void deliver(struct history_key *key, const struct history_record *record)
+{
+    struct history_writer *writer = writer_get(key, record->writer);
+    key->last = record->id;
+    if (record->sequence > writer->sequence) {
+        writer->sequence = record->sequence;
+        tell_all(key, HISTORY_ENTRY, &(struct history_entry){record->id, record->value});
+    }
+}
+
+static void catch_up(struct history_key *key)
+{
+    key->behind = true;
+    history_key_kick(key);
+}
+
+/* True when `note` begins a new life of the key: nothing of it can have been missed. */
+static bool begins_life(const struct history_note *note)
+{
+    struct span rest = note->records;
+    struct history_record record;
+    return history_note_next(&rest, &record) && record.id == note->birth;
+}
+
+static void on_note(struct history_key *key, const struct history_note *note)
+{
+    struct span rest = note->records;
+    struct history_record record;
+    if (note->birth != key->birth) {
+        if (!begins_life(note)) {
+            catch_up(key);
+            return;
+        }
+        key->birth = note->birth;
+        key->last = note->birth - 1;
+    }
+    while (history_note_next(&rest, &record)) {
+        if (record.id > key->last + 1) {
+            catch_up(key);
+            return;
+        }
+        if (record.id == key->last + 1) {
+            deliver(key, &record);
+        }
+    }
+}
+
+static void on_channel(void *arg, enum bus_event event, struct span payload)
+{
+    struct history_key *key = arg;
+    struct history_note note;
+    if (event != BUS_MESSAGE) {
+        key->listening = event == BUS_READY;
+        catch_up(key);
+    } else if (history_note_read(payload, &note) == 0 && key->positioned) {
+        if (key->fetching || key->behind) {
+            key->heard_birth = note.birth;
+            key->heard_last = note.last;
+        } else {
+            on_note(key, &note);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ fetch */
+
+/* The key may have begun a new life, or have lost its newest entries: what was delivered before is
+ * known by its writers then. */
+static void follow_life(struct history_key *key, const struct history_note *note)
+{
+    if (note->birth != key->birth) {
+        key->birth = note->birth;
+        key->last = note->birth > 0 ? note->birth - 1 : 0;
+    } else if (note->last < key->last) {
+        key->last = note->last;
+    }
+}
+
+static void take_fetched(struct history_key *key, const struct history_note *note)
+{
+    struct span rest = note->records;
+    struct history_record record;
+    follow_life(key, note);
+    key->doubted = false;
+    if (rest.len == 0) {
+        key->last = note->last;
+    }
+    while (history_note_next(&rest, &record)) {
+        if (record.id > key->last + 1) {
+            tell_all(key, HISTORY_LOST, NULL);
+        }
+        deliver(key, &record);
+        key->store->stats.refetched++;
+    }
+    bool heard_more =
+        key->heard_last > 0 && (key->heard_birth != key->birth || key->heard_last > key->last);
+    key->behind = heard_more || key->last < note->last;
+}
+
+static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct history_key *key = arg;
+    struct history_note note;
+    key->fetching = false;
+    if (!history_key_watched(key)) {
+        return;
+    }
+    if (answer != BACKEND_OK || history_note_read(reply, &note) != 0) {
+        key->behind = true;
+        key->refused = answer != BACKEND_LOST;
+        history_tick_start(key->store);
+    } else if (!key->positioned) {
+        key->positioned = true;
+        key->doubted = false;
+        key->birth = note.birth;
+        key->last = note.last;
+        catch_up(key);
+    } else {
+        take_fetched(key, &note);
+    }
+    history_key_kick(key);
+}
+
+/* From where to fetch. After a lost link the server may be another, which never got the newest
+ * entries that were delivered here, and has given their ids to others since (a fail-over to a
+ * replica). So some of them are looked at again: by its writer each is known for what it is. */
+static uint64_t known_until(const struct history_key *key)
+{
+    uint64_t of_this_life = key->last - (key->birth > 0 ? key->birth - 1 : 0);
+    uint64_t back = of_this_life < DOUBTED ? of_this_life : DOUBTED;
+    return key->doubted ? key->last - back : key->last;
+}
+
+static void fetch(struct history_key *key)
+{
+    struct backend *backend = key->store->backend;
+    struct history_call call = {
+        .verb = HISTORY_AFTER,
+        .key = map_key(&key->node),
+        .birth = key->birth,
+        .after = known_until(key),
+        .limit = key->positioned ? FETCH_MOST : 0,
+    };
+    key->heard_birth = key->heard_last = 0;
+    key->fetching = backend->ops->history(backend, key->shard, &call, on_fetched, key) == 0;
+}
+
+/* ------------------------------------------------------------------------------------- life */
+
+static void drop_gone_watches(struct history_key *key)
+{
+    LIST_EACH(it, &key->watches) {
+        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
+        if (watch->fn == NULL) {
+            list_del(&watch->entry);
+            free(watch);
+        }
+    }
+}
+
+static void stop_following(struct history_key *key)
+{
+    bus_unsubscribe(&key->sub);
+    forget_writers(key);
+    key->listening = key->positioned = key->behind = key->current = false;
+}
+
+static void settle(struct history_key *key)
+{
+    bool was = key->current;
+    key->current = key->positioned && key->listening && !key->behind && !key->fetching;
+    LIST_EACH(it, &key->watches) {
+        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
+        if (key->current && (!was || watch->owed)) {
+            watch->owed = false;
+            tell(key, watch, HISTORY_CURRENT, NULL);
+        }
+    }
+}
+
+void history_watch_run(struct history_key *key)
+{
+    drop_gone_watches(key);
+    if (!history_key_watched(key)) {
+        if (key->sub != NULL) {
+            stop_following(key);
+        }
+        return;
+    }
+    if (key->sub == NULL) {
+        key->sub =
+            bus_channel_subscribe(key->store, key->shard, span_str(key->channel), on_channel, key);
+    }
+    if (history_key_up(key) && !key->fetching && !key->refused &&
+        (!key->positioned || (key->listening && key->behind))) {
+        fetch(key);
+    }
+    settle(key);
+}
+
+void history_watch_link_down(struct history_key *key)
+{
+    key->behind = key->doubted = history_key_watched(key);
+    if (key->current) {
+        key->current = false;
+        tell_all(key, HISTORY_STALE, NULL);
+    }
+}

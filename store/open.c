@@ -1,0 +1,226 @@
+/* The handle: opening, closing, the turn in which queued work is done, and releasing everything.
+ *
+ *     a call of bus.h or roster.h --> changes what is wanted, kicks a chore
+ *     the turn: chores look at wanted against had, talk to the backend, tell watchers
+ *     the backend --> store_on_*: tells watchers, kicks chores */
+#include "store/store.h"
+
+#include "store/base/clock.h"
+#include "store/bus_impl.h"
+#include "store/bus_speaker.h"
+#include "store/history/impl.h"
+#include "store/memory/memory.h"
+#include "store/redis/redis.h"
+#include "store/redis/url.h"
+#include "store/roster/impl.h"
+#include "store/store_impl.h"
+#include "store/stream_impl.h"
+
+#include <ctype.h>
+
+enum {
+    CHORES_PER_TURN = 512,
+    RELEASE_LIMIT_MS = 1000,
+    NODE_MOST = 64,
+    LEASE_LEAST_MS = 200,
+};
+
+static const struct timeval at_once = {0, 0};
+
+static void finish_release(struct store *store)
+{
+    void (*done)(void *) = store->release_done;
+    store->release_done = NULL;
+    evtimer_del(store->release_limit);
+    if (done != NULL && !store->closing) {
+        done(store->release_arg);
+    }
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct store *store = arg;
+    (void)fd, (void)what;
+    store_enter(store);
+    for (int left = CHORES_PER_TURN; left > 0 && !list_empty(&store->chores); left--) {
+        struct chore *chore = LIST_ITEM(store->chores.next, struct chore, entry);
+        list_del(&chore->entry);
+        chore->run(chore);
+    }
+    bus_flush(store);
+    if (!list_empty(&store->chores)) {
+        evtimer_add(store->turn, &at_once);
+    }
+    if (store->release_done != NULL && store->roster.claims == 0) {
+        finish_release(store);
+    }
+    store_leave(store);
+}
+
+static void on_release_limit(evutil_socket_t fd, short what, void *arg)
+{
+    struct store *store = arg;
+    (void)fd, (void)what;
+    store_enter(store);
+    finish_release(store);
+    store_leave(store);
+}
+
+void store_release_all(struct store *store, void (*done)(void *arg), void *arg)
+{
+    static const struct timeval limit = {RELEASE_LIMIT_MS / 1000, RELEASE_LIMIT_MS % 1000 * 1000};
+    store->releasing = true;
+    store->release_done = done;
+    store->release_arg = arg;
+    roster_release_every(store);
+    evtimer_add(store->release_limit, &limit);
+    evtimer_add(store->turn, &at_once);
+}
+
+static void free_shards(struct store *store, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        bus_speakers_deinit(&store->shards[i].speakers);
+    }
+    free(store->shards);
+}
+
+static void store_free(struct store *store)
+{
+    unsigned shards = store->backend->shards;
+    store->backend->ops->free(store->backend);
+    history_deinit(store);
+    roster_deinit(store);
+    stream_deinit(store);
+    bus_deinit(store);
+    buf_free(&store->lookup_name);
+    event_free(store->release_limit);
+    event_free(store->turn);
+    free_shards(store, shards);
+    free(store->prefix);
+    free(store->node);
+    free(store);
+}
+
+void store_enter(struct store *store)
+{
+    store->depth++;
+}
+
+void store_leave(struct store *store)
+{
+    if (--store->depth == 0 && store->closing) {
+        store_free(store);
+    }
+}
+
+void store_close(struct store **store)
+{
+    if (store == NULL || *store == NULL) {
+        return;
+    }
+    struct store *gone = *store;
+    *store = NULL;
+    gone->closing = true;
+    if (gone->depth == 0) {
+        store_free(gone);
+    }
+}
+
+void store_on_link(struct store *store, unsigned shard, bool up, const char *text)
+{
+    struct shard *s = &store->shards[shard];
+    bool news = s->up != up || s->failed == up;
+    s->up = up;
+    s->failed = !up;
+    if (store->observer.link != NULL && !store->closing) {
+        store->observer.link(store->observer.arg, up, text);
+    }
+    if (news && !store->closing) {
+        bus_on_link(store, shard, up);
+        roster_on_link(store, shard, up);
+        stream_on_link(store, shard, up);
+        history_on_link(store, shard, up);
+    }
+}
+
+static bool is_memory(const char *url)
+{
+    return strcmp(url, "memory:") == 0;
+}
+
+int store_check_url(const char *url, char *error, size_t error_size)
+{
+    struct redis_url parsed;
+    if (is_memory(url)) {
+        return 0;
+    }
+    if (redis_url_parse(url, &parsed, error, error_size) < 0) {
+        return -1;
+    }
+    redis_url_free(&parsed);
+    return 0;
+}
+
+static const char *wrong_option(const struct store_options *options)
+{
+    size_t len = options->node != NULL ? strlen(options->node) : 0;
+    if (options->base == NULL || options->url == NULL) {
+        return "a store needs an event base and a URL";
+    }
+    if (len == 0 || len > NODE_MOST) {
+        return "the node's name must have 1 to 64 bytes";
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!isgraph((unsigned char)options->node[i])) {
+            return "the node's name must not have spaces or control characters";
+        }
+    }
+    if (options->prefix == NULL || options->prefix[0] == '\0') {
+        return "the prefix must not be empty";
+    }
+    if (options->lease_ms < LEASE_LEAST_MS) {
+        return "the lease must be 200ms at least";
+    }
+    return NULL;
+}
+
+static void make_shards(struct store *store)
+{
+    store->shards = mem_zalloc(store->backend->shards * sizeof(*store->shards));
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        list_init(&store->shards[i].asking);
+        list_init(&store->shards[i].leaving);
+        map_init(&store->shards[i].speakers);
+    }
+}
+
+struct store *store_open(const struct store_options *options, char *error, size_t error_size)
+{
+    const char *wrong = wrong_option(options);
+    if (wrong != NULL) {
+        snprintf(error, error_size, "%s", wrong);
+        return NULL;
+    }
+    if (redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, error,
+                    error_size) < 0) {
+        return NULL;
+    }
+    struct store *store = mem_zalloc(sizeof(*store));
+    store->base = options->base;
+    store->prefix = mem_dup(span_str(options->prefix));
+    store->node = mem_dup(span_str(options->node));
+    store->lease_ms = options->lease_ms;
+    store->observer = options->observer;
+    list_init(&store->chores);
+    store->turn = evtimer_new(store->base, on_turn, store);
+    store->release_limit = evtimer_new(store->base, on_release_limit, store);
+    bus_init(store);
+    roster_init(store);
+    stream_init(store);
+    history_init(store);
+    store->backend = is_memory(options->url) ? memory_open(store, options->hub)
+                                             : redis_open(store, options->url, &options->tls);
+    make_shards(store);
+    return store;
+}

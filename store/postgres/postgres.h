@@ -1,0 +1,64 @@
+/* postgres: one connection to PostgreSQL on the event loop, built anew for ever, with one query at
+ * a time.
+ *
+ *     WAITING --back-off--> CONNECTING --> IDLE <--> BUSY
+ *        ^                      |            |         |
+ *        '------- any failure, or no answer in time ---'
+ *
+ * Only the look-up of a host name blocks (libpq does it so). */
+#ifndef MUSTER_STORE_POSTGRES_POSTGRES_H
+#define MUSTER_STORE_POSTGRES_POSTGRES_H
+
+#include "store/base/span.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+struct postgres;
+
+struct postgres_events {
+    /* A new session: nothing of an older one holds. Queries may be sent from here on. */
+    void (*up)(void *arg);
+    /* The session is gone, or none could be had. The query that was under way was answered with
+     * POSTGRES_LOST before. Text borrowed. */
+    void (*down)(void *arg, const char *text);
+};
+
+enum postgres_end {
+    POSTGRES_DONE,   /* carried out, and committed where nothing else was said */
+    POSTGRES_FAILED, /* an error of the server: nothing of it holds */
+    POSTGRES_LOST,   /* done or not, nobody knows */
+};
+
+struct postgres_answer {
+    enum postgres_end end;
+    const char *sqlstate; /* five letters with POSTGRES_FAILED; else "" */
+    const char *text;     /* the error, for a person */
+    const void *rows;     /* of the last statement that had some, for postgres_value */
+};
+
+/* `answer` and all in it are borrowed until return. */
+typedef void postgres_fn(void *arg, const struct postgres_answer *answer);
+
+/* New; tries at once and for ever. `uri` is copied, `events` borrowed. */
+struct postgres *postgres_open(struct event_base *base, const char *uri, const char *name,
+                               const struct postgres_events *events, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Ends *postgres and nulls it, without any more calls; not inside one of its own calls. */
+void postgres_close(struct postgres **postgres);
+
+bool postgres_is_idle(const struct postgres *postgres);
+
+/* Sends `sql` (statements with semicolons make one transaction); only when idle. Pieces of `copy`
+ * are the data of the one COPY FROM STDIN in it, borrowed until the answer. */
+void postgres_query(struct postgres *postgres, const char *sql, const struct span *copy,
+                    size_t pieces, postgres_fn *fn, void *arg);
+
+/* The value in the first row, or NULL. */
+const char *postgres_value(const struct postgres_answer *answer, int column);
+
+/* Drops the session and builds a new one. */
+void postgres_reset(struct postgres *postgres, const char *why);
+
+#endif

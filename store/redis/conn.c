@@ -1,0 +1,395 @@
+#include "store/redis/conn.h"
+
+#include "store/base/buf.h"
+#include "store/base/clock.h"
+#include "store/redis/reply.h"
+#include "store/store_impl.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+enum {
+    FIRST_WAITING = 32, /* power of two */
+    REDIS_CONN_READ_MOST = 64 * 1024,
+    OUT_KEPT = 256 * 1024, /* bytes that an empty queue keeps */
+};
+
+struct waiting {
+    redis_reply_fn *fn;
+    void *arg;
+    uint64_t since_us;
+};
+
+enum redis_conn_state {
+    CONN_CONNECTING, /* TCP */
+    CONN_GREETING,   /* TLS */
+    REDIS_CONN_OPEN,
+    CONN_FAILED, /* the loss was told */
+};
+
+struct redis_conn {
+    struct store *store;
+    enum redis_conn_state state;
+    int fd;
+    struct redis_tls *tls; /* NULL: none */
+    struct event *readable;
+    struct event *flush; /* when this turn's other events are through, or the socket takes more */
+    struct buf clear;    /* with TLS: commands of this turn, not encrypted yet */
+    struct buf out;      /* for the wire */
+    size_t written;      /* bytes at the front of `out` */
+    struct redis_replies *replies;
+    const struct redis_conn_events *events;
+    void *arg;
+    struct waiting *ring; /* of `size`, a power of two; `first` and `end` only grow */
+    size_t size, first, end;
+    bool busy; /* inside a callback of its own: free later */
+    bool dead;
+    char in[REDIS_CONN_READ_MOST];
+};
+
+static void push_waiting(struct redis_conn *conn, redis_reply_fn *fn, void *arg)
+{
+    if (conn->end - conn->first == conn->size) {
+        size_t size = conn->size > 0 ? conn->size * 2 : FIRST_WAITING;
+        struct waiting *ring = mem_alloc(size * sizeof(*ring));
+        for (size_t i = conn->first; i != conn->end; i++) {
+            ring[i & (size - 1)] = conn->ring[i & (conn->size - 1)];
+        }
+        free(conn->ring);
+        conn->ring = ring;
+        conn->size = size;
+    }
+    conn->ring[conn->end++ & (conn->size - 1)] = (struct waiting){fn, arg, clock_monotonic_us()};
+}
+
+static void report_time(struct redis_conn *conn, uint64_t since_us)
+{
+    const struct store_observer *observer = &conn->store->observer;
+    if (observer->command_time != NULL && !conn->store->closing) {
+        double seconds = (double)(clock_monotonic_us() - since_us) / 1e6;
+        observer->command_time(observer->arg, seconds);
+    }
+}
+
+static void take_reply(struct redis_conn *conn, const redisReply *reply)
+{
+    struct store_stats *stats = &conn->store->stats;
+    stats->errors += reply->type == REDIS_REPLY_ERROR;
+    if (conn->first == conn->end) {
+        conn->events->push(conn->arg, reply);
+        return;
+    }
+    struct waiting one = conn->ring[conn->first++ & (conn->size - 1)];
+    report_time(conn, one.since_us);
+    if (!conn->dead) {
+        one.fn(one.arg, reply);
+    }
+}
+
+static bool alive(const struct redis_conn *conn)
+{
+    return !conn->dead && conn->state != CONN_FAILED;
+}
+
+static void lose(struct redis_conn *conn, const char *text)
+{
+    if (conn->state != CONN_FAILED && !conn->dead) {
+        conn->state = CONN_FAILED;
+        event_del(conn->readable);
+        event_del(conn->flush);
+        conn->events->lost(conn->arg, text);
+    }
+}
+
+/* Hands on the whole replies that the reader has. */
+static int take_replies(struct redis_conn *conn)
+{
+    while (alive(conn)) {
+        const redisReply *reply;
+        int rc = redis_replies_next(conn->replies, &reply);
+        if (rc <= 0) {
+            return rc;
+        }
+        take_reply(conn, reply);
+        redis_replies_done(conn->replies);
+    }
+    return 0;
+}
+
+static void take_bytes(struct redis_conn *conn, struct span bytes)
+{
+    if (redisReaderFeed(redis_replies_reader(conn->replies), bytes.ptr, bytes.len) != REDIS_OK ||
+        take_replies(conn) != 0) {
+        lose(conn, "the server does not speak the Redis protocol");
+    }
+}
+
+/* What goes to the wire waits for the end of the turn, or until the socket takes more. */
+static void flush_later(struct redis_conn *conn, bool was_idle)
+{
+    if (was_idle && alive(conn) && redis_conn_queued(conn) > 0) {
+        event_active(conn->flush, EV_WRITE, 0);
+    }
+}
+
+/* Tells the peer why its certificate was not believed, if the socket takes it. */
+static void send_alert(struct redis_conn *conn)
+{
+    if (send(conn->fd, conn->out.ptr + conn->written, redis_conn_queued(conn), MSG_NOSIGNAL) < 0) {
+        return; /* it will see the connection go */
+    }
+}
+
+static void greet(struct redis_conn *conn)
+{
+    bool idle = redis_conn_queued(conn) == 0;
+    int through = redis_tls_greet(conn->tls, &conn->out);
+    flush_later(conn, idle);
+    if (through < 0) {
+        send_alert(conn);
+        lose(conn, redis_tls_error(conn->tls));
+    } else if (through > 0) {
+        conn->state = REDIS_CONN_OPEN;
+        conn->events->connected(conn->arg, conn);
+    }
+}
+
+/* `conn->in` is free again once TLS has taken what was read into it. */
+static void take_wire(struct redis_conn *conn, struct span wire)
+{
+    ssize_t n = 1;
+    redis_tls_feed(conn->tls, wire);
+    if (conn->state == CONN_GREETING) {
+        greet(conn);
+    }
+    while (n > 0 && alive(conn) && conn->state == REDIS_CONN_OPEN) {
+        bool idle = redis_conn_queued(conn) == 0;
+        n = redis_tls_open(conn->tls, conn->in, sizeof(conn->in), &conn->out);
+        flush_later(conn, idle);
+        if (n > 0) {
+            take_bytes(conn, span_of(conn->in, (size_t)n));
+        } else if (n < 0) {
+            lose(conn, redis_tls_error(conn->tls));
+        }
+    }
+}
+
+/* One read per turn: what is left makes the socket readable again. */
+static void read_some(struct redis_conn *conn)
+{
+    ssize_t n = recv(conn->fd, conn->in, sizeof(conn->in), 0);
+    if (n == 0) {
+        lose(conn, "the server closed the connection");
+    } else if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            lose(conn, strerror(errno));
+        }
+    } else if (conn->tls != NULL) {
+        take_wire(conn, span_of(conn->in, (size_t)n));
+    } else {
+        take_bytes(conn, span_of(conn->in, (size_t)n));
+    }
+}
+
+static void empty(struct buf *buf)
+{
+    buf->len = 0;
+    if (buf->cap > OUT_KEPT) {
+        buf_free(buf);
+    }
+}
+
+static bool seal(struct redis_conn *conn)
+{
+    if (conn->state == CONN_GREETING) {
+        return true; /* later */
+    }
+    if (redis_tls_seal(conn->tls, buf_span(&conn->clear), &conn->out) != 0) {
+        lose(conn, redis_tls_error(conn->tls));
+        return false;
+    }
+    empty(&conn->clear);
+    return true;
+}
+
+static void write_some(struct redis_conn *conn)
+{
+    if (conn->clear.len > 0 && !seal(conn)) {
+        return;
+    }
+    size_t left = conn->out.len - conn->written;
+    if (left == 0) {
+        return;
+    }
+    ssize_t n = send(conn->fd, conn->out.ptr + conn->written, left, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        lose(conn, strerror(errno));
+        return;
+    }
+    conn->written += n > 0 ? (size_t)n : 0;
+    if (conn->written == conn->out.len) {
+        conn->written = 0;
+        empty(&conn->out);
+    } else {
+        event_add(conn->flush, NULL);
+    }
+}
+
+static void finish_connect(struct redis_conn *conn)
+{
+    int error = 0, on = 1;
+    socklen_t len = sizeof(error);
+    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error != 0) {
+        lose(conn, strerror(error));
+        return;
+    }
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    event_add(conn->readable, NULL);
+    if (conn->tls != NULL) {
+        conn->state = CONN_GREETING;
+        greet(conn);
+    } else {
+        conn->state = REDIS_CONN_OPEN;
+        conn->events->connected(conn->arg, conn);
+    }
+}
+
+static void free_parts(struct redis_conn *conn)
+{
+    if (conn->fd >= 0) {
+        event_free(conn->readable);
+        event_free(conn->flush);
+        close(conn->fd);
+    }
+    redis_tls_free(&conn->tls);
+    buf_free(&conn->clear);
+    buf_free(&conn->out);
+    redis_replies_free(&conn->replies);
+    free(conn->ring);
+    free(conn);
+}
+
+static void enter(struct redis_conn *conn)
+{
+    store_enter(conn->store);
+    conn->busy = true;
+}
+
+static void leave(struct redis_conn *conn)
+{
+    struct store *store = conn->store;
+    conn->busy = false;
+    if (conn->dead) {
+        free_parts(conn);
+    }
+    store_leave(store);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_conn *conn = arg;
+    (void)fd, (void)what;
+    enter(conn);
+    read_some(conn);
+    leave(conn);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_conn *conn = arg;
+    (void)fd, (void)what;
+    enter(conn);
+    if (conn->state == CONN_CONNECTING) {
+        finish_connect(conn);
+    }
+    if (alive(conn)) {
+        write_some(conn);
+    }
+    leave(conn);
+}
+
+/* Opens the socket and begins to connect. 0, or -1 with errno. */
+static int dial_out(struct redis_conn *conn, const struct redis_dial *dial)
+{
+    conn->fd = socket(dial->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
+        return -1;
+    }
+    conn->readable =
+        event_new(conn->store->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
+    conn->flush = event_new(conn->store->base, conn->fd, EV_WRITE, on_flush, conn);
+    bool begun = connect(conn->fd, dial->address, (socklen_t)dial->len) == 0;
+    return begun || errno == EINPROGRESS ? 0 : -1;
+}
+
+struct redis_conn *redis_conn_new(const struct redis_dial *dial,
+                                  const struct redis_conn_events *events, void *arg, char *error,
+                                  size_t error_size)
+{
+    struct redis_tls *tls = NULL;
+    if (dial->tls != NULL) {
+        tls = redis_tls_new(dial->tls, dial->host, error, error_size);
+        if (tls == NULL) {
+            return NULL;
+        }
+    }
+    struct redis_conn *conn = mem_zalloc(sizeof(*conn));
+    conn->store = dial->store;
+    conn->events = events;
+    conn->arg = arg;
+    conn->tls = tls;
+    conn->replies = redis_replies_new();
+    if (dial_out(conn, dial) != 0) {
+        snprintf(error, error_size, "cannot connect: %s", strerror(errno));
+        free_parts(conn);
+        return NULL;
+    }
+    event_add(conn->flush, NULL);
+    return conn;
+}
+
+void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_fn *fn, void *arg)
+{
+    conn->store->stats.commands++;
+    if (fn != NULL) {
+        push_waiting(conn, fn, arg);
+    }
+    bool idle = redis_conn_queued(conn) == 0;
+    struct buf *to = conn->tls != NULL ? &conn->clear : &conn->out;
+    if (conn->written > 0 && conn->written > conn->out.len / 2) {
+        buf_consume(&conn->out, conn->written);
+        conn->written = 0;
+    }
+    buf_append(to, command);
+    if (conn->state == REDIS_CONN_OPEN) {
+        flush_later(conn, idle);
+    }
+}
+
+size_t redis_conn_queued(const struct redis_conn *conn)
+{
+    return conn->out.len - conn->written + conn->clear.len;
+}
+
+void redis_conn_free(struct redis_conn **conn)
+{
+    if (*conn == NULL) {
+        return;
+    }
+    struct redis_conn *gone = *conn;
+    *conn = NULL;
+    gone->dead = true;
+    event_del(gone->readable);
+    event_del(gone->flush);
+    while (gone->first != gone->end) {
+        struct waiting one = gone->ring[gone->first++ & (gone->size - 1)];
+        gone->store->stats.errors++;
+        one.fn(one.arg, NULL);
+    }
+    if (!gone->busy) {
+        free_parts(gone);
+    }
+}

@@ -1,0 +1,458 @@
+#include "store/redis/link.h"
+
+#include "store/base/backoff.h"
+#include "store/base/clock.h"
+#include "store/base/entropy.h"
+#include "store/redis/find.h"
+#include "store/redis/greeting.h"
+#include "store/redis/resp.h"
+#include "store/redis/scripts.h"
+#include "store/redis/sentinel.h"
+#include "store/store_impl.h"
+
+#include <inttypes.h>
+
+enum {
+    REDIS_LINK_QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
+    REDIS_LINK_BACKOFF_FIRST_MS = 100,
+    REDIS_LINK_BACKOFF_MOST_MS = 5000,
+    BEAT_LEAST_MS = 100,
+    BEAT_MOST_MS = 1000,
+    PROOF_BEATS = 3,
+    PROOF_LEAST_MS = 1000,
+    CONNECT_LEAST_MS = 1000,
+    CONNECT_MOST_MS = 5000,
+    TOKEN_DIGITS = 16,
+    COMPLAINT_PAUSE_MS = 1000,
+};
+
+enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
+
+struct redis_link {
+    struct store *store;
+    unsigned shard;
+    const struct redis_server *server;
+    enum link_state state;
+    struct redis_find *find;
+    struct redis_conn *command, *subscriber;
+    bool greeted;        /* the command connection is usable */
+    bool hearing;        /* the subscribed one hears the proof */
+    char *last;          /* "host port" of the last link that was up; NULL: this is the first */
+    struct event *timer; /* next try, or the time limit of this one */
+    struct event *beat;
+    struct backoff backoff;
+    unsigned tries;
+    char *proof;          /* channel of this connection's own messages */
+    uint64_t proved_us;   /* the last one came back */
+    uint64_t answered_us; /* the command connection last answered */
+    uint64_t beat_us;     /* the last one went out */
+    uint64_t up_us;
+    uint64_t complained_us;
+};
+
+static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+static uint64_t beat_ms(const struct redis_link *link)
+{
+    return clamp(link->store->lease_ms / 10, BEAT_LEAST_MS, BEAT_MOST_MS);
+}
+
+static uint64_t proof_limit_us(const struct redis_link *link)
+{
+    return clamp(beat_ms(link) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;
+}
+
+static void arm(struct event *timer, uint64_t ms)
+{
+    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    event_add(timer, &wait);
+}
+
+static void report(struct redis_link *link, bool up, const char *text)
+{
+    struct buf line = {0};
+    const struct redis_endpoint *at = redis_find_endpoint(link->find);
+    buf_printf(&line, "redis %s port %u: %s", at->host, at->port, text);
+    store_on_link(link->store, link->shard, up, buf_text(&line));
+    buf_free(&line);
+}
+
+static void drop(struct redis_link *link)
+{
+    redis_find_stop(link->find);
+    redis_conn_free(&link->command);
+    redis_conn_free(&link->subscriber);
+    event_del(link->beat);
+    event_del(link->timer);
+    free(link->proof);
+    link->proof = NULL;
+    link->greeted = link->hearing = false;
+}
+
+/* The one way down. `text` may belong to what goes now. */
+static void fail(struct redis_link *link, const char *text)
+{
+    if (link->state == LINK_WAITING) {
+        return;
+    }
+    char *kept = mem_dup(span_str(text));
+    link->state = LINK_WAITING;
+    report(link, false, kept);
+    free(kept);
+    drop(link);
+    arm(link->timer, backoff_next(&link->backoff));
+}
+
+/* An error that the link survives, told at most once a second. */
+static void complain(struct redis_link *link, const char *text)
+{
+    uint64_t now = clock_monotonic_us();
+    if (now - link->complained_us >= COMPLAINT_PAUSE_MS * 1000U && link->state == LINK_UP) {
+        link->complained_us = now;
+        store_on_trouble(link->store, text);
+    }
+}
+
+bool redis_link_check(struct redis_link *link, const redisReply *reply)
+{
+    if (reply == NULL) {
+        return false;
+    }
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return true;
+    }
+    if (redis_error_is_fatal(reply->str)) {
+        fail(link, reply->str);
+    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
+        complain(link, reply->str);
+    }
+    return false;
+}
+
+static void on_greeting(void *arg, const redisReply *reply)
+{
+    if (reply != NULL && redis_greeting_refused(reply)) {
+        fail(arg, reply->str);
+    }
+}
+
+static void on_publish(void *arg, const redisReply *reply)
+{
+    redis_link_check(arg, reply);
+}
+
+static void send_proof(struct redis_link *link);
+
+static void prove_when_greeted(struct redis_link *link)
+{
+    if (link->state == LINK_CONNECTING && link->greeted && link->hearing) {
+        link->state = LINK_PROVING;
+        send_proof(link);
+    }
+}
+
+/* ROLE: publishing at a replica reaches nobody elsewhere. Who may not ask (an ACL) is believed. */
+static void on_role(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL) {
+        return;
+    }
+    link->answered_us = clock_monotonic_us();
+    if (reply->type == REDIS_REPLY_ERROR && redis_error_is_fatal(reply->str)) {
+        fail(link, reply->str);
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+               reply->element[0]->type == REDIS_REPLY_STRING &&
+               strcmp(reply->element[0]->str, "master") != 0) {
+        fail(link, "READONLY: the server is a replica");
+    } else {
+        link->greeted = true;
+        prove_when_greeted(link);
+    }
+}
+
+static void ask_role(struct redis_link *link)
+{
+    redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
+}
+
+static void send_proof(struct redis_link *link)
+{
+    struct buf command = {0};
+    char now[24];
+    link->beat_us = clock_monotonic_us();
+    snprintf(now, sizeof(now), "%" PRIu64, link->beat_us);
+    resp_command(&command, 3);
+    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, span_str(link->proof));
+    resp_word(&command, span_str(now));
+    redis_conn_send(link->command, buf_span(&command), on_publish, link);
+    buf_free(&command);
+}
+
+static void send_subscribe(struct redis_link *link, const struct span *channels, size_t count,
+                           bool on)
+{
+    struct buf out = {0};
+    resp_command(&out, count + 1);
+    resp_word(&out, on ? SPAN("SUBSCRIBE") : SPAN("UNSUBSCRIBE"));
+    for (size_t i = 0; i < count; i++) {
+        resp_word(&out, channels[i]);
+    }
+    redis_conn_send(link->subscriber, buf_span(&out), NULL, NULL);
+    buf_free(&out);
+}
+
+static void on_connected(void *arg, struct redis_conn *conn)
+{
+    struct redis_link *link = arg;
+    redis_greeting_send(conn, link->server, link->store->node, on_greeting, link);
+    if (conn == link->subscriber) {
+        struct span proof = span_str(link->proof);
+        send_subscribe(link, &proof, 1, true);
+    } else {
+        redis_greeting_load(conn, lua_lookup, on_greeting, link);
+        redis_greeting_load(conn, lua_roster, on_greeting, link);
+        redis_greeting_load(conn, lua_history, on_greeting, link);
+        ask_role(link);
+    }
+}
+
+/* Tells when it is not the same as before. */
+static void note_server(struct redis_link *link)
+{
+    const struct redis_endpoint *at = redis_find_endpoint(link->find);
+    struct buf now = {0};
+    buf_printf(&now, "%s %u", at->host, at->port);
+    if (link->last != NULL && strcmp(link->last, buf_text(&now)) != 0) {
+        store_on_moved(link->store, link->shard);
+    }
+    free(link->last);
+    link->last = mem_dup(buf_span(&now));
+    buf_free(&now);
+}
+
+static void go_up(struct redis_link *link)
+{
+    event_del(link->timer);
+    link->state = LINK_UP;
+    link->up_us = link->proved_us;
+    link->store->stats.reconnects += link->last != NULL;
+    note_server(link);
+    arm(link->beat, beat_ms(link));
+    report(link, true, "connected");
+}
+
+static void on_proof(struct redis_link *link, const char *sent_us)
+{
+    const struct store_observer *observer = &link->store->observer;
+    uint64_t sent = strtoull(sent_us, NULL, 10);
+    link->proved_us = clock_monotonic_us();
+    if (observer->bus_lag != NULL && !link->store->closing) {
+        observer->bus_lag(observer->arg, (double)(link->proved_us - sent) / 1e6);
+    }
+    if (link->state == LINK_PROVING) {
+        go_up(link);
+    }
+}
+
+static struct span reply_span(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
+}
+
+/* ["message", channel, payload], ["subscribe" | "unsubscribe", channel, count] */
+static void on_push(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        fail(link, reply->str);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+        return;
+    }
+    struct span kind = reply_span(reply->element[0]);
+    struct span channel = reply_span(reply->element[1]);
+    bool proof = span_eq(channel, span_str(link->proof));
+    if (span_eq(kind, SPAN("message"))) {
+        if (proof) {
+            on_proof(link, reply->element[2]->str);
+        } else {
+            bus_on_message(link->store, channel, reply_span(reply->element[2]));
+        }
+    } else if (proof) {
+        link->hearing = true;
+        prove_when_greeted(link);
+    } else {
+        bus_on_channel(link->store, channel, span_eq(kind, SPAN("subscribe")));
+    }
+}
+
+static void on_lost(void *arg, const char *text)
+{
+    fail(arg, text);
+}
+
+/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out:
+ * so a try that began too early, at a master that does not answer any more, must not hold a node
+ * up. */
+static uint64_t connect_limit_ms(const struct redis_link *link)
+{
+    uint64_t lease = link->store->lease_ms;
+    return link->server->master != NULL ? clamp(lease / 8, CONNECT_LEAST_MS / 4, CONNECT_LEAST_MS)
+                                        : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
+}
+
+static uint64_t backoff_most_ms(const struct redis_link *link)
+{
+    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    uint64_t part = link->server->master != NULL ? 10 : 3;
+    return clamp(link->store->lease_ms / part, REDIS_LINK_BACKOFF_FIRST_MS,
+                 REDIS_LINK_BACKOFF_MOST_MS);
+}
+
+static void on_found(void *arg, const struct redis_dial *dial, const char *text)
+{
+    static const struct redis_conn_events events = {on_connected, on_push, on_lost};
+    struct redis_link *link = arg;
+    char error[256];
+    if (dial == NULL) {
+        fail(link, text);
+        return;
+    }
+    arm(link->timer, connect_limit_ms(link));
+    link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
+    if (link->command != NULL) {
+        link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
+    }
+    if (link->subscriber == NULL) {
+        fail(link, error);
+    }
+}
+
+static void start(struct redis_link *link)
+{
+    struct buf proof = {0};
+    char token[TOKEN_DIGITS + 1];
+    entropy_hex(token, TOKEN_DIGITS);
+    buf_printf(&proof, "%s:proof:%s:%s", link->store->prefix, link->store->node, token);
+    link->proof = mem_dup(buf_span(&proof));
+    buf_free(&proof);
+    link->state = LINK_CONNECTING;
+    uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
+    arm(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
+    redis_find_start(link->find, link->tries++);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    struct store *store = link->store;
+    (void)fd, (void)what;
+    store_enter(store);
+    if (link->state == LINK_WAITING) {
+        start(link);
+    } else if (link->state == LINK_PROVING) {
+        fail(link, "a message published to it does not come back");
+    } else {
+        fail(link, "no answer in time");
+    }
+    store_leave(store);
+}
+
+/* A beat that comes late itself judges nothing: this process stood still, not the server. */
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    struct store *store = link->store;
+    uint64_t now = clock_monotonic_us();
+    (void)fd, (void)what;
+    store_enter(store);
+    bool late = now - link->beat_us > 2 * beat_ms(link) * 1000;
+    if (late) {
+        link->proved_us = link->answered_us = now;
+    }
+    if (now - link->proved_us > proof_limit_us(link)) {
+        fail(link, "a message published to it does not come back in time");
+    } else if (now - link->answered_us > proof_limit_us(link)) {
+        fail(link, "it does not answer in time");
+    } else {
+        if (now - link->up_us > proof_limit_us(link)) {
+            backoff_reset(&link->backoff);
+        }
+        ask_role(link);
+        send_proof(link);
+        arm(link->beat, beat_ms(link));
+    }
+    store_leave(store);
+}
+
+struct redis_link *redis_link_new(struct store *store, unsigned shard,
+                                  const struct redis_server *server,
+                                  const struct redis_tls_files *files, struct evdns_base **dns)
+{
+    struct redis_link *link = mem_zalloc(sizeof(*link));
+    link->store = store;
+    link->shard = shard;
+    link->server = server;
+    link->find = redis_find_new(store, dns, server, files, on_found, link);
+    link->timer = evtimer_new(store->base, on_timer, link);
+    link->beat = evtimer_new(store->base, on_beat, link);
+    link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
+    link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
+    arm(link->timer, 0);
+    return link;
+}
+
+void redis_link_free(struct redis_link **link)
+{
+    if (*link == NULL) {
+        return;
+    }
+    struct redis_link *gone = *link;
+    *link = NULL;
+    gone->state = LINK_WAITING;
+    drop(gone);
+    redis_find_free(&gone->find);
+    free(gone->last);
+    event_free(gone->timer);
+    event_free(gone->beat);
+    free(gone);
+}
+
+bool redis_link_ready(const struct redis_link *link)
+{
+    return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+}
+
+size_t redis_link_queued(const struct redis_link *link)
+{
+    return link->state == LINK_UP ? redis_conn_queued(link->command) : 0;
+}
+
+int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
+{
+    if (link->state != LINK_UP || redis_conn_queued(link->command) > REDIS_LINK_QUEUE_MOST) {
+        return -1;
+    }
+    redis_conn_send(link->command, command, fn, arg);
+    return 0;
+}
+
+void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
+                          bool on)
+{
+    if (link->state == LINK_UP) {
+        send_subscribe(link, channels, count, on);
+    }
+}
+
+struct store *redis_link_store(const struct redis_link *link)
+{
+    return link->store;
+}

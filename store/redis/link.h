@@ -1,0 +1,52 @@
+/* redis link: one Redis server, reached over two connections: one for commands, one that is
+ * subscribed.
+ *
+ *     WAITING --back-off--> CONNECTING --greeted--> PROVING --own message came back--> UP
+ *        ^                      |                      |                               |
+ *        '------- any failure: text, both connections go, everything is built anew ----'
+ *
+ * A link is proved, not believed: while it is up, a small message goes out over the command
+ * connection every beat and has to come back over the subscribed one. One that does not come in
+ * time (server paused, or the two connections ended up on different servers after a fail-over)
+ * tears the link down. Each try begins with the question where the server is: with sentinels a loss
+ * is how a fail-over shows. */
+#ifndef MUSTER_STORE_REDIS_LINK_H
+#define MUSTER_STORE_REDIS_LINK_H
+
+#include "store/backend.h"
+#include "store/redis/conn.h"
+#include "store/redis/url.h"
+
+struct evdns_base;
+struct redis_link;
+
+/* New link, to be tried from the next turn on, for ever. All is borrowed for its life. */
+struct redis_link *redis_link_new(struct store *store, unsigned shard,
+                                  const struct redis_server *server,
+                                  const struct redis_tls_files *files, struct evdns_base **dns)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+void redis_link_free(struct redis_link **link);
+
+/* Up, and proved within the last beats. */
+bool redis_link_ready(const struct redis_link *link);
+
+/* Bytes of commands that the system has not taken yet. */
+size_t redis_link_queued(const struct redis_link *link);
+
+/* Queues a command, in RESP. 0, or -1 when the link is not up or its queue full (and `fn` is not
+ * called). */
+int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
+/* What every redis_reply_fn does first: true when the answer can be used. A loss, or an error that
+ * only a new connection can heal, is dealt with here. */
+bool redis_link_check(struct redis_link *link, const redisReply *reply);
+
+/* SUBSCRIBE or UNSUBSCRIBE; nothing when the link is not up. */
+void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
+                          bool on);
+
+struct store *redis_link_store(const struct redis_link *link);
+
+#endif

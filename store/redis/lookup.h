@@ -1,0 +1,26 @@
+/* redis lookup: host names to addresses without blocking the loop. */
+#ifndef MUSTER_STORE_REDIS_LOOKUP_H
+#define MUSTER_STORE_REDIS_LOOKUP_H
+
+#include "store/backend.h"
+#include "store/redis/url.h"
+
+#include <sys/socket.h>
+
+struct evdns_base;
+struct redis_lookup;
+
+/* `address` is NULL, with a text, when the name has none. Never called after a cancel. */
+typedef void redis_lookup_fn(void *arg, const struct sockaddr *address, int len, const char *text);
+
+/* Looks up a host. `pick` chooses among several addresses: it counts the tries. `*dns`
+ * is made when first needed and stays with the caller. Returns the lookup under way, or NULL when
+ * `fn` was called already. */
+struct redis_lookup *redis_lookup_start(struct store *store, struct evdns_base **dns,
+                                        const struct redis_endpoint *server, unsigned pick,
+                                        redis_lookup_fn *fn, void *arg);
+
+/* Ends *lookup and nulls it; NULL inside is fine. */
+void redis_lookup_cancel(struct redis_lookup **lookup);
+
+#endif

@@ -1,0 +1,269 @@
+/* The Redis backend: a link per server; what the words of the store want, put into commands.
+ *
+ *     <prefix>:b:<topic>    channel of a topic: "<node> <link> <payload>"
+ *     <prefix>:r:<key>      hash of a roster key (roster.lua)
+ *     <prefix>:w:<key>      channel of its changes
+ *     <prefix>:s...         the stream (stream.c)
+ *     <prefix>:l:<key>      a value of the lookup
+ *     <prefix>:h:<key>      hash of a history (history.lua)
+ *     <prefix>:n:<key>      channel of its new entries
+ *     <prefix>:proof:...    channel of a link's own messages */
+#include "store/redis/redis.h"
+#include "store/redis/link.h"
+#include "store/redis/resp.h"
+#include "store/redis/script.h"
+#include "store/redis/scripts.h"
+#include "store/redis/stream.h"
+#include "store/redis/values.h"
+#include "store/roster/impl.h"
+#include "store/store_impl.h"
+
+#include <event2/dns.h>
+
+enum {
+    KEY_LEASES = 6, /* leases after which a key that nobody touches vanishes */
+};
+
+struct redis {
+    struct backend backend;
+    struct redis_url url;
+    struct redis_tls_files files;
+    struct redis_link **links;
+    struct evdns_base *dns; /* NULL until a name has to be looked up */
+};
+
+static struct redis_link *link_of(struct backend *backend, unsigned shard)
+{
+    return CONTAINER_OF(backend, struct redis, backend)->links[shard];
+}
+
+static void redis_subscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                            size_t count)
+{
+    redis_link_subscribe(link_of(backend, shard), channels, count, true);
+}
+
+static void redis_unsubscribe(struct backend *backend, unsigned shard, const struct span *channels,
+                              size_t count)
+{
+    redis_link_subscribe(link_of(backend, shard), channels, count, false);
+}
+
+static void on_publish(void *arg, const redisReply *reply)
+{
+    redis_link_check(arg, reply);
+}
+
+static int redis_publish(struct backend *backend, unsigned shard, struct span channel,
+                         struct span head, struct span payload)
+{
+    struct redis_link *link = link_of(backend, shard);
+    struct buf command = {0};
+    resp_command(&command, 3);
+    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, channel);
+    resp_joined(&command, head, payload);
+    int sent = redis_link_command(link, buf_span(&command), on_publish, link);
+    buf_free(&command);
+    return sent;
+}
+
+static int redis_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
+                       backend_answer_fn *fn, void *arg)
+{
+    const struct store *store = backend->store;
+    struct redis_script call;
+    redis_script_begin(&call, lua_roster, lua_roster_sha, touch->key);
+    redis_script_word(&call, touch->channel);
+    redis_script_number(&call, touch->birth);
+    redis_script_number(&call, roster_ttl_us(store));
+    redis_script_number(&call, roster_renew_us(store));
+    redis_script_number(&call, (uint64_t)store->lease_ms * KEY_LEASES);
+    redis_script_word(&call, touch->snapshot ? SPAN("s") : SPAN(""));
+    for (size_t i = 0; i < touch->count; i++) {
+        const struct roster_entry *entry = &touch->entries[i];
+        redis_script_word(&call, entry->gone ? SPAN("-") : SPAN("+"));
+        redis_script_word(&call, entry->member);
+        redis_script_word(&call, entry->gone ? SPAN("") : entry->value);
+    }
+    return redis_script_run(&call, link_of(backend, shard), fn, arg);
+}
+
+static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
+                            backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_append(link_of(backend, shard), call, fn, arg);
+}
+
+static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
+                          stream_read_fn *fn, void *arg)
+{
+    return redis_stream_read(link_of(backend, shard), query, fn, arg);
+}
+
+static int stream_state_at(struct backend *backend, unsigned shard,
+                           const struct stream_marks *marks, backend_answer_fn *fn, void *arg)
+{
+    return redis_stream_state(link_of(backend, shard), marks, fn, arg);
+}
+
+static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
+                       struct lookup_call *call)
+{
+    return redis_values_send(link_of(backend, shard), visit, call);
+}
+
+static size_t redis_queued(struct backend *backend, unsigned shard)
+{
+    return redis_link_queued(link_of(backend, shard));
+}
+
+static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
+                         backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    redis_script_begin(&script, lua_history, lua_history_sha, call->key);
+    switch (call->verb) {
+    case HISTORY_APPEND:
+        redis_script_word(&script, SPAN("a"));
+        redis_script_word(&script, call->channel);
+        redis_script_word(&script, call->writer);
+        redis_script_number(&script, call->most);
+        for (size_t i = 0; i < call->count; i++) {
+            redis_script_number(&script, call->items[i].sequence);
+            redis_script_word(&script, call->items[i].value);
+        }
+        break;
+    case HISTORY_AFTER:
+        redis_script_word(&script, SPAN("f"));
+        redis_script_number(&script, call->birth);
+        redis_script_number(&script, call->after);
+        redis_script_number(&script, call->limit);
+        break;
+    case HISTORY_NEWEST:
+        redis_script_word(&script, SPAN("n"));
+        redis_script_number(&script, call->offset);
+        redis_script_number(&script, call->limit);
+        break;
+    }
+    return redis_script_run(&script, link_of(backend, shard), fn, arg);
+}
+
+static bool redis_ready(struct backend *backend, unsigned shard)
+{
+    return redis_link_ready(link_of(backend, shard));
+}
+
+static void free_files(struct redis_tls_files *files)
+{
+    free(files->ca);
+    free(files->cert);
+    free(files->key);
+    free(files->peer_name);
+}
+
+static void redis_free(struct backend *backend)
+{
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    for (unsigned i = 0; i < backend->shards; i++) {
+        redis_link_free(&redis->links[i]);
+    }
+    if (redis->dns != NULL) {
+        evdns_base_free(redis->dns, 1);
+    }
+    free(redis->links);
+    redis_url_free(&redis->url);
+    free_files(&redis->files);
+    free(redis);
+}
+
+static char *path(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? mem_dup(span_str(text)) : NULL;
+}
+
+static struct redis_tls_files files_of(const struct store_tls *tls)
+{
+    return (struct redis_tls_files){
+        .ca = path(tls->ca),
+        .cert = path(tls->cert),
+        .key = path(tls->key),
+        .peer_name = path(tls->server_name),
+    };
+}
+
+static const struct redis_server *tls_server(const struct redis_url *url)
+{
+    for (size_t i = 0; i < url->count; i++) {
+        if (url->servers[i].tls) {
+            return &url->servers[i];
+        }
+    }
+    return NULL;
+}
+
+static int try_files(const struct redis_tls_files *files, const struct redis_server *server,
+                     char *error, size_t error_size)
+{
+    bool any =
+        files->ca != NULL || files->cert != NULL || files->key != NULL || files->peer_name != NULL;
+    if (server == NULL && any) {
+        snprintf(error, error_size, "TLS is configured, but no server is rediss://");
+        return -1;
+    }
+    if (files->key != NULL && files->cert == NULL) {
+        snprintf(error, error_size, "TLS: a client key needs its certificate");
+        return -1;
+    }
+    if (server == NULL) {
+        return 0;
+    }
+    struct redis_tls *tls = redis_tls_new(files, server->at[0].host, error, error_size);
+    int result = tls != NULL ? 0 : -1;
+    redis_tls_free(&tls);
+    return result;
+}
+
+int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+{
+    struct redis_url parsed = {0};
+    if (url != NULL && redis_url_parse(url, &parsed, error, error_size) < 0) {
+        return -1;
+    }
+    struct redis_tls_files files = files_of(tls);
+    int result = try_files(&files, tls_server(&parsed), error, error_size);
+    free_files(&files);
+    redis_url_free(&parsed);
+    return result;
+}
+
+struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls)
+{
+    static const struct backend_ops ops = {
+        .subscribe = redis_subscribe,
+        .unsubscribe = redis_unsubscribe,
+        .publish = redis_publish,
+        .touch = redis_touch,
+        .stream_append = stream_append_at,
+        .stream_read = stream_read_at,
+        .stream_state = stream_state_at,
+        .lookup = redis_visit,
+        .history = redis_history,
+        .ready = redis_ready,
+        .queued = redis_queued,
+        .free = redis_free,
+    };
+    struct redis *redis = mem_zalloc(sizeof(*redis));
+    char error[128];
+    if (redis_url_parse(url, &redis->url, error, sizeof(error)) < 0) {
+        abort(); /* store_open has checked it */
+    }
+    redis->files = files_of(tls);
+    redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
+    redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
+    for (unsigned i = 0; i < redis->backend.shards; i++) {
+        redis->links[i] =
+            redis_link_new(store, i, &redis->url.servers[i], &redis->files, &redis->dns);
+    }
+    return &redis->backend;
+}

@@ -1,0 +1,211 @@
+/*     <prefix>:s           hash of the stream (stream_append.lua)
+ *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>, one field: tag -> payload */
+#include "store/redis/stream.h"
+
+#include "store/redis/resp.h"
+#include "store/redis/script.h"
+#include "store/redis/scripts.h"
+#include "store/store_impl.h"
+#include "store/stream_call.h"
+
+#include <inttypes.h>
+
+struct query {
+    struct redis_link *link;
+    unsigned lane; /* of a read backwards, whose answer names none */
+    bool back;
+    stream_read_fn *fn;
+    void *arg;
+    struct stream_entry *entries;
+    size_t count, cap;
+};
+
+static void put_key(const struct redis_link *link, struct buf *out)
+{
+    buf_printf(out, "%s:s", redis_link_store(link)->prefix);
+}
+
+static void begin(struct redis_script *call, const struct redis_link *link, const char *text,
+                  const char *sha)
+{
+    struct buf key = {0};
+    put_key(link, &key);
+    redis_script_begin(call, text, sha, buf_span(&key));
+    buf_free(&key);
+}
+
+int redis_stream_append(struct redis_link *link, const struct stream_call *call,
+                        backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    begin(&script, link, lua_stream_append, lua_stream_append_sha);
+    redis_script_number(&script, call->limits->lanes);
+    redis_script_number(&script, call->limits->entries);
+    redis_script_number(&script, call->limits->refuse);
+    redis_script_word(&script, call->node);
+    redis_script_number(&script, call->number);
+    redis_script_number(&script, call->again);
+    LIST_EACH(it, call->groups) {
+        const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
+        struct span rest = buf_span(&group->items);
+        struct stream_item item;
+        redis_script_number(&script, group->count);
+        while (stream_item_next(&rest, &item)) {
+            redis_script_number(&script, item.lane);
+            redis_script_word(&script, item.tag);
+            redis_script_word(&script, item.payload);
+        }
+    }
+    return redis_script_run(&script, link, fn, arg);
+}
+
+int redis_stream_state(struct redis_link *link, const struct stream_marks *marks,
+                       backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    begin(&script, link, lua_stream_state, lua_stream_state_sha);
+    redis_script_number(&script, marks->keep);
+    redis_script_number(&script, marks->sink ? STREAM_SINK_SECONDS : 0);
+    for (size_t i = 0; i < marks->count; i++) {
+        redis_script_number(&script, marks->marks[i].lane);
+        redis_script_number(&script, marks->marks[i].seq);
+        redis_script_number(&script, marks->marks[i].ordinal);
+    }
+    return redis_script_run(&script, link, fn, arg);
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+static bool is_array(const redisReply *reply, size_t least)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements >= least;
+}
+
+static struct span text_of(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
+}
+
+/* The digits at the front of *id, which moves behind the byte that follows them. */
+static uint64_t number_cut(struct span *id)
+{
+    uint64_t number = 0;
+    size_t n = 0;
+    while (n < id->len && id->ptr[n] >= '0' && id->ptr[n] <= '9') {
+        number = number * 10 + (uint64_t)(id->ptr[n++] - '0');
+    }
+    *id = span_skip(*id, n < id->len ? n + 1 : n);
+    return number;
+}
+
+/* [[id, [tag, payload]], ...]; an entry that was cut out of the middle by hand is passed over. */
+static void take_lane(struct query *query, unsigned lane, const redisReply *list)
+{
+    for (size_t i = 0; is_array(list, 1) && i < list->elements; i++) {
+        const redisReply *one = list->element[i];
+        if (!is_array(one, 2) || !is_array(one->element[1], 2)) {
+            continue;
+        }
+        if (query->count == query->cap) {
+            query->cap = query->cap > 0 ? query->cap * 2 : 64;
+            query->entries = mem_realloc(query->entries, query->cap * sizeof(*query->entries));
+        }
+        struct stream_entry *entry = &query->entries[query->count++];
+        struct span id = text_of(one->element[0]);
+        entry->lane = lane;
+        entry->seq = number_cut(&id);
+        entry->ordinal = number_cut(&id);
+        entry->tag = text_of(one->element[1]->element[0]);
+        entry->payload = text_of(one->element[1]->element[1]);
+    }
+}
+
+/* The number behind the last colon of a lane's key. */
+static unsigned lane_of_key(const redisReply *key)
+{
+    const char *colon = key->type == REDIS_REPLY_STRING ? strrchr(key->str, ':') : NULL;
+    return colon != NULL ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+static void on_read(void *arg, const redisReply *reply)
+{
+    struct query *query = arg;
+    bool ok = redis_link_check(query->link, reply);
+    if (ok && query->back) {
+        take_lane(query, query->lane, reply);
+    } else if (ok && reply->type == REDIS_REPLY_ARRAY) {
+        for (size_t i = 0; i < reply->elements; i++) {
+            const redisReply *one = reply->element[i];
+            if (is_array(one, 2)) {
+                take_lane(query, lane_of_key(one->element[0]), one->element[1]);
+            }
+        }
+    }
+    query->fn(query->arg, ok, query->entries, query->count);
+    free(query->entries);
+    free(query);
+}
+
+static void put_lane_key(const struct redis_link *link, unsigned lane, struct buf *command,
+                         struct buf *word)
+{
+    word->len = 0;
+    put_key(link, word);
+    buf_printf(word, ":%u", lane);
+    resp_word(command, buf_span(word));
+}
+
+/* XREVRANGE key last - COUNT most */
+static void put_back(const struct redis_link *link, const struct stream_query *query,
+                     struct buf *command, struct buf *word)
+{
+    resp_command(command, 6);
+    resp_word(command, SPAN("XREVRANGE"));
+    put_lane_key(link, query->from->lane, command, word);
+    word->len = 0; /* a seq alone means its last entry here */
+    buf_printf(word, "%" PRIu64, query->from->after);
+    resp_word(command, buf_span(word));
+    resp_word(command, SPAN("-"));
+    resp_word(command, SPAN("COUNT"));
+    resp_number(command, query->most);
+}
+
+/* XREAD COUNT most STREAMS key... after... : each after the last entry that `after` can name */
+static void put_forth(const struct redis_link *link, const struct stream_query *query,
+                      struct buf *command, struct buf *word)
+{
+    resp_command(command, 4 + 2 * query->lanes);
+    resp_word(command, SPAN("XREAD"));
+    resp_word(command, SPAN("COUNT"));
+    resp_number(command, query->most);
+    resp_word(command, SPAN("STREAMS"));
+    for (size_t i = 0; i < query->lanes; i++) {
+        put_lane_key(link, query->from[i].lane, command, word);
+    }
+    for (size_t i = 0; i < query->lanes; i++) {
+        word->len = 0;
+        buf_printf(word, "%" PRIu64 "-18446744073709551615", query->from[i].after);
+        resp_word(command, buf_span(word));
+    }
+}
+
+int redis_stream_read(struct redis_link *link, const struct stream_query *query, stream_read_fn *fn,
+                      void *arg)
+{
+    struct buf command = {0}, word = {0};
+    struct query *kept = mem_zalloc(sizeof(*kept));
+    kept->link = link;
+    kept->lane = query->from->lane;
+    kept->back = query->back;
+    kept->fn = fn;
+    kept->arg = arg;
+    (query->back ? put_back : put_forth)(link, query, &command, &word);
+    int sent = redis_link_command(link, buf_span(&command), on_read, kept);
+    if (sent != 0) {
+        free(kept);
+    }
+    buf_free(&command);
+    buf_free(&word);
+    return sent;
+}

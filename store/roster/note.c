@@ -1,0 +1,62 @@
+#include "store/roster/note.h"
+
+#include "store/base/decimal.h"
+
+#include <inttypes.h>
+
+bool roster_note_next(struct span *rest, struct roster_entry *entry)
+{
+    uint64_t name_len, value_len;
+    if (rest->len == 0 || (rest->ptr[0] != '+' && rest->ptr[0] != '-')) {
+        return false;
+    }
+    entry->gone = rest->ptr[0] == '-';
+    *rest = span_skip(*rest, 1);
+    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, '\n', &value_len) ||
+        name_len > rest->len || value_len > rest->len - name_len) {
+        return false;
+    }
+    entry->member = span_of(rest->ptr, name_len);
+    entry->value = span_of(rest->ptr + name_len, value_len);
+    *rest = span_skip(*rest, name_len + value_len);
+    return true;
+}
+
+int roster_note_read(struct span bytes, struct roster_note *note)
+{
+    uint64_t count = 0;
+    if (!decimal_cut(&bytes, ' ', &note->birth) || !decimal_cut(&bytes, ' ', &note->previous) ||
+        !decimal_cut(&bytes, ' ', &note->version)) {
+        return -1;
+    }
+    note->listed = !span_starts_with(bytes, SPAN("-1\n"));
+    if (!note->listed) {
+        note->entries = span_of(NULL, 0);
+        return bytes.len == 3 ? 0 : -1;
+    }
+    if (!decimal_cut(&bytes, '\n', &count)) {
+        return -1;
+    }
+    note->entries = bytes;
+    for (uint64_t i = 0; i < count; i++) {
+        struct roster_entry entry;
+        if (!roster_note_next(&bytes, &entry)) {
+            return -1;
+        }
+    }
+    return bytes.len == 0 ? 0 : -1;
+}
+
+void roster_note_head(struct buf *out, uint64_t birth, uint64_t previous, uint64_t version,
+                      long count)
+{
+    buf_printf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %ld\n", birth, previous, version, count);
+}
+
+void roster_note_entry(struct buf *out, const struct roster_entry *entry)
+{
+    size_t value_len = entry->gone ? 0 : entry->value.len;
+    buf_printf(out, "%c%zu %zu\n", entry->gone ? '-' : '+', entry->member.len, value_len);
+    buf_append(out, entry->member);
+    buf_append(out, span_of(entry->value.ptr, value_len));
+}

@@ -1,0 +1,65 @@
+/* roster: leased membership with change notice.
+ *
+ * A node *claims* (key, member, value): absolute local truth, repeated until it is in, renewed
+ * until it is released, so that a late, lost or repeated write heals by itself. Members whose lease
+ * ran out are pruned by whoever next touches the same key. Every real change of a key has a version
+ * and is published; a *watch* follows it and holds the view of the key as of one version.
+ *
+ *     claim / release / renew --> server: prune, change, version + 1, publish --> watch: view,
+ * events
+ *
+ * Every watch of a key, on whatever node, passes through the same changes in the same order (a
+ * watch that missed some jumps over them to a later version).
+ *
+ * When the server lost its data, members that were in the view and are not claimed anew stay in it
+ * for one lease before they count as gone: a healing fleet does not flicker. */
+#ifndef MUSTER_STORE_ROSTER_ROSTER_H
+#define MUSTER_STORE_ROSTER_ROSTER_H
+
+#include "store/roster/member.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct store;
+struct roster_watch;
+
+/* `member` is borrowed until return, and empty but for SET and GONE. The watcher may unwatch any
+ * watch, this one too, and claim or release inside. */
+typedef void roster_fn(void *arg, enum roster_event event, const struct roster_member *member);
+
+/* New watch of `key` (any bytes, 1 to 512; copied). Several per key are fine. */
+struct roster_watch *roster_watch(struct store *store, struct span key, roster_fn *fn, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Ends *watch and nulls it; NULL inside is fine. No event comes after this. */
+void roster_unwatch(struct roster_watch **watch);
+
+/* Has the view members that only a server which lost its data had, so that they may come back with
+ * other values, or be gone? */
+bool roster_holds(const struct roster_watch *watch);
+
+/* The members in the view. */
+size_t roster_count(const struct roster_watch *watch);
+
+/* Calls `fn` with each member of the view in no order; `fn` must not unwatch. */
+void roster_each(const struct roster_watch *watch,
+                 void (*fn)(void *arg, const struct roster_member *member), void *arg);
+
+/* The member of that name in the view, or false. `value` is borrowed until the next event. */
+bool roster_find(const struct roster_watch *watch, struct span name, struct span *value);
+
+/* Claims `member` of `key` with `value` (all copied) until it is released; a second claim of the
+ * same member replaces the value. Claims made before the one in flight is answered are joined: only
+ * the last value counts. A claim of a key that this store watches is carried out after the watch
+ * hears. */
+void roster_claim(struct store *store, struct span key, struct span member, struct span value);
+
+/* Ends a claim of this store; nothing happens when there is none. */
+void roster_release(struct store *store, struct span key, struct span member);
+
+/* Ends a claim of this store whose member is another's now: the server's value is left alone, and
+ * where it is still this store's its lease runs out. */
+void roster_forget(struct store *store, struct span key, struct span member);
+
+#endif

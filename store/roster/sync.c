@@ -1,0 +1,391 @@
+/* One roster key against the server: what is wanted is compared with what is had, in the chore, and
+ * at most one touch is under way. The order of a round:
+ *
+ *     hear the changes --> touch (claims; with a snapshot where the view needs one)
+ *       --> answer: its version is the goal --> the view reaches it, by snapshot or changes
+ *       --> CURRENT
+ *
+ * A change that gets lost is noticed because the next change does not continue the view, or because
+ * the view has still not reached the goal when the wheel comes round: then it is read anew. */
+#include "store/base/clock.h"
+#include "store/bus_impl.h"
+#include "store/roster/impl.h"
+
+enum {
+    TOUCH_ENTRIES = 128,      /* claims in one touch */
+    TOUCH_BYTES = 256 * 1024, /* or, from here on, fewer */
+};
+
+static void tell(struct roster_watch *watch, enum roster_event event,
+                 const struct roster_member *member)
+{
+    static const struct roster_member nobody;
+    if (watch->fn != NULL && !watch->key->store->closing) {
+        watch->fn(watch->arg, event, member != NULL ? member : &nobody);
+    }
+}
+
+/* A roster_view_fn: to everybody who follows the view. */
+static void tell_followers(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct roster_key *key = arg;
+    LIST_EACH(it, &key->watches) {
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+        if (watch->introduced) {
+            tell(watch, event, member);
+        }
+    }
+}
+
+static void tell_one(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    tell(arg, event, member);
+}
+
+static void introduce(struct roster_key *key)
+{
+    LIST_EACH(it, &key->watches) {
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+        if (key->view.whole && !watch->introduced) {
+            watch->introduced = true;
+            roster_view_each(&key->view, tell_one, watch);
+            tell(watch, ROSTER_CHANGED, NULL);
+        }
+    }
+}
+
+static void tell_stale(struct roster_key *key)
+{
+    bool failed = key->stale || key->store->shards[key->shard].failed;
+    key->stale = false;
+    LIST_EACH(it, &key->watches) {
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+        if (failed && !watch->stale) {
+            watch->stale = true;
+            watch->owed = true;
+            tell(watch, ROSTER_STALE, NULL);
+        }
+    }
+}
+
+static void tell_current(struct roster_key *key)
+{
+    LIST_EACH(it, &key->watches) {
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+        bool current = key->listening && !key->in_flight && !key->want_snapshot &&
+                       list_empty(&key->pending) &&
+                       roster_view_reached(&key->view, key->goal_birth, key->goal_version);
+        if (current && watch->introduced && watch->owed) {
+            watch->owed = false;
+            watch->stale = false;
+            tell(watch, ROSTER_CURRENT, NULL);
+        }
+    }
+}
+
+static void after_view(struct roster_key *key, enum view_outcome outcome)
+{
+    list_del(&key->holding);
+    if (key->view.held_count > 0) {
+        list_push_back(&key->store->roster.holding, &key->holding);
+    }
+    if (outcome == VIEW_CHANGED) {
+        tell_followers(key, ROSTER_CHANGED, NULL);
+    }
+    roster_key_kick(key);
+}
+
+void roster_key_expire(struct roster_key *key, uint64_t now_us)
+{
+    if (key->listening) {
+        after_view(key, roster_view_expire(&key->view, now_us, tell_followers, key));
+    }
+}
+
+static void read_anew(struct roster_key *key)
+{
+    if (!key->want_snapshot) {
+        key->want_snapshot = true;
+        key->store->stats.resnapshots++;
+    }
+}
+
+static void on_change(struct roster_key *key, struct span payload)
+{
+    struct roster_note note;
+    if (roster_note_read(payload, &note) < 0) {
+        read_anew(key);
+        roster_key_kick(key);
+        return;
+    }
+    if (key->in_flight) {
+        key->heard = true;
+        key->heard_birth = note.birth;
+        key->heard_version = note.version;
+    }
+    if (!key->view.whole) {
+        return; /* the snapshot to come is compared with what was heard */
+    }
+    enum view_outcome outcome = roster_view_change(&key->view, &note, tell_followers, key);
+    if (outcome == VIEW_MISSED) {
+        read_anew(key);
+    } else if (note.birth > key->goal_birth) {
+        key->goal_birth = note.birth;
+        key->goal_version = note.version;
+    }
+    after_view(key, outcome);
+}
+
+static void on_channel(void *arg, enum bus_event event, struct span payload)
+{
+    struct roster_key *key = arg;
+    switch (event) {
+    case BUS_READY:
+        key->listening = true;
+        key->want_snapshot = true;
+        roster_view_doubt(&key->view, false);
+        roster_view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
+        roster_key_kick(key);
+        break;
+    case BUS_GAP:
+        key->listening = false;
+        key->want_snapshot = true;
+        roster_key_kick(key);
+        break;
+    case BUS_MESSAGE:
+        on_change(key, payload);
+        break;
+    }
+}
+
+static void on_snapshot(struct roster_key *key, const struct roster_note *note)
+{
+    uint64_t hold_until = clock_monotonic_us() + roster_lease_us(key->store);
+    if (key->heard && key->heard_birth != note->birth) {
+        read_anew(key); /* it crossed the change of a key that came to be, or went, meanwhile */
+        return;
+    }
+    enum view_outcome outcome =
+        roster_view_snapshot(&key->view, note, hold_until, tell_followers, key);
+    if (key->heard && key->heard_version > key->view.version) {
+        read_anew(key);
+    }
+    after_view(key, outcome);
+}
+
+/* What was sent is known to the server; what changed meanwhile goes again. */
+static void settle_sent(struct roster_key *key)
+{
+    LIST_EACH(it, &key->sent) {
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
+        if (claim->again) {
+            claim->again = false;
+            claim_move(key, claim, CLAIM_PENDING);
+        } else if (claim->released) {
+            roster_claim_free(key, claim);
+        } else {
+            claim_move(key, claim, CLAIM_SETTLED);
+        }
+    }
+}
+
+/* What is in `from` goes again; returns how many. */
+static size_t send_again(struct roster_key *key, struct list *from)
+{
+    size_t count = 0;
+    LIST_EACH(it, from) {
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
+        claim->again = false;
+        claim_move(key, claim, CLAIM_PENDING);
+        count++;
+    }
+    return count;
+}
+
+static void on_answer(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct roster_key *key = arg;
+    struct roster_note note;
+    bool asked = key->asked;
+    key->in_flight = key->asked = false;
+    roster_key_kick(key);
+    if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
+        send_again(key, &key->sent);
+        key->want_snapshot |= asked;
+        key->refused = answer != BACKEND_LOST;
+        key->stale |= key->refused;
+        if (key->refused) {
+            key->store->shards[key->shard].refused_us = clock_monotonic_us();
+        }
+        return;
+    }
+    settle_sent(key);
+    key->birth = note.birth;
+    if (!key->heard || key->heard_birth <= note.birth) {
+        key->goal_birth = note.birth;
+        key->goal_version = note.version;
+    }
+    if (!key->listening) {
+        return;
+    }
+    if (note.listed) {
+        on_snapshot(key, &note);
+    } else if (key->view.birth != note.birth && key->view.members.count > key->view.held_count &&
+               !key->heard) {
+        read_anew(key);
+    }
+}
+
+/* Moves what fits in one touch from pending to sent. */
+static size_t gather(struct roster_key *key, struct roster_entry *entries)
+{
+    size_t count = 0, bytes = 0;
+    while (!list_empty(&key->pending) && count < TOUCH_ENTRIES && bytes < TOUCH_BYTES) {
+        struct roster_claim *claim = LIST_ITEM(key->pending.next, struct roster_claim, entry);
+        claim->told = true;
+        claim_move(key, claim, CLAIM_SENT);
+        entries[count++] = (struct roster_entry){
+            .member = map_key(&claim->node),
+            .value = span_of(claim->value, claim->value_len),
+            .gone = claim->released,
+        };
+        bytes += claim->node.key_len + claim->value_len;
+    }
+    return count;
+}
+
+static void channel_name(const struct roster_key *key, char *name)
+{
+    memcpy(name, key->name, key->node.key_len);
+    name[strlen(key->store->prefix) + 1] = 'w';
+}
+
+static void touch(struct roster_key *key)
+{
+    struct roster_entry entries[TOUCH_ENTRIES];
+    char *channel = mem_dup(map_key(&key->node));
+    struct backend *backend = key->store->backend;
+    channel_name(key, channel);
+    struct roster_touch touch = {
+        .key = map_key(&key->node),
+        .channel = span_of(channel, key->node.key_len),
+        .birth = key->birth,
+        .snapshot = key->want_snapshot && key->listening,
+        .entries = entries,
+        .count = gather(key, entries),
+    };
+    if (backend->ops->touch(backend, key->shard, &touch, on_answer, key) < 0) {
+        send_again(key, &key->sent);
+    } else {
+        key->in_flight = true;
+        key->asked = touch.snapshot;
+        key->want_snapshot = key->due = key->heard = false;
+    }
+    free(channel);
+}
+
+static void consider_touch(struct roster_key *key)
+{
+    bool watched = !list_empty(&key->watches);
+    bool wanted = !list_empty(&key->pending) || (watched && (key->want_snapshot || key->due));
+    bool possible = !key->in_flight && !key->refused && key->store->shards[key->shard].up;
+    if (wanted && possible && (!watched || key->listening)) {
+        touch(key);
+    }
+}
+
+static void drop_ended_watches(struct roster_key *key)
+{
+    LIST_EACH(it, &key->watches) {
+        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+        if (watch->fn == NULL) {
+            list_del(&watch->entry);
+            free(watch);
+        }
+    }
+}
+
+/* Hears the changes exactly while somebody watches. */
+static void consider_listening(struct roster_key *key)
+{
+    if (list_empty(&key->watches) && key->sub != NULL) {
+        bus_unsubscribe(&key->sub);
+        key->listening = key->stale = false;
+        roster_view_reset(&key->view);
+        list_del(&key->holding);
+    } else if (!list_empty(&key->watches) && key->sub == NULL) {
+        char *channel = mem_dup(map_key(&key->node));
+        channel_name(key, channel);
+        key->sub = bus_channel_subscribe(key->store, key->shard,
+                                         span_of(channel, key->node.key_len), on_channel, key);
+        free(channel);
+    }
+}
+
+void roster_key_run(struct chore *chore)
+{
+    struct roster_key *key = CONTAINER_OF(chore, struct roster_key, chore);
+    drop_ended_watches(key);
+    consider_listening(key);
+    if (list_empty(&key->watches) && key->claims.count == 0 && !key->in_flight) {
+        roster_key_free(key);
+        return;
+    }
+    consider_touch(key);
+    tell_stale(key);
+    introduce(key);
+    tell_current(key);
+}
+
+void roster_on_link(struct store *store, unsigned shard, bool up)
+{
+    MAP_EACH(it, &store->roster.keys) {
+        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
+        if (key->shard != shard) {
+            continue;
+        }
+        if (up) {
+            send_again(key, &key->settled);
+            roster_view_doubt(&key->view, store->shards[shard].moved);
+            key->refused = false;
+        } else {
+            key->listening = false;
+            key->want_snapshot = true;
+            key->stale = true;
+        }
+        roster_key_kick(key);
+    }
+    store->shards[shard].moved &= !up;
+}
+
+/* While the link is down, a release waits at most until the lease has done its work. */
+static void forget_old_releases(struct roster_key *key)
+{
+    uint64_t now = clock_monotonic_us();
+    LIST_EACH(it, &key->pending) {
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
+        if (claim->released && now - claim->released_us > roster_lease_us(key->store)) {
+            roster_claim_free(key, claim);
+        }
+    }
+}
+
+void roster_key_due(struct roster_key *key)
+{
+    key->refused = false;
+    key->due = true;
+    if (!key->store->shards[key->shard].up) {
+        forget_old_releases(key);
+    } else if (!key->in_flight) {
+        LIST_EACH(it, &key->settled) {
+            key->store->stats.renewals++;
+            (void)it;
+        }
+        send_again(key, &key->settled);
+        if (key->listening && key->view.whole &&
+            !roster_view_reached(&key->view, key->goal_birth, key->goal_version)) {
+            read_anew(key);
+        }
+    }
+    roster_key_kick(key);
+}

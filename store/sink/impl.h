@@ -1,0 +1,147 @@
+/* What sink.c, lane.c, read.c and lease.c share; nobody else includes it. */
+#ifndef MUSTER_STORE_SINK_IMPL_H
+#define MUSTER_STORE_SINK_IMPL_H
+
+#include "store/base/backoff.h"
+#include "store/base/mem.h"
+#include "store/postgres/postgres.h"
+#include "store/sink/batch.h"
+#include "store/sink/sink.h"
+#include "store/stream.h"
+
+enum lane_state {
+    LANE_OFF,     /* somebody else's */
+    LANE_DOWN,    /* a session is wanted, and not there */
+    LANE_WAITING, /* to ask for the lock */
+    LANE_LOCKING, /* asks for the lock */
+    LANE_FINDING, /* has it, and asks where the lane stands */
+    LANE_RUNNING,
+    LANE_LEAVING, /* reads no more, and is let go when nothing flies */
+};
+
+struct sink_lane {
+    struct sink *sink;
+    unsigned number;
+    struct postgres *pg; /* NULL: off */
+    enum lane_state state;
+    uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    uint64_t fed;
+    uint64_t ask_at_ms; /* not before, for the lock or the place */
+    uint64_t read_seq, read_ordinal;
+    uint64_t marked; /* seq that the stream was told */
+    bool reading;
+    uint32_t generation; /* of the session: what was read for an older one is let fall */
+    uint32_t read_generation;
+    size_t read_most;
+    uint64_t read_at_ms; /* not before */
+    uint64_t retry_at_ms;
+    struct backoff backoff;
+    struct sink_batch batches[2];
+    struct sink_batch *filling, *flying;
+    size_t at;    /* the first row of `flying` that is not stored */
+    size_t run;   /* rows under way */
+    size_t limit; /* rows that may go together: halved to find a bad one */
+    int64_t day;  /* whose partition is there; -1: none known */
+    unsigned partition_errors;
+    bool flying_now; /* counted in sink->flights */
+    bool ascii;      /* the raw text of a dead letter itself was refused */
+    char *trouble;   /* what was said last */
+    struct event *timer;
+    size_t entry_bytes; /* of late, on average */
+};
+
+/* The last roll call: see lease.c. */
+struct sink_roll {
+    uint64_t at_ms;       /* the next one, not before */
+    unsigned sinks, rank; /* 0 sinks: this one is not among them */
+    unsigned above;       /* calls in a row with more lanes than its share */
+    unsigned unable;      /* calls in a row in which it could not serve */
+    unsigned told, asked; /* lanes that the others hear of, now and after this call; 0: it is not
+                             counted */
+};
+
+struct sink {
+    struct sink_options options;
+    struct sink_stats stats;
+    struct sink_lane **lanes;
+    unsigned count;
+    unsigned flights;      /* lanes with a transaction under way */
+    unsigned turn;         /* the lane that is asked first when one ends */
+    struct postgres *care; /* partitions */
+    bool care_up;
+    struct sink_roll roll;
+    uint64_t care_at_ms;
+    char *care_trouble, *link_trouble;
+    bool asking;
+    bool soon; /* the tick was brought forward */
+    struct event *tick;
+    uint64_t unstored[STREAM_LANES_MOST];
+    uint64_t behind_since_ms[STREAM_LANES_MOST];
+    bool stopping;
+    struct event *stop_limit;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* ------------------------------------------------------------------------------------ lane.c */
+
+struct sink_lane *sink_lane_new(struct sink *sink, unsigned number);
+void sink_lane_free(struct sink_lane **lane);
+/* Entries that it holds, and that are not known to be stored. */
+size_t sink_lane_unstored(const struct sink_lane *lane);
+/* Nothing of it is under way. */
+bool sink_lane_is_quiet(const struct sink_lane *lane);
+/* Looks at what is to be done. */
+void sink_lane_step(struct sink_lane *lane);
+/* Looks then. */
+void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
+/* The lane is ours, and stands there. */
+void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
+/* Lets fall what was read; what was fed stays. */
+void sink_lane_forget(struct sink_lane *lane);
+/* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
+int64_t sink_lane_oldest_us(const struct sink_lane *lane);
+
+/* Without a stream: entries come by sink_feed. */
+static inline bool lane_is_fed(const struct sink_lane *lane)
+{
+    return lane->sink->options.store == NULL;
+}
+
+/* ------------------------------------------------------------------------------------ read.c */
+
+/* Reads on from where the lane was read to, when there is room and it is time. */
+void sink_lane_read_more(struct sink_lane *lane, uint64_t now_ms);
+
+/* ------------------------------------------------------------------------------------ lease.c */
+
+/* Wants a session, and the lock. */
+void sink_lane_open(struct sink_lane *lane);
+/* For a lane that finds its place, or leaves: what comes next. */
+void sink_lane_lease_step(struct sink_lane *lane);
+/* Asks for lanes up to the sink's share. */
+void sink_share_out(struct sink *sink);
+/* Ends sessions that are not needed any more; not inside a call of one. */
+void sink_close_spare(struct sink *sink);
+/* Once a second, when the care session is idle. */
+void sink_call_roll(struct sink *sink);
+
+/* ------------------------------------------------------------------------------------ sink.c */
+
+/* Sees to the partitions when it is time and the care session is idle. */
+void sink_care(struct sink *sink);
+/* There are at least so many lanes. */
+void sink_set_lanes(struct sink *sink, unsigned count);
+/* Making a partition failed because another session has just made it: try again. */
+bool sink_lost_race(const struct postgres_answer *answer);
+/* Another lane may send now. */
+void sink_on_landing(struct sink *sink);
+/* A lane has stored something, or become quiet. */
+void sink_on_progress(struct sink *sink);
+/* Says `text` unless it was the last thing said there. */
+void sink_trouble(struct sink *sink, char **last, const char *what, const char *text);
+
+/* Appends `text` as an SQL literal. */
+void sink_quote(struct buf *sql, struct span text);
+
+#endif

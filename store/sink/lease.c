@@ -1,0 +1,338 @@
+/* Which sink serves which lane.
+ *
+ *  A sink that can serve holds a shared lock in its care session, whose number is how many lanes it
+ *  knows of, and calls the roll each second: who holds such a lock, what is the largest number, and
+ *  am I the how-manieth of them? So all know of as many lanes, and each its share of them; and the
+ *  shares add up. Below it, it asks for the locks of lanes; above it, it lets some go.
+ *
+ *  OFF --below the share--> DOWN --session--> WAITING --> LOCKING --the lock is ours--> FINDING
+ *   ^                        ^                  ^-- somebody else's --'                    |
+ *   |                        '- a session is lost, and its lock with it                 position
+ *   |                                                                                      v
+ *   '---- the session is closed, and the lock gone with it ---- LEAVING <--above-- RUNNING
+ *
+ *  The roll is only about who should ask: that two never write one lane is the lock's doing. */
+#include "store/sink/impl.h"
+
+#include "store/base/clock.h"
+
+#include <inttypes.h>
+
+enum {
+    ROLL_MS = 1000,
+    LOCK_MS = 1000,     /* until a lane that is somebody else's is asked for again */
+    LEFT_MS = 3 * 1000, /* until one that was let go is */
+    PATIENCE = 2,  /* roll calls above the share before lanes go: a sink that blinks is not gone */
+    UNABLE = 5,    /* roll calls in which it could not serve, before the others take over */
+    SILENT_S = 10, /* a sink that has not called the roll for so long is not counted */
+    FORGOTTEN_DAYS = 30, /* for the positions of sinks that were fed */
+};
+
+/* The first of the two numbers of every lock; the second is the lane's, or for the roll the number of
+ * lanes below 0. */
+static void put_lock_key(const struct sink *sink, struct buf *sql)
+{
+    buf_append(sql, SPAN("hashtext('muster log lane ' || "));
+    sink_quote(sql, span_str(sink->options.stream));
+    buf_append(sql, SPAN(")"));
+}
+
+/* The server learns to notice a sink that vanished without a word, with an answer on its way to it
+ * (which keepalives do not see) too; and not to say that something is stored which a crash undoes:
+ * the stream forgets it. */
+static void put_session(struct buf *sql)
+{
+    buf_append(sql, SPAN("set standard_conforming_strings = on; set statement_timeout = 0; "
+                         "set lock_timeout = 0; set tcp_keepalives_idle = 5; "
+                         "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "
+                         "set tcp_user_timeout = 11000; "
+                         "select set_config('synchronous_commit', 'on', false) "
+                         "where current_setting('synchronous_commit') = 'off'; "));
+}
+
+/* ------------------------------------------------------------------------------------ a lane */
+
+static void on_found(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    const char *seq = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
+    const char *ordinal = answer->end == POSTGRES_DONE ? postgres_value(answer, 1) : NULL;
+    if (answer->end == POSTGRES_DONE) {
+        sink_lane_run_from(lane, seq != NULL ? strtoull(seq, NULL, 10) : 0,
+                           ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0);
+    } else if (answer->end == POSTGRES_FAILED) {
+        sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
+        lane->ask_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
+        sink_lane_wake(lane, lane->ask_at_ms);
+    }
+}
+
+static void find_position(struct sink_lane *lane)
+{
+    struct buf sql = {0};
+    lane->state = LANE_FINDING;
+    lane->ask_at_ms = 0;
+    if (lane_is_fed(lane)) {
+        put_session(&sql);
+        buf_printf(&sql,
+                   "delete from log_lane where stream like 'from %%' and moved_at < now() - "
+                   "interval '%d days'; ",
+                   FORGOTTEN_DAYS);
+    }
+    buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
+    sink_quote(&sql, span_str(lane->sink->options.stream));
+    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal from log_lane ",
+               lane->number);
+    buf_append(&sql, SPAN("where stream = "));
+    sink_quote(&sql, span_str(lane->sink->options.stream));
+    buf_printf(&sql, " and lane = %u", lane->number);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_found, lane);
+    buf_free(&sql);
+}
+
+static void wait_until(struct sink_lane *lane, uint64_t ask_at_ms)
+{
+    lane->state = LANE_WAITING;
+    lane->ask_at_ms = ask_at_ms;
+    sink_share_out(lane->sink);
+}
+
+static void on_lock(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    const char *value = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
+    if (value != NULL && value[0] == 't') {
+        find_position(lane);
+    } else if (answer->end != POSTGRES_LOST) {
+        if (answer->end == POSTGRES_FAILED) {
+            sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
+        }
+        wait_until(lane, clock_monotonic_ms() + LOCK_MS);
+    }
+}
+
+static void ask_lock(struct sink_lane *lane)
+{
+    struct buf sql = {0};
+    lane->state = LANE_LOCKING;
+    put_session(&sql);
+    buf_append(&sql, SPAN("select pg_try_advisory_lock("));
+    put_lock_key(lane->sink, &sql);
+    buf_printf(&sql, ", %u)", lane->number);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_lock, lane);
+    buf_free(&sql);
+}
+
+void sink_lane_lease_step(struct sink_lane *lane)
+{
+    bool finding = lane->state == LANE_FINDING && postgres_is_idle(lane->pg);
+    if (lane->state == LANE_LEAVING) {
+        sink_on_progress(lane->sink); /* the tick closes it */
+    } else if (finding && clock_monotonic_ms() < lane->ask_at_ms) {
+        sink_lane_wake(lane, lane->ask_at_ms);
+    } else if (finding && (!lane->sink->stopping || lane_is_fed(lane))) {
+        find_position(lane);
+    }
+}
+
+static void on_up(void *arg)
+{
+    struct sink_lane *lane = arg;
+    if (lane_is_fed(lane)) {
+        find_position(lane);
+    } else {
+        wait_until(lane, 0);
+    }
+}
+
+static void on_down(void *arg, const char *text)
+{
+    struct sink_lane *lane = arg;
+    struct sink *sink = lane->sink;
+    bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
+    sink->stats.lost += at_work && lane->run > 0;
+    sink->stats.lanes -= lane->state == LANE_RUNNING;
+    lane->state = LANE_DOWN;
+    lane->generation++;
+    sink_lane_forget(lane);
+    if (sink->care_up) { /* else that one has said it */
+        sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
+    }
+    sink_on_progress(sink);
+}
+
+void sink_lane_open(struct sink_lane *lane)
+{
+    static const struct postgres_events events = {on_up, on_down};
+    const struct sink_options *options = &lane->sink->options;
+    lane->state = LANE_DOWN;
+    lane->pg = postgres_open(options->base, options->uri, "muster sink", &events, lane);
+}
+
+static void close_session(struct sink_lane *lane)
+{
+    lane->ask_at_ms = clock_monotonic_ms() + (lane->state == LANE_LEAVING ? LEFT_MS : 0);
+    lane->state = LANE_OFF;
+    lane->generation++;
+    sink_lane_forget(lane);
+    postgres_close(&lane->pg);
+}
+
+/* ------------------------------------------------------------------------------------ the shares
+ */
+
+/* Ours, or likely to be. */
+static bool is_held(const struct sink_lane *lane)
+{
+    return lane->state != LANE_OFF && lane->state != LANE_WAITING && lane->state != LANE_LEAVING;
+}
+
+static unsigned count_held(const struct sink *sink)
+{
+    unsigned held = 0;
+    for (unsigned i = 0; i < sink->count; i++) {
+        held += is_held(sink->lanes[i]);
+    }
+    return held;
+}
+
+/* Shares differ by one at most, and add up to all lanes. */
+static unsigned share(const struct sink *sink)
+{
+    const struct sink_roll *roll = &sink->roll;
+    return roll->sinks > 0 ? sink->count / roll->sinks + (roll->rank < sink->count % roll->sinks)
+                           : 0;
+}
+
+/* The lane that comes `n`th for this sink: each begins elsewhere, so that they seldom ask for the
+ * same. */
+static struct sink_lane *lane_at(const struct sink *sink, unsigned n)
+{
+    unsigned first = sink->roll.sinks > 0 ? sink->roll.rank * sink->count / sink->roll.sinks : 0;
+    return sink->lanes[(first + n) % sink->count];
+}
+
+void sink_share_out(struct sink *sink)
+{
+    uint64_t now = clock_monotonic_ms();
+    unsigned held = count_held(sink), wanted = share(sink);
+    for (unsigned n = 0; n < sink->count && held < wanted && !sink->stopping; n++) {
+        struct sink_lane *lane = lane_at(sink, n);
+        if (now < lane->ask_at_ms) {
+            continue;
+        }
+        if (lane->state == LANE_OFF) {
+            sink_lane_open(lane);
+            held++;
+        } else if (lane->state == LANE_WAITING) {
+            ask_lock(lane);
+            held++;
+        }
+    }
+}
+
+void sink_close_spare(struct sink *sink)
+{
+    unsigned held = count_held(sink), wanted = share(sink);
+    for (unsigned n = sink->count; n > 0; n--) {
+        struct sink_lane *lane = lane_at(sink, n - 1);
+        bool spare = lane->state == LANE_DOWN && held > wanted;
+        if (spare || (lane->state == LANE_WAITING && held >= wanted) ||
+            (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg))) {
+            held -= spare;
+            close_session(lane);
+        }
+    }
+}
+
+/* What flies is stored first. */
+static void leave_some(struct sink *sink)
+{
+    unsigned held = count_held(sink), wanted = share(sink);
+    sink->roll.above = held > wanted ? sink->roll.above + 1 : 0;
+    for (unsigned n = sink->count; n > 0 && held > wanted && sink->roll.above >= PATIENCE; n--) {
+        struct sink_lane *lane = lane_at(sink, n - 1);
+        if (lane->state == LANE_RUNNING) {
+            lane->state = LANE_LEAVING;
+            sink->stats.lanes--;
+            held--;
+            sink_on_progress(sink);
+        }
+    }
+}
+
+static void on_roll(void *arg, const struct postgres_answer *answer)
+{
+    struct sink *sink = arg;
+    struct sink_roll *roll = &sink->roll;
+    if (answer->end == POSTGRES_FAILED) {
+        postgres_reset(sink->care, answer->text); /* who knows what is locked */
+    }
+    if (answer->end != POSTGRES_DONE) {
+        return; /* the share stays */
+    }
+    sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
+    const char *sinks = postgres_value(answer, 0), *rank = postgres_value(answer, 1);
+    const char *lanes = postgres_value(answer, 2);
+    unsigned most = lanes != NULL ? (unsigned)strtoul(lanes, NULL, 10) : 0;
+    roll->told = roll->asked;
+    roll->sinks = roll->told > 0 && sinks != NULL ? (unsigned)strtoul(sinks, NULL, 10) : 0;
+    roll->rank = rank != NULL ? (unsigned)strtoul(rank, NULL, 10) : 0;
+    sink_set_lanes(sink, most < STREAM_LANES_MOST ? most : STREAM_LANES_MOST);
+    leave_some(sink);
+    sink_share_out(sink);
+    sink_care(sink);
+}
+
+/* It reaches what it reads from, and gets the sessions it wants. */
+static bool is_able(const struct sink *sink)
+{
+    bool able = stream_reached(sink->options.store);
+    for (unsigned i = 0; i < sink->count; i++) {
+        able = able && sink->lanes[i]->state != LANE_DOWN;
+    }
+    return able;
+}
+
+static void put_roll_lock(const struct sink *sink, struct buf *sql, const char *function,
+                          unsigned lanes)
+{
+    if (lanes > 0) {
+        buf_printf(sql, "select %s(", function);
+        put_lock_key(sink, sql);
+        buf_printf(sql, ", -%u); ", lanes);
+    }
+}
+
+void sink_call_roll(struct sink *sink)
+{
+    struct sink_roll *roll = &sink->roll;
+    uint64_t now = clock_monotonic_ms();
+    if (sink->options.store == NULL || sink->stopping || now < roll->at_ms ||
+        !postgres_is_idle(sink->care)) {
+        return;
+    }
+    struct buf sql = {0};
+    roll->at_ms = now + ROLL_MS;
+    roll->unable = is_able(sink) ? 0 : roll->unable + 1;
+    roll->asked = roll->unable < UNABLE ? sink->count : 0;
+    if (roll->asked != roll->told) {
+        put_session(&sql);
+        put_roll_lock(sink, &sql, "pg_try_advisory_lock_shared", roll->asked);
+        put_roll_lock(sink, &sql, "pg_advisory_unlock_shared", roll->told);
+    }
+    buf_append(&sql, SPAN("select count(distinct l.pid), count(distinct l.pid) filter "
+                          "(where l.pid < pg_backend_pid()), 4294967296 - min(l.objid::bigint) "
+                          "from pg_locks l left join pg_stat_activity a on a.pid = l.pid "
+                          "where l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted "
+                          "and l.database = (select oid from pg_database "
+                          "where datname = current_database()) and l.classid = "));
+    put_lock_key(sink, &sql);
+    buf_printf(&sql,
+               "::oid and l.objid >= %" PRIu64 "::bigint::oid and l.objsubid = 2 "
+               "and (l.pid = pg_backend_pid() or coalesce("
+               "a.state_change > clock_timestamp() - interval '%d seconds', true))",
+               (UINT64_C(1) << 32) - STREAM_LANES_MOST, SILENT_S);
+    postgres_query(sink->care, buf_text(&sql), NULL, 0, on_roll, sink);
+    buf_free(&sql);
+}

@@ -1,0 +1,90 @@
+/* The inside of `struct store`: what the words and the backends share of it. */
+#ifndef MUSTER_STORE_STORE_IMPL_H
+#define MUSTER_STORE_STORE_IMPL_H
+
+#include "store/backend.h"
+#include "store/base/buf.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "store/store.h"
+
+/* Something to look at in the next turn of the loop; queued at most once. */
+struct chore {
+    struct list entry;
+    void (*run)(struct chore *chore);
+};
+
+struct shard {
+    bool up;
+    bool failed;                 /* lost, or not reached at the last try */
+    bool moved;                  /* the next link is to another server than the last one */
+    struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
+    uint64_t links;              /* how many there have been; the number of the present one */
+    struct map speakers;         /* bus_speaker.h */
+    uint64_t refused_us;         /* when it last refused a touch of the roster; 0: never */
+};
+
+enum {
+    WHEEL_SLOTS = 32, /* parts of the renewal interval over which keys are spread */
+};
+
+struct roster_table {
+    struct map keys;
+    struct list wheel[WHEEL_SLOTS];
+    uint64_t wheel_at; /* slots passed since wheel_start_us */
+    uint64_t wheel_start_us;
+    struct event *tick;
+    struct list holding; /* keys whose view holds members of a lost server */
+    size_t claims;       /* of all keys, with releases not answered yet */
+};
+
+struct stream_table {
+    struct stream_limits limits;
+    struct chore chore;
+    struct list waiting; /* struct append */
+    size_t waiting_bytes;
+    struct list flight; /* what the call in flight holds, or the one that waits to go again */
+    uint64_t number;    /* of that call */
+    bool again;         /* it was sent before */
+    bool in_flight;
+    struct list questions; /* reads and questions that wait for their answers */
+    struct event *tick;
+};
+
+struct history_table {
+    struct map keys;
+    struct event *tick; /* runs while something waits in a key */
+};
+
+struct store {
+    struct event_base *base;
+    char *prefix, *node;
+    uint32_t lease_ms;
+    struct store_observer observer;
+    struct store_stats stats;
+    struct backend *backend;
+    struct shard *shards; /* backend->shards of them */
+
+    struct list chores;
+    struct event *turn;
+    unsigned depth; /* of store_enter */
+    bool closing;   /* no callback any more */
+
+    struct map topics;
+    struct roster_table roster;
+    struct stream_table stream;
+    struct buf lookup_name; /* of the key of the last lookup, with prefix */
+    struct history_table history;
+
+    bool releasing; /* store_release_all was called */
+    struct event *release_limit;
+    void (*release_done)(void *arg);
+    void *release_arg;
+};
+
+void store_kick(struct store *store, struct chore *chore);
+
+/* The server that a key or topic lives on: the same on every node. */
+unsigned store_shard(const struct store *store, struct span name);
+
+#endif

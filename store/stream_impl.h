@@ -1,0 +1,13 @@
+/* What the store needs of its stream; services include stream.h. */
+#ifndef MUSTER_STORE_STREAM_IMPL_H
+#define MUSTER_STORE_STREAM_IMPL_H
+
+#include "store/stream.h"
+
+void stream_init(struct store *store);
+void stream_deinit(struct store *store);
+
+/* Both links of one server went up or down. */
+void stream_on_link(struct store *store, unsigned shard, bool up);
+
+#endif

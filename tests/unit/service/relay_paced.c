@@ -1,0 +1,378 @@
+/* A Unix socket pair stands for TCP: there, too, SIOCOUTQ tells what the peer has not taken yet. */
+#include "node/service/relay/paced.h"
+
+#include "node/core/wheel.h"
+#include "node/net/net.h"
+#include "node/service/relay/room.h"
+#include "store/base/clock.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { GAP_MS = 20, CALM_MS = 100, LIMIT = 300 };
+
+struct bench {
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics metrics;
+    struct net *net;
+    struct relay_pacer *pacer;
+    struct conn *conn;
+    struct relay_paced paced;
+    struct event *stop;
+    int peer;
+    bool closed, cut;
+    unsigned emptied;
+};
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    (void)arg;
+    return bytes.len;
+}
+
+static void on_closed(void *arg, enum conn_end how)
+{
+    struct bench *bench = arg;
+    (void)how;
+    bench->closed = true;
+}
+
+static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct bench *bench = arg;
+    (void)fd, (void)what;
+    loop_stop(bench->loop);
+}
+
+static void run_ms(struct bench *bench, unsigned ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    evtimer_add(bench->stop, &wait);
+    loop_run(bench->loop);
+}
+
+static void on_cut(struct relay_paced *paced)
+{
+    CONTAINER_OF(paced, struct bench, paced)->cut = true;
+}
+
+static void on_emptied(struct relay_paced *paced)
+{
+    CONTAINER_OF(paced, struct bench, paced)->emptied++;
+}
+
+static void start(struct bench *bench, bool on)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    bench->loop = loop_new();
+    bench->wheel = wheel_new(bench->loop);
+    bench->net = net_new(bench->loop, bench->wheel, &bench->metrics,
+                         &(struct net_limits){.queue = 1000, .connections = 1});
+    bench->pacer = relay_pacer_new(&(struct relay_pacer_options){.loop = bench->loop,
+                                                                 .metrics = &bench->metrics,
+                                                                 .on = on,
+                                                                 .gap_ms = GAP_MS,
+                                                                 .limit = LIMIT,
+                                                                 .cut = on ? NULL : on_cut,
+                                                                 .emptied = on_emptied});
+    bench->peer = fds[1];
+    bench->conn = conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, bench);
+    bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
+    relay_paced_init(&bench->paced, bench->pacer, bench->conn);
+}
+
+static void end(struct bench *bench)
+{
+    relay_paced_deinit(&bench->paced);
+    net_free(&bench->net);
+    relay_pacer_free(&bench->pacer);
+    event_free(bench->stop);
+    wheel_free(&bench->wheel);
+    loop_free(&bench->loop);
+    close(bench->peer);
+}
+
+static bool say(struct bench *bench, uint64_t topic, const char *text, enum relay_paced_kind kind)
+{
+    struct chunk *chunk = chunk_copy(span_str(text));
+    bool sent = relay_paced_send(&bench->paced, chunk, (struct relay_paced_mark){topic, kind});
+    chunk_unref(chunk);
+    return sent;
+}
+
+/* What one read gives; "" for nothing. */
+static const char *read_once(struct bench *bench)
+{
+    static char text[2000];
+    ssize_t n = recv(bench->peer, text, sizeof(text) - 1, MSG_DONTWAIT);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+/* Everything that comes, one message a read. */
+static void expect_in_turn(struct bench *bench, const char *expected)
+{
+    struct buf seen = {0};
+    for (int i = 0; i < 10 * CALM_MS && strcmp(buf_text(&seen), expected) != 0; i++) {
+        run_ms(bench, 1);
+        const char *text = read_once(bench);
+        if (text[0] != '\0') {
+            buf_printf(&seen, "%s%s", seen.len > 0 ? " " : "", text);
+        }
+    }
+    assert_string_equal(buf_text(&seen), expected);
+    buf_free(&seen);
+}
+
+static void one_at_a_time(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    uint64_t began = clock_monotonic_ms();
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    assert_true(say(&bench, 1, "three", PACED_TALK));
+    run_ms(&bench, 5 * CALM_MS); /* nothing is taken yet, so nothing more comes */
+    assert_string_equal(read_once(&bench), "one");
+    assert_string_equal(read_once(&bench), "");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "two");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "three");
+    assert_true(clock_monotonic_ms() - began >= 2 * GAP_MS);
+    run_ms(&bench, 2 * CALM_MS);
+    assert_true(say(&bench, 1, "four", PACED_TALK)); /* nothing waits: at once */
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "four");
+    end(&bench);
+}
+
+/* However late it is confirmed, the gap begins then. */
+static void the_gap_begins_with_the_confirmation(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    run_ms(&bench, 4 * CALM_MS);
+    assert_string_equal(read_once(&bench), "one");
+    uint64_t taken = clock_monotonic_ms();
+    while (read_once(&bench)[0] == '\0') {
+        run_ms(&bench, 1);
+    }
+    assert_true(clock_monotonic_ms() - taken >= CALM_MS);
+    end(&bench);
+}
+
+/* How long `count` messages of one topic take to a peer that reads at once. */
+static uint64_t time_for(unsigned count)
+{
+    struct bench bench = {0};
+    start(&bench, true);
+    uint64_t began = clock_monotonic_ms();
+    for (unsigned i = 0; i < count; i++) {
+        assert_true(say(&bench, 1, "x", PACED_END));
+    }
+    for (unsigned heard = 0; heard < count; heard += strlen(read_once(&bench)) == 1) {
+        run_ms(&bench, 1);
+    }
+    end(&bench);
+    return clock_monotonic_ms() - began;
+}
+
+static void the_gap_shrinks_as_more_waits(void **state)
+{
+    (void)state;
+    assert_true(time_for(4) >= 3 * CALM_MS);
+    uint64_t many = time_for(101);
+    assert_true(many >= 100 * GAP_MS);
+    assert_true(many < 100 * CALM_MS);
+}
+
+static void lanes_have_their_turn(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "a", PACED_END));
+    assert_true(say(&bench, 1, "b", PACED_END));
+    assert_true(say(&bench, 1, "c", PACED_END));
+    assert_true(say(&bench, 2, "X", PACED_END));
+    expect_in_turn(&bench, "first a X b c");
+    end(&bench);
+}
+
+static void an_untold_topic_is_not_ended(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "+1", PACED_BEGIN)); /* never told */
+    assert_true(say(&bench, 1, "hi", PACED_TALK));
+    assert_true(say(&bench, 1, "-1", PACED_END));
+    assert_int_equal(relay_paced_waiting(&bench.paced), 0);
+    assert_true(
+        say(&bench, 2, "-2", PACED_END)); /* told before: its end is, once, and the new one */
+    for (int i = 0; i < 1000; i++) {
+        assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+        assert_true(say(&bench, 2, "x", PACED_TALK));
+        assert_true(say(&bench, 2, "-2", PACED_END));
+        assert_int_equal(relay_paced_waiting(&bench.paced), 1);
+        assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+        assert_true(say(&bench, 2, "-2", PACED_END));
+    }
+    assert_true(say(&bench, 2, "+2", PACED_BEGIN));
+    expect_in_turn(&bench, "first -2 +2");
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
+    end(&bench);
+}
+
+static const char sixty[] = "------------------------------------------------------------";
+
+static void the_oldest_talk_of_the_fattest_falls(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 2, "quiet", PACED_TALK));
+    assert_true(say(&bench, 1, "+1", PACED_BEGIN));
+    for (int i = 0; i < 100; i++) {
+        assert_true(say(&bench, 1, sixty, PACED_TALK));
+        assert_true(bench.paced.bytes <= LIMIT);
+    }
+    assert_true(say(&bench, 1, "last", PACED_TALK));
+    assert_true(bench.metrics.value[METRIC_PACED_DROPPED] > 90);
+    for (int i = 0; i < 200; i++) { /* what must be told is, however much it is */
+        assert_true(say(&bench, 100 + (uint64_t)i, sixty, PACED_END));
+    }
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "first");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "quiet");
+    run_ms(&bench, 2 * CALM_MS);
+    assert_string_equal(read_once(&bench), "+1");
+    end(&bench);
+}
+
+static void talk_gets_too_old(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    assert_true(say(&bench, 1, "old", PACED_TALK));
+    assert_true(say(&bench, 2, "-2", PACED_END));
+    run_ms(&bench, PACED_AGE_MS + 100);
+    assert_true(say(&bench, 1, "new", PACED_TALK));
+    expect_in_turn(&bench, "first new -2");
+    assert_int_equal(bench.metrics.value[METRIC_PACED_DROPPED], 1);
+    end(&bench);
+}
+
+/* Never a second message; in the end the peer is given up. */
+static void who_confirms_nothing_is_cut(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    assert_true(say(&bench, 1, "two", PACED_END));
+    run_ms(&bench, PACED_PATIENCE_MS * 8 / 10);
+    assert_int_equal(relay_paced_waiting(&bench.paced), 1);
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
+    run_ms(&bench, PACED_PATIENCE_MS * 4 / 10);
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
+    assert_true(bench.closed);
+    assert_string_equal(read_once(&bench), "one");
+    assert_string_equal(read_once(&bench), "");
+    end(&bench);
+}
+
+static void the_owner_is_told(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    bench.emptied = 0;
+    assert_true(say(&bench, 1, "two", PACED_TALK));
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "one");
+    assert_int_equal(bench.emptied, 0);
+    uint64_t began = clock_monotonic_ms();
+    relay_paced_hurry(&bench.paced);
+    while (bench.emptied == 0) {
+        run_ms(&bench, 1);
+    }
+    assert_true(clock_monotonic_ms() - began < CALM_MS);
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "two");
+    end(&bench);
+
+    bench = (struct bench){0};
+    start(&bench, false);
+    char big[1001];
+    memset(big, 'x', sizeof(big) - 1);
+    big[1000] = '\0';
+    assert_true(say(&bench, 1, big, PACED_TALK));
+    assert_false(say(&bench, 1, big, PACED_TALK));
+    assert_false(say(&bench, 1, "more", PACED_TALK));
+    assert_true(bench.cut);
+    run_ms(&bench, 1);
+    assert_false(bench.closed); /* its owner's to do */
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
+    end(&bench);
+}
+
+static void without_pacing_all_goes_at_once(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    struct relay_room room;
+    struct relay_receiver member;
+    const struct relay_paced_mark mark = {1, PACED_TALK};
+    start(&bench, false);
+    relay_room_init(&room, &bench.metrics);
+    relay_room_add(&room, &member, &bench.paced);
+    assert_int_equal(relay_room_send(&room, SPAN("one"), mark, NULL), 1);
+    assert_int_equal(relay_room_send(&room, SPAN("none"), mark, &member), 0);
+    assert_int_equal(relay_room_send(&room, SPAN("two"), mark, NULL), 1);
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "onetwo");
+    assert_int_equal(bench.metrics.value[METRIC_DELIVERIES], 2);
+    char big[1001];
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(relay_room_send(&room, span_of(big, sizeof(big)), mark, NULL), 1);
+    assert_int_equal(relay_room_send(&room, span_of(big, sizeof(big)), mark, NULL), 0);
+    assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
+    relay_room_remove(&room, &member);
+    end(&bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(the_gap_begins_with_the_confirmation),
+        cmocka_unit_test(the_gap_shrinks_as_more_waits),
+        cmocka_unit_test(lanes_have_their_turn),
+        cmocka_unit_test(an_untold_topic_is_not_ended),
+        cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),
+        cmocka_unit_test(talk_gets_too_old),
+        cmocka_unit_test(who_confirms_nothing_is_cut),
+        cmocka_unit_test(the_owner_is_told),
+        cmocka_unit_test(without_pacing_all_goes_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
