@@ -1,4 +1,4 @@
-/* What sink.c, lane.c, read.c and lease.c share; nobody else includes it. */
+/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -8,6 +8,10 @@
 #include "store/sink/batch.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
+
+#define SINK_POOLED                                                                                \
+    "it is behind a pooler in transaction mode, where locks do not hold: connect to it directly, " \
+    "or through a pooler in session mode"
 
 enum lane_state {
     LANE_OFF,     /* somebody else's */
@@ -44,6 +48,7 @@ struct sink_lane {
     int64_t day;  /* whose partition is there; -1: none known */
     unsigned partition_errors;
     bool flying_now; /* counted in sink->flights */
+    bool stuck;      /* the last try failed, and no row was at fault */
     bool ascii;      /* the raw text of a dead letter itself was refused */
     char *trouble;   /* what was said last */
     struct event *timer;
@@ -60,6 +65,15 @@ struct sink_roll {
                              counted */
 };
 
+/* The session that sees to days that are over: see upkeep.c. */
+struct sink_upkeep {
+    struct postgres *pg;    /* NULL: none now */
+    uint64_t at_ms;         /* the next one, not before */
+    unsigned failed, count; /* of its statements */
+    bool over;              /* to be closed */
+    char *trouble;          /* what was said last */
+};
+
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
@@ -71,6 +85,11 @@ struct sink {
     bool care_up;
     struct sink_roll roll;
     uint64_t care_at_ms;
+    struct sink_upkeep upkeep;
+    unsigned due_before; /* days that were due at the last care */
+    char *backend;       /* the care session's, when the roll was called last */
+    bool pooled;         /* it has changed inside the session */
+    char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
     bool asking;
     bool soon; /* the tick was brought forward */
@@ -125,6 +144,13 @@ void sink_share_out(struct sink *sink);
 void sink_close_spare(struct sink *sink);
 /* Once a second, when the care session is idle. */
 void sink_call_roll(struct sink *sink);
+/* Appends what every session of the sink begins with. */
+void sink_put_session(struct buf *sql);
+
+/* ------------------------------------------------------------------------------------ upkeep.c */
+
+/* Once a second: opens and closes the session that sees to the days. */
+void sink_upkeep(struct sink *sink);
 
 /* ------------------------------------------------------------------------------------ sink.c */
 
