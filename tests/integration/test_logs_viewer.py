@@ -12,9 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from browser import chromium
-from logs_lab import add, stored
-from waiting import wait_until
+from lib.browser import chromium
+from lib.logs import add, stored
+from lib.waiting import wait_until
 
 ROWS = "return [...document.querySelectorAll('.row')].filter(r => !r.hidden).map(r => r.querySelector('.msg').textContent)"
 
