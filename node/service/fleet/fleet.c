@@ -4,6 +4,7 @@
 #include "node/fanout/group.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/scan.h"
+#include "node/proto/ws/admit.h"
 #include "store/base/clock.h"
 #include "store/roster/roster.h"
 
@@ -323,21 +324,6 @@ static void look(struct fleet *fleet)
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
-static bool may_look(const struct fleet *fleet, struct http_request *request)
-{
-    struct span token = span_str(fleet->options.token);
-    struct buf given = {0};
-    bool may = token.len == 0 || http_bearer_is(request, token) ||
-               (http_query(request, "token", &given) && http_secret_eq(buf_span(&given), token));
-    buf_free(&given);
-    if (!may) {
-        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-        http_reply_error(request, 401, "a bearer token is needed");
-    }
-    return may;
-}
-
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -351,7 +337,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 static void on_status(void *arg, struct http_request *request)
 {
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!http_admits(request, span_str(fleet->options.token))) {
         return;
     }
     struct asker *asker = mem_zalloc(sizeof(*asker));
@@ -387,7 +373,7 @@ static void on_live(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!ws_admits(request, span_str(fleet->options.token))) {
         return;
     }
     struct viewer *viewer = mem_zalloc(sizeof(*viewer));

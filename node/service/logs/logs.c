@@ -1,6 +1,8 @@
 #include "node/service/logs/logs.h"
 
 #include "node/net/rate.h"
+#include "node/proto/http/auth.h"
+#include "node/proto/ws/admit.h"
 #include "node/service/logs/depth.h"
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live.h"
@@ -31,34 +33,6 @@ struct adding {
 };
 
 /* ------------------------------------------------------------------------------------ tokens */
-
-/* Takes as long wherever they differ. */
-static bool same_secret(struct span a, struct span b)
-{
-    unsigned char differ = a.len != b.len;
-    for (size_t i = 0; i < a.len; i++) {
-        differ |= (unsigned char)(a.ptr[i] ^ b.ptr[b.len > 0 ? i % b.len : 0]);
-    }
-    return differ == 0;
-}
-
-/* "Authorization: Bearer <token>", or ?token= where a browser can set no header. */
-static bool may(const struct http_request *request, const char *token, bool query_counts)
-{
-    struct span value = http_header(request, "authorization");
-    struct buf given = {0};
-    if (token[0] == '\0') {
-        return true;
-    }
-    if (value.len > 7 && strncasecmp(value.ptr, "bearer ", 7) == 0) {
-        buf_append(&given, span_trim(span_skip(value, 7)));
-    } else if (query_counts) {
-        http_query(request, "token", &given);
-    }
-    bool good = given.len > 0 && same_secret(buf_span(&given), span_str(token));
-    buf_free(&given);
-    return good;
-}
 
 static void turn_away(struct http_request *request)
 {
@@ -117,7 +91,8 @@ static void on_add(void *arg, struct http_request *request)
     struct logs *logs = arg;
     struct logs_batch batch = {0};
     char error[128];
-    if (!may(request, logs->options.add_token, false)) {
+    struct span token = span_str(logs->options.add_token);
+    if (token.len > 0 && !http_bearer_is(request, token)) {
         turn_away(request);
         return;
     }
@@ -153,8 +128,7 @@ static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
     struct buf room = {0}, backlog = {0};
-    if (!may(request, logs->options.listen_token, true)) {
-        turn_away(request);
+    if (!ws_admits(request, span_str(logs->options.listen_token))) {
         return;
     }
     if (!http_query(request, "roomId", &room) || logs_is_no_room(buf_span(&room))) {
@@ -173,7 +147,7 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply_field(request, "Content-Security-Policy",
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src blob:; base-uri "
                           "'none'; form-action 'none'"));
     http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }
