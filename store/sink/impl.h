@@ -7,11 +7,8 @@
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
 #include "store/sink/sink.h"
+#include "store/sink/upkeep.h"
 #include "store/stream.h"
-
-#define SINK_POOLED                                                                                \
-    "it is behind a pooler in transaction mode, where locks do not hold: connect to it directly, " \
-    "or through a pooler in session mode"
 
 enum lane_state {
     LANE_OFF,     /* somebody else's */
@@ -65,15 +62,6 @@ struct sink_roll {
                              counted */
 };
 
-/* The session that sees to days that are over: see upkeep.c. */
-struct sink_upkeep {
-    struct postgres *pg;    /* NULL: none now */
-    uint64_t at_ms;         /* the next one, not before */
-    unsigned failed, count; /* of its statements */
-    bool over;              /* to be closed */
-    char *trouble;          /* what was said last */
-};
-
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
@@ -88,7 +76,7 @@ struct sink {
     struct sink_upkeep upkeep;
     unsigned due_before; /* days that were due at the last care */
     char *backend;       /* the care session's, when the roll was called last */
-    bool pooled;         /* it has changed inside the session */
+    const char *pooled;  /* what is wrong when it has changed inside the session; else NULL */
     char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
     bool asking;
@@ -146,11 +134,6 @@ void sink_close_spare(struct sink *sink);
 void sink_call_roll(struct sink *sink);
 /* Appends what every session of the sink begins with. */
 void sink_put_session(struct buf *sql);
-
-/* ------------------------------------------------------------------------------------ upkeep.c */
-
-/* Once a second: opens and closes the session that sees to the days. */
-void sink_upkeep(struct sink *sink);
 
 /* ------------------------------------------------------------------------------------ sink.c */
 

@@ -18,6 +18,10 @@
 
 #include <inttypes.h>
 
+static const char pooled[] =
+    "it is behind a pooler in transaction mode, where locks do not hold: connect to it directly, "
+    "or through a pooler in session mode";
+
 enum {
     ROLL_MS = 1000,
     LOCK_MS = 1000,     /* until a lane that is somebody else's is asked for again */
@@ -271,9 +275,9 @@ static void leave_some(struct sink *sink)
 static void note_backend(struct sink *sink, const char *pid)
 {
     bool changed = sink->backend != NULL && pid != NULL && strcmp(sink->backend, pid) != 0;
-    if (changed && !sink->pooled) {
-        sink->pooled = true;
-        sink->options.say(sink->options.arg, true, "PostgreSQL", SINK_POOLED);
+    if (changed && sink->pooled == NULL) {
+        sink->pooled = pooled;
+        sink->options.say(sink->options.arg, true, "PostgreSQL", pooled);
     }
     free(sink->backend);
     sink->backend = pid != NULL ? mem_dup(span_str(pid)) : NULL;

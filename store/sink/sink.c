@@ -216,7 +216,7 @@ static void on_care_up(void *arg)
 {
     struct sink *sink = arg;
     sink->care_up = true;
-    sink->pooled = false;
+    sink->pooled = NULL;
     free(sink->backend);
     sink->backend = NULL;
     if (sink->options.store == NULL) {
@@ -300,9 +300,9 @@ const char *sink_unready(struct sink *sink)
     } else if (sink->care_trouble != NULL) {
         text.len = 0;
         buf_printf(&text, "partitions cannot be made: %s", sink->care_trouble);
-    } else if (sink->pooled) {
+    } else if (sink->pooled != NULL) {
         text.len = 0;
-        buf_append(&text, SPAN("PostgreSQL: " SINK_POOLED));
+        buf_printf(&text, "PostgreSQL: %s", sink->pooled);
     } else if (text.len == 0 && oldest_ms(sink) > WAIT_MOST_MS) {
         buf_printf(&text, "a log entry has waited for PostgreSQL for %" PRIu64 " s",
                    oldest_ms(sink) / 1000);
