@@ -39,7 +39,7 @@ static void end(struct conn *conn, enum conn_end how)
  * and conn_do_todo comes here again when it was given. */
 static void wait_for_events(struct conn *conn)
 {
-    bool takes = !conn->paused && conn->held == NULL;
+    bool takes = conn->paused == 0 && conn->held == NULL;
     bool reads = !conn->peer_eof && (takes || conn->state != CONN_OPEN);
     short events = (short)((reads ? EV_READ : 0) | (conn->blocked ? EV_WRITE : 0));
     if (conn->state == CONN_DEAD || event_get_events(&conn->event) == (events | EV_PERSIST)) {
@@ -156,7 +156,7 @@ static void give(struct conn *conn, struct span bytes)
     size_t taken = conn->handler->data(conn->arg, bytes);
     if (taken < bytes.len && conn->state == CONN_OPEN) {
         hold(conn, span_skip(bytes, taken));
-        if (!conn->paused) {
+        if (conn->paused == 0) {
             need_todo(conn); /* resumed meanwhile: what is kept comes before what is read next */
         }
     }
@@ -348,11 +348,13 @@ void conn_do_todo(struct conn *conn)
 {
     if (conn->poked && conn->state != CONN_DEAD) {
         conn->poked = false;
+        conn->settling = true;
         if (conn->handler->poked != NULL) {
             conn->handler->poked(conn->arg);
         }
+        conn->settling = false;
     }
-    if (conn->held != NULL && !conn->paused && conn->state == CONN_OPEN) {
+    if (conn->held != NULL && conn->paused == 0 && conn->state == CONN_OPEN) {
         give_held(conn);
     }
     if (conn->state == CONN_DEAD) {
@@ -364,15 +366,27 @@ void conn_do_todo(struct conn *conn)
     wait_for_events(conn);
 }
 
-void conn_pause(struct conn *conn)
+void conn_pause(struct conn *conn, enum conn_pause reasons)
 {
-    conn->paused = true;
-    wait_for_events(conn);
+    bool reads = conn->paused == 0;
+    conn->paused |= (uint8_t)reasons;
+    if (reads && !conn->settling) {
+        wait_for_events(conn);
+    }
 }
 
-void conn_resume(struct conn *conn)
+bool conn_is_paused(const struct conn *conn, enum conn_pause reasons)
 {
-    conn->paused = false;
+    return (conn->paused & (unsigned)reasons) != 0;
+}
+
+void conn_resume(struct conn *conn, enum conn_pause reasons)
+{
+    bool was_paused = conn->paused != 0;
+    conn->paused &= (uint8_t) ~(unsigned)reasons;
+    if (!was_paused || conn->paused != 0 || conn->settling) {
+        return;
+    }
     if (conn->held != NULL) {
         need_todo(conn); /* reading goes on after what is kept was given */
     } else {

@@ -43,7 +43,6 @@ struct relay_client {
     enum relay_client_state state;
     bool unlisted; /* the directory lost it */
     bool slowed;   /* it says too much */
-    bool paused;   /* not read, for any of the reasons */
     bool grumbled; /* an unknown packet was logged */
     bool turned_away;
 };
@@ -76,15 +75,10 @@ static bool wants_bytes(const struct relay_client *client)
 /* Reads it, or not, as its state says. */
 static void set_reading(struct relay_client *client)
 {
-    bool pause = !wants_bytes(client);
-    if (pause == client->paused) {
-        return;
-    }
-    client->paused = pause;
-    if (pause) {
-        conn_pause(client->conn);
+    if (wants_bytes(client)) {
+        conn_resume(client->conn, CONN_PAUSE_SERVICE);
     } else {
-        conn_resume(client->conn);
+        conn_pause(client->conn, CONN_PAUSE_SERVICE);
     }
 }
 

@@ -303,7 +303,7 @@ static void who_left_while_held_back_is_not_claimed(void **state)
     assert_true(
         rate_take(bench->by_address, conn_peer(bench->two.out.conn), 1, clock_monotonic_us()));
     join(bench, &bench->one, "ONE");
-    conn_pause(bench->one.out.conn);
+    conn_pause(bench->one.out.conn, CONN_PAUSE_SERVICE);
     shutdown(bench->one.peer, SHUT_RDWR);
     run_ms(bench, 2500);
     assert_false(bench->one.seat.claimed);
