@@ -2,6 +2,7 @@
 
 #include "node/core/log.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -36,10 +37,9 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 /* A level-triggered listener that cannot accept would turn the loop into a busy one. */
 static void pause_accepting(struct listener *listener, int error)
 {
-    struct timeval wait = {.tv_usec = LISTENER_PAUSE_MS * 1000};
     log_warn("accept failed, pausing", LOG_TEXT_FIELD("error", strerror(error)));
     event_del(listener->event);
-    event_add(listener->pause, &wait);
+    timer_after(listener->pause, LISTENER_PAUSE_MS);
 }
 
 /* Takes one that waits, if any does. */
