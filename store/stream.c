@@ -15,6 +15,7 @@
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
+#include <assert.h>
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
@@ -370,7 +371,10 @@ void stream_deinit(struct store *store)
         append_free(append_of(table->flight.next));
     }
     while (!list_empty(&table->questions)) {
-        struct list *first = table->questions.next; /* the first member of a reading or an asking */
+        /* A reading or an asking: of both it is the first member. */
+        static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
+        static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
+        struct list *first = table->questions.next;
         list_del(first);
         free(first);
     }

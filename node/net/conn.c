@@ -1,6 +1,7 @@
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"
+#include "store/base/check.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -56,6 +57,7 @@ static void wait_for_events(struct conn *conn)
 /* A slow peer gets all that is left for it, one that stands still does not keep it. */
 static void await_progress(struct conn *conn)
 {
+    CHECK(conn->state == CONN_FINISHING); /* the union holds how it ends, not its limits */
     conn->unacked = (uint32_t)conn_unacked(conn);
     wheel_set(conn->net->wheel, &conn->timer,
               conn->linger_ms > STALL_MS ? conn->linger_ms : STALL_MS);
@@ -123,6 +125,7 @@ static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reas
 
 void conn_free(struct conn *conn)
 {
+    CHECK(conn->state == CONN_DEAD && list_empty(&conn->todo) && list_empty(&conn->dirty));
     close(event_get_fd(&conn->event));
     drop_queue(conn, false, METRIC_QUEUE_DROPPED_GONE);
     if (conn->held != NULL) {
@@ -154,6 +157,7 @@ static void hold(struct conn *conn, struct span rest)
 static void give(struct conn *conn, struct span bytes)
 {
     size_t taken = conn->handler->data(conn->arg, bytes);
+    CHECK(taken <= bytes.len);
     if (taken < bytes.len && conn->state == CONN_OPEN) {
         hold(conn, span_skip(bytes, taken));
         if (conn->paused == 0) {
@@ -293,6 +297,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
 
 void conn_set_queue_limit(struct conn *conn, size_t bytes)
 {
+    CHECK(bytes <= UINT32_MAX);
     if (conn->state == CONN_OPEN) {
         conn->queue_limit = (uint32_t)bytes;
     }
