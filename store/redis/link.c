@@ -25,6 +25,7 @@ enum {
     CONNECT_MOST_MS = 5000,
     TOKEN_DIGITS = 16,
     COMPLAINT_PAUSE_MS = 1000,
+    TIMELINE_DIGITS = 16,
 };
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
@@ -49,6 +50,7 @@ struct redis_link {
     uint64_t beat_us;     /* the last one went out */
     uint64_t up_us;
     uint64_t complained_us;
+    char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
 };
 
 static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
@@ -169,8 +171,45 @@ static void on_role(void *arg, const redisReply *reply)
     }
 }
 
+/* The digits of `field` at the start of a line of INFO; empty when it has none. */
+static struct span info_field(struct span info, struct span field)
+{
+    while (info.len > 0) {
+        struct span line = span_cut(&info, '\n');
+        if (span_starts_with(line, field)) {
+            struct span value = span_skip(line, field.len);
+            return span_cut(&value, '\r');
+        }
+    }
+    return span_of(NULL, 0);
+}
+
+/* INFO replication: a server begins a new replication history when it is promoted and when it
+ * starts. Who may not ask (an ACL), or is not told, knows one history only. */
+static void on_info(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR && redis_error_is_fatal(reply->str)) {
+        fail(link, reply->str);
+        return;
+    }
+    struct span id = reply->type == REDIS_REPLY_STRING
+                         ? info_field(span_of(reply->str, (size_t)reply->len), SPAN("master_replid:"))
+                         : span_of(NULL, 0);
+    if (id.len < TIMELINE_DIGITS || strspn(id.ptr, "0") >= TIMELINE_DIGITS) {
+        snprintf(link->timeline, sizeof(link->timeline), "-");
+    } else {
+        snprintf(link->timeline, sizeof(link->timeline), "%.*s", TIMELINE_DIGITS, id.ptr);
+    }
+}
+
 static void ask_role(struct redis_link *link)
 {
+    redis_conn_send(link->command, SPAN("*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"), on_info,
+                    link);
     redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
 }
 
@@ -445,6 +484,11 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
     if (link->state == LINK_UP) {
         send_subscribe(link, channels, count, on);
     }
+}
+
+struct span redis_link_timeline(const struct redis_link *link)
+{
+    return span_str(link->timeline);
 }
 
 struct store *redis_link_store(const struct redis_link *link)

@@ -14,8 +14,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from cases import CASES  # noqa: E402
-from harness import Bench, BenchError  # noqa: E402
-from progress import Progress  # noqa: E402
+from harness import Bench  # noqa: E402
+from lib.node import Node  # noqa: E402
+from lib.progress import Progress  # noqa: E402
 
 
 def read_options():
@@ -35,6 +36,7 @@ def read_options():
         if name not in CASES:
             parser.error(f"no case named {name}; there are {', '.join(CASES)}")
     options.muster = options.muster or os.path.join(options.build, "muster")
+    Node.binary = options.muster
     options.tools = os.path.join(options.build, "tests", "bench")
     return options
 
@@ -80,7 +82,7 @@ def main():
     for number, name in enumerate(cases, 1):
         try:
             results += run_case(bench, progress, name, number, len(cases))
-        except BenchError as error:
+        except AssertionError as error:
             failed = True
             progress.line(f"{name}: failed: {error}")
     print_table(progress, results)

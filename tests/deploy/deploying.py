@@ -3,11 +3,9 @@
 import pathlib
 import shutil
 import subprocess
-import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tests/integration"))
 
 
 def run(*command, check=True, **options):

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import manifests
-from cluster import BINARY, Node
+from lib.node import Node
+from lib.process import BINARY
 from deploying import HERE, run
 
 FILES = manifests.CHART / "files"

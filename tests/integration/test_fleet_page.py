@@ -7,12 +7,13 @@ import re
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from browser import chromium
-from cluster import free_port, muster
-from fleet_lab import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
-from logs_lab import begin_sink, stored
-from postgres import Postgres
-from waiting import wait_until
+from lib.browser import chromium
+from lib.fleet import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
+from lib.logs import begin_sink, stored
+from lib.ports import free_port
+from lib.postgres import Postgres
+from lib.process import muster
+from lib.waiting import wait_until
 
 FRAMES = """
 const done = arguments[arguments.length - 1], gaps = [];

@@ -7,9 +7,10 @@ import socket
 
 import pytest
 
-from cluster import free_port
-from clients import Closed, HttpClient, accept_for, handshake_request
-from waiting import wait_until
+from lib.frames import accept_for, handshake_request
+from lib.ports import free_port
+from lib.tcp import Closed, HttpClient
+from lib.waiting import wait_until
 
 VERSION = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
 SAMPLE = re.compile(

@@ -10,10 +10,12 @@ import time
 
 import pytest
 
-from cluster import ROOT, certificates, muster
-from logs_lab import LosingProxy, Producer, Sink, TlsFront, add, begin_sink, judge, stored
-from postgres import Postgres
-from waiting import wait_until
+from lib.logs import LosingProxy, Producer, add, begin_sink, judge, stored
+from lib.node import Sink
+from lib.postgres import Postgres
+from lib.process import ROOT, certificates, muster
+from lib.proxy import TlsFront
+from lib.waiting import wait_until
 
 
 @pytest.fixture

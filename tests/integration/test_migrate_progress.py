@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from cluster import BINARY, ROOT, clean_env, muster
-from postgres import Postgres
-from waiting import wait_until
+from lib.postgres import Postgres
+from lib.process import BINARY, ROOT, clean_env, muster
+from lib.waiting import wait_until
 
 CLEAR = "\r\x1b[K"
 LOCK_KEY = 0x6d757374  # store/postgres/migrate.c

@@ -4,6 +4,7 @@
 #include "node/fanout/group.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/scan.h"
+#include "node/proto/ws/admit.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/roster/roster.h"
@@ -372,7 +373,7 @@ static void on_live(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct fleet *fleet = arg;
-    if (!http_authorize(request, HTTP_AUTH_IF_SET, fleet->options.token, "token")) {
+    if (!ws_admits(request, fleet->options.token)) {
         return;
     }
     struct viewer *viewer = mem_zalloc(sizeof(*viewer));

@@ -2,6 +2,7 @@
 
 #include "node/net/limit.h"
 #include "node/proto/http/auth.h"
+#include "node/proto/ws/admit.h"
 #include "node/service/logs/depth.h"
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live.h"
@@ -117,7 +118,7 @@ static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
     struct buf room = {0}, backlog = {0};
-    if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.listen_token, "token")) {
+    if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
     if (!http_query(request, "roomId", &room) || logs_is_no_room(buf_span(&room))) {
@@ -136,7 +137,7 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply_field(request, "Content-Security-Policy",
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src blob:; base-uri "
                           "'none'; form-action 'none'"));
     http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }

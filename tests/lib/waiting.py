@@ -12,7 +12,7 @@ class Expired(AssertionError):
     """What was waited for did not come."""
 
 
-def wait_until(check, what, deadline=DEADLINE):
+def wait_until(check, what, deadline=DEADLINE, pause=PAUSE):
     """Returns the first true value of `check()`."""
     end = time.monotonic() + deadline
     while True:
@@ -21,7 +21,7 @@ def wait_until(check, what, deadline=DEADLINE):
             return value
         if time.monotonic() > end:
             raise Expired(f"not within {deadline} s: {what}")
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
 async def until(check, what, deadline=DEADLINE):
@@ -42,3 +42,11 @@ async def within(awaitable, what, deadline=DEADLINE):
         return await asyncio.wait_for(awaitable, deadline)
     except asyncio.TimeoutError:
         raise Expired(f"not within {deadline} s: {what}") from None
+
+
+async def until_true(check, what, deadline=DEADLINE):
+    """Like until() for a coroutine function."""
+    async def ask():
+        while not await check():
+            await asyncio.sleep(PAUSE)
+    await within(ask(), what, deadline)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from waiting import until
+from lib.waiting import until
 
 READ = 65536
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import tempfile
 
-from cluster import Process, free_port
-from waiting import wait_until
+from lib.ports import free_port
+from lib.process import Process
+from lib.waiting import wait_until
 
 
 def bin_folder():
@@ -30,11 +31,11 @@ def as_user(command):
 class Postgres(Process):
     """Its data outlive a kill; stop() removes them."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, **options):
         super().__init__(name, folder)
         self.port = free_port()
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-"))
-        self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal"}
+        self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.data, user.pw_uid, user.pw_gid)
@@ -68,10 +69,10 @@ class Postgres(Process):
         assert self.alive(), f"{self.name} ended:\n{self.log_tail()}"
         return self.psql("select 1", check=False).returncode == 0
 
-    def psql(self, sql, check=True):
+    def psql(self, sql, check=True, limit=60):
         """Runs psql, which is what a user has."""
         done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
-                              capture_output=True, text=True, timeout=60, check=False)
+                              capture_output=True, text=True, timeout=limit, check=False)
         assert not check or done.returncode == 0, f"{sql}\n{done.stderr}"
         return done
 

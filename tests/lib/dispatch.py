@@ -9,8 +9,7 @@ import urllib.parse
 
 import websockets
 
-from cluster import free_port
-from waiting import DEADLINE, Expired, until, within
+from lib.waiting import DEADLINE, Expired, until_true, within
 
 OPENED, CLOSED, RECEIVED, WRITE, CLOSE = range(5)
 SECRET = "testing"
@@ -31,9 +30,13 @@ def unpack(message):
     return Frame(message[0], message[1:end].decode(), id_, data)
 
 
-def node_settings(number, **settings):
+def bind_of(number):
     """Nodes of one machine cannot share ports: each has its own loopback address."""
-    return {"dispatch_bind": f"127.0.0.{number + 1}", "dispatch_ports": "15000-31000", **settings}
+    return f"127.0.0.{number + 1}"
+
+
+def node_settings(number, **settings):
+    return {"dispatch_bind": bind_of(number), "dispatch_ports": "15000-31000", **settings}
 
 
 def start_fleet(yard, stores, lease="2s", first=0, **settings):
@@ -41,7 +44,7 @@ def start_fleet(yard, stores, lease="2s", first=0, **settings):
     nodes = []
     for number, store in enumerate(stores, first):
         node = yard.begin(store=store, lease=lease, **node_settings(number, **settings))
-        node.bind = f"127.0.0.{number + 1}"
+        node.bind = bind_of(number)
         nodes.append(node)
     return [node.ready() for node in nodes]
 
@@ -182,14 +185,6 @@ async def until_closed(nodes, port):
         await until_true(lambda node=node: closed(node), f"{node.name} has closed {port}")
 
 
-async def until_true(check, what, deadline=DEADLINE):
-    """Like waiting.until for a coroutine function."""
-    async def ask():
-        while not await check():
-            await asyncio.sleep(0.02)
-    await within(ask(), what, deadline)
-
-
 class Datagrams:
     """A UDP device."""
 
@@ -209,8 +204,3 @@ class Datagrams:
 
     def close(self):
         self.socket.close()
-
-
-__all__ = ["OPENED", "CLOSED", "RECEIVED", "WRITE", "CLOSE", "SECRET", "Frame", "pack", "unpack", "Driver", "Device",
-           "Datagrams", "start_fleet", "start_node", "path_of", "statistics", "is_open", "until_open", "until_closed",
-           "until_true", "free_port", "until", "within"]

@@ -1,18 +1,17 @@
 """A fleet that carries something of everything, for the tests of its page and of /api/status."""
 
 import json
-import pathlib
 import socket
 import time
 
-from chatting import ChatClient
-from clients import SyncClient, members
-from cluster import free_port
-from dispatch import Device, Driver, node_settings
-from relay_plugin import Plugin
-from waiting import until, wait_until
+from lib.chat import ChatClient
+from lib.dispatch import Device, Driver, node_settings
+from lib.ports import free_port
+from lib.process import ROOT
+from lib.relay import Plugin
+from lib.sync import SyncClient, members
+from lib.waiting import until, wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 LEASE_US = 10_000_000
 
@@ -116,7 +115,7 @@ def full_lists(number):
 
 
 def claim(redis, member, value):
-    script = (ROOT / "store" / "roster.lua").read_text()
+    script = (ROOT / "store/redis/roster.lua").read_text()
     answer = redis.command("EVAL", script, "1", "muster:r:nodes", "muster:w:nodes", "0", str(LEASE_US), str(LEASE_US),
                            "60000", "", "+", member, json.dumps(value))
     assert not answer.startswith(b"-"), answer

@@ -3,15 +3,14 @@
 import asyncio
 import http.client
 import json
-import socket
-import ssl
 import threading
 import time
 
 import websockets
 
-from cluster import Node, free_port
-from waiting import DEADLINE, wait_until, within
+from lib.node import LEASE, Sink
+from lib.proxy import Proxy
+from lib.waiting import DEADLINE, wait_until, within
 
 
 def add(node, entries, token=None, **fields):
@@ -73,18 +72,8 @@ class Listener:
         await self.reader
 
 
-class Sink(Node):
-    """One `muster sink`."""
-
-    verb = "sink"
-
-    def __init__(self, name, folder, env=None, **settings):
-        super().__init__(name, folder, env, **settings)
-        self.settings.pop("drain")
-
-
 def begin_sink(yard, store, postgres, **settings):
-    settings.setdefault("lease", "2s")
+    settings.setdefault("lease", LEASE)
     uri = postgres if isinstance(postgres, str) else postgres.uri
     return yard.keep(Sink(f"sink-{len(yard.started)}", yard.folder, store=store, postgres=uri, **settings)).start()
 
@@ -137,118 +126,27 @@ def judge(postgres, producers):
     assert postgres.value("select count(*) from log_entry_rejected") == "0"
 
 
-class LosingProxy:
-    """A way to PostgreSQL that loses the answers to COPY: what the client sent is carried out, and the
-    link is cut before it hears so."""
+class LosingProxy(Proxy):
+    """A way to PostgreSQL that loses the answers to COPY, `to_lose` of them: what the client sent is carried out, and
+    the link is cut before the client hears so."""
 
     COPY_DONE = b"c\x00\x00\x00\x04"
 
     def __init__(self, target):
-        self.target, self.port = target, free_port()
+        super().__init__(target.port)
         self.to_lose, self.lost = 0, 0
-        self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._losing = set()
 
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(("127.0.0.1", self.target.port))
-            except OSError:
-                client.close()
-                continue
-            state = {"lose": False}
-            threading.Thread(target=self._up, args=(client, server, state), daemon=True).start()
-            threading.Thread(target=self._down, args=(client, server, state), daemon=True).start()
+    def on_up(self, link, data):
+        if data.endswith(self.COPY_DONE) and self.to_lose > 0:
+            self.to_lose -= 1
+            self._losing.add(link)
+        return data
 
-    def _up(self, client, server, state):
-        try:
-            while data := client.recv(65536):
-                if data.endswith(self.COPY_DONE):
-                    with self.lock:
-                        state["lose"] = self.to_lose > 0
-                        self.to_lose -= state["lose"]
-                server.sendall(data)
-        except OSError:
-            pass
-        self._end(client, server)
-
-    def _down(self, client, server, state):
-        try:
-            while data := server.recv(65536):
-                if state["lose"]:
-                    assert b"COPY" in data, data  # CommandComplete: it is committed
-                    self.lost += 1
-                    break
-                client.sendall(data)
-        except OSError:
-            pass
-        self._end(client, server)
-
-    @staticmethod
-    def _end(*ends):
-        for end in ends:
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def stop(self):
-        self.listener.close()
-
-
-class TlsFront:
-    """TLS in front of a node, as an ingress has it."""
-
-    def __init__(self, target, folder, own="server"):
-        self.target, self.name = target, f"TLS front ({own})"
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(folder / f"{own}.pem", folder / f"{own}.key")
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        try:
-            client = self.context.wrap_socket(client, server_side=True)
-            server = socket.create_connection(("127.0.0.1", self.target.port))
-        except OSError:
-            client.close()
-            return
-        client.settimeout(0.02)
-        threading.Thread(target=self._up, args=(client, server), daemon=True).start()
-
-    @staticmethod
-    def _up(client, server):
-        """Both ways in one thread: a TLS socket of Python is no place for two."""
-        server.settimeout(0.02)
-        open_ = True
-        while open_:
-            for one, other in ((client, server), (server, client)):
-                try:
-                    data = one.recv(65536)
-                    open_ = open_ and bool(data)
-                    other.settimeout(30)
-                    other.sendall(data)
-                    other.settimeout(0.02)
-                except TimeoutError:
-                    pass
-                except OSError:
-                    open_ = False
-        client.close()
-        server.close()
-
-    def stop(self):
-        self.listener.close()
+    def on_down(self, link, data):
+        """CommandComplete names COPY: the rows are committed."""
+        if link not in self._losing or b"COPY" not in data:
+            return data
+        self._losing.discard(link)
+        self.lost += 1
+        return None

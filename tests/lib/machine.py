@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from cluster import Process
-from waiting import wait_until
+from lib.process import Process
+from lib.waiting import wait_until
 
 
 class Machine(Process):

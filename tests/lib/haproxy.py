@@ -1,6 +1,7 @@
-"""HAProxy before all nodes; its answers name the node in X-Node."""
+"""HAProxy."""
 
-from cluster import Process, free_port
+from lib.ports import free_port
+from lib.process import Process
 
 HEAD = """defaults
     mode http
@@ -27,12 +28,30 @@ STREAM = """listen {name}
 SERVER = "    server {name} 127.0.0.1:{port} check inter 300ms fall 1 rise 1 port {check}\n"
 
 
-class Balancer(Process):
-    """`streams`: TCP services, name to the port on each node."""
+class HAProxy(Process):
+    """Any; its configuration listens on `port`."""
+
+    def __init__(self, name, folder):
+        super().__init__(name, folder)
+        self.port = free_port()
+        self.config = self.folder / f"{name}.cfg"
+
+    def start(self):
+        self.launch(["haproxy", "-q", "-db", "-f", str(self.config)])
+        return self
+
+    def ws(self, path):
+        return f"ws://{self.address}{path}"
+
+    def stop(self):
+        self.kill()
+
+
+class Balancer(HAProxy):
+    """Before nodes; its answers name the node in X-Node. `streams`: TCP services, name to the port on each node."""
 
     def __init__(self, folder, nodes, streams):
         super().__init__("haproxy", folder)
-        self.port = free_port()
         self.stream_ports = {name: free_port() for name in streams}
         checks = [node.answer_ports()[0] for node in nodes]
         parts = [HEAD.format(port=self.port)]
@@ -41,15 +60,4 @@ class Balancer(Process):
             parts.append(STREAM.format(name=name, port=self.stream_ports[name]))
             parts += [SERVER.format(name=node.name, port=port, check=check)
                       for node, port, check in zip(nodes, ports, checks)]
-        self.config = self.folder / "haproxy.cfg"
         self.config.write_text("".join(parts))
-
-    def start(self):
-        self.launch(["haproxy", "-q", "-f", str(self.config)])
-        return self
-
-    def ws(self, path):
-        return f"ws://127.0.0.1:{self.port}{path}"
-
-    def stop(self):
-        self.kill()
