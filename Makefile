@@ -5,7 +5,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libcjose-dev libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
 	python3-jwt python3-cryptography python3-yaml iproute2 \
-	python3-selenium chromium chromium-driver clang libclang-rt-dev
+	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
@@ -96,9 +96,9 @@ readme: all
 
 # The chart's table of values, its dashboard, and k8s/muster.yaml.
 manifests: test-packages helm-tool
-	@/usr/bin/python3 tests/deploy/values_table.py
-	@/usr/bin/python3 tests/deploy/dashboard.py
-	@/usr/bin/python3 tests/deploy/manifests.py
+	@/usr/bin/python3 helm/make/values_table.py
+	@/usr/bin/python3 helm/make/dashboard.py
+	@/usr/bin/python3 helm/make/manifests.py
 
 clean:
 	rm -rf build-tools build build-test build-asan build-bench build-fuzz build-lint build-coverage
