@@ -45,7 +45,7 @@ uint64_t limit_charge(struct limit_bucket *bucket, uint32_t per_second, uint64_t
 
 /* ------------------------------------------------------------------------------------ table */
 
-struct source {
+struct limit_source {
     unsigned char ip[16];
     struct limit_bucket bucket; /* 0: nobody's */
 };
@@ -53,7 +53,7 @@ struct source {
 struct limit_table {
     uint32_t per_second, burst;
     uint64_t seed[2];
-    struct source (*sets)[WAYS]; /* NULL: no limit */
+    struct limit_source (*sets)[WAYS]; /* NULL: no limit */
 };
 
 struct limit_table *limit_table_new(uint32_t per_second, uint32_t burst)
@@ -80,8 +80,8 @@ void limit_table_free(struct limit_table **table)
 /* The bucket of `ip`; where it has none yet, the fullest of those it may have. */
 static struct limit_bucket *bucket_of(struct limit_table *table, const unsigned char ip[16])
 {
-    struct source *set = table->sets[map_siphash(table->seed, span_of(ip, 16)) % SETS];
-    struct source *fullest = &set[0];
+    struct limit_source *set = table->sets[map_siphash(table->seed, span_of(ip, 16)) % SETS];
+    struct limit_source *fullest = &set[0];
     for (int i = 0; i < WAYS; i++) {
         if (set[i].bucket.full_ns != 0 && memcmp(set[i].ip, ip, 16) == 0) {
             return &set[i].bucket;
