@@ -5,6 +5,7 @@
 #include "store/sink/sink.h"
 
 #include "node/app/node.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -136,6 +137,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         return;
     }
     log_info("stopping");
+    notify_stopping(STOP_MS);
     process->stopping = true;
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
@@ -298,6 +300,7 @@ int sink_verb(const struct settings *settings)
         log_info("sink at work",
                  LOG_TEXT_FIELD("address", address_text(listener_address(process.listener), text)),
                  LOG_TEXT_FIELD("name", process.name));
+        notify_ready("at work");
         loop_run(process.loop);
         log_info("ended", LOG_TEXT_FIELD("name", process.name));
     } else {

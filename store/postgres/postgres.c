@@ -3,6 +3,7 @@
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -39,8 +40,7 @@ struct postgres {
 
 static void arm(struct postgres *pg, uint32_t ms)
 {
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-    event_add(pg->timer, &wait);
+    timer_after(pg->timer, ms);
 }
 
 static void forget_results(struct postgres *pg)

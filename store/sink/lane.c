@@ -5,6 +5,7 @@
 #include "store/sink/impl.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/postgres/row.h"
 
 #include <inttypes.h>
@@ -27,8 +28,7 @@ void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t ms = at_ms > now ? at_ms - now : 0;
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(lane->timer, &wait);
+    timer_after(lane->timer, ms);
 }
 
 static void clear(const struct sink_lane *lane, struct sink_batch *batch)

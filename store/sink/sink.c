@@ -2,6 +2,7 @@
 #include "store/sink/sink.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/sink/impl.h"
 
 #include <inttypes.h>
@@ -14,12 +15,6 @@ enum {
     DAYS_AHEAD = 3,
     WAIT_MOST_MS = 30 * 1000, /* of a batch, before the sink is not ready */
 };
-
-static void arm(struct event *timer, uint32_t ms)
-{
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-    event_add(timer, &wait);
-}
 
 void sink_quote(struct buf *sql, struct span text)
 {
@@ -139,7 +134,7 @@ void sink_on_progress(struct sink *sink)
 {
     if (!sink->soon) {
         sink->soon = true;
-        arm(sink->tick, SOON_MS);
+        timer_after(sink->tick, SOON_MS);
     }
 }
 
@@ -241,7 +236,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sink *sink = arg;
     (void)fd, (void)what;
-    arm(sink->tick, SINK_TICK_MS);
+    timer_after(sink->tick, SINK_TICK_MS);
     sink->soon = false;
     if (sink->options.store != NULL && !sink->asking) {
         tell_stream(sink);
@@ -347,7 +342,7 @@ struct sink *sink_new(const struct sink_options *options)
     sink->tick = evtimer_new(options->base, on_tick, sink);
     sink->stop_limit = evtimer_new(options->base, on_stop_limit, sink);
     sink->care = postgres_open(options->base, options->uri, "muster sink care", &care_events, sink);
-    arm(sink->tick, SOON_MS);
+    timer_after(sink->tick, SOON_MS);
     sink_set_lanes(sink, options->store != NULL ? options->lanes : 1);
     return sink;
 }
@@ -357,11 +352,11 @@ void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *ar
     sink->stopping = true;
     sink->stopped = done;
     sink->stopped_arg = arg;
-    arm(sink->stop_limit, ms);
+    timer_after(sink->stop_limit, ms);
     for (unsigned i = 0; i < sink->count; i++) {
         sink_lane_step(sink->lanes[i]);
     }
-    arm(sink->tick, 0);
+    timer_after(sink->tick, 0);
 }
 
 void sink_free(struct sink **sink)
