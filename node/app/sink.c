@@ -63,7 +63,7 @@ static const char *unready(const struct process *process)
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
-    return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
+    return sink_unready(process->sink);
 }
 
 static void refresh(struct process *process)
@@ -80,6 +80,7 @@ static void refresh(struct process *process)
     metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
+    metrics_set(metrics, METRIC_SINK_DUE, stats->due);
     metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
 }
 
@@ -193,6 +194,7 @@ static void make_sink(struct process *process)
         .age_ms = (uint32_t)settings->sink_age,
         .keep = (uint64_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
+        .search = settings->sink_search == 1,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,
         .arg = process,
