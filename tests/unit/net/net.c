@@ -107,7 +107,7 @@ static size_t on_data(void *arg, struct span bytes)
     struct bench *bench = arg;
     if (bench->take > 0 && bench->take < bytes.len) {
         bytes.len = bench->take;
-        conn_pause(bench->conn);
+        conn_pause(bench->conn, CONN_PAUSE_SERVICE);
     }
     buf_append(&bench->got, bytes);
     loop_stop(bench->loop);
@@ -220,12 +220,12 @@ static void test_paused_connection_keeps_the_rest(void **state)
     say(bench, "abcde");
     loop_run(bench->loop);
     assert_string_equal(buf_text(&bench->got), "ab");
-    conn_resume(bench->conn);
+    conn_resume(bench->conn, CONN_PAUSE_SERVICE);
     loop_run(bench->loop);
     assert_string_equal(buf_text(&bench->got), "abcd");
     say(bench, "fg"); /* must come after what is kept */
     bench->take = 0;
-    conn_resume(bench->conn);
+    conn_resume(bench->conn, CONN_PAUSE_SERVICE);
     while (bench->got.len < 7) {
         loop_run(bench->loop);
     }
@@ -238,7 +238,7 @@ static void resume_and_send(void *arg)
     struct bench *bench = arg;
     struct chunk *chunk = chunk_copy(SPAN("x"));
     bench->take = 0;
-    conn_resume(bench->conn);
+    conn_resume(bench->conn, CONN_PAUSE_SERVICE);
     conn_send(bench->conn, chunk);
     chunk_unref(chunk);
 }
