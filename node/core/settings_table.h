@@ -49,7 +49,9 @@
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
     SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
     SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \
-    SETTING(logs_entry_limit, SIZE, "32k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_room_keys, TEXT, "", 0, 0, "", "names of members, labels or attributes that say the room, beside `room`; with commas, the first that is there counts") \
+    SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
+    SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, SECRET, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
