@@ -6,7 +6,7 @@
 #include <zstd.h>
 
 enum {
-    STEP = 64 * 1024,
+    DECODE_STEP = 64 * 1024,
     ANY_WRAPPER = 32, /* inflateInit2: windows of 15 bits, gzip or zlib by its head */
     RAW = -15,        /* what some send as "deflate", without zlib's head */
 };
@@ -34,10 +34,10 @@ static enum logs_coding inflate_body(int window_bits, struct span body, size_t l
     int rc = inflateInit2(&stream, window_bits);
     set_input(&stream, body);
     while (rc == Z_OK && out->len - begin <= limit) {
-        stream.next_out = (Bytef *)buf_room(out, STEP);
-        stream.avail_out = STEP;
+        stream.next_out = (Bytef *)buf_room(out, DECODE_STEP);
+        stream.avail_out = DECODE_STEP;
         rc = inflate(&stream, Z_NO_FLUSH);
-        buf_grew(out, STEP - stream.avail_out);
+        buf_grew(out, DECODE_STEP - stream.avail_out);
         if (rc == Z_STREAM_END && stream.avail_in > 0) {
             rc = inflateReset(&stream); /* several members of gzip, one after the other */
         }
@@ -63,14 +63,14 @@ static enum logs_coding decode_zstd(struct span body, size_t limit, struct buf *
     ZSTD_inBuffer in = {body.ptr, body.len, 0};
     size_t begin = out->len, rc = 1;
     if (stream == NULL) {
-        mem_exhausted(STEP);
+        mem_exhausted(DECODE_STEP);
     }
     ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, 23); /* 8 MiB, as RFC 9659 asks */
     while (out->len - begin <= limit) {
-        ZSTD_outBuffer to = {buf_room(out, STEP), STEP, 0};
+        ZSTD_outBuffer to = {buf_room(out, DECODE_STEP), DECODE_STEP, 0};
         rc = ZSTD_decompressStream(stream, &to, &in);
         buf_grew(out, to.pos);
-        if (ZSTD_isError(rc) || (in.pos == in.size && to.pos < STEP)) {
+        if (ZSTD_isError(rc) || (in.pos == in.size && to.pos < DECODE_STEP)) {
             break;
         }
     }
