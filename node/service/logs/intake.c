@@ -210,7 +210,7 @@ static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding 
 {
     switch (coding) {
     case LOGS_UNKNOWN:
-        snprintf(in->error, in->error_size, "of content codings, %s are taken", LOGS_CODINGS);
+        snprintf(in->error, in->error_size, "of content codings, gzip, deflate, zstd are taken");
         return LOGS_UNSUPPORTED;
     case LOGS_BROKEN:
         snprintf(in->error, in->error_size, "the body is not what its Content-Encoding says");
