@@ -5,6 +5,7 @@
 #include "store/sink/sink.h"
 
 #include "node/app/node.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -62,7 +63,7 @@ static const char *unready(const struct process *process)
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
-    return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
+    return sink_unready(process->sink);
 }
 
 static void refresh(struct process *process)
@@ -79,6 +80,7 @@ static void refresh(struct process *process)
     metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
+    metrics_set(metrics, METRIC_SINK_DUE, stats->due);
     metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
 }
 
@@ -135,6 +137,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         return;
     }
     log_info("stopping");
+    notify_stopping(STOP_MS);
     process->stopping = true;
     if (process->fleet != NULL) {
         fleet_leave(process->fleet);
@@ -194,6 +197,7 @@ static void make_sink(struct process *process)
         .age_ms = (uint32_t)settings->sink_age,
         .keep = (uint64_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
+        .search = settings->sink_search == 1,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,
         .arg = process,
@@ -300,6 +304,7 @@ int sink_verb(const struct settings *settings)
         log_info("sink at work",
                  LOG_TEXT_FIELD("address", address_text(listener_address(process.listener), text)),
                  LOG_TEXT_FIELD("name", process.name));
+        notify_ready("at work");
         loop_run(process.loop);
         log_info("ended", LOG_TEXT_FIELD("name", process.name));
     } else {

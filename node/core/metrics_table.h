@@ -81,6 +81,8 @@
     METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
     METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
            "Age of the oldest log entry not stored yet")                                           \
+    METRIC(SINK_DUE, gauge, "muster_sink_days_due", "",                                            \
+           "Days of stored log entries past sink-retention that somebody's open transaction keeps") \
     METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
            "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \

@@ -55,6 +55,7 @@
     SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
     SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; set on a node: a sink is there, so a full log stream refuses") \
     SETTING(sink_retention, DURATION, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
+    SETTING(sink_search, CHOICE, "off", 0, 0, "off|on", "on: each day that is over gets a full-text index of its stored log entries, about 110 MB a million") \
     SETTING(sink_rows, COUNT, "5000", 1, 100000, "", "most log entries in one transaction of the sink") \
     SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
     SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \

@@ -6,7 +6,6 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/admission.h"
-#include "node/net/limits.h"
 #include "node/net/outq.h"
 #include "store/base/list.h"
 

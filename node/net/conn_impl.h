@@ -36,13 +36,14 @@ struct conn {
         };
     };
     struct address peer;
-    uint8_t state; /* enum conn_state */
-    uint8_t end;   /* enum conn_end, once DEAD */
-    bool paused : 1;
+    uint8_t state;  /* enum conn_state */
+    uint8_t end;    /* enum conn_end, once DEAD */
+    uint8_t paused; /* enum conn_pause */
     bool poked : 1;
     bool blocked : 1;  /* the kernel took no more: waiting for EV_WRITE */
     bool peer_eof : 1; /* the peer sends no more */
     bool leaving : 1;  /* asked to drain */
+    bool settling : 1; /* conn_do_todo is at work, and sets the events when it is done */
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
 };
 

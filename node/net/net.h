@@ -7,7 +7,7 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/address.h"
-#include "node/net/limits.h"
+#include "node/net/admission.h"
 
 #include <stdbool.h>
 #include <stddef.h>

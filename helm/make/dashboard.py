@@ -169,6 +169,7 @@ ROWS = {
         ("Sink trouble", "cps", [("transactions refused", rate("muster_sink_errors_total")),
                                  ("sessions lost", rate("muster_sink_lost_total")),
                                  ("entries gone before they were read", rate("muster_sink_missed_total"))], ""),
+        ("Days past the retention", "none", [("kept by an open transaction", most("muster_sink_days_due"))], ""),
         ("To listeners", "cps", [("delivered", rate("muster_logs_delivered_total")),
                                  ("skipped: they read too slowly", rate("muster_logs_skipped_total")),
                                  ("gone before this node read them", rate("muster_logs_missed_total")),
