@@ -23,10 +23,10 @@ enum {
 };
 
 /* Counters and gauges whose growth is news. */
-static const struct watched {
+static const struct newsworthy {
     enum metric_id metric;
     const char *what, *text;
-} watched[] = {
+} newsworthy[] = {
     {METRIC_CONNS_REFUSED, "limit", "a limit was reached: connections were turned away"},
     {METRIC_DISPATCH_UNBOUND, "port", "a device port cannot be bound"},
     {METRIC_LOGS_REFUSED, "limit", "log entries were refused"},
@@ -34,7 +34,7 @@ static const struct watched {
     {METRIC_SINK_LOST, "sink", "lost PostgreSQL with a transaction under way"},
     {METRIC_SINK_MISSED, "sink", "log entries were gone before they could be stored"},
 };
-enum { WATCHED = sizeof(watched) / sizeof(*watched) };
+enum { NEWSWORTHY = sizeof(newsworthy) / sizeof(*newsworthy) };
 
 struct event_text {
     uint64_t at_ms; /* unix */
@@ -55,7 +55,7 @@ struct fleet_events {
     size_t count;
     struct missing missing[LOST_MOST];
     size_t missing_count;
-    uint64_t was[WATCHED], said_ms[WATCHED];
+    uint64_t was[NEWSWORTHY], said_ms[NEWSWORTHY];
     uint64_t store_lost_ms; /* unix; 0: it is there, or never was */
     bool store_was_there;
     struct buf state;       /* what was last said of it */
@@ -216,7 +216,7 @@ static void claim(struct fleet_events *events)
     buf_free(&value);
 }
 
-struct survey {
+struct attendance {
     struct span first; /* of the names */
     struct span node;
     bool other_like_this, others;
@@ -229,39 +229,39 @@ static bool comes_before(struct span a, struct span b)
     return order < 0 || (order == 0 && a.len < b.len);
 }
 
-static void survey_member(void *arg, const struct roster_member *member)
+static void attend(void *arg, const struct roster_member *member)
 {
-    struct survey *survey = arg;
+    struct attendance *attendance = arg;
     static const char version[] = "\"version\":\"" MUSTER_VERSION "\"";
-    if (survey->first.ptr == NULL || comes_before(member->name, survey->first)) {
-        survey->first = member->name;
+    if (attendance->first.ptr == NULL || comes_before(member->name, attendance->first)) {
+        attendance->first = member->name;
     }
-    if (!span_eq(member->name, survey->node)) {
-        survey->others = true;
-        survey->other_like_this |= memmem(member->value.ptr, member->value.len, version,
+    if (!span_eq(member->name, attendance->node)) {
+        attendance->others = true;
+        attendance->other_like_this |= memmem(member->value.ptr, member->value.len, version,
                                           sizeof(version) - 1) != NULL;
     }
 }
 
-static struct survey survey_of(const struct fleet_events *events)
+static struct attendance attendance_of(const struct fleet_events *events)
 {
-    struct survey survey = {.node = span_str(events->options.node)};
-    roster_each(events->presence, survey_member, &survey);
-    return survey;
+    struct attendance attendance = {.node = span_str(events->options.node)};
+    roster_each(events->presence, attend, &attendance);
+    return attendance;
 }
 
 /* What all see is said by one. */
 static bool speaks_for_all(const struct fleet_events *events)
 {
-    struct survey survey = survey_of(events);
-    return survey.first.ptr == NULL || span_eq(survey.first, survey.node);
+    struct attendance attendance = attendance_of(events);
+    return attendance.first.ptr == NULL || span_eq(attendance.first, attendance.node);
 }
 
 static void say_coming(struct fleet_events *events)
 {
-    struct survey survey = survey_of(events);
+    struct attendance attendance = attendance_of(events);
     struct buf text = {0};
-    bool first = survey.others && !survey.other_like_this;
+    bool first = attendance.others && !attendance.other_like_this;
     buf_printf(&text, "%s of version %s came%s", events->options.kind, MUSTER_VERSION,
                first ? ", the first of its version" : "");
     say_own(events, first ? "version" : "came", buf_text(&text));
@@ -361,11 +361,11 @@ static void look_at_store(struct fleet_events *events)
 static void look_at_counters(struct fleet_events *events)
 {
     uint64_t now = clock_monotonic_ms();
-    for (size_t i = 0; i < WATCHED; i++) {
-        uint64_t value = events->options.metrics->value[watched[i].metric];
+    for (size_t i = 0; i < NEWSWORTHY; i++) {
+        uint64_t value = events->options.metrics->value[newsworthy[i].metric];
         bool due = events->said_ms[i] == 0 || now - events->said_ms[i] >= SAY_AGAIN_MS;
         if (value > events->was[i] && due && events->looked) {
-            say_own(events, watched[i].what, watched[i].text);
+            say_own(events, newsworthy[i].what, newsworthy[i].text);
             events->said_ms[i] = now;
         }
         events->was[i] = value;
