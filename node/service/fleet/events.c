@@ -19,7 +19,7 @@ enum {
     LOST_AFTER_MS = 5000, /* so long after its lease a node must stay away */
     SHOWN_MS = 3600 * 1000,
     SAY_AGAIN_MS = 60 * 1000, /* of one counter, at most so often */
-    APPEND_MS = 30 * 1000,
+    SAY_WAIT_MS = 30 * 1000,
 };
 
 /* Counters and gauges whose growth is news. */
@@ -77,7 +77,7 @@ static void say(struct fleet_events *events, const char *what, const char *node,
     const struct history_append append = {.key = EVENTS,
                                           .value = buf_span(&json),
                                           .most = EVENTS_MOST,
-                                          .wait_ms = APPEND_MS};
+                                          .wait_ms = SAY_WAIT_MS};
     if (history_append(events->options.store, &append) != 0) {
         /* The queue is full, so the store has been away for long: that will be said instead. */
     }
