@@ -6,6 +6,7 @@
 #include "node/proto/json/scan.h"
 #include "node/proto/ws/admit.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/roster/roster.h"
 
 #include <inttypes.h>
@@ -337,15 +338,14 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 static void on_status(void *arg, struct http_request *request)
 {
     struct fleet *fleet = arg;
-    if (!http_admits(request, span_str(fleet->options.token))) {
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, fleet->options.token, "token")) {
         return;
     }
     struct asker *asker = mem_zalloc(sizeof(*asker));
-    struct timeval wait = {.tv_sec = FLEET_ANSWER_MS / 1000};
     asker->fleet = fleet;
     asker->request = request;
     asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
-    evtimer_add(asker->limit, &wait);
+    timer_after(asker->limit, FLEET_ANSWER_MS);
     list_push_back(&fleet->askers, &asker->entry);
     look(fleet);
     if (fleet->current) {
@@ -373,7 +373,7 @@ static void on_live(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct fleet *fleet = arg;
-    if (!ws_admits(request, span_str(fleet->options.token))) {
+    if (!ws_admits(request, fleet->options.token)) {
         return;
     }
     struct viewer *viewer = mem_zalloc(sizeof(*viewer));
@@ -395,13 +395,12 @@ static void on_live(void *arg, struct http_request *request)
 struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
 {
     struct fleet *fleet = mem_zalloc(sizeof(*fleet));
-    struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
     fleet->options = *options;
     fleet->started_s = clock_unix_ms() / 1000;
     group_init(&fleet->viewers, options->metrics);
     list_init(&fleet->askers);
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
-    event_add(fleet->publish, &every);
+    timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
     http_route(server, "GET", "/api/status", on_status, fleet);
     http_route_websocket(server, "/api/status/live", on_live, fleet);

@@ -1,6 +1,6 @@
 #include "node/service/logs/logs.h"
 
-#include "node/net/rate.h"
+#include "node/net/limit.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/ws/admit.h"
 #include "node/service/logs/depth.h"
@@ -20,7 +20,7 @@ struct logs {
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
-    struct rate *rate;
+    struct limit_table *rate;
     struct list adding;
 };
 
@@ -31,14 +31,6 @@ struct adding {
     struct http_request *request;
     size_t count;
 };
-
-/* ------------------------------------------------------------------------------------ tokens */
-
-static void turn_away(struct http_request *request)
-{
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "a bearer token is needed");
-}
 
 /* ------------------------------------------------------------------------------------ adding */
 
@@ -91,9 +83,7 @@ static void on_add(void *arg, struct http_request *request)
     struct logs *logs = arg;
     struct logs_batch batch = {0};
     char error[128];
-    struct span token = span_str(logs->options.add_token);
-    if (token.len > 0 && !http_bearer_is(request, token)) {
-        turn_away(request);
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
     enum logs_verdict verdict =
@@ -101,8 +91,8 @@ static void on_add(void *arg, struct http_request *request)
                         error, sizeof(error));
     if (verdict != LOGS_GOOD) {
         http_reply_error(request, verdict == LOGS_BAD ? 400 : 413, "%s", error);
-    } else if (!rate_take(logs->rate, http_peer(request), (uint32_t)batch.count,
-                          clock_monotonic_us())) {
+    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
+                                 clock_monotonic_us())) {
         http_reply_field(request, "Retry-After", SPAN("1"));
         http_reply_error(request, 429, "too many entries from this address");
     } else if (batch.count == 0) {
@@ -128,7 +118,7 @@ static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
     struct buf room = {0}, backlog = {0};
-    if (!ws_admits(request, span_str(logs->options.listen_token))) {
+    if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
     if (!http_query(request, "roomId", &room) || logs_is_no_room(buf_span(&room))) {
@@ -159,7 +149,7 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     struct logs *logs = mem_zalloc(sizeof(*logs));
     logs->options = *options;
     list_init(&logs->adding);
-    logs->rate = rate_new(options->rate, options->rate * BURST_SECONDS);
+    logs->rate = limit_table_new(options->rate, options->rate * BURST_SECONDS);
     stream_setup(options->store, &(struct stream_limits){.lanes = options->lanes,
                                                          .entries = options->bound,
                                                          .refuse = options->refuse});
@@ -196,6 +186,6 @@ void logs_free(struct logs **logs)
         http_reply_error(adding->request, 503, "the node is going away");
         free(adding);
     }
-    rate_free(&gone->rate);
+    limit_table_free(&gone->rate);
     free(gone);
 }
