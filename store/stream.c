@@ -10,16 +10,18 @@
 
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
+#include "store/base/timer.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
+#include <assert.h>
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
     WAITING_BYTES = 16 * 1024 * 1024,
     PATIENCE_US = 5 * 1000 * 1000,
-    TICK_US = 200 * 1000,
+    STREAM_TICK_MS = 200,
 };
 
 static struct span key_name(void)
@@ -195,13 +197,12 @@ static void give_up(struct store *store)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct store *store = arg;
     (void)fd, (void)what;
     store_enter(store);
     give_up(store);
     if (!list_empty(&store->stream.waiting) || !list_empty(&store->stream.flight)) {
-        evtimer_add(store->stream.tick, &tick);
+        timer_after(store->stream.tick, STREAM_TICK_MS);
     }
     store_leave(store);
 }
@@ -209,7 +210,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct stream_table *table = &store->stream;
     if (!store->shards[stream_shard(store)].up || table->waiting_bytes > WAITING_BYTES) {
         return -1;
@@ -226,7 +226,7 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     list_push_back(&table->waiting, &append->group.entry);
     store_kick(store, &table->chore);
     if (!evtimer_pending(table->tick, NULL)) {
-        evtimer_add(table->tick, &tick);
+        timer_after(table->tick, STREAM_TICK_MS);
     }
     return 0;
 }
@@ -371,7 +371,10 @@ void stream_deinit(struct store *store)
         append_free(append_of(table->flight.next));
     }
     while (!list_empty(&table->questions)) {
-        struct list *first = table->questions.next; /* the first member of a reading or an asking */
+        /* A reading or an asking: of both it is the first member. */
+        static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
+        static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
+        struct list *first = table->questions.next;
         list_del(first);
         free(first);
     }

@@ -1,6 +1,7 @@
 #include "node/app/health.h"
 
 #include "node/core/metrics_process.h"
+#include "node/net/memory_watch.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 
@@ -12,8 +13,7 @@ struct health {
     struct health_options options;
     bool held; /* the ports for clients are not open yet */
     bool draining;
-    bool overloaded; /* over the memory limit */
-    struct event *look;
+    struct memory_watch *memory;
 };
 
 const char *health_trouble(struct health *health)
@@ -30,24 +30,13 @@ const char *health_trouble(struct health *health)
     if (health->held) {
         return "starting";
     }
-    if (health->overloaded) {
+    if (memory_watch_is_short(health->memory)) {
         return "the memory limit is reached";
     }
     if (full) {
         return "the connection limit is reached";
     }
     return health->options.trouble != NULL ? health->options.trouble(health->options.arg) : NULL;
-}
-
-/* The limit is read each time: it may change while the process runs. */
-static void on_look(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct health *health = arg;
-    size_t limit = health->options.app->settings->memory_limit;
-    health->overloaded = limit > 0 && metrics_process_resident_bytes() > limit;
-    net_set_overloaded(health->options.app->net, health->overloaded);
 }
 
 static void on_healthz(void *arg, struct http_request *request)
@@ -84,10 +73,9 @@ struct health *health_new(const struct health_options *options)
 {
     struct health *health = mem_zalloc(sizeof(*health));
     struct app *app = options->app;
-    struct timeval every = {.tv_sec = 1};
     health->options = *options;
-    health->look = event_new(loop_base(app->loop), -1, EV_PERSIST, on_look, health);
-    event_add(health->look, &every);
+    size_t limit = app->settings->memory_limit;
+    health->memory = memory_watch_new(app->net, limit == SIZE_MAX ? -1 : (int64_t)limit);
     metrics_set(&app->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
     http_route(app->admin, "GET", "/healthz", on_healthz, health);
     http_route(app->admin, "GET", "/readyz", on_readyz, health);
@@ -98,7 +86,7 @@ struct health *health_new(const struct health_options *options)
 void health_free(struct health **health)
 {
     if (*health != NULL) {
-        event_free((*health)->look);
+        memory_watch_free(&(*health)->memory);
         free(*health);
         *health = NULL;
     }

@@ -8,6 +8,7 @@
 #include "node/app/app.h"
 #include "node/app/health.h"
 #include "node/app/listeners.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/app/reload.h"
 #include "node/app/services.h"
@@ -19,6 +20,7 @@
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "store/base/clock.h"
+#include "store/base/list.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -35,7 +37,9 @@ struct node {
     struct reload *reload;
     struct event *leave; /* when the delay of the drain is over */
     bool draining, failed;
-    uint64_t draining_since_ms;
+    uint64_t asked_ms;          /* to leave */
+    uint64_t draining_since_ms; /* the delay comes first */
+    struct wheel_timer last_datagrams;
 };
 
 /* ------------------------------------------------------------------------------------ leaving */
@@ -46,11 +50,30 @@ static void on_released(void *arg)
     loop_stop(node->app.loop);
 }
 
+static void release(struct node *node)
+{
+    log_info("clients gone, releasing claims");
+    store_release_all(node->app.store, on_released, node);
+}
+
+static void on_last_datagrams(struct wheel_timer *timer)
+{
+    release(CONTAINER_OF(timer, struct node, last_datagrams));
+}
+
+/* No connection is left. Peers of the tracker have none and cannot be told to go: while there are
+ * any they are answered to the end of the drain, by when balancers send them elsewhere. */
 static void on_drained(void *arg)
 {
     struct node *node = arg;
-    log_info("clients gone, releasing claims");
-    store_release_all(node->app.store, on_released, node);
+    uint64_t drained_ms = clock_monotonic_ms() - node->draining_since_ms;
+    uint64_t drain_ms = node->app.settings->drain;
+    if (node->app.metrics.value[METRIC_TRACKER_PEERS] > 0 && drained_ms < drain_ms) {
+        wheel_timer_init(&node->last_datagrams, on_last_datagrams);
+        wheel_set(node->app.wheel, &node->last_datagrams, drain_ms - drained_ms);
+    } else {
+        release(node);
+    }
 }
 
 static void on_leave(evutil_socket_t fd, short what, void *arg)
@@ -73,8 +96,12 @@ static void drain(struct node *node)
     uint32_t delay_ms = node->app.settings->drain_delay;
     struct timeval delay = {delay_ms / 1000, delay_ms % 1000 * 1000};
     node->draining = true;
-    node->draining_since_ms = clock_monotonic_ms();
+    node->asked_ms = clock_monotonic_ms();
+    node->draining_since_ms = node->asked_ms + delay_ms;
     health_drain(node->health);
+    if (!node->app.worker) { /* the workers' parent speaks for all of them */
+        notify_stopping((uint64_t)delay_ms + node->app.settings->drain);
+    }
     if (delay_ms > 0) {
         log_info("not ready any more, still letting clients in",
                  LOG_NUMBER_FIELD("ms", delay_ms));
@@ -88,7 +115,7 @@ static void drain(struct node *node)
  * the signal on beside that. Both mean the same request. */
 static bool repeated(const struct node *node)
 {
-    return node->app.worker && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
+    return node->app.worker && clock_monotonic_ms() - node->asked_ms < SAME_REQUEST_MS;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -209,6 +236,9 @@ int node_run(struct settings *settings, const struct name_worker *worker)
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.app.node),
                  LOG_TEXT_FIELD("version", MUSTER_VERSION));
+        if (!node.app.worker) {
+            notify_ready("serving");
+        }
         loop_run(node.app.loop);
         log_info("ended", LOG_TEXT_FIELD("node", node.app.node));
     } else {

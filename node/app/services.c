@@ -58,6 +58,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .metrics = &app->metrics,
         .node = app->node,
         .kind = "node",
+        .http = app->settings->http,
         .token = app->settings->status_token,
         .trouble = trouble,
         .trouble_arg = health,
@@ -114,10 +115,19 @@ static void make_sync(struct services *services, struct app *app)
     services->sync = sync_new(app->http, &options);
 }
 
+/* A full stream refuses when somebody stores it. No sink can reach the embedded store. */
+static bool logs_wait_for_a_sink(const struct settings *settings)
+{
+    bool told = settings->logs_sink == LOGS_SINK_ON ||
+                (settings->logs_sink == LOGS_SINK_AUTO && settings->postgres[0] != '\0');
+    return told && strcmp(settings->store, "memory:") != 0;
+}
+
 static void make_logs(struct services *services, struct app *app)
 {
     const struct settings *settings = app->settings;
-    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
+    bool refuse = logs_wait_for_a_sink(settings);
+    metrics_set(&app->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
         .net = app->net,
         .store = app->store,
@@ -125,8 +135,10 @@ static void make_logs(struct services *services, struct app *app)
         .node = app->node,
         .lanes = settings->logs_lanes,
         .bound = settings->logs_bound,
-        .refuse = settings->postgres[0] != '\0' && !memory,
+        .refuse = refuse,
         .entry_limit = settings->logs_entry_limit,
+        .body_limit = settings->message_limit,
+        .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = settings->queue_limit,
         .rate = settings->logs_rate,
         .add_token = settings->logs_add_token,
@@ -302,6 +314,7 @@ struct relay *services_relay(const struct services *services)
 
 void services_drain(struct services *services)
 {
+    fleet_leave(services->fleet);
     dispatch_drain(services->dispatch);
 }
 

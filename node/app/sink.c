@@ -7,6 +7,7 @@
 #include "node/app/app.h"
 #include "node/app/health.h"
 #include "node/app/node.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/app/reload.h"
 #include "node/core/log.h"
@@ -56,7 +57,7 @@ static const char *unready(void *arg)
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
-    return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
+    return sink_unready(process->sink);
 }
 
 static void refresh(void *arg)
@@ -74,6 +75,7 @@ static void refresh(void *arg)
     metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
+    metrics_set(metrics, METRIC_SINK_DUE, stats->due);
     metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
 }
 
@@ -103,7 +105,11 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         return;
     }
     log_info("stopping");
+    notify_stopping(STOP_MS);
     process->stopping = true;
+    if (process->fleet != NULL) {
+        fleet_leave(process->fleet);
+    }
     health_drain(process->health);
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
@@ -134,6 +140,7 @@ static int serve_http(struct process *process, char *error, size_t error_size)
     const struct net_limits limits = {.queue = settings->queue_limit, .connections = 1000};
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
     app->http = app->admin = process_http(settings, app->net);
+    metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
     process->health = health_new(&(struct health_options){
         .app = app, .trouble = unready, .refresh = refresh, .arg = process});
     process->listener =
@@ -158,6 +165,7 @@ static void make_sink(struct process *process)
         .age_ms = settings->sink_age,
         .keep = settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
+        .search = settings->sink_search,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,
         .arg = process,
@@ -174,6 +182,7 @@ static void join_fleet(struct process *process)
                                                       .metrics = &process->app.metrics,
                                                       .node = process->app.node,
                                                       .kind = "sink",
+                                                      .http = process->app.settings->http,
                                                       .token = process->app.settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,
@@ -267,6 +276,7 @@ int sink_verb(struct settings *settings)
         log_info("sink at work",
                  LOG_TEXT_FIELD("address", address_text(listener_address(process.listener), text)),
                  LOG_TEXT_FIELD("name", process.app.node));
+        notify_ready("at work");
         loop_run(process.app.loop);
         log_info("ended", LOG_TEXT_FIELD("name", process.app.node));
     } else {

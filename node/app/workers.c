@@ -5,6 +5,7 @@
  */
 #include "node/app/workers.h"
 
+#include "node/app/notify.h"
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/net/listener.h"
@@ -277,6 +278,7 @@ static void on_signal(struct pool *pool, int number)
     case SIGQUIT:
         log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
         pool->ending = true;
+        notify_stopping((uint64_t)pool->settings->drain_delay + pool->settings->drain);
         pass_on(pool, number);
         break;
     case SIGHUP:
@@ -294,8 +296,13 @@ static void on_signal(struct pool *pool, int number)
 
 static void watch(struct pool *pool)
 {
+    bool told = false;
     while (!pool->ending || any_runs(pool)) {
         uint64_t wait = start_due(pool);
+        if (!told) {
+            notify_ready("workers started");
+            told = true;
+        }
         struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
         int number = sigtimedwait(&pool->signals, NULL, &limit);
         on_signal(pool, number);

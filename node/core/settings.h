@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 typedef enum { ENV_DEVELOPMENT, ENV_PRODUCTION } settings_env;
+typedef enum { LOGS_SINK_AUTO, LOGS_SINK_OFF, LOGS_SINK_ON } settings_logs_sink;
 typedef enum { CHAT_LOGIN_JWT, CHAT_LOGIN_DEVELOPMENT } settings_chat_login;
 typedef enum { TRACKER_DIALECT_DOCUMENTED, TRACKER_DIALECT_SOBANI } settings_tracker_dialect;
 typedef enum log_level settings_log_level;

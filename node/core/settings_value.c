@@ -171,12 +171,18 @@ static int64_t load_number(const struct settings_row *row, const void *slot)
     }
 }
 
+/* What the row's word stands for. */
+static int64_t word_number(const struct settings_row *row)
+{
+    return row->kind == SIZE ? -1 : 0;
+}
+
 static int set_number(const struct settings_row *row, void *slot, const char *value,
                       const struct settings_source *source)
 {
     int64_t number;
-    if (row->kind == COUNT && row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
-        store_number(row, slot, 0);
+    if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
+        store_number(row, slot, word_number(row));
         return 0;
     }
     if (parse_number(value, units_of(row), &number) != 0) {
@@ -396,7 +402,7 @@ void settings_print_value(const struct settings_row *row, const struct settings 
             word = span_cut(&rest, '|');
         }
         buf_append(out, word);
-    } else if (row->kind == COUNT && row->choices[0] != '\0' && load_number(row, slot) == 0) {
+    } else if (row->choices[0] != '\0' && load_number(row, slot) == word_number(row)) {
         buf_printf(out, "%s", row->choices);
     } else {
         print_number(load_number(row, slot), units_of(row), text);

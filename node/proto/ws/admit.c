@@ -55,18 +55,18 @@ static void turn_away(struct http_request *request)
     static const struct ws_handler handler = {.message = on_nothing, .closed = on_end};
     struct ws *ws = ws_accept(request, &handler, NULL);
     if (ws != NULL) {
-        ws_close(ws, WS_TOKEN_NEEDED, "a bearer token is needed");
+        ws_close(ws, WS_TOKEN_NEEDED, "the bearer token is missing or wrong");
     }
 }
 
-bool ws_admits(struct http_request *request, struct span secret)
+bool ws_admits(struct http_request *request, const char *secret)
 {
     bool knows;
-    if (!is_page(request, secret, &knows)) {
-        return http_admits(request, secret);
+    if (!is_page(request, span_str(secret), &knows)) {
+        return http_authorize(request, HTTP_AUTH_IF_SET, secret, "token");
     }
     http_reply_field(request, "Sec-WebSocket-Protocol", SPAN("muster"));
-    if (secret.len == 0 || knows) {
+    if (secret[0] == '\0' || knows) {
         return true;
     }
     turn_away(request);

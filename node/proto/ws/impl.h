@@ -12,9 +12,12 @@
 
 /*     OPEN --ws_close, ws_overflow--> CLOSING --peer's close, time--> ENDED
  *       \______________ peer's close, protocol error ________________/
+ *     OPEN --the node goes away--> LEAVING --peer's close, time--> ENDED
  *
- * CLOSING waits for the peer's close frame and lets all else fall; ENDED reads nothing more. */
-enum ws_state { WS_OPEN, WS_CLOSING, WS_ENDED };
+ * CLOSING waits for the peer's close frame and drops all else; ENDED reads nothing more. LEAVING has
+ * sent its close frame too, so it says nothing more, but what the peer sent before it saw that frame
+ * is carried out: it did nothing wrong, and has no way to know what was not. */
+enum ws_state { WS_OPEN, WS_LEAVING, WS_CLOSING, WS_ENDED };
 
 /* Ten thousand idle ones must cost next to nothing: what only a message needs is apart. */
 struct ws {
@@ -31,10 +34,8 @@ struct ws {
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
-    bool begun : 1;  /* a message is under way: the timer is its limit */
-    bool held : 1;   /* the conn is paused until the end of the turn */
-    bool paused : 1; /* by the service */
-    bool told : 1;   /* closed() was called */
+    bool begun : 1; /* a message is under way: the timer is its limit */
+    bool told : 1;  /* closed() was called */
 };
 
 /* ------------------------------------------------------------------------------------ read.c */
@@ -48,7 +49,11 @@ void ws_read_deinit(struct ws *ws);
 
 /* ----------------------------------------------------------------------------------------- ws.c */
 
-void ws_hold(struct ws *ws);
+/* Does what the peer says still count? */
+bool ws_heeds(const struct ws *ws);
+
+/* Reading goes on after the others had their turn. */
+void ws_yield(struct ws *ws);
 void ws_on_message(struct ws *ws, struct span payload);
 void ws_on_ping(struct ws *ws, struct span payload);
 void ws_on_close(struct ws *ws, struct span payload);

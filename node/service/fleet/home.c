@@ -68,13 +68,21 @@ static void on_page(void *arg, struct http_request *request)
     }
 }
 
+static void on_docs(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", span_of(page_operate, page_operate_size));
+}
+
 struct fleet_home *fleet_home_new(struct http_server *server,
                                   const struct fleet_home_options *options)
 {
     struct fleet_home *home = mem_zalloc(sizeof(*home));
     home->options = *options;
     home->started_ms = clock_monotonic_ms();
+    metrics_set(options->metrics, METRIC_BUILD_NODE, 1);
     http_route(server, "GET", "/", on_page, home);
+    http_route(server, "GET", "/docs/operate", on_docs, home);
     return home;
 }
 

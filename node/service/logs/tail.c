@@ -4,6 +4,7 @@
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 
 #include <stdlib.h>
 
@@ -86,8 +87,7 @@ static void fan_out(struct logs_live *live, const struct stream_entry *entries, 
 
 static void arm(struct tail *tail, uint32_t ms)
 {
-    struct timeval wait = {0, (suseconds_t)ms * 1000};
-    event_add(tail->timer, &wait);
+    timer_after(tail->timer, ms);
 }
 
 /* Moves the position behind the entry; returns how many are missing before it. */
