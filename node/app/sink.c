@@ -62,6 +62,9 @@ static const char *unready(const struct process *process)
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
+    if (sink_stats(process->sink)->refused != NULL) {
+        return sink_stats(process->sink)->refused;
+    }
     return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
 }
 
@@ -189,7 +192,8 @@ static void make_sink(struct process *process)
         .bytes = (size_t)settings->sink_bytes,
         .parallel = (unsigned)settings->sink_parallel,
         .age_ms = (uint32_t)settings->sink_age,
-        .keep = (uint64_t)settings->sink_keep,
+        .keep = (uint64_t)settings->sink_keep_entries,
+        .keep_ms = (uint32_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,

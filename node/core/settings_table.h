@@ -59,7 +59,8 @@
     SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
     SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
     SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
-    SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
+    SETTING(sink_keep, DURATION, "2m", 0, 24 * HOUR, "", "stored log entries stay in the stream for so long, should PostgreSQL lose its last commits") \
+    SETTING(sink_keep_entries, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream longer, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
     SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \

@@ -8,6 +8,7 @@
 #include "store/sink/batch.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
+#include "store/stream_place.h"
 
 enum lane_state {
     LANE_OFF,     /* somebody else's */
@@ -25,9 +26,14 @@ struct sink_lane {
     struct postgres *pg; /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    struct stream_history history; /* that they belong to */
     uint64_t fed;
     uint64_t ask_at_ms; /* not before, for the lock or the place */
-    uint64_t read_seq, read_ordinal;
+    struct stream_place place; /* read up to here; in another history than what is stored only when
+                                  nothing waits to be stored */
+    uint64_t going_seq, going_ordinal; /* where a transaction without rows moves it */
+    struct stream_history going;
+    bool turning;              /* the server is in another history: what waits is stored first */
     uint64_t marked; /* seq that the stream was told */
     bool reading;
     uint32_t generation; /* of the session: what was read for an older one is let fall */
@@ -60,6 +66,16 @@ struct sink_roll {
                              counted */
 };
 
+/* Which stream is stored under the name in log_stream: claim.c. */
+struct sink_claim {
+    char identity[STREAM_NAME]; /* ours; empty: none, or not known yet */
+    /* What the server has, and says it had before; and what PostgreSQL was asked about. */
+    char wanted[STREAM_NAME], was[STREAM_NAME], asked[STREAM_NAME];
+    char seen[STREAM_NAME];     /* had by this server while this process ran */
+    uint64_t ask_at_ms;
+    char *refused; /* why it is not ours; NULL: it is, or it is not known yet */
+};
+
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
@@ -72,6 +88,7 @@ struct sink {
     struct sink_roll roll;
     uint64_t care_at_ms;
     char *care_trouble, *link_trouble;
+    struct sink_claim claim;
     bool asking;
     bool soon; /* the tick was brought forward */
     struct event *tick;
@@ -95,7 +112,7 @@ bool sink_lane_is_quiet(const struct sink_lane *lane);
 void sink_lane_step(struct sink_lane *lane);
 /* Looks then. */
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
-/* The lane is ours, and stands there. */
+/* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
 /* Lets fall what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
@@ -112,6 +129,22 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
 
 /* Reads on from where the lane was read to, when there is room and it is time. */
 void sink_lane_read_more(struct sink_lane *lane, uint64_t now_ms);
+
+/* ------------------------------------------------------------------------------------ writers.c */
+
+/* Appends the statement that says what is stored of the writers of `count` flying rows from `at`. */
+void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, size_t count);
+/* Appends an expression whose value sink_writers_learn takes. */
+void sink_writers_ask(const struct sink_lane *lane, struct buf *sql);
+void sink_writers_learn(struct sink_lane *lane, struct span lines);
+
+/* ------------------------------------------------------------------------------------ claim.c */
+
+/* The server has this stream. */
+void sink_claim_note(struct sink *sink, const struct stream_head *head);
+/* Asks whether it is ours, when it is time and the care session is idle. */
+void sink_claim_step(struct sink *sink);
+bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
 
 /* ------------------------------------------------------------------------------------ lease.c */
 

@@ -83,7 +83,7 @@ static size_t gather_marks(struct sink *sink, struct stream_mark *marks)
     for (unsigned i = 0; i < sink->count && i < STREAM_LANES_MOST; i++) {
         struct sink_lane *lane = sink->lanes[i];
         if (lane->state == LANE_RUNNING && lane->seq != lane->marked) {
-            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal};
+            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal, lane->history};
             lane->marked = lane->seq;
         }
     }
@@ -108,19 +108,38 @@ static void on_state(void *arg, const struct stream_state *state)
     }
     if (state != NULL) {
         sink_set_lanes(sink, state->lanes);
+        sink_claim_note(sink, &state->head);
+        sink_claim_step(sink);
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
     }
 }
 
+static uint64_t newest_seen(const struct sink *sink)
+{
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < sink->count; i++) {
+        const struct sink_lane *lane = sink->lanes[i];
+        seen = lane->state == LANE_RUNNING && lane->place.seq > seen ? lane->place.seq : seen;
+    }
+    return seen;
+}
+
 /* Tells the stream what is stored, and asks how it is. */
 static void tell_stream(struct sink *sink)
 {
     struct stream_mark marks[STREAM_LANES_MOST];
-    size_t count = gather_marks(sink, marks);
-    uint64_t keep = sink->options.keep / (sink->count > 0 ? sink->count : 1);
-    sink->asking = stream_state(sink->options.store, marks, count, keep, true, on_state, sink) == 0;
+    struct stream_ask ask = {
+        .marks = marks,
+        .count = gather_marks(sink, marks),
+        .keep = sink->options.keep / (sink->count > 0 ? sink->count : 1),
+        .keep_ms = sink->options.keep_ms,
+        .seen = newest_seen(sink),
+        .sink = sink->claim.refused == NULL,
+        .identity = span_str(sink->claim.seen),
+    };
+    sink->asking = stream_state(sink->options.store, &ask, on_state, sink) == 0;
     for (unsigned i = 0; i < sink->count && !sink->asking; i++) {
         sink->lanes[i]->marked = 0;
     }
@@ -214,6 +233,7 @@ static void on_care_down(void *arg, const char *text)
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
     sink->care_up = false;
     sink->roll.told = 0;
+    sink->claim.ask_at_ms = 0;
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -232,6 +252,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (sink->options.store != NULL) {
+        sink_claim_step(sink);
         sink_call_roll(sink);
         sink_share_out(sink);
         sink_close_spare(sink);
@@ -266,6 +287,7 @@ const struct sink_stats *sink_stats(struct sink *sink)
 {
     struct sink_stats *stats = &sink->stats;
     stats->postgres_up = sink->care_up;
+    stats->refused = sink->claim.refused;
     stats->lag = stats->lag_ms = 0;
     for (unsigned i = 0; i < sink->count; i++) {
         uint64_t ms = lane_lag_ms(sink, i);
@@ -315,6 +337,7 @@ void sink_free(struct sink **sink)
     postgres_close(&gone->care);
     event_free(gone->tick);
     event_free(gone->stop_limit);
+    free(gone->claim.refused);
     free(gone->care_trouble);
     free(gone->link_trouble);
     free(gone->lanes);
