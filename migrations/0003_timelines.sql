@@ -50,3 +50,21 @@ begin
         where l.identity in (of_identity, was, seen) or l.seen_at < now() - interval '2 minutes';
     return found;
 end $$;
+
+-- As before, with what this schema adds.
+create or replace function log_grant() returns void language plpgsql as $$
+begin
+    if exists (select from pg_roles where rolname = 'muster_writer') then
+        execute format('grant usage on schema %I to muster_writer', current_schema());
+        grant insert on log_entry, log_entry_rejected to muster_writer;
+        grant select, insert, update, delete on log_lane, log_writer to muster_writer;
+        grant select, insert, update on log_stream to muster_writer;
+        grant execute on function log_partition_make(date), log_partition_drop(date) to muster_writer;
+    end if;
+    if exists (select from pg_roles where rolname = 'muster_reader') then
+        execute format('grant usage on schema %I to muster_reader', current_schema());
+        grant select on log_entry, log_entry_rejected, log_line, "LogEntry" to muster_reader;
+    end if;
+end $$;
+
+select log_grant();

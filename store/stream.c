@@ -12,16 +12,18 @@
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
+#include "store/base/timer.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
+#include <assert.h>
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
     WAITING_BYTES = 16 * 1024 * 1024,
     PATIENCE_US = 5 * 1000 * 1000,
-    TICK_US = 200 * 1000,
+    STREAM_TICK_MS = 200,
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
@@ -328,14 +330,13 @@ static void age(struct stream_table *table)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct store *store = arg;
     (void)fd, (void)what;
     store_enter(store);
     give_up(store);
     age(&store->stream);
     if (!list_empty(&store->stream.waiting) || !list_empty(&store->stream.calls)) {
-        evtimer_add(store->stream.tick, &tick);
+        timer_after(store->stream.tick, STREAM_TICK_MS);
     }
     store_leave(store);
 }
@@ -343,7 +344,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct stream_table *table = &store->stream;
     if (!store->shards[stream_shard(store)].up || table->waiting_bytes > WAITING_BYTES) {
         return -1;
@@ -360,7 +360,7 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     list_push_back(&table->waiting, &append->group.entry);
     store_kick(store, &table->chore);
     if (!evtimer_pending(table->tick, NULL)) {
-        evtimer_add(table->tick, &tick);
+        timer_after(table->tick, STREAM_TICK_MS);
     }
     return 0;
 }
@@ -530,7 +530,10 @@ void stream_deinit(struct store *store)
         sent_free(sent_of(table->calls.next));
     }
     while (!list_empty(&table->questions)) {
-        struct list *first = table->questions.next; /* the first member of a reading or an asking */
+        /* A reading or an asking: of both it is the first member. */
+        static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
+        static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
+        struct list *first = table->questions.next;
         list_del(first);
         free(first);
     }

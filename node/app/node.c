@@ -6,6 +6,7 @@
 #include "node/app/node.h"
 
 #include "node/app/listeners.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/app/services.h"
 #include "node/core/log.h"
@@ -59,6 +60,9 @@ static void drain(struct node *node)
 {
     bool full;
     log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
+    if (!node->is_worker) { /* the workers' parent speaks for all of them */
+        notify_stopping((uint64_t)node->settings->drain);
+    }
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
     listeners_retire(node->listeners);
@@ -208,6 +212,9 @@ int node_run(const struct settings *settings, const struct name_worker *worker)
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.name),
                  LOG_TEXT_FIELD("version", MUSTER_VERSION));
+        if (!node.is_worker) {
+            notify_ready("serving");
+        }
         loop_run(node.loop);
         log_info("ended", LOG_TEXT_FIELD("node", node.name));
     } else {

@@ -3,6 +3,7 @@
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
+#include "store/base/timer.h"
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
@@ -69,12 +70,6 @@ static uint64_t proof_limit_us(const struct redis_link *link)
     return clamp(beat_ms(link) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;
 }
 
-static void arm(struct event *timer, uint64_t ms)
-{
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(timer, &wait);
-}
-
 static void report(struct redis_link *link, bool up, const char *text)
 {
     struct buf line = {0};
@@ -110,7 +105,7 @@ static void fail(struct redis_link *link, const char *text)
     report(link, false, kept);
     free(kept);
     drop(link);
-    arm(link->timer, backoff_next(&link->backoff));
+    timer_after(link->timer, backoff_next(&link->backoff));
 }
 
 /* An error that the link survives, told at most once a second. */
@@ -286,7 +281,7 @@ static void go_up(struct redis_link *link)
     link->up_us = link->proved_us;
     link->store->stats.reconnects += link->last != NULL;
     note_server(link);
-    arm(link->beat, beat_ms(link));
+    timer_after(link->beat, beat_ms(link));
     report(link, true, "connected");
 }
 
@@ -369,7 +364,7 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
         fail(link, text);
         return;
     }
-    arm(link->timer, connect_limit_ms(link));
+    timer_after(link->timer, connect_limit_ms(link));
     link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
     if (link->command != NULL) {
         link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
@@ -389,7 +384,7 @@ static void start(struct redis_link *link)
     buf_free(&proof);
     link->state = LINK_CONNECTING;
     uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
-    arm(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
+    timer_after(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
     redis_find_start(link->find, link->tries++);
 }
 
@@ -434,7 +429,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         if (link->follow != NULL) {
             redis_follow_beat(link->follow, redis_find_endpoint(link->find));
         }
-        arm(link->beat, beat_ms(link));
+        timer_after(link->beat, beat_ms(link));
     }
     store_leave(store);
 }
@@ -461,7 +456,7 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->beat = evtimer_new(store->base, on_beat, link);
     link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
     link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
-    arm(link->timer, 0);
+    timer_after(link->timer, 0);
     return link;
 }
 

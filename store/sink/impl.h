@@ -1,4 +1,4 @@
-/* What sink.c, lane.c, read.c and lease.c share; nobody else includes it. */
+/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -6,6 +6,8 @@
 #include "store/base/mem.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
+#include "store/sink/claim.h"
+#include "store/sink/roll.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
@@ -28,89 +30,74 @@ struct sink_lane {
     uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
     struct stream_history history; /* that they belong to */
     uint64_t fed;
-    uint64_t ask_at_ms; /* not before, for the lock or the place */
-    struct stream_place place; /* read up to here; in another history than what is stored only when
-                                  nothing waits to be stored */
-    uint64_t going_seq, going_ordinal; /* where a transaction without rows moves it */
-    struct stream_history going;
-    bool turning;              /* the server is in another history: what waits is stored first */
+    uint64_t ask_at_ms, retry_at_ms; /* not before: for the lock or the place; for storing */
+    struct stream_place place;       /* read up to here; in another history than what is stored only
+                                        when nothing waits to be stored */
+    struct stream_history going;     /* where a transaction without rows moves it */
+    uint64_t going_seq, going_ordinal;
+    bool turning; /* the server is in another history: what waits is stored first */
     uint64_t marked; /* seq that the stream was told */
     bool reading;
-    uint32_t generation; /* of the session: what was read for an older one is let fall */
-    uint32_t read_generation;
-    size_t read_most;
+    uint32_t generation, read_generation; /* of the session: what an older one read is dropped */
     uint64_t read_at_ms; /* not before */
-    uint64_t retry_at_ms;
+    size_t read_most;
     struct backoff backoff;
-    struct sink_batch batches[2];
-    struct sink_batch *filling, *flying;
-    size_t at;    /* the first row of `flying` that is not stored */
-    size_t run;   /* rows under way */
+    struct sink_batch batches[2], *filling, *flying;
+    size_t at, run; /* the first row of `flying` that is not stored; rows under way */
     size_t limit; /* rows that may go together: halved to find a bad one */
     int64_t day;  /* whose partition is there; -1: none known */
     unsigned partition_errors;
     bool flying_now; /* counted in sink->flights */
+    bool stuck;      /* the last try failed, and no row was at fault */
     bool ascii;      /* the raw text of a dead letter itself was refused */
     char *trouble;   /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
 
-/* The last roll call: see lease.c. */
-struct sink_roll {
-    uint64_t at_ms;       /* the next one, not before */
-    unsigned sinks, rank; /* 0 sinks: this one is not among them */
-    unsigned above;       /* calls in a row with more lanes than its share */
-    unsigned unable;      /* calls in a row in which it could not serve */
-    unsigned told, asked; /* lanes that the others hear of, now and after this call; 0: it is not
-                             counted */
-};
-
-/* Which stream is stored under the name in log_stream: claim.c. */
-struct sink_claim {
-    char identity[STREAM_NAME]; /* ours; empty: none, or not known yet */
-    /* What the server has, and says it had before; and what PostgreSQL was asked about. */
-    char wanted[STREAM_NAME], was[STREAM_NAME], asked[STREAM_NAME];
-    char seen[STREAM_NAME];     /* had by this server while this process ran */
-    uint64_t ask_at_ms;
-    char *refused; /* why it is not ours; NULL: it is, or it is not known yet */
+/* What sees to days that are over: see upkeep.c. */
+struct sink_upkeep {
+    struct postgres *pg;    /* NULL: none now */
+    uint64_t at_ms;         /* the next one, not before */
+    unsigned failed, count; /* of its statements */
+    bool over;              /* to be closed */
+    char *trouble;          /* what was said last */
 };
 
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
     struct sink_lane **lanes;
-    unsigned count;
-    unsigned flights;      /* lanes with a transaction under way */
+    unsigned count, flights; /* of lanes; with a transaction under way */
     unsigned turn;         /* the lane that is asked first when one ends */
     struct postgres *care; /* partitions */
-    bool care_up;
+    bool care_up, stopping;
     struct sink_roll roll;
     uint64_t care_at_ms;
+    struct sink_upkeep upkeep;
+    unsigned due_before; /* days that were due at the last care */
+    char *backend;       /* the care session's, when the roll was called last */
+    const char *pooled;  /* what is wrong when it has changed inside the session; else NULL */
+    char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
     struct sink_claim claim;
-    bool asking;
-    bool soon; /* the tick was brought forward */
+    bool asking, soon; /* soon: the tick was brought forward */
     struct event *tick;
-    uint64_t unstored[STREAM_LANES_MOST];
-    uint64_t behind_since_ms[STREAM_LANES_MOST];
-    bool stopping;
+    uint64_t unstored[STREAM_LANES_MOST], behind_since_ms[STREAM_LANES_MOST];
     struct event *stop_limit;
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
 
-/* ------------------------------------------------------------------------------------ lane.c */
-
+/* lane.c */
 struct sink_lane *sink_lane_new(struct sink *sink, unsigned number);
 void sink_lane_free(struct sink_lane **lane);
 /* Entries that it holds, and that are not known to be stored. */
 size_t sink_lane_unstored(const struct sink_lane *lane);
 /* Nothing of it is under way. */
 bool sink_lane_is_quiet(const struct sink_lane *lane);
-/* Looks at what is to be done. */
+/* Looks at what is to be done: now; then. */
 void sink_lane_step(struct sink_lane *lane);
-/* Looks then. */
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
 /* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
@@ -125,30 +112,10 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
     return lane->sink->options.store == NULL;
 }
 
-/* ------------------------------------------------------------------------------------ read.c */
-
-/* Reads on from where the lane was read to, when there is room and it is time. */
+/* read.c: reads on from where the lane was read to, when there is room and it is time. */
 void sink_lane_read_more(struct sink_lane *lane, uint64_t now_ms);
 
-/* ------------------------------------------------------------------------------------ writers.c */
-
-/* Appends the statement that says what is stored of the writers of `count` flying rows from `at`. */
-void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, size_t count);
-/* Appends an expression whose value sink_writers_learn takes. */
-void sink_writers_ask(const struct sink_lane *lane, struct buf *sql);
-void sink_writers_learn(struct sink_lane *lane, struct span lines);
-
-/* ------------------------------------------------------------------------------------ claim.c */
-
-/* The server has this stream. */
-void sink_claim_note(struct sink *sink, const struct stream_head *head);
-/* Asks whether it is ours, when it is time and the care session is idle. */
-void sink_claim_step(struct sink *sink);
-bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
-
-/* ------------------------------------------------------------------------------------ lease.c */
-
-/* Wants a session, and the lock. */
+/* lease.c: wants a session, and the lock. */
 void sink_lane_open(struct sink_lane *lane);
 /* For a lane that finds its place, or leaves: what comes next. */
 void sink_lane_lease_step(struct sink_lane *lane);
@@ -158,9 +125,10 @@ void sink_share_out(struct sink *sink);
 void sink_close_spare(struct sink *sink);
 /* Once a second, when the care session is idle. */
 void sink_call_roll(struct sink *sink);
+/* Appends what every session of the sink begins with. */
+void sink_put_session(struct buf *sql);
 
-/* ------------------------------------------------------------------------------------ sink.c */
-
+/* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
 /* There are at least so many lanes. */
@@ -174,6 +142,8 @@ void sink_on_progress(struct sink *sink);
 /* Says `text` unless it was the last thing said there. */
 void sink_trouble(struct sink *sink, char **last, const char *what, const char *text);
 
+/* upkeep.c: once a second, opens and closes the session that sees to the days. */
+void sink_upkeep(struct sink *sink);
 /* Appends `text` as an SQL literal. */
 void sink_quote(struct buf *sql, struct span text);
 

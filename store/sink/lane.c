@@ -3,8 +3,10 @@
  *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->
  *  PostgreSQL. */
 #include "store/sink/impl.h"
+#include "store/sink/writers.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/postgres/row.h"
 
 #include <inttypes.h>
@@ -27,8 +29,7 @@ void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t ms = at_ms > now ? at_ms - now : 0;
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(lane->timer, &wait);
+    timer_after(lane->timer, ms);
 }
 
 static void clear(const struct sink_lane *lane, struct sink_batch *batch)
@@ -55,6 +56,7 @@ static void trouble(struct sink_lane *lane, const struct postgres_answer *answer
 
 static void retry_later(struct sink_lane *lane)
 {
+    lane->stuck = true;
     lane->retry_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
     sink_lane_step(lane);
 }
@@ -100,6 +102,7 @@ static void move_on(struct sink_lane *lane, size_t stored)
     lane->history = lane->place.history;
     lane->at += stored;
     lane->run = 0;
+    lane->stuck = false;
     lane->limit = lane->limit * 2 < rows ? lane->limit * 2 : rows;
     lane->partition_errors = 0;
     lane->ascii = false;
@@ -404,6 +407,7 @@ void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
     lane->day = -1;
     lane->limit = lane->sink->options.rows;
     lane->state = LANE_RUNNING;
+    lane->stuck = false;
     lane->sink->stats.lanes++;
     sink_on_progress(lane->sink);
     sink_lane_step(lane);

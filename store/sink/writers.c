@@ -1,5 +1,6 @@
 /* What was stored of each writer: in log_writer, moved in the transaction that stores the rows. */
 #include "store/sink/impl.h"
+#include "store/sink/writers.h"
 
 #include "store/base/decimal.h"
 

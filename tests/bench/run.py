@@ -23,6 +23,7 @@ def read_options():
     parser = argparse.ArgumentParser(description="Measures a muster node against floors.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--rows", type=int, help="that `questions` are asked of (5,000,000)")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
     # Taken out of the environment: nodes refuse MUSTER_ variables that are no settings.
     build = os.environ.pop("MUSTER_BUILD", None) or os.path.join(ROOT, "build")

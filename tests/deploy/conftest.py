@@ -8,7 +8,7 @@ import pytest
 
 from deploying import HERE, ROOT, engine_missing, hold_to_settings, run
 
-import manifests  # noqa: E402  (this folder's)
+import manifests  # noqa: E402
 from lib.process import BINARY, muster  # noqa: E402
 
 

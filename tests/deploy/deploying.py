@@ -3,9 +3,11 @@
 import pathlib
 import shutil
 import subprocess
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "helm/make"))
 
 
 def run(*command, check=True, **options):

@@ -155,10 +155,16 @@ static size_t feed(struct http_conn *http, struct span bytes)
                                                 : feed_body(http->request, bytes);
 }
 
+/* A request is with its handler. */
+static bool is_handled(const struct http_conn *http)
+{
+    return http->request != NULL && http->request->stage == HTTP_AT_END;
+}
+
 static bool reads_on(const struct http_conn *http)
 {
-    bool handled = http->request != NULL && http->request->stage == HTTP_AT_END;
-    return !handled && !http->upgraded && !http->closing && !http->backlog && !http->held;
+    return !is_handled(http) && !http->upgraded && !http->closing &&
+           !conn_is_paused(http->conn, CONN_PAUSE_ALL);
 }
 
 static size_t on_data(void *arg, struct span bytes)
@@ -178,8 +184,8 @@ static size_t on_data(void *arg, struct span bytes)
     if (http->closing) {
         return bytes.len;
     }
-    if (!reads_on(http)) {
-        conn_pause(http->conn);
+    if (is_handled(http)) {
+        conn_pause(http->conn, CONN_PAUSE_SERVICE);
     }
     return used;
 }
@@ -191,7 +197,7 @@ void http_conn_answered(struct http_conn *http, bool close)
     http->request = NULL;
     http->served = true;
     if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        http->held = true;
+        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
         conn_poke(http->conn);
     }
     if (close) {
@@ -200,16 +206,16 @@ void http_conn_answered(struct http_conn *http, bool close)
         return;
     }
     conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    http->backlog = conn_queued(http->conn) > MOST_QUEUED;
-    if (!http->feeding && reads_on(http)) {
-        conn_resume(http->conn);
+    if (conn_queued(http->conn) > MOST_QUEUED) {
+        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
     }
+    conn_resume(http->conn, CONN_PAUSE_SERVICE);
 }
 
 struct conn *http_conn_upgrade(struct http_conn *http)
 {
     struct conn *conn = http->conn;
-    conn_pause(conn);
+    conn_pause(conn, CONN_PAUSE_SERVICE);
     http->request = NULL;
     http->upgraded = true;
     if (!http->feeding) {
@@ -221,21 +227,13 @@ struct conn *http_conn_upgrade(struct http_conn *http)
 static void on_poked(void *arg)
 {
     struct http_conn *http = arg;
-    http->held = false;
-    if (reads_on(http)) {
-        conn_resume(http->conn);
-    }
+    conn_resume(http->conn, CONN_PAUSE_FAIRNESS);
 }
 
 static void on_drained(void *arg)
 {
     struct http_conn *http = arg;
-    if (http->backlog) {
-        http->backlog = false;
-        if (reads_on(http)) {
-            conn_resume(http->conn);
-        }
-    }
+    conn_resume(http->conn, CONN_PAUSE_ANSWERS);
 }
 
 static void on_timer(void *arg)

@@ -31,10 +31,8 @@ struct ws {
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
-    bool begun : 1;  /* a message is under way: the timer is its limit */
-    bool held : 1;   /* the conn is paused until the end of the turn */
-    bool paused : 1; /* by the service */
-    bool told : 1;   /* closed() was called */
+    bool begun : 1; /* a message is under way: the timer is its limit */
+    bool told : 1;  /* closed() was called */
 };
 
 /* ------------------------------------------------------------------------------------ read.c */
@@ -48,7 +46,8 @@ void ws_read_deinit(struct ws *ws);
 
 /* ----------------------------------------------------------------------------------------- ws.c */
 
-void ws_hold(struct ws *ws);
+/* Reading goes on after the others had their turn. */
+void ws_yield(struct ws *ws);
 void ws_on_message(struct ws *ws, struct span payload);
 void ws_on_ping(struct ws *ws, struct span payload);
 void ws_on_close(struct ws *ws, struct span payload);

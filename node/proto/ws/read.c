@@ -285,9 +285,9 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
 static void read_frames(struct ws *ws, struct ws_reader *reader)
 {
     struct wslay_frame_iocb frame;
-    while (ws->state != WS_ENDED && !ws->paused) {
+    while (ws->state != WS_ENDED && !conn_is_paused(ws->conn, CONN_PAUSE_SERVICE)) {
         if (reader->work >= TURN_WORK) {
-            ws_hold(ws);
+            ws_yield(ws);
             return;
         }
         ssize_t n = wslay_frame_recv(reader->ctx, &frame);

@@ -48,15 +48,14 @@ struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_h
     ws->deflates = deflates;
     conn_set_handler(conn, &handler, ws);
     metrics_add(metrics_of(ws), METRIC_WS, 1);
-    ws_hold(ws); /* frames that came with the handshake wait until our caller is ready for them */
+    ws_yield(ws); /* frames that came with the handshake wait until our caller is ready for them */
+    conn_resume(conn, CONN_PAUSE_SERVICE | CONN_PAUSE_ANSWERS); /* what HTTP had stopped for */
     return ws;
 }
 
-/* Reading stops until the end of the turn. */
-void ws_hold(struct ws *ws)
+void ws_yield(struct ws *ws)
 {
-    ws->held = true;
-    conn_pause(ws->conn);
+    conn_pause(ws->conn, CONN_PAUSE_FAIRNESS);
     conn_poke(ws->conn);
 }
 
@@ -68,15 +67,12 @@ static void set_state(struct ws *ws, enum ws_state state)
         conn_poke(ws->conn);
     }
     ws->state = (uint8_t)state;
-    ws->paused = false;
     if (state == WS_CLOSING) {
         conn_set_timer(ws->conn, CLOSE_MS);
     } else {
         conn_finish(ws->conn, LINGER_MS);
     }
-    if (!ws->held) {
-        conn_resume(ws->conn); /* whoever paused it: the peer's close must be seen */
-    }
+    conn_resume(ws->conn, CONN_PAUSE_SERVICE); /* the peer's close must be seen */
 }
 
 static void tell_closed(struct ws *ws)
@@ -91,7 +87,8 @@ static void tell_closed(struct ws *ws)
  * our memory comes back. */
 static void set_read_timer(struct ws *ws)
 {
-    bool begun = !ws->paused && !ws->held && (ws->partial != NULL || ws->reader != NULL);
+    bool begun =
+        !conn_is_paused(ws->conn, CONN_PAUSE_ALL) && (ws->partial != NULL || ws->reader != NULL);
     if (begun && !ws->begun) {
         conn_set_timer(ws->conn, MESSAGE_MS);
     } else if (!begun && (ws->idle_ms > 0 || ws->begun)) {
@@ -113,12 +110,9 @@ static size_t on_data(void *arg, struct span bytes)
 static void on_poked(void *arg)
 {
     struct ws *ws = arg;
-    if (ws->held) {
-        ws->held = false;
+    if (conn_is_paused(ws->conn, CONN_PAUSE_FAIRNESS)) {
+        conn_resume(ws->conn, CONN_PAUSE_FAIRNESS);
         ws_read(ws, SPAN("")); /* frames that were fed to wslay already */
-    }
-    if (!ws->held && !ws->paused) {
-        conn_resume(ws->conn);
     }
     if (ws->state != WS_OPEN) {
         tell_closed(ws);
@@ -189,16 +183,15 @@ void ws_send(struct ws *ws, enum ws_kind kind, struct span payload)
 void ws_pause(struct ws *ws)
 {
     if (ws->state == WS_OPEN) {
-        ws->paused = true;
-        conn_pause(ws->conn);
+        conn_pause(ws->conn, CONN_PAUSE_SERVICE);
     }
 }
 
 void ws_resume(struct ws *ws)
 {
-    if (ws->paused) {
-        ws->paused = false;
-        ws_hold(ws); /* what was read already comes first, at the end of the turn */
+    if (conn_is_paused(ws->conn, CONN_PAUSE_SERVICE)) {
+        ws_yield(ws); /* what was read already comes first, at the end of the turn */
+        conn_resume(ws->conn, CONN_PAUSE_SERVICE);
     }
 }
 
@@ -216,6 +209,17 @@ void ws_overflow(struct ws *ws)
         metrics_add(metrics_of(ws), METRIC_WS_OVERFLOWS, 1);
         conn_drop_queue(ws->conn);
         start_close(ws, WS_TRY_AGAIN, SPAN("reading too slowly"), WS_CLOSING);
+    }
+}
+
+/* Memory is short and this peer has the most to read: as if it had gone over its own bound. */
+static void on_relieve(void *arg)
+{
+    struct ws *ws = arg;
+    if (ws->state == WS_OPEN) {
+        ws_overflow(ws);
+    } else {
+        conn_reset(ws->conn);
     }
 }
 
@@ -329,5 +333,6 @@ static const struct conn_handler handler = {.data = on_data,
                                             .drained = on_drained,
                                             .timer = on_timer,
                                             .poked = on_poked,
+                                            .relieve = on_relieve,
                                             .drain = on_drain,
                                             .closed = on_closed};

@@ -24,6 +24,7 @@ enum ws_code {
     WS_TOO_BIG = 1009,
     WS_INTERNAL = 1011,
     WS_TRY_AGAIN = 1013,
+    WS_TOKEN_NEEDED = 4401, /* to our pages, which cannot see a 401 */
 };
 
 struct ws_handler {

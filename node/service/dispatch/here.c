@@ -33,15 +33,11 @@ static size_t room(struct device *device)
 void dispatch_here_flow(struct device *device)
 {
     size_t bytes = room(device);
-    if (bytes == 0 && !device->paused) {
-        device->paused = true;
-        conn_pause(device->conn);
-    } else if (bytes > 0) {
+    if (bytes == 0) {
+        conn_pause(device->conn, CONN_PAUSE_SERVICE);
+    } else {
         conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
-        if (device->paused) {
-            device->paused = false;
-            conn_resume(device->conn);
-        }
+        conn_resume(device->conn, CONN_PAUSE_SERVICE);
     }
 }
 

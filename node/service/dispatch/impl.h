@@ -230,7 +230,6 @@ struct device {
     uint64_t written, taken; /* here: bytes in all; those that it had confirmed some time ago */
     bool begun;              /* here: its address is known and some driver accepts it */
     bool ended;
-    bool paused;
 };
 
 enum device_end {

@@ -4,7 +4,9 @@
 #include "node/fanout/group.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/scan.h"
+#include "node/proto/ws/admit.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/roster/roster.h"
 
 #include <inttypes.h>
@@ -323,21 +325,6 @@ static void look(struct fleet *fleet)
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
-static bool may_look(const struct fleet *fleet, struct http_request *request)
-{
-    struct span token = span_str(fleet->options.token);
-    struct buf given = {0};
-    bool may = token.len == 0 || http_bearer_is(request, token) ||
-               (http_query(request, "token", &given) && http_secret_eq(buf_span(&given), token));
-    buf_free(&given);
-    if (!may) {
-        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-        http_reply_error(request, 401, "a bearer token is needed");
-    }
-    return may;
-}
-
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -351,15 +338,14 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 static void on_status(void *arg, struct http_request *request)
 {
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, fleet->options.token, "token")) {
         return;
     }
     struct asker *asker = mem_zalloc(sizeof(*asker));
-    struct timeval wait = {.tv_sec = FLEET_ANSWER_MS / 1000};
     asker->fleet = fleet;
     asker->request = request;
     asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
-    evtimer_add(asker->limit, &wait);
+    timer_after(asker->limit, FLEET_ANSWER_MS);
     list_push_back(&fleet->askers, &asker->entry);
     look(fleet);
     if (fleet->current) {
@@ -387,7 +373,7 @@ static void on_live(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!ws_admits(request, fleet->options.token)) {
         return;
     }
     struct viewer *viewer = mem_zalloc(sizeof(*viewer));
@@ -409,13 +395,12 @@ static void on_live(void *arg, struct http_request *request)
 struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
 {
     struct fleet *fleet = mem_zalloc(sizeof(*fleet));
-    struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
     fleet->options = *options;
     fleet->started_s = clock_unix_ms() / 1000;
     group_init(&fleet->viewers, options->metrics);
     list_init(&fleet->askers);
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
-    event_add(fleet->publish, &every);
+    timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
     http_route(server, "GET", "/api/status", on_status, fleet);
     http_route_websocket(server, "/api/status/live", on_live, fleet);

@@ -1,6 +1,8 @@
 #include "node/service/logs/logs.h"
 
-#include "node/net/rate.h"
+#include "node/net/limit.h"
+#include "node/proto/http/auth.h"
+#include "node/proto/ws/admit.h"
 #include "node/service/logs/depth.h"
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live.h"
@@ -18,7 +20,7 @@ struct logs {
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
-    struct rate *rate;
+    struct limit_table *rate;
     struct list adding;
 };
 
@@ -29,42 +31,6 @@ struct adding {
     struct http_request *request;
     size_t count;
 };
-
-/* ------------------------------------------------------------------------------------ tokens */
-
-/* Takes as long wherever they differ. */
-static bool same_secret(struct span a, struct span b)
-{
-    unsigned char differ = a.len != b.len;
-    for (size_t i = 0; i < a.len; i++) {
-        differ |= (unsigned char)(a.ptr[i] ^ b.ptr[b.len > 0 ? i % b.len : 0]);
-    }
-    return differ == 0;
-}
-
-/* "Authorization: Bearer <token>", or ?token= where a browser can set no header. */
-static bool may(const struct http_request *request, const char *token, bool query_counts)
-{
-    struct span value = http_header(request, "authorization");
-    struct buf given = {0};
-    if (token[0] == '\0') {
-        return true;
-    }
-    if (value.len > 7 && strncasecmp(value.ptr, "bearer ", 7) == 0) {
-        buf_append(&given, span_trim(span_skip(value, 7)));
-    } else if (query_counts) {
-        http_query(request, "token", &given);
-    }
-    bool good = given.len > 0 && same_secret(buf_span(&given), span_str(token));
-    buf_free(&given);
-    return good;
-}
-
-static void turn_away(struct http_request *request)
-{
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "a bearer token is needed");
-}
 
 /* ------------------------------------------------------------------------------------ adding */
 
@@ -117,8 +83,7 @@ static void on_add(void *arg, struct http_request *request)
     struct logs *logs = arg;
     struct logs_batch batch = {0};
     char error[128];
-    if (!may(request, logs->options.add_token, false)) {
-        turn_away(request);
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
     enum logs_verdict verdict =
@@ -126,8 +91,8 @@ static void on_add(void *arg, struct http_request *request)
                         error, sizeof(error));
     if (verdict != LOGS_GOOD) {
         http_reply_error(request, verdict == LOGS_BAD ? 400 : 413, "%s", error);
-    } else if (!rate_take(logs->rate, http_peer(request), (uint32_t)batch.count,
-                          clock_monotonic_us())) {
+    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
+                                 clock_monotonic_us())) {
         http_reply_field(request, "Retry-After", SPAN("1"));
         http_reply_error(request, 429, "too many entries from this address");
     } else if (batch.count == 0) {
@@ -153,8 +118,7 @@ static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
     struct buf room = {0}, backlog = {0};
-    if (!may(request, logs->options.listen_token, true)) {
-        turn_away(request);
+    if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
     if (!http_query(request, "roomId", &room) || logs_is_no_room(buf_span(&room))) {
@@ -173,7 +137,7 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply_field(request, "Content-Security-Policy",
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src blob:; base-uri "
                           "'none'; form-action 'none'"));
     http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }
@@ -185,7 +149,7 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     struct logs *logs = mem_zalloc(sizeof(*logs));
     logs->options = *options;
     list_init(&logs->adding);
-    logs->rate = rate_new(options->rate, options->rate * BURST_SECONDS);
+    logs->rate = limit_table_new(options->rate, options->rate * BURST_SECONDS);
     stream_setup(options->store, &(struct stream_limits){.lanes = options->lanes,
                                                          .entries = options->bound,
                                                          .refuse = options->refuse});
@@ -222,6 +186,6 @@ void logs_free(struct logs **logs)
         http_reply_error(adding->request, 503, "the node is going away");
         free(adding);
     }
-    rate_free(&gone->rate);
+    limit_table_free(&gone->rate);
     free(gone);
 }

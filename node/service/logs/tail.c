@@ -4,6 +4,7 @@
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 
 #include <stdlib.h>
 
@@ -105,8 +106,7 @@ static void fan_out(struct logs_live *live, const struct stream_entry *entries, 
 
 static void arm(struct tail *tail, uint32_t ms)
 {
-    struct timeval wait = {0, (suseconds_t)ms * 1000};
-    event_add(tail->timer, &wait);
+    timer_after(tail->timer, ms);
 }
 
 /* The entries of the lane at the front of `entries`, and in *now how many of them go out in this

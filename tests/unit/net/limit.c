@@ -1,4 +1,4 @@
-#include "node/net/rate.h"
+#include "node/net/limit.h"
 #include "tests/unit/cmocka_all.h"
 
 static struct address ip(const char *text)
@@ -8,19 +8,19 @@ static struct address ip(const char *text)
     return address;
 }
 
-static int admitted(struct rate *rate, const char *from, uint64_t now_us, int tries)
+static int admitted(struct limit_table *rate, const char *from, uint64_t now_us, int tries)
 {
     struct address address = ip(from);
     int count = 0;
     for (int i = 0; i < tries; i++) {
-        count += rate_take(rate, &address, 1, now_us) ? 1 : 0;
+        count += limit_table_take(rate, &address, 1, now_us) ? 1 : 0;
     }
     return count;
 }
 
 static void test_a_burst_then_the_rate(void **state)
 {
-    struct rate *rate = rate_new(10, 5);
+    struct limit_table *rate = limit_table_new(10, 5);
     uint64_t now = 1000000;
     (void)state;
     assert_int_equal(admitted(rate, "1.2.3.4", now, 100), 5);
@@ -28,74 +28,74 @@ static void test_a_burst_then_the_rate(void **state)
     assert_int_equal(admitted(rate, "1.2.3.4", now + 100000, 100), 1);
     assert_int_equal(admitted(rate, "1.2.3.4", now + 400000, 100), 3);
     assert_int_equal(admitted(rate, "1.2.3.4", now + 60000000, 100), 5);
-    rate_free(&rate);
-    rate_free(&rate);
+    limit_table_free(&rate);
+    limit_table_free(&rate);
 }
 
 static void test_over_a_long_time_it_is_the_rate(void **state)
 {
-    struct rate *rate = rate_new(300, 1);
+    struct limit_table *rate = limit_table_new(300, 1);
     int count = 0;
     (void)state;
     for (uint64_t now = 1; now <= 10000000; now += 500) {
         count += admitted(rate, "1.2.3.4", now, 1);
     }
     assert_in_range(count, 2850, 3001);
-    rate_free(&rate);
+    limit_table_free(&rate);
 }
 
 static void test_sources_do_not_share(void **state)
 {
-    struct rate *rate = rate_new(1, 1);
+    struct limit_table *rate = limit_table_new(1, 1);
     (void)state;
     assert_int_equal(admitted(rate, "1.2.3.4", 1, 9), 1);
     assert_int_equal(admitted(rate, "1.2.3.5", 1, 9), 1);
     assert_int_equal(admitted(rate, "2001:db8:1:2::1", 1, 9), 1);
     assert_int_equal(admitted(rate, "2001:db8:1:2:ffff::9", 1, 9), 0); /* the same /64 */
     assert_int_equal(admitted(rate, "2001:db8:1:3::1", 1, 9), 1);
-    rate_free(&rate);
+    limit_table_free(&rate);
 }
 
 static void test_no_limit(void **state)
 {
-    struct rate *rate = rate_new(0, 1);
+    struct limit_table *rate = limit_table_new(0, 1);
     (void)state;
     assert_int_equal(admitted(rate, "1.2.3.4", 1, 1000), 1000);
-    rate_free(&rate);
+    limit_table_free(&rate);
 }
 
 static void test_many_tokens_at_once(void **state)
 {
-    struct rate *rate = rate_new(10, 5);
+    struct limit_table *rate = limit_table_new(10, 5);
     struct address from = ip("1.2.3.4");
     uint64_t now = 1000000;
     (void)state;
-    assert_true(rate_take(rate, &from, 3, now));
-    assert_false(rate_take(rate, &from, 3, now));
-    assert_true(rate_take(rate, &from, 2, now));
+    assert_true(limit_table_take(rate, &from, 3, now));
+    assert_false(limit_table_take(rate, &from, 3, now));
+    assert_true(limit_table_take(rate, &from, 2, now));
     now += 60000000;
-    assert_true(rate_take(rate, &from, 20, now)); /* full: 15 in debt */
-    assert_false(rate_take(rate, &from, 1, now + 1500000));
-    assert_true(rate_take(rate, &from, 1, now + 1600000));
-    rate_free(&rate);
+    assert_true(limit_table_take(rate, &from, 20, now)); /* full: 15 in debt */
+    assert_false(limit_table_take(rate, &from, 1, now + 1500000));
+    assert_true(limit_table_take(rate, &from, 1, now + 1600000));
+    limit_table_free(&rate);
 }
 
 /* A million other sources do not wash a flood out of the table. */
 static void test_a_flood_stays_known(void **state)
 {
-    struct rate *rate = rate_new(1, 10);
+    struct limit_table *rate = limit_table_new(1, 10);
     struct address other = ip("10.0.0.0");
     int flood = 0;
     (void)state;
     for (uint32_t i = 0; i < 1000000; i++) {
         memcpy(&other.ip[12], &i, sizeof(i));
-        assert_true(rate_take(rate, &other, 1, 1));
+        assert_true(limit_table_take(rate, &other, 1, 1));
         if (i % 100 == 0) {
             flood += admitted(rate, "1.2.3.4", 1, 1);
         }
     }
     assert_int_equal(flood, 10);
-    rate_free(&rate);
+    limit_table_free(&rate);
 }
 
 int main(void)

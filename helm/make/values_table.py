@@ -9,7 +9,7 @@ import sys
 import yaml
 
 CHART = pathlib.Path(__file__).resolve().parents[2] / "helm/muster"
-BEGIN, END = "<!-- made from values.yaml by tests/deploy/values_table.py -->\n", "<!-- end -->"
+BEGIN, END = "<!-- made from values.yaml by helm/make/values_table.py -->\n", "<!-- end -->"
 LINE = re.compile(r"^( *)(?:# -- (?P<text>.*)|(?P<key>[A-Za-z0-9_.-]+):.*)$")
 
 
