@@ -3,7 +3,7 @@
 #include "store/base/decimal.h"
 #include "store/base/mem.h"
 
-enum { WRITERS_MOST = 4096 };
+enum { PLACE_WRITERS_MOST = 4096 };
 
 struct writer {
     struct map_node node;
@@ -91,7 +91,7 @@ static struct writer *writer_get(struct map *writers, struct span name)
     if (node != NULL) {
         return MAP_ENTRY(node, struct writer, node);
     }
-    if (writers->count >= WRITERS_MOST) {
+    if (writers->count >= PLACE_WRITERS_MOST) {
         forget_stalest(writers);
     }
     struct writer *writer = mem_zalloc(sizeof(*writer) + name.len);

@@ -6,8 +6,7 @@
 #include "store/base/mem.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
-#include "store/sink/claim.h"
-#include "store/sink/roll.h"
+#include "store/sink/parts.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
@@ -53,15 +52,6 @@ struct sink_lane {
     char *trouble;   /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
-};
-
-/* What sees to days that are over: see upkeep.c. */
-struct sink_upkeep {
-    struct postgres *pg;    /* NULL: none now */
-    uint64_t at_ms;         /* the next one, not before */
-    unsigned failed, count; /* of its statements */
-    bool over;              /* to be closed */
-    char *trouble;          /* what was said last */
 };
 
 struct sink {
@@ -127,6 +117,11 @@ void sink_close_spare(struct sink *sink);
 void sink_call_roll(struct sink *sink);
 /* Appends what every session of the sink begins with. */
 void sink_put_session(struct buf *sql);
+
+/* claim.c: the server has this stream; asks whether it is ours, when it is time. */
+void sink_claim_note(struct sink *sink, const struct stream_head *head);
+void sink_claim_step(struct sink *sink);
+bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
 
 /* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */
