@@ -46,6 +46,8 @@
     SETTING(memory_limit, SIZE, "0", 0, 1024 * GIB, "", "resident memory from which on nobody new is let in and /readyz says 503; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
+    SETTING(ws_ping, DURATION, "20s", 0, HOUR, "", "silence after which a WebSocket gets a ping; 0: no pings") \
+    SETTING(ws_pong, DURATION, "30s", 100, HOUR, "", "time for it to send anything after the ping; then it is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
     SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
     SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \

@@ -330,6 +330,12 @@ bool conn_peer_left(const struct conn *conn)
     return poll(&look, 1, 0) == 1;
 }
 
+bool conn_has_unread(const struct conn *conn)
+{
+    int waiting = 0;
+    return ioctl(event_get_fd(&conn->event), FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
 void conn_drop_queue(struct conn *conn)
 {
     drop_queue(conn, true, METRIC_QUEUE_DROPPED_SLOW);
