@@ -176,6 +176,15 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
+           "Memory from which on clients are turned away and closed; 0: no limit")                 \
+    METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \
+           "Connections closed because memory was short: those with the most to read")             \
+    METRIC(BUILD_NODE, gauge, "muster_build_info", "{role=\"node\"}",                              \
+           "1 for what this process is")                                                           \
+    METRIC(BUILD_SINK, gauge, "muster_build_info", "{role=\"sink\"}", "")                          \
+    METRIC(LOGS_SINK, gauge, "muster_logs_sink_expected", "",                                      \
+           "1 while log entries wait for a sink to store them (logs-sink)")                        \
     METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
            "Log lines dropped: whoever reads stderr is too slow")                                  \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \

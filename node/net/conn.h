@@ -38,6 +38,9 @@ struct conn_handler {
     void (*timer)(void *arg);
     /* The turn in which conn_poke was called ends. */
     void (*poked)(void *arg);
+    /* Memory is short, and this connection's queue is among the largest: give it up and take leave.
+     * NULL: conn_reset. */
+    void (*relieve)(void *arg);
     /* The node is going away: take leave of the peer. NULL: conn_finish. */
     void (*drain)(void *arg);
     /* It is over; the last call. */

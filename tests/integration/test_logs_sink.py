@@ -134,7 +134,7 @@ def test_postgres_away_then_full_then_back(yard, redis, postgres):
 
 
 def test_a_lost_commit_answer_doubles_nothing(yard, redis, postgres):
-    proxy = yard.keep(LosingProxy(postgres))
+    proxy = yard.keep(LosingProxy(postgres)).start()
     proxy.name = "losing proxy"
     nodes = yard.fleet([redis.url] * 2)
     begin_sink(yard, redis.url, postgres.uri_at(proxy.port), sink_age="20ms").ready()
@@ -330,7 +330,7 @@ def test_exactly_once_through_kills_of_everything(yard, redis, postgres, seed):
     """Sinks killed, links to Redis and PostgreSQL cut, COMMIT answers lost, PostgreSQL crashed, a node
     killed: at random moments, for a while."""
     dice = random.Random(seed)
-    losing = yard.keep(LosingProxy(postgres))
+    losing = yard.keep(LosingProxy(postgres)).start()
     losing.name = "losing proxy"
     to_postgres, node_redis, sink_redis = yard.proxy(losing), yard.proxy(redis), yard.proxy(redis)
     nodes = yard.fleet([redis.url, node_redis.url, redis.url])
@@ -507,7 +507,7 @@ def test_from_catches_up_and_survives_postgres(yard, redis, postgres):
 
 
 def test_from_a_lost_commit_answer_doubles_nothing(yard, redis, postgres):
-    proxy = yard.keep(LosingProxy(postgres))
+    proxy = yard.keep(LosingProxy(postgres)).start()
     proxy.name = "losing proxy"
     nodes = yard.fleet([redis.url] * 2)
     dumper = yard.keep(Sink("dumper", yard.folder, postgres=postgres.uri_at(proxy.port), sink_age="20ms",
@@ -529,7 +529,7 @@ def test_from_a_lost_commit_answer_doubles_nothing(yard, redis, postgres):
 def test_from_over_tls(yard, postgres, tmp_path, host):
     folder = certificates(tmp_path)
     a = yard.node()
-    front = yard.keep(TlsFront(a, folder))
+    front = yard.keep(TlsFront(a, folder)).start()
     dumper = begin_dumper(yard, f"wss://{host}:{front.port}/logs/listen", postgres, from_ca=folder / "ca.pem").ready()
     for _ in range(20):
         stored(a, [{"msg": "x" * 500, "room": f"r{i}"} for i in range(100)])
@@ -546,7 +546,7 @@ def test_from_over_tls(yard, postgres, tmp_path, host):
                                           ("wrong-name", "ca", "mismatch"), ("server", "none", "cannot use the authorities")])
 def test_from_over_tls_believes_no_stranger(yard, postgres, tmp_path, own, ca, why):
     folder = certificates(tmp_path)
-    front = yard.keep(TlsFront(yard.node(), folder, own))
+    front = yard.keep(TlsFront(yard.node(), folder, own)).start()
     dumper = begin_dumper(yard, f"wss://127.0.0.1:{front.port}/logs/listen", postgres, from_ca=folder / f"{ca}.pem")
     wait_until(lambda: why in dumper.log(), "it says why")
     assert dumper.status("/readyz") == 503 and dumper.status("/healthz") == 200

@@ -322,6 +322,17 @@ void ws_overflow(struct ws *ws)
     }
 }
 
+/* Memory is short and this peer has the most to read: as if it had gone over its own bound. */
+static void on_relieve(void *arg)
+{
+    struct ws *ws = arg;
+    if (ws->state == WS_OPEN) {
+        ws_overflow(ws);
+    } else {
+        conn_reset(ws->conn);
+    }
+}
+
 void ws_set_idle(struct ws *ws, uint32_t ms)
 {
     ws->idle_ms = ms;
@@ -432,5 +443,6 @@ static const struct conn_handler handler = {.data = on_data,
                                             .drained = on_drained,
                                             .timer = on_timer,
                                             .poked = on_poked,
+                                            .relieve = on_relieve,
                                             .drain = on_drain,
                                             .closed = on_closed};
