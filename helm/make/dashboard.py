@@ -168,6 +168,9 @@ ROWS = {
     ],
     "Logs": [
         ("Entries", "cps", [("taken", rate("muster_logs_added_total")), ("refused with 503", rate("muster_logs_refused_total")),
+                            ("too large", rate("muster_logs_too_large_total")),
+                            ("malformed requests", rate("muster_logs_malformed_total")),
+                            ("faster than logs-rate", rate("muster_logs_too_fast_total")),
                             ("stored in PostgreSQL", rate("muster_sink_rows_total")),
                             ("dead letters", rate("muster_sink_rejected_total"))], ""),
         ("In the stream", "short", [("entries", most("muster_logs_stream_entries")), ("not stored yet", most("muster_logs_unstored_entries"))],

@@ -54,6 +54,12 @@
     METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream") \
     METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
            "Log entries turned away with 503")                                                     \
+    METRIC(LOGS_TOO_LARGE, counter, "muster_logs_too_large_total", "",                             \
+           "Log entries left out, and requests refused with 413, because they are too large")      \
+    METRIC(LOGS_MALFORMED, counter, "muster_logs_malformed_total", "",                             \
+           "Requests with log entries refused with 400 or 415")                                    \
+    METRIC(LOGS_TOO_FAST, counter, "muster_logs_too_fast_total", "",                               \
+           "Log entries refused with 429")                                                         \
     METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
     METRIC(LOGS_DELIVERED, counter, "muster_logs_delivered_total", "",                             \
            "Log entries sent to listeners")                                                        \

@@ -14,9 +14,12 @@
 
 /*     OPEN --ws_close, ws_overflow--> CLOSING --peer's close, time--> ENDED
  *       \______________ peer's close, protocol error ________________/
+ *     OPEN --the node goes away--> LEAVING --peer's close, time--> ENDED
  *
- * CLOSING waits for the peer's close frame and lets all else fall; ENDED reads nothing more. */
-enum ws_state { WS_OPEN, WS_CLOSING, WS_ENDED };
+ * CLOSING waits for the peer's close frame and drops all else; ENDED reads nothing more. LEAVING has
+ * sent its close frame too, so it says nothing more, but what the peer sent before it saw that frame
+ * is carried out: it did nothing wrong, and has no way to know what was not. */
+enum ws_state { WS_OPEN, WS_LEAVING, WS_CLOSING, WS_ENDED };
 
 /* Ten thousand idle ones must cost next to nothing: what only a message needs is apart, and one timer
  * serves for pings, silence and messages that take too long. */
@@ -52,6 +55,9 @@ size_t ws_read(struct ws *ws, struct span bytes);
 void ws_read_deinit(struct ws *ws);
 
 /* ----------------------------------------------------------------------------------------- ws.c */
+
+/* Does what the peer says still count? */
+bool ws_heeds(const struct ws *ws);
 
 /* Reading goes on after the others had their turn. */
 void ws_yield(struct ws *ws);

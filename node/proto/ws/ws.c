@@ -139,15 +139,24 @@ static void set_state(struct ws *ws, enum ws_state state)
 {
     if (ws->state == WS_OPEN) {
         metrics_sub(metrics_of(ws), METRIC_WS, 1);
-        conn_poke(ws->conn);
     }
     ws->state = (uint8_t)state;
+    if (state == WS_LEAVING) {
+        conn_set_timer(ws->conn, CLOSE_MS);
+        return;
+    }
+    conn_poke(ws->conn);
     if (state == WS_CLOSING) {
         conn_set_timer(ws->conn, CLOSE_MS);
     } else {
         conn_finish(ws->conn, LINGER_MS);
     }
     conn_resume(ws->conn, CONN_PAUSE_SERVICE); /* the peer's close must be seen */
+}
+
+bool ws_heeds(const struct ws *ws)
+{
+    return ws->state == WS_OPEN || ws->state == WS_LEAVING;
 }
 
 static void tell_closed(struct ws *ws)
@@ -185,7 +194,7 @@ static void on_poked(void *arg)
         conn_resume(ws->conn, CONN_PAUSE_FAIRNESS);
         ws_read(ws, SPAN("")); /* frames that were fed to wslay already */
     }
-    if (ws->state != WS_OPEN) {
+    if (!ws_heeds(ws)) {
         tell_closed(ws);
     }
 }
@@ -249,12 +258,6 @@ static void on_timer(void *arg)
     }
 }
 
-static void on_drain(void *arg)
-{
-    struct ws *ws = arg;
-    ws_close(ws, WS_GOING_AWAY, "the server is going away");
-}
-
 static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
@@ -313,6 +316,14 @@ static void start_close(struct ws *ws, unsigned code, struct span reason, enum w
     set_state(ws, state);
 }
 
+static void on_drain(void *arg)
+{
+    struct ws *ws = arg;
+    if (ws->state == WS_OPEN) {
+        start_close(ws, WS_GOING_AWAY, SPAN("the server is going away"), WS_LEAVING);
+    }
+}
+
 void ws_overflow(struct ws *ws)
 {
     if (ws->state == WS_OPEN) {
@@ -353,7 +364,7 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason)
     metrics_add(metrics_of(ws), METRIC_WS_PROTOCOL_ERRORS, 1);
     if (ws->state == WS_OPEN) {
         start_close(ws, code, span_str(reason), WS_ENDED);
-    } else if (ws->state == WS_CLOSING) {
+    } else if (ws->state != WS_ENDED) {
         set_state(ws, WS_ENDED);
     }
 }
@@ -364,7 +375,7 @@ void ws_on_message(struct ws *ws, struct span payload)
 {
     metrics_add(metrics_of(ws), METRIC_WS_MESSAGES_IN, 1);
     enum ws_kind kind = (enum ws_kind)ws->kind;
-    if (ws->state == WS_OPEN) {
+    if (ws_heeds(ws)) {
         ws->handler->message(ws->arg, kind, payload);
     }
 }
@@ -411,7 +422,7 @@ void ws_on_close(struct ws *ws, struct span payload)
         code = (unsigned)(unsigned char)payload.ptr[0] << 8 | (unsigned char)payload.ptr[1];
         reason = span_skip(payload, 2);
     }
-    if (ws->state == WS_CLOSING) {
+    if (ws->state != WS_OPEN) {
         set_state(ws, WS_ENDED);
     } else if (payload.len == 1 || (payload.len > 1 && !code_may_be_sent(code))) {
         ws_fail(ws, WS_PROTOCOL_ERROR, "malformed close frame");
