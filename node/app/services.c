@@ -58,6 +58,7 @@ static void make_status(struct services *services, const struct services_parts *
         .metrics = parts->metrics,
         .node = parts->node,
         .kind = "node",
+        .http = parts->settings->http,
         .token = parts->settings->status_token,
         .trouble = trouble,
         .trouble_arg = services->status,
@@ -111,6 +112,8 @@ static void make_logs(struct services *services, const struct services_parts *pa
         .bound = (uint64_t)settings->logs_bound,
         .refuse = refuse,
         .entry_limit = (size_t)settings->logs_entry_limit,
+        .body_limit = (size_t)settings->message_limit,
+        .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = (size_t)settings->queue_limit,
         .rate = (uint32_t)settings->logs_rate,
         .add_token = settings->logs_add_token,
@@ -223,6 +226,7 @@ struct relay *services_relay(const struct services *services)
 void services_drain(struct services *services)
 {
     fleet_status_drain(services->status);
+    fleet_leave(services->fleet);
     dispatch_drain(services->dispatch);
 }
 
