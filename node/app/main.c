@@ -1,6 +1,7 @@
 #include "node/app/node.h"
 #include "node/app/plan.h"
 #include "node/app/process.h"
+#include "node/app/terminal.h"
 #include "node/app/workers.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -21,6 +22,8 @@ static const char usage[] =
     "  sink     move log entries from the stream into PostgreSQL\n"
     "  migrate  bring the PostgreSQL database to this version's schema\n"
     "  check    validate the settings, reach store and PostgreSQL, say what is wrong\n"
+    "  status, tail, token, version, help: for a person at a terminal; see muster\n"
+    "           help VERB\n"
     "\n"
     "  --help [VERB]      this text, with the settings of that verb\n"
     "  --help-markdown    the settings as a Markdown table\n"
@@ -156,6 +159,10 @@ int main(int argc, char *argv[])
         print_help(stderr, "");
         return 2;
     }
+    int status = 2;
+    if (terminal_run(argv, &status)) {
+        return status;
+    }
     if (answered(argv + 1)) {
         return 0;
     }
@@ -169,7 +176,6 @@ int main(int argc, char *argv[])
                 near != NULL ? "?" : "");
         return 2;
     }
-    int status = 2;
     if (settings_read(&settings, (const char *const *)argv + 1 + verb, (const char *const *)environ,
                       &checks, error, sizeof(error)) != 0) {
         fprintf(stderr, "muster: %s\n", error);
