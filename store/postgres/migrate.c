@@ -231,8 +231,8 @@ static int keep_up(struct migrate_run *run)
 {
     for (unsigned failed = 0;;) {
         char sql[96];
-        snprintf(sql, sizeof(sql),
-                 "select sql from log_upkeep(null, false) sql offset %u limit 1", failed);
+        snprintf(sql, sizeof(sql), "select sql from log_upkeep(null, false) sql offset %u limit 1",
+                 failed);
         PGresult *found = ask(run, sql);
         if (found == NULL || PQntuples(found) == 0) {
             PQclear(found);
