@@ -114,6 +114,15 @@ def test_a_server_that_becomes_read_only_is_given_up(yard, redis, postgres):
     sink.ready()
 
 
+def test_check_knows_a_server_that_takes_no_writes(postgres):
+    migrate(postgres.uri)
+    assert muster("check", "--postgres", postgres.uri).returncode == 0
+    postgres.psql("alter system set default_transaction_read_only = on")
+    postgres.psql("select pg_reload_conf()")
+    wait_until(lambda: "read-only" in muster("check", "--postgres", postgres.uri).stdout, "it says so")
+    assert muster("check", "--postgres", postgres.uri).returncode == 1
+
+
 def test_time_outs_of_a_database_do_not_reach_the_sink(yard, redis, postgres):
     migrate(postgres.uri)
     postgres.psql("alter database postgres set idle_session_timeout = '1500ms'")
