@@ -71,7 +71,8 @@ run: all
 cluster: cluster-packages all
 	@./tests/cluster.sh
 
-test: lint test-release test-sanitized test-fuzz
+test:
+	@MAKE="$(MAKE)" ./tests/all.sh lint test-release test-sanitized test-fuzz
 
 # Static analysis; a finding fails, or stands in the code as suppressed with its reason.
 lint: build-packages lint-packages
@@ -81,7 +82,7 @@ lint: build-packages lint-packages
 test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
-	@ctest --test-dir build-test --output-on-failure -j $(TEST_JOBS) --timeout 300
+	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
@@ -89,7 +90,7 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
-	@ctest --test-dir build-asan --output-on-failure -j $(TEST_JOBS) --timeout 600
+	@./tests/units.sh build-asan $(TEST_JOBS) 600
 	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 
 test-fuzz: build-packages test-packages
