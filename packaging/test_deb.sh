@@ -43,8 +43,10 @@ in_root test -f /usr/lib/systemd/system/muster-node@.service -o -f /lib/systemd/
 [ "$(in_root stat -c '%a %U' /etc/muster/muster.conf)" = "600 root" ] || fail "anybody can read muster.conf"
 
 # It serves with the packaged configuration, on ports of this test, and ends in order.
-in_root sh -c 'set -a; . /etc/muster/muster.conf; MUSTER_HTTP=127.0.0.1:18780 MUSTER_ADMIN=127.0.0.1:18781; exec muster node' \
-    2>"$root/tmp/node" &
+# Not through in_root: what is started in the background must be the program itself, to be signalled.
+chroot "$root" env -i PATH=/usr/bin:/bin sh -c \
+    'set -a; . /etc/muster/muster.conf; MUSTER_HTTP=127.0.0.1:18780 MUSTER_ADMIN=127.0.0.1:18781; exec muster node' \
+    >"$root/tmp/node" 2>&1 </dev/null &
 node=$!
 tries=0
 until bash -c 'exec 3<>/dev/tcp/127.0.0.1/18781; printf "GET /readyz HTTP/1.0\r\n\r\n" >&3; grep -q "^HTTP/1.1 200" <&3' 2>/dev/null; do

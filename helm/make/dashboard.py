@@ -25,6 +25,14 @@ def most(metric):
     return f"max({metric}{SELECT})"
 
 
+def least(metric):
+    return f"min({metric}{SELECT} > 0)"
+
+
+def by_role(role):
+    return f'sum(muster_build_info{SELECT[:-1]},role="{role}"}})'
+
+
 def rate(metric):
     return f"sum(rate({metric}{SELECT}[$__rate_interval]))"
 
@@ -44,15 +52,17 @@ def quantile(share, metric):
 # Row: panels; a panel: title, unit, lines of (legend, expression), what a reader may need to know.
 ROWS = {
     "Fleet": [
-        ("Nodes and sinks", "none", [("seen", f"count(muster_store_up{SELECT})"), ("with the store", fleet("muster_store_up"))],
-         "The second below the first: somebody has lost the store"),
+        ("Nodes and sinks", "none", [("nodes", by_role("node")), ("sinks", by_role("sink")),
+                                        ("with the store", fleet("muster_store_up"))],
+         "The third below the sum of the others: somebody has lost the store"),
         ("Connections", "short", [(EACH, per_node("muster_connections"))], "All client connections, of every service"),
         ("Opened and refused", "cps", [("opened", rate("muster_connections_opened_total")),
                                        ("refused by a limit", rate("muster_connections_refused_total"))],
          "A wave of opened ones at a deployment is the drain at work"),
         ("CPU", "percentunit", [(EACH, f"rate(muster_cpu_milliseconds_total{SELECT}[$__rate_interval]) / 1000")],
          "A node is one thread: 100 % is all it can use"),
-        ("Memory", "bytes", [(EACH, f"process_resident_memory_bytes{SELECT}")], ""),
+        ("Memory", "bytes", [(EACH, f"process_resident_memory_bytes{SELECT}"), ("limit", least("muster_memory_limit_bytes"))],
+         "At the limit nobody new is let in, and the clients with the most to read are closed"),
         ("Log lines dropped", "short", [(EACH, f"rate(muster_log_dropped_total{SELECT}[$__rate_interval])")],
          "Whoever reads stderr is too slow."),
         ("File descriptors", "short", [(EACH, f"process_open_fds{SELECT}")], ""),
@@ -76,7 +86,9 @@ ROWS = {
                                           ("log listeners", fleet("muster_logs_listeners"))], ""),
         ("Dropped and cut, by reason", "cps", [
             ("closed: read too slowly", rate("muster_websocket_overflows_total")),
+            ("closed: memory was short", rate("muster_memory_closed_total")),
             ("closed: broke the protocol", rate("muster_websocket_protocol_errors_total")),
+            ("closed: no answer to a ping", rate("muster_websocket_unanswered_total")),
             ("cross-server chat: let fall", rate("muster_paced_dropped_total")),
             ("cross-server chat: closed, read too slowly", rate("muster_paced_cut_total")),
             ("datagrams not sent", rate("muster_udp_dropped_total")),
@@ -156,6 +168,9 @@ ROWS = {
     ],
     "Logs": [
         ("Entries", "cps", [("taken", rate("muster_logs_added_total")), ("refused with 503", rate("muster_logs_refused_total")),
+                            ("too large", rate("muster_logs_too_large_total")),
+                            ("malformed requests", rate("muster_logs_malformed_total")),
+                            ("faster than logs-rate", rate("muster_logs_too_fast_total")),
                             ("stored in PostgreSQL", rate("muster_sink_rows_total")),
                             ("dead letters", rate("muster_sink_rejected_total"))], ""),
         ("In the stream", "short", [("entries", most("muster_logs_stream_entries")), ("not stored yet", most("muster_logs_unstored_entries"))],
@@ -164,7 +179,9 @@ ROWS = {
         ("Age of the oldest of them", "ms", [(EACH, per_node("muster_sink_lag_milliseconds"))], ""),
         ("Batches", "cps", [("transactions", rate("muster_sink_batches_total"))], "Few and large ones when there is much to store"),
         ("Bytes stored", "Bps", [("rows", rate("muster_sink_bytes_total"))], ""),
-        ("Sinks with PostgreSQL", "none", [("sinks", fleet("muster_sink_postgres_up"))], ""),
+        ("Sinks with PostgreSQL", "none", [("sinks", fleet("muster_sink_postgres_up")),
+                                           ("wanted by nodes", fleet("muster_logs_sink_expected"))],
+         "Nodes that let entries wait for a sink, and sinks that can store them"),
         ("Lanes", "none", [(EACH, per_node("muster_sink_lanes"))], "Together as many as `logs-lanes`; none at a node"),
         ("Sink trouble", "cps", [("transactions refused", rate("muster_sink_errors_total")),
                                  ("sessions lost", rate("muster_sink_lost_total")),

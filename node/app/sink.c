@@ -2,6 +2,7 @@
  * and a small HTTP server for those who watch it.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
+#include "store/base/clock.h"
 #include "store/sink/sink.h"
 
 #include "node/app/node.h"
@@ -139,6 +140,9 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     log_info("stopping");
     notify_stopping(STOP_MS);
     process->stopping = true;
+    if (process->fleet != NULL) {
+        fleet_leave(process->fleet);
+    }
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
@@ -169,6 +173,8 @@ static int serve_http(struct process *process, char *error, size_t error_size)
                 &(struct net_limits){
                     .queue = (size_t)settings->queue_limit, .connections = 1000, .per_address = 0});
     process->http = process_http(settings, process->net);
+    metrics_set(&process->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
+    metrics_set(&process->metrics, METRIC_BUILD_SINK, 1);
     http_route(process->http, "GET", "/healthz", on_healthz, process);
     http_route(process->http, "GET", "/readyz", on_readyz, process);
     http_route(process->http, "GET", "/metrics", on_metrics, process);
@@ -192,7 +198,8 @@ static void make_sink(struct process *process)
         .bytes = (size_t)settings->sink_bytes,
         .parallel = (unsigned)settings->sink_parallel,
         .age_ms = (uint32_t)settings->sink_age,
-        .keep = (uint64_t)settings->sink_keep,
+        .keep = (uint64_t)settings->sink_keep_entries,
+        .keep_ms = (uint32_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
         .search = settings->sink_search == 1,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
@@ -211,6 +218,7 @@ static void join_fleet(struct process *process)
                                                       .metrics = &process->metrics,
                                                       .node = process->name,
                                                       .kind = "sink",
+                                                      .http = process->settings->http,
                                                       .token = process->settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,

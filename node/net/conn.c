@@ -290,6 +290,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
         return -1;
     }
     conn->net->sends++;
+    conn->net->queued += chunk->len;
     outq_push(&conn->out, &conn->net->pool, chunk);
     make_dirty(conn);
     return 0;
@@ -328,6 +329,22 @@ bool conn_peer_left(const struct conn *conn)
 {
     struct pollfd look = {.fd = event_get_fd(&conn->event), .events = POLLRDHUP};
     return poll(&look, 1, 0) == 1;
+}
+
+bool conn_has_unread(const struct conn *conn)
+{
+    int waiting = 0;
+    return ioctl(event_get_fd(&conn->event), FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+void conn_relieve(struct conn *conn)
+{
+    if (conn->relieved || conn->state != CONN_OPEN || conn->handler->relieve == NULL) {
+        conn_reset(conn);
+        return;
+    }
+    conn->relieved = true;
+    conn->handler->relieve(conn->arg);
 }
 
 void conn_drop_queue(struct conn *conn)

@@ -38,6 +38,9 @@ struct conn_handler {
     void (*timer)(void *arg);
     /* The turn in which conn_poke was called ends. */
     void (*poked)(void *arg);
+    /* Memory is short, and this connection's queue is among the largest: give it up and take leave.
+     * NULL: conn_reset. */
+    void (*relieve)(void *arg);
     /* The node is going away: take leave of the peer. NULL: conn_finish. */
     void (*drain)(void *arg);
     /* It is over; the last call. */
@@ -78,6 +81,9 @@ size_t conn_unacked(const struct conn *conn);
 /* Has the peer closed or reset its side, whatever is still to be read before that? For connections
  * that are paused: others hear of it. One system call. */
 bool conn_peer_left(const struct conn *conn);
+
+/* Do bytes of the peer wait in the socket? One system call. */
+bool conn_has_unread(const struct conn *conn);
 
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 import yaml
@@ -152,8 +153,15 @@ def test_only_settings_that_the_program_has(render, variables):
     hold_to_settings(used, variables)
 
 
+def test_nodes_do_not_know_postgres(render):
+    env = node_env(objects_of(render(BASE)))
+    assert "MUSTER_POSTGRES" not in env and env["MUSTER_LOGS_SINK"] == "on"
+
+
 def test_every_secret_of_the_program_has_its_place(render, secrets):
-    given = {name for name, source in node_env(objects_of(render(BASE))).items() if isinstance(source, dict)}
+    objects = objects_of(render(BASE))
+    given = {name for thing in of_kind(objects, "Deployment") for container in containers(pod_of(thing)[1])
+             for name, source in environment(container).items() if isinstance(source, dict)}
     assert secrets <= given, f"no place for {sorted(secrets - given)}"
 
 
@@ -168,7 +176,7 @@ def test_services_that_are_off_listen_nowhere(render):
     objects = objects_of(render(MATRIX["nothing but sync"][0]))
     env = node_env(objects)
     assert (env["MUSTER_RELAY"], env["MUSTER_TRACKER"], env["MUSTER_DISPATCH_PORTS"]) == ("", "", "")
-    assert "MUSTER_POSTGRES" not in env
+    assert env["MUSTER_LOGS_SINK"] == "off"
     assert {thing["metadata"]["name"] for thing in of_kind(objects, "Service")} == {"live-muster", "live-muster-metrics"}
     assert not of_kind(objects, "Job")
     assert [thing["metadata"]["name"] for thing in of_kind(objects, "Deployment")] == ["live-muster-node"]
@@ -387,9 +395,32 @@ def test_what_watches(render):
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     rules = named(objects, "PrometheusRule", "live-muster")
     assert rules["metadata"]["namespace"] == "monitoring"
-    assert rules["spec"] == yaml.safe_load((manifests.CHART / "files/alerts.yaml").read_text())
+    plain = yaml.safe_load((manifests.CHART / "files/alerts.yaml").read_text())["groups"][0]["rules"]
+    made = rules["spec"]["groups"][0]["rules"]
+    assert [rule["alert"] for rule in made] == [rule["alert"] for rule in plain]
+    for rule, of_all in zip(made, plain):
+        assert rule["labels"] == {**of_all["labels"], "namespace": "games", "release": "live"}
+        assert rule["annotations"] == of_all["annotations"]
     board = named(objects, "ConfigMap", "live-muster-dashboard")
     assert json.loads(board["data"]["muster.json"]) == json.loads((manifests.CHART / "files/dashboard.json").read_text())
+
+
+def selectors(rule):
+    return re.findall(r"[a-z_]+\{([^}]*)\}", rule["expr"])
+
+
+@pytest.mark.parametrize("values, name", [({}, "live-muster"), ({"fullnameOverride": "games"}, "games")])
+def test_alerts_are_of_one_release(render, values, name):
+    """Another one's health must hide nothing, whatever it is called."""
+    watched = {**BASE, **values, "metrics": {"prometheusRule": {"enabled": True, "alertLabels": {"team": "games"}}}}
+    rules = named(objects_of(render(watched)), "PrometheusRule", name)["spec"]["groups"][0]["rules"]
+    for rule in rules:
+        assert rule["labels"]["team"] == "games"
+        assert selectors(rule), rule
+        for selector in selectors(rule):
+            assert 'namespace="games"' in selector, rule
+            assert f'job="{name}-metrics"' in selector or f'deployment=~"{name}-(node|sink)"' in selector, rule
+        assert not re.search(r"\b(muster|process|kube)_[a-z_]+(?![a-z_{])", rule["expr"]), f"no selector: {rule['expr']}"
 
 
 def test_the_test_pod_asks_the_service(render):

@@ -126,6 +126,7 @@ def test_verbs_and_settings_of_the_program(variables, verbs):
         if service["image"].startswith("${MUSTER_IMAGE"):
             used_verbs.add(service["command"][0])
             used |= {name for name in service["environment"] if name.startswith("MUSTER_")}
+            assert ("MUSTER_POSTGRES" in service["environment"]) == (service["command"][0] != "node")
     assert used_verbs == {"node", "sink", "migrate"}
     hold_to_settings(used, variables)
     assert used_verbs <= verbs

@@ -73,7 +73,7 @@ async def test_what_a_client_sets_for_the_server_is_replaced(pair):
 BAD_BODIES = [
     (b"", 400, "JSON"), (b"{", 400, "JSON"), (b"nonsense", 400, "JSON"), (b'"text"', 400, "neither"), (b"7", 400, "neither"),
     (b"[{}, 7]", 400, "element 1"), (b"[[]]", 400, "element 0"), (b'{"a": 1} x', 400, "JSON"), (b'{"a": "\xff"}', 400, "UTF-8"),
-    (b'{"a": "%s"}' % (b"x" * 40000), 413, "bytes"), (b'[{}, {"a": "%s"}]' % (b"x" * 40000), 413, "element 1"),
+    (b'{"a": "%s"}' % (b"x" * 110000), 413, "bytes"), (b'[{"a": "%s"}, {"a": "%s"}]' % ((b"x" * 110000,) * 2), 413, "each entry"),
     (b"[" + b",".join([b"{}"] * 10001) + b"]", 413, "10000"),
 ]
 
@@ -242,8 +242,10 @@ async def test_without_a_sink_the_oldest_go(yard, redis):
     await listener.close()
 
 
-def test_with_postgres_set_a_full_stream_refuses(yard, redis):
-    [a] = yard.fleet([redis.url], logs_bound=50, postgres="postgresql://127.0.0.1:1/none")
+@pytest.mark.parametrize("told", [{"logs_sink": "on"}, {"postgres": "postgresql://127.0.0.1:1/none"}])
+def test_with_a_sink_a_full_stream_refuses(yard, redis, told):
+    [a] = yard.fleet([redis.url], logs_bound=50, **told)
+    assert a.metrics()["muster_logs_sink_expected"] == 1
     statuses = [add(a, {"msg": str(i)})[0] for i in range(60)]
     assert statuses == sorted(statuses) and 40 <= statuses.count(200) <= 50 and statuses[-1] == 503
     status, _, fields = add(a, [{"msg": "x"}] * 5)

@@ -105,7 +105,7 @@ statusToken: status-token
 
 {{/* What has a value of its own must not come in by the side door. */}}
 {{- define "muster.check" -}}
-{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" "store-prefix" -}}
+{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" "store-prefix" "logs-sink" -}}
 {{- $owned = concat $owned (values (include "muster.secretKeys" . | fromYaml)) -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if has $name $owned -}}
@@ -191,9 +191,8 @@ statusToken: status-token
   value: {{ join "," .Values.dispatch.proxy | quote }}
 {{- end }}
 {{ include "muster.envSecret" (dict "key" "store" "secret" $secret) }}
-{{- if .Values.sink.enabled }}
-{{ include "muster.envSecret" (dict "key" "postgres" "secret" $secret) }}
-{{- end }}
+- name: MUSTER_LOGS_SINK
+  value: {{ ternary "on" "off" .Values.sink.enabled | quote }}
 {{- range $key := values (include "muster.secretKeys" . | fromYaml) | sortAlpha }}
 {{- $from := $secret }}
 {{- if and (eq $key "dispatch-secret") (include "muster.madeSecret" $root) }}{{ $from = include "muster.madeSecret" $root }}{{ end }}
