@@ -88,6 +88,7 @@ ROWS = {
             ("closed: read too slowly", rate("muster_websocket_overflows_total")),
             ("closed: memory was short", rate("muster_memory_closed_total")),
             ("closed: broke the protocol", rate("muster_websocket_protocol_errors_total")),
+            ("closed: no answer to a ping", rate("muster_websocket_unanswered_total")),
             ("cross-server chat: let fall", rate("muster_paced_dropped_total")),
             ("cross-server chat: closed, read too slowly", rate("muster_paced_cut_total")),
             ("datagrams not sent", rate("muster_udp_dropped_total")),

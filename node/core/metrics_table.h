@@ -31,6 +31,8 @@
            "WebSockets closed because the peer broke the protocol")                                \
     METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \
            "WebSockets closed because the peer read too slowly")                                   \
+    METRIC(WS_UNANSWERED, counter, "muster_websocket_unanswered_total", "",                        \
+           "WebSockets closed because no answer to a ping came")                                   \
     METRIC(DELIVERIES, counter, "muster_deliveries_total", "",                                     \
            "Messages queued to members of rooms")                                                  \
     METRIC(PACED_DROPPED, counter, "muster_paced_dropped_total", "",                               \
@@ -87,8 +89,9 @@
     METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
     METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
            "Age of the oldest log entry not stored yet")                                           \
-    METRIC(SINK_DUE, gauge, "muster_sink_days_due", "",                                            \
-           "Days of stored log entries past sink-retention that somebody's open transaction keeps") \
+    METRIC(                                                                                        \
+        SINK_DUE, gauge, "muster_sink_days_due", "",                                               \
+        "Days of stored log entries past sink-retention that somebody's open transaction keeps")   \
     METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
            "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \
