@@ -289,8 +289,9 @@ static int check_writable(struct migrate_run *run)
     bool read_only = PQgetvalue(result, 0, 1)[0] == 't';
     PQclear(result);
     if (standby) {
-        return refuse(run, "", "the server is a standby, which takes no writes: name the primary, "
-                               "or both with target_session_attrs=read-write");
+        return refuse(run, "",
+                      "the server is a standby, which takes no writes: name the primary, "
+                      "or both with target_session_attrs=read-write");
     }
     return read_only ? refuse(run, "", "the server is read-only: default_transaction_read_only")
                      : 0;
