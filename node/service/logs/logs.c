@@ -53,10 +53,11 @@ static void print_partial(const struct adding *adding, struct buf *out)
     if (adding->refused == 0) {
         buf_append(out, SPAN("{}"));
     } else {
-        buf_printf(out,
-                   "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-                   "%zu bytes\"}}",
-                   adding->refused, adding->logs->options.entry_limit);
+        buf_printf(
+            out,
+            "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
+            "%zu bytes\"}}",
+            adding->refused, adding->logs->options.entry_limit);
     }
 }
 
