@@ -58,6 +58,7 @@ static void make_status(struct services *services, const struct services_parts *
         .metrics = parts->metrics,
         .node = parts->node,
         .kind = "node",
+        .http = parts->settings->http,
         .token = parts->settings->status_token,
         .trouble = trouble,
         .trouble_arg = services->status,
@@ -223,6 +224,7 @@ struct relay *services_relay(const struct services *services)
 void services_drain(struct services *services)
 {
     fleet_status_drain(services->status);
+    fleet_leave(services->fleet);
     dispatch_drain(services->dispatch);
 }
 

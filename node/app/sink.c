@@ -140,6 +140,9 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     log_info("stopping");
     notify_stopping(STOP_MS);
     process->stopping = true;
+    if (process->fleet != NULL) {
+        fleet_leave(process->fleet);
+    }
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
@@ -214,6 +217,7 @@ static void join_fleet(struct process *process)
                                                       .metrics = &process->metrics,
                                                       .node = process->name,
                                                       .kind = "sink",
+                                                      .http = process->settings->http,
                                                       .token = process->settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,

@@ -38,7 +38,7 @@ def test_each_node_knows_all(cluster):
     wait_until(lambda: all(len(names(status(node))) == 3 for node in cluster), "each sees three")
     assert len({frozenset(names(status(node))) for node in cluster}) == 1
     for entry in status(cluster[0]):
-        assert entry["state"] in ("well", "the store cannot be reached")  # as of its last word
+        assert entry["state"] in ("well", "starting")  # as of its last word
         assert entry["version"] and entry["started"] > 1.7e9 and entry["time"] > 1.7e12
         assert entry["figures"]["process_resident_memory_bytes"] > 0
 
@@ -160,7 +160,7 @@ async def test_lists_are_bounded(yard):
     chatters = [await ChatClient.member(node, f"{number} {long_name}") for number in range(34)]
     for chatter in chatters:
         await chatter.say("hello")
-    lists = lambda: status(node)[0]["lists"]
+    lists = lambda: {name: of for name, of in status(node)[0]["lists"].items() if name != "hour"}
     size = lambda of: len(of["rows"]) + of["more"]
     await until(lambda: {name: size(of) for name, of in lists().items()} ==
                 {"sessions": 35, "relay": 1, "ports": 34, "chat": 34}, "all are counted")

@@ -5,6 +5,9 @@
 #include "node/proto/http/auth.h"
 #include "node/proto/json/scan.h"
 #include "node/proto/ws/admit.h"
+#include "node/service/fleet/events.h"
+#include "node/service/fleet/hour.h"
+#include "node/service/fleet/problems.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/roster/roster.h"
@@ -36,6 +39,10 @@ struct fleet {
     size_t list_count;
     struct buf published; /* the lists as the roster has them */
     uint64_t lists_due_us;
+    struct fleet_events *events;
+    struct fleet_hour hour;
+    struct buf problems; /* as viewers were last told */
+    bool store_seen;
 };
 
 struct viewer {
@@ -57,6 +64,10 @@ static void print_node(struct fleet *fleet, struct buf *out)
 {
     const struct fleet_options *options = &fleet->options;
     const char *trouble = options->trouble(options->trouble_arg);
+    fleet->store_seen |= store_ready(options->store);
+    if (!fleet->store_seen) {
+        trouble = "starting"; /* it has not lost what it has not had yet */
+    }
     metrics_process_refresh(options->metrics, options->store);
     buf_append(out, SPAN("{\"name\":"));
     json_quote(span_str(options->node), out);
@@ -64,6 +75,8 @@ static void print_node(struct fleet *fleet, struct buf *out)
     buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
                MUSTER_VERSION, fleet->started_s, clock_unix_ms());
     json_quote(span_str(trouble != NULL ? trouble : "well"), out);
+    buf_append(out, SPAN(",\"http\":"));
+    json_quote(span_str(options->http), out);
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
     buf_append(out, SPAN("}}"));
@@ -80,7 +93,9 @@ static void print_lists(const struct fleet *fleet, struct buf *out)
         }
         buf_free(&list);
     }
-    buf_append(out, out->len > 0 ? SPAN("}") : SPAN("{}"));
+    buf_append(out, out->len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
+    fleet_hour_print(&fleet->hour, out);
+    buf_append(out, SPAN("}"));
 }
 
 static void claim_lists(struct fleet *fleet)
@@ -97,7 +112,7 @@ static void claim_lists(struct fleet *fleet)
 static void publish_lists(struct fleet *fleet)
 {
     uint64_t now = clock_monotonic_us();
-    if (fleet->list_count == 0 || now < fleet->lists_due_us) {
+    if (now < fleet->lists_due_us) {
         return;
     }
     struct buf lists = {0};
@@ -112,18 +127,6 @@ static void publish_lists(struct fleet *fleet)
     claim_lists(fleet);
     uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
-}
-
-static void on_publish(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct fleet *fleet = arg;
-    struct buf value = {0};
-    print_node(fleet, &value);
-    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
-    buf_free(&value);
-    publish_lists(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ the view */
@@ -181,7 +184,11 @@ static void print_view(const struct fleet *fleet, struct buf *out)
     struct view view = {fleet, out};
     buf_append(out, SPAN("{\"nodes\":["));
     roster_each(fleet->watch, add_node, &view);
-    buf_append(out, SPAN("]}"));
+    buf_append(out, SPAN("],\"events\":"));
+    fleet_events_print(fleet->events, out);
+    buf_append(out, SPAN(",\"problems\":"));
+    fleet_problems_print(fleet->watch, fleet->events, out);
+    buf_printf(out, ",\"time\":%" PRIu64 "}", clock_unix_ms());
 }
 
 static struct viewer *viewer_of(struct receiver *member)
@@ -258,6 +265,43 @@ static void on_gone(struct fleet *fleet, const struct roster_member *member)
     if (!is_lists(member->name, &node)) {
         show_gone(fleet, member->name);
     }
+}
+
+static void on_event(void *arg, struct span json)
+{
+    show_change(arg, "event", json);
+}
+
+/* They follow from all nodes' words at once: looked at with each publishing. */
+static void show_problems(struct fleet *fleet)
+{
+    struct buf problems = {0};
+    if (!fleet->current || fleet->viewers.count == 0) {
+        return;
+    }
+    fleet_problems_print(fleet->watch, fleet->events, &problems);
+    if (span_eq(buf_span(&problems), buf_span(&fleet->problems))) {
+        buf_free(&problems);
+        return;
+    }
+    show_change(fleet, "problems", buf_span(&problems));
+    buf_free(&fleet->problems);
+    fleet->problems = problems;
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct fleet *fleet = arg;
+    struct buf value = {0};
+    print_node(fleet, &value);
+    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    buf_free(&value);
+    fleet_hour_look(&fleet->hour, fleet->options.metrics, clock_monotonic_ms());
+    publish_lists(fleet);
+    fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
+    show_problems(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ askers */
@@ -399,6 +443,13 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
     fleet->started_s = clock_unix_ms() / 1000;
     group_init(&fleet->viewers, options->metrics);
     list_init(&fleet->askers);
+    fleet->events = fleet_events_new(&(struct fleet_events_options){.store = options->store,
+                                                                    .metrics = options->metrics,
+                                                                    .node = options->node,
+                                                                    .kind = options->kind,
+                                                                    .started_s = fleet->started_s,
+                                                                    .heard = on_event,
+                                                                    .arg = fleet});
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
@@ -414,6 +465,11 @@ void fleet_show(struct fleet *fleet, const struct fleet_list *list)
     }
 }
 
+void fleet_leave(struct fleet *fleet)
+{
+    fleet_events_leave(fleet->events);
+}
+
 void fleet_free(struct fleet **fleet)
 {
     if (*fleet == NULL) {
@@ -426,6 +482,8 @@ void fleet_free(struct fleet **fleet)
     roster_unwatch(&(*fleet)->watch);
     event_free((*fleet)->publish);
     buf_free(&(*fleet)->published);
+    buf_free(&(*fleet)->problems);
+    fleet_events_free(&(*fleet)->events);
     free(*fleet);
     *fleet = NULL;
 }

@@ -127,6 +127,12 @@ static void on_page(void *arg, struct http_request *request)
     }
 }
 
+static void on_docs(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", span_of(page_operate, page_operate_size));
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 struct status *fleet_status_new(struct http_server *server, const struct status_options *options)
@@ -138,6 +144,7 @@ struct status *fleet_status_new(struct http_server *server, const struct status_
     metrics_set(options->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
     metrics_set(options->metrics, METRIC_BUILD_NODE, 1);
     http_route(server, "GET", "/", on_page, status);
+    http_route(server, "GET", "/docs/operate", on_docs, status);
     http_route(server, "GET", "/healthz", on_healthz, status);
     http_route(server, "GET", "/readyz", on_readyz, status);
     http_route(server, "GET", "/metrics", on_metrics, status);
