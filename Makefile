@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12 or 13.
 # NO_INSTALL=1 installs no packages (docs/build.md says what is needed).
 export NO_INSTALL

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # `cmake --install build`: what a machine needs that serves without a container.
 include(GNUInstallDirs)
 set(MUSTER_UNIT_DIR lib/systemd/system CACHE STRING "Where systemd units go, below the prefix; empty: nowhere")

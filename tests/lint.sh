@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Static analysis of all that is shipped: gcc -fanalyzer, cppcheck, and shellcheck for the scripts. Any finding
 # fails. One that is false is suppressed where it stands, with its reason beside it.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/chat_wiring.h"
 
 static struct chat_login_options login_options(const struct settings *settings,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/services.h"
 
 #include "node/app/chat_wiring.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/settings.h"
 
 #include "store/base/mem.h"

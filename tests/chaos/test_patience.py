@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A deadline in time as the cluster lives it: slowness stretches it, what never comes still breaks it."""
 
 import asyncio

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Records what Prometheus would see while a real fleet has a fault: `record.py [NAME...]`, all of them side by side in 16
 minutes. Each becomes recorded/<name>.json: the series that rules use, one sample in 15 s, the fault from 2 minutes on.
 test_alerts.py holds the alerts to them."""

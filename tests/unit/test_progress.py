@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The line of long runs: written over on a terminal, plain elsewhere."""
 
 import io

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dispatch: device ports on demand (wire/dispatch.md). Drivers are WebSocket clients that ask for a
  * port; devices are plain TCP and UDP clients of that port, on whichever node they come in. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_DISPATCH_H

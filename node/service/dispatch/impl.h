@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the dispatch_*.c files share; nobody else includes it.
  *
  *     dispatch.c         HTTP: routes, parameters, statistics
