@@ -52,7 +52,7 @@ help:
 # A build of its own, optimized for what is shipped. As root, or with a DESTDIR that is yours.
 install: build-packages
 	@$(CMAKE) -B build-install -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
-	@cmake --build build-install --target muster
+	@cmake --build build-install
 	@cmake --install build-install --strip
 
 deb: build-packages
