@@ -89,6 +89,7 @@ ROWS = {
             ("closed: read too slowly", rate("muster_websocket_overflows_total")),
             ("closed: memory was short", rate("muster_memory_closed_total")),
             ("closed: broke the protocol", rate("muster_websocket_protocol_errors_total")),
+            ("closed: no answer to a ping", rate("muster_websocket_unanswered_total")),
             ("cross-server chat: let fall", rate("muster_paced_dropped_total")),
             ("cross-server chat: closed, read too slowly", rate("muster_paced_cut_total")),
             ("datagrams not sent", rate("muster_udp_dropped_total")),
@@ -168,6 +169,9 @@ ROWS = {
     ],
     "Logs": [
         ("Entries", "cps", [("taken", rate("muster_logs_added_total")), ("refused with 503", rate("muster_logs_refused_total")),
+                            ("too large", rate("muster_logs_too_large_total")),
+                            ("malformed requests", rate("muster_logs_malformed_total")),
+                            ("faster than logs-rate", rate("muster_logs_too_fast_total")),
                             ("stored in PostgreSQL", rate("muster_sink_rows_total")),
                             ("dead letters", rate("muster_sink_rejected_total"))], ""),
         ("In the stream", "short", [("entries", most("muster_logs_stream_entries")), ("not stored yet", most("muster_logs_unstored_entries"))],

@@ -18,6 +18,7 @@
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "store/base/clock.h"
+#include "store/base/list.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -40,6 +41,7 @@ struct node {
     bool is_worker;
     bool draining, failed;
     uint64_t draining_since_ms;
+    struct wheel_timer last_datagrams;
 };
 
 /* ------------------------------------------------------------------------------------ leaving */
@@ -50,11 +52,30 @@ static void on_released(void *arg)
     loop_stop(node->loop);
 }
 
+static void release(struct node *node)
+{
+    log_info("clients gone, releasing claims");
+    store_release_all(node->store, on_released, node);
+}
+
+static void on_last_datagrams(struct wheel_timer *timer)
+{
+    release(CONTAINER_OF(timer, struct node, last_datagrams));
+}
+
+/* No connection is left. Peers of the tracker have none and cannot be told to go: while there are
+ * any they are answered to the end of the drain, by when balancers send them elsewhere. */
 static void on_drained(void *arg)
 {
     struct node *node = arg;
-    log_info("clients gone, releasing claims");
-    store_release_all(node->store, on_released, node);
+    uint64_t drained_ms = clock_monotonic_ms() - node->draining_since_ms;
+    uint64_t drain_ms = (uint64_t)node->settings->drain;
+    if (node->metrics.value[METRIC_TRACKER_PEERS] > 0 && drained_ms < drain_ms) {
+        wheel_timer_init(&node->last_datagrams, on_last_datagrams);
+        wheel_set(node->wheel, &node->last_datagrams, drain_ms - drained_ms);
+    } else {
+        release(node);
+    }
 }
 
 static void drain(struct node *node)

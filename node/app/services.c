@@ -113,6 +113,8 @@ static void make_logs(struct services *services, const struct services_parts *pa
         .bound = (uint64_t)settings->logs_bound,
         .refuse = refuse,
         .entry_limit = (size_t)settings->logs_entry_limit,
+        .body_limit = (size_t)settings->message_limit,
+        .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = (size_t)settings->queue_limit,
         .rate = (uint32_t)settings->logs_rate,
         .add_token = settings->logs_add_token,

@@ -332,6 +332,12 @@ bool conn_peer_left(const struct conn *conn)
     return poll(&look, 1, 0) == 1;
 }
 
+bool conn_has_unread(const struct conn *conn)
+{
+    int waiting = 0;
+    return ioctl(event_get_fd(&conn->event), FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
 void conn_relieve(struct conn *conn)
 {
     if (conn->relieved || conn->state != CONN_OPEN || conn->handler->relieve == NULL) {

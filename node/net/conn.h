@@ -83,6 +83,9 @@ size_t conn_unacked(const struct conn *conn);
  * that are paused: others hear of it. One system call. */
 bool conn_peer_left(const struct conn *conn);
 
+/* Do bytes of the peer wait in the socket? One system call. */
+bool conn_has_unread(const struct conn *conn);
+
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);
 

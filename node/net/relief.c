@@ -25,8 +25,7 @@ static int compare_largest_first(const void *a, const void *b)
 static size_t find_candidates(struct net *net, struct candidate *found)
 {
     size_t count = 0;
-    LIST_EACH(it, &net->all)
-    {
+    LIST_EACH(it, &net->all) {
         struct conn *conn = LIST_ITEM(it, struct conn, all);
         if (conn->state != CONN_DEAD && conn_queued(conn) > 0) {
             size_t bytes = conn_unacked(conn);

@@ -6,6 +6,7 @@
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/redis/find.h"
+#include "store/redis/follow.h"
 #include "store/redis/greeting.h"
 #include "store/redis/resp.h"
 #include "store/redis/scripts.h"
@@ -37,6 +38,7 @@ struct redis_link {
     const struct redis_server *server;
     enum link_state state;
     struct redis_find *find;
+    struct redis_follow *follow; /* NULL: no sentinels */
     struct redis_conn *command, *subscriber;
     bool greeted;        /* the command connection is usable */
     bool hearing;        /* the subscribed one hears the proof */
@@ -80,6 +82,9 @@ static void report(struct redis_link *link, bool up, const char *text)
 
 static void drop(struct redis_link *link)
 {
+    if (link->follow != NULL) {
+        redis_follow_stop(link->follow);
+    }
     redis_find_stop(link->find);
     redis_conn_free(&link->command);
     redis_conn_free(&link->subscriber);
@@ -422,9 +427,17 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         }
         ask_role(link);
         send_proof(link);
+        if (link->follow != NULL) {
+            redis_follow_beat(link->follow, redis_find_endpoint(link->find));
+        }
         timer_after(link->beat, beat_ms(link));
     }
     store_leave(store);
+}
+
+static void on_other_master(void *arg)
+{
+    fail(arg, "the sentinels name another master");
 }
 
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
@@ -436,6 +449,10 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->shard = shard;
     link->server = server;
     link->find = redis_find_new(store, dns, server, files, on_found, link);
+    if (server->master != NULL) {
+        link->follow = redis_follow_new(store, dns, server, server->tls ? files : NULL,
+                                        on_other_master, link);
+    }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
     link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
@@ -454,6 +471,7 @@ void redis_link_free(struct redis_link **link)
     gone->state = LINK_WAITING;
     drop(gone);
     redis_find_free(&gone->find);
+    redis_follow_free(&gone->follow);
     free(gone->last);
     event_free(gone->timer);
     event_free(gone->beat);

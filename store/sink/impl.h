@@ -7,8 +7,10 @@
 #include "store/base/mem.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
+#include "store/sink/parts.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
+#include "store/stream_place.h"
 
 enum lane_state {
     LANE_OFF,     /* somebody else's */
@@ -26,9 +28,14 @@ struct sink_lane {
     struct postgres *pg; /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    struct stream_history history; /* that they belong to */
     uint64_t fed;
     uint64_t ask_at_ms, retry_at_ms; /* not before: for the lock or the place; for storing */
-    uint64_t read_seq, read_ordinal;
+    struct stream_place place;       /* read up to here; in another history than what is stored only
+                                        when nothing waits to be stored */
+    struct stream_history going;     /* where a transaction without rows moves it */
+    uint64_t going_seq, going_ordinal;
+    bool turning; /* the server is in another history: what waits is stored first */
     uint64_t marked; /* seq that the stream was told */
     bool reading;
     uint32_t generation, read_generation; /* of the session: what an older one read is dropped */
@@ -48,24 +55,6 @@ struct sink_lane {
     size_t entry_bytes; /* of late, on average */
 };
 
-/* The last roll call: see lease.c. */
-struct sink_roll {
-    uint64_t at_ms;       /* the next one, not before */
-    unsigned sinks, rank; /* 0 sinks: this one is not among them */
-    unsigned above;       /* calls in a row with more lanes than its share */
-    unsigned unable;      /* calls in a row in which it could not serve */
-    unsigned told, asked; /* lanes the others hear of, now and after this call; 0: not counted */
-};
-
-/* What sees to days that are over: see upkeep.c. */
-struct sink_upkeep {
-    struct postgres *pg;    /* NULL: none now */
-    uint64_t at_ms;         /* the next one, not before */
-    unsigned failed, count; /* of its statements */
-    bool over;              /* to be closed */
-    char *trouble;          /* what was said last */
-};
-
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
@@ -82,6 +71,7 @@ struct sink {
     const char *pooled;  /* what is wrong when it has changed inside the session; else NULL */
     char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
+    struct sink_claim claim;
     bool asking, soon; /* soon: the tick was brought forward */
     struct event *tick;
     uint64_t unstored[STREAM_LANES_MOST], behind_since_ms[STREAM_LANES_MOST];
@@ -100,7 +90,7 @@ bool sink_lane_is_quiet(const struct sink_lane *lane);
 /* Looks at what is to be done: now; then. */
 void sink_lane_step(struct sink_lane *lane);
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
-/* The lane is ours, and stands there. */
+/* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
 /* Lets fall what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
@@ -128,6 +118,11 @@ void sink_close_spare(struct sink *sink);
 void sink_call_roll(struct sink *sink);
 /* Appends what every session of the sink begins with. */
 void sink_put_session(struct buf *sql);
+
+/* claim.c: the server has this stream; asks whether it is ours, when it is time. */
+void sink_claim_note(struct sink *sink, const struct stream_head *head);
+void sink_claim_step(struct sink *sink);
+bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
 
 /* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */

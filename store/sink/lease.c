@@ -14,8 +14,10 @@
  *
  *  The roll is only about who should ask: that two never write one lane is the lock's doing. */
 #include "store/sink/impl.h"
+#include "store/sink/writers.h"
 
 #include "store/base/clock.h"
+#include "store/stream_call.h"
 
 #include <inttypes.h>
 
@@ -66,6 +68,11 @@ static void on_found(void *arg, const struct postgres_answer *answer)
     const char *seq = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     const char *ordinal = answer->end == POSTGRES_DONE ? postgres_value(answer, 1) : NULL;
     if (answer->end == POSTGRES_DONE) {
+        const char *identity = postgres_value(answer, 2), *timeline = postgres_value(answer, 3);
+        stream_place_reset(&lane->place);
+        stream_name_set(lane->place.history.identity, span_str(identity));
+        stream_name_set(lane->place.history.timeline, span_str(timeline));
+        sink_writers_learn(lane, span_str(postgres_value(answer, 4)));
         sink_lane_run_from(lane, seq != NULL ? strtoull(seq, NULL, 10) : 0,
                            ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0);
     } else if (answer->end == POSTGRES_FAILED) {
@@ -90,8 +97,10 @@ static void find_position(struct sink_lane *lane)
     }
     buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
     sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal from log_lane ",
+    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
                lane->number);
+    sink_writers_ask(lane, &sql);
+    buf_append(&sql, SPAN(" from log_lane "));
     buf_append(&sql, SPAN("where stream = "));
     sink_quote(&sql, span_str(lane->sink->options.stream));
     buf_printf(&sql, " and lane = %u", lane->number);
@@ -344,7 +353,8 @@ void sink_call_roll(struct sink *sink)
     struct buf sql = {0};
     roll->at_ms = now + ROLL_MS;
     roll->unable = is_able(sink) ? 0 : roll->unable + 1;
-    roll->asked = roll->unable < UNABLE ? sink->count : 0;
+    bool ours = sink->claim.identity[0] != '\0';
+    roll->asked = ours && roll->unable < UNABLE ? sink->count : 0;
     if (roll->asked != roll->told) {
         sink_put_session(&sql);
         put_roll_lock(sink, &sql, "pg_try_advisory_lock_shared", roll->asked);

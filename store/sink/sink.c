@@ -80,7 +80,7 @@ static size_t gather_marks(struct sink *sink, struct stream_mark *marks)
     for (unsigned i = 0; i < sink->count && i < STREAM_LANES_MOST; i++) {
         struct sink_lane *lane = sink->lanes[i];
         if (lane->state == LANE_RUNNING && lane->seq != lane->marked) {
-            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal};
+            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal, lane->history};
             lane->marked = lane->seq;
         }
     }
@@ -105,19 +105,38 @@ static void on_state(void *arg, const struct stream_state *state)
     }
     if (state != NULL) {
         sink_set_lanes(sink, state->lanes);
+        sink_claim_note(sink, &state->head);
+        sink_claim_step(sink);
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
     }
 }
 
+static uint64_t newest_seen(const struct sink *sink)
+{
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < sink->count; i++) {
+        const struct sink_lane *lane = sink->lanes[i];
+        seen = lane->state == LANE_RUNNING && lane->place.seq > seen ? lane->place.seq : seen;
+    }
+    return seen;
+}
+
 /* Tells the stream what is stored, and asks how it is. */
 static void tell_stream(struct sink *sink)
 {
     struct stream_mark marks[STREAM_LANES_MOST];
-    size_t count = gather_marks(sink, marks);
-    uint64_t keep = sink->options.keep / (sink->count > 0 ? sink->count : 1);
-    sink->asking = stream_state(sink->options.store, marks, count, keep, true, on_state, sink) == 0;
+    struct stream_ask ask = {
+        .marks = marks,
+        .count = gather_marks(sink, marks),
+        .keep = sink->options.keep / (sink->count > 0 ? sink->count : 1),
+        .keep_ms = sink->options.keep_ms,
+        .seen = newest_seen(sink),
+        .sink = sink->claim.refused == NULL,
+        .identity = span_str(sink->claim.seen),
+    };
+    sink->asking = stream_state(sink->options.store, &ask, on_state, sink) == 0;
     for (unsigned i = 0; i < sink->count && !sink->asking; i++) {
         sink->lanes[i]->marked = 0;
     }
@@ -229,6 +248,7 @@ static void on_care_down(void *arg, const char *text)
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
     sink->care_up = false;
     sink->roll.told = 0;
+    sink->claim.ask_at_ms = 0;
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -247,6 +267,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (sink->options.store != NULL) {
+        sink_claim_step(sink);
         sink_call_roll(sink);
         sink_share_out(sink);
         sink_close_spare(sink);
@@ -293,6 +314,9 @@ const char *sink_unready(struct sink *sink)
         text.len = 0;
         buf_printf(&text, "PostgreSQL cannot be reached: %s",
                    sink->link_trouble != NULL ? sink->link_trouble : "no answer yet");
+    } else if (sink->claim.refused != NULL) {
+        text.len = 0;
+        buf_append(&text, span_str(sink->claim.refused));
     } else if (sink->care_trouble != NULL) {
         text.len = 0;
         buf_printf(&text, "partitions cannot be made: %s", sink->care_trouble);
@@ -377,6 +401,7 @@ void sink_free(struct sink **sink)
     free(gone->unready);
     event_free(gone->tick);
     event_free(gone->stop_limit);
+    free(gone->claim.refused);
     free(gone->care_trouble);
     free(gone->link_trouble);
     free(gone->lanes);

@@ -28,6 +28,7 @@ struct sink_stats {
     uint64_t rejected;
     uint64_t errors; /* transactions that failed */
     uint64_t lost;   /* sessions lost with a transaction under way */
+    uint64_t repeated;   /* entries that were stored before, read again after a fork */
     uint64_t missed; /* entries gone from the stream before they were read */
     unsigned lanes;  /* held now */
     uint64_t lag;    /* entries of the stream not yet stored */
@@ -46,7 +47,8 @@ struct sink_options {
     size_t rows, bytes;      /* most of one transaction */
     unsigned parallel;       /* transactions at once: more of them only get in each other's way */
     uint32_t age_ms;         /* longest wait for more to come */
-    uint64_t keep;           /* stored entries that stay in the stream, in all */
+    uint64_t keep;           /* stored entries that stay in the stream, in all, */
+    uint32_t keep_ms;        /* and for how long all stay */
     unsigned retention_days; /* 0: for ever */
     bool search;             /* days that are over get an index of their words */
     struct sink_codec codec;

@@ -138,7 +138,7 @@ class MinigamePlay(Play):
     async def _look(self, node):
         """The round that a node shows, or None."""
         try:
-            status, body = await asyncio.to_thread(node.get, "/api/gaming/events")
+            status, body = await asyncio.to_thread(node.get, "/api/gaming/events?form=flat")
         except OSError:
             return None
         return self._note(json.loads(body), node) if status == 200 else None

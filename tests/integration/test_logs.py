@@ -75,7 +75,7 @@ async def test_what_a_client_sets_for_the_server_is_replaced(pair):
 BAD_BODIES = [
     (b"", 400, "JSON"), (b"{", 400, "JSON"), (b"nonsense", 400, "JSON"), (b'"text"', 400, "neither"), (b"7", 400, "neither"),
     (b"[{}, 7]", 400, "element 1"), (b"[[]]", 400, "element 0"), (b'{"a": 1} x', 400, "JSON"), (b'{"a": "\xff"}', 400, "UTF-8"),
-    (b'{"a": "%s"}' % (b"x" * 40000), 413, "bytes"), (b'[{}, {"a": "%s"}]' % (b"x" * 40000), 413, "element 1"),
+    (b'{"a": "%s"}' % (b"x" * 110000), 413, "bytes"), (b'[{"a": "%s"}, {"a": "%s"}]' % ((b"x" * 110000,) * 2), 413, "each entry"),
     (b"[" + b",".join([b"{}"] * 10001) + b"]", 413, "10000"),
 ]
 

@@ -247,7 +247,7 @@ def test_a_crash_undoes_nothing_that_the_stream_has_forgotten(yard, redis, postg
     postgres.options.update(synchronous_commit="off", wal_writer_delay="10s")
     postgres.start()
     [a] = yard.fleet([redis.url])
-    begin_sink(yard, redis.url, postgres, sink_keep=0, sink_age="20ms").ready()
+    begin_sink(yard, redis.url, postgres, sink_keep="0s", sink_keep_entries=0, sink_age="20ms").ready()
     stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(40)])
     wait_rows(postgres, 40)
     marked = [f"s{lane}" for lane in range(4)]
@@ -300,7 +300,7 @@ def test_a_sink_makes_room_in_a_redis_that_is_full(yard, redis, postgres):
         stored(a, [{"msg": "m", "room": f"room-{i}"} for i in range(100)])
     redis.command("CONFIG", "SET", "maxmemory", "1")
     assert add(a, {"msg": "no room"})[0] == 503
-    sink = begin_sink(yard, redis.url, postgres, sink_keep=4)
+    sink = begin_sink(yard, redis.url, postgres, sink_keep="0s", sink_keep_entries=4)
     wait_rows(postgres, 2000)
     wait_until(lambda: waiting() < 4 * 100, "what is stored has gone but for the last blocks")
     end = time.monotonic() + 8  # longer than others would wait for it before they took its lanes

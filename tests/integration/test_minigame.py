@@ -28,15 +28,17 @@ def fleet(yard, redis):
 
 
 def events(node):
-    return json.loads(node.get("/api/gaming/events")[1])
+    return json.loads(node.get("/api/gaming/events?form=flat")[1])
 
 
-def post(node, path, token=None):
-    """The status of a POST."""
+def post(node, path, token=None, method="POST"):
+    """The status of a POST, or of a GET, whose answer has to be empty."""
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    request = urllib.request.Request(node.http(path), data=b"{}", headers=headers, method="POST")
+    data = b"{}" if method == "POST" else None
+    request = urllib.request.Request(node.http(path), data=data, headers=headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
+            assert answer.status != 200 or answer.read() == b""
             return answer.status
     except urllib.error.HTTPError as error:
         with error:
@@ -96,6 +98,47 @@ async def test_the_events(node):
     await next_info(server)
     assert events(node)["next_game"] == "boomer"
     del players
+
+
+async def test_the_events_as_the_game_client_reads_them(node):
+    assert json.loads(node.get("/api/gaming/events")[1]) == []
+    server, = await servers([node])
+    players = [await ChatClient.member(node, f"p{i}") for i in range(2)]
+    await start(server, offset=40)
+    await next_info(server)
+    flat = events(node)
+    (event,) = json.loads(node.get("/api/gaming/events")[1])
+    names = sorted(event.pop("players"), key=lambda player: player["id"])
+    assert names == [{"id": f"p{i}", "nickname": f"p{i}", "paragonAddress": ""} for i in range(2)]
+    assert event == {
+        "id": "HLG-1", "miniGame": "boomer", "results": None, "policyLink": "",
+        "parameters": [{"startsAt": flat["start_at"], "registrationStartsAt": flat["reg_start_at"],
+                        "registrationEndsAt": flat["reg_end_at"], "currency": "HTO", "entryFee": 200, "rewardPool": 1200}],
+        "settings": {"numberOfLaps": 20, "numberOfPlayers": 10, "map": ""},
+    }
+    del players
+
+
+async def test_balances_and_numbers_outlive_all_nodes(yard, redis):
+    """A ledger is no lease: also when each node released its claims, and when Redis was full of nothing else."""
+    for turn, stop in enumerate(("stop", "kill", "stop")):
+        nodes = yard.fleet([redis.url] * 2, lease="1s", **SETTINGS)
+        all_ = await servers(nodes)
+        player = await ChatClient.member(nodes[0], "alice")
+        await until(lambda: number_of(events(nodes[0])) >= turn, "numbers go on")
+        drawn = False
+        while not drawn:
+            before = number_of(events(nodes[0]))
+            await start(all_[0], period=1000)
+            await until(lambda: number_of(events(nodes[0])) > before, "a new round")
+            drawn = "alice" in events(nodes[0])["players"]
+        number = number_of(events(nodes[0]))
+        await all_[0].send({"action": "game_end", "id": f"HLG-{number}", "leaderboard": [{"id": "alice", "position": 1}]})
+        answer = await all_[0].next_of(lambda message: "data" in message or "error" in message)
+        assert answer["data"] == [{"id": "alice", "won": 396, "balance": 396 * (turn + 1)}]
+        for node in nodes:
+            getattr(node, stop)()
+        del player
 
 
 async def test_rounds_come_by_themselves(node):
@@ -208,7 +251,10 @@ async def test_the_webhook(yard, redis):
     assert post(nodes[0], "/api/webhook/minigame", "s3cret") == 200
     for server in all_:
         assert await server.next() == UPDATE
-    assert nodes[0].status("/api/webhook/minigame") == 405
+    assert post(nodes[0], "/api/webhook/minigame", "s3cret", "GET") == 200
+    for server in all_:
+        assert await server.next() == UPDATE
+    assert nodes[0].status("/api/webhook/minigame") == 401
 
 
 async def test_the_webhook_without_a_token(node):

@@ -272,6 +272,16 @@ async def test_a_packet_up_to_the_limit_passes(yard):
     one.close(), two.close()
 
 
+@pytest.mark.parametrize("given, shown", [("#00AAff", "00AAff"), ("#0af", "00aaff"), ("0af", "00aaff"), ("00aaff", "00aaff"),
+                                          ("#", "ffffff"), ("##00aaff", "ffffff"), ("#00aaff0", "ffffff"), ("0ag", "ffffff")])
+async def test_colours_as_people_write_them(relay, given, shown):
+    one = await relay.connect("one")
+    two = await relay.connect("two", color=given)
+    await until(lambda: one.of("connection"), "connection")
+    assert one.of("connection")[0]["color"] == shown
+    one.close(), two.close()
+
+
 async def test_strange_looks_are_made_harmless(relay):
     one = await relay.connect("one")
     two = await relay.connect('a"b\\\u20ac\n', color='red"><b>', prefix="p" * 500, playerCount="many")

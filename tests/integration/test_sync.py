@@ -262,6 +262,12 @@ async def test_unexpected_types_are_named(node, name):
     await client.close()
 
 
+async def test_a_binary_ping_is_answered(node):
+    client = await SyncClient.connect(node)
+    await client.send(b"ping")
+    assert await client.receive() == "pong"
+
+
 async def test_binary_messages_are_warned_of(node):
     client = await SyncClient.connect(node)
     for data in (b"", b"\x00\xff", push("s").encode()):

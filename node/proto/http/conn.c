@@ -3,9 +3,12 @@
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"
 
+#include "store/base/clock.h"
+
 enum {
     MOST_QUEUED = 64 * 1024, /* bytes of answers a client may leave unread and still ask more */
     REQUESTS_PER_TURN = 16,  /* of one client; then others have their turn */
+    LEAVE_MOMENT_MS = 2000,  /* since its last answer: a client that may be about to ask again */
 };
 
 static const struct conn_handler handler;
@@ -197,6 +200,7 @@ void http_conn_answered(struct http_conn *http, bool close)
 {
     http->request = NULL;
     http->served = true;
+    http->answered_ms = clock_monotonic_ms();
     if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
         conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
         conn_poke(http->conn);
@@ -248,15 +252,20 @@ static void on_timer(void *arg)
     conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
+/* Who asks often is about to ask again: closed now, that request would be cut. Its answer says
+ * "Connection: close" instead. Who does not ask within a moment is closed then. */
 static void on_drain(void *arg)
 {
     struct http_conn *http = arg;
+    uint64_t idle_ms = clock_monotonic_ms() - http->answered_ms;
     if (http->request != NULL) {
         http->request->close = true; /* after its answer */
-        return;
+    } else if (http->served && idle_ms < LEAVE_MOMENT_MS) {
+        conn_set_timer(http->conn, (uint32_t)(LEAVE_MOMENT_MS - idle_ms));
+    } else {
+        http->closing = true;
+        conn_finish(http->conn, HTTP_LINGER_MS);
     }
-    http->closing = true;
-    conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
 static void on_closed(void *arg, enum conn_end end)

@@ -45,6 +45,7 @@ struct http_conn {
     bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
     uint8_t turn_requests;        /* answered since the last read */
+    uint64_t answered_ms;         /* monotonic, of the last answer; 0: none yet */
 };
 
 struct http_field {

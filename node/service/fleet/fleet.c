@@ -435,6 +435,19 @@ static void on_live(void *arg, struct http_request *request)
     }
 }
 
+/* Three dots of a roll call; the pages draw their own, by how things are. */
+static const char icon[] =
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">"
+    "<g fill=\"#2a7\"><circle cx=\"3\" cy=\"8\" r=\"2\"/>"
+    "<circle cx=\"8\" cy=\"8\" r=\"2\"/><circle cx=\"13\" cy=\"8\" r=\"2\"/></g></svg>";
+
+static void on_icon(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply_field(request, "Cache-Control", SPAN("max-age=86400"));
+    http_reply(request, 200, "image/svg+xml", span_str(icon));
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
@@ -454,6 +467,7 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
+    http_route(server, "GET", "/favicon.svg", on_icon, NULL);
     http_route(server, "GET", "/api/status", on_status, fleet);
     http_route_websocket(server, "/api/status/live", on_live, fleet);
     return fleet;

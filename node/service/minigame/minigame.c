@@ -192,14 +192,18 @@ static void on_webhook(void *arg, struct http_request *request)
     struct minigame *minigame = arg;
     if (http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.webhook_token, NULL)) {
         minigame_scheduler_update(minigame->scheduler);
-        http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
+        http_reply(request, 200, "text/plain; charset=utf-8", SPAN(""));
     }
 }
 
 static void on_events(void *arg, struct http_request *request)
 {
     const struct minigame *minigame = arg;
-    json_t *round = minigame_scheduler_current(minigame->scheduler);
+    struct buf form = {0};
+    http_query(request, "form", &form);
+    json_t *round =
+        minigame_scheduler_current(minigame->scheduler, span_eq(buf_span(&form), SPAN("flat")));
+    buf_free(&form);
     char *text = json_dumps(round, 0);
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", span_str(text));
@@ -227,6 +231,7 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
         .arg = minigame,
     });
     http_route_websocket(server, "/minigame", on_connect, minigame);
+    http_route(server, "GET", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "POST", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "GET", "/api/gaming/events", on_events, minigame);
     return minigame;

@@ -9,7 +9,7 @@ import os
 import statistics
 import subprocess
 
-from harness import BenchError, Result, wait_until
+from harness import BenchError, Result
 
 from .logs import COLUMNS, postgres
 
@@ -113,7 +113,7 @@ def fill(bench, server, rows):
         psql(server, "postgres", "drop table if exists rows; " + MAKE.format(
             day=day, count=count, span=span, first=day * rows))
         for name, text in (("before", MADE_TEXT), ("now", "null::text"))[::1 if day % 2 else -1]:
-            file = f"{server.folder}/rows"
+            file = f"{server.data}/rows"
             psql(server, "postgres", "copy (select server_time, seq_number, client_time, level, msg, user_name, room, "
                  f"{text}, null::jsonb from rows order by server_time) to '{file}' (format binary)")
             psql(server, name, "select log_partition_make((now() at time zone 'UTC')::date - " + f"{day})")
@@ -159,12 +159,9 @@ def explain(server, base, sql):
 
 def restart(server):
     """All that PostgreSQL itself kept is gone."""
-    server.process.send_signal(2)
-    server.process.wait()
-    with open(server.log, "ab") as log:
-        server.process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    server.pid = server.process.pid
-    wait_until("postgres ready", lambda: psql(server, "postgres", "select 1", check=False) == "1")
+    psql(server, "postgres", "checkpoint")
+    server.kill()
+    server.start()
 
 
 def ask(bench, server, base, questions, cold):
@@ -188,7 +185,7 @@ def ask(bench, server, base, questions, cold):
 
 def run(bench):
     rows = bench.rows or (ROWS // 10 if bench.quick else ROWS)
-    with postgres() as server:
+    with postgres(bench) as server:
         for base in ("before", "now"):
             psql(server, "postgres", f"create database {base}")
         with open(BEFORE) as sql:
