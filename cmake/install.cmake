@@ -32,10 +32,10 @@ install(FILES ${CMAKE_SOURCE_DIR}/helm/muster/files/dashboard.json DESTINATION $
 if(EXISTS ${CMAKE_SOURCE_DIR}/node/app/verb_help.c AND NOT CMAKE_CROSSCOMPILING)
     set(muster_said ${CMAKE_BINARY_DIR}/packaging)
     add_custom_command(OUTPUT ${muster_said}/muster.1 ${muster_said}/muster.bash ${muster_said}/_muster ${muster_said}/muster.fish
-        COMMAND muster help --man >${muster_said}/muster.1
-        COMMAND muster help --completion bash >${muster_said}/muster.bash
-        COMMAND muster help --completion zsh >${muster_said}/_muster
-        COMMAND muster help --completion fish >${muster_said}/muster.fish
+        COMMAND muster help --man > ${muster_said}/muster.1
+        COMMAND muster help --completion bash > ${muster_said}/muster.bash
+        COMMAND muster help --completion zsh > ${muster_said}/_muster
+        COMMAND muster help --completion fish > ${muster_said}/muster.fish
         DEPENDS muster VERBATIM)
     add_custom_target(muster_help ALL DEPENDS ${muster_said}/muster.1)
     install(FILES ${muster_said}/muster.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

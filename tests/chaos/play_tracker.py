@@ -134,5 +134,3 @@ class TrackerPlay(Play):
         await super().stop()
         for peer in self.peers:
             peer.transport.close()
-
-
