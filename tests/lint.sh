@@ -1,5 +1,4 @@
 #!/bin/sh
-# SPDX-License-Identifier: MIT
 # Static analysis of all that is shipped: gcc -fanalyzer, cppcheck; shellcheck for the scripts, pyflakes and pycodestyle
 # for Python, clang-format for the look of C. Any finding fails. One that is false is suppressed where it stands, with
 # its reason beside it.

@@ -1,5 +1,4 @@
 #!/bin/sh
-# SPDX-License-Identifier: MIT
 # Serves on the embedded memory store and says where to look. Flags go to `muster node`.
 set -eu
 

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/chat_wiring.h"
 
 static struct chat_login_options login_options(const struct settings *settings,

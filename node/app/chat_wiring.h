@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* chat wiring: the chat and the minigame out of the settings; the minigame draws its players from
  * those in the chat, and neither knows of the other. */
 #ifndef MUSTER_NODE_APP_CHAT_WIRING_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/fleet_wiring.h"
 
 static void print_sessions(void *arg, struct buf *out)

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* fleet wiring: what each service shows on the fleet's page; neither knows of the other. */
 #ifndef MUSTER_NODE_APP_FLEET_WIRING_H
 #define MUSTER_NODE_APP_FLEET_WIRING_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/listeners.h"
 
 #include "node/core/log.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/node.h"
 #include "node/app/process.h"
 #include "node/app/terminal.h"

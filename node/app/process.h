@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* process: what the verbs that stay (`node`, `sink`) have in common: signals, the store with what it reports, an HTTP server. */
 #ifndef MUSTER_NODE_APP_PROCESS_H
 #define MUSTER_NODE_APP_PROCESS_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/services.h"
 
 #include "node/app/chat_wiring.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* services: every service of a node out of the settings, in the order in which they lean on each
  * other. */
 #ifndef MUSTER_NODE_APP_SERVICES_H

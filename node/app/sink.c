@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* The wiring of `muster sink`: the store (or another server's live stream) above, PostgreSQL below,
  * and a small HTTP server for those who watch it.
  *

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/app/terminal.h"
 
 #include "store/base/buf.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* terminal: the verbs for a person at a terminal. They need no settings of a node and have flags of
  * their own:
  *

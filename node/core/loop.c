@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/core/loop.h"
 
 #include "node/core/log.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* loop: the event loop, one turn at a time.
  *
  *     wait -> callbacks of what happened -> hooks in the order they were added -> next turn

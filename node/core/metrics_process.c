@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/core/metrics_process.h"
 
 #include "node/core/log.h"

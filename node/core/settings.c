@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/core/settings.h"
 
 #include "store/base/mem.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* settings: what the operator says, from flags and environment, by the table in settings_table.h.
  */
 #ifndef MUSTER_NODE_CORE_SETTINGS_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* The one table of settings: SETTING(field, kind, default, low, high, choices, help).
  *
  * The field `store_prefix` is flag --store-prefix and variable MUSTER_STORE_PREFIX. Kinds:

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/net/cidr.h"
 
 #include "store/base/mem.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* cidr: ranges of IP addresses, "10.0.0.0/8", "2001:db8::/32", or one address "10.1.2.3". */
 #ifndef MUSTER_NODE_NET_CIDR_H
 #define MUSTER_NODE_NET_CIDR_H

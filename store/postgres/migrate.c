@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "store/postgres/migrate.h"
 
 #include "store/base/buf.h"

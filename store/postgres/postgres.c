@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "store/postgres/postgres.h"
 
 #include "store/base/backoff.h"

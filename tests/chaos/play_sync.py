@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Session sync: leaders push numbered messages without a break; followers see that none is doubled or changed, and,
 when all is well, that none is missing and the counts are right."""
 

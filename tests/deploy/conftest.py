@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Tools of these tests, each skipped with a visible line where it cannot be had."""
 
 import shutil

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """The plain manifests of k8s/: up to date with the chart, and a whole that stands by itself."""
 
 import shutil

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Dispatch on one node: drivers, devices, what is refused."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Dispatch on several nodes, and what is promised when things break."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Every node shows the whole fleet: GET /api/status, the live WebSocket, and who may look."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Log intake and live listeners, over two nodes with Redis between and over the memory store."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """The sink beside everybody: least rights, days that are over, servers that cannot be written to, and what /readyz says."""
 
 import subprocess

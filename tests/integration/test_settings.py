@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """Settings: what is wrong is named, and nothing is guessed."""
 
 import json

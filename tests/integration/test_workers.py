@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """--workers N: several nodes behind one port, and a parent that only watches."""
 
 import asyncio

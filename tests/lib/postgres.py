@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
 import atexit

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: MIT
 """The house: includes point down the floors, never up and never in a circle; a service includes no other; each header
 stands by itself; names have one meaning."""
 

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/impl.h"
 
 #include "node/net/net.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/tls_client.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/proto/ws/admit.h"
 
 #include "node/proto/http/auth.h"

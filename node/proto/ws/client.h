@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* ws client: a WebSocket to another server (ws:// or wss://), built anew for ever: after 2 s, then
  * with back-off. wslay's client side over a bufferevent; for a process with one or two of them, not
  * for thousands. */

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* Messages of nodes that cannot be spoken to yet. Where the store is several servers, what a node
  * says may come before the roster shows it, or before the way to it is open: it is heard then, in
  * the order in which it came. Who stays unknown is refused after a time; while there is no way to

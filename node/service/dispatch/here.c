@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* A TCP device whose socket is on this node.
  *
  *     accepted --(from a load balancer: PROXY header)--> address known

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* What the dispatch_*.c files share; nobody else includes it.
  *
  *     dispatch.c         HTTP: routes, parameters, statistics

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* Legs: the way of one device between two nodes. Frames of a leg are numbered in each direction, so
  * that none is missing unnoticed. */
 #include "node/core/log.h"

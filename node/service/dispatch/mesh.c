@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
  * roster.
  *

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* What mesh.c, node.c, leg.c and early.c share; nobody else
  * includes it. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* dispatch_mesh: what the nodes of dispatch say to each other over the bus. A message is a head,
  * that says who speaks, and frames:
  *

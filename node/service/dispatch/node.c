@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* The way to another node: what this turn has for it goes out in one message; what the way has no
  * room for waits, and nobody is read meanwhile who would add to it.
  *

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* What the fleet's page shows of dispatch: ports and the drivers that have them, some of each. */
 #include "node/service/dispatch/impl.h"
 

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* A port: who in the cluster wants it, and its sockets on this node.
  *
  *     roster "dispatch:ports"         "tcp:6001 <node>"    a node that has a driver on it

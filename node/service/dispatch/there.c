@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* A TCP device of another node that drivers here have. That node may send as much as it has credit
  * for; credit is given again when what it sent was queued to drivers none of which is full. It
  * begins small, so that many idle devices may not flood a driver, and grows while it is used. */

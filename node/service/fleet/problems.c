@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/problems.h"
 
 #include "node/proto/json/scan.h"

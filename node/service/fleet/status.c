@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/status.h"
 
 #include "node/core/metrics_process.h"

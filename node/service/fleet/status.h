@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 /* status: what people and orchestrators ask a node: GET /, /healthz, /readyz, /metrics. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_STATUS_H
 #define MUSTER_NODE_SERVICE_FLEET_STATUS_H

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/coding.h"
 
 #include "store/base/mem.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/dump.h"
 
 #include "node/proto/json/walk.h"

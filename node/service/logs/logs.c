@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/logs.h"
 
 #include "node/net/limit.h"

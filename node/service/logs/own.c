@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/own.h"
 
 #include "node/core/log.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/row.h"
 
 #include "node/service/logs/entry.h"

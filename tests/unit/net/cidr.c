@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/net/cidr.h"
 #include "tests/unit/cmocka_all.h"
 

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/frame.h"
 #include "node/service/dispatch/message.h"
 #include "tests/unit/cmocka_all.h"

@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "redis_server.h"
 
 #include <arpa/inet.h>

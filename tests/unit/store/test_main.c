@@ -1,4 +1,3 @@
-/* SPDX-License-Identifier: MIT */
 #include "tests.h"
 
 #include <string.h>
