@@ -256,13 +256,6 @@ class StreamFull(Scene):
             self.postgres.kill()
 
 
-class DeadLetters(Scene):
-    def second(self, at, fault):
-        super().second(at, fault)
-        if fault >= 0 and at % 10 == 0:
-            add(self.fleet[0], b'{"msg":"a\\u0000b","user":"u"}')
-
-
 class MemoryShort(Scene):
     settings = {"memory_limit": "60m", "queue_limit": "16m"}
 
@@ -287,8 +280,7 @@ class MemoryShort(Scene):
 SCENES = {"rolling-update": Rolling, "nodes-gone": Gone, "node-hangs": Hangs, "node-restarts": Restarts, "store-away": StoreAway,
           "store-links-break": LinksBreak, "store-full": StoreFull, "store-slow": StoreSlow, "crowded": Crowded,
           "logins-fail": LoginsFail, "device-port-taken": PortTaken, "logs-lost": LogsLost, "postgres-away": PostgresAway,
-          "postgres-never": PostgresNever, "sinks-gone": SinksGone, "stream-full": StreamFull, "dead-letters": DeadLetters,
-          "memory-short": MemoryShort}
+          "postgres-never": PostgresNever, "sinks-gone": SinksGone, "stream-full": StreamFull, "memory-short": MemoryShort}
 
 
 # ------------------------------------------------------------------------------------ scraping
