@@ -1,11 +1,15 @@
 """Settings: what is wrong is named, and nothing is guessed."""
 
 import json
+import signal
+import urllib.error
+import urllib.request
 
 import pytest
 
 from lib.ports import free_port
 from lib.process import muster
+from lib.waiting import wait_until
 
 SETTINGS = ["http", "admin", "store", "store-ca", "store-cert", "store-key",
             "store-server-name", "store-prefix", "workers", "lease", "drain", "env", "log-level", "log-format",
@@ -193,3 +197,46 @@ def test_log_lines_are_json_on_request(yard):
     assert lines
     for line in lines:
         assert {"time", "level", "msg"} <= set(json.loads(line))
+
+
+def test_a_token_in_a_file_is_rotated_with_two_at_a_time(yard, tmp_path):
+    """Old and new one both count while clients are moved; the file is looked at by itself."""
+    secret = tmp_path / "token"
+    secret.write_text("old\n")
+    node = yard.node(env={"MUSTER_STATUS_TOKEN_FILE": str(secret)})
+
+    def is_admitted(token):
+        request = urllib.request.Request(node.http("/api/status"), headers={"Authorization": f"Bearer {token}"})
+        try:
+            return urllib.request.urlopen(request, timeout=10).status == 200
+        except urllib.error.HTTPError:
+            return False
+
+    def admitted():
+        return [token for token in ("old", "new", "old new", "ol") if is_admitted(token)]
+
+    assert admitted() == ["old"]
+    for text, wanted in (("old new\n", ["old", "new"]), ("new\n", ["new"])):
+        secret.write_text(text)
+        wait_until(lambda want=wanted: admitted() == want, f"the tokens are {text!r}")
+    secret.write_text("")
+    wait_until(lambda: "is empty" in node.log(), "an empty file is refused")
+    assert admitted() == ["new"]
+
+
+def test_hup_usr1_and_usr2_end_nobody(yard):
+    node = yard.node()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        node.signal(number)
+    wait_until(lambda: "reading the settings again" in node.log() and node.log().count("means nothing here") == 2,
+               "each signal has its line")
+    assert node.status("/readyz") == 200
+
+
+def test_drain_delay_lets_clients_in_while_not_ready(yard):
+    node = yard.node(drain_delay="2s", drain="0")
+    node.term()
+    wait_until(lambda: node.status("/readyz") == 503, "it is not ready")
+    assert node.status("/healthz") == 200
+    wait_until(lambda: not node.alive(), "it has ended")
+    assert node.exit_code() == 0

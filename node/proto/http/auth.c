@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/proto/http/auth.h"
 
+#include <string.h>
+
 bool http_secret_eq(struct span given, struct span secret)
 {
     if (secret.len == 0) {
@@ -13,17 +15,32 @@ bool http_secret_eq(struct span given, struct span secret)
     return differ == 0;
 }
 
+bool http_token_eq(struct span given, struct span tokens)
+{
+    static const char blanks[] = " \t\r\n";
+    bool same = false;
+    for (size_t i = 0; i < tokens.len;) {
+        size_t end = i;
+        while (end < tokens.len && memchr(blanks, tokens.ptr[end], sizeof(blanks) - 1) == NULL) {
+            end++;
+        }
+        same |= http_secret_eq(given, span_of(tokens.ptr + i, end - i));
+        i = end + 1;
+    }
+    return same;
+}
+
 static bool has_bearer(const struct http_request *request, struct span secret)
 {
     struct span field = http_header(request, "authorization");
     struct span scheme = span_cut(&field, ' ');
-    return span_eq_nocase(scheme, SPAN("Bearer")) && http_secret_eq(span_trim(field), secret);
+    return span_eq_nocase(scheme, SPAN("Bearer")) && http_token_eq(span_trim(field), secret);
 }
 
 static bool has_query(const struct http_request *request, const char *name, struct span secret)
 {
     struct buf given = {0};
-    bool has = http_query(request, name, &given) && http_secret_eq(buf_span(&given), secret);
+    bool has = http_query(request, name, &given) && http_token_eq(buf_span(&given), secret);
     buf_free(&given);
     return has;
 }

@@ -15,7 +15,7 @@ static bool word_is(struct span word, struct span secret)
                                    word.ptr) == 1;
     if (is) {
         buf_grew(&token, len);
-        is = http_secret_eq(buf_span(&token), secret);
+        is = http_token_eq(buf_span(&token), secret);
     }
     buf_free(&token);
     return is;
