@@ -9,7 +9,7 @@
  *     BINDS     char *    [name=]host:port, any number of them with commas
  *     ORIGINS   char *    scheme://host[:port], any number of them with commas
  *     SECRET    char *    text, also from a file named by MUSTER_X_FILE
- *     TOKEN     char *    a secret that clients show; two with a space between them both count
+ *     TOKEN     char *    a secret that clients show; two, each in a line, both count
  *     STORE     char *    a secret that is the URL of a store
  *     DURATION  uint32_t  milliseconds, from low to high
  *     AGE       uint64_t  milliseconds, from low to high, where 49 days are not enough

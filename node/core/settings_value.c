@@ -271,16 +271,16 @@ static int check_origins(const char *value, char *error, size_t error_size)
     return 0;
 }
 
-/* A token on the wire has no blanks (RFC 6750, 2.1), so that one can stand between two. */
+/* No token on the wire has a line end, so that one can stand between two. */
 static int check_tokens(const char *value, char *error, size_t error_size)
 {
     int count = 0;
     for (const char *c = value; *c != '\0'; c++) {
-        bool blank = strchr(" \t\r\n", *c) != NULL;
-        count += !blank && (c == value || strchr(" \t\r\n", c[-1]) != NULL);
+        bool ends = *c == '\r' || *c == '\n';
+        count += !ends && (c == value || c[-1] == '\r' || c[-1] == '\n');
     }
     if (count > TOKENS_MOST || (count == 0 && value[0] != '\0')) {
-        snprintf(error, error_size, "holds %d tokens; one, or two with a space between them", count);
+        snprintf(error, error_size, "holds %d lines; a token is one, and at most two count", count);
         return -1;
     }
     return 0;

@@ -149,7 +149,7 @@ def test_a_secret_and_its_file_at_once(tmp_path):
 
 @pytest.mark.parametrize("env", [{"SG_ENV": "production"}, {"SG_ENV": "development"}, {"MUSTER_ENV": "production"}])
 def test_env_has_two_names(env):
-    assert muster("check", "--dispatch-secret", "not-the-known-one", env=env).returncode == 0
+    assert muster("check", "--dispatch-secret", "not the known one", env=env).returncode == 0
 
 
 def test_env_by_its_other_name_is_production_or_nothing():
@@ -216,7 +216,7 @@ def test_a_token_in_a_file_is_rotated_with_two_at_a_time(yard, tmp_path):
         return [token for token in ("old", "new", "old new", "ol") if is_admitted(token)]
 
     assert admitted() == ["old"]
-    for text, wanted in (("old new\n", ["old", "new"]), ("new\n", ["new"])):
+    for text, wanted in (("old\nnew\n", ["old", "new"]), ("new\n", ["new"])):
         secret.write_text(text)
         wait_until(lambda want=wanted: admitted() == want, f"the tokens are {text!r}")
     secret.write_text("")

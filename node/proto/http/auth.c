@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/proto/http/auth.h"
 
-#include <string.h>
-
 bool http_secret_eq(struct span given, struct span secret)
 {
     if (secret.len == 0) {
@@ -17,11 +15,10 @@ bool http_secret_eq(struct span given, struct span secret)
 
 bool http_token_eq(struct span given, struct span tokens)
 {
-    static const char blanks[] = " \t\r\n";
     bool same = false;
     for (size_t i = 0; i < tokens.len;) {
         size_t end = i;
-        while (end < tokens.len && memchr(blanks, tokens.ptr[end], sizeof(blanks) - 1) == NULL) {
+        while (end < tokens.len && tokens.ptr[end] != '\r' && tokens.ptr[end] != '\n') {
             end++;
         }
         same |= http_secret_eq(given, span_of(tokens.ptr + i, end - i));

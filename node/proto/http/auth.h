@@ -18,8 +18,8 @@ enum http_auth {
 /* Equality whose time depends on the length of `given` alone. An empty `secret` equals nothing. */
 bool http_secret_eq(struct span given, struct span secret);
 
-/* Is `given` one of `tokens`, which have blanks between them? Tokens have none (RFC 6750, 2.1). Each
- * is compared, so that the time does not say which one it was. */
+/* Is `given` one of `tokens`, each of which is a line? No field of a request holds a line end. Each is
+ * compared, so that the time does not say which one it was. */
 bool http_token_eq(struct span given, struct span tokens);
 
 /* True when the request carries "Authorization: Bearer <secret>" (RFC 6750, 2.1), or the secret as

@@ -101,8 +101,8 @@ static void test_bad_settings_are_named(void **state)
                  "MUSTER_STATUS_TOKEN_FILE: the file '/dev/null' is empty");
     expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/dev/zero", NULL},
                  "MUSTER_STATUS_TOKEN_FILE: the file '/dev/zero' is longer than 8191 bytes");
-    expect_error((const char *[]){"--status-token", "a b c", NULL}, no_words,
-                 "--status-token: holds 3 tokens; one, or two with a space between them");
+    expect_error((const char *[]){"--status-token", "a\nb\nc", NULL}, no_words,
+                 "--status-token: holds 3 lines; a token is one, and at most two count");
     expect_error(no_words, (const char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
                  "MUSTER_HTTP_FILE: no such setting; see muster --help");
 }
