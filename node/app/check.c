@@ -111,7 +111,7 @@ static bool check_chat(const struct settings *settings)
 
 int check_run(const struct settings *settings)
 {
-    /* The settings were read: what can be known of them without asking anybody is right. */
+    /* The settings were read: everything that can be checked without a network call is right. */
     bool well = check_chat(settings) & check_store(settings) & check_postgres(settings->postgres);
     printf("%s\n", well ? "all is well" : "not well");
     return well ? 0 : 1;

@@ -10,10 +10,10 @@
 
 #include <event2/event.h>
 
-/* Makes good what whoever started this process left unfit: a closed stdin, stdout or stderr, whose
- * number a socket would get and log lines with it; SIGTERM and SIGINT blocked, which end it; SIGCHLD
- * ignored, so that children end unseen. And no writing to who reads no more ends it: SIGPIPE is
- * ignored. First of all. */
+/* Repairs what the parent process may have left unfit: a closed stdin, stdout or stderr, whose
+ * number a socket would get, and log lines with it; SIGTERM and SIGINT blocked, which end this
+ * process; SIGCHLD ignored, so that children end unseen. Also ignores SIGPIPE, so that writing to a
+ * closed pipe does not end the process. To be called first of all. */
 void process_prepare(void);
 
 enum { PROCESS_SIGNALS = 2 };

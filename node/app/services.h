@@ -22,7 +22,7 @@ struct services_parts {
     struct metrics *metrics;
     struct store *store;
     struct net *net;
-    struct http_server *http, *admin; /* `admin` is `http` where it has no address of its own */
+    struct http_server *http, *admin; /* `admin` is `http` where no address for admin is set */
 };
 
 /* New, with their routes; dispatch opens ports when drivers ask, the relay and the tracker are listeners'
@@ -34,7 +34,8 @@ struct services *services_new(const struct services_parts *parts, char *error, s
 struct status *services_status(const struct services *services);
 struct relay *services_relay(const struct services *services);
 
-/* The node is going away: not ready, and no port is opened any more. Who is there stays for now. */
+/* The node is going away: it is not ready and opens no more ports. Clients that are connected stay
+ * for now. */
 void services_drain(struct services *services);
 
 /* Lets go of what receives by itself; to be called before the net goes, and services_free after.

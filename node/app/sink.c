@@ -1,5 +1,5 @@
 /* The wiring of `muster sink`: the store (or another server's live stream) above, PostgreSQL below,
- * and a small HTTP server for those who watch it.
+ * and a small HTTP server for monitoring.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
 #include "store/base/clock.h"
@@ -93,7 +93,7 @@ static const char *trouble(void *arg)
     return unready(arg);
 }
 
-/* The loop turns, or nobody would answer. */
+/* That this is answered shows that the loop turns. */
 static void on_healthz(void *arg, struct http_request *request)
 {
     (void)arg;

@@ -418,7 +418,7 @@ static int read_flags(struct settings *settings, const char *const args[], struc
     return 0;
 }
 
-/* What is fine for trying things out is refused where it would be a hole. */
+/* Refuses settings that are fine for trying things out but would be a security hole in service. */
 static int check_production(const struct settings *settings, struct source source)
 {
     if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the http_*.c files share, and ws.c for taking a connection over; nobody else includes it.
+/* What the http_*.c files share, and ws.c for taking a connection over; no other file includes it.
  *
  *     server.c    routes, accept, drain
  *     conn.c      one connection: bytes to requests, time-outs, keep-alive
@@ -35,7 +35,7 @@ struct http_server {
     bool draining;
 };
 
-/* What an idle connection owns beside its conn. */
+/* An HTTP connection: all that an idle one owns beside its conn. */
 struct http_conn {
     struct http_server *server;
     struct conn *conn;

@@ -1,7 +1,7 @@
 /* Messages of nodes that cannot be spoken to yet. Where the store is several servers, what a node
  * says may come before the roster shows it, or before the way to it is open: it is heard then, in
- * the order in which it came. Who stays unknown is refused after a time; while there is no way to
- * tell him so either, his messages wait on. */
+ * the order in which it came. A node that stays unknown is refused after a time; while there is no
+ * way to tell it so either, its messages wait on. */
 #include "node/core/log.h"
 #include "node/service/dispatch/mesh_impl.h"
 #include "store/base/clock.h"

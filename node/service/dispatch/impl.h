@@ -1,4 +1,4 @@
-/* What the dispatch_*.c files share; nobody else includes it.
+/* What the dispatch_*.c files share; no other file includes it.
  *
  *     dispatch.c         HTTP: routes, parameters, statistics
  *     driver.c  a driver: its registration, its WebSocket, how full it is
@@ -46,7 +46,7 @@ enum {
     WINDOW_FIRST = 8 * KIB,  /* credit of a device elsewhere; doubled as it is used */
     WINDOW_MOST = 256 * KIB,
     LEG_COST = 32,                /* what a frame between nodes counts besides its bytes */
-    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; who takes fewer does not read */
+    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; a device that takes fewer does not read */
     GONE_LINGER_MS = 5 * 1000     /* for a disconnected device that took all to close, too */
 };
 
@@ -58,7 +58,7 @@ struct dispatch {
     struct dispatch_options options;
     struct mesh *mesh;
     unsigned low, high;       /* ports that may be opened */
-    struct cidr_list trusted; /* who sends a PROXY header */
+    struct cidr_list trusted; /* senders of PROXY headers */
     struct map ports;         /* struct port by name */
     struct map devices;       /* struct device by id */
     struct roster_watch *index;
@@ -151,7 +151,7 @@ void dispatch_counts_deinit(struct dispatch *dispatch);
 /* A device came or went here. */
 void dispatch_port_count(struct port *port, int by);
 
-/* What the others know of the port here has changed: told soon, or at once. */
+/* What the other nodes know of the port here has changed: tells them soon, or at once. */
 void dispatch_port_count_later(struct port *port);
 void dispatch_port_tell_count(struct port *port);
 
@@ -196,7 +196,7 @@ void dispatch_drivers_refuse(struct dispatch *dispatch);
 /* Lets devices go on, whose drivers have room again; at the end of a turn. */
 void dispatch_drivers_relieve(struct dispatch *dispatch);
 
-/* Queues a reference of its own. */
+/* Queues the chunk with its own reference. */
 void dispatch_driver_send(struct driver *driver, struct chunk *chunk);
 bool dispatch_driver_is_full(const struct driver *driver);
 
@@ -235,7 +235,7 @@ struct device {
 enum device_end {
     DEVICE_GONE,    /* the peer or the network ended it */
     DEVICE_SHUT,    /* in order: what was written may still reach it */
-    DEVICE_REFUSED, /* at once: it never was anybody's */
+    DEVICE_REFUSED, /* at once: no driver ever had it */
     DEVICE_CUT,     /* at once, by a reset: bytes of it or for it may be missing */
 };
 
@@ -266,7 +266,7 @@ void dispatch_device_release_writers(struct device *device);
  * connection has closed. */
 void dispatch_device_end(struct device *device, enum device_end how);
 
-/* Nobody here has it any more. */
+/* No driver here has the device any more. */
 void dispatch_device_abandoned(struct device *device);
 
 /* ------------------------------------------------------------------------------ here.c */

@@ -91,7 +91,8 @@ void dispatch_legs_wake(struct mesh_node *peer)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* From a node that cannot be spoken to, or of a leg that is no more. As legs_refuse. */
+/* Refuses a frame from a node that cannot be spoken to, or of a leg that is gone. As
+ * legs_refuse. */
 static int answer_unknown(struct mesh *mesh, struct span node, const struct mesh_message *frame)
 {
     bool of_device = frame->type == MESH_OPEN || frame->type == MESH_DATA;

@@ -1,5 +1,5 @@
-/* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
- * roster.
+/* The other nodes. Each hears its own topic; the roster says which nodes speak there, and since
+ * when.
  *
  *     roster "dispatch:nodes"        node -> "<number> <epoch>"; " deaf" behind it while the node
  *                                    does not hear its topic, and should be given no device
@@ -73,7 +73,7 @@ void dispatch_mesh_flush(struct mesh *mesh)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* What stood in the way of speaking to others is gone. */
+/* Nothing stands in the way of speaking to other nodes any more. */
 static void look_around(struct mesh *mesh)
 {
     dispatch_early_hear(mesh);

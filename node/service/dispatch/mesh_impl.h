@@ -1,5 +1,4 @@
-/* What mesh.c, node.c, leg.c and early.c share; nobody else
- * includes it. */
+/* What mesh.c, node.c, leg.c and early.c share; no other file includes it. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
 #define MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
 
@@ -65,7 +64,7 @@ struct mesh_node *dispatch_mesh_node_find(const struct mesh *mesh, struct span n
 /* The same, new if need be; it becomes reachable by itself. */
 struct mesh_node *dispatch_mesh_node_get(struct mesh *mesh, struct span name);
 
-/* Nothing of its own stands in the way of speaking to it any more. */
+/* Nothing about the node itself stands in the way of speaking to it any more. */
 void dispatch_mesh_node_meet(struct mesh_node *peer);
 
 /* Its legs must be gone. */
@@ -77,7 +76,7 @@ void dispatch_mesh_node_drop_queued(struct mesh_node *peer);
 
 /* ------------------------------------------------------------------------------- leg.c */
 
-/* Cuts those that began in an epoch of the peer before that one. */
+/* Cuts the legs that began in an epoch of the peer before that one. */
 void dispatch_legs_cut(struct mesh_node *peer, uint64_t before, const char *why);
 
 /* The peer is no more: what was on its side of the legs is gone. */
@@ -107,7 +106,7 @@ void dispatch_early_init(struct mesh *mesh);
 bool dispatch_early_keep(struct mesh *mesh, struct buf *message)
     __attribute__((warn_unused_result));
 
-/* Hears those whose node can be spoken to by now. */
+/* Handles the messages whose node can be spoken to by now. */
 void dispatch_early_hear(struct mesh *mesh);
 
 /* Forgets them all: their nodes will learn of the new epoch. */

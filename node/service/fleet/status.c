@@ -36,7 +36,8 @@ const char *fleet_status_trouble(const struct status *status)
     return full ? "the connection limit is reached" : NULL;
 }
 
-/* The loop turns, or nobody would answer. Redis being gone is no reason to restart a node. */
+/* That this is answered shows that the loop turns. Redis being gone is no reason to restart a
+ * node. */
 static void on_healthz(void *arg, struct http_request *request)
 {
     (void)arg;
