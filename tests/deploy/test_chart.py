@@ -378,7 +378,8 @@ def test_the_route_of_the_gateway(render):
 def test_images_come_from_one_registry(render):
     images = {container["image"] for thing in of_kind(objects_of(render(MATRIX["a large registry"][0])), "Deployment", "Pod")
               for container in containers(pod_of(thing)[1])}
-    assert images == {"registry.example/mirror/muster:0.1.0"}
+    version = yaml.safe_load((manifests.CHART / "Chart.yaml").read_text())["appVersion"]
+    assert images == {f"registry.example/mirror/muster:{version}"}
 
 
 def test_one_sink_has_no_budget(render):

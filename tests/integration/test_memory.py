@@ -16,12 +16,9 @@ DATA = "x" * 200_000
 PUSHES = 30  # of DATA to each; the kernel takes the first megabytes
 QUEUE = "16m"  # so that each one's own bound closes nobody
 ATTACKERS = 60  # who together are told more than the limit
+pytestmark = pytest.mark.skipif(b"libasan" in Node.binary.read_bytes(), reason="a sanitizer's own memory is most of it")
 CLOSED = "clients with the most to read were closed"
 GROUPS = pathlib.Path("/sys/fs/cgroup")
-
-
-def is_sanitized(node):
-    return "libasan" in pathlib.Path(f"/proc/{node.pid}/maps").read_text()
 
 
 def resident(node):
@@ -103,9 +100,6 @@ async def judge(node, honest, attack, limit):
 
 async def test_the_largest_queues_go_when_the_limit_is_reached(yard):
     node = yard.begin(memory_limit="70m", queue_limit=QUEUE)
-    wait_until(node.alive, "it runs")
-    if is_sanitized(node):
-        pytest.skip("a sanitizer's own memory is most of it")
     node.ready()
     honest, attack = await honest_pair(node), Attack(node)
     await attack.run(honest)
@@ -146,8 +140,6 @@ async def test_a_containers_limit_is_known_and_not_gone_over(container, yard):
     node = Node("contained", yard.folder, queue_limit=QUEUE)
     node.binary = program
     yard.keep(node).start()
-    if is_sanitized(node):
-        pytest.skip("a sanitizer's own memory is most of it")
     node.ready()
     honest, attack = await honest_pair(node), Attack(node)
     await attack.run(honest)
