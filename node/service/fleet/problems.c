@@ -53,17 +53,16 @@ static void look_at_sink(struct printing *printing, struct span node, struct spa
     uint64_t ms = strtoull(lag.raw.ptr, NULL, 10);
     if (ms > LATE_MS) {
         char text[96];
-        snprintf(text, sizeof(text), "is behind: the oldest log entry not stored is %" PRIu64 " s old",
-                 ms / 1000);
+        snprintf(text, sizeof(text),
+                 "is behind: the oldest log entry not stored is %" PRIu64 " s old", ms / 1000);
         print(printing, node, text, 0);
     }
 }
 
 static void look_at_node(void *arg, const struct roster_member *member)
 {
-    struct json_field fields[] = {
-        {.name = "name"}, {.name = "state"},   {.name = "kind"},
-        {.name = "figures"}, {.name = "started"}, {.name = "time"}};
+    struct json_field fields[] = {{.name = "name"},    {.name = "state"},   {.name = "kind"},
+                                  {.name = "figures"}, {.name = "started"}, {.name = "time"}};
     if (json_fields(member->value, fields, 6) != 0 || fields[0].kind != JSON_KIND_STRING ||
         fields[1].kind != JSON_KIND_STRING) {
         return; /* a node's lists */

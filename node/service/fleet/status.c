@@ -117,10 +117,11 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Vary", SPAN("Accept"));
     if (accept.ptr != NULL && memmem(accept.ptr, accept.len, "text/html", 9) != NULL) {
         http_reply_field(request, "Cache-Control", SPAN("no-cache"));
-        http_reply_field(request, "Content-Security-Policy",
-                         SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                              "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; "
-                              "form-action 'none'"));
+        http_reply_field(
+            request, "Content-Security-Policy",
+            SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
+                 "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; "
+                 "form-action 'none'"));
         http_reply(request, 200, "text/html; charset=utf-8", span_of(page_fleet, page_fleet_size));
     } else {
         on_text(arg, request);
