@@ -58,8 +58,9 @@ struct fleet_events {
     uint64_t was[NEWSWORTHY], said_ms[NEWSWORTHY];
     uint64_t store_lost_ms; /* unix; 0: it is there, or never was */
     bool store_was_there;
-    struct buf state; /* what was last said of it */
-    bool stale;       /* the history's server cannot be reached */
+    struct buf state;  /* what was last said of it */
+    uint64_t state_ms; /* monotonic, when */
+    bool stale;        /* the history's server cannot be reached */
     bool came, leaving, looked;
 };
 
@@ -386,8 +387,13 @@ static void look_at_state(struct fleet_events *events, const char *state)
     if (span_eq(span_str(now), buf_span(&events->state))) {
         return;
     }
+    uint64_t now_ms = clock_monotonic_ms();
+    if (now[0] != '\0' && events->state.len > 0 && now_ms - events->state_ms < SAY_AGAIN_MS) {
+        return; /* it may have seconds in it: another text is no news */
+    }
     if (now[0] != '\0') {
         say_own(events, "state", now);
+        events->state_ms = now_ms;
     } else if (state == NULL) {
         say_own(events, "well", "is well again");
     } else {

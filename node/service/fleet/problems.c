@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A sink that is so far behind is one to look at; a node so young is still finding its store. */
 enum { LATE_MS = 60 * 1000, YOUNG_MS = 5000 };
@@ -40,6 +41,8 @@ static void look_at_state(struct printing *printing, struct span node, struct sp
         return;
     }
     json_unquote(state, &text);
+    text.len =
+        strcspn(buf_text(&text), "\n"); /* its first line says what; the card has all of it */
     print(printing, node, buf_text(&text), 0);
     buf_free(&text);
 }
