@@ -4,6 +4,7 @@
 #include "node/proto/ws/client.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/mem.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -59,6 +60,7 @@ static const char *word_of(const json_t *entry, const char *name)
     return text != NULL ? text : "";
 }
 
+<<<<<<< HEAD
 /* Appends the message as text: of what is none, its JSON. */
 static void append_message(const json_t *entry, struct buf *out)
 {
@@ -71,6 +73,25 @@ static void append_message(const json_t *entry, struct buf *out)
         buf_append(out, span_str(text != NULL ? text : ""));
         free(text);
     }
+=======
+/* New, for free(). */
+static char *copy_of(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(mem_alloc(size), text, size);
+}
+
+/* The message as text: of what is none, its JSON. For free(). */
+static char *message_of(const json_t *entry)
+{
+    json_t *value = json_object_get(entry, "msg");
+    value = value == NULL || json_is_null(value) ? json_object_get(entry, "text") : value;
+    if (value == NULL) {
+        return copy_of("");
+    }
+    return json_is_string(value) ? copy_of(json_string_value(value))
+                                 : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+>>>>>>> main
 }
 
 static uint64_t time_of(const json_t *entry)
