@@ -60,20 +60,6 @@ static const char *word_of(const json_t *entry, const char *name)
     return text != NULL ? text : "";
 }
 
-<<<<<<< HEAD
-/* Appends the message as text: of what is none, its JSON. */
-static void append_message(const json_t *entry, struct buf *out)
-{
-    json_t *value = json_object_get(entry, "msg");
-    value = value == NULL || json_is_null(value) ? json_object_get(entry, "text") : value;
-    if (json_is_string(value)) {
-        buf_append(out, span_str(json_string_value(value)));
-    } else if (value != NULL) {
-        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        buf_append(out, span_str(text != NULL ? text : ""));
-        free(text);
-    }
-=======
 /* New, for free(). */
 static char *copy_of(const char *text)
 {
@@ -91,7 +77,6 @@ static char *message_of(const json_t *entry)
     }
     return json_is_string(value) ? copy_of(json_string_value(value))
                                  : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
->>>>>>> main
 }
 
 static uint64_t time_of(const json_t *entry)
@@ -141,7 +126,7 @@ static void print_entry(const struct tailing *tail, const json_t *entry, const c
     const char *level = word_of(entry, "level");
     if (tail->json) {
         char *text = json_dumps(entry, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        printf("%s\n", text != NULL ? text : "null");
+        printf("%s\n", text);
         free(text);
         return;
     }
@@ -158,15 +143,14 @@ static void take(struct tailing *tail, const json_t *entry)
 {
     json_t *number = json_object_get(entry, "seqNumber");
     uint64_t seq = json_is_number(number) ? (uint64_t)json_number_value(number) : 0;
-    struct buf message = {0};
-    append_message(entry, &message);
+    char *message = message_of(entry);
     if (seq == 0 || seq > tail->last) {
         tail->last = seq > tail->last ? seq : tail->last;
-        if (passes(tail, entry, buf_text(&message))) {
-            print_entry(tail, entry, buf_text(&message));
+        if (passes(tail, entry, message)) {
+            print_entry(tail, entry, message);
         }
     }
-    buf_free(&message);
+    free(message);
 }
 
 /* ------------------------------------------------------------------------------------ the link */
