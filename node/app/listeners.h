@@ -4,31 +4,23 @@
  *     a worker    WAITING --------------------------------------> OPEN ---drain---> RETIRED
  *                     the store is ready, or is not for a while
  *
- * The kernel gives a worker its share of the clients from the moment on at which it listens. So one
- * that was started again while the others serve first finds its store. The admin port is open at
- * once. */
+ * The kernel asks nobody: it gives a worker its share of the clients from the moment on at which it
+ * listens. So one that was started again while the others serve first finds its store.
+ * The admin port is open at once. */
 #ifndef MUSTER_NODE_APP_LISTENERS_H
 #define MUSTER_NODE_APP_LISTENERS_H
 
-#include "node/core/settings.h"
-#include "node/net/net.h"
-#include "node/proto/http/http.h"
-#include "node/service/fleet/status.h"
+#include "node/app/app.h"
+#include "node/app/health.h"
 #include "node/service/relay/relay.h"
-#include "store/store.h"
 
 struct listeners;
 
 /* All borrowed until listeners_free. */
 struct listeners_parts {
-    const struct settings *settings;
-    struct net *net;
-    struct store *store;
-    struct http_server *http, *admin; /* the same where no address for admin is set */
-    struct status *status;
+    struct app *app;
+    struct health *health;
     struct relay *relay;
-    const char *node; /* its name */
-    bool worker;      /* others hold the same ports */
     /* A worker's listener could not be opened, long after listeners_new. */
     void (*failed)(void *arg, const char *error);
     void *arg;
@@ -38,8 +30,7 @@ struct listeners_parts {
 struct listeners *listeners_new(const struct listeners_parts *parts, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* Accepts no new clients from now on; connections that already wait are taken. The tracker goes on.
- * `NULL` is fine. */
+/* Nobody new from now on, but for who has come already. The tracker goes on. NULL is fine. */
 void listeners_retire(struct listeners *listeners);
 
 /* Before net_free. NULL inside is fine. */

@@ -174,9 +174,9 @@ def test_files_that_are_wrong_end_the_start(tmp_path, name, content):
     if content is not None:
         path.write_bytes(content)
     ended = muster("node", "--http", "127.0.0.1:0", "--" + name.replace("_", "-"), str(path))
-    assert ended.returncode == 1 and str(path) in ended.stderr
+    assert ended.returncode == 2 and str(path) in ended.stderr and "--" + name.replace("_", "-") in ended.stderr
     checked = muster("check", "--" + name.replace("_", "-"), str(path))
-    assert checked.returncode == 1 and str(path) in checked.stdout
+    assert checked.returncode == 2 and str(path) in checked.stdout
 
 
 # ------------------------------------------------------------------------------------ key sets
