@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { PATIENCE_S = 5, ASK_MS = 50, CHECK_LEASE_MS = 10 * 1000 };
 
@@ -14,6 +15,7 @@ struct check {
     struct store *store;
     bool reached;
     char trouble[256]; /* the last thing the store said */
+    char note[256];    /* what it said of a server that was reached; empty: nothing */
 };
 
 static void on_link(void *arg, bool up, const char *text)
@@ -21,6 +23,8 @@ static void on_link(void *arg, bool up, const char *text)
     struct check *check = arg;
     if (!up) {
         snprintf(check->trouble, sizeof(check->trouble), "%s", text);
+    } else if (strchr(text, ';') != NULL) {
+        snprintf(check->note, sizeof(check->note), "%s", text);
     }
 }
 
@@ -76,6 +80,9 @@ static bool check_store(const struct settings *settings)
     } else {
         reach(&check);
         printf("store: %s\n", check.reached ? "reached, and messages come back" : check.trouble);
+        if (check.note[0] != '\0') {
+            printf("store: note: %s\n", check.note);
+        }
     }
     store_close(&check.store);
     loop_free(&check.loop);

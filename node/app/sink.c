@@ -2,8 +2,8 @@
  * and a small HTTP server for those who watch it.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
-#include "store/base/clock.h"
 #include "store/sink/sink.h"
+#include "store/base/clock.h"
 
 #include "node/app/node.h"
 #include "node/app/notify.h"
