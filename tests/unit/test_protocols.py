@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/protocols.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = "\n".join(path.read_text() for folder in ("node/service", "node/proto") for path in sorted((ROOT / folder).rglob("*.[ch]")))
+SOURCES = "\n".join(path.read_text() for folder in ("node/app", "node/service", "node/proto") for path in sorted((ROOT / folder).rglob("*.[ch]")))
 HOLE = "\0"  # what differs from message to message
 
 
@@ -89,3 +89,19 @@ def test_links_lead_somewhere(page):
             there = (page.parent / path).resolve() if path else page
             assert there.exists(), target
             assert not anchor or anchor in anchors(there), target
+
+
+def named_in_comments():
+    """(file, page, anchor) of each page of docs/ that a comment names."""
+    for folder in ("node", "store"):
+        for path in sorted((ROOT / folder).rglob("*.[ch]")):
+            for page, anchor in re.findall(r"\b(?:docs|wire)/([a-z-]+\.md)(?:#([a-z-]+))?", path.read_text()):
+                yield path.relative_to(ROOT).as_posix(), page, anchor
+
+
+def test_a_page_that_a_comment_names_is_there():
+    named = list(named_in_comments())
+    assert len(named) > 10
+    for source, page, anchor in named:
+        there = ROOT / "docs" / page
+        assert there.is_file() and (not anchor or anchor in anchors(there)), f"{source}: docs/{page}#{anchor}"

@@ -1,4 +1,4 @@
-/* dispatch: device ports on demand (wire/dispatch.md). Drivers are WebSocket clients that ask for a
+/* dispatch: device ports on demand (docs/protocols.md#dispatch). Drivers are WebSocket clients that ask for a
  * port; devices are plain TCP and UDP clients of that port, on whichever node they come in. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_DISPATCH_H
 #define MUSTER_NODE_SERVICE_DISPATCH_DISPATCH_H
