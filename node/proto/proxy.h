@@ -4,7 +4,8 @@
  * (haproxy.org/download/2.9/doc/proxy-protocol.txt; 2.1 is the text form, 2.2 the binary one.)
  *
  *     "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
- *     12 bytes of signature, version and command, family, u16 length, addresses, TLVs (passed over) */
+ *     12 bytes of signature, version and command, family, u16 length, addresses, TLVs (passed over)
+ */
 #ifndef MUSTER_NODE_PROTO_PROXY_H
 #define MUSTER_NODE_PROTO_PROXY_H
 

@@ -292,7 +292,7 @@ void dispatch_free(struct dispatch **dispatch)
     if (gone == NULL) {
         return;
     }
-    MAP_EACH(it, &gone->devices) { /* of other nodes: the devices here went with their connections */
+    MAP_EACH(it, &gone->devices) { /* of other nodes: devices here went with their connections */
         dispatch_device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
     }
     dispatch_mesh_deinit(gone);

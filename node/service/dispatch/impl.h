@@ -2,7 +2,7 @@
  *
  *     dispatch.c         HTTP: routes, parameters, statistics
  *     driver.c  a driver: its registration, its WebSocket, how full it is
- *     port.c    a port: who registered it in the cluster, its sockets here
+ *     port.c    a port: which drivers registered it, its sockets here
  *     count.c   how many devices a port has in the cluster
  *     device.c  a TCP device, wherever it is, and the drivers here that have it
  *     here.c    a device whose socket is here
@@ -46,7 +46,7 @@ enum {
     WINDOW_FIRST = 8 * KIB,  /* credit of a device elsewhere; doubled as it is used */
     WINDOW_MOST = 256 * KIB,
     LEG_COST = 32,                /* what a frame between nodes counts besides its bytes */
-    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; a device that takes fewer does not read */
+    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; fewer: the device does not read */
     GONE_LINGER_MS = 5 * 1000     /* for a disconnected device that took all to close, too */
 };
 

@@ -91,7 +91,7 @@ void dispatch_legs_wake(struct mesh_node *peer)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* Refuses a frame from a node that cannot be spoken to, or of a leg that is gone. As
+/* Answers a frame from a node that cannot be spoken to, or of a leg that is gone. As
  * legs_refuse. */
 static int answer_unknown(struct mesh *mesh, struct span node, const struct mesh_message *frame)
 {
