@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* backend: the floor under the words of the store. The words (bus.c, roster*.c) keep what this
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).
@@ -65,8 +66,8 @@ struct history_call {
     uint64_t birth, after;
     struct span timeline;
     struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
-    uint32_t offset;       /* NEWEST: so many are left out */
-    uint32_t limit;        /* AFTER, NEWEST */
+    uint32_t offset;  /* NEWEST: so many are left out */
+    uint32_t limit;   /* AFTER, NEWEST */
 };
 
 struct backend_ops {

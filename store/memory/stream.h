@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory stream: the lanes of the hub; the same rules as stream_append.lua and stream_state.lua. */
 #ifndef MUSTER_STORE_MEMORY_STREAM_H
 #define MUSTER_STORE_MEMORY_STREAM_H
@@ -13,8 +14,8 @@ struct memory_lane {
 struct memory_streams {
     uint64_t last;
     char identity[STREAM_NAME]; /* empty: nothing was ever appended */
-    uint64_t sink_until; /* Unix seconds */
-    unsigned used;       /* lanes */
+    uint64_t sink_until;        /* Unix seconds */
+    unsigned used;              /* lanes */
     struct memory_lane lanes[STREAM_LANES_MOST];
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis follow: while a link is up, asks its sentinels on each beat which server is the master, so
  * that a planned fail-over is followed at once, and not when the old master is demoted, up to ten
  * seconds later. One sentinel is asked, over a connection that stays; another server counts when a
@@ -15,10 +16,9 @@ struct redis_follow;
 typedef void redis_follow_fn(void *arg);
 
 /* New, idle. All is borrowed for its life; `tls` NULL: none. */
-struct redis_follow *redis_follow_new(struct store *store, struct evdns_base **dns,
-                                      const struct redis_server *server,
-                                      const struct redis_tls_files *tls, redis_follow_fn *fn,
-                                      void *arg)
+struct redis_follow *
+redis_follow_new(struct store *store, struct evdns_base **dns, const struct redis_server *server,
+                 const struct redis_tls_files *tls, redis_follow_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* Asks whether `at` (as the sentinels named it) is still the master. One that did not answer since

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Redis behind real sentinels: the master is killed, and nobody who plays notices."""
 
 import asyncio
@@ -139,6 +140,16 @@ def test_passwords_of_servers_and_of_sentinels(yard):
     assert_not_well(check(f"redis+sentinel://:of-server@{place}"), "NOAUTH")
     assert_not_well(check(f"redis+sentinel://:of-server@{place}?sentinel-pass=wrong"), "WRONGPASS")
     assert_not_well(check(f"redis+sentinel://:wrong@{place}?sentinel-pass=of-sentinel"), "WRONGPASS")
+
+
+def test_a_master_that_may_lose_what_no_replica_has(group):
+    """It takes writes when no replica follows it: the operator hears so."""
+    warning = "min-replicas-to-write is not set there"
+    first = muster("check", "--store", group.url)
+    assert first.returncode == 0 and warning in first.stdout, first.stdout
+    group.master.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    second = muster("check", "--store", group.url)
+    assert second.returncode == 0 and warning not in second.stdout, second.stdout
 
 
 async def test_two_masters_as_shards(yard):
