@@ -26,7 +26,7 @@ enum stream_outcome {
     STREAM_STORED,
     STREAM_FULL,    /* the bound is reached: nothing was stored */
     STREAM_REFUSED, /* by the server (out of memory): nothing was stored */
-    STREAM_UNKNOWN, /* the server did not answer for some seconds: stored or not, nobody knows */
+    STREAM_UNKNOWN, /* the server did not answer for some seconds: may be stored, or not */
 };
 
 typedef void stream_append_fn(void *arg, enum stream_outcome outcome);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* stream call: what the word `stream` asks of a backend. Items lie flat, one after the other, in
- * the bytes of whoever appends them. */
+ * the bytes of the caller that appends them. */
 #ifndef MUSTER_STORE_STREAM_CALL_H
 #define MUSTER_STORE_STREAM_CALL_H
 

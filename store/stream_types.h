@@ -75,7 +75,7 @@ struct stream_ask {
     uint64_t seen;    /* the greatest seq that the sink knows: new ones are above it */
     bool sink;        /* one is at work: from now on nothing goes unmarked */
     bool writers;     /* list them */
-    struct span identity; /* that the asker knew, for a stream that is made now; or empty */
+    struct span identity; /* that the caller knew, for a stream that is made now; or empty */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* history key: one history as this process knows it: who watches it, what waits to be appended,
- * which reads are open.
+/* history key: one history as this process knows it: which watches follow it, what waits to be
+ * appended, which reads are open.
  *
  *     history_append --> waiting --batch--> sent --answer--> confirmed, for a while
  *                           ^                 |                  |

@@ -162,7 +162,8 @@ static void prove_when_greeted(struct redis_link *link)
     }
 }
 
-/* ROLE: publishing at a replica reaches nobody elsewhere. Who may not ask (an ACL) is believed. */
+/* ROLE: publishing at a replica does not reach the other nodes. Where an ACL forbids the question
+ * the server is believed to be no replica. */
 static void on_role(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -196,7 +197,8 @@ static struct span info_field(struct span info, struct span field)
 }
 
 /* INFO replication: a server begins a new replication history when it is promoted and when it
- * starts. Who may not ask (an ACL), or is not told, knows one history only. */
+ * starts. Where an ACL forbids the question, or the answer does not say, there is one history
+ * only. */
 static void on_info(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -356,7 +358,7 @@ static uint64_t connect_limit_ms(const struct redis_link *link)
 
 static uint64_t backoff_most_ms(const struct redis_link *link)
 {
-    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    /* Back within a third of the lease, so that no node's members run out meanwhile. */
     uint64_t part = link->server->master != NULL ? 10 : 3;
     return clamp(link->store->lease_ms / part, REDIS_LINK_BACKOFF_FIRST_MS,
                  REDIS_LINK_BACKOFF_MOST_MS);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
+/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; no other file includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -13,7 +13,7 @@
 #include "store/stream_place.h"
 
 enum lane_state {
-    LANE_OFF,     /* somebody else's */
+    LANE_OFF,     /* another sink's */
     LANE_DOWN,    /* a session is wanted, and not there */
     LANE_WAITING, /* to ask for the lock */
     LANE_LOCKING, /* asks for the lock */
@@ -92,7 +92,7 @@ void sink_lane_step(struct sink_lane *lane);
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
 /* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
-/* Lets fall what was read; what was fed stays. */
+/* Drops what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
 int64_t sink_lane_oldest_us(const struct sink_lane *lane);

@@ -431,7 +431,7 @@ bool sink_lane_is_quiet(const struct sink_lane *lane)
 {
     bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
     if (lane_is_fed(lane)) {
-        return sink_lane_unstored(lane) == 0; /* nobody else has it */
+        return sink_lane_unstored(lane) == 0; /* only this process has it */
     }
     return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
            (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);

@@ -4,11 +4,11 @@
  *     lane of the stream --read--> batch --COPY and the lane's new position, one transaction-->
  *     table, log_lane              --mark--> the stream may forget
  *
- * A lane is served over a PostgreSQL session of its own, which holds the lane's advisory lock: who
- * has the lock serves the lane, and who loses the session has lost both. The sinks that can serve
- * share the lanes evenly. Where a lane stands is only in PostgreSQL. After any doubt (a COMMIT
- * without an answer, too) the lane starts anew from there; and the transaction itself fails unless
- * the lane stands where the sink thinks.
+ * A lane is served over its own PostgreSQL session, which holds the lane's advisory lock: the sink
+ * that has the lock serves the lane, and a sink that loses the session has lost both. The sinks
+ * that can serve share the lanes evenly. Where a lane stands is only in PostgreSQL. After any doubt
+ * (a COMMIT without an answer, too) the lane starts again from there; and the transaction itself
+ * fails unless the lane stands where the sink thinks.
  *
  * Without a stream there is one lane, whose place is how many of the entries fed so far are stored:
  * after a doubt those that are not are sent again, and no others.
