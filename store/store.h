@@ -70,7 +70,7 @@ struct store_stats {
     uint64_t late;        /* bus messages dropped: of a link that their node had given up */
     uint64_t refetched;   /* history entries fetched because they had been missed */
     uint64_t brought;     /* calls of the stream sent again to a server that had lost them */
-    uint64_t lost; /* entries of the stream that a server took and lost, and no node kept */
+    uint64_t lost;        /* entries of the stream that a server took and lost, and no node kept */
     uint64_t resnapshots; /* rosters read again because a change may have been missed */
 };
 
