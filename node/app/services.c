@@ -24,7 +24,7 @@ struct services {
     struct dispatch *dispatch; /* NULL: off */
 };
 
-/* ------------------------------------------------------------------------------ who watches us */
+/* ------------------------------------------------------------------------------ monitoring */
 
 static const char *trouble(void *arg)
 {

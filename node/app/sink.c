@@ -117,8 +117,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
 
-/* ------------------------------------------------------------------------------------ building up
- */
+/* ------------------------------------------------------------------------------ building up */
 
 static int open_store(struct process *process, char *error, size_t error_size)
 {

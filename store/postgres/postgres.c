@@ -186,8 +186,7 @@ static void go_on(struct postgres *pg)
     }
 }
 
-/* ------------------------------------------------------------------------------------ connecting
- */
+/* ------------------------------------------------------------------------------ connecting */
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 

@@ -6,8 +6,8 @@
  * ran out are pruned by the next touch of the same key. Every real change of a key has a version
  * and is published; a *watch* follows it and holds the view of the key as of one version.
  *
- *     claim / release / renew --> server: prune, change, version + 1, publish --> watch: view,
- * events
+ *     claim / release / renew --> server: prune, change, version + 1, publish
+ *                                                 --> watch: view, events
  *
  * Every watch of a key, on whatever node, passes through the same changes in the same order (a
  * watch that missed some jumps over them to a later version).

@@ -378,8 +378,7 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
     return sink_has_room(sink);
 }
 
-/* ------------------------------------------------------------------------------------ the session
- */
+/* ------------------------------------------------------------------------------ the session */
 
 /* Of what was fed, what is stored has been told apart from what is not: the COMMIT whose answer was
  * lost, too. */

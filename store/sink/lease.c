@@ -200,8 +200,7 @@ static void close_session(struct sink_lane *lane)
     postgres_close(&lane->pg);
 }
 
-/* ------------------------------------------------------------------------------------ the shares
- */
+/* ------------------------------------------------------------------------------ the shares */
 
 /* Ours, or likely to be. */
 static bool is_held(const struct sink_lane *lane)

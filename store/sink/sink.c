@@ -39,8 +39,7 @@ void sink_trouble(struct sink *sink, char **last, const char *what, const char *
     *last = kept;
 }
 
-/* ------------------------------------------------------------------------------------ the stream
- */
+/* ------------------------------------------------------------------------------ the stream */
 
 void sink_set_lanes(struct sink *sink, unsigned count)
 {
@@ -158,8 +157,7 @@ void sink_on_progress(struct sink *sink)
     }
 }
 
-/* ------------------------------------------------------------------------------------ partitions
- */
+/* ------------------------------------------------------------------------------ partitions */
 
 /* log_partition_make looks again once it has the lock, but PostgreSQL may still remember what it saw
  * before. */

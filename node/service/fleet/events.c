@@ -201,7 +201,7 @@ void fleet_events_print(const struct fleet_events *events, struct buf *out)
     buf_append(out, SPAN("]"));
 }
 
-/* ------------------------------------------------------------------------------------ who is there */
+/* ------------------------------------------------------------------------------------ presence */
 
 static void claim(struct fleet_events *events)
 {

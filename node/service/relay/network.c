@@ -294,7 +294,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ packets */
 
-/* After a gap the directory is compared; what was said meanwhile is over. */
+/* The bus reaches this node again, or no longer: seats that wait claim only while it does. */
 static void on_hearing(struct relay_network *network, bool hearing)
 {
     network->hearing = hearing;

@@ -2,9 +2,9 @@
 /* The steps of each request over the store.
  *
  *     announce   add s: --taken: another id--> put a: --> answer; the old id's s: goes
- *     pulse      touch a: --changed?--> swap a: --> answer --> touch s:, put back if it is not
- * there alive      the same push       get s: --> get a: --> answer          (sobani: get a: of the
- * asker before) */
+ *     pulse      touch a: --changed?--> swap a: --> answer --> touch s:, put back if it is missing
+ *     alive      the same
+ *     push       get s: --> get a: --> answer       (sobani: get a: of the asking peer before) */
 #include "node/service/tracker/impl.h"
 
 #include "store/base/clock.h"
