@@ -402,15 +402,15 @@ async def test_a_drained_node_takes_leave_of_drivers_and_devices(yard):
 
 def test_the_secret_of_development_is_refused_in_production(yard):
     node = yard.begin(env={"SG_ENV": "production"})
-    node.expected_exit = 1
-    assert node.popen.wait(20) == 1
+    node.expected_exit = 2
+    assert node.popen.wait(20) == 2
     assert "dispatch-secret" in node.log()
 
 
 def test_the_secret_comes_from_the_variables_of_old(yard):
     for name in ("PLACE_SERVER_SECRET", "SERVER_SECRET"):
-        node = start_node(yard, env={name: "an old secret", "SG_ENV": "production"})
-        assert statistics(node, "an%20old%20secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
+        node = start_node(yard, env={name: "an-old-secret", "SG_ENV": "production"})
+        assert statistics(node, "an-old-secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
         assert node.get("/api/server?bearer_token=testing")[0] == 401
 
 
@@ -424,6 +424,6 @@ def test_dispatch_can_be_off(yard):
     ("dispatch_bind", "localhost"), ("dispatch_proxy", "10.0.0.0/40"), ("dispatch_secret", "")])
 def test_bad_settings_are_named(yard, setting, value):
     node = yard.begin(**{setting: value})
-    node.expected_exit = 1
-    assert node.popen.wait(20) == 1
+    node.expected_exit = 2
+    assert node.popen.wait(20) == 2
     assert setting.replace("_", "-") in node.log()
