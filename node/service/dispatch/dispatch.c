@@ -1,7 +1,11 @@
 #include "node/service/dispatch/dispatch.h"
 
 #include "node/proto/http/auth.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 #include "store/base/decimal.h"
 
 #include <inttypes.h>
@@ -194,7 +198,7 @@ static void print_counts(const struct dispatch *dispatch, const char *name, bool
     const char *before = "";
     buf_printf(out, "\"%s\": {", name);
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         struct dispatch_port_totals totals = dispatch_port_totals(port);
         uint64_t count = count_of(&totals);
         if (port->is_udp == udp && count > 0) {
@@ -208,7 +212,7 @@ static void print_counts(const struct dispatch *dispatch, const char *name, bool
 static bool any_unbound(const struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        if (dispatch_port_totals(MAP_ENTRY(it, struct port, node)).unbound > 0) {
+        if (dispatch_port_totals(MAP_ENTRY(it, struct dispatch_port, node)).unbound > 0) {
             return true;
         }
     }
@@ -313,7 +317,7 @@ void dispatch_free(struct dispatch **dispatch)
         return;
     }
     MAP_EACH(it, &gone->devices) { /* of other nodes: those here went with their connections */
-        dispatch_device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
+        dispatch_device_end(MAP_ENTRY(it, struct dispatch_device, node), DEVICE_GONE);
     }
     dispatch_mesh_deinit(gone);
     dispatch_ports_deinit(gone);

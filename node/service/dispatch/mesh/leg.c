@@ -1,53 +1,57 @@
 /* Legs: the way of one device between two nodes. Frames of a leg are numbered in each direction, so
  * that none is missing unnoticed. */
 #include "node/core/log.h"
-#include "node/service/dispatch/mesh_impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/node.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 
 #include <stdlib.h>
 
-struct leg *dispatch_leg_new(struct device *device, struct mesh_node *peer, uint64_t id,
-                             uint64_t epoch)
+struct dispatch_leg *dispatch_leg_new(struct dispatch_device *device, struct mesh_node *node,
+                                      uint64_t id, uint64_t epoch)
 {
-    struct leg *leg = mem_zalloc(sizeof(*leg));
+    struct dispatch_leg *leg = mem_zalloc(sizeof(*leg));
     leg->id = id;
     leg->device = device;
-    leg->peer = peer;
+    leg->node = node;
     leg->epoch = epoch;
     list_push_back(&device->legs, &leg->of_device);
-    map_insert(&peer->legs, &leg->node, span_of(&leg->id, sizeof(leg->id)));
+    map_insert(&node->legs, &leg->entry, span_of(&leg->id, sizeof(leg->id)));
     return leg;
 }
 
-void dispatch_leg_free(struct leg *leg)
+void dispatch_leg_free(struct dispatch_leg *leg)
 {
-    map_remove(&leg->peer->legs, &leg->node);
+    map_remove(&leg->node->legs, &leg->entry);
     list_del(&leg->of_device);
     free(leg);
 }
 
-struct leg *dispatch_device_leg(const struct device *device)
+struct dispatch_leg *dispatch_device_leg(const struct dispatch_device *device)
 {
-    return LIST_ITEM(device->legs.next, struct leg, of_device);
+    return LIST_ITEM(device->legs.next, struct dispatch_leg, of_device);
 }
 
-static struct leg *find_leg(const struct mesh_node *peer, uint64_t id)
+static struct dispatch_leg *find_leg(const struct mesh_node *node, uint64_t id)
 {
-    struct map_node *node = map_find(&peer->legs, span_of(&id, sizeof(id)));
-    return node != NULL ? MAP_ENTRY(node, struct leg, node) : NULL;
+    struct map_node *found = map_find(&node->legs, span_of(&id, sizeof(id)));
+    return found != NULL ? MAP_ENTRY(found, struct dispatch_leg, entry) : NULL;
 }
 
-void dispatch_leg_send(struct leg *leg, struct mesh_message frame)
+void dispatch_leg_send(struct dispatch_leg *leg, struct mesh_message frame)
 {
     frame.leg = leg->id;
     frame.sequence = leg->sent++;
-    dispatch_mesh_node_send(leg->peer, &frame);
+    dispatch_mesh_node_send(leg->node, &frame);
 }
 
 /* ------------------------------------------------------------------------------------ ends */
 
-void dispatch_leg_cut(struct leg *leg, const char *why)
+void dispatch_leg_cut(struct dispatch_leg *leg, const char *why)
 {
-    struct device *device = leg->device;
+    struct dispatch_device *device = leg->device;
     struct dispatch *dispatch = device->dispatch;
     log_debug("device cut off", LOG_TEXT_FIELD("reason", why));
     metrics_add(metrics_of(dispatch), METRIC_DISPATCH_CUT, 1);
@@ -57,21 +61,21 @@ void dispatch_leg_cut(struct leg *leg, const char *why)
     dispatch_device_end(device, DEVICE_CUT);
 }
 
-void dispatch_legs_cut(struct mesh_node *peer, uint64_t before, const char *why)
+void dispatch_legs_cut(struct mesh_node *node, uint64_t before, const char *why)
 {
-    MAP_EACH(it, &peer->legs) {
-        struct leg *leg = MAP_ENTRY(it, struct leg, node);
+    MAP_EACH(it, &node->legs) {
+        struct dispatch_leg *leg = MAP_ENTRY(it, struct dispatch_leg, entry);
         if (leg->epoch < before) {
             dispatch_leg_cut(leg, why);
         }
     }
 }
 
-void dispatch_legs_end(struct mesh_node *peer)
+void dispatch_legs_end(struct mesh_node *node)
 {
-    MAP_EACH(it, &peer->legs) {
-        struct leg *leg = MAP_ENTRY(it, struct leg, node);
-        struct device *device = leg->device;
+    MAP_EACH(it, &node->legs) {
+        struct dispatch_leg *leg = MAP_ENTRY(it, struct dispatch_leg, entry);
+        struct dispatch_device *device = leg->device;
         if (!device_is_here(device)) {
             dispatch_device_end(device, DEVICE_GONE);
             continue;
@@ -82,10 +86,10 @@ void dispatch_legs_end(struct mesh_node *peer)
     }
 }
 
-void dispatch_legs_wake(struct mesh_node *peer)
+void dispatch_legs_wake(struct mesh_node *node)
 {
-    MAP_EACH(it, &peer->legs) {
-        dispatch_device_flow(MAP_ENTRY(it, struct leg, node)->device);
+    MAP_EACH(it, &node->legs) {
+        dispatch_device_flow(MAP_ENTRY(it, struct dispatch_leg, entry)->device);
     }
 }
 
@@ -117,11 +121,11 @@ static bool is_of_device(enum mesh_type type)
     return type <= MESH_DATAGRAM;
 }
 
-static void on_leg_frame(struct mesh_node *peer, const struct mesh_message *frame)
+static void on_leg_frame(struct mesh_node *node, const struct mesh_message *frame)
 {
-    struct leg *leg = find_leg(peer, frame->leg);
+    struct dispatch_leg *leg = find_leg(node, frame->leg);
     if (leg == NULL || device_is_here(leg->device) == is_of_device(frame->type)) {
-        peer->mesh->failed |= answer_unknown(peer->mesh, dispatch_mesh_node_name(peer), frame) < 0;
+        node->mesh->failed |= answer_unknown(node->mesh, dispatch_mesh_node_name(node), frame) < 0;
         return;
     }
     bool last = frame->type == MESH_END || frame->type == MESH_LOST; /* also sent without a leg */
@@ -147,12 +151,12 @@ static bool on_datagram(struct mesh *mesh, struct span node, const struct mesh_m
     return true;
 }
 
-static void on_frame(struct mesh_node *peer, uint64_t epoch, const struct mesh_message *frame)
+static void on_frame(struct mesh_node *node, uint64_t epoch, const struct mesh_message *frame)
 {
     if (frame->type == MESH_OPEN) {
-        dispatch_there_open(peer->mesh->dispatch, peer, epoch, frame);
-    } else if (!on_datagram(peer->mesh, dispatch_mesh_node_name(peer), frame)) {
-        on_leg_frame(peer, frame);
+        dispatch_there_open(node->mesh->dispatch, node, epoch, frame);
+    } else if (!on_datagram(node->mesh, dispatch_mesh_node_name(node), frame)) {
+        on_leg_frame(node, frame);
     }
 }
 
@@ -206,15 +210,15 @@ void dispatch_legs_hear(struct mesh *mesh, struct span message)
     if (dispatch_mesh_message_read_head(&message, &head) != 0) {
         return; /* of another version, or not of ours at all */
     }
-    struct mesh_node *peer = dispatch_mesh_node_ready(mesh, head.node);
-    if (peer == NULL) {
+    struct mesh_node *node = dispatch_mesh_node_ready(mesh, head.node);
+    if (node == NULL) {
         hear_early(mesh, &head, message);
         return;
     }
-    if (head.epoch < peer->epoch) {
+    if (head.epoch < node->epoch) {
         return; /* what it was about was cut since */
     }
     while (dispatch_mesh_message_next(&message, &frame) > 0) {
-        on_frame(peer, head.epoch, &frame);
+        on_frame(node, head.epoch, &frame);
     }
 }

@@ -1,14 +1,14 @@
-/* What mesh.c, node.c, leg.c and early.c share; nobody else
- * includes it. */
-#ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
-#define MUSTER_NODE_SERVICE_DISPATCH_MESH_IMPL_H
+/* What the files of the mesh share: the mesh itself, its nodes, and what they say of each other. */
+#ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_NODE_H
+#define MUSTER_NODE_SERVICE_DISPATCH_MESH_NODE_H
 
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "store/bus.h"
 
 struct mesh {
     struct dispatch *dispatch;
-    struct map peers;
-    struct roster_watch *nodes;
+    struct map nodes;
+    struct roster_watch *roster;
     struct bus_sub *own;
     uint32_t number;
     uint32_t counter;
@@ -24,10 +24,10 @@ struct mesh {
 };
 
 struct mesh_node {
-    struct map_node node;
+    struct map_node entry; /* by name */
     struct mesh *mesh;
     uint64_t epoch; /* as in the roster */
-    uint64_t mark;  /* peer_mark */
+    uint64_t mark;  /* node_mark */
     struct bus_sub *follow;
     bool reachable; /* what we lose on the way to it we hear of */
     bool deaf;      /* as in the roster: it does not hear its topic */
@@ -66,25 +66,25 @@ struct mesh_node *dispatch_mesh_node_find(const struct mesh *mesh, struct span n
 struct mesh_node *dispatch_mesh_node_get(struct mesh *mesh, struct span name);
 
 /* Nothing of its own stands in the way of speaking to it any more. */
-void dispatch_mesh_node_meet(struct mesh_node *peer);
+void dispatch_mesh_node_meet(struct mesh_node *node);
 
 /* Its legs must be gone. */
-void dispatch_mesh_node_free(struct mesh_node *peer);
+void dispatch_mesh_node_free(struct mesh_node *node);
 
 /* Publishes what was queued for it, as far as the way to it has room. */
-void dispatch_mesh_node_flush(struct mesh_node *peer);
-void dispatch_mesh_node_drop_queued(struct mesh_node *peer);
+void dispatch_mesh_node_flush(struct mesh_node *node);
+void dispatch_mesh_node_drop_queued(struct mesh_node *node);
 
 /* ------------------------------------------------------------------------------- leg.c */
 
-/* Cuts those that began in an epoch of the peer before that one. */
-void dispatch_legs_cut(struct mesh_node *peer, uint64_t before, const char *why);
+/* Cuts those that began in an epoch of the node before that one. */
+void dispatch_legs_cut(struct mesh_node *node, uint64_t before, const char *why);
 
-/* The peer is no more: what was on its side of the legs is gone. */
-void dispatch_legs_end(struct mesh_node *peer);
+/* The node is no more: what was on its side of the legs is gone. */
+void dispatch_legs_end(struct mesh_node *node);
 
 /* The devices of all legs may have room again. */
-void dispatch_legs_wake(struct mesh_node *peer);
+void dispatch_legs_wake(struct mesh_node *node);
 
 /* A message from the topic of this node. What it says of legs waits until its node can be spoken
  * to. */

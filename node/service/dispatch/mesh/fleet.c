@@ -3,7 +3,7 @@
  *
  *     roster "dispatch:nodes"        node -> "<number> <epoch>"; " deaf" behind it while the node
  *                                    does not hear its topic, and should be given no device
- *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/message.h
+ *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/mesh/message.h
  *
  * Whenever bytes between nodes may have been lost - a link to the store fell, a message found no
  * room - the node ends all devices that it shares with others and raises its epoch. The others see
@@ -15,7 +15,11 @@
  * node with the same. Claims are in one order for all, so of two that chose alike the later one
  * gives way. */
 #include "node/core/log.h"
-#include "node/service/dispatch/mesh_impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/node.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 #include "store/base/entropy.h"
 
 #include <inttypes.h>
@@ -43,13 +47,13 @@ void dispatch_mesh_lost(struct mesh *mesh)
     uint64_t cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT];
     dispatch_early_drop(mesh);
     mesh->unanswered = false;
-    MAP_EACH(it, &mesh->peers) { /* what is queued was said in the epoch that ends */
-        dispatch_mesh_node_drop_queued(MAP_ENTRY(it, struct mesh_node, node));
+    MAP_EACH(it, &mesh->nodes) { /* what is queued was said in the epoch that ends */
+        dispatch_mesh_node_drop_queued(MAP_ENTRY(it, struct mesh_node, entry));
     }
     mesh->epoch++;
     claim(mesh);
-    MAP_EACH(it, &mesh->peers) {
-        dispatch_legs_cut(MAP_ENTRY(it, struct mesh_node, node), UINT64_MAX,
+    MAP_EACH(it, &mesh->nodes) {
+        dispatch_legs_cut(MAP_ENTRY(it, struct mesh_node, entry), UINT64_MAX,
                           "bytes between nodes may be lost");
     }
     cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
@@ -61,8 +65,8 @@ void dispatch_mesh_lost(struct mesh *mesh)
 
 void dispatch_mesh_flush(struct mesh *mesh)
 {
-    MAP_EACH(it, &mesh->peers) {
-        dispatch_mesh_node_flush(MAP_ENTRY(it, struct mesh_node, node));
+    MAP_EACH(it, &mesh->nodes) {
+        dispatch_mesh_node_flush(MAP_ENTRY(it, struct mesh_node, entry));
     }
     if (mesh->failed) {
         mesh->failed = false;
@@ -77,10 +81,10 @@ void dispatch_mesh_flush(struct mesh *mesh)
 static void look_around(struct mesh *mesh)
 {
     dispatch_early_hear(mesh);
-    MAP_EACH(it, &mesh->peers) {
-        struct mesh_node *peer = MAP_ENTRY(it, struct mesh_node, node);
-        if (peer->reachable) {
-            dispatch_ports_meet(mesh->dispatch, peer);
+    MAP_EACH(it, &mesh->nodes) {
+        struct mesh_node *node = MAP_ENTRY(it, struct mesh_node, entry);
+        if (node->reachable) {
+            dispatch_ports_meet(mesh->dispatch, node);
         }
     }
     dispatch_drivers_check(mesh->dispatch);
@@ -149,10 +153,10 @@ static void settle(struct mesh *mesh)
 {
     struct rivals rivals = {.mesh = mesh};
     struct span value;
-    if (mesh->settled || !roster_find(mesh->nodes, dispatch_mesh_name(mesh), &value)) {
+    if (mesh->settled || !roster_find(mesh->roster, dispatch_mesh_name(mesh), &value)) {
         return;
     }
-    roster_each(mesh->nodes, look_for_rival, &rivals);
+    roster_each(mesh->roster, look_for_rival, &rivals);
     if (rivals.found || read_standing(value).number != mesh->number) {
         choose_number(mesh);
         return;
@@ -162,23 +166,23 @@ static void settle(struct mesh *mesh)
 }
 
 /* Its lease ran out, or it left: its devices are gone, and so are its drivers. */
-static void peer_gone(struct mesh_node *peer)
+static void node_gone(struct mesh_node *node)
 {
-    peer->reachable = false;
-    dispatch_legs_end(peer);
-    dispatch_mesh_node_free(peer);
+    node->reachable = false;
+    dispatch_legs_end(node);
+    dispatch_mesh_node_free(node);
 }
 
-static void on_peer(struct mesh *mesh, const struct roster_member *member)
+static void on_node(struct mesh *mesh, const struct roster_member *member)
 {
-    struct mesh_node *peer = dispatch_mesh_node_get(mesh, member->name);
+    struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
     struct standing standing = read_standing(member->value);
-    bool again = peer->deaf && !standing.deaf;
-    peer->epoch = standing.epoch;
-    peer->deaf = standing.deaf;
-    dispatch_legs_cut(peer, peer->epoch, "a node lost bytes");
-    if (again && peer->reachable) {
-        dispatch_mesh_node_meet(peer);
+    bool again = node->deaf && !standing.deaf;
+    node->epoch = standing.epoch;
+    node->deaf = standing.deaf;
+    dispatch_legs_cut(node, node->epoch, "a node lost bytes");
+    if (again && node->reachable) {
+        dispatch_mesh_node_meet(node);
     }
 }
 
@@ -199,9 +203,9 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
             dispatch_drivers_check(mesh->dispatch);
         }
     } else if (event == ROSTER_SET) {
-        on_peer(mesh, member);
+        on_node(mesh, member);
     } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
-        peer_gone(dispatch_mesh_node_find(mesh, member->name));
+        node_gone(dispatch_mesh_node_find(mesh, member->name));
         dispatch_drivers_check(mesh->dispatch);
     }
 }
@@ -216,17 +220,17 @@ uint64_t dispatch_mesh_new_id(struct mesh *mesh)
 bool dispatch_mesh_is_ready(const struct mesh *mesh)
 {
     bool ready = mesh->settled && mesh->hearing && mesh->told;
-    MAP_EACH(it, &mesh->peers) {
-        ready = ready && MAP_ENTRY(it, struct mesh_node, node)->reachable;
+    MAP_EACH(it, &mesh->nodes) {
+        ready = ready && MAP_ENTRY(it, struct mesh_node, entry)->reachable;
     }
     return ready;
 }
 
 struct mesh_node *dispatch_mesh_node_ready(struct mesh *mesh, struct span name)
 {
-    struct mesh_node *peer = dispatch_mesh_node_find(mesh, name);
-    bool open = peer != NULL && peer->reachable && !peer->deaf;
-    return open && mesh->settled && mesh->hearing ? peer : NULL;
+    struct mesh_node *node = dispatch_mesh_node_find(mesh, name);
+    bool open = node != NULL && node->reachable && !node->deaf;
+    return open && mesh->settled && mesh->hearing ? node : NULL;
 }
 
 void dispatch_mesh_init(struct dispatch *dispatch)
@@ -236,12 +240,12 @@ void dispatch_mesh_init(struct dispatch *dispatch)
     dispatch->mesh = mesh;
     mesh->dispatch = dispatch;
     mesh->epoch = 1;
-    map_init(&mesh->peers);
+    map_init(&mesh->nodes);
     dispatch_early_init(mesh);
     dispatch_mesh_node_topic(dispatch_mesh_name(mesh), &topic);
     mesh->own =
         bus_subscribe(dispatch_mesh_store(mesh), buf_span(&topic), BUS_NO_ECHO, on_own_topic, mesh);
-    mesh->nodes = roster_watch(dispatch_mesh_store(mesh), NODES_KEY, on_nodes, mesh);
+    mesh->roster = roster_watch(dispatch_mesh_store(mesh), NODES_KEY, on_nodes, mesh);
     choose_number(mesh);
     buf_free(&topic);
 }
@@ -250,12 +254,12 @@ void dispatch_mesh_deinit(struct dispatch *dispatch)
 {
     struct mesh *mesh = dispatch->mesh;
     dispatch_early_drop(mesh);
-    roster_unwatch(&mesh->nodes);
+    roster_unwatch(&mesh->roster);
     bus_unsubscribe(&mesh->own);
-    MAP_EACH(it, &mesh->peers) {
-        dispatch_mesh_node_free(MAP_ENTRY(it, struct mesh_node, node));
+    MAP_EACH(it, &mesh->nodes) {
+        dispatch_mesh_node_free(MAP_ENTRY(it, struct mesh_node, entry));
     }
-    map_deinit(&mesh->peers);
+    map_deinit(&mesh->nodes);
     free(mesh);
     dispatch->mesh = NULL;
 }

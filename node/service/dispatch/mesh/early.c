@@ -3,7 +3,11 @@
  * the order in which it came. Who stays unknown is refused after a time; while there is no way to
  * tell him so either, his messages wait on. */
 #include "node/core/log.h"
-#include "node/service/dispatch/mesh_impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/node.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 #include "store/base/clock.h"
 
 #include <stdlib.h>
