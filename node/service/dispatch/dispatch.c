@@ -5,7 +5,6 @@
 #include "node/service/dispatch/mesh/mesh.h"
 #include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 #include "store/base/decimal.h"
 
 #include <inttypes.h>
@@ -265,7 +264,9 @@ static void on_turn_end(void *arg)
     struct dispatch *dispatch = arg;
     if (dispatch->mesh != NULL) {
         dispatch_ports_settle(dispatch);
+        dispatch_drivers_settle(dispatch);
         dispatch_drivers_relieve(dispatch);
+        dispatch_flow_settle(dispatch);
         dispatch_mesh_flush(dispatch->mesh);
     }
 }
@@ -294,6 +295,7 @@ struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_
     map_init(&dispatch->devices);
     list_init(&dispatch->registering);
     list_init(&dispatch->full);
+    list_init(&dispatch->touched);
     dispatch_ports_init(dispatch);
     dispatch_mesh_init(dispatch);
     add_routes(dispatch, server);

@@ -1,9 +1,5 @@
 /* What the fleet's page shows of dispatch: ports and the drivers that have them, some of each. */
-#include "node/service/dispatch/device/device.h"
-#include "node/service/dispatch/mesh/mesh.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 #include <inttypes.h>
 

@@ -12,11 +12,9 @@
 
 enum {
     KIB = 1024,
-    DRIVER_FULL = 256 * KIB, /* bytes queued at which a driver holds its devices back */
-    DRIVER_EMPTY = 96 * KIB, /* and below which it lets them go */
-    WRITES_MOST = 256 * KIB, /* bytes on their way to a device before their driver is paused */
-    WINDOW_FIRST = 8 * KIB,  /* credit of a device elsewhere; doubled as it is used */
-    WINDOW_MOST = 256 * KIB,
+    DRIVER_FULL = 256 * KIB,      /* bytes queued at which a driver holds its devices back */
+    DRIVER_EMPTY = 96 * KIB,      /* and below which it lets them go */
+    WRITES_MOST = 256 * KIB,      /* bytes on their way to a device before their driver is paused */
     LEG_COST = 32,                /* what a frame between nodes counts besides its bytes */
     DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; who takes fewer does not read */
     GONE_LINGER_MS = 5 * 1000     /* for a disconnected device that took all to close, too */
@@ -35,6 +33,8 @@ struct dispatch {
     bool index_shrunk;
     struct list registering; /* struct dispatch_driver */
     struct list full;        /* struct dispatch_driver: hold devices back */
+    bool drivers_touched;    /* some of `registering` may be open by now */
+    struct list touched;     /* struct dispatch_device: may it send? */
     struct list unsettled;   /* struct dispatch_port */
     struct list uncounted;   /* struct dispatch_port */
     struct wheel_timer count_timer;

@@ -1,6 +1,7 @@
 /* device: a TCP device as the drivers here see it, whichever node its socket is on.
  *
  *     life.c   its drivers here, from the first to its end
+ *     flow.c   whether it may send, and how much
  *     here.c   its socket, when that is here
  *     there.c  its node, when that is another */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_DEVICE_DEVICE_H
@@ -28,7 +29,8 @@ struct attachment {
 struct dispatch_device {
     struct map_node node; /* by id */
     uint64_t id;
-    struct list entry; /* of the port */
+    struct list entry;   /* of the port */
+    struct list touched; /* of the dispatch: looked at when the turn ends */
     struct dispatch_port *port;
     struct dispatch *dispatch;
     struct address peer;
@@ -41,7 +43,13 @@ struct dispatch_device {
     uint64_t written, taken; /* here: bytes in all; those that it had confirmed some time ago */
     bool begun;              /* here: its address is known and some driver accepts it */
     bool ended;
-    bool paused;
+};
+
+/* What became of bytes for a device. */
+enum device_written {
+    WRITTEN,
+    WRITTEN_FULL, /* its driver should wait */
+    WRITTEN_CUT,  /* it takes no more: it was ended */
 };
 
 enum device_end {
@@ -64,8 +72,15 @@ void dispatch_device_detach(struct attachment *attachment);
 /* RECEIVED to every attached driver. */
 void dispatch_device_deliver(struct dispatch_device *device, struct span bytes);
 
-/* Something changed that decides whether it may send. */
-void dispatch_device_flow(struct dispatch_device *device);
+/* Something changed that decides whether it may send: looked at when the turn ends. */
+void dispatch_flow_touch(struct dispatch_device *device);
+
+/* How many of the bytes that were read of a device here may be taken now, and counted against the
+ * credit of its legs by the caller. */
+size_t dispatch_flow_take(struct dispatch_device *device, size_t offered);
+
+/* Pauses, resumes and grants credit, for all that were touched; at the end of a turn. */
+void dispatch_flow_settle(struct dispatch *dispatch);
 
 /* Of a driver. */
 void dispatch_device_write(struct attachment *attachment, struct span bytes);
@@ -90,9 +105,8 @@ void dispatch_here_offer(struct dispatch_device *device, const struct remote_dri
 /* A frame of a leg of it. */
 void dispatch_here_on_frame(struct dispatch_leg *leg, const struct mesh_message *frame);
 
-void dispatch_here_flow(struct dispatch_device *device);
-/* The bytes that wait for it then. */
-size_t dispatch_here_write(struct dispatch_device *device, struct span bytes);
+/* After WRITTEN_CUT the device has ended, and one that is there is freed. */
+enum device_written dispatch_here_write(struct dispatch_device *device, struct span bytes);
 void dispatch_here_close(struct dispatch_device *device, enum device_end how);
 
 /* MESH_OPEN of a node that speaks in that epoch. */
@@ -101,9 +115,7 @@ void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *node, uint
 /* A frame of a leg of it. */
 void dispatch_there_on_frame(struct dispatch_leg *leg, const struct mesh_message *frame);
 
-void dispatch_there_flow(struct dispatch_device *device);
-void dispatch_there_grant(struct dispatch_device *device);
-size_t dispatch_there_write(struct dispatch_device *device, struct span bytes);
+enum device_written dispatch_there_write(struct dispatch_device *device, struct span bytes);
 
 static inline bool device_is_here(const struct dispatch_device *device)
 {

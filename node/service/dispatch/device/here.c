@@ -8,51 +8,21 @@
 #include "node/service/dispatch/mesh/mesh.h"
 #include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 #include <unistd.h>
 
 enum { PROXY_MS = 5 * 1000 /* for the header to come in */ };
 
-/* ------------------------------------------------------------------------------------ flow */
+/* ------------------------------------------------------------------------------------ data */
 
 static bool is_nobodys(const struct dispatch_device *device)
 {
     return list_empty(&device->attachments) && list_empty(&device->legs);
 }
 
-/* Bytes that every driver here takes and every other node has given credit for. */
-static size_t room(struct dispatch_device *device)
-{
-    size_t least = device->held > 0 || is_nobodys(device) ? 0 : SIZE_MAX;
-    LIST_EACH(it, &device->legs) {
-        const struct dispatch_leg *leg = LIST_ITEM(it, struct dispatch_leg, of_device);
-        size_t credit = leg->credit > LEG_COST ? leg->credit - LEG_COST : 0;
-        credit = dispatch_mesh_node_is_congested(leg->node) ? 0 : credit;
-        least = credit < least ? credit : least;
-    }
-    return least;
-}
-
-void dispatch_here_flow(struct dispatch_device *device)
-{
-    size_t bytes = room(device);
-    if (bytes == 0 && !device->paused) {
-        device->paused = true;
-        conn_pause(device->conn);
-    } else if (bytes > 0) {
-        conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
-        if (device->paused) {
-            device->paused = false;
-            conn_resume(device->conn);
-        }
-    }
-}
-
 static size_t take_data(struct dispatch_device *device, struct span bytes)
 {
-    size_t most = room(device);
-    bytes.len = bytes.len < most ? bytes.len : most;
+    bytes.len = dispatch_flow_take(device, bytes.len);
     metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
     LIST_EACH(it, &device->legs) {
         struct dispatch_leg *leg = LIST_ITEM(it, struct dispatch_leg, of_device);
@@ -62,7 +32,6 @@ static size_t take_data(struct dispatch_device *device, struct span bytes)
         }
     }
     dispatch_device_deliver(device, bytes);
-    dispatch_device_flow(device);
     return bytes.len;
 }
 
@@ -72,10 +41,15 @@ static uint64_t taken_by(const struct dispatch_device *device)
     return device->written - conn_unacked(device->conn);
 }
 
-size_t dispatch_here_write(struct dispatch_device *device, struct span bytes)
+static enum device_written fullness(const struct dispatch_device *device)
+{
+    return conn_queued(device->conn) > WRITES_MOST ? WRITTEN_FULL : WRITTEN;
+}
+
+enum device_written dispatch_here_write(struct dispatch_device *device, struct span bytes)
 {
     if (bytes.len == 0) {
-        return conn_queued(device->conn);
+        return fullness(device);
     }
     if (conn_queued(device->conn) == 0) {
         device->taken = taken_by(device);
@@ -87,11 +61,11 @@ size_t dispatch_here_write(struct dispatch_device *device, struct span bytes)
     if (sent != 0) {
         metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
         dispatch_device_end(device, DEVICE_CUT);
-        return 0;
+        return WRITTEN_CUT;
     }
     device->written += bytes.len;
     metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
-    return conn_queued(device->conn);
+    return fullness(device);
 }
 
 /* ---------------------------------------------------------------------------------- other nodes */
@@ -115,7 +89,7 @@ static void open_leg(struct dispatch_device *device, struct mesh_node *node)
                                                  .device = device->id,
                                                  .port = device->port->number,
                                                  .peer = device->peer});
-    dispatch_device_flow(device); /* not read before that node gives credit */
+    dispatch_flow_touch(device); /* not read before that node gives credit */
 }
 
 void dispatch_here_offer(struct dispatch_device *device, const struct remote_driver *driver)
@@ -143,7 +117,7 @@ static void on_leave(struct dispatch_leg *leg)
         dispatch_mesh_node_ready(device->dispatch->mesh, dispatch_mesh_node_name(node)) == node) {
         open_leg(device, node);
     } else {
-        dispatch_device_flow(device);
+        dispatch_flow_touch(device);
         dispatch_device_abandoned(device);
     }
 }
@@ -154,11 +128,11 @@ void dispatch_here_on_frame(struct dispatch_leg *leg, const struct mesh_message 
     switch (frame->type) {
     case MESH_CREDIT:
         leg->credit += frame->count;
-        dispatch_device_flow(device);
+        dispatch_flow_touch(device);
         break;
     case MESH_WRITE:
         leg->writes += (uint32_t)frame->bytes.len;
-        dispatch_here_write(device, frame->bytes);
+        (void)dispatch_here_write(device, frame->bytes); /* WROTE tells what it took */
         break;
     case MESH_SHUT:
         dispatch_device_end(device, DEVICE_SHUT);
@@ -191,7 +165,7 @@ static void begin(struct dispatch_device *device, const struct address *peer)
     }
     dispatch_device_attach_all(device);
     if (is_nobodys(device) && dispatch_port_accepts_here(device->port, peer)) {
-        dispatch_device_flow(device); /* its driver is still registering, which opened the port */
+        dispatch_flow_touch(device); /* its driver is still registering, which opened the port */
     } else if (is_nobodys(device)) {
         metrics_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
         dispatch_device_end(device, DEVICE_REFUSED);
@@ -335,6 +309,7 @@ void dispatch_here_accept(void *arg, int fd, const struct address *peer)
     device->port = port;
     port->sockets++;
     list_init(&device->entry);
+    list_init(&device->touched);
     list_init(&device->attachments);
     list_init(&device->legs);
     device->conn = conn_new(dispatch->options.net, fd, peer, &handler, device);

@@ -2,9 +2,7 @@
 #include "node/core/log.h"
 #include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/mesh.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 static struct span id_key(const uint64_t *id)
 {
@@ -56,10 +54,7 @@ void dispatch_device_attach(struct dispatch_device *device, struct dispatch_driv
     if (attachment->holding) {
         dispatch_driver_is_holding(driver);
     }
-    if (!device_is_here(device)) {
-        dispatch_there_grant(device);
-    }
-    dispatch_device_flow(device);
+    dispatch_flow_touch(device);
 }
 
 void dispatch_device_attach_all(struct dispatch_device *device)
@@ -98,7 +93,7 @@ void dispatch_device_detach(struct attachment *attachment)
 {
     struct dispatch_device *device = attachment->device;
     attachment_free(attachment);
-    dispatch_device_flow(device);
+    dispatch_flow_touch(device);
     dispatch_device_abandoned(device);
 }
 
@@ -134,29 +129,13 @@ void dispatch_device_deliver(struct dispatch_device *device, struct span bytes)
     chunk_unref(chunk);
 }
 
-void dispatch_device_flow(struct dispatch_device *device)
-{
-    if (device->ended) {
-        return;
-    }
-    if (device_is_here(device)) {
-        dispatch_here_flow(device);
-    } else {
-        dispatch_there_flow(device);
-    }
-}
-
 void dispatch_device_write(struct attachment *attachment, struct span bytes)
 {
     struct dispatch_device *device = attachment->device;
     struct dispatch_driver *driver = attachment->driver;
-    uint64_t id = device->id;
-    size_t queued = device_is_here(device) ? dispatch_here_write(device, bytes)
-                                           : dispatch_there_write(device, bytes);
-    if (dispatch_device_find(driver->port->dispatch, id) != device || attachment->waiting) {
-        return; /* it was too much: the device is gone */
-    }
-    if (queued > WRITES_MOST) {
+    enum device_written written = device_is_here(device) ? dispatch_here_write(device, bytes)
+                                                         : dispatch_there_write(device, bytes);
+    if (written == WRITTEN_FULL && !attachment->waiting) { /* else the attachment may be gone */
         attachment->waiting = true;
         driver->waits++;
         ws_pause(driver->ws);
@@ -204,6 +183,7 @@ void dispatch_device_end(struct dispatch_device *device, enum device_end how)
         return;
     }
     device->ended = true;
+    list_del(&device->touched);
     tell_and_forget(device);
     if (device->begun) {
         map_remove(&device->dispatch->devices, &device->node);

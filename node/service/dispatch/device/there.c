@@ -1,67 +1,16 @@
-/* A TCP device of another node that drivers here have. That node may send as much as it has credit
- * for; credit is given again when what it sent was queued to drivers none of which is full. It
- * begins small, so that many idle devices may not flood a driver, and grows while it is used. */
+/* A TCP device of another node that drivers here have. Its node sends what flow.c gives credit for,
+ * and takes what drivers here write. */
 #include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/mesh.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 enum {
-    DRIVER_WINDOWS = 4 * 1024 * KIB, /* of one driver's devices in all, before growth ends */
-    PIECE = 64 * KIB,                /* of a write, in one frame */
+    PIECE = 64 * KIB, /* of a write, in one frame */
 };
-
-/* ------------------------------------------------------------------------------------ credit */
-
-static void send_credit(struct dispatch_device *device, uint32_t count)
-{
-    dispatch_leg_send(dispatch_device_leg(device),
-                      (struct mesh_message){.type = MESH_CREDIT, .count = count});
-}
-
-static void widen(struct dispatch_device *device, uint32_t by)
-{
-    device->window += by;
-    LIST_EACH(it, &device->attachments) {
-        LIST_ITEM(it, struct attachment, of_device)->driver->granted += by;
-    }
-}
-
-void dispatch_there_grant(struct dispatch_device *device)
-{
-    if (device->window == 0 && !list_empty(&device->attachments)) {
-        widen(device, WINDOW_FIRST);
-        send_credit(device, WINDOW_FIRST);
-    }
-}
-
-/* By how much the window may grow now. */
-static uint32_t growth(struct dispatch_device *device)
-{
-    uint32_t by = device->window < WINDOW_MOST ? device->window : 0;
-    LIST_EACH(it, &device->attachments) {
-        const struct dispatch_driver *driver = LIST_ITEM(it, struct attachment, of_device)->driver;
-        by = driver->granted + by <= DRIVER_WINDOWS ? by : 0;
-    }
-    return by;
-}
-
-void dispatch_there_flow(struct dispatch_device *device)
-{
-    if (device->held > 0 || list_empty(&device->attachments) || device->owed == 0 ||
-        device->owed < device->window / 2) {
-        return;
-    }
-    uint32_t by = growth(device);
-    send_credit(device, device->owed + by);
-    widen(device, by);
-    device->owed = 0;
-}
 
 /* ------------------------------------------------------------------------------------ writes */
 
-size_t dispatch_there_write(struct dispatch_device *device, struct span bytes)
+enum device_written dispatch_there_write(struct dispatch_device *device, struct span bytes)
 {
     const struct dispatch_options *options = &device->dispatch->options;
     struct dispatch_leg *leg = dispatch_device_leg(device);
@@ -69,7 +18,7 @@ size_t dispatch_there_write(struct dispatch_device *device, struct span bytes)
         metrics_add(options->metrics, METRIC_DISPATCH_STALLED, 1);
         dispatch_leg_send(leg, (struct mesh_message){.type = MESH_LOST});
         dispatch_device_end(device, DEVICE_CUT);
-        return 0;
+        return WRITTEN_CUT;
     }
     leg->writes += (uint32_t)bytes.len;
     while (bytes.len > 0) {
@@ -78,7 +27,8 @@ size_t dispatch_there_write(struct dispatch_device *device, struct span bytes)
             leg, (struct mesh_message){.type = MESH_WRITE, .bytes = span_of(bytes.ptr, piece)});
         bytes = span_skip(bytes, piece);
     }
-    return leg->writes > 0 && dispatch_mesh_node_is_congested(leg->node) ? SIZE_MAX : leg->writes;
+    bool congested = leg->writes > 0 && dispatch_mesh_node_is_congested(leg->node);
+    return congested || leg->writes > WRITES_MOST ? WRITTEN_FULL : WRITTEN;
 }
 
 static void on_wrote(struct dispatch_leg *leg, uint32_t count)
@@ -110,6 +60,7 @@ void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *node, uint
     device->id = frame->device;
     device->peer = frame->peer;
     device->begun = true;
+    list_init(&device->touched);
     list_init(&device->attachments);
     list_init(&device->legs);
     dispatch_device_enter(device);
@@ -128,7 +79,7 @@ void dispatch_there_on_frame(struct dispatch_leg *leg, const struct mesh_message
         }
         device->owed += (uint32_t)frame->bytes.len + LEG_COST;
         dispatch_device_deliver(device, frame->bytes);
-        dispatch_there_flow(device);
+        dispatch_flow_touch(device);
         break;
     case MESH_WROTE:
         on_wrote(leg, frame->count);

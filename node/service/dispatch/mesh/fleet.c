@@ -15,11 +15,8 @@
  * node with the same. Claims are in one order for all, so of two that chose alike the later one
  * gives way. */
 #include "node/core/log.h"
-#include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/node.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 #include "store/base/entropy.h"
 
 #include <inttypes.h>
@@ -45,7 +42,7 @@ static void claim(struct mesh *mesh)
 void dispatch_mesh_lost(struct mesh *mesh)
 {
     uint64_t cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT];
-    dispatch_early_drop(mesh);
+    dispatch_inbound_drop_early(mesh);
     mesh->unanswered = false;
     MAP_EACH(it, &mesh->nodes) { /* what is queued was said in the epoch that ends */
         dispatch_mesh_node_drop_queued(MAP_ENTRY(it, struct mesh_node, entry));
@@ -80,14 +77,14 @@ void dispatch_mesh_flush(struct mesh *mesh)
 /* What stood in the way of speaking to others is gone. */
 static void look_around(struct mesh *mesh)
 {
-    dispatch_early_hear(mesh);
+    dispatch_inbound_hear_early(mesh);
     MAP_EACH(it, &mesh->nodes) {
         struct mesh_node *node = MAP_ENTRY(it, struct mesh_node, entry);
         if (node->reachable) {
             dispatch_ports_meet(mesh->dispatch, node);
         }
     }
-    dispatch_drivers_check(mesh->dispatch);
+    dispatch_drivers_touch(mesh->dispatch);
     dispatch_ports_touch_closed(mesh->dispatch);
 }
 
@@ -103,7 +100,7 @@ static void on_own_topic(void *arg, enum bus_event event, struct span payload)
 {
     struct mesh *mesh = arg;
     if (event == BUS_MESSAGE) {
-        dispatch_legs_hear(mesh, payload);
+        dispatch_inbound_hear(mesh, payload);
     } else if (event == BUS_READY) {
         on_hearing(mesh);
     } else {
@@ -200,13 +197,13 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
             dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
         } else if (event == ROSTER_SET) {
             mesh->told = !read_standing(member->value).deaf;
-            dispatch_drivers_check(mesh->dispatch);
+            dispatch_drivers_touch(mesh->dispatch);
         }
     } else if (event == ROSTER_SET) {
         on_node(mesh, member);
     } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
         node_gone(dispatch_mesh_node_find(mesh, member->name));
-        dispatch_drivers_check(mesh->dispatch);
+        dispatch_drivers_touch(mesh->dispatch);
     }
 }
 
@@ -241,7 +238,7 @@ void dispatch_mesh_init(struct dispatch *dispatch)
     mesh->dispatch = dispatch;
     mesh->epoch = 1;
     map_init(&mesh->nodes);
-    dispatch_early_init(mesh);
+    dispatch_inbound_init(mesh);
     dispatch_mesh_node_topic(dispatch_mesh_name(mesh), &topic);
     mesh->own =
         bus_subscribe(dispatch_mesh_store(mesh), buf_span(&topic), BUS_NO_ECHO, on_own_topic, mesh);
@@ -253,7 +250,7 @@ void dispatch_mesh_init(struct dispatch *dispatch)
 void dispatch_mesh_deinit(struct dispatch *dispatch)
 {
     struct mesh *mesh = dispatch->mesh;
-    dispatch_early_drop(mesh);
+    dispatch_inbound_drop_early(mesh);
     roster_unwatch(&mesh->roster);
     bus_unsubscribe(&mesh->own);
     MAP_EACH(it, &mesh->nodes) {

@@ -3,7 +3,7 @@
  *     fleet.c  the roster of nodes, epochs
  *     node.c   the way to another node: messages, and when it is congested
  *     leg.c    the way of one device between two nodes: frames
- *     early.c  what came before its node was known */
+ *     inbound.c  what other nodes say: one parse, one switch */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_MESH_H
 #define MUSTER_NODE_SERVICE_DISPATCH_MESH_MESH_H
 

@@ -3,10 +3,7 @@
  *
  *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/mesh/message.h */
 #include "node/service/dispatch/mesh/node.h"
-#include "node/service/dispatch/device/device.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 #include <stdlib.h>
 
@@ -128,8 +125,8 @@ void dispatch_mesh_node_flush(struct mesh_node *node)
 
 void dispatch_mesh_node_meet(struct mesh_node *node)
 {
-    dispatch_early_hear(node->mesh);
-    dispatch_drivers_check(node->mesh->dispatch);
+    dispatch_inbound_hear_early(node->mesh);
+    dispatch_drivers_touch(node->mesh->dispatch);
     dispatch_ports_meet(node->mesh->dispatch, node);
     dispatch_ports_touch_closed(node->mesh->dispatch);
 }

@@ -86,31 +86,21 @@ void dispatch_legs_end(struct mesh_node *node);
 /* The devices of all legs may have room again. */
 void dispatch_legs_wake(struct mesh_node *node);
 
+/* The leg of that id, or NULL. */
+struct dispatch_leg *dispatch_leg_find(const struct mesh_node *node, uint64_t id);
+
+/* -------------------------------------------------------------------------- inbound.c */
+
+void dispatch_inbound_init(struct mesh *mesh);
+
 /* A message from the topic of this node. What it says of legs waits until its node can be spoken
  * to. */
-void dispatch_legs_hear(struct mesh *mesh, struct span message);
+void dispatch_inbound_hear(struct mesh *mesh, struct span message);
 
-/* Can the node that sent the message be spoken to? */
-bool dispatch_legs_can_hear(struct mesh *mesh, struct span message);
+/* Hears what waits, of nodes that can be spoken to by now. */
+void dispatch_inbound_hear_early(struct mesh *mesh);
 
-/* Tells the node that sent the message that its legs cannot go on. Below 0: there is no way to it;
- * 0: nothing had to be said; above 0: it was. */
-int dispatch_legs_refuse(struct mesh *mesh, struct span message)
-    __attribute__((warn_unused_result));
-
-/* ----------------------------------------------------------------------------- early.c */
-
-void dispatch_early_init(struct mesh *mesh);
-
-/* Steals *message, of a node that cannot be spoken to yet; after a time it is refused. False: there
- * is no room, and it is left. */
-bool dispatch_early_keep(struct mesh *mesh, struct buf *message)
-    __attribute__((warn_unused_result));
-
-/* Hears those whose node can be spoken to by now. */
-void dispatch_early_hear(struct mesh *mesh);
-
-/* Forgets them all: their nodes will learn of the new epoch. */
-void dispatch_early_drop(struct mesh *mesh);
+/* Forgets what waits: its nodes will learn of the new epoch. */
+void dispatch_inbound_drop_early(struct mesh *mesh);
 
 #endif

@@ -2,10 +2,7 @@
  * the others its own count, and whether it could not bind the port: changes within DISPATCH_COUNT_COUNT_MS are
  * told together. */
 #include "node/service/dispatch/port/count.h"
-#include "node/service/dispatch/device/device.h"
-#include "node/service/dispatch/mesh/mesh.h"
 #include "node/service/dispatch/port/port.h"
-#include "node/service/dispatch/port/udp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

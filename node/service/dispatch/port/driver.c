@@ -5,7 +5,6 @@
 #include "node/core/log.h"
 #include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/mesh.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
 #include "node/service/dispatch/port/udp.h"
 
@@ -210,14 +209,29 @@ static void open_driver(struct dispatch_driver *driver)
     }
 }
 
-void dispatch_drivers_check(struct dispatch *dispatch)
+/* It has its port in the cluster: every node that there is can be spoken to, hears this one, and
+ * the rosters show the driver. */
+static bool may_open(const struct dispatch_driver *driver)
 {
-    if (!dispatch_mesh_is_ready(dispatch->mesh)) {
+    return dispatch_mesh_is_ready(dispatch_of(driver)->mesh) &&
+           dispatch_port_knows(driver->port, span_str(driver->member));
+}
+
+void dispatch_drivers_touch(struct dispatch *dispatch)
+{
+    dispatch->drivers_touched = true;
+    loop_again(net_loop(dispatch->options.net));
+}
+
+void dispatch_drivers_settle(struct dispatch *dispatch)
+{
+    if (!dispatch->drivers_touched) {
         return;
     }
+    dispatch->drivers_touched = false;
     LIST_EACH(it, &dispatch->registering) {
         struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, registering);
-        if (dispatch_port_knows(driver->port, span_str(driver->member))) {
+        if (may_open(driver)) {
             open_driver(driver);
         }
     }
@@ -231,7 +245,7 @@ static void hold(struct attachment *attachment)
     list_push_back(&attachment->driver->holding, &attachment->of_driver);
     attachment->holding = true;
     attachment->device->held++;
-    dispatch_device_flow(attachment->device);
+    dispatch_flow_touch(attachment->device);
 }
 
 static void let_go(struct attachment *attachment)
@@ -240,7 +254,7 @@ static void let_go(struct attachment *attachment)
     list_push_back(&attachment->driver->flowing, &attachment->of_driver);
     attachment->holding = false;
     attachment->device->held--;
-    dispatch_device_flow(attachment->device);
+    dispatch_flow_touch(attachment->device);
 }
 
 void dispatch_driver_is_holding(struct dispatch_driver *driver)

@@ -87,7 +87,7 @@ void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *node);
 void dispatch_port_own_member(const struct dispatch_port *port, const char *before,
                               struct buf *out);
 
-/* ---- drivers */
+/* ---------------------------------------------------------------------------- driver.c */
 
 enum driver_state { DRIVER_REGISTERING, DRIVER_OPEN, DRIVER_ENDED };
 
@@ -112,8 +112,11 @@ struct dispatch_driver {
 void dispatch_driver_register(struct dispatch_port *port, struct http_request *request,
                               struct cidr_list accept, struct span text);
 
-/* Opens the drivers that the cluster knows by now. */
-void dispatch_drivers_check(struct dispatch *dispatch);
+/* A roster or the mesh changed: drivers that register may be open by now. */
+void dispatch_drivers_touch(struct dispatch *dispatch);
+
+/* Opens those that may; at the end of a turn. */
+void dispatch_drivers_settle(struct dispatch *dispatch);
 
 /* Refuses all that are still registering. */
 void dispatch_drivers_refuse(struct dispatch *dispatch);

@@ -168,7 +168,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
         on_remote_driver(port, member, event == ROSTER_GONE);
     } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
         dispatch_port_touch(port);
-        dispatch_drivers_check(port->dispatch);
+        dispatch_drivers_touch(port->dispatch);
     }
 }
 
@@ -399,7 +399,7 @@ static void on_index(void *arg, enum roster_event event, const struct roster_mem
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
-        dispatch_drivers_check(dispatch);
+        dispatch_drivers_touch(dispatch);
     }
 }
 

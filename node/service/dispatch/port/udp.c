@@ -5,10 +5,11 @@
  * that one's way back is open. Workers at one place have the same port: any of them will do. */
 #include "node/service/dispatch/port/udp.h"
 #include "node/core/name.h"
-#include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/mesh.h"
-#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
+
+#include <assert.h>
+#include <stddef.h>
 
 enum { MOST_HOMES = 4096 /* devices remembered per port */ };
 
@@ -28,6 +29,7 @@ struct udp_homes {
 
 static struct span address_key(const struct address *address)
 {
+    static_assert(offsetof(struct address, port) == sizeof(address->ip), "both are one key");
     return span_of(address, sizeof(address->ip) + sizeof(address->port));
 }
 
