@@ -10,7 +10,7 @@
  *
  * There is one way to react: whatever changes something *touches* a port, the drivers that register
  * or a device; when the loop's turn ends each of these is looked at once, and settled in one place
- * (on_turn_end in dispatch.c).
+ * (on_turn_end in routes.c).
  *
  * Back-pressure. A driver whose WebSocket has DRIVER_FULL bytes queued holds back every device that
  * it is attached to: one that is here is not read, one that is there gets no more credit, so that
