@@ -1,8 +1,10 @@
 # The image of every verb: `docker run muster node`, `sink`, `migrate`, `check`.
 # Without BuildKit too. Builds from Debian 12 as well: --build-arg SUITE=bookworm.
+# A release pins its base: --build-arg BASE=debian@sha256:...
 ARG SUITE=trixie
+ARG BASE=debian:${SUITE}-slim
 
-FROM debian:${SUITE}-slim AS build
+FROM ${BASE} AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends make >/dev/null
 WORKDIR /src
 # First what the packages depend on, so that a change of code does not install them anew.
@@ -10,14 +12,16 @@ COPY Makefile ./
 COPY tests/install.sh tests/
 RUN make build-packages
 COPY . .
-RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_WERROR=ON >/dev/null \
+# The commit; without it /version says "unknown".
+ARG REVISION=
+RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_WERROR=ON -DMUSTER_COMMIT="${REVISION}" >/dev/null \
     && cmake --build /build --target muster \
     && strip /build/muster
 # The packages whose libraries the program needs, whatever this suite calls them.
 RUN ldd /build/muster | awk '$2 == "=>" && $3 ~ "^/" { n = split($3, path, "/"); print "*/" path[n] }' \
     | xargs dpkg-query -S | cut -d: -f1 | sort -u >/build/packages && cat /build/packages
 
-FROM debian:${SUITE}-slim
+FROM ${BASE}
 COPY --from=build /build/packages /tmp/packages
 # ca-certificates: to know whom TLS speaks to.
 RUN apt-get update -qq \
@@ -40,7 +44,8 @@ read -r -t 4 _ status _ <&3; [ \"$status\" = 200 ]"]
 ENTRYPOINT ["muster"]
 CMD ["node"]
 
-ARG VERSION=0.1.0
+ARG BASE
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="muster" \
@@ -49,4 +54,4 @@ LABEL org.opencontainers.image.title="muster" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.created="${CREATED}" \
-    org.opencontainers.image.base.name="debian:trixie-slim"
+    org.opencontainers.image.base.name="${BASE}"

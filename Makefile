@@ -1,11 +1,13 @@
-# Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12.
+# Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12 or 13.
+# NO_INSTALL=1 installs no packages (docs/build.md says what is needed).
+export NO_INSTALL
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev \
+	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev libzstd-dev \
 	libcjose-dev libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
 	python3-jwt python3-cryptography python3-yaml iproute2 \
-	python3-selenium chromium chromium-driver clang libclang-rt-dev
+	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
@@ -14,13 +16,15 @@ PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
 TEST_JOBS ?= 4
 LINT_PACKAGES := cppcheck shellcheck binutils
 FUZZ_PACKAGES := llvm
+DEB_PACKAGES := debhelper lintian fakeroot dpkg-dev git
+PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 CHAOS_SECONDS ?= 300
 SOAK_SECONDS ?= 3600
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: all help run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
+.PHONY: all help install deb sbom reproducible run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
 	build-packages test-packages lint-packages cluster-packages node-packages helm-tool
 
 all: build-packages
@@ -38,7 +42,28 @@ help:
 	@echo "make chaos     faults at random on a whole cluster, for CHAOS_SECONDS=300; proves what is promised"
 	@echo "make soak      steady load for SOAK_SECONDS=3600: is memory flat, is latency steady"
 	@echo "make manifests what is made from helm/muster: k8s/, the dashboard"
+	@echo "make install   below PREFIX=/usr/local: program, systemd units, settings, pages (DESTDIR=...)"
+	@echo "make deb       a Debian package in build-package/, judged by lintian"
+	@echo "make sbom      build/muster.spdx.json: what the program is linked with"
+	@echo "make reproducible  two builds of one commit in two places are the same bytes"
 	@echo "make clean     remove what was built"
+
+# A build of its own, optimized for what is shipped. As root, or with a DESTDIR that is yours.
+install: build-packages
+	@$(CMAKE) -B build-install -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --build build-install --target muster
+	@cmake --install build-install --strip
+
+deb: build-packages
+	@./tests/install.sh $(DEB_PACKAGES)
+	@./packaging/deb.sh build-package
+	@lintian --fail-on error,warning --allow-root build-package/*.changes && echo "lintian: nothing found"
+
+sbom: all
+	@/usr/bin/python3 packaging/sbom.py build/muster build/muster.spdx.json && echo build/muster.spdx.json
+
+reproducible: build-packages
+	@./packaging/reproducible.sh
 
 run: all
 	@./tests/run.sh $(ARGS)
@@ -96,12 +121,12 @@ readme: all
 
 # The chart's table of values, its dashboard, and k8s/muster.yaml.
 manifests: test-packages helm-tool
-	@/usr/bin/python3 tests/deploy/values_table.py
-	@/usr/bin/python3 tests/deploy/dashboard.py
-	@/usr/bin/python3 tests/deploy/manifests.py
+	@/usr/bin/python3 helm/make/values_table.py
+	@/usr/bin/python3 helm/make/dashboard.py
+	@/usr/bin/python3 helm/make/manifests.py
 
 clean:
-	rm -rf build-tools build build-test build-asan build-bench build-fuzz build-lint build-coverage
+	rm -rf build-tools build-install build-package build build-test build-asan build-bench build-fuzz build-lint build-coverage
 
 build-packages:
 	@./tests/install.sh $(BUILD_PACKAGES)

@@ -60,7 +60,11 @@ struct history_call {
     uint32_t most; /* entries kept */
     const struct history_item *items;
     size_t count;
-    uint64_t birth, after; /* AFTER: entries behind that id; all, when the birth is another */
+    /* AFTER: entries behind that id; from the last shared place on, when the timeline is another;
+     * all, when the birth is. With a limit of 0 the writers are listed. */
+    uint64_t birth, after;
+    struct span timeline;
+    struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
     uint32_t offset;       /* NEWEST: so many are left out */
     uint32_t limit;        /* AFTER, NEWEST */
 };

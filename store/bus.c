@@ -12,6 +12,7 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
 #include "store/store_impl.h"
@@ -143,7 +144,6 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
 
 void bus_flush(struct store *store)
 {
-    static const struct timeval at_once = {0, 0};
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *shard = &store->shards[i];
         for (int left = COMMANDS_PER_TURN; left > 0 && shard->up; left--) {
@@ -154,7 +154,7 @@ void bus_flush(struct store *store)
             }
         }
         if (shard->up && !(list_empty(&shard->asking) && list_empty(&shard->leaving))) {
-            evtimer_add(store->turn, &at_once);
+            timer_after(store->turn, 0);
         }
     }
 }

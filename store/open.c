@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
 #include "store/history/impl.h"
@@ -24,8 +25,6 @@ enum {
     NODE_MOST = 64,
     LEASE_LEAST_MS = 200,
 };
-
-static const struct timeval at_once = {0, 0};
 
 static void finish_release(struct store *store)
 {
@@ -49,7 +48,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     }
     bus_flush(store);
     if (!list_empty(&store->chores)) {
-        evtimer_add(store->turn, &at_once);
+        timer_after(store->turn, 0);
     }
     if (store->release_done != NULL && store->roster.claims == 0) {
         finish_release(store);
@@ -68,13 +67,12 @@ static void on_release_limit(evutil_socket_t fd, short what, void *arg)
 
 void store_release_all(struct store *store, void (*done)(void *arg), void *arg)
 {
-    static const struct timeval limit = {RELEASE_LIMIT_MS / 1000, RELEASE_LIMIT_MS % 1000 * 1000};
     store->releasing = true;
     store->release_done = done;
     store->release_arg = arg;
     roster_release_every(store);
-    evtimer_add(store->release_limit, &limit);
-    evtimer_add(store->turn, &at_once);
+    timer_after(store->release_limit, RELEASE_LIMIT_MS);
+    timer_after(store->turn, 0);
 }
 
 static void free_shards(struct store *store, unsigned count)

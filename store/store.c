@@ -2,9 +2,8 @@
 
 #include "store/backend.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/store_impl.h"
-
-static const struct timeval at_once = {0, 0};
 
 void store_kick(struct store *store, struct chore *chore)
 {
@@ -12,7 +11,7 @@ void store_kick(struct store *store, struct chore *chore)
         list_push_back(&store->chores, &chore->entry);
     }
     if (!evtimer_pending(store->turn, NULL)) {
-        evtimer_add(store->turn, &at_once);
+        timer_after(store->turn, 0);
     }
 }
 

@@ -43,10 +43,14 @@ struct stream_table {
     struct chore chore;
     struct list waiting; /* struct append */
     size_t waiting_bytes;
-    struct list flight; /* what the call in flight holds, or the one that waits to go again */
-    uint64_t number;    /* of that call */
-    bool again;         /* it was sent before */
-    bool in_flight;
+    struct list calls;  /* struct stream_sent, by number: those kept, and the one not answered */
+    struct list hollow; /* those whose items are not kept any more */
+    size_t kept_bytes, hollow_count;
+    uint64_t number;    /* the last one given out */
+    uint64_t have;      /* the last call that the server is taken to have */
+    uint64_t in_flight; /* number of the call under way; 0: none */
+    uint64_t seen;      /* the greatest seq that an answer named */
+    struct stream_history history;
     struct list questions; /* reads and questions that wait for their answers */
     struct event *tick;
 };

@@ -1,25 +1,33 @@
 /* The calls of stream.h.
  *
- *     stream_append -> waiting --joined, when the one before is answered--> flight -> outcomes
- *                                                                          |   ^
- *                                                               link lost  v   | link up: again
+ *     stream_append -> waiting --joined, when the one before is answered--> call -> outcomes, kept
+ *                                                                          |  ^
+ *                                                              link lost   v  | link up: again
  *
  * One call is in flight at a time: then the server has to remember only each node's last one to
- * know what it has carried out. */
+ * know what it has carried out. What was answered is kept for a while: a server that lacks it (a
+ * replica that was promoted, an older file) says so, and gets it before anything that is newer. */
 #include "store/stream.h"
 
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
+#include "store/base/entropy.h"
+#include "store/base/timer.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
+#include <assert.h>
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
     WAITING_BYTES = 16 * 1024 * 1024,
     PATIENCE_US = 5 * 1000 * 1000,
-    TICK_US = 200 * 1000,
+    STREAM_TICK_MS = 200,
+    KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
+    KEPT_BYTES = 8 * 1024 * 1024,
+    HOLLOW_MOST = 4096,
+    IDENTITY_DIGITS = 16,
 };
 
 static struct span key_name(void)
@@ -35,28 +43,6 @@ static unsigned stream_shard(const struct store *store)
 bool stream_reached(const struct store *store)
 {
     return store->backend->ops->ready(store->backend, stream_shard(store));
-}
-
-void stream_item_put(struct buf *items, const struct stream_item *item)
-{
-    uint32_t head[3] = {item->lane, (uint32_t)item->tag.len, (uint32_t)item->payload.len};
-    buf_append(items, span_of(head, sizeof(head)));
-    buf_append(items, item->tag);
-    buf_append(items, item->payload);
-}
-
-bool stream_item_next(struct span *rest, struct stream_item *item)
-{
-    uint32_t head[3];
-    if (rest->len < sizeof(head)) {
-        return false;
-    }
-    memcpy(head, rest->ptr, sizeof(head));
-    item->lane = head[0];
-    item->tag = span_of(rest->ptr + sizeof(head), head[1]);
-    item->payload = span_of(item->tag.ptr + head[1], head[2]);
-    *rest = span_skip(*rest, sizeof(head) + head[1] + head[2]);
-    return true;
 }
 
 /* ------------------------------------------------------------------------------------ appending */
@@ -90,23 +76,73 @@ static void conclude(struct store *store, struct append *append, enum stream_out
     }
 }
 
-static void take_off(struct store *store)
+struct stream_sent {
+    struct list entry;
+    uint64_t number;
+    struct list groups; /* struct append; their callers may be gone */
+    size_t bytes, count;
+    uint64_t done_us; /* 0: not answered */
+};
+
+static struct stream_sent *sent_of(struct list *entry)
 {
-    struct stream_table *table = &store->stream;
-    size_t bytes = 0, groups = 0;
+    return CONTAINER_OF(entry, struct stream_sent, entry);
+}
+
+static void sent_empty(struct stream_sent *sent)
+{
+    while (!list_empty(&sent->groups)) {
+        append_free(append_of(sent->groups.next));
+    }
+}
+
+static void sent_free(struct stream_sent *sent)
+{
+    sent_empty(sent);
+    list_del(&sent->entry);
+    free(sent);
+}
+
+static struct stream_sent *newest(const struct stream_table *table)
+{
+    return list_empty(&table->calls) ? NULL : sent_of(table->calls.prev);
+}
+
+/* Joins what waits into the next call. */
+static void make_call(struct stream_table *table)
+{
+    struct stream_sent *sent = mem_zalloc(sizeof(*sent));
+    size_t groups = 0;
+    list_init(&sent->groups);
+    sent->number = ++table->number;
     LIST_EACH(it, &table->waiting) {
-        size_t len = append_of(it)->group.items.len;
-        if (groups == CALL_GROUPS || (groups > 0 && bytes + len > CALL_BYTES)) {
+        struct append *append = append_of(it);
+        size_t len = append->group.items.len;
+        if (groups == CALL_GROUPS || (groups > 0 && sent->bytes + len > CALL_BYTES)) {
             break;
         }
+        append->group.first = (uint32_t)sent->count;
         list_del(it);
-        list_push_back(&table->flight, it);
-        bytes += len;
+        list_push_back(&sent->groups, it);
+        sent->bytes += len;
+        sent->count += append->group.count;
         groups++;
     }
-    table->waiting_bytes -= bytes;
-    table->number++;
-    table->again = false;
+    table->waiting_bytes -= sent->bytes;
+    list_push_back(&table->calls, &sent->entry);
+}
+
+/* The first call that the server lacks; NULL: it has all. */
+static struct stream_sent *first_lacking(const struct stream_table *table)
+{
+    struct stream_sent *found = NULL;
+    for (struct list *it = table->calls.prev; it != &table->calls; it = it->prev) {
+        if (sent_of(it)->number <= table->have) {
+            break;
+        }
+        found = sent_of(it);
+    }
+    return found;
 }
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply);
@@ -116,20 +152,33 @@ static void fly(struct store *store)
 {
     struct stream_table *table = &store->stream;
     unsigned shard = stream_shard(store);
-    if (table->in_flight || !store->shards[shard].up) {
+    char fresh[IDENTITY_DIGITS + 1];
+    if (table->in_flight != 0 || !store->shards[shard].up) {
         return;
     }
-    if (list_empty(&table->flight)) {
-        if (list_empty(&table->waiting)) {
-            return;
-        }
-        take_off(store);
+    struct stream_sent *sent = first_lacking(table);
+    if (sent == NULL && !list_empty(&table->waiting)) {
+        make_call(table);
+        sent = newest(table);
     }
-    struct stream_call call = {&table->limits, span_str(store->node), table->number, table->again,
-                               &table->flight};
-    table->in_flight =
-        store->backend->ops->stream_append(store->backend, shard, &call, on_appended, store) == 0;
-    table->again = table->again || table->in_flight;
+    if (sent == NULL) {
+        return;
+    }
+    entropy_hex(fresh, IDENTITY_DIGITS);
+    struct stream_call call = {
+        .limits = &table->limits,
+        .node = span_str(store->node),
+        .number = sent->number,
+        .before = table->have,
+        .seen = table->seen,
+        .identity = span_str(table->history.identity),
+        .fresh = span_str(fresh),
+        .groups = &sent->groups,
+    };
+    struct backend *backend = store->backend;
+    if (backend->ops->stream_append(backend, shard, &call, on_appended, store) == 0) {
+        table->in_flight = sent->number;
+    }
 }
 
 static void run(struct chore *chore)
@@ -138,28 +187,89 @@ static void run(struct chore *chore)
     fly(CONTAINER_OF(table, struct store, stream));
 }
 
-static enum stream_outcome outcome_of(enum backend_answer answer, struct span reply, size_t at)
+static enum stream_outcome outcome_of(enum backend_answer answer, struct span outcomes, size_t at)
 {
-    if (answer != BACKEND_OK || at >= reply.len) {
+    if (answer != BACKEND_OK || at >= outcomes.len) {
         return STREAM_REFUSED;
     }
-    return reply.ptr[at] == '1' ? STREAM_STORED : STREAM_FULL;
+    return outcomes.ptr[at] == '1' ? STREAM_STORED : STREAM_FULL;
+}
+
+/* Tells the callers. What was refused must not be stored later, by another server. */
+static void conclude_call(struct store *store, struct stream_sent *sent, enum backend_answer answer,
+                          struct span outcomes)
+{
+    size_t at = 0;
+    LIST_EACH(it, &sent->groups) {
+        struct append *append = append_of(it);
+        enum stream_outcome outcome = outcome_of(answer, outcomes, at++);
+        if (outcome != STREAM_STORED) {
+            sent->count -= append->group.count;
+            append->group.count = append->group.items.len = 0;
+        }
+        conclude(store, append, outcome);
+    }
+}
+
+/* The server lacks what it, or the one before it, had taken: what is kept goes again, what is not is
+ * lost. A stream that was made anew lost all, and nobody but the sink knows what it had stored. */
+static void fall_back(struct store *store, const struct stream_answer *answer)
+{
+    struct stream_table *table = &store->stream;
+    bool same = strcmp(answer->history.identity, table->history.identity) == 0;
+    LIST_EACH(it, &table->hollow) {
+        struct stream_sent *sent = sent_of(it);
+        if (sent->number > answer->known) {
+            store->stats.lost += same ? sent->count : 0;
+            sent_free(sent);
+            table->hollow_count--;
+        }
+    }
+    table->have = answer->known;
+}
+
+static void take_answer(struct store *store, struct stream_sent *sent,
+                        const struct stream_answer *answer)
+{
+    struct stream_table *table = &store->stream;
+    if (!answer->done) {
+        fall_back(store, answer);
+        return;
+    }
+    table->history = answer->history;
+    table->seen = answer->last > table->seen ? answer->last : table->seen;
+    table->have = sent->number > table->have ? sent->number : table->have;
+    if (sent->done_us != 0) {
+        store->stats.brought++;
+        return;
+    }
+    sent->done_us = clock_monotonic_us();
+    table->kept_bytes += sent->bytes;
+    conclude_call(store, sent, BACKEND_OK, answer->outcomes);
 }
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply)
 {
     struct store *store = arg;
     struct stream_table *table = &store->stream;
-    table->in_flight = false;
+    struct stream_sent *sent = newest(table);
+    struct stream_answer read = {0};
+    while (sent != NULL && sent->number != table->in_flight) {
+        sent = sent->entry.prev != &table->calls ? sent_of(sent->entry.prev) : NULL;
+    }
+    table->in_flight = 0;
     if (answer == BACKEND_LOST) {
         return; /* it waits for the link, or for the end of patience */
     }
-    size_t at = 0;
-    while (!list_empty(&table->flight)) {
-        struct append *append = append_of(table->flight.next);
-        list_del(&append->group.entry);
-        conclude(store, append, outcome_of(answer, reply, at++));
-        append_free(append);
+    if (answer == BACKEND_OK && stream_answer_read(reply, &read) == 0) {
+        if (sent != NULL) {
+            take_answer(store, sent, &read);
+        }
+    } else if (sent != NULL && sent->done_us == 0) {
+        conclude_call(store, sent, BACKEND_REFUSED, span_of(NULL, 0));
+        sent_free(sent);
+    } else {
+        return; /* what is brought back can wait for the next call */
     }
     store_kick(store, &table->chore);
 }
@@ -170,6 +280,7 @@ static void give_up(struct store *store)
 {
     struct stream_table *table = &store->stream;
     uint64_t now = clock_monotonic_us();
+    struct stream_sent *sent = newest(table);
     bool left = false;
     LIST_EACH(it, &table->waiting) {
         struct append *append = append_of(it);
@@ -179,29 +290,53 @@ static void give_up(struct store *store)
             append_free(append);
         }
     }
-    LIST_EACH(it, &table->flight) {
+    if (sent == NULL || sent->done_us != 0) {
+        return;
+    }
+    LIST_EACH(it, &sent->groups) {
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US && append->fn != NULL) {
             conclude(store, append, STREAM_UNKNOWN);
-            append->group.count = 0;
-            append->group.items.len = 0;
+            sent->count -= append->group.count;
+            append->group.count = append->group.items.len = 0;
         }
         left = left || append->fn != NULL;
     }
-    while (!left && !table->in_flight && !list_empty(&table->flight)) {
-        append_free(append_of(table->flight.next));
+    if (!left && table->in_flight != sent->number) {
+        sent_free(sent);
+    }
+}
+
+/* What is old enough to be safe, or too much, is not kept. */
+static void age(struct stream_table *table)
+{
+    uint64_t now = clock_monotonic_us();
+    while (!list_empty(&table->calls)) {
+        struct stream_sent *sent = sent_of(table->calls.next);
+        bool old = now - sent->done_us > KEPT_US || table->kept_bytes > KEPT_BYTES;
+        if (sent->done_us == 0 || sent->number == table->in_flight || !old) {
+            break;
+        }
+        table->kept_bytes -= sent->bytes;
+        sent_empty(sent);
+        list_del(&sent->entry);
+        list_push_back(&table->hollow, &sent->entry);
+        if (++table->hollow_count > HOLLOW_MOST) {
+            sent_free(sent_of(table->hollow.next));
+            table->hollow_count--;
+        }
     }
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct store *store = arg;
     (void)fd, (void)what;
     store_enter(store);
     give_up(store);
-    if (!list_empty(&store->stream.waiting) || !list_empty(&store->stream.flight)) {
-        evtimer_add(store->stream.tick, &tick);
+    age(&store->stream);
+    if (!list_empty(&store->stream.waiting) || !list_empty(&store->stream.calls)) {
+        timer_after(store->stream.tick, STREAM_TICK_MS);
     }
     store_leave(store);
 }
@@ -209,7 +344,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg)
 {
-    static const struct timeval tick = {0, TICK_US};
     struct stream_table *table = &store->stream;
     if (!store->shards[stream_shard(store)].up || table->waiting_bytes > WAITING_BYTES) {
         return -1;
@@ -226,14 +360,20 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     list_push_back(&table->waiting, &append->group.entry);
     store_kick(store, &table->chore);
     if (!evtimer_pending(table->tick, NULL)) {
-        evtimer_add(table->tick, &tick);
+        timer_after(table->tick, STREAM_TICK_MS);
     }
     return 0;
 }
 
+/* A new link begins with the newest call once more: a server that lacks it says what it has. */
 void stream_on_link(struct store *store, unsigned shard, bool up)
 {
+    struct stream_table *table = &store->stream;
     if (up && shard == stream_shard(store)) {
+        uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
+        if (newest_number > 0 && table->have >= newest_number) {
+            table->have = newest_number - 1;
+        }
         store_kick(store, &store->stream.chore);
     }
 }
@@ -248,11 +388,12 @@ struct reading {
     void *arg;
 };
 
-static void on_entries(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+static void on_entries(void *arg, bool ok, const struct stream_head *head,
+                       const struct stream_entry *entries, size_t count)
 {
     struct reading *reading = arg;
     if (!reading->store->closing) {
-        reading->fn(reading->arg, ok, entries, count);
+        reading->fn(reading->arg, ok, head, entries, count);
     }
     list_del(&reading->entry);
     free(reading);
@@ -306,13 +447,26 @@ static uint64_t cut_number(struct span *rest)
 
 static void read_state(struct span text, struct stream_state *state)
 {
-    state->last = cut_number(&text);
-    uint64_t lanes = cut_number(&text);
+    struct span line = span_cut(&text, '\n');
+    stream_history_cut(&line, &state->head.history);
+    state->head.was = span_cut(&line, ' ');
+    state->last = cut_number(&line);
+    uint64_t lanes = cut_number(&line);
     state->lanes = lanes < STREAM_LANES_MOST ? (unsigned)lanes : STREAM_LANES_MOST;
-    state->entries = cut_number(&text);
+    state->entries = cut_number(&line);
     for (unsigned i = 0; i < state->lanes; i++) {
-        state->unstored[i] = cut_number(&text);
+        state->unstored[i] = cut_number(&line);
     }
+    state->head.forks = span_cut(&text, '\n');
+    state->writers = text;
+}
+
+bool stream_next_writer(struct span *writers, struct span *node, uint64_t *call)
+{
+    struct span line = span_cut(writers, '\n');
+    bool good = decimal_cut(&line, ' ', call);
+    *node = line;
+    return good;
 }
 
 static void on_state(void *arg, enum backend_answer answer, struct span reply)
@@ -327,12 +481,13 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
     free(asking);
 }
 
-int stream_state(struct store *store, const struct stream_mark *marks, size_t count, uint64_t keep,
-                 bool sink, stream_state_fn *fn, void *arg)
+int stream_state(struct store *store, const struct stream_ask *ask, stream_state_fn *fn, void *arg)
 {
     unsigned shard = stream_shard(store);
-    struct stream_marks call = {marks, count, keep, sink};
+    char fresh[IDENTITY_DIGITS + 1];
+    struct stream_marks call = {ask, span_str(fresh)};
     struct asking *asking = mem_zalloc(sizeof(*asking));
+    entropy_hex(fresh, IDENTITY_DIGITS);
     *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &asking->entry);
     if (!store->shards[shard].up ||
@@ -358,7 +513,8 @@ void stream_init(struct store *store)
     table->chore.run = run;
     list_init(&table->chore.entry);
     list_init(&table->waiting);
-    list_init(&table->flight);
+    list_init(&table->calls);
+    list_init(&table->hollow);
     list_init(&table->questions);
     table->tick = evtimer_new(store->base, on_tick, store);
 }
@@ -366,12 +522,18 @@ void stream_init(struct store *store)
 void stream_deinit(struct store *store)
 {
     struct stream_table *table = &store->stream;
-    list_splice(&table->flight, &table->waiting);
-    while (!list_empty(&table->flight)) {
-        append_free(append_of(table->flight.next));
+    while (!list_empty(&table->waiting)) {
+        append_free(append_of(table->waiting.next));
+    }
+    list_splice(&table->calls, &table->hollow);
+    while (!list_empty(&table->calls)) {
+        sent_free(sent_of(table->calls.next));
     }
     while (!list_empty(&table->questions)) {
-        struct list *first = table->questions.next; /* the first member of a reading or an asking */
+        /* A reading or an asking: of both it is the first member. */
+        static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
+        static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
+        struct list *first = table->questions.next;
         list_del(first);
         free(first);
     }

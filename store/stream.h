@@ -46,6 +46,8 @@ int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t m
                      stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 struct stream_state {
+    struct stream_head head;
+    struct span writers; /* stream_next_writer; where they were asked for */
     uint64_t last;                        /* the newest sequence number ever given; 0: none */
     unsigned lanes;                       /* that were ever written to: the highest and one */
     uint64_t entries;                     /* kept, in all lanes */
@@ -55,10 +57,11 @@ struct stream_state {
 /* NULL when there was no answer. */
 typedef void stream_state_fn(void *arg, const struct stream_state *state);
 
-/* Sets marks, trims what is marked but for the newest `keep` entries of each lane, and asks how
- * things are. `sink`: a sink is at work, so that from now on nothing goes unmarked. 0, or -1
- * without a call of `fn`. */
-int stream_state(struct store *store, const struct stream_mark *marks, size_t count, uint64_t keep,
-                 bool sink, stream_state_fn *fn, void *arg) __attribute__((warn_unused_result));
+/* Sets marks, trims, and asks how things are. 0, or -1 without a call of `fn`. */
+int stream_state(struct store *store, const struct stream_ask *ask, stream_state_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
+/* Cuts the next writer, and its last call, off *writers; false at the end. */
+bool stream_next_writer(struct span *writers, struct span *node, uint64_t *call);
 
 #endif

@@ -8,22 +8,46 @@
 #include "store/stream_types.h"
 
 /* How long a sink that does not show itself still counts as there. */
-enum { STREAM_SINK_SECONDS = 7 * 24 * 3600 };
+enum {
+    STREAM_SINK_SECONDS = 7 * 24 * 3600,
+    STREAM_KEEP_MOST = 50000, /* entries of a lane that stay because they are young */
+};
 
 /* What one caller wants stored. */
 struct stream_group {
     struct list entry;
     struct buf items;
     size_t count;
+    uint32_t first; /* place of the first item in its call */
 };
 
 struct stream_call {
     const struct stream_limits *limits;
     struct span node;
-    uint64_t number;     /* of the node's calls, from 1: the server keeps the last one's outcomes */
-    bool again;          /* it may have been carried out before */
-    struct list *groups; /* struct stream_group; borrowed */
+    uint64_t number;      /* of the node's calls, from 1: the server keeps the last one's outcomes */
+    uint64_t before;      /* a server that lacks this earlier call does nothing, and says so */
+    uint64_t seen;        /* new sequence numbers are above it */
+    struct span identity; /* of the stream as the node knows it */
+    struct span fresh;    /* of one that is made now */
+    struct list *groups;  /* struct stream_group; borrowed */
 };
+
+/* The answer: "<state> <identity> <timeline> <last> <known> <outcomes>", where state is + for done
+ * and - for a server that lacks calls behind `known`. */
+struct stream_answer {
+    bool done;
+    struct stream_history history;
+    uint64_t last, known;
+    struct span outcomes; /* a letter for each group: 1 stored, 0 the bound is reached */
+};
+
+/* 0, or -1 when `text` is none. */
+int stream_answer_read(struct span text, struct stream_answer *answer);
+
+void stream_name_set(char name[STREAM_NAME], struct span text);
+
+/* Cuts "identity timeline " off *rest. */
+void stream_history_cut(struct span *rest, struct stream_history *history);
 
 struct stream_query {
     const struct stream_from *from;
@@ -32,11 +56,10 @@ struct stream_query {
     bool back; /* one lane: `after` is the newest to be read, and they come newest first */
 };
 
+/* stream_state asks: stream.h. `fresh` is the identity of a stream that is made now. */
 struct stream_marks {
-    const struct stream_mark *marks;
-    size_t count;
-    uint64_t keep;
-    bool sink;
+    const struct stream_ask *ask;
+    struct span fresh;
 };
 
 void stream_item_put(struct buf *items, const struct stream_item *item);

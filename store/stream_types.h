@@ -8,7 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STREAM_LANES_MOST = 64 };
+enum {
+    STREAM_LANES_MOST = 64,
+    STREAM_NAME = 24, /* bytes for an identity or a timeline, with the NUL */
+};
+
+/* Whose history numbers belong to (docs/store.md#words); empty where there is none. */
+struct stream_history {
+    char identity[STREAM_NAME], timeline[STREAM_NAME];
+};
+
+/* What the stream says of itself with each answer. Borrowed with it. */
+struct stream_head {
+    struct stream_history history;
+    struct span was;   /* the identity of the stream before this one, where a writer knew it */
+    struct span forks; /* "timeline seq;" for each of the last timelines: seq before it began */
+};
 
 struct stream_item {
     unsigned lane;
@@ -28,6 +43,9 @@ struct stream_entry {
     uint64_t seq;
     uint64_t ordinal; /* counts the entries of the lane: a step of more than one is a hole */
     struct span tag, payload;
+    struct span node; /* the writer; empty: none known */
+    uint64_t call;    /* its call, and the entry's place in it: the same however often it is written */
+    uint32_t index;
 };
 
 struct stream_from {
@@ -36,13 +54,27 @@ struct stream_from {
 };
 
 /* `entries` are borrowed until return, lane by lane, each in order. NULL and `ok` false when there
- * was no answer. */
-typedef void stream_read_fn(void *arg, bool ok, const struct stream_entry *entries, size_t count);
+ * was no answer. Where `head` names another history than that of the place from which was read
+ * (stream_place_follow), they may be any, and are read again from the right one. */
+typedef void stream_read_fn(void *arg, bool ok, const struct stream_head *head,
+                            const struct stream_entry *entries, size_t count);
 
 /* What a sink says: entries of the lane up to this one are stored for good. */
 struct stream_mark {
     unsigned lane;
     uint64_t seq, ordinal;
+    struct stream_history history; /* of another one than the stream's: passed over */
+};
+
+struct stream_ask {
+    const struct stream_mark *marks; /* of a sink */
+    size_t count;
+    uint64_t keep;         /* what is marked goes, but for so many entries of each lane, the newest, */
+    uint32_t keep_ms;      /* and what is younger */
+    uint64_t seen;         /* the greatest seq that the sink knows: new ones are above it */
+    bool sink;             /* one is at work: from now on nothing goes unmarked */
+    bool writers;          /* list them */
+    struct span identity;  /* that the asker knew, for a stream that is made now; or empty */
 };
 
 #endif

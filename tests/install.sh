@@ -1,7 +1,13 @@
 #!/bin/sh
 # usage: install.sh PACKAGE...   installs those Debian packages that are not there yet.
+# NO_INSTALL=1: installs nothing; the build itself then says which library is missing.
 set -eu
 
+[ "${NO_INSTALL:-0}" = 0 ] || exit 0
+if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
+    echo "This is no Debian: nothing can be installed by apt-get. Install what docs/build.md lists, then: make NO_INSTALL=1" >&2
+    exit 1
+fi
 missing=
 for package in "$@"; do
     status=$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
@@ -15,7 +21,7 @@ done
 as_root=
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || {
-        echo "These packages are needed; install them as root:$missing" >&2
+        echo "These packages are needed; install them as root:$missing (or build with NO_INSTALL=1)" >&2
         exit 1
     }
     as_root="sudo env DEBIAN_FRONTEND=noninteractive"

@@ -1,5 +1,6 @@
 #include "node/app/node.h"
 #include "node/app/process.h"
+#include "node/app/terminal.h"
 #include "node/app/workers.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -19,6 +20,7 @@ static const char usage[] =
     "  sink     move log entries from the stream into PostgreSQL\n"
     "  migrate  bring the PostgreSQL database to this version's schema\n"
     "  check    validate the settings, reach store and PostgreSQL, say what is wrong\n"
+    "  status, tail, token, version, help: for a person at a terminal; see muster help VERB\n"
     "\n"
     "  --help                this text\n"
     "  --help-markdown       the settings as a Markdown table\n"
@@ -121,10 +123,13 @@ int main(int argc, char *argv[])
         print_help(stderr);
         return 2;
     }
+    int status = 2;
+    if (terminal_run(argv, &status)) {
+        return status;
+    }
     if (answered(argv + 1)) {
         return 0;
     }
-    int status = 2;
     if (settings_read(&settings, (const char *const *)argv + 2, (const char *const *)environ,
                       &checks, error, sizeof(error)) != 0) {
         fprintf(stderr, "muster: %s\n", error);

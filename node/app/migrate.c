@@ -46,6 +46,9 @@ static void print_step(const struct migrate_step *step, char *text, size_t size)
         snprintf(text, size, "%s: applying, %u of %u: %" PRIu64 " s", step->name, step->at,
                  step->of, s);
         break;
+    case MIGRATE_UPKEEP:
+        snprintf(text, size, "%s: %" PRIu64 " s", step->name, s);
+        break;
     }
 }
 

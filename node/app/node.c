@@ -6,6 +6,7 @@
 #include "node/app/node.h"
 
 #include "node/app/listeners.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/app/services.h"
 #include "node/core/log.h"
@@ -16,6 +17,7 @@
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "store/base/clock.h"
+#include "store/base/list.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -38,6 +40,7 @@ struct node {
     bool is_worker;
     bool draining, failed;
     uint64_t draining_since_ms;
+    struct wheel_timer last_datagrams;
 };
 
 /* ------------------------------------------------------------------------------------ leaving */
@@ -48,17 +51,39 @@ static void on_released(void *arg)
     loop_stop(node->loop);
 }
 
+static void release(struct node *node)
+{
+    log_info("clients gone, releasing claims");
+    store_release_all(node->store, on_released, node);
+}
+
+static void on_last_datagrams(struct wheel_timer *timer)
+{
+    release(CONTAINER_OF(timer, struct node, last_datagrams));
+}
+
+/* No connection is left. Peers of the tracker have none and cannot be told to go: while there are
+ * any they are answered to the end of the drain, by when balancers send them elsewhere. */
 static void on_drained(void *arg)
 {
     struct node *node = arg;
-    log_info("clients gone, releasing claims");
-    store_release_all(node->store, on_released, node);
+    uint64_t drained_ms = clock_monotonic_ms() - node->draining_since_ms;
+    uint64_t drain_ms = (uint64_t)node->settings->drain;
+    if (node->metrics.value[METRIC_TRACKER_PEERS] > 0 && drained_ms < drain_ms) {
+        wheel_timer_init(&node->last_datagrams, on_last_datagrams);
+        wheel_set(node->wheel, &node->last_datagrams, drain_ms - drained_ms);
+    } else {
+        release(node);
+    }
 }
 
 static void drain(struct node *node)
 {
     bool full;
     log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
+    if (!node->is_worker) { /* the workers' parent speaks for all of them */
+        notify_stopping((uint64_t)node->settings->drain);
+    }
     node->draining = true;
     node->draining_since_ms = clock_monotonic_ms();
     listeners_retire(node->listeners);
@@ -208,6 +233,9 @@ int node_run(const struct settings *settings, const struct name_worker *worker)
     if (status == 0) {
         log_info("serving", LOG_TEXT_FIELD("node", node.name),
                  LOG_TEXT_FIELD("version", MUSTER_VERSION));
+        if (!node.is_worker) {
+            notify_ready("serving");
+        }
         loop_run(node.loop);
         log_info("ended", LOG_TEXT_FIELD("node", node.name));
     } else {

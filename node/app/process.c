@@ -1,6 +1,7 @@
 #include "node/app/process.h"
 
 #include "node/core/log.h"
+#include "node/proto/ws/ws.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -124,5 +125,6 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .ws_message_limit = (size_t)settings->message_limit,
         .origins = settings->origins,
     };
+    ws_set_pings((uint32_t)settings->ws_ping, (uint32_t)settings->ws_pong);
     return http_server_new(net, &options);
 }

@@ -46,7 +46,7 @@ static void make_status(struct services *services, const struct services_parts *
         .store = parts->store,
         .metrics = parts->metrics,
         .node = parts->node,
-        .memory_limit = (uint64_t)parts->settings->memory_limit,
+        .memory_limit = parts->settings->memory_limit,
     };
     services->status = fleet_status_new(parts->admin, &status);
     if (parts->admin != parts->http) {
@@ -58,6 +58,7 @@ static void make_status(struct services *services, const struct services_parts *
         .metrics = parts->metrics,
         .node = parts->node,
         .kind = "node",
+        .http = parts->settings->http,
         .token = parts->settings->status_token,
         .trouble = trouble,
         .trouble_arg = services->status,
@@ -89,10 +90,19 @@ static void make_sync(struct services *services, const struct services_parts *pa
     services->sync = sync_new(parts->http, &options);
 }
 
+/* A full stream refuses when somebody stores it. No sink can reach the embedded store. */
+static bool logs_wait_for_a_sink(const struct settings *settings)
+{
+    bool told = settings->logs_sink == LOGS_SINK_ON ||
+                (settings->logs_sink == LOGS_SINK_AUTO && settings->postgres[0] != '\0');
+    return told && strcmp(settings->store, "memory:") != 0;
+}
+
 static void make_logs(struct services *services, const struct services_parts *parts)
 {
     const struct settings *settings = parts->settings;
-    bool memory = strcmp(settings->store, "memory:") == 0; /* which no sink can reach */
+    bool refuse = logs_wait_for_a_sink(settings);
+    metrics_set(parts->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
         .net = parts->net,
         .store = parts->store,
@@ -100,8 +110,10 @@ static void make_logs(struct services *services, const struct services_parts *pa
         .node = parts->node,
         .lanes = (unsigned)settings->logs_lanes,
         .bound = (uint64_t)settings->logs_bound,
-        .refuse = settings->postgres[0] != '\0' && !memory,
+        .refuse = refuse,
         .entry_limit = (size_t)settings->logs_entry_limit,
+        .body_limit = (size_t)settings->message_limit,
+        .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = (size_t)settings->queue_limit,
         .rate = (uint32_t)settings->logs_rate,
         .add_token = settings->logs_add_token,
@@ -214,6 +226,7 @@ struct relay *services_relay(const struct services *services)
 void services_drain(struct services *services)
 {
     fleet_status_drain(services->status);
+    fleet_leave(services->fleet);
     dispatch_drain(services->dispatch);
 }
 

@@ -2,9 +2,11 @@
  * and a small HTTP server for those who watch it.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
+#include "store/base/clock.h"
 #include "store/sink/sink.h"
 
 #include "node/app/node.h"
+#include "node/app/notify.h"
 #include "node/app/process.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -62,7 +64,7 @@ static const char *unready(const struct process *process)
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
-    return sink_stats(process->sink)->postgres_up ? NULL : "PostgreSQL cannot be reached";
+    return sink_unready(process->sink);
 }
 
 static void refresh(struct process *process)
@@ -79,6 +81,7 @@ static void refresh(struct process *process)
     metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
+    metrics_set(metrics, METRIC_SINK_DUE, stats->due);
     metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
 }
 
@@ -135,7 +138,11 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         return;
     }
     log_info("stopping");
+    notify_stopping(STOP_MS);
     process->stopping = true;
+    if (process->fleet != NULL) {
+        fleet_leave(process->fleet);
+    }
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
@@ -166,6 +173,8 @@ static int serve_http(struct process *process, char *error, size_t error_size)
                 &(struct net_limits){
                     .queue = (size_t)settings->queue_limit, .connections = 1000, .per_address = 0});
     process->http = process_http(settings, process->net);
+    metrics_set(&process->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
+    metrics_set(&process->metrics, METRIC_BUILD_SINK, 1);
     http_route(process->http, "GET", "/healthz", on_healthz, process);
     http_route(process->http, "GET", "/readyz", on_readyz, process);
     http_route(process->http, "GET", "/metrics", on_metrics, process);
@@ -189,8 +198,10 @@ static void make_sink(struct process *process)
         .bytes = (size_t)settings->sink_bytes,
         .parallel = (unsigned)settings->sink_parallel,
         .age_ms = (uint32_t)settings->sink_age,
-        .keep = (uint64_t)settings->sink_keep,
+        .keep = (uint64_t)settings->sink_keep_entries,
+        .keep_ms = (uint32_t)settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
+        .search = settings->sink_search == 1,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,
         .arg = process,
@@ -207,6 +218,7 @@ static void join_fleet(struct process *process)
                                                       .metrics = &process->metrics,
                                                       .node = process->name,
                                                       .kind = "sink",
+                                                      .http = process->settings->http,
                                                       .token = process->settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,
@@ -296,6 +308,7 @@ int sink_verb(const struct settings *settings)
         log_info("sink at work",
                  LOG_TEXT_FIELD("address", address_text(listener_address(process.listener), text)),
                  LOG_TEXT_FIELD("name", process.name));
+        notify_ready("at work");
         loop_run(process.loop);
         log_info("ended", LOG_TEXT_FIELD("name", process.name));
     } else {

@@ -5,6 +5,7 @@
  */
 #include "node/app/workers.h"
 
+#include "node/app/notify.h"
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/net/listener.h"
@@ -269,12 +270,18 @@ static uint64_t start_due(struct pool *pool)
 
 static void watch(struct pool *pool)
 {
+    bool told = false;
     while (!pool->ending || any_runs(pool)) {
         uint64_t wait = start_due(pool);
+        if (!told) {
+            notify_ready("workers started");
+            told = true;
+        }
         struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
         int number = sigtimedwait(&pool->signals, NULL, &limit);
         if (number == SIGTERM || number == SIGINT) {
             log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
+            notify_stopping((uint64_t)pool->settings->drain);
             pass_on(pool, number);
         }
         reap(pool);

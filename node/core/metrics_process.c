@@ -1,6 +1,8 @@
 #include "node/core/metrics_process.h"
 
+#include "node/core/log.h"
 #include "node/core/log_out.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 
 #include <dirent.h>
@@ -59,9 +61,21 @@ static void refresh_process(struct metrics *metrics)
     metrics_set(metrics, METRIC_CPU_MS, cpu_ms());
 }
 
+/* A release goes on when a CHECK does not hold; it is said here, once for each look. */
+static void tell_failed_checks(void)
+{
+    static uint64_t told;
+    if (check_failures() > told) {
+        told = check_failures();
+        log_error("a check of the program failed: please report it",
+                  LOG_TEXT_FIELD("check", check_last()), LOG_NUMBER_FIELD("failures", told));
+    }
+}
+
 void metrics_process_refresh(struct metrics *metrics, const struct store *store)
 {
     refresh_process(metrics);
+    tell_failed_checks();
     metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
     if (store == NULL) {
         return;

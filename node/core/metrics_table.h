@@ -31,6 +31,8 @@
            "WebSockets closed because the peer broke the protocol")                                \
     METRIC(WS_OVERFLOWS, counter, "muster_websocket_overflows_total", "",                          \
            "WebSockets closed because the peer read too slowly")                                   \
+    METRIC(WS_UNANSWERED, counter, "muster_websocket_unanswered_total", "",                        \
+           "WebSockets closed because no answer to a ping came")                                   \
     METRIC(DELIVERIES, counter, "muster_deliveries_total", "",                                     \
            "Messages queued to members of rooms")                                                  \
     METRIC(PACED_DROPPED, counter, "muster_paced_dropped_total", "",                               \
@@ -52,6 +54,12 @@
     METRIC(LOGS_ADDED, counter, "muster_logs_added_total", "", "Log entries stored in the stream") \
     METRIC(LOGS_REFUSED, counter, "muster_logs_refused_total", "",                                 \
            "Log entries turned away with 503")                                                     \
+    METRIC(LOGS_TOO_LARGE, counter, "muster_logs_too_large_total", "",                             \
+           "Log entries left out, and requests refused with 413, because they are too large")      \
+    METRIC(LOGS_MALFORMED, counter, "muster_logs_malformed_total", "",                             \
+           "Requests with log entries refused with 400 or 415")                                    \
+    METRIC(LOGS_TOO_FAST, counter, "muster_logs_too_fast_total", "",                               \
+           "Log entries refused with 429")                                                         \
     METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \
     METRIC(LOGS_DELIVERED, counter, "muster_logs_delivered_total", "",                             \
            "Log entries sent to listeners")                                                        \
@@ -81,6 +89,9 @@
     METRIC(SINK_LAG, gauge, "muster_sink_lag_entries", "", "Log entries not stored yet")           \
     METRIC(SINK_LAG_MS, gauge, "muster_sink_lag_milliseconds", "",                                 \
            "Age of the oldest log entry not stored yet")                                           \
+    METRIC(                                                                                        \
+        SINK_DUE, gauge, "muster_sink_days_due", "",                                               \
+        "Days of stored log entries past sink-retention that somebody's open transaction keeps")   \
     METRIC(SINK_POSTGRES_UP, gauge, "muster_sink_postgres_up", "",                                 \
            "1 while this sink has a session with PostgreSQL")                                      \
     METRIC(DISPATCH_DRIVERS, gauge, "muster_dispatch_drivers", "", "Drivers connected here")       \
@@ -171,6 +182,15 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
+           "Memory from which on clients are turned away and closed; 0: no limit")                 \
+    METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \
+           "Connections closed because memory was short: those with the most to read")             \
+    METRIC(BUILD_NODE, gauge, "muster_build_info", "{role=\"node\"}",                              \
+           "1 for what this process is")                                                           \
+    METRIC(BUILD_SINK, gauge, "muster_build_info", "{role=\"sink\"}", "")                          \
+    METRIC(LOGS_SINK, gauge, "muster_logs_sink_expected", "",                                      \
+           "1 while log entries wait for a sink to store them (logs-sink)")                        \
     METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
            "Log lines dropped: whoever reads stderr is too slow")                                  \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \

@@ -245,6 +245,10 @@ static int set_value(const struct settings_row *row, struct settings *settings, 
         return set_number(row, slot, value, durations, "duration such as 250ms, 10s, 5m or 24h",
                           source);
     case SIZE:
+        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
+            *(int64_t *)slot = -1;
+            return 0;
+        }
         return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
     case COUNT:
         if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {

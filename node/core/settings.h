@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum settings_env { ENV_DEVELOPMENT, ENV_PRODUCTION };
+enum settings_logs_sink { LOGS_SINK_AUTO, LOGS_SINK_OFF, LOGS_SINK_ON };
 enum settings_chat_login { CHAT_LOGIN_JWT, CHAT_LOGIN_DEVELOPMENT };
 
 typedef char *settings_TEXT; /* owned, never NULL */

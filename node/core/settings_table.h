@@ -9,7 +9,7 @@
  *     SECRET    text, also from a file named by MUSTER_X_FILE
  *     STORE     a secret that is the URL of a store
  *     DURATION  milliseconds, from low to high
- *     SIZE      bytes, from low to high
+ *     SIZE      bytes, from low to high; the word in choices, if any, stands for -1
  *     COUNT     from low to high; the word in choices, if any, stands for 0
  *     CHOICE    index into choices, separated by '|' */
 #ifndef MUSTER_NODE_CORE_SETTINGS_TABLE_H
@@ -43,23 +43,30 @@
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
     SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections of the node; over it new ones get 503; 0: as many as the descriptor limit allows") \
     SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
-    SETTING(memory_limit, SIZE, "0", 0, 1024 * GIB, "", "resident memory from which on nobody new is let in and /readyz says 503; 0: no limit") \
+    SETTING(memory_limit, SIZE, "auto", 0, 1024 * GIB, "auto", "memory from which on nobody new is let in, /readyz says 503, and the clients with the most to read are closed until there is room; auto: 90 % of what the control group (container) may use, if it has a limit; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
+    SETTING(ws_ping, DURATION, "20s", 0, HOUR, "", "silence after which a WebSocket gets a ping; 0: no pings") \
+    SETTING(ws_pong, DURATION, "30s", 100, HOUR, "", "time for it to send anything after the ping; then it is closed") \
     SETTING(sync_idle, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a /connect socket is closed") \
     SETTING(logs_bound, COUNT, "1000000", 1, 1000000000, "", "log entries kept at most: then 503 (with a sink) or the oldest go (without)") \
+    SETTING(logs_sink, CHOICE, "auto", 0, 0, "auto|off|on", "on: a sink stores log entries, so a full log stream refuses new ones; off: it drops the oldest; auto: on where postgres is set") \
     SETTING(logs_lanes, COUNT, "4", 1, 64, "", "lanes of the log stream; each is stored by one sink at a time") \
-    SETTING(logs_entry_limit, SIZE, "32k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_room_keys, TEXT, "", 0, 0, "", "names of members, labels or attributes that say the room, beside `room`; with commas, the first that is there counts") \
+    SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
+    SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, SECRET, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, SECRET, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
-    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; set on a node: a sink is there, so a full log stream refuses") \
+    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check") \
     SETTING(sink_retention, DURATION, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
+    SETTING(sink_search, CHOICE, "off", 0, 0, "off|on", "on: each day that is over gets a full-text index of its stored log entries, about 110 MB a million") \
     SETTING(sink_rows, COUNT, "5000", 1, 100000, "", "most log entries in one transaction of the sink") \
     SETTING(sink_bytes, SIZE, "1m", KIB, 64 * 1024 * KIB, "", "most bytes in one transaction of the sink") \
     SETTING(sink_parallel, COUNT, "2", 1, 64, "", "transactions of the sink at once, of different lanes") \
     SETTING(sink_age, DURATION, "250ms", 0, HOUR, "", "longest that the sink lets a log entry wait for more to come") \
-    SETTING(sink_keep, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream, for those who look back") \
+    SETTING(sink_keep, DURATION, "2m", 0, 24 * HOUR, "", "stored log entries stay in the stream for so long, should PostgreSQL lose its last commits") \
+    SETTING(sink_keep_entries, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream longer, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
     SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \

@@ -1,4 +1,5 @@
 #include "node/core/wheel.h"
+#include "store/base/timer.h"
 
 enum { SLOTS = 512 }; /* 51.2 s; later deadlines are looked at once per round */
 
@@ -65,8 +66,7 @@ struct wheel *wheel_new(struct loop *loop)
         list_init(&wheel->slots[i]);
     }
     wheel->tick_event = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, wheel);
-    struct timeval every = {.tv_usec = WHEEL_TICK_MS * 1000};
-    event_add(wheel->tick_event, &every);
+    timer_after(wheel->tick_event, WHEEL_TICK_MS);
     return wheel;
 }
 

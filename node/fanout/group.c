@@ -1,4 +1,5 @@
 #include "node/fanout/group.h"
+#include "store/base/check.h"
 
 void group_init(struct group *group, struct metrics *metrics)
 {
@@ -16,6 +17,7 @@ void group_add(struct group *group, struct receiver *receiver, struct ws *ws)
 
 void group_remove(struct group *group, struct receiver *receiver)
 {
+    CHECK(!list_empty(&receiver->entry) && group->count > 0);
     list_del(&receiver->entry);
     group->count--;
 }

@@ -1,4 +1,5 @@
 #include "node/net/admission.h"
+#include "store/base/check.h"
 
 #include <stdlib.h>
 
@@ -60,6 +61,7 @@ void admission_add(struct admission *admission, const struct address *peer)
 
 void admission_remove(struct admission *admission, const struct address *peer)
 {
+    CHECK(admission->count > 0);
     admission->count--;
     struct peer_count *from = find_peer(admission, peer);
     if (from != NULL && --from->count == 0) {

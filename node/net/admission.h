@@ -4,8 +4,18 @@
 #define MUSTER_NODE_NET_ADMISSION_H
 
 #include "node/net/address.h"
-#include "node/net/limits.h"
 #include "store/base/map.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct net_limits {
+    size_t queue;         /* outbound bytes per connection */
+    uint32_t connections; /* connections in all */
+    uint32_t per_address; /* connections from one IP; 0: no limit */
+    bool share_ports;     /* sockets that listen let others of this user listen there too */
+};
 
 struct admission {
     struct net_limits limits;

@@ -6,7 +6,6 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/admission.h"
-#include "node/net/limits.h"
 #include "node/net/outq.h"
 #include "store/base/list.h"
 
@@ -25,6 +24,7 @@ struct net {
     struct admission admission;
     uint64_t last_id;
     uint64_t sends;      /* chunks queued so far */
+    uint64_t queued;     /* bytes of them, one by one for each connection */
     struct drain *drain; /* NULL until net_drain */
     char read_buffer[READ_BUFFER];
 };

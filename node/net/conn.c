@@ -1,6 +1,7 @@
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"
+#include "store/base/check.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -39,7 +40,7 @@ static void end(struct conn *conn, enum conn_end how)
  * and conn_do_todo comes here again when it was given. */
 static void wait_for_events(struct conn *conn)
 {
-    bool takes = !conn->paused && conn->held == NULL;
+    bool takes = conn->paused == 0 && conn->held == NULL;
     bool reads = !conn->peer_eof && (takes || conn->state != CONN_OPEN);
     short events = (short)((reads ? EV_READ : 0) | (conn->blocked ? EV_WRITE : 0));
     if (conn->state == CONN_DEAD || event_get_events(&conn->event) == (events | EV_PERSIST)) {
@@ -56,6 +57,7 @@ static void wait_for_events(struct conn *conn)
 /* A slow peer gets all that is left for it, one that stands still does not keep it. */
 static void await_progress(struct conn *conn)
 {
+    CHECK(conn->state == CONN_FINISHING); /* the union holds how it ends, not its limits */
     conn->unacked = (uint32_t)conn_unacked(conn);
     wheel_set(conn->net->wheel, &conn->timer,
               conn->linger_ms > STALL_MS ? conn->linger_ms : STALL_MS);
@@ -123,6 +125,7 @@ static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reas
 
 void conn_free(struct conn *conn)
 {
+    CHECK(conn->state == CONN_DEAD && list_empty(&conn->todo) && list_empty(&conn->dirty));
     close(event_get_fd(&conn->event));
     drop_queue(conn, false, METRIC_QUEUE_DROPPED_GONE);
     if (conn->held != NULL) {
@@ -154,9 +157,10 @@ static void hold(struct conn *conn, struct span rest)
 static void give(struct conn *conn, struct span bytes)
 {
     size_t taken = conn->handler->data(conn->arg, bytes);
+    CHECK(taken <= bytes.len);
     if (taken < bytes.len && conn->state == CONN_OPEN) {
         hold(conn, span_skip(bytes, taken));
-        if (!conn->paused) {
+        if (conn->paused == 0) {
             need_todo(conn); /* resumed meanwhile: what is kept comes before what is read next */
         }
     }
@@ -286,6 +290,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
         return -1;
     }
     conn->net->sends++;
+    conn->net->queued += chunk->len;
     outq_push(&conn->out, &conn->net->pool, chunk);
     make_dirty(conn);
     return 0;
@@ -293,6 +298,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
 
 void conn_set_queue_limit(struct conn *conn, size_t bytes)
 {
+    CHECK(bytes <= UINT32_MAX);
     if (conn->state == CONN_OPEN) {
         conn->queue_limit = (uint32_t)bytes;
     }
@@ -325,6 +331,22 @@ bool conn_peer_left(const struct conn *conn)
     return poll(&look, 1, 0) == 1;
 }
 
+bool conn_has_unread(const struct conn *conn)
+{
+    int waiting = 0;
+    return ioctl(event_get_fd(&conn->event), FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+void conn_relieve(struct conn *conn)
+{
+    if (conn->relieved || conn->state != CONN_OPEN || conn->handler->relieve == NULL) {
+        conn_reset(conn);
+        return;
+    }
+    conn->relieved = true;
+    conn->handler->relieve(conn->arg);
+}
+
 void conn_drop_queue(struct conn *conn)
 {
     drop_queue(conn, true, METRIC_QUEUE_DROPPED_SLOW);
@@ -348,11 +370,13 @@ void conn_do_todo(struct conn *conn)
 {
     if (conn->poked && conn->state != CONN_DEAD) {
         conn->poked = false;
+        conn->settling = true;
         if (conn->handler->poked != NULL) {
             conn->handler->poked(conn->arg);
         }
+        conn->settling = false;
     }
-    if (conn->held != NULL && !conn->paused && conn->state == CONN_OPEN) {
+    if (conn->held != NULL && conn->paused == 0 && conn->state == CONN_OPEN) {
         give_held(conn);
     }
     if (conn->state == CONN_DEAD) {
@@ -364,15 +388,27 @@ void conn_do_todo(struct conn *conn)
     wait_for_events(conn);
 }
 
-void conn_pause(struct conn *conn)
+void conn_pause(struct conn *conn, enum conn_pause reasons)
 {
-    conn->paused = true;
-    wait_for_events(conn);
+    bool reads = conn->paused == 0;
+    conn->paused |= (uint8_t)reasons;
+    if (reads && !conn->settling) {
+        wait_for_events(conn);
+    }
 }
 
-void conn_resume(struct conn *conn)
+bool conn_is_paused(const struct conn *conn, enum conn_pause reasons)
 {
-    conn->paused = false;
+    return (conn->paused & (unsigned)reasons) != 0;
+}
+
+void conn_resume(struct conn *conn, enum conn_pause reasons)
+{
+    bool was_paused = conn->paused != 0;
+    conn->paused &= (uint8_t) ~(unsigned)reasons;
+    if (!was_paused || conn->paused != 0 || conn->settling) {
+        return;
+    }
     if (conn->held != NULL) {
         need_todo(conn); /* reading goes on after what is kept was given */
     } else {

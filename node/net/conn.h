@@ -38,6 +38,9 @@ struct conn_handler {
     void (*timer)(void *arg);
     /* The turn in which conn_poke was called ends. */
     void (*poked)(void *arg);
+    /* Memory is short, and this connection's queue is among the largest: give it up and take leave.
+     * NULL: conn_reset. */
+    void (*relieve)(void *arg);
     /* The node is going away: take leave of the peer. NULL: conn_finish. */
     void (*drain)(void *arg);
     /* It is over; the last call. */
@@ -79,12 +82,28 @@ size_t conn_unacked(const struct conn *conn);
  * that are paused: others hear of it. One system call. */
 bool conn_peer_left(const struct conn *conn);
 
+/* Do bytes of the peer wait in the socket? One system call. */
+bool conn_has_unread(const struct conn *conn);
+
 /* Drops what is in the queue, but for a chunk of which a part is on the wire already. */
 void conn_drop_queue(struct conn *conn);
 
-/* Stops and restarts reading. conn_resume gives data that was kept, at the end of the turn. */
-void conn_pause(struct conn *conn);
-void conn_resume(struct conn *conn);
+/* Why a connection is not read. Each layer has its own reasons, and reading goes on when none is left. */
+enum conn_pause {
+    CONN_PAUSE_SERVICE = 1,  /* what stands above the protocol does not want more yet */
+    CONN_PAUSE_FAIRNESS = 2, /* it had enough of this turn: others go first */
+    CONN_PAUSE_ANSWERS = 4,  /* answers to what it asked wait to be written */
+    CONN_PAUSE_ALL = 7
+};
+
+/* Adds reasons, and takes them back (those that are not set, too). When the last one is gone, data
+ * that was kept is given, at the end of the turn. Inside poked() both only mark: the events are set
+ * once, after it. */
+void conn_pause(struct conn *conn, enum conn_pause reasons);
+void conn_resume(struct conn *conn, enum conn_pause reasons);
+
+/* Is any of these reasons set? */
+bool conn_is_paused(const struct conn *conn, enum conn_pause reasons);
 
 /* Calls timer() once in `ms` (to 100 ms and never early); replaces what was set; 0: never. */
 void conn_set_timer(struct conn *conn, uint32_t ms);

@@ -36,13 +36,15 @@ struct conn {
         };
     };
     struct address peer;
-    uint8_t state; /* enum conn_state */
-    uint8_t end;   /* enum conn_end, once DEAD */
-    bool paused : 1;
+    uint8_t state;  /* enum conn_state */
+    uint8_t end;    /* enum conn_end, once DEAD */
+    uint8_t paused; /* enum conn_pause */
     bool poked : 1;
     bool blocked : 1;  /* the kernel took no more: waiting for EV_WRITE */
     bool peer_eof : 1; /* the peer sends no more */
     bool leaving : 1;  /* asked to drain */
+    bool relieved : 1; /* its queue was given up once, because memory was short */
+    bool settling : 1; /* conn_do_todo is at work, and sets the events when it is done */
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
 };
 
@@ -50,6 +52,10 @@ struct conn {
 void conn_do_todo(struct conn *conn);
 void conn_flush(struct conn *conn);
 void conn_free(struct conn *conn);
+
+/* For net.c, when memory is short: the handler's leave-taking, at the first time; a reset from then
+ * on, when the peer has not read even that. */
+void conn_relieve(struct conn *conn);
 
 /* For a drain: the handler's leave-taking; and its end, when there is no more time: by a
  * reset where not all was written that conn_finish promised. */

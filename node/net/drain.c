@@ -3,6 +3,7 @@
 #include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 
 enum {
     DRAIN_TICK_MS = 50,
@@ -74,8 +75,7 @@ struct drain *drain_start(struct net *net, uint32_t ms, void (*done)(void *arg),
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
     drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
     drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
-    struct timeval every = {.tv_usec = DRAIN_TICK_MS * 1000};
-    event_add(drain->tick, &every);
+    timer_after(drain->tick, DRAIN_TICK_MS);
     return drain;
 }
 

@@ -1,7 +1,9 @@
 #include "node/net/listener.h"
 
 #include "node/core/log.h"
+#include "node/net/bound.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -36,10 +38,9 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 /* A level-triggered listener that cannot accept would turn the loop into a busy one. */
 static void pause_accepting(struct listener *listener, int error)
 {
-    struct timeval wait = {.tv_usec = LISTENER_PAUSE_MS * 1000};
     log_warn("accept failed, pausing", LOG_TEXT_FIELD("error", strerror(error)));
     event_del(listener->event);
-    event_add(listener->pause, &wait);
+    timer_after(listener->pause, LISTENER_PAUSE_MS);
 }
 
 /* Takes one that waits, if any does. */
@@ -91,46 +92,21 @@ static void set_inherited_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms));
 }
 
-static int open_socket(const struct address *address, int family, bool shared)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (shared) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    }
-    set_inherited_options(fd);
-    if (family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    }
-    struct sockaddr_storage addr;
-    socklen_t len = address_sockaddr(address, family, &addr);
-    if (bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, LISTENER_BACKLOG) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
 /* A listening socket, or -1 with a message. */
 static int open_bound(const char *bind, bool shared, char *error, size_t error_size)
 {
-    struct address address;
-    int family;
-    if (address_parse_bind(bind, &address, &family) != 0) {
-        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
-        return -1;
+    int family, fd = bound_open(bind, SOCK_STREAM, shared, &family);
+    if (fd >= 0) {
+        set_inherited_options(fd);
+        if (listen(fd, LISTENER_BACKLOG) == 0) {
+            return fd;
+        }
+        int reason = errno;
+        close(fd);
+        errno = reason;
     }
-    int fd = open_socket(&address, family, shared);
-    if (fd < 0) {
-        snprintf(error, error_size, "cannot listen on %s: %s", bind, strerror(errno));
-    }
-    return fd;
+    bound_error("cannot listen on", bind, error, error_size);
+    return -1;
 }
 
 int listener_probe(const char *bind, char *error, size_t error_size)

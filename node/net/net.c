@@ -100,6 +100,11 @@ uint64_t net_sends(const struct net *net)
     return net->sends;
 }
 
+uint64_t net_queued_bytes(const struct net *net)
+{
+    return net->queued;
+}
+
 struct loop *net_loop(const struct net *net)
 {
     return net->loop;

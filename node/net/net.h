@@ -7,7 +7,7 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/net/address.h"
-#include "node/net/limits.h"
+#include "node/net/admission.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,6 +41,16 @@ bool net_shares_ports(const struct net *net);
 /* How many chunks were queued so far on all connections: what a message cost, for whoever shares
  * out turns. */
 uint64_t net_sends(const struct net *net);
+
+/* How many bytes were queued so far, on all connections together, written since or not. Memory
+ * cannot have grown by more through queues. */
+uint64_t net_queued_bytes(const struct net *net);
+
+/* Memory is short: closes the connections with the most that their peers have not read, largest
+ * first, until about `bytes` will be free. Returns how many were closed; the memory comes back when
+ * the turn ends, or when a peer that was told to go (conn_handler.relieve) is closed by another
+ * call because it has not read that either. */
+unsigned net_relieve(struct net *net, uint64_t bytes);
 
 struct loop *net_loop(const struct net *net);
 struct wheel *net_wheel(const struct net *net);

@@ -1,4 +1,5 @@
 #include "node/net/outq.h"
+#include "store/base/check.h"
 
 enum {
     SMALL_RING = 8, /* chunks */
@@ -86,6 +87,7 @@ static void settle(struct outq *q, struct outq_pool *pool)
 
 void outq_wrote(struct outq *q, struct outq_pool *pool, size_t n)
 {
+    CHECK(n <= q->bytes);
     q->bytes -= n;
     n += q->offset;
     while (q->count > 0 && n >= (*slot(q, 0))->len) {

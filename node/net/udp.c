@@ -1,6 +1,7 @@
 #include "node/net/udp.h"
 
 #include "node/net/base.h"
+#include "node/net/bound.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
 
@@ -215,44 +216,16 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 /* ------------------------------------------------------------------------------------ life */
 
-static int open_socket(const struct address *address, int family, bool shared)
-{
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    int on = 1, off = 0, buffer = KERNEL_BUFFER;
-    if (shared) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-    if (family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    }
-    struct sockaddr_storage addr;
-    socklen_t len = address_sockaddr(address, family, &addr);
-    if (bind(fd, (struct sockaddr *)&addr, len) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
 /* A socket, or -1 with a message. */
 static int open_bound(const char *bind, bool shared, int *family, char *error, size_t error_size)
 {
-    struct address address;
-    if (address_parse_bind(bind, &address, family) != 0) {
-        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
+    int fd = bound_open(bind, SOCK_DGRAM, shared, family), buffer = KERNEL_BUFFER;
+    if (fd < 0) {
+        bound_error("cannot receive UDP on", bind, error, error_size);
         return -1;
     }
-    int fd = open_socket(&address, *family, shared);
-    if (fd < 0) {
-        snprintf(error, error_size, "cannot receive UDP on %s: %s", bind, strerror(errno));
-    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     return fd;
 }
 

@@ -6,6 +6,7 @@
 #ifndef MUSTER_STORE_BASE_LIST_H
 #define MUSTER_STORE_BASE_LIST_H
 
+#include "store/base/check.h"
 #include "store/base/mem.h"
 
 #include <stdbool.h>
@@ -67,10 +68,16 @@ static inline void list_splice(struct list *to, struct list *from)
 
 #define LIST_ITEM(linkptr, type, member) CONTAINER_OF(linkptr, type, member)
 
-/* Walks the links of `head`; `it` itself may be unlinked or freed meanwhile, its neighbour may not.
- */
+/* For LIST_EACH: `next`, unless it was unlinked since the walk looked at it. */
+static inline struct list *list_step(struct list *next, const struct list *head)
+{
+    CHECK(next->next != next || next == head);
+    return next;
+}
+
+/* Walks the links of `head`; `it` itself may be unlinked or freed meanwhile, its neighbour may not. */
 #define LIST_EACH(it, head)                                                                        \
     for (struct list *it##_head = (head), *it = it##_head->next, *it##_next = it->next;            \
-         it != it##_head; it = it##_next, it##_next = it->next)
+         it != it##_head; it = list_step(it##_next, it##_head), it##_next = it->next)
 
 #endif

@@ -1,6 +1,7 @@
 #include "store/history/history.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/history/impl.h"
 #include "store/history/note.h"
 
@@ -120,9 +121,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 void history_tick_start(struct store *store)
 {
-    static const struct timeval tick = {0, HISTORY_TICK_MS * 1000};
     if (!evtimer_pending(store->history.tick, NULL)) {
-        evtimer_add(store->history.tick, &tick);
+        timer_after(store->history.tick, HISTORY_TICK_MS);
     }
 }
 

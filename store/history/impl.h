@@ -18,6 +18,11 @@
 #include "store/history/history.h"
 #include "store/store_impl.h"
 
+struct history_timeline {
+    size_t len;
+    char name[40];
+};
+
 struct history_key {
     struct map_node node; /* by name */
     struct chore chore;
@@ -39,11 +44,13 @@ struct history_key {
     bool positioned;     /* birth and last are where the watches stand */
     bool fetching;
     bool behind;  /* something may be missing */
-    bool doubted; /* and what was delivered last may not be what the server has */
     bool current;
     uint64_t birth, last;
+    struct history_timeline timeline;
+    struct buf mark; /* "sequence writer" of the entry at `last`; empty: it was not read */
     uint64_t heard_birth, heard_last; /* came in while a fetch was under way */
-    struct map writers;               /* of each, what was delivered last */
+    struct history_timeline heard_timeline;
+    struct map writers; /* of each, what was delivered last, or was there before the watch */
 
     char name[]; /* where the server keeps it, with prefix */
 };

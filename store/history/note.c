@@ -19,11 +19,34 @@ bool history_note_next(struct span *rest, struct history_record *record)
     return true;
 }
 
+bool history_note_writer(struct span *rest, struct span *writer, uint64_t *sequence)
+{
+    uint64_t len;
+    struct span at = *rest;
+    if (!decimal_cut(&at, ' ', sequence) || !decimal_cut(&at, '\n', &len) || len > at.len) {
+        return false;
+    }
+    *writer = span_of(at.ptr, len);
+    *rest = span_skip(at, len);
+    return true;
+}
+
+static int read_head(struct span *bytes, struct history_note *note, uint64_t *count,
+                     uint64_t *writers)
+{
+    if (!decimal_cut(bytes, ' ', &note->birth)) {
+        return -1;
+    }
+    note->timeline = span_cut(bytes, ' ');
+    bool good = decimal_cut(bytes, ' ', &note->after) && decimal_cut(bytes, ' ', &note->last) &&
+                decimal_cut(bytes, ' ', count) && decimal_cut(bytes, '\n', writers);
+    return good ? 0 : -1;
+}
+
 int history_note_read(struct span bytes, struct history_note *note)
 {
-    uint64_t count = 0;
-    if (!decimal_cut(&bytes, ' ', &note->birth) || !decimal_cut(&bytes, ' ', &note->last) ||
-        !decimal_cut(&bytes, '\n', &count)) {
+    uint64_t count = 0, writers = 0;
+    if (read_head(&bytes, note, &count, &writers) != 0) {
         return -1;
     }
     note->records = bytes;
@@ -33,12 +56,29 @@ int history_note_read(struct span bytes, struct history_note *note)
             return -1;
         }
     }
+    note->records.len -= bytes.len;
+    note->writers = bytes;
+    for (uint64_t i = 0; i < writers; i++) {
+        struct span writer;
+        uint64_t sequence;
+        if (!history_note_writer(&bytes, &writer, &sequence)) {
+            return -1;
+        }
+    }
     return bytes.len == 0 ? 0 : -1;
 }
 
-void history_note_head(struct buf *out, uint64_t birth, uint64_t last, size_t count)
+void history_note_head(struct buf *out, const struct history_note *note, size_t count,
+                       size_t writers)
 {
-    buf_printf(out, "%" PRIu64 " %" PRIu64 " %zu\n", birth, last, count);
+    buf_printf(out, "%" PRIu64 " %.*s %" PRIu64 " %" PRIu64 " %zu %zu\n", note->birth,
+               SPAN_ARG(note->timeline), note->after, note->last, count, writers);
+}
+
+void history_note_put_writer(struct buf *out, struct span writer, uint64_t sequence)
+{
+    buf_printf(out, "%" PRIu64 " %zu\n", sequence, writer.len);
+    buf_append(out, writer);
 }
 
 void history_note_record(struct buf *out, const struct history_record *record)

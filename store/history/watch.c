@@ -2,10 +2,11 @@
 #include "store/history/impl.h"
 #include "store/history/note.h"
 
+#include <inttypes.h>
+
 enum {
     FETCH_MOST = 200,
-    DOUBTED = 200, /* of the newest entries, after a lost link */
-    WRITERS_MOST = 1024,
+    WRITERS_MOST = 2048,
 };
 
 /* A writer, and what was delivered of it last: whatever comes again of it was delivered. */
@@ -36,6 +37,7 @@ void history_watch_free(struct history_key *key)
         free(LIST_ITEM(it, struct history_watch, entry));
     }
     forget_writers(key);
+    buf_free(&key->mark);
     map_deinit(&key->writers);
 }
 
@@ -89,6 +91,8 @@ static void deliver(struct history_key *key, const struct history_record *record
 {
     struct history_writer *writer = writer_get(key, record->writer);
     key->last = record->id;
+    key->mark.len = 0;
+    buf_printf(&key->mark, "%" PRIu64 " %.*s", record->sequence, SPAN_ARG(record->writer));
     if (record->sequence > writer->sequence) {
         writer->sequence = record->sequence;
         tell_all(key, HISTORY_ENTRY, &(struct history_entry){record->id, record->value});
@@ -109,6 +113,17 @@ static bool begins_life(const struct history_note *note)
     return history_note_next(&rest, &record) && record.id == note->birth;
 }
 
+static void set_timeline(struct history_timeline *to, struct span timeline)
+{
+    to->len = timeline.len < sizeof(to->name) ? timeline.len : sizeof(to->name);
+    memcpy(to->name, timeline.ptr, to->len);
+}
+
+static bool is_timeline(const struct history_timeline *timeline, struct span name)
+{
+    return span_eq(span_of(timeline->name, timeline->len), name);
+}
+
 static void on_note(struct history_key *key, const struct history_note *note)
 {
     struct span rest = note->records;
@@ -120,6 +135,10 @@ static void on_note(struct history_key *key, const struct history_note *note)
         }
         key->birth = note->birth;
         key->last = note->birth - 1;
+        set_timeline(&key->timeline, note->timeline);
+    } else if (!is_timeline(&key->timeline, note->timeline)) {
+        catch_up(key);
+        return;
     }
     while (history_note_next(&rest, &record)) {
         if (record.id > key->last + 1) {
@@ -143,6 +162,7 @@ static void on_channel(void *arg, enum bus_event event, struct span payload)
         if (key->fetching || key->behind) {
             key->heard_birth = note.birth;
             key->heard_last = note.last;
+            set_timeline(&key->heard_timeline, note.timeline);
         } else {
             on_note(key, &note);
         }
@@ -151,16 +171,28 @@ static void on_channel(void *arg, enum bus_event event, struct span payload)
 
 /* ------------------------------------------------------------------------------------ fetch */
 
-/* The key may have begun a new life, or have lost its newest entries: what was delivered before is
- * known by its writers then. */
+/* The key may have begun a new life, or be in another timeline: the server has said from where on it
+ * lists. What was delivered before is known by its writers then. */
 static void follow_life(struct history_key *key, const struct history_note *note)
 {
     if (note->birth != key->birth) {
         key->birth = note->birth;
         key->last = note->birth > 0 ? note->birth - 1 : 0;
-    } else if (note->last < key->last) {
-        key->last = note->last;
+        key->mark.len = 0;
+    } else if (note->after != key->last) {
+        key->last = note->after;
+        key->mark.len = 0;
     }
+    set_timeline(&key->timeline, note->timeline);
+}
+
+/* What came in while the fetch was under way is newer than what was fetched. */
+static bool has_heard_more(const struct history_key *key)
+{
+    const struct history_timeline *heard = &key->heard_timeline;
+    return key->heard_last > 0 &&
+           (key->heard_birth != key->birth || key->heard_last > key->last ||
+            !is_timeline(&key->timeline, span_of(heard->name, heard->len)));
 }
 
 static void take_fetched(struct history_key *key, const struct history_note *note)
@@ -168,7 +200,6 @@ static void take_fetched(struct history_key *key, const struct history_note *not
     struct span rest = note->records;
     struct history_record record;
     follow_life(key, note);
-    key->doubted = false;
     if (rest.len == 0) {
         key->last = note->last;
     }
@@ -179,9 +210,23 @@ static void take_fetched(struct history_key *key, const struct history_note *not
         deliver(key, &record);
         key->store->stats.refetched++;
     }
-    bool heard_more =
-        key->heard_last > 0 && (key->heard_birth != key->birth || key->heard_last > key->last);
-    key->behind = heard_more || key->last < note->last;
+    key->behind = has_heard_more(key) || key->last < note->last;
+}
+
+/* What is there was said before this watch: whatever comes again of it is not new. */
+static void take_position(struct history_key *key, const struct history_note *note)
+{
+    struct span rest = note->writers, name;
+    uint64_t sequence;
+    key->positioned = true;
+    key->mark.len = 0;
+    key->birth = note->birth;
+    key->last = note->last;
+    set_timeline(&key->timeline, note->timeline);
+    while (history_note_writer(&rest, &name, &sequence)) {
+        writer_get(key, name)->sequence = sequence;
+    }
+    catch_up(key);
 }
 
 static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
@@ -197,25 +242,11 @@ static void on_fetched(void *arg, enum backend_answer answer, struct span reply)
         key->refused = answer != BACKEND_LOST;
         history_tick_start(key->store);
     } else if (!key->positioned) {
-        key->positioned = true;
-        key->doubted = false;
-        key->birth = note.birth;
-        key->last = note.last;
-        catch_up(key);
+        take_position(key, &note);
     } else {
         take_fetched(key, &note);
     }
     history_key_kick(key);
-}
-
-/* From where to fetch. After a lost link the server may be another, which never got the newest
- * entries that were delivered here, and has given their ids to others since (a fail-over to a
- * replica). So some of them are looked at again: by its writer each is known for what it is. */
-static uint64_t known_until(const struct history_key *key)
-{
-    uint64_t of_this_life = key->last - (key->birth > 0 ? key->birth - 1 : 0);
-    uint64_t back = of_this_life < DOUBTED ? of_this_life : DOUBTED;
-    return key->doubted ? key->last - back : key->last;
 }
 
 static void fetch(struct history_key *key)
@@ -225,7 +256,9 @@ static void fetch(struct history_key *key)
         .verb = HISTORY_AFTER,
         .key = map_key(&key->node),
         .birth = key->birth,
-        .after = known_until(key),
+        .timeline = span_of(key->timeline.name, key->timeline.len),
+        .after = key->last,
+        .mark = buf_span(&key->mark),
         .limit = key->positioned ? FETCH_MOST : 0,
     };
     key->heard_birth = key->heard_last = 0;
@@ -287,7 +320,7 @@ void history_watch_run(struct history_key *key)
 
 void history_watch_link_down(struct history_key *key)
 {
-    key->behind = key->doubted = history_key_watched(key);
+    key->behind = history_key_watched(key);
     if (key->current) {
         key->current = false;
         tell_all(key, HISTORY_STALE, NULL);

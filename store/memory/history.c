@@ -136,7 +136,11 @@ static struct hub_history *append(struct memory_histories *histories,
         drop_first(history);
     }
     if (count > 0) {
-        history_note_head(news, history->birth, history->last, count);
+        history_note_head(news, &(struct history_note){.birth = history->birth,
+                                                       .timeline = SPAN("-"),
+                                                       .after = history->last - count,
+                                                       .last = history->last},
+                          count, 0);
         buf_append(news, buf_span(&records));
     }
     buf_free(&records);
@@ -158,6 +162,14 @@ static size_t list_after(struct hub_history *history, const struct history_call 
     return count;
 }
 
+static size_t list_writers(struct hub_history *history, struct buf *records)
+{
+    MAP_EACH(it, &history->writers) {
+        history_note_put_writer(records, map_key(it), MAP_ENTRY(it, struct hub_writer, node)->taken);
+    }
+    return history->writers.count;
+}
+
 static size_t list_newest(struct hub_history *history, const struct history_call *call,
                           struct buf *records)
 {
@@ -176,16 +188,23 @@ void memory_history_call(struct memory_histories *histories, const struct histor
 {
     struct hub_history *history = find(histories, call->key);
     struct buf records = {0};
-    size_t count = 0;
+    size_t count = 0, writers = 0;
     if (call->verb == HISTORY_APPEND) {
         history = append(histories, call, news);
+    } else if (history != NULL && call->verb == HISTORY_AFTER && call->limit == 0) {
+        writers = list_writers(history, &records);
     } else if (history != NULL && call->verb == HISTORY_AFTER) {
         count = list_after(history, call, &records);
     } else if (history != NULL) {
         count = list_newest(history, call, &records);
     }
-    history_note_head(answer, history != NULL ? history->birth : 0,
-                      history != NULL ? history->last : 0, count);
+    struct history_note note = {.timeline = SPAN("-"), .after = call->after};
+    if (history != NULL) {
+        note.birth = history->birth;
+        note.last = history->last;
+        note.after = call->birth == history->birth ? call->after : history->birth - 1;
+    }
+    history_note_head(answer, &note, count, writers);
     buf_append(answer, buf_span(&records));
     buf_free(&records);
 }

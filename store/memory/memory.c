@@ -3,6 +3,7 @@
 #include "store/memory/memory.h"
 #include "store/backend.h"
 #include "store/base/buf.h"
+#include "store/base/timer.h"
 #include "store/memory/history.h"
 #include "store/memory/lookup.h"
 #include "store/memory/roster.h"
@@ -59,8 +60,6 @@ struct letter {
     char bytes[];
 };
 
-static const struct timeval at_once = {0, 0};
-
 struct memory_hub *memory_hub_new(void)
 {
     struct memory_hub *hub = mem_zalloc(sizeof(*hub));
@@ -101,7 +100,7 @@ static struct letter *post(struct memory *memory, enum letter_kind kind, struct 
     }
     list_push_back(&memory->inbox, &letter->entry);
     if (!evtimer_pending(memory->wake, NULL)) {
-        evtimer_add(memory->wake, &at_once);
+        timer_after(memory->wake, 0);
     }
     return letter;
 }
@@ -392,6 +391,6 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
     list_init(&memory->ears);
     list_init(&memory->inbox);
     memory->wake = evtimer_new(store->base, on_wake, memory);
-    evtimer_add(memory->wake, &at_once);
+    timer_after(memory->wake, 0);
     return &memory->backend;
 }

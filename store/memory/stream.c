@@ -6,8 +6,9 @@
 
 struct kept {
     struct list entry;
-    uint64_t seq, ordinal;
-    uint32_t tag_len, payload_len;
+    uint64_t seq, ordinal, call;
+    uint32_t index;
+    uint32_t tag_len, payload_len, node_len;
     char bytes[];
 };
 
@@ -41,20 +42,27 @@ void memory_streams_deinit(struct memory_streams *streams)
     }
 }
 
-static void keep(struct memory_streams *streams, const struct stream_item *item, uint64_t now_us)
+static void keep(struct memory_streams *streams, const struct stream_item *item,
+                 const struct stream_call *call, uint32_t index, uint64_t now_us)
 {
     struct memory_lane *lane = &streams->lanes[item->lane];
-    struct kept *kept = mem_alloc(sizeof(*kept) + item->tag.len + item->payload.len);
+    struct kept *kept =
+        mem_alloc(sizeof(*kept) + item->tag.len + item->payload.len + call->node.len);
     streams->last = streams->last + 1 > now_us ? streams->last + 1 : now_us;
     kept->seq = streams->last;
     kept->ordinal = ++lane->appended;
+    kept->call = call->number;
+    kept->index = index;
     kept->tag_len = (uint32_t)item->tag.len;
     kept->payload_len = (uint32_t)item->payload.len;
-    if (item->tag.len > 0) {
-        memcpy(kept->bytes, item->tag.ptr, item->tag.len);
-    }
-    if (item->payload.len > 0) {
-        memcpy(kept->bytes + item->tag.len, item->payload.ptr, item->payload.len);
+    kept->node_len = (uint32_t)call->node.len;
+    const struct span parts[] = {item->tag, item->payload, call->node};
+    char *to = kept->bytes;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].len > 0) {
+            memcpy(to, parts[i].ptr, parts[i].len);
+        }
+        to += parts[i].len;
     }
     list_push_back(&lane->entries, &kept->entry);
     lane->length++;
@@ -95,18 +103,24 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
     uint64_t now_us = clock_unix_ms() * 1000;
     bool refuse = call->limits->refuse || streams->sink_until > now_us / 1000000;
     streams->used = streams->used > call->limits->lanes ? streams->used : call->limits->lanes;
-    streams->birth = streams->birth > 0 ? streams->birth : now_us;
+    if (streams->identity[0] == '\0') {
+        stream_name_set(streams->identity, call->fresh);
+    }
     uint64_t entries = fill(streams, refuse);
+    bool full = false;
+    struct buf outcomes = {0};
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
         struct span rest = buf_span(&group->items);
         struct stream_item item;
-        bool full = refuse && entries + group->count > call->limits->entries;
+        uint32_t index = group->first;
+        full = full || (group->count > 0 && refuse &&
+                        entries + group->count > call->limits->entries);
         while (!full && stream_item_next(&rest, &item)) {
-            keep(streams, &item, now_us);
+            keep(streams, &item, call, index++, now_us);
             entries++;
         }
-        buf_append(answer, full ? SPAN("0") : SPAN("1"));
+        buf_append(&outcomes, full ? SPAN("0") : SPAN("1"));
     }
     for (; !refuse && entries > call->limits->entries; entries--) {
         struct memory_lane *oldest = oldest_lane(streams);
@@ -114,30 +128,48 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
             drop_first(oldest);
         }
     }
+    buf_printf(answer, "+ %s - %" PRIu64 " %" PRIu64 " %s", streams->identity, streams->last,
+               call->number, buf_text(&outcomes));
+    buf_free(&outcomes);
+}
+
+/* What stays although it is marked: the newest, and what is young. */
+static void trim(struct memory_lane *lane, const struct stream_ask *ask, uint64_t seq)
+{
+    uint64_t young = clock_unix_ms() * 1000 - (uint64_t)ask->keep_ms * 1000;
+    while (lane->length > ask->keep && kept_of(lane->entries.next)->seq <= seq &&
+           (lane->length > STREAM_KEEP_MOST || kept_of(lane->entries.next)->seq < young)) {
+        drop_first(lane);
+    }
 }
 
 void memory_stream_state(struct memory_streams *streams, const struct stream_marks *marks,
                          struct buf *answer)
 {
-    if (marks->sink) {
+    const struct stream_ask *ask = marks->ask;
+    if (ask->sink) {
         streams->sink_until = clock_unix_ms() / 1000 + STREAM_SINK_SECONDS;
+        streams->last = ask->seen > streams->last ? ask->seen : streams->last;
+        if (streams->identity[0] == '\0') {
+            stream_name_set(streams->identity, marks->fresh);
+        }
     }
-    for (size_t i = 0; i < marks->count; i++) {
-        const struct stream_mark *mark = &marks->marks[i];
+    for (size_t i = 0; i < ask->count; i++) {
+        const struct stream_mark *mark = &ask->marks[i];
         struct memory_lane *lane = &streams->lanes[mark->lane];
-        if (streams->birth == 0 || mark->seq < streams->birth) {
+        if (strcmp(mark->history.identity, streams->identity) != 0) {
             continue;
         }
-        lane->stored = mark->ordinal > lane->stored ? mark->ordinal : lane->stored;
-        while (lane->length > marks->keep && kept_of(lane->entries.next)->seq <= mark->seq) {
-            drop_first(lane);
-        }
+        uint64_t stored = mark->ordinal < lane->appended ? mark->ordinal : lane->appended;
+        lane->stored = stored > lane->stored ? stored : lane->stored;
+        trim(lane, ask, mark->seq);
     }
-    buf_printf(answer, "%" PRIu64 " %u %" PRIu64, streams->last, streams->used,
-               fill(streams, false));
+    buf_printf(answer, "%s -  %" PRIu64 " %u %" PRIu64, streams->identity, streams->last,
+               streams->used, fill(streams, false));
     for (unsigned i = 0; i < streams->used; i++) {
         buf_printf(answer, " %" PRIu64, unstored(&streams->lanes[i]));
     }
+    buf_append(answer, SPAN("\n\n"));
 }
 
 /* ------------------------------------------------------------------------------------ reading */
@@ -153,9 +185,16 @@ static void add(struct memory_found *found, unsigned lane, const struct kept *ke
         found->cap = found->cap > 0 ? found->cap * 2 : 64;
         found->entries = mem_realloc(found->entries, found->cap * sizeof(*found->entries));
     }
+    const char *payload = kept->bytes + kept->tag_len;
     found->entries[found->count++] =
-        (struct stream_entry){lane, kept->seq, kept->ordinal, span_of(kept->bytes, kept->tag_len),
-                              span_of(kept->bytes + kept->tag_len, kept->payload_len)};
+        (struct stream_entry){.lane = lane,
+                              .seq = kept->seq,
+                              .ordinal = kept->ordinal,
+                              .tag = span_of(kept->bytes, kept->tag_len),
+                              .payload = span_of(payload, kept->payload_len),
+                              .node = span_of(payload + kept->payload_len, kept->node_len),
+                              .call = kept->call,
+                              .index = kept->index};
 }
 
 /* From the end, where readers are. */
@@ -196,6 +235,8 @@ void memory_stream_read(const struct memory_streams *streams, const struct strea
             read_forth(lane, from, query->most, &found);
         }
     }
-    fn(arg, true, found.entries, found.count);
+    struct stream_head head = {.history.timeline = "-"};
+    stream_name_set(head.history.identity, span_str(streams->identity));
+    fn(arg, true, &head, found.entries, found.count);
     free(found.entries);
 }

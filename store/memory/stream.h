@@ -11,7 +11,8 @@ struct memory_lane {
 };
 
 struct memory_streams {
-    uint64_t last, birth;
+    uint64_t last;
+    char identity[STREAM_NAME]; /* empty: nothing was ever appended */
     uint64_t sink_until; /* Unix seconds */
     unsigned used;       /* lanes */
     struct memory_lane lanes[STREAM_LANES_MOST];
@@ -20,7 +21,7 @@ struct memory_streams {
 void memory_streams_init(struct memory_streams *streams);
 void memory_streams_deinit(struct memory_streams *streams);
 
-/* Appends the outcomes, a letter for each group, to `answer`. */
+/* Appends a stream_answer as text to `answer`. */
 void memory_stream_append(struct memory_streams *streams, const struct stream_call *call,
                           struct buf *answer);
 

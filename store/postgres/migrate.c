@@ -226,6 +226,33 @@ static int apply_missing(struct migrate_run *run, unsigned count)
     return 0;
 }
 
+/* What is to be done to days that are there; one that fails is told and stepped over. */
+static int keep_up(struct migrate_run *run)
+{
+    for (unsigned failed = 0;;) {
+        char sql[96];
+        snprintf(sql, sizeof(sql),
+                 "select sql from log_upkeep(null, false) sql offset %u limit 1", failed);
+        PGresult *found = ask(run, sql);
+        if (found == NULL || PQntuples(found) == 0) {
+            PQclear(found);
+            return found != NULL ? 0 : -1;
+        }
+        const char *statement = PQgetvalue(found, 0, 0);
+        begin_step(run, &(struct migrate_step){.phase = MIGRATE_UPKEEP, .name = statement});
+        tell_step(run);
+        if (run_sql(run, statement) == 0) {
+            say(run, statement);
+        } else {
+            char line[600];
+            failed++;
+            snprintf(line, sizeof(line), "%.250s: %.300s", statement, run->error);
+            say(run, line);
+        }
+        PQclear(found);
+    }
+}
+
 static int apply_all(struct migrate_run *run)
 {
     char lock[64];
@@ -238,7 +265,7 @@ static int apply_all(struct migrate_run *run)
         return -1;
     }
     int count = find_missing(run, true);
-    return count < 0 ? -1 : apply_missing(run, (unsigned)count);
+    return count < 0 || apply_missing(run, (unsigned)count) != 0 ? -1 : keep_up(run);
 }
 
 int migrate_run(const char *uri, unsigned wait_ms, const struct migrate_observer *observer,

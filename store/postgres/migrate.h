@@ -9,11 +9,12 @@ enum migrate_phase {
     MIGRATE_CONNECT, /* the server does not answer yet: tried again */
     MIGRATE_WAIT,    /* somebody else migrates the same database */
     MIGRATE_APPLY,
+    MIGRATE_UPKEEP, /* an index of a day that was there before is built beside everybody */
 };
 
 struct migrate_step {
     enum migrate_phase phase;
-    const char *name;   /* MIGRATE_APPLY: of the migration */
+    const char *name;   /* MIGRATE_APPLY: of the migration; MIGRATE_UPKEEP: the statement */
     unsigned at, of;    /* MIGRATE_APPLY: the first is 1 */
     uint64_t ms, of_ms; /* how long already; MIGRATE_CONNECT: of how long at most */
 };
@@ -28,7 +29,8 @@ struct migrate_observer {
 };
 
 /* Applies what is missing, each migration in a transaction of its own, under an advisory lock: any
- * number may run this at once. A migration that was applied with other text is an error; one that
+ * number may run this at once. Then what log_upkeep names is carried out, each statement alone: indexes
+ * of days that are there, built CONCURRENTLY. It may be stopped, and the next run or a sink goes on. A migration that was applied with other text is an error; one that
  * this build does not know is left alone. A server that cannot be reached is tried for `wait_ms`.
  * 0, or -1 with a message in `error`. */
 int migrate_run(const char *uri, unsigned wait_ms, const struct migrate_observer *observer,

@@ -3,6 +3,7 @@
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@ enum {
     POSTGRES_BACKOFF_FIRST_MS = 100,
     POSTGRES_BACKOFF_MOST_MS = 5000,
     CONNECT_S = 10,
-    ANSWER_S = 60,
+    ANSWER_MS = 60 * 1000,
     COPY_PIECE = 64 * 1024,
     COPY_PIECES = 8,
 };
@@ -28,6 +29,7 @@ struct postgres {
     int fd; /* that the events watch; -1: none */
     struct event *read, *write;
     struct event *timer; /* next try, or the limit of what is under way */
+    uint32_t limit_ms; /* of an answer; 0: none */
     struct backoff backoff;
     postgres_fn *fn;
     void *fn_arg;
@@ -38,8 +40,7 @@ struct postgres {
 
 static void arm(struct postgres *pg, uint32_t ms)
 {
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-    event_add(pg->timer, &wait);
+    timer_after(pg->timer, ms);
 }
 
 static void forget_results(struct postgres *pg)
@@ -125,8 +126,20 @@ static void take_result(struct postgres *pg, PGresult *result)
     }
 }
 
+/* read_only_sql_transaction (PostgreSQL manual, appendix A): what was asked for was not done, and
+ * nothing that writes will be while this session lasts. */
+static bool is_read_only(const struct postgres *pg)
+{
+    const char *state = pg->error != NULL ? PQresultErrorField(pg->error, PG_DIAG_SQLSTATE) : NULL;
+    return state != NULL && strcmp(state, "25006") == 0;
+}
+
 static void finish(struct postgres *pg)
 {
+    if (is_read_only(pg)) {
+        fail(pg, "the server has become read-only");
+        return;
+    }
     pg->state = IDLE;
     event_del(pg->timer);
     backoff_reset(&pg->backoff);
@@ -232,7 +245,9 @@ static void on_notice(void *arg, const PGresult *result)
 
 static void start(struct postgres *pg)
 {
-    static const char *const names[] = {"dbname",
+    /* What comes after dbname, which is the URI, stands above it; what comes before does not. */
+    static const char *const names[] = {"target_session_attrs",
+                                        "dbname",
                                         "application_name",
                                         "client_encoding",
                                         "keepalives_idle",
@@ -240,7 +255,8 @@ static void start(struct postgres *pg)
                                         "keepalives_count",
                                         "tcp_user_timeout",
                                         NULL};
-    const char *const values[] = {pg->uri, pg->name, "UTF8", "5", "2", "3", "15000", NULL};
+    const char *const values[] = {"read-write", pg->uri, pg->name, "UTF8", "5",
+                                  "2",          "3",     "15000",  NULL};
     pg->conn = PQconnectStartParams(names, values, 1);
     if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {
         fail(pg, pg->conn != NULL ? PQerrorMessage(pg->conn) : "no memory");
@@ -276,6 +292,7 @@ struct postgres *postgres_open(struct event_base *base, const char *uri, const c
     pg->events = events;
     pg->arg = arg;
     pg->fd = -1;
+    pg->limit_ms = ANSWER_MS;
     pg->backoff = (struct backoff){.first_ms = POSTGRES_BACKOFF_FIRST_MS,
                                    .most_ms = POSTGRES_BACKOFF_MOST_MS};
     pg->timer = evtimer_new(base, on_timer, pg);
@@ -314,7 +331,9 @@ void postgres_query(struct postgres *pg, const char *sql, const struct span *cop
         pg->copy[i] = copy[i];
     }
     pg->state = BUSY;
-    arm(pg, ANSWER_S * 1000);
+    if (pg->limit_ms > 0) {
+        arm(pg, pg->limit_ms);
+    }
     PQsendQuery(pg->conn, sql); /* where it fails the connection is bad, and reading says so */
     watch_writing(pg);
     if (PQstatus(pg->conn) == CONNECTION_BAD) {
@@ -329,6 +348,11 @@ const char *postgres_value(const struct postgres_answer *answer, int column)
                    PQgetisnull(rows, 0, column) == 0
                ? PQgetvalue(rows, 0, column)
                : NULL;
+}
+
+void postgres_set_limit(struct postgres *pg, uint32_t ms)
+{
+    pg->limit_ms = ms;
 }
 
 void postgres_reset(struct postgres *pg, const char *why)

@@ -1,5 +1,7 @@
 /* postgres: one connection to PostgreSQL on the event loop, built anew for ever, with one query at
- * a time.
+ * a time. It is kept to servers that can be written to: where the URI does not say otherwise a
+ * standby is passed over, and a session whose server has become read-only (SQLSTATE 25006) is given
+ * up, so that the next one finds the new primary.
  *
  *     WAITING --back-off--> CONNECTING --> IDLE <--> BUSY
  *        ^                      |            |         |
@@ -13,6 +15,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct postgres;
 
@@ -57,6 +60,10 @@ void postgres_query(struct postgres *postgres, const char *sql, const struct spa
 
 /* The value in the first row, or NULL. */
 const char *postgres_value(const struct postgres_answer *answer, int column);
+
+/* How long an answer may take before the session counts as dead, from the next query on; 0: for
+ * ever. A minute where nothing is said. */
+void postgres_set_limit(struct postgres *postgres, uint32_t ms);
 
 /* Drops the session and builds a new one. */
 void postgres_reset(struct postgres *postgres, const char *why);

@@ -2,31 +2,49 @@
 -- memory backend.
 --
 -- KEYS[1]  hash: 'i' -> "birth first last", 'e' .. id -> "seq writer-length value-length\n" writer
---          value, 'w' .. writer -> the last sequence number taken from it, 'W' -> the writers
--- ARGV     'a' channel writer most, then sequence and value for each entry to append
---          'f' birth after limit    entries behind `after`, or from the first one when the caller
---                                   knew another birth
+--          value, 'w' .. writer -> the last sequence number taken from it, 'W' -> the writers,
+--          't' -> timeline, 'f' -> its forks: "timeline id;" for each, the id before its first
+-- ARGV     'a' timeline channel writer most, then sequence and value for each entry to append
+--          'f' birth timeline after mark limit    entries behind `after`: behind the last place that
+--                                   is shared, when the caller knew another timeline, and from the
+--                                   first one when it knew another birth, or read another entry at
+--                                   `after` ("sequence writer"). Limit 0: the writers
 --          'n' offset limit         the newest ones, the newest first
--- answer   a history note (store/history/note.h); appends publish one too
+-- answer   a history note (store/history/note.h); appends publish one too. What timelines are:
+--          docs/store.md
 --
 -- Ids count up by one from the birth, which is this server's clock in microseconds: below 2^53, and
 -- above every id given before a restart that lost them.
 local key, mode = KEYS[1], ARGV[1]
-local WRITERS = 256
+local WRITERS, FORKS = 1024, 8
 
 local function whole(number)
     return string.format('%.0f', number)
 end
 
 local birth, first, last = 0, 1, 0
-local info = redis.call('HGET', key, 'i')
+local head = redis.call('HMGET', key, 'i', 't')
+local info, timeline = head[1], head[2] or '-'
 if info then
     local b, f, l = string.match(info, '^(%d+) (%d+) (%d+)$')
     birth, first, last = tonumber(b), tonumber(f), tonumber(l)
 end
 
-local function note(count, parts)
-    return whole(birth) .. ' ' .. whole(last) .. ' ' .. count .. '\n' .. table.concat(parts)
+local function note(after, count, parts, writers)
+    return whole(birth) .. ' ' .. timeline .. ' ' .. whole(after) .. ' ' .. whole(last) .. ' ' ..
+        count .. ' ' .. (writers or 0) .. '\n' .. table.concat(parts)
+end
+
+-- The last place that this history and the one of `seen` share: where the successor of `seen` began.
+local function shared(seen)
+    local found = false
+    for name, id in string.gmatch(redis.call('HGET', key, 'f') or '', '(%S+) (%d+);') do
+        if found then
+            return tonumber(id)
+        end
+        found = name == seen
+    end
+    return math.max(birth - 1, 0)
 end
 
 local function list(from, to, step)
@@ -42,19 +60,50 @@ local function list(from, to, step)
             parts[#parts + 1] = ids[i] .. ' ' .. entry
         end
     end
-    return note(count, parts)
+    return count, parts
+end
+
+-- Who takes a position learns what was taken of each writer: none of it is new to it.
+local function writers()
+    local parts, count = {}, 0
+    for name in string.gmatch(redis.call('HGET', key, 'W') or '', '[^\n]+') do
+        count = count + 1
+        parts[count] = (redis.call('HGET', key, 'w' .. name) or '0') .. ' ' .. #name .. '\n' .. name
+    end
+    return note(last, 0, parts, count)
+end
+
+-- Where a server does not say what its history is, or a key was put back by hand: is this what the
+-- caller read?
+local function is_read(id, mark)
+    local entry = mark ~= '' and redis.call('HGET', key, 'e' .. whole(id))
+    if not entry then
+        return mark == '' or id <= last
+    end
+    local sequence, len, at = string.match(entry, '^(%d+) (%d+) %d+\n()')
+    return sequence .. ' ' .. string.sub(entry, at, at + tonumber(len) - 1) == mark
 end
 
 if mode == 'f' then
-    local known, after, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-    local from = known == birth and math.max(after + 1, first) or first
-    return list(from, math.min(last, from + limit - 1), 1)
+    local known, seen, after = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+    local limit = tonumber(ARGV[6])
+    if limit == 0 then
+        return writers()
+    elseif known ~= birth then
+        after = math.max(birth - 1, 0)
+    elseif seen ~= timeline then
+        after = math.min(after, shared(seen))
+    elseif not is_read(after, ARGV[5]) then
+        after = math.max(birth - 1, 0)
+    end
+    local from = math.max(after + 1, first)
+    return note(after, list(from, math.min(last, from + limit - 1), 1))
 elseif mode == 'n' then
     local from = last - tonumber(ARGV[2])
-    return list(from, math.max(first, from - tonumber(ARGV[3]) + 1), -1)
+    return note(0, list(from, math.max(first, from - tonumber(ARGV[3]) + 1), -1))
 end
 
-local channel, writer, most = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local channel, writer, most = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local taken = redis.call('HGET', key, 'w' .. writer)
 if not taken then
     local names = (redis.call('HGET', key, 'W') or '') .. writer .. '\n'
@@ -74,10 +123,23 @@ if not info then
     first, last = birth, birth - 1
 end
 
-local parts, count = {}, 0
-for i = 5, #ARGV, 2 do
+local function begin_timeline()
+    local forks = (redis.call('HGET', key, 'f') or '') .. ARGV[2] .. ' ' .. whole(last) .. ';'
+    local _, kept = string.gsub(forks, ';', '')
+    if kept > FORKS then
+        forks = string.sub(forks, string.find(forks, ';', 1, true) + 1)
+    end
+    timeline = ARGV[2]
+    redis.call('HSET', key, 't', timeline, 'f', forks)
+end
+
+local parts, count, before = {}, 0, last
+for i = 6, #ARGV, 2 do
     local sequence, value = tonumber(ARGV[i]), ARGV[i + 1]
     if sequence > taken then
+        if count == 0 and timeline ~= ARGV[2] then
+            begin_timeline()
+        end
         taken, last, count = sequence, last + 1, count + 1
         local entry = ARGV[i] .. ' ' .. #writer .. ' ' .. #value .. '\n' .. writer .. value
         redis.call('HSET', key, 'e' .. whole(last), entry)
@@ -91,6 +153,6 @@ if count > 0 then
     end
     redis.call('HSET', key, 'i', whole(birth) .. ' ' .. whole(first) .. ' ' .. whole(last),
         'w' .. writer, whole(taken))
-    redis.call('PUBLISH', channel, note(count, parts))
+    redis.call('PUBLISH', channel, note(before, count, parts))
 end
-return note(0, {})
+return note(last, 0, {})

@@ -3,7 +3,9 @@
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
+#include "store/base/timer.h"
 #include "store/redis/find.h"
+#include "store/redis/follow.h"
 #include "store/redis/greeting.h"
 #include "store/redis/resp.h"
 #include "store/redis/scripts.h"
@@ -24,6 +26,7 @@ enum {
     CONNECT_MOST_MS = 5000,
     TOKEN_DIGITS = 16,
     COMPLAINT_PAUSE_MS = 1000,
+    TIMELINE_DIGITS = 16,
 };
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
@@ -34,6 +37,7 @@ struct redis_link {
     const struct redis_server *server;
     enum link_state state;
     struct redis_find *find;
+    struct redis_follow *follow; /* NULL: no sentinels */
     struct redis_conn *command, *subscriber;
     bool greeted;        /* the command connection is usable */
     bool hearing;        /* the subscribed one hears the proof */
@@ -48,6 +52,7 @@ struct redis_link {
     uint64_t beat_us;     /* the last one went out */
     uint64_t up_us;
     uint64_t complained_us;
+    char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
 };
 
 static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
@@ -65,12 +70,6 @@ static uint64_t proof_limit_us(const struct redis_link *link)
     return clamp(beat_ms(link) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;
 }
 
-static void arm(struct event *timer, uint64_t ms)
-{
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(timer, &wait);
-}
-
 static void report(struct redis_link *link, bool up, const char *text)
 {
     struct buf line = {0};
@@ -82,6 +81,9 @@ static void report(struct redis_link *link, bool up, const char *text)
 
 static void drop(struct redis_link *link)
 {
+    if (link->follow != NULL) {
+        redis_follow_stop(link->follow);
+    }
     redis_find_stop(link->find);
     redis_conn_free(&link->command);
     redis_conn_free(&link->subscriber);
@@ -103,7 +105,7 @@ static void fail(struct redis_link *link, const char *text)
     report(link, false, kept);
     free(kept);
     drop(link);
-    arm(link->timer, backoff_next(&link->backoff));
+    timer_after(link->timer, backoff_next(&link->backoff));
 }
 
 /* An error that the link survives, told at most once a second. */
@@ -174,8 +176,45 @@ static void on_role(void *arg, const redisReply *reply)
     }
 }
 
+/* The digits of `field` at the start of a line of INFO; empty when it has none. */
+static struct span info_field(struct span info, struct span field)
+{
+    while (info.len > 0) {
+        struct span line = span_cut(&info, '\n');
+        if (span_starts_with(line, field)) {
+            struct span value = span_skip(line, field.len);
+            return span_cut(&value, '\r');
+        }
+    }
+    return span_of(NULL, 0);
+}
+
+/* INFO replication: a server begins a new replication history when it is promoted and when it
+ * starts. Who may not ask (an ACL), or is not told, knows one history only. */
+static void on_info(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR && redis_error_is_fatal(reply->str)) {
+        fail(link, reply->str);
+        return;
+    }
+    struct span id = reply->type == REDIS_REPLY_STRING
+                         ? info_field(span_of(reply->str, (size_t)reply->len), SPAN("master_replid:"))
+                         : span_of(NULL, 0);
+    if (id.len < TIMELINE_DIGITS || strspn(id.ptr, "0") >= TIMELINE_DIGITS) {
+        snprintf(link->timeline, sizeof(link->timeline), "-");
+    } else {
+        snprintf(link->timeline, sizeof(link->timeline), "%.*s", TIMELINE_DIGITS, id.ptr);
+    }
+}
+
 static void ask_role(struct redis_link *link)
 {
+    redis_conn_send(link->command, SPAN("*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"), on_info,
+                    link);
     redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
 }
 
@@ -242,7 +281,7 @@ static void go_up(struct redis_link *link)
     link->up_us = link->proved_us;
     link->store->stats.reconnects += link->last != NULL;
     note_server(link);
-    arm(link->beat, beat_ms(link));
+    timer_after(link->beat, beat_ms(link));
     report(link, true, "connected");
 }
 
@@ -325,7 +364,7 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
         fail(link, text);
         return;
     }
-    arm(link->timer, connect_limit_ms(link));
+    timer_after(link->timer, connect_limit_ms(link));
     link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
     if (link->command != NULL) {
         link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
@@ -345,7 +384,7 @@ static void start(struct redis_link *link)
     buf_free(&proof);
     link->state = LINK_CONNECTING;
     uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
-    arm(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
+    timer_after(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
     redis_find_start(link->find, link->tries++);
 }
 
@@ -387,9 +426,17 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         }
         ask_role(link);
         send_proof(link);
-        arm(link->beat, beat_ms(link));
+        if (link->follow != NULL) {
+            redis_follow_beat(link->follow, redis_find_endpoint(link->find));
+        }
+        timer_after(link->beat, beat_ms(link));
     }
     store_leave(store);
+}
+
+static void on_other_master(void *arg)
+{
+    fail(arg, "the sentinels name another master");
 }
 
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
@@ -401,11 +448,15 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->shard = shard;
     link->server = server;
     link->find = redis_find_new(store, dns, server, files, on_found, link);
+    if (server->master != NULL) {
+        link->follow = redis_follow_new(store, dns, server, server->tls ? files : NULL,
+                                        on_other_master, link);
+    }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
     link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
     link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
-    arm(link->timer, 0);
+    timer_after(link->timer, 0);
     return link;
 }
 
@@ -419,6 +470,7 @@ void redis_link_free(struct redis_link **link)
     gone->state = LINK_WAITING;
     drop(gone);
     redis_find_free(&gone->find);
+    redis_follow_free(&gone->follow);
     free(gone->last);
     event_free(gone->timer);
     event_free(gone->beat);
@@ -450,6 +502,11 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
     if (link->state == LINK_UP) {
         send_subscribe(link, channels, count, on);
     }
+}
+
+struct span redis_link_timeline(const struct redis_link *link)
+{
+    return span_str(link->timeline);
 }
 
 struct store *redis_link_store(const struct redis_link *link)

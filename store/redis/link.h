@@ -47,6 +47,10 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply);
 void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
                           bool on);
 
+/* The name of the history that the server is in (docs/store.md#words), as of the last beat: "-" when
+ * it may not be asked. Borrowed until the next turn. */
+struct span redis_link_timeline(const struct redis_link *link);
+
 struct store *redis_link_store(const struct redis_link *link);
 
 #endif

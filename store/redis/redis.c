@@ -126,6 +126,7 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     switch (call->verb) {
     case HISTORY_APPEND:
         redis_script_word(&script, SPAN("a"));
+        redis_script_word(&script, redis_link_timeline(link_of(backend, shard)));
         redis_script_word(&script, call->channel);
         redis_script_word(&script, call->writer);
         redis_script_number(&script, call->most);
@@ -137,7 +138,9 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     case HISTORY_AFTER:
         redis_script_word(&script, SPAN("f"));
         redis_script_number(&script, call->birth);
+        redis_script_word(&script, call->timeline);
         redis_script_number(&script, call->after);
+        redis_script_word(&script, call->mark);
         redis_script_number(&script, call->limit);
         break;
     case HISTORY_NEWEST:

@@ -1,5 +1,6 @@
 #include "store/redis/sentinel.h"
 
+#include "store/base/timer.h"
 #include "store/redis/greeting.h"
 #include "store/redis/lookup.h"
 #include "store/redis/resp.h"
@@ -29,8 +30,7 @@ static const struct redis_endpoint *current(const struct redis_sentinel *sentine
 
 static void arm(struct redis_sentinel *sentinel, unsigned ms)
 {
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000 * 1000)};
-    event_add(sentinel->timer, &wait);
+    timer_after(sentinel->timer, ms);
 }
 
 static void drop(struct redis_sentinel *sentinel)

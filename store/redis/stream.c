@@ -1,5 +1,5 @@
 /*     <prefix>:s           hash of the stream (stream_append.lua)
- *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>, one field: tag -> payload */
+ *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 
 #include "store/redis/resp.h"
@@ -18,6 +18,9 @@ struct query {
     void *arg;
     struct stream_entry *entries;
     size_t count, cap;
+    struct stream_head head;
+    char *was, *forks; /* what `head` has */
+    bool orphan;       /* the lanes were not asked: nobody waits */
 };
 
 static void put_key(const struct redis_link *link, struct buf *out)
@@ -44,12 +47,17 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
     redis_script_number(&script, call->limits->refuse);
     redis_script_word(&script, call->node);
     redis_script_number(&script, call->number);
-    redis_script_number(&script, call->again);
+    redis_script_number(&script, call->before);
+    redis_script_word(&script, redis_link_timeline(link));
+    redis_script_number(&script, call->seen);
+    redis_script_word(&script, call->identity);
+    redis_script_word(&script, call->fresh);
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
         struct span rest = buf_span(&group->items);
         struct stream_item item;
         redis_script_number(&script, group->count);
+        redis_script_number(&script, group->first);
         while (stream_item_next(&rest, &item)) {
             redis_script_number(&script, item.lane);
             redis_script_word(&script, item.tag);
@@ -62,14 +70,23 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
 int redis_stream_state(struct redis_link *link, const struct stream_marks *marks,
                        backend_answer_fn *fn, void *arg)
 {
+    const struct stream_ask *ask = marks->ask;
     struct redis_script script;
     begin(&script, link, lua_stream_state, lua_stream_state_sha);
-    redis_script_number(&script, marks->keep);
-    redis_script_number(&script, marks->sink ? STREAM_SINK_SECONDS : 0);
-    for (size_t i = 0; i < marks->count; i++) {
-        redis_script_number(&script, marks->marks[i].lane);
-        redis_script_number(&script, marks->marks[i].seq);
-        redis_script_number(&script, marks->marks[i].ordinal);
+    redis_script_number(&script, ask->keep);
+    redis_script_number(&script, (uint64_t)ask->keep_ms * 1000);
+    redis_script_number(&script, STREAM_KEEP_MOST);
+    redis_script_number(&script, ask->sink ? STREAM_SINK_SECONDS : 0);
+    redis_script_number(&script, ask->seen);
+    redis_script_word(&script, ask->identity);
+    redis_script_word(&script, marks->fresh);
+    redis_script_number(&script, ask->writers);
+    for (size_t i = 0; i < ask->count; i++) {
+        redis_script_number(&script, ask->marks[i].lane);
+        redis_script_number(&script, ask->marks[i].seq);
+        redis_script_number(&script, ask->marks[i].ordinal);
+        redis_script_word(&script, span_str(ask->marks[i].history.identity));
+        redis_script_word(&script, span_str(ask->marks[i].history.timeline));
     }
     return redis_script_run(&script, link, fn, arg);
 }
@@ -99,7 +116,20 @@ static uint64_t number_cut(struct span *id)
     return number;
 }
 
-/* [[id, [tag, payload]], ...]; an entry that was cut out of the middle by hand is passed over. */
+/* [tag, payload, node, "call.index"]; the writer is missing in entries of version 0.1.0. */
+static void take_writer(struct stream_entry *entry, const redisReply *fields)
+{
+    entry->node = span_of(NULL, 0);
+    entry->call = entry->index = 0;
+    if (is_array(fields, 4)) {
+        struct span numbers = text_of(fields->element[3]);
+        entry->node = text_of(fields->element[2]);
+        entry->call = number_cut(&numbers);
+        entry->index = (uint32_t)number_cut(&numbers);
+    }
+}
+
+/* [[id, [tag, payload, ...]], ...]; an entry that was cut out of the middle by hand is passed over. */
 static void take_lane(struct query *query, unsigned lane, const redisReply *list)
 {
     for (size_t i = 0; is_array(list, 1) && i < list->elements; i++) {
@@ -118,6 +148,7 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
         entry->ordinal = number_cut(&id);
         entry->tag = text_of(one->element[1]->element[0]);
         entry->payload = text_of(one->element[1]->element[1]);
+        take_writer(entry, one->element[1]);
     }
 }
 
@@ -126,6 +157,33 @@ static unsigned lane_of_key(const redisReply *key)
 {
     const char *colon = key->type == REDIS_REPLY_STRING ? strrchr(key->str, ':') : NULL;
     return colon != NULL ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+static void query_free(struct query *query)
+{
+    free(query->entries);
+    free(query->was);
+    free(query->forks);
+    free(query);
+}
+
+/* [id, t, was, forks], asked before the lanes and in one write with them: what is read after it is
+ * of that history. */
+static void on_head(void *arg, const redisReply *reply)
+{
+    struct query *query = arg;
+    if (redis_link_check(query->link, reply) && is_array(reply, 4)) {
+        struct span timeline = text_of(reply->element[1]);
+        stream_name_set(query->head.history.identity, text_of(reply->element[0]));
+        stream_name_set(query->head.history.timeline, timeline.len > 0 ? timeline : SPAN("-"));
+        query->was = mem_dup(text_of(reply->element[2]));
+        query->forks = mem_dup(text_of(reply->element[3]));
+        query->head.was = span_str(query->was);
+        query->head.forks = span_str(query->forks);
+    }
+    if (query->orphan) {
+        query_free(query);
+    }
 }
 
 static void on_read(void *arg, const redisReply *reply)
@@ -142,9 +200,25 @@ static void on_read(void *arg, const redisReply *reply)
             }
         }
     }
-    query->fn(query->arg, ok, query->entries, query->count);
-    free(query->entries);
-    free(query);
+    query->fn(query->arg, ok, &query->head, query->entries, query->count);
+    query_free(query);
+}
+
+static int ask_head(struct redis_link *link, struct query *query)
+{
+    static const char *const fields[] = {"id", "t", "was", "forks"};
+    struct buf command = {0}, key = {0};
+    put_key(link, &key);
+    resp_command(&command, 2 + sizeof(fields) / sizeof(fields[0]));
+    resp_word(&command, SPAN("HMGET"));
+    resp_word(&command, buf_span(&key));
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        resp_word(&command, span_str(fields[i]));
+    }
+    int sent = redis_link_command(link, buf_span(&command), on_head, query);
+    buf_free(&command);
+    buf_free(&key);
+    return sent;
 }
 
 static void put_lane_key(const struct redis_link *link, unsigned lane, struct buf *command,
@@ -201,9 +275,12 @@ int redis_stream_read(struct redis_link *link, const struct stream_query *query,
     kept->fn = fn;
     kept->arg = arg;
     (query->back ? put_back : put_forth)(link, query, &command, &word);
-    int sent = redis_link_command(link, buf_span(&command), on_read, kept);
+    int sent = ask_head(link, kept);
     if (sent != 0) {
-        free(kept);
+        query_free(kept);
+    } else if (redis_link_command(link, buf_span(&command), on_read, kept) != 0) {
+        kept->orphan = true;
+        sent = -1;
     }
     buf_free(&command);
     buf_free(&word);

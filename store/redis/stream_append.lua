@@ -1,28 +1,63 @@
 -- Appends what several callers want stored, each caller's entries whole or not at all.
 --
--- KEYS[1]  hash of the stream: last (seq), birth (seq of the first append), lanes, sink (Unix time
---          until which a sink counts as there), a<lane> (entries appended), s<lane> (of these,
+-- KEYS[1]  hash of the stream: id, was, t, forks (docs/store.md), last (seq), lanes, sink (Unix
+--          time until which a sink counts as there), a<lane> (entries appended), s<lane> (of these,
 --          stored), n<node> -> "call time outcomes". Lane 0 is the stream KEYS[1]:0, with entries
---          <seq>-<ordinal> of one field: tag -> payload.
--- ARGV     lanes, bound, refuse (1 or 0), node, number of the call, again (1: it may have been
---          carried out before), then for each caller: count, and count times lane, tag, payload
--- answer   a letter for each caller: 1 stored, 0 the bound is reached
+--          <seq>-<ordinal> of two fields: tag -> payload, node -> "call.index".
+-- ARGV     lanes, bound, refuse (1 or 0), node, number of the call, number of the one before it,
+--          timeline of the server, seen (seq above which new ones are), identity that the node knew,
+--          identity of a new stream, then for each caller: count, index of the first, and count
+--          times lane, tag, payload
+-- answer   "state identity timeline last known outcomes": state is + and the outcomes have a letter
+--          for each caller, 1 stored, 0 the bound is reached; or - where the server lacks calls of
+--          the node behind `known`, and nothing was done
 local meta = KEYS[1]
-local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), 'n' .. ARGV[4], ARGV[5]
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
+local FORKS = 8
 
 local function whole(number)
     return string.format('%.0f', number)
 end
 
-if ARGV[6] == '1' then
-    local known = redis.call('HGET', meta, node)
-    local number, outcomes = string.match(known or '', '^(%d+) %d+ (%d+)$')
-    if number == call then
-        return outcomes
-    end
+local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'sink', 'n' .. node)
+local identity, timeline, last = head[1], head[2], tonumber(head[3] or 0)
+local known, outcomes = string.match(head[6] or '', '^(%d+) %d+ (%d*)$')
+
+local function answer(state, done)
+    return state .. ' ' .. (identity or '') .. ' ' .. (timeline or '') .. ' ' .. whole(last) .. ' ' ..
+        (known or '0') .. ' ' .. done
 end
+
+if tonumber(known or 0) >= tonumber(call) then
+    return answer('+', known == call and outcomes or '')
+elseif tonumber(known or 0) < tonumber(ARGV[6]) then
+    return answer('-', '')
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local fields = {}
+local function set(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+end
+
+if not identity then
+    identity = ARGV[10]
+    set('id', identity)
+    set('was', ARGV[9])
+end
+if timeline ~= ARGV[7] then
+    local forks = (redis.call('HGET', meta, 'forks') or '') .. ARGV[7] .. ' ' .. whole(last) .. ';'
+    local _, count = string.gsub(forks, ';', '')
+    if count > FORKS then
+        forks = string.sub(forks, string.find(forks, ';', 1, true) + 1)
+    end
+    timeline = ARGV[7]
+    set('t', timeline)
+    set('forks', forks)
+end
+last = math.max(last, tonumber(ARGV[8]))
 
 -- A new node: those who have been silent for an hour are gone.
 if call == '1' then
@@ -35,11 +70,8 @@ if call == '1' then
     end
 end
 
-local head = redis.call('HMGET', meta, 'last', 'birth', 'lanes', 'sink')
-local last, used = tonumber(head[1] or 0), tonumber(head[3] or 0)
-local refuse = ARGV[3] == '1' or tonumber(head[4] or 0) > tonumber(time[1])
-used = math.max(used, lanes)
-
+local used = math.max(tonumber(head[4] or 0), lanes)
+local refuse = ARGV[3] == '1' or tonumber(head[5] or 0) > tonumber(time[1])
 local appended, kept, length = {}, 0, {}
 for lane = 0, used - 1 do
     local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
@@ -49,12 +81,15 @@ for lane = 0, used - 1 do
     kept = kept + (refuse and unstored or length[lane])
 end
 
-local outcomes, changed, at = {}, {}, 7
+-- From the first caller on for whom there is no room nobody has any: what is stored of a call is
+-- its beginning, and a reader that had an entry of it had those before it.
+local results, changed, at, full = {}, {}, 11, false
 while at <= #ARGV do
-    local count = tonumber(ARGV[at])
-    at = at + 1
-    if refuse and kept + count > bound then
-        outcomes[#outcomes + 1] = '0'
+    local count, index = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    at = at + 2
+    full = full or (count > 0 and refuse and kept + count > bound)
+    if full then
+        results[#results + 1] = '0'
     else
         for i = at, at + 3 * count - 1, 3 do
             local lane = tonumber(ARGV[i])
@@ -63,10 +98,11 @@ while at <= #ARGV do
             length[lane] = length[lane] + 1
             changed[lane] = true
             redis.call('XADD', meta .. ':' .. lane, whole(last) .. '-' .. whole(appended[lane]),
-                ARGV[i + 1], ARGV[i + 2])
+                ARGV[i + 1], ARGV[i + 2], node, call .. '.' .. whole(index))
+            index = index + 1
         end
         kept = kept + count
-        outcomes[#outcomes + 1] = '1'
+        results[#results + 1] = '1'
     end
     at = at + 3 * count
 end
@@ -87,15 +123,13 @@ while not refuse and kept > bound do
     kept = kept - over
 end
 
-outcomes = table.concat(outcomes)
-local fields = {'last', whole(last), 'lanes', used, node, call .. ' ' .. time[1] .. ' ' .. outcomes}
-if not head[2] then
-    fields[#fields + 1] = 'birth'
-    fields[#fields + 1] = whole(now)
-end
+outcomes = table.concat(results)
+set('last', whole(last))
+set('lanes', used)
+set('n' .. node, call .. ' ' .. time[1] .. ' ' .. outcomes)
 for lane in pairs(changed) do
-    fields[#fields + 1] = 'a' .. lane
-    fields[#fields + 1] = whole(appended[lane])
+    set('a' .. lane, whole(appended[lane]))
 end
 redis.call('HSET', meta, unpack(fields))
-return outcomes
+known = call
+return answer('+', outcomes)

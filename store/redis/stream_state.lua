@@ -1,34 +1,65 @@
 -- What a sink has stored may go; how the stream is.
 --
 -- KEYS[1]  as in stream_append.lua
--- ARGV     keep (entries of each lane that stay), sink (seconds for which the sink counts as there;
---          0: it is not a sink that asks), then lane, seq, ordinal for each mark
--- answer   "last lanes entries" and the unstored entries of each lane, separated by spaces
+-- ARGV     keep (entries of each lane that stay), microseconds for which entries stay, the most that
+--          stay for that, sink (seconds for which the sink counts as there; 0: it is not a sink that
+--          asks), seen (seq above which new ones are), identity that the asker knew, identity of a
+--          new stream, writers (1: list them), then lane, seq, ordinal, identity, timeline for each
+--          mark
+-- answer   "identity timeline was last lanes entries", the unstored entries of each lane, a line
+--          with the forks, and a line "call node" for each writer
 local meta = KEYS[1]
-local head = redis.call('HMGET', meta, 'last', 'birth', 'lanes')
-local last, birth, lanes = head[1] or '0', tonumber(head[2] or 0), tonumber(head[3] or 0)
+local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'was', 'forks')
+local identity, timeline = head[1], head[2] or '-'
+local last, lanes = tonumber(head[3] or 0), tonumber(head[4] or 0)
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local sink = tonumber(ARGV[4])
 
--- What goes, goes first: a server that is full lets a script write once it has made room. A mark
--- from before the stream began anew (a server that lost its data) says nothing about it.
-local fields = {}
-for i = 3, #ARGV, 3 do
-    local lane, seq, ordinal = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-    if head[2] and seq >= birth then
-        local before = tonumber(redis.call('HGET', meta, 's' .. lane) or 0)
-        if ordinal > before then
-            fields[#fields + 1] = 's' .. lane
-            fields[#fields + 1] = ARGV[i + 2]
-        end
-        local over = redis.call('XLEN', meta .. ':' .. lane) - tonumber(ARGV[1])
-        if over > 0 then
-            redis.call('XTRIM', meta .. ':' .. lane, 'MINID', '~',
-                string.format('%.0f', seq + 1), 'LIMIT', over)
-        end
+local function whole(number)
+    return string.format('%.0f', number)
+end
+
+local function trim(lane, before, over)
+    if over > 0 then
+        redis.call('XTRIM', meta .. ':' .. lane, 'MINID', '~', whole(before), 'LIMIT', over)
     end
 end
-if tonumber(ARGV[2]) > 0 then
+
+-- What goes, goes first: a server that is full lets a script write once it has made room. A mark of
+-- another history says nothing about this one (docs/store.md).
+local fields = {}
+for i = 9, #ARGV, 5 do
+    local lane, seq, ordinal = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    if ARGV[i + 3] == identity and ARGV[i + 4] == timeline then
+        local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
+        ordinal = math.min(ordinal, tonumber(count[1] or 0))
+        if ordinal > tonumber(count[2] or 0) then
+            fields[#fields + 1] = 's' .. lane
+            fields[#fields + 1] = whole(ordinal)
+        end
+        local length = redis.call('XLEN', meta .. ':' .. lane)
+        trim(lane, math.min(seq + 1, now - tonumber(ARGV[2])), length - tonumber(ARGV[1]))
+        length = redis.call('XLEN', meta .. ':' .. lane)
+        trim(lane, seq + 1, length - math.max(tonumber(ARGV[1]), tonumber(ARGV[3])))
+    end
+end
+if sink > 0 then
+    if not identity then
+        identity = ARGV[7]
+        head[5] = ARGV[6]
+        fields[#fields + 1] = 'id'
+        fields[#fields + 1] = identity
+        fields[#fields + 1] = 'was'
+        fields[#fields + 1] = ARGV[6]
+    end
+    if tonumber(ARGV[5]) > last then
+        last = tonumber(ARGV[5])
+        fields[#fields + 1] = 'last'
+        fields[#fields + 1] = ARGV[5]
+    end
     fields[#fields + 1] = 'sink'
-    fields[#fields + 1] = tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2])
+    fields[#fields + 1] = tonumber(time[1]) + sink
 end
 if #fields > 0 then
     redis.call('HSET', meta, unpack(fields))
@@ -42,4 +73,16 @@ for lane = 0, lanes - 1 do
     unstored[#unstored + 1] = math.max(0, math.min(length, tonumber(count[1] or 0) -
         tonumber(count[2] or 0)))
 end
-return last .. ' ' .. lanes .. ' ' .. entries .. ' ' .. table.concat(unstored, ' ')
+local parts = {}
+if ARGV[8] == '1' then
+    local all = redis.call('HGETALL', meta)
+    for i = 1, #all, 2 do
+        local call = string.sub(all[i], 1, 1) == 'n' and string.match(all[i + 1], '^%d+')
+        if call then
+            parts[#parts + 1] = call .. ' ' .. string.sub(all[i], 2) .. '\n'
+        end
+    end
+end
+return (identity or '') .. ' ' .. timeline .. ' ' .. (head[5] or '') .. ' ' .. whole(last) .. ' ' ..
+    lanes .. ' ' .. entries .. ' ' .. table.concat(unstored, ' ') .. '\n' .. (head[6] or '') .. '\n' ..
+    table.concat(parts)

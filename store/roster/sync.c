@@ -7,6 +7,7 @@
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
  * the view has still not reached the goal when the wheel comes round: then it is read anew. */
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/bus_impl.h"
 #include "store/roster/impl.h"
@@ -256,8 +257,10 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
 
 static void channel_name(const struct roster_key *key, char *name)
 {
+    size_t kind = strlen(key->store->prefix) + 1;
     memcpy(name, key->name, key->node.key_len);
-    name[strlen(key->store->prefix) + 1] = 'w';
+    CHECK(kind < key->node.key_len && name[kind] == 'r');
+    name[kind] = 'w';
 }
 
 static void touch(struct roster_key *key)

@@ -23,8 +23,16 @@ void sink_batch_add(struct sink_batch *batch, const struct sink_codec *codec,
         batch->rows.len = before;
     }
     buf_append(&batch->raws, item->payload);
-    batch->row[batch->count++] = (struct sink_row){item->seq,       item->ordinal,   item->time_us,
-                                                   batch->rows.len, batch->raws.len, reason};
+    buf_append(&batch->nodes, item->node);
+    batch->row[batch->count++] = (struct sink_row){.seq = item->seq,
+                                                   .ordinal = item->ordinal,
+                                                   .time_us = item->time_us,
+                                                   .rows_end = batch->rows.len,
+                                                   .raws_end = batch->raws.len,
+                                                   .nodes_end = batch->nodes.len,
+                                                   .call = item->call,
+                                                   .index = item->index,
+                                                   .reason = reason};
 }
 
 static void empty(struct buf *buf, size_t keep)
@@ -39,6 +47,7 @@ void sink_batch_clear(struct sink_batch *batch, size_t keep)
 {
     empty(&batch->rows, keep * KEPT_FACTOR);
     empty(&batch->raws, keep * KEPT_FACTOR);
+    empty(&batch->nodes, keep);
     batch->count = 0;
 }
 
@@ -46,6 +55,7 @@ void sink_batch_free(struct sink_batch *batch)
 {
     buf_free(&batch->rows);
     buf_free(&batch->raws);
+    buf_free(&batch->nodes);
     free(batch->row);
     *batch = (struct sink_batch){0};
 }
@@ -71,6 +81,12 @@ struct span sink_batch_rows(const struct sink_batch *batch, size_t at, size_t co
 {
     size_t begin = at > 0 ? batch->row[at - 1].rows_end : 0;
     return span_of(batch->rows.ptr + begin, batch->row[at + count - 1].rows_end - begin);
+}
+
+struct span sink_batch_node(const struct sink_batch *batch, size_t at)
+{
+    size_t begin = at > 0 ? batch->row[at - 1].nodes_end : 0;
+    return span_of(batch->nodes.ptr + begin, batch->row[at].nodes_end - begin);
 }
 
 struct span sink_batch_raw(const struct sink_batch *batch, size_t at)

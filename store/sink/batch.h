@@ -2,7 +2,8 @@
  * a bad one was. No I/O.
  *
  *     rows  |row 0|row 1|row 2|...      binary COPY
- *     raws  |raw 0|raw 1|raw 2|...      as they came */
+ *     raws  |raw 0|raw 1|raw 2|...      as they came
+ *     nodes |node 0|node 1|node 2|...    who wrote them */
 #ifndef MUSTER_STORE_SINK_BATCH_H
 #define MUSTER_STORE_SINK_BATCH_H
 
@@ -14,12 +15,14 @@
 struct sink_row {
     uint64_t seq, ordinal;
     int64_t time_us;
-    size_t rows_end, raws_end;
+    size_t rows_end, raws_end, nodes_end;
+    uint64_t call;
+    uint32_t index;
     const char *reason; /* why it is no row, static; NULL: it is one */
 };
 
 struct sink_batch {
-    struct buf rows, raws;
+    struct buf rows, raws, nodes;
     struct sink_row *row;
     size_t count, cap;
     uint64_t since_ms; /* monotonic: when the first one came */
@@ -38,6 +41,7 @@ size_t sink_batch_run(const struct sink_batch *batch, size_t at, size_t most, si
 
 /* The bytes of the rows from `at` on. */
 struct span sink_batch_rows(const struct sink_batch *batch, size_t at, size_t count);
+struct span sink_batch_node(const struct sink_batch *batch, size_t at);
 struct span sink_batch_raw(const struct sink_batch *batch, size_t at);
 
 /* Bytes of rows. */

@@ -1,4 +1,4 @@
-/* What sink.c, lane.c, read.c and lease.c share; nobody else includes it. */
+/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -6,8 +6,10 @@
 #include "store/base/mem.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
+#include "store/sink/parts.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
+#include "store/stream_place.h"
 
 enum lane_state {
     LANE_OFF,     /* somebody else's */
@@ -25,77 +27,69 @@ struct sink_lane {
     struct postgres *pg; /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    struct stream_history history; /* that they belong to */
     uint64_t fed;
-    uint64_t ask_at_ms; /* not before, for the lock or the place */
-    uint64_t read_seq, read_ordinal;
+    uint64_t ask_at_ms, retry_at_ms; /* not before: for the lock or the place; for storing */
+    struct stream_place place;       /* read up to here; in another history than what is stored only
+                                        when nothing waits to be stored */
+    struct stream_history going;     /* where a transaction without rows moves it */
+    uint64_t going_seq, going_ordinal;
+    bool turning; /* the server is in another history: what waits is stored first */
     uint64_t marked; /* seq that the stream was told */
     bool reading;
-    uint32_t generation; /* of the session: what was read for an older one is let fall */
-    uint32_t read_generation;
-    size_t read_most;
+    uint32_t generation, read_generation; /* of the session: what an older one read is dropped */
     uint64_t read_at_ms; /* not before */
-    uint64_t retry_at_ms;
+    size_t read_most;
     struct backoff backoff;
-    struct sink_batch batches[2];
-    struct sink_batch *filling, *flying;
-    size_t at;    /* the first row of `flying` that is not stored */
-    size_t run;   /* rows under way */
+    struct sink_batch batches[2], *filling, *flying;
+    size_t at, run; /* the first row of `flying` that is not stored; rows under way */
     size_t limit; /* rows that may go together: halved to find a bad one */
     int64_t day;  /* whose partition is there; -1: none known */
     unsigned partition_errors;
     bool flying_now; /* counted in sink->flights */
+    bool stuck;      /* the last try failed, and no row was at fault */
     bool ascii;      /* the raw text of a dead letter itself was refused */
     char *trouble;   /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
 
-/* The last roll call: see lease.c. */
-struct sink_roll {
-    uint64_t at_ms;       /* the next one, not before */
-    unsigned sinks, rank; /* 0 sinks: this one is not among them */
-    unsigned above;       /* calls in a row with more lanes than its share */
-    unsigned unable;      /* calls in a row in which it could not serve */
-    unsigned told, asked; /* lanes that the others hear of, now and after this call; 0: it is not
-                             counted */
-};
-
 struct sink {
     struct sink_options options;
     struct sink_stats stats;
     struct sink_lane **lanes;
-    unsigned count;
-    unsigned flights;      /* lanes with a transaction under way */
+    unsigned count, flights; /* of lanes; with a transaction under way */
     unsigned turn;         /* the lane that is asked first when one ends */
     struct postgres *care; /* partitions */
-    bool care_up;
+    bool care_up, stopping;
     struct sink_roll roll;
     uint64_t care_at_ms;
+    struct sink_upkeep upkeep;
+    unsigned due_before; /* days that were due at the last care */
+    char *backend;       /* the care session's, when the roll was called last */
+    const char *pooled;  /* what is wrong when it has changed inside the session; else NULL */
+    char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
-    bool asking;
-    bool soon; /* the tick was brought forward */
+    struct sink_claim claim;
+    bool asking, soon; /* soon: the tick was brought forward */
     struct event *tick;
-    uint64_t unstored[STREAM_LANES_MOST];
-    uint64_t behind_since_ms[STREAM_LANES_MOST];
-    bool stopping;
+    uint64_t unstored[STREAM_LANES_MOST], behind_since_ms[STREAM_LANES_MOST];
     struct event *stop_limit;
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
 
-/* ------------------------------------------------------------------------------------ lane.c */
-
+/* lane.c */
 struct sink_lane *sink_lane_new(struct sink *sink, unsigned number);
 void sink_lane_free(struct sink_lane **lane);
 /* Entries that it holds, and that are not known to be stored. */
 size_t sink_lane_unstored(const struct sink_lane *lane);
 /* Nothing of it is under way. */
 bool sink_lane_is_quiet(const struct sink_lane *lane);
-/* Looks at what is to be done. */
+/* Looks at what is to be done: now; then. */
 void sink_lane_step(struct sink_lane *lane);
-/* Looks then. */
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
-/* The lane is ours, and stands there. */
+/* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
 /* Lets fall what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
@@ -108,14 +102,10 @@ static inline bool lane_is_fed(const struct sink_lane *lane)
     return lane->sink->options.store == NULL;
 }
 
-/* ------------------------------------------------------------------------------------ read.c */
-
-/* Reads on from where the lane was read to, when there is room and it is time. */
+/* read.c: reads on from where the lane was read to, when there is room and it is time. */
 void sink_lane_read_more(struct sink_lane *lane, uint64_t now_ms);
 
-/* ------------------------------------------------------------------------------------ lease.c */
-
-/* Wants a session, and the lock. */
+/* lease.c: wants a session, and the lock. */
 void sink_lane_open(struct sink_lane *lane);
 /* For a lane that finds its place, or leaves: what comes next. */
 void sink_lane_lease_step(struct sink_lane *lane);
@@ -125,9 +115,15 @@ void sink_share_out(struct sink *sink);
 void sink_close_spare(struct sink *sink);
 /* Once a second, when the care session is idle. */
 void sink_call_roll(struct sink *sink);
+/* Appends what every session of the sink begins with. */
+void sink_put_session(struct buf *sql);
 
-/* ------------------------------------------------------------------------------------ sink.c */
+/* claim.c: the server has this stream; asks whether it is ours, when it is time. */
+void sink_claim_note(struct sink *sink, const struct stream_head *head);
+void sink_claim_step(struct sink *sink);
+bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
 
+/* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
 /* There are at least so many lanes. */
@@ -141,6 +137,8 @@ void sink_on_progress(struct sink *sink);
 /* Says `text` unless it was the last thing said there. */
 void sink_trouble(struct sink *sink, char **last, const char *what, const char *text);
 
+/* upkeep.c: once a second, opens and closes the session that sees to the days. */
+void sink_upkeep(struct sink *sink);
 /* Appends `text` as an SQL literal. */
 void sink_quote(struct buf *sql, struct span text);
 

@@ -11,6 +11,9 @@ struct sink_item {
     uint64_t seq, ordinal;
     int64_t time_us; /* server time */
     struct span payload;
+    struct span node; /* the writer, its call, and the entry's place in it; empty: none known */
+    uint64_t call;
+    uint32_t index;
 };
 
 /* What the entries mean: handed in from above. */

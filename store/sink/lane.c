@@ -3,8 +3,10 @@
  *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->
  *  PostgreSQL. */
 #include "store/sink/impl.h"
+#include "store/sink/writers.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/postgres/row.h"
 
 #include <inttypes.h>
@@ -27,8 +29,7 @@ void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t ms = at_ms > now ? at_ms - now : 0;
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(lane->timer, &wait);
+    timer_after(lane->timer, ms);
 }
 
 static void clear(const struct sink_lane *lane, struct sink_batch *batch)
@@ -55,6 +56,7 @@ static void trouble(struct sink_lane *lane, const struct postgres_answer *answer
 
 static void retry_later(struct sink_lane *lane)
 {
+    lane->stuck = true;
     lane->retry_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
     sink_lane_step(lane);
 }
@@ -97,8 +99,10 @@ static void move_on(struct sink_lane *lane, size_t stored)
     size_t rows = lane->sink->options.rows;
     lane->seq = place_of(lane, last);
     lane->ordinal = last->ordinal;
+    lane->history = lane->place.history;
     lane->at += stored;
     lane->run = 0;
+    lane->stuck = false;
     lane->limit = lane->limit * 2 < rows ? lane->limit * 2 : rows;
     lane->partition_errors = 0;
     lane->ascii = false;
@@ -172,12 +176,63 @@ static void on_partition(void *arg, const struct postgres_answer *answer)
     }
 }
 
-static void put_move(struct sink_lane *lane, struct buf *sql, const struct sink_row *to)
+static void put_move_to(const struct sink_lane *lane, struct buf *sql, uint64_t seq,
+                        uint64_t ordinal)
 {
     buf_append(sql, SPAN("select log_lane_move("));
     sink_quote(sql, span_str(lane->sink->options.stream));
-    buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 "); ", lane->number, lane->seq,
-               place_of(lane, to), to->ordinal);
+    buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", ", lane->number, lane->seq, seq,
+               ordinal);
+    sink_quote(sql, span_str(lane->place.history.identity));
+    buf_append(sql, SPAN(", "));
+    sink_quote(sql, span_str(lane->place.history.timeline));
+    buf_append(sql, SPAN("); "));
+}
+
+/* The lane, and its writers, behind `count` flying rows. */
+static void put_move(const struct sink_lane *lane, struct buf *sql, size_t count)
+{
+    const struct sink_row *to = &lane->flying->row[lane->at + count - 1];
+    put_move_to(lane, sql, place_of(lane, to), to->ordinal);
+    sink_writers_put(lane, sql, lane->at, count);
+}
+
+static void on_moved(void *arg, const struct postgres_answer *answer)
+{
+    struct sink_lane *lane = arg;
+    if (answer->end == POSTGRES_FAILED && strcmp(answer->sqlstate, "MU001") != 0) {
+        trouble(lane, answer);
+        retry_later(lane);
+    } else if (answer->end == POSTGRES_FAILED) {
+        on_failed(lane, answer);
+    } else if (answer->end == POSTGRES_DONE) {
+        lane->seq = lane->going_seq;
+        lane->ordinal = lane->going_ordinal;
+        lane->history = lane->going;
+        sink_on_progress(lane->sink);
+        sink_lane_step(lane);
+    }
+}
+
+/* Nothing waits to be stored, and what was read last needed no storing: entries that were had before,
+ * or a place that moved back. */
+static bool has_place_to_store(const struct sink_lane *lane)
+{
+    const struct stream_place *place = &lane->place;
+    return !lane_is_fed(lane) && sink_lane_unstored(lane) == 0 && place->history.identity[0] != '\0' &&
+           (lane->seq != place->seq ||
+            memcmp(&lane->history, &place->history, sizeof(lane->history)) != 0);
+}
+
+static void send_place(struct sink_lane *lane)
+{
+    struct buf sql = {0};
+    lane->going_seq = lane->place.seq;
+    lane->going_ordinal = lane->place.ordinal;
+    lane->going = lane->place.history;
+    put_move_to(lane, &sql, lane->going_seq, lane->going_ordinal);
+    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_moved, lane);
+    buf_free(&sql);
 }
 
 static void send_partition(struct sink_lane *lane, int64_t day)
@@ -194,7 +249,7 @@ static void send_rows(struct sink_lane *lane)
                                 PG_COPY_TAIL};
     struct buf sql = {0};
     take_off(lane);
-    put_move(lane, &sql, &lane->flying->row[lane->at + lane->run - 1]);
+    put_move(lane, &sql, lane->run);
     buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
     postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
     buf_free(&sql);
@@ -225,7 +280,7 @@ static void send_rejected(struct sink_lane *lane)
     const struct sink_row *row = &lane->flying->row[lane->at];
     struct buf sql = {0};
     lane->run = 1;
-    put_move(lane, &sql, row);
+    put_move(lane, &sql, 1);
     buf_printf(&sql,
                "insert into log_entry_rejected (server_time, seq_number, reason, raw) values "
                "(timestamptz '1970-01-01 00:00:00+00' + interval '%" PRId64
@@ -246,7 +301,7 @@ static bool is_ripe(const struct sink_lane *lane, uint64_t now)
     const struct sink_options *options = &lane->sink->options;
     const struct sink_batch *batch = lane->filling;
     return batch->count > 0 &&
-           (lane->sink->stopping || batch->count >= options->rows ||
+           (lane->sink->stopping || lane->turning || batch->count >= options->rows ||
             sink_batch_bytes(batch) >= options->bytes || now >= batch->since_ms + options->age_ms);
 }
 
@@ -259,6 +314,9 @@ static void send_next(struct sink_lane *lane, uint64_t now)
         lane->at = 0;
     }
     if (lane->flying->count == 0) {
+        if (has_place_to_store(lane)) {
+            send_place(lane);
+        }
         return;
     }
     const struct sink_row *first = &lane->flying->row[lane->at];
@@ -337,8 +395,10 @@ static void drop_stored(struct sink_lane *lane, uint64_t fed)
 
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
 {
-    lane->seq = lane->read_seq = seq;
-    lane->ordinal = lane->read_ordinal = ordinal;
+    lane->seq = lane->place.seq = seq;
+    lane->ordinal = lane->place.ordinal = ordinal;
+    lane->history = lane->place.history;
+    lane->turning = false;
     if (lane_is_fed(lane)) {
         drop_stored(lane, seq);
     }
@@ -347,6 +407,7 @@ void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
     lane->day = -1;
     lane->limit = lane->sink->options.rows;
     lane->state = LANE_RUNNING;
+    lane->stuck = false;
     lane->sink->stats.lanes++;
     sink_on_progress(lane->sink);
     sink_lane_step(lane);
@@ -394,6 +455,7 @@ struct sink_lane *sink_lane_new(struct sink *sink, unsigned number)
     lane->entry_bytes = 1024;
     lane->backoff = (struct backoff){.first_ms = SINK_LANE_BACKOFF_FIRST_MS,
                                      .most_ms = SINK_LANE_BACKOFF_MOST_MS};
+    stream_place_init(&lane->place);
     lane->timer = evtimer_new(sink->options.base, on_timer, lane);
     if (lane_is_fed(lane)) {
         sink_lane_open(lane);
@@ -407,6 +469,7 @@ void sink_lane_free(struct sink_lane **lane)
     *lane = NULL;
     postgres_close(&gone->pg);
     event_free(gone->timer);
+    stream_place_deinit(&gone->place);
     sink_batch_free(&gone->batches[0]);
     sink_batch_free(&gone->batches[1]);
     free(gone->trouble);

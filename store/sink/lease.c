@@ -13,10 +13,16 @@
  *
  *  The roll is only about who should ask: that two never write one lane is the lock's doing. */
 #include "store/sink/impl.h"
+#include "store/sink/writers.h"
 
 #include "store/base/clock.h"
+#include "store/stream_call.h"
 
 #include <inttypes.h>
+
+static const char pooled[] =
+    "it is behind a pooler in transaction mode, where locks do not hold: connect to it directly, "
+    "or through a pooler in session mode";
 
 enum {
     ROLL_MS = 1000,
@@ -39,13 +45,16 @@ static void put_lock_key(const struct sink *sink, struct buf *sql)
 
 /* The server learns to notice a sink that vanished without a word, with an answer on its way to it
  * (which keepalives do not see) too; and not to say that something is stored which a crash undoes:
- * the stream forgets it. */
-static void put_session(struct buf *sql)
+ * the stream forgets it. Of the time-outs that role or database may set, those that this server
+ * knows are off: a lane may wait for long. */
+void sink_put_session(struct buf *sql)
 {
-    buf_append(sql, SPAN("set standard_conforming_strings = on; set statement_timeout = 0; "
-                         "set lock_timeout = 0; set tcp_keepalives_idle = 5; "
+    buf_append(sql, SPAN("set standard_conforming_strings = on; set tcp_keepalives_idle = 5; "
                          "set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; "
                          "set tcp_user_timeout = 11000; "
+                         "select set_config(name, '0', false) from pg_settings where name in "
+                         "('statement_timeout', 'lock_timeout', 'idle_session_timeout', "
+                         "'idle_in_transaction_session_timeout', 'transaction_timeout'); "
                          "select set_config('synchronous_commit', 'on', false) "
                          "where current_setting('synchronous_commit') = 'off'; "));
 }
@@ -58,10 +67,16 @@ static void on_found(void *arg, const struct postgres_answer *answer)
     const char *seq = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     const char *ordinal = answer->end == POSTGRES_DONE ? postgres_value(answer, 1) : NULL;
     if (answer->end == POSTGRES_DONE) {
+        const char *identity = postgres_value(answer, 2), *timeline = postgres_value(answer, 3);
+        stream_place_reset(&lane->place);
+        stream_name_set(lane->place.history.identity, span_str(identity));
+        stream_name_set(lane->place.history.timeline, span_str(timeline));
+        sink_writers_learn(lane, span_str(postgres_value(answer, 4)));
         sink_lane_run_from(lane, seq != NULL ? strtoull(seq, NULL, 10) : 0,
                            ordinal != NULL ? strtoull(ordinal, NULL, 10) : 0);
     } else if (answer->end == POSTGRES_FAILED) {
         sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
+        lane->stuck = true;
         lane->ask_at_ms = clock_monotonic_ms() + backoff_next(&lane->backoff);
         sink_lane_wake(lane, lane->ask_at_ms);
     }
@@ -73,7 +88,7 @@ static void find_position(struct sink_lane *lane)
     lane->state = LANE_FINDING;
     lane->ask_at_ms = 0;
     if (lane_is_fed(lane)) {
-        put_session(&sql);
+        sink_put_session(&sql);
         buf_printf(&sql,
                    "delete from log_lane where stream like 'from %%' and moved_at < now() - "
                    "interval '%d days'; ",
@@ -81,8 +96,10 @@ static void find_position(struct sink_lane *lane)
     }
     buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
     sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal from log_lane ",
+    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
                lane->number);
+    sink_writers_ask(lane, &sql);
+    buf_append(&sql, SPAN(" from log_lane "));
     buf_append(&sql, SPAN("where stream = "));
     sink_quote(&sql, span_str(lane->sink->options.stream));
     buf_printf(&sql, " and lane = %u", lane->number);
@@ -106,6 +123,7 @@ static void on_lock(void *arg, const struct postgres_answer *answer)
     } else if (answer->end != POSTGRES_LOST) {
         if (answer->end == POSTGRES_FAILED) {
             sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
+            lane->stuck = true;
         }
         wait_until(lane, clock_monotonic_ms() + LOCK_MS);
     }
@@ -115,7 +133,7 @@ static void ask_lock(struct sink_lane *lane)
 {
     struct buf sql = {0};
     lane->state = LANE_LOCKING;
-    put_session(&sql);
+    sink_put_session(&sql);
     buf_append(&sql, SPAN("select pg_try_advisory_lock("));
     put_lock_key(lane->sink, &sql);
     buf_printf(&sql, ", %u)", lane->number);
@@ -261,6 +279,19 @@ static void leave_some(struct sink *sink)
     }
 }
 
+/* Behind a pooler that gives each transaction a server process of its own the locks are another
+ * session's: lanes would stay with nobody. */
+static void note_backend(struct sink *sink, const char *pid)
+{
+    bool changed = sink->backend != NULL && pid != NULL && strcmp(sink->backend, pid) != 0;
+    if (changed && sink->pooled == NULL) {
+        sink->pooled = pooled;
+        sink->options.say(sink->options.arg, true, "PostgreSQL", pooled);
+    }
+    free(sink->backend);
+    sink->backend = pid != NULL ? mem_dup(span_str(pid)) : NULL;
+}
+
 static void on_roll(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
@@ -271,6 +302,12 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
     if (answer->end != POSTGRES_DONE) {
         return; /* the share stays */
     }
+    const char *read_only = postgres_value(answer, 3);
+    if (read_only != NULL && read_only[0] == 't') {
+        postgres_reset(sink->care, "the server has become read-only");
+        return;
+    }
+    note_backend(sink, postgres_value(answer, 4));
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     const char *sinks = postgres_value(answer, 0), *rank = postgres_value(answer, 1);
     const char *lanes = postgres_value(answer, 2);
@@ -315,14 +352,17 @@ void sink_call_roll(struct sink *sink)
     struct buf sql = {0};
     roll->at_ms = now + ROLL_MS;
     roll->unable = is_able(sink) ? 0 : roll->unable + 1;
-    roll->asked = roll->unable < UNABLE ? sink->count : 0;
+    bool ours = sink->claim.identity[0] != '\0';
+    roll->asked = ours && roll->unable < UNABLE ? sink->count : 0;
     if (roll->asked != roll->told) {
-        put_session(&sql);
+        sink_put_session(&sql);
         put_roll_lock(sink, &sql, "pg_try_advisory_lock_shared", roll->asked);
         put_roll_lock(sink, &sql, "pg_advisory_unlock_shared", roll->told);
     }
     buf_append(&sql, SPAN("select count(distinct l.pid), count(distinct l.pid) filter "
-                          "(where l.pid < pg_backend_pid()), 4294967296 - min(l.objid::bigint) "
+                          "(where l.pid < pg_backend_pid()), 4294967296 - min(l.objid::bigint), "
+                          "pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', "
+                          "pg_backend_pid() "
                           "from pg_locks l left join pg_stat_activity a on a.pid = l.pid "
                           "where l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted "
                           "and l.database = (select oid from pg_database "

@@ -2,6 +2,7 @@
 #include "store/sink/sink.h"
 
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/sink/impl.h"
 
 #include <inttypes.h>
@@ -12,13 +13,8 @@ enum {
     SOON_MS = 50, /* from something stored to the stream being told */
     CARE_MS = 60 * 1000,
     DAYS_AHEAD = 3,
+    WAIT_MOST_MS = 30 * 1000, /* of a batch, before the sink is not ready */
 };
-
-static void arm(struct event *timer, uint32_t ms)
-{
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-    event_add(timer, &wait);
-}
 
 void sink_quote(struct buf *sql, struct span text)
 {
@@ -83,7 +79,7 @@ static size_t gather_marks(struct sink *sink, struct stream_mark *marks)
     for (unsigned i = 0; i < sink->count && i < STREAM_LANES_MOST; i++) {
         struct sink_lane *lane = sink->lanes[i];
         if (lane->state == LANE_RUNNING && lane->seq != lane->marked) {
-            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal};
+            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal, lane->history};
             lane->marked = lane->seq;
         }
     }
@@ -108,19 +104,38 @@ static void on_state(void *arg, const struct stream_state *state)
     }
     if (state != NULL) {
         sink_set_lanes(sink, state->lanes);
+        sink_claim_note(sink, &state->head);
+        sink_claim_step(sink);
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
     }
 }
 
+static uint64_t newest_seen(const struct sink *sink)
+{
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < sink->count; i++) {
+        const struct sink_lane *lane = sink->lanes[i];
+        seen = lane->state == LANE_RUNNING && lane->place.seq > seen ? lane->place.seq : seen;
+    }
+    return seen;
+}
+
 /* Tells the stream what is stored, and asks how it is. */
 static void tell_stream(struct sink *sink)
 {
     struct stream_mark marks[STREAM_LANES_MOST];
-    size_t count = gather_marks(sink, marks);
-    uint64_t keep = sink->options.keep / (sink->count > 0 ? sink->count : 1);
-    sink->asking = stream_state(sink->options.store, marks, count, keep, true, on_state, sink) == 0;
+    struct stream_ask ask = {
+        .marks = marks,
+        .count = gather_marks(sink, marks),
+        .keep = sink->options.keep / (sink->count > 0 ? sink->count : 1),
+        .keep_ms = sink->options.keep_ms,
+        .seen = newest_seen(sink),
+        .sink = sink->claim.refused == NULL,
+        .identity = span_str(sink->claim.seen),
+    };
+    sink->asking = stream_state(sink->options.store, &ask, on_state, sink) == 0;
     for (unsigned i = 0; i < sink->count && !sink->asking; i++) {
         sink->lanes[i]->marked = 0;
     }
@@ -138,7 +153,7 @@ void sink_on_progress(struct sink *sink)
 {
     if (!sink->soon) {
         sink->soon = true;
-        arm(sink->tick, SOON_MS);
+        timer_after(sink->tick, SOON_MS);
     }
 }
 
@@ -150,6 +165,22 @@ void sink_on_progress(struct sink *sink)
 bool sink_lost_race(const struct postgres_answer *answer)
 {
     return strcmp(answer->sqlstate, "42P07") == 0; /* duplicate_table */
+}
+
+/* Days that were due a minute ago, too, are kept by somebody who reads them. */
+static void note_due(struct sink *sink, unsigned due)
+{
+    if (due > 0 && sink->due_before > 0 && due != sink->stats.due) {
+        char text[160];
+        snprintf(text, sizeof(text),
+                 "%u are over their time and still there: a transaction that read log_entry is "
+                 "open (pg_stat_activity says whose)",
+                 due);
+        sink->options.say(sink->options.arg, true, "days of log_entry", text);
+        sink->stats.due = due;
+    }
+    sink->stats.due = due > 0 && sink->due_before > 0 ? due : 0;
+    sink->due_before = due;
 }
 
 static void on_cared(void *arg, const struct postgres_answer *answer)
@@ -166,11 +197,9 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
                          ? "the schema is not there: run muster migrate"
                          : answer->text);
     } else if (answer->end == POSTGRES_DONE) {
-        const char *dropped = postgres_value(answer, 0);
+        const char *due = postgres_value(answer, 0);
         sink_trouble(sink, &sink->care_trouble, "partitions", NULL);
-        if (dropped != NULL && strcmp(dropped, "0") != 0) {
-            sink->options.say(sink->options.arg, false, "partitions dropped", dropped);
-        }
+        note_due(sink, due != NULL ? (unsigned)strtoul(due, NULL, 10) : 0);
     }
 }
 
@@ -181,12 +210,13 @@ void sink_care(struct sink *sink)
         return;
     }
     struct buf sql = {0};
+    sink_put_session(&sql);
     buf_printf(&sql,
                "select log_partition_make((now() at time zone 'UTC')::date + n) from "
                "generate_series(0, %d) n; ",
                DAYS_AHEAD);
     if (sink->options.retention_days > 0) {
-        buf_printf(&sql, "select log_partition_drop((now() at time zone 'UTC')::date - %u)",
+        buf_printf(&sql, "select log_partitions_due((now() at time zone 'UTC')::date - %u)",
                    sink->options.retention_days);
     } else {
         buf_append(&sql, SPAN("select 0"));
@@ -200,6 +230,9 @@ static void on_care_up(void *arg)
 {
     struct sink *sink = arg;
     sink->care_up = true;
+    sink->pooled = NULL;
+    free(sink->backend);
+    sink->backend = NULL;
     if (sink->options.store == NULL) {
         sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     }
@@ -214,6 +247,7 @@ static void on_care_down(void *arg, const char *text)
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
     sink->care_up = false;
     sink->roll.told = 0;
+    sink->claim.ask_at_ms = 0;
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -222,7 +256,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sink *sink = arg;
     (void)fd, (void)what;
-    arm(sink->tick, SINK_TICK_MS);
+    timer_after(sink->tick, SINK_TICK_MS);
     sink->soon = false;
     if (sink->options.store != NULL && !sink->asking) {
         tell_stream(sink);
@@ -232,11 +266,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (sink->options.store != NULL) {
+        sink_claim_step(sink);
         sink_call_roll(sink);
         sink_share_out(sink);
         sink_close_spare(sink);
     }
     sink_care(sink);
+    sink_upkeep(sink);
 }
 
 static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
@@ -249,6 +285,51 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
         sink->options.say(sink->options.arg, true, "entries heard and not stored", text);
     }
     finish_stop(sink);
+}
+
+/* How long the batch that is under way has waited for PostgreSQL: the entries themselves may be old
+ * because nobody stored them before. */
+static uint64_t oldest_ms(const struct sink *sink)
+{
+    uint64_t now = clock_monotonic_ms(), oldest = now;
+    for (unsigned i = 0; i < sink->count; i++) {
+        const struct sink_batch *flying = sink->lanes[i]->flying;
+        oldest = flying->count > 0 && flying->since_ms < oldest ? flying->since_ms : oldest;
+    }
+    return now - oldest;
+}
+
+const char *sink_unready(struct sink *sink)
+{
+    struct buf text = {0};
+    for (unsigned i = 0; i < sink->count && text.len == 0; i++) {
+        const struct sink_lane *lane = sink->lanes[i];
+        if (lane->stuck && lane->trouble != NULL) {
+            buf_printf(&text, "nothing is stored: %s", lane->trouble);
+        }
+    }
+    const struct sink_stats *stats = sink_stats(sink);
+    if (!stats->postgres_up) {
+        text.len = 0;
+        buf_printf(&text, "PostgreSQL cannot be reached: %s",
+                   sink->link_trouble != NULL ? sink->link_trouble : "no answer yet");
+    } else if (sink->claim.refused != NULL) {
+        text.len = 0;
+        buf_append(&text, span_str(sink->claim.refused));
+    } else if (sink->care_trouble != NULL) {
+        text.len = 0;
+        buf_printf(&text, "partitions cannot be made: %s", sink->care_trouble);
+    } else if (sink->pooled != NULL) {
+        text.len = 0;
+        buf_printf(&text, "PostgreSQL: %s", sink->pooled);
+    } else if (text.len == 0 && oldest_ms(sink) > WAIT_MOST_MS) {
+        buf_printf(&text, "a log entry has waited for PostgreSQL for %" PRIu64 " s",
+                   oldest_ms(sink) / 1000);
+    }
+    free(sink->unready);
+    sink->unready = text.len > 0 ? mem_dup(buf_span(&text)) : NULL;
+    buf_free(&text);
+    return sink->unready;
 }
 
 static uint64_t lane_lag_ms(const struct sink *sink, unsigned lane)
@@ -285,7 +366,7 @@ struct sink *sink_new(const struct sink_options *options)
     sink->tick = evtimer_new(options->base, on_tick, sink);
     sink->stop_limit = evtimer_new(options->base, on_stop_limit, sink);
     sink->care = postgres_open(options->base, options->uri, "muster sink care", &care_events, sink);
-    arm(sink->tick, SOON_MS);
+    timer_after(sink->tick, SOON_MS);
     sink_set_lanes(sink, options->store != NULL ? options->lanes : 1);
     return sink;
 }
@@ -295,11 +376,11 @@ void sink_stop(struct sink *sink, uint32_t ms, void (*done)(void *arg), void *ar
     sink->stopping = true;
     sink->stopped = done;
     sink->stopped_arg = arg;
-    arm(sink->stop_limit, ms);
+    timer_after(sink->stop_limit, ms);
     for (unsigned i = 0; i < sink->count; i++) {
         sink_lane_step(sink->lanes[i]);
     }
-    arm(sink->tick, 0);
+    timer_after(sink->tick, 0);
 }
 
 void sink_free(struct sink **sink)
@@ -313,8 +394,13 @@ void sink_free(struct sink **sink)
         sink_lane_free(&gone->lanes[i]);
     }
     postgres_close(&gone->care);
+    postgres_close(&gone->upkeep.pg);
+    free(gone->upkeep.trouble);
+    free(gone->backend);
+    free(gone->unready);
     event_free(gone->tick);
     event_free(gone->stop_limit);
+    free(gone->claim.refused);
     free(gone->care_trouble);
     free(gone->link_trouble);
     free(gone->lanes);

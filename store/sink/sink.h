@@ -27,10 +27,12 @@ struct sink_stats {
     uint64_t rejected;
     uint64_t errors; /* transactions that failed */
     uint64_t lost;   /* sessions lost with a transaction under way */
+    uint64_t repeated;   /* entries that were stored before, read again after a fork */
     uint64_t missed; /* entries gone from the stream before they were read */
     unsigned lanes;  /* held now */
     uint64_t lag;    /* entries of the stream not yet stored */
     uint64_t lag_ms; /* age of the oldest of them */
+    unsigned due;    /* days past the retention that are still there */
     bool postgres_up;
 };
 
@@ -44,8 +46,10 @@ struct sink_options {
     size_t rows, bytes;      /* most of one transaction */
     unsigned parallel;       /* transactions at once: more of them only get in each other's way */
     uint32_t age_ms;         /* longest wait for more to come */
-    uint64_t keep;           /* stored entries that stay in the stream, in all */
+    uint64_t keep;           /* stored entries that stay in the stream, in all, */
+    uint32_t keep_ms;        /* and for how long all stay */
     unsigned retention_days; /* 0: for ever */
+    bool search;             /* days that are over get an index of their words */
     struct sink_codec codec;
     /* Something a person may want to know. */
     void (*say)(void *arg, bool bad, const char *what, const char *text);
@@ -65,6 +69,11 @@ void sink_free(struct sink **sink);
 bool sink_feed(struct sink *sink, const struct sink_item *item);
 /* Whether it would say so now. */
 bool sink_has_room(const struct sink *sink);
+
+/* Why nothing can be stored now, for a person, or NULL: the last thing asked of PostgreSQL failed for
+ * a reason that is no entry's fault, or an entry has waited longer than half a minute. Borrowed
+ * until the next call. */
+const char *sink_unready(struct sink *sink);
 
 /* As of now; borrowed until the next call. */
 const struct sink_stats *sink_stats(struct sink *sink);

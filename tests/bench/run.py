@@ -14,14 +14,16 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from cases import CASES  # noqa: E402
-from harness import Bench, BenchError  # noqa: E402
-from progress import Progress  # noqa: E402
+from harness import Bench  # noqa: E402
+from lib.node import Node  # noqa: E402
+from lib.progress import Progress  # noqa: E402
 
 
 def read_options():
     parser = argparse.ArgumentParser(description="Measures a muster node against floors.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--rows", type=int, help="that `questions` are asked of (5,000,000)")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
     # Taken out of the environment: nodes refuse MUSTER_ variables that are no settings.
     build = os.environ.pop("MUSTER_BUILD", None) or os.path.join(ROOT, "build")
@@ -35,6 +37,7 @@ def read_options():
         if name not in CASES:
             parser.error(f"no case named {name}; there are {', '.join(CASES)}")
     options.muster = options.muster or os.path.join(options.build, "muster")
+    Node.binary = options.muster
     options.tools = os.path.join(options.build, "tests", "bench")
     return options
 
@@ -80,7 +83,7 @@ def main():
     for number, name in enumerate(cases, 1):
         try:
             results += run_case(bench, progress, name, number, len(cases))
-        except BenchError as error:
+        except AssertionError as error:
             failed = True
             progress.line(f"{name}: failed: {error}")
     print_table(progress, results)

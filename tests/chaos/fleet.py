@@ -5,8 +5,8 @@ import pathlib
 import random
 import signal
 
-from cluster import Node, Workers
-from waiting import wait_until
+from lib.node import Node, Workers
+from lib.waiting import wait_until
 
 PROOFS = "muster_bus_lag_seconds_count"
 RECONNECTS = "muster_store_reconnects_total"

@@ -4,7 +4,7 @@ second has passed when every process of the cluster has had its turns in it."""
 import asyncio
 import time
 
-from waiting import PAUSE, Expired
+from lib.waiting import PAUSE, Expired
 
 STEP = 0.1  # seconds between two questions
 MOST = 10  # however slow all is: so many times the time that was given

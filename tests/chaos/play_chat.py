@@ -7,7 +7,10 @@ import time
 
 import websockets
 
-from world import LEASE, Expired, Play
+from lib.frames import RawWebSocket
+from lib.tcp import Closed
+from play import Comer, Play
+from world import LEASE, Expired
 
 HEARD_WITHIN = LEASE + 15.0
 SAID_IN_CALM = 3
@@ -18,7 +21,6 @@ STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one 
 
 
 def _log_in_and_stop(node):
-    from clients import RawWebSocket
     socket = RawWebSocket(node, "/chat", receive_buffer=4096)
     socket.text(json.dumps({"action": "login", "token": "stuck"}))
     while json.loads(socket.next_text()).get("info") != "connected":
@@ -28,7 +30,6 @@ def _log_in_and_stop(node):
 
 def _is_ended(socket):
     """Reads what is left; true when that ends with the connection."""
-    from clients import Closed
     end = time.monotonic() + 20
     try:
         while time.monotonic() < end:
@@ -38,7 +39,7 @@ def _is_ended(socket):
     return False
 
 
-class User:
+class User(Comer):
     def __init__(self, play, name, balanced):
         self.play, self.name, self.balanced = play, name, balanced
         self.stay = self.said = 0
@@ -47,16 +48,7 @@ class User:
         self.order = []
         self.turn = asyncio.Lock()
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                pass
-            self.socket = None
-            await asyncio.sleep(0.1)
-
-    async def _once(self):
+    async def once(self):
         world = self.play.world
         visit = world.visit(self.play.rng, self.balanced)
         async with websockets.connect(visit.ws("/chat"), compression=None, ping_interval=None, max_queue=None,
@@ -113,29 +105,22 @@ class User:
 
 class ChatPlay(Play):
     name = "chat"
+    flag = "--chat-login"
     fills = True
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--chat-login" in help_text
+    promises = ("chat: messages lost", "chat: messages doubled or out of order")
+    promises_of_calm = ("chat: messages lost while all is well", "chat: another order for some while all is well",
+                        "chat: a stuck reader was kept")
 
     def __init__(self, tally, count=8):
-        self.tally, self.count = tally, count
-        self.stopping = False
-        self.world = self.rng = None
-        self.users, self.tasks = [], []
+        super().__init__(tally)
+        self.users = [User(self, f"user{i}", i % 3 == 0) for i in range(count)]
         self.latency = lambda seconds: None
-        tally.promise("chat: messages lost", "chat: messages doubled or out of order")
-        tally.promise_in_calm("chat: messages lost while all is well", "chat: another order for some while all is well",
-                              "chat: a stuck reader was kept")
+
+    def clients(self):
+        return self.users
 
     def node_settings(self, number):
         return {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000, "chat_text_limit": "32k"}
-
-    async def start(self, world, rng):
-        self.world, self.rng = world, rng
-        self.users = [User(self, f"user{i}", i % 3 == 0) for i in range(self.count)]
-        self.tasks = [asyncio.create_task(user.live()) for user in self.users]
 
     async def settle(self, world):
         try:
@@ -157,7 +142,7 @@ class ChatPlay(Play):
                     self.tally.broken("chat: messages lost while all is well",
                                       f"{user.name} hears {stay} to {user.heard.get(stay)} of {wanted[stay]}")
             return
-        self.tally.count("chat: messages checked while all is well", SAID_IN_CALM * self.count ** 2)
+        self.tally.count("chat: messages checked while all is well", SAID_IN_CALM * len(self.users) ** 2)
         self._same_order(marks)
 
     def _same_order(self, marks):
@@ -185,10 +170,3 @@ class ChatPlay(Play):
     async def _all_hear(self, talker):
         stay, number = (talker.name, str(talker.stay)), talker.said
         await self.world.until(lambda: all(user.heard.get(stay, 0) >= number for user in self.users), "all hear", HEARD_WITHIN)
-
-    async def stop(self):
-        self.stopping = True
-        for user in self.users:
-            if user.socket is not None:
-                await user.socket.close()
-        await asyncio.gather(*self.tasks)

@@ -9,8 +9,10 @@ import struct
 
 import websockets
 
-from play_dispatch import bind_of
-from world import LEASE, Expired, Play, free_port
+from lib.dispatch import RECEIVED, WRITE, bind_of, pack, path_of, statistics, unpack
+from lib.ports import free_port
+from play import Comer, Play
+from world import LEASE, Expired
 
 PAUSE = 0.1
 WELL_WITHIN = 3 * LEASE + 6.0
@@ -39,24 +41,14 @@ def read(data):
     return tuple(fields) if mark == MARK else None
 
 
-class DatagramDriver:
+class DatagramDriver(Comer):
     """Answers each datagram with one of its own."""
 
     def __init__(self, play, port, accept, number):
         self.play, self.port, self.accept, self.number = play, port, ipaddress.ip_network(accept), number
         self.socket = None
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                pass
-            self.socket = None
-            await asyncio.sleep(0.1)
-
-    async def _once(self):
-        from dispatch import path_of, unpack
+    async def once(self):
         visit = self.play.world.visit(self.play.rng, self.number == 0)
         path = path_of(self.port, str(self.accept), "udp")
         async with websockets.connect(visit.ws(path), compression=None, ping_interval=None, max_size=None,
@@ -66,7 +58,6 @@ class DatagramDriver:
                 await self._take(socket_, unpack(message))
 
     async def _take(self, socket_, frame):
-        from dispatch import RECEIVED, WRITE, pack
         tally = self.play.tally
         tally.count("datagrams: received")
         fields = read(frame.data)
@@ -126,31 +117,28 @@ class DatagramDevice(asyncio.DatagramProtocol):
 
 class DatagramsPlay(Play):
     name = "datagrams"
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--dispatch-ports" in help_text
+    flag = "--dispatch-ports"
+    promises = (CHANGED, ASTRAY)
+    promises_of_calm = (STATISTICS, THROUGH)
 
     def __init__(self, tally, ports=2):
-        self.tally = tally
-        self.stopping = False
-        self.world = self.rng = None
+        super().__init__(tally)
         self.ports = [free_port() for _ in range(ports)]
-        self.drivers, self.devices, self.tasks = [], [], []
-        tally.promise(CHANGED, ASTRAY)
-        tally.promise_in_calm(STATISTICS, THROUGH)
-
-    async def start(self, world, rng):
-        self.world, self.rng = world, rng
-        loop = asyncio.get_running_loop()
         self.drivers = [DatagramDriver(self, port, accept, number) for port in self.ports
                         for number, accept in enumerate(ACCEPTED)]
+        self.devices = []
+
+    def clients(self):
+        return self.drivers + self.devices
+
+    async def start(self, world, rng):
+        loop = asyncio.get_running_loop()
         for port in self.ports:
             for source in SOURCES:
                 _, device = await loop.create_datagram_endpoint(
                     lambda port=port, source=source: DatagramDevice(self, port, source), sock=_bound(source))
                 self.devices.append(device)
-        self.tasks = [asyncio.create_task(one.live()) for one in self.drivers + self.devices]
+        await super().start(world, rng)
 
     async def settle(self, world):
         wanted = {str(port): len(ACCEPTED) for port in self.ports}
@@ -178,17 +166,12 @@ class DatagramsPlay(Play):
         self.tally.count("datagrams: ways checked while all is well", 2 * len(due))
 
     async def stop(self):
-        self.stopping = True
-        for driver in self.drivers:
-            if driver.socket is not None:
-                await driver.socket.close()
-        await asyncio.gather(*self.tasks)
+        await super().stop()
         for device in self.devices:
             device.transport.close()
 
 
 def _listeners(node):
-    from dispatch import statistics
     try:
         return statistics(node)["udp_listeners"]
     except (OSError, AssertionError):

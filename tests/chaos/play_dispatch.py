@@ -6,7 +6,12 @@ import struct
 
 import websockets
 
-from world import LEASE, Expired, Play, free_port
+from lib.dispatch import (
+    CLOSED, OPENED, RECEIVED, WRITE, Device, Driver, bind_of, node_settings, pack, path_of, statistics,
+    unpack)
+from lib.ports import free_port
+from play import Comer, Play
+from world import LEASE, Expired
 
 PAUSE = 0.05
 PIECE = 64  # numbers
@@ -19,11 +24,6 @@ PROMISES = ("dispatch: bytes of streams corrupted", "dispatch: streams with a ho
 LOST, STATISTICS, STUCK = PROMISES_OF_CALM = (
     "dispatch: bytes lost while all is well", "dispatch: statistics wrong while all is well",
     "dispatch: bytes lost on the way to a slow reader")
-
-
-def bind_of(number):
-    """Nodes of one machine cannot share ports: each has its own loopback address."""
-    return f"127.0.0.{number + 1}"
 
 
 def numbers(first, count):
@@ -54,7 +54,7 @@ class Heard:
         self.tally.count("dispatch: bytes received", len(taken))
 
 
-class DriverSeat:
+class DriverSeat(Comer):
     """A driver of one port, registered whenever that is possible."""
 
     def __init__(self, play, port, balanced):
@@ -62,17 +62,10 @@ class DriverSeat:
         self.socket = None
         self.streams = {}
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                pass
-            self.socket, self.streams = None, {}
-            await asyncio.sleep(0.1)
+    def left(self):
+        self.socket, self.streams = None, {}
 
-    async def _once(self):
-        from dispatch import CLOSED, OPENED, RECEIVED, path_of, unpack
+    async def once(self):
         visit = self.play.world.visit(self.play.rng, self.balanced)
         path = path_of(self.port, "127.0.0.0/24")
         async with websockets.connect(visit.ws(path), compression=None, ping_interval=None, max_queue=None,
@@ -93,7 +86,6 @@ class DriverSeat:
                 writing.cancel()
 
     async def _write(self, socket):
-        from dispatch import WRITE, pack
         while True:
             await asyncio.sleep(PAUSE)
             for stream in list(self.streams.values()):
@@ -103,22 +95,16 @@ class DriverSeat:
                 self.play.tally.count("dispatch: bytes sent", 8 * PIECE)
 
 
-class DeviceSeat:
+class DeviceSeat(Comer):
     def __init__(self, play, port):
         self.play, self.port = play, port
         self.sent = None  # the next number it will send; None while it is away
         self.heard = None
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError):
-                pass
-            self.sent = self.heard = None
-            await asyncio.sleep(0.1)
+    def left(self):
+        self.sent = self.heard = None
 
-    async def _once(self):
+    async def once(self):
         visit = self.play.world.visit(self.play.rng)
         place = bind_of(visit.number), self.port
         if visit.how == "door":
@@ -149,23 +135,21 @@ class DeviceSeat:
 class DispatchPlay(Play):
     name = "dispatch"
     fills = True
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--dispatch-ports" in help_text
+    flag = "--dispatch-ports"
+    promises, promises_of_calm = PROMISES, PROMISES_OF_CALM
 
     def __init__(self, tally, ports=3):
-        self.tally = tally
-        self.stopping = False
-        self.world = self.rng = None
+        super().__init__(tally)
         self.serials = 0
         self.ports = [free_port() for _ in range(ports)]
-        self.drivers, self.devices, self.tasks = [], [], []
-        tally.promise(*PROMISES)
-        tally.promise_in_calm(*PROMISES_OF_CALM)
+        self.drivers = [DriverSeat(self, port, index % 2 == 0) for index, port in enumerate(self.ports)]
+        self.devices = [DeviceSeat(self, port) for port in self.ports for _ in range(2)]
+
+    def clients(self):
+        return self.drivers + self.devices
 
     def node_settings(self, number):
-        return {"dispatch_bind": bind_of(number), "dispatch_ports": "15000-31000"}
+        return node_settings(number)
 
     def own_ports(self, number):
         return {f"dispatch {port}": (bind_of(number), port) for port in self.ports}
@@ -174,12 +158,6 @@ class DispatchPlay(Play):
         """The first number of a stay; no two are the same."""
         self.serials += 1
         return self.serials * SERIAL
-
-    async def start(self, world, rng):
-        self.world, self.rng = world, rng
-        self.drivers = [DriverSeat(self, port, index % 2 == 0) for index, port in enumerate(self.ports)]
-        self.devices = [DeviceSeat(self, port) for port in self.ports for _ in range(2)]
-        self.tasks = [asyncio.create_task(seat.live()) for seat in self.drivers + self.devices]
 
     def _all_meet(self):
         return all(driver.socket is not None and len(driver.streams) == 2 for driver in self.drivers) and all(
@@ -195,7 +173,6 @@ class DispatchPlay(Play):
         except Expired as missing:
             for node in world.nodes:
                 if not self._statistics_right(node):
-                    from dispatch import statistics
                     self.tally.broken(STATISTICS, f"{node.name}: {statistics(node)}")
                     return
             self.tally.broken(LOST, missing)
@@ -203,7 +180,6 @@ class DispatchPlay(Play):
         await self._everything_arrives()
 
     def _statistics_right(self, node):
-        from dispatch import statistics
         try:
             said = statistics(node)
         except (OSError, AssertionError):
@@ -231,7 +207,6 @@ class DispatchPlay(Play):
     async def fill(self, world):
         """First a device reads nothing while its driver writes, then the driver while the device sends: who writes is
         slowed down, and every byte comes."""
-        from dispatch import Device, Driver, OPENED, RECEIVED
         port = free_port()
         driver = await Driver.connect(self.rng.choice(world.nodes), port, max_queue=1, read_limit=4096)
         host = bind_of(self.rng.randrange(len(world.nodes)))
@@ -278,15 +253,7 @@ class DispatchPlay(Play):
         await world.until(lambda: connected is not None or knocking.done(), "the port is open", WELL_WITHIN)
         return connected
 
-    async def stop(self):
-        self.stopping = True
-        for driver in self.drivers:
-            if driver.socket is not None:
-                await driver.socket.close()
-        await asyncio.gather(*self.tasks)
-
     async def end(self, world):
-        from dispatch import statistics
         nothing = {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
         for node in world.nodes:
             try:

@@ -10,7 +10,15 @@ import time
 
 import websockets
 
-from world import SINKS_TO_POSTGRES, SINKS_TO_REDIS, Expired, Play, muster, until
+from lib.frames import RawWebSocket
+from lib.logs import Listener, add
+from lib.node import Sink
+from lib.postgres import Postgres
+from lib.process import muster
+from lib.tcp import Closed
+from lib.waiting import until
+from play import Play
+from world import SINKS_TO_POSTGRES, SINKS_TO_REDIS, Expired
 
 STORED_WITHIN = 30.0
 STUCK_TEXT = 8192
@@ -20,7 +28,6 @@ SKIPPED = re.compile(r"(\d+) entries were skipped here")
 
 def _read_on(socket, total):
     """How many of the entries it heard, or was told that it did not."""
-    from clients import Closed
     count, end = 0, time.monotonic() + 20
     try:
         while count < total and time.monotonic() < end:
@@ -49,7 +56,6 @@ class Adder(threading.Thread):
         self.stopping = False
 
     def run(self):
-        from logs_lab import add
         while not self.stopping:
             if not self.allowed.is_set():
                 self.idle.set()
@@ -76,26 +82,20 @@ class Adder(threading.Thread):
 class LogsPlay(Play):
     name = "logs"
     fills = True
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--logs-bound" in help_text
+    flag = "--logs-bound"
+    promises = ("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
+                "logs: entries heard twice on a connection")
+    promises_of_calm = ("logs: a stuck listener cost another an entry",
+                        "logs: entries that a stuck listener neither heard nor was told of")
 
     def __init__(self, tally, adders=2, sinks=2):
-        self.tally, self.sinks = tally, sinks
-        self.stopping = False
-        self.world = self.rng = None
+        super().__init__(tally)
+        self.sinks = sinks
         self.adders = [Adder(self, f"adder{i}") for i in range(adders)]
-        self.tasks, self.places = [], []
+        self.places = []
         self.filled = 0
-        tally.promise("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
-                      "logs: entries heard twice on a connection")
-        tally.promise_in_calm("logs: a stuck listener cost another an entry",
-                              "logs: entries that a stuck listener neither heard nor was told of")
 
     def build(self, world):
-        from logs_lab import Sink
-        from postgres import Postgres
         self.world = world
         world.postgres = Postgres("postgres", world.folder).make().start()
         done = muster("migrate", "--postgres", world.postgres.uri)
@@ -206,8 +206,6 @@ class LogsPlay(Play):
 
     async def fill(self, world):
         """It skips entries and is told how many; a listener beside it hears all."""
-        from clients import RawWebSocket
-        from logs_lab import Listener, add
         self.filled += 1
         node, room = self.rng.choice(world.nodes), f"fill-{self.filled}"
         stuck = await asyncio.to_thread(lambda: RawWebSocket(node, f"/logs/listen?room={room}", receive_buffer=4096))

@@ -9,7 +9,8 @@ import json
 
 import websockets
 
-from world import LEASE, Expired, Play
+from play import Comer, Play
+from world import LEASE, Expired
 
 PERIOD = 2  # seconds
 WELL_WITHIN = 3 * LEASE + 6.0
@@ -57,22 +58,13 @@ class Ledger:
         self.told = {(player, balance): won for player, steps in by_player.items() for balance, won in steps[-1:]}
 
 
-class GameServer:
+class GameServer(Comer):
     def __init__(self, play, number):
         self.play, self.number = play, number
         self.socket = self.visit = None
         self.said = []  # results and words of the scheduler on this connection, as texts
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                pass
-            self.socket = None
-            await asyncio.sleep(0.1)
-
-    async def _once(self):
+    async def once(self):
         visit = self.play.world.visit(self.play.rng, self.number == 0)
         async with websockets.connect(visit.ws("/minigame"), compression=None, ping_interval=None, max_queue=None,
                                       open_timeout=10, close_timeout=1) as socket:
@@ -120,26 +112,21 @@ class GameServer:
 
 class MinigamePlay(Play):
     name = "minigame"
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--chat-login" in help_text
+    flag = "--chat-login"
+    promises, promises_of_calm = PROMISES, PROMISES_OF_CALM
 
     def __init__(self, tally, count=4):
-        self.tally = tally
-        self.stopping = False
-        self.world = self.rng = None
+        super().__init__(tally)
         self.ledger = Ledger(tally)
         self.servers = [GameServer(self, number) for number in range(count)]
-        self.tasks = []
         self.rounds = {}  # by id, as first shown
         self.highest = 0  # in a time of calm
-        tally.promise(*PROMISES)
-        tally.promise_in_calm(*PROMISES_OF_CALM)
+
+    def clients(self):
+        return self.servers
 
     async def start(self, world, rng):
-        self.world, self.rng = world, rng
-        self.tasks = [asyncio.create_task(server.live()) for server in self.servers]
+        await super().start(world, rng)
         self.tasks.append(asyncio.create_task(self._play()))
 
     def _here(self):
@@ -150,7 +137,7 @@ class MinigamePlay(Play):
     async def _look(self, node):
         """The round that a node shows, or None."""
         try:
-            status, body = await asyncio.to_thread(node.get, "/api/gaming/events")
+            status, body = await asyncio.to_thread(node.get, "/api/gaming/events?form=flat")
         except OSError:
             return None
         return self._note(json.loads(body), node) if status == 200 else None
@@ -254,9 +241,5 @@ class MinigamePlay(Play):
         self.tally.count("minigame: games paid while all is well")
 
     async def stop(self):
-        self.stopping = True
-        for server in self.servers:
-            if server.socket is not None:
-                await server.socket.close()
-        await asyncio.gather(*self.tasks)
+        await super().stop()
         self.ledger.judge()

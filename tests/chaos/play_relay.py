@@ -5,9 +5,11 @@ import asyncio
 import socket
 import time
 
-from world import LEASE, Expired, Play, free_port, until
-
-from relay_plugin import Splitter, handshake
+from lib.ports import free_port
+from lib.relay import Splitter, handshake
+from lib.waiting import until
+from play import Comer, Play
+from world import LEASE, Expired
 
 AGREE_WITHIN = LEASE + 6.0
 SAID_IN_CALM = 3
@@ -35,7 +37,7 @@ class GameServer(Splitter):
         return not (self.closed or self.failure)
 
 
-class Seat:
+class Seat(Comer):
     """One game server's place: a name that is connected whenever that is possible."""
 
     def __init__(self, play, name, balanced):
@@ -45,15 +47,9 @@ class Seat:
         self.said = 0
         self.heard = {}  # of each stay of each other seat: the numbers
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, AssertionError, asyncio.TimeoutError):
-                pass
-            await asyncio.sleep(0.1)
+    mishaps = (OSError, Expired)
 
-    async def _once(self):
+    async def once(self):
         world = self.play.world
         visit = world.visit(self.play.rng, self.balanced)
         plugin = GameServer(self)
@@ -92,29 +88,24 @@ class Seat:
 class RelayPlay(Play):
     name = "relay"
     fills = True
+    promises = ("relay: messages doubled or out of order", "relay: packets that a game server cannot place")
+    promises_of_calm = ("relay: directories that disagree at the end", "relay: messages lost while all is well",
+                        "relay: a stuck game server was closed")
 
     def __init__(self, tally, count=6):
-        self.tally = tally
-        self.count = count
+        super().__init__(tally)
         self.ports = [free_port() for _ in range(4)]
-        self.stopping = False
-        self.world = self.rng = None
-        self.seats, self.tasks = [], []
+        self.seats = [Seat(self, f"server{i}", i % 3 == 0) for i in range(count)]
         self.latency = lambda seconds: None
-        tally.promise("relay: messages doubled or out of order", "relay: packets that a game server cannot place")
-        tally.promise_in_calm("relay: directories that disagree at the end", "relay: messages lost while all is well",
-                              "relay: a stuck game server was closed")
+
+    def clients(self):
+        return self.seats
 
     def node_settings(self, number):
         return {"relay": f"127.0.0.1:{self.ports[number]}", "relay_gap": "2ms"}
 
     def streams(self):
         return {"relay": self.ports}
-
-    async def start(self, world, rng):
-        self.world, self.rng = world, rng
-        self.seats = [Seat(self, f"server{i}", i % 3 == 0) for i in range(self.count)]
-        self.tasks = [asyncio.create_task(seat.live()) for seat in self.seats]
 
     async def settle(self, world):
         names = [seat.name for seat in self.seats]
@@ -181,7 +172,3 @@ class RelayPlay(Play):
         stay, number = (talker.name, talker.stay), talker.said
         await self.world.until(lambda: all(number in seat.heard.get(stay, ()) for seat in self.seats if seat is not talker),
                                "all hear", HEARD_WITHIN)
-
-    async def stop(self):
-        self.stopping = True
-        await asyncio.gather(*self.tasks)

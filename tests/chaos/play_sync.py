@@ -8,7 +8,10 @@ import uuid
 
 import websockets
 
-from world import LEASE, Expired, Play
+from lib.frames import RawWebSocket
+from lib.sync import SyncClient, push
+from play import Comer, Play
+from world import LEASE, Expired
 
 COUNTS_WITHIN = LEASE + 4.0  # seconds; slack for the loop of a busy machine, which plays the clients too
 PUSHED_IN_CALM = 5
@@ -24,7 +27,7 @@ def push_text(session, epoch, number, sent):
             f'"x":1.50e1,"pad":"{"p" * (number % 700)}"}}}}')
 
 
-class Member:
+class Member(Comer):
     def __init__(self, play, session, leader, balanced):
         self.play, self.session, self.leader, self.balanced = play, session, leader, balanced
         self.socket = None
@@ -34,14 +37,7 @@ class Member:
         self.seen = {}  # of each of the leader's epochs: the numbers
         self.here = {}  # the last of them on the present connection
 
-    async def live(self):
-        while not self.play.stopping:
-            try:
-                await self._once()
-            except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                await asyncio.sleep(0.1)
-
-    async def _once(self):
+    async def once(self):
         world = self.play.world
         visit = world.visit(self.play.rng, self.balanced)
         socket = await websockets.connect(visit.ws("/connect"), compression=None if self.number % 2 else "deflate", ping_interval=None,
@@ -106,27 +102,23 @@ class Member:
 class SyncPlay(Play):
     name = "sync"
     fills = True
+    promises = ("sync: pushes doubled or out of order", "sync: pushes changed on the way")
+    promises_of_calm = ("sync: counts wrong a lease after the faults", "sync: pushes lost while all is well",
+                        "sync: a stuck reader cost another a push", "sync: a stuck reader was kept")
 
     def __init__(self, tally, sessions=8):
-        self.tally = tally
+        super().__init__(tally)
         self.count = sessions
-        self.stopping = False
-        self.world = self.rng = None
         self.sessions = {}
-        self.tasks = []
         self.latency = lambda seconds: None
-        tally.promise("sync: pushes doubled or out of order", "sync: pushes changed on the way")
-        tally.promise_in_calm("sync: counts wrong a lease after the faults", "sync: pushes lost while all is well",
-                              "sync: a stuck reader cost another a push", "sync: a stuck reader was kept")
 
     async def start(self, world, rng):
-        self.world, self.rng = world, rng
         for number in range(self.count):
             session = uuid.UUID(int=rng.getrandbits(128)).hex
             self.sessions[session] = [Member(self, session, index == 0, index % 2 == number % 2) for index in range(4)]
-        self.tasks = [asyncio.create_task(member.live()) for member in self.members()]
+        await super().start(world, rng)
 
-    def members(self):
+    def clients(self):
         return [member for members in self.sessions.values() for member in members]
 
     async def settle(self, world):
@@ -137,15 +129,15 @@ class SyncPlay(Play):
     async def _counts_are_right(self):
         began = time.monotonic()
         try:
-            await self.world.until(lambda: all(member.state == (4, True) for member in self.members()), "counts", COUNTS_WITHIN)
+            await self.world.until(lambda: all(member.state == (4, True) for member in self.clients()), "counts", COUNTS_WITHIN)
         except Expired:
-            for member in self.members():
+            for member in self.clients():
                 if member.state != (4, True):
                     self.tally.broken("sync: counts wrong a lease after the faults",
                                       f"{member.session} {'leader' if member.leader else 'follower'} knows {member.state}")
             return False
         self.tally.took("sync: counts right", time.monotonic() - began)
-        self.tally.count("sync: counts checked", len(self.members()))
+        self.tally.count("sync: counts checked", len(self.clients()))
         return True
 
     async def _nothing_is_lost(self, members):
@@ -162,7 +154,6 @@ class SyncPlay(Play):
 
     async def fill(self, world):
         """A reader stops reading while its session is pushed full: it is closed, and costs its neighbour nothing."""
-        from clients import RawWebSocket, SyncClient, push
         node = self.rng.choice(world.nodes)
         session = f"stuck-{self.rng.random()}"
         stuck = await asyncio.to_thread(lambda: RawWebSocket(node, receive_buffer=4096).join(session))
@@ -189,11 +180,7 @@ class SyncPlay(Play):
         await leader.close()
 
     async def stop(self):
-        self.stopping = True
-        for member in self.members():
-            if member.socket is not None:
-                await member.socket.close()
-        await asyncio.gather(*self.tasks)
+        await super().stop()
         for members in self.sessions.values():
             followers = members[1:]
             for epoch in {epoch for follower in followers for epoch in follower.seen}:

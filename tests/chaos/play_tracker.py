@@ -4,7 +4,8 @@ when all is well every peer is found by its id, through every node."""
 import asyncio
 import json
 
-from world import Play, free_port
+from lib.ports import free_port
+from play import Play
 
 ANSWER_WITHIN = 1.0  # seconds in a storm; UDP owes nothing
 IN_CALM = 10.0
@@ -86,19 +87,18 @@ class Peer(asyncio.DatagramProtocol):
 
 class TrackerPlay(Play):
     name = "tracker"
-
-    @classmethod
-    def is_there(cls, help_text):
-        return "--tracker " in help_text
+    flag = "--tracker "
+    promises = ("tracker: wrong addresses told", "tracker: share ids given twice")
+    promises_of_calm = ("tracker: peers not found while all is well",)
 
     def __init__(self, tally, count=6):
-        self.tally, self.count = tally, count
+        super().__init__(tally)
+        self.count = count
         self.ports = [free_port() for _ in range(4)]
-        self.stopping = False
-        self.world = self.rng = None
-        self.peers, self.tasks, self.ids = [], [], {}
-        tally.promise("tracker: wrong addresses told", "tracker: share ids given twice")
-        tally.promise_in_calm("tracker: peers not found while all is well")
+        self.peers, self.ids = [], {}
+
+    def clients(self):
+        return self.peers
 
     def node_settings(self, number):
         return {"tracker": f"127.0.0.1:{self.ports[number]}"}
@@ -109,13 +109,12 @@ class TrackerPlay(Play):
             self.tally.broken("tracker: share ids given twice", peer.share_id)
 
     async def start(self, world, rng):
-        self.world, self.rng = world, rng
         loop = asyncio.get_running_loop()
         for number in range(self.count):
             _, peer = await loop.create_datagram_endpoint(lambda number=number: Peer(self, number),
                                                           local_addr=("127.0.0.1", 0))
             self.peers.append(peer)
-        self.tasks = [asyncio.create_task(peer.live()) for peer in self.peers]
+        await super().start(world, rng)
 
     async def settle(self, world):
         await asyncio.sleep(ANSWER_WITHIN)  # what was asked in the storm has its answer, or never will
@@ -131,8 +130,7 @@ class TrackerPlay(Play):
                 self.tally.count("tracker: peers looked up while all is well")
 
     async def stop(self):
-        self.stopping = True
-        await asyncio.gather(*self.tasks)
+        await super().stop()
         for peer in self.peers:
             peer.transport.close()
 

@@ -12,17 +12,20 @@ import sys
 import tempfile
 import time
 
-from faults import Storm
-from play_chat import ChatPlay
-from play_datagrams import DatagramsPlay
-from play_dispatch import DispatchPlay
-from play_logs import LogsPlay
-from play_minigame import MinigamePlay
-from play_relay import RelayPlay
-from play_sync import SyncPlay
-from play_tracker import TrackerPlay
-from tally import Tally
-from world import World, muster
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from faults import Storm  # noqa: E402
+from lib.process import muster  # noqa: E402
+from play_chat import ChatPlay  # noqa: E402
+from play_datagrams import DatagramsPlay  # noqa: E402
+from play_dispatch import DispatchPlay  # noqa: E402
+from play_logs import LogsPlay  # noqa: E402
+from play_minigame import MinigamePlay  # noqa: E402
+from play_relay import RelayPlay  # noqa: E402
+from play_sync import SyncPlay  # noqa: E402
+from play_tracker import TrackerPlay  # noqa: E402
+from tally import Tally  # noqa: E402
+from world import World  # noqa: E402
 
 PLAYS = [SyncPlay, ChatPlay, MinigamePlay, RelayPlay, TrackerPlay, DispatchPlay, DatagramsPlay, LogsPlay]
 STORM = 9.0  # seconds of faults between two times of calm

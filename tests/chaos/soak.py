@@ -16,7 +16,7 @@ from run import plays_of, settle
 from tally import Tally
 from world import World
 
-from clients import SyncClient, new_session
+from lib.sync import SyncClient, new_session
 
 WARM_UP = 0.2  # of the time: not judged
 CHURN = 0.1  # seconds between two clients that come and go

@@ -1,12 +1,9 @@
 """What was counted: figures, and promises with how often each was broken."""
 
-import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-from progress import Progress  # noqa: E402
+from lib.progress import Progress
 
 
 class Tally:

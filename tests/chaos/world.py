@@ -3,19 +3,17 @@ sinks where they are wanted; and a proxy on each link that can be cut."""
 
 import asyncio
 import pathlib
-import shutil
-import sys
 import time
+import urllib.error
+import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-
-from cluster import BINARY, Process, Proxy, Redis, free_port, muster  # noqa: E402
-from waiting import Expired, until, wait_until  # noqa: E402
-
-from balancer import Balancer  # noqa: E402
-from fleet import Group, Single, proofs, reconnects  # noqa: E402
-from links import Door, Visit  # noqa: E402
-from patience import Patience  # noqa: E402
+from fleet import Group, Single, proofs, reconnects
+from lib.haproxy import Balancer
+from lib.proxy import Proxy
+from lib.redis import KeptRedis
+from lib.waiting import Expired, wait_until
+from links import Visit
+from patience import Patience
 
 LEASE = 2.0
 READY_WITHIN = 15.0  # seconds after everything is mended
@@ -23,26 +21,6 @@ WORKERS = (1, 1, 2, 2)  # of each node
 QUEUE_LIMIT = "256k"  # so that buffers are full before long
 TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
     "clients to nodes", "nodes to Redis", "sinks to Redis", "sinks to PostgreSQL")
-
-
-class KeptRedis(Redis):
-    """Keeps what it holds over a SIGKILL, as an append-only file does."""
-
-    def start(self, *_):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "yes", "--dir", str(self.folder)])
-        wait_until(self.answers, f"{self.name} answers PING")
-        return self
-
-    def is_loaded(self):
-        return self.answers() and b"loading:0" in self.command("INFO", "persistence")
-
-    def restart_empty(self):
-        self.kill()
-        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
-        (self.folder / "appendonly.aof").unlink(missing_ok=True)
-        self.start()
 
 
 class World:
@@ -80,8 +58,8 @@ class World:
                           Single(name, self.folder, **settings))
 
     def _add_doors(self):
-        self.doors = [Door(f"door {number}") for number in range(len(self.nodes))]
-        self.front = Door("front")
+        self.doors = [Proxy(name=f"door {number}") for number in range(len(self.nodes))]
+        self.front = Proxy(name="front")
         for number, (door, node) in enumerate(zip(self.doors, self.nodes)):
             door.lead_to(node.port)
             for name, ports in self.streams.items():
@@ -249,8 +227,6 @@ def _so_many_more(more, now, before):
 
 
 def _status(port):
-    import urllib.error
-    import urllib.request
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=2) as answer:
             return answer.status
@@ -259,48 +235,3 @@ def _status(port):
         return error.code
     except OSError:
         return None
-
-
-class Play:
-    """Clients of one protocol, and what is promised to them. A protocol is one file with one such class."""
-
-    name = "?"
-    fills = False  # has something for fill()
-
-    @classmethod
-    def is_there(cls, help_text):
-        """Whether the binary serves it, seen from its --help."""
-        return True
-
-    def node_settings(self, number):
-        return {}
-
-    def streams(self):
-        """TCP services for the balancer: name to the port on each node."""
-        return {}
-
-    def own_ports(self, number):
-        """More TCP services of that node, which the balancer does not have: name to (host, port)."""
-        return {}
-
-    def build(self, world):
-        """Blocking: what has to be there before the nodes."""
-
-    async def start(self, world, rng):
-        """Starts the clients' tasks."""
-
-    async def settle(self, world):
-        """All is well again: waits for what is promised then, and counts what is not so."""
-
-    async def fill(self, world):
-        """One of its clients stops reading and its buffers are filled: what is promised to the others, and to it."""
-
-    async def stop(self):
-        """Ends the clients."""
-
-    async def end(self, world):
-        """After all clients of all plays have left: nothing may be left of them."""
-
-
-__all__ = ["BINARY", "LEASE", "Expired", "Play", "Process", "World", "free_port", "muster", "until", "wait_until",
-           "NODES_TO_REDIS", "SINKS_TO_POSTGRES", "SINKS_TO_REDIS", "TO_NODES"]

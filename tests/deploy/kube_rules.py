@@ -24,6 +24,11 @@ def pod_of(thing):
     return template["metadata"].get("labels", {}), template["spec"]
 
 
+def containers(spec):
+    """Those before the pod's own, too."""
+    return spec.get("initContainers", []) + spec["containers"]
+
+
 def is_hook(thing):
     return "helm.sh/hook" in thing["metadata"].get("annotations", {})
 
@@ -53,9 +58,9 @@ def judge_security(spec):
     assert spec["automountServiceAccountToken"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
     pod = spec["securityContext"]
-    assert pod["runAsNonRoot"] is True and pod["runAsUser"] > 0
+    assert pod["runAsNonRoot"] is True and pod.get("runAsUser", 1) > 0  # OpenShift chooses one
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in spec["containers"]:
+    for container in containers(spec):
         own = container["securityContext"]
         assert own["allowPrivilegeEscalation"] is False and own["readOnlyRootFilesystem"] is True
         assert own["capabilities"] == {"drop": ["ALL"]}
@@ -89,7 +94,7 @@ def judge_grace(spec):
 
 def variables_of(objects):
     """Every setting that containers are given."""
-    return {name for thing in of_kind(objects, *WORKLOADS) for container in pod_of(thing)[1]["containers"]
+    return {name for thing in of_kind(objects, *WORKLOADS) for container in containers(pod_of(thing)[1])
             for name in environment(container) if name.startswith("MUSTER_")}
 
 
@@ -100,12 +105,13 @@ def judge_references(spec, objects, thing, kept):
     account = spec.get("serviceAccountName", "default")
     if account != "default" and account not in kept:
         named(there, "ServiceAccount", account)
-    for container in spec["containers"]:
+    for container in containers(spec):
         for source in environment(container).values():
             reference = source.get("secretKeyRef") if isinstance(source, dict) else None
             if reference and reference["name"] not in kept:
                 secret = named(there, "Secret", reference["name"])
-                assert reference.get("optional") or reference["key"] in secret["stringData"], reference
+                known = {**secret.get("stringData", {}), **secret.get("data", {})}
+                assert reference.get("optional") or reference["key"] in known, reference
     for volume in spec.get("volumes", ()):
         if "configMap" in volume and volume["configMap"]["name"] not in kept:
             named(there, "ConfigMap", volume["configMap"]["name"])
@@ -152,7 +158,7 @@ def judge(objects, kept=()):
         judge_security(spec)
         judge_grace(spec)
         judge_references(spec, objects, thing, kept)
-        for container in spec["containers"]:
+        for container in containers(spec):
             judge_container(container, spec)
     for service in of_kind(objects, "Service"):
         judge_service(service, objects)

@@ -1,18 +1,23 @@
 """The chart: linted and rendered over a matrix of values, each result held to the rules of kube_rules.py."""
 
 import json
+import os
+import re
 
 import pytest
 import yaml
 
 import manifests
 from deploying import hold_to_settings, run
-from kube_rules import environment, is_hook, judge, named, of_kind, pod_of, variables_of
+from kube_rules import containers, environment, is_hook, judge, named, of_kind, pod_of, variables_of
 
 pytestmark = pytest.mark.usefixtures("helm")
 
-BASE = {"secret": {"store": "redis://r:6379", "postgres": "postgresql://p/muster"}}
+BASE = {"secret": {"store": "redis://r:6379", "postgres": "postgresql://p/muster", "dispatchSecret": "told"}}
 KEPT = {"secret": {"existing": "mine"}}
+
+HARD = {"image": "x", "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                                          "capabilities": {"drop": ["ALL"]}}}
 
 # name: (values, names of what the operator keeps)
 MATRIX = {
@@ -45,10 +50,20 @@ MATRIX = {
                                      "dashboard": {"enabled": True}}}, ()),
     "keys of chat": ({**BASE, "chatKeys": {"pem": "-----BEGIN PUBLIC KEY-----\nx\n", "jwks": '{"keys":[]}'}}, ()),
     "kept keys of chat": ({**BASE, "chatKeys": {"existing": "keys", "existingKeys": ["jwks.json"]}}, ("keys",)),
-    "own account": ({**BASE, "serviceAccount": {"create": False, "name": "mine"},
-                     "migrate": {"serviceAccountName": "mine"}}, ("mine",)),
+    "own account": ({**BASE, "serviceAccount": {"create": False, "name": "mine"}}, ("mine",)),
     "owner of the tables": ({**BASE, "migrate": {"postgresKey": "owner", "postgres": "postgresql://o@p/muster"}}, ()),
-    "plain job": ({**BASE, "migrate": {"hook": False, "postgresKey": "owner", "postgres": "postgresql://o@p/m"}}, ()),
+    "own migration": ({**BASE, "migrate": {"enabled": False}}, ()),
+    "route": ({**BASE, "service": {"appProtocol": "kubernetes.io/ws"}, "gateway": {
+        "enabled": True, "parentRefs": [{"name": "public", "namespace": "edge"}], "hostnames": ["play.example"]}}, ()),
+    "keda": ({**BASE, "autoscaling": {"enabled": True, "targetConnections": 2000000, "keda": {
+        "enabled": True, "prometheus": "http://prometheus.monitoring:9090"}}}, ()),
+    "a large registry": ({**BASE, "global": {"imageRegistry": "registry.example/mirror"}, "dnsConfig": {
+        "options": [{"name": "ndots", "value": "1"}]}, "hostAliases": [{"ip": "10.0.0.5", "hostnames": ["r"]}],
+        "node": {"schedulerName": "other", "deploymentAnnotations": {"a": "b"}, "progressDeadlineSeconds": 900},
+        "service": {"labels": {"tier": "edge"}, "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.1"]}}, ()),
+    "OpenShift": ({**BASE, "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}, ()),
+    "before and beside": ({**BASE, "node": {"initContainers": [{"name": "wait", **HARD}], "extraContainers": [
+        {"name": "agent", **HARD}]}, "sink": {"initContainers": [{"name": "wait", **HARD}]}}, ()),
     "placed": ({**BASE, "node": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "affinity": {
         "nodeAffinity": {}}, "priorityClassName": "high", "topologySpread": [], "runtimeClassName": "gvisor",
         "podAnnotations": {"a": "b"}, "podLabels": {"team": "games"}}}, ()),
@@ -69,16 +84,24 @@ MATRIX = {
 REFUSED = {
     "a typing error": ({**BASE, "nodes": {}}, "nodes"),
     "one below": ({**BASE, "node": {"replica": 3}}, "replica"),
-    "no store": ({}, "secret.store is needed"),
-    "no postgres": ({"secret": {"store": "redis://r"}}, "secret.postgres is needed"),
+    "no store": ({"dispatch": {"enabled": False}}, "secret.store is needed"),
+    "no postgres": ({"secret": {"store": "redis://r", "dispatchSecret": "x"}}, "secret.postgres is needed"),
     "another store": ({"secret": {"store": "http://r", "postgres": "postgresql://p/m"}}, "secret.store"),
-    "memory": ({"secret": {"store": "memory:", "postgres": "postgresql://p/m"}}, "know nothing of each other"),
+    "memory": ({"secret": {**BASE["secret"], "store": "memory:"}}, "know nothing of each other"),
     "a port of root": ({**BASE, "ports": {"http": 80}}, "ports.http"),
     "a device port outside": ({**BASE, "dispatch": {"ports": [{"port": 7000}]}}, "not in dispatch.range"),
     "a protocol": ({**BASE, "dispatch": {"ports": [{"port": 6001, "protocol": "SCTP"}]}}, "protocol"),
     "a setting with a value of its own": ({**BASE, "settings": {"drain": "5s"}}, "settings.drain"),
     "a secret among settings": ({**BASE, "settings": {"dispatch-secret": "x"}}, "settings.dispatch-secret"),
     "a setting's spelling": ({**BASE, "settings": {"MUSTER_LEASE": "5s"}}, "MUSTER_LEASE"),
+    "more workers": ({**BASE, "settings": {"workers": 2}}, "settings.workers"),
+    "a token that nobody gave, without a cluster": ({"secret": {**BASE["secret"], "dispatchSecret": ""}}, "secret.dispatchSecret"),
+    "a prefix by the side door": ({**BASE, "settings": {"store-prefix": "x"}}, "settings.store-prefix"),
+    "a spread of other pods": ({**BASE, "node": {"topologySpread": [{
+        "topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "matchLabelKeys": []}]}}, "topologySpread"),
+    "KEDA without Prometheus": ({**BASE, "autoscaling": {"enabled": True, "targetConnections": 9, "keda": {"enabled": True}}},
+                                "keda.prometheus"),
+    "a route to nowhere": ({**BASE, "gateway": {"enabled": True}}, "gateway.parentRefs"),
     "scaling by nothing": ({**BASE, "autoscaling": {"enabled": True, "targetCPUPercent": 0}}, "by what"),
     "a service type": ({**BASE, "service": {"type": "ExternalName"}}, "type"),
 }
@@ -130,8 +153,15 @@ def test_only_settings_that_the_program_has(render, variables):
     hold_to_settings(used, variables)
 
 
+def test_nodes_do_not_know_postgres(render):
+    env = node_env(objects_of(render(BASE)))
+    assert "MUSTER_POSTGRES" not in env and env["MUSTER_LOGS_SINK"] == "on"
+
+
 def test_every_secret_of_the_program_has_its_place(render, secrets):
-    given = {name for name, source in node_env(objects_of(render(BASE))).items() if isinstance(source, dict)}
+    objects = objects_of(render(BASE))
+    given = {name for thing in of_kind(objects, "Deployment") for container in containers(pod_of(thing)[1])
+             for name, source in environment(container).items() if isinstance(source, dict)}
     assert secrets <= given, f"no place for {sorted(secrets - given)}"
 
 
@@ -146,7 +176,7 @@ def test_services_that_are_off_listen_nowhere(render):
     objects = objects_of(render(MATRIX["nothing but sync"][0]))
     env = node_env(objects)
     assert (env["MUSTER_RELAY"], env["MUSTER_TRACKER"], env["MUSTER_DISPATCH_PORTS"]) == ("", "", "")
-    assert "MUSTER_POSTGRES" not in env
+    assert env["MUSTER_LOGS_SINK"] == "off"
     assert {thing["metadata"]["name"] for thing in of_kind(objects, "Service")} == {"live-muster", "live-muster-metrics"}
     assert not of_kind(objects, "Job")
     assert [thing["metadata"]["name"] for thing in of_kind(objects, "Deployment")] == ["live-muster-node"]
@@ -171,9 +201,10 @@ def test_probes_ask_the_admin_port(render):
 
 def test_the_autoscaler_owns_the_number_of_nodes(render):
     objects = objects_of(render(MATRIX["autoscaled"][0]))
-    assert "replicas" not in named(objects, "Deployment", "live-muster-node")["spec"]
+    assert named(objects, "Deployment", "live-muster-node")["spec"]["replicas"] == 3, "the field's absence would be one pod"
     spec = named(objects, "HorizontalPodAutoscaler", "live-muster-node")["spec"]
     assert [metric["type"] for metric in spec["metrics"]] == ["Resource", "Pods"]
+    assert spec["metrics"][0]["resource"]["target"] == {"type": "AverageValue", "averageValue": "600m"}
     down = spec["behavior"]["scaleDown"]
     assert down["stabilizationWindowSeconds"] >= 600 and down["policies"] == [
         {"type": "Pods", "value": 1, "periodSeconds": 600}]
@@ -218,13 +249,6 @@ def test_settings_become_variables(render):
     assert env["MUSTER_ENV"] == "production"
 
 
-def test_a_secret_of_drivers_is_made(render):
-    data = named(objects_of(render(BASE)), "Secret", "live-muster")["stringData"]
-    assert len(data["dispatch-secret"]) == 40
-    given = {"secret": {**BASE["secret"], "dispatchSecret": "told"}}
-    assert named(objects_of(render(given)), "Secret", "live-muster")["stringData"]["dispatch-secret"] == "told"
-
-
 def test_no_secret_is_made_beside_a_kept_one(render):
     assert not of_kind(objects_of(render(KEPT)), "Secret")
 
@@ -236,19 +260,28 @@ def test_pods_start_anew_with_another_secret(render):
     assert sums(BASE) != sums({"secret": {**BASE["secret"], "store": "redis://other"}})
 
 
-def test_migration_runs_before_the_rest(render):
+def test_the_sinks_pods_migrate_first(render):
     objects = objects_of(render(MATRIX["owner of the tables"][0]))
-    job, secret = named(objects, "Job", "live-muster-migrate"), named(objects, "Secret", "live-muster-migrate")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    weights = [int(thing["metadata"]["annotations"]["helm.sh/hook-weight"]) for thing in (secret, job)]
-    assert weights == sorted(weights) and weights[0] < weights[1]
-    assert secret["stringData"] == {"owner": "postgresql://o@p/muster"}
-    assert pod_of(job)[1]["containers"][0]["args"] == ["migrate"]
+    pod = pod_of(named(objects, "Deployment", "live-muster-sink"))[1]
+    migrate, = pod["initContainers"]
+    key = {"name": "live-muster", "key": "owner"}
+    assert environment(migrate)["MUSTER_POSTGRES"]["secretKeyRef"] == key
+    assert named(objects, "Secret", "live-muster")["stringData"]["owner"] == "postgresql://o@p/muster"
+    assert environment(pod["containers"][0])["MUSTER_POSTGRES"]["secretKeyRef"]["key"] == "postgres"
+    assert not [thing for thing in objects if is_hook(thing) and thing["kind"] != "Pod"], "nothing has to be done before an upgrade"
 
 
-def test_a_plain_job_is_no_hook(render):
-    job = named(objects_of(render(MATRIX["plain job"][0])), "Job", "live-muster-migrate")
-    assert not is_hook(job) and job["spec"]["ttlSecondsAfterFinished"] > 0
+@pytest.mark.parametrize("ends, tries, code", [([1, 1, 0], 3, 0), ([1, 2], 2, 2)])
+def test_the_migration_tries_until_postgres_is_there(render, tmp_path, ends, tries, code):
+    """The container's own script, with a stand-in for the program that ends as `ends` says."""
+    pod = pod_of(named(objects_of(render({**BASE, "migrate": {"retrySeconds": 1}})), "Deployment", "live-muster-sink"))[1]
+    program = tmp_path / "muster"
+    program.write_text(f"#!/bin/bash\nends=({' '.join(map(str, ends))})\necho x >>{tmp_path}/tries\n"
+                       f"exit ${{ends[$(wc -l <{tmp_path}/tries) - 1]}}\n")
+    program.chmod(0o755)
+    done = run(*pod["initContainers"][0]["command"], check=False, timeout=30,
+               env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert (done.returncode, len((tmp_path / "tries").read_text().split())) == (code, tries)
 
 
 def test_policies(render):
@@ -259,13 +292,94 @@ def test_policies(render):
     assert spec["policyTypes"] == ["Ingress"]
     strict_spec = named(objects_of(render(MATRIX["strict policy"][0])), "NetworkPolicy", "live-muster-sink")["spec"]
     assert strict_spec["policyTypes"] == ["Ingress", "Egress"]
-    assert [port["port"] for rule in strict_spec["egress"] for port in rule["ports"]] == [53, 53, 6379, 26379, 5432, 443]
+    assert ports_out(strict_spec) == [53, 53, 5353, 5353, 6379, 26379, 5432, 443]
 
 
-def test_spread(render):
-    constraints = node_of(objects_of(render(BASE)))["topologySpreadConstraints"]
-    assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-    assert all(one["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "node" for one in constraints)
+def ports_out(spec):
+    return [port["port"] for rule in spec["egress"] for port in rule["ports"]]
+
+
+def test_policies_let_out_what_each_needs(render):
+    objects = objects_of(render(MATRIX["strict policy"][0]))
+    nodes = named(objects, "NetworkPolicy", "live-muster-node")["spec"]
+    assert 5432 not in ports_out(nodes), "nodes face the internet and do not speak to PostgreSQL"
+    test = named(objects, "NetworkPolicy", "live-muster-test")["spec"]
+    labels = pod_of(named(objects, "Pod", "live-muster-test"))[0]
+    assert test["podSelector"]["matchLabels"].items() <= labels.items()
+    assert {53, 6379, 5432, "http"} <= set(ports_out(test))
+    assert {"podSelector": test["podSelector"]} in nodes["ingress"][0]["from"], "it asks the Service, as a client"
+
+
+def test_prometheus_of_another_namespace_is_let_in(render):
+    objects = objects_of(render({**BASE, "networkPolicy": {"enabled": True, "metricsNamespaces": ["monitoring"]}}))
+    for name in ("live-muster-node", "live-muster-sink"):
+        rule = named(objects, "NetworkPolicy", name)["spec"]["ingress"][-1]
+        assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}} in rule["from"]
+
+
+@pytest.mark.parametrize("component", ["node", "sink"])
+def test_spread(render, component):
+    spec = pod_of(named(objects_of(render(BASE)), "Deployment", f"live-muster-{component}"))[1]
+    labels = {"app.kubernetes.io/name": "muster", "app.kubernetes.io/instance": "live", "app.kubernetes.io/component": component}
+    # One key alone: with a second that a machine does not bear, the scheduler gives that machine no points for either.
+    one, = spec["topologySpreadConstraints"]
+    assert one["topologyKey"] == "kubernetes.io/hostname" and one["labelSelector"]["matchLabels"] == labels
+    assert one["matchLabelKeys"] == ["pod-template-hash"], "else pods about to end push the new ones together"
+    zone, = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert zone["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    assert zone["podAffinityTerm"]["labelSelector"]["matchLabels"] == labels
+
+
+def test_own_affinity_takes_the_place_of_zones(render):
+    own = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}
+    assert node_of(objects_of(render({**BASE, "node": {"affinity": own}})))["affinity"] == own
+
+
+def test_large_numbers_stay_whole(render, tmp_path):
+    """From a file of YAML, whose numbers Helm reads as floats."""
+    path = tmp_path / "values.yaml"
+    path.write_text(yaml.safe_dump({**BASE, "settings": {"logs-bound": 2000000, "tracker-rate": 1000000}, "autoscaling": {
+        "enabled": True, "targetConnections": 3000000, "targetCPUPercent": 0}, "podSecurityContext": {"runAsUser": 1000700000}}))
+    text = manifests.template([path], release="live", namespace="games")
+    objects = objects_of(text)
+    env = node_env(objects)
+    assert (env["MUSTER_LOGS_BOUND"], env["MUSTER_TRACKER_RATE"]) == ("2000000", "1000000")
+    metric, = named(objects, "HorizontalPodAutoscaler", "live-muster-node")["spec"]["metrics"]
+    assert metric["pods"]["target"]["averageValue"] == "3000000"
+    assert node_of(objects)["securityContext"]["runAsUser"] == 1000700000
+    assert "e+" not in text
+
+
+def test_two_releases_on_one_redis_are_two_fleets(render):
+    def prefixes(values):
+        objects = objects_of(render(values))
+        return {environment(container)["MUSTER_STORE_PREFIX"] for thing in of_kind(objects, "Deployment", "Pod")
+                for container in containers(pod_of(thing)[1]) if "MUSTER_STORE" in environment(container)}
+    assert prefixes(BASE) == {"games-live"}
+    assert prefixes({**BASE, "storePrefix": "muster"}) == {"muster"}
+
+
+def test_keda_asks_for_this_release_alone(render):
+    objects = objects_of(render(MATRIX["keda"][0]))
+    assert not of_kind(objects, "HorizontalPodAutoscaler")
+    cpu, connections = named(objects, "ScaledObject", "live-muster-node")["spec"]["triggers"]
+    assert cpu["metadata"]["value"] == "600m"
+    assert connections["metadata"]["query"] == 'sum(muster_connections{namespace="games",job="live-muster-metrics"})'
+    assert connections["metadata"]["threshold"] == "2000000"
+
+
+def test_the_route_of_the_gateway(render):
+    route = named(objects_of(render(MATRIX["route"][0])), "HTTPRoute", "live-muster")["spec"]
+    assert route["parentRefs"] == [{"name": "public", "namespace": "edge"}] and route["hostnames"] == ["play.example"]
+    assert route["rules"][0]["backendRefs"] == [{"name": "live-muster", "port": 80}]
+    assert route["rules"][0]["timeouts"] == {"request": "0s"}
+
+
+def test_images_come_from_one_registry(render):
+    images = {container["image"] for thing in of_kind(objects_of(render(MATRIX["a large registry"][0])), "Deployment", "Pod")
+              for container in containers(pod_of(thing)[1])}
+    version = yaml.safe_load((manifests.CHART / "Chart.yaml").read_text())["appVersion"]
+    assert images == {f"registry.example/mirror/muster:{version}"}
 
 
 def test_one_sink_has_no_budget(render):
@@ -282,9 +396,32 @@ def test_what_watches(render):
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     rules = named(objects, "PrometheusRule", "live-muster")
     assert rules["metadata"]["namespace"] == "monitoring"
-    assert rules["spec"] == yaml.safe_load((manifests.CHART / "files/alerts.yaml").read_text())
+    plain = yaml.safe_load((manifests.CHART / "files/alerts.yaml").read_text())["groups"][0]["rules"]
+    made = rules["spec"]["groups"][0]["rules"]
+    assert [rule["alert"] for rule in made] == [rule["alert"] for rule in plain]
+    for rule, of_all in zip(made, plain):
+        assert rule["labels"] == {**of_all["labels"], "namespace": "games", "release": "live"}
+        assert rule["annotations"] == of_all["annotations"]
     board = named(objects, "ConfigMap", "live-muster-dashboard")
     assert json.loads(board["data"]["muster.json"]) == json.loads((manifests.CHART / "files/dashboard.json").read_text())
+
+
+def selectors(rule):
+    return re.findall(r"[a-z_]+\{([^}]*)\}", rule["expr"])
+
+
+@pytest.mark.parametrize("values, name", [({}, "live-muster"), ({"fullnameOverride": "games"}, "games")])
+def test_alerts_are_of_one_release(render, values, name):
+    """Another one's health must hide nothing, whatever it is called."""
+    watched = {**BASE, **values, "metrics": {"prometheusRule": {"enabled": True, "alertLabels": {"team": "games"}}}}
+    rules = named(objects_of(render(watched)), "PrometheusRule", name)["spec"]["groups"][0]["rules"]
+    for rule in rules:
+        assert rule["labels"]["team"] == "games"
+        assert selectors(rule), rule
+        for selector in selectors(rule):
+            assert 'namespace="games"' in selector, rule
+            assert f'job="{name}-metrics"' in selector or f'deployment=~"{name}-(node|sink)"' in selector, rule
+        assert not re.search(r"\b(muster|process|kube)_[a-z_]+(?![a-z_{])", rule["expr"]), f"no selector: {rule['expr']}"
 
 
 def test_the_test_pod_asks_the_service(render):

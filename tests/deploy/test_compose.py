@@ -17,10 +17,11 @@ import pytest
 import websockets
 import yaml
 
-from clients import Client, SyncClient, new_session
-from cluster import free_port
+from lib.ports import free_port
+from lib.sync import SyncClient, new_session
+from lib.waiting import until, wait_until
+from lib.ws import Client
 from deploying import ROOT, engine_missing, hold_to_settings, run
-from waiting import until, wait_until
 
 NODES = ("node1", "node2", "node3")
 STANDIN = {"redis": None, "haproxy": None, "postgres": ["bash", "/usr/local/bin/postgres.sh"]}
@@ -125,6 +126,7 @@ def test_verbs_and_settings_of_the_program(variables, verbs):
         if service["image"].startswith("${MUSTER_IMAGE"):
             used_verbs.add(service["command"][0])
             used |= {name for name in service["environment"] if name.startswith("MUSTER_")}
+            assert ("MUSTER_POSTGRES" in service["environment"]) == (service["command"][0] != "node")
     assert used_verbs == {"node", "sink", "migrate"}
     hold_to_settings(used, variables)
     assert used_verbs <= verbs
@@ -144,22 +146,20 @@ def on_nodes(project):
     return [project.metric(number, "muster_sync_connections") for number in (1, 2, 3)]
 
 
-def test_a_push_reaches_members_on_other_nodes(project):
-    async def scenario():
-        session = new_session()
-        leader = await SyncClient.member(project, session, leader=True)
-        members = [await SyncClient.member(project, session) for _ in range(5)]
-        assert on_nodes(project) == [2, 2, 2], "leastconn spreads them"
-        await leader.until_state(6, True)
-        await leader.send('{"type":"Push","sessionId":"%s","data":{"hp": 0.50}}' % session)
-        for member in members:
+async def test_a_push_reaches_members_on_other_nodes(project):
+    session = new_session()
+    leader = await SyncClient.member(project, session, leader=True)
+    members = [await SyncClient.member(project, session) for _ in range(5)]
+    assert on_nodes(project) == [2, 2, 2], "leastconn spreads them"
+    await leader.until_state(6, True)
+    await leader.send('{"type":"Push","sessionId":"%s","data":{"hp": 0.50}}' % session)
+    for member in members:
+        message = await member.next()
+        while message["type"] == "SessionState":
             message = await member.next()
-            while message["type"] == "SessionState":
-                message = await member.next()
-            assert message["raw"] == '{"type":"Push","sessionId":"%s","data":{"hp": 0.50}}' % session
-        for client in [leader, *members]:
-            await client.close()
-    asyncio.run(scenario())
+        assert message["raw"] == '{"type":"Push","sessionId":"%s","data":{"hp": 0.50}}' % session
+    for client in [leader, *members]:
+        await client.close()
 
 
 def test_a_stopped_node_sends_its_clients_to_the_others(project):
@@ -245,18 +245,16 @@ def test_game_servers_hear_each_other(project):
         link.close()
 
 
-def test_chat_reaches_everybody(project):
-    async def scenario():
-        clients = [await Client.connect(project, "/chat") for _ in range(3)]
-        for number, client in enumerate(clients):
-            await client.send({"action": "login", "token": f"user-{number}"})
-            await client.next_of(lambda m: m.get("info") == "connected")
-        assert [project.metric(number, "muster_chat_logged_in") for number in (1, 2, 3)] == [1, 1, 1]
-        await clients[0].send({"action": "message", "message": "hello"})
-        for client in clients:
-            await client.next_of(lambda m: m.get("message") == "hello")
-            await client.close()
-    asyncio.run(scenario())
+async def test_chat_reaches_everybody(project):
+    clients = [await Client.connect(project, "/chat") for _ in range(3)]
+    for number, client in enumerate(clients):
+        await client.send({"action": "login", "token": f"user-{number}"})
+        await client.next_of(lambda m: m.get("info") == "connected")
+    assert [project.metric(number, "muster_chat_logged_in") for number in (1, 2, 3)] == [1, 1, 1]
+    await clients[0].send({"action": "message", "message": "hello"})
+    for client in clients:
+        await client.next_of(lambda m: m.get("message") == "hello")
+        await client.close()
 
 
 def ask_tracker(port, question):
@@ -273,22 +271,20 @@ def test_any_node_knows_a_peer(project):
         assert "peeraddr" in answer["data"], answer
 
 
-def test_a_device_behind_the_balancer(project):
+async def test_a_device_behind_the_balancer(project):
     """It dials HAProxy, and its driver sits wherever HAProxy put it."""
-    async def scenario():
-        url = project.ws("/api/server/tcp_dispatch?port=6001&accept=0.0.0.0/0&bearer_token=change-me")
-        async with websockets.connect(url, open_timeout=20, max_size=None) as driver:
-            reader, writer = await dial_device(project.ports[6001])
-            opened = await asyncio.wait_for(driver.recv(), 20)
-            assert opened[0] == 0
-            writer.write(b"hello")
-            received = await asyncio.wait_for(driver.recv(), 20)
-            assert received[0] == 2 and received.endswith(b"hello")
-            head = received[1:received.index(0, 1) + 9]
-            await driver.send(b"\x03" + head + (4).to_bytes(4, "big") + b"back")
-            assert await asyncio.wait_for(reader.readexactly(4), 20) == b"back"
-            writer.close()
-    asyncio.run(scenario())
+    url = project.ws("/api/server/tcp_dispatch?port=6001&accept=0.0.0.0/0&bearer_token=change-me")
+    async with websockets.connect(url, open_timeout=20, max_size=None) as driver:
+        reader, writer = await dial_device(project.ports[6001])
+        opened = await asyncio.wait_for(driver.recv(), 20)
+        assert opened[0] == 0
+        writer.write(b"hello")
+        received = await asyncio.wait_for(driver.recv(), 20)
+        assert received[0] == 2 and received.endswith(b"hello")
+        head = received[1:received.index(0, 1) + 9]
+        await driver.send(b"\x03" + head + (4).to_bytes(4, "big") + b"back")
+        assert await asyncio.wait_for(reader.readexactly(4), 20) == b"back"
+        writer.close()
 
 
 async def dial_device(port):

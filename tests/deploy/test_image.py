@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from deploying import run
-from waiting import wait_until
+from lib.waiting import wait_until
 
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
 

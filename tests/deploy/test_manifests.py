@@ -9,7 +9,7 @@ import yaml
 
 import manifests
 from deploying import hold_to_settings, run
-from kube_rules import environment, judge, named, of_kind, pod_of, variables_of
+from kube_rules import containers, environment, judge, named, of_kind, pod_of, variables_of
 
 KUSTOMIZATION = yaml.safe_load((manifests.PLAIN / "kustomization.yaml").read_text())
 
@@ -54,8 +54,8 @@ def test_types_of_kubernetes(strict):
 
 
 def test_the_secret_has_what_pods_ask_for():
-    for thing in of_kind(objects(), "Deployment", "Job"):
-        for source in environment(pod_of(thing)[1]["containers"][0]).values():
+    for thing in of_kind(objects(), "Deployment"):
+        for source in [value for one in containers(pod_of(thing)[1]) for value in environment(one).values()]:
             reference = source.get("secretKeyRef", {}) if isinstance(source, dict) else {}
             assert reference.get("optional", True) or reference["key"] in literals()
 
@@ -69,8 +69,8 @@ def test_the_stores_are_where_the_secret_says():
 
 
 def test_the_image_is_named_once():
-    images = {container["image"] for thing in of_kind(objects(), "Deployment", "Job")
-              for container in pod_of(thing)[1]["containers"]}
+    images = {container["image"] for thing in of_kind(objects(), "Deployment")
+              for container in containers(pod_of(thing)[1])}
     tag = KUSTOMIZATION["images"][0]["newTag"]
     assert f"muster:{tag}" in images
     assert yaml.safe_load((manifests.CHART / "Chart.yaml").read_text())["appVersion"] == tag
@@ -86,7 +86,7 @@ def test_kustomize_takes_it(strict):
 
 
 def test_the_table_of_values_is_up_to_date():
-    run("/usr/bin/python3", manifests.ROOT / "tests/deploy/values_table.py", "--check")
+    run("/usr/bin/python3", manifests.ROOT / "helm/make/values_table.py", "--check")
 
 
 def test_a_change_of_the_chart_is_noticed(tmp_path, monkeypatch):

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 import manifests
-from cluster import BINARY, Node
-from deploying import HERE, run
+from lib.node import Node
+from lib.process import BINARY
+from deploying import run
 
 FILES = manifests.CHART / "files"
 OURS = re.compile(r"\b(?:muster|process)_[a-z0-9_]+")
@@ -73,14 +74,14 @@ def test_each_alert_says_what_it_is_and_is_explained():
 
 
 def test_the_dashboard_is_up_to_date():
-    run("/usr/bin/python3", manifests.ROOT / "tests/deploy/dashboard.py", "--check")
+    run("/usr/bin/python3", manifests.ROOT / "helm/make/dashboard.py", "--check")
 
 
 def test_each_metric_is_on_the_dashboard(offered):
     shown = {name for panel in PANELS for target in panel["targets"] for name in OURS.findall(target["expr"])}
     shown |= {name.rsplit("_", 1)[0] for name in shown if name.endswith("_bucket")}
     hidden = {name for name in offered if not name.endswith(("_bucket", "_sum", "_count"))} - shown - NOT_SHOWN
-    assert not hidden, f"no panel of tests/deploy/dashboard.py shows {sorted(hidden)}"
+    assert not hidden, f"no panel of helm/make/dashboard.py shows {sorted(hidden)}"
 
 
 def test_panels_are_whole():
@@ -119,7 +120,3 @@ def filled_in(expression):
         expression = expression.replace(variable, value)
     assert "$" not in expression
     return expression
-
-
-def test_what_makes_alerts_fire(promtool):
-    run(promtool, "test", "rules", HERE / "alerts_test.yaml")

@@ -19,10 +19,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         history_note_record(&records, &record);
         count++;
     }
-    history_note_head(&out, note.birth, note.last, count);
+    struct span writers = note.writers, writer;
+    uint64_t sequence;
+    size_t writer_count = 0;
+    while (history_note_writer(&writers, &writer, &sequence)) {
+        history_note_put_writer(&records, writer, sequence);
+        writer_count++;
+    }
+    history_note_head(&out, &note, count, writer_count);
     buf_append(&out, buf_span(&records));
     if (rest.len != 0 || history_note_read(buf_span(&out), &again) != 0 ||
-        again.birth != note.birth || again.last != note.last || again.records.len != records.len) {
+        again.birth != note.birth || again.last != note.last || again.records.len + again.writers.len != records.len) {
         abort();
     }
     buf_free(&out);

@@ -1,8 +1,9 @@
 /* Log entries: what /logs/add takes must be what the stream may keep (one valid object each, the
  * room first), and each of them, and any bytes at all, must come out of logs_row as a row whose
  * binary form holds together and whose texts PostgreSQL takes: UTF-8 without NUL. */
-#include "node/service/logs/entry.h"
+#include "node/service/logs/intake.h"
 #include "node/service/logs/row.h"
+#include "node/service/logs/words.h"
 #include "store/base/utf8.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { COLUMNS = 9, EXTRA = 8, FIRST_TEXT = 3, ENTRY_LIMIT = 32 * 1024 };
+enum { COLUMNS = 9, EXTRA = 8, FIRST_TEXT = 3, ENTRY_LIMIT = 32 * 1024, BODY_LIMIT = 256 * 1024 };
 
 static void must(bool holds, const char *what)
 {
@@ -69,12 +70,14 @@ static bool try_row(struct span payload)
     return good;
 }
 
-static void try_batch(struct span body)
+static void try_batch(struct span type, struct span coding, struct span bytes)
 {
-    struct logs_batch batch = {0};
-    char error[128];
+    struct logs_batch batch = {
+        .entry_limit = ENTRY_LIMIT, .lanes = 4, .keys = {.room = "app,job", .user = "host"}};
+    const struct logs_body body = {type, coding, bytes, BODY_LIMIT};
+    char error[160];
     size_t at;
-    if (logs_batch_read(&batch, body, ENTRY_LIMIT, 4, error, sizeof(error)) == LOGS_GOOD) {
+    if (logs_intake_read(&batch, &body, error, sizeof(error)) == LOGS_GOOD) {
         for (size_t i = 0; i < batch.count; i++) {
             struct span payload = batch.items[i].payload;
             must(json_valid(payload, &at), "what is kept is JSON");
@@ -91,7 +94,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span text = span_of(data, size);
     int64_t time_us;
     uint64_t seq;
-    try_batch(text);
+    try_batch(SPAN("application/json"), SPAN(""), text);
+    try_batch(SPAN("application/x-ndjson"), SPAN(""), text);
+    try_batch(SPAN("text/plain"), SPAN(""), text);
+    try_batch(SPAN("application/x-www-form-urlencoded"), SPAN(""), text);
+    try_batch(SPAN(""), SPAN("gzip"), text);
+    try_batch(SPAN(""), SPAN("deflate"), text);
+    try_batch(SPAN(""), SPAN("zstd"), text);
+    if (logs_word_time(text, &time_us)) {
+        must(time_us < INT64_C(1) << 62, "a time");
+    }
     try_row(text);
     if (logs_row_place(text, &time_us, &seq)) {
         must(seq <= UINT64_C(1) << 53, "seq");

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from chatting import ChatClient, run
-from waiting import until, wait_until
+from lib.chat import ChatClient
+from lib.waiting import until, wait_until
 
 SETTINGS = {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000}
 
@@ -46,80 +46,72 @@ def check_whole(texts, writers, count):
     assert len(texts) == count * len(writers)
 
 
-def test_one_order_for_all_and_history_shows_it(fleet):
-    async def scene():
-        clients = await one_each(fleet)
-        await asyncio.gather(*(write(client, f"w{i}", 100) for i, client in enumerate(clients)))
-        seen = await collect(clients, 300)
-        check_whole(seen[0], ["w0", "w1", "w2"], 100)
-        assert seen[0] == seen[1] == seen[2]
-        for client in clients:
-            history = [m["message"] for m in await client.history(limit=100)]
-            assert history == seen[0][:-101:-1]
-    run(scene())
+async def test_one_order_for_all_and_history_shows_it(fleet):
+    clients = await one_each(fleet)
+    await asyncio.gather(*(write(client, f"w{i}", 100) for i, client in enumerate(clients)))
+    seen = await collect(clients, 300)
+    check_whole(seen[0], ["w0", "w1", "w2"], 100)
+    assert seen[0] == seen[1] == seen[2]
+    for client in clients:
+        history = [m["message"] for m in await client.history(limit=100)]
+        assert history == seen[0][:-101:-1]
 
 
-def test_a_killed_node_harms_only_its_own(fleet):
-    async def scene():
-        a, b, c = await one_each(fleet)
-        writing = asyncio.ensure_future(write(a, "a", 200, pause=0.002))
-        await c.say("c 0")
-        first = await b.texts(50)
-        fleet[2].kill()
-        await writing
-        rest = await b.texts(151)
-        texts = [t for t in first + rest if t.startswith("a ")]
-        check_whole(texts, ["a"], 200)
-        assert [t for t in await a.texts(201) if t.startswith("a ")] == texts
-        assert await b.quiet()
-    run(scene())
+async def test_a_killed_node_harms_only_its_own(fleet):
+    a, b, c = await one_each(fleet)
+    writing = asyncio.ensure_future(write(a, "a", 200, pause=0.002))
+    await c.say("c 0")
+    first = await b.texts(50)
+    fleet[2].kill()
+    await writing
+    rest = await b.texts(151)
+    texts = [t for t in first + rest if t.startswith("a ")]
+    check_whole(texts, ["a"], 200)
+    assert [t for t in await a.texts(201) if t.startswith("a ")] == texts
+    assert await b.quiet()
 
 
-def test_redis_paused_in_a_stream(fleet, redis):
-    async def scene():
-        clients = await one_each(fleet)
-        writers = [asyncio.ensure_future(write(client, f"w{i}", 150, pause=0.03)) for i, client in enumerate(clients)]
-        await flowing(clients)
-        redis.pause()
-        await asyncio.sleep(0.4)  # the fault itself: shorter than nodes have patience for
-        redis.cont()
-        await flowing(clients)
-        redis.pause()  # until every node has given it up
-        await until(lambda: not any(node.is_ready() for node in fleet), "nobody is ready")
-        redis.cont()
-        await asyncio.gather(*writers)
-        seen = await collect(clients, 450)
-        check_whole(seen[0], ["w0", "w1", "w2"], 150)
-        assert seen[0] == seen[1] == seen[2]
-        for client in clients:
-            assert await client.quiet()
-    run(scene())
+async def test_redis_paused_in_a_stream(fleet, redis):
+    clients = await one_each(fleet)
+    writers = [asyncio.ensure_future(write(client, f"w{i}", 150, pause=0.03)) for i, client in enumerate(clients)]
+    await flowing(clients)
+    redis.pause()
+    await asyncio.sleep(0.4)  # the fault itself: shorter than nodes have patience for
+    redis.cont()
+    await flowing(clients)
+    redis.pause()  # until every node has given it up
+    await until(lambda: not any(node.is_ready() for node in fleet), "nobody is ready")
+    redis.cont()
+    await asyncio.gather(*writers)
+    seen = await collect(clients, 450)
+    check_whole(seen[0], ["w0", "w1", "w2"], 150)
+    assert seen[0] == seen[1] == seen[2]
+    for client in clients:
+        assert await client.quiet()
 
 
 @pytest.mark.parametrize("how", ["killed", "shut down"])
-def test_redis_restarted_empty_in_a_stream(fleet, redis, how):
-    async def scene():
-        clients = await one_each(fleet)
-        writers = [asyncio.ensure_future(write(client, f"w{i}", 120, pause=0.03)) for i, client in enumerate(clients)]
-        for _ in range(2):
-            await flowing(clients)
-            if how == "killed":
-                redis.kill()
-            else:
-                redis.popen.terminate()
-                await until(lambda: not redis.alive(), "redis has ended")
-            await asyncio.sleep(0.3)  # the fault itself
-            redis.start()
-            await until(lambda: all(node.is_ready() for node in fleet), "all are ready")
-        await asyncio.gather(*writers)
-        for texts in await collect(clients, 360):
-            check_whole(texts, ["w0", "w1", "w2"], 120)
-        for client in clients:
-            assert await client.quiet()
-    run(scene())
+async def test_redis_restarted_empty_in_a_stream(fleet, redis, how):
+    clients = await one_each(fleet)
+    writers = [asyncio.ensure_future(write(client, f"w{i}", 120, pause=0.03)) for i, client in enumerate(clients)]
+    for _ in range(2):
+        await flowing(clients)
+        if how == "killed":
+            redis.kill()
+        else:
+            redis.popen.terminate()
+            await until(lambda: not redis.alive(), "redis has ended")
+        await asyncio.sleep(0.3)  # the fault itself
+        redis.start()
+        await until(lambda: all(node.is_ready() for node in fleet), "all are ready")
+    await asyncio.gather(*writers)
+    for texts in await collect(clients, 360):
+        check_whole(texts, ["w0", "w1", "w2"], 120)
+    for client in clients:
+        assert await client.quiet()
 
 
-def test_a_node_cut_off_fetches_what_it_missed(yard, redis):
+async def test_a_node_cut_off_fetches_what_it_missed(yard, redis):
     proxy = yard.proxy(redis)
     far, near = yard.fleet([proxy.url, redis.url], **SETTINGS)
 
@@ -142,69 +134,58 @@ def test_a_node_cut_off_fetches_what_it_missed(yard, redis):
         assert far.metrics()["muster_history_refetched_total"] >= 299
         await asyncio.gather(a.close(), b.close())
 
-    run(cut_off(proxy.cut, proxy.mend))
-    run(cut_off(proxy.freeze, proxy.thaw))
+    await cut_off(proxy.cut, proxy.mend)
+    await cut_off(proxy.freeze, proxy.thaw)
 
 
-def test_subscribers_that_stay_behind_at_another_server(yard, redis):
+async def test_subscribers_that_stay_behind_at_another_server(yard, redis):
     """A fail-over after which deliveries would stop for good, with every connection healthy."""
     other = yard.redis()
     proxy = yard.proxy(redis)
     nodes = yard.fleet([proxy.url] * 2, **SETTINGS)
-
-    async def scene():
-        clients = await one_each(nodes)
-        await write(clients[0], "w", 10)
-        assert await clients[1].texts(10) == await clients[0].texts(10)
-        proxy.move(other.port)
-        await write(clients[0], "w", 50, start=10, pause=0.02)
-        for texts in await collect(clients, 50):
-            assert texts == [f"w {i}" for i in range(10, 60)]
-        assert await clients[0].quiet() and await clients[1].quiet()
-    run(scene())
+    clients = await one_each(nodes)
+    await write(clients[0], "w", 10)
+    assert await clients[1].texts(10) == await clients[0].texts(10)
+    proxy.move(other.port)
+    await write(clients[0], "w", 50, start=10, pause=0.02)
+    for texts in await collect(clients, 50):
+        assert texts == [f"w {i}" for i in range(10, 60)]
+    assert await clients[0].quiet() and await clients[1].quiet()
 
 
-def test_a_node_that_starts_without_redis(yard, redis):
+async def test_a_node_that_starts_without_redis(yard, redis):
     redis.kill()
     node = yard.begin(store=redis.url, lease="2s", **SETTINGS)
     wait_until(lambda: node.status("/healthz") == 200, "it is there")
-
-    async def scene():
-        client = await ChatClient.member(node, "early")
-        await write(client, "e", 5)
-        assert "try again later" in (await client.ask(action="history"))["error"]
-        redis.start()
-        assert await client.texts(5) == [f"e {i}" for i in range(5)]
-        assert [m["message"] for m in await client.history()] == [f"e {i}" for i in range(4, -1, -1)]
-    run(scene())
+    client = await ChatClient.member(node, "early")
+    await write(client, "e", 5)
+    assert "try again later" in (await client.ask(action="history"))["error"]
+    redis.start()
+    assert await client.texts(5) == [f"e {i}" for i in range(5)]
+    assert [m["message"] for m in await client.history()] == [f"e {i}" for i in range(4, -1, -1)]
 
 
-def test_messages_just_before_a_node_leaves_are_not_lost(fleet):
-    async def scene():
-        a, b, _ = await one_each(fleet)
-        await write(a, "a", 100)
-        await a.quiet()  # they were read
-        fleet[0].term()
-        assert await b.texts(100) == [f"a {i}" for i in range(100)]
-        assert await a.closed() == 1001
-    run(scene())
+async def test_messages_just_before_a_node_leaves_are_not_lost(fleet):
+    a, b, _ = await one_each(fleet)
+    await write(a, "a", 100)
+    await a.quiet()  # they were read
+    fleet[0].term()
+    assert await b.texts(100) == [f"a {i}" for i in range(100)]
+    assert await a.closed() == 1001
 
 
-def test_ten_writers_on_three_nodes_with_links_cut_all_the_time(yard, redis):
+async def test_ten_writers_on_three_nodes_with_links_cut_all_the_time(yard, redis):
     proxies = [yard.proxy(redis) for _ in range(3)]
     nodes = yard.fleet([proxy.url for proxy in proxies], **SETTINGS)
-
-    async def scene():
-        clients = [await ChatClient.member(nodes[i % 3], f"user{i}") for i in range(9)]
-        names = [f"w{i}" for i in range(9)]
-        writing = asyncio.gather(*(write(client, name, 60, pause=0.05) for client, name in zip(clients, names)))
-        n = 0
-        while not writing.done():
-            proxies[n % 3].drop_links()
-            n += 1
-            await asyncio.sleep(0.3)  # the pace of the faults
-        await writing
-        seen = await collect(clients, 540)
-        check_whole(seen[0], names, 60)
-        assert all(texts == seen[0] for texts in seen)
-    run(scene())
+    clients = [await ChatClient.member(nodes[i % 3], f"user{i}") for i in range(9)]
+    names = [f"w{i}" for i in range(9)]
+    writing = asyncio.gather(*(write(client, name, 60, pause=0.05) for client, name in zip(clients, names)))
+    n = 0
+    while not writing.done():
+        proxies[n % 3].drop_links()
+        n += 1
+        await asyncio.sleep(0.3)  # the pace of the faults
+    await writing
+    seen = await collect(clients, 540)
+    check_whole(seen[0], names, 60)
+    assert all(texts == seen[0] for texts in seen)

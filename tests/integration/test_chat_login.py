@@ -1,14 +1,17 @@
 """Who gets into the chat: real tokens, forged ones, keys from everywhere, and the account service when
 it is well, slow, failing and wrong."""
 
+import asyncio
 import json
 import time
 
 import pytest
 
-from chatting import AccountService, ChatClient, Key, claims_of, raw_token, run, token_of
-from cluster import muster
-from waiting import until, wait_until
+from lib.accounts import AccountService
+from lib.chat import ChatClient
+from lib.process import muster
+from lib.tokens import Key, claims_of, raw_token, token_of
+from lib.waiting import until, wait_until
 
 INVALID = {"error": "the access token is expired or invalid"}
 UNREADABLE = {"error": "error parsing the access token"}
@@ -30,8 +33,10 @@ def logins(node, tokens):
     """The answers to each token, over one connection."""
     async def scene():
         client = await ChatClient.connect(node)
-        return [await client.login(token) for token in tokens]
-    return run(scene())
+        answers = [await client.login(token) for token in tokens]
+        client.vanish()
+        return answers
+    return asyncio.run(scene())
 
 
 def who(node, token):
@@ -40,8 +45,9 @@ def who(node, token):
         client = await ChatClient.member(node, token)
         await client.say("x")
         message = await client.next()
+        client.vanish()
         return message["user_id"], message["nickname"]
-    return run(scene())
+    return asyncio.run(scene())
 
 
 def test_a_failed_login_leaves_the_connection_for_another_try(yard, key, tmp_path):
@@ -93,7 +99,7 @@ def test_forged_tokens(yard, key, tmp_path):
     node = yard.node(chat_jwt_key=key.pem_file(tmp_path))
     import hashlib
     import hmac
-    from chatting import b64
+    from lib.tokens import b64
     head, body, signature = key.token().split(".")
 
     def hs256(secret):
@@ -200,24 +206,21 @@ def test_made_up_key_ids_do_not_reach_the_provider(yard, service, key):
     assert service.count("/jwks") == 1
 
 
-def test_many_logins_wait_for_one_fetch(yard, service, key):
+async def test_many_logins_wait_for_one_fetch(yard, service, key):
     service.jwks = {"keys": [key.jwk()]}
     def hold(method, path, authorization, body):
         service.release.wait(10)
         return service.well(method, path, authorization, body)
     service.behave = hold
     node = yard.node(chat_jwks=service.url + "/jwks")
-
-    async def scene():
-        clients = [await ChatClient.connect(node) for _ in range(20)]
-        for client in clients:
-            await client.send({"action": "login", "token": key.token()})
-        assert await clients[0].ask(action="login", token="again") == {"error": "a login is under way, please wait"}
-        clients[1].vanish()
-        service.release.set()
-        for client in clients[2:]:
-            assert await client.next() == CONNECTED
-    run(scene())
+    clients = [await ChatClient.connect(node) for _ in range(20)]
+    for client in clients:
+        await client.send({"action": "login", "token": key.token()})
+    assert await clients[0].ask(action="login", token="again") == {"error": "a login is under way, please wait"}
+    clients[1].vanish()
+    service.release.set()
+    for client in clients[2:]:
+        assert await client.next() == CONNECTED
     assert service.count("/jwks") == 1
 
 
@@ -302,7 +305,7 @@ def test_no_account_service_there(yard, key, tmp_path):
     assert logins(node, [key.token()]) == [UNAVAILABLE]
 
 
-def test_a_slow_account_service_holds_up_nobody(yard, key, service, fleet_settings):
+async def test_a_slow_account_service_holds_up_nobody(yard, key, service, fleet_settings):
     node = yard.node(chat_account_timeout="1s", chat_account_parallel=4, **fleet_settings)
     known = key.token("known")
 
@@ -310,137 +313,117 @@ def test_a_slow_account_service_holds_up_nobody(yard, key, service, fleet_settin
         service.release.wait(20)
         return service.well(*request)
 
-    async def scene():
-        chatter = await ChatClient.member(node, known)
-        service.behave = hold
-        waiting = [await ChatClient.connect(node) for _ in range(12)]
-        begin = time.monotonic()
-        for i, client in enumerate(waiting):
-            await client.send({"action": "login", "token": key.token(f"slow{i}")})
-        await until(lambda: service.open == 4, "four requests are under way")
-        worst = 0
-        for i in range(20):
-            sent = time.monotonic()
-            await chatter.say(str(i))
-            await chatter.next()
-            worst = max(worst, time.monotonic() - sent)
-        assert worst < 0.5
-        assert service.most_open == 4
-        for client in waiting:
-            assert await client.next() == UNAVAILABLE
-        assert 0.9 < time.monotonic() - begin < 5
-        service.release.set()
-        service.behave = service.well
-        await until(lambda: service.open == 0, "the held ones are through")
-        assert await waiting[0].login(key.token("slow0")) == CONNECTED
-    run(scene())
+    chatter = await ChatClient.member(node, known)
+    service.behave = hold
+    waiting = [await ChatClient.connect(node) for _ in range(12)]
+    begin = time.monotonic()
+    for i, client in enumerate(waiting):
+        await client.send({"action": "login", "token": key.token(f"slow{i}")})
+    await until(lambda: service.open == 4, "four requests are under way")
+    worst = 0
+    for i in range(20):
+        sent = time.monotonic()
+        await chatter.say(str(i))
+        await chatter.next()
+        worst = max(worst, time.monotonic() - sent)
+    assert worst < 0.5
+    assert service.most_open == 4
+    for client in waiting:
+        assert await client.next() == UNAVAILABLE
+    assert 0.9 < time.monotonic() - begin < 5
+    service.release.set()
+    service.behave = service.well
+    await until(lambda: service.open == 0, "the held ones are through")
+    assert await waiting[0].login(key.token("slow0")) == CONNECTED
 
 
-def test_more_logins_than_places_all_get_theirs(yard, key, service, fleet_settings):
+async def test_more_logins_than_places_all_get_theirs(yard, key, service, fleet_settings):
     node = yard.node(chat_account_parallel=3, **fleet_settings)
-
-    async def scene():
-        clients = [await ChatClient.connect(node) for _ in range(60)]
-        for i, client in enumerate(clients):
-            await client.send({"action": "login", "token": key.token(f"u{i}")})
-        for client in clients:
-            assert await client.next() == CONNECTED
-        assert service.most_open <= 3 and service.count("/idm/accounts/") == 60
-    run(scene())
+    clients = [await ChatClient.connect(node) for _ in range(60)]
+    for i, client in enumerate(clients):
+        await client.send({"action": "login", "token": key.token(f"u{i}")})
+    for client in clients:
+        assert await client.next() == CONNECTED
+    assert service.most_open <= 3 and service.count("/idm/accounts/") == 60
 
 
-def test_clients_that_leave_while_their_login_waits(yard, key, service, fleet_settings):
+async def test_clients_that_leave_while_their_login_waits(yard, key, service, fleet_settings):
     node = yard.node(chat_account_parallel=2, **fleet_settings)
 
     def hold(*request):
         service.release.wait(20)
         return service.well(*request)
     service.behave = hold
-
-    async def scene():
-        for i in range(10):
-            client = await ChatClient.connect(node)
-            await client.send({"action": "login", "token": key.token(f"u{i}")})
-            await client.send({"action": "x"})
-            await client.next()
-            client.vanish()
-        await until(lambda: node.metrics()["muster_chat_connections"] == 0, "they are gone")
-        service.release.set()
-        last = await ChatClient.connect(node)
-        assert await last.login(key.token("last")) == CONNECTED
-    run(scene())
+    for i in range(10):
+        client = await ChatClient.connect(node)
+        await client.send({"action": "login", "token": key.token(f"u{i}")})
+        await client.send({"action": "x"})
+        await client.next()
+        client.vanish()
+    await until(lambda: node.metrics()["muster_chat_connections"] == 0, "they are gone")
+    service.release.set()
+    last = await ChatClient.connect(node)
+    assert await last.login(key.token("last")) == CONNECTED
 
 
-def test_a_node_ends_while_logins_wait(yard, key, service, fleet_settings):
+async def test_a_node_ends_while_logins_wait(yard, key, service, fleet_settings):
     node = yard.node(**fleet_settings)
     service.behave = lambda *request: service.release.wait(20) and None
-
-    async def scene():
-        client = await ChatClient.connect(node)
-        await client.send({"action": "login", "token": key.token()})
-        await until(lambda: service.open == 1, "the request is under way")
-        node.term()
-        assert await client.closed() == 1001
-    run(scene())
+    client = await ChatClient.connect(node)
+    await client.send({"action": "login", "token": key.token()})
+    await until(lambda: service.open == 1, "the request is under way")
+    node.term()
+    assert await client.closed() == 1001
 
 
 # ------------------------------------------------------------------------------------ password
 
 
-def test_login_with_a_password(yard, key, service, fleet_settings):
+async def test_login_with_a_password(yard, key, service, fleet_settings):
     node = yard.node(chat_login_url=service.url, **fleet_settings)
     service.tokens = {("ann", "s3cret"): key.token("HL7"), ("eve", "x"): Key().token("HL7"), ("old", "x"): key.token(exp=1)}
-
-    async def scene():
-        client = await ChatClient.connect(node)
-        assert await client.ask(action="login", username="ann", password="no") == {"error": "invalid credentials"}
-        assert await client.ask(action="login", username="eve", password="x") == INVALID
-        assert await client.ask(action="login", username="old", password="x") == INVALID
-        assert await client.ask(action="login", username="ann", password="s3cret") == CONNECTED
-        await client.say("x")
-        message = await client.next()
-        assert (message["user_id"], message["nickname"]) == ("HL7", "Hero HL7")
-        service.behave = lambda *request: (500, b"")
-        assert await client.ask(action="login", username="ann", password="s3cret") == UNAVAILABLE
-        service.behave = lambda *request: (200, {"refreshToken": "x"})
-        assert await client.ask(action="login", username="ann", password="s3cret") == {"error": "invalid credentials"}
-        await client.say("who I was")
-        assert (await client.next())["user_id"] == "HL7"
-    run(scene())
+    client = await ChatClient.connect(node)
+    assert await client.ask(action="login", username="ann", password="no") == {"error": "invalid credentials"}
+    assert await client.ask(action="login", username="eve", password="x") == INVALID
+    assert await client.ask(action="login", username="old", password="x") == INVALID
+    assert await client.ask(action="login", username="ann", password="s3cret") == CONNECTED
+    await client.say("x")
+    message = await client.next()
+    assert (message["user_id"], message["nickname"]) == ("HL7", "Hero HL7")
+    service.behave = lambda *request: (500, b"")
+    assert await client.ask(action="login", username="ann", password="s3cret") == UNAVAILABLE
+    service.behave = lambda *request: (200, {"refreshToken": "x"})
+    assert await client.ask(action="login", username="ann", password="s3cret") == {"error": "invalid credentials"}
+    await client.say("who I was")
+    assert (await client.next())["user_id"] == "HL7"
 
 
 # -------------------------------------------------------------------------------------- expiry
 
 
-def test_a_session_ends_with_its_token(yard, key, tmp_path):
+async def test_a_session_ends_with_its_token(yard, key, tmp_path):
     node = yard.node(chat_jwt_key=key.pem_file(tmp_path))
-
-    async def scene():
-        client, other = await ChatClient.connect(node), await ChatClient.member(node, key.token("other"))
-        end = time.time() + 2
-        assert await client.login(key.token(exp=int(end))) == CONNECTED
-        await client.say("x")
-        assert (await client.next())["message"] == "x"
-        assert "expired" in (await client.next())["error"]
-        assert time.time() >= int(end)
-        assert await client.ask(action="message", message="y") == {"error": "you need to authenticate first"}
-        await other.say("not for those who are out")
-        await other.texts(2)
-        assert await client.login(key.token()) == CONNECTED
-        await client.say("back")
-        assert (await client.next())["message"] == "back"
-    run(scene())
+    client, other = await ChatClient.connect(node), await ChatClient.member(node, key.token("other"))
+    end = time.time() + 2
+    assert await client.login(key.token(exp=int(end))) == CONNECTED
+    await client.say("x")
+    assert (await client.next())["message"] == "x"
+    assert "expired" in (await client.next())["error"]
+    assert time.time() >= int(end)
+    assert await client.ask(action="message", message="y") == {"error": "you need to authenticate first"}
+    await other.say("not for those who are out")
+    await other.texts(2)
+    assert await client.login(key.token()) == CONNECTED
+    await client.say("back")
+    assert (await client.next())["message"] == "back"
 
 
-def test_a_new_token_goes_on_with_the_session(yard, key, tmp_path):
+async def test_a_new_token_goes_on_with_the_session(yard, key, tmp_path):
     node = yard.node(chat_jwt_key=key.pem_file(tmp_path), chat_close_at_exp="on")
-
-    async def scene():
-        client, other = await ChatClient.connect(node), await ChatClient.connect(node)
-        end = int(time.time()) + 2
-        assert await client.login(key.token(exp=end)) == await other.login(key.token(exp=end)) == CONNECTED
-        assert await client.login(key.token()) == CONNECTED
-        assert await other.closed() == 1008  # the setting closes it
-        await client.say("x")
-        assert (await client.next())["message"] == "x"
-    run(scene())
+    client, other = await ChatClient.connect(node), await ChatClient.connect(node)
+    end = int(time.time()) + 2
+    assert await client.login(key.token(exp=end)) == await other.login(key.token(exp=end)) == CONNECTED
+    assert await client.login(key.token()) == CONNECTED
+    assert await other.closed() == 1008  # the setting closes it
+    await client.say("x")
+    assert (await client.next())["message"] == "x"

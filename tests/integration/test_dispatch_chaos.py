@@ -9,7 +9,9 @@ import time
 import pytest
 import websockets
 
-from dispatch import CLOSED, OPENED, RECEIVED, Device, Driver, free_port, start_fleet, statistics, unpack, until
+from lib.dispatch import CLOSED, OPENED, RECEIVED, Device, Driver, start_fleet, statistics, unpack
+from lib.ports import free_port
+from lib.waiting import until
 
 SECONDS = 8
 NOTHING = {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
@@ -99,26 +101,24 @@ async def again_and_again(work, nodes, ports, rng, end):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_anything_in_any_order(yard, redis, seed):
+async def test_anything_in_any_order(yard, redis, seed):
     proxies = [yard.proxy(redis) for _ in range(3)]
     nodes = start_fleet(yard, [proxy.url for proxy in proxies])
 
-    async def scenario():
-        rng = random.Random(seed)
-        ports = [free_port() for _ in range(3)]
-        end = time.monotonic() + SECONDS
-        works = [again_and_again(one_driver, nodes, ports, rng, end) for _ in range(10)]
-        works += [again_and_again(one_device, nodes, ports, rng, end) for _ in range(20)]
+    rng = random.Random(seed)
+    ports = [free_port() for _ in range(3)]
+    end = time.monotonic() + SECONDS
+    works = [again_and_again(one_driver, nodes, ports, rng, end) for _ in range(10)]
+    works += [again_and_again(one_device, nodes, ports, rng, end) for _ in range(20)]
 
-        async def break_links():
-            while time.monotonic() < end:
-                await asyncio.sleep(0.5 + rng.random())
-                await asyncio.to_thread(rng.choice(proxies).drop_links)
-        await asyncio.gather(*works, break_links())
-    asyncio.run(scenario())
+    async def break_links():
+        while time.monotonic() < end:
+            await asyncio.sleep(0.5 + rng.random())
+            await asyncio.to_thread(rng.choice(proxies).drop_links)
+    await asyncio.gather(*works, break_links())
     for node in nodes:
-        asyncio.run(until(lambda node=node: statistics(node) == NOTHING, f"{node.name} has nothing left"))
-        asyncio.run(until(lambda node=node: node.metrics()["muster_dispatch_devices"] == 0, "no device is left"))
+        await until(lambda node=node: statistics(node) == NOTHING, f"{node.name} has nothing left")
+        await until(lambda node=node: node.metrics()["muster_dispatch_devices"] == 0, "no device is left")
     total = {name: sum(node.metrics()[f"muster_dispatch_{name}_total"] for node in nodes)
              for name in ("received_bytes", "sent_bytes", "cut", "refused")}
     print(total)

@@ -7,17 +7,16 @@ import time
 import pytest
 import websockets
 
-from clients import RawWebSocket
-from dispatch import (CLOSED, OPENED, RECEIVED, WRITE, Datagrams, Device, Driver, free_port, is_open, pack, path_of,
-                      start_fleet, statistics, until, until_closed, until_open, until_true)
+from lib.dispatch import (
+    CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, is_open, path_of, start_fleet,
+    statistics, until_closed, until_open)
+from lib.frames import RawWebSocket
+from lib.ports import free_port
+from lib.waiting import until, until_true
 
 LEASE = 2.0
 SLACK = 1.5  # for the loop of a busy test machine
 NOTHING = {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
-
-
-def run(coroutine):
-    asyncio.run(coroutine)
 
 
 @pytest.fixture
@@ -60,237 +59,212 @@ async def leave(nodes, port, drivers):
         await until(lambda node=node: str(port) not in statistics(node)["tcp_listeners"], "the port is forgotten")
 
 
-def test_a_device_reaches_its_driver_on_another_node(fleet):
-    async def scenario():
-        port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
-        assert (opened.ip, opened.data) == ("127.0.0.1", b"") and opened.id < 2 ** 53
-        await assert_they_talk(drivers, device, opened)
-        for node in fleet:
-            await until(lambda node=node: statistics(node)["tcp_clients"] == {str(port): 1}, "the client is counted")
-            assert statistics(node)["tcp_listeners"] == {str(port): 1}
-        await device.send(b"last")
-        device.close()
-        assert await drivers[0].data_of(opened.id, 4) == b"last"
-        assert (await drivers[0].expect(CLOSED)).id == opened.id
-        shut = await Device.connect(fleet[2], port)
-        opened = await drivers[0].expect(OPENED)
-        await drivers[0].write(opened, b"read this first")
-        await drivers[0].shut(opened)
-        assert await shut.read(15) == b"read this first"
-        assert await shut.at_end()
-        await drivers[0].expect(CLOSED)
-        await leave(fleet, port, drivers)
-        for node in fleet:
-            await until(lambda node=node: statistics(node) == NOTHING, "nothing is left")
-    run(scenario())
+async def test_a_device_reaches_its_driver_on_another_node(fleet):
+    port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
+    assert (opened.ip, opened.data) == ("127.0.0.1", b"") and opened.id < 2 ** 53
+    await assert_they_talk(drivers, device, opened)
+    for node in fleet:
+        await until(lambda node=node: statistics(node)["tcp_clients"] == {str(port): 1}, "the client is counted")
+        assert statistics(node)["tcp_listeners"] == {str(port): 1}
+    await device.send(b"last")
+    device.close()
+    assert await drivers[0].data_of(opened.id, 4) == b"last"
+    assert (await drivers[0].expect(CLOSED)).id == opened.id
+    shut = await Device.connect(fleet[2], port)
+    opened = await drivers[0].expect(OPENED)
+    await drivers[0].write(opened, b"read this first")
+    await drivers[0].shut(opened)
+    assert await shut.read(15) == b"read this first"
+    assert await shut.at_end()
+    await drivers[0].expect(CLOSED)
+    await leave(fleet, port, drivers)
+    for node in fleet:
+        await until(lambda node=node: statistics(node) == NOTHING, "nothing is left")
 
 
-def test_drivers_of_all_nodes_get_everything(fleet):
-    async def scenario():
-        port, drivers, device, opened = await joined(fleet, [*fleet, fleet[1]], fleet[2])
-        await assert_they_talk(drivers, device, opened)
-        await drivers[2].close()  # that on the device's node
-        await assert_they_talk([drivers[0], drivers[1], drivers[3]], device, opened)
-        late = await Driver.connect(fleet[2], port)
+async def test_drivers_of_all_nodes_get_everything(fleet):
+    port, drivers, device, opened = await joined(fleet, [*fleet, fleet[1]], fleet[2])
+    await assert_they_talk(drivers, device, opened)
+    await drivers[2].close()  # that on the device's node
+    await assert_they_talk([drivers[0], drivers[1], drivers[3]], device, opened)
+    late = await Driver.connect(fleet[2], port)
+    assert (await late.expect(OPENED)).id == opened.id
+    elsewhere = await Driver.connect(fleet[0], port)
+    assert (await elsewhere.expect(OPENED)).id == opened.id
+    drivers = [drivers[0], drivers[1], drivers[3], late, elsewhere]
+    await assert_they_talk(drivers, device, opened)
+    for driver in drivers[:-1]:
+        await driver.close()
+    await assert_they_talk([elsewhere], device, opened)
+    await elsewhere.close()
+    assert await device.at_end()
+    await leave(fleet, port, [])
+
+
+async def test_a_first_driver_elsewhere_gets_the_devices_that_are_there(fleet):
+    port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[0])
+    for node in fleet[1:]:
+        late = await Driver.connect(node, port)
         assert (await late.expect(OPENED)).id == opened.id
-        elsewhere = await Driver.connect(fleet[0], port)
-        assert (await elsewhere.expect(OPENED)).id == opened.id
-        drivers = [drivers[0], drivers[1], drivers[3], late, elsewhere]
-        await assert_they_talk(drivers, device, opened)
-        for driver in drivers[:-1]:
-            await driver.close()
-        await assert_they_talk([elsewhere], device, opened)
-        await elsewhere.close()
-        assert await device.at_end()
-        await leave(fleet, port, [])
-    run(scenario())
+        drivers.append(late)
+    await assert_they_talk(drivers, device, opened)
+    for old in drivers[:2]:
+        await old.close()
+    await assert_they_talk(drivers[2:], device, opened)
+    await leave(fleet, port, drivers[2:])
 
 
-def test_a_first_driver_elsewhere_gets_the_devices_that_are_there(fleet):
-    async def scenario():
-        port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[0])
-        for node in fleet[1:]:
-            late = await Driver.connect(node, port)
-            assert (await late.expect(OPENED)).id == opened.id
-            drivers.append(late)
-        await assert_they_talk(drivers, device, opened)
-        for old in drivers[:2]:
-            await old.close()
-        await assert_they_talk(drivers[2:], device, opened)
-        await leave(fleet, port, drivers[2:])
-    run(scenario())
+async def test_accept_counts_on_every_node(fleet):
+    port = free_port()
+    five = await Driver.connect(fleet[0], port, "127.0.0.5")
+    six = await Driver.connect(fleet[1], port, "127.0.0.6")
+    await known_everywhere(fleet, port, 2)
+    devices = {ip: await Device.connect(fleet[2], port, ip) for ip in ("127.0.0.5", "127.0.0.6")}
+    assert (await five.expect(OPENED)).ip == "127.0.0.5"
+    assert (await six.expect(OPENED)).ip == "127.0.0.6"
+    refused = await Device.connect(fleet[2], port, "127.0.0.7")
+    assert await refused.at_end()
+    await five.close()
+    assert await devices["127.0.0.5"].at_end()
+    await devices["127.0.0.6"].send(b"here")
+    assert (await six.expect(RECEIVED)).data == b"here"
+    await leave(fleet, port, [six])
 
 
-def test_accept_counts_on_every_node(fleet):
-    async def scenario():
-        port = free_port()
-        five = await Driver.connect(fleet[0], port, "127.0.0.5")
-        six = await Driver.connect(fleet[1], port, "127.0.0.6")
-        await known_everywhere(fleet, port, 2)
-        devices = {ip: await Device.connect(fleet[2], port, ip) for ip in ("127.0.0.5", "127.0.0.6")}
-        assert (await five.expect(OPENED)).ip == "127.0.0.5"
-        assert (await six.expect(OPENED)).ip == "127.0.0.6"
-        refused = await Device.connect(fleet[2], port, "127.0.0.7")
-        assert await refused.at_end()
-        await five.close()
-        assert await devices["127.0.0.5"].at_end()
-        await devices["127.0.0.6"].send(b"here")
-        assert (await six.expect(RECEIVED)).data == b"here"
-        await leave(fleet, port, [six])
-    run(scenario())
-
-
-def test_ids_are_unique_in_the_cluster(fleet):
-    async def scenario():
-        port = free_port()
-        driver = await Driver.connect(fleet[0], port)
-        await known_everywhere(fleet, port, 1)
-        devices = [await Device.connect(node, port) for node in fleet * 20]
-        ids = {(await driver.expect(OPENED)).id for _ in devices}
-        assert len(ids) == len(devices) and max(ids) < 2 ** 53
-        for device in devices:
-            device.close()
-        assert {(await driver.expect(CLOSED)).id for _ in devices} == ids
-        await leave(fleet, port, [driver])
-    run(scenario())
-
-
-def test_datagrams_between_nodes(fleet):
-    async def scenario():
-        port = free_port()
-        driver = await Driver.connect(fleet[0], port, proto="udp")
-        twin = await Driver.connect(fleet[0], port, proto="udp")
-        here = await Driver.connect(fleet[1], port, proto="udp")
-        await known_everywhere(fleet, port, 3, "udp")
-        device = Datagrams()
-        for size in (1, 0, 2049, 65507):
-            device.send(fleet[1], port, b"d" * size)
-            for one in (driver, twin, here):
-                frame = await one.expect(RECEIVED)
-                assert (frame.ip, frame.id, len(frame.data)) == ("127.0.0.1", device.port, size)
-            await driver.write(frame, b"a" * size)
-            data, sender = await device.next()
-            assert len(data) == size
-            assert sender == (fleet[1].bind, port), "an answer comes from where the question went"
-        for one in (driver, twin, here):
-            await one.close()
+async def test_ids_are_unique_in_the_cluster(fleet):
+    port = free_port()
+    driver = await Driver.connect(fleet[0], port)
+    await known_everywhere(fleet, port, 1)
+    devices = [await Device.connect(node, port) for node in fleet * 20]
+    ids = {(await driver.expect(OPENED)).id for _ in devices}
+    assert len(ids) == len(devices) and max(ids) < 2 ** 53
+    for device in devices:
         device.close()
-        await until(lambda: statistics(fleet[2]) == NOTHING, "nothing is left")
-    run(scenario())
+    assert {(await driver.expect(CLOSED)).id for _ in devices} == ids
+    await leave(fleet, port, [driver])
 
 
-def test_a_port_that_one_node_cannot_open_is_told(fleet):
-    async def scenario():
-        port = free_port()
-        taken = await asyncio.start_server(lambda reader, writer: writer.close(), fleet[1].bind, port)
-        driver = await Driver.connect(fleet[0], port)
-        await until(lambda: statistics(fleet[2]).get("tcp_unbound") == {str(port): 1}, "the statistics tell")
-        assert fleet[1].metrics()["muster_dispatch_unbound_ports"] == 1
-        assert "port cannot be opened here" in fleet[1].log()
-        device = await Device.connect(fleet[2], port)
-        await assert_they_talk([driver], device, await driver.expect(OPENED))
-        taken.close()
-        await taken.wait_closed()
-        await until(lambda: "tcp_unbound" not in statistics(fleet[2]), "it was tried again")
-        other = await Device.connect(fleet[1], port)
-        await assert_they_talk([driver], other, await driver.expect(OPENED))
-        await leave(fleet, port, [driver])
-    run(scenario())
+async def test_datagrams_between_nodes(fleet):
+    port = free_port()
+    driver = await Driver.connect(fleet[0], port, proto="udp")
+    twin = await Driver.connect(fleet[0], port, proto="udp")
+    here = await Driver.connect(fleet[1], port, proto="udp")
+    await known_everywhere(fleet, port, 3, "udp")
+    device = Datagrams()
+    for size in (1, 0, 2049, 65507):
+        device.send(fleet[1], port, b"d" * size)
+        for one in (driver, twin, here):
+            frame = await one.expect(RECEIVED)
+            assert (frame.ip, frame.id, len(frame.data)) == ("127.0.0.1", device.port, size)
+        await driver.write(frame, b"a" * size)
+        data, sender = await device.next()
+        assert len(data) == size
+        assert sender == (fleet[1].bind, port), "an answer comes from where the question went"
+    for one in (driver, twin, here):
+        await one.close()
+    device.close()
+    await until(lambda: statistics(fleet[2]) == NOTHING, "nothing is left")
+
+
+async def test_a_port_that_one_node_cannot_open_is_told(fleet):
+    port = free_port()
+    taken = await asyncio.start_server(lambda reader, writer: writer.close(), fleet[1].bind, port)
+    driver = await Driver.connect(fleet[0], port)
+    await until(lambda: statistics(fleet[2]).get("tcp_unbound") == {str(port): 1}, "the statistics tell")
+    assert fleet[1].metrics()["muster_dispatch_unbound_ports"] == 1
+    assert "port cannot be opened here" in fleet[1].log()
+    device = await Device.connect(fleet[2], port)
+    await assert_they_talk([driver], device, await driver.expect(OPENED))
+    taken.close()
+    await taken.wait_closed()
+    await until(lambda: "tcp_unbound" not in statistics(fleet[2]), "it was tried again")
+    other = await Device.connect(fleet[1], port)
+    await assert_they_talk([driver], other, await driver.expect(OPENED))
+    await leave(fleet, port, [driver])
 
 
 # ------------------------------------------------------------------------------------------ faults
 
-def test_the_node_of_the_driver_is_killed(fleet):
-    async def scenario():
-        port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
-        shared = await Driver.connect(fleet[2], port, "127.0.0.50")
-        survivor = await Device.connect(fleet[1], port, "127.0.0.50")
-        other = await shared.expect(OPENED)
-        assert (await drivers[0].expect(OPENED)).id == other.id
-        fleet[0].kill()
-        start = time.monotonic()
-        assert await device.at_end()
-        assert time.monotonic() - start < LEASE + SLACK
-        await assert_they_talk([shared], survivor, other)
-        await shared.close()
-        await until_closed(fleet[1:], port)
-    run(scenario())
+async def test_the_node_of_the_driver_is_killed(fleet):
+    port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
+    shared = await Driver.connect(fleet[2], port, "127.0.0.50")
+    survivor = await Device.connect(fleet[1], port, "127.0.0.50")
+    other = await shared.expect(OPENED)
+    assert (await drivers[0].expect(OPENED)).id == other.id
+    fleet[0].kill()
+    start = time.monotonic()
+    assert await device.at_end()
+    assert time.monotonic() - start < LEASE + SLACK
+    await assert_they_talk([shared], survivor, other)
+    await shared.close()
+    await until_closed(fleet[1:], port)
 
 
-def test_the_node_of_the_device_is_killed(fleet):
-    async def scenario():
-        port, drivers, _, opened = await joined(fleet, fleet[:2], fleet[2])
-        fleet[2].kill()
-        start = time.monotonic()
-        for driver in drivers:
-            assert (await driver.expect(CLOSED)).id == opened.id
-        assert time.monotonic() - start < LEASE + SLACK
-        await until(lambda: statistics(fleet[0])["tcp_clients"] == {}, "its clients are not counted")
-        await leave(fleet[:2], port, drivers)
-    run(scenario())
+async def test_the_node_of_the_device_is_killed(fleet):
+    port, drivers, _, opened = await joined(fleet, fleet[:2], fleet[2])
+    fleet[2].kill()
+    start = time.monotonic()
+    for driver in drivers:
+        assert (await driver.expect(CLOSED)).id == opened.id
+    assert time.monotonic() - start < LEASE + SLACK
+    await until(lambda: statistics(fleet[0])["tcp_clients"] == {}, "its clients are not counted")
+    await leave(fleet[:2], port, drivers)
 
 
-def test_a_drained_node_tells_at_once(fleet):
-    async def scenario():
-        port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
-        start = time.monotonic()
-        fleet[1].term()
-        assert (await drivers[0].expect(CLOSED)).id == opened.id
-        assert await device.at_end()
-        assert time.monotonic() - start < LEASE
-        device = await Device.connect(fleet[2], port)
-        opened = await drivers[0].expect(OPENED)
-        start = time.monotonic()
-        fleet[0].term()
-        assert await drivers[0].close_code() == 1001
-        assert await device.at_end()
-        assert time.monotonic() - start < LEASE
-        await until_closed([fleet[2]], port)
-    run(scenario())
+async def test_a_drained_node_tells_at_once(fleet):
+    port, drivers, device, opened = await joined(fleet, [fleet[0]], fleet[1])
+    start = time.monotonic()
+    fleet[1].term()
+    assert (await drivers[0].expect(CLOSED)).id == opened.id
+    assert await device.at_end()
+    assert time.monotonic() - start < LEASE
+    device = await Device.connect(fleet[2], port)
+    opened = await drivers[0].expect(OPENED)
+    start = time.monotonic()
+    fleet[0].term()
+    assert await drivers[0].close_code() == 1001
+    assert await device.at_end()
+    assert time.monotonic() - start < LEASE
+    await until_closed([fleet[2]], port)
 
 
 @pytest.mark.parametrize("whose", ["driver", "device"])
-def test_a_node_that_stood_still_gives_up_what_the_others_gave_up(fleet, whose):
-    async def scenario():
-        port, [driver], device, opened = await joined(fleet, [fleet[0]], fleet[1])
-        still, other = (fleet[0], fleet[1]) if whose == "driver" else (fleet[1], fleet[0])
-        still.pause()
-        if whose == "device":
-            assert (await driver.expect(CLOSED)).id == opened.id
-        else:
-            assert await device.at_end()
-        still.cont()
-        if whose == "device":
-            assert await device.at_end()
-        else:
-            assert (await driver.expect(CLOSED)).id == opened.id
-        assert other.alive()
-        await until_open(fleet, port)
-        await reaches_again(fleet[1], port, driver)
-        await leave(fleet, port, [driver])
-    run(scenario())
+async def test_a_node_that_stood_still_gives_up_what_the_others_gave_up(fleet, whose):
+    port, [driver], device, opened = await joined(fleet, [fleet[0]], fleet[1])
+    still, other = (fleet[0], fleet[1]) if whose == "driver" else (fleet[1], fleet[0])
+    still.pause()
+    if whose == "device":
+        assert (await driver.expect(CLOSED)).id == opened.id
+    else:
+        assert await device.at_end()
+    still.cont()
+    if whose == "device":
+        assert await device.at_end()
+    else:
+        assert (await driver.expect(CLOSED)).id == opened.id
+    assert other.alive()
+    await until_open(fleet, port)
+    await reaches_again(fleet[1], port, driver)
+    await leave(fleet, port, [driver])
 
 
-def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
+async def test_a_driver_that_gives_up_while_it_registers_leaves_nothing(yard, redis):
     proxy = yard.proxy(redis)
     [node] = start_fleet(yard, [proxy.url], lease="10s")
-
-    async def scenario():
-        port = free_port()
-        proxy.freeze()
-        request = (f"GET {path_of(port, '127.0.0.1')} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
-        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-        writer.write(request)
-        await until_open([node], port)
-        writer.transport.abort()
-        proxy.thaw()
-        await until_closed([node], port)
-        await until(lambda: statistics(node) == NOTHING, "nothing is left")
-        driver = await Driver.connect(node, port)
-        await leave([node], port, [driver])
-    run(scenario())
+    port = free_port()
+    proxy.freeze()
+    request = (f"GET {path_of(port, '127.0.0.1')} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+               "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(request)
+    await until_open([node], port)
+    writer.transport.abort()
+    proxy.thaw()
+    await until_closed([node], port)
+    await until(lambda: statistics(node) == NOTHING, "nothing is left")
+    driver = await Driver.connect(node, port)
+    await leave([node], port, [driver])
 
 
 async def device_before_its_driver(node, proxy):
@@ -304,38 +278,32 @@ async def device_before_its_driver(node, proxy):
     return port, registering, device
 
 
-def test_a_device_that_comes_while_its_driver_registers_is_not_turned_away(yard, redis):
+async def test_a_device_that_comes_while_its_driver_registers_is_not_turned_away(yard, redis):
     proxy = yard.proxy(redis)
     [node] = start_fleet(yard, [proxy.url], lease="10s")
-
-    async def scenario():
-        port, registering, device = await device_before_its_driver(node, proxy)
-        proxy.thaw()
-        driver = await registering
-        opened = await driver.expect(OPENED)
-        assert await driver.data_of(opened.id, 5) == b"hello"
-        await driver.write(opened, b"welcome")
-        assert await device.read(7) == b"welcome"
-        await driver.close()
-        await device.at_end()
-        await until_closed([node], port)
-    run(scenario())
+    port, registering, device = await device_before_its_driver(node, proxy)
+    proxy.thaw()
+    driver = await registering
+    opened = await driver.expect(OPENED)
+    assert await driver.data_of(opened.id, 5) == b"hello"
+    await driver.write(opened, b"welcome")
+    assert await device.read(7) == b"welcome"
+    await driver.close()
+    await device.at_end()
+    await until_closed([node], port)
 
 
-def test_a_device_whose_driver_gives_up_registering_is_closed(yard, redis):
+async def test_a_device_whose_driver_gives_up_registering_is_closed(yard, redis):
     proxy = yard.proxy(redis)
     [node] = start_fleet(yard, [proxy.url], lease="10s")
-
-    async def scenario():
-        port, registering, device = await device_before_its_driver(node, proxy)
-        with pytest.raises(websockets.InvalidStatusCode) as refusal:
-            await registering
-        assert refusal.value.status_code == 503
-        await device.at_end()
-        proxy.thaw()
-        await until_closed([node], port)
-        await until(lambda: statistics(node) == NOTHING, "nothing is left")
-    run(scenario())
+    port, registering, device = await device_before_its_driver(node, proxy)
+    with pytest.raises(websockets.InvalidStatusCode) as refusal:
+        await registering
+    assert refusal.value.status_code == 503
+    await device.at_end()
+    proxy.thaw()
+    await until_closed([node], port)
+    await until(lambda: statistics(node) == NOTHING, "nothing is left")
 
 
 async def stream(device, stop):
@@ -370,35 +338,32 @@ async def follow(driver, id_, until_closed_):
 
 @pytest.mark.parametrize("whose", ["driver", "device"])
 @pytest.mark.parametrize("fault", ["drop_links", "cut"])
-def test_a_stream_is_closed_where_redis_was_cut(yard, redis, whose, fault):
+async def test_a_stream_is_closed_where_redis_was_cut(yard, redis, whose, fault):
     proxies = [yard.proxy(redis), yard.proxy(redis)]
     nodes = start_fleet(yard, [proxy.url for proxy in proxies])
-
-    async def scenario():
-        port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
-        local = await Device.connect(nodes[0], port, "127.0.0.60")
-        opened_local = await driver.expect(OPENED)
-        local_driver = await Driver.connect(nodes[0], port, "127.0.0.60")
-        assert (await local_driver.expect(OPENED)).id == opened_local.id
-        stop = asyncio.Event()
-        sending = asyncio.create_task(stream(device, stop))
-        following = asyncio.create_task(follow(driver, opened.id, True))
-        await until(lambda: getattr(driver, "lines", 0) > 1000, "the stream flows")
-        proxy = proxies[0 if whose == "driver" else 1]
-        await asyncio.to_thread(getattr(proxy, fault))
-        lines = await following
-        assert lines > 0
-        assert await device.at_end()
-        stop.set()
-        await sending
-        await local.send(b"one node needs no Redis")
-        assert (await local_driver.expect(RECEIVED)).data == b"one node needs no Redis"
-        if fault == "cut":
-            proxy.mend()
-        await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
-        await reaches_again(nodes[1], port, driver)
-        await leave(nodes, port, [driver, local_driver])
-    run(scenario())
+    port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
+    local = await Device.connect(nodes[0], port, "127.0.0.60")
+    opened_local = await driver.expect(OPENED)
+    local_driver = await Driver.connect(nodes[0], port, "127.0.0.60")
+    assert (await local_driver.expect(OPENED)).id == opened_local.id
+    stop = asyncio.Event()
+    sending = asyncio.create_task(stream(device, stop))
+    following = asyncio.create_task(follow(driver, opened.id, True))
+    await until(lambda: getattr(driver, "lines", 0) > 1000, "the stream flows")
+    proxy = proxies[0 if whose == "driver" else 1]
+    await asyncio.to_thread(getattr(proxy, fault))
+    lines = await following
+    assert lines > 0
+    assert await device.at_end()
+    stop.set()
+    await sending
+    await local.send(b"one node needs no Redis")
+    assert (await local_driver.expect(RECEIVED)).data == b"one node needs no Redis"
+    if fault == "cut":
+        proxy.mend()
+    await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
+    await reaches_again(nodes[1], port, driver)
+    await leave(nodes, port, [driver, local_driver])
 
 
 async def reaches_again(node, port, driver):
@@ -431,26 +396,23 @@ async def reaches_again(node, port, driver):
     await until_true(try_one, "data comes through again")
 
 
-def test_redis_is_restarted_empty(yard, redis):
+async def test_redis_is_restarted_empty(yard, redis):
     nodes = start_fleet(yard, [redis.url] * 2)
-
-    async def scenario():
-        port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
-        mine = await Device.connect(nodes[0], port, "127.0.0.60")
-        other = await driver.expect(OPENED)
-        await asyncio.to_thread(redis.restart_empty)
-        assert await device.at_end()
-        assert (await driver.expect(CLOSED)).id == opened.id
-        await assert_they_talk([driver], mine, other)
-        await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
-        await reaches_again(nodes[1], port, driver)
-        await known_everywhere(nodes, port, 1)
-        assert all([await is_open(node, port) for node in nodes])
-        await leave(nodes, port, [driver])
-    run(scenario())
+    port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
+    mine = await Device.connect(nodes[0], port, "127.0.0.60")
+    other = await driver.expect(OPENED)
+    await asyncio.to_thread(redis.restart_empty)
+    assert await device.at_end()
+    assert (await driver.expect(CLOSED)).id == opened.id
+    await assert_they_talk([driver], mine, other)
+    await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
+    await reaches_again(nodes[1], port, driver)
+    await known_everywhere(nodes, port, 1)
+    assert all([await is_open(node, port) for node in nodes])
+    await leave(nodes, port, [driver])
 
 
-def test_without_redis_a_driver_is_told(yard, redis):
+async def test_without_redis_a_driver_is_told(yard, redis):
     proxy = yard.proxy(redis)
     [node] = start_fleet(yard, [proxy.url])
 
@@ -462,37 +424,32 @@ def test_without_redis_a_driver_is_told(yard, redis):
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
             return socket_.response().status
 
-    async def scenario():
-        proxy.cut()
-        await until(lambda: not node.is_ready(), "the node has noticed")
-        port = free_port()
-        assert await asyncio.to_thread(ask, port) == 503
-        await until_closed([node], port)
-        proxy.mend()
-        await until(node.is_ready, "it is ready again")
-        driver = await Driver.connect(node, port)
-        await leave([node], port, [driver])
-    run(scenario())
+    proxy.cut()
+    await until(lambda: not node.is_ready(), "the node has noticed")
+    port = free_port()
+    assert await asyncio.to_thread(ask, port) == 503
+    await until_closed([node], port)
+    proxy.mend()
+    await until(node.is_ready, "it is ready again")
+    driver = await Driver.connect(node, port)
+    await leave([node], port, [driver])
 
 
-def test_two_redis_servers_share_the_work(yard):
+async def test_two_redis_servers_share_the_work(yard):
     servers = [yard.redis(), yard.redis()]
     proxies = [[yard.proxy(server) for server in servers] for _ in range(2)]
     nodes = start_fleet(yard, [",".join(proxy.url for proxy in mine) for mine in proxies])
-
-    async def scenario():
-        for proxy in proxies[1]:
-            port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
-            await assert_they_talk([driver], device, opened)
-            proxy.drop_links()  # of the device's node, to one of the servers
-            with contextlib.suppress(ConnectionError):
-                await device.send(b"either it arrives or the stream ends")
-            frame = await driver.next()
-            if frame.type == CLOSED:
-                assert await device.at_end()
-            else:
-                assert frame.data == b"either it arrives or the stream ends"
-                device.close()
-            await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
-            await leave(nodes, port, [driver])
-    run(scenario())
+    for proxy in proxies[1]:
+        port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
+        await assert_they_talk([driver], device, opened)
+        proxy.drop_links()  # of the device's node, to one of the servers
+        with contextlib.suppress(ConnectionError):
+            await device.send(b"either it arrives or the stream ends")
+        frame = await driver.next()
+        if frame.type == CLOSED:
+            assert await device.at_end()
+        else:
+            assert frame.data == b"either it arrives or the stream ends"
+            device.close()
+        await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
+        await leave(nodes, port, [driver])

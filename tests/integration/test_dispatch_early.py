@@ -7,10 +7,12 @@ import re
 import struct
 import time
 
-from dispatch import (CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, free_port, is_open, node_settings, start_fleet,
-                      until, until_closed, until_open, until_true)
+from lib.dispatch import (
+    CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, is_open, node_settings, start_fleet, until_closed,
+    until_open)
+from lib.ports import free_port
+from lib.waiting import until, until_true, wait_until, within
 from test_dispatch_cluster import SLACK, assert_they_talk, known_everywhere
-from waiting import wait_until, within
 
 HEARD = "muster_bus_received_total"
 ROOM = 1 << 20  # bytes of messages that wait for their node to be known
@@ -71,39 +73,36 @@ class SeveralServers:
         return self.where(["PUBSUB", "CHANNELS"], b"dispatch:node:" + name.encode())
 
 
-def test_a_device_may_come_before_its_node_is_known(yard):
+async def test_a_device_may_come_before_its_node_is_known(yard):
     two = SeveralServers(yard)
     near = two.start_until(two.start_near, lambda node: two.late() is not None)
     late = two.late()
-
-    async def scenario():
-        port = free_port()
-        driver, datagrams = [await Driver.connect(near, port, proto=proto) for proto in ("tcp", "udp")]
-        late.freeze()
-        far = two.start_far()
-        await until_open([far], port)
-        with contextlib.closing(Datagrams()) as other:  # has no need to wait, and takes no room from who has
-            for i in range(ROOM // SMALL + SMALLEST):
-                data = bytes(SMALL if i < ROOM // SMALL else 1)
-                other.send(far, port, data)
-                assert (await datagrams.expect(RECEIVED)).data == data
-        heard = near.metrics()[HEARD]
-        device = await Device.connect(far, port)
-        await device.send(b"from the device")
-        await until(lambda: near.metrics()[HEARD] > heard, "it has been told of the device")
-        late.thaw()
-        opened = await driver.expect(OPENED)
-        assert await driver.data_of(opened.id, 15) == b"from the device"
-        await assert_they_talk([driver], device, opened)
-        device.close()
-        assert (await driver.next()).type == CLOSED
-        await driver.close()
-        await datagrams.close()
-        await until_closed([near, far], port)
-    asyncio.run(scenario())
+    port = free_port()
+    driver, datagrams = [await Driver.connect(near, port, proto=proto) for proto in ("tcp", "udp")]
+    late.freeze()
+    far = two.start_far()
+    await until_open([far], port)
+    with contextlib.closing(Datagrams()) as other:  # has no need to wait, and takes no room from who has
+        for i in range(ROOM // SMALL + SMALLEST):
+            data = bytes(SMALL if i < ROOM // SMALL else 1)
+            other.send(far, port, data)
+            assert (await datagrams.expect(RECEIVED)).data == data
+    heard = near.metrics()[HEARD]
+    device = await Device.connect(far, port)
+    await device.send(b"from the device")
+    await until(lambda: near.metrics()[HEARD] > heard, "it has been told of the device")
+    late.thaw()
+    opened = await driver.expect(OPENED)
+    assert await driver.data_of(opened.id, 15) == b"from the device"
+    await assert_they_talk([driver], device, opened)
+    device.close()
+    assert (await driver.next()).type == CLOSED
+    await driver.close()
+    await datagrams.close()
+    await until_closed([near, far], port)
 
 
-def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
+async def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
     """A node has lost its way to one server, on which one of the others is spoken to. What that one says waits; before,
     each time that there was no answering it, the devices of all were given up."""
     two = SeveralServers(yard)
@@ -111,61 +110,55 @@ def test_who_cannot_be_answered_costs_nobody_else_his_device(yard):
     there = two.start_until(lambda: two.start_far(1), lambda node: two.hears(node) == two.tells())
     away = two.start_until(lambda: two.start_far(2), lambda node: two.hears(node) != two.tells())
     broken = two.proxies[1 - two.tells()]
-
-    async def scenario():
-        port = free_port()
-        driver = await Driver.connect(near, port)
-        await until_open([there, away], port)
-        for node in (there, away):
-            device = await Device.connect(node, port)
-            await driver.expect(OPENED)
-            device.close()
-            await driver.expect(CLOSED)
-        before = two.standings()
-        broken.cut()
-        await until(lambda: two.standings() != before, "it has noticed, and said so")
-        well = await Device.connect(there, port)
-        opened = await driver.expect(OPENED)
-        lost = await Device.connect(away, port)
-        await lost.send(b"from the device")
-        end = time.monotonic() + KEPT_SECONDS + SLACK  # the fault itself: longer than what is said waits for an answer
-        while time.monotonic() < end:
-            await assert_they_talk([driver], well, opened)
-            await asyncio.sleep(0.2)
-        broken.mend()
-        opened = await driver.expect(OPENED)
-        assert await driver.data_of(opened.id, 15) == b"from the device"
-        await assert_they_talk([driver], lost, opened)
-        assert "could not be answered" not in near.log()
-    asyncio.run(scenario())
+    port = free_port()
+    driver = await Driver.connect(near, port)
+    await until_open([there, away], port)
+    for node in (there, away):
+        device = await Device.connect(node, port)
+        await driver.expect(OPENED)
+        device.close()
+        await driver.expect(CLOSED)
+    before = two.standings()
+    broken.cut()
+    await until(lambda: two.standings() != before, "it has noticed, and said so")
+    well = await Device.connect(there, port)
+    opened = await driver.expect(OPENED)
+    lost = await Device.connect(away, port)
+    await lost.send(b"from the device")
+    end = time.monotonic() + KEPT_SECONDS + SLACK  # the fault itself: longer than what is said waits for an answer
+    while time.monotonic() < end:
+        await assert_they_talk([driver], well, opened)
+        await asyncio.sleep(0.2)
+    broken.mend()
+    opened = await driver.expect(OPENED)
+    assert await driver.data_of(opened.id, 15) == b"from the device"
+    await assert_they_talk([driver], lost, opened)
+    assert "could not be answered" not in near.log()
 
 
-def test_a_node_that_hears_nothing_holds_nobody_up(yard):
+async def test_a_node_that_hears_nothing_holds_nobody_up(yard):
     """A node has lost its way to the server on which it is spoken to, and says so on the other one: devices that come
     meanwhile go to the drivers of other nodes, and to its own when it hears again."""
     two = SeveralServers(yard)
     near = two.start_until(two.start_near, lambda node: two.hears(node) != two.tells())
     far = two.start_far()
     broken = two.proxies[1 - two.tells()]
-
-    async def scenario():
-        port = free_port()
-        deaf = await Driver.connect(near, port)
-        driver = await Driver.connect(far, port)
-        await known_everywhere([near, far], port, 2)
-        before = two.standings()
-        broken.cut()
-        await until(lambda: two.standings() != before, "it has noticed, and said so")
-        device = await Device.connect(far, port)
-        opened = await driver.expect(OPENED)
-        await assert_they_talk([driver], device, opened)
-        broken.mend()
-        assert await deaf.expect(OPENED) == opened
-        await assert_they_talk([driver, deaf], device, opened)
-    asyncio.run(scenario())
+    port = free_port()
+    deaf = await Driver.connect(near, port)
+    driver = await Driver.connect(far, port)
+    await known_everywhere([near, far], port, 2)
+    before = two.standings()
+    broken.cut()
+    await until(lambda: two.standings() != before, "it has noticed, and said so")
+    device = await Device.connect(far, port)
+    opened = await driver.expect(OPENED)
+    await assert_they_talk([driver], device, opened)
+    broken.mend()
+    assert await deaf.expect(OPENED) == opened
+    await assert_they_talk([driver, deaf], device, opened)
 
 
-def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
+async def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
     """The node learns of the others, and has a way to them, before it knows its own number: a third server, on which it
     is spoken to, is a little slower than the one that tells which nodes there are."""
     three = SeveralServers(yard, 3)
@@ -180,26 +173,24 @@ def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
         await until_true(lambda: is_open(near, port), "its driver opens the port")
         return await Device.connect(near, port), await mine
 
-    async def scenario():
-        port = free_port()
-        driver = await Driver.connect(far, port)
-        suits = False
-        while not suits:  # the name of the near one, chosen at random, decides
-            three.proxies[tells].delay, three.proxies[third].delay = 0.2, 0.22
-            near = three.begin_near()
-            device, mine = await device_comes(near, port)
-            suits = await asyncio.to_thread(three.hears, near) == third
-            await mine.expect(OPENED)
-            opened = await driver.expect(OPENED)
-            three.proxies[tells].delay = three.proxies[third].delay = 0
-            await assert_they_talk([driver], device, opened)
-            device.close()
-            await driver.expect(CLOSED)
-            await mine.close()
-            await asyncio.to_thread(yard.dismiss, near)
-        await driver.close()
-        await until_closed([far], port)
-    asyncio.run(scenario())
+    port = free_port()
+    driver = await Driver.connect(far, port)
+    suits = False
+    while not suits:  # the name of the near one, chosen at random, decides
+        three.proxies[tells].delay, three.proxies[third].delay = 0.2, 0.22
+        near = three.begin_near()
+        device, mine = await device_comes(near, port)
+        suits = await asyncio.to_thread(three.hears, near) == third
+        await mine.expect(OPENED)
+        opened = await driver.expect(OPENED)
+        three.proxies[tells].delay = three.proxies[third].delay = 0
+        await assert_they_talk([driver], device, opened)
+        device.close()
+        await driver.expect(CLOSED)
+        await mine.close()
+        await asyncio.to_thread(yard.dismiss, near)
+    await driver.close()
+    await until_closed([far], port)
 
 
 class Stranger:
@@ -241,20 +232,17 @@ class Stranger:
         return struct.unpack(">Q", await within(self.reader.readexactly(8), "its leg"))[0]
 
 
-def test_a_node_that_stays_unknown_is_refused(yard, redis):
+async def test_a_node_that_stays_unknown_is_refused(yard, redis):
     """What it says is kept for seconds, and as far as there is room."""
     [node] = start_fleet(yard, [redis.url])
     stranger = Stranger(redis)
-
-    async def scenario():
-        await stranger.listen()
-        room = ROOM - len(stranger.message(stranger.opening(5), stranger.frame(stranger.DATA, 5)))
-        stranger.say(stranger.opening(5), stranger.frame(stranger.DATA, 5, bytes(room - 1)))
-        stranger.say(stranger.opening(6))
-        assert [await stranger.leg_refused() for _ in range(3)] == [6, 5, 5], "6 found no room, 5 had its time"
-        stranger.say(stranger.frame(stranger.END, 5))  # as a node may that left: nothing to answer, nothing to tell
-        stranger.say(stranger.opening(7))
-        assert await stranger.leg_refused() == 7
-        assert re.findall(r"could not be answered messages=(\d+)", node.log()) == ["1", "1"]
-        stranger.writer.close()
-    asyncio.run(scenario())
+    await stranger.listen()
+    room = ROOM - len(stranger.message(stranger.opening(5), stranger.frame(stranger.DATA, 5)))
+    stranger.say(stranger.opening(5), stranger.frame(stranger.DATA, 5, bytes(room - 1)))
+    stranger.say(stranger.opening(6))
+    assert [await stranger.leg_refused() for _ in range(3)] == [6, 5, 5], "6 found no room, 5 had its time"
+    stranger.say(stranger.frame(stranger.END, 5))  # as a node may that left: nothing to answer, nothing to tell
+    stranger.say(stranger.opening(7))
+    assert await stranger.leg_refused() == 7
+    assert re.findall(r"could not be answered messages=(\d+)", node.log()) == ["1", "1"]
+    stranger.writer.close()

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from clients import HttpClient, RawWebSocket, SyncClient, close_all, members, new_session
-from waiting import until, wait_until
+from lib.frames import RawWebSocket
+from lib.sync import SyncClient, close_all, members, new_session
+from lib.tcp import HttpClient
+from lib.waiting import until, wait_until
 
 CLIENTS = 20
 
@@ -19,23 +21,20 @@ def test_an_idle_node_ends_at_once(yard, number):
     wait_until(lambda: node.exit_code() == 0, "it ends")
 
 
-def test_every_client_is_closed_with_1001(yard):
+async def test_every_client_is_closed_with_1001(yard):
     node = yard.node(drain="2s")
+    clients = [await SyncClient.member(node, new_session()) for _ in range(CLIENTS)]
+    start = time.monotonic()
+    node.term()
+    ends = []
 
-    async def scenario():
-        clients = [await SyncClient.member(node, new_session()) for _ in range(CLIENTS)]
-        start = time.monotonic()
-        node.term()
-        ends = []
-
-        async def end_of(client):
-            code = await client.closed()
-            ends.append(time.monotonic() - start)
-            return code
-        assert await asyncio.gather(*map(end_of, clients)) == [1001] * CLIENTS
-        await until(lambda: node.exit_code() == 0, "the node ends")
-        assert ends[-1] - ends[0] > 0.2, "they are not all sent away at one moment"
-    asyncio.run(scenario())
+    async def end_of(client):
+        code = await client.closed()
+        ends.append(time.monotonic() - start)
+        return code
+    assert await asyncio.gather(*map(end_of, clients)) == [1001] * CLIENTS
+    await until(lambda: node.exit_code() == 0, "the node ends")
+    assert ends[-1] - ends[0] > 0.2, "they are not all sent away at one moment"
 
 
 def test_no_new_clients_while_draining(yard):
@@ -70,60 +69,48 @@ def test_the_second_sigterm_ends_it_at_once(yard):
         client.close()
 
 
-def test_without_time_all_are_closed_at_once(yard):
+async def test_without_time_all_are_closed_at_once(yard):
     node = yard.node(drain="0s")
-
-    async def scenario():
-        clients = await members([node] * 3, new_session())
-        node.term()
-        assert [await client.closed() for client in clients] == [1001] * 3
-    asyncio.run(scenario())
+    clients = await members([node] * 3, new_session())
+    node.term()
+    assert [await client.closed() for client in clients] == [1001] * 3
 
 
-def test_peers_of_a_draining_node_have_right_counts(yard, redis):
+async def test_peers_of_a_draining_node_have_right_counts(yard, redis):
     nodes = yard.fleet([redis.url] * 2, drain="2s", lease="60s")
-
-    async def scenario():
-        session = new_session()
-        stays = await SyncClient.member(nodes[0], session)
-        leaving = [await SyncClient.member(nodes[1], session, leader=True) for _ in range(5)]
-        await stays.until_state(6, True)
-        nodes[1].term()
-        assert await asyncio.gather(*(client.closed() for client in leaving)) == [1001] * 5
-        states = await stays.until_state(1, False)
-        players = [state.players for state in states]
-        assert players == sorted(players, reverse=True)
-        await until(lambda: nodes[1].exit_code() == 0, "the node ends")
-        await close_all([stays])
-    asyncio.run(scenario())
+    session = new_session()
+    stays = await SyncClient.member(nodes[0], session)
+    leaving = [await SyncClient.member(nodes[1], session, leader=True) for _ in range(5)]
+    await stays.until_state(6, True)
+    nodes[1].term()
+    assert await asyncio.gather(*(client.closed() for client in leaving)) == [1001] * 5
+    states = await stays.until_state(1, False)
+    players = [state.players for state in states]
+    assert players == sorted(players, reverse=True)
+    await until(lambda: nodes[1].exit_code() == 0, "the node ends")
+    await close_all([stays])
 
 
-def test_clients_that_come_back_find_the_other_node(yard, redis):
+async def test_clients_that_come_back_find_the_other_node(yard, redis):
     """A rolling restart: whoever is sent away joins again elsewhere."""
     nodes = yard.fleet([redis.url] * 2)
+    session = new_session()
+    clients = await members([nodes[1]] * 6, session, leaders=(0,))
+    nodes[1].term()
 
-    async def scenario():
-        session = new_session()
-        clients = await members([nodes[1]] * 6, session, leaders=(0,))
-        nodes[1].term()
-
-        async def move(client, leader):
-            assert await client.closed() == 1001
-            return await SyncClient.member(nodes[0], session, leader)
-        moved = await asyncio.gather(*(move(client, number == 0) for number, client in enumerate(clients)))
-        for client in moved:
-            await client.in_state(6, True)
-        await close_all(moved)
-    asyncio.run(scenario())
-
-
-def test_sigterm_while_redis_is_gone(yard, redis):
-    node = yard.node(store=redis.url)
-
-    async def scenario():
-        client = await SyncClient.member(node, new_session())
-        redis.kill()
-        node.term()
+    async def move(client, leader):
         assert await client.closed() == 1001
-        await until(lambda: node.exit_code() == 0, "the node ends")
-    asyncio.run(scenario())
+        return await SyncClient.member(nodes[0], session, leader)
+    moved = await asyncio.gather(*(move(client, number == 0) for number, client in enumerate(clients)))
+    for client in moved:
+        await client.in_state(6, True)
+    await close_all(moved)
+
+
+async def test_sigterm_while_redis_is_gone(yard, redis):
+    node = yard.node(store=redis.url)
+    client = await SyncClient.member(node, new_session())
+    redis.kill()
+    node.term()
+    assert await client.closed() == 1001
+    await until(lambda: node.exit_code() == 0, "the node ends")

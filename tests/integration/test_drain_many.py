@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-import clients as wire
-from clients import State, new_session, set_session
-from waiting import until, within
+from lib import frames as wire
+from lib.sync import State, new_session, set_session
+from lib.waiting import until, within
 
 CLIENTS = 2000
 SESSIONS = 100
@@ -116,47 +116,41 @@ def assert_spread(clients, start):
     assert max(per_tenth.values()) < len(ends) / 5, per_tenth
 
 
-def test_two_thousand_clients_are_sent_elsewhere(yard, redis):
+async def test_two_thousand_clients_are_sent_elsewhere(yard, redis):
     nodes = yard.fleet([redis.url] * 2, drain=f"{DRAIN}s", lease="30s")
-
-    async def scenario():
-        sessions = [new_session() for _ in range(SESSIONS)]
-        members = [sessions[number % SESSIONS] for number in range(CLIENTS)]
-        sizes = collections.Counter(members)
-        leaving = await join_all(nodes[1], members[:CLIENTS // 2])
-        staying = await join_all(nodes[0], members[CLIENTS // 2:])
-        await until(lambda: counted(leaving + staying, sizes), "all are told of all", 60)
-        start = time.monotonic()
-        nodes[1].term()
-        moved = await within(asyncio.gather(*(move(client, nodes[0]) for client in leaving)), "all move", 60)
-        assert {client.code for client in leaving} == {1001}
-        assert {client.gone.result() for client in leaving} == {None}, "no connection was reset"
-        assert_spread(leaving, start)
-        await until(lambda: nodes[1].exit_code() == 0, "the node ends")
-        await until(lambda: counted(moved + staying, sizes), "all are told of all again", 60)
-        assert {client.code for client in staying + moved} == {None}
-        assert nodes[0].metrics()["muster_sync_members"] == CLIENTS
-        for client in moved + staying:
-            client.leave()
-        await within(asyncio.gather(*(client.gone for client in moved + staying)), "all leave", 60)
-        await until(lambda: nodes[0].metrics()["muster_sync_sessions"] == 0, "no session is left")
-        keys = redis.command("KEYS", "*")
-        assert not [session for session in sessions if session.encode() in keys], "and none at Redis"
-    asyncio.run(scenario())
+    sessions = [new_session() for _ in range(SESSIONS)]
+    members = [sessions[number % SESSIONS] for number in range(CLIENTS)]
+    sizes = collections.Counter(members)
+    leaving = await join_all(nodes[1], members[:CLIENTS // 2])
+    staying = await join_all(nodes[0], members[CLIENTS // 2:])
+    await until(lambda: counted(leaving + staying, sizes), "all are told of all", 60)
+    start = time.monotonic()
+    nodes[1].term()
+    moved = await within(asyncio.gather(*(move(client, nodes[0]) for client in leaving)), "all move", 60)
+    assert {client.code for client in leaving} == {1001}
+    assert {client.gone.result() for client in leaving} == {None}, "no connection was reset"
+    assert_spread(leaving, start)
+    await until(lambda: nodes[1].exit_code() == 0, "the node ends")
+    await until(lambda: counted(moved + staying, sizes), "all are told of all again", 60)
+    assert {client.code for client in staying + moved} == {None}
+    assert nodes[0].metrics()["muster_sync_members"] == CLIENTS
+    for client in moved + staying:
+        client.leave()
+    await within(asyncio.gather(*(client.gone for client in moved + staying)), "all leave", 60)
+    await until(lambda: nodes[0].metrics()["muster_sync_sessions"] == 0, "no session is left")
+    keys = redis.command("KEYS", "*")
+    assert not [session for session in sessions if session.encode() in keys], "and none at Redis"
 
 
-def test_all_two_thousand_at_one_node_without_another(yard):
+async def test_all_two_thousand_at_one_node_without_another(yard):
     """Nowhere to go is no reason to cut anybody off either."""
     node = yard.node(drain=f"{DRAIN}s")
-
-    async def scenario():
-        session = new_session()
-        leaving = await join_all(node, [f"{session}{number % SESSIONS}" for number in range(CLIENTS)])
-        await until(lambda: all(client.state for client in leaving), "all have joined", 60)
-        start = time.monotonic()
-        node.term()
-        await within(asyncio.gather(*(client.gone for client in leaving)), "all go", 60)
-        assert {client.code for client in leaving} == {1001}
-        assert_spread(leaving, start)
-        await until(lambda: node.exit_code() == 0, "the node ends")
-    asyncio.run(scenario())
+    session = new_session()
+    leaving = await join_all(node, [f"{session}{number % SESSIONS}" for number in range(CLIENTS)])
+    await until(lambda: all(client.state for client in leaving), "all have joined", 60)
+    start = time.monotonic()
+    node.term()
+    await within(asyncio.gather(*(client.gone for client in leaving)), "all go", 60)
+    assert {client.code for client in leaving} == {1001}
+    assert_spread(leaving, start)
+    await until(lambda: node.exit_code() == 0, "the node ends")

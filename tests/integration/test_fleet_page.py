@@ -7,12 +7,13 @@ import re
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from browser import chromium
-from cluster import free_port, muster
-from fleet_lab import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
-from logs_lab import begin_sink, stored
-from postgres import Postgres
-from waiting import wait_until
+from lib.browser import chromium
+from lib.fleet import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
+from lib.logs import begin_sink, stored
+from lib.ports import free_port
+from lib.postgres import Postgres
+from lib.process import muster
+from lib.waiting import wait_until
 
 FRAMES = """
 const done = arguments[arguments.length - 1], gaps = [];
@@ -31,7 +32,7 @@ def cards(driver):
 
 
 def states(driver):
-    return sorted(element.text for element in driver.find_elements(By.CSS_SELECTOR, ".node .state"))
+    return sorted(driver.execute_script("return [...document.querySelectorAll('.node .state')].map(state => state.textContent)"))
 
 
 def complaints(driver):
@@ -50,12 +51,70 @@ def test_three_nodes_one_killed(yard, redis, tmp_path):
         assert driver.find_element(By.ID, "link").text == "live"
         keep_picture(driver, tmp_path, "three.png")
         nodes[2].kill()
-        wait_until(lambda: states(driver) == ["gone", "well", "well"], "the killed node is marked")
+        wait_until(lambda: [state.split(" since")[0] for state in states(driver)] == ["gone", "well", "well"], "the killed node is marked")
+        wait_until(lambda: re.match(r"1 problem: vm-\w+ lost \d\d:\d\d", text_of(driver, "verdict")), "the verdict says so", 40)
+        assert driver.title.startswith("⚠ 1 problem") and "was lost" in text_of(driver, "events")
         keep_picture(driver, tmp_path, "killed.png")
-        wait_until(lambda: len(cards(driver)) == 2, "its card fades away")
         yard.fleet([redis.url], lease="2s")
-        wait_until(lambda: states(driver) == ["well"] * 3, "a new one appears by itself")
+        wait_until(lambda: [state.split(" since")[0] for state in states(driver)] == ["gone", "well", "well", "well"], "a new one appears by itself")
+        driver.get(nodes[1].http("/"))
+        wait_until(lambda: [state.split(" since")[0] for state in states(driver)] == ["gone", "well", "well", "well"], "a page opened later shows it, too")
+        assert "was lost" in text_of(driver, "events")
         assert not complaints(driver)
+
+
+def test_all_is_well_and_one_that_leaves_in_order_is_no_problem(yard, redis, tmp_path):
+    nodes = yard.fleet([redis.url] * 2, lease="2s")
+    with chromium(tmp_path) as driver:
+        driver.get(nodes[0].http("/"))
+        wait_until(lambda: text_of(driver, "verdict") == "All is well", "the verdict")
+        assert driver.title == "Muster" and "1a7f37" in driver.find_element(By.ID, "icon").get_attribute("href")
+        nodes[1].stop()
+        wait_until(lambda: states(driver) == ["well"], "it has gone")
+        assert "leaves in order" in text_of(driver, "events") and text_of(driver, "verdict") == "All is well"
+        assert not complaints(driver)
+
+
+def test_redis_away_is_the_first_thing_that_is_said(yard, redis, tmp_path):
+    [node] = yard.fleet([redis.url], lease="2s")
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: text_of(driver, "verdict") == "All is well", "the verdict")
+        redis.kill()
+        wait_until(lambda: text_of(driver, "verdict").startswith("Redis cannot be reached, for"), "the verdict says so", 40)
+        assert driver.title.startswith("⚠ Redis") and "figures are of" in text_of(driver, "verdict")
+        assert "away" in text_of(driver, "stores")
+        keep_whole_page(driver, tmp_path, "away.png")
+        redis.start()
+        wait_until(lambda: "is back" in text_of(driver, "events"), "that it is back is an event", 40)
+        wait_until(lambda: text_of(driver, "verdict") == "All is well", "and all is well", 40)
+
+
+def test_a_missing_and_a_wrong_token_are_asked_for(yard, tmp_path):
+    node = yard.node(status_token="secret")
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        asks = lambda: driver.execute_script("const box = document.getElementById('token-box'); return box !== null && box.open")
+        wait_until(asks, "it asks")
+        assert "status-token" in text_of(driver, "token-why")
+        driver.switch_to.active_element.send_keys("wrong", Keys.ENTER)
+        wait_until(lambda: asks() and "does not take" in text_of(driver, "token-why"), "it says that it is wrong")
+        driver.switch_to.active_element.send_keys("secret", Keys.ENTER)
+        wait_until(lambda: states(driver) == ["well"], "its card")
+        driver.refresh()
+        wait_until(lambda: states(driver) == ["well"], "it is kept in the session")
+        assert "secret" not in driver.current_url
+
+
+def test_figures_explain_themselves(yard, tmp_path):
+    node = yard.node()
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: states(driver) == ["well"], "its card")
+        driver.find_element(By.XPATH, "//button[.='bus lag']").send_keys(Keys.ENTER)
+        wait_until(lambda: "Worry when: Over 50 ms" in text_of(driver, "explain"), "what it is, when to worry")
+        driver.find_element(By.CSS_SELECTOR, "#explain a").click()
+        wait_until(lambda: "/api/status" in driver.find_element(By.TAG_NAME, "body").text, "the page for operators, served by the binary")
 
 
 def test_the_page_comes_back_when_its_node_does(yard, redis, tmp_path):
@@ -76,7 +135,7 @@ def test_by_keyboard_and_on_a_narrow_screen(yard, tmp_path):
         wait_until(lambda: states(driver) == ["well"], "its card")
         body = driver.find_element(By.TAG_NAME, "body")
         body.send_keys(Keys.TAB)
-        assert driver.switch_to.active_element.get_attribute("id") == "order"
+        assert driver.switch_to.active_element.get_attribute("id") == "order", "and no field before it"
         driver.switch_to.active_element.send_keys("m")
         assert driver.switch_to.active_element.get_attribute("value") == "messages"
         assert sideways(driver) <= 0, "nothing to scroll sideways"
@@ -213,10 +272,12 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
         wait_until(lambda: text_of(driver, "relay").startswith("Relay networks") and "2 networks" in text_of(driver, "relay"), "the lists")
         tops = "return ['nodes', 'sessions', 'relay', 'ports', 'chat'].map(id => document.getElementById(id).offsetTop)"
         places = driver.execute_script(tops)
+        keep_whole_page(driver, tmp_path, "fifty-before.png")
         for number in range(49):
             speak(number, 1)
         gaps = driver.execute_async_script(FRAMES)
         assert gaps[len(gaps) // 2] < 100, "ten frames a second and more, on whatever machine this is"
+        keep_whole_page(driver, tmp_path, "fifty-later.png")
         assert driver.execute_script(tops) == places, "nothing jumps when figures and rows change"
         assert [len(row_texts(driver, part)) for part in ("sessions", "relay", "ports", "chat")] == [8, 10, 8, 8], "a screenful of each"
         assert [row.split()[0] for row in row_texts(driver, "relay")] == ["creative"] * 5 + ["survival"] * 5, "of each network some"

@@ -1,7 +1,6 @@
 """Hostile input, one attack a test. Each runs beside an honest client whose answers are timed, and the node's memory is
 read while it goes on: an attack costs the attacker's connection, never another's time, nor memory without a bound."""
 
-import asyncio
 import json
 import os
 import pathlib
@@ -10,10 +9,11 @@ import time
 
 import pytest
 
-from clients import (BINARY, CONTINUATION, PING, TEXT, Closed, HttpClient, RawWebSocket, SyncClient, close_all, deflate,
-                     frame_bytes, handshake_request, new_session, push, set_session)
-from cluster import muster
-from waiting import wait_until
+from lib.frames import BINARY, CONTINUATION, PING, TEXT, RawWebSocket, deflate, frame_bytes, handshake_request
+from lib.process import muster
+from lib.sync import SyncClient, close_all, new_session, push, set_session
+from lib.tcp import Closed, HttpClient
+from lib.waiting import wait_until
 
 MIB = 1 << 20
 PATIENCE = 2.0  # seconds that an honest client may wait once, on a machine that does other things, too
@@ -270,18 +270,15 @@ def handshake_status(node, origin):
         return client.ask(handshake_request(Origin=origin)).status
 
 
-def test_a_page_of_another_site_opens_no_websocket(yard):
+async def test_a_page_of_another_site_opens_no_websocket(yard):
     node = yard.node(origins=f"{OURS}, http://localhost:3000")
     for origin in (OURS, "HTTPS://Game.Example", "http://localhost:3000", None):
         assert handshake_status(node, origin) == 101, origin
     for origin in (THEIRS, "null", "", OURS + ".evil.example", OURS + ":8443", "http://game.example", "http://localhost",
                    f"{OURS}, {THEIRS}", f"{OURS},http://localhost:3000", ","):
         assert handshake_status(node, origin) == 403, origin
-
-    async def scenario():
-        client = await SyncClient.member(node, new_session())
-        await close_all([client])
-    asyncio.run(scenario())
+    client = await SyncClient.member(node, new_session())
+    await close_all([client])
 
 
 def test_without_a_list_any_page_may(node):
@@ -296,8 +293,8 @@ def test_what_is_no_origin_is_refused_at_the_start(value):
 
 # --- and the one who does nothing but read nothing
 
-def test_a_reader_that_stops_is_closed_and_the_others_hear_all(node, watch):
-    async def scenario():
+async def test_a_reader_that_stops_is_closed_and_the_others_hear_all(node, watch):
+    with watch:
         session = new_session()
         stuck = RawWebSocket(node, receive_buffer=4096).join(session)
         leader = await SyncClient.member(node, session, leader=True)
@@ -310,6 +307,4 @@ def test_a_reader_that_stops_is_closed_and_the_others_hear_all(node, watch):
         await honest.in_state(2, True)
         stuck.close()
         await close_all([leader, honest])
-    with watch:
-        asyncio.run(scenario())
 

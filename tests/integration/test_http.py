@@ -7,9 +7,10 @@ import socket
 
 import pytest
 
-from cluster import free_port
-from clients import Closed, HttpClient, accept_for, handshake_request
-from waiting import wait_until
+from lib.frames import accept_for, handshake_request
+from lib.ports import free_port
+from lib.tcp import Closed, HttpClient
+from lib.waiting import wait_until
 
 VERSION = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
 SAMPLE = re.compile(
@@ -111,8 +112,13 @@ def test_histograms_are_whole(yard, redis):
 
 
 def test_one_slash_more_and_a_query_are_the_same_path(node):
-    for target in ("/version/", "/version?", "/version?a=b&c", "/version/?x"):
+    for target in ("/version/", "/version?", "/version?a=b&c", "/version/?x", "/Version", "/VERSION/"):
         assert_version(answer(node, request(f"GET {target} HTTP/1.1")))
+
+
+def test_the_icon(node):
+    response = answer(node, request("GET /favicon.svg HTTP/1.1"))
+    assert response.status == 200 and response.body.startswith(b"<svg ")
 
 
 def test_absolute_form(node):
@@ -176,7 +182,7 @@ def test_unknown_methods(node):
 
 
 def test_unknown_paths_are_404(node):
-    for path in ("/nowhere", "/version/x", "//version", "/versio", "/..", "/%00", "/VERSION", "/version%20"):
+    for path in ("/nowhere", "/version/x", "//version", "/versio", "/..", "/%00", "/version%20"):
         assert_error(answer(node, request(f"GET {path} HTTP/1.1")), 404)
     assert answer(node, request("HEAD /nowhere HTTP/1.1"), "HEAD").status == 404
 

@@ -1,6 +1,5 @@
 """Log lines: one per event, whatever clients put into their fields."""
 
-import asyncio
 import fcntl
 import json
 import os
@@ -10,9 +9,10 @@ import urllib.parse
 
 import pytest
 
-from clients import SyncClient
-from cluster import Node, samples
-from waiting import until
+from lib.node import Node
+from lib.process import samples
+from lib.sync import SyncClient
+from lib.waiting import until
 
 NAME = 'Žižka "1"\n\x1b[31m\\ = x'
 
@@ -22,14 +22,11 @@ def lines_with_name(node):
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_what_clients_say_stays_in_its_field(yard, log_format):
+async def test_what_clients_say_stays_in_its_field(yard, log_format):
     node = yard.node(log_format=log_format, log_level="debug")
-
-    async def scenario():
-        client = await SyncClient.connect(node, "/connect?playerName=" + urllib.parse.quote(NAME))
-        await until(lambda: lines_with_name(node), "the name is logged")
-        await client.close()
-    asyncio.run(scenario())
+    client = await SyncClient.connect(node, "/connect?playerName=" + urllib.parse.quote(NAME))
+    await until(lambda: lines_with_name(node), "the name is logged")
+    await client.close()
     [line] = lines_with_name(node)
     assert "Žižka" in line and "\x1b" not in line
     if log_format == "json":
@@ -69,7 +66,7 @@ def piped(tmp_path):
     os.close(node.writer)
 
 
-def test_a_log_that_nobody_reads_stops_nobody(piped):
+async def test_a_log_that_nobody_reads_stops_nobody(piped):
     piped.start().ready()
 
     def dropped():
@@ -80,16 +77,14 @@ def test_a_log_that_nobody_reads_stops_nobody(piped):
             client = await SyncClient.connect(piped, "/connect?playerName=" + name)
             await client.close()
 
-    async def scenario():
-        while dropped() < 10:
-            await visit("n" * 400, 20)
-        assert not fcntl.fcntl(piped.writer, fcntl.F_GETFL) & os.O_NONBLOCK  # it is ours as well
-        seen = ""
-        while "log lines dropped" not in seen:
-            seen += piped.read_log()
-            await visit("after", 1)
-        return seen + piped.read_log()
-    seen = asyncio.run(asyncio.wait_for(scenario(), 60))
+    while dropped() < 10:
+        await visit("n" * 400, 20)
+    assert not fcntl.fcntl(piped.writer, fcntl.F_GETFL) & os.O_NONBLOCK  # it is ours as well
+    seen = ""
+    while "log lines dropped" not in seen:
+        seen += piped.read_log()
+        await visit("after", 1)
+    seen += piped.read_log()
     entries = [json.loads(line) for line in seen.splitlines()]  # each whole
     [gap] = [entry for entry in entries if "dropped" in entry["msg"]]
     assert gap["lines"] >= 10

@@ -6,15 +6,13 @@ import time
 
 import pytest
 
-from cluster import muster
-from clients import HttpClient, handshake_request, new_session
-from logs_lab import Listener, add, stored
-from waiting import until, wait_until, within
+from lib.frames import handshake_request
+from lib.logs import Listener, add, stored
+from lib.process import muster
+from lib.sync import new_session
+from lib.tcp import HttpClient
+from lib.waiting import until, wait_until, within
 
-
-
-def run(test):
-    return asyncio.run(test)
 
 
 @pytest.fixture
@@ -22,72 +20,61 @@ def pair(yard, redis):
     return yard.fleet([redis.url] * 2)
 
 
-def test_one_entry_reaches_a_listener_on_another_node(pair):
+async def test_one_entry_reaches_a_listener_on_another_node(pair):
     a, b = pair
     room = new_session()
-
-    async def go():
-        listener = await Listener.join(a, f"?roomId={room}")
-        stored(b, {"timestamp": "1700000000000", "level": "Info", "msg": "hi", "room": room, "user": "u", "more": [1, {"a": 2}]})
-        [entry] = await listener.heard(1)
-        assert abs(entry.pop("serverTime") - time.time() * 1000) < 60000
-        assert 0 < entry.pop("seqNumber") < 2 ** 53
-        assert entry == {"timestamp": "1700000000000", "level": "Info", "msg": "hi", "room": room, "user": "u",
-                         "more": [1, {"a": 2}]}
-        await listener.close()
-    run(go())
+    listener = await Listener.join(a, f"?roomId={room}")
+    stored(b, {"timestamp": "1700000000000", "level": "Info", "msg": "hi", "room": room, "user": "u", "more": [1, {"a": 2}]})
+    [entry] = await listener.heard(1)
+    assert abs(entry.pop("serverTime") - time.time() * 1000) < 60000
+    assert 0 < entry.pop("seqNumber") < 2 ** 53
+    assert entry == {"timestamp": "1700000000000", "level": "Info", "msg": "hi", "room": room, "user": "u",
+                     "more": [1, {"a": 2}]}
+    await listener.close()
 
 
-def test_rooms_and_those_without_one(pair):
+async def test_rooms_and_those_without_one(pair):
     a, b = pair
     room, other = new_session(), new_session()
-
-    async def go():
-        mine = await Listener.join(a, f"?room={room}")
-        everything = await Listener.join(b, "?roomId=undefined")
-        stored(a, [{"msg": "1", "room": room}, {"msg": "2", "room": other}, {"msg": "3"}, {"msg": "4", "room": None}])
-        await everything.heard(4)
-        await mine.heard(3)
-        assert sorted(mine.texts()) == ["1", "3", "4"]
-        assert [entry["room"] for entry in mine.entries() if entry["msg"] in "34"] == ["", ""]
-        for message in mine.messages + everything.messages:
-            assert isinstance(message, list) and len({entry["room"] for entry in message}) == 1
-        await mine.close()
-        await everything.close()
-    run(go())
+    mine = await Listener.join(a, f"?room={room}")
+    everything = await Listener.join(b, "?roomId=undefined")
+    stored(a, [{"msg": "1", "room": room}, {"msg": "2", "room": other}, {"msg": "3"}, {"msg": "4", "room": None}])
+    await everything.heard(4)
+    await mine.heard(3)
+    assert sorted(mine.texts()) == ["1", "3", "4"]
+    assert [entry["room"] for entry in mine.entries() if entry["msg"] in "34"] == ["", ""]
+    for message in mine.messages + everything.messages:
+        assert isinstance(message, list) and len({entry["room"] for entry in message}) == 1
+    await mine.close()
+    await everything.close()
 
 
-def test_order_and_numbers_grow_across_nodes(pair):
+async def test_order_and_numbers_grow_across_nodes(pair):
     a, b = pair
     room = new_session()
-
-    async def go():
-        listener = await Listener.join(a, f"?roomId={room}")
-        for i in range(60):
-            stored(pair[i % 2], [{"msg": f"{i}-{j}", "room": room} for j in range(5)])
-        entries = await listener.heard(300)
-        assert [entry["msg"] for entry in entries] == [f"{i}-{j}" for i in range(60) for j in range(5)]
-        numbers = [entry["seqNumber"] for entry in entries]
-        assert numbers == sorted(set(numbers))
-        await listener.close()
-    run(go())
+    listener = await Listener.join(a, f"?roomId={room}")
+    for i in range(60):
+        stored(pair[i % 2], [{"msg": f"{i}-{j}", "room": room} for j in range(5)])
+    entries = await listener.heard(300)
+    assert [entry["msg"] for entry in entries] == [f"{i}-{j}" for i in range(60) for j in range(5)]
+    numbers = [entry["seqNumber"] for entry in entries]
+    assert numbers == sorted(set(numbers))
+    await listener.close()
 
 
-def test_what_a_client_sets_for_the_server_is_replaced(pair):
-    async def go():
-        room = new_session()
-        listener = await Listener.join(pair[0], f"?roomId={room}")
-        stored(pair[1], b'{"seqNumber": 1, "serverTime": 2, "room": "%s", "msg": "x", "\\u0073eqNumber": 3}' % room.encode())
-        [entry] = await listener.heard(1)
-        assert entry["seqNumber"] > 10 ** 15 and entry["serverTime"] > 10 ** 12
-        await listener.close()
-    run(go())
+async def test_what_a_client_sets_for_the_server_is_replaced(pair):
+    room = new_session()
+    listener = await Listener.join(pair[0], f"?roomId={room}")
+    stored(pair[1], b'{"seqNumber": 1, "serverTime": 2, "room": "%s", "msg": "x", "\\u0073eqNumber": 3}' % room.encode())
+    [entry] = await listener.heard(1)
+    assert entry["seqNumber"] > 10 ** 15 and entry["serverTime"] > 10 ** 12
+    await listener.close()
 
 
 BAD_BODIES = [
     (b"", 400, "JSON"), (b"{", 400, "JSON"), (b"nonsense", 400, "JSON"), (b'"text"', 400, "neither"), (b"7", 400, "neither"),
     (b"[{}, 7]", 400, "element 1"), (b"[[]]", 400, "element 0"), (b'{"a": 1} x', 400, "JSON"), (b'{"a": "\xff"}', 400, "UTF-8"),
-    (b'{"a": "%s"}' % (b"x" * 40000), 413, "bytes"), (b'[{}, {"a": "%s"}]' % (b"x" * 40000), 413, "element 1"),
+    (b'{"a": "%s"}' % (b"x" * 110000), 413, "bytes"), (b'[{"a": "%s"}, {"a": "%s"}]' % ((b"x" * 110000,) * 2), 413, "each entry"),
     (b"[" + b",".join([b"{}"] * 10001) + b"]", 413, "10000"),
 ]
 
@@ -107,117 +94,103 @@ def test_odd_entries_are_taken(node):
     assert add(node, {"msg": "x"}, Origin="http://example.org")[2]["Access-Control-Allow-Origin"] == "*"
 
 
-def test_ping_and_noise_from_a_listener(node):
-    async def go():
-        room = new_session()
-        listener = await Listener.join(node, f"?roomId={room}")
-        await listener.link.send("ping")
-        await until(lambda: "pong" in listener.messages, "pong")
-        await listener.link.send("noise")
-        await listener.link.send(b"\x00\x01")
-        await within(await listener.link.ping(), "the answer to a ping frame")
-        stored(node, {"msg": "still there", "room": room})
-        assert (await listener.heard(1))[0]["msg"] == "still there"
-        await listener.close()
-    run(go())
+async def test_ping_and_noise_from_a_listener(node):
+    room = new_session()
+    listener = await Listener.join(node, f"?roomId={room}")
+    await listener.link.send("ping")
+    await until(lambda: "pong" in listener.messages, "pong")
+    await listener.link.send("noise")
+    await listener.link.send(b"\x00\x01")
+    await within(await listener.link.ping(), "the answer to a ping frame")
+    stored(node, {"msg": "still there", "room": room})
+    assert (await listener.heard(1))[0]["msg"] == "still there"
+    await listener.close()
 
 
-def test_backlog_gives_the_last_of_the_room(pair):
+async def test_backlog_gives_the_last_of_the_room(pair):
     a, b = pair
     room = new_session()
     for i in range(30):
         stored(a, [{"msg": str(i), "room": room}, {"msg": "other", "room": "another"}])
-
-    async def go():
-        listener = await Listener.join(b, f"?roomId={room}&backlog=10")
-        stored(a, {"msg": "live", "room": room})
-        await until(lambda: "live" in listener.texts(), "the live one")
-        assert listener.texts() == [str(i) for i in range(20, 30)] + ["live"]
-        everything = await Listener.join(a, "?backlog=5")
-        await until(lambda: len(everything.entries(own=True)) >= 5, "the last five of all")
-        numbers = [entry["seqNumber"] for entry in everything.entries(own=True)]
-        assert numbers == sorted(numbers)
-        for one in (listener, everything):
-            await one.close()
-    run(go())
+    listener = await Listener.join(b, f"?roomId={room}&backlog=10")
+    stored(a, {"msg": "live", "room": room})
+    await until(lambda: "live" in listener.texts(), "the live one")
+    assert listener.texts() == [str(i) for i in range(20, 30)] + ["live"]
+    everything = await Listener.join(a, "?backlog=5")
+    await until(lambda: len(everything.entries(own=True)) >= 5, "the last five of all")
+    numbers = [entry["seqNumber"] for entry in everything.entries(own=True)]
+    assert numbers == sorted(numbers)
+    for one in (listener, everything):
+        await one.close()
 
 
-def test_backlog_and_live_meet_without_gap_or_repeat(pair):
+async def test_backlog_and_live_meet_without_gap_or_repeat(pair):
     """Listeners that join in the middle of a flood get a row of numbers without a hole."""
     a, b = pair
     room = new_session()
+    loop = asyncio.get_running_loop()
 
-    async def go():
-        loop = asyncio.get_running_loop()
-
-        def flood():
-            for i in range(150):
-                stored(a, [{"msg": str(i * 10 + j), "room": room} for j in range(10)])
-        flooding = loop.run_in_executor(None, flood)
-        listeners = []
-        while not flooding.done():
-            listeners.append(await Listener.join(b, f"?roomId={room}&backlog=50"))
-            await asyncio.sleep(0.02)
-        await flooding
-        for listener in listeners:
-            await until(lambda: listener.texts() and listener.texts()[-1] == "1499", "the last one")
-            numbers = [int(text) for text in listener.texts()]
-            assert numbers == list(range(numbers[0], 1500)), numbers[:200]
-            await listener.close()
-    run(go())
+    def flood():
+        for i in range(150):
+            stored(a, [{"msg": str(i * 10 + j), "room": room} for j in range(10)])
+    flooding = loop.run_in_executor(None, flood)
+    listeners = []
+    while not flooding.done():
+        listeners.append(await Listener.join(b, f"?roomId={room}&backlog=50"))
+        await asyncio.sleep(0.02)
+    await flooding
+    for listener in listeners:
+        await until(lambda: listener.texts() and listener.texts()[-1] == "1499", "the last one")
+        numbers = [int(text) for text in listener.texts()]
+        assert numbers == list(range(numbers[0], 1500)), numbers[:200]
+        await listener.close()
 
 
-def test_a_listener_misses_nothing_when_redis_links_break(yard, redis):
+async def test_a_listener_misses_nothing_when_redis_links_break(yard, redis):
     proxy = yard.proxy(redis)
     a, b = yard.fleet([proxy.url, redis.url])
     room = new_session()
-
-    async def go():
-        listener = await Listener.join(a, f"?roomId={room}")
-        for i in range(10):
-            stored(b, {"msg": f"{i}", "room": room})
-            if i % 3 == 2:
-                proxy.cut()
-                stored(b, {"msg": f"{i} away", "room": room})
-                await until(lambda: not a.is_ready(), "the node notices")
-                proxy.mend()
-                await until(a.is_ready, "the node is back")
-        entries = await listener.heard(13)
-        assert [entry["msg"] for entry in entries] == ["0", "1", "2", "2 away", "3", "4", "5", "5 away", "6", "7", "8",
-                                                       "8 away", "9"]
-        await listener.close()
-    run(go())
+    listener = await Listener.join(a, f"?roomId={room}")
+    for i in range(10):
+        stored(b, {"msg": f"{i}", "room": room})
+        if i % 3 == 2:
+            proxy.cut()
+            stored(b, {"msg": f"{i} away", "room": room})
+            await until(lambda: not a.is_ready(), "the node notices")
+            proxy.mend()
+            await until(a.is_ready, "the node is back")
+    entries = await listener.heard(13)
+    assert [entry["msg"] for entry in entries] == ["0", "1", "2", "2 away", "3", "4", "5", "5 away", "6", "7", "8",
+                                                   "8 away", "9"]
+    await listener.close()
 
 
-def test_a_node_killed_in_the_middle_stores_all_or_nothing(yard, redis):
+async def test_a_node_killed_in_the_middle_stores_all_or_nothing(yard, redis):
     a, b = yard.fleet([redis.url] * 2)
     room = new_session()
+    listener = await Listener.join(a, f"?roomId={room}")
+    loop = asyncio.get_running_loop()
+    accepted = []
 
-    async def go():
-        listener = await Listener.join(a, f"?roomId={room}")
-        loop = asyncio.get_running_loop()
-        accepted = []
-
-        def flood():
-            for i in range(1000):
-                try:
-                    if add(b, [{"msg": f"{i}-{j}", "room": room} for j in range(10)])[0] == 200:
-                        accepted.append(i)
-                except OSError:
-                    return
-        flooding = loop.run_in_executor(None, flood)
-        await until(lambda: len(accepted) > 20, "some accepted")
-        b.kill()
-        await flooding
-        stored(a, {"msg": "end", "room": room})
-        await until(lambda: "end" in listener.texts(), "the end")
-        heard = [text for text in listener.texts() if text != "end"]
-        assert len(heard) == len(set(heard))
-        groups = {text.split("-")[0] for text in heard}
-        assert len(heard) == 10 * len(groups)
-        assert {str(i) for i in accepted} <= groups
-        await listener.close()
-    run(go())
+    def flood():
+        for i in range(1000):
+            try:
+                if add(b, [{"msg": f"{i}-{j}", "room": room} for j in range(10)])[0] == 200:
+                    accepted.append(i)
+            except OSError:
+                return
+    flooding = loop.run_in_executor(None, flood)
+    await until(lambda: len(accepted) > 20, "some accepted")
+    b.kill()
+    await flooding
+    stored(a, {"msg": "end", "room": room})
+    await until(lambda: "end" in listener.texts(), "the end")
+    heard = [text for text in listener.texts() if text != "end"]
+    assert len(heard) == len(set(heard))
+    groups = {text.split("-")[0] for text in heard}
+    assert len(heard) == 10 * len(groups)
+    assert {str(i) for i in accepted} <= groups
+    await listener.close()
 
 
 def test_redis_gone_is_said_and_nothing_stored(yard, redis):
@@ -231,85 +204,78 @@ def test_redis_gone_is_said_and_nothing_stored(yard, redis):
     stored(a, {"msg": "y"})
 
 
-def test_a_lost_answer_is_found_out(yard, redis):
+async def test_a_lost_answer_is_found_out(yard, redis):
     """Links that break with an append under way: a 200 in the end, and one copy in the stream."""
     proxy = yard.proxy(redis)
     a, b = yard.fleet([proxy.url, redis.url])
     room = new_session()
+    listener = await Listener.join(b, f"?roomId={room}")
+    loop = asyncio.get_running_loop()
+    statuses = {}
 
-    async def go():
-        listener = await Listener.join(b, f"?roomId={room}")
-        loop = asyncio.get_running_loop()
-        statuses = {}
-
-        def flood():
-            for i in range(400):
-                statuses[i] = add(a, {"msg": str(i), "room": room})[0]
-        flooding = loop.run_in_executor(None, flood)
-        while not flooding.done():
-            await asyncio.sleep(0.03)
-            await loop.run_in_executor(None, proxy.drop_links)
-        await flooding
-        stored(b, {"msg": "end", "room": room})
-        await until(lambda: "end" in listener.texts(), "the end")
-        heard = [text for text in listener.texts() if text != "end"]
-        assert len(heard) == len(set(heard)), "something came twice"
-        accepted = {str(i) for i, status in statuses.items() if status == 200}
-        assert len(accepted) > 10
-        assert set(heard) == accepted, "503 means that nothing was stored"
-        await listener.close()
-    run(go())
+    def flood():
+        for i in range(400):
+            statuses[i] = add(a, {"msg": str(i), "room": room})[0]
+    flooding = loop.run_in_executor(None, flood)
+    while not flooding.done():
+        await asyncio.sleep(0.03)
+        await loop.run_in_executor(None, proxy.drop_links)
+    await flooding
+    stored(b, {"msg": "end", "room": room})
+    await until(lambda: "end" in listener.texts(), "the end")
+    heard = [text for text in listener.texts() if text != "end"]
+    assert len(heard) == len(set(heard)), "something came twice"
+    accepted = {str(i) for i, status in statuses.items() if status == 200}
+    assert len(accepted) > 10
+    assert set(heard) == accepted, "503 means that nothing was stored"
+    await listener.close()
 
 
-def test_without_a_sink_the_oldest_go(yard, redis):
+async def test_without_a_sink_the_oldest_go(yard, redis):
     [a] = yard.fleet([redis.url], logs_bound=50)
     room = new_session()
     for i in range(120):
         stored(a, {"msg": str(i), "room": room})
-
-    async def go():
-        listener = await Listener.join(a, f"?roomId={room}&backlog=100")
-        await until(lambda: listener.texts() and listener.texts()[-1] == "119", "the last")
-        assert listener.texts() == [str(i) for i in range(120 - len(listener.texts()), 120)]
-        assert 30 <= len(listener.texts()) <= 50
-        await listener.close()
-    run(go())
+    listener = await Listener.join(a, f"?roomId={room}&backlog=100")
+    await until(lambda: listener.texts() and listener.texts()[-1] == "119", "the last")
+    assert listener.texts() == [str(i) for i in range(120 - len(listener.texts()), 120)]
+    assert 30 <= len(listener.texts()) <= 50
+    await listener.close()
 
 
-def test_with_postgres_set_a_full_stream_refuses(yard, redis):
-    [a] = yard.fleet([redis.url], logs_bound=50, postgres="postgresql://127.0.0.1:1/none")
+@pytest.mark.parametrize("told", [{"logs_sink": "on"}, {"postgres": "postgresql://127.0.0.1:1/none"}])
+def test_with_a_sink_a_full_stream_refuses(yard, redis, told):
+    [a] = yard.fleet([redis.url], logs_bound=50, **told)
+    assert a.metrics()["muster_logs_sink_expected"] == 1
     statuses = [add(a, {"msg": str(i)})[0] for i in range(60)]
     assert statuses == sorted(statuses) and 40 <= statuses.count(200) <= 50 and statuses[-1] == 503
     status, _, fields = add(a, [{"msg": "x"}] * 5)
     assert status == 503 and "Retry-After" in fields
 
 
-def test_a_slow_listener_skips_and_is_told(yard):
+async def test_a_slow_listener_skips_and_is_told(yard):
     a = yard.node(queue_limit="256k")
-
-    async def go():
-        link = await within(asyncio.open_connection("127.0.0.1", a.port, limit=1024), "a link")
-        reader, writer = link
-        writer.write(b"GET /logs/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-        await within(reader.readuntil(b"\r\n\r\n"), "101")
-        fast = await Listener.join(a)
-        loop = asyncio.get_running_loop()
-        filler = "x" * 20000
-        count = 0
-        while a.metrics()["muster_logs_skipped_total"] == 0:
-            await loop.run_in_executor(None, stored, a, [{"msg": f"{count} {filler}"} for _ in range(10)])
-            count += 10
-            assert count < 5000
-        await fast.heard(count)  # nobody else is delayed
-        seen = b""
-        while b"were skipped here" not in seen:
-            data = await within(reader.read(1 << 20), "the rest")
-            assert data, "closed"
-            seen = (seen + data)[-200000:]
-        writer.close()
-        await fast.close()
-    run(go())
+    link = await within(asyncio.open_connection("127.0.0.1", a.port, limit=1024), "a link")
+    reader, writer = link
+    writer.write(b"GET /logs/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    await within(reader.readuntil(b"\r\n\r\n"), "101")
+    fast = await Listener.join(a)
+    loop = asyncio.get_running_loop()
+    filler = "x" * 20000
+    count = 0
+    while a.metrics()["muster_logs_skipped_total"] == 0:
+        await loop.run_in_executor(None, stored, a, [{"msg": f"{count} {filler}"} for _ in range(10)])
+        count += 10
+        assert count < 5000
+    await fast.heard(count)  # nobody else is delayed
+    seen = b""
+    while b"were skipped here" not in seen:
+        data = await within(reader.read(1 << 20), "the rest")
+        assert data, "closed"
+        seen = (seen + data)[-200000:]
+    writer.close()
+    await fast.close()
 
 
 def test_tokens(yard):
@@ -332,20 +298,17 @@ def test_rate_limit(yard):
     wait_until(lambda: add(a, {"msg": "x"})[0] == 200, "some right again")
 
 
-def test_the_nodes_own_lines_are_in_the_stream(yard, redis):
+async def test_the_nodes_own_lines_are_in_the_stream(yard, redis):
     a, b = yard.fleet([redis.url] * 2, log_format="json")
-
-    async def go():
-        listener = await Listener.join(a, "?backlog=1000")
-        await until(lambda: len([e for e in listener.entries(own=True) if "serving" in e.get("msg", "")]) == 2, "both nodes")
-        for entry in listener.entries(own=True):
-            assert entry["user"] == "server" and entry["room"] == "" and entry["level"] in ("info", "warn")
-            assert entry["msg"] in entry["text"]
-        before = len(listener.entries(own=True))
-        await asyncio.sleep(1)  # nothing is to come: only time can say so
-        assert len(listener.entries(own=True)) == before, "they feed on themselves"
-        await listener.close()
-    run(go())
+    listener = await Listener.join(a, "?backlog=1000")
+    await until(lambda: len([e for e in listener.entries(own=True) if "serving" in e.get("msg", "")]) == 2, "both nodes")
+    for entry in listener.entries(own=True):
+        assert entry["user"] == "server" and entry["room"] == "" and entry["level"] in ("info", "warn")
+        assert entry["msg"] in entry["text"]
+    before = len(listener.entries(own=True))
+    await asyncio.sleep(1)  # nothing is to come: only time can say so
+    assert len(listener.entries(own=True)) == before, "they feed on themselves"
+    await listener.close()
 
 
 def test_own_lines_do_not_feed_on_a_store_that_refuses(yard, redis):

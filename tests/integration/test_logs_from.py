@@ -8,10 +8,12 @@ import time
 import pytest
 import websockets
 
-from cluster import free_port, muster
-from logs_lab import Sink, stored
-from postgres import Postgres
-from waiting import DEADLINE, wait_until
+from lib.logs import stored
+from lib.node import Sink
+from lib.ports import free_port
+from lib.postgres import Postgres
+from lib.process import muster
+from lib.waiting import DEADLINE, wait_until
 
 DEEPEST = 128  # levels that muster's own reader follows
 

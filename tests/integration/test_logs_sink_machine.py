@@ -4,11 +4,12 @@ import os
 
 import pytest
 
-from cluster import muster
-from logs_lab import Sink, begin_sink, stored
-from machine import Machine
-from postgres import Postgres
-from waiting import wait_until
+from lib.logs import begin_sink, stored
+from lib.machine import Machine
+from lib.node import Sink
+from lib.postgres import Postgres
+from lib.process import muster
+from lib.waiting import wait_until
 
 LANES = 2
 ROW = "user_name = 'u'"

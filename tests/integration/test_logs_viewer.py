@@ -10,11 +10,10 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
 
-from browser import chromium
-from logs_lab import add, stored
-from waiting import wait_until
+from lib.browser import chromium
+from lib.logs import add, stored
+from lib.waiting import wait_until
 
 ROWS = "return [...document.querySelectorAll('.row')].filter(r => !r.hidden).map(r => r.querySelector('.msg').textContent)"
 
@@ -54,6 +53,13 @@ class Viewer:
     def cursor(self):
         rows = self.driver.find_elements(By.CSS_SELECTOR, ".row.cursor:not([hidden]) .msg")
         return rows[0].text if rows else None
+
+    def choose(self, facet, name):
+        """Ticks or unticks a user or a room in its open menu."""
+        self.driver.find_element(By.XPATH, f"//div[@id='{facet}']//label[span='{name}']/input").click()
+
+    def hint(self, query):
+        return self.driver.find_element(By.CSS_SELECTOR, query)
 
     def at_end(self):
         return self.driver.execute_script(
@@ -97,10 +103,13 @@ def test_filters_users_and_levels(driver, pair):
     viewer.type("exclude", "serving|listening|link up")
     stored(b, lines(9) + [{"msg": "careful", "level": "Warn", "room": "R", "user": "user0"}, {"msg": "broken", "level": "ERROR", "room": "R"}])
     viewer.wait_lines(11)
-    Select(viewer.part("level")).select_by_visible_text("warn")
+    for level in ("trace", "debug", "info"):
+        viewer.part(f"level-{level}").click()
     viewer.wait_lines(2)
     assert viewer.rows() == ["careful", "broken"]
-    Select(viewer.part("level")).select_by_visible_text("trace")
+    assert "levels=warn%2Cerror%2Cfatal" in driver.current_url
+    for level in ("trace", "debug", "info"):
+        viewer.part(f"level-{level}").click()
     viewer.type("include", "line [0-4]$")
     viewer.wait_lines(5)
     viewer.type("exclude", "line 3|serving|listening|link up")
@@ -109,12 +118,12 @@ def test_filters_users_and_levels(driver, pair):
     viewer.wait_lines(10)
     viewer.part("users-title").click()
     wait_until(lambda: "user1" in viewer.part("users").text, "the users")
-    driver.find_element(By.XPATH, "//div[@id='users']//label[span='user1']/input").click()
+    viewer.choose("users", "user1")
     viewer.wait_lines(7)
     assert "1 hidden" in viewer.part("users-title").text
     stored(b, lines(3, 100))
     viewer.wait_lines(9)
-    assert "level" not in driver.current_url and "hide=" in driver.current_url
+    assert "level" not in driver.current_url and "hide=" in driver.current_url and "nouser=user1" in driver.current_url
     viewer.keys(Keys.ESCAPE)
     viewer.type("include", "(")  # no pattern: taken as it stands, and shown to be none
     wait_until(lambda: viewer.part("include").get_attribute("aria-invalid") == "true", "it is marked")
@@ -146,7 +155,7 @@ def test_search_bookmarks_delete_and_save_by_keyboard(driver, pair):
     viewer.keys(Keys.HOME)
     wait_until(lambda: viewer.cursor() == "line 0", "the first line")
     viewer.keys(Keys.ENTER)
-    wait_until(lambda: '"seqNumber"' in viewer.part("detail-text").text, "the line in full")
+    wait_until(lambda: '"seqNumber"' in viewer.part("detail-json").get_attribute("textContent"), "the line in full")
     viewer.keys(Keys.ESCAPE)
     driver.find_element(By.XPATH, "//summary[.='Save']").click()
     viewer.part("save-json").click()
@@ -223,8 +232,225 @@ def test_100000_lines_without_stutter(driver, pair):
     assert not viewer.faults()
 
 
-def test_a_token_is_taken_from_the_address(yard, driver):
+def test_a_token_is_taken_from_the_address_and_out_of_it(yard, driver):
     a = yard.node(logs_listen_token="secret")
     add(a, {"msg": "behind a token", "room": "R"})
-    viewer = Viewer(driver, a, "?room=R#token=secret")
-    wait_until(lambda: "behind a token" in viewer.rows(), "the line")
+    for query in ("?room=R#token=secret", "?room=R&token=secret"):
+        viewer = Viewer(driver, a, query)
+        wait_until(lambda: "behind a token" in viewer.rows(), "the line")
+        assert "secret" not in driver.current_url
+        driver.refresh()
+        viewer.wait_live()  # it is kept in the session
+        driver.execute_script("sessionStorage.clear()")
+
+
+def test_a_token_that_is_missing_or_wrong_is_asked_for(yard, driver, tmp_path):
+    a = yard.node(logs_listen_token="s\u00e9cret/+?")
+    add(a, {"msg": "behind a token", "room": "R"})
+    driver.get(a.http("/logs.html?room=R"))
+    wait_until(lambda: viewer_asks(driver), "it asks")
+    assert "logs-listen-token" in driver.find_element(By.ID, "token-why").text
+    driver.switch_to.active_element.send_keys("wrong", Keys.ENTER)
+    wait_until(lambda: viewer_asks(driver) and "does not take" in driver.find_element(By.ID, "token-why").text, "it says that it is wrong")
+    assert driver.save_screenshot(str(tmp_path / "token.png"))
+    driver.find_element(By.CSS_SELECTOR, "#token-box button[value=no]").click()
+    assert driver.find_element(By.ID, "state").text == "a token is wanted"
+    driver.find_element(By.ID, "give-token").click()
+    driver.switch_to.active_element.send_keys("s\u00e9cret/+?", Keys.ENTER)
+    wait_until(lambda: driver.find_element(By.ID, "state").text == "live", "it is live")
+    driver.execute_script("sessionStorage.clear()")
+
+
+def viewer_asks(driver):
+    return driver.execute_script("const box = document.getElementById('token-box'); return box !== null && box.open")
+
+
+def test_text_of_many_lines_is_shown_as_lines(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&hide=serving|listening|link")
+    trace = "boom\n  at one (a.js:1)\n  at two (b.js:2)"
+    stored(b, [{"msg": trace, "room": "R", "level": "fatal"}, {"msg": "after\r\n", "room": "R"}, {"msg": "\n".join(f"row {i}" for i in range(500)), "room": "R"}])
+    viewer.wait_lines(3)
+    driver.execute_script("document.getElementById('list').scrollTop = 0")
+    wait_until(lambda: viewer.rows()[:2] == [trace, "after"], "the lines")
+    heights = driver.execute_script("return [...document.querySelectorAll('.row:not([hidden])')].slice(0, 2).map(r => r.offsetHeight)")
+    assert heights[0] == 3 * heights[1] > 0
+    assert "… 441 more lines" in viewer.rows()[2]
+    viewer.keys(Keys.HOME, Keys.ENTER)
+    wait_until(lambda: viewer.part("detail-text").text == trace, "lines in the pane, too")
+    assert "fatal" in viewer.part("detail-facts").text
+
+
+def test_time_zone_client_and_server_time(driver, pair):
+    a, b = pair
+    driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    viewer = Viewer(driver, a, "?room=R&hide=serving|listening|link")
+    stored(b, {"msg": "then", "room": "R", "timestamp": 1700000000123})
+    viewer.wait_lines(1)
+    time_cell = lambda: viewer.hint(".row:not([hidden]) .time").text
+    wait_until(lambda: time_cell() == "11-15 03:43:20.123", "in the browser's zone")
+    assert "UTC+05:30" in viewer.part("head").text and "2023-11-15" in viewer.part("day").text
+    viewer.part("zone").click()
+    wait_until(lambda: time_cell() == "11-14 22:13:20.123" and "2023-11-14" in viewer.part("day").text, "in UTC")
+    viewer.keys(Keys.HOME, Keys.ENTER)
+    facts = wait_until(lambda: viewer.part("detail-facts").text, "the pane")
+    assert "client time\n2023-11-14 22:13:20.123 UTC" in facts and "server time\n20" in facts
+    viewer.keys(" ")
+    copied = driver.execute_script("""const event = new ClipboardEvent("copy", {clipboardData: new DataTransfer(), bubbles: true, cancelable: true});
+        document.body.dispatchEvent(event);
+        return event.clipboardData.getData("text/plain");""")
+    assert copied.startswith("2023-11-14 22:13:20.123 UTC info - [R] then"), "copied as it is shown"
+    viewer.keys("t")
+    wait_until(lambda: time_cell() != "11-14 22:13:20.123" and "server" in viewer.part("head").text, "the server's time")
+    viewer.keys("t", "u")
+    wait_until(lambda: time_cell() == "11-15 03:43:20.123", "as before")
+    driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
+def test_text_is_selected_with_the_mouse_and_stays(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&hide=serving|listening|link")
+    stored(b, lines(60))
+    wait_until(lambda: "line 59" in viewer.rows(), "the lines")
+    row = driver.find_element(By.XPATH, "//div[@class='row info'][not(@hidden)]/span[.='line 55']")
+    ActionChains(driver).move_to_element_with_offset(row, -row.size["width"] // 2 + 2, 0).click_and_hold().move_by_offset(300, 0).release().perform()
+    assert driver.execute_script("return String(getSelection())") == "line 55"
+    stored(b, lines(40, 60))
+    wait_until(lambda: "40 new lines" in viewer.part("more").text, "nothing moves meanwhile")
+    assert driver.execute_script("return String(getSelection())") == "line 55"
+
+
+def test_rooms_are_chosen_with_counts_and_back_undoes_it(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?nouser=server")
+    stored(b, lines(6) + lines(3, 6, room="Q") + lines(2, 9, room="Z"))
+    viewer.wait_lines(11)
+    viewer.part("rooms-title").click()
+    wait_until(lambda: "Q\n3" in viewer.part("rooms").text and "R\n6" in viewer.part("rooms").text, "rooms with their counts")
+    viewer.choose("rooms", "Q")
+    viewer.wait_lines(8)
+    assert "notin=Q" in driver.current_url
+    viewer.hint("button[aria-label='only Z']").click()
+    viewer.wait_lines(2)
+    assert "in=Z" in driver.current_url
+    driver.back()
+    viewer.wait_lines(8)
+    driver.back()
+    viewer.wait_lines(11)
+    driver.forward()
+    viewer.wait_lines(8)
+    driver.refresh()
+    viewer.wait_live()
+    viewer.wait_lines(8)
+
+
+def test_levels_each_on_or_off(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&nouser=server")
+    levels = ["trace", "debug", "info", "warn", "error", "fatal"]
+    stored(b, [{"msg": level, "level": level, "room": "R"} for level in levels])
+    viewer.wait_lines(6)
+    viewer.part("level-error").click()
+    viewer.wait_lines(5)
+    assert viewer.rows() == [level for level in levels if level != "error"], "fatal is a level of its own"
+    assert viewer.part("level-error").get_attribute("aria-pressed") == "false"
+    viewer = Viewer(driver, a, "?room=R&nouser=server&level=warn")  # addresses of before
+    viewer.wait_lines(3)
+
+
+def test_a_link_leads_to_its_line(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&nouser=server")
+    stored(b, lines(300))
+    viewer.wait_lines(300)
+    viewer.keys("/")
+    driver.switch_to.active_element.send_keys("line 42", Keys.ENTER)
+    wait_until(lambda: viewer.cursor() == "line 42", "the line")
+    viewer.keys("l")
+    link = wait_until(lambda: "#line=" in driver.current_url and driver.current_url, "the link")
+    driver.get("about:blank")
+    driver.get(link.split("?")[0] + "?room=R#" + link.split("#")[1])
+    wait_until(lambda: viewer.cursor() == "line 42" and viewer.part("detail").is_displayed(), "it is found, and shown in full", 40)
+    driver.get("about:blank")
+    driver.get(link.split("?")[0] + "?room=R#line=12345")
+    wait_until(lambda: "not among the last lines" in viewer.part("said").text, "one that is gone is said to be", 40)
+
+
+def test_search_is_in_the_address_and_back_works(driver, pair):
+    a, b = pair
+    stored(b, lines(30))
+    viewer = Viewer(driver, a, "?room=R&nouser=server&q=line+2")
+    wait_until(lambda: viewer.part("found").text == "11 matches", "the search of the address")
+    viewer.type("include", "line 1")
+    viewer.wait_lines(11)
+    driver.back()
+    viewer.wait_lines(30)
+    assert viewer.part("include").get_attribute("value") == "" and viewer.part("search").get_attribute("value") == "line 2"
+
+
+def test_a_pause_that_says_so(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&nouser=server")
+    stored(b, lines(5))
+    viewer.wait_lines(5)
+    viewer.part("pause").click()
+    stored(b, lines(4, 5))
+    wait_until(lambda: viewer.part("pause").text == "Go on (4 lines waiting)", "they wait, counted")
+    assert viewer.lines() == 5 and viewer.part("state").text == "paused" and driver.title.startswith("⏸")
+    viewer.keys("p")
+    viewer.wait_lines(9)
+    assert viewer.part("state").text == "live"
+
+
+def test_the_pane_never_hides_its_line(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&nouser=server")
+    stored(b, lines(200))
+    viewer.wait_lines(200)
+    for keys in ([Keys.END], [Keys.END, Keys.PAGE_UP], [Keys.END, Keys.ARROW_UP, Keys.ARROW_UP]):
+        viewer.keys(Keys.ESCAPE, *keys, Keys.ENTER)
+        wait_until(lambda: viewer.part("detail").is_displayed(), "the pane")
+        wait_until(lambda: driver.execute_script("""const row = document.querySelector(".row.cursor:not([hidden])"), list = document.getElementById("list");
+            if (!row) return false;
+            const a = row.getBoundingClientRect(), b = list.getBoundingClientRect();
+            return a.top >= b.top - 1 && a.bottom <= b.bottom + 1;"""), "its line is in sight")
+        viewer.keys(Keys.ENTER)
+
+
+@pytest.mark.parametrize("field, query", [("include", "show"), ("exclude", "hide"), ("search", "q")])
+def test_a_pattern_that_never_ends_is_stopped(driver, pair, field, query):
+    a, b = pair
+    stored(b, [{"msg": "a word and a word and a word and a word and a word " * 4, "room": "R", "user": "u"}, {"msg": "short", "room": "R", "user": "u"}])
+    viewer = Viewer(driver, a, f"?room=R&nouser=server&{query}=(%5Cw%2B%5Cs%3F)%2B!%24")
+    slowest = driver.execute_async_script("""const done = arguments[arguments.length - 1], end = performance.now() + 1000;
+        let last = performance.now(), worst = 0;
+        const tick = now => { worst = Math.max(worst, now - last); last = now; if (now < end) requestAnimationFrame(tick); else done(worst); };
+        requestAnimationFrame(tick);""")
+    assert slowest < 900, "the page turns while the pattern is tried"
+    wait_until(lambda: viewer.part(field + "-note").text == "stopped: it took too long", "it is stopped", 40)
+    viewer.wait_lines(2)
+    viewer.type(field, "short")
+    wait_until(lambda: viewer.part(field + "-note").text == "", "another is taken")
+    wait_until(lambda: viewer.part("found").text == "1 match" if field == "search" else viewer.lines() == 1, "and works")
+
+
+def test_columns_from_fields_and_density(driver, pair):
+    a, b = pair
+    viewer = Viewer(driver, a, "?room=R&nouser=server")
+    stored(b, [{"msg": f"m{i}", "room": "R", "level": "error" if i > 7 else "info", "tick": i * 10, "shard": "eu", "timestamp": 1700000000000 + i * 1000} for i in range(10)])
+    viewer.wait_lines(10)
+    driver.find_element(By.XPATH, "//summary[.='View']").click()
+    wait_until(lambda: "tick\n10" in viewer.part("columns").text, "the fields, with counts")
+    driver.find_element(By.XPATH, "//div[@id='columns']//label[contains(., 'tick')]/input").click()
+    cells = "return [...document.querySelectorAll('.row:not([hidden]) .field')].map(c => c.textContent)"
+    wait_until(lambda: driver.execute_script(cells) == [str(i * 10) for i in range(10)], "a column")
+    assert "cols=tick" in driver.current_url
+    viewer.type("include", "70")
+    viewer.wait_lines(1)
+    viewer.type("include", "")
+    viewer.wait_lines(10)
+    wait_until(lambda: "10 lines, 2 errors" in viewer.part("density").get_attribute("aria-label"), "the density says how many")
+    wait_until(lambda: driver.execute_script("const c = document.getElementById('density'); return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x > 0)"), "and draws it")
+    viewer.keys(Keys.ESCAPE)
+    viewer.part("density").click()
+    wait_until(lambda: viewer.cursor() in ("m4", "m5"), "a click goes there")

@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from cluster import BINARY, ROOT, clean_env, muster
-from postgres import Postgres
-from waiting import wait_until
+from lib.postgres import Postgres
+from lib.process import BINARY, ROOT, clean_env, muster
+from lib.waiting import wait_until
 
 CLEAR = "\r\x1b[K"
 LOCK_KEY = 0x6d757374  # store/postgres/migrate.c
@@ -73,9 +73,10 @@ def locked(server):
 def test_a_terminal_sees_what_is_applied(server):
     terminal = Terminal("migrate", "--postgres", server.uri)
     assert terminal.end() == 0, terminal.text
-    assert f"{CLEAR}0001_log: applying, 1 of 1: 0 s" in terminal.text
+    assert f"{CLEAR}0001_log: applying, 1 of 2: 0 s" in terminal.text
     assert [re.sub(r"^\S+ +", "", line) for line in terminal.lines()] == [
-        'info  migrate detail="0001_log: applied"', 'info  migrate detail="the schema is up to date"', ""], "and only that stays"
+        'info  migrate detail="0001_log: applied"', 'info  migrate detail="0002_questions: applied"',
+        'info  migrate detail="the schema is up to date"', ""], "and only that stays"
 
 
 def test_a_terminal_sees_the_seconds_of_a_wait(server):

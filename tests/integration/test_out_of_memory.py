@@ -8,11 +8,12 @@ import struct
 
 import pytest
 
-from chatting import ChatClient
-from clients import BINARY as BINARY_FRAME
-from clients import RawWebSocket, SyncClient, close_all, frame_bytes, new_session, push, set_session
-from cluster import BINARY, LEASE
-from waiting import until, wait_until
+from lib.chat import ChatClient
+from lib.frames import BINARY as BINARY_FRAME, RawWebSocket, frame_bytes
+from lib.node import LEASE
+from lib.process import BINARY
+from lib.sync import SyncClient, close_all, new_session, push, set_session
+from lib.waiting import until, wait_until
 
 PRELOAD = BINARY.parent / "out_of_memory.so"
 MESSAGE = re.compile(r"^muster: out of memory \(\d+ bytes wanted\)$", re.MULTILINE)
@@ -51,36 +52,33 @@ def fill(node):
     return links
 
 
-def test_a_node_at_its_limit_ends_and_the_others_go_on(yard, redis):
+async def test_a_node_at_its_limit_ends_and_the_others_go_on(yard, redis):
     one, other = yard.fleet([redis.url] * 2, message_limit="16m")
-
-    async def scenario():
-        session = new_session()
-        leader = await SyncClient.member(other, session, leader=True)
-        stays = await SyncClient.member(other, session)
-        lost = [await SyncClient.member(one, session) for _ in range(2)]
-        for client in (leader, stays, *lost):
-            await client.in_state(4, True)
-        limit_address_space(one, ROOM)
-        links = await asyncio.to_thread(fill, one)
-        for client in lost:
-            assert await client.closed() == 1006
-        await asyncio.to_thread(ended_with_message, one)
-        for client in (leader, stays):
-            await client.until_state(2, True, LEASE_SECONDS + SLACK)
-        await leader.send(push(session, "goes on"))
-        assert (await stays.next_of(lambda message: message["type"] == "Push"))["data"] == "goes on"
-        assert other.is_ready() and leader.socket.open and stays.socket.open
-        for link in links:
-            link.close()
-        one.expected_exit = 0
-        one.start()
-        await until(one.is_ready, "the node is back")
-        back = await SyncClient.member(one, session)
-        for client in (back, leader, stays):
-            await client.in_state(3, True)
-        await close_all([back, leader, stays])
-    asyncio.run(scenario())
+    session = new_session()
+    leader = await SyncClient.member(other, session, leader=True)
+    stays = await SyncClient.member(other, session)
+    lost = [await SyncClient.member(one, session) for _ in range(2)]
+    for client in (leader, stays, *lost):
+        await client.in_state(4, True)
+    limit_address_space(one, ROOM)
+    links = await asyncio.to_thread(fill, one)
+    for client in lost:
+        assert await client.closed() == 1006
+    await asyncio.to_thread(ended_with_message, one)
+    for client in (leader, stays):
+        await client.until_state(2, True, LEASE_SECONDS + SLACK)
+    await leader.send(push(session, "goes on"))
+    assert (await stays.next_of(lambda message: message["type"] == "Push"))["data"] == "goes on"
+    assert other.is_ready() and leader.socket.open and stays.socket.open
+    for link in links:
+        link.close()
+    one.expected_exit = 0
+    one.start()
+    await until(one.is_ready, "the node is back")
+    back = await SyncClient.member(one, session)
+    for client in (back, leader, stays):
+        await client.in_state(3, True)
+    await close_all([back, leader, stays])
     assert LEASE == f"{LEASE_SECONDS:.0f}s"
 
 
@@ -135,10 +133,10 @@ async def ask_everything(node):
 
 @pytest.mark.skipif(not PRELOAD.exists(), reason=f"{PRELOAD.name} is not built: -DMUSTER_TESTS=ON makes it")
 @pytest.mark.parametrize("left", [*range(0, 40, 2), 55, 89, 144, 233])
-def test_whichever_allocation_fails_the_node_ends_with_a_message(yard, tmp_path, left):
+async def test_whichever_allocation_fails_the_node_ends_with_a_message(yard, tmp_path, left):
     account = Account(tmp_path / "account")
     node = yard.node(chat_login="development", env={"LD_PRELOAD": str(PRELOAD), "OUT_OF_MEMORY": str(account.path)})
     account.leave(left)
-    asyncio.run(asyncio.wait_for(ask_everything(node), 60))
+    await ask_everything(node)
     assert account.failed() > 0
     ended_with_message(node)

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from cluster import free_port
-from relay_plugin import Plugin, handshake
-from waiting import until
+from lib.ports import free_port
+from lib.relay import Plugin, handshake
+from lib.waiting import until
 
 HERE = pathlib.Path(__file__).parent
 GAP = "100ms"  # thirty of them share one process here
@@ -43,54 +43,45 @@ async def all_know_each_other(plugins):
         await plugin.knows(*[other.name for other in plugins if other is not plugin])
 
 
-def test_servers_on_different_nodes_meet(start, redis):
+async def test_servers_on_different_nodes_meet(start, redis):
     nodes = start([redis.url] * 3)
-
-    async def run():
-        plugins = [await connect(nodes[i % 3], f"server {i}") for i in range(6)]
-        await all_know_each_other(plugins)
-        assert len({plugin.identifier for plugin in plugins}) == 6
-        for plugin in plugins:
-            plugin.say(f"by {plugin.name}")
-        for plugin in plugins:
-            await until(lambda: plugin.failure or len(plugin.contents()) == 5, "all five")
-            plugin.check()
-            assert sorted(plugin.contents()) == [f"by server {i}" for i in range(6) if f"server {i}" != plugin.name]
-        for plugin in plugins[:3]:
-            plugin.close()
-        await all_know_each_other(plugins[3:])
-        for plugin in plugins[3:]:
-            assert len(plugin.of("disconnect")) == 3
-            plugin.close()
-    asyncio.run(run())
+    plugins = [await connect(nodes[i % 3], f"server {i}") for i in range(6)]
+    await all_know_each_other(plugins)
+    assert len({plugin.identifier for plugin in plugins}) == 6
+    for plugin in plugins:
+        plugin.say(f"by {plugin.name}")
+    for plugin in plugins:
+        await until(lambda: plugin.failure or len(plugin.contents()) == 5, "all five")
+        plugin.check()
+        assert sorted(plugin.contents()) == [f"by server {i}" for i in range(6) if f"server {i}" != plugin.name]
+    for plugin in plugins[:3]:
+        plugin.close()
+    await all_know_each_other(plugins[3:])
+    for plugin in plugins[3:]:
+        assert len(plugin.of("disconnect")) == 3
+        plugin.close()
 
 
-def test_a_killed_nodes_servers_are_gone_within_a_lease(start, redis):
+async def test_a_killed_nodes_servers_are_gone_within_a_lease(start, redis):
     nodes = start([redis.url] * 2)
-
-    async def run():
-        one, two = await connect(nodes[0], "one"), await connect(nodes[1], "two")
-        await one.knows("two")
-        nodes[1].kill()
-        killed = time.monotonic()
-        await one.knows()
-        assert time.monotonic() - killed < 2.5
-        await two.at_end()
-        one.close()
-    asyncio.run(run())
+    one, two = await connect(nodes[0], "one"), await connect(nodes[1], "two")
+    await one.knows("two")
+    nodes[1].kill()
+    killed = time.monotonic()
+    await one.knows()
+    assert time.monotonic() - killed < 2.5
+    await two.at_end()
+    one.close()
 
 
-def test_a_node_that_ends_in_order_says_so_at_once(start, redis):
+async def test_a_node_that_ends_in_order_says_so_at_once(start, redis):
     nodes = start([redis.url] * 2, lease="30s")
-
-    async def run():
-        one, two = await connect(nodes[0], "one"), await connect(nodes[1], "two")
-        await one.knows("two")
-        nodes[1].term()
-        await one.knows()
-        await two.at_end()
-        one.close()
-    asyncio.run(run())
+    one, two = await connect(nodes[0], "one"), await connect(nodes[1], "two")
+    await one.knows("two")
+    nodes[1].term()
+    await one.knows()
+    await two.at_end()
+    one.close()
 
 
 class Crowd:
@@ -151,107 +142,92 @@ class Crowd:
         self.check()
 
 
-def test_thirty_servers_come_and_go_while_nodes_are_killed(start, redis):
+async def test_thirty_servers_come_and_go_while_nodes_are_killed(start, redis):
     rng = random.Random(1337)
     nodes = start([redis.url] * 3)
-
-    async def run():
-        crowd = Crowd(list(nodes), rng)
-        await crowd.live(4, 30)
-        crowd.nodes.remove(nodes[1])
-        nodes[1].kill()
-        await crowd.live(4, 30)
-        fresh, = await asyncio.to_thread(start, [redis.url])
-        crowd.nodes.append(fresh)
-        await crowd.live(2, 30)
-        crowd.nodes.remove(nodes[0])
-        nodes[0].kill()
-        await crowd.live(4, 30)
-        await crowd.agree()
-        assert len(crowd.living()) >= 25
-        speaker = crowd.living()[0]
-        speaker.say("the end")
-        for plugin in crowd.living()[1:]:
-            await plugin.hears("the end")
-        crowd.check()
-        assert sum(len(plugin.of("message")) for plugin in crowd.plugins) > 500
-        for plugin in crowd.living():
-            plugin.close()
-    asyncio.run(run())
+    crowd = Crowd(list(nodes), rng)
+    await crowd.live(4, 30)
+    crowd.nodes.remove(nodes[1])
+    nodes[1].kill()
+    await crowd.live(4, 30)
+    fresh, = await asyncio.to_thread(start, [redis.url])
+    crowd.nodes.append(fresh)
+    await crowd.live(2, 30)
+    crowd.nodes.remove(nodes[0])
+    nodes[0].kill()
+    await crowd.live(4, 30)
+    await crowd.agree()
+    assert len(crowd.living()) >= 25
+    speaker = crowd.living()[0]
+    speaker.say("the end")
+    for plugin in crowd.living()[1:]:
+        await plugin.hears("the end")
+    crowd.check()
+    assert sum(len(plugin.of("message")) for plugin in crowd.plugins) > 500
+    for plugin in crowd.living():
+        plugin.close()
 
 
-def test_the_link_to_redis_breaks_while_they_come_and_go(start, yard, redis):
+async def test_the_link_to_redis_breaks_while_they_come_and_go(start, yard, redis):
     rng = random.Random(7)
     proxy = yard.proxy(redis)
     nodes = start([proxy.url, redis.url])
-
-    async def run():
-        crowd = Crowd(list(nodes), rng)
-        await crowd.live(2, 12)
-        for _ in range(4):
-            proxy.drop_links()
-            await crowd.live(1.5, 12)
-        await crowd.agree()
-        for plugin in crowd.living():
-            plugin.close()
-    asyncio.run(run())
+    crowd = Crowd(list(nodes), rng)
+    await crowd.live(2, 12)
+    for _ in range(4):
+        proxy.drop_links()
+        await crowd.live(1.5, 12)
+    await crowd.agree()
+    for plugin in crowd.living():
+        plugin.close()
 
 
-def test_redis_restarted_empty_disconnects_nobody(start, redis):
+async def test_redis_restarted_empty_disconnects_nobody(start, redis):
     nodes = start([redis.url] * 2, relay_timeout="30s")
-
-    async def run():
-        plugins = [await connect(nodes[i % 2], f"server {i}") for i in range(4)]
-        await all_know_each_other(plugins)
-        redis.kill()
-        plugins[0].say("among those on this node")
-        await plugins[2].hears("among those on this node")
-        late = await Plugin.connect(nodes[0].relay_port, "late", say_hello=False)
-        late.send(handshake("late"))
-        await asyncio.to_thread(redis.start)
-        await late.acknowledged()
-        plugins.append(late)
-        await all_know_each_other(plugins)
-        late.say("all is well again")
-        for plugin in plugins[:4]:
-            await plugin.hears("all is well again")
-            assert not plugin.of("disconnect") and not plugin.closed
-        for plugin in plugins:
-            plugin.close()
-    asyncio.run(run())
+    plugins = [await connect(nodes[i % 2], f"server {i}") for i in range(4)]
+    await all_know_each_other(plugins)
+    redis.kill()
+    plugins[0].say("among those on this node")
+    await plugins[2].hears("among those on this node")
+    late = await Plugin.connect(nodes[0].relay_port, "late", say_hello=False)
+    late.send(handshake("late"))
+    await asyncio.to_thread(redis.start)
+    await late.acknowledged()
+    plugins.append(late)
+    await all_know_each_other(plugins)
+    late.say("all is well again")
+    for plugin in plugins[:4]:
+        await plugin.hears("all is well again")
+        assert not plugin.of("disconnect") and not plugin.closed
+    for plugin in plugins:
+        plugin.close()
 
 
-def test_a_handshake_during_an_outage_is_closed_in_time(start, redis):
+async def test_a_handshake_during_an_outage_is_closed_in_time(start, redis):
     node, = start([redis.url], relay_timeout="1s")
     redis.kill()
-
-    async def run():
-        late = await Plugin.connect(node.relay_port, "late", say_hello=False)
-        late.send({"type": "handshake", "version": 1, "name": "late"})
-        await late.at_end()
-        assert not late.packets
-    asyncio.run(run())
+    late = await Plugin.connect(node.relay_port, "late", say_hello=False)
+    late.send({"type": "handshake", "version": 1, "name": "late"})
+    await late.at_end()
+    assert not late.packets
 
 
-def test_a_node_that_stood_still_past_its_lease(start, redis):
+async def test_a_node_that_stood_still_past_its_lease(start, redis):
     """Its servers were told away meanwhile; they come back with it, and nobody hears of himself."""
     nodes = start([redis.url] * 2)
-
-    async def run():
-        one = await connect(nodes[0], "one")
-        two, three = await connect(nodes[1], "two"), await connect(nodes[1], "three")
-        await all_know_each_other([one, two, three])
-        nodes[1].pause()
-        await one.knows()
-        two.say("said to a node that sleeps")
-        nodes[1].cont()
-        await all_know_each_other([one, two, three])
-        await one.hears("said to a node that sleeps")
-        await three.hears("said to a node that sleeps")
-        for plugin in (one, two, three):
-            plugin.check()
-            plugin.close()
-    asyncio.run(run())
+    one = await connect(nodes[0], "one")
+    two, three = await connect(nodes[1], "two"), await connect(nodes[1], "three")
+    await all_know_each_other([one, two, three])
+    nodes[1].pause()
+    await one.knows()
+    two.say("said to a node that sleeps")
+    nodes[1].cont()
+    await all_know_each_other([one, two, three])
+    await one.hears("said to a node that sleeps")
+    await three.hears("said to a node that sleeps")
+    for plugin in (one, two, three):
+        plugin.check()
+        plugin.close()
 
 
 def order(children, line):
@@ -262,7 +238,7 @@ def order(children, line):
 
 def chat(commands):
     """What the game servers tell in the end."""
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    children = [subprocess.Popen(command, cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                 for command in commands]
     for child in children:
         assert child.stdout.readline() == "ready\n"
@@ -273,7 +249,7 @@ def chat(commands):
     return [json.loads(child.communicate(timeout=60)[0]) for child in children]
 
 
-@pytest.mark.parametrize("program", [[sys.executable, HERE / "relay_plugin.py"],
+@pytest.mark.parametrize("program", [[sys.executable, "-m", "lib.relay"],
                                      ["node", HERE / "node/relay_plugin.js"]], ids=["python", "node"])
 def test_four_servers_in_processes_of_their_own_chat_at_200_a_second(start, redis, program):
     """The load under which the old host's plugins died, with the default gap, on a machine that has other work: what

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from cluster import free_port, muster
+from lib.ports import free_port
+from lib.process import muster
 
 SETTINGS = ["http", "admin", "store", "store-ca", "store-cert", "store-key",
             "store-server-name", "store-prefix", "workers", "lease", "drain", "env", "log-level", "log-format",

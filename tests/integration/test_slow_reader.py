@@ -4,8 +4,10 @@ import asyncio
 import json
 import time
 
-from clients import Closed, RawWebSocket, SyncClient, close_all, members, new_session, push
-from waiting import until, wait_until
+from lib.frames import RawWebSocket
+from lib.sync import SyncClient, close_all, members, new_session, push
+from lib.tcp import Closed
+from lib.waiting import until, wait_until
 
 QUEUE_LIMIT = 256 * 1024
 PAYLOAD = 16 * 1024
@@ -53,87 +55,75 @@ def cut_off(node, count):
     return lambda number: number % 256 == 0 and node.metrics()[OVERFLOWS] >= count or number * PAYLOAD > count * ENOUGH
 
 
-def test_a_slow_reader_is_cut_without_harm_to_others(yard):
+async def test_a_slow_reader_is_cut_without_harm_to_others(yard):
     node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
-
-    async def scenario():
-        session = new_session()
-        leader, follower = await members([node] * 2, session, leaders=(0,))
-        bystander = await SyncClient.member(node, new_session())
-        slow = await asyncio.to_thread(SlowReader, node, session)
-        await follower.until_state(3, True)
-        before = node.metrics()[RSS]
-        await flood(leader, follower, session, cut_off(node, 1))
-        metrics = node.metrics()
-        assert metrics[OVERFLOWS] == 1
-        assert metrics['muster_queue_dropped_total{reason="slow"}'] > 1
-        assert metrics["muster_websocket_messages_sent_total"] > 100
-        assert node.metrics()[RSS] - before < RSS_BOUND
-        assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
-        await bystander.send("ping")
-        assert await bystander.receive() == "pong"
-        await leader.until_state(2, True)
-        await close_all([leader, follower, bystander])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = await members([node] * 2, session, leaders=(0,))
+    bystander = await SyncClient.member(node, new_session())
+    slow = await asyncio.to_thread(SlowReader, node, session)
+    await follower.until_state(3, True)
+    before = node.metrics()[RSS]
+    await flood(leader, follower, session, cut_off(node, 1))
+    metrics = node.metrics()
+    assert metrics[OVERFLOWS] == 1
+    assert metrics['muster_queue_dropped_total{reason="slow"}'] > 1
+    assert metrics["muster_websocket_messages_sent_total"] > 100
+    assert node.metrics()[RSS] - before < RSS_BOUND
+    assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
+    await bystander.send("ping")
+    assert await bystander.receive() == "pong"
+    await leader.until_state(2, True)
+    await close_all([leader, follower, bystander])
 
 
-def test_many_slow_readers_do_not_grow_the_node(yard):
+async def test_many_slow_readers_do_not_grow_the_node(yard):
     node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
-
-    async def scenario():
-        session = new_session()
-        leader, follower = await members([node] * 2, session, leaders=(0,))
-        slow = [await asyncio.to_thread(SlowReader, node, session, offer)
-                for offer in [None, "permessage-deflate"] * 5]
-        await follower.until_state(12, True)
-        before = node.metrics()[RSS]
-        plain = len(slow) // 2  # deflated, the pushes are too small to fill a buffer
-        await flood(leader, follower, session, cut_off(node, plain))
-        assert node.metrics()[OVERFLOWS] >= plain
-        assert node.metrics()[RSS] - before < RSS_BOUND
-        for reader in slow:
-            reader.close()
-        await leader.until_state(2, True)
-        await close_all([leader, follower])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = await members([node] * 2, session, leaders=(0,))
+    slow = [await asyncio.to_thread(SlowReader, node, session, offer)
+            for offer in [None, "permessage-deflate"] * 5]
+    await follower.until_state(12, True)
+    before = node.metrics()[RSS]
+    plain = len(slow) // 2  # deflated, the pushes are too small to fill a buffer
+    await flood(leader, follower, session, cut_off(node, plain))
+    assert node.metrics()[OVERFLOWS] >= plain
+    assert node.metrics()[RSS] - before < RSS_BOUND
+    for reader in slow:
+        reader.close()
+    await leader.until_state(2, True)
+    await close_all([leader, follower])
 
 
-def test_a_slow_reader_on_another_node_is_cut_there(yard, redis):
+async def test_a_slow_reader_on_another_node_is_cut_there(yard, redis):
     near, far = yard.fleet([redis.url] * 2, queue_limit=str(QUEUE_LIMIT))
-
-    async def scenario():
-        session = new_session()
-        leader, follower = await members([near, far], session, leaders=(0,))
-        slow = await asyncio.to_thread(SlowReader, far, session)
-        await follower.until_state(3, True)
-        await flood(leader, follower, session, cut_off(far, 1))
-        assert (near.metrics()[OVERFLOWS], far.metrics()[OVERFLOWS]) == (0, 1)
-        assert near.is_ready() and far.is_ready()
-        assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
-        await leader.until_state(2, True)
-        await close_all([leader, follower])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = await members([near, far], session, leaders=(0,))
+    slow = await asyncio.to_thread(SlowReader, far, session)
+    await follower.until_state(3, True)
+    await flood(leader, follower, session, cut_off(far, 1))
+    assert (near.metrics()[OVERFLOWS], far.metrics()[OVERFLOWS]) == (0, 1)
+    assert near.is_ready() and far.is_ready()
+    assert await asyncio.to_thread(slow.end) in (1013, 1008, None)
+    await leader.until_state(2, True)
+    await close_all([leader, follower])
 
 
-def test_a_client_that_asks_and_does_not_read_is_cut(yard):
+async def test_a_client_that_asks_and_does_not_read_is_cut(yard):
     """Answers to its own messages count as well."""
     node = yard.node(queue_limit=str(QUEUE_LIMIT), env=ENV)
+    other = await SyncClient.member(node, new_session())
+    with RawWebSocket(node, receive_buffer=4096) as client:
+        before = node.metrics()[RSS]
 
-    async def scenario():
-        other = await SyncClient.member(node, new_session())
-        with RawWebSocket(node, receive_buffer=4096) as client:
-            before = node.metrics()[RSS]
-
-            def ask():
-                question = b"\x81\x84\0\0\0\0ping" * 20000
-                client.socket.setblocking(False)
-                client.send_while_taken(question)
-                return node.metrics()[OVERFLOWS] == 1 or node.metrics()[RSS] - before > RSS_BOUND
-            await until(ask, "it is cut", 60)
-            assert node.metrics()[OVERFLOWS] == 1
-            await other.fence()
-        await other.close()
-    asyncio.run(scenario())
+        def ask():
+            question = b"\x81\x84\0\0\0\0ping" * 20000
+            client.socket.setblocking(False)
+            client.send_while_taken(question)
+            return node.metrics()[OVERFLOWS] == 1 or node.metrics()[RSS] - before > RSS_BOUND
+        await until(ask, "it is cut", 60)
+        assert node.metrics()[OVERFLOWS] == 1
+        await other.fence()
+    await other.close()
 
 
 def read_slowly(client, seconds):
@@ -146,26 +136,23 @@ def read_slowly(client, seconds):
         time.sleep(0.25)
 
 
-def test_a_slow_reader_gets_all_before_the_node_leaves(yard):
+async def test_a_slow_reader_gets_all_before_the_node_leaves(yard):
     """The closing handshake waits behind what was queued for as long as the reader goes on, and not for one that
     stands still."""
     node = yard.node(drain="60s", queue_limit="32m")
     count = 1000  # 16 MB: more than the node's socket holds
 
-    async def scenario():
-        session = new_session()
-        leader = await SyncClient.member(node, session, leader=True)
-        readers = [await asyncio.to_thread(SlowReader, node, session) for _ in range(2)]
-        await leader.until_state(3, True)
-        for number in range(count):
-            await leader.send(push(session, [number, "x" * PAYLOAD]))
-            if number % 16 == 0:
-                await leader.fence()
-        await leader.fence()
-        node.term()
-        await leader.close()
-        return readers
-    slow, still = asyncio.run(scenario())
+    session = new_session()
+    leader = await SyncClient.member(node, session, leader=True)
+    slow, still = [await asyncio.to_thread(SlowReader, node, session) for _ in range(2)]
+    await leader.until_state(3, True)
+    for number in range(count):
+        await leader.send(push(session, [number, "x" * PAYLOAD]))
+        if number % 16 == 0:
+            await leader.fence()
+    await leader.fence()
+    node.term()
+    await leader.close()
     read_slowly(slow, SLOWLY)
     pushes = [slow.next_of(lambda m: m["type"] == "Push")["data"][0] for _ in range(count)]
     assert pushes == list(range(count))

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from clients import close_all, members, new_session
-from cluster import ROOT, muster
+from lib.process import ROOT, muster
+from lib.sync import close_all, members, new_session
+from lib.waiting import wait_until
 from test_settings import assert_not_well
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
-from waiting import wait_until
 
 
 def documented_rules():
@@ -39,17 +39,14 @@ def assert_nothing_was_denied(redis):
     assert redis.command("ACL", "LOG").startswith(b"*0"), redis.command("ACL", "LOG")
 
 
-def test_what_is_documented_is_enough(yard, guarded):
+async def test_what_is_documented_is_enough(yard, guarded):
     nodes = yard.fleet([url_of(guarded, database="/3")] * 2)
-
-    async def scenario():
-        session = new_session()
-        leader, follower = clients = await members(nodes, session, leaders=(0,))
-        await assert_pushes_arrive(leader, [follower], session)
-        guarded.command("SCRIPT", "FLUSH")
-        await assert_a_newcomer_is_counted(nodes[1], clients, session)
-        await close_all(clients)
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = clients = await members(nodes, session, leaders=(0,))
+    await assert_pushes_arrive(leader, [follower], session)
+    guarded.command("SCRIPT", "FLUSH")
+    await assert_a_newcomer_is_counted(nodes[1], clients, session)
+    await close_all(clients)
     assert_nothing_was_denied(guarded)
 
 
@@ -64,23 +61,20 @@ def test_a_wrong_password_is_told_and_not_shown(guarded):
     assert "hush-hush" not in result.stdout + result.stderr
 
 
-def test_a_user_who_is_cut_off_and_let_in_again(yard, guarded):
+async def test_a_user_who_is_cut_off_and_let_in_again(yard, guarded):
     """Redis disconnects a user whose rights change; nodes come back when they may."""
     nodes = yard.fleet([url_of(guarded)] * 2)
-
-    async def scenario():
-        session = new_session()
-        leader, follower = clients = await members(nodes, session, leaders=(0,))
-        tell(guarded, "ACL", "SETUSER", "muster", "off")
-        guarded.command("CLIENT", "KILL", "USER", "muster")
-        while any(node.is_ready() for node in nodes):
-            await asyncio.sleep(0.01)
-        tell(guarded, "ACL", "SETUSER", "muster", "on")
-        await all_ready(nodes)
-        await until_pushes_arrive(leader, [follower], session)
-        await assert_a_newcomer_is_counted(nodes[0], clients, session)
-        await close_all(clients)
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = clients = await members(nodes, session, leaders=(0,))
+    tell(guarded, "ACL", "SETUSER", "muster", "off")
+    guarded.command("CLIENT", "KILL", "USER", "muster")
+    while any(node.is_ready() for node in nodes):
+        await asyncio.sleep(0.01)
+    tell(guarded, "ACL", "SETUSER", "muster", "on")
+    await all_ready(nodes)
+    await until_pushes_arrive(leader, [follower], session)
+    await assert_a_newcomer_is_counted(nodes[0], clients, session)
+    await close_all(clients)
 
 
 def test_a_missing_right_is_named_in_the_log(yard, redis):

@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
-from clients import State, close_all, members, new_session
-from cluster import LEASE, Sentinel, free_port, muster
+from lib.node import LEASE
+from lib.ports import free_port
+from lib.process import muster
+from lib.redis import Sentinel
+from lib.sync import State, close_all, members, new_session
+from lib.waiting import until, wait_until
 from test_settings import assert_not_well
 from test_sync_cluster import RIGHT, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
-from waiting import until, wait_until
 
 
 class Group:
@@ -38,74 +41,72 @@ def group(yard):
     return Group(yard)
 
 
-def play_through(nodes, group, fault):
+async def play_through(nodes, group, fault):
     """`fault` makes the replica the master; the clients of three nodes see no wrong count."""
-    async def scenario():
-        session = new_session()
-        leader, *followers = clients = await members(nodes, session, leaders=(0,))
-        await assert_pushes_arrive(leader, followers, session)
-        await asyncio.to_thread(fault)
-        await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
-        await until_pushes_arrive(leader, followers, session)
-        await all_ready(nodes)
-        await assert_a_newcomer_is_counted(nodes[1], clients, session)
-        for client in clients:
-            assert set(client.states()) == {RIGHT, State(4, True)}
-        arrived = f"127.0.0.1 port {group.replica.port}: connected"
-        await until(lambda: all(arrived in node.log() for node in nodes), "all nodes are at the new master")
-        await until_pushes_arrive(leader, followers, session)
-        await assert_a_newcomer_is_counted(nodes[2], clients, session)
-        for client in clients:
-            assert set(client.states()) == {RIGHT, State(4, True)}
-        await close_all(clients)
-    asyncio.run(scenario())
+    session = new_session()
+    leader, *followers = clients = await members(nodes, session, leaders=(0,))
+    await assert_pushes_arrive(leader, followers, session)
+    await asyncio.to_thread(fault)
+    await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
+    await until_pushes_arrive(leader, followers, session)
+    await all_ready(nodes)
+    await assert_a_newcomer_is_counted(nodes[1], clients, session)
+    for client in clients:
+        assert set(client.states()) == {RIGHT, State(4, True)}
+    arrived = f"127.0.0.1 port {group.replica.port}: connected"
+    await until(lambda: all(arrived in node.log() for node in nodes), "all nodes are at the new master")
+    await until_pushes_arrive(leader, followers, session)
+    await assert_a_newcomer_is_counted(nodes[2], clients, session)
+    for client in clients:
+        assert set(client.states()) == {RIGHT, State(4, True)}
+    await close_all(clients)
 
 
-def test_a_killed_master(yard, group):
-    play_through(yard.fleet([group.url] * 3), group, group.master.kill)
+async def test_a_killed_master(yard, group):
+    await play_through(yard.fleet([group.url] * 3), group, group.master.kill)
 
 
-def test_a_master_that_stands_still_and_comes_back_as_a_replica(yard, group):
+async def test_a_master_that_stands_still_and_comes_back_as_a_replica(yard, group):
     nodes = yard.fleet([group.url] * 3)
-    play_through(nodes, group, group.master.pause)
+    await play_through(nodes, group, group.master.pause)
     group.master.cont()
     wait_until(lambda: group.master.command("ROLE").startswith(b"*5\r\n$5\r\nslave"), "it is made a replica", 60)
     assert all(node.is_ready() for node in nodes)
 
 
-def test_a_fail_over_by_hand_while_the_old_master_lives(yard, group):
+async def test_a_fail_over_by_hand_while_the_old_master_lives(yard, group):
     """The old master answers everything, even PUBLISH; its ROLE says that it is one no more."""
     def hand_over():
         answer = group.sentinels[0].command("SENTINEL", "FAILOVER", Sentinel.NAME)
         assert answer.startswith(b"+OK"), answer
-    play_through(yard.fleet([group.url] * 3), group, hand_over)
+    nodes = yard.fleet([group.url] * 3)
+    await play_through(nodes, group, hand_over)
+    # They need not wait for the old master to be demoted, ten seconds later: sentinels are asked on each beat.
+    assert any("the sentinels name another master" in node.log() for node in nodes)
 
 
-def test_a_master_and_a_sentinel_killed_together(yard, group):
+async def test_a_master_and_a_sentinel_killed_together(yard, group):
     nodes = yard.fleet([group.url] * 3)
 
     def fault():
         group.sentinels[0].kill()
         group.master.kill()
-    play_through(nodes, group, fault)
+    await play_through(nodes, group, fault)
 
 
-def test_a_node_killed_during_the_fail_over(yard, group):
+async def test_a_node_killed_during_the_fail_over(yard, group):
     nodes = yard.fleet([group.url] * 3)
-
-    async def scenario():
-        session = new_session()
-        leader, follower, _ = await members(nodes, session, leaders=(0,))
-        await asyncio.to_thread(group.master.kill)
-        nodes[2].kill()
-        await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
-        for client in (leader, follower):
-            await client.until_state(2, True)
-        await until_pushes_arrive(leader, [follower], session)
-        for client in (leader, follower):
-            assert set(client.states()) == {RIGHT, State(2, True)}
-        await close_all([leader, follower])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower, _ = await members(nodes, session, leaders=(0,))
+    await asyncio.to_thread(group.master.kill)
+    nodes[2].kill()
+    await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
+    for client in (leader, follower):
+        await client.until_state(2, True)
+    await until_pushes_arrive(leader, [follower], session)
+    for client in (leader, follower):
+        assert set(client.states()) == {RIGHT, State(2, True)}
+    await close_all([leader, follower])
 
 
 def test_sentinels_that_are_of_no_use_are_passed_over(yard, redis):
@@ -140,15 +141,12 @@ def test_passwords_of_servers_and_of_sentinels(yard):
     assert_not_well(check(f"redis+sentinel://:wrong@{place}?sentinel-pass=of-sentinel"), "WRONGPASS")
 
 
-def test_two_masters_as_shards(yard):
+async def test_two_masters_as_shards(yard):
     groups = [yard.redis(), yard.redis()]
     urls = [f"redis+sentinel://127.0.0.1:{yard.sentinel(redis, quorum=1).port}/{Sentinel.NAME}" for redis in groups]
     nodes = yard.fleet([",".join(urls)] * 2)
-
-    async def scenario():
-        for _ in range(4):
-            session = new_session()
-            leader, follower = await members(nodes, session, leaders=(0,))
-            await assert_pushes_arrive(leader, [follower], session)
-            await close_all([leader, follower])
-    asyncio.run(scenario())
+    for _ in range(4):
+        session = new_session()
+        leader, follower = await members(nodes, session, leaders=(0,))
+        await assert_pushes_arrive(leader, [follower], session)
+        await close_all([leader, follower])

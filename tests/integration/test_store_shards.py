@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from clients import State, SyncClient, close_all, is_warning, members, new_session, push, set_session
+from lib.sync import State, SyncClient, close_all, is_warning, members, new_session, push, set_session
+from lib.waiting import until
 from test_sync_cluster import (LEASE_SECONDS, SLACK, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive,
                                until_pushes_arrive)
-from waiting import until
 
 SESSIONS = 16
 PAIR = State(2, True)
@@ -44,89 +44,79 @@ def keys_of(shard):
     return int(shard.command("DBSIZE")[1:].split()[0])
 
 
-def test_both_servers_hold_some(nodes, shards):
-    async def scenario():
-        sessions = await pairs(nodes)
-        counts = [keys_of(shard) for shard in shards]
-        assert all(count > 0 for count in counts) and sum(counts) >= SESSIONS, counts
-        for session, (leader, follower) in sessions.items():
-            await assert_pushes_arrive(leader, [follower], session)
-        await close_all(client for pair in sessions.values() for client in pair)
-    asyncio.run(scenario())
+async def test_both_servers_hold_some(nodes, shards):
+    sessions = await pairs(nodes)
+    counts = [keys_of(shard) for shard in shards]
+    assert all(count > 0 for count in counts) and sum(counts) >= SESSIONS, counts
+    for session, (leader, follower) in sessions.items():
+        await assert_pushes_arrive(leader, [follower], session)
+    await close_all(client for pair in sessions.values() for client in pair)
 
 
-def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shards):
-    async def scenario():
-        sessions = await pairs(nodes)
-        await asyncio.to_thread(shards[1].kill)
-        await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
-        assert [node.status("/healthz") for node in nodes] == [200] * 2
-        alive = await reached(sessions)
-        assert 0 < len(alive) < SESSIONS
-        for session in alive:
-            await assert_a_newcomer_is_counted(nodes[1], sessions[session], session)
-        await asyncio.sleep(LEASE_SECONDS + SLACK)  # the fault itself: longer than a lease
-        for session, pair in sessions.items():
-            for client in pair:
-                await client.fence()
-                assert set(client.states()) <= ({PAIR, State(3, True)} if session in alive else {PAIR})
-        await asyncio.to_thread(shards[1].start)
-        await all_ready(nodes)
-        for session, (leader, follower) in sessions.items():
-            await until_pushes_arrive(leader, [follower], session)
-            await assert_a_newcomer_is_counted(nodes[0], [leader, follower], session)
-            for client in (leader, follower):
-                assert set(client.states()) <= {PAIR, State(3, True)}
-        await close_all(client for pair in sessions.values() for client in pair)
-    asyncio.run(scenario())
+async def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shards):
+    sessions = await pairs(nodes)
+    await asyncio.to_thread(shards[1].kill)
+    await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+    assert [node.status("/healthz") for node in nodes] == [200] * 2
+    alive = await reached(sessions)
+    assert 0 < len(alive) < SESSIONS
+    for session in alive:
+        await assert_a_newcomer_is_counted(nodes[1], sessions[session], session)
+    await asyncio.sleep(LEASE_SECONDS + SLACK)  # the fault itself: longer than a lease
+    for session, pair in sessions.items():
+        for client in pair:
+            await client.fence()
+            assert set(client.states()) <= ({PAIR, State(3, True)} if session in alive else {PAIR})
+    await asyncio.to_thread(shards[1].start)
+    await all_ready(nodes)
+    for session, (leader, follower) in sessions.items():
+        await until_pushes_arrive(leader, [follower], session)
+        await assert_a_newcomer_is_counted(nodes[0], [leader, follower], session)
+        for client in (leader, follower):
+            assert set(client.states()) <= {PAIR, State(3, True)}
+    await close_all(client for pair in sessions.values() for client in pair)
 
 
-def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
-    async def scenario():
-        sessions = await pairs(nodes)
-        await asyncio.to_thread(shards[1].kill)
-        await until(lambda: nodes[0].status("/readyz") == 503, "/readyz says 503")
-        alive = await reached(sessions)
-        nodes[1].kill()
-        for session in alive:
-            await sessions[session][0].until_state(1, True, deadline=LEASE_SECONDS + SLACK)
-        await asyncio.to_thread(shards[1].start)
-        for session in set(sessions) - alive:
-            await sessions[session][0].in_state(1, True)
-        await all_ready(nodes[:1])
-        await close_all(leader for leader, _ in sessions.values())
-    asyncio.run(scenario())
+async def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
+    sessions = await pairs(nodes)
+    await asyncio.to_thread(shards[1].kill)
+    await until(lambda: nodes[0].status("/readyz") == 503, "/readyz says 503")
+    alive = await reached(sessions)
+    nodes[1].kill()
+    for session in alive:
+        await sessions[session][0].until_state(1, True, deadline=LEASE_SECONDS + SLACK)
+    await asyncio.to_thread(shards[1].start)
+    for session in set(sessions) - alive:
+        await sessions[session][0].in_state(1, True)
+    await all_ready(nodes[:1])
+    await close_all(leader for leader, _ in sessions.values())
 
 
-def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes, shards):
-    async def scenario():
-        sessions = await pairs(nodes)
-        await asyncio.to_thread(shards[1].kill)
-        await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
-        warned = {}
-        for session in sessions:
-            client = await SyncClient.connect(nodes[1])
-            await client.send(set_session(session))
-            first = await client.next()
-            warned[session] = is_warning(first)
-            await client.close()
-        alive = await reached(sessions)
-        assert {session for session in sessions if not warned[session]} == alive and 0 < len(alive) < SESSIONS
-        await close_all(client for pair in sessions.values() for client in pair)
-    asyncio.run(scenario())
+async def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes, shards):
+    sessions = await pairs(nodes)
+    await asyncio.to_thread(shards[1].kill)
+    await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+    warned = {}
+    for session in sessions:
+        client = await SyncClient.connect(nodes[1])
+        await client.send(set_session(session))
+        first = await client.next()
+        warned[session] = is_warning(first)
+        await client.close()
+    alive = await reached(sessions)
+    assert {session for session in sessions if not warned[session]} == alive and 0 < len(alive) < SESSIONS
+    await close_all(client for pair in sessions.values() for client in pair)
 
 
-def test_not_ready_while_one_shard_refuses(nodes, shards):
+async def test_not_ready_while_one_shard_refuses(nodes, shards):
     """What the other one takes meanwhile says nothing about it."""
-    async def scenario():
-        sessions = await pairs(nodes)
-        shards[1].command("CONFIG", "SET", "maxmemory", "1")
-        await until(lambda: not nodes[0].is_ready(), "it is not ready")
-        end = time.monotonic() + LEASE_SECONDS
-        while time.monotonic() < end:
-            assert not nodes[0].is_ready()
-            await asyncio.sleep(0.02)
-        shards[1].command("CONFIG", "SET", "maxmemory", "0")
-        await all_ready(nodes)
-        await close_all(client for pair in sessions.values() for client in pair)
-    asyncio.run(scenario())
+    sessions = await pairs(nodes)
+    shards[1].command("CONFIG", "SET", "maxmemory", "1")
+    await until(lambda: not nodes[0].is_ready(), "it is not ready")
+    end = time.monotonic() + LEASE_SECONDS
+    while time.monotonic() < end:
+        assert not nodes[0].is_ready()
+        await asyncio.sleep(0.02)
+    shards[1].command("CONFIG", "SET", "maxmemory", "0")
+    await all_ready(nodes)
+    await close_all(client for pair in sessions.values() for client in pair)

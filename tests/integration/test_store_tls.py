@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from clients import SyncClient, close_all, members, new_session
-from cluster import LEASE, certificates, muster
+from lib.node import LEASE
+from lib.process import certificates, muster
+from lib.sync import SyncClient, close_all, members, new_session
 from test_settings import assert_not_well
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
 
@@ -19,34 +20,28 @@ def check(redis, *flags, url=None):
     return muster("check", "--store", url or redis.url, *map(str, flags))
 
 
-def test_two_nodes_meet_over_tls(yard, certs):
+async def test_two_nodes_meet_over_tls(yard, certs):
     redis = yard.tls_redis(certs)
     nodes = yard.fleet([redis.url, f"rediss://localhost:{redis.tls_port}"], store_ca=certs / "ca.pem")
-
-    async def scenario():
-        session = new_session()
-        leader, follower = await members(nodes, session, leaders=(0,))
-        await assert_pushes_arrive(leader, [follower], session)
-        await close_all([leader, follower])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = await members(nodes, session, leaders=(0,))
+    await assert_pushes_arrive(leader, [follower], session)
+    await close_all([leader, follower])
 
 
-def test_a_tls_server_that_comes_back_empty(yard, certs):
+async def test_a_tls_server_that_comes_back_empty(yard, certs):
     redis = yard.tls_redis(certs)
     nodes = yard.fleet([redis.url] * 2, store_ca=certs / "ca.pem")
-
-    async def scenario():
-        session = new_session()
-        leader, follower = clients = await members(nodes, session, leaders=(0,))
-        await asyncio.to_thread(redis.restart_empty)
-        await until_pushes_arrive(leader, [follower], session)
-        await all_ready(nodes)
-        await assert_a_newcomer_is_counted(nodes[1], clients, session)
-        await close_all(clients)
-    asyncio.run(scenario())
+    session = new_session()
+    leader, follower = clients = await members(nodes, session, leaders=(0,))
+    await asyncio.to_thread(redis.restart_empty)
+    await until_pushes_arrive(leader, [follower], session)
+    await all_ready(nodes)
+    await assert_a_newcomer_is_counted(nodes[1], clients, session)
+    await close_all(clients)
 
 
-def test_a_client_certificate_is_shown_when_demanded(yard, certs):
+async def test_a_client_certificate_is_shown_when_demanded(yard, certs):
     redis = yard.tls_redis(certs, clients=True)
     ca = ("--store-ca", certs / "ca.pem")
     assert_not_well(check(redis, *ca), "certificate required")
@@ -54,10 +49,7 @@ def test_a_client_certificate_is_shown_when_demanded(yard, certs):
     assert_not_well(check(redis, *ca, *stranger), "unknown ca")
     node = yard.node(store=redis.url, lease=LEASE, store_ca=certs / "ca.pem", store_cert=certs / "client.pem",
                      store_key=certs / "client.key")
-
-    async def scenario():
-        await (await SyncClient.member(node, new_session())).close()
-    asyncio.run(scenario())
+    await (await SyncClient.member(node, new_session())).close()
 
 
 def test_a_certificate_and_its_key_in_one_file(yard, certs, tmp_path):
@@ -91,21 +83,18 @@ def test_a_password_is_sent_to_nobody_who_is_not_believed(yard, certs):
     assert b"cmdstat_auth" not in redis.command("INFO", "commandstats")
 
 
-def test_a_renewed_certificate_counts_without_a_restart(yard, certs, tmp_path):
+async def test_a_renewed_certificate_counts_without_a_restart(yard, certs, tmp_path):
     """cert-manager and the like write the file anew: the next connection has it."""
     redis = yard.tls_redis(certs, clients=True)
     shown, key = tmp_path / "shown.pem", tmp_path / "shown.key"
     shown.write_text((certs / "stranger.pem").read_text())
     key.write_text((certs / "stranger.key").read_text())
     node = yard.begin(store=redis.url, lease=LEASE, store_ca=certs / "ca.pem", store_cert=shown, store_key=key)
-
-    async def scenario():
-        while "unknown ca" not in node.log():
-            await asyncio.sleep(0.01)
-        shown.write_text((certs / "client.pem").read_text())
-        key.write_text((certs / "client.key").read_text())
-        await all_ready([node])
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    while "unknown ca" not in node.log():
+        await asyncio.sleep(0.01)
+    shown.write_text((certs / "client.pem").read_text())
+    key.write_text((certs / "client.key").read_text())
+    await all_ready([node])
 
 
 @pytest.mark.parametrize("flags, because", [

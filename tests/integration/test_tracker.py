@@ -10,8 +10,8 @@ import string
 
 import pytest
 
-from cluster import free_port
-from waiting import DEADLINE, Expired, wait_until
+from lib.ports import free_port
+from lib.waiting import DEADLINE, Expired, wait_until
 
 NAMES = {"documented": ("announceReceived", "pushReceived"), "sobani": ("announced", "pushed")}
 RESEND = 0.5  # seconds; UDP may lose what is asked on a busy machine

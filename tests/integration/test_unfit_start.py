@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from cluster import Node, Workers
-from waiting import wait_until
+from lib.node import Node, Workers
+from lib.waiting import wait_until
 
 
 class UnfitWorkers(Workers):

@@ -10,9 +10,10 @@ import re
 
 import pytest
 
-from clients import (BINARY, CLOSE, CONTINUATION, DEFLATE_TAIL, PING, PONG, TEXT, RawWebSocket, close_code,
-                     close_payload, deflate, fragments, frame_bytes, handshake_request, is_warning, mask_bytes,
-                     new_session, push)
+from lib.frames import (
+    BINARY, CLOSE, CONTINUATION, DEFLATE_TAIL, PING, PONG, TEXT, RawWebSocket, close_code, close_payload,
+    deflate, fragments, frame_bytes, handshake_request, mask_bytes)
+from lib.sync import is_warning, new_session, push
 
 MESSAGE_LIMIT = 65536
 DEFLATE = "permessage-deflate"

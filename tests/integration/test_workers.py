@@ -7,11 +7,14 @@ import time
 
 import pytest
 
-from clients import RawWebSocket, State, SyncClient, close_all, new_session
-from cluster import LEASE, free_port, free_ports, muster
+from lib.frames import RawWebSocket
+from lib.node import LEASE
+from lib.ports import free_port, free_ports
+from lib.process import muster
+from lib.sync import SyncClient, close_all, new_session
+from lib.waiting import until, wait_until
 from test_settings import assert_names
 from test_sync_cluster import LEASE_SECONDS, SLACK, assert_pushes_arrive
-from waiting import until, wait_until
 
 SOME = 40
 
@@ -39,70 +42,58 @@ async def a_member_on_each(workers, session, leader=True):
     return [found[number] for number in sorted(found)]
 
 
-def test_they_share_a_port_and_see_each_other(yard, redis):
+async def test_they_share_a_port_and_see_each_other(yard, redis):
     workers = yard.workers(3, store=redis.url, lease=LEASE).ready()
-
-    async def scenario():
-        session = new_session()
-        leader, *followers = clients = await a_member_on_each(workers, session)
-        for client in clients:
-            await client.in_state(3, True)
-        await assert_pushes_arrive(leader, followers, session)
-        crowd = [await SyncClient.connect(workers) for _ in range(SOME)]
-        counts = spread(workers)
-        assert sum(counts) == SOME + 3 and min(counts) > 1, counts
-        await close_all([*clients, *crowd])
-    asyncio.run(scenario())
+    session = new_session()
+    leader, *followers = clients = await a_member_on_each(workers, session)
+    for client in clients:
+        await client.in_state(3, True)
+    await assert_pushes_arrive(leader, followers, session)
+    crowd = [await SyncClient.connect(workers) for _ in range(SOME)]
+    counts = spread(workers)
+    assert sum(counts) == SOME + 3 and min(counts) > 1, counts
+    await close_all([*clients, *crowd])
     names = {workers.worker_get(i, "/").split("node")[1].split()[0] for i in range(3)}
     assert len(names) == 3 and all(f"-w{i}-" in " ".join(names) for i in range(3))
     assert all(f"worker={i}" in workers.log() for i in range(3))
 
 
-def test_a_killed_worker_is_missed_and_started_again(yard, redis):
+async def test_a_killed_worker_is_missed_and_started_again(yard, redis):
     workers = yard.workers(2, store=redis.url, lease=LEASE).ready()
-
-    async def scenario():
-        session = new_session()
-        stays, lost = await a_member_on_each(workers, session, leader=False)
-        await stays.in_state(2, False)
-        before = workers.worker_pids()
-        os.kill(before[1], signal.SIGKILL)
-        start = time.monotonic()
-        assert await lost.closed() == 1006
-        await stays.until_state(1, False, deadline=LEASE_SECONDS + SLACK)
-        assert time.monotonic() - start < LEASE_SECONDS + SLACK
-        await until(workers.is_ready, "both are ready again")
-        after = workers.worker_pids()
-        assert after[0] == before[0] and after[1] != before[1]
-        assert "worker ended worker=1 exit=-1 signal=9" in workers.log()
-        await close_all([stays])
-    asyncio.run(scenario())
+    session = new_session()
+    stays, lost = await a_member_on_each(workers, session, leader=False)
+    await stays.in_state(2, False)
+    before = workers.worker_pids()
+    os.kill(before[1], signal.SIGKILL)
+    start = time.monotonic()
+    assert await lost.closed() == 1006
+    await stays.until_state(1, False, deadline=LEASE_SECONDS + SLACK)
+    assert time.monotonic() - start < LEASE_SECONDS + SLACK
+    await until(workers.is_ready, "both are ready again")
+    after = workers.worker_pids()
+    assert after[0] == before[0] and after[1] != before[1]
+    assert "worker ended worker=1 exit=-1 signal=9" in workers.log()
+    await close_all([stays])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_all_of_them(yard, redis, number):
+async def test_a_signal_drains_all_of_them(yard, redis, number):
     workers = yard.workers(2, store=redis.url, drain="2s").ready()
-
-    async def scenario():
-        clients = [await SyncClient.member(workers, new_session()) for _ in range(SOME)]
-        workers.term(number)
-        assert await asyncio.gather(*(client.closed() for client in clients)) == [1001] * SOME
-        await until(lambda: workers.exit_code() == 0, "it ends")
-    asyncio.run(scenario())
+    clients = [await SyncClient.member(workers, new_session()) for _ in range(SOME)]
+    workers.term(number)
+    assert await asyncio.gather(*(client.closed() for client in clients)) == [1001] * SOME
+    await until(lambda: workers.exit_code() == 0, "it ends")
 
 
-def test_a_signal_to_the_whole_group_is_one_request(yard, redis):
+async def test_a_signal_to_the_whole_group_is_one_request(yard, redis):
     """As Ctrl-C and service managers do: each process gets it, and the parent passes it on besides."""
     workers = yard.workers(2, store=redis.url, drain="2s").ready()
-
-    async def scenario():
-        clients = [await SyncClient.member(workers, new_session()) for _ in range(SOME)]
-        for pid in workers.worker_pids().values():
-            os.kill(pid, signal.SIGTERM)
-        workers.term()
-        assert await asyncio.gather(*(client.closed() for client in clients)) == [1001] * SOME
-        await until(lambda: workers.exit_code() == 0, "it ends")
-    asyncio.run(scenario())
+    clients = [await SyncClient.member(workers, new_session()) for _ in range(SOME)]
+    for pid in workers.worker_pids().values():
+        os.kill(pid, signal.SIGTERM)
+    workers.term()
+    assert await asyncio.gather(*(client.closed() for client in clients)) == [1001] * SOME
+    await until(lambda: workers.exit_code() == 0, "it ends")
 
 
 def test_a_second_signal_ends_them_at_once(yard, redis):
@@ -120,14 +111,11 @@ def test_a_second_signal_ends_them_at_once(yard, redis):
         client.close()
 
 
-def test_workers_end_in_order_when_their_parent_is_killed(yard, redis):
+async def test_workers_end_in_order_when_their_parent_is_killed(yard, redis):
     workers = yard.workers(2, store=redis.url, drain="1s").ready()
-
-    async def scenario():
-        client = await SyncClient.member(workers, new_session())
-        workers.kill()
-        assert await client.closed() == 1001
-    asyncio.run(scenario())
+    client = await SyncClient.member(workers, new_session())
+    workers.kill()
+    assert await client.closed() == 1001
     for pid in workers.worker_pids().values():
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker has ended")
 

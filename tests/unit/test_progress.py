@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from progress import CLEAR_LINE, Progress  # noqa: E402
+from lib.progress import CLEAR_LINE, Progress  # noqa: E402
 
 
 class Terminal(io.StringIO):

@@ -41,10 +41,36 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- end -}}
 
 {{- define "muster.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with .Values.global.imageRegistry -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value as text. Numbers of a values file are floats, which Go prints as 2e+06 from a million on. */}}
+{{- define "muster.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
+{{- end -}}
+
+{{/* "yes" where Helm can ask a cluster: `helm template` and a dry run of the client cannot. */}}
+{{- define "muster.live" -}}
+{{- if lookup "apps/v1" "Deployment" .Release.Namespace "" -}}yes{{- end -}}
+{{- end -}}
+
+{{/* First part of every key in Redis: two releases on one Redis are two fleets. */}}
+{{- define "muster.storePrefix" -}}
+{{- .Values.storePrefix | default (printf "%s-%s" .Release.Namespace .Release.Name) -}}
+{{- end -}}
+
+{{/* The Secret with the drivers' token that the chart made up, or nothing: somebody gave one. */}}
+{{- define "muster.madeSecret" -}}
+{{- if and .Values.dispatch.enabled (not .Values.secret.existing) (not .Values.secret.dispatchSecret) -}}
+{{- printf "%s-dispatch" (include "muster.fullname" .) -}}
 {{- end -}}
 {{- end -}}
 
@@ -58,15 +84,6 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 
 {{- define "muster.secret" -}}
 {{- default (include "muster.fullname" .) .Values.secret.existing -}}
-{{- end -}}
-
-{{/* The Secret that the migration reads: a hook runs before what the chart installs is there. */}}
-{{- define "muster.migrateSecret" -}}
-{{- if or .Values.secret.existing (not .Values.migrate.hook) -}}
-{{- include "muster.secret" . -}}
-{{- else -}}
-{{- printf "%s-migrate" (include "muster.fullname" .) -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "muster.variable" -}}
@@ -88,12 +105,20 @@ statusToken: status-token
 
 {{/* What has a value of its own must not come in by the side door. */}}
 {{- define "muster.check" -}}
-{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" -}}
+{{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" "store-prefix" "logs-sink" -}}
 {{- $owned = concat $owned (values (include "muster.secretKeys" . | fromYaml)) -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if has $name $owned -}}
 {{- fail (printf "settings.%s: this one has a value of its own; see the chart's README" $name) -}}
 {{- end -}}
+{{- end -}}
+{{- with .Values.settings.workers -}}
+{{- if ne (toString .) "1" -}}
+{{- fail "settings.workers: a pod is one node; probes, metrics and the autoscaler see one. More nodes: node.replicas" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (include "muster.madeSecret" .) (not (include "muster.live" .)) -}}
+{{- fail "secret.dispatchSecret: without a cluster to ask, each rendering would make up another token of drivers; set it, or use secret.existing, or dispatch.enabled=false" -}}
 {{- end -}}
 {{- if not .Values.secret.existing -}}
 {{- if not .Values.secret.store -}}
@@ -124,8 +149,10 @@ statusToken: status-token
 {{- include "muster.check" . -}}
 {{- range $name, $value := .Values.settings }}
 - name: {{ include "muster.variable" $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "muster.text" $value | quote }}
 {{- end }}
+- name: MUSTER_STORE_PREFIX
+  value: {{ include "muster.storePrefix" . | quote }}
 {{- end -}}
 
 {{- define "muster.envSecret" -}}
@@ -164,11 +191,12 @@ statusToken: status-token
   value: {{ join "," .Values.dispatch.proxy | quote }}
 {{- end }}
 {{ include "muster.envSecret" (dict "key" "store" "secret" $secret) }}
-{{- if .Values.sink.enabled }}
-{{ include "muster.envSecret" (dict "key" "postgres" "secret" $secret) }}
-{{- end }}
+- name: MUSTER_LOGS_SINK
+  value: {{ ternary "on" "off" .Values.sink.enabled | quote }}
 {{- range $key := values (include "muster.secretKeys" . | fromYaml) | sortAlpha }}
-{{ include "muster.envSecret" (dict "key" $key "secret" $secret "optional" true) }}
+{{- $from := $secret }}
+{{- if and (eq $key "dispatch-secret") (include "muster.madeSecret" $root) }}{{ $from = include "muster.madeSecret" $root }}{{ end }}
+{{ include "muster.envSecret" (dict "key" $key "secret" $from "optional" true) }}
 {{- end }}
 {{- range include "muster.chatKeyList" . | fromYamlArray }}
 - name: {{ ternary "MUSTER_CHAT_JWT_KEY" "MUSTER_CHAT_JWKS" (eq . "jwt.pem") }}
@@ -210,6 +238,14 @@ statusToken: status-token
 {{- define "muster.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.imagePullSecrets }}
@@ -220,6 +256,7 @@ imagePullSecrets:
 
 {{/* Where pods go: of = the values of node or sink, component = its label. */}}
 {{- define "muster.placement" -}}
+{{- $labels := printf "%s\napp.kubernetes.io/component: %s" (include "muster.selector" .root) .component | fromYaml -}}
 {{- with .of.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -228,21 +265,33 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .of.affinity }}
+{{- $affinity := deepCopy .of.affinity }}
+{{- if and .of.zoneSpread (not (hasKey $affinity "podAntiAffinity")) }}
+{{- $term := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" $labels) }}
+{{- $one := dict "weight" 50 "podAffinityTerm" $term }}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $one)) }}
+{{- end }}
+{{- with $affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .of.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- $root := .root }}{{ $component := .component }}
+{{- with .of.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .of.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
 {{- with .of.topologySpread }}
 topologySpreadConstraints:
   {{- range . }}
   - labelSelector:
       matchLabels:
-        {{- include "muster.selector" $root | nindent 8 }}
-        app.kubernetes.io/component: {{ $component }}
+        {{- toYaml $labels | nindent 8 }}
+    # Counted among pods of one version: else those that are about to end push the new ones onto one machine.
+    matchLabelKeys: [pod-template-hash]
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
@@ -269,7 +318,17 @@ ipFamilyPolicy: {{ . }}
 {{- if has .service.type (list "NodePort" "LoadBalancer") }}
 externalTrafficPolicy: {{ .service.externalTrafficPolicy }}
 {{- end }}
+{{- with .service.clusterIP }}
+clusterIP: {{ . }}
+{{- end }}
+{{- with .service.externalIPs }}
+externalIPs:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- if eq .service.type "LoadBalancer" }}
+{{- with .service.loadBalancerIP }}
+loadBalancerIP: {{ . }}
+{{- end }}
 {{- with .service.loadBalancerClass }}
 loadBalancerClass: {{ . }}
 {{- end }}
@@ -283,9 +342,22 @@ selector:
   app.kubernetes.io/component: node
 {{- end -}}
 
-{{/* Rules that both NetworkPolicies have. */}}
+{{/* Labels and annotations of a Service for clients: service = its values. */}}
+{{- define "muster.serviceLabels" -}}
+{{ include "muster.labels" .root }}
+app.kubernetes.io/component: node
+{{- with .service.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Who may ask the admin port. */}}
 {{- define "muster.metricsFrom" -}}
 - from:
+    {{- range .Values.networkPolicy.metricsNamespaces }}
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+    {{- end }}
     {{- if .Values.networkPolicy.metrics }}
     {{- toYaml .Values.networkPolicy.metrics | nindent 4 }}
     {{- else }}
@@ -295,28 +367,44 @@ selector:
     - {port: metrics, protocol: TCP}
 {{- end -}}
 
+{{- define "muster.egressTo" -}}
+- ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .peers }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What pods may reach: root, and component, by which PostgreSQL is for those only that speak to it. */}}
 {{- define "muster.egress" -}}
+{{- $egress := .root.Values.networkPolicy.egress -}}
 egress:
   - ports:
-      - {port: 53, protocol: UDP}
-      - {port: 53, protocol: TCP}
-  - ports:
-      {{- range .Values.networkPolicy.egress.storePorts }}
+      {{- range $egress.dnsPorts }}
+      - {port: {{ . }}, protocol: UDP}
       - {port: {{ . }}, protocol: TCP}
       {{- end }}
-    {{- with .Values.networkPolicy.egress.store }}
+    {{- with $egress.dns }}
     to:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+  {{- include "muster.egressTo" (dict "ports" $egress.storePorts "peers" $egress.store) | nindent 2 }}
+  {{- if ne .component "node" }}
+  {{- include "muster.egressTo" (dict "ports" $egress.postgresPorts "peers" $egress.postgres) | nindent 2 }}
+  {{- end }}
+  {{- if eq .component "test" }}
   - ports:
-      {{- range .Values.networkPolicy.egress.postgresPorts }}
-      - {port: {{ . }}, protocol: TCP}
-      {{- end }}
-    {{- with .Values.networkPolicy.egress.postgres }}
+      - {port: http, protocol: TCP}
     to:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-  {{- with .Values.networkPolicy.egress.extra }}
+      - podSelector:
+          matchLabels:
+            {{- include "muster.selector" .root | nindent 12 }}
+            app.kubernetes.io/component: node
+  {{- end }}
+  {{- with $egress.extra }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

@@ -1,4 +1,5 @@
-/* bearer: is what a client presents the secret it should know? */
+/* auth: does a request present the secret that it should know? The one place where it is decided, and
+ * the one answer when it does not. */
 #ifndef MUSTER_NODE_PROTO_HTTP_AUTH_H
 #define MUSTER_NODE_PROTO_HTTP_AUTH_H
 
@@ -7,10 +8,19 @@
 
 #include <stdbool.h>
 
+/* What an empty secret means. */
+enum http_auth {
+    HTTP_AUTH_ALWAYS, /* nobody is let in */
+    HTTP_AUTH_IF_SET, /* no secret is asked for */
+};
+
 /* Equality whose time depends on the length of `given` alone. An empty `secret` equals nothing. */
 bool http_secret_eq(struct span given, struct span secret);
 
-/* The request carries "Authorization: Bearer <secret>" (RFC 6750, 2.1). */
-bool http_bearer_is(const struct http_request *request, struct span secret);
+/* True when the request carries "Authorization: Bearer <secret>" (RFC 6750, 2.1), or the secret as
+ * the query parameter of that name (2.3; browsers give a WebSocket no header; NULL: the query does
+ * not count). Otherwise it is answered with 401 and WWW-Authenticate, and must not be touched. */
+bool http_authorize(struct http_request *request, enum http_auth when, const char *secret,
+                    const char *query) __attribute__((warn_unused_result));
 
 #endif

@@ -2,9 +2,12 @@
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"
 
+#include "store/base/clock.h"
+
 enum {
     MOST_QUEUED = 64 * 1024, /* bytes of answers a client may leave unread and still ask more */
     REQUESTS_PER_TURN = 16,  /* of one client; then others have their turn */
+    LEAVE_MOMENT_MS = 2000,  /* since its last answer: a client that may be about to ask again */
 };
 
 static const struct conn_handler handler;
@@ -155,10 +158,16 @@ static size_t feed(struct http_conn *http, struct span bytes)
                                                 : feed_body(http->request, bytes);
 }
 
+/* A request is with its handler. */
+static bool is_handled(const struct http_conn *http)
+{
+    return http->request != NULL && http->request->stage == HTTP_AT_END;
+}
+
 static bool reads_on(const struct http_conn *http)
 {
-    bool handled = http->request != NULL && http->request->stage == HTTP_AT_END;
-    return !handled && !http->upgraded && !http->closing && !http->backlog && !http->held;
+    return !is_handled(http) && !http->upgraded && !http->closing &&
+           !conn_is_paused(http->conn, CONN_PAUSE_ALL);
 }
 
 static size_t on_data(void *arg, struct span bytes)
@@ -178,8 +187,8 @@ static size_t on_data(void *arg, struct span bytes)
     if (http->closing) {
         return bytes.len;
     }
-    if (!reads_on(http)) {
-        conn_pause(http->conn);
+    if (is_handled(http)) {
+        conn_pause(http->conn, CONN_PAUSE_SERVICE);
     }
     return used;
 }
@@ -190,8 +199,9 @@ void http_conn_answered(struct http_conn *http, bool close)
 {
     http->request = NULL;
     http->served = true;
+    http->answered_ms = clock_monotonic_ms();
     if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        http->held = true;
+        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
         conn_poke(http->conn);
     }
     if (close) {
@@ -200,16 +210,16 @@ void http_conn_answered(struct http_conn *http, bool close)
         return;
     }
     conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    http->backlog = conn_queued(http->conn) > MOST_QUEUED;
-    if (!http->feeding && reads_on(http)) {
-        conn_resume(http->conn);
+    if (conn_queued(http->conn) > MOST_QUEUED) {
+        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
     }
+    conn_resume(http->conn, CONN_PAUSE_SERVICE);
 }
 
 struct conn *http_conn_upgrade(struct http_conn *http)
 {
     struct conn *conn = http->conn;
-    conn_pause(conn);
+    conn_pause(conn, CONN_PAUSE_SERVICE);
     http->request = NULL;
     http->upgraded = true;
     if (!http->feeding) {
@@ -221,21 +231,13 @@ struct conn *http_conn_upgrade(struct http_conn *http)
 static void on_poked(void *arg)
 {
     struct http_conn *http = arg;
-    http->held = false;
-    if (reads_on(http)) {
-        conn_resume(http->conn);
-    }
+    conn_resume(http->conn, CONN_PAUSE_FAIRNESS);
 }
 
 static void on_drained(void *arg)
 {
     struct http_conn *http = arg;
-    if (http->backlog) {
-        http->backlog = false;
-        if (reads_on(http)) {
-            conn_resume(http->conn);
-        }
-    }
+    conn_resume(http->conn, CONN_PAUSE_ANSWERS);
 }
 
 static void on_timer(void *arg)
@@ -249,15 +251,20 @@ static void on_timer(void *arg)
     conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
+/* Who asks often is about to ask again: closed now, that request would be cut. Its answer says
+ * "Connection: close" instead. Who does not ask within a moment is closed then. */
 static void on_drain(void *arg)
 {
     struct http_conn *http = arg;
+    uint64_t idle_ms = clock_monotonic_ms() - http->answered_ms;
     if (http->request != NULL) {
         http->request->close = true; /* after its answer */
-        return;
+    } else if (http->served && idle_ms < LEAVE_MOMENT_MS) {
+        conn_set_timer(http->conn, (uint32_t)(LEAVE_MOMENT_MS - idle_ms));
+    } else {
+        http->closing = true;
+        conn_finish(http->conn, HTTP_LINGER_MS);
     }
-    http->closing = true;
-    conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
 static void on_closed(void *arg, enum conn_end end)

@@ -8,6 +8,7 @@
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
+#include "store/base/timer.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -36,11 +37,11 @@ struct fetch {
     char error[CURL_ERROR_SIZE];
 };
 
+enum { LOOK_AGAIN_MS = 100 };
+
 struct watched {
     struct event *event;
 };
-
-static const struct timeval at_once = {0, 0};
 
 static void fetch_free(struct fetch *fetch)
 {
@@ -128,12 +129,11 @@ static void end_late(struct fetcher *fetcher)
 /* After anything that libcurl may have moved on. */
 static void go_on(struct fetcher *fetcher)
 {
-    static const struct timeval look_again = {0, 100 * 1000};
     collect(fetcher);
     end_late(fetcher);
     start_waiting(fetcher);
     if (!list_empty(&fetcher->waiting)) {
-        evtimer_add(fetcher->limit, &look_again);
+        timer_after(fetcher->limit, LOOK_AGAIN_MS);
     }
 }
 
@@ -167,12 +167,11 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 static int want_time(CURLM *multi, long ms, void *arg)
 {
     struct fetcher *fetcher = arg;
-    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
     (void)multi;
     if (ms < 0) {
         evtimer_del(fetcher->timer);
     } else {
-        evtimer_add(fetcher->timer, &wait);
+        timer_after(fetcher->timer, (uint64_t)ms);
     }
     return 0;
 }
@@ -267,14 +266,14 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     set_options(fetch, request);
     list_push_back(&fetcher->waiting, &fetch->entry);
     fetcher->waiting_count++;
-    evtimer_add(fetcher->limit, &at_once);
+    timer_after(fetcher->limit, 0);
     return fetch;
 }
 
 void fetch_cancel(struct fetch **fetch)
 {
     if (*fetch != NULL) {
-        evtimer_add((*fetch)->fetcher->limit, &at_once); /* its place is free */
+        timer_after((*fetch)->fetcher->limit, 0); /* its place is free */
         fetch_free(*fetch);
         *fetch = NULL;
     }

@@ -42,7 +42,7 @@ void http_server_accept(void *server, int fd, const struct address *peer);
 /* From now on answers carry "Connection: close". Idle connections are net_drain's to close. */
 void http_server_drain(struct http_server *server);
 
-/* Serves `path` (exact; one slash more at the end is the same) for `method` ("GET" also HEAD).
+/* Serves `path` (in any case of letters; one slash more at the end is the same) for `method` ("GET" also HEAD).
  * Strings are borrowed for the server's life. A request to a known path with another method gets
  * 405, OPTIONS gets the CORS preflight answer. */
 void http_route(struct http_server *server, const char *method, const char *path, http_fn *fn,

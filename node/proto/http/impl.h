@@ -43,9 +43,8 @@ struct http_conn {
     bool upgraded;                /* another protocol has the conn */
     bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
-    bool backlog;                 /* paused until the answers queued are written */
-    bool held;                    /* had enough for this turn */
     uint8_t turn_requests;        /* answered since the last read */
+    uint64_t answered_ms;         /* monotonic, of the last answer; 0: none yet */
 };
 
 struct http_field {

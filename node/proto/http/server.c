@@ -84,8 +84,10 @@ void http_route_websocket(struct http_server *server, const char *path, http_fn 
 static bool same_path(const struct http_route *route, struct span path)
 {
     struct span want = span_str(route->path);
-    return span_eq(path, want) ||
-           (path.len == want.len + 1 && path.ptr[want.len] == '/' && span_starts_with(path, want));
+    if (path.len == want.len + 1 && path.ptr[want.len] == '/') {
+        path.len--;
+    }
+    return span_eq_nocase(path, want);
 }
 
 /* The route of that path for `method`; NULL asks for the WebSocket one. */

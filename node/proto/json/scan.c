@@ -18,11 +18,6 @@ void json_scan_init(struct json_scan *scan)
     *scan = (struct json_scan){0};
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -235,7 +230,7 @@ static long step(struct json_scan *scan, struct span rest)
         ok = word(scan, c);
         break;
     default:
-        ok = is_space(c) || structure(scan, c);
+        ok = json_is_space(c) || structure(scan, c);
         break;
     }
     return ok ? 1 : -1;

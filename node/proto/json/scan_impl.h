@@ -30,6 +30,12 @@ enum json_state {
     JSON_WHOLE,
 };
 
+/* RFC 8259, section 2. */
+static inline bool json_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 /* Bytes at the front of `rest` that go on with the text of a string: up to a quote, a backslash or
  * what may not stand there. Eight at a time: log entries and chat are mostly such text. */
 static inline size_t json_plain_run(struct span rest)

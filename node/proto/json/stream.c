@@ -1,5 +1,6 @@
 #include "node/proto/json/stream.h"
 
+#include "node/proto/json/scan_impl.h"
 enum { KEPT_CAP = 1024 }; /* bytes kept for the next object that comes in pieces */
 
 void json_stream_init(struct json_stream *stream, size_t limit)
@@ -25,15 +26,10 @@ static void let_go(struct json_stream *stream)
     }
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* Skips what stands between objects. false: what comes next is no object. */
 static bool skip_to_object(struct span *bytes)
 {
-    while (bytes->len > 0 && is_space(bytes->ptr[0])) {
+    while (bytes->len > 0 && json_is_space(bytes->ptr[0])) {
         *bytes = span_skip(*bytes, 1);
     }
     return bytes->len == 0 || bytes->ptr[0] == '{';

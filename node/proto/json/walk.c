@@ -2,17 +2,12 @@
 
 #include "node/proto/json/scan_impl.h"
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 struct span json_trim(struct span text)
 {
-    while (text.len > 0 && is_space(text.ptr[0])) {
+    while (text.len > 0 && json_is_space(text.ptr[0])) {
         text = span_skip(text, 1);
     }
-    while (text.len > 0 && is_space(text.ptr[text.len - 1])) {
+    while (text.len > 0 && json_is_space(text.ptr[text.len - 1])) {
         text.len--;
     }
     return text;
@@ -90,7 +85,7 @@ static size_t nested_len(struct span text)
 static size_t word_len(struct span text)
 {
     size_t i = 0;
-    while (i < text.len && text.ptr[i] != ',' && !is_space(text.ptr[i])) {
+    while (i < text.len && text.ptr[i] != ',' && !json_is_space(text.ptr[i])) {
         i++;
     }
     return i;
@@ -107,7 +102,7 @@ static size_t value_len(struct span text)
 /* Past white space and one kind of separator. */
 static struct span skip_to(struct span rest, char separator)
 {
-    while (rest.len > 0 && (is_space(rest.ptr[0]) || rest.ptr[0] == separator)) {
+    while (rest.len > 0 && (json_is_space(rest.ptr[0]) || rest.ptr[0] == separator)) {
         rest = span_skip(rest, 1);
     }
     return rest;

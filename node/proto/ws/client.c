@@ -8,6 +8,7 @@
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -52,8 +53,7 @@ struct ws_client {
 
 static void arm(struct ws_client *client, uint32_t ms)
 {
-    struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-    event_add(client->timer, &wait);
+    timer_after(client->timer, ms);
 }
 
 static void drop(struct ws_client *client)

@@ -65,6 +65,11 @@ struct chunk *ws_frame_deflated(enum ws_kind kind, struct span payload)
     return deflated.len < payload.len ? frame(FIN | RSV1 | kind, buf_span(&deflated)) : NULL;
 }
 
+struct chunk *ws_frame_ping(void)
+{
+    return frame(FIN | WSLAY_PING, SPAN(""));
+}
+
 struct chunk *ws_frame_pong(struct span payload)
 {
     return frame(FIN | WSLAY_PONG, payload);

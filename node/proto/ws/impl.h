@@ -10,13 +10,19 @@
 #include "store/base/buf.h"
 #include "store/base/utf8.h"
 
+#include <assert.h>
+
 /*     OPEN --ws_close, ws_overflow--> CLOSING --peer's close, time--> ENDED
  *       \______________ peer's close, protocol error ________________/
+ *     OPEN --the node goes away--> LEAVING --peer's close, time--> ENDED
  *
- * CLOSING waits for the peer's close frame and lets all else fall; ENDED reads nothing more. */
-enum ws_state { WS_OPEN, WS_CLOSING, WS_ENDED };
+ * CLOSING waits for the peer's close frame and drops all else; ENDED reads nothing more. LEAVING has
+ * sent its close frame too, so it says nothing more, but what the peer sent before it saw that frame
+ * is carried out: it did nothing wrong, and has no way to know what was not. */
+enum ws_state { WS_OPEN, WS_LEAVING, WS_CLOSING, WS_ENDED };
 
-/* Ten thousand idle ones must cost next to nothing: what only a message needs is apart. */
+/* Ten thousand idle ones must cost next to nothing: what only a message needs is apart, and one timer
+ * serves for pings, silence and messages that take too long. */
 struct ws {
     struct conn *conn;
     const struct ws_handler *handler;
@@ -26,16 +32,18 @@ struct ws {
     struct chunk *pong;       /* waits for the queue to empty; mostly NULL */
     uint32_t message_limit;
     uint32_t idle_ms;    /* 0: silence is fine */
+    uint32_t heard;      /* tick at which the peer sent something last, or a ping is counted from */
+    uint32_t begun;      /* tick at which the message under way began; 0: none is */
     struct utf8 utf8;    /* of the text under way */
     uint8_t state;       /* enum ws_state */
     uint8_t kind;        /* enum ws_kind of the message under way, or 0 */
     bool compressed : 1; /* the message under way */
     bool deflates : 1;
-    bool begun : 1;  /* a message is under way: the timer is its limit */
-    bool held : 1;   /* the conn is paused until the end of the turn */
-    bool paused : 1; /* by the service */
-    bool told : 1;   /* closed() was called */
+    bool asked : 1; /* a ping is out, and the peer has sent nothing since */
+    bool told : 1;  /* closed() was called */
 };
+
+static_assert(sizeof(struct ws) <= 72, "72 bytes are what the allocator gives for 80");
 
 /* ------------------------------------------------------------------------------------ read.c */
 
@@ -48,7 +56,11 @@ void ws_read_deinit(struct ws *ws);
 
 /* ----------------------------------------------------------------------------------------- ws.c */
 
-void ws_hold(struct ws *ws);
+/* Does what the peer says still count? */
+bool ws_heeds(const struct ws *ws);
+
+/* Reading goes on after the others had their turn. */
+void ws_yield(struct ws *ws);
 void ws_on_message(struct ws *ws, struct span payload);
 void ws_on_ping(struct ws *ws, struct span payload);
 void ws_on_close(struct ws *ws, struct span payload);
@@ -56,6 +68,7 @@ void ws_fail(struct ws *ws, enum ws_code code, const char *reason);
 
 /* ----------------------------------------------------------------------------------- frame.c */
 
+struct chunk *ws_frame_ping(void);
 struct chunk *ws_frame_pong(struct span payload);
 
 /* A close frame; code 0: without one. The reason is cut to what fits, between two characters. */

@@ -119,7 +119,7 @@ static void drop_message(struct ws *ws)
 /* What was gathered but is not whole when the read ends gets memory of its own. */
 static void keep_partial(struct ws *ws)
 {
-    if (gathered.len > 0 && ws->kind != 0 && ws->state == WS_OPEN) {
+    if (gathered.len > 0 && ws->kind != 0 && ws_heeds(ws)) {
         ws->partial = mem_zalloc(sizeof(*ws->partial));
         buf_append(ws->partial, buf_span(&gathered));
     }
@@ -166,7 +166,7 @@ static void message_end(struct ws *ws, struct span payload)
 static void on_data_piece(struct ws *ws, const struct wslay_frame_iocb *frame, bool frame_ends)
 {
     struct span piece = span_of(frame->data, frame->data_length);
-    if (ws->state != WS_OPEN) {
+    if (!ws_heeds(ws)) {
         return; /* closing: only the peer's close counts */
     }
     if (ws->kind == WS_TEXT && !ws->compressed && !utf8_feed(&ws->utf8, piece)) {
@@ -209,7 +209,7 @@ static void start_message(struct ws *ws, const struct wslay_frame_iocb *frame)
 static bool start_data_frame(struct ws *ws, const struct wslay_frame_iocb *frame)
 {
     bool continues = frame->opcode == WSLAY_CONTINUATION_FRAME;
-    if (ws->state != WS_OPEN) {
+    if (!ws_heeds(ws)) {
         return true; /* what came before may not have been kept, so there is nothing to hold it to
                       */
     }
@@ -285,9 +285,9 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
 static void read_frames(struct ws *ws, struct ws_reader *reader)
 {
     struct wslay_frame_iocb frame;
-    while (ws->state != WS_ENDED && !ws->paused) {
+    while (ws->state != WS_ENDED && !conn_is_paused(ws->conn, CONN_PAUSE_SERVICE)) {
         if (reader->work >= TURN_WORK) {
-            ws_hold(ws);
+            ws_yield(ws);
             return;
         }
         ssize_t n = wslay_frame_recv(reader->ctx, &frame);

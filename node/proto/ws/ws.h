@@ -2,7 +2,8 @@
  *
  *     conn bytes -> wslay frame layer -> fragments put together, inflated, checked -> message()
  *
- * Pings are answered here; a peer that breaks the protocol is closed with the right code. */
+ * Pings are answered here, and sent to a peer that is silent; one that breaks the protocol is closed
+ * with the right code. */
 #ifndef MUSTER_NODE_PROTO_WS_WS_H
 #define MUSTER_NODE_PROTO_WS_WS_H
 
@@ -24,6 +25,7 @@ enum ws_code {
     WS_TOO_BIG = 1009,
     WS_INTERNAL = 1011,
     WS_TRY_AGAIN = 1013,
+    WS_TOKEN_NEEDED = 4401, /* to our pages, which cannot see a 401 */
 };
 
 struct ws_handler {
@@ -35,6 +37,11 @@ struct ws_handler {
      * to this ws but at the end of the turn. The closing handshake goes on by itself after it. */
     void (*closed)(void *arg);
 };
+
+/* For all WebSockets of this process: a peer that was silent for `ping_ms` gets a ping (RFC 6455,
+ * 5.5.2), up to a quarter earlier, so that not all get theirs at once; one that sends nothing for
+ * `pong_ms` after it is closed with 1001. `ping_ms` 0: no pings. */
+void ws_set_pings(uint32_t ping_ms, uint32_t pong_ms);
 
 /* Answers the handshake 101 and takes the connection over; the request is given back. `handler` is
  * borrowed for the ws's life, which ends with closed(). NULL when the client has gone meanwhile;
@@ -57,7 +64,8 @@ void ws_resume(struct ws *ws);
  * before. */
 void ws_close(struct ws *ws, enum ws_code code, const char *reason);
 
-/* Closes it with 1001 once the peer has sent nothing, frame or message, for `ms`; 0: never. */
+/* Closes it with 1001 once the peer has sent nothing, frame or message, for `ms`; 0: never. A pong is a
+ * frame. */
 void ws_set_idle(struct ws *ws, uint32_t ms);
 
 /* What the room needs to send to it: its connection, and whether frames may be deflated. */

@@ -5,7 +5,7 @@
 
 #include "node/core/log.h"
 #include "node/fanout/group.h"
-#include "node/net/allowance.h"
+#include "node/net/limit.h"
 #include "node/proto/ws/ws.h"
 #include "node/service/chat/online.h"
 #include "node/service/chat/words.h"
@@ -43,7 +43,7 @@ struct chat_client {
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
     struct wheel_timer expiry;
-    struct allowance allowance;
+    struct limit_bucket limit;
 };
 
 /* ------------------------------------------------------------------------------------- out */
@@ -255,8 +255,7 @@ static void on_history_request(struct chat_client *client, const struct chat_req
 static bool allow(struct chat_client *client)
 {
     const struct chat_options *options = &client->chat->options;
-    bool may =
-        allowance_take(&client->allowance, options->rate, options->burst, clock_monotonic_ms());
+    bool may = limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us());
     if (!may) {
         count(client, METRIC_CHAT_RATE_LIMITED);
     }
@@ -318,7 +317,6 @@ static void on_connect(void *arg, struct http_request *request)
         return;
     }
     client->id = conn_id(ws_conn(client->ws));
-    allowance_init(&client->allowance, chat->options.burst, clock_monotonic_ms());
     list_init(&client->member.entry);
     wheel_timer_init(&client->expiry, on_expiry);
     map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof(client->id)));

@@ -138,7 +138,8 @@ const char *chat_page(const struct chat_request *request, uint32_t most, uint32_
     if (!get_count(&request->fields[CHAT_OFFSET], 0, most, offset)) {
         return "offset has to be a whole number, 0 or more";
     }
-    *limit = *limit < most - *offset ? *limit : most - *offset;
+    uint32_t left = most - *offset;
+    *limit = *limit > 0 && *limit < left ? *limit : left; /* 0: all, as the old server had it */
     return NULL;
 }
 

@@ -74,26 +74,6 @@ int dispatch_check(const struct dispatch_options *options, char *error, size_t e
 
 /* ------------------------------------------------------------------------------------ requests */
 
-static bool is_authorized(const struct dispatch *dispatch, const struct http_request *request)
-{
-    struct span secret = span_str(dispatch->options.secret);
-    struct buf token = {0};
-    bool known = http_bearer_is(request, secret) || (http_query(request, "bearer_token", &token) &&
-                                                     http_secret_eq(buf_span(&token), secret));
-    buf_free(&token);
-    return known;
-}
-
-static bool authorize(const struct dispatch *dispatch, struct http_request *request)
-{
-    if (is_authorized(dispatch, request)) {
-        return true;
-    }
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "the bearer token is wrong or missing");
-    return false;
-}
-
 /* 0, or the HTTP status of the error in `error`. */
 static int read_port(const struct dispatch *dispatch, const struct http_request *request,
                      unsigned *port, struct buf *error)
@@ -142,7 +122,7 @@ static void on_driver(struct dispatch *dispatch, struct http_request *request, b
     struct buf text = {0}, error = {0};
     struct cidr_list accept = {0};
     unsigned port = 0;
-    if (!authorize(dispatch, request)) {
+    if (!http_authorize(request, HTTP_AUTH_ALWAYS, dispatch->options.secret, "bearer_token")) {
         return;
     }
     int status = read_port(dispatch, request, &port, &error);
@@ -222,7 +202,7 @@ static void on_statistics(void *arg, struct http_request *request)
 {
     const struct dispatch *dispatch = arg;
     struct buf text = {0};
-    if (!authorize(dispatch, request)) {
+    if (!http_authorize(request, HTTP_AUTH_ALWAYS, dispatch->options.secret, "bearer_token")) {
         return;
     }
     buf_append(&text, SPAN("{"));

@@ -4,7 +4,12 @@
 #include "node/fanout/group.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/scan.h"
+#include "node/proto/ws/admit.h"
+#include "node/service/fleet/events.h"
+#include "node/service/fleet/hour.h"
+#include "node/service/fleet/problems.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/roster/roster.h"
 
 #include <inttypes.h>
@@ -34,6 +39,10 @@ struct fleet {
     size_t list_count;
     struct buf published; /* the lists as the roster has them */
     uint64_t lists_due_us;
+    struct fleet_events *events;
+    struct fleet_hour hour;
+    struct buf problems; /* as viewers were last told */
+    bool store_seen;
 };
 
 struct viewer {
@@ -55,6 +64,10 @@ static void print_node(struct fleet *fleet, struct buf *out)
 {
     const struct fleet_options *options = &fleet->options;
     const char *trouble = options->trouble(options->trouble_arg);
+    fleet->store_seen |= store_ready(options->store);
+    if (!fleet->store_seen) {
+        trouble = "starting"; /* it has not lost what it has not had yet */
+    }
     metrics_process_refresh(options->metrics, options->store);
     buf_append(out, SPAN("{\"name\":"));
     json_quote(span_str(options->node), out);
@@ -62,6 +75,8 @@ static void print_node(struct fleet *fleet, struct buf *out)
     buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
                MUSTER_VERSION, fleet->started_s, clock_unix_ms());
     json_quote(span_str(trouble != NULL ? trouble : "well"), out);
+    buf_append(out, SPAN(",\"http\":"));
+    json_quote(span_str(options->http), out);
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
     buf_append(out, SPAN("}}"));
@@ -78,7 +93,9 @@ static void print_lists(const struct fleet *fleet, struct buf *out)
         }
         buf_free(&list);
     }
-    buf_append(out, out->len > 0 ? SPAN("}") : SPAN("{}"));
+    buf_append(out, out->len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
+    fleet_hour_print(&fleet->hour, out);
+    buf_append(out, SPAN("}"));
 }
 
 static void claim_lists(struct fleet *fleet)
@@ -95,7 +112,7 @@ static void claim_lists(struct fleet *fleet)
 static void publish_lists(struct fleet *fleet)
 {
     uint64_t now = clock_monotonic_us();
-    if (fleet->list_count == 0 || now < fleet->lists_due_us) {
+    if (now < fleet->lists_due_us) {
         return;
     }
     struct buf lists = {0};
@@ -110,18 +127,6 @@ static void publish_lists(struct fleet *fleet)
     claim_lists(fleet);
     uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
-}
-
-static void on_publish(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct fleet *fleet = arg;
-    struct buf value = {0};
-    print_node(fleet, &value);
-    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
-    buf_free(&value);
-    publish_lists(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ the view */
@@ -179,7 +184,11 @@ static void print_view(const struct fleet *fleet, struct buf *out)
     struct view view = {fleet, out};
     buf_append(out, SPAN("{\"nodes\":["));
     roster_each(fleet->watch, add_node, &view);
-    buf_append(out, SPAN("]}"));
+    buf_append(out, SPAN("],\"events\":"));
+    fleet_events_print(fleet->events, out);
+    buf_append(out, SPAN(",\"problems\":"));
+    fleet_problems_print(fleet->watch, fleet->events, out);
+    buf_printf(out, ",\"time\":%" PRIu64 "}", clock_unix_ms());
 }
 
 static struct viewer *viewer_of(struct receiver *member)
@@ -258,6 +267,43 @@ static void on_gone(struct fleet *fleet, const struct roster_member *member)
     }
 }
 
+static void on_event(void *arg, struct span json)
+{
+    show_change(arg, "event", json);
+}
+
+/* They follow from all nodes' words at once: looked at with each publishing. */
+static void show_problems(struct fleet *fleet)
+{
+    struct buf problems = {0};
+    if (!fleet->current || fleet->viewers.count == 0) {
+        return;
+    }
+    fleet_problems_print(fleet->watch, fleet->events, &problems);
+    if (span_eq(buf_span(&problems), buf_span(&fleet->problems))) {
+        buf_free(&problems);
+        return;
+    }
+    show_change(fleet, "problems", buf_span(&problems));
+    buf_free(&fleet->problems);
+    fleet->problems = problems;
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct fleet *fleet = arg;
+    struct buf value = {0};
+    print_node(fleet, &value);
+    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    buf_free(&value);
+    fleet_hour_look(&fleet->hour, fleet->options.metrics, clock_monotonic_ms());
+    publish_lists(fleet);
+    fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
+    show_problems(fleet);
+}
+
 /* ------------------------------------------------------------------------------------ askers */
 
 static struct http_request *asker_end(struct asker *asker)
@@ -323,21 +369,6 @@ static void look(struct fleet *fleet)
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-/* A browser cannot give a WebSocket a header, so the token may also stand in the query. */
-static bool may_look(const struct fleet *fleet, struct http_request *request)
-{
-    struct span token = span_str(fleet->options.token);
-    struct buf given = {0};
-    bool may = token.len == 0 || http_bearer_is(request, token) ||
-               (http_query(request, "token", &given) && http_secret_eq(buf_span(&given), token));
-    buf_free(&given);
-    if (!may) {
-        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-        http_reply_error(request, 401, "a bearer token is needed");
-    }
-    return may;
-}
-
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -351,15 +382,14 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 static void on_status(void *arg, struct http_request *request)
 {
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, fleet->options.token, "token")) {
         return;
     }
     struct asker *asker = mem_zalloc(sizeof(*asker));
-    struct timeval wait = {.tv_sec = FLEET_ANSWER_MS / 1000};
     asker->fleet = fleet;
     asker->request = request;
     asker->limit = evtimer_new(loop_base(fleet->options.loop), on_limit, asker);
-    evtimer_add(asker->limit, &wait);
+    timer_after(asker->limit, FLEET_ANSWER_MS);
     list_push_back(&fleet->askers, &asker->entry);
     look(fleet);
     if (fleet->current) {
@@ -387,7 +417,7 @@ static void on_live(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct fleet *fleet = arg;
-    if (!may_look(fleet, request)) {
+    if (!ws_admits(request, fleet->options.token)) {
         return;
     }
     struct viewer *viewer = mem_zalloc(sizeof(*viewer));
@@ -404,19 +434,39 @@ static void on_live(void *arg, struct http_request *request)
     }
 }
 
+/* Three dots of a roll call; the pages draw their own, by how things are. */
+static const char icon[] =
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">"
+    "<g fill=\"#2a7\"><circle cx=\"3\" cy=\"8\" r=\"2\"/>"
+    "<circle cx=\"8\" cy=\"8\" r=\"2\"/><circle cx=\"13\" cy=\"8\" r=\"2\"/></g></svg>";
+
+static void on_icon(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply_field(request, "Cache-Control", SPAN("max-age=86400"));
+    http_reply(request, 200, "image/svg+xml", span_str(icon));
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 struct fleet *fleet_new(struct http_server *server, const struct fleet_options *options)
 {
     struct fleet *fleet = mem_zalloc(sizeof(*fleet));
-    struct timeval every = {.tv_sec = PUBLISH_MS / 1000};
     fleet->options = *options;
     fleet->started_s = clock_unix_ms() / 1000;
     group_init(&fleet->viewers, options->metrics);
     list_init(&fleet->askers);
+    fleet->events = fleet_events_new(&(struct fleet_events_options){.store = options->store,
+                                                                    .metrics = options->metrics,
+                                                                    .node = options->node,
+                                                                    .kind = options->kind,
+                                                                    .started_s = fleet->started_s,
+                                                                    .heard = on_event,
+                                                                    .arg = fleet});
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
-    event_add(fleet->publish, &every);
+    timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
+    http_route(server, "GET", "/favicon.svg", on_icon, NULL);
     http_route(server, "GET", "/api/status", on_status, fleet);
     http_route_websocket(server, "/api/status/live", on_live, fleet);
     return fleet;
@@ -427,6 +477,11 @@ void fleet_show(struct fleet *fleet, const struct fleet_list *list)
     if (fleet->list_count < FLEET_LISTS) {
         fleet->lists[fleet->list_count++] = *list;
     }
+}
+
+void fleet_leave(struct fleet *fleet)
+{
+    fleet_events_leave(fleet->events);
 }
 
 void fleet_free(struct fleet **fleet)
@@ -441,6 +496,8 @@ void fleet_free(struct fleet **fleet)
     roster_unwatch(&(*fleet)->watch);
     event_free((*fleet)->publish);
     buf_free(&(*fleet)->published);
+    buf_free(&(*fleet)->problems);
+    fleet_events_free(&(*fleet)->events);
     free(*fleet);
     *fleet = NULL;
 }

@@ -22,6 +22,7 @@ struct fleet_options {
     struct metrics *metrics;
     const char *node;  /* this node's name in the fleet */
     const char *kind;  /* "node" or "sink" */
+    const char *http;  /* where it serves, as it was set */
     const char *token; /* bearer token of /api/status; empty: open */
     /* Why no client should come here now, or NULL: what the node says of itself. */
     const char *(*trouble)(void *arg);
@@ -48,6 +49,9 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
 
 /* One more list; before the loop turns. */
 void fleet_show(struct fleet *fleet, const struct fleet_list *list);
+
+/* This node leaves in order: the others hear that before it goes. */
+void fleet_leave(struct fleet *fleet);
 
 /* Frees; its sockets must be gone. */
 void fleet_free(struct fleet **fleet);

@@ -7,4 +7,8 @@
 extern const char page_fleet[];
 extern const size_t page_fleet_size;
 
+/* docs/operate.md, which the page links to. */
+extern const char page_operate[];
+extern const size_t page_operate_size;
+
 #endif

@@ -1,6 +1,7 @@
 #include "node/service/fleet/status.h"
 
 #include "node/core/metrics_process.h"
+#include "node/net/memory_watch.h"
 #include "node/service/fleet/page.h"
 #include "store/base/clock.h"
 
@@ -13,8 +14,7 @@ struct status {
     uint64_t started_ms; /* monotonic */
     bool held;           /* the ports for clients are not open yet */
     bool draining;
-    bool overloaded; /* over the memory limit */
-    struct event *look;
+    struct memory_watch *memory;
 };
 
 const char *fleet_status_trouble(const struct status *status)
@@ -30,29 +30,10 @@ const char *fleet_status_trouble(const struct status *status)
     if (status->held) {
         return "starting";
     }
-    if (status->overloaded) {
+    if (memory_watch_is_short(status->memory)) {
         return "the memory limit is reached";
     }
     return full ? "the connection limit is reached" : NULL;
-}
-
-static void on_look(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct status *status = arg;
-    status->overloaded = metrics_process_resident_bytes() > status->options.memory_limit;
-    net_set_overloaded(status->options.net, status->overloaded);
-}
-
-static void watch_memory(struct status *status)
-{
-    struct timeval every = {.tv_sec = 1};
-    status->look =
-        event_new(loop_base(net_loop(status->options.net)), -1, EV_PERSIST, on_look, status);
-    if (status->options.memory_limit > 0) {
-        event_add(status->look, &every);
-    }
 }
 
 /* The loop turns, or nobody would answer. Redis being gone is no reason to restart a node. */
@@ -138,12 +119,18 @@ static void on_page(void *arg, struct http_request *request)
         http_reply_field(request, "Cache-Control", SPAN("no-cache"));
         http_reply_field(request, "Content-Security-Policy",
                          SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                              "'unsafe-inline'; connect-src 'self' ws: wss:; base-uri 'none'; "
+                              "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; "
                               "form-action 'none'"));
         http_reply(request, 200, "text/html; charset=utf-8", span_of(page_fleet, page_fleet_size));
     } else {
         on_text(arg, request);
     }
+}
+
+static void on_docs(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", span_of(page_operate, page_operate_size));
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -153,9 +140,11 @@ struct status *fleet_status_new(struct http_server *server, const struct status_
     struct status *status = mem_zalloc(sizeof(*status));
     status->options = *options;
     status->started_ms = clock_monotonic_ms();
-    watch_memory(status);
+    status->memory = memory_watch_new(options->net, options->memory_limit);
     metrics_set(options->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
+    metrics_set(options->metrics, METRIC_BUILD_NODE, 1);
     http_route(server, "GET", "/", on_page, status);
+    http_route(server, "GET", "/docs/operate", on_docs, status);
     http_route(server, "GET", "/healthz", on_healthz, status);
     http_route(server, "GET", "/readyz", on_readyz, status);
     http_route(server, "GET", "/metrics", on_metrics, status);
@@ -165,7 +154,7 @@ struct status *fleet_status_new(struct http_server *server, const struct status_
 void fleet_status_free(struct status **status)
 {
     if (*status != NULL) {
-        event_free((*status)->look);
+        memory_watch_free(&(*status)->memory);
         free(*status);
         *status = NULL;
     }

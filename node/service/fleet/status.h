@@ -14,7 +14,7 @@ struct status_options {
     struct store *store;     /* borrowed */
     struct metrics *metrics; /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
-    uint64_t memory_limit;   /* resident bytes from which on nobody is let in; 0: no limit */
+    int64_t memory_limit;    /* bytes, as memory_watch.h says */
 };
 
 /* New, with its routes put into `server`. */

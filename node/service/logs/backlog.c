@@ -145,11 +145,13 @@ static void keep(struct backlog *backlog, const struct stream_entry *entry)
 
 static void read_page(struct lane_scan *scan, uint64_t last);
 
-static void on_page(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+static void on_page(void *arg, bool ok, const struct stream_head *head,
+                    const struct stream_entry *entries, size_t count)
 {
     struct lane_scan *scan = arg;
     struct backlog *backlog = scan->backlog;
     struct span room = buf_span(&backlog->room);
+    (void)head;
     for (size_t i = 0; i < count && scan->matched < backlog->wants; i++) {
         if (room.len == 0 || entries[i].tag.len == 0 || span_eq(room, entries[i].tag)) {
             keep(backlog, &entries[i]);
@@ -204,7 +206,7 @@ void logs_backlog_start(struct log_listener *listener)
             backlog->scans[i].roomless = backlog->room.len > 0 && backlog->lanes <= lanes &&
                                          i != logs_lane(buf_span(&backlog->room), lanes);
             backlog->open++;
-            read_page(&backlog->scans[i], live->tail.after[i]);
+            read_page(&backlog->scans[i], live->tail.places[i].seq);
         }
     }
     lane_done(backlog);

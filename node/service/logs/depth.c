@@ -35,7 +35,7 @@ static void on_state(void *arg, const struct stream_state *state)
 static void on_timer(struct wheel_timer *timer)
 {
     struct logs_depth *depth = CONTAINER_OF(timer, struct logs_depth, timer);
-    bool asked = stream_state(depth->store, NULL, 0, 0, false, on_state, depth) == 0;
+    bool asked = stream_state(depth->store, &(struct stream_ask){0}, on_state, depth) == 0;
     wheel_set(depth->wheel, timer, asked ? EVERY_MS + entropy_below(EVERY_MS) : FIRST_MS);
 }
 

@@ -54,7 +54,7 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
         dump->seen[dump->count++ % REMEMBERED] = place;
         dump->newest = place.seq > dump->newest ? place.seq : dump->newest;
     }
-    struct sink_item item = {place.seq, 0, place.time_us, payload};
+    struct sink_item item = {.seq = place.seq, .time_us = place.time_us, .payload = payload};
     *full = !dump->options.entry(dump->options.arg, &item) || *full;
 }
 

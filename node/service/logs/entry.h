@@ -9,7 +9,7 @@
 #define MUSTER_NODE_SERVICE_LOGS_ENTRY_H
 
 #include "node/proto/json/walk.h"
-#include "store/stream.h"
+#include "store/base/buf.h"
 
 enum logs_field {
     LOGS_TIMESTAMP,
@@ -25,21 +25,12 @@ enum logs_field {
 };
 
 enum logs_field logs_field_of(const struct json_member *member);
+const char *logs_field_name(enum logs_field field);
 
-/* Entries read from a body; all zero at the start. */
-struct logs_batch {
-    struct buf text; /* tags and payloads */
-    struct stream_item *items;
-    size_t count, cap;
+/* Further names of room and user, as settings give them: with commas, borrowed. */
+struct logs_keys {
+    const char *room, *user;
 };
-
-enum logs_verdict { LOGS_GOOD, LOGS_BAD, LOGS_TOO_LARGE };
-
-/* Reads an object or an array of objects. Not LOGS_GOOD: a text for the sender in `error`. */
-enum logs_verdict logs_batch_read(struct logs_batch *batch, struct span body, size_t entry_limit,
-                                  unsigned lanes, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
-void logs_batch_free(struct logs_batch *batch);
 
 /* The lane of a room: the same on every node with as many lanes. */
 unsigned logs_lane(struct span room, unsigned lanes);

@@ -7,6 +7,7 @@
 #include "node/service/logs/live.h"
 #include "store/base/map.h"
 #include "store/stream.h"
+#include "store/stream_place.h"
 
 #include <event2/event.h>
 
@@ -35,8 +36,7 @@ struct tail {
     bool reading;
     unsigned lanes;
     uint64_t last;   /* of the stream when it was last asked */
-    uint64_t newest; /* sequence number seen */
-    uint64_t after[STREAM_LANES_MOST], ordinal[STREAM_LANES_MOST];
+    struct stream_place places[STREAM_LANES_MOST];
     struct event *timer;
     uint64_t asked_ms;
 };

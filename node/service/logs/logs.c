@@ -1,8 +1,11 @@
 #include "node/service/logs/logs.h"
 
-#include "node/net/rate.h"
+#include "node/net/limit.h"
+#include "node/proto/http/auth.h"
+#include "node/proto/ws/admit.h"
+#include "node/service/logs/coding.h"
 #include "node/service/logs/depth.h"
-#include "node/service/logs/entry.h"
+#include "node/service/logs/intake.h"
 #include "node/service/logs/live.h"
 #include "node/service/logs/own.h"
 #include "node/service/logs/page.h"
@@ -18,53 +21,22 @@ struct logs {
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
-    struct rate *rate;
+    struct limit_table *rate;
     struct list adding;
 };
 
-/* One /logs/add whose entries are on their way into the stream. */
+/* Whose words a request is answered in. */
+enum door { DOOR_ADD, DOOR_LOKI, DOOR_OTLP, DOOR_GELF };
+
+/* A request whose entries are on their way into the stream. */
 struct adding {
     struct list entry;
     struct logs *logs;
     struct http_request *request;
-    size_t count;
+    enum door door;
+    size_t count, refused;
+    struct buf reasons;
 };
-
-/* ------------------------------------------------------------------------------------ tokens */
-
-/* Takes as long wherever they differ. */
-static bool same_secret(struct span a, struct span b)
-{
-    unsigned char differ = a.len != b.len;
-    for (size_t i = 0; i < a.len; i++) {
-        differ |= (unsigned char)(a.ptr[i] ^ b.ptr[b.len > 0 ? i % b.len : 0]);
-    }
-    return differ == 0;
-}
-
-/* "Authorization: Bearer <token>", or ?token= where a browser can set no header. */
-static bool may(const struct http_request *request, const char *token, bool query_counts)
-{
-    struct span value = http_header(request, "authorization");
-    struct buf given = {0};
-    if (token[0] == '\0') {
-        return true;
-    }
-    if (value.len > 7 && strncasecmp(value.ptr, "bearer ", 7) == 0) {
-        buf_append(&given, span_trim(span_skip(value, 7)));
-    } else if (query_counts) {
-        http_query(request, "token", &given);
-    }
-    bool good = given.len > 0 && same_secret(buf_span(&given), span_str(token));
-    buf_free(&given);
-    return good;
-}
-
-static void turn_away(struct http_request *request)
-{
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "a bearer token is needed");
-}
 
 /* ------------------------------------------------------------------------------------ adding */
 
@@ -75,15 +47,52 @@ static void refuse(struct logs *logs, struct http_request *request, size_t count
     http_reply_error(request, 503, "%s", why);
 }
 
+/* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
+static void print_partial(const struct adding *adding, struct buf *out)
+{
+    if (adding->refused == 0) {
+        buf_append(out, SPAN("{}"));
+    } else {
+        buf_printf(out,
+                   "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
+                   "%zu bytes\"}}",
+                   adding->refused, adding->logs->options.entry_limit);
+    }
+}
+
+/* Stored, but for what was too large: where a protocol has words for that it is told in them. */
+static void reply_stored(const struct adding *adding)
+{
+    struct buf text = {0};
+    int status = adding->door == DOOR_LOKI ? 204 : adding->door == DOOR_GELF ? 202 : 200;
+    if (adding->door == DOOR_OTLP) {
+        print_partial(adding, &text);
+    } else if (adding->refused > 0) {
+        status = 200;
+        buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->count,
+                   adding->refused);
+        buf_append(&text, buf_span(&adding->reasons));
+        buf_append(&text, SPAN("]}"));
+    }
+    http_reply(adding->request, status, text.len > 0 ? "application/json" : NULL, buf_span(&text));
+    buf_free(&text);
+}
+
+static void adding_free(struct adding *adding)
+{
+    list_del(&adding->entry);
+    buf_free(&adding->reasons);
+    free(adding);
+}
+
 static void on_appended(void *arg, enum stream_outcome outcome)
 {
     struct adding *adding = arg;
     struct logs *logs = adding->logs;
-    list_del(&adding->entry);
     switch (outcome) {
     case STREAM_STORED:
         metrics_add(logs->options.metrics, METRIC_LOGS_ADDED, adding->count);
-        http_reply(adding->request, 200, NULL, SPAN(""));
+        reply_stored(adding);
         break;
     case STREAM_FULL:
         refuse(logs, adding->request, adding->count, "the log stream is full: nothing was stored");
@@ -95,47 +104,88 @@ static void on_appended(void *arg, enum stream_outcome outcome)
         refuse(logs, adding->request, adding->count, "the store did not answer in time");
         break;
     }
-    free(adding);
+    adding_free(adding);
 }
 
-static void append(struct logs *logs, struct http_request *request, const struct logs_batch *batch)
+static void append(struct logs *logs, struct http_request *request, struct logs_batch *batch,
+                   enum door door)
 {
     struct adding *adding = mem_zalloc(sizeof(*adding));
     adding->logs = logs;
     adding->request = request;
+    adding->door = door;
     adding->count = batch->count;
+    adding->refused = batch->refused;
+    adding->reasons = batch->reasons;
+    batch->reasons = (struct buf){0};
     list_push_back(&logs->adding, &adding->entry);
     if (stream_append(logs->options.store, batch->items, batch->count, on_appended, adding) != 0) {
-        list_del(&adding->entry);
-        free(adding);
+        adding_free(adding);
         refuse(logs, request, batch->count, "the store cannot be reached: nothing was stored");
     }
 }
 
-static void on_add(void *arg, struct http_request *request)
+static void reply_bad(struct logs *logs, struct http_request *request, enum logs_verdict verdict,
+                      const char *error)
 {
-    struct logs *logs = arg;
-    struct logs_batch batch = {0};
-    char error[128];
-    if (!may(request, logs->options.add_token, false)) {
-        turn_away(request);
+    int status = verdict == LOGS_BAD ? 400 : verdict == LOGS_TOO_LARGE ? 413 : 415;
+    metrics_add(logs->options.metrics,
+                verdict == LOGS_TOO_LARGE ? METRIC_LOGS_TOO_LARGE : METRIC_LOGS_MALFORMED, 1);
+    if (status == 415) {
+        http_reply_field(request, "Accept-Encoding", SPAN(LOGS_CODINGS));
+    }
+    http_reply_error(request, status, "%s", error);
+}
+
+static void take(struct logs *logs, struct http_request *request, enum door door)
+{
+    struct logs_batch batch = {.entry_limit = logs->options.entry_limit,
+                               .lanes = logs->options.lanes,
+                               .keys = logs->options.keys};
+    const struct logs_body body = {.type = http_header(request, "content-type"),
+                                   .coding = http_header(request, "content-encoding"),
+                                   .bytes = http_body(request),
+                                   .limit = logs->options.body_limit};
+    char error[160];
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
-    enum logs_verdict verdict =
-        logs_batch_read(&batch, http_body(request), logs->options.entry_limit, logs->options.lanes,
-                        error, sizeof(error));
+    enum logs_verdict verdict = logs_intake_read(&batch, &body, error, sizeof(error));
     if (verdict != LOGS_GOOD) {
-        http_reply_error(request, verdict == LOGS_BAD ? 400 : 413, "%s", error);
-    } else if (!rate_take(logs->rate, http_peer(request), (uint32_t)batch.count,
-                          clock_monotonic_us())) {
+        reply_bad(logs, request, verdict, error);
+    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
+                                 clock_monotonic_us())) {
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch.count);
         http_reply_field(request, "Retry-After", SPAN("1"));
         http_reply_error(request, 429, "too many entries from this address");
     } else if (batch.count == 0) {
-        http_reply(request, 200, NULL, SPAN(""));
+        const struct adding nothing = {.logs = logs, .request = request, .door = door};
+        reply_stored(&nothing);
     } else {
-        append(logs, request, &batch);
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch.refused);
+        append(logs, request, &batch, door);
     }
     logs_batch_free(&batch);
+}
+
+static void on_add(void *arg, struct http_request *request)
+{
+    take(arg, request, DOOR_ADD);
+}
+
+static void on_loki(void *arg, struct http_request *request)
+{
+    take(arg, request, DOOR_LOKI);
+}
+
+static void on_otlp(void *arg, struct http_request *request)
+{
+    take(arg, request, DOOR_OTLP);
+}
+
+static void on_gelf(void *arg, struct http_request *request)
+{
+    take(arg, request, DOOR_GELF);
 }
 
 /* ------------------------------------------------------------------------------------ listening */
@@ -153,8 +203,7 @@ static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
     struct buf room = {0}, backlog = {0};
-    if (!may(request, logs->options.listen_token, true)) {
-        turn_away(request);
+    if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
     if (!http_query(request, "roomId", &room) || logs_is_no_room(buf_span(&room))) {
@@ -173,7 +222,7 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply_field(request, "Content-Security-Policy",
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; base-uri "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src blob:; base-uri "
                           "'none'; form-action 'none'"));
     http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }
@@ -185,7 +234,7 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     struct logs *logs = mem_zalloc(sizeof(*logs));
     logs->options = *options;
     list_init(&logs->adding);
-    logs->rate = rate_new(options->rate, options->rate * BURST_SECONDS);
+    logs->rate = limit_table_new(options->rate, options->rate * BURST_SECONDS);
     stream_setup(options->store, &(struct stream_limits){.lanes = options->lanes,
                                                          .entries = options->bound,
                                                          .refuse = options->refuse});
@@ -201,6 +250,9 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                         .lanes = options->lanes});
     logs->depth = logs_depth_new(net_wheel(options->net), options->store, options->metrics);
     http_route(server, "POST", "/logs/add", on_add, logs);
+    http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
+    http_route(server, "POST", "/v1/logs", on_otlp, logs);
+    http_route(server, "POST", "/gelf", on_gelf, logs);
     http_route_websocket(server, "/logs/listen", on_listen, logs);
     http_route(server, "GET", "/logs.html", on_page, logs);
     return logs;
@@ -218,10 +270,9 @@ void logs_free(struct logs **logs)
     logs_live_free(&gone->live);
     while (!list_empty(&gone->adding)) {
         struct adding *adding = LIST_ITEM(gone->adding.next, struct adding, entry);
-        list_del(&adding->entry);
         http_reply_error(adding->request, 503, "the node is going away");
-        free(adding);
+        adding_free(adding);
     }
-    rate_free(&gone->rate);
+    limit_table_free(&gone->rate);
     free(gone);
 }

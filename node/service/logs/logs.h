@@ -1,4 +1,4 @@
-/* logs: POST /logs/add, WS /logs/listen, GET /logs.html, and the node's own lines in the stream
+/* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs.html, and the node's own lines in the stream
  * (wire page logs.md). */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LOGS_H
 #define MUSTER_NODE_SERVICE_LOGS_LOGS_H
@@ -6,6 +6,7 @@
 #include "node/core/metrics.h"
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
+#include "node/service/logs/entry.h"
 #include "store/store.h"
 
 struct logs;
@@ -19,6 +20,8 @@ struct logs_options {
     uint64_t bound;                       /* entries */
     bool refuse;                          /* at the bound, whether or not a sink was ever seen */
     size_t entry_limit;                   /* bytes */
+    size_t body_limit;                    /* bytes of a request's body, decoded */
+    struct logs_keys keys;                /* further names of room and user */
     size_t queue_limit;                   /* bytes */
     uint32_t rate;                        /* entries per second and address; 0: no limit */
     const char *add_token, *listen_token; /* empty: none is needed */

@@ -4,6 +4,7 @@
 #include "node/service/logs/entry.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
+#include "store/stream.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define REPLACEMENT SPAN("\xef\xbf\xbd") /* U+FFFD */
 
@@ -193,42 +192,6 @@ bool logs_row_place(struct span payload, int64_t *time_us, uint64_t *seq)
     return true;
 }
 
-static void print_time(int64_t us, struct buf *out)
-{
-    int64_t ms = (us >= 0 ? us : us - 999) / 1000;
-    int64_t seconds = (ms >= 0 ? ms : ms - 999) / 1000;
-    time_t time = (time_t)seconds;
-    struct tm utc;
-    char text[40] = "";
-    if (gmtime_r(&time, &utc) != NULL) {
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-    }
-    buf_printf(out, "%s.%03dZ", text, (int)(ms - seconds * 1000));
-}
-
-/* As sent, or made: "2026-11-21T08:00:00.123Z info message". */
-static void put_text(struct work *work, int64_t time_us, struct buf *row)
-{
-    if (!is_nothing(work, LOGS_TEXT)) {
-        put_member(work, LOGS_TEXT, SIZE_MAX, row);
-        return;
-    }
-    static const enum logs_field parts[] = {LOGS_LEVEL, LOGS_MSG};
-    size_t begin = row->len;
-    pg_put_int(row, 0, 4);
-    print_time(time_us, row);
-    for (int i = 0; i < 2; i++) {
-        if (!is_nothing(work, parts[i])) {
-            buf_append(row, SPAN(" "));
-            buf_append(row, text_of(work, parts[i]));
-        }
-    }
-    size_t end = row->len;
-    row->len = begin;
-    pg_put_int(row, end - begin - 4, 4);
-    row->len = end;
-}
-
 /* --------------------------------------------------------------------------------- further keys */
 
 static unsigned hex4(const char *at)
@@ -360,7 +323,7 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     put_member(work, LOGS_MSG, SIZE_MAX, row);
     put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
     put_room(work, row);
-    put_text(work, timed ? client_us : item->time_us, row);
+    put_member(work, LOGS_TEXT, SIZE_MAX, row);
     put_extra(work, payload, row);
 }
 

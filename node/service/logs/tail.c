@@ -4,6 +4,7 @@
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 
 #include <stdlib.h>
 
@@ -62,16 +63,35 @@ static void gather(struct logs_live *live, struct groups *groups, const struct s
     }
 }
 
+/* Moves behind the entries. What was had before, from another server, goes out no more; listeners
+ * are told how many entries are missing. */
+static void take(struct logs_live *live, struct groups *groups, const struct stream_entry *entries,
+                 size_t count)
+{
+    uint64_t missing = 0;
+    bool fresh[LOGS_TAIL_READ_MOST];
+    for (size_t i = 0; i < count; i++) {
+        uint64_t skipped;
+        struct stream_place *place = &live->tail.places[entries[i].lane];
+        fresh[i] = stream_place_take(place, &entries[i], &skipped);
+        missing += skipped;
+    }
+    if (missing > 0) {
+        logs_live_missed(live, missing);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (fresh[i] && logs_live_wants(live, entries[i].tag)) {
+            gather(live, groups, &entries[i]);
+        }
+    }
+}
+
 static void fan_out(struct logs_live *live, const struct stream_entry *entries, size_t count)
 {
     struct groups groups;
     map_init(&groups.by_room);
     list_init(&groups.order);
-    for (size_t i = 0; i < count; i++) {
-        if (logs_live_wants(live, entries[i].tag)) {
-            gather(live, &groups, &entries[i]);
-        }
-    }
+    take(live, &groups, entries, count);
     while (!list_empty(&groups.order)) {
         struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
         flush(live, group);
@@ -86,19 +106,7 @@ static void fan_out(struct logs_live *live, const struct stream_entry *entries, 
 
 static void arm(struct tail *tail, uint32_t ms)
 {
-    struct timeval wait = {0, (suseconds_t)ms * 1000};
-    event_add(tail->timer, &wait);
-}
-
-/* Moves the position behind the entry; returns how many are missing before it. */
-static uint64_t advance(struct tail *tail, const struct stream_entry *entry)
-{
-    uint64_t before = tail->ordinal[entry->lane];
-    bool hole = before > 0 && entry->ordinal > before + 1;
-    tail->ordinal[entry->lane] = entry->ordinal;
-    tail->after[entry->lane] = entry->seq;
-    tail->newest = entry->seq > tail->newest ? entry->seq : tail->newest;
-    return hole ? entry->ordinal - before - 1 : 0;
+    timer_after(tail->timer, ms);
 }
 
 /* The entries of the lane at the front of `entries`, and in *now how many of them go out in this
@@ -116,7 +124,22 @@ static size_t lane_run(const struct logs_live *live, const struct stream_entry *
     return run;
 }
 
-static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+/* False when the server is in another history than some lane was read in: then all lanes go to where
+ * they have to be read on. */
+static bool is_ours(struct tail *tail, const struct stream_head *head)
+{
+    bool ours = true;
+    for (unsigned i = 0; i < tail->lanes && head->history.identity[0] != '\0'; i++) {
+        if (!stream_place_is_in(&tail->places[i], head)) {
+            stream_place_follow(&tail->places[i], head);
+            ours = false;
+        }
+    }
+    return ours;
+}
+
+static void on_read(void *arg, bool ok, const struct stream_head *head,
+                    const struct stream_entry *entries, size_t count)
 {
     struct logs_live *live = arg;
     struct tail *tail = &live->tail;
@@ -125,15 +148,12 @@ static void on_read(void *arg, bool ok, const struct stream_entry *entries, size
     if (tail->state != TAIL_FOLLOWING) {
         return;
     }
+    if (ok && !is_ours(tail, head)) {
+        arm(tail, 0);
+        return;
+    }
     while (count > 0) {
         size_t now, run = lane_run(live, entries, count, &now);
-        uint64_t missing = 0;
-        for (size_t i = 0; i < now; i++) {
-            missing += advance(tail, &entries[i]);
-        }
-        if (missing > 0) {
-            logs_live_missed(live, missing);
-        }
         fan_out(live, entries, now);
         more = more || now < run || run == LOGS_TAIL_READ_MOST;
         entries += run;
@@ -147,7 +167,7 @@ static void read_on(struct logs_live *live)
     struct tail *tail = &live->tail;
     struct stream_from from[STREAM_LANES_MOST];
     for (unsigned i = 0; i < tail->lanes; i++) {
-        from[i] = (struct stream_from){i, tail->after[i]};
+        from[i] = (struct stream_from){i, tail->places[i].seq};
     }
     tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
                                 on_read, live) == 0;
@@ -159,11 +179,27 @@ static void read_on(struct logs_live *live)
 /* ------------------------------------------------------------------------------------ asking */
 
 /* Lanes that were not known begin where the stream was when they were not yet there. */
-static void take_lanes(struct tail *tail, unsigned lanes, uint64_t after)
+static void take_lanes(struct tail *tail, const struct stream_state *state, unsigned lanes,
+                       uint64_t after)
 {
     for (; tail->lanes < lanes; tail->lanes++) {
-        tail->after[tail->lanes] = after;
-        tail->ordinal[tail->lanes] = 0;
+        struct stream_place *place = &tail->places[tail->lanes];
+        stream_place_reset(place);
+        place->history = state->head.history;
+        place->seq = after;
+    }
+}
+
+/* What is there was written before anybody listened: should a server have it once more, it is not
+ * new. */
+static void learn_writers(struct tail *tail, const struct stream_state *state)
+{
+    for (unsigned i = 0; i < tail->lanes; i++) {
+        struct span rest = state->writers, node;
+        uint64_t call;
+        while (stream_next_writer(&rest, &node, &call)) {
+            stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
+        }
     }
 }
 
@@ -180,13 +216,15 @@ static void on_state(void *arg, const struct stream_state *state)
         arm(tail, LOGS_TAIL_GATHER_MS);
         return;
     }
+    unsigned lanes = state->lanes > own ? state->lanes : own;
     if (tail->state == TAIL_ASKING) {
         tail->state = TAIL_FOLLOWING;
         tail->lanes = 0;
-        tail->newest = tail->last = state->last;
+        take_lanes(tail, state, lanes, state->last);
+        learn_writers(tail, state);
         arm(tail, LOGS_TAIL_GATHER_MS);
     }
-    take_lanes(tail, state->lanes > own ? state->lanes : own, tail->last);
+    take_lanes(tail, state, lanes, tail->last);
     tail->last = state->last;
     logs_live_admit(live);
 }
@@ -195,7 +233,8 @@ static void ask(struct logs_live *live)
 {
     struct tail *tail = &live->tail;
     tail->asked_ms = clock_monotonic_ms();
-    if (stream_state(live->options.store, NULL, 0, 0, false, on_state, live) != 0 &&
+    struct stream_ask question = {.writers = tail->state == TAIL_ASKING};
+    if (stream_state(live->options.store, &question, on_state, live) != 0 &&
         tail->state == TAIL_ASKING) {
         logs_live_admit(live);
         arm(tail, LOGS_TAIL_GATHER_MS);
@@ -235,10 +274,16 @@ void logs_tail_start(struct logs_live *live)
 
 void logs_tail_init(struct logs_live *live)
 {
+    for (unsigned i = 0; i < STREAM_LANES_MOST; i++) {
+        stream_place_init(&live->tail.places[i]);
+    }
     live->tail.timer = event_new(loop_base(net_loop(live->options.net)), -1, 0, on_timer, live);
 }
 
 void logs_tail_deinit(struct logs_live *live)
 {
+    for (unsigned i = 0; i < STREAM_LANES_MOST; i++) {
+        stream_place_deinit(&live->tail.places[i]);
+    }
     event_free(live->tail.timer);
 }

@@ -1,13 +1,13 @@
 /* The sockets of game servers and the HTTP routes.
  *
- *     socket --allowance--> request.c: well-formed? --> scheduler.c: carried out
+ *     socket --limit--> request.c: well-formed? --> scheduler.c: carried out
  *     socket <--say, answered, refused: each a callback-----------------'     by the runner
  *
  * An asker is a socket's id: by the time of the answer the socket may be gone. */
 #include "node/service/minigame/minigame.h"
 
 #include "node/fanout/group.h"
-#include "node/net/allowance.h"
+#include "node/net/limit.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/ws/ws.h"
 #include "node/service/minigame/request.h"
@@ -40,7 +40,7 @@ struct game_server {
     uint64_t id;   /* key of `node` */
     unsigned open; /* requests that the runner has not answered */
     struct wheel_timer timer;
-    struct allowance allowance;
+    struct limit_bucket limit;
 };
 
 /* ------------------------------------------------------------------------------------- out */
@@ -137,7 +137,7 @@ static void send_online(struct game_server *server)
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct game_server *server = arg;
-    if (!allowance_take(&server->allowance, RATE, BURST, clock_monotonic_ms())) {
+    if (!limit_take(&server->limit, RATE, BURST, 1, clock_monotonic_us())) {
         send_error(server, "too many requests, please slow down");
         return;
     }
@@ -155,17 +155,6 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 /* ------------------------------------------------------------------------------------- HTTP */
 
-/* True when the request shows `token`, or none is needed; answers it otherwise. */
-static bool admits(struct http_request *request, const char *token)
-{
-    if (token[0] == '\0' || http_bearer_is(request, span_str(token))) {
-        return true;
-    }
-    http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-    http_reply_error(request, 401, "a bearer token is needed");
-    return false;
-}
-
 static void on_closed(void *arg)
 {
     struct game_server *server = arg;
@@ -180,7 +169,7 @@ static void on_connect(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct minigame *minigame = arg;
-    if (!admits(request, minigame->options.token)) {
+    if (!http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.token, NULL)) {
         return;
     }
     struct game_server *server = mem_zalloc(sizeof(*server));
@@ -192,7 +181,6 @@ static void on_connect(void *arg, struct http_request *request)
     }
     server->id = conn_id(ws_conn(server->ws));
     wheel_timer_init(&server->timer, on_timer);
-    allowance_init(&server->allowance, BURST, clock_monotonic_ms());
     group_add(&minigame->room, &server->member, server->ws);
     map_insert(&minigame->sockets, &server->node, span_of(&server->id, sizeof(server->id)));
     metrics_add(minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
@@ -201,16 +189,20 @@ static void on_connect(void *arg, struct http_request *request)
 static void on_webhook(void *arg, struct http_request *request)
 {
     struct minigame *minigame = arg;
-    if (admits(request, minigame->options.webhook_token)) {
+    if (http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.webhook_token, NULL)) {
         minigame_scheduler_update(minigame->scheduler);
-        http_reply(request, 200, "application/json", SPAN("{\"info\": \"update\"}"));
+        http_reply(request, 200, "text/plain; charset=utf-8", SPAN(""));
     }
 }
 
 static void on_events(void *arg, struct http_request *request)
 {
     const struct minigame *minigame = arg;
-    json_t *round = minigame_scheduler_current(minigame->scheduler);
+    struct buf form = {0};
+    http_query(request, "form", &form);
+    json_t *round =
+        minigame_scheduler_current(minigame->scheduler, span_eq(buf_span(&form), SPAN("flat")));
+    buf_free(&form);
     char *text = json_dumps(round, 0);
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", span_str(text));
@@ -238,6 +230,7 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
         .arg = minigame,
     });
     http_route_websocket(server, "/minigame", on_connect, minigame);
+    http_route(server, "GET", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "POST", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "GET", "/api/gaming/events", on_events, minigame);
     return minigame;

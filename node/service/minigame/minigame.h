@@ -1,5 +1,5 @@
-/* minigame: the WebSocket /minigame of game servers, GET /api/gaming/events and POST
- * /api/webhook/minigame (wire/chat.md). */
+/* minigame: the WebSocket /minigame of game servers, GET /api/gaming/events and GET or POST
+ * /api/webhook/minigame (docs/protocols.md#minigame). */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
 #define MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
 

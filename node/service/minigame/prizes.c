@@ -1,10 +1,10 @@
 #include "node/service/minigame/prizes.h"
 
+#include "node/service/minigame/state.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { POOL_BASE = 1000, POOL_PER_PLAYER = 100 };
 
 /* Percent of the pool by position; nothing behind the fifth. */
 static const unsigned prize_percent[] = {0, 36, 26, 18, 12, 8};
@@ -68,7 +68,8 @@ json_t *minigame_pay(const json_t *players, const json_t *leaderboard, json_t *b
     if (!check_places(players, leaderboard, error, error_size)) {
         return NULL;
     }
-    int64_t pool = POOL_BASE + POOL_PER_PLAYER * (int64_t)json_array_size(leaderboard);
+    int64_t pool =
+        MINIGAME_POOL_BASE + MINIGAME_POOL_PER_PLAYER * (int64_t)json_array_size(leaderboard);
     json_t *paid = json_array();
     for (size_t i = 0; i < json_array_size(leaderboard); i++) {
         const json_t *place = json_array_get(leaderboard, i);

@@ -7,6 +7,7 @@
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
+#include "store/history/history.h"
 #include "store/roster/roster.h"
 
 #include <inttypes.h>
@@ -14,12 +15,14 @@
 #include <stdlib.h>
 
 #define KEY SPAN("minigame")
+#define LEDGER SPAN("minigame:ledger")
 
 enum {
     MINIGAME_ROUNDS_TICK_MS = 200,
     MINIGAME_ROUNDS_NAME = 65,
-    PLAYERS_MOST = 10,
     MINIGAME_ROUNDS_VALUE_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
+    LEDGER_MOST = 8,                        /* states kept; the newest one counts */
+    LEDGER_MS = 5000,                       /* for which one is tried to be written */
 };
 
 struct minigame_rounds {
@@ -33,6 +36,10 @@ struct minigame_rounds {
     int64_t highest;                   /* version that this node ever gave */
     char runner[MINIGAME_ROUNDS_NAME]; /* "": nobody, or not known */
     bool current;                      /* the view is not old */
+    bool in_roster;                    /* the store has the draft */
+    bool reading;                      /* the ledger was asked for */
+    bool loaded;                       /* what the ledger had is known here */
+    bool ledger_behind;                /* the ledger may lack the state */
 };
 
 /* ------------------------------------------------------------------------------------ state */
@@ -100,6 +107,7 @@ static void commit(struct minigame_rounds *rounds)
     int64_t version = minigame_state_number(draft, "version");
     rounds->highest = (version > rounds->highest ? version : rounds->highest) + 1;
     rounds->first = rounds->first == 0 ? rounds->highest : rounds->first;
+    rounds->in_roster = false;
     minigame_state_set_number(draft, "version", rounds->highest);
     json_object_set_new(draft, "by", json_string(rounds->options.node));
     minigame_state_forget_oldest(draft);
@@ -125,6 +133,74 @@ static void settle(struct minigame_rounds *rounds, bool kept)
 bool minigame_rounds_settled(const struct minigame_rounds *rounds)
 {
     return rounds->draft == NULL;
+}
+
+/* ------------------------------------------------------------------------------------ ledger */
+
+/* The state outlives the leases of all seats in a list without one. It is written when the seats have
+ * it, so that nothing gets into the ledger that never happened, and told when the ledger has it. */
+
+static void on_written(void *arg, uint64_t version, bool done)
+{
+    struct minigame_rounds *rounds = arg;
+    rounds->ledger_behind = !done;
+    if (!done) {
+        log_warn("the minigame's ledger could not be written; it is tried again",
+                 LOG_NUMBER_FIELD("version", version));
+    }
+    /* The seats have it in any case, so it happened. */
+    if (rounds->draft != NULL &&
+        minigame_state_number(rounds->draft, "version") <= (int64_t)version) {
+        settle(rounds, true);
+    }
+}
+
+static void write_ledger(struct minigame_rounds *rounds)
+{
+    char *text = json_dumps(latest(rounds), JSON_COMPACT);
+    uint64_t version = (uint64_t)minigame_state_number(latest(rounds), "version");
+    struct history_append append = {.key = LEDGER,
+                                    .value = span_str(text),
+                                    .most = LEDGER_MOST,
+                                    .wait_ms = LEDGER_MS,
+                                    .fn = on_written,
+                                    .arg = rounds,
+                                    .tag = version};
+    rounds->ledger_behind = false;
+    if (history_append(rounds->options.store, &append) != 0) {
+        on_written(rounds, version, false);
+    }
+    free(text);
+}
+
+/* The newest state of the ledger, when nobody who lives has a newer one. */
+static void on_ledger(void *arg, uint64_t tag, bool ok, struct span entries)
+{
+    struct minigame_rounds *rounds = arg;
+    struct history_entry entry;
+    (void)tag;
+    rounds->reading = false;
+    rounds->loaded = rounds->loaded || ok;
+    while (ok && history_next(&entries, &entry)) {
+        json_t *state = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
+        if (minigame_state_is_valid(state) && rounds->draft == NULL &&
+            minigame_state_number(state, "version") >
+                minigame_state_number(rounds->state, "version")) {
+            json_decref(rounds->state);
+            rounds->state = json_incref(state);
+            claim(rounds);
+        }
+        json_decref(state);
+    }
+}
+
+static void read_ledger(struct minigame_rounds *rounds)
+{
+    if (rounds->loaded || rounds->reading) {
+        return;
+    }
+    rounds->reading =
+        history_read(rounds->options.store, LEDGER, 0, LEDGER_MOST, on_ledger, rounds, 0) == 0;
 }
 
 /* ------------------------------------------------------------------------------------ seats */
@@ -215,8 +291,9 @@ static void take_view(struct minigame_rounds *rounds)
 static void go_stale(struct minigame_rounds *rounds)
 {
     rounds->current = false;
+    rounds->ledger_behind = true; /* the server that comes back may have lost it */
     if (rounds->draft != NULL) {
-        settle(rounds, false);
+        settle(rounds, rounds->in_roster);
         claim(rounds);
     }
 }
@@ -229,8 +306,12 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
         go_stale(rounds);
     } else if (event == ROSTER_CURRENT) {
         rounds->current = true;
+        read_ledger(rounds);
         take_view(rounds);
-        settle(rounds, true);
+        if (rounds->draft != NULL) {
+            rounds->in_roster = true;
+            write_ledger(rounds);
+        }
     } else if (event == ROSTER_CHANGED) {
         take_view(rounds);
     }
@@ -240,7 +321,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
  * nobody goes on before they have said so, or their leases have run out. */
 const char *minigame_rounds_runner(const struct minigame_rounds *rounds)
 {
-    bool known = rounds->current && !roster_holds(rounds->watch);
+    bool known = rounds->current && rounds->loaded && !roster_holds(rounds->watch);
     return known && rounds->runner[0] != '\0' ? rounds->runner : NULL;
 }
 
@@ -252,7 +333,7 @@ bool minigame_rounds_here(const struct minigame_rounds *rounds)
 
 /* ----------------------------------------------------------------------------------- rounds */
 
-/* A fair choice of up to PLAYERS_MOST among all who are passed by (reservoir sampling). */
+/* A fair choice of up to MINIGAME_PLAYERS_MOST among all who are passed by (reservoir sampling). */
 struct draw {
     json_t *players;
     uint64_t seen;
@@ -263,12 +344,12 @@ static void draw_player(void *arg, struct span user)
     struct draw *draw = arg;
     json_t *name = json_stringn(user.ptr, user.len);
     uint64_t at = draw->seen++;
-    if (at < PLAYERS_MOST) {
+    if (at < MINIGAME_PLAYERS_MOST) {
         json_array_append_new(draw->players, name);
         return;
     }
     at = entropy_below(draw->seen);
-    if (at < PLAYERS_MOST) {
+    if (at < MINIGAME_PLAYERS_MOST) {
         json_array_set_new(draw->players, (size_t)at, name);
     } else {
         json_decref(name);
@@ -309,6 +390,11 @@ static void set_up_round(struct minigame_rounds *rounds, json_t *players)
 static void on_tick(struct wheel_timer *timer)
 {
     struct minigame_rounds *rounds = CONTAINER_OF(timer, struct minigame_rounds, tick);
+    read_ledger(rounds);
+    if (rounds->ledger_behind && minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
+        minigame_state_number(rounds->state, "version") > 0) {
+        write_ledger(rounds);
+    }
     if (minigame_rounds_here(rounds) && minigame_rounds_settled(rounds) &&
         minigame_rounds_running(rounds, NULL, NULL) &&
         minigame_state_number(rounds->state, "next_at_ms") <= (int64_t)clock_unix_ms()) {
@@ -356,9 +442,9 @@ void minigame_rounds_stop(struct minigame_rounds *rounds)
     commit(rounds);
 }
 
-json_t *minigame_rounds_current(const struct minigame_rounds *rounds)
+json_t *minigame_rounds_current(const struct minigame_rounds *rounds, bool flat)
 {
-    return minigame_state_shown(rounds->state);
+    return flat ? minigame_state_flat(rounds->state) : minigame_state_shown(rounds->state);
 }
 
 /* ----------------------------------------------------------------------------- end of a game */

@@ -1,9 +1,10 @@
 /* minigame rounds: one scheduler for the cluster. Every node claims a seat in a roster, and the one
  * that sits longest runs the scheduler; each seat carries the newest state that its node has seen,
- * so the state outlives any node, and a Redis that lost its memory.
+ * so the state outlives any node, and a Redis that lost its memory. A list without a lease, the ledger,
+ * has it too, so that it outlives all nodes.
  *
  *     runner: draft, version + 1 --claim--> roster --> others see it, claim it as theirs
- *                                              '-----> runner: it is the state now, and told
+ *                                              '-----> runner --ledger--> it is the state now, and told
  *     runner dies --> its seat runs out --> the next in line goes on from the state it has
  *
  * A draft counts only when the store has it: what was told or shown is never taken back. Where two
@@ -67,7 +68,7 @@ json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* The current round as GET /api/gaming/events shows it: new. */
-json_t *minigame_rounds_current(const struct minigame_rounds *rounds);
+/* The current round as GET /api/gaming/events shows it: new. `flat`: in the form with one level. */
+json_t *minigame_rounds_current(const struct minigame_rounds *rounds, bool flat);
 
 #endif

@@ -276,9 +276,9 @@ bool minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
     return false;
 }
 
-json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler)
+json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler, bool flat)
 {
-    return minigame_rounds_current(scheduler->rounds);
+    return minigame_rounds_current(scheduler->rounds, flat);
 }
 
 /* ------------------------------------------------------------------------------------- life */

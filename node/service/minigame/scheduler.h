@@ -54,7 +54,7 @@ bool minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
 /* Tells every socket of the cluster to look at the events; those here alone while the bus is away. */
 void minigame_scheduler_update(struct minigame_scheduler *scheduler);
 
-/* The current round as GET /api/gaming/events shows it: new. */
-json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler);
+/* The current round as GET /api/gaming/events shows it: new. `flat`: in the form with one level. */
+json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler, bool flat);
 
 #endif

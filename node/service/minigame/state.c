@@ -6,7 +6,11 @@ enum {
     ENOUGH_PLAYERS = 2,
     ROUNDS_MOST = 8,     /* kept: a game can be ended for so many rounds */
     BALANCES_MOST = 200, /* kept */
+    ENTRY_FEE = 200,     /* as the old server told all its games */
+    LAPS = 20,
 };
+
+#define CURRENCY "HTO"
 
 int64_t minigame_state_number(const json_t *object, const char *key)
 {
@@ -71,7 +75,42 @@ static const json_t *newest_round(const json_t *state)
     return count > 0 ? json_array_get(all, count - 1) : NULL;
 }
 
+/* As the account service would describe them: what is not known here stays empty. */
+static json_t *players_shown(const json_t *round)
+{
+    const json_t *ids = json_object_get(round, "players");
+    json_t *players = json_array();
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        json_t *id = json_array_get(ids, i);
+        json_array_append_new(
+            players, json_pack("{s:O, s:O, s:s}", "id", id, "nickname", id, "paragonAddress", ""));
+    }
+    return players;
+}
+
 json_t *minigame_state_shown(const json_t *state)
+{
+    const json_t *round = newest_round(state);
+    if (round == NULL) {
+        return json_array();
+    }
+    json_int_t set_up = minigame_state_number(round, "set_up_at");
+    json_int_t pool =
+        MINIGAME_POOL_BASE +
+        MINIGAME_POOL_PER_PLAYER * (json_int_t)json_array_size(json_object_get(round, "players"));
+    json_t *parameters =
+        json_pack("{s:O, s:I, s:I, s:s, s:i, s:I}", "startsAt", json_object_get(round, "start_at"),
+                  "registrationStartsAt", set_up, "registrationEndsAt", set_up, "currency",
+                  CURRENCY, "entryFee", ENTRY_FEE, "rewardPool", pool);
+    json_t *settings = json_pack("{s:i, s:i, s:s}", "numberOfLaps", LAPS, "numberOfPlayers",
+                                 MINIGAME_PLAYERS_MOST, "map", "");
+    return json_pack("[{s:O, s:O, s:[o], s:o, s:o, s:n, s:s}]", "id", json_object_get(round, "id"),
+                     "miniGame", json_object_get(round, "game"), "parameters", parameters,
+                     "settings", settings, "players", players_shown(round), "results", "policyLink",
+                     "");
+}
+
+json_t *minigame_state_flat(const json_t *state)
 {
     const json_t *round = newest_round(state);
     if (round == NULL) {

@@ -12,6 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    MINIGAME_PLAYERS_MOST = 10, /* in a round */
+    MINIGAME_POOL_BASE = 1000,  /* the prizes of a game, in all */
+    MINIGAME_POOL_PER_PLAYER = 100,
+};
+
 /* A number in an object; 0 where there is none. */
 int64_t minigame_state_number(const json_t *object, const char *key);
 void minigame_state_set_number(json_t *object, const char *key, int64_t value);
@@ -31,7 +37,9 @@ void minigame_state_forget_oldest(json_t *state);
 /* The round of that id that can still be ended, borrowed; or NULL. */
 json_t *minigame_state_find(const json_t *state, const char *id);
 
-/* The current round as GET /api/gaming/events shows it: new. */
+/* The current round as GET /api/gaming/events shows it, a list of one event, and in the form with one
+ * level (docs/protocols.md#minigame): new. */
 json_t *minigame_state_shown(const json_t *state);
+json_t *minigame_state_flat(const json_t *state);
 
 #endif

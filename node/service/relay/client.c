@@ -35,15 +35,14 @@ struct relay_client {
     struct relay_paced out;
     struct relay_seat seat;
     struct json_stream in;
-    struct buf head;        /* of the PROXY header, while it comes in */
-    struct address peer;    /* as the header tells, where there is one */
-    struct buf name;        /* as the handshake tells */
-    uint64_t used_until_us; /* how far the rate is used up */
-    const char *fault;      /* why it is to be ended when the turn is over; or NULL */
+    struct buf head;           /* of the PROXY header, while it comes in */
+    struct address peer;       /* as the header tells, where there is one */
+    struct buf name;           /* as the handshake tells */
+    struct limit_bucket limit; /* of packets */
+    const char *fault;         /* why it is to be ended when the turn is over; or NULL */
     enum relay_client_state state;
     bool unlisted; /* the directory lost it */
     bool slowed;   /* it says too much */
-    bool paused;   /* not read, for any of the reasons */
     bool grumbled; /* an unknown packet was logged */
     bool turned_away;
 };
@@ -76,15 +75,10 @@ static bool wants_bytes(const struct relay_client *client)
 /* Reads it, or not, as its state says. */
 static void set_reading(struct relay_client *client)
 {
-    bool pause = !wants_bytes(client);
-    if (pause == client->paused) {
-        return;
-    }
-    client->paused = pause;
-    if (pause) {
-        conn_pause(client->conn);
+    if (wants_bytes(client)) {
+        conn_resume(client->conn, CONN_PAUSE_SERVICE);
     } else {
-        conn_resume(client->conn);
+        conn_pause(client->conn, CONN_PAUSE_SERVICE);
     }
 }
 
@@ -225,15 +219,11 @@ static void on_packet(struct relay_client *client, struct span packet)
 static void count_packet(struct relay_client *client)
 {
     uint32_t rate = client->terms->rate;
-    uint64_t now = clock_monotonic_us();
     if (rate == 0) {
         return;
     }
-    if (client->used_until_us < now) {
-        client->used_until_us = now;
-    }
-    client->used_until_us += 1000000 / rate;
-    if (client->used_until_us - now > STRETCH_US && client->state == CLIENT_JOINED) {
+    uint64_t ahead_us = limit_charge(&client->limit, rate, clock_monotonic_us());
+    if (ahead_us > STRETCH_US && client->state == CLIENT_JOINED) {
         client->slowed = true;
         conn_set_timer(client->conn, SLOWED_MS);
     }

@@ -6,6 +6,7 @@
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/map.h"
+#include "store/base/timer.h"
 #include "store/bus.h"
 #include "store/roster/roster.h"
 
@@ -41,7 +42,7 @@ struct relay_network {
     struct list waiting;     /* seats that are not yet; by seat.link */
     struct list seats;       /* seats in the room; by seat.link */
     struct bus_sub *packets; /* while there is a seat */
-    struct rate *joins;
+    struct limit_table *joins;
     struct event *held_back; /* pending while the rates of joins hold a seat back */
     bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
@@ -182,14 +183,13 @@ static bool may_join(struct relay_seat *seat)
     static const struct address anybody;
     struct relay_network *network = seat->network;
     uint64_t now = clock_monotonic_us();
-    seat->paid = seat->paid || rate_take(network->options.by_address, &seat->peer, 1, now);
-    return seat->paid && rate_take(network->joins, &anybody, 1, now);
+    seat->paid = seat->paid || limit_table_take(network->options.by_address, &seat->peer, 1, now);
+    return seat->paid && limit_table_take(network->joins, &anybody, 1, now);
 }
 
 static void claim_when_allowed(struct relay_seat *seat)
 {
     struct relay_network *network = seat->network;
-    struct timeval wait = {.tv_usec = HELD_BACK_MS * 1000};
     if (!network->hearing || network->options.has_left(seat)) {
         return;
     }
@@ -198,7 +198,7 @@ static void claim_when_allowed(struct relay_seat *seat)
         seat->claimed = true;
         claim(seat);
     } else if (!evtimer_pending(network->held_back, NULL)) {
-        evtimer_add(network->held_back, &wait);
+        timer_after(network->held_back, HELD_BACK_MS);
     }
 }
 
@@ -399,7 +399,7 @@ struct relay_network *relay_network_new(struct span name,
     list_init(&network->waiting);
     list_init(&network->seats);
     relay_held_init(&network->held);
-    network->joins = rate_new(options->joins, options->joins * STRETCH);
+    network->joins = limit_table_new(options->joins, options->joins * STRETCH);
     network->held_back = evtimer_new(loop_base(options->loop), on_held_back, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
@@ -419,7 +419,7 @@ void relay_network_free(struct relay_network **network)
     }
     map_deinit(&gone->directory);
     relay_held_deinit(&gone->held);
-    rate_free(&gone->joins);
+    limit_table_free(&gone->joins);
     event_free(gone->held_back);
     buf_free(&gone->key);
     free(gone);

@@ -17,7 +17,7 @@
 
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
-#include "node/net/rate.h"
+#include "node/net/limit.h"
 #include "node/service/relay/room.h"
 #include "store/base/buf.h"
 #include "store/store.h"
@@ -51,12 +51,12 @@ struct relay_seat {
 };
 
 struct relay_network_options {
-    struct store *store;     /* borrowed */
-    struct metrics *metrics; /* borrowed */
-    const char *node;        /* this node's name, borrowed */
-    struct loop *loop;       /* borrowed */
-    struct rate *by_address; /* of joins, for all networks; borrowed */
-    uint32_t joins;          /* a second in this network, ten times as many at a stretch; 0: any */
+    struct store *store;            /* borrowed */
+    struct metrics *metrics;        /* borrowed */
+    const char *node;               /* this node's name, borrowed */
+    struct loop *loop;              /* borrowed */
+    struct limit_table *by_address; /* of joins, for all networks; borrowed */
+    uint32_t joins; /* a second in this network, ten times as many at a stretch; 0: any */
     /* Writes the packet that tells of a server that came, or went. */
     void (*print_arrival)(const struct relay_server *server, struct buf *out);
     void (*print_departure)(uint64_t id, struct buf *out);

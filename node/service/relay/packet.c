@@ -120,7 +120,7 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
         return -1;
     }
     get_shown(&fields[RELAY_PACKET_NAME], RELAY_PACKET_NAME_LIMIT, &handshake->name);
-    get_text(&fields[COLOR], COLOR_DIGITS + 1, &color);
+    get_text(&fields[COLOR], COLOR_DIGITS + 2, &color);
     get_shown(&fields[PREFIX], PREFIX_LIMIT, &prefix);
     get_text(&fields[RELAY_PACKET_SECRET], RELAY_PACKET_SECRET_LIMIT, &handshake->secret);
     handshake->players = get_players(&fields[PLAYERS]);
@@ -151,12 +151,29 @@ bool relay_is_color(struct span text)
     return text.len == COLOR_DIGITS;
 }
 
+/* Six digits of "#00aaff", "#0af" or "0af", and of what they already are; other text as it is. */
+static void spell_out_color(struct span text, struct buf *out)
+{
+    if (text.len > 0 && text.ptr[0] == '#') {
+        text = span_skip(text, 1);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        buf_append(out, span_of(&text.ptr[i], 1));
+        if (text.len == COLOR_DIGITS / 2) {
+            buf_append(out, span_of(&text.ptr[i], 1));
+        }
+    }
+}
+
 void relay_print_look(struct span name, struct span color, struct span prefix, struct buf *out)
 {
     buf_append(out, SPAN("\"name\":"));
     json_quote(name, out);
+    struct buf digits = {0};
+    spell_out_color(color, &digits);
     buf_append(out, SPAN(",\"color\":"));
-    json_quote(relay_is_color(color) ? color : WHITE, out);
+    json_quote(relay_is_color(buf_span(&digits)) ? buf_span(&digits) : WHITE, out);
+    buf_free(&digits);
     buf_append(out, SPAN(",\"prefix\":"));
     json_quote(prefix, out);
 }

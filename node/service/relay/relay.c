@@ -37,7 +37,7 @@ struct relay_listener {
 struct relay {
     struct relay_options options;
     struct relay_terms terms;
-    struct rate *by_address; /* of joins */
+    struct limit_table *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
 };
@@ -232,9 +232,7 @@ static void on_list(void *arg, struct http_request *request)
 {
     struct relay *relay = arg;
     struct buf text = {0};
-    if (!http_bearer_is(request, span_str(relay->options.status_token))) {
-        http_reply_field(request, "WWW-Authenticate", SPAN("Bearer"));
-        http_reply_error(request, 401, "the bearer token is missing or wrong");
+    if (!http_authorize(request, HTTP_AUTH_ALWAYS, relay->options.status_token, NULL)) {
         return;
     }
     print_networks(relay, &text);
@@ -278,7 +276,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
-    relay->by_address = rate_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
+    relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
     if (!relay_is_color(span_str(options->color))) {
         snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
@@ -321,7 +319,7 @@ void relay_free(struct relay **relay)
         free(network);
     }
     relay_pacer_free(&gone->terms.pacer);
-    rate_free(&gone->by_address);
+    limit_table_free(&gone->by_address);
     buf_free(&gone->host_look);
     free(gone);
 }

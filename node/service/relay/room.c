@@ -1,4 +1,5 @@
 #include "node/service/relay/room.h"
+#include "store/base/check.h"
 
 void relay_room_init(struct relay_room *room, struct metrics *metrics)
 {
@@ -17,6 +18,7 @@ void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
 
 void relay_room_remove(struct relay_room *room, struct relay_receiver *receiver)
 {
+    CHECK(!list_empty(&receiver->entry) && room->count > 0);
     list_del(&receiver->entry);
     room->count--;
 }

@@ -207,10 +207,10 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         [IS_LEADER] = {.name = "isLeader"},
         [SYNC_NAME] = {.name = "name"},
     };
-    if (kind == WS_BINARY) {
-        warn_about_type(client, SPAN("binary"));
-    } else if (span_eq(payload, SPAN("ping"))) {
+    if (span_eq(payload, SPAN("ping"))) { /* any data frame with that word */
         ws_send(client->ws, WS_TEXT, SPAN("pong"));
+    } else if (kind == WS_BINARY) {
+        warn_about_type(client, SPAN("binary"));
     } else if (json_fields(payload, fields, SYNC_FIELDS) != 0) {
         warn(client, SPAN("The message is not a JSON object."));
     } else if (fields[TYPE].kind != JSON_KIND_STRING) {

@@ -14,7 +14,7 @@
 #ifndef MUSTER_NODE_SERVICE_TRACKER_IMPL_H
 #define MUSTER_NODE_SERVICE_TRACKER_IMPL_H
 
-#include "node/net/rate.h"
+#include "node/net/limit.h"
 #include "node/net/udp.h"
 #include "node/service/tracker/peers.h"
 #include "node/service/tracker/record.h"
@@ -51,7 +51,7 @@ struct tracker {
     struct tracker_options options;
     struct metrics *metrics;
     struct udp *udp;
-    struct rate *rate;
+    struct limit_table *rate;
     struct bus_sub *incomes; /* datagrams that other nodes want sent from here */
     struct tracker_call *calls;
     uint32_t call_count, first_free;

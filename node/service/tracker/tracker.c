@@ -164,7 +164,7 @@ static void serve(struct tracker *tracker, const struct address *peer, struct sp
 static void on_datagram(void *arg, const struct address *peer, struct span datagram)
 {
     struct tracker *tracker = arg;
-    if (!rate_take(tracker->rate, peer, 1, clock_monotonic_us())) {
+    if (!limit_table_take(tracker->rate, peer, 1, clock_monotonic_us())) {
         count(tracker, METRIC_TRACKER_REFUSED_RATE);
     } else if (datagram.len > DATAGRAM_MOST) {
         count(tracker, METRIC_TRACKER_REFUSED_SIZE);
@@ -203,7 +203,7 @@ struct tracker *tracker_new(const struct tracker_options *options, char *error, 
     tracker->peers = tracker_peers_new(options->expiry_ms);
     wheel_timer_init(&tracker->count_timer, on_count);
     wheel_set(net_wheel(options->net), &tracker->count_timer, TRACKER_COUNT_MS);
-    tracker->rate = rate_new(options->rate, options->burst);
+    tracker->rate = limit_table_new(options->rate, options->burst);
     tracker->udp = udp_open(options->net, options->bind, on_datagram, tracker, error, error_size);
     if (tracker->udp == NULL) {
         tracker_free(&tracker);
@@ -231,7 +231,7 @@ void tracker_free(struct tracker **tracker)
     bus_unsubscribe(&gone->incomes);
     wheel_cancel(&gone->count_timer);
     tracker_peers_free(&gone->peers);
-    rate_free(&gone->rate);
+    limit_table_free(&gone->rate);
     free(gone->calls);
     buf_free(&gone->out);
     free(gone);

@@ -16,7 +16,7 @@ struct tracker_options {
     const char *bind;    /* see udp_open */
     enum tracker_dialect dialect;
     uint32_t expiry_ms;   /* a peer that is silent for so long is forgotten */
-    uint32_t rate, burst; /* datagrams from one source, see rate_new */
+    uint32_t rate, burst; /* datagrams from one source, see limit_table_new */
 };
 
 /* New, receiving; NULL with a message in `error`. */

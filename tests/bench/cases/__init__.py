@@ -1,7 +1,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, deflate, devices, fanout, idle, login, logs, pushes, relay, silent,
-               stream, tracker)
+from . import (capacity, chat, deflate, devices, fanout, idle, login, logs, pushes, questions, relay,
+               silent, stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -12,6 +12,7 @@ CASES = {
     "stream": stream,
     "devices": devices,
     "logs": logs,
+    "questions": questions,
     "relay": relay,
     "tracker": tracker,
     "chat": chat,

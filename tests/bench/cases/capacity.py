@@ -15,7 +15,10 @@ import threading
 import time
 import urllib.request
 
-from harness import BenchError, Result, cpu_of, free_port, median, sample, wait_until
+from harness import BenchError, Result, median, sample
+from lib.measure import cpu_of, settled_rss
+from lib.ports import free_port
+from lib.waiting import wait_until
 
 from .logs import BODY, body
 
@@ -97,12 +100,12 @@ def redis_memory(redis):
 
 def memory(bench, what, metric, enter, count):
     with cluster(bench, relay=True) as (nodes, redis):
-        before = [node.settled_rss() for node in nodes], redis_memory(redis)
+        before = [settled_rss(node.pid) for node in nodes], redis_memory(redis)
         with contextlib.ExitStack() as stack:
             links = [stack.enter_context(enter(nodes, number)) for number in range(count)]
             with drained(links):
-                wait_until(f"{count} {what}", lambda: sum(sample(node, metric) for node in nodes) >= count)
-                after = [node.settled_rss() for node in nodes], redis_memory(redis)
+                wait_until(lambda: sum(sample(node, metric) for node in nodes) >= count, f"{count} {what}")
+                after = [settled_rss(node.pid) for node in nodes], redis_memory(redis)
     grown = sum(after[0]) - sum(before[0])
     return Result(f"memory of a {what}, on two nodes", None, grown / count / 1024, " KiB",
                   note=f"Redis {(after[1] - before[1]) / count:,.0f} bytes; {count:,} of them")
@@ -145,7 +148,7 @@ def during(load, nodes, redis, work):
     thread = threading.Thread(target=guarded)
     start, idle = work(), between(IDLE)
     thread.start()
-    wait_until("the load", lambda: failures or work() > start, 60)
+    wait_until(lambda: failures or work() > start, "the load", 60)
     time.sleep(SETTLE)
     done, *used, seconds = between(WINDOW)
     thread.join()

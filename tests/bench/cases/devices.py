@@ -1,6 +1,8 @@
 """Memory of a node per idle TCP device: RSS with 10,000 of them, each known to one driver, less RSS
 before, by the count. The bar is that of idle WebSocket connections."""
-from harness import Result, free_port, median, rounds
+from harness import Result, median, rounds
+from lib.measure import settled_rss
+from lib.ports import free_port
 
 from .stream import PATH, dispatch_settings
 
@@ -11,11 +13,11 @@ def run(bench):
     def muster():
         port = free_port()
         with bench.node(**dispatch_settings(1)) as node:
-            before = node.settled_rss()
+            before = settled_rss(node.pid)
             path = PATH.format(port=port).replace("accept=127.0.0.1", "accept=127.0.0.0/8")
             with bench.held_load("devices", node=node.address, path=path, device=f"127.0.0.1:{port}",
                                  connections=DEVICES) as load:
-                after = node.settled_rss()
+                after = settled_rss(node.pid)
                 load.stdin.close()
                 load.stdin = None
         each = (after - before) / DEVICES

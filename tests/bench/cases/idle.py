@@ -1,14 +1,15 @@
 """Memory of a node per idle WebSocket connection: RSS with 10,000 of them less RSS before, by the
 count. They are upgraded and say nothing, and offer permessage-deflate, as browsers do."""
 from harness import Result, median, rounds
+from lib.measure import settled_rss
 
 CONNECTIONS = 10000
 
 
 def grown_by(server, bench, deflate):
-    before = server.settled_rss()
+    before = settled_rss(server.pid)
     with bench.held_load("idle", node=server.address, connections=CONNECTIONS, deflate=deflate):
-        after = server.settled_rss()
+        after = settled_rss(server.pid)
     each = (after - before) / CONNECTIONS
     return each, f"{each:.0f} bytes each ({before / 1024:.0f} KiB before)"
 

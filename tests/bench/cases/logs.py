@@ -7,73 +7,39 @@ sink with one for each batch. Then the way from /logs/add on, and the sink's mem
 it all drains."""
 import concurrent.futures
 import contextlib
-import glob
 import http.client
 import json
 import os
-import pwd
 import subprocess
-import tempfile
 import threading
 import time
 
-from harness import BenchError, Result, Server, cpu_of, free_port, sample, wait_until
+from harness import BenchError, Result, sample
+from lib.measure import cpu_of, rss
+from lib.node import Sink
+from lib.postgres import Postgres
 
 ENTRIES, BODY = 1000000, 1000
+LIMIT = 300  # seconds for one statement
 COLUMNS = "log_entry (server_time, seq_number, client_time, level, msg, user_name, room, text, extra)"
 
 
-def as_postgres(command):
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
-
-
 @contextlib.contextmanager
-def postgres():
+def postgres(bench):
     """A cluster as initdb makes it, but for a few settings that any server of some size has."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
-    if not found:
-        raise BenchError("PostgreSQL is not installed")
-    with tempfile.TemporaryDirectory(prefix="muster-bench-pg-", ignore_cleanup_errors=True) as folder:
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(folder, user.pw_uid, user.pw_gid)
-            os.chmod(folder, 0o755)
-        data, port = f"{folder}/d", free_port()
-        subprocess.run(as_postgres([f"{found[-1]}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                                    "--locale=C.UTF-8"]), check=True, stdout=subprocess.DEVNULL, cwd="/")
-        argv = as_postgres([f"{found[-1]}/postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "",
-                            "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "min_wal_size=4GB"])
-        server = Server("postgres", argv, port, "/tmp")
-        server.uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        server.folder = folder
-        try:
-            wait_until("postgres ready", lambda: psql(server, "select 1", check=False) == "1")
-            yield server
-        finally:
-            server.process.send_signal(3)
-            server.process.wait()
-
-
-def psql(server, sql, check=True):
-    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-d", server.uri, "-c", sql], capture_output=True, text=True)
-    if check and done.returncode != 0:
-        raise BenchError(done.stderr)
-    return done.stdout.strip()
-
-
-@contextlib.contextmanager
-def sink(bench, store, server):
-    port = free_port()
-    argv = [bench.muster, "sink", "--http", f"127.0.0.1:{port}", "--store", store, "--postgres", server.uri,
-            "--log-level", "warn"]
-    one = Server("sink", argv, port, bench.folder)
+    server = Postgres("postgres", bench.folder, fsync="on", shared_buffers="512MB", max_wal_size="8GB", min_wal_size="4GB")
     try:
-        yield one
-        one.check()
+        yield server.make().start()
     finally:
-        one.stop()
+        server.stop()
+
+
+def psql(server, sql):
+    return server.psql(sql, limit=LIMIT).stdout.strip()
+
+
+def sink(bench, store, server):
+    return bench.running(Sink("sink", bench.folder, store=store, postgres=server.uri, log_level="warn"))
 
 
 def body(first):
@@ -110,7 +76,7 @@ def drain(bench, redis, server, count, begin=lambda: None):
         begin()
         while (seen := sample(one, "muster_sink_rows_total")) < count:
             one.check()
-            most = max(most, one.rss())
+            most = max(most, rss(one.pid))
             early = most if seen < count / 10 else early
             if time.monotonic() - started > 300:
                 raise BenchError(f"{seen:.0f} of {count} rows after 300 s")
@@ -150,7 +116,7 @@ def user_rows(server):
 def run(bench):
     count = ENTRIES // 5 if bench.quick else ENTRIES
     bodies = [body(i) for i in range(0, count, BODY)]
-    with postgres() as server, bench.redis() as redis:
+    with postgres(bench) as server, bench.redis() as redis:
         store = f"redis://{redis.address}"
         subprocess.run([bench.muster, "migrate", "--postgres", server.uri], check=True, stderr=subprocess.DEVNULL)
         make_wal(server, count)
@@ -162,7 +128,7 @@ def run(bench):
                 took, early, most, used = drain(bench, redis, server, count)
                 if user_rows(server) != count:
                     raise BenchError(f"{user_rows(server)} rows of {count}")
-                file = f"{server.folder}/rows"
+                file = f"{bench.folder}/rows"
                 with open(file, "wb") as out:
                     subprocess.run(["psql", "-X", "-q", "-d", server.uri, "-c",
                                     "copy (select * from log_entry) to stdout (format binary)"], stdout=out, check=True)

@@ -2,7 +2,8 @@
 talking in turn, each to all others, messages of 200 bytes, pacing off; 8 in flight, of which a node
 may join some in one write, and 1, where it cannot. The yardstick is relay_floor, one process that
 writes what it reads to every other connection."""
-from harness import BenchError, Result, free_port, median, rounds
+from harness import BenchError, Result, median, rounds
+from lib.ports import free_port
 
 SERVERS, SIZE, WINDOWS = 200, 200, (8, 1)
 

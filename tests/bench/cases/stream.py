@@ -5,16 +5,18 @@ with a bare publisher and subscriber of messages of 64 KB; no bar, the note tell
 
 CPU is that of the process between, user and system, for each megabyte that came through."""
 import contextlib
-import os
-import subprocess
+import shutil
 
-from harness import BenchError, Result, Server, answers_at_all, free_port, median, rounds
+from harness import BenchError, Result, median, rounds
+from lib.haproxy import HAProxy
+from lib.measure import cpu_of
+from lib.ports import free_port, listens
+from lib.waiting import wait_until
 
-TICKS = os.sysconf("SC_CLK_TCK")
 PATH = "/api/server/tcp_dispatch?bearer_token=testing&accept=127.0.0.1&port={port}"
 CHUNK = 64 * 1024
 
-HAPROXY = """
+CONFIG = """
 global
     maxconn 100
 defaults
@@ -32,30 +34,16 @@ backend sink
 
 @contextlib.contextmanager
 def haproxy(bench):
-    port, sink = free_port(), free_port()
-    config = os.path.join(bench.folder, f"haproxy-{port}.cfg")
-    with open(config, "w") as out:
-        out.write(HAPROXY.format(port=port, sink=sink))
-    for server in bench._run(Server("haproxy", ["haproxy", "-db", "-f", config], port, bench.folder),
-                             lambda server: server.check() or listens(server)):
-        server.sink = sink
-        yield server
-
-
-def listens(server):
-    """Without connecting: it would connect to the sink, which is not there yet."""
-    with open("/proc/net/tcp") as table:
-        return any(row.split()[1].endswith(f":{server.port:04X}") and row.split()[3] == "0A" for row in table
-                   if ":" in row.split()[0] and row.split()[0] != "sl")
+    proxy = HAProxy("haproxy", bench.folder)
+    proxy.sink = free_port()
+    proxy.config.write_text(CONFIG.format(port=proxy.port, sink=proxy.sink))
+    with bench.running(proxy):
+        wait_until(lambda: proxy.check() or listens(proxy.port), "HAProxy listens")
+        yield proxy
 
 
 def cpu_seconds(servers):
-    total = 0
-    for server in servers:
-        with open(f"/proc/{server.pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+    return sum(cpu_of(server.pid) for server in servers)
 
 
 def measure(bench, servers, **settings):
@@ -93,20 +81,17 @@ def across_nodes(bench):
     with bench.redis() as redis:
         store = f"redis://{redis.address}"
         with bench.node(store, **dispatch_settings(1)) as a, bench.node(store, **dispatch_settings(2)) as b:
-            with keep_open(bench, a, port, b):
+            with keep_open(bench, a, port):
                 return told(measure(bench, [a, b], node=a.address, path=PATH.format(port=port),
                                     device=f"127.0.0.2:{port}"))
 
 
 @contextlib.contextmanager
-def keep_open(bench, node, port, other):
+def keep_open(bench, node, port):
     """A driver that accepts nobody of interest holds the port open on every node."""
     path = PATH.format(port=port).replace("127.0.0.1", "127.9.9.9")
     with bench.held_load("devices", node=node.address, path=path, connections=0) as process:
-        probe = Server.__new__(Server)
-        probe.port = port
-        from harness import wait_until
-        wait_until("the other node's port", lambda: listens(probe))
+        wait_until(lambda: listens(port), "the other node's port")
         yield
         process.stdin.close()
         process.stdin = None
@@ -118,7 +103,7 @@ def bare(bench):
 
 
 def run(bench):
-    if subprocess.run(["which", "haproxy"], capture_output=True).returncode != 0:
+    if shutil.which("haproxy") is None:
         raise BenchError("haproxy is not there")
     ours, theirs = rounds(bench, "stream", [("one node", lambda: on_one_node(bench)),
                                             ("HAProxy", lambda: through_haproxy(bench))])

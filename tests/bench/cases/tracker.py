@@ -13,7 +13,8 @@ for each request, take what the echo takes."""
 import re
 import subprocess
 
-from harness import BenchError, Result, echoes, free_port, median, rounds
+from harness import BenchError, Result, echoes, median, rounds
+from lib.ports import free_port
 
 SINGLE = {"connections": 256, "window": 1}
 BURSTS = {"connections": 16, "window": 64}

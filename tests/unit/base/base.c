@@ -1,5 +1,6 @@
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
+#include "store/base/check.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/list.h"
@@ -17,6 +18,57 @@ struct item {
     struct list entry;
     char key[16];
 };
+
+/* Runs `fn` in a process of its own; true when it was ended by abort(). */
+static bool aborts(void (*fn)(void))
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(nowhere, STDERR_FILENO);
+        fn();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void walk_well(void)
+{
+    struct list head;
+    struct item items[3] = {0};
+    list_init(&head);
+    for (int i = 0; i < 3; i++) {
+        list_push_back(&head, &items[i].entry);
+    }
+    LIST_EACH(it, &head) {
+        list_del(it); /* itself may go */
+    }
+}
+
+static void walk_badly(void)
+{
+    struct list head;
+    struct item items[3] = {0};
+    list_init(&head);
+    for (int i = 0; i < 3; i++) {
+        list_push_back(&head, &items[i].entry);
+    }
+    LIST_EACH(it, &head) {
+        list_del(&items[1].entry); /* its neighbour may not */
+    }
+}
+
+static void test_a_walk_whose_neighbour_goes_is_noticed(void **state)
+{
+    (void)state;
+    assert_false(aborts(walk_well));
+    assert_true(aborts(walk_badly));
+    assert_int_equal(check_failures(), 0);
+    assert_string_equal(check_last(), "");
+}
 
 static void test_map_finds_what_was_put_in(void **state)
 {
@@ -240,6 +292,7 @@ static void test_the_end_waits_for_nobody_who_reads_stderr(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_walk_whose_neighbour_goes_is_noticed),
         cmocka_unit_test(test_map_finds_what_was_put_in),
         cmocka_unit_test(test_map_walk_allows_removal),
         cmocka_unit_test(test_map_takes_any_bytes_as_key),

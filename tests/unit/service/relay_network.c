@@ -35,7 +35,7 @@ struct bench {
     struct store *store, *other;
     struct net *net;
     struct relay_pacer *pacer;
-    struct rate *by_address;
+    struct limit_table *by_address;
     struct relay_network *network;
     struct event *stop;
     struct server one, two;
@@ -148,7 +148,7 @@ static int set_up(void **state)
     bench->pacer = relay_pacer_new(&(struct relay_pacer_options){
         .loop = bench->loop, .metrics = &bench->metrics, .on = false});
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
-    bench->by_address = rate_new(1, 2);
+    bench->by_address = limit_table_new(1, 2);
     bench->network = relay_network_new(SPAN("test"), &(struct relay_network_options){
                                                          .store = bench->store,
                                                          .metrics = &bench->metrics,
@@ -186,7 +186,7 @@ static int tear_down(void **state)
     relay_network_free(&bench->network);
     net_free(&bench->net);
     relay_pacer_free(&bench->pacer);
-    rate_free(&bench->by_address);
+    limit_table_free(&bench->by_address);
     event_free(bench->stop);
     store_close(&bench->store);
     store_close(&bench->other);
@@ -300,10 +300,10 @@ static void who_left_while_held_back_is_not_claimed(void **state)
     struct bench *bench = *state;
     join(bench, &bench->two, "TWO");
     run_ms(bench, 50);
-    assert_true(
-        rate_take(bench->by_address, conn_peer(bench->two.out.conn), 1, clock_monotonic_us()));
+    assert_true(limit_table_take(bench->by_address, conn_peer(bench->two.out.conn), 1,
+                                 clock_monotonic_us()));
     join(bench, &bench->one, "ONE");
-    conn_pause(bench->one.out.conn);
+    conn_pause(bench->one.out.conn, CONN_PAUSE_SERVICE);
     shutdown(bench->one.peer, SHUT_RDWR);
     run_ms(bench, 2500);
     assert_false(bench->one.seat.claimed);

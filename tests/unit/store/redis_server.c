@@ -77,6 +77,13 @@ static void add_tls(struct words *words, const struct redis_server_process *serv
     add(words, "--tls-auth-clients", server->demanding ? "yes" : "no");
 }
 
+static const char *server_file(const struct redis_server_process *server)
+{
+    static char name[32];
+    snprintf(name, sizeof(name), "muster-%d.rdb", server->port);
+    return name;
+}
+
 static void become_server(const struct redis_server_process *server)
 {
     static struct words words;
@@ -87,6 +94,8 @@ static void become_server(const struct redis_server_process *server)
     add(&words, "--save", "");
     add(&words, "--appendonly", "no");
     add(&words, "--dir", "/tmp");
+    add(&words, "--dbfilename", server_file(server)); /* a replica keeps what it was sent there */
+    add(&words, "--rdb-del-sync-files", "yes");
     if (server->tls_port != 0) {
         add_tls(&words, server);
     }

@@ -254,6 +254,81 @@ static void taken_over_by_one_that_lags(void **state)
     freeReplyObject(keys);
 }
 
+/* After each rolling update: a node that is new here hears nothing of what was said before it, cut
+ * links or not. */
+static void what_was_said_before_is_not_new(void **state)
+{
+    struct reader late = {0};
+    struct outcome outcome = {0};
+    (void)state;
+    lab_nodes(1);
+    append_numbers(0, 0, 300, 1000, &outcome);
+    WAIT(outcome.done == 300);
+    lab_node(1);
+    reader_start(&late, 1);
+    WAIT(late.currents == 1);
+    for (int i = 0; i < 3; i++) {
+        freeReplyObject(redis_ask(redis, "CLIENT KILL TYPE pubsub"));
+        WAIT(late.currents == i + 2);
+    }
+    append(0, "new", 1000, &outcome);
+    WAIT(late.entries == 1);
+    assert_non_null(strstr(buf_text(&late.log), "new"));
+    assert_int_equal(late.losts, 0);
+    reader_stop(&late);
+}
+
+/* A master, and a replica that does not follow any more and is promoted: one node is at the new
+ * master already and says 300 things, while two stay with the old one and say more than it. Nothing
+ * that the new master has is missed by those who come to it, and nothing comes twice. */
+static void forked(void **state)
+{
+    struct redis_server_process *replica = &lab.servers[1];
+    struct reader r[2] = {{0}};
+    struct outcome outcome = {0};
+    char url[64];
+    (void)state;
+    redis_start(replica, NULL, NULL);
+    freeReplyObject(redis_ask(replica, "REPLICAOF 127.0.0.1 %d", redis->port));
+    struct proxy *proxy = proxy_new(lab.base, redis->port);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy_port(proxy));
+    for (int i = 0; i < 2; i++) {
+        lab_node_at(i, url);
+        WAIT(store_ready(lab.nodes[i]));
+        reader_start(&r[i], i);
+        WAIT(r[i].currents == 1);
+    }
+    append_numbers(0, 0, 10, 1000, &outcome);
+    WAIT(outcome.done == 10 && r[1].entries == 10 && r[0].entries == 10);
+    WAIT(redis_count(replica, "EXISTS %s:h:h", lab.prefix) == 1 &&
+         redis_count(replica, "HLEN %s:h:h", lab.prefix) ==
+             redis_count(redis, "HLEN %s:h:h", lab.prefix));
+    freeReplyObject(redis_ask(replica, "REPLICAOF NO ONE"));
+    append_numbers(0, 10, 360, 1000, &outcome);
+    WAIT(outcome.done == 360 && r[1].entries == 360);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", replica->port);
+    lab_node_at(2, url);
+    append_numbers(2, 0, 300, 1000, &outcome);
+    WAIT(outcome.done == 660);
+    proxy_switch(proxy, replica->port);
+    for (int i = 0; i < proxy_accepted(proxy); i++) {
+        proxy_cut(proxy, i);
+    }
+    WAIT(r[0].entries >= 660 && r[1].entries >= 660);
+    append(1, "end", 1000, &outcome);
+    WAIT(strstr(buf_text(&r[0].log), "end") != NULL && strstr(buf_text(&r[1].log), "end") != NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(r[i].entries, 661);
+        assert_int_equal(r[i].losts, 0);
+        reader_stop(&r[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        store_close(&lab.nodes[i]);
+    }
+    proxy_free(&proxy);
+    redis_kill(replica);
+}
+
 #define FAULT(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
 
 int test_history_faults(void)
@@ -263,6 +338,7 @@ int test_history_faults(void)
         FAULT(flushed_in_a_stream),     FAULT(links_cut_in_a_stream),
         FAULT(given_up_after_its_time), FAULT(what_was_trimmed_meanwhile_is_told),
         FAULT(refused_and_then_taken),  FAULT(taken_over_by_one_that_lags),
+        FAULT(forked),                  FAULT(what_was_said_before_is_not_new),
     };
     return cmocka_run_group_tests(history_faults, NULL, NULL);
 }

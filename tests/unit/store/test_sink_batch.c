@@ -18,7 +18,8 @@ static const struct sink_codec codec = {.table = "t", .row = as_row};
 
 static void put(struct sink_batch *batch, uint64_t seq, int64_t time_us, const char *payload)
 {
-    struct sink_item item = {seq, seq, time_us, span_str(payload)};
+    struct sink_item item = {
+        .seq = seq, .ordinal = seq, .time_us = time_us, .payload = span_str(payload)};
     sink_batch_add(batch, &codec, &item, 1);
 }
 

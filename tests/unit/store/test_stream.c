@@ -22,6 +22,7 @@ static struct {
 } seen;
 
 static struct stream_state state_seen;
+static struct stream_history history; /* as the last answer named it */
 static int states;
 
 static void on_outcome(void *arg, enum stream_outcome outcome)
@@ -33,9 +34,11 @@ static void on_outcome(void *arg, enum stream_outcome outcome)
     outcomes.unknown += outcome == STREAM_UNKNOWN;
 }
 
-static void on_read(void *arg, bool ok, const struct stream_entry *entries, size_t count)
+static void on_read(void *arg, bool ok, const struct stream_head *head,
+                    const struct stream_entry *entries, size_t count)
 {
     (void)arg;
+    history = head->history;
     seen.ok = ok;
     seen.answers++;
     seen.log.len = 0;
@@ -59,6 +62,7 @@ static void on_state(void *arg, const struct stream_state *state)
     states++;
     if (state != NULL) {
         state_seen = *state;
+        history = state->head.history;
     }
 }
 
@@ -103,7 +107,14 @@ static const char *read_on(int node, size_t most)
 static void ask_state(const struct stream_mark *marks, size_t count, uint64_t keep, bool sink)
 {
     int before = states;
-    assert_int_equal(stream_state(lab.nodes[0], marks, count, keep, sink, on_state, NULL), 0);
+    struct stream_mark of_now[LANES];
+    struct stream_ask ask = {
+        .marks = of_now, .count = count, .keep = keep, .sink = sink, .writers = true};
+    for (size_t i = 0; i < count; i++) {
+        of_now[i] = marks[i];
+        of_now[i].history = marks[i].history.identity[0] != '\0' ? marks[i].history : history;
+    }
+    assert_int_equal(stream_state(lab.nodes[0], &ask, on_state, NULL), 0);
     WAIT(states > before);
 }
 
@@ -215,6 +226,7 @@ static void at_the_bound_a_caller_is_refused_whole(void **state)
     for (int i = 0; i < 5; i++) {
         assert_int_equal(stream_append(lab.nodes[0], three, 3, on_outcome, NULL), 0);
     }
+    WAIT(outcomes.stored + outcomes.full == 5);
     assert_int_equal(put(0, 0, "t", "last"), 0);
     WAIT(outcomes.stored + outcomes.full == 6);
     assert_int_equal(outcomes.stored, 4);
@@ -231,7 +243,7 @@ static void what_a_sink_has_stored_makes_room_and_goes(void **state)
     }
     assert_int_equal(outcomes.stored, 10);
     read_on(0, 6);
-    struct stream_mark mark = {1, seen.seq[1], seen.ordinal[1]};
+    struct stream_mark mark = {.lane = 1, .seq = seen.seq[1], .ordinal = seen.ordinal[1]};
     ask_state(&mark, 1, SOME, true);
     assert_int_equal(state_seen.unstored[1], 4);
     assert_int_equal(state_seen.entries, 10); /* kept for those who look back */
@@ -267,7 +279,8 @@ static void a_mark_of_an_older_stream_says_nothing(void **state)
     for (int i = 0; i < 5; i++) {
         put_and_wait(0, 0, "x");
     }
-    struct stream_mark mark = {0, 1000, 4};
+    struct stream_mark mark = {
+        .lane = 0, .seq = UINT32_MAX * UINT64_C(1000000), .ordinal = 4, .history = {"other", "-"}};
     ask_state(&mark, 1, 0, true);
     assert_int_equal(state_seen.unstored[0], 5);
     assert_int_equal(state_seen.entries, 5);

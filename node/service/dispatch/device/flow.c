@@ -46,7 +46,9 @@ size_t dispatch_flow_take(struct dispatch_device *device, size_t offered)
 {
     size_t most = may_read(device);
     if (most < offered) {
-        conn_pause(device->conn); /* at once: the connection keeps what is left only when paused */
+        conn_pause(
+            device->conn,
+            CONN_PAUSE_SERVICE); /* at once: the connection keeps what is left only when paused */
     }
     dispatch_flow_touch(device);
     return most < offered ? most : offered;
@@ -56,10 +58,10 @@ static void settle_here(struct dispatch_device *device)
 {
     size_t bytes = may_read(device);
     if (bytes == 0) {
-        conn_pause(device->conn);
+        conn_pause(device->conn, CONN_PAUSE_SERVICE);
     } else {
         conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
-        conn_resume(device->conn);
+        conn_resume(device->conn, CONN_PAUSE_SERVICE);
     }
 }
 

@@ -1,0 +1,313 @@
+/* muster status: the fleet's page in text. Ends with 0 when all is well, 1 with problems, 2 when no node
+ * answers. */
+#include "node/app/terminal.h"
+#include "node/proto/http/fetch.h"
+#include "store/base/buf.h"
+#include "store/base/clock.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { STATUS_WAIT_MS = 10 * 1000, STATUS_BYTES_MOST = 64 * 1024 * 1024, STATUS_EVENTS = 10 };
+enum { STATUS_WELL, STATUS_PROBLEMS, STATUS_UNREACHABLE };
+
+struct status_view {
+    const char *http, *token;
+    bool watch, json;
+    struct event_base *base;
+    char *url;
+    json_t *before; /* the nodes of the last answer, for rates */
+    int outcome;
+};
+
+/* ------------------------------------------------------------------------------------ words */
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static double figure(const json_t *node, const char *name)
+{
+    return json_number_value(json_object_get(json_object_get(node, "figures"), name));
+}
+
+static void print_text(const char *text)
+{
+    terminal_print(text, strlen(text), 0);
+}
+
+/* 02:51:04 of today, else with its date; local time. */
+static void print_clock(double ms)
+{
+    time_t at = (time_t)(ms / 1000), now = time(NULL);
+    struct tm then, today;
+    char text[32];
+    localtime_r(&at, &then);
+    localtime_r(&now, &today);
+    if (then.tm_yday == today.tm_yday && then.tm_year == today.tm_year) {
+        strftime(text, sizeof(text), "%H:%M:%S", &then);
+    } else {
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &then);
+    }
+    printf("%s", text);
+}
+
+static const char *local_zone(void)
+{
+    tzset();
+    return tzname[0];
+}
+
+static const char *duration(double s, char *text, size_t size)
+{
+    if (s >= 86400) {
+        snprintf(text, size, "%.0fd%.0fh", s / 86400 - 0.5, (double)((long)(s / 3600) % 24));
+    } else if (s >= 3600) {
+        snprintf(text, size, "%ldh%ldm", (long)s / 3600, (long)s / 60 % 60);
+    } else if (s >= 60) {
+        snprintf(text, size, "%ldm", (long)s / 60);
+    } else {
+        snprintf(text, size, "%.0fs", s);
+    }
+    return text;
+}
+
+/* ------------------------------------------------------------------------------------ nodes */
+
+static const json_t *node_before(const struct status_view *view, const char *name)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(view->before, i, node) {
+        if (strcmp(text_of(node, "name"), name) == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* Growth a second since the last answer; without one, what the node's last minute was. */
+static double messages(const struct status_view *view, const json_t *node)
+{
+    static const char name[] = "muster_websocket_messages_received_total";
+    const json_t *was = node_before(view, text_of(node, "name"));
+    double passed = json_number_value(json_object_get(node, "time")) -
+                    json_number_value(json_object_get(was, "time"));
+    if (was != NULL && passed > 0) {
+        return (figure(node, name) - figure(was, name)) * 1000 / passed;
+    }
+    const json_t *hour = json_object_get(
+        json_object_get(json_object_get(node, "lists"), "hour"), "messages");
+    size_t points = json_array_size(hour);
+    return points > 0 ? json_number_value(json_array_get(hour, points - 1)) : 0;
+}
+
+static double mean_ms(const json_t *node, const char *sum, const char *count)
+{
+    double n = figure(node, count);
+    return n > 0 ? figure(node, sum) / n * 1000 : 0;
+}
+
+static void print_head(const json_t *node, int width)
+{
+    char up[24];
+    double s = json_number_value(json_object_get(node, "time")) / 1000 -
+               json_number_value(json_object_get(node, "started"));
+    printf("%-*.40s  %-6s  ", width, text_of(node, "name"), duration(s, up, sizeof(up)));
+}
+
+static void print_tail(const json_t *node)
+{
+    printf("  %-8.12s %-21.40s ", text_of(node, "version"), text_of(node, "http"));
+    print_text(text_of(node, "state"));
+    printf("\n");
+}
+
+static void print_node(const struct status_view *view, const json_t *node, int width)
+{
+    print_head(node, width);
+    printf("%7.0f %8.1f %8.1f %8.2f", figure(node, "muster_connections"), messages(view, node),
+           figure(node, "process_resident_memory_bytes") / 1048576,
+           mean_ms(node, "muster_bus_lag_seconds_sum", "muster_bus_lag_seconds_count"));
+    print_tail(node);
+}
+
+static void print_sink(const json_t *node, int width)
+{
+    print_head(node, width);
+    printf("%7.0f %8.0f %8.0f %8.1f", figure(node, "muster_sink_lanes"),
+           figure(node, "muster_sink_rows_total"), figure(node, "muster_sink_lag_entries"),
+           figure(node, "muster_sink_lag_milliseconds") / 1000);
+    print_tail(node);
+}
+
+static bool is_sink(const json_t *node)
+{
+    return strcmp(text_of(node, "kind"), "sink") == 0;
+}
+
+static void print_nodes(const struct status_view *view, const json_t *nodes)
+{
+    size_t i, sinks = 0;
+    json_t *node;
+    int width = 4;
+    json_array_foreach(nodes, i, node) {
+        int len = (int)strlen(text_of(node, "name"));
+        width = len > width ? len : width;
+        sinks += is_sink(node);
+    }
+    width = width > 40 ? 40 : width;
+    printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "NODE", "UP", "CONNS", "MSG/S",
+           "MIB", "BUS MS", "VERSION", "AT", "STATE");
+    json_array_foreach(nodes, i, node) {
+        if (!is_sink(node)) {
+            print_node(view, node, width);
+        }
+    }
+    if (sinks > 0) {
+        printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "SINK", "UP", "LANES",
+               "STORED", "WAITING", "OLDEST S", "VERSION", "AT", "STATE");
+    }
+    json_array_foreach(nodes, i, node) {
+        if (is_sink(node)) {
+            print_sink(node, width);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the answer */
+
+static void print_verdict(const json_t *problems, double time_ms)
+{
+    bool colours = terminal_has_colours();
+    size_t i, count = json_array_size(problems);
+    json_t *problem;
+    printf("%s", !colours ? "" : count > 0 ? "\033[1;31m" : "\033[1;32m");
+    if (count == 0) {
+        printf("All is well");
+    } else {
+        printf("%zu problem%s:", count, count == 1 ? "" : "s");
+    }
+    json_array_foreach(problems, i, problem) {
+        double since = json_number_value(json_object_get(problem, "since"));
+        printf("%s ", i > 0 ? ";" : "");
+        print_text(text_of(problem, "node"));
+        printf(since > 0 ? " " : ": ");
+        print_text(text_of(problem, "text"));
+        if (since > 0) {
+            printf(" ");
+            print_clock(since);
+        }
+    }
+    printf("%s   as of ", colours ? "\033[0m" : "");
+    print_clock(time_ms);
+    printf(" (%s)\n", local_zone());
+}
+
+static void print_events(const json_t *events)
+{
+    size_t i;
+    json_t *event;
+    printf("\nWHAT HAPPENED\n");
+    json_array_foreach(events, i, event) {
+        if (i == STATUS_EVENTS) {
+            break;
+        }
+        print_clock(json_number_value(json_object_get(event, "at")));
+        printf("  ");
+        print_text(text_of(event, "node"));
+        printf("%s", text_of(event, "node")[0] != '\0' ? " " : "");
+        print_text(text_of(event, "text"));
+        printf("\n");
+    }
+}
+
+static void show(struct status_view *view, struct span body)
+{
+    json_error_t wrong;
+    json_t *answer = json_loadb(body.ptr, body.len, 0, &wrong);
+    const json_t *problems = json_object_get(answer, "problems");
+    if (!json_is_array(json_object_get(answer, "nodes"))) {
+        fprintf(stderr, "muster status: %s: no answer of a muster node\n", view->http);
+        view->outcome = STATUS_UNREACHABLE;
+        json_decref(answer);
+        return;
+    }
+    view->outcome = json_array_size(problems) > 0 ? STATUS_PROBLEMS : STATUS_WELL;
+    if (view->json) {
+        printf("%.*s\n", (int)body.len, body.ptr);
+    } else {
+        printf("%s", view->watch && terminal_has_colours() ? "\033[H\033[J" : "");
+        print_verdict(problems, json_number_value(json_object_get(answer, "time")));
+        print_nodes(view, json_object_get(answer, "nodes"));
+        print_events(json_object_get(answer, "events"));
+    }
+    json_decref(view->before);
+    view->before = json_incref(json_object_get(answer, "nodes"));
+    json_decref(answer);
+    fflush(stdout);
+}
+
+static void on_answer(void *arg, int status, struct span body, const char *error)
+{
+    struct status_view *view = arg;
+    if (status == 200) {
+        show(view, body);
+    } else {
+        view->outcome = STATUS_UNREACHABLE;
+        if (status == 401) {
+            fprintf(stderr, "muster status: %s wants its token (--token)\n", view->http);
+        } else if (status != 0) {
+            fprintf(stderr, "muster status: %s: %.*s\n", view->http, (int)body.len, body.ptr);
+        } else {
+            fprintf(stderr, "muster status: %s cannot be reached: %s\n", view->http, error);
+        }
+    }
+    event_base_loopbreak(view->base);
+}
+
+static void ask(struct status_view *view, struct fetcher *fetcher)
+{
+    const struct fetch_request request = {.url = view->url,
+                                          .bearer = view->token[0] != '\0' ? view->token : NULL,
+                                          .limit_ms = STATUS_WAIT_MS,
+                                          .body_limit = STATUS_BYTES_MOST};
+    if (fetch_start(fetcher, &request, on_answer, view) != NULL) {
+        event_base_dispatch(view->base);
+    }
+}
+
+int verb_status(char *const args[])
+{
+    struct status_view view = {.http = "localhost:8080", .token = ""};
+    const struct terminal_flag flags[] = {
+        {"http", TERMINAL_TEXT, &view.http, "HOST:PORT", "any node; a name, an address, or a URL", NULL},
+        {"token", TERMINAL_TEXT, &view.token, "TOKEN", "its status-token", "MUSTER_STATUS_TOKEN"},
+        {"watch", TERMINAL_SWITCH, &view.watch, NULL, "again every two seconds, until Ctrl-C", NULL},
+        {"json", TERMINAL_SWITCH, &view.json, NULL, "the answer of /api/status as it is", NULL},
+        {NULL, TERMINAL_TEXT, NULL, NULL, NULL, NULL}};
+    int status;
+    if (!terminal_flags("status", args, flags, &status)) {
+        return status;
+    }
+    view.base = event_base_new();
+    view.url = terminal_url(view.http, "api/status");
+    struct fetcher *fetcher =
+        fetch_pool_new(&(struct fetcher_options){.base = view.base, .parallel = 1, .waiting = 1});
+    ask(&view, fetcher);
+    while (view.watch && ferror(stdout) == 0) {
+        nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+        ask(&view, fetcher);
+    }
+    fetch_pool_free(&fetcher);
+    event_base_free(view.base);
+    json_decref(view.before);
+    free(view.url);
+    return view.outcome;
+}

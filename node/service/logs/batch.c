@@ -1,0 +1,130 @@
+#include "node/service/logs/batch.h"
+
+#include "node/service/logs/words.h"
+#include "store/base/mem.h"
+
+#include <stdlib.h>
+
+enum { REASONS_MOST = 4096 }; /* bytes of them */
+
+/* For each field the place of the member that says it, from 1 on. */
+struct chosen {
+    unsigned rank[LOGS_FIELDS];
+    size_t at[LOGS_FIELDS];
+};
+
+static void choose(struct span object, const struct logs_keys *keys, struct chosen *chosen)
+{
+    struct span rest = json_inside(object);
+    struct json_member member;
+    struct buf scratch = {0};
+    for (size_t at = 1; json_next_member(&rest, &member); at++) {
+        struct logs_word word = logs_word_of(&member, keys);
+        if (word.field == LOGS_FURTHER ||
+            (chosen->at[word.field] > 0 && chosen->rank[word.field] < word.rank)) {
+            continue;
+        }
+        scratch.len = 0;
+        if (word.rank == 0 || logs_word_value(&member, word, &scratch)) {
+            chosen->rank[word.field] = word.rank;
+            chosen->at[word.field] = at;
+        }
+    }
+    buf_free(&scratch);
+}
+
+/* The tag, and then the payload's first member. */
+static void put_room(struct span object, size_t room_at, struct buf *out, size_t *tag_len)
+{
+    struct span rest = json_inside(object), room = {NULL, 0};
+    struct json_member member;
+    size_t begin = out->len;
+    for (size_t at = 1; at <= room_at && json_next_member(&rest, &member); at++) {
+        room = at == room_at ? member.raw : room;
+    }
+    enum json_kind kind = json_kind_of(room);
+    if (kind == JSON_KIND_STRING) {
+        json_unquote(room, out);
+    } else if (kind != JSON_KIND_ABSENT && kind != JSON_KIND_NULL) {
+        buf_append(out, room);
+    } else {
+        room = SPAN("\"\"");
+    }
+    *tag_len = out->len - begin;
+    buf_append(out, SPAN("{\"room\":"));
+    buf_append(out, room);
+}
+
+/* Writes the tag, then the payload; where the tag ends goes to *tag_len. */
+static void rewrite(struct logs_batch *batch, struct span object, size_t *tag_len)
+{
+    struct chosen chosen = {0};
+    struct span rest = json_inside(object);
+    struct json_member member;
+    struct buf *out = &batch->text;
+    choose(object, &batch->keys, &chosen);
+    put_room(object, chosen.at[LOGS_ROOM], out, tag_len);
+    for (size_t at = 1; json_next_member(&rest, &member); at++) {
+        struct logs_word word = logs_word_of(&member, &batch->keys);
+        if (word.field == LOGS_SERVER_TIME || word.field == LOGS_SEQ_NUMBER ||
+            (word.field == LOGS_ROOM && (at == chosen.at[LOGS_ROOM] || word.rank == 0))) {
+            continue;
+        }
+        buf_append(out, SPAN(","));
+        if (word.field < LOGS_FIELDS && at == chosen.at[word.field]) {
+            buf_printf(out, "\"%s\":", logs_field_name(word.field));
+            logs_word_value(&member, word, out);
+        } else {
+            buf_append(out, member.name);
+            buf_append(out, SPAN(":"));
+            buf_append(out, member.raw);
+        }
+    }
+    buf_append(out, SPAN("}"));
+}
+
+bool logs_batch_add(struct logs_batch *batch, struct span object)
+{
+    if (batch->seen == LOGS_BATCH_MOST) {
+        return false;
+    }
+    size_t element = batch->seen++;
+    if (object.len > batch->entry_limit) {
+        batch->refused++;
+        if (batch->reasons.len < REASONS_MOST) {
+            buf_printf(&batch->reasons, "%s{\"element\":%zu,\"error\":\"more than %zu bytes\"}",
+                       batch->reasons.len > 0 ? "," : "", element, batch->entry_limit);
+        }
+        return true;
+    }
+    if (batch->count == batch->cap) {
+        batch->cap = batch->cap > 0 ? batch->cap * 2 : 16;
+        batch->items = mem_realloc(batch->items, batch->cap * sizeof(*batch->items));
+    }
+    struct stream_item *item = &batch->items[batch->count++];
+    size_t begin = batch->text.len;
+    rewrite(batch, object, &item->tag.len);
+    item->payload.len = batch->text.len - begin - item->tag.len;
+    return true;
+}
+
+/* Only now does the text stay where it is. */
+void logs_batch_place(struct logs_batch *batch)
+{
+    const char *at = batch->text.ptr;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct stream_item *item = &batch->items[i];
+        item->tag.ptr = at;
+        item->payload.ptr = at + item->tag.len;
+        item->lane = logs_lane(item->tag, batch->lanes);
+        at = item->payload.ptr + item->payload.len;
+    }
+}
+
+void logs_batch_free(struct logs_batch *batch)
+{
+    buf_free(&batch->text);
+    buf_free(&batch->reasons);
+    free(batch->items);
+    *batch = (struct logs_batch){0};
+}

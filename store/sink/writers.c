@@ -1,0 +1,69 @@
+/* What was stored of each writer: in log_writer, moved in the transaction that stores the rows. */
+#include "store/sink/impl.h"
+#include "store/sink/writers.h"
+
+#include "store/base/decimal.h"
+
+#include <inttypes.h>
+
+static bool is_named(const struct span *named, size_t count, struct span node)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (span_eq(named[i], node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_one(const struct sink_lane *lane, struct buf *sql, struct span node,
+                    const struct sink_row *row)
+{
+    buf_append(sql, SPAN("("));
+    sink_quote(sql, span_str(lane->sink->options.stream));
+    buf_printf(sql, ", %u, ", lane->number);
+    sink_quote(sql, node);
+    buf_printf(sql, ", %" PRIu64 ", %" PRIu32 ")", row->call, row->index);
+}
+
+/* The last of each writer, from the end. */
+void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, size_t count)
+{
+    struct span *named = mem_alloc((count > 0 ? count : 1) * sizeof(*named));
+    size_t writers = 0;
+    for (size_t i = at + count; i > at; i--) {
+        struct span node = sink_batch_node(lane->flying, i - 1);
+        if (node.len == 0 || is_named(named, writers, node)) {
+            continue;
+        }
+        buf_append(sql, writers > 0 ? SPAN(", ")
+                                    : SPAN("insert into log_writer (stream, lane, node, call, entry) "
+                                           "values "));
+        put_one(lane, sql, node, &lane->flying->row[i - 1]);
+        named[writers++] = node;
+    }
+    if (writers > 0) {
+        buf_append(sql, SPAN(" on conflict (stream, lane, node) do update set call = excluded.call, "
+                             "entry = excluded.entry, moved_at = now(); "));
+    }
+    free(named);
+}
+
+void sink_writers_ask(const struct sink_lane *lane, struct buf *sql)
+{
+    buf_append(sql, SPAN("(select string_agg(node || ' ' || call || ' ' || entry, e'\\n') "
+                         "from log_writer where stream = "));
+    sink_quote(sql, span_str(lane->sink->options.stream));
+    buf_printf(sql, " and lane = %u)", lane->number);
+}
+
+void sink_writers_learn(struct sink_lane *lane, struct span lines)
+{
+    while (lines.len > 0) {
+        struct span line = span_cut(&lines, '\n'), node = span_cut(&line, ' ');
+        uint64_t call, index;
+        if (decimal_cut(&line, ' ', &call) && decimal_read(line, UINT32_MAX, &index)) {
+            stream_place_learn(&lane->place, node, call, (uint32_t)index);
+        }
+    }
+}

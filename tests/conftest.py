@@ -1,0 +1,82 @@
+"""Fixtures: what a test starts is stopped and judged after it (clean exit, no sanitizer report). A test that is a
+coroutine runs in a loop of its own, and the clients that it leaves are gone when it ends."""
+
+import asyncio
+import inspect
+
+import pytest
+
+from lib.ws import vanish_all
+from lib.yard import Yard
+
+LIMIT = 300  # seconds for a coroutine, beside the deadlines of all that it waits for
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(_play(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})))
+    return True
+
+
+async def _play(test):
+    try:
+        await asyncio.wait_for(test, LIMIT)
+    finally:
+        vanish_all()
+
+
+@pytest.fixture
+def yard(tmp_path):
+    yard = Yard(tmp_path)
+    yield yard
+    yard.stop()
+
+
+@pytest.fixture
+def redis(yard):
+    return yard.redis()
+
+
+@pytest.fixture
+def cluster(yard, redis):
+    """Three nodes on one Redis."""
+    return yard.fleet([redis.url] * 3)
+
+
+@pytest.fixture(scope="module")
+def module_yard(tmp_path_factory):
+    yard = Yard(tmp_path_factory.mktemp("module"))
+    yield yard
+    yard.stop()
+
+
+@pytest.fixture(scope="module")
+def node_settings():
+    """Settings of the shared node; a file may have its own."""
+    return {}
+
+
+@pytest.fixture
+def node(module_yard, node_settings):
+    """A node with the memory store, shared by the tests of a file. Who kills it is blamed; the next
+    test gets another one."""
+    node = module_yard.any_node() or module_yard.node(**node_settings)
+    yield node
+    if not node.alive():
+        module_yard.dismiss(node)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Shows what the nodes of a failed test had to say."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name in ("yard", "module_yard"):
+        yard = item.funcargs.get(name) if hasattr(item, "funcargs") else None
+        for node_name, log in yard.logs() if yard is not None else ():
+            report.sections.append((f"log of {node_name}", log))

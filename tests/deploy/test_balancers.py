@@ -1,0 +1,156 @@
+"""The pieces of docs/balancers.md, run as they stand there but for addresses, with real clients before and real nodes behind."""
+
+import asyncio
+import json
+import pathlib
+import re
+import shutil
+import socket
+
+import pytest
+
+import manifests
+from lib.ports import free_port
+from lib.process import Process
+from lib.sync import SyncClient, close_all, new_session, push
+from lib.waiting import until, wait_until
+
+TEXT = (manifests.ROOT / "docs/balancers.md").read_text()
+
+
+class Balancer(Process):
+    """A program with its configuration; looks like a node to the test clients."""
+
+    expected_exit = None
+
+    def __init__(self, folder, program, words, text, ports):
+        super().__init__(program, folder)
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program}")
+        self.path = pathlib.Path(folder) / f"{program}.conf"
+        self.path.write_text(text)
+        self.ports, self.port = ports, ports[8080]
+        self.command = [program, *words, str(self.path)]
+
+    def start(self):
+        self.launch(self.command)
+        wait_until(self.answers, f"{self.name} leads to a node")
+        return self
+
+    def answers(self):
+        self.check()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+                link.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return link.recv(100).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    def ws(self, path):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def stop(self):
+        if self.popen is not None and self.alive():
+            self.popen.terminate()
+            self.popen.wait(20)
+
+
+def piece(kind, addresses, drop=()):
+    """(text, ports) of the block of that kind: `addresses` replace what stands there; ports that it listens on are free ones."""
+    text = re.search(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)[1]
+    for line in drop:
+        assert line in text
+        text = text.replace(line, "")
+    for name, address in addresses.items():
+        assert name in text
+        text = text.replace(name, address)
+    ports = {}
+
+    def moved(match):
+        ports[int(match[2])] = free_port()
+        return match[1] + str(ports[int(match[2])])
+    return re.sub(r"^(\s*listen |:)(\d+)(?=;| \{)", moved, text, flags=re.MULTILINE), ports
+
+
+@pytest.fixture
+def nodes(yard, redis):
+    made = []
+    for _ in range(2):
+        relay = free_port()
+        node = yard.begin(store=redis.url, lease="2s", relay=f"127.0.0.1:{relay}", relay_proxy="on", drain="5s")
+        node.relay = relay
+        made.append(node)
+    return [node.ready() for node in made]
+
+
+@pytest.fixture
+def redis(yard):
+    return yard.redis()
+
+
+@pytest.fixture
+def nginx(yard, nodes):
+    addresses = {f"node{n}:{port}": f"127.0.0.1:{at}" for n, node in enumerate(nodes, 1)
+                 for port, at in ((8080, node.port), (1337, node.relay))}
+    module = "modules/ngx_stream_module.so"
+    found = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    if not found.exists():
+        pytest.skip("no stream module of nginx")
+    text, ports = piece("nginx", {**addresses, module: str(found)})
+    text = f"daemon off;\npid {yard.folder}/nginx.pid;\n" + text.replace("http {", paths_below(yard.folder), 1)
+    return yard.keep(Balancer(yard.folder, "nginx", ["-p", str(yard.folder), "-c"], text, ports)).start()
+
+
+def paths_below(folder):
+    """Where nginx keeps what it buffers, for who is not root."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "http {\n" + "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+
+
+@pytest.fixture
+def caddy(yard, nodes):
+    addresses = {f"node{n}:8080": f"127.0.0.1:{node.port}" for n, node in enumerate(nodes, 1)}
+    text, ports = piece("caddyfile", addresses, drop=["        health_port 9090\n"])
+    return yard.keep(Balancer(yard.folder, "caddy", ["run", "--adapter", "caddyfile", "--config"], text, ports)).start()
+
+
+@pytest.fixture(params=["nginx", "caddy"])
+def balancer(request):
+    return request.getfixturevalue(request.param)
+
+
+async def test_websockets_are_spread_and_pass(balancer, nodes):
+    session = new_session()
+    leader = await SyncClient.member(balancer, session, leader=True)
+    members = [await SyncClient.member(balancer, session) for _ in range(5)]
+    assert [node.metrics()["muster_sync_connections"] for node in nodes] == [3, 3]
+    await leader.in_state(6, True)
+    await leader.send(push(session, "through"))
+    for member in members:
+        assert (await member.next_of(lambda message: message["type"] == "Push"))["data"] == "through"
+    await close_all([leader, *members])
+
+
+async def test_clients_of_a_node_that_leaves_are_told_and_find_another(balancer, nodes):
+    session = new_session()
+    clients = [await SyncClient.member(balancer, session) for _ in range(4)]
+    assert [node.metrics()["muster_sync_connections"] for node in nodes] == [2, 2]
+    nodes[0].term()
+    codes = {client: asyncio.ensure_future(client.closed(60)) for client in clients}
+    await until(lambda: sum(code.done() for code in codes.values()) == 2, "two of four are told")
+    wait_until(lambda: not nodes[0].alive(), "it has ended", 30)
+    told = [client for client, code in codes.items() if code.done()]
+    assert [codes[client].result() for client in told] == [1001, 1001]
+    again = [await SyncClient.member(balancer, session) for _ in told]
+    assert nodes[1].metrics()["muster_sync_connections"] == 4
+    for code in codes.values():
+        code.cancel()
+    await close_all(clients + again)
+
+
+def test_game_servers_pass_with_their_addresses(nginx, nodes):
+    with socket.create_connection(("127.0.0.1", nginx.ports[1337]), timeout=20) as link:
+        link.sendall(json.dumps({"type": "handshake", "version": 1, "name": "one", "color": "00aaff", "prefix": "[x]",
+                                 "playerCount": 0}).encode())
+        assert json.loads(link.recv(4096))["type"] == "acknowledge"
+        assert sum(node.metrics()["muster_relay_servers"] for node in nodes) == 1

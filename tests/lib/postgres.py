@@ -1,0 +1,105 @@
+"""A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
+
+import glob
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from lib.ports import free_port
+from lib.process import Process
+from lib.waiting import wait_until
+
+
+def bin_folder():
+    """Where Debian keeps initdb and postgres: the newest version's."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
+    assert found, "PostgreSQL is not installed"
+    return pathlib.Path(found[-1])
+
+
+def as_user(command):
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+
+
+class Postgres(Process):
+    """Its data outlive a kill; stop() removes them."""
+
+    def __init__(self, name, folder, **options):
+        super().__init__(name, folder)
+        self.port = free_port()
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-"))
+        self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.data, user.pw_uid, user.pw_gid)
+            os.chmod(self.data, 0o700)
+
+    @property
+    def uri(self):
+        return self.uri_at(self.port)
+
+    @staticmethod
+    def uri_at(port):
+        return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+    def make(self):
+        subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(self.data / "d"), "-U", "postgres", "-A", "trust",
+                                "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
+                       check=True, stdout=subprocess.DEVNULL, cwd="/")
+        return self
+
+    def start(self):
+        command = [str(bin_folder() / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
+                   "-k", ""]
+        for name, value in self.options.items():
+            command += ["-c", f"{name}={value}"]
+        with open(self.log_path, "ab") as log:
+            self.popen = subprocess.Popen(as_user(command), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(self.answers, f"{self.name} answers")
+        return self
+
+    def answers(self):
+        assert self.alive(), f"{self.name} ended:\n{self.log_tail()}"
+        return self.psql("select 1", check=False).returncode == 0
+
+    def psql(self, sql, check=True, limit=60):
+        """Runs psql, which is what a user has."""
+        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
+                              capture_output=True, text=True, timeout=limit, check=False)
+        assert not check or done.returncode == 0, f"{sql}\n{done.stderr}"
+        return done
+
+    def ask(self, sql):
+        """Rows as lists of text."""
+        return [line.split("|") for line in self.psql(sql).stdout.splitlines()]
+
+    def value(self, sql):
+        return self.psql(sql).stdout.strip()
+
+    def kill(self):
+        """The crash of the whole server: postmaster and all its children at once."""
+        if self.alive():
+            self.popen.send_signal(signal.SIGQUIT)  # immediate shutdown: no checkpoint, as after a crash
+            self.popen.wait()
+
+    def signal_all(self, number):
+        """To the postmaster and all its children."""
+        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in [self.pid, *map(int, children)]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def stop(self):
+        if self.popen is not None and self.alive():
+            self.signal_all(signal.SIGCONT)
+            self.kill()
+        shutil.rmtree(self.data, ignore_errors=True)

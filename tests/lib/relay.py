@@ -1,0 +1,216 @@
+"""Game servers of the cross-server chat, as they are: each read is parsed as one packet, and an identifier that is
+not in the directory is an exception. Run as a program it is one such server in a process of its own."""
+
+import asyncio
+import json
+import random
+import socket
+import sys
+import threading
+import time
+
+from lib.waiting import until
+
+READ = 65536
+
+
+class Failure(Exception):
+    """The plugin would have thrown here."""
+
+
+def handshake(name, **fields):
+    packet = {"type": "handshake", "version": 1, "name": name, "color": "00aaff", "prefix": f"[{name}]",
+              "playerCount": 3, **fields}
+    return {key: value for key, value in packet.items() if value is not None}
+
+
+class Directory:
+    """What the plugin keeps, and how it takes packets."""
+
+    def __init__(self):
+        self.identifier = None
+        self.host = None
+        self.servers = {}
+        self.packets = []  # everything that came, as dicts
+
+    def take_read(self, data):
+        """One read of the socket."""
+        try:
+            packet = json.loads(data)
+        except ValueError as error:
+            raise Failure(f"a read is no packet ({error}): {data[:300]!r}") from None
+        self.packets.append(packet)
+        getattr(self, "on_" + packet["type"])(packet)
+
+    def on_acknowledge(self, packet):
+        if self.identifier is not None:
+            raise Failure("acknowledged twice")
+        self.identifier = packet["identifier"]
+        self.servers = {entry["identifier"]: entry for entry in packet["connections"]}
+        if len(self.servers) != len(packet["connections"]) or self.identifier in self.servers:
+            raise Failure(f"directory: {packet}")
+        self.host = self.servers[packet["hostIdentifier"]]
+
+    def known(self, packet):
+        if self.identifier is None or packet["identifier"] not in self.servers:
+            raise Failure(f"unknown identifier: {packet}")
+        return self.servers[packet["identifier"]]
+
+    def on_connection(self, packet):
+        if packet["identifier"] in self.servers or packet["identifier"] == self.identifier:
+            raise Failure(f"told twice: {packet}")
+        if self.identifier is None:
+            raise Failure("told before the acknowledgement")
+        self.servers[packet["identifier"]] = packet
+
+    def on_disconnect(self, packet):
+        self.known(packet)
+        del self.servers[packet["identifier"]]
+
+    def on_message(self, packet):
+        self.known(packet)
+
+    on_join = on_leave = on_message
+
+    def of(self, kind):
+        return [packet for packet in self.packets if packet["type"] == kind]
+
+    def contents(self):
+        return [packet["content"] for packet in self.of("message")]
+
+
+class Plugin(Directory, asyncio.Protocol):
+    """A game server in the test's event loop."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+        self.transport = None
+        self.failure = None
+        self.closed = False
+
+    @classmethod
+    async def connect(cls, port, name, say_hello=True, **fields):
+        """Connected, and acknowledged unless `say_hello` is false."""
+        plugin = cls(name)
+        await asyncio.get_running_loop().create_connection(lambda: plugin, "127.0.0.1", port)
+        if say_hello:
+            plugin.send(handshake(name, **fields))
+            await plugin.acknowledged()
+        return plugin
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        try:
+            self.take_read(data)
+        except (Failure, KeyError, AttributeError, TypeError) as failure:
+            self.failure = self.failure or failure
+            self.transport.abort()
+
+    def connection_lost(self, exc):
+        self.closed = True
+
+    def send(self, packet):
+        self.transport.write(packet if isinstance(packet, bytes) else json.dumps(packet).encode())
+
+    def say(self, content, **fields):
+        self.send({"type": "message", "identifier": self.identifier, "username": self.name, "content": content,
+                   **fields})
+
+    def close(self):
+        self.transport.close()
+
+    def abort(self):
+        self.transport.abort()
+
+    def check(self):
+        if self.failure is not None:
+            raise self.failure
+
+    def sees(self):
+        """The names of the others it knows."""
+        return sorted(entry["name"] for number, entry in self.servers.items() if number != 0)
+
+    async def acknowledged(self):
+        await until(lambda: self.identifier is not None or self.failure or self.closed, f"{self.name} acknowledged")
+        self.check()
+        assert not self.closed, f"{self.name} was closed"
+
+    async def knows(self, *names):
+        try:
+            await until(lambda: self.failure or self.closed or self.sees() == sorted(names), "", 30)
+        except AssertionError:
+            raise AssertionError(f"{self.name} knows {self.sees()}, not {sorted(names)}") from None
+        self.check()
+        assert not self.closed, f"{self.name} was closed"
+
+    async def hears(self, content):
+        await until(lambda: self.failure or content in self.contents(), f"{self.name} hears {content!r}", 30)
+        self.check()
+
+    async def at_end(self):
+        await until(lambda: self.closed, f"{self.name} is closed")
+
+
+class Splitter(Plugin):
+    """A game server that takes packets apart itself: for relays without pacing."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.rest = ""
+
+    def take_read(self, data):
+        self.rest += data.decode()
+        while self.rest:
+            try:
+                _, end = json.JSONDecoder().raw_decode(self.rest)
+            except ValueError:
+                return
+            super().take_read(self.rest[:end])
+            self.rest = self.rest[end:]
+
+
+def main(port, name, rate, seconds):
+    """Joins and says so; at the next line of input says `rate` things a second for `seconds`, then how many it said;
+    the line after that tells how many it should hear. Ends with what it heard."""
+    seen = Directory()
+    link = socket.create_connection(("127.0.0.1", port))
+    link.sendall(json.dumps(handshake(name)).encode())
+    seen.take_read(link.recv(READ))
+
+    def talk():
+        said, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(random.expovariate(rate))
+            said += 1
+            link.sendall(json.dumps({"type": "message", "identifier": seen.identifier, "username": name,
+                                     "content": f"{name} {said}"}).encode())
+        return said
+
+    def follow_orders():
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            print(talk(), flush=True)
+        except OSError:
+            print(0, flush=True)
+        expected, end = int(sys.stdin.readline()), time.monotonic() + 60
+        while len(seen.of("message")) < expected and time.monotonic() < end:
+            time.sleep(0.05)
+        link.shutdown(socket.SHUT_RDWR)
+
+    threading.Thread(target=follow_orders, daemon=True).start()
+    failure = None
+    try:
+        while data := link.recv(READ):
+            seen.take_read(data)
+    except (Failure, OSError) as error:
+        failure = str(error)
+        link.close()
+    print(json.dumps({"heard": len(seen.of("message")), "failure": failure}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]))

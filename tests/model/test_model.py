@@ -1,0 +1,120 @@
+"""The protocols of the store, searched for every order of events in small worlds (docs/store.md).
+
+Each fault that was once seen on the running product is found with the rule that cures it left out, so the model knows
+of it; and nothing is found with all rules in place. MUSTER_MODEL=large searches larger worlds, for minutes."""
+
+import os
+
+import pytest
+
+import model_history
+import model_lease
+import model_stream
+from model_search import Found, search
+
+History = model_history.World
+Stream = model_stream.World
+Lease = model_lease.World
+
+
+def look(model, world, rules):
+    return search(model.begin(world), model.steps_of(world, rules), model.judge_of(world, rules))
+
+
+def without(model, **rules):
+    return model.NEW._replace(**rules)
+
+
+# What was seen, in the smallest world that shows it: (model, world, rules that have it, what is found).
+FAULTS = {
+    "1: a cut link replays what was said before the client came": (
+        model_history, History(says=(1, 0), cuts=1, failovers=0, late=(False, True)),
+        without(model_history, timelines=False, learned=False, look_back=1), "replayed"),
+    "2: the sink stays at the old master": (
+        model_stream, Stream(cuts=0, late=(False, True)), without(model_stream, timelines=False), "skipped"),
+    "2: the tail stays at the old master": (
+        model_stream, Stream(cuts=0, tail=True, trims=False), without(model_stream, timelines=False), "skipped"),
+    "3: a fork longer than what is looked at again": (
+        model_history, History(says=(1, 1), cuts=0, late=(False, True)),
+        without(model_history, timelines=False), "skipped"),
+    "4: the answer is lost, and the replica promoted": (
+        model_stream, Stream(calls=(1, 0)), without(model_stream, writers=False), "doubled"),
+    "5: an empty server whose clock is behind": (
+        model_stream, Stream(calls=(2, 0), cuts=0, failovers=0, restarts=1, set_back=5, keeps=False),
+        without(model_stream, timelines=False, floors=False), "skipped"),
+    "5: an older file and a clock that is behind": (
+        model_stream, Stream(calls=(3, 0), cuts=0, failovers=0, restarts=1, set_back=5, file_only=True, keeps=False),
+        without(model_stream, timelines=False, floors=False), "skipped"),
+    "a server that lost its memory has old messages told as new": (
+        model_history, History(says=(1, 0), cuts=0, failovers=0, restarts=1, late=(False, True)),
+        without(model_history, learned=False), "replayed"),
+    "a listener hears what was stored before it came": (
+        model_stream, Stream(calls=(1, 1), cuts=0, tail=True, trims=False),
+        without(model_stream, learned=False), "replayed"),
+    "a later call hides an earlier one that a server lacks": (
+        model_stream, Stream(calls=(2, 0), cuts=0), without(model_stream, ordered=False), "lost"),
+    "a node's numbers go back": (
+        model_stream, Stream(calls=(2, 0), cuts=0, clocks=(10, 5)), without(model_stream, floors=False),
+        "numbered back"),
+    "a pause longer than the lease, and claims that are not made again": (
+        model_lease, Lease(), without(model_lease, incarnation=False), "dropped"),
+    "a death that is noticed, and members that stay": (
+        model_lease, Lease(), without(model_lease, reads_deaths=False), "stays"),
+    "a claim that was lost with a fail-over": (
+        model_lease, Lease(failovers=1), without(model_lease, claims_again=False), "dropped"),
+    "a lease that was lost with a fail-over": (
+        model_lease, Lease(failovers=1, pauses=0), without(model_lease, grace=False), "flickers"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_is_found_under_the_old_rules(name):
+    model, world, rules, fault = FAULTS[name]
+    with pytest.raises(Found) as found:
+        look(model, world, rules)
+    assert found.value.fault.startswith(fault), found.value
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_is_not_found_under_the_new_ones(name):
+    model, world, _, _ = FAULTS[name]
+    assert look(model, world, model.NEW) > 50
+
+
+def test_all_old_rules_together():
+    for model, world in ((model_stream, Stream()), (model_history, History())):
+        with pytest.raises(Found):
+            look(model, world, model.OLD)
+
+
+# Worlds in which more can happen at a time.
+WORLDS = {
+    "stream, two fail-overs": (model_stream, Stream(calls=(2, 0), failovers=2)),
+    "stream, lost answers and a fail-over": (model_stream, Stream(clocks=(10, 7))),
+    "stream, nothing is kept": (model_stream, Stream(calls=(2, 1), cuts=0, keeps=False)),
+    "stream, restarts and lost answers": (model_stream, Stream(calls=(2, 0), failovers=0, restarts=1, set_back=5)),
+    "history, a fail-over and a cut": (model_history, History(says=(1, 1))),
+    "history, nothing is kept": (model_history, History(says=(1, 1), keeps=False)),
+    "history, restarts": (model_history, History(says=(1, 1), failovers=0, restarts=1)),
+    "lease, two pauses": (model_lease, Lease(failovers=1, pauses=2)),
+}
+
+LARGE = {
+    "stream": (model_stream, Stream(calls=(2, 1), failovers=2, clocks=(10, 7))),
+    "stream, tail": (model_stream, Stream(calls=(2, 1), tail=True, trims=False)),
+    "stream, restarts": (model_stream, Stream(calls=(2, 1), restarts=1, set_back=5)),
+    "history": (model_history, History(says=(2, 1))),
+    "history, two fail-overs": (model_history, History(says=(1, 1), failovers=2)),
+    "lease": (model_lease, Lease(failovers=1, pauses=2)),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_nothing_is_found(name):
+    assert look(*WORLDS[name], WORLDS[name][0].NEW) > 1000
+
+
+@pytest.mark.skipif(os.environ.get("MUSTER_MODEL") != "large", reason="MUSTER_MODEL=large searches for minutes")
+@pytest.mark.parametrize("name", LARGE)
+def test_nothing_is_found_in_a_large_world(name):
+    assert look(*LARGE[name], LARGE[name][0].NEW) > 10000
