@@ -1,15 +1,19 @@
 /* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
  * roster.
  *
- *     roster "dispatch:nodes"        node -> "<number> <epoch>"; " deaf" behind it while the node
- *                                    does not hear its topic, and should be given no device
+ *     roster "dispatch:nodes"        node -> "<number> <epoch>"; then "deaf" while the node does not
+ *                                    hear its topic, and should be given no device; then
+ *                                    "<name>=<losses>" for each node to which bytes may have been lost
  *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/mesh/message.h
  *
- * Whenever bytes between nodes may have been lost - a link to the store fell, a message found no
- * room - the node ends all devices that it shares with others and raises its epoch. The others see
- * the new epoch in the roster, however late, and end what they share with it since before. Sequence
- * numbers find what is lost in any other way. So a stream is cut where it may have a hole, on both
- * sides, whatever message is lost.
+ * A topic is on one server of the store. Whenever bytes to this node may have been lost (the link to
+ * the server of its own topic fell) it ends all devices that it shares with others and raises its
+ * epoch. Whenever bytes to one other node may have been lost (the link to the server of that node's
+ * topic fell, a message found no room) it ends what it shares with that node and counts a loss of
+ * this way. Epoch and losses together are the epoch that the other node sees in the roster, however
+ * late, and it ends what both share since before. Sequence numbers find what is lost in any other
+ * way. So a stream is cut where it may have a hole, on both sides, whatever message is lost, and
+ * others go on.
  *
  * The number makes ids unique: a node uses it once a view that has its own claim shows no other
  * node with the same. Claims are in one order for all, so of two that chose alike the later one
@@ -17,26 +21,88 @@
 #include "node/core/log.h"
 #include "node/service/dispatch/mesh/node.h"
 #include "node/service/dispatch/port/port.h"
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMBER_BITS = 21 /* with 32 of the counter ids stay below 2^53 */ };
+enum {
+    NUMBER_BITS = 21, /* with 32 of the counter ids stay below 2^53 */
+    WAYS_MOST = 256,  /* told apart; then all have a new epoch */
+};
 
 #define NODES_KEY SPAN("dispatch:nodes")
-#define DEAF " deaf"
+#define DEAF "deaf"
 
 /* ------------------------------------------------------------------------------------ faults */
 
 static void claim(struct mesh *mesh)
 {
-    char value[64];
-    int len = snprintf(value, sizeof(value), "%" PRIu32 " %" PRIu64 "%s", mesh->number, mesh->epoch,
-                       mesh->hearing ? "" : DEAF);
-    roster_claim(dispatch_mesh_store(mesh), NODES_KEY, dispatch_mesh_name(mesh),
-                 span_of(value, (size_t)len));
+    struct buf value = {0};
+    buf_printf(&value, "%" PRIu32 " %" PRIu64 "%s", mesh->number, mesh->epoch,
+               mesh->hearing ? "" : " " DEAF);
+    MAP_EACH(it, &mesh->ways) {
+        buf_printf(&value, " %.*s=%" PRIu64, SPAN_ARG(map_key(it)),
+                   MAP_ENTRY(it, struct mesh_way, entry)->losses);
+    }
+    roster_claim(dispatch_mesh_store(mesh), NODES_KEY, dispatch_mesh_name(mesh), buf_span(&value));
+    buf_free(&value);
+}
+
+uint64_t dispatch_mesh_epoch_for(const struct mesh *mesh, struct span name)
+{
+    struct map_node *found = map_find(&mesh->ways, name);
+    return mesh->epoch + (found != NULL ? MAP_ENTRY(found, struct mesh_way, entry)->losses : 0);
+}
+
+/* The epoch of all is raised so far that it is above every one that was seen. */
+static void forget_ways(struct mesh *mesh)
+{
+    uint64_t most = 0;
+    MAP_EACH(it, &mesh->ways) {
+        struct mesh_way *way = MAP_ENTRY(it, struct mesh_way, entry);
+        most = way->losses > most ? way->losses : most;
+        map_remove(&mesh->ways, &way->entry);
+        free(way);
+    }
+    mesh->epoch += most;
+}
+
+static void count_loss(struct mesh *mesh, struct span name)
+{
+    struct map_node *found = map_find(&mesh->ways, name);
+    struct mesh_way *way;
+    if (found != NULL) {
+        way = MAP_ENTRY(found, struct mesh_way, entry);
+    } else {
+        way = mem_zalloc(sizeof(*way) + name.len);
+        memcpy(way->name, name.ptr, name.len);
+        map_insert(&mesh->ways, &way->entry, span_of(way->name, name.len));
+    }
+    way->losses++;
+}
+
+void dispatch_mesh_way_lost(struct mesh_node *node)
+{
+    struct mesh *mesh = node->mesh;
+    uint64_t cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT];
+    if (mesh->ways.count >= WAYS_MOST) {
+        forget_ways(mesh);
+        dispatch_mesh_lost(mesh);
+        return;
+    }
+    dispatch_mesh_node_drop_queued(node); /* it was said in the epoch that ends */
+    count_loss(mesh, dispatch_mesh_node_name(node));
+    claim(mesh);
+    dispatch_legs_cut(node, UINT64_MAX, "bytes to its node may be lost");
+    cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
+    if (cut > 0) {
+        log_warn("bytes to a node may be lost, devices cut off",
+                 LOG_SPAN_FIELD("node", dispatch_mesh_node_name(node)),
+                 LOG_NUMBER_FIELD("devices", cut));
+    }
 }
 
 void dispatch_mesh_lost(struct mesh *mesh)
@@ -63,12 +129,13 @@ void dispatch_mesh_lost(struct mesh *mesh)
 void dispatch_mesh_flush(struct mesh *mesh)
 {
     MAP_EACH(it, &mesh->nodes) {
-        dispatch_mesh_node_flush(MAP_ENTRY(it, struct mesh_node, entry));
-    }
-    if (mesh->failed) {
-        mesh->failed = false;
-        dispatch_mesh_lost(mesh);
-        loop_again(net_loop(mesh->dispatch->options.net));
+        struct mesh_node *node = MAP_ENTRY(it, struct mesh_node, entry);
+        dispatch_mesh_node_flush(node);
+        if (node->failed) {
+            node->failed = false;
+            dispatch_mesh_way_lost(node);
+            loop_again(net_loop(mesh->dispatch->options.net));
+        }
     }
 }
 
@@ -117,13 +184,21 @@ struct standing {
     bool deaf;
 };
 
-static struct standing read_standing(struct span value)
+/* What the roster says of another node, its epoch as it counts for the node of that name. */
+static struct standing read_standing(struct span value, struct span own)
 {
-    char text[64] = "", *end;
-    memcpy(text, value.ptr, value.len < sizeof(text) ? value.len : sizeof(text) - 1);
-    struct standing standing = {.number = (uint32_t)strtoul(text, &end, 10)};
-    standing.epoch = strtoull(end, &end, 10);
-    standing.deaf = strcmp(end, DEAF) == 0;
+    struct standing standing = {0};
+    uint64_t number;
+    standing.number =
+        decimal_read(span_cut(&value, ' '), UINT32_MAX, &number) ? (uint32_t)number : 0;
+    standing.epoch = decimal_read(span_cut(&value, ' '), UINT64_MAX, &number) ? number : 0;
+    while (value.len > 0) {
+        struct span losses = span_cut(&value, ' ');
+        standing.deaf |= span_eq(losses, SPAN(DEAF));
+        if (span_eq(span_cut(&losses, '='), own) && decimal_read(losses, UINT64_MAX, &number)) {
+            standing.epoch += number;
+        }
+    }
     return standing;
 }
 
@@ -136,7 +211,8 @@ static void look_for_rival(void *arg, const struct roster_member *member)
 {
     struct rivals *rivals = arg;
     rivals->found |= !span_eq(member->name, dispatch_mesh_name(rivals->mesh)) &&
-                     read_standing(member->value).number == rivals->mesh->number;
+                     read_standing(member->value, dispatch_mesh_name(rivals->mesh)).number ==
+                         rivals->mesh->number;
 }
 
 static void choose_number(struct mesh *mesh)
@@ -154,7 +230,7 @@ static void settle(struct mesh *mesh)
         return;
     }
     roster_each(mesh->roster, look_for_rival, &rivals);
-    if (rivals.found || read_standing(value).number != mesh->number) {
+    if (rivals.found || read_standing(value, dispatch_mesh_name(mesh)).number != mesh->number) {
         choose_number(mesh);
         return;
     }
@@ -173,7 +249,7 @@ static void node_gone(struct mesh_node *node)
 static void on_node(struct mesh *mesh, const struct roster_member *member)
 {
     struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
-    struct standing standing = read_standing(member->value);
+    struct standing standing = read_standing(member->value, dispatch_mesh_name(mesh));
     bool again = node->deaf && !standing.deaf;
     node->epoch = standing.epoch;
     node->deaf = standing.deaf;
@@ -196,7 +272,7 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
         if (event == ROSTER_GONE && !mesh->dispatch->draining) {
             dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
         } else if (event == ROSTER_SET) {
-            mesh->told = !read_standing(member->value).deaf;
+            mesh->told = !read_standing(member->value, dispatch_mesh_name(mesh)).deaf;
             dispatch_drivers_touch(mesh->dispatch);
         }
     } else if (event == ROSTER_SET) {
@@ -238,6 +314,7 @@ void dispatch_mesh_init(struct dispatch *dispatch)
     mesh->dispatch = dispatch;
     mesh->epoch = 1;
     map_init(&mesh->nodes);
+    map_init(&mesh->ways);
     dispatch_inbound_init(mesh);
     dispatch_mesh_node_topic(dispatch_mesh_name(mesh), &topic);
     mesh->own =
@@ -257,6 +334,8 @@ void dispatch_mesh_deinit(struct dispatch *dispatch)
         dispatch_mesh_node_free(MAP_ENTRY(it, struct mesh_node, entry));
     }
     map_deinit(&mesh->nodes);
+    forget_ways(mesh);
+    map_deinit(&mesh->ways);
     free(mesh);
     dispatch->mesh = NULL;
 }

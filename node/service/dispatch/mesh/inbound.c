@@ -44,8 +44,8 @@ static int answer_unknown(struct mesh *mesh, struct span node, const struct mesh
     if (!of_device && !of_driver) {
         return 0;
     }
-    dispatch_mesh_message_put_head(&text,
-                                   &(struct mesh_head){mesh->epoch, dispatch_mesh_name(mesh)});
+    dispatch_mesh_message_put_head(
+        &text, &(struct mesh_head){dispatch_mesh_epoch_for(mesh, node), dispatch_mesh_name(mesh)});
     dispatch_mesh_message_put(&text, &answer);
     dispatch_mesh_node_topic(node, &topic);
     int sent = bus_publish(dispatch_mesh_store(mesh), buf_span(&topic), buf_span(&text));
@@ -129,7 +129,7 @@ static void hear_leg(struct mesh_node *node, const struct mesh_message *frame)
     struct dispatch_leg *leg = dispatch_leg_find(node, frame->leg);
     bool of_device = frame->type <= MESH_DATAGRAM; /* said by the device's node */
     if (leg == NULL || device_is_here(leg->device) == of_device) {
-        node->mesh->failed |= answer_unknown(node->mesh, dispatch_mesh_node_name(node), frame) < 0;
+        node->failed |= answer_unknown(node->mesh, dispatch_mesh_node_name(node), frame) < 0;
         return;
     }
     bool last = frame->type == MESH_END || frame->type == MESH_LOST; /* also sent without a leg */

@@ -37,7 +37,7 @@ static void hand_over(struct mesh_node *node, const struct buf *text)
 {
     if (node->reachable &&
         bus_publish(dispatch_mesh_store(node->mesh), buf_span(&node->topic), buf_span(text)) != 0) {
-        node->mesh->failed = true;
+        node->failed = true;
     }
 }
 
@@ -82,7 +82,9 @@ void dispatch_mesh_node_send(struct mesh_node *node, const struct mesh_message *
     }
     if (node->out.len == 0) {
         dispatch_mesh_message_put_head(
-            &node->out, &(struct mesh_head){node->mesh->epoch, dispatch_mesh_name(node->mesh)});
+            &node->out,
+            &(struct mesh_head){dispatch_mesh_epoch_for(node->mesh, dispatch_mesh_node_name(node)),
+                                dispatch_mesh_name(node->mesh)});
         loop_again(net_loop(node->mesh->dispatch->options.net));
     }
     dispatch_mesh_message_put(&node->out, frame);
@@ -143,7 +145,7 @@ static void on_follow(void *arg, enum bus_event event, struct span payload)
         dispatch_mesh_node_meet(node);
     } else if (event == BUS_GAP) {
         node->reachable = false;
-        dispatch_mesh_lost(node->mesh);
+        dispatch_mesh_way_lost(node);
     }
 }
 

@@ -16,11 +16,19 @@ struct mesh {
     bool settled;      /* the number is ours */
     bool hearing;      /* our topic */
     bool told;         /* that we do, to the others */
-    bool failed;       /* a message found no room in this turn */
+    struct map ways;   /* struct mesh_way by node */
     bool unanswered;   /* some node waits for an answer that there was no way for */
     struct list early; /* struct early: of nodes that cannot be spoken to yet */
     size_t early_bytes;
     struct wheel_timer early_timer;
+};
+
+/* How often bytes from here to a node may have been lost on the way to that node alone. It outlives
+ * the node's place in the roster: an epoch never goes back. */
+struct mesh_way {
+    struct map_node entry; /* by the node's name */
+    uint64_t losses;
+    char name[];
 };
 
 struct mesh_node {
@@ -32,6 +40,7 @@ struct mesh_node {
     bool reachable; /* what we lose on the way to it we hear of */
     bool deaf;      /* as in the roster: it does not hear its topic */
     bool congested;
+    bool failed;     /* a message found no room in this turn */
     struct map legs; /* by id */
     struct buf out;
     struct list parcels; /* struct parcel: the way was full, in order, before what is in `out` */
@@ -41,8 +50,15 @@ struct mesh_node {
 
 /* ------------------------------------------------------------------------------ mesh.c */
 
-/* Bytes between this node and others may be lost: ends what it shares with them. */
+/* Bytes from other nodes to this one may be lost: ends what it shares with them. */
 void dispatch_mesh_lost(struct mesh *mesh);
+
+/* Bytes from this node to that one may be lost: ends what it shares with it. */
+void dispatch_mesh_way_lost(struct mesh_node *node);
+
+/* What the head of a message to the node of that name says: the epoch of this node, and how often
+ * that way was lost. */
+uint64_t dispatch_mesh_epoch_for(const struct mesh *mesh, struct span name);
 
 static inline struct store *dispatch_mesh_store(const struct mesh *mesh)
 {
