@@ -32,7 +32,7 @@ struct dispatch_options {
     struct store *store;
     struct metrics *metrics;
     const char *node;  /* this node's name in the fleet, without blanks */
-    const char *ports; /* "6000-6999" or "6000": what drivers may open */
+    const char *ports; /* what drivers may open, see port/ranges.h */
     const char *bind;  /* IP to bind the ports to; empty: all */
     const char *secret;
     const char *proxy;    /* CIDR ranges of load balancers that send a PROXY header */

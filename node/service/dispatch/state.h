@@ -4,6 +4,7 @@
 
 #include "node/net/cidr.h"
 #include "node/service/dispatch/dispatch.h"
+#include "node/service/dispatch/port/ranges.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
 #include "store/roster/roster.h"
@@ -25,10 +26,10 @@ struct mesh;
 struct dispatch {
     struct dispatch_options options;
     struct mesh *mesh;
-    unsigned low, high;       /* ports that may be opened */
-    struct cidr_list trusted; /* who sends a PROXY header */
-    struct map ports;         /* struct dispatch_port by name */
-    struct map devices;       /* struct dispatch_device by id */
+    struct dispatch_ranges ranges; /* what drivers may open */
+    struct cidr_list trusted;      /* who sends a PROXY header */
+    struct map ports;              /* struct dispatch_port by name */
+    struct map devices;            /* struct dispatch_device by id */
     struct roster_watch *index;
     bool index_shrunk;
     struct list registering; /* struct dispatch_driver */
