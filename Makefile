@@ -14,7 +14,7 @@ CMAKE := cmake -S . -G Ninja
 PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
 # The integration tests mostly wait for processes: files of them run side by side.
 TEST_JOBS ?= 4
-LINT_PACKAGES := cppcheck shellcheck binutils
+LINT_PACKAGES := cppcheck shellcheck binutils pyflakes3 pycodestyle clang-format
 FUZZ_PACKAGES := llvm
 DEB_PACKAGES := debhelper lintian fakeroot dpkg-dev git
 PREFIX ?= /usr/local
@@ -24,7 +24,7 @@ SOAK_SECONDS ?= 3600
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: all help install deb sbom reproducible run cluster lint test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
+.PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
 	build-packages test-packages lint-packages cluster-packages node-packages helm-tool
 
 all: build-packages
@@ -36,7 +36,8 @@ help:
 	@echo "make run       build and serve on the embedded memory store (ARGS='--http 127.0.0.1:9000')"
 	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C"
 	@echo "make test      everything that must hold, with and without sanitizers"
-	@echo "make lint      static analysis: gcc -fanalyzer, cppcheck, shellcheck"
+	@echo "make lint      static analysis: gcc -fanalyzer, cppcheck, shellcheck, pyflakes, pycodestyle, clang-format"
+	@echo "make format    C as .clang-format has it"
 	@echo "make bench     speed and memory, as ratios (ARGS='idle fanout' for some cases)"
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
 	@echo "make chaos     faults at random on a whole cluster, for CHAOS_SECONDS=300; proves what is promised"
@@ -71,17 +72,22 @@ run: all
 cluster: cluster-packages all
 	@./tests/cluster.sh
 
-test: lint test-release test-sanitized test-fuzz
+test:
+	@MAKE="$(MAKE)" ./tests/all.sh lint test-release test-sanitized test-fuzz
 
 # Static analysis; a finding fails, or stands in the code as suppressed with its reason.
 lint: build-packages lint-packages
 	@./tests/lint.sh
 
+# C as .clang-format has it.
+format: lint-packages
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
 # Warnings are errors here; what runs is what is shipped.
 test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
-	@ctest --test-dir build-test --output-on-failure -j $(TEST_JOBS) --timeout 300
+	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
@@ -89,7 +95,7 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
-	@ctest --test-dir build-asan --output-on-failure -j $(TEST_JOBS) --timeout 600
+	@./tests/units.sh build-asan $(TEST_JOBS) 600
 	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 
 test-fuzz: build-packages test-packages

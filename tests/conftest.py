@@ -3,6 +3,7 @@ coroutine runs in a loop of its own, and the clients that it leaves are gone whe
 
 import asyncio
 import inspect
+import os
 
 import pytest
 
@@ -80,3 +81,20 @@ def pytest_runtest_makereport(item):
         yard = item.funcargs.get(name) if hasattr(item, "funcargs") else None
         for node_name, log in yard.logs() if yard is not None else ():
             report.sections.append((f"log of {node_name}", log))
+
+
+def pytest_configure(config):
+    if "MUSTER_SKIPS" in os.environ and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips(os.environ["MUSTER_SKIPS"]))
+
+
+class Skips:
+    """Writes down why tests were skipped: tests/untried.py tells of it when all is over."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and isinstance(report.longrepr, tuple):
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(report.longrepr[2].removeprefix("Skipped: ").replace("\n", " ") + "\n")

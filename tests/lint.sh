@@ -1,9 +1,35 @@
 #!/bin/sh
-# Static analysis of all that is shipped: gcc -fanalyzer, cppcheck, and shellcheck for the scripts. Any finding
-# fails. One that is false is suppressed where it stands, with its reason beside it.
+# Static analysis of all that is shipped: gcc -fanalyzer, cppcheck; shellcheck for the scripts, pyflakes and pycodestyle
+# for Python, clang-format for the look of C. Any finding fails. One that is false is suppressed where it stands, with
+# its reason beside it.
 set -eu
 
 cd "$(dirname "$0")/.."
+FORMAT=14  # versions of clang-format differ; this one is Debian 12's
+FORMAT_FAILS=no  # until all branches are merged: what differs is only named
+
+git ls-files '*.sh' .ci/run | xargs shellcheck
+echo "shellcheck: nothing found"
+
+# Long lines are the writer's decision; what binary operators do at a line's end, too.
+git ls-files '*.py' | xargs pyflakes3
+git ls-files '*.py' | xargs pycodestyle --ignore=E402,E501,E731,E741,W503,W504
+echo "pyflakes, pycodestyle: nothing found"
+
+if clang-format --version 2>/dev/null | grep -q "version $FORMAT\."; then
+    differ=$(git ls-files '*.c' '*.h' | while read -r file; do
+        clang-format "$file" | cmp -s - "$file" || echo "$file"
+    done)
+    if [ -n "$differ" ]; then
+        echo "clang-format: not as .clang-format has it (make format): $differ"
+        [ "$FORMAT_FAILS" = no ] || exit 1
+    else
+        echo "clang-format: nothing found"
+    fi
+else
+    echo "clang-format: not tried, it is not version $FORMAT"
+fi
+
 CC=gcc cmake -S . -B build-lint -G Ninja -DMUSTER_ANALYZE=ON -DMUSTER_WERROR=ON >/dev/null
 cmake --build build-lint >build-lint/log 2>&1 || {
     cat build-lint/log
@@ -16,6 +42,3 @@ cppcheck --project=build-lint/compile_commands.json --quiet --error-exitcode=1 -
     --enable=warning,performance,portability -j "$(nproc)" -i build-lint/generated \
     --suppress='*:*/generated/*' --template='{file}:{line}: {severity} {id}: {message}'
 echo "cppcheck: nothing found"
-
-git ls-files '*.sh' .ci/run | xargs shellcheck
-echo "shellcheck: nothing found"

@@ -78,6 +78,7 @@ static void refresh(struct process *process)
     metrics_set(metrics, METRIC_SINK_ERRORS, stats->errors);
     metrics_set(metrics, METRIC_SINK_LOST, stats->lost);
     metrics_set(metrics, METRIC_SINK_MISSED, stats->missed);
+    metrics_set(metrics, METRIC_SINK_REPEATED, stats->repeated);
     metrics_set(metrics, METRIC_SINK_LANES, stats->lanes);
     metrics_set(metrics, METRIC_SINK_LAG, stats->lag);
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);

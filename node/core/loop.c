@@ -20,6 +20,7 @@ struct loop {
     unsigned hook_count;
     bool stopping;
     bool again;
+    uint64_t turn;
 };
 
 /* Its own way is a plain write to stderr, on which nothing may wait. What logging leads to is not
@@ -73,6 +74,11 @@ uint64_t loop_now_ms(const struct loop *loop)
     return clock_monotonic_ms();
 }
 
+uint64_t loop_turn(const struct loop *loop)
+{
+    return loop->turn;
+}
+
 void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
     if (loop->hook_count == MOST_HOOKS) {
@@ -88,6 +94,7 @@ void loop_run(struct loop *loop)
     while (!loop->stopping) {
         int flags = EVLOOP_ONCE | (loop->again ? EVLOOP_NONBLOCK : 0);
         loop->again = false;
+        loop->turn++;
         int rc = event_base_loop(loop->base, flags);
         if (rc < 0) {
             fprintf(stderr, "muster: the event loop failed\n");

@@ -21,6 +21,9 @@ struct event_base *loop_base(const struct loop *loop);
 /* Milliseconds of a clock that never jumps. */
 uint64_t loop_now_ms(const struct loop *loop);
 
+/* The number of the turn that runs: what happens in one turn bears one number. */
+uint64_t loop_turn(const struct loop *loop);
+
 /* Calls `fn` at the end of every turn; a few, added at start, for the loop's life. */
 void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg);
 

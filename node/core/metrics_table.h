@@ -83,6 +83,8 @@
            "Transactions that PostgreSQL refused")                                                 \
     METRIC(SINK_LOST, counter, "muster_sink_lost_total", "",                                       \
            "Sessions lost with a transaction under way")                                           \
+    METRIC(SINK_REPEATED, counter, "muster_sink_repeated_total", "",                               \
+           "Log entries read again after a fail-over that were stored before")                     \
     METRIC(SINK_MISSED, counter, "muster_sink_missed_total", "",                                   \
            "Log entries gone from the stream before a sink read them")                             \
     METRIC(SINK_LANES, gauge, "muster_sink_lanes", "", "Lanes that this sink serves now")          \
@@ -172,6 +174,10 @@
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
+    METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \
+           "Calls written again to a Redis server that had lost them")                             \
+    METRIC(STREAM_LOST, counter, "muster_stream_lost_total", "",                                   \
+           "Log entries that Redis had accepted and lost, and no node kept")                       \
     METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
            "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \

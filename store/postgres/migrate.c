@@ -231,8 +231,8 @@ static int keep_up(struct migrate_run *run)
 {
     for (unsigned failed = 0;;) {
         char sql[96];
-        snprintf(sql, sizeof(sql),
-                 "select sql from log_upkeep(null, false) sql offset %u limit 1", failed);
+        snprintf(sql, sizeof(sql), "select sql from log_upkeep(null, false) sql offset %u limit 1",
+                 failed);
         PGresult *found = ask(run, sql);
         if (found == NULL || PQntuples(found) == 0) {
             PQclear(found);
@@ -277,8 +277,31 @@ int migrate_run(const char *uri, unsigned wait_ms, const struct migrate_observer
     return done;
 }
 
+/* A standby, or a server that was set so, answers every question and stores nothing. */
+static int check_writable(struct migrate_run *run)
+{
+    PGresult *result = ask(run, "select pg_is_in_recovery(), "
+                                "current_setting('transaction_read_only') = 'on'");
+    if (result == NULL) {
+        return -1;
+    }
+    bool standby = PQgetvalue(result, 0, 0)[0] == 't';
+    bool read_only = PQgetvalue(result, 0, 1)[0] == 't';
+    PQclear(result);
+    if (standby) {
+        return refuse(run, "",
+                      "the server is a standby, which takes no writes: name the primary, "
+                      "or both with target_session_attrs=read-write");
+    }
+    return read_only ? refuse(run, "", "the server is read-only: default_transaction_read_only")
+                     : 0;
+}
+
 static int count_missing(struct migrate_run *run)
 {
+    if (check_writable(run) != 0) {
+        return -1;
+    }
     PGresult *result = ask(run, "select to_regclass('muster_migration') is not null");
     if (result == NULL) {
         return -1;

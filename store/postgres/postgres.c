@@ -29,7 +29,7 @@ struct postgres {
     int fd; /* that the events watch; -1: none */
     struct event *read, *write;
     struct event *timer; /* next try, or the limit of what is under way */
-    uint32_t limit_ms; /* of an answer; 0: none */
+    uint32_t limit_ms;   /* of an answer; 0: none */
     struct backoff backoff;
     postgres_fn *fn;
     void *fn_arg;
@@ -246,15 +246,10 @@ static void on_notice(void *arg, const PGresult *result)
 static void start(struct postgres *pg)
 {
     /* What comes after dbname, which is the URI, stands above it; what comes before does not. */
-    static const char *const names[] = {"target_session_attrs",
-                                        "dbname",
-                                        "application_name",
-                                        "client_encoding",
-                                        "keepalives_idle",
-                                        "keepalives_interval",
-                                        "keepalives_count",
-                                        "tcp_user_timeout",
-                                        NULL};
+    static const char *const names[] = {
+        "target_session_attrs", "dbname",           "application_name",
+        "client_encoding",      "keepalives_idle",  "keepalives_interval",
+        "keepalives_count",     "tcp_user_timeout", NULL};
     const char *const values[] = {"read-write", pg->uri, pg->name, "UTF8", "5",
                                   "2",          "3",     "15000",  NULL};
     pg->conn = PQconnectStartParams(names, values, 1);

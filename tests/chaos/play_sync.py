@@ -195,4 +195,3 @@ class SyncPlay(Play):
                 await world.until(lambda node=node: node.metrics()["muster_sync_members"] == 0, "all have gone", 10)
             except Expired:
                 self.tally.broken("sync: members left over", f"{node.name}: {node.metrics()['muster_sync_members']}")
-

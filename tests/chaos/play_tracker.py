@@ -133,5 +133,3 @@ class TrackerPlay(Play):
         await super().stop()
         for peer in self.peers:
             peer.transport.close()
-
-

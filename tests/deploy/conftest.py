@@ -2,11 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 
 import pytest
 
-from deploying import HERE, ROOT, engine_missing, hold_to_settings, run
+from deploying import HERE, ROOT, engine_missing, run
 
 import manifests  # noqa: E402
 from lib.process import BINARY, muster  # noqa: E402

@@ -1,7 +1,6 @@
 """The plain manifests of k8s/: up to date with the chart, and a whole that stands by itself."""
 
 import shutil
-import subprocess
 from urllib.parse import urlsplit
 
 import pytest

@@ -92,8 +92,8 @@ static void try_batch(struct span type, struct span coding, struct span bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span text = span_of(data, size);
-    int64_t time_us;
-    uint64_t seq;
+    int64_t time_us = 0;
+    uint64_t seq = 0;
     try_batch(SPAN("application/json"), SPAN(""), text);
     try_batch(SPAN("application/x-ndjson"), SPAN(""), text);
     try_batch(SPAN("text/plain"), SPAN(""), text);

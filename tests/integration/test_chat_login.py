@@ -208,6 +208,7 @@ def test_made_up_key_ids_do_not_reach_the_provider(yard, service, key):
 
 async def test_many_logins_wait_for_one_fetch(yard, service, key):
     service.jwks = {"keys": [key.jwk()]}
+
     def hold(method, path, authorization, body):
         service.release.wait(10)
         return service.well(method, path, authorization, body)

@@ -231,7 +231,7 @@ def test_in_production_an_open_page_is_warned_of(yard, settings, warned):
 
 
 async def test_what_the_old_server_told_is_told_to_curl(yard, redis):
-    """Is it well, active sessions and sockets, bytes pushed, uptime (wire/sync.md), as text to whoever asks for no HTML."""
+    """Is it well, active sessions and sockets, bytes pushed, uptime (docs/protocols.md#sync), as text to whoever asks for no HTML."""
     node = yard.begin(store=redis.url, lease="2s", admin=f"127.0.0.1:{(admin := free_port())}")
     session = new_session()
 

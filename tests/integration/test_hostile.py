@@ -307,4 +307,3 @@ async def test_a_reader_that_stops_is_closed_and_the_others_hear_all(node, watch
         await honest.in_state(2, True)
         stuck.close()
         await close_all([leader, honest])
-

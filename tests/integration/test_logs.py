@@ -14,7 +14,6 @@ from lib.tcp import HttpClient
 from lib.waiting import until, wait_until, within
 
 
-
 @pytest.fixture
 def pair(yard, redis):
     return yard.fleet([redis.url] * 2)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+import time as time_
 
 import pytest
 import websockets
@@ -190,3 +191,18 @@ def test_after_a_message_that_is_too_large_it_listens_anew(yard, postgres):
     wait_until(lambda: len(speaker.heads) == 2, "it comes back")
     speaker.say(entry(1, msg="after"))
     wait_until(lambda: count(postgres, "msg = 'after'") == 1, "it hears on")
+
+
+def test_lines_of_an_old_servers_own_are_stored_in_their_time(yard, postgres):
+    """They bear no serverTime; some have no time at all."""
+    speaker = yard.keep(Speaker())
+    now = int(time_.time() * 1000)
+    listen(yard, speaker, postgres)
+    speaker.say({"timestamp": now - 60_000, "seqNumber": 5, "msg": "own"}, {"seqNumber": 6, "msg": "timeless"},
+                {"serverTime": now, "seqNumber": 7, "timestamp": 1, "msg": "added"}, {"msg": "nothing"})
+    wait_until(lambda: postgres.value("select count(*) from log_entry") == "4", "they are stored")
+    rows = {row[0]: (int(row[1]), abs(float(row[2]) * 1000 - now)) for row in postgres.ask(
+        "select msg, seq_number, extract(epoch from server_time) from log_entry")}
+    assert {name: number for name, (number, _) in rows.items()} == {"own": 5, "timeless": 6, "added": 7, "nothing": 0}
+    assert 59_000 < rows["own"][1] < 61_000 and rows["added"][1] < 1
+    assert rows["timeless"][1] < 60_000 and rows["nothing"][1] < 60_000, "they are of when they came"

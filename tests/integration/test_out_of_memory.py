@@ -21,7 +21,8 @@ LEASE_SECONDS, SLACK = 2.0, 4.0
 ROOM = 24 * 1024 * 1024  # bytes that the node may still get
 PART = 4 * 1024 * 1024  # of a message that never ends
 
-pytestmark = pytest.mark.skipif(b"libasan" in BINARY.read_bytes(), reason="AddressSanitizer has an allocator of its own")
+SANITIZED = b"libasan" in BINARY.read_bytes()
+pytestmark = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer has an allocator of its own")
 
 
 def ended_with_message(node):
@@ -131,7 +132,7 @@ async def ask_everything(node):
             await tried(scene)
 
 
-@pytest.mark.skipif(not PRELOAD.exists(), reason=f"{PRELOAD.name} is not built: -DMUSTER_TESTS=ON makes it")
+@pytest.mark.skipif(not SANITIZED and not PRELOAD.exists(), reason=f"{PRELOAD.name} is not built: -DMUSTER_TESTS=ON makes it")
 @pytest.mark.parametrize("left", [*range(0, 40, 2), 55, 89, 144, 233])
 async def test_whichever_allocation_fails_the_node_ends_with_a_message(yard, tmp_path, left):
     account = Account(tmp_path / "account")

@@ -89,3 +89,19 @@ def test_links_lead_somewhere(page):
             there = (page.parent / path).resolve() if path else page
             assert there.exists(), target
             assert not anchor or anchor in anchors(there), target
+
+
+def named_in_comments():
+    """(file, page, anchor) of each page of docs/ that a comment names."""
+    for folder in ("node", "store"):
+        for path in sorted((ROOT / folder).rglob("*.[ch]")):
+            for page, anchor in re.findall(r"\b(?:docs|wire)/([a-z-]+\.md)(?:#([a-z-]+))?", path.read_text()):
+                yield path.relative_to(ROOT).as_posix(), page, anchor
+
+
+def test_a_page_that_a_comment_names_is_there():
+    named = list(named_in_comments())
+    assert len(named) > 10
+    for source, page, anchor in named:
+        there = ROOT / "docs" / page
+        assert there.is_file() and (not anchor or anchor in anchors(there)), f"{source}: docs/{page}#{anchor}"

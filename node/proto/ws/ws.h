@@ -81,6 +81,6 @@ struct chunk *ws_frame_deflated(enum ws_kind kind, struct span payload);
 /* The same, plain, of a payload in two parts. */
 struct chunk *ws_frame_parts(enum ws_kind kind, struct span first, struct span second);
 
-enum { WS_DEFLATE_FROM = 50 }; /* bytes; shorter messages go out as they are (wire/sync.md) */
+enum { WS_DEFLATE_FROM = 50 }; /* bytes; shorter messages go out as they are (docs/protocols.md#websockets) */
 
 #endif

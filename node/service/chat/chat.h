@@ -1,4 +1,4 @@
-/* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (wire/chat.md). */
+/* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (docs/protocols.md#chat). */
 #ifndef MUSTER_NODE_SERVICE_CHAT_CHAT_H
 #define MUSTER_NODE_SERVICE_CHAT_CHAT_H
 

@@ -32,6 +32,7 @@ static const struct newsworthy {
     {METRIC_LOGS_REFUSED, "limit", "log entries were refused"},
     {METRIC_SINK_LANES, "sink", "took over lanes of the log stream"},
     {METRIC_SINK_LOST, "sink", "lost PostgreSQL with a transaction under way"},
+    {METRIC_STREAM_LOST, "store", "Redis lost log entries that it had accepted"},
     {METRIC_SINK_MISSED, "sink", "log entries were gone before they could be stored"},
 };
 enum { NEWSWORTHY = sizeof(newsworthy) / sizeof(*newsworthy) };

@@ -27,7 +27,8 @@ static void set_input(z_stream *stream, struct span body)
     stream->avail_in = (uInt)body.len;
 }
 
-static enum logs_coding inflate_body(int window_bits, struct span body, size_t limit, struct buf *out)
+static enum logs_coding inflate_body(int window_bits, struct span body, size_t limit,
+                                     struct buf *out)
 {
     z_stream stream = {0};
     size_t begin = out->len;
@@ -43,7 +44,9 @@ static enum logs_coding inflate_body(int window_bits, struct span body, size_t l
         }
     }
     inflateEnd(&stream);
-    return out->len - begin > limit ? LOGS_TOO_BIG : rc == Z_STREAM_END ? LOGS_DECODED : LOGS_BROKEN;
+    return out->len - begin > limit ? LOGS_TOO_BIG
+           : rc == Z_STREAM_END     ? LOGS_DECODED
+                                    : LOGS_BROKEN;
 }
 
 static enum logs_coding inflate_deflate(struct span body, size_t limit, struct buf *out)

@@ -31,8 +31,8 @@ static bool is_type(struct span type, const char *name)
 
 static bool is_lines_type(struct span type)
 {
-    static const char *const names[] = {"application/x-ndjson",   "application/ndjson",
-                                        "application/jsonlines",  "application/jsonl",
+    static const char *const names[] = {"application/x-ndjson",    "application/ndjson",
+                                        "application/jsonlines",   "application/jsonl",
                                         "application/x-jsonlines", "application/json-lines"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (is_type(type, names[i])) {
@@ -114,7 +114,9 @@ static enum logs_verdict read_text(const struct intake *in, struct span body)
 
 static int hex_of(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 /* Percent-decoded (WHATWG URL, application/x-www-form-urlencoded parsing), as a JSON string. */
@@ -123,7 +125,8 @@ static void put_decoded(struct span text, struct buf *out)
     struct buf plain = {0};
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        if (c == '%' && i + 2 < text.len && hex_of(text.ptr[i + 1]) >= 0 && hex_of(text.ptr[i + 2]) >= 0) {
+        if (c == '%' && i + 2 < text.len && hex_of(text.ptr[i + 1]) >= 0 &&
+            hex_of(text.ptr[i + 2]) >= 0) {
             c = (char)(hex_of(text.ptr[i + 1]) * 16 + hex_of(text.ptr[i + 2]));
             i += 2;
         } else if (c == '+') {
@@ -174,7 +177,8 @@ static enum form form_of(struct span type, struct span body, bool valid)
     /* Several objects, a line each, without a type that says so. */
     struct span rest = text, first = span_cut(&rest, '\n');
     size_t at;
-    bool lines = !valid && like_json && rest.len > 0 && text.ptr[0] == '{' && json_valid(json_trim(first), &at);
+    bool lines = !valid && like_json && rest.len > 0 && text.ptr[0] == '{' &&
+                 json_valid(json_trim(first), &at);
     return lines ? FORM_LINES : FORM_JSON;
 }
 
@@ -206,7 +210,8 @@ static enum logs_verdict read_form(const struct intake *in, struct span type, st
     return read_value(in, body);
 }
 
-static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding coding, size_t limit)
+static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding coding,
+                                      size_t limit)
 {
     switch (coding) {
     case LOGS_UNKNOWN:
@@ -230,14 +235,16 @@ enum logs_verdict logs_intake_read(struct logs_batch *batch, const struct logs_b
 {
     const struct intake in = {batch, error, error_size};
     struct buf decoded = {0};
-    if (is_type(body->type, "application/x-protobuf") || is_type(body->type, "application/protobuf")) {
+    if (is_type(body->type, "application/x-protobuf") ||
+        is_type(body->type, "application/protobuf")) {
         snprintf(error, error_size, "protobuf is not taken here: send JSON");
         return LOGS_UNSUPPORTED;
     }
     enum logs_coding coding = logs_decode(body->coding, body->bytes, body->limit, &decoded);
     enum logs_verdict verdict = judge_coding(&in, coding, body->limit);
     if (verdict == LOGS_GOOD) {
-        verdict = read_form(&in, body->type, coding == LOGS_PLAIN ? body->bytes : buf_span(&decoded));
+        verdict =
+            read_form(&in, body->type, coding == LOGS_PLAIN ? body->bytes : buf_span(&decoded));
     }
     buf_free(&decoded);
     if (verdict == LOGS_GOOD && batch->count == 0 && batch->refused > 0) {

@@ -53,10 +53,11 @@ static void print_partial(const struct adding *adding, struct buf *out)
     if (adding->refused == 0) {
         buf_append(out, SPAN("{}"));
     } else {
-        buf_printf(out,
-                   "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-                   "%zu bytes\"}}",
-                   adding->refused, adding->logs->options.entry_limit);
+        buf_printf(
+            out,
+            "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
+            "%zu bytes\"}}",
+            adding->refused, adding->logs->options.entry_limit);
     }
 }
 
@@ -222,7 +223,8 @@ static void on_page(void *arg, struct http_request *request)
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply_field(request, "Content-Security-Policy",
                      SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src blob:; base-uri "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
+                          "blob:; base-uri "
                           "'none'; form-action 'none'"));
     http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
 }

@@ -16,7 +16,7 @@ enum {
 
 struct line {
     struct list entry;
-    uint64_t turn_ms; /* the loop's turn in which it was written */
+    uint64_t turn; /* the loop's turn in which it was written */
     size_t len;
     char payload[];
 };
@@ -25,7 +25,7 @@ struct logs_own {
     struct logs_own_options options;
     struct list lines;
     size_t count;
-    bool appending;
+    size_t appending; /* lines under way; 0: none are */
     struct event *timer;
 };
 
@@ -39,7 +39,7 @@ static void drop(struct logs_own *own, struct line *line)
 static void arm(struct logs_own *own)
 {
     static const struct timeval gather = {0, LOGS_OWN_GATHER_MS * 1000};
-    if (own->count > 0 && !own->appending && !event_pending(own->timer, EV_TIMEOUT, NULL)) {
+    if (own->count > 0 && own->appending == 0 && !event_pending(own->timer, EV_TIMEOUT, NULL)) {
         event_add(own->timer, &gather);
     }
 }
@@ -51,7 +51,7 @@ static void on_line(void *arg, const char *level, struct span text, size_t msg_a
     logs_print_own(&payload, clock_unix_ms(), level, span_skip(text, msg_at), text,
                    own->options.node);
     struct line *line = mem_alloc(sizeof(*line) + payload.len);
-    line->turn_ms = loop_now_ms(own->options.loop);
+    line->turn = loop_turn(own->options.loop);
     line->len = payload.len;
     memcpy(line->payload, payload.ptr, payload.len);
     buf_free(&payload);
@@ -66,16 +66,18 @@ static void on_line(void *arg, const char *level, struct span text, size_t msg_a
 static void on_appended(void *arg, enum stream_outcome outcome)
 {
     struct logs_own *own = arg;
-    uint64_t turn_ms = loop_now_ms(own->options.loop);
-    own->appending = false;
+    uint64_t turn = loop_turn(own->options.loop);
+    size_t lost = own->appending;
+    own->appending = 0;
     if (outcome != STREAM_STORED) {
-        metrics_add(own->options.metrics, METRIC_LOGS_OWN_LOST, 1);
         LIST_EACH(it, &own->lines) {
             struct line *line = LIST_ITEM(it, struct line, entry);
-            if (line->turn_ms == turn_ms) {
+            if (line->turn == turn) { /* about this failure: it would fail, and so on for ever */
                 drop(own, line);
+                lost++;
             }
         }
+        metrics_add(own->options.metrics, METRIC_LOGS_OWN_LOST, lost);
     }
     arm(own);
 }
@@ -94,8 +96,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
                 (struct stream_item){lane, SPAN(""), span_of(line->payload, line->len)};
         }
     }
-    own->appending = stream_append(own->options.store, items, count, on_appended, own) == 0;
-    for (size_t i = 0; own->appending && i < count; i++) {
+    bool begun = stream_append(own->options.store, items, count, on_appended, own) == 0;
+    own->appending = begun ? count : 0;
+    for (size_t i = 0; begun && i < count; i++) {
         drop(own, LIST_ITEM(own->lines.next, struct line, entry));
     }
     arm(own); /* where the store is away: again in a moment */

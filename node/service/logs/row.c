@@ -182,14 +182,19 @@ static bool time_of(struct span raw, int64_t *us)
 
 bool logs_row_place(struct span payload, int64_t *time_us, uint64_t *seq)
 {
-    struct json_field fields[] = {{.name = "serverTime"}, {.name = "seqNumber"}};
+    struct json_field fields[] = {
+        {.name = "serverTime"}, {.name = "seqNumber"}, {.name = "timestamp"}};
     double number;
-    if (json_fields(payload, fields, 2) != 0 || !time_of(fields[0].raw, time_us) ||
-        !number_of(fields[1].raw, &number) || number < 0 || number > 9007199254740992.0) {
+    int64_t us;
+    if (json_fields(payload, fields, 3) != 0) {
         return false;
     }
-    *seq = (uint64_t)number;
-    return true;
+    bool timed = time_of(fields[0].raw, &us) || time_of(fields[2].raw, &us);
+    *time_us = timed ? us : *time_us;
+    bool numbered =
+        number_of(fields[1].raw, &number) && number >= 0 && number <= 9007199254740992.0;
+    *seq = numbered ? (uint64_t)number : *seq;
+    return timed && numbered;
 }
 
 /* --------------------------------------------------------------------------------- further keys */

@@ -12,8 +12,9 @@
 /* A sink_codec's row. */
 bool logs_row(void *arg, const struct sink_item *item, struct buf *row, const char **reason);
 
-/* Reads serverTime and seqNumber of an entry that came from another server. false when it is no
- * object, or they are no numbers that can be. */
+/* When and as which number another server took an entry: serverTime, or timestamp where there is none
+ * (an old server's own lines), and seqNumber; what is not there, or cannot be, stays as it was.
+ * True when both were there: it can be told from others. */
 bool logs_row_place(struct span payload, int64_t *time_us, uint64_t *seq);
 
 #endif

@@ -23,8 +23,9 @@ static struct span elements(struct span object, const char *name)
 
 enum logs_shape logs_shape_of(struct span object)
 {
-    static const char *const names[] = {
-        [LOGS_SHAPE_EVENTS] = "events", [LOGS_SHAPE_LOKI] = "streams", [LOGS_SHAPE_OTLP] = "resourceLogs"};
+    static const char *const names[] = {[LOGS_SHAPE_EVENTS] = "events",
+                                        [LOGS_SHAPE_LOKI] = "streams",
+                                        [LOGS_SHAPE_OTLP] = "resourceLogs"};
     struct span rest = json_inside(object);
     struct json_member member;
     if (!json_next_member(&rest, &member) || json_kind_of(member.raw) != JSON_KIND_ARRAY ||
@@ -108,7 +109,8 @@ static struct span any_value(struct span value)
         return span_str("null");
     }
     bool number = json_name_is(member.name, "intValue") && member.raw.ptr[0] == '"' &&
-                  member.raw.len > 2 && strspn(member.raw.ptr + 1, "-0123456789") == member.raw.len - 2;
+                  member.raw.len > 2 &&
+                  strspn(member.raw.ptr + 1, "-0123456789") == member.raw.len - 2;
     return number && member.raw.ptr[1] != '0' ? span_of(member.raw.ptr + 1, member.raw.len - 2)
                                               : member.raw;
 }
@@ -178,7 +180,8 @@ static bool read_otlp(struct logs_batch *batch, struct span object)
         while (room && json_next_element(&scopes, &scope)) {
             struct span records = elements(scope, "logRecords");
             while (room && json_next_element(&records, &record)) {
-                room = json_kind_of(record) != JSON_KIND_OBJECT || add_record(batch, resource, record);
+                room =
+                    json_kind_of(record) != JSON_KIND_OBJECT || add_record(batch, resource, record);
             }
         }
     }

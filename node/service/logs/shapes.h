@@ -7,8 +7,8 @@
 enum logs_shape {
     LOGS_SHAPE_ENTRY,
     LOGS_SHAPE_EVENTS, /* Serilog's HTTP sink: {"events":[...]} */
-    LOGS_SHAPE_LOKI,   /* Loki's push API: {"streams":[{"stream":{...},"values":[[ns,line],...]}]} */
-    LOGS_SHAPE_OTLP,   /* OTLP/HTTP, JSON (opentelemetry-proto logs.proto): {"resourceLogs":[...]} */
+    LOGS_SHAPE_LOKI, /* Loki's push API: {"streams":[{"stream":{...},"values":[[ns,line],...]}]} */
+    LOGS_SHAPE_OTLP, /* OTLP/HTTP, JSON (opentelemetry-proto logs.proto): {"resourceLogs":[...]} */
 };
 
 /* What the valid JSON object is, by its first member. */

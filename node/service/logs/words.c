@@ -12,7 +12,8 @@
 /* The rank is the place in a field's row. winston, pino, bunyan, Python's logging, Serilog (compact,
  * and as its HTTP sink writes it), GELF, logstash and ECS, log4j, logrus, zap, fluent-bit, Docker. */
 static const char *const usual[LOGS_FIELDS][14] = {
-    [LOGS_TIMESTAMP] = {"timestamp", "@timestamp", "time", "ts", "@t", "created", "timemillis", "date"},
+    [LOGS_TIMESTAMP] = {"timestamp", "@timestamp", "time", "ts", "@t", "created", "timemillis",
+                        "date"},
     [LOGS_LEVEL] = {"level", "severity", "@l", "levelname", "log.level", "loglevel", "lvl"},
     [LOGS_MSG] = {"msg", "message", "short_message", "@m", "renderedmessage", "log", "@mt",
                   "messagetemplate"},
@@ -76,7 +77,8 @@ struct logs_word logs_word_of(const struct json_member *member, const struct log
     }
     if (name.len > 1 && name.ptr[0] == '_' &&
         (same_name(span_skip(name, 1), "room") || same_name(span_skip(name, 1), "user"))) {
-        return (struct logs_word){same_name(span_skip(name, 1), "room") ? LOGS_ROOM : LOGS_USER, 99};
+        return (struct logs_word){same_name(span_skip(name, 1), "room") ? LOGS_ROOM : LOGS_USER,
+                                  99};
     }
     return usual_word(name);
 }
@@ -115,8 +117,8 @@ static bool put_level(struct span raw, struct logs_word word, struct buf *out)
 {
     enum json_kind kind = json_kind_of(raw);
     const char *level = kind == JSON_KIND_NUMBER ? level_of_number(raw) : NULL;
-    for (size_t i = 0; kind == JSON_KIND_STRING && word.rank > 0 && i < sizeof(levels) / sizeof(levels[0]);
-         i++) {
+    for (size_t i = 0;
+         kind == JSON_KIND_STRING && word.rank > 0 && i < sizeof(levels) / sizeof(levels[0]); i++) {
         bool same = same_name(span_of(raw.ptr + 1, raw.len - 2), levels[i].name);
         level = same ? levels[i].level : level;
     }
@@ -195,7 +197,8 @@ static bool iso_time(struct span text, int64_t *us)
     int64_t fraction = 0;
     if (!take_digits(&text, 4, &year) || !take_char(&text, "-") || !take_digits(&text, 2, &month) ||
         !take_char(&text, "-") || !take_digits(&text, 2, &tm.tm_mday) || !take_char(&text, "Tt ") ||
-        !take_digits(&text, 2, &tm.tm_hour) || !take_char(&text, ":") || !take_digits(&text, 2, &tm.tm_min)) {
+        !take_digits(&text, 2, &tm.tm_hour) || !take_char(&text, ":") ||
+        !take_digits(&text, 2, &tm.tm_min)) {
         return false;
     }
     if (take_char(&text, ":") && !take_digits(&text, 2, &tm.tm_sec)) {
@@ -253,7 +256,9 @@ static bool put_time(struct span raw, struct logs_word word, struct buf *out)
         buf_append(out, word.rank == 0 ? raw : SPAN(""));
         return word.rank == 0;
     }
-    double number = kind == JSON_KIND_NUMBER || isdigit((unsigned char)text.ptr[0]) ? strtod(text.ptr, NULL) : 0;
+    double number = kind == JSON_KIND_NUMBER || isdigit((unsigned char)text.ptr[0])
+                        ? strtod(text.ptr, NULL)
+                        : 0;
     if (word.rank == 0 && number >= 1e11 && number < 1e14) {
         buf_append(out, raw);
     } else if (us % 1000 != 0) {

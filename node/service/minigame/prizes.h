@@ -1,4 +1,4 @@
-/* minigame prizes: who gets what at the end of a game (wire/chat.md). Pure: JSON in, JSON out. */
+/* minigame prizes: who gets what at the end of a game (docs/protocols.md#minigame). Pure: JSON in, JSON out. */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_PRIZES_H
 #define MUSTER_NODE_SERVICE_MINIGAME_PRIZES_H
 

@@ -1,5 +1,5 @@
 /* minigame requests: what game servers may ask on /minigame, and what is wrong with the form of it
- * (wire/chat.md). Pure: JSON in; what is wrong comes back in words for the client, static. */
+ * (docs/protocols.md#minigame). Pure: JSON in; what is wrong comes back in words for the client, static. */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_REQUEST_H
 #define MUSTER_NODE_SERVICE_MINIGAME_REQUEST_H
 

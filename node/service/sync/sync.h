@@ -1,4 +1,4 @@
-/* sync: the WebSocket /connect of game overlays (wire/sync.md), and GET /version. */
+/* sync: the WebSocket /connect of game overlays (docs/protocols.md#sync), and GET /version. */
 #ifndef MUSTER_NODE_SERVICE_SYNC_SYNC_H
 #define MUSTER_NODE_SERVICE_SYNC_SYNC_H
 

@@ -1,4 +1,4 @@
-/* tracker message: the words of the peer tracker (wire/tracker.md): datagrams to requests, answers
+/* tracker message: the words of the peer tracker (docs/protocols.md#tracker): datagrams to requests, answers
  * to datagrams. No I/O, no state. */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_MESSAGE_H
 #define MUSTER_NODE_SERVICE_TRACKER_MESSAGE_H

@@ -19,17 +19,46 @@ static void die(const char *what)
     abort();
 }
 
+enum { PORTS_FROM = 15000, PORTS_TO = 31000 }; /* as in tests/lib/ports.py */
+
+/* Among all tests on this machine, until this process ends. */
+static bool lock_port(int port)
+{
+    static int locks = -1;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/muster-test-ports-%u", (unsigned)getuid());
+    if (locks < 0 && (locks = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)) < 0) {
+        die(path);
+    }
+    struct flock one = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = port, .l_len = 1};
+    return fcntl(locks, F_SETLK, &one) == 0;
+}
+
+static bool is_free(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return free;
+}
+
 int free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
-        die("free port");
+    static int last; /* of this process: its own locks do not keep it out */
+    if (last == 0) {
+        last = PORTS_FROM + (int)(((unsigned)getpid() * 2654435761U) % (PORTS_TO - PORTS_FROM));
     }
-    close(fd);
-    return ntohs(address.sin_port);
+    for (int tries = PORTS_TO - PORTS_FROM; tries > 0; tries--) {
+        last = last + 1 < PORTS_TO ? last + 1 : PORTS_FROM;
+        if (lock_port(last) && is_free(last)) {
+            return last;
+        }
+    }
+    die("free port");
+    return 0;
 }
 
 enum { WORDS = 48, WORD = 128 };

@@ -16,7 +16,7 @@ struct redis_server_process {
     bool demanding;    /* of a client certificate */
 };
 
-/* A port that was free just now. */
+/* A port that no other test on this machine is given. */
 int free_port(void);
 
 /* Starts (`option` and `value` may be NULL) and waits until it answers. A port of 0 picks one. */

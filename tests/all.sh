@@ -1,0 +1,30 @@
+#!/bin/sh
+# usage: all.sh TARGET...   Makes each of these targets of the Makefile, whatever came of those before it. Says first how
+# long it takes and how much disk, and in the end how long each took, what failed, and what was not tried.
+set -u
+
+cd "$(dirname "$0")/.." || exit
+told=$(mktemp -d)
+trap 'rm -rf "$told"' EXIT
+export MUSTER_SKIPS="$told/skips"
+failed=
+
+free=$(df -Pm . | awk 'NR == 2 { print $4 }')
+echo "make test: @MINUTES@ minutes on two cores, @DISK@ MB below build-*/ ($free MB are free); parts: $*"
+all=$(date +%s)
+for part in "$@"; do
+    echo "--- $part"
+    began=$(date +%s)
+    if ${MAKE:-make} --no-print-directory "$part"; then
+        result=ok
+    else
+        result=FAILED
+        failed="$failed $part"
+    fi
+    echo "$part: $result, $(($(date +%s) - began)) s" | tee -a "$told/parts"
+done
+echo "---"
+cat "$told/parts"
+/usr/bin/python3 tests/untried.py "$MUSTER_SKIPS"
+echo "all: $(($(date +%s) - all)) s${failed:+; failed:$failed}"
+[ -z "$failed" ]

@@ -1,0 +1,182 @@
+"""The sink beside everybody: least rights, days that are over, servers that cannot be written to, and what /readyz says."""
+
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from lib.logs import begin_sink, stored
+from lib.postgres import Postgres
+from lib.process import ROOT, clean_env, muster
+from lib.waiting import wait_until
+
+FIRST = ROOT / "migrations/0001_log.sql"
+DAY = "log_entry_20200101"
+
+
+@pytest.fixture
+def postgres(yard):
+    return yard.keep(Postgres("postgres", yard.folder)).make().start()
+
+
+def migrate(uri):
+    done = muster("migrate", "--postgres", uri)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def unready(sink):
+    """What /readyz says while the sink is not ready."""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{sink.port}/readyz", timeout=10).close()
+    except urllib.error.HTTPError as answer:
+        return answer.read().decode()
+    except OSError:
+        pass
+    return ""
+
+
+def uri_of(postgres, user, schema="public"):
+    return f"postgresql://{user}@127.0.0.1:{postgres.port}/postgres?options=-csearch_path%3D{schema}"
+
+
+def rows(postgres, schema="public"):
+    return int(postgres.value(f"select count(*) from {schema}.log_entry where user_name is distinct from 'server'"))
+
+
+def test_three_roles_in_a_schema_of_their_own(yard, redis, postgres):
+    """Who migrates owns; a sink is a writer and no more; people are readers."""
+    postgres.psql("create role owner login createrole; create role shipper login; create role person login; "
+                  "create schema logs authorization owner")
+    assert "NOTICE" not in migrate(uri_of(postgres, "owner", "logs"))
+    postgres.psql("grant muster_writer to shipper; grant muster_reader to person")
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, uri_of(postgres, "shipper", "logs"), sink_retention="30d").ready()
+    stored(node, [{"msg": "hi", "level": "info"}, {"msg": "again"}])
+    wait_until(lambda: rows(postgres, "logs") == 2, "a writer stores")
+    assert postgres.value("select distinct tableowner from pg_tables where schemaname = 'logs'") == "owner"
+    as_person = ["psql", "-X", "-q", "-A", "-t", "-d", uri_of(postgres, "person", "logs"), "-c"]
+    seen = subprocess.run([*as_person, 'select count(*) from log_line; select count(*) from "LogEntry"'], capture_output=True,
+                          text=True, env=clean_env(), check=True)
+    assert seen.stdout.split() == [str(rows(postgres, "logs") + int(seen.stdout.split()[0]) - 2)] * 2
+    for sql in ("delete from log_entry", "select log_partition_drop('2100-01-01')", "select * from log_lane"):
+        assert "permission denied" in subprocess.run([*as_person, sql], capture_output=True, text=True, env=clean_env(),
+                                                     check=False).stderr
+    # Days that are over their time: a writer drops them, too.
+    postgres.psql("set role owner; set search_path = logs; select log_partition_make('2020-01-01')")
+    wait_until(lambda: postgres.value(f"select to_regclass('logs.{DAY}') is null") == "t", "the day is dropped", 90)
+    assert sink.alive()
+
+
+def test_no_rights_is_not_ready_and_says_so(yard, redis, postgres):
+    migrate(postgres.uri)
+    postgres.psql("create role nobody login")
+    yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, uri_of(postgres, "nobody"))
+    wait_until(lambda: "permission denied" in unready(sink), "it says why it cannot store")
+
+
+def test_a_database_without_the_schema_is_not_ready(yard, redis, postgres):
+    sink = begin_sink(yard, redis.url, postgres)
+    wait_until(lambda: "run muster migrate" in unready(sink), "it says what to do")
+    migrate(postgres.uri)
+    sink.ready()
+
+
+def test_a_table_that_is_gone_is_not_ready(yard, redis, postgres):
+    migrate(postgres.uri)
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    postgres.psql("alter table log_entry_rejected rename to away; alter table log_entry rename to log_away")
+    stored(node, {"msg": "waits"})
+    wait_until(lambda: "log_entry" in unready(sink), "it says so")
+    postgres.psql("alter table log_away rename to log_entry; alter table away rename to log_entry_rejected")
+    wait_until(lambda: rows(postgres) == 1, "what waited is stored")
+    sink.ready()
+
+
+def test_a_server_that_becomes_read_only_is_given_up(yard, redis, postgres):
+    """Both names stand in the URI; the first stops taking writes while sessions to it stay open."""
+    other = yard.keep(Postgres("other", yard.folder)).make().start()
+    for server in (postgres, other):
+        migrate(server.uri)
+    [node] = yard.fleet([redis.url])
+    uri = f"postgresql://postgres@127.0.0.1:{postgres.port},127.0.0.1:{other.port}/postgres"
+    sink = begin_sink(yard, redis.url, uri).ready()
+    stored(node, {"msg": "1"})
+    wait_until(lambda: rows(postgres) == 1, "the first one stores")
+    postgres.psql("alter system set default_transaction_read_only = on")
+    postgres.psql("select pg_reload_conf()")
+    stored(node, {"msg": "2"})
+    wait_until(lambda: int(other.value("select count(*) from log_entry where msg = '2'")) == 1, "the other one stores", 40)
+    sink.ready()
+
+
+def test_check_knows_a_server_that_takes_no_writes(postgres):
+    migrate(postgres.uri)
+    assert muster("check", "--postgres", postgres.uri).returncode == 0
+    postgres.psql("alter system set default_transaction_read_only = on")
+    postgres.psql("select pg_reload_conf()")
+    wait_until(lambda: "read-only" in muster("check", "--postgres", postgres.uri).stdout, "it says so")
+    assert muster("check", "--postgres", postgres.uri).returncode == 1
+
+
+def test_time_outs_of_a_database_do_not_reach_the_sink(yard, redis, postgres):
+    migrate(postgres.uri)
+    postgres.psql("alter database postgres set idle_session_timeout = '1500ms'")
+    postgres.psql("alter database postgres set statement_timeout = '1s'")
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    time.sleep(4)  # longer than the time-outs; what is looked at is that nothing happened
+    stored(node, {"msg": "1"})
+    wait_until(lambda: rows(postgres) == 1, "it stores")
+    assert "timeout" not in sink.log_tail()
+
+
+def test_a_day_leaves_beside_somebody_who_reads_for_long(yard, redis, postgres):
+    """Nobody waits: the reader keeps reading, others read and store, and the day goes when the reader has done."""
+    migrate(postgres.uri)
+    postgres.psql("select log_partition_make('2020-01-01')")
+    [node] = yard.fleet([redis.url])
+    reader = subprocess.Popen(["psql", "-X", "-q", "-d", postgres.uri], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                              env=clean_env())
+    reader.stdin.write("begin; select count(*) from log_entry;\n")
+    reader.stdin.flush()
+    wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where state = 'idle in transaction'") == "1", "it reads")
+    sink = begin_sink(yard, redis.url, postgres, sink_retention="30d").ready()
+    wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where query like '%detach partition%' and "
+                                      "wait_event_type = 'Lock'") == "1", "the sink waits for it")
+    worst = 0
+    for i in range(20):
+        began = time.monotonic()
+        postgres.psql("set lock_timeout = '1s'; select count(*) from log_entry")
+        stored(node, {"msg": f"{i}"})
+        worst = max(worst, time.monotonic() - began)
+    wait_until(lambda: rows(postgres) == 20, "others store")
+    assert worst < 1
+    reader.stdin.close()
+    reader.wait()
+    wait_until(lambda: postgres.value(f"select to_regclass('{DAY}') is null") == "t", "the day is gone")
+    assert "detach partition" in sink.log_tail()
+
+
+def test_a_day_that_is_over_gets_its_indexes(yard, redis, postgres):
+    """As after an upgrade: a filled day of schema 1."""
+    first = subprocess.run(["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", postgres.uri, "-f", str(FIRST)],
+                           capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    sha = subprocess.run(["sha256sum", str(FIRST)], capture_output=True, text=True, check=True).stdout.split()[0]
+    postgres.psql("create table muster_migration (number int primary key, name text not null, sha256 text not null, applied_at "
+                  f"timestamptz not null default now()); insert into muster_migration values (1, '0001_log', '{sha}')")
+    postgres.psql("select log_partition_make('2020-01-01'); insert into log_entry (server_time, seq_number, msg) select "
+                  "'2020-01-01 00:00+00'::timestamptz + i * interval '1 second', i, 'knight ' || i from generate_series(1, 5000) i")
+    said = migrate(postgres.uri)
+    assert f"create index concurrently {DAY}_at" in said and f"create index concurrently {DAY}_seq" in said
+    assert "create index" not in migrate(postgres.uri), "and only once"
+    begin_sink(yard, redis.url, postgres, sink_retention="0s", sink_search="on").ready()
+    wait_until(lambda: postgres.value(f"select to_regclass('{DAY}_words') is not null") == "t", "its words have an index")
+    plan = postgres.psql("analyze log_entry; explain select * from log_entry where to_tsvector('simple', coalesce(text, msg)) @@ "
+                         "websearch_to_tsquery('simple', 'knight 77') and server_time < '2020-01-02'").stdout
+    assert f"{DAY}_words" in plan, plan

@@ -1,0 +1,16 @@
+#!/bin/sh
+# usage: units.sh BUILD_FOLDER JOBS SECONDS   Runs the C tests side by side, none longer than that. What failed then, up to
+# five of them, runs once more with the machine to itself, and that counts.
+set -u
+
+beside=$(mktemp)
+trap 'rm -f "$beside"' EXIT
+if ctest --test-dir "$1" -j "$2" --timeout "$3" --output-on-failure >"$beside" 2>&1; then
+    tail -n 3 "$beside"
+    exit 0
+fi
+cat "$beside"
+failed=$(grep -c . "$1/Testing/Temporary/LastTestsFailed.log")
+[ "$failed" -le 5 ] || exit 1
+echo "$failed failed beside others; alone:"
+ctest --test-dir "$1" --timeout "$3" --output-on-failure --rerun-failed
