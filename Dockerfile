@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The image of every verb: `docker run muster node`, `sink`, `migrate`, `check`.
 # Without BuildKit too. Builds from Debian 12 as well: --build-arg SUITE=bookworm.
 # A release pins its base: --build-arg BASE=debian@sha256:...

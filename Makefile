@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Muster. `make help` lists the targets. Each of them works alone, first, on a fresh Debian 12 or 13.
 # NO_INSTALL=1 installs no packages (docs/build.md says what is needed).
 export NO_INSTALL
@@ -52,7 +53,7 @@ help:
 # A build of its own, optimized for what is shipped. As root, or with a DESTDIR that is yours.
 install: build-packages
 	@$(CMAKE) -B build-install -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
-	@cmake --build build-install --target muster
+	@cmake --build build-install
 	@cmake --install build-install --strip
 
 deb: build-packages

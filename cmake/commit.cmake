@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # MUSTER_COMMIT and SOURCE_DATE_EPOCH: which commit is built, and when that commit was made. The time of the build is
 # never used, so that the same commit gives the same binary. /api/dispatch/v1/version tells both.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # cmake -DOUT=migrations.c -DFILES="0001_log.sql;..." -P embed_migrations.cmake
 set(texts "")
 set(rows "")

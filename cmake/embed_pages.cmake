@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # cmake -DOUT=pages.c -DPAGES="a.html;b.html" -P embed_pages.cmake: each a.html becomes page_a and page_a_size. A line
 # @@path@@ in a page is replaced by that file, whose path is from the page's folder: the browser gets one file.
 set(text "/* Made from the pages of node/service by cmake/embed_pages.cmake. */\n#include <stddef.h>\n")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # cmake -DOUT=scripts.c -DSCRIPTS="a.lua;b.lua" -P embed_scripts.cmake: each a.lua becomes the NUL-ended arrays lua_a
 # and lua_a_sha, its SHA-1.
 set(text "/* Made from the .lua files of store/redis/ by cmake/embed_scripts.cmake. */\n#include \"store/redis/scripts.h\"\n")

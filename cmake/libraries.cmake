@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The libraries that Muster is built with. All of them are looked for before the configuration ends, and the missing
 # ones are named together, in the words of four distributions: one command then brings all of them.
 # docs/build.md has the same table; tests/unit/test_libraries.py compares it, and the Makefile's list, with this one.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: packaging/deb.sh [FOLDER]   builds the Debian package of the checked-out commit into FOLDER (build-package).
 # On the Debian whose package it is to be; what it is built with: `make deb` installs that.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Builds the checked-out commit twice, in folders of different names and depth, in different time zones and locales, with
 # another umask and number of jobs, and compares the two programs byte for byte.
 set -eu

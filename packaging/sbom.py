@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """usage: sbom.py PROGRAM [OUT]   an SPDX 2.3 list (JSON) of what the program is linked with, as the system that built it has it.
 
 The dynamic linker says which libraries, dpkg says of which package and version each is. The list is the same for the same

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: packaging/test_deb.sh PACKAGE.deb SUITE   as root: installs the package in a clean Debian (bookworm, trixie)
 # made by debootstrap, has it serve, removes and purges it. MIRROR and ROOT (a root that is there already) may be given.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* backend: the floor under the words of the store. The words (bus.c, roster*.c) keep what this
  * process wants; a backend carries it to where nodes meet: a hub in this process (memory.c) or
  * Redis servers (redis.c).

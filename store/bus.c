@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The local side of the bus: which topics this process hears, and who hears them.
  *
  *     OFF --ask--> ASKED --heard--> ON --no subscriber left--> LEAVING --left--> OFF

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bus: publish/subscribe by topic. The first local subscriber of a topic subscribes at the server,
  * the last one unsubscribes, so a node's traffic grows with what its own clients need.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the store and its other words need of the bus; services include bus.h. */
 #ifndef MUSTER_STORE_BUS_IMPL_H
 #define MUSTER_STORE_BUS_IMPL_H

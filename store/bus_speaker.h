@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bus speakers: who was heard on the bus, and over which of its links. A link that a node has given
  * up may still hold what it said: in a kernel that sends it again once the network is back, or in a
  * server that stood still. That is over, like all that a link took with it; heard late, it would

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/lookup.h"
 
 #include "store/lookup_call.h"

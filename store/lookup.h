@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup: key to value with a lifetime. Each call is one atomic step at the one server where its
  * key lives; the server lets keys go when their time is over, and nobody else has to.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup call: one call of lookup.h on its way through a backend. */
 #ifndef MUSTER_STORE_LOOKUP_CALL_H
 #define MUSTER_STORE_LOOKUP_CALL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup types: what callers of lookup.h and backends say to each other. */
 #ifndef MUSTER_STORE_LOOKUP_TYPES_H
 #define MUSTER_STORE_LOOKUP_TYPES_H

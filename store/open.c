@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The handle: opening, closing, the turn in which queued work is done, and releasing everything.
  *
  *     a call of bus.h or roster.h --> changes what is wanted, kicks a chore

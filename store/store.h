@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* store: what outlives a node. One handle per process gives the words of the house:
  *
  *     roster  (store/roster/roster.h)    leased membership with change notice

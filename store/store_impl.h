@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The inside of `struct store`: what the words and the backends share of it. */
 #ifndef MUSTER_STORE_STORE_IMPL_H
 #define MUSTER_STORE_STORE_IMPL_H

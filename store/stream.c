@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The calls of stream.h.
  *
  *     stream_append -> waiting --joined, when the one before is answered--> call -> outcomes, kept

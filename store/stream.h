@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream: durable append in lanes, tail by position, trim up to a position. The order within a lane
  * is the order of its sequence numbers: microseconds of the server's clock, made strictly growing
  * over all lanes, so below 2^53 for two centuries to come.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream call: what the word `stream` asks of a backend. Items lie flat, one after the other, in
  * the bytes of whoever appends them. */
 #ifndef MUSTER_STORE_STREAM_CALL_H

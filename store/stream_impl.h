@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the store needs of its stream; services include stream.h. */
 #ifndef MUSTER_STORE_STREAM_IMPL_H
 #define MUSTER_STORE_STREAM_IMPL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/stream_place.h"
 
 #include "store/base/decimal.h"

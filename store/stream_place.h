@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream place: where a reader of one lane stands: in whose history, how far, and what it has had of
  * each writer. It notices a fork, goes back to the last place that both histories share, and takes
  * from there what was not had (docs/store.md). No I/O. */

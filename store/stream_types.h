@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream types: what callers of stream.h and backends say to each other. */
 #ifndef MUSTER_STORE_STREAM_TYPES_H
 #define MUSTER_STORE_STREAM_TYPES_H

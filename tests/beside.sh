@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: beside.sh JOBS PYTEST_ARGS...
 # Runs the tests, files of them side by side. What failed then is run once more with the machine to itself, and
 # shown: the three other files are load that only the tests make. More than a few failures are no matter of load.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: certificates.sh FOLDER   makes there what tests of TLS need, as NAME.pem and NAME.key:
 #
 #   ca, other-ca     two authorities

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: install.sh PACKAGE...   installs those Debian packages that are not there yet.
 # NO_INSTALL=1: installs nothing; the build itself then says which library is missing.
 set -eu

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Puts the settings table that the binary prints into README.md; with --check, only says whether it is there."""
 import pathlib
 import subprocess

@@ -53,7 +53,7 @@ def quantile(share, metric):
 ROWS = {
     "Fleet": [
         ("Nodes and sinks", "none", [("nodes", by_role("node")), ("sinks", by_role("sink")),
-                                        ("with the store", fleet("muster_store_up"))],
+                                     ("with the store", fleet("muster_store_up"))],
          "The third below the sum of the others: somebody has lost the store"),
         ("Connections", "short", [(EACH, per_node("muster_connections"))], "All client connections, of every service"),
         ("Opened and refused", "cps", [("opened", rate("muster_connections_opened_total")),

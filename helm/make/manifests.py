@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Renders k8s/muster.yaml from the chart; with --check, only says whether it is up to date. Needs Helm for that, but a
 sum of what it was made from tells a stale one without."""
 import hashlib

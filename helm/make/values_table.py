@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Puts the table of values, read off the comments in values.yaml, into the chart's README; with --check, only says
 whether it is there. A value's row is the comment "# -- ..." above it; a group's comment stands for all of it."""
 import json

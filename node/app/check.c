@@ -1,20 +1,110 @@
-#include "node/app/chat_wiring.h"
+/* `muster check`: the node's own start without the serving, then what can only be asked: the store,
+ * PostgreSQL, the keys of the login service. Each finding is a line, ok, warn or error. */
 #include "node/app/node.h"
+#include "node/app/plan.h"
 #include "node/app/process.h"
 #include "node/core/loop.h"
+#include "node/proto/http/fetch.h"
+#include "node/proto/json/scan.h"
+#include "node/proto/jwt/jwt.h"
 #include "store/postgres/migrate.h"
 #include "store/store.h"
 
 #include <stdio.h>
+#include <string.h>
 
-enum { PATIENCE_S = 5, ASK_MS = 50, CHECK_LEASE_MS = 10 * 1000 };
+enum { PATIENCE_S = 5, ASK_MS = 50, CHECK_LEASE_MS = 10 * 1000, JWKS_MOST = 256 * 1024 };
+
+enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_ERROR };
+
+static const char *const verdicts[] = {"ok", "warn", "error"};
 
 struct check {
+    const struct settings *settings;
+    bool json;
+    struct buf out;        /* with json: the list so far */
+    bool faulty, unwell;   /* of the settings; of what was asked */
     struct loop *loop;
     struct store *store;
     bool reached;
     char trouble[256]; /* the last thing the store said */
 };
+
+/* ------------------------------------------------------------------------------------ findings */
+
+static void find(struct check *check, enum verdict verdict, const char *about, const char *format,
+                 ...) __attribute__((format(printf, 4, 5)));
+
+static void find(struct check *check, enum verdict verdict, const char *about, const char *format,
+                 ...)
+{
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    for (char *c = text; *c != '\0'; c++) {
+        *c = *c == '\n' || *c == '\t' ? ' ' : *c; /* libpq's texts have lines */
+    }
+    check->unwell = check->unwell || verdict == VERDICT_ERROR;
+    if (!check->json) {
+        printf("%-5s %s: %s\n", verdicts[verdict], about, text);
+        return;
+    }
+    buf_printf(&check->out, "%s{\"result\":\"%s\",\"about\":", check->out.len > 0 ? "," : "",
+               verdicts[verdict]);
+    json_quote(span_str(about), &check->out);
+    buf_append(&check->out, SPAN(",\"text\":"));
+    json_quote(span_str(text), &check->out);
+    buf_append(&check->out, SPAN("}"));
+}
+
+static int finish(struct check *check)
+{
+    bool well = !check->faulty && !check->unwell;
+    if (check->json) {
+        printf("{\"well\":%s,\"findings\":[%s]}\n", well ? "true" : "false",
+               buf_text(&check->out));
+    } else {
+        printf("%s\n", well ? "all is well" : "not well");
+    }
+    buf_free(&check->out);
+    return check->faulty ? 2 : well ? 0 : 1;
+}
+
+/* ------------------------------------------------------------------------------------ the settings */
+
+static void on_fault(void *arg, const char *error)
+{
+    struct check *check = arg;
+    struct span rest = span_str(error), flag = span_cut(&rest, ':');
+    char about[64];
+    snprintf(about, sizeof(about), "%.*s", (int)(flag.len < 60 ? flag.len : 60), flag.ptr);
+    find(check, VERDICT_ERROR, about, "%s", rest.ptr != NULL ? span_trim(rest).ptr : error);
+    check->faulty = true;
+}
+
+static void check_settings(struct check *check)
+{
+    const struct settings *settings = check->settings;
+    struct buf foreign = {0};
+    plan_each_node_fault(settings, on_fault, check);
+    if (settings->from[0] != '\0') {
+        plan_each_sink_fault(settings, on_fault, check);
+    }
+    if (!check->faulty) {
+        find(check, VERDICT_OK, "settings", "a node can start with them");
+    }
+    settings_print_foreign(settings->environment, &foreign);
+    struct span rest = buf_span(&foreign);
+    while (rest.len > 0) {
+        struct span line = span_cut(&rest, '\n');
+        find(check, VERDICT_WARN, "environment", "%.*s", SPAN_ARG(line));
+    }
+    buf_free(&foreign);
+}
+
+/* ------------------------------------------------------------------------------------ the store */
 
 static void on_link(void *arg, bool up, const char *text)
 {
@@ -22,6 +112,12 @@ static void on_link(void *arg, bool up, const char *text)
     if (!up) {
         snprintf(check->trouble, sizeof(check->trouble), "%s", text);
     }
+}
+
+static void on_refusal(void *arg, const char *text)
+{
+    struct check *check = arg;
+    snprintf(check->trouble, sizeof(check->trouble), "%s", text);
 }
 
 static void on_ask(evutil_socket_t fd, short what, void *arg)
@@ -56,63 +152,104 @@ static void reach(struct check *check)
     event_free(over);
 }
 
-static bool check_store(const struct settings *settings)
+static void check_store(struct check *check)
 {
-    struct check check = {.loop = loop_new(), .trouble = "no answer"};
+    const struct settings *settings = check->settings;
     char error[256];
-    check.store = store_open(
+    check->store = store_open(
         &(struct store_options){
-            .base = loop_base(check.loop),
+            .base = loop_base(check->loop),
             .url = settings->store,
             .tls = process_store_tls(settings),
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
-            .observer = {.link = on_link, .arg = &check},
+            .observer = {.link = on_link, .trouble = on_refusal, .arg = check},
         },
         error, sizeof(error));
-    if (check.store == NULL) {
-        printf("store: %s\n", error);
-    } else {
-        reach(&check);
-        printf("store: %s\n", check.reached ? "reached, and messages come back" : check.trouble);
+    if (check->store == NULL) {
+        find(check, VERDICT_ERROR, "store", "%s", error);
+        return;
     }
-    store_close(&check.store);
-    loop_free(&check.loop);
-    return check.reached;
+    reach(check);
+    if (!check->reached) {
+        find(check, VERDICT_ERROR, "store", "%s", check->trouble);
+    } else {
+        find(check, VERDICT_OK, "store", "reached, and messages come back");
+    }
+    if (strcmp(settings->store, "memory:") == 0 && settings->env == ENV_PRODUCTION) {
+        find(check, VERDICT_WARN, "store",
+             "is memory:, which one node has for itself and loses when it ends");
+    }
+    store_close(&check->store);
 }
 
-static bool check_postgres(const char *uri)
+/* ------------------------------------------------------------------------------------ PostgreSQL */
+
+static void check_postgres(struct check *check)
 {
     char error[512];
+    const char *uri = check->settings->postgres;
     if (uri[0] == '\0') {
-        return true;
+        return;
     }
     int missing = migrate_check(uri, error, sizeof(error));
     if (missing < 0) {
-        printf("postgres: %s\n", error);
+        find(check, VERDICT_ERROR, "postgres", "%s", error);
     } else if (missing > 0) {
-        printf("postgres: reached; %d migrations are missing: run muster migrate\n", missing);
+        find(check, VERDICT_ERROR, "postgres",
+             "reached; %d migrations are missing: run muster migrate", missing);
     } else {
-        printf("postgres: reached, and its schema is up to date\n");
+        find(check, VERDICT_OK, "postgres", "reached, and its schema is up to date");
     }
-    return missing == 0;
 }
 
-static bool check_chat(const struct settings *settings)
+/* ------------------------------------------------------------------------------------ login keys */
+
+static void on_jwks(void *arg, int status, struct span body, const char *text)
 {
-    char error[256];
-    bool well = chat_wiring_check(settings, error, sizeof(error)) == 0;
-    if (!well) {
-        printf("chat login: %s\n", error);
+    struct check *check = arg;
+    struct jwt_keys *keys = jwt_keys_new();
+    char error[128];
+    if (status != 200) {
+        find(check, VERDICT_ERROR, "chat-jwks", "%s: status %d%s%s", check->settings->chat_jwks,
+             status, text != NULL ? ", " : "", text != NULL ? text : "");
+    } else if (jwt_keys_set_jwks(keys, body, error, sizeof(error)) != 0) {
+        find(check, VERDICT_ERROR, "chat-jwks", "%s: %s", check->settings->chat_jwks, error);
+    } else {
+        find(check, VERDICT_OK, "chat-jwks", "%zu keys", jwt_keys_count(keys));
     }
-    return well;
+    jwt_keys_free(&keys);
+    loop_stop(check->loop);
 }
 
-int check_run(const struct settings *settings)
+static void check_jwks(struct check *check)
 {
-    /* The settings were read: what can be known of them without asking anybody is right. */
-    bool well = check_chat(settings) & check_store(settings) & check_postgres(settings->postgres);
-    printf("%s\n", well ? "all is well" : "not well");
-    return well ? 0 : 1;
+    const struct settings *settings = check->settings;
+    if (strncmp(settings->chat_jwks, "http://", 7) != 0 &&
+        strncmp(settings->chat_jwks, "https://", 8) != 0) {
+        return;
+    }
+    struct fetcher *fetcher = fetch_pool_new(
+        &(struct fetcher_options){.base = loop_base(check->loop), .parallel = 1, .waiting = 1});
+    const struct fetch_request request = {.url = settings->chat_jwks,
+                                          .limit_ms = settings->chat_account_timeout,
+                                          .body_limit = JWKS_MOST};
+    struct fetch *fetch = fetch_start(fetcher, &request, on_jwks, check);
+    if (fetch != NULL) {
+        loop_run(check->loop);
+    }
+    fetch_pool_free(&fetcher);
+}
+
+int check_run(const struct settings *settings, bool json)
+{
+    struct check check = {
+        .settings = settings, .json = json, .loop = loop_new(), .trouble = "no answer"};
+    check_settings(&check);
+    check_store(&check);
+    check_postgres(&check);
+    check_jwks(&check);
+    loop_free(&check.loop);
+    return finish(&check);
 }

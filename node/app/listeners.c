@@ -33,12 +33,12 @@ static void log_listening(const char *what, const struct address *address)
 /* Each worker has an admin port of its own, which nobody else may answer at. */
 static int open_admin(struct listeners *listeners, char *error, size_t error_size)
 {
-    const struct listeners_parts *parts = &listeners->parts;
-    if (parts->admin == parts->http) {
+    const struct app *app = listeners->parts.app;
+    if (app->admin == app->http) {
         return 0;
     }
-    listeners->admin = listener_open_alone(parts->net, parts->settings->admin, http_server_accept,
-                                           parts->admin, error, error_size);
+    listeners->admin = listener_open_alone(app->net, app->settings->admin, http_server_accept,
+                                           app->admin, error, error_size);
     if (listeners->admin == NULL) {
         return -1;
     }
@@ -48,9 +48,9 @@ static int open_admin(struct listeners *listeners, char *error, size_t error_siz
 
 static int open_http(struct listeners *listeners, char *error, size_t error_size)
 {
-    const struct listeners_parts *parts = &listeners->parts;
-    listeners->http = listener_open(parts->net, parts->settings->http, http_server_accept,
-                                    parts->http, error, error_size);
+    const struct app *app = listeners->parts.app;
+    listeners->http = listener_open(app->net, app->settings->http, http_server_accept, app->http,
+                                    error, error_size);
     if (listeners->http == NULL) {
         return -1;
     }
@@ -60,20 +60,20 @@ static int open_http(struct listeners *listeners, char *error, size_t error_size
 
 static int open_tracker(struct listeners *listeners, char *error, size_t error_size)
 {
-    const struct settings *settings = listeners->parts.settings;
+    const struct settings *settings = listeners->parts.app->settings;
     if (settings->tracker[0] == '\0') {
         return 0;
     }
     listeners->tracker = tracker_new(
         &(struct tracker_options){
-            .net = listeners->parts.net,
-            .store = listeners->parts.store,
-            .node = listeners->parts.node,
+            .net = listeners->parts.app->net,
+            .store = listeners->parts.app->store,
+            .node = listeners->parts.app->node,
             .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == 1 ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
-            .expiry_ms = (uint32_t)settings->tracker_expiry,
-            .rate = (uint32_t)settings->tracker_rate,
-            .burst = (uint32_t)settings->tracker_burst,
+            .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .expiry_ms = settings->tracker_expiry,
+            .rate = settings->tracker_rate,
+            .burst = settings->tracker_burst,
         },
         error, error_size);
     if (listeners->tracker == NULL) {
@@ -108,12 +108,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct listeners *listeners = arg;
     char error[256];
-    if (++listeners->looks < LOOKS_MOST && !store_ready(listeners->parts.store)) {
+    if (++listeners->looks < LOOKS_MOST && !store_ready(listeners->parts.app->store)) {
         return;
     }
     stop_waiting(listeners);
     if (open_all(listeners, error, sizeof(error)) == 0) {
-        fleet_status_hold(listeners->parts.status, false);
+        health_hold(listeners->parts.health, false);
     } else {
         listeners->parts.failed(listeners->parts.arg, error);
     }
@@ -123,9 +123,9 @@ static void wait_for_store(struct listeners *listeners)
 {
     struct timeval every = {.tv_usec = DOORS_LOOK_MS * 1000};
     listeners->look =
-        event_new(loop_base(net_loop(listeners->parts.net)), -1, EV_PERSIST, on_look, listeners);
+        event_new(loop_base(net_loop(listeners->parts.app->net)), -1, EV_PERSIST, on_look, listeners);
     event_add(listeners->look, &every);
-    fleet_status_hold(listeners->parts.status, true);
+    health_hold(listeners->parts.health, true);
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -135,11 +135,11 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
     struct listeners *listeners = mem_zalloc(sizeof(*listeners));
     listeners->parts = *parts;
     if (open_admin(listeners, error, error_size) != 0 ||
-        (!parts->worker && open_all(listeners, error, error_size) != 0)) {
+        (!parts->app->worker && open_all(listeners, error, error_size) != 0)) {
         listeners_free(&listeners);
         return NULL;
     }
-    if (parts->worker) {
+    if (parts->app->worker) {
         wait_for_store(listeners);
     }
     return listeners;

@@ -10,25 +10,17 @@
 #ifndef MUSTER_NODE_APP_LISTENERS_H
 #define MUSTER_NODE_APP_LISTENERS_H
 
-#include "node/core/settings.h"
-#include "node/net/net.h"
-#include "node/proto/http/http.h"
-#include "node/service/fleet/status.h"
+#include "node/app/app.h"
+#include "node/app/health.h"
 #include "node/service/relay/relay.h"
-#include "store/store.h"
 
 struct listeners;
 
 /* All borrowed until listeners_free. */
 struct listeners_parts {
-    const struct settings *settings;
-    struct net *net;
-    struct store *store;
-    struct http_server *http, *admin; /* the same where admin has no address of its own */
-    struct status *status;
+    struct app *app;
+    struct health *health;
     struct relay *relay;
-    const char *node; /* its name */
-    bool worker;      /* others hold the same ports */
     /* A worker's listener could not be opened, long after listeners_new. */
     void (*failed)(void *arg, const char *error);
     void *arg;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster migrate: log lines of what was done; while it lasts, on a terminal one line that is written
  * over, elsewhere a line now and then. */
 #include "store/postgres/migrate.h"

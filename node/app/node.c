@@ -1,13 +1,16 @@
 /* The life of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *
- *     SIGTERM -> not ready, listeners closed -> clients leave, spread over the drain
+ *     SIGTERM -> not ready, drain-delay -> listeners closed -> clients leave, spread over the drain
  *             -> claims released -> exit 0 */
 #include "node/app/node.h"
 
+#include "node/app/app.h"
+#include "node/app/health.h"
 #include "node/app/listeners.h"
 #include "node/app/notify.h"
 #include "node/app/process.h"
+#include "node/app/reload.h"
 #include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
@@ -26,20 +29,16 @@
 enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
 
 struct node {
-    const struct settings *settings;
-    char name[NAME_SIZE];
-    struct loop *loop;
-    struct wheel *wheel;
-    struct metrics metrics;
-    struct store *store;
-    struct net *net;
-    struct http_server *http, *admin; /* admin is http where no address of its own is set */
+    struct app app;
+    struct health *health;
     struct services *services;
     struct listeners *listeners;
     struct process_signals signals;
-    bool is_worker;
+    struct reload *reload;
+    struct event *leave; /* when the delay of the drain is over */
     bool draining, failed;
-    uint64_t draining_since_ms;
+    uint64_t asked_ms;          /* to leave */
+    uint64_t draining_since_ms; /* the delay comes first */
     struct wheel_timer last_datagrams;
 };
 
@@ -48,13 +47,13 @@ struct node {
 static void on_released(void *arg)
 {
     struct node *node = arg;
-    loop_stop(node->loop);
+    loop_stop(node->app.loop);
 }
 
 static void release(struct node *node)
 {
     log_info("clients gone, releasing claims");
-    store_release_all(node->store, on_released, node);
+    store_release_all(node->app.store, on_released, node);
 }
 
 static void on_last_datagrams(struct wheel_timer *timer)
@@ -68,35 +67,55 @@ static void on_drained(void *arg)
 {
     struct node *node = arg;
     uint64_t drained_ms = clock_monotonic_ms() - node->draining_since_ms;
-    uint64_t drain_ms = (uint64_t)node->settings->drain;
-    if (node->metrics.value[METRIC_TRACKER_PEERS] > 0 && drained_ms < drain_ms) {
+    uint64_t drain_ms = node->app.settings->drain;
+    if (node->app.metrics.value[METRIC_TRACKER_PEERS] > 0 && drained_ms < drain_ms) {
         wheel_timer_init(&node->last_datagrams, on_last_datagrams);
-        wheel_set(node->wheel, &node->last_datagrams, drain_ms - drained_ms);
+        wheel_set(node->app.wheel, &node->last_datagrams, drain_ms - drained_ms);
     } else {
         release(node);
     }
 }
 
+static void on_leave(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct node *node = arg;
+    bool full;
+    log_info("draining",
+             LOG_NUMBER_FIELD("connections", net_connections(node->app.net, &full)));
+    listeners_retire(node->listeners);
+    http_server_drain(node->app.http);
+    services_drain(node->services);
+    net_drain(node->app.net, node->app.settings->drain, on_drained, node);
+}
+
+/* Not ready from now on. For as long as balancers take to see it, clients are still let in. */
 static void drain(struct node *node)
 {
-    bool full;
-    log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->net, &full)));
-    if (!node->is_worker) { /* the workers' parent speaks for all of them */
-        notify_stopping((uint64_t)node->settings->drain);
-    }
+    uint32_t delay_ms = node->app.settings->drain_delay;
+    struct timeval delay = {delay_ms / 1000, delay_ms % 1000 * 1000};
     node->draining = true;
-    node->draining_since_ms = clock_monotonic_ms();
-    listeners_retire(node->listeners);
-    http_server_drain(node->http);
-    services_drain(node->services);
-    net_drain(node->net, (uint32_t)node->settings->drain, on_drained, node);
+    node->asked_ms = clock_monotonic_ms();
+    node->draining_since_ms = node->asked_ms + delay_ms;
+    health_drain(node->health);
+    if (!node->app.worker) { /* the workers' parent speaks for all of them */
+        notify_stopping((uint64_t)delay_ms + node->app.settings->drain);
+    }
+    if (delay_ms > 0) {
+        log_info("not ready any more, still letting clients in",
+                 LOG_NUMBER_FIELD("ms", delay_ms));
+        event_add(node->leave, &delay);
+    } else {
+        on_leave(-1, 0, node);
+    }
 }
 
 /* A terminal, or a service manager, signals all processes of a group; the parent of workers passes
  * the signal on beside that. Both mean the same request. */
 static bool repeated(const struct node *node)
 {
-    return node->is_worker && clock_monotonic_ms() - node->draining_since_ms < SAME_REQUEST_MS;
+    return node->app.worker && clock_monotonic_ms() - node->asked_ms < SAME_REQUEST_MS;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -108,7 +127,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     }
     if (node->draining) {
         log_warn("second signal, ending now", LOG_NUMBER_FIELD("signal", number));
-        loop_stop(node->loop);
+        loop_stop(node->app.loop);
     } else {
         drain(node);
     }
@@ -116,27 +135,21 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 /* --------------------------------------------------------------------------------- building up */
 
-static void on_doors_failed(void *arg, const char *error)
+static void on_listeners_failed(void *arg, const char *error)
 {
     struct node *node = arg;
     log_error("cannot start", LOG_TEXT_FIELD("error", error));
     node->failed = true;
-    loop_stop(node->loop);
+    loop_stop(node->app.loop);
 }
 
-static int open_doors(struct node *node, char *error, size_t error_size)
+static int open_listeners(struct node *node, char *error, size_t error_size)
 {
     const struct listeners_parts parts = {
-        .settings = node->settings,
-        .net = node->net,
-        .store = node->store,
-        .http = node->http,
-        .admin = node->admin,
-        .status = services_status(node->services),
+        .app = &node->app,
+        .health = node->health,
         .relay = services_relay(node->services),
-        .node = node->name,
-        .worker = node->is_worker,
-        .failed = on_doors_failed,
+        .failed = on_listeners_failed,
         .arg = node,
     };
     node->listeners = listeners_new(&parts, error, error_size);
@@ -148,96 +161,86 @@ static uint32_t connection_limit(const struct settings *settings)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return (uint32_t)settings->connection_limit;
+        return settings->connection_limit;
     }
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    int64_t possible =
-        limit.rlim_cur < INT32_MAX ? (int64_t)limit.rlim_cur - OWN_DESCRIPTORS : INT32_MAX;
-    if (settings->connection_limit > possible) {
+    uint32_t wanted = settings->connection_limit;
+    uint32_t most = limit.rlim_cur < INT32_MAX ? (uint32_t)limit.rlim_cur : INT32_MAX;
+    uint32_t possible = most > OWN_DESCRIPTORS ? most - OWN_DESCRIPTORS : 1;
+    if (wanted > possible) {
         log_warn("connection limit lowered to what the descriptor limit allows",
                  LOG_NUMBER_FIELD("limit", possible));
     }
-    bool wanted = settings->connection_limit > 0 && settings->connection_limit < possible;
-    int64_t chosen = wanted ? settings->connection_limit : possible;
-    return (uint32_t)(chosen > 1 ? chosen : 1);
-}
-
-static int open_services(struct node *node, char *error, size_t error_size)
-{
-    const struct services_parts parts = {
-        .settings = node->settings,
-        .node = node->name,
-        .loop = node->loop,
-        .wheel = node->wheel,
-        .metrics = &node->metrics,
-        .store = node->store,
-        .net = node->net,
-        .http = node->http,
-        .admin = node->admin,
-    };
-    node->services = services_new(&parts, error, error_size);
-    return node->services != NULL ? 0 : -1;
+    return wanted > 0 && wanted < possible ? wanted : possible;
 }
 
 static int build(struct node *node, char *error, size_t error_size)
 {
-    const struct settings *settings = node->settings;
-    node->loop = loop_new();
-    log_out_attach(loop_base(node->loop));
-    node->wheel = wheel_new(node->loop);
-    node->store = process_open_store(settings, loop_base(node->loop), node->name, &node->metrics,
-                                     error, error_size);
-    if (node->store == NULL) {
+    struct app *app = &node->app;
+    const struct settings *settings = app->settings;
+    app->loop = loop_new();
+    log_out_attach(loop_base(app->loop));
+    app->wheel = wheel_new(app->loop);
+    app->store = process_open_store(settings, loop_base(app->loop), app->node, &app->metrics, error,
+                                    error_size);
+    if (app->store == NULL) {
         return -1;
     }
     const struct net_limits limits = {
-        .queue = (size_t)settings->queue_limit,
+        .queue = settings->queue_limit,
         .connections = connection_limit(settings),
-        .per_address = (uint32_t)settings->address_limit,
-        .share_ports = node->is_worker,
+        .per_address = settings->address_limit,
+        .share_ports = app->worker,
     };
-    node->net = net_new(node->loop, node->wheel, &node->metrics, &limits);
-    node->http = process_http(settings, node->net);
-    node->admin = settings->admin[0] != '\0' ? process_http(settings, node->net) : node->http;
-    process_watch_signals(&node->signals, loop_base(node->loop), on_signal, node);
-    if (open_services(node, error, error_size) != 0) {
-        return -1;
-    }
-    return open_doors(node, error, error_size);
+    app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
+    app->http = process_http(settings, app->net);
+    app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
+    process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
+    node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
+    node->reload = reload_new(loop_base(app->loop), app->settings, NULL, NULL);
+    node->health = health_new(&(struct health_options){.app = app});
+    node->services = services_new(app, node->health, error, error_size);
+    return node->services != NULL ? open_listeners(node, error, error_size) : -1;
 }
 
 static void tear_down(struct node *node)
 {
+    struct app *app = &node->app;
     listeners_free(&node->listeners);
     services_stop(node->services);
-    net_free(&node->net);
+    net_free(&app->net);
     services_free(&node->services);
-    if (node->admin != node->http) {
-        http_server_free(&node->admin);
+    health_free(&node->health);
+    if (app->admin != app->http) {
+        http_server_free(&app->admin);
     }
-    http_server_free(&node->http);
-    store_close(&node->store);
-    wheel_free(&node->wheel);
+    http_server_free(&app->http);
+    store_close(&app->store);
+    wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
+    reload_free(&node->reload);
+    if (node->leave != NULL) {
+        event_free(node->leave);
+    }
     log_out_detach(LOG_LINGER_MS);
-    loop_free(&node->loop);
+    loop_free(&app->loop);
 }
 
-int node_run(const struct settings *settings, const struct name_worker *worker)
+int node_run(struct settings *settings, const struct name_worker *worker)
 {
-    struct node node = {.settings = settings, .is_worker = worker->number >= 0};
+    struct node node = {.app = {.settings = settings, .worker = worker->number >= 0}};
     char error[256] = "";
-    name_choose_node(worker, node.name);
+    name_choose_node(worker, node.app.node);
     int status = build(&node, error, sizeof(error));
     if (status == 0) {
-        log_info("serving", LOG_TEXT_FIELD("node", node.name),
+        log_info("serving", LOG_TEXT_FIELD("node", node.app.node),
                  LOG_TEXT_FIELD("version", MUSTER_VERSION));
-        if (!node.is_worker) {
+        if (!node.app.worker) {
             notify_ready("serving");
         }
-        loop_run(node.loop);
-        log_info("ended", LOG_TEXT_FIELD("node", node.name));
+        loop_run(node.app.loop);
+        log_info("ended", LOG_TEXT_FIELD("node", node.app.node));
     } else {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }

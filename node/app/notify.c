@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/notify.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* notify: tells the service manager that started this process (systemd, `Type=notify`) when it serves
  * and how long it takes to leave. The protocol is one datagram of lines NAME=value to the socket that
  * NOTIFY_SOCKET names: sd_notify(3). Without that variable nothing is sent.

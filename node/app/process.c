@@ -27,8 +27,11 @@ void process_prepare(void)
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGQUIT);
     sigprocmask(SIG_UNBLOCK, &ending, NULL);
     signal(SIGCHLD, SIG_DFL);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     fill_standard_descriptors();
 }
@@ -38,7 +41,7 @@ void process_prepare(void)
 void process_watch_signals(struct process_signals *signals, struct event_base *base,
                            event_callback_fn fn, void *arg)
 {
-    static const int numbers[PROCESS_SIGNALS] = {SIGTERM, SIGINT};
+    static const int numbers[PROCESS_SIGNALS] = {SIGTERM, SIGINT, SIGQUIT};
     for (int i = 0; i < PROCESS_SIGNALS; i++) {
         signals->events[i] = evsignal_new(base, numbers[i], fn, arg);
         event_add(signals->events[i], NULL);
@@ -103,7 +106,7 @@ struct store *process_open_store(const struct settings *settings, struct event_b
         .tls = process_store_tls(settings),
         .prefix = settings->store_prefix,
         .node = name,
-        .lease_ms = (uint32_t)settings->lease,
+        .lease_ms = settings->lease,
         .observer = {.link = on_link,
                      .trouble = on_trouble,
                      .bus_lag = on_bus_lag,
@@ -118,13 +121,13 @@ struct store *process_open_store(const struct settings *settings, struct event_b
 struct http_server *process_http(const struct settings *settings, struct net *net)
 {
     const struct http_options options = {
-        .header_limit = (size_t)settings->header_limit,
-        .body_limit = (size_t)settings->message_limit,
-        .request_ms = (uint32_t)settings->request_timeout,
-        .keep_alive_ms = (uint32_t)settings->keep_alive,
-        .ws_message_limit = (size_t)settings->message_limit,
+        .header_limit = settings->header_limit,
+        .body_limit = settings->message_limit,
+        .request_ms = settings->request_timeout,
+        .keep_alive_ms = settings->keep_alive,
+        .ws_message_limit = settings->message_limit,
         .origins = settings->origins,
     };
-    ws_set_pings((uint32_t)settings->ws_ping, (uint32_t)settings->ws_pong);
+    ws_set_pings(settings->ws_ping, settings->ws_pong);
     return http_server_new(net, &options);
 }

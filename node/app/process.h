@@ -11,18 +11,18 @@
 #include <event2/event.h>
 
 /* Makes good what whoever started this process left unfit: a closed stdin, stdout or stderr, whose
- * number a socket would get and log lines with it; SIGTERM and SIGINT blocked, which end it; SIGCHLD
+ * number a socket would get and log lines with it; SIGTERM, SIGINT and SIGQUIT blocked, which end it; SIGCHLD
  * ignored, so that children end unseen. And no writing to who reads no more ends it: SIGPIPE is
- * ignored. First of all. */
+ * ignored, and SIGUSR1 and SIGUSR2, which would end it. First of all. */
 void process_prepare(void);
 
-enum { PROCESS_SIGNALS = 2 };
+enum { PROCESS_SIGNALS = 3 };
 
 struct process_signals {
     struct event *events[PROCESS_SIGNALS];
 };
 
-/* SIGTERM and SIGINT call `fn` with their number. */
+/* SIGTERM, SIGINT and SIGQUIT call `fn` with their number. */
 void process_watch_signals(struct process_signals *signals, struct event_base *base,
                            event_callback_fn fn, void *arg);
 

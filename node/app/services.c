@@ -1,12 +1,12 @@
 #include "node/app/services.h"
 
-#include "node/app/chat_wiring.h"
-#include "node/app/fleet_wiring.h"
 #include "node/core/log.h"
+#include "node/service/chat/chat.h"
 #include "node/service/dispatch/dispatch.h"
 #include "node/service/fleet/fleet.h"
-#include "node/service/fleet/status.h"
+#include "node/service/fleet/home.h"
 #include "node/service/logs/logs.h"
+#include "node/service/minigame/minigame.h"
 #include "node/service/relay/relay.h"
 #include "node/service/sync/sync.h"
 #include "store/base/mem.h"
@@ -14,11 +14,12 @@
 #include <string.h>
 
 struct services {
-    struct status *status;
+    struct fleet_home *home;
     struct fleet *fleet;
     struct sync *sync;
     struct logs *logs;
-    struct chat_wiring chat;
+    struct chat *chat;
+    struct minigame *minigame;
     struct relay *relay;
     struct dispatch *dispatch; /* NULL: off */
 };
@@ -27,7 +28,7 @@ struct services {
 
 static const char *trouble(void *arg)
 {
-    return fleet_status_trouble(arg);
+    return health_trouble(arg);
 }
 
 static void warn_of_open_page(const struct settings *settings)
@@ -38,56 +39,80 @@ static void warn_of_open_page(const struct settings *settings)
     }
 }
 
-static void make_status(struct services *services, const struct services_parts *parts)
+static void make_fleet(struct services *services, struct app *app, struct health *health)
 {
-    warn_of_open_page(parts->settings);
-    const struct status_options status = {
-        .net = parts->net,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
-        .memory_limit = parts->settings->memory_limit,
+    warn_of_open_page(app->settings);
+    const struct fleet_home_options home = {
+        .metrics = &app->metrics,
+        .node = app->node,
+        .trouble = trouble,
+        .trouble_arg = health,
     };
-    services->status = fleet_status_new(parts->admin, &status);
-    if (parts->admin != parts->http) {
-        fleet_status_route_text(services->status, parts->http);
+    services->home = fleet_home_new(app->admin, &home);
+    if (app->admin != app->http) {
+        fleet_home_route_text(services->home, app->http);
     }
     const struct fleet_options fleet = {
-        .loop = parts->loop,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
+        .loop = app->loop,
+        .store = app->store,
+        .metrics = &app->metrics,
+        .node = app->node,
         .kind = "node",
-        .http = parts->settings->http,
-        .token = parts->settings->status_token,
+        .http = app->settings->http,
+        .token = app->settings->status_token,
         .trouble = trouble,
-        .trouble_arg = services->status,
+        .trouble_arg = health,
     };
-    services->fleet = fleet_new(parts->admin, &fleet);
+    services->fleet = fleet_new(app->admin, &fleet);
 }
 
+static void print_sessions(void *arg, struct buf *out)
+{
+    sync_describe(arg, out);
+}
+
+static void print_chat(void *arg, struct buf *out)
+{
+    chat_describe(arg, out);
+}
+
+static void print_relay(void *arg, struct buf *out)
+{
+    relay_describe(arg, out);
+}
+
+static void print_ports(void *arg, struct buf *out)
+{
+    dispatch_describe(arg, out);
+}
+
+/* What each service shows on the fleet's page; neither knows of the other. */
 static void show_services(const struct services *services)
 {
-    const struct fleet_wiring_parts parts = {
-        .sync = services->sync,
-        .chat = services->chat.chat,
-        .relay = services->relay,
-        .dispatch = services->dispatch,
+    const struct fleet_list lists[] = {
+        {"sessions", print_sessions, services->sync},
+        {"chat", print_chat, services->chat},
+        {"relay", print_relay, services->relay},
+        {"ports", print_ports, services->dispatch},
     };
-    fleet_wiring_make(services->fleet, &parts);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        if (lists[i].arg != NULL) {
+            fleet_show(services->fleet, &lists[i]);
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------- HTTP and WebSockets */
 
-static void make_sync(struct services *services, const struct services_parts *parts)
+static void make_sync(struct services *services, struct app *app)
 {
     const struct sync_options options = {
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
-        .idle_ms = (uint32_t)parts->settings->sync_idle,
+        .store = app->store,
+        .metrics = &app->metrics,
+        .node = app->node,
+        .idle_ms = app->settings->sync_idle,
     };
-    services->sync = sync_new(parts->http, &options);
+    services->sync = sync_new(app->http, &options);
 }
 
 /* A full stream refuses when somebody stores it. No sink can reach the embedded store. */
@@ -98,124 +123,188 @@ static bool logs_wait_for_a_sink(const struct settings *settings)
     return told && strcmp(settings->store, "memory:") != 0;
 }
 
-static void make_logs(struct services *services, const struct services_parts *parts)
+static void make_logs(struct services *services, struct app *app)
 {
-    const struct settings *settings = parts->settings;
+    const struct settings *settings = app->settings;
     bool refuse = logs_wait_for_a_sink(settings);
-    metrics_set(parts->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
+    metrics_set(&app->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
-        .net = parts->net,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
-        .lanes = (unsigned)settings->logs_lanes,
-        .bound = (uint64_t)settings->logs_bound,
+        .net = app->net,
+        .store = app->store,
+        .metrics = &app->metrics,
+        .node = app->node,
+        .lanes = settings->logs_lanes,
+        .bound = settings->logs_bound,
         .refuse = refuse,
-        .entry_limit = (size_t)settings->logs_entry_limit,
-        .body_limit = (size_t)settings->message_limit,
+        .entry_limit = settings->logs_entry_limit,
+        .body_limit = settings->message_limit,
         .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
-        .queue_limit = (size_t)settings->queue_limit,
-        .rate = (uint32_t)settings->logs_rate,
+        .queue_limit = settings->queue_limit,
+        .rate = settings->logs_rate,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
     };
-    services->logs = logs_new(parts->http, &options);
+    services->logs = logs_new(app->http, &options);
 }
 
-static int make_chat(struct services *services, const struct services_parts *parts, char *error,
-                     size_t error_size)
+static struct chat_login_options login_options(const struct settings *settings,
+                                               struct event_base *base)
 {
-    const struct chat_wiring_parts chat = {
-        .base = loop_base(parts->loop),
-        .http = parts->http,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .wheel = parts->wheel,
-        .node = parts->node,
+    return (struct chat_login_options){
+        .base = base,
+        .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
+        .key_file = settings->chat_jwt_key,
+        .jwks = settings->chat_jwks,
+        .secret = settings->chat_jwt_secret,
+        .audience = settings->chat_jwt_audience,
+        .issuer = settings->chat_jwt_issuer,
+        .nickname_claim = settings->chat_nickname_claim,
+        .account_url = settings->chat_account_url,
+        .login_url = settings->chat_login_url,
+        .leeway_s = settings->chat_jwt_leeway / 1000,
+        .jwks_refresh_ms = settings->chat_jwks_refresh,
+        .jwks_pause_ms = settings->chat_jwks_pause,
+        .account_ms = settings->chat_account_timeout,
+        .account_cache_ms = settings->chat_account_cache,
+        .account_parallel = settings->chat_account_parallel,
     };
-    return chat_wiring_make(&services->chat, parts->settings, &chat, error, error_size);
+}
+
+static int make_chat(struct services *services, struct app *app, char *error, size_t error_size)
+{
+    const struct settings *settings = app->settings;
+    const struct chat_options options = {
+        .store = app->store,
+        .metrics = &app->metrics,
+        .wheel = app->wheel,
+        .node = app->node,
+        .login = login_options(settings, loop_base(app->loop)),
+        .history = settings->chat_history,
+        .rate = settings->chat_rate,
+        .burst = settings->chat_burst,
+        .text_limit = (uint32_t)settings->chat_text_limit,
+        .answer_limit = settings->queue_limit / 2,
+        .close_at_exp = settings->chat_close_at_exp,
+        .api_env = settings->api_env,
+        .api_desc = settings->api_desc,
+    };
+    services->chat = chat_new(app->http, &options, error, error_size);
+    return services->chat != NULL ? 0 : -1;
+}
+
+/* The minigame draws its players from those in the chat. */
+static void make_minigame(struct services *services, struct app *app)
+{
+    const struct minigame_options options = {
+        .store = app->store,
+        .metrics = &app->metrics,
+        .wheel = app->wheel,
+        .node = app->node,
+        .each_online = chat_each_online,
+        .online = services->chat,
+        .token = app->settings->minigame_token,
+        .webhook_token = app->settings->webhook_token,
+    };
+    services->minigame = minigame_new(app->http, &options);
 }
 
 /* ------------------------------------------------------------------------- ports of their own */
 
-static int make_relay(struct services *services, const struct services_parts *parts, char *error,
+static int make_relay(struct services *services, struct app *app, char *error,
                       size_t error_size)
 {
-    const struct settings *settings = parts->settings;
+    const struct settings *settings = app->settings;
     const struct relay_options options = {
-        .net = parts->net,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
+        .net = app->net,
+        .store = app->store,
+        .metrics = &app->metrics,
+        .node = app->node,
         .listen = settings->relay,
         .name = settings->relay_name,
         .color = settings->relay_color,
         .prefix = settings->relay_prefix,
         .secret = settings->relay_secret,
         .status_token = settings->relay_status_token,
-        .pacing = settings->relay_pacing != 0,
-        .proxy = settings->relay_proxy != 0,
-        .gap_ms = (uint32_t)settings->relay_gap,
-        .queue_limit = (size_t)settings->queue_limit,
-        .packet_limit = (size_t)settings->relay_limit,
-        .rate = (uint32_t)settings->relay_rate,
-        .joins = (uint32_t)settings->relay_joins,
-        .timeout_ms = (uint32_t)settings->relay_timeout,
+        .pacing = settings->relay_pacing,
+        .proxy = settings->relay_proxy,
+        .gap_ms = settings->relay_gap,
+        .queue_limit = settings->queue_limit,
+        .packet_limit = settings->relay_limit,
+        .rate = settings->relay_rate,
+        .joins = settings->relay_joins,
+        .timeout_ms = settings->relay_timeout,
     };
-    services->relay = relay_new(parts->http, &options, error, error_size);
+    services->relay = relay_new(app->http, &options, error, error_size);
     return services->relay != NULL ? 0 : -1;
 }
 
-static int make_dispatch(struct services *services, const struct services_parts *parts, char *error,
-                         size_t error_size)
+static struct dispatch_options dispatch_options_of(const struct settings *settings)
 {
-    const struct settings *settings = parts->settings;
-    const struct dispatch_options options = {
-        .net = parts->net,
-        .store = parts->store,
-        .metrics = parts->metrics,
-        .node = parts->node,
+    return (struct dispatch_options){
         .ports = settings->dispatch_ports,
         .bind = settings->dispatch_bind,
         .secret = settings->dispatch_secret,
         .proxy = settings->dispatch_proxy,
         .production = settings->env == ENV_PRODUCTION,
-        .stall_ms = (uint32_t)settings->dispatch_stall,
-        .queue_limit = (size_t)settings->queue_limit,
-        .message_limit = (size_t)settings->message_limit,
+        .stall_ms = settings->dispatch_stall,
+        .queue_limit = settings->queue_limit,
+        .message_limit = settings->message_limit,
     };
-    if (settings->dispatch_ports[0] == '\0') {
-        return 0;
+}
+
+static void make_dispatch(struct services *services, struct app *app)
+{
+    struct dispatch_options options = dispatch_options_of(app->settings);
+    options.net = app->net;
+    options.store = app->store;
+    options.metrics = &app->metrics;
+    options.node = app->node;
+    if (app->settings->dispatch_ports[0] != '\0') {
+        services->dispatch = dispatch_new(app->http, &options);
     }
-    if (dispatch_check(&options, error, error_size) != 0) {
-        return -1;
-    }
-    services->dispatch = dispatch_new(parts->http, &options);
-    return 0;
 }
 
 /* ------------------------------------------------------------------------------------ life */
 
-struct services *services_new(const struct services_parts *parts, char *error, size_t error_size)
+static int check_dispatch(const struct settings *settings, char *error, size_t error_size)
+{
+    const struct dispatch_options options = dispatch_options_of(settings);
+    return settings->dispatch_ports[0] == '\0' ? 0 : dispatch_check(&options, error, error_size);
+}
+
+static int check_relay(const struct settings *settings, char *error, size_t error_size)
+{
+    const struct relay_options options = {.listen = settings->relay,
+                                          .color = settings->relay_color};
+    return relay_check(&options, error, error_size);
+}
+
+static int check_chat(const struct settings *settings, char *error, size_t error_size)
+{
+    const struct chat_login_options options = login_options(settings, NULL);
+    return chat_login_check(&options, error, error_size);
+}
+
+services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_chat, NULL};
+
+struct services *services_new(struct app *app, struct health *health, char *error,
+                              size_t error_size)
 {
     struct services *services = mem_zalloc(sizeof(*services));
-    make_status(services, parts);
-    make_sync(services, parts);
-    make_logs(services, parts);
-    if (make_chat(services, parts, error, error_size) != 0 ||
-        make_relay(services, parts, error, error_size) != 0 ||
-        make_dispatch(services, parts, error, error_size) != 0) {
+    make_fleet(services, app, health);
+    make_sync(services, app);
+    make_logs(services, app);
+    bool made = make_chat(services, app, error, error_size) == 0 &&
+                make_relay(services, app, error, error_size) == 0;
+    if (!made) {
         services_stop(services);
         services_free(&services);
         return NULL;
     }
+    make_minigame(services, app);
+    make_dispatch(services, app);
     show_services(services);
     return services;
-}
-
-struct status *services_status(const struct services *services)
-{
-    return services->status;
 }
 
 struct relay *services_relay(const struct services *services)
@@ -225,7 +314,6 @@ struct relay *services_relay(const struct services *services)
 
 void services_drain(struct services *services)
 {
-    fleet_status_drain(services->status);
     fleet_leave(services->fleet);
     dispatch_drain(services->dispatch);
 }
@@ -246,10 +334,11 @@ void services_free(struct services **services)
     logs_free(&gone->logs);
     dispatch_free(&gone->dispatch);
     relay_free(&gone->relay);
-    chat_wiring_free(&gone->chat);
+    minigame_free(&gone->minigame);
+    chat_free(&gone->chat);
     sync_free(&gone->sync);
     fleet_free(&gone->fleet);
-    fleet_status_free(&gone->status);
+    fleet_home_free(&gone->home);
     free(gone);
     *services = NULL;
 }

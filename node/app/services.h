@@ -1,40 +1,31 @@
 /* services: every service of a node out of the settings, in the order in which they lean on each
- * other. */
+ * other. The one place where a setting meets its service. */
 #ifndef MUSTER_NODE_APP_SERVICES_H
 #define MUSTER_NODE_APP_SERVICES_H
 
-#include "node/core/loop.h"
-#include "node/core/metrics.h"
-#include "node/core/settings.h"
-#include "node/core/wheel.h"
-#include "node/net/net.h"
-#include "node/proto/http/http.h"
-#include "store/store.h"
+#include "node/app/app.h"
+#include "node/app/health.h"
 
+struct relay;
 struct services;
 
-/* Of the node; all borrowed. */
-struct services_parts {
-    const struct settings *settings;
-    const char *node; /* its name in the fleet */
-    struct loop *loop;
-    struct wheel *wheel;
-    struct metrics *metrics;
-    struct store *store;
-    struct net *net;
-    struct http_server *http, *admin; /* `admin` is `http` where it has no address of its own */
-};
+/* What a service can say of its settings before anything is opened: 0, or -1 with a message that
+ * begins with the setting's name. */
+typedef int services_check_fn(const struct settings *settings, char *error, size_t error_size);
 
-/* New, with their routes; dispatch opens ports when drivers ask, the relay and the tracker are listeners'
- * (node/listeners.h). NULL with a message in `error`. */
-struct services *services_new(const struct services_parts *parts, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
+/* All of them, NULL-ended: the node's start asks the first that fails, `muster check` all. */
+extern services_check_fn *const services_checks[];
+
+/* New, with their routes; dispatch opens ports when drivers ask, the relay and the tracker are
+ * listeners' (node/app/listeners.h). `app` and `health` are borrowed. NULL with a message in
+ * `error`. */
+struct services *services_new(struct app *app, struct health *health, char *error,
+                              size_t error_size) __attribute__((warn_unused_result));
 
 /* What the listeners of the node need of them. Borrowed. */
-struct status *services_status(const struct services *services);
 struct relay *services_relay(const struct services *services);
 
-/* The node is going away: not ready, and no port is opened any more. Who is there stays for now. */
+/* The node is going away: no port is opened any more. Who is there stays for now. */
 void services_drain(struct services *services);
 
 /* Lets go of what receives by itself; to be called before the net goes, and services_free after.

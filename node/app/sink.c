@@ -2,16 +2,17 @@
  * and a small HTTP server for those who watch it.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
-#include "store/base/clock.h"
 #include "store/sink/sink.h"
 
+#include "node/app/app.h"
+#include "node/app/health.h"
 #include "node/app/node.h"
 #include "node/app/notify.h"
 #include "node/app/process.h"
+#include "node/app/reload.h"
 #include "node/core/log.h"
 #include "node/core/log_out.h"
 #include "node/core/loop.h"
-#include "node/core/metrics_process.h"
 #include "node/core/name.h"
 #include "node/net/listener.h"
 #include "node/proto/http/http.h"
@@ -25,19 +26,15 @@
 enum { STOP_MS = 10 * 1000, DAY_MS = 86400 * 1000 };
 
 struct process {
-    const struct settings *settings;
-    char name[NAME_SIZE], stream[NAME_SIZE + 5];
-    struct loop *loop;
-    struct wheel *wheel;
-    struct metrics metrics;
-    struct store *store; /* NULL with --from */
-    struct net *net;
-    struct http_server *http;
+    struct app app;
+    char stream[NAME_SIZE + 5];
+    struct health *health;
     struct listener *listener;
     struct sink *sink;
     struct fleet *fleet;    /* NULL with --from */
     struct logs_dump *dump; /* with --from */
     struct process_signals signals;
+    struct reload *reload;
     bool stopping;
 };
 
@@ -53,23 +50,20 @@ static void on_say(void *arg, bool bad, const char *what, const char *text)
     }
 }
 
-static const char *unready(const struct process *process)
+/* What health cannot know of a sink. */
+static const char *unready(void *arg)
 {
-    if (process->stopping) {
-        return "stopping";
-    }
-    if (process->store != NULL && !store_ready(process->store)) {
-        return "the store cannot be reached";
-    }
+    const struct process *process = arg;
     if (process->dump != NULL && !logs_dump_is_open(process->dump)) {
         return "the server to listen at cannot be reached";
     }
     return sink_unready(process->sink);
 }
 
-static void refresh(struct process *process)
+static void refresh(void *arg)
 {
-    struct metrics *metrics = &process->metrics;
+    struct process *process = arg;
+    struct metrics *metrics = &process->app.metrics;
     const struct sink_stats *stats = sink_stats(process->sink);
     metrics_set(metrics, METRIC_SINK_ROWS, stats->rows);
     metrics_set(metrics, METRIC_SINK_BYTES, stats->bytes);
@@ -89,36 +83,9 @@ static void refresh(struct process *process)
 /* Asked each time before figures are shown to the fleet. */
 static const char *trouble(void *arg)
 {
-    refresh(arg);
-    return unready(arg);
-}
-
-/* The loop turns, or nobody would answer. */
-static void on_healthz(void *arg, struct http_request *request)
-{
-    (void)arg;
-    http_reply(request, 200, "text/plain; charset=utf-8", SPAN("ok\n"));
-}
-
-static void on_readyz(void *arg, struct http_request *request)
-{
-    const char *reason = unready(arg);
-    if (reason != NULL) {
-        http_reply_error(request, 503, "%s", reason);
-    } else {
-        http_reply(request, 200, "text/plain; charset=utf-8", SPAN("ready\n"));
-    }
-}
-
-static void on_metrics(void *arg, struct http_request *request)
-{
     struct process *process = arg;
-    struct buf text = {0};
     refresh(process);
-    metrics_process_refresh(&process->metrics, process->store);
-    metrics_print(&process->metrics, &text);
-    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&text));
-    buf_free(&text);
+    return health_trouble(process->health);
 }
 
 /* ------------------------------------------------------------------------------------ the end */
@@ -126,7 +93,7 @@ static void on_metrics(void *arg, struct http_request *request)
 static void on_stopped(void *arg)
 {
     struct process *process = arg;
-    loop_stop(process->loop);
+    loop_stop(process->app.loop);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -135,7 +102,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     (void)what;
     if (process->stopping) {
         log_warn("second signal, ending now", LOG_NUMBER_FIELD("signal", number));
-        loop_stop(process->loop);
+        loop_stop(process->app.loop);
         return;
     }
     log_info("stopping");
@@ -144,6 +111,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     if (process->fleet != NULL) {
         fleet_leave(process->fleet);
     }
+    health_drain(process->health);
     logs_dump_free(&process->dump);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
@@ -153,56 +121,53 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static int open_store(struct process *process, char *error, size_t error_size)
 {
-    const struct settings *settings = process->settings;
+    const struct settings *settings = process->app.settings;
     if (strcmp(settings->store, "memory:") == 0) {
         snprintf(error, error_size,
                  "--store is memory:, which no other process can reach; give the nodes' Redis, or "
                  "--from ws://host/logs/listen");
         return -1;
     }
-    process->store = process_open_store(settings, loop_base(process->loop), process->name,
-                                        &process->metrics, error, error_size);
-    return process->store != NULL ? 0 : -1;
+    process->app.store = process_open_store(settings, loop_base(process->app.loop), process->app.node,
+                                        &process->app.metrics, error, error_size);
+    return process->app.store != NULL ? 0 : -1;
 }
 
 static int serve_http(struct process *process, char *error, size_t error_size)
 {
-    const struct settings *settings = process->settings;
+    struct app *app = &process->app;
+    const struct settings *settings = app->settings;
     const char *bind = settings->admin[0] != '\0' ? settings->admin : settings->http;
-    process->net =
-        net_new(process->loop, process->wheel, &process->metrics,
-                &(struct net_limits){
-                    .queue = (size_t)settings->queue_limit, .connections = 1000, .per_address = 0});
-    process->http = process_http(settings, process->net);
-    metrics_set(&process->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
-    metrics_set(&process->metrics, METRIC_BUILD_SINK, 1);
-    http_route(process->http, "GET", "/healthz", on_healthz, process);
-    http_route(process->http, "GET", "/readyz", on_readyz, process);
-    http_route(process->http, "GET", "/metrics", on_metrics, process);
+    const struct net_limits limits = {.queue = settings->queue_limit, .connections = 1000};
+    app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
+    app->http = app->admin = process_http(settings, app->net);
+    metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
+    process->health = health_new(&(struct health_options){
+        .app = app, .trouble = unready, .refresh = refresh, .arg = process});
     process->listener =
-        listener_open(process->net, bind, http_server_accept, process->http, error, error_size);
+        listener_open(app->net, bind, http_server_accept, app->http, error, error_size);
     return process->listener != NULL ? 0 : -1;
 }
 
 static void make_sink(struct process *process)
 {
-    const struct settings *settings = process->settings;
+    const struct settings *settings = process->app.settings;
     const char *prefix = settings->store_prefix;
-    snprintf(process->stream, sizeof(process->stream), "from %s", process->name);
+    snprintf(process->stream, sizeof(process->stream), "from %s", process->app.node);
     process->sink = sink_new(&(struct sink_options){
-        .base = loop_base(process->loop),
-        .store = process->store,
+        .base = loop_base(process->app.loop),
+        .store = process->app.store,
         .uri = settings->postgres,
-        .stream = process->store != NULL ? prefix : process->stream,
-        .lanes = (unsigned)settings->logs_lanes,
-        .rows = (size_t)settings->sink_rows,
-        .bytes = (size_t)settings->sink_bytes,
-        .parallel = (unsigned)settings->sink_parallel,
-        .age_ms = (uint32_t)settings->sink_age,
-        .keep = (uint64_t)settings->sink_keep_entries,
-        .keep_ms = (uint32_t)settings->sink_keep,
+        .stream = process->app.store != NULL ? prefix : process->stream,
+        .lanes = settings->logs_lanes,
+        .rows = settings->sink_rows,
+        .bytes = settings->sink_bytes,
+        .parallel = settings->sink_parallel,
+        .age_ms = settings->sink_age,
+        .keep = settings->sink_keep_entries,
+        .keep_ms = settings->sink_keep,
         .retention_days = (unsigned)((settings->sink_retention + DAY_MS - 1) / DAY_MS),
-        .search = settings->sink_search == 1,
+        .search = settings->sink_search,
         .codec = {.table = LOGS_TABLE, .row = logs_row},
         .say = on_say,
         .arg = process,
@@ -212,15 +177,15 @@ static void make_sink(struct process *process)
 /* The sink has its place on the fleet's page, like a node. */
 static void join_fleet(struct process *process)
 {
-    if (process->store != NULL) {
-        process->fleet = fleet_new(process->http, &(struct fleet_options){
-                                                      .loop = process->loop,
-                                                      .store = process->store,
-                                                      .metrics = &process->metrics,
-                                                      .node = process->name,
+    if (process->app.store != NULL) {
+        process->fleet = fleet_new(process->app.http, &(struct fleet_options){
+                                                      .loop = process->app.loop,
+                                                      .store = process->app.store,
+                                                      .metrics = &process->app.metrics,
+                                                      .node = process->app.node,
                                                       .kind = "sink",
-                                                      .http = process->settings->http,
-                                                      .token = process->settings->status_token,
+                                                      .http = process->app.settings->http,
+                                                      .token = process->app.settings->status_token,
                                                       .trouble = trouble,
                                                       .trouble_arg = process,
                                                   });
@@ -243,10 +208,10 @@ static int open_dump(struct process *process, char *error, size_t error_size)
 {
     process->dump = logs_dump_new(
         &(struct logs_dump_options){
-            .base = loop_base(process->loop),
-            .url = process->settings->from,
-            .ca = process->settings->from_ca,
-            .token = process->settings->logs_listen_token,
+            .base = loop_base(process->app.loop),
+            .url = process->app.settings->from,
+            .ca = process->app.settings->from_ca,
+            .token = process->app.settings->logs_listen_token,
             .entry = on_entry,
             .room = has_room,
             .say = on_say,
@@ -258,15 +223,15 @@ static int open_dump(struct process *process, char *error, size_t error_size)
 
 static int build(struct process *process, char *error, size_t error_size)
 {
-    name_choose("sink", process->name);
-    process->loop = loop_new();
-    log_out_attach(loop_base(process->loop));
-    process->wheel = wheel_new(process->loop);
-    if (process->settings->postgres[0] == '\0') {
+    name_choose("sink", process->app.node);
+    process->app.loop = loop_new();
+    log_out_attach(loop_base(process->app.loop));
+    process->app.wheel = wheel_new(process->app.loop);
+    if (process->app.settings->postgres[0] == '\0') {
         snprintf(error, error_size, "--postgres is not set");
         return -1;
     }
-    bool from = process->settings->from[0] != '\0';
+    bool from = process->app.settings->from[0] != '\0';
     if (!from && open_store(process, error, error_size) != 0) {
         return -1;
     }
@@ -274,7 +239,9 @@ static int build(struct process *process, char *error, size_t error_size)
     if (from && open_dump(process, error, error_size) != 0) {
         return -1;
     }
-    process_watch_signals(&process->signals, loop_base(process->loop), on_signal, process);
+    process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
+    process->reload =
+        reload_new(loop_base(process->app.loop), process->app.settings, NULL, NULL);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }
@@ -286,32 +253,34 @@ static void tear_down(struct process *process)
 {
     listener_close(&process->listener);
     process_unwatch_signals(&process->signals);
-    net_free(&process->net);
+    reload_free(&process->reload);
+    net_free(&process->app.net);
     fleet_free(&process->fleet);
-    if (process->http != NULL) {
-        http_server_free(&process->http);
+    health_free(&process->health);
+    if (process->app.http != NULL) {
+        http_server_free(&process->app.http);
     }
     logs_dump_free(&process->dump);
     sink_free(&process->sink);
-    store_close(&process->store);
-    wheel_free(&process->wheel);
+    store_close(&process->app.store);
+    wheel_free(&process->app.wheel);
     log_out_detach(LOG_LINGER_MS);
-    loop_free(&process->loop);
+    loop_free(&process->app.loop);
 }
 
-int sink_verb(const struct settings *settings)
+int sink_verb(struct settings *settings)
 {
-    struct process process = {.settings = settings};
+    struct process process = {.app = {.settings = settings}};
     char error[512] = "";
     int status = build(&process, error, sizeof(error));
     if (status == 0) {
         char text[ADDRESS_TEXT];
         log_info("sink at work",
                  LOG_TEXT_FIELD("address", address_text(listener_address(process.listener), text)),
-                 LOG_TEXT_FIELD("name", process.name));
+                 LOG_TEXT_FIELD("name", process.app.node));
         notify_ready("at work");
-        loop_run(process.loop);
-        log_info("ended", LOG_TEXT_FIELD("name", process.name));
+        loop_run(process.app.loop);
+        log_info("ended", LOG_TEXT_FIELD("name", process.app.node));
     } else {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }

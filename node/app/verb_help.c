@@ -11,7 +11,9 @@ static const struct setting_line {
     const char *field, *kind, *preset, *choices, *help;
 } settings[] = {
 #define LINE(field, kind, preset, low, high, choices, help) {#field, #kind, preset, choices, help},
-    SETTINGS_TABLE(LINE)
+#define GROUP(id, title, verbs)
+    SETTINGS_TABLE(GROUP, LINE)
+#undef GROUP
 #undef LINE
 };
 enum { SETTING_LINES = sizeof(settings) / sizeof(*settings) };
@@ -141,7 +143,7 @@ static void print_bash(void)
     print_verb_names();
     printf("'\n    else\n        case ${COMP_WORDS[1]}:$before in\n");
     for (size_t i = 0; i < SETTING_LINES; i++) {
-        if (strcmp(settings[i].kind, "CHOICE") == 0) {
+        if (settings[i].choices[0] != '\0' && strchr(settings[i].choices, '|') != NULL) {
             printf("        *:--");
             print_flag(settings[i].field);
             printf(") words='");
@@ -191,7 +193,7 @@ static void print_fish(void)
         print_flag(settings[i].field);
         printf(" -d ");
         print_quoted(settings[i].help);
-        if (strcmp(settings[i].kind, "CHOICE") == 0) {
+        if (settings[i].choices[0] != '\0' && strchr(settings[i].choices, '|') != NULL) {
             printf(" -f -a '");
             for (const char *at = settings[i].choices; *at != '\0'; at++) {
                 putchar(*at == '|' ? ' ' : *at);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster version: what this binary is made of, for a report. */
 #include "node/app/terminal.h"
 #include "store/base/buf.h"

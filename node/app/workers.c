@@ -51,7 +51,7 @@ unsigned workers_wanted(const struct settings *settings)
 {
     cpu_set_t cores;
     if (settings->workers > 0) {
-        return (unsigned)settings->workers;
+        return settings->workers;
     }
     int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
     return count > 1 ? (unsigned)count : 1;
@@ -162,6 +162,7 @@ static void be_worker(const struct pool *pool, int number, pid_t parent)
     memcpy(worker.group, pool->group, sizeof(worker.group));
     admin_of(pool->settings, number, admin);
     settings.admin = admin;
+    settings.admin_is_own = true;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigprocmask(SIG_SETMASK, &pool->before, NULL);
     if (getppid() != parent) {
@@ -191,9 +192,8 @@ static void start(struct pool *pool, unsigned number)
 
 /* ----------------------------------------------------------------------------------- the parent */
 
-static void pass_on(struct pool *pool, int number)
+static void pass_on(const struct pool *pool, int number)
 {
-    pool->ending = true;
     for (unsigned i = 0; i < pool->count; i++) {
         if (pool->workers[i].pid != 0) {
             kill(pool->workers[i].pid, number);
@@ -205,7 +205,8 @@ static void pass_on(struct pool *pool, int number)
 static bool is_in_order(int status)
 {
     return WIFEXITED(status) ? WEXITSTATUS(status) == 0
-                             : WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT;
+                             : WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT ||
+                                   WTERMSIG(status) == SIGQUIT;
 }
 
 static void on_end(struct pool *pool, unsigned number, int status)
@@ -222,6 +223,7 @@ static void on_end(struct pool *pool, unsigned number, int status)
              LOG_NUMBER_FIELD("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
     if (worker->starts == 1 && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
         pool->status = 1; /* the settings are to blame: it would never start */
+        pool->ending = true;
         pass_on(pool, SIGTERM);
         return;
     }
@@ -268,6 +270,30 @@ static uint64_t start_due(struct pool *pool)
     return wait;
 }
 
+static void on_signal(struct pool *pool, int number)
+{
+    switch (number) {
+    case SIGTERM:
+    case SIGINT:
+    case SIGQUIT:
+        log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
+        pool->ending = true;
+        notify_stopping((uint64_t)pool->settings->drain_delay + pool->settings->drain);
+        pass_on(pool, number);
+        break;
+    case SIGHUP:
+        log_info("SIGHUP: the workers read the settings again");
+        pass_on(pool, number);
+        break;
+    case SIGUSR1:
+    case SIGUSR2:
+        log_info("this signal means nothing here", LOG_NUMBER_FIELD("signal", number));
+        break;
+    default:
+        break; /* a child ended, or nothing came in time */
+    }
+}
+
 static void watch(struct pool *pool)
 {
     bool told = false;
@@ -279,11 +305,7 @@ static void watch(struct pool *pool)
         }
         struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
         int number = sigtimedwait(&pool->signals, NULL, &limit);
-        if (number == SIGTERM || number == SIGINT) {
-            log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
-            notify_stopping((uint64_t)pool->settings->drain);
-            pass_on(pool, number);
-        }
+        on_signal(pool, number);
         reap(pool);
     }
 }
@@ -306,6 +328,10 @@ int workers_run(const struct settings *settings, workers_fn *serve)
     sigaddset(&pool.signals, SIGTERM);
     sigaddset(&pool.signals, SIGINT);
     sigaddset(&pool.signals, SIGCHLD);
+    sigaddset(&pool.signals, SIGQUIT);
+    sigaddset(&pool.signals, SIGHUP);
+    sigaddset(&pool.signals, SIGUSR1);
+    sigaddset(&pool.signals, SIGUSR2);
     sigprocmask(SIG_BLOCK, &pool.signals, &pool.before);
     watch(&pool);
     sigprocmask(SIG_SETMASK, &pool.before, NULL);

@@ -21,7 +21,7 @@ int workers_check(const struct settings *settings, char *error, size_t error_siz
 
 /* Serves as that worker, whose settings are its own. The exit status; 1 only when it could not
  * start. */
-typedef int workers_fn(const struct settings *settings, const struct name_worker *worker);
+typedef int workers_fn(struct settings *settings, const struct name_worker *worker);
 
 /* Runs the workers until SIGTERM or SIGINT came and they have ended. The exit status: 0 when all
  * ended in order. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/cgroup.h"
 
 #include <inttypes.h>

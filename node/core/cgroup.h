@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cgroup: how much memory the control group of this process may use, and uses: what a container's
  * limit is made of. Version 2, and version 1 where the memory controller is still there. */
 #ifndef MUSTER_NODE_CORE_CGROUP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* log: structured lines on stderr.
  *
  *     2026-11-21T08:00:00.123Z info  listening address=0.0.0.0:8080

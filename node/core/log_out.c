@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/log_out.h"
 
 #include "store/base/buf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* log out: the way of log lines to stderr, on which nothing of a server may wait.
  *
  *     line --> stderr takes it: written, in one write

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/memory.h"
 
 #include "store/base/mem.h"

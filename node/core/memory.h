@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory: what libraries allocate for this process. */
 #ifndef MUSTER_NODE_CORE_MEMORY_H
 #define MUSTER_NODE_CORE_MEMORY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/metrics.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* metrics: counters, gauges and histograms of the process, from one table (metrics_table.h), as
  * Prometheus text. */
 #ifndef MUSTER_NODE_CORE_METRICS_H

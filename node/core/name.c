@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/name.h"
 
 #include "store/base/entropy.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name: how a node is called in the fleet, and what its name says.
  *
  *     vm-5b1ce0a3                     a process of its own

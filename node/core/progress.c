@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/progress.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* progress: on a terminal, one line on stderr that is written over while something lasts; elsewhere
  * nothing, so that what is kept of stderr has no control characters in it. */
 #ifndef MUSTER_NODE_CORE_PROGRESS_H

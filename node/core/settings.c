@@ -1,265 +1,56 @@
 #include "node/core/settings.h"
 
+#include "node/core/settings_impl.h"
 #include "store/base/mem.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum kind { TEXT, BIND, BINDS, ORIGINS, SECRET, STORE, DURATION, SIZE, COUNT, CHOICE };
-
-struct settings_row {
-    const char *field, *preset, *choices, *help;
-    enum kind kind;
-    size_t offset; /* of the value in struct settings */
-    int64_t low, high;
-};
-
-static const struct settings_row rows[] = {
-#define SETTING(field, kind, preset, low, high, choices, help)                                     \
-    {#field, preset, choices, help, kind, offsetof(struct settings, field), low, high},
-    SETTINGS_TABLE(SETTING)
-#undef SETTING
-};
-
-enum { ROWS = sizeof(rows) / sizeof(*rows), NAME = 64, SECRET_LIMIT = 64 * 1024 };
+#include <sys/stat.h>
 
 /* Variables that the systems which Muster replaces know, and the settings they stand for. */
 static const struct {
     const char *variable, *field;
 } aliases[] = {
-    {"SG_ENV", "env"},
     {"SERVER_SECRET", "dispatch_secret"},
     {"PLACE_SERVER_SECRET", "dispatch_secret"},
+    {"SG_PROCESS_COUNT", "workers"},
 };
 
-/* Where a value came from, as the operator wrote it: "--lease" or "MUSTER_LEASE". */
-struct source {
-    const char *name;
-    const struct settings_checks *checks;
-    char *error;
-    size_t error_size;
-};
-
-static int refuse(const struct source *source, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int refuse(const struct source *source, const char *format, ...)
+static const struct settings_row *find_row(struct span word, settings_form_fn *form)
 {
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    snprintf(source->error, source->error_size, "%s: %s", source->name, text);
-    return -1;
+    char name[SETTINGS_NAME];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        if (span_eq(span_str(form(&settings_rows[i], name)), word)) {
+            return &settings_rows[i];
+        }
+    }
+    return NULL;
 }
 
-static const char *flag_name(const struct settings_row *row, char out[static NAME])
+static const char *field_name(const struct settings_row *row, char out[static SETTINGS_NAME])
 {
-    snprintf(out, NAME, "--%s", row->field);
-    for (char *c = out; *c != '\0'; c++) {
-        *c = *c == '_' ? '-' : *c;
-    }
+    snprintf(out, SETTINGS_NAME, "%s", row->field);
     return out;
 }
 
-static const char *variable_name(const struct settings_row *row, char out[static NAME])
+/* Sets from a file named by the operator, and remembers the file. */
+static int set_from_file(const struct settings_row *row, struct settings *settings,
+                         const char *path, const struct settings_source *source)
 {
-    snprintf(out, NAME, "MUSTER_%s", row->field);
-    for (char *c = out; *c != '\0'; c++) {
-        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
-    }
-    return out;
+    buf_append(&settings->files, span_of(path, strlen(path) + 1));
+    return settings_set_from_file(row, settings, path, source);
 }
 
-/* ------------------------------------------------------------------------------------ values */
-
-struct unit {
-    const char *suffix;
-    int64_t factor;
-};
-
-static const struct unit durations[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
-                                        {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
-static const struct unit sizes[] = {
-    {"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
-static const struct unit counts[] = {{"", 1}, {NULL, 0}};
-
-/* Reads digits and one of the units. 0, or -1. */
-static int parse_number(const char *text, const struct unit *units, int64_t *value)
+static int refuse_unknown(const struct settings_source *source, const char *word,
+                          settings_form_fn *form, const char *what)
 {
-    char *end;
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (errno != 0 || text[0] < '0' || text[0] > '9') {
-        return -1;
+    char near[SETTINGS_NAME];
+    if (settings_nearest_row(word, form, near) != NULL) {
+        return settings_refuse(source, "no such %s; did you mean %s?", what, near);
     }
-    if (number == 0 && *end == '\0') {
-        *value = 0;
-        return 0;
-    }
-    for (; units->suffix != NULL; units++) {
-        if (strcasecmp(end, units->suffix) == 0 && number <= INT64_MAX / units->factor) {
-            *value = number * units->factor;
-            return 0;
-        }
-    }
-    return -1;
-}
-
-static void print_number(int64_t value, const struct unit *units, char out[static NAME])
-{
-    const struct unit *best = units;
-    for (; units->suffix != NULL; units++) {
-        best = value != 0 && value % units->factor == 0 ? units : best;
-    }
-    snprintf(out, NAME, "%" PRId64 "%s", value / best->factor, best->suffix);
-}
-
-static int set_number(const struct settings_row *row, int64_t *slot, const char *value,
-                      const struct unit *units, const char *what, const struct source *source)
-{
-    int64_t number;
-    if (parse_number(value, units, &number) != 0) {
-        return refuse(source, "'%s' is no %s", value, what);
-    }
-    if (number < row->low || number > row->high) {
-        char low[NAME], high[NAME];
-        print_number(row->low, units, low);
-        print_number(row->high, units, high);
-        return refuse(source, "must be from %s to %s", low, high);
-    }
-    *slot = number;
-    return 0;
-}
-
-static int set_choice(const struct settings_row *row, int64_t *slot, const char *value,
-                      const struct source *source)
-{
-    struct span rest = span_str(row->choices);
-    for (int64_t i = 0; rest.ptr != NULL; i++) {
-        if (span_eq(span_cut(&rest, '|'), span_str(value))) {
-            *slot = i;
-            return 0;
-        }
-    }
-    return refuse(source, "must be one of %s", row->choices);
-}
-
-static bool is_secret(const struct settings_row *row)
-{
-    return row->kind == SECRET || row->kind == STORE;
-}
-
-static bool is_text(const struct settings_row *row)
-{
-    return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || row->kind == ORIGINS ||
-           is_secret(row);
-}
-
-/* One entry of "[name=]host:port,...". */
-static int check_named_bind(struct span entry, const struct settings_checks *checks, char *error,
-                            size_t error_size)
-{
-    struct span bind = entry, name = span_cut(&bind, '=');
-    char *text = mem_dup(bind.ptr != NULL ? bind : entry);
-    int rc = name.len == 0 && bind.ptr != NULL ? -1 : checks->bind(text, error, error_size);
-    if (rc != 0) {
-        snprintf(error, error_size, "'%.*s' is no [name=]host:port with a numeric host",
-                 SPAN_ARG(entry));
-    }
-    free(text);
-    return rc;
-}
-
-static int check_binds(const char *value, const struct settings_checks *checks, char *error,
-                       size_t error_size)
-{
-    struct span rest = span_str(value);
-    int rc = 0;
-    while (rc == 0 && rest.ptr != NULL && value[0] != '\0') {
-        rc = check_named_bind(span_trim(span_cut(&rest, ',')), checks, error, error_size);
-    }
-    return rc;
-}
-
-/* As browsers write them in the field Origin (RFC 6454, 6.2): nothing stands behind host and port.
- */
-static int check_origins(const char *value, char *error, size_t error_size)
-{
-    struct span rest = span_str(value);
-    while (rest.ptr != NULL && value[0] != '\0') {
-        struct span entry = span_trim(span_cut(&rest, ',')), host = entry;
-        struct span scheme = span_cut(&host, ':');
-        bool sound = scheme.len > 0 && span_starts_with(host, SPAN("//")) && host.len > 2 &&
-                     memchr(host.ptr + 2, '/', host.len - 2) == NULL &&
-                     memchr(entry.ptr, ' ', entry.len) == NULL;
-        if (!sound) {
-            snprintf(error, error_size, "'%.*s' is no scheme://host[:port]", SPAN_ARG(entry));
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int set_text(const struct settings_row *row, char **slot, const char *value,
-                    const struct source *source)
-{
-    char error[200];
-    bool optional = row->preset[0] == '\0' || strcmp(row->choices, "off") == 0;
-    bool unset = value[0] == '\0' && optional;
-    if (row->kind == BIND && !unset && source->checks->bind(value, error, sizeof(error)) != 0) {
-        return refuse(source, "%s", error);
-    }
-    if (row->kind == BINDS && check_binds(value, source->checks, error, sizeof(error)) != 0) {
-        return refuse(source, "%s", error);
-    }
-    if (row->kind == ORIGINS && check_origins(value, error, sizeof(error)) != 0) {
-        return refuse(source, "%s", error);
-    }
-    if (row->kind == STORE && source->checks->store(value, error, sizeof(error)) != 0) {
-        return refuse(source, "%s", error);
-    }
-    free(*slot);
-    *slot = mem_dup(span_str(value));
-    return 0;
-}
-
-static int set_value(const struct settings_row *row, struct settings *settings, const char *value,
-                     const struct source *source)
-{
-    void *slot = (char *)settings + row->offset;
-    switch (row->kind) {
-    case TEXT:
-    case BIND:
-    case BINDS:
-    case ORIGINS:
-    case SECRET:
-    case STORE:
-        return set_text(row, slot, value, source);
-    case DURATION:
-        return set_number(row, slot, value, durations, "duration such as 250ms, 10s, 5m or 24h",
-                          source);
-    case SIZE:
-        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
-            *(int64_t *)slot = -1;
-            return 0;
-        }
-        return set_number(row, slot, value, sizes, "size such as 512, 64k or 1m", source);
-    case COUNT:
-        if (row->choices[0] != '\0' && strcmp(value, row->choices) == 0) {
-            *(int64_t *)slot = 0;
-            return 0;
-        }
-        return set_number(row, slot, value, counts, "number", source);
-    case CHOICE:
-        return set_choice(row, slot, value, source);
-    }
-    return -1;
+    return settings_refuse(source, "no such %s; see muster --help", what);
 }
 
 /* --------------------------------------------------------------------------------- environment */
@@ -279,24 +70,6 @@ static bool is_service_link(const char *variable)
     return matches;
 }
 
-static int set_from_file(const struct settings_row *row, struct settings *settings,
-                         const char *path, const struct source *source)
-{
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return refuse(source, "cannot read the file '%s'", path);
-    }
-    char *text = mem_zalloc(SECRET_LIMIT + 1);
-    size_t len = fread(text, 1, SECRET_LIMIT, file);
-    fclose(file);
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
-        text[--len] = '\0';
-    }
-    int result = set_value(row, settings, text, source);
-    free(text);
-    return result;
-}
-
 /* The value of a variable in `env`, or NULL. */
 static const char *find_variable(const char *const env[], const char *name)
 {
@@ -311,182 +84,364 @@ static const char *find_variable(const char *const env[], const char *name)
 
 /* Takes the row's variable, or its _FILE, from `env` if it is there. */
 static int set_from_environment(const struct settings_row *row, struct settings *settings,
-                                const char *const env[], struct source source)
+                                const char *const env[], struct settings_source source)
 {
-    char name[NAME], file_name[NAME + 8];
-    snprintf(file_name, sizeof(file_name), "%s_FILE", variable_name(row, name));
+    char name[SETTINGS_NAME], file_name[SETTINGS_NAME + 8];
+    snprintf(file_name, sizeof(file_name), "%s_FILE", settings_variable(row, name));
     const char *value = find_variable(env, name);
-    const char *path = is_secret(row) ? find_variable(env, file_name) : NULL;
+    const char *path = settings_is_secret(row) ? find_variable(env, file_name) : NULL;
     source.name = path != NULL ? file_name : name;
     if (value != NULL && path != NULL) {
-        return refuse(&source, "set beside %s; only one can count", name);
+        return settings_refuse(&source, "set beside %s; only one can count", name);
     }
     if (path != NULL) {
         return set_from_file(row, settings, path, &source);
     }
-    return value != NULL ? set_value(row, settings, value, &source) : 0;
-}
-
-static const struct settings_row *find_row(struct span field)
-{
-    for (size_t i = 0; i < ROWS; i++) {
-        if (span_eq(span_str(rows[i].field), field)) {
-            return &rows[i];
-        }
-    }
-    return NULL;
+    return value != NULL ? settings_set(row, settings, value, &source) : 0;
 }
 
 static bool is_known(struct span variable)
 {
-    char name[NAME], file_name[NAME + 8];
-    for (size_t i = 0; i < ROWS; i++) {
-        snprintf(file_name, sizeof(file_name), "%s_FILE", variable_name(&rows[i], name));
+    char name[SETTINGS_NAME], file_name[SETTINGS_NAME + 8];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        const struct settings_row *row = &settings_rows[i];
+        snprintf(file_name, sizeof(file_name), "%s_FILE", settings_variable(row, name));
         if (span_eq(variable, span_str(name)) ||
-            (is_secret(&rows[i]) && span_eq(variable, span_str(file_name)))) {
+            (settings_is_secret(row) && span_eq(variable, span_str(file_name)))) {
             return true;
         }
     }
     return false;
 }
 
-static int refuse_unknown(const char *const env[], struct source source)
+static int refuse_variables(const char *const env[], struct settings_source source)
 {
     for (; *env != NULL; env++) {
         struct span rest = span_str(*env);
         struct span variable = span_cut(&rest, '=');
-        char name[NAME + 16];
+        char name[SETTINGS_NAME + 16];
         if (span_starts_with(variable, SPAN("MUSTER_")) && !is_known(variable) &&
             !is_service_link(*env)) {
             snprintf(name, sizeof(name), "%.*s", SPAN_ARG(variable));
             source.name = name;
-            return refuse(&source, "no such setting; see muster --help");
+            return refuse_unknown(&source, name, settings_variable, "setting");
         }
     }
     return 0;
 }
 
-static int read_environment(struct settings *settings, const char *const env[],
-                            struct source source)
+/* PORT is how hosting services say where to serve; SG_SERVER_HOST and _PORT are the seed's. */
+static int set_foreign_address(struct settings *settings, const char *const env[],
+                               struct settings_source source)
 {
-    int result = refuse_unknown(env, source);
-    for (size_t i = 0; result == 0 && i < sizeof(aliases) / sizeof(*aliases); i++) {
+    const char *host = find_variable(env, "SG_SERVER_HOST");
+    const char *port = find_variable(env, "SG_SERVER_PORT");
+    char bind[300];
+    source.name = port != NULL ? "SG_SERVER_PORT" : "PORT";
+    port = port != NULL ? port : find_variable(env, "PORT");
+    if (host == NULL && port == NULL) {
+        return 0;
+    }
+    source.name = port == NULL ? "SG_SERVER_HOST" : source.name;
+    host = host == NULL || host[0] == '\0' ? "0.0.0.0"
+           : strcmp(host, "localhost") == 0 ? "127.0.0.1"
+                                            : host;
+    bool bare_v6 = strchr(host, ':') != NULL && host[0] != '[';
+    snprintf(bind, sizeof(bind), "%s%s%s:%s", bare_v6 ? "[" : "", host, bare_v6 ? "]" : "",
+             port != NULL ? port : "8080");
+    return settings_set(&settings_rows[SETTINGS_AT_http], settings, bind, &source);
+}
+
+static int read_foreign(struct settings *settings, const char *const env[],
+                        struct settings_source source)
+{
+    /* A name that others use, too: no value of it is an error. */
+    const char *env_name = find_variable(env, "SG_ENV");
+    if (env_name != NULL) {
+        settings->env = strcasecmp(env_name, "production") == 0 ? ENV_PRODUCTION : ENV_DEVELOPMENT;
+    }
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(*aliases); i++) {
         const char *value = find_variable(env, aliases[i].variable);
         source.name = aliases[i].variable;
-        if (value != NULL) {
-            result = set_value(find_row(span_str(aliases[i].field)), settings, value, &source);
+        if (value != NULL && settings_set(find_row(span_str(aliases[i].field), field_name),
+                                          settings, value, &source) != 0) {
+            return -1;
         }
     }
-    for (size_t i = 0; result == 0 && i < ROWS; i++) {
-        result = set_from_environment(&rows[i], settings, env, source);
+    return set_foreign_address(settings, env, source);
+}
+
+void settings_print_foreign(const char *const env[], struct buf *out)
+{
+    static const struct {
+        const char *variable, *place;
+    } others[] = {
+        {"SOCKET_TIMEOUT", "sync-idle"}, {"LOG_LEVEL", "log-level"}, {"SG_LOG_LEVEL", "log-level"}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        if (find_variable(env, others[i].variable) != NULL) {
+            buf_printf(out, "%s means nothing here: %s takes its place\n", others[i].variable,
+                       others[i].place);
+        }
     }
+}
+
+static int read_environment(struct settings *settings, const char *const env[],
+                            struct settings_source source)
+{
+    int result = refuse_variables(env, source);
+    if (result == 0) {
+        result = read_foreign(settings, env, source);
+    }
+    for (size_t i = 0; result == 0 && i < SETTINGS_ROWS; i++) {
+        result = set_from_environment(&settings_rows[i], settings, env, source);
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------ the file */
+
+static struct span unquoted(struct span value)
+{
+    bool quoted = value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
+    return quoted ? span_of(value.ptr + 1, value.len - 2) : value;
+}
+
+/* "name = value", or "name-file = path" for a secret. */
+static int read_line(struct settings *settings, struct span line, const char *where,
+                     struct settings_source source)
+{
+    struct span value = line, name = span_trim(span_cut(&value, '='));
+    char shown[SETTINGS_NAME + 320], word[SETTINGS_NAME];
+    snprintf(word, sizeof(word), "%.*s", (int)(name.len < sizeof(word) ? name.len : sizeof(word) - 1),
+             name.ptr);
+    snprintf(shown, sizeof(shown), "%.*s: %s", 300, where, word);
+    source.name = shown;
+    if (value.ptr == NULL) {
+        return settings_refuse(&source, "a line is name = value");
+    }
+    const struct settings_row *row = find_row(name, settings_name);
+    const struct settings_row *file_row = NULL;
+    if (row == NULL && name.len > 5 && span_eq(span_skip(name, name.len - 5), SPAN("-file"))) {
+        file_row = find_row(span_of(name.ptr, name.len - 5), settings_name);
+    }
+    if (file_row != NULL && !settings_is_secret(file_row)) {
+        file_row = NULL;
+    }
+    if (row == &settings_rows[SETTINGS_AT_config]) {
+        return settings_refuse(&source, "stands in no such file");
+    }
+    if (row == NULL && file_row == NULL) {
+        return refuse_unknown(&source, word, settings_name, "setting");
+    }
+    char *text = mem_dup(unquoted(span_trim(value)));
+    int result = row != NULL ? settings_set(row, settings, text, &source)
+                             : set_from_file(file_row, settings, text, &source);
+    free(text);
+    return result;
+}
+
+static int read_lines(struct settings *settings, const char *path, struct span text,
+                      struct settings_source source)
+{
+    int result = 0;
+    for (unsigned number = 1; result == 0 && text.ptr != NULL; number++) {
+        char where[300];
+        struct span line = span_trim(span_cut(&text, '\n'));
+        snprintf(where, sizeof(where), "%s:%u", path, number);
+        if (line.len > 0 && line.ptr[0] != '#') {
+            result = read_line(settings, line, where, source);
+        }
+    }
+    return result;
+}
+
+static int read_config(struct settings *settings, const char *path, struct settings_source source)
+{
+    enum { CONFIG_MOST = 1024 * 1024 };
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return settings_refuse(&source, "cannot read the file '%s': %s", path, strerror(errno));
+    }
+    buf_append(&settings->files, span_of(path, strlen(path) + 1));
+    char *text = mem_alloc(CONFIG_MOST);
+    errno = 0;
+    size_t len = fread(text, 1, CONFIG_MOST, file);
+    int error = ferror(file) ? errno : 0;
+    fclose(file);
+    int result;
+    if (error != 0) {
+        result = settings_refuse(&source, "cannot read the file '%s': %s", path, strerror(error));
+    } else if (len == CONFIG_MOST || memchr(text, '\0', len) != NULL) {
+        result = settings_refuse(&source, "the file '%s' is no list of settings", path);
+    } else {
+        result = read_lines(settings, path, span_of(text, len), source);
+    }
+    free(text);
     return result;
 }
 
 /* ------------------------------------------------------------------------------------ flags */
 
-static const struct settings_row *find_flag(struct span flag)
-{
-    char name[NAME];
-    for (size_t i = 0; i < ROWS; i++) {
-        if (span_eq(flag, span_str(flag_name(&rows[i], name)))) {
-            return &rows[i];
-        }
-    }
-    return NULL;
-}
-
-static int read_flags(struct settings *settings, const char *const args[], struct source source)
+static int read_flags(struct settings *settings, const char *const args[],
+                      struct settings_source source)
 {
     for (; *args != NULL; args++) {
         struct span value = span_str(*args);
         struct span flag = span_cut(&value, '=');
-        const struct settings_row *row = find_flag(flag);
-        char shown[NAME];
+        const struct settings_row *row = find_row(flag, settings_flag);
+        char shown[SETTINGS_NAME];
         snprintf(shown, sizeof(shown), "%.*s", SPAN_ARG(flag));
         source.name = shown;
         if (row == NULL) {
-            return refuse(&source, "no such flag; see muster --help");
+            return refuse_unknown(&source, shown, settings_flag, "flag");
         }
         if (value.ptr == NULL && args[1] == NULL) {
-            return refuse(&source, "a value is missing");
+            return settings_refuse(&source, "a value is missing");
         }
-        if (set_value(row, settings, value.ptr != NULL ? value.ptr : *++args, &source) != 0) {
+        if (settings_set(row, settings, value.ptr != NULL ? value.ptr : *++args, &source) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
+/* The value of --config among the flags, or of its variable; NULL: none. */
+static const char *find_config(const char *const args[], const char *const env[],
+                               const char **source)
+{
+    const char *path = find_variable(env, "MUSTER_CONFIG");
+    *source = "MUSTER_CONFIG";
+    for (; *args != NULL; args++) {
+        bool apart = strcmp(*args, "--config") == 0 && args[1] != NULL;
+        if (apart || strncmp(*args, "--config=", 9) == 0) {
+            path = apart ? args[1] : *args + 9;
+            *source = "--config";
+        }
+    }
+    return path != NULL && path[0] != '\0' ? path : NULL;
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
 /* What is fine for trying things out is refused where it would be a hole. */
-static int check_production(const struct settings *settings, struct source source)
+static int check_production(const struct settings *settings, struct settings_source source)
 {
     if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {
         source.name = "--chat-login";
-        return refuse(&source, "%s", "development is refused where --env is production");
+        return settings_refuse(&source, "%s", "development is refused where --env is production");
     }
     return 0;
+}
+
+static int set_defaults(struct settings *settings, struct settings_source source)
+{
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        source.name = settings_rows[i].field;
+        if (settings_set(&settings_rows[i], settings, settings_rows[i].preset, &source) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Changes with each of the files: which one it is, its length, when it was written. */
+static uint64_t stamp_of(const struct buf *files)
+{
+    uint64_t stamp = 1469598103934665603u;
+    struct span rest = buf_span(files);
+    while (rest.len > 0) {
+        struct stat is = {0};
+        struct span path = span_cut(&rest, '\0');
+        uint64_t parts[5] = {0};
+        if (stat(path.ptr, &is) == 0) {
+            parts[0] = is.st_ino;
+            parts[1] = (uint64_t)is.st_size;
+            parts[2] = (uint64_t)is.st_mtim.tv_sec;
+            parts[3] = (uint64_t)is.st_mtim.tv_nsec;
+            parts[4] = is.st_dev;
+        }
+        for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+            stamp = (stamp ^ parts[i]) * 1099511628211u;
+        }
+    }
+    return stamp;
 }
 
 int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
 {
-    struct source source = {.checks = checks, .error = error, .error_size = error_size};
-    *settings = (struct settings){0};
-    for (size_t i = 0; i < ROWS; i++) {
-        source.name = rows[i].field;
-        if (set_value(&rows[i], settings, rows[i].preset, &source) != 0) {
-            return -1;
-        }
+    struct settings_source source = {.checks = checks, .error = error, .error_size = error_size};
+    *settings = (struct settings){.args = args, .environment = env, .checks = checks};
+    const char *config = find_config(args, env, &source.name);
+    int result = set_defaults(settings, source);
+    if (result == 0 && config != NULL) {
+        result = read_config(settings, config, source);
     }
-    if (read_environment(settings, env, source) != 0) {
-        return -1;
+    if (result == 0) {
+        result = read_environment(settings, env, source);
     }
-    if (read_flags(settings, args, source) != 0) {
-        return -1;
+    if (result == 0) {
+        result = read_flags(settings, args, source);
     }
-    return check_production(settings, source);
+    settings->stamp = stamp_of(&settings->files);
+    return result == 0 ? check_production(settings, source) : -1;
 }
 
 void settings_deinit(struct settings *settings)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        if (is_text(&rows[i])) {
-            char **slot = (void *)((char *)settings + rows[i].offset);
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        if (settings_is_text(&settings_rows[i])) {
+            char **slot = (void *)((char *)settings + settings_rows[i].offset);
             free(*slot);
             *slot = NULL;
         }
     }
+    buf_free(&settings->files);
 }
 
-/* ------------------------------------------------------------------------------------ help */
+/* ------------------------------------------------------------------------------------ again */
 
-void settings_print_help(struct buf *out)
+static bool is_live(const struct settings_row *row)
 {
-    char name[NAME];
-    for (size_t i = 0; i < ROWS; i++) {
-        buf_printf(out, "  %-20s %s", flag_name(&rows[i], name), rows[i].help);
-        if (rows[i].kind == CHOICE) {
-            buf_printf(out, ": %s", rows[i].choices);
-        }
-        buf_printf(out, " (default: %s)\n", rows[i].preset[0] != '\0' ? rows[i].preset : "empty");
-    }
+#define FIELD(field) row == &settings_rows[SETTINGS_AT_##field] ||
+    return SETTINGS_LIVE(FIELD) settings_is_secret(row);
+#undef FIELD
 }
 
-void settings_print_markdown(struct buf *out)
+static void take_row(const struct settings_row *row, struct settings *settings,
+                     struct settings *fresh, settings_changed_fn *changed, void *arg)
 {
-    char flag[NAME], variable[NAME];
-    buf_printf(out, "| flag | variable | default | |\n| --- | --- | --- | --- |\n");
-    for (size_t i = 0; i < ROWS; i++) {
-        buf_printf(out, "| `%s` | `%s`%s | %s%s%s | %s", flag_name(&rows[i], flag),
-                   variable_name(&rows[i], variable), is_secret(&rows[i]) ? ", `..._FILE`" : "",
-                   rows[i].preset[0] != '\0' ? "`" : "none", rows[i].preset,
-                   rows[i].preset[0] != '\0' ? "`" : "", rows[i].help);
-        struct span rest = span_str(rows[i].kind == CHOICE ? rows[i].choices : "");
-        for (const char *before = ": "; rest.len > 0; before = ", ") {
-            struct span choice = span_cut(&rest, '|');
-            buf_printf(out, "%s`%.*s`", before, SPAN_ARG(choice));
-        }
-        buf_printf(out, " |\n");
+    char name[SETTINGS_NAME];
+    if (settings_same(row, settings, fresh) ||
+        (settings->admin_is_own && row == &settings_rows[SETTINGS_AT_admin])) {
+        return;
     }
+    if (is_live(row)) {
+        settings_move(row, settings, fresh);
+    }
+    changed(arg, settings_name(row, name), is_live(row));
+}
+
+int settings_reload(struct settings *settings, settings_changed_fn *changed, void *arg, char *error,
+                    size_t error_size)
+{
+    struct settings fresh;
+    int result = settings_read(&fresh, settings->args, settings->environment, settings->checks, error,
+                               error_size);
+    for (size_t i = 0; result == 0 && i < SETTINGS_ROWS; i++) {
+        take_row(&settings_rows[i], settings, &fresh, changed, arg);
+    }
+    if (result == 0) {
+        struct buf files = settings->files;
+        settings->files = fresh.files;
+        fresh.files = files;
+    }
+    settings->stamp = stamp_of(&settings->files);
+    settings_deinit(&fresh);
+    return result;
+}
+
+bool settings_are_stale(const struct settings *settings)
+{
+    return settings->files.len > 0 && stamp_of(&settings->files) != settings->stamp;
 }

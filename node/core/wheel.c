@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/wheel.h"
 #include "store/base/timer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* wheel: many timers that are moved often and fire rarely (idle times of connections). A hashed
  * wheel of 100 ms slots; moving a timer to a later time only writes its deadline, and the slot
  * finds out. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/fanout/group.h"
 #include "store/base/check.h"
 

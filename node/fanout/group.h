@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* group: the receivers that one message goes to. Encoding happens once per message, queueing once per
  * receiver; a receiver over its queue limit is closed, so that it harms nobody else. */
 #ifndef MUSTER_NODE_FANOUT_GROUP_H

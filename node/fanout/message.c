@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/fanout/message.h"
 
 void shared_message_init(struct shared_message *message, enum ws_kind kind, struct span payload)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* message: one outbound message, encoded at most once for each way it is sent and shared by all who
  * get it. */
 #ifndef MUSTER_NODE_FANOUT_MESSAGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/address.h"
 
 #include <arpa/inet.h>

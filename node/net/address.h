@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* address: where a peer is, small enough to keep one per connection. */
 #ifndef MUSTER_NODE_NET_ADDRESS_H
 #define MUSTER_NODE_NET_ADDRESS_H

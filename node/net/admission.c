@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/admission.h"
 #include "store/base/check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admission: how many connections there are, in all and from each address, and whether one more may
  * come in. */
 #ifndef MUSTER_NODE_NET_ADMISSION_H

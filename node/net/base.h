@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* base: what the sockets of one loop share, for the files of this folder; no other file includes it. */
 #ifndef MUSTER_NODE_NET_BASE_H
 #define MUSTER_NODE_NET_BASE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/bound.h"
 
 #include "node/net/address.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bound: a socket that is bound to an address, for those who listen and those who receive datagrams. */
 #ifndef MUSTER_NODE_NET_BOUND_H
 #define MUSTER_NODE_NET_BOUND_H

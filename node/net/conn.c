@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"

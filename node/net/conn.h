@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* conn: one TCP connection. Knows bytes, limits and time; no protocol.
  *
  *     socket --read, a bounded amount per turn--> data() of the handler

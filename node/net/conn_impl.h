@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The inside of a connection, for conn.c and net.c; no other file includes it. */
 #ifndef MUSTER_NODE_NET_CONN_IMPL_H
 #define MUSTER_NODE_NET_CONN_IMPL_H

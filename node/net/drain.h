@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* drain: the end of a node. Its clients leave a few at a time, so that they do not fall on the other
  * nodes at once. */
 #ifndef MUSTER_NODE_NET_DRAIN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/limit.h"
 
 #include "store/base/entropy.h"

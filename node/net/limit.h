@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* limit: how often somebody may do something: so many times a second in the long run, and a burst at
  * once (a token bucket).
  *

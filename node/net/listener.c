@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/listener.h"
 
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* listener: accepts TCP connections, some per turn, and pauses when descriptors run out. */
 #ifndef MUSTER_NODE_NET_LISTENER_H
 #define MUSTER_NODE_NET_LISTENER_H

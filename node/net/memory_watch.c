@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/memory_watch.h"
 
 #include "node/core/cgroup.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory_watch: what a node does when memory gets short. Above the limit nobody new is let in, and
  * the clients with the most to read are closed (1013), largest queues first, until there is room:
  * few slow readers go, instead of all clients with a node that the system kills.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* net: what the connections of one loop share: the read buffer, the lists of those with work at the
  * end of the turn, and the limits. */
 #ifndef MUSTER_NODE_NET_NET_H

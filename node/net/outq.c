@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/outq.h"
 #include "store/base/check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* outq: the chunks that wait for one socket, in order. An empty queue owns no memory: the small
  * rings that most queues get along with are lent from a pool. */
 #ifndef MUSTER_NODE_NET_OUTQ_H

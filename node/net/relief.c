@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is given up when memory is short: net_relieve (net.h). */
 #include "node/net/base.h"
 #include "node/net/conn_impl.h"

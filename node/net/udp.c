@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/udp.h"
 
 #include "node/net/base.h"

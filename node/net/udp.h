@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* udp: one UDP socket. Datagrams come in and go out whole, many per system call.
  *
  *     socket --recvmmsg--> data() for each datagram   (receive buffers shared by the net's sockets)

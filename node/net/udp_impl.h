@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What net.c and udp.c share; nobody else includes it. */
 #ifndef MUSTER_NODE_NET_UDP_IMPL_H
 #define MUSTER_NODE_NET_UDP_IMPL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/udp_wire.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* udp_wire: what one system call moves of a UDP socket.
  *
  *     socket --recvmmsg--> inbox: pieces --> datagrams        datagrams --> outbox: pieces --sendmmsg--> socket

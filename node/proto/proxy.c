@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/proxy.h"
 
 #include "store/base/decimal.h"

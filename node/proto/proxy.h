@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* proxy: the PROXY protocol, versions 1 and 2: the header in which a load balancer says, before any
  * byte of the client, for whom a connection was made.
  * (haproxy.org/download/2.9/doc/proxy-protocol.txt; 2.1 is the text form, 2.2 the binary one.)

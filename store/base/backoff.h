@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* backoff: how long to wait before the next try. Doubles from `first_ms` up to `most_ms`; each wait
  * is drawn from the upper half of its step, so that a fleet that fell together does not rise
  * together. */

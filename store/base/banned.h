@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Included before every file: what writes without knowing how much room there is does not compile.
  */
 #ifndef MUSTER_STORE_BASE_BANNED_H

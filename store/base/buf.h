@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* buf: bytes that grow. */
 #ifndef MUSTER_STORE_BASE_BUF_H
 #define MUSTER_STORE_BASE_BUF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* check: what the program believes of itself. CHECK(x) costs a branch that is not taken; where x does
  * not hold it ends the process in builds for tests and fuzzing (MUSTER_CHECKS), so that the fault is
  * seen where it is. In a release it is counted and told, and the program goes on: a node that is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chunk: outbound bytes, built once and shared by every queue they stand in. */
 #ifndef MUSTER_STORE_BASE_CHUNK_H
 #define MUSTER_STORE_BASE_CHUNK_H

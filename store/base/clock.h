@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Clocks. */
 #ifndef MUSTER_STORE_BASE_CLOCK_H
 #define MUSTER_STORE_BASE_CLOCK_H

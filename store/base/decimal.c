@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/base/decimal.h"
 
 bool decimal_read(struct span text, uint64_t most, uint64_t *number)

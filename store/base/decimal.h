@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* decimal: whole numbers in text: digits and nothing else, no sign. */
 #ifndef MUSTER_STORE_BASE_DECIMAL_H
 #define MUSTER_STORE_BASE_DECIMAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/base/entropy.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Random bytes of the system, for seeds, ids and back-off jitter. */
 #ifndef MUSTER_STORE_BASE_ENTROPY_H
 #define MUSTER_STORE_BASE_ENTROPY_H

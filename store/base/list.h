@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* list: a ring of links kept inside the objects themselves. The head is a link of its own.
  *
  *     head <-> a.link <-> b.link <-> head

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/base/map.h"
 
 #include "store/base/entropy.h"

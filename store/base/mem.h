@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Memory that is there or the process ends: no caller has a path for "out of memory", because a
  * node that cannot allocate is better replaced (its peers notice within a lease) than half alive.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* span: a pointer and a length, for bytes that somebody else owns and that no NUL ends. */
 #ifndef MUSTER_STORE_BASE_SPAN_H
 #define MUSTER_STORE_BASE_SPAN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* timer: libevent's timers in milliseconds. */
 #ifndef MUSTER_STORE_BASE_TIMER_H
 #define MUSTER_STORE_BASE_TIMER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/base/utf8.h"
 
 /* Bytes at the start of `bytes` that are ASCII, eight at a time; up to seven more may follow. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* utf8: is it (RFC 3629)? */
 #ifndef MUSTER_STORE_BASE_UTF8_H
 #define MUSTER_STORE_BASE_UTF8_H

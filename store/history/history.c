@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/history/history.h"
 
 #include "store/base/clock.h"

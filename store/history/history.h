@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* history: a capped list that is heard. An append gives the entry the next id, trims the list and
  * publishes, all in one atomic step; a watch delivers every entry in the order of the ids.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* history key: one history as this process knows it: who watches it, what waits to be appended,
  * which reads are open.
  *

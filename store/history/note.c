@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/history/note.h"
 
 #include "store/base/decimal.h"

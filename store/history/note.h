@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* history note: the text in which a history speaks, as the answer to a call and as the message to
  * its watchers. Made by history.lua and by the memory hub, read by every node.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/bus_impl.h"
 #include "store/history/impl.h"
 #include "store/history/note.h"

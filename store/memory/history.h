@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory history: what history.lua does, for the hub. The two are kept alike; the contract tests
  * run against both. */
 #ifndef MUSTER_STORE_MEMORY_HISTORY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory lookup: the keys of lookup.h, for the hub. Keys whose time is over are as good as gone at
  * once, and freed a little with each visit. */
 #ifndef MUSTER_STORE_MEMORY_LOOKUP_H

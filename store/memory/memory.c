@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The memory backend: stores of one process meet in a hub, as nodes meet in Redis. What the hub
  * does is done at once; what a store hears of it waits in its inbox for the next turn. */
 #include "store/memory/memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory: the backend of one process. Several stores may meet in one hub, as nodes meet in Redis. */
 #ifndef MUSTER_STORE_MEMORY_MEMORY_H
 #define MUSTER_STORE_MEMORY_MEMORY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/memory/roster.h"
 
 #include "store/roster/note.h"

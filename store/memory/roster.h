@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory roster: what roster.lua does, for the hub. The two are kept alike; the contract tests run
  * against both. */
 #ifndef MUSTER_STORE_MEMORY_ROSTER_H

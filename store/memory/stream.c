@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/memory/stream.h"
 
 #include "store/base/clock.h"

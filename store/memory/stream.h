@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory stream: the lanes of the hub; the same rules as stream_append.lua and stream_state.lua. */
 #ifndef MUSTER_STORE_MEMORY_STREAM_H
 #define MUSTER_STORE_MEMORY_STREAM_H

@@ -253,12 +253,28 @@ static int keep_up(struct migrate_run *run)
     }
 }
 
+/* The old dumper's table has the name of our view. */
+static int check_old_table(struct migrate_run *run)
+{
+    PGresult *found = ask(run, "select from pg_class where oid = to_regclass('\"LogEntry\"') and "
+                               "relkind <> 'v'");
+    if (found == NULL) {
+        return -1;
+    }
+    bool there = PQntuples(found) > 0;
+    PQclear(found);
+    return there ? refuse(run, "the old dumper's table is here: ",
+                          "alter table \"LogEntry\" rename to old_log_entry, migrate, then call "
+                          "log_adopt('old_log_entry') moves its rows")
+                 : 0;
+}
+
 static int apply_all(struct migrate_run *run)
 {
     char lock[64];
     snprintf(lock, sizeof(lock), "select pg_advisory_lock(%d)", LOCK_KEY);
     begin_step(run, &(struct migrate_step){.phase = MIGRATE_WAIT});
-    if (check_encoding(run) != 0 || run_sql(run, lock) != 0 ||
+    if (check_encoding(run) != 0 || check_old_table(run) != 0 || run_sql(run, lock) != 0 ||
         run_sql(run, "create table if not exists muster_migration (number int primary key, name "
                      "text not null, sha256 text not null, applied_at timestamptz not null default "
                      "now())") != 0) {

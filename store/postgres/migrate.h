@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* migrate: brings a database to the schema of this build. Blocks; not for the event loop. */
 #ifndef MUSTER_STORE_POSTGRES_MIGRATE_H
 #define MUSTER_STORE_POSTGRES_MIGRATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The .sql files of migrations/, embedded at build time (cmake/embed_migrations.cmake), in order.
  */
 #ifndef MUSTER_STORE_POSTGRES_MIGRATIONS_H

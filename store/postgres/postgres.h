@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* postgres: one connection to PostgreSQL on the event loop, built anew for ever, with one query at
  * a time. It is kept to servers that can be written to: where the URI does not say otherwise a
  * standby is passed over, and a session whose server has become read-only (SQLSTATE 25006) is given

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pg row: rows in the binary format of COPY (PostgreSQL manual, COPY, Binary Format). */
 #ifndef MUSTER_STORE_POSTGRES_ROW_H
 #define MUSTER_STORE_POSTGRES_ROW_H

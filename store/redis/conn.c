@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/conn.h"
 
 #include "store/base/buf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis conn: one connection, TCP or TLS over it, that speaks the Redis protocol: commands out in
  * order, answers in order to their callbacks, and on a subscribed connection everything else as
  * pushes. Commands of one turn of the loop leave in one write, at its end. hiredis' reader behind a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis find: from a server of the URL to an address: the host it names or the master its sentinels
  * name, looked up. */
 #ifndef MUSTER_STORE_REDIS_FIND_H

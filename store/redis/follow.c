@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/follow.h"
 
 #include "store/redis/greeting.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis follow: while a link is up, asks its sentinels on each beat which server is the master, so
  * that a planned fail-over is followed at once, and not when the old master is demoted, up to ten
  * seconds later. One sentinel is asked, over a connection that stays; another server counts when a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/greeting.h"
 
 #include "store/redis/resp.h"

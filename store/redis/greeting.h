@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis greeting: what a fresh connection says first, and which errors mean that the server at the
  * other end is of no use. */
 #ifndef MUSTER_STORE_REDIS_GREETING_H

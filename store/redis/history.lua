@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- One visit to a history: append entries, or read some. memory/history.c does the same for the
 -- memory backend.
 --

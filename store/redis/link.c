@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/link.h"
 
 #include "store/base/backoff.h"

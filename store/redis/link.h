@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis link: one Redis server, reached over two connections: one for commands, one that is
  * subscribed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/lookup.h"
 
 #include "store/store_impl.h"

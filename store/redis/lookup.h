@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis lookup: host names to addresses without blocking the loop. */
 #ifndef MUSTER_STORE_REDIS_LOOKUP_H
 #define MUSTER_STORE_REDIS_LOOKUP_H

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Put if it holds what the caller thinks. memory/lookup.c does the same for the memory backend.
 --
 -- KEYS[1]  the key

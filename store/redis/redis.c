@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The Redis backend: a link per server; what the words of the store want, put into commands.
  *
  *     <prefix>:b:<topic>    channel of a topic: "<node> <link> <payload>"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis: the backend that meets other nodes in one or more Redis servers. */
 #ifndef MUSTER_STORE_REDIS_REDIS_H
 #define MUSTER_STORE_REDIS_REDIS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/reply.h"
 
 #include "store/base/mem.h"

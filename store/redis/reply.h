@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis reply: a reader of hiredis whose replies lie in blocks of memory instead of an allocation
  * for each value: a read of a stream brings five values an entry, and to allocate and free each of
  * them took a fifth of a sink's time.

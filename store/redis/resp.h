@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* resp: commands in the form Redis reads: an array of byte strings. */
 #ifndef MUSTER_STORE_REDIS_RESP_H
 #define MUSTER_STORE_REDIS_RESP_H

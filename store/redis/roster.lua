@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- One visit to a roster key: bridge an outage, release and set members, prune, publish the changes.
 -- memory/roster.c does the same for the memory backend.
 --

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis script: one atomic step at a server, by the SHA-1 that the link loaded when it came up, or
  * with its text when the server has forgotten it (SCRIPT FLUSH, a fail-over). */
 #ifndef MUSTER_STORE_REDIS_SCRIPT_H

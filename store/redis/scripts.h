@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The Lua scripts in store/, embedded at build time (cmake/embed_scripts.cmake), each with the SHA-1 by
  * which servers know it. */
 #ifndef MUSTER_STORE_REDIS_SCRIPTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/sentinel.h"
 
 #include "store/base/timer.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis sentinel: asks sentinels, one after the other, which server is the master of a name. The
  * first that knows is believed; whether that server is a master indeed is for the link to see
  * (ROLE), as the guidelines for sentinel clients say

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*     <prefix>:s           hash of the stream (stream_append.lua)
  *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis stream: the word `stream` as commands: the lanes are Redis Streams. */
 #ifndef MUSTER_STORE_REDIS_STREAM_H
 #define MUSTER_STORE_REDIS_STREAM_H

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Appends what several callers want stored, each caller's entries whole or not at all.
 --
 -- KEYS[1]  hash of the stream: id, was, t, forks (docs/store.md), last (seq), lanes, sink (Unix

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- What a sink has stored may go; how the stream is.
 --
 -- KEYS[1]  as in stream_append.lua

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/tls.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis tls: TLS to a Redis server as a codec: bytes of the wire in, clear bytes out, and the other
  * way round. It touches no socket, so a turn's commands still leave in one write.
  *

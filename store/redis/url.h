@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis url: where the servers of a store are; each is a shard.
  *
  *     redis://[user:pass@]host[:port][/db]          rediss:// over TLS

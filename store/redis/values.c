@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/redis/values.h"
 
 #include "store/redis/resp.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* redis values: the verbs of lookup.h as commands of a Redis server, one each. */
 #ifndef MUSTER_STORE_REDIS_VALUES_H
 #define MUSTER_STORE_REDIS_VALUES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* roster key: one key of the roster as this process knows it: who watches it, what is claimed, the
  * view, and the one touch that may be under way to the server.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* roster member: who is in a roster, and what watchers hear of it. */
 #ifndef MUSTER_STORE_ROSTER_MEMBER_H
 #define MUSTER_STORE_ROSTER_MEMBER_H

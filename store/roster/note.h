@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* roster note: the text in which a roster key speaks, as the answer to a touch and as the message
  * to its watchers. Made by roster.lua and by the memory hub, read by every node.
  *

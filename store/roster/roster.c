@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The calls of roster.h. */
 #include "store/roster/roster.h"
 

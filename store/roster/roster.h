@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* roster: leased membership with change notice.
  *
  * A node *claims* (key, member, value): absolute local truth, repeated until it is in, renewed

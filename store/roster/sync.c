@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One roster key against the server: what is wanted is compared with what is had, in the chore, and
  * at most one touch is under way. The order of a round:
  *

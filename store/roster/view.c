@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/roster/view.h"
 
 struct view_member {

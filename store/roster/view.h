@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* roster view: the members of one key as a watcher sees them. Pure: notes in, events out.
  *
  *     change note   prev == version: applied | version not newer: nothing | else: missed, read anew

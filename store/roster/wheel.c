@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The wheel: each key stands at a random one of its slots, and the wheel turns once per renewal
  * interval, so that thousands of renewals are spread evenly over it. */
 #include "store/base/clock.h"

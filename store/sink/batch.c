@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/sink/batch.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sink batch: entries made into rows, with what is needed to send any part of them and to say what
  * a bad one was. No I/O.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which stream is stored under the sink's name: two fleets with one database and one prefix would
  * share log_lane, and pass over each other's entries.
  *

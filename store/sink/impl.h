@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H

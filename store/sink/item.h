@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sink item: an entry on its way into a row, and the codec that makes one. */
 #ifndef MUSTER_STORE_SINK_ITEM_H
 #define MUSTER_STORE_SINK_ITEM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*  A lane that is ours (how it came to be: lease.c):
  *
  *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which sink serves which lane.
  *
  *  A sink that can serve holds a shared lock in its care session, whose number is how many lanes it

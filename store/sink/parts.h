@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sink parts: what struct sink is made of, each seen to by a file. */
 #ifndef MUSTER_STORE_SINK_PARTS_H
 #define MUSTER_STORE_SINK_PARTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How a lane gets its entries: while one batch flies the next is read, until it is full. */
 #include "store/sink/impl.h"
 

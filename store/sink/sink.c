@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sink as a whole: its lanes, what the stream is told, the care for partitions, the end. */
 #include "store/sink/sink.h"
 

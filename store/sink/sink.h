@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sink: moves the stream into PostgreSQL, each entry exactly once.
  *
  *     lane of the stream --read--> batch --COPY and the lane's new position, one transaction-->

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is done to the days of log_entry beside everybody else: indexes of days that are over, days
  * that leave. One sink at a time does it, in a session that is opened once a minute and closed when
  * nothing is left.

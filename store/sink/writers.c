@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What was stored of each writer: in log_writer, moved in the transaction that stores the rows. */
 #include "store/sink/impl.h"
 #include "store/sink/writers.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sink writers: what is stored of each writer, in log_writer. */
 #ifndef MUSTER_STORE_SINK_WRITERS_H
 #define MUSTER_STORE_SINK_WRITERS_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the cases share: the processes that are measured, the load generator, figures, progress."""
 import contextlib
 import json

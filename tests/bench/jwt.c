@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_jwt KEY.pem TOKEN SECONDS: how many times a second of CPU time the node's own check of an
  * access token, claims and all, can be done. Prints one line of JSON. */
 #include "node/proto/jwt/jwt.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Measures a muster node against floors: see README.md beside this file.
 
 usage: run.py [CASE ...] [--quick] [--rounds N] [--build DIR] [--set NAME=VALUE ...]

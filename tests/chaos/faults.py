@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The faults, chosen by a seeded die. Each is begun, lasts a moment, and is ended before the storm is over."""
 
 import asyncio

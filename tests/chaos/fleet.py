@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The nodes of the world: plain ones, and ones of several workers, which the storm may also hurt one by one."""
 
 import os

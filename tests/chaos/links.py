@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a client may say of its way to a node through the proxies."""
 
 

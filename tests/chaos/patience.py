@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Time as the nodes live it. A deadline in seconds of the wall clock breaks on a machine that is merely slow; here a
 second has passed when every process of the cluster has had its turns in it."""
 

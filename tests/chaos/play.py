@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the plays have in common."""
 
 import asyncio

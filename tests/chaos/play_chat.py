@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Chat: whoever stays connected hears each message of whoever stays connected once and in order, whatever happens to
 Redis and to links; when all is well all hear all in the same order."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dispatch over UDP: a datagram comes whole or not at all, only to drivers of its port that accept its sender, and an
 answer only to the device it names, from the port it spoke to. None is owed; when all is well they do get through."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dispatch: what a driver hears of a device, and a device of its driver, are numbers that follow each other; whenever
 one would be missing the stream must have been closed instead. When all is well everything arrives."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Logs: every entry that a node accepted is in PostgreSQL once; of one whose answer was lost at most one row; nobody
 who listens hears an entry twice on one connection. Redis is emptied only when nothing waits there for PostgreSQL."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Minigame: one scheduler for the cluster, whoever is asked and whatever dies. A round is the same wherever it is shown,
 is paid once, and a balance that was told is never taken back; when all is well every game server hears the same.
 

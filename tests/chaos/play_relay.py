@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cross-server chat: game servers that die of a packet they cannot place. None may; none hears a thing twice; when all
 is well all know each other and hear everything."""
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """usage: run.py [SECONDS [SEED]]   A cluster under faults at random, and clients that keep count of what is promised.
 Ends with 1 when a promise was broken."""
 

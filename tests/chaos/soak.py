@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """usage: soak.py [SECONDS [PLOT.svg]]   Mixed traffic at a steady rate on four nodes, nothing broken: memory and
 descriptors must stay flat after the warm-up, latency steady. Ends with 1 when they do not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What was counted: figures, and promises with how often each was broken."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The short form of `make chaos`."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The cluster that is hurt: Redis servers, nodes that reach it through a proxy each, HAProxy before them; PostgreSQL and
 sinks where they are wanted; and a proxy on each link that can be cut."""
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Puts Helm at build-tools/helm, from its Go module, where it is not there already and a Go toolchain is (1.21 or
 # later, which fetches the version it needs). Without one it says so, and the tests that need Helm are skipped.
 set -eu

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What must hold of every set of manifests that is made here, whatever the values: judge(objects, ...)."""
 
 import re

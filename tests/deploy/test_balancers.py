@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pieces of docs/balancers.md, run as they stand there but for addresses, with real clients before and real nodes behind."""
 
 import asyncio

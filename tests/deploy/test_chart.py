@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The chart: linted and rendered over a matrix of values, each result held to the rules of kube_rules.py."""
 
 import json

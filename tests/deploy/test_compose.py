@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """compose.yaml, started whole: what enters through HAProxy at one node reaches clients of the others.
 
 The file is used as it is, but for images that cannot be pulled (Debian's own stand in) and ports of the host (free

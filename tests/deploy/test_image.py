@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The image: built, and run with each verb the way the chart and compose.yaml run it."""
 
 import json

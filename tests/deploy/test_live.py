@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The chart where Helm can ask a cluster what is there: a stand-in for its API, which knows of two kinds."""
 
 import base64

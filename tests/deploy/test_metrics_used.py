@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dashboard and alerts use only metrics that a running node offers, as Prometheus would read them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/operate.md speaks of settings, paths and files that there are."""
 
 import re

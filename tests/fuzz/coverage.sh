@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: coverage.sh FOLDER   how much of each parser the kept corpora and FOLDER/<target>/ (what a run found beside
 # them) reach, in lines and branches.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lines of the input are messages of one /chat socket and one /minigame socket, text or (after a
  * NUL) binary: each is answered, and the sockets stay usable. A line that begins with '@' goes to
  * /minigame. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a history note: what is taken can be walked, and written anew it is the same. */
 #include "store/history/note.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests, whole and in pieces: the answers must be the same. */
 #include "tests/fuzz/fuzz_peer.h"
 

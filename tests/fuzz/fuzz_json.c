@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Our JSON against jansson's: both must take the same texts, but for what jansson's tree cannot
  * hold (numbers out of range, lone surrogates, NUL in keys) and for our limit of depth. And whole
  * or in pieces, the answer must be the same. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A stream of objects gives the same objects however it is cut; each is a valid object within the
  * limit, and setting a member of it changes that member alone. */
 #include "node/proto/json/stream.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a token, as a key set and as a PEM file. With no key that anybody could sign with,
  * no token is good. The first byte says which. */
 #include "node/proto/jwt/jwt.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A client over a socket pair to a server in the same process, for fuzz targets: bytes go in, whole
  * or in pieces, and what comes back is kept. */
 #ifndef MUSTER_TESTS_FUZZ_FUZZ_PEER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A PROXY header is the same header with more or less behind it: what is complete stays so, what is
  * wrong stays wrong, and "more is needed" is said only where more can help. */
 #include "node/proto/proxy.h"

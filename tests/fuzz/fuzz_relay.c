@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lines of the input are packets of a game server: whatever they say, what is made of them for the
  * others is one valid JSON object with what must be in it. */
 #include "node/proto/json/scan.h"

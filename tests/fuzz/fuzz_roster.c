@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A note of a roster, as Redis' scripts return it and as it comes over the bus: what was read is
  * written again the same in meaning, and nothing outside the bytes is looked at. */
 #include "store/roster/note.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Flags and variables of any kind: settings that hold, or a message. A line of the input is a flag or
  * its value; behind an empty line come variables. */
 #include "node/core/settings.h"

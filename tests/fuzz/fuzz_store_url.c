@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The store's URL: whatever it is, it is read or refused, and a refusal shows no password. */
 #include "store/base/mem.h"
 #include "store/redis/url.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lines of the input are messages of one /connect socket, text or (after a NUL) binary: whatever
  * they say, the socket stays usable, so that a last `ping` is answered, unless it asked to leave.
  */

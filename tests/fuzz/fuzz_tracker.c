@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any datagram: what is taken stays within its bounds, every answer is one JSON object, and none is
  * more than three times what was asked with (on the wire, where both have 28 bytes of headers). */
 #include "node/proto/json/scan.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Frames behind a handshake, whole and in pieces: the answers must be the same. The first byte
  * chooses between bytes as they are and a list of frames: first byte, length, payload, which are
  * masked here. */

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: run.sh SECONDS [coverage]   replays each target's corpus, then fuzzes it for so long. What breaks it is left in
 # tests/fuzz/found/; mend it and keep the case in corpus/.
 set -eu

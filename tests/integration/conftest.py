@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """These tests are about the binary."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a node said over a link to Redis that it has given up may lie somewhere on the way, and get there when the node
 has long said more over another link. It is over then, and must not be heard."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """/chat on one node: the requests, their answers, and every wrong form of them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The chat of a cluster: one order for all, and what is promised when nodes, links and Redis break."""
 
 import asyncio

@@ -174,9 +174,9 @@ def test_files_that_are_wrong_end_the_start(tmp_path, name, content):
     if content is not None:
         path.write_bytes(content)
     ended = muster("node", "--http", "127.0.0.1:0", "--" + name.replace("_", "-"), str(path))
-    assert ended.returncode == 1 and str(path) in ended.stderr
+    assert ended.returncode == 2 and str(path) in ended.stderr and "--" + name.replace("_", "-") in ended.stderr
     checked = muster("check", "--" + name.replace("_", "-"), str(path))
-    assert checked.returncode == 1 and str(path) in checked.stdout
+    assert checked.returncode == 2 and str(path) in checked.stdout
 
 
 # ------------------------------------------------------------------------------------ key sets
@@ -428,3 +428,12 @@ async def test_a_new_token_goes_on_with_the_session(yard, key, tmp_path):
     assert await other.closed() == 1008  # the setting closes it
     await client.say("x")
     assert (await client.next())["message"] == "x"
+
+
+def test_the_log_says_why_tokens_are_refused_and_is_not_filled(yard, key, tmp_path):
+    """At the level that is on by default; anybody may send tokens as fast as they can."""
+    node = yard.node(chat_jwt_key=key.pem_file(tmp_path), chat_jwt_audience="games")
+    assert logins(node, [key.token(aud="others")] * 200) == [INVALID] * 200
+    lines = [line for line in node.log().splitlines() if "token refused" in line]
+    assert lines and "info" in lines[0] and "audience" in lines[0]
+    assert len(lines) < 30, "one a second at most"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Drivers and devices that come, speak and go at random on three nodes, while links to Redis fall: what a driver hears
 of a device is OPENED, its bytes from some point on without a hole, CLOSED; and in the end nothing is left."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Much data through slow readers: all of it arrives, and nothing piles up in the nodes."""
 
 import asyncio

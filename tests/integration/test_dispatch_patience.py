@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dispatch and peers that are slow but not gone, that leave early, or that all speak at once."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGTERM: clients are sent elsewhere, claims released, and the process ends in order."""
 
 import asyncio

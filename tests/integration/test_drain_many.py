@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A drain with 2,000 clients on a cluster: nobody is cut off, nobody is counted twice, nothing is left."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """HTTP/1.1 as seen on the wire: every byte of these requests is meant."""
 
 import json

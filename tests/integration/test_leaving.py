@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A node that is told to end cuts nobody short: what was asked is answered, and what was said is carried out."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Log lines: one per event, whatever clients put into their fields."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What people ship logs with: each form of body, and what becomes of its parts."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`muster sink`: exactly once into PostgreSQL, whatever breaks."""
 
 import json

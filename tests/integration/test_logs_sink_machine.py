@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A sink whose machine vanishes: PostgreSQL hears nothing of it, and still holds its locks."""
 
 import os

@@ -180,3 +180,27 @@ def test_a_day_that_is_over_gets_its_indexes(yard, redis, postgres):
     plan = postgres.psql("analyze log_entry; explain select * from log_entry where to_tsvector('simple', coalesce(text, msg)) @@ "
                          "websearch_to_tsquery('simple', 'knight 77') and server_time < '2020-01-02'").stdout
     assert f"{DAY}_words" in plan, plan
+
+
+def test_the_old_dumpers_rows_move_over(postgres):
+    """By the steps of docs/logs.md; stopped in the middle, and gone on with."""
+    postgres.psql('create table "LogEntry" ("Id" serial primary key, client_time timestamptz, level text, msg text, "user" text, '
+                  'room text, server_time timestamptz, seq_number bigint, text text)')
+    postgres.psql('insert into "LogEntry" (client_time, level, msg, "user", room, server_time, seq_number, text) select '
+                  "'2023-11-14 22:13:20Z', 'Info', 'm' || i, 'u', case when i % 2 = 0 then 'undefined' else 'hunt-7' end, "
+                  "'2023-11-14 22:13:21Z'::timestamptz + i * interval '30 seconds', i, 'line ' || i from generate_series(1, 7000) i")
+    refused = muster("migrate", "--postgres", postgres.uri)
+    assert refused.returncode == 1 and "log_adopt" in refused.stderr, refused.stderr
+    postgres.psql('alter table "LogEntry" rename to old_log_entry')
+    migrate(postgres.uri)
+    postgres.psql("create function stop() returns trigger language plpgsql as $$ begin if new.msg = 'm4000' then raise 'stopped'; "
+                  "end if; return new; end $$; create trigger stop before insert on log_entry for each row execute function stop()")
+    assert "stopped" in postgres.psql("call log_adopt('old_log_entry', 1000)", check=False).stderr
+    assert postgres.value("select count(*) from old_log_entry") == "4000", "what was moved stays moved"
+    postgres.psql("drop trigger stop on log_entry")
+    postgres.psql("call log_adopt('old_log_entry', 1000)")
+    assert postgres.ask("select count(*), count(distinct seq_number), count(room), min(level), max(client_time) at time zone 'UTC', "
+                        "count(distinct server_time::date) > 1 from log_entry") == [
+        ["7000", "7000", "3500", "info", "2023-11-14 22:13:20", "t"]]
+    assert postgres.value("select count(*) from old_log_entry") == "0"
+    assert postgres.value('select text from "LogEntry" where "Id" = 77') == "line 77"

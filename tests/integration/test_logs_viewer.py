@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The viewer, in headless Chromium: what a person sees and does."""
 
 import json

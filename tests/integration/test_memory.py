@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients who do not read what they are sent: when memory gets short the largest queues go first, and everybody else stays."""
 
 import os

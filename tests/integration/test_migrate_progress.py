@@ -73,10 +73,11 @@ def locked(server):
 def test_a_terminal_sees_what_is_applied(server):
     terminal = Terminal("migrate", "--postgres", server.uri)
     assert terminal.end() == 0, terminal.text
-    assert f"{CLEAR}0001_log: applying, 1 of 2: 0 s" in terminal.text
+    names = sorted(path.stem for path in (ROOT / "migrations").glob("*.sql"))
+    assert f"{CLEAR}0001_log: applying, 1 of {len(names)}: 0 s" in terminal.text
     assert [re.sub(r"^\S+ +", "", line) for line in terminal.lines()] == [
-        'info  migrate detail="0001_log: applied"', 'info  migrate detail="0002_questions: applied"',
-        'info  migrate detail="the schema is up to date"', ""], "and only that stays"
+        *(f'info  migrate detail="{name}: applied"' for name in names), 'info  migrate detail="the schema is up to date"', ""], \
+        "and only that stays"
 
 
 def test_a_terminal_sees_the_seconds_of_a_wait(server):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """/minigame: one scheduler for the cluster, whoever was asked, that outlives the node it runs on."""
 
 import asyncio

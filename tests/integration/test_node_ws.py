@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The npm package `ws` as the client: each script of node/ plays its part against three nodes."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service manager (systemd, `Type=notify`) is told when a process serves, and how long it takes to leave."""
 
 import contextlib

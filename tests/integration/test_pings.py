@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The server pings silent WebSockets, and closes those that answer none."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Load and faults that one client or the store brings: they cost the others nothing, and are said."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cross-server chat on one node: the wire, its limits, and what hostile peers get."""
 
 import asyncio

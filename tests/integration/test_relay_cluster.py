@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cross-server chat over several nodes: game servers that die of any packet they do not expect must live through
 joins, leaves, kills and outages."""
 

@@ -145,11 +145,14 @@ def test_a_secret_and_its_file_at_once(tmp_path):
 
 @pytest.mark.parametrize("env", [{"SG_ENV": "production"}, {"SG_ENV": "development"}, {"MUSTER_ENV": "production"}])
 def test_env_has_two_names(env):
-    assert muster("check", env=env).returncode == 0
+    assert muster("check", "--dispatch-secret", "not-the-known-one", env=env).returncode == 0
 
 
-def test_a_bad_env_by_its_other_name():
-    assert_names(muster("check", env={"SG_ENV": "nonsense"}), "SG_ENV")
+def test_env_by_its_other_name_is_production_or_nothing():
+    for value, production in (("staging", False), ("", False), ("Production", True), ("PRODUCTION", True)):
+        result = muster("check", "--dispatch-ports", "6000-6001", env={"SG_ENV": value})
+        assert result.returncode == (2 if production else 0), result
+        assert ("development secret" in result.stdout) == production
 
 
 def test_check_is_content(redis):

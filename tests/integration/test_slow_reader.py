@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who does not read is cut, and costs the others nothing."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A Redis user who may do no more than the documents say is needed."""
 
 import asyncio

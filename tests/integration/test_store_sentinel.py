@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Redis behind real sentinels: the master is killed, and nobody who plays notices."""
 
 import asyncio

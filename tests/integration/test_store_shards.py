@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several Redis as shards: each session lives on one of them, and shares only its fate."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Redis over TLS, with real certificates: who is believed, and what an operator is told otherwise."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Session sync on one node: each row of the wire page."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The verbs for a person at a terminal: status, tail, token, version, help; some of it in a real pseudo-terminal."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The peer tracker over UDP: both dialects, one node and several, faults and hostile datagrams."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What whoever starts a process may leave unfit: signals ignored or blocked, descriptors closed, nobody at the end of
 stderr."""
 

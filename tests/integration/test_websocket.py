@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """RFC 6455 and RFC 7692 to the letter, after the sections of the Autobahn suite.
 
 The server echoes nothing by itself: a leader pushes what is to be echoed, and a follower on a

@@ -145,8 +145,11 @@ def test_settings_that_no_worker_can_start_with_end_it(yard, redis):
     (["--store", "redis://127.0.0.1", "--admin", "127.0.0.1:8079", "--http", "127.0.0.1:8080"], ["hold that of --http"]),
 ])
 def test_what_several_workers_cannot_have(flags, words):
-    for verb in ("node", "check"):
-        assert_names(muster(verb, "--workers", "2", *flags), "--workers", *words)
+    assert_names(muster("node", "--workers", "2", *flags), "--workers", *words)
+    checked = muster("check", "--workers", "2", *flags)
+    assert checked.returncode == 2
+    for word in ("--workers", *words):
+        assert word in checked.stdout, checked.stdout
 
 
 def test_auto_is_the_cores_it_may_use(yard):

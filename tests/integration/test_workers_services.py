@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every service behind --workers: clients share the ports, one worker is killed in the middle, all are drained."""
 
 import asyncio

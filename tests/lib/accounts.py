@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The account service of an operator, as chat asks it."""
 
 import http.server

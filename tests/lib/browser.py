@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Headless Chromium, driven over chromedriver."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients of /chat and /minigame."""
 
 import json

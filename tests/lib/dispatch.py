@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients of dispatch: drivers over python3-websockets, devices as plain sockets."""
 
 import asyncio

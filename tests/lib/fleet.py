@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A fleet that carries something of everything, for the tests of its page and of /api/status."""
 
 import json

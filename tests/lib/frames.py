@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """WebSocket frame by frame: a codec of the tests' own, and a client whose every bit the test chooses."""
 
 import base64

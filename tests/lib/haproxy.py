@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """HAProxy."""
 
 from lib.ports import free_port

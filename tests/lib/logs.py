@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests of logs share: adding, listening, sinks, and what the table must hold in the end."""
 
 import asyncio

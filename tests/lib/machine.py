@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A machine of its own, as far as the network goes: a namespace with one cable to this one, which can be pulled."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a process takes, as the kernel counts it."""
 
 import contextlib

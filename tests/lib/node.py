@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Muster's own processes: a node, a node of several workers, a sink."""
 
 import re

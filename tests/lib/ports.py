@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ports for the servers of tests, each for one server of one test."""
 
 import fcntl

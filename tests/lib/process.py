@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A child process whose output is kept, and the environment that it gets."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a long run is doing and how far it is: on a terminal one line that is written over, elsewhere plain lines."""
 
 import os

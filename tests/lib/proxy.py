@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one TCP proxy of the tests: a thread of its own, ways to one place or to several, and faults of the network."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Redis servers and sentinels."""
 
 import shutil

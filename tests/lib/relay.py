@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Game servers of the cross-server chat, as they are: each read is parsed as one packet, and an identifier that is
 not in the directory is an exception. Run as a program it is one such server in a process of its own."""
 

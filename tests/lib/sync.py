@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sync protocol: its messages, and members of sessions."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Raw sockets that can say anything, and HTTP over them."""
 
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keys, and chat tokens that they sign."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Waiting by asking: nothing in these tests sleeps and hopes."""
 
 import asyncio

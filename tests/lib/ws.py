@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A WebSocket client that speaks JSON, over python3-websockets."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where the processes of one test live."""
 
 import itertools

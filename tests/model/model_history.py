@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A history and its watches (docs/store.md, "History"): nodes that append and watch, two servers whose histories may
 fork, links that fall. Each node has one client, who hears what the node's watch delivers from the watch's start on.
 """

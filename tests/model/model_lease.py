@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One lease for a node (docs/store.md, "Leases"; the next step): a node renews one lease on the server, and its claims
 name its incarnation and live while that lease does. Two nodes: A claims and may die or stand still; B watches.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explicit-state search: every state that a small world can come to, breadth first, so that what is found is a
 shortest way to it."""
 

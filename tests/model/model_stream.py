@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stream and its readers (docs/store.md, "Stream"): nodes that append calls, two servers whose histories may fork,
 a sink that stores what it reads in PostgreSQL, and a live tail.
 

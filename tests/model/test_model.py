@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The protocols of the store, searched for every order of events in small worlds (docs/store.md).
 
 Each fault that was once seen on the running product is found with the rule that cures it left out, so the model knows

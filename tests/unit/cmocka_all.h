@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cmocka and what it needs before it. */
 #ifndef MUSTER_TESTS_UNIT_CMOCKA_ALL_H
 #define MUSTER_TESTS_UNIT_CMOCKA_ALL_H

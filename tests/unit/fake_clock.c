@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A clock for tests of what takes time. Linked into a test program, it stands before the C library: the
  * monotonic clock stands still while the program works, and goes on by what it waits for, at once.
  *

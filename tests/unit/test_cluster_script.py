@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make cluster` leaves nothing behind, however often one presses Ctrl-C. Its programs are stand-ins."""
 
 import os

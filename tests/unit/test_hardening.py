@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the compiler and the linker add against memory errors is in the binary that is shipped."""
 
 import os

@@ -124,7 +124,8 @@ def test_units_make_no_circle():
 
 @pytest.mark.parametrize("path", sorted(set(HEADERS) - set(TABLES) - set(LONG_STILL)))
 def test_header_is_short(path):
-    assert len(text_of(path).splitlines()) <= HEADER_LINES_MOST
+    lines = [line for line in text_of(path).splitlines() if "SPDX-License-Identifier" not in line]
+    assert len(lines) <= HEADER_LINES_MOST
 
 
 def compiler_says(header):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The libraries that CMake asks for are the ones that docs/build.md, the Makefile and the Debian package name."""
 
 import pathlib

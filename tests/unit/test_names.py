@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Names have one meaning: an external begins with the name of its module, and no two struct tags, enum tags or enumerators of
 the program are alike."""
 

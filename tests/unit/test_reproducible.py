@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The program says nothing of the machine and the moment that it was built on. The whole proof, two builds that are the same
 bytes, is packaging/reproducible.sh."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The systemd units: valid, hardened, and what they name is there. They are judged without a running systemd."""
 
 import os

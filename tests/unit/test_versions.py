@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The project has one version, in CMakeLists.txt; every other place that names it names the same one."""
 
 import pathlib

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/auth.h"
 
 bool http_secret_eq(struct span given, struct span secret)

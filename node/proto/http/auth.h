@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* auth: does a request present the secret that it should know? The one place where it is decided, and
  * the one answer when it does not. */
 #ifndef MUSTER_NODE_PROTO_HTTP_AUTH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Request bodies: RFC 9112, 6 and 7.1, without the tolerance that smuggling lives on. */
 #include "node/proto/http/impl.h"
 

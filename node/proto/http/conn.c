@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One HTTP connection. Pipelined requests are answered in order by reading none while one is with
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*     fetch_start --> waiting --a place is free--> going (libcurl) --done--> over --> fn, freed
  *                        '------ its time is over ---------------------------^
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fetch: HTTP requests that the node makes, without holding up the loop: libcurl's multi interface
  * on the loop's events. A bounded number go on at a time; the others wait their turn, within their
  * time. */

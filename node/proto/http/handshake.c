@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The opening handshake of a WebSocket, RFC 6455, 4.2. */
 #include "node/proto/http/impl.h"
 

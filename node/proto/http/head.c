@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The head of a request. Whole lines are checked byte by byte before the parser library sees them,
  * since Debian builds it without its strict checks: it would take blanks in names, a CR without LF,
  * folded lines. */

@@ -72,6 +72,10 @@ void http_reply_field(struct http_request *request, const char *name, struct spa
  * gone. */
 void http_reply(struct http_request *request, int status, const char *type, struct span body);
 
+/* Answers with an HTML page of this program, whose scripts and styles stand in it: it loads nothing
+ * from elsewhere and talks to this server alone. */
+void http_reply_page(struct http_request *request, struct span page);
+
 /* Answers {"error": "..."} with the formatted text. */
 void http_reply_error(struct http_request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the http_*.c files share, and ws.c for taking a connection over; nobody else includes it.
  *
  *     server.c    routes, accept, drain

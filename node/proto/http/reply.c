@@ -127,3 +127,13 @@ struct conn *http_reply_upgrade(struct http_request *request, size_t *message_li
     http_request_free(request);
     return conn;
 }
+
+void http_reply_page(struct http_request *request, struct span page)
+{
+    http_reply_field(request, "Cache-Control", SPAN("no-cache"));
+    http_reply_field(request, "Content-Security-Policy",
+                     SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
+                          "blob:; base-uri 'none'; form-action 'none'"));
+    http_reply(request, 200, "text/html; charset=utf-8", page);
+}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/impl.h"
 
 struct span http_path(const struct http_request *request)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/net.h"
 #include "node/proto/http/impl.h"
 

@@ -7,10 +7,14 @@
 #include <openssl/x509v3.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *reason_of(unsigned long code)
 {
     const char *text = ERR_reason_error_string(code);
+    if (text == NULL && ERR_SYSTEM_ERROR(code)) {
+        text = strerror(ERR_GET_REASON(code)); /* such as a file that is not there */
+    }
     return text != NULL ? text : "unknown error";
 }
 

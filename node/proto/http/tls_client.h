@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tls client: sessions of OpenSSL for connections that the node makes itself. TLS 1.2 and later; the
  * server's certificate is always verified: its chain, its dates, and that it was made for the host
  * (RFC 6125) or IP address. */

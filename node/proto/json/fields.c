@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/json/scan_impl.h"
 #include "node/proto/json/walk.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* json_scan: strict JSON (RFC 8259) without a tree: a resumable check that finds where a value
  * ends, and a look at the top level of an object. No allocation, each byte seen once. Text is taken
  * to be UTF-8 already where it came from a WebSocket; the scanner itself checks only what JSON

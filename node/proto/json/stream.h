@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* json_stream: JSON objects one behind the other in a byte stream, with nothing or white space in
  * between, cut anywhere.
  *

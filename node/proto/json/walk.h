@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* json_walk: the parts of an array or object whose text is known to be valid (json_valid,
  * json_fields), in order, without a tree. Of other text they are cut somewhere within it. */
 #ifndef MUSTER_NODE_PROTO_JSON_WALK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/jwt/jwt.h"
 
 #include "node/proto/json/scan.h"

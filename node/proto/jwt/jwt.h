@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* jwt: are a token's signature and claims good (RFC 7519, 7515, 7518)? Pure: keys and time come
  * from the caller. The arithmetic is cjose's.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Keys from PEM files, secrets and JWK sets, and signatures checked with them. */
 #include "node/proto/jwt/impl.h"
 #include "store/base/list.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admit: may this WebSocket see what a secret guards? As http_authorize, and for pages in a browser, which
  * gives a WebSocket no header but the list of protocols: "muster, bearer.<base64url of the token>"
  * (docs/protocols.md#tokens-of-the-pages). */

@@ -17,6 +17,7 @@
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <nettle/version.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <wslay/wslay.h>
@@ -380,6 +381,22 @@ static int parse(struct ws_client *client, const char *url)
     client->host = mem_dup(host);
     client->path = path.len > 0 && path.ptr[0] == '/' ? mem_dup(path) : mem_dup(SPAN("/"));
     return host.len > 0 && client->port > 0 && client->port < 65536 ? 0 : -1;
+}
+
+int ws_client_check(const char *url, const char *ca, char *error, size_t error_size)
+{
+    struct ws_client client = {0};
+    int result = parse(&client, url);
+    if (result != 0) {
+        snprintf(error, error_size, "'%s' is no ws://host[:port]/path, nor wss://", url);
+    } else if (client.tls) {
+        struct ssl_st *ssl = tls_client_new(ca, client.host, error, error_size);
+        result = ssl != NULL ? 0 : -1;
+        SSL_free(ssl);
+    }
+    free(client.host);
+    free(client.path);
+    return result;
 }
 
 struct ws_client *ws_client_open(const struct ws_client_options *options, char *error,

@@ -33,6 +33,11 @@ struct ws_client_options {
     void *arg;
 };
 
+/* Is `url` one, and can the authorities in `ca` be used, if wss:// needs them? 0, or -1 with a
+ * message. */
+int ws_client_check(const char *url, const char *ca, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* New, or NULL with a message in `error` when the URL is none. Host names are looked up
  * without blocking; of several addresses the first is taken, IPv4 before IPv6. */
 struct ws_client *ws_client_open(const struct ws_client_options *options, char *error,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* deflate: messages squeezed one by one (RFC 7692 without context takeover), and the words of the
  * extension's negotiation. The two zlib streams are made once per process, on first use, and serve
  * every connection. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The words of permessage-deflate's negotiation (RFC 7692, 7.1), in the list form of RFC 6455, 9.1:
  *
  *     offers = offer *( "," offer )     offer = name *( ";" param )     param = token [ "=" value ]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Frames out. The frame layer of wslay 1.1.1 writes through a callback, piece by piece and copy by
  * copy; a shared frame wants its header and payload in one chunk, so the two to ten bytes are
  * written here. */

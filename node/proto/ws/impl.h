@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the ws_*.c files share; nobody else includes it.
  *
  *     ws.c        life: accept, sends, the closing handshake

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Frames in, messages out. Bytes flow
  *
  *     read buffer --> wslay's 4 KiB (unmasks there)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The life of a WebSocket: accept, sends, control frames, the closing handshake (RFC 6455, 7). */
 #include "node/proto/ws/ws.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*     message --> limits --> history_append --> the cluster's order --> every logged-in client,
  *                                                                       the sender too
  *     login   --> chat_login --> into the room, for as long as the token holds */

@@ -21,25 +21,33 @@ struct chat_keys {
     uint64_t read_ms;  /* the set is of then */
 };
 
-static int read_file(const char *path, struct buf *out, char *error, size_t error_size)
+/* Appends the file that `setting` names. 0, or -1 with a message that names both. */
+static int read_file(const char *setting, const char *path, struct buf *out, char *error,
+                     size_t error_size)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        snprintf(error, error_size, "%s: %s", path, strerror(errno));
+        snprintf(error, error_size, "%s: %s: %s", setting, path, strerror(errno));
         return -1;
     }
     char *room = buf_room(out, FILE_MOST);
+    errno = 0;
     buf_grew(out, fread(room, 1, FILE_MOST, file));
+    int failed = ferror(file) ? errno : 0; /* such as a directory's */
     fclose(file);
+    if (failed != 0) {
+        snprintf(error, error_size, "%s: %s: %s", setting, path, strerror(failed));
+        return -1;
+    }
     return 0;
 }
 
-/* Puts the name of the file before what is wrong with it. */
-static int blame(const char *path, char *error, size_t error_size)
+/* Puts the names of the setting and the file before what is wrong with it. */
+static int blame(const char *setting, const char *path, char *error, size_t error_size)
 {
     char text[256];
     snprintf(text, sizeof(text), "%s", error);
-    snprintf(error, error_size, "%s: %s", path, text);
+    snprintf(error, error_size, "%s: %s: %s", setting, path, text);
     return -1;
 }
 
@@ -47,9 +55,9 @@ static int add_pem(struct chat_keys *keys, char *error, size_t error_size)
 {
     struct buf pem = {0};
     const char *path = keys->options.key_file;
-    int result = read_file(path, &pem, error, error_size);
+    int result = read_file("chat-jwt-key", path, &pem, error, error_size);
     if (result == 0 && jwt_keys_add_pem(keys->keys, buf_span(&pem), error, error_size) != 0) {
-        result = blame(path, error, error_size);
+        result = blame("chat-jwt-key", path, error, error_size);
     }
     buf_free(&pem);
     return result;
@@ -60,9 +68,9 @@ static int read_set(struct chat_keys *keys, char *error, size_t error_size)
     struct buf json = {0};
     const char *path = keys->options.jwks;
     keys->asked_ms = keys->read_ms = clock_monotonic_ms();
-    int result = read_file(path, &json, error, error_size);
+    int result = read_file("chat-jwks", path, &json, error, error_size);
     if (result == 0 && jwt_keys_set_jwks(keys->keys, buf_span(&json), error, error_size) != 0) {
-        result = blame(path, error, error_size);
+        result = blame("chat-jwks", path, error, error_size);
     }
     buf_free(&json);
     return result;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat keys: the keys that tokens are checked with: a PEM file, a secret, a JWK set from a file or
  * a URL. A set is read anew when a token names a key that is not in it, and when it has grown old,
  * but never more often than the pause says: whoever sends made-up key ids asks nothing of the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/chat/login.h"
 
 #include "node/core/log.h"
@@ -12,6 +13,7 @@
 
 enum {
     FETCHES_WAITING = 4000, /* requests to the account service that may wait for their turn */
+    REFUSED_LINE_MS = 1000, /* between two lines about tokens: anybody may send some */
 };
 
 struct chat_login {
@@ -20,6 +22,8 @@ struct chat_login {
     struct fetcher *fetcher;
     struct chat_keys *keys;
     struct chat_account *account;
+    uint64_t refused_line_ms; /* monotonic, of the last line about a refused token; 0: none yet */
+    uint64_t refused;         /* tokens since that line */
 };
 
 struct chat_attempt {
@@ -117,10 +121,25 @@ static void on_newer_keys(struct chat_keys_wait *wait)
     check_token(CONTAINER_OF(wait, struct chat_attempt, wait));
 }
 
+/* The reason of one, and how many there were since the last line: who sends bad tokens as fast as it
+ * can does not fill the log. */
+static void log_refused(struct chat_login *login, const char *reason)
+{
+    uint64_t now = clock_monotonic_ms();
+    login->refused++;
+    if (login->refused_line_ms != 0 && now - login->refused_line_ms < REFUSED_LINE_MS) {
+        return;
+    }
+    log_info("token refused", LOG_TEXT_FIELD("reason", reason),
+             LOG_NUMBER_FIELD("tokens", login->refused));
+    login->refused_line_ms = now;
+    login->refused = 0;
+}
+
 static void fail_token(struct chat_attempt *attempt, enum jwt_result result, const char *why)
 {
     struct chat_login *login = attempt->login;
-    log_debug("token refused", LOG_TEXT_FIELD("reason", why));
+    log_refused(login, why);
     if (result == JWT_UNREADABLE) {
         finish(attempt, "error parsing the access token");
     } else if (jwt_keys_count(chat_keys_now(login->keys)) == 0) {

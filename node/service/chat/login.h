@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat login: who somebody is.
  *
  *     name and password --account service--> token --.

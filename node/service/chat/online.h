@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat online: which users are logged in, in the whole cluster. Each node claims its own in the
  * roster, spread over parts by a hash of the user, so that one who comes or goes changes little; a
  * burst of logins is told at most twice a second. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/chat/words.h"
 
 #include "store/base/clock.h"

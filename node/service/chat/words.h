@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat words: what stands in the messages of /chat, both ways. Pure: text in, text out; what is
  * wrong comes back in words for the client, static. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_WORDS_H

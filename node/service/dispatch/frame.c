@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/frame.h"
 
 enum { ID_SIZE = 8, LENGTH_SIZE = 4 };

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dispatch_frame: what dispatch and its drivers say to each other, one frame in one binary
  * WebSocket message (seeds/server-dispatch.md):
  *

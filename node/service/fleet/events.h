@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* events: what happened to the fleet, the last hundred of it, kept in the store for pages that are
  * opened later.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fleet: every node's figures, as the value of its place in the node roster, and the live page of
  * all of them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/hour.h"
 
 #include <inttypes.h>

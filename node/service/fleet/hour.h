@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hour: a node's last hour, minute by minute, for a page that has just been opened. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_HOUR_H
 #define MUSTER_NODE_SERVICE_FLEET_HOUR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The live page of the fleet, fleet.html, embedded at build time (cmake/embed_pages.cmake). */
 #ifndef MUSTER_NODE_SERVICE_FLEET_PAGE_H
 #define MUSTER_NODE_SERVICE_FLEET_PAGE_H

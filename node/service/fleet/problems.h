@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* problems: what of the fleet an operator should look at, out of what its nodes say of themselves. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_PROBLEMS_H
 #define MUSTER_NODE_SERVICE_FLEET_PROBLEMS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The entries from before a listener came: each lane that can hold some is read backwards from
  * where the tail stands, until enough are found; then the newest of all go out in order. */
 #include "node/service/logs/entry.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs batch: the entries of a request as the stream keeps them: one object each, the room first,
  * what has a usual name under ours (words.h), with the room's name as its tag. An entry that is too
  * large costs no other: it is left out, and named. */

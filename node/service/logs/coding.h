@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs coding: bodies that came with a Content-Encoding (RFC 9110, 8.4). */
 #ifndef MUSTER_NODE_SERVICE_LOGS_CODING_H
 #define MUSTER_NODE_SERVICE_LOGS_CODING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs depth: how many entries the fleet's stream holds, asked of the store now and then, for the
  * metrics of this node. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_DEPTH_H

@@ -113,6 +113,20 @@ static const char *more_query(void *arg)
     return dump->opened_before ? text : NULL;
 }
 
+int logs_dump_check(const char *url, const char *ca, char *error, size_t error_size)
+{
+    char text[200];
+    if (ws_client_check(url, "", text, sizeof(text)) != 0) {
+        snprintf(error, error_size, "from: %s", text);
+        return -1;
+    }
+    if (ws_client_check(url, ca, text, sizeof(text)) != 0) {
+        snprintf(error, error_size, "from-ca: %s", text);
+        return -1;
+    }
+    return 0;
+}
+
 struct logs_dump *logs_dump_new(const struct logs_dump_options *options, char *error,
                                 size_t error_size)
 {

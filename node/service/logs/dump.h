@@ -22,6 +22,11 @@ struct logs_dump_options {
     void *arg;
 };
 
+/* Are the settings `from` and `from_ca` good? 0, or -1 with a message that begins with the setting's
+ * name. */
+int logs_dump_check(const char *url, const char *ca, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* New, or NULL with a message in `error`. */
 struct logs_dump *logs_dump_new(const struct logs_dump_options *options, char *error,
                                 size_t error_size) __attribute__((warn_unused_result));

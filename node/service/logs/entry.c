@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/entry.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs entry: the words of a log entry on the wire (wire page logs.md). What comes in at /logs/add
  * becomes what the stream keeps: one object per entry, the room first,
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs intake: a request's body, in the forms that people ship logs in, becomes a batch.
  *
  *     content coding -> form (JSON, lines of JSON, lines of text, a form) -> shape (an entry, a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs live: those who listen at /logs/listen.
  *
  *     stream --one tail for the node, while somebody listens--> groups by room --> listeners

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What live.c (listeners), tail.c (the tail) and backlog.c (what came before) share;
  * nobody else includes it. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LIVE_IMPL_H

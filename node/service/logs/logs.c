@@ -220,13 +220,7 @@ static void on_listen(void *arg, struct http_request *request)
 static void on_page(void *arg, struct http_request *request)
 {
     (void)arg;
-    http_reply_field(request, "Cache-Control", SPAN("no-cache"));
-    http_reply_field(request, "Content-Security-Policy",
-                     SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
-                          "blob:; base-uri "
-                          "'none'; form-action 'none'"));
-    http_reply(request, 200, "text/html; charset=utf-8", span_of(page_logs, page_logs_size));
+    http_reply_page(request, span_of(page_logs, page_logs_size));
 }
 
 /* ------------------------------------------------------------------------------------ life */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs.html, and the node's own lines in the stream
  * (wire page logs.md). */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LOGS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs own: the lines that this node writes to its log, put into the stream, gathered for a moment.
  * What goes wrong with them is counted, never logged, and what is logged in the turn in which one
  * of their appends fails is left out: so they never feed on themselves. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The viewer: logs.html, embedded at build time (cmake/embed_pages.cmake). */
 #ifndef MUSTER_NODE_SERVICE_LOGS_PAGE_H
 #define MUSTER_NODE_SERVICE_LOGS_PAGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tail: OFF --a listener joins--> ASKING (where does the stream end?) --> FOLLOWING, read by
  * position every LOGS_TAIL_GATHER_MS, or at once while there is more. OFF again when nobody has listened for
  * a round. */

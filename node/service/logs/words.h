@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs words: what shippers call the parts of a log entry, in one table. A member that has a usual
  * name stands under ours in what the stream keeps; a time is a number of milliseconds there, and a
  * level a word. What is not understood stays as it came, under its own name. */

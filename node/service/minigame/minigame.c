@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sockets of game servers and the HTTP routes.
  *
  *     socket --limit--> request.c: well-formed? --> scheduler.c: carried out

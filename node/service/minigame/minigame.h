@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame: the WebSocket /minigame of game servers, GET /api/gaming/events and GET or POST
  * /api/webhook/minigame (docs/protocols.md#minigame). */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H

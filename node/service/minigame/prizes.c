@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/prizes.h"
 
 #include "node/service/minigame/state.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/request.h"
 
 #include "node/proto/json/walk.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What every seat says: {"since", "state"}. */
 #include "node/service/minigame/rounds.h"
 

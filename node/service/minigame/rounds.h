@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame rounds: one scheduler for the cluster. Every node claims a seat in a roster, and the one
  * that sits longest runs the scheduler; each seat carries the newest state that its node has seen,
  * so the state outlives any node, and a Redis that lost its memory. A list without a lease, the ledger,

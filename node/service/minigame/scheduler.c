@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/scheduler.h"
 
 #include "node/service/minigame/request.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame scheduler, as every node reaches it. Requests that concern it go to the node that runs
  * it; what it has to say to all comes back over the bus, to the sockets of that node too, so that
  * every socket hears the same in the same order.

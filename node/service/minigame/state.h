@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame state: what the scheduler remembers, kept as the JSON in which it travels:
  *
  *     {"version", "by", "running", "period", "offset", "next_at_ms", "number",

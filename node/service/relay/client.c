@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/relay/client.h"
 
 #include "node/core/log.h"

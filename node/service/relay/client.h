@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_client: one game server's connection.
  *
  *     [HEADER --PROXY header-->] NEW --handshake--> WAITING --admitted--> JOINED

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_held: packets whose sender is not known yet, for a while and up to a bound. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_EARLY_H
 #define MUSTER_NODE_SERVICE_RELAY_EARLY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/relay/network.h"
 
 #include "node/core/log.h"

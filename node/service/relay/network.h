@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_network: one chat network as this node sees it: the directory of all servers in the
  * cluster, the servers connected here, and what they say to each other.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/relay/paced.h"
 
 #include "store/base/clock.h"

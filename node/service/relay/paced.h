@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* paced: messages toward a TCP peer that takes whatever one read gives it for one message. TCP
  * keeps no boundaries, so the next message is put on the wire only when the peer's kernel was seen
  * to have confirmed the last one, and a gap (confirmed is not yet read) has passed since then.

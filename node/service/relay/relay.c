@@ -121,19 +121,16 @@ static void add_port(struct relay *relay, const struct listen_entry *entry)
     list_push_back(&relay->ports, &port->entry);
 }
 
-static int add_ports(struct relay *relay, char *error, size_t error_size)
+/* The relay's addresses, checked by relay_check. */
+static void add_ports(struct relay *relay)
 {
     struct span rest = span_str(relay->options.listen);
     while (rest.len > 0) {
         struct listen_entry entry;
-        struct span text = span_trim(span_cut(&rest, ','));
-        if (read_entry(text, &entry) != 0) {
-            snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
-            return -1;
+        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
+            add_port(relay, &entry);
         }
-        add_port(relay, &entry);
     }
-    return 0;
 }
 
 static int open_port(struct relay_listener *port, char *error, size_t error_size)
@@ -269,25 +266,55 @@ static void set_terms(struct relay *relay)
     };
 }
 
+/* Does the address of `entry` stand in `rest`, what is left of the list behind it? */
+static bool stands_in(const struct listen_entry *entry, struct span rest)
+{
+    while (rest.len > 0) {
+        struct listen_entry other;
+        if (read_entry(span_trim(span_cut(&rest, ',')), &other) == 0 &&
+            strcmp(other.bind, entry->bind) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int relay_check(const struct relay_options *options, char *error, size_t error_size)
+{
+    struct span rest = span_str(options->listen);
+    if (!relay_is_color(span_str(options->color))) {
+        snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
+                 options->color);
+        return -1;
+    }
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        struct span text = span_trim(span_cut(&rest, ','));
+        if (read_entry(text, &entry) != 0) {
+            snprintf(error, error_size, "relay: '%.*s' is no [network=]host:port", SPAN_ARG(text));
+            return -1;
+        }
+        if (stands_in(&entry, rest)) {
+            snprintf(error, error_size, "relay: the address %s stands there twice", entry.bind);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size)
 {
+    if (relay_check(options, error, error_size) != 0) {
+        return NULL;
+    }
     struct relay *relay = mem_zalloc(sizeof(*relay));
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
-    if (!relay_is_color(span_str(options->color))) {
-        snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
-                 options->color);
-        relay_free(&relay);
-        return NULL;
-    }
-    if (add_ports(relay, error, error_size) != 0) {
-        relay_free(&relay);
-        return NULL;
-    }
+    add_ports(relay);
     if (options->status_token[0] != '\0') {
         http_route(server, "GET", "/api/relay", on_list, relay);
     }

@@ -35,7 +35,11 @@ struct relay_options {
 /* The network that an entry without a name belongs to. */
 #define RELAY_DEFAULT_NETWORK "default"
 
-/* New, with its route put into `server`; or NULL with a message in `error`. */
+/* Are `listen` and `color` good? 0, or -1 with a message that begins with the setting's name. */
+int relay_check(const struct relay_options *options, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* New, with its route put into `server`; or NULL with the message of relay_check in `error`. */
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* room: the seats of a network that its packets go to. A packet is copied once, and each seat's pacing
  * queues a reference of it. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_ROOM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/sync/session.h"
 
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sync_session: one sync session as this node sees it: its members here, the counts of the whole
  * cluster, and the pushes that go around.
  *

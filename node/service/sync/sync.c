@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/sync/sync.h"
 
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The steps of each request over the store.
  *
  *     announce   add s: --taken: another id--> put a: --> answer; the old id's s: goes

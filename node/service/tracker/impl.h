@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What tracker.c and flow.c share; nobody else includes it.
  *
  *     datagram --tracker.c: limits, parse--> call --flow.c: steps over the store--> answer

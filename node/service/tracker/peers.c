@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/tracker/peers.h"
 
 #include "store/base/entropy.h"

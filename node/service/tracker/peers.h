@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tracker peers: how many different addresses were served lately, without keeping any of them: a
  * HyperLogLog (Flajolet and others, 2007) for each slice of time. The count is of the last
  * `window`, up to an eighth longer, and within some 2 % of the truth; below a hundred it is mostly

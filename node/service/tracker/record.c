@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/tracker/record.h"
 
 #include "store/base/entropy.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tracker record: what the store holds of a peer, as bytes: its address, its record, its share id.
  * */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_RECORD_H

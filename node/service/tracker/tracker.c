@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/tracker/impl.h"
 
 #include "node/core/name.h"

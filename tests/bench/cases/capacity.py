@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a fleet needs for a given load, for docs/operate.md: two nodes and Redis, no floor and no bar.
 
 Memory: of both nodes and of Redis, for each client that is in something and says nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CPU time of two nodes per delivery: one writer, 5,000 logged-in readers over both, through Redis,
 broadcasts of 200 bytes, 8 in flight (a message is done when everybody has it, the writer too). The
 yardstick is bench_floor with as many receivers, in alternating rounds."""

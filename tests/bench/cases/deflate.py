@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What permessage-deflate costs: CPU time of a node per delivery of 2 KB of JSON to 1,000 receivers
 who all negotiated it, by that of the same messages to receivers who did not."""
 from harness import BenchError, Result, median, rounds

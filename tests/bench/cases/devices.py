@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Memory of a node per idle TCP device: RSS with 10,000 of them, each known to one driver, less RSS
 before, by the count. The bar is that of idle WebSocket connections."""
 from harness import Result, median, rounds

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CPU time of a node per delivery: one sender, 1,000 receivers in its session, messages of 200
 bytes, 8 in flight (a message is done when every receiver has it), memory store. The yardstick is
 bench_floor, under the same load in alternating rounds."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Memory of a node per idle WebSocket connection: RSS with 10,000 of them less RSS before, by the
 count. They are upgraded and say nothing, and offer permessage-deflate, as browsers do."""
 from harness import Result, median, rounds

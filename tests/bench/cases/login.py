@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How many access tokens signed with RS256 a core can check: the node's own check in a program of its
 own (bench_jwt), and whole logins at the sockets of a node, against the verifications a second of
 `openssl speed rsa2048`. The figure is how many times as fast openssl is."""

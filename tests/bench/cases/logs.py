@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From the stream into PostgreSQL: a sink alone drains a full stream, by a bare COPY of the same rows
 into the same (emptied) table on the same server, from a file, over one session. Both are the time
 from the start to the last row committed, a sink's start and its connecting included; both write their

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Delay of pushes through Redis: 250 sessions of 4 members, spread round robin over 2 nodes; each
 leader pushes 1 KB every 150 ms. p99 from push to receipt (of all receivers, also those on the
 leader's node), by the p99 of a bare PUBLISH to a bare subscriber on the same Redis, of as many

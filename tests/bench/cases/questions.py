@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What people ask of the log table, of many rows: `--rows` of them (5 million) over 30 days, 5,000 rooms of
 very different size, 20,000 users, 70 % info, 20 debug, 7 warn, 3 error, without a text of their own. Beside it the schema of
 before (migrations/0001_log.sql alone, with the text that its sink made), filled with the same rows day by day in turn,

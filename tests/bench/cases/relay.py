@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CPU time of the nodes per delivery in cross-server chat: 200 game servers on two nodes through Redis,
 talking in turn, each to all others, messages of 200 bytes, pacing off; 8 in flight, of which a node
 may join some in one write, and 1, where it cannot. The yardstick is relay_floor, one process that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cost as the cluster grows: what a third node, which has no member of any session, receives from
 Redis while the pushes of the case `pushes` run. A proxy counts its bytes and looks for the sessions'
 ids in them; what the node receives by itself (leases, its proof that the bus lives) is measured

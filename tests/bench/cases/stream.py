@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Throughput of dispatch: one device that sends as fast as it may, one driver that reads. On one node,
 in turn with HAProxy in TCP mode between the same device and a plain socket; the bar is 0.7 of HAProxy's
 bytes per second, told as time for a byte. Then with the driver on another node, through Redis, in turn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests per second of the peer tracker; of ten, one announce, seven pulses, two pushes.
 
 On the memory store: 256 peers with one request in flight each, beside bench_udp_echo, which sends the

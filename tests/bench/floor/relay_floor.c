@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_floor ADDRESS:PORT: the least that a TCP fan-out can be. One thread, epoll; what one read
  * gives goes to every other connection with one write(2) each. It looks at no byte, has no queues
  * and no limits: a receiver that does not keep up ends the program. It prints `ready` when it

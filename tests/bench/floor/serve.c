@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/floor/serve.h"
 
 #include "store/base/span.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the floors of a TCP fan-out share: one thread, epoll, no limits. */
 #ifndef MUSTER_TESTS_BENCH_FLOOR_SERVE_H
 #define MUSTER_TESTS_BENCH_FLOOR_SERVE_H

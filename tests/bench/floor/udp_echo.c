@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_udp_echo ADDRESS:PORT: the least that a server of datagrams can be. It sends every datagram
  * back to where it came from: one recvmmsg(2) and one sendmmsg(2) for up to 64 of them.
  *

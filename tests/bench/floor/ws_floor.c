@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_floor ADDRESS:PORT: the least that a fan-out over WebSocket can be. It accepts, upgrades,
  * and writes the payload of every text frame it reads to every other open connection, with one
  * write(2) each. No queues, no JSON, no timers, no limits: a receiver that does not keep up ends

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/bare_pair.h"
 
 #include "store/base/mem.h"

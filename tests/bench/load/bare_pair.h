@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bare_pair: a publisher and a subscriber on Redis and nothing between: the least that a push
  * through Redis can take. */
 #ifndef MUSTER_BENCH_LOAD_BARE_PAIR_H

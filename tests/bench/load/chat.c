@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One writer and --connections readers of /chat, spread over the nodes; all are logged in. At most
  * --window messages are on their way: one is done when every reader and the writer have it.
  *

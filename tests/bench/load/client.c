@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* connect -> (writable) request -> (readable) answer -> frames.
  *
  * All clients read into one buffer; a client owns memory only while a frame is half-read. */

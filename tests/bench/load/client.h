@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* client: a WebSocket connection of the load generator. Whatever a server must not do (close,
  * refuse, break the framing) ends the program, so the modes only see frames that are right. */
 #ifndef MUSTER_BENCH_LOAD_CLIENT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cpu: CPU time of a process, all threads, user and system, to the nanosecond. */
 #ifndef MUSTER_BENCH_LOAD_CPU_H
 #define MUSTER_BENCH_LOAD_CPU_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A driver and --connections plain TCP devices; says `ready` when the driver was told of each, and
  * holds them until its standard input ends. */
 #include "tests/bench/load/client.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fail: a figure from a broken run is worth nothing, so whatever goes wrong ends the program. */
 #ifndef MUSTER_BENCH_LOAD_FAIL_H
 #define MUSTER_BENCH_LOAD_FAIL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One sender, --connections receivers. At most --window pushes are on their way: a push is done
  * when every receiver has it, and the sender sends the next at once.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Opens --connections, says `ready`, and holds them until its standard input ends. */
 #include "store/base/mem.h"
 #include "tests/bench/load/client.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/inflater.h"
 
 #include "store/base/mem.h"

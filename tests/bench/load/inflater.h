@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inflater: reads deflated messages that many clients get in the same form. The first is inflated
  * and kept; one with the same bytes costs a memcmp. */
 #ifndef MUSTER_BENCH_LOAD_INFLATER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* --connections sockets of /chat, each of which logs in with --token again and again, --window
  * requests of each on their way. */
 #include "store/base/mem.h"

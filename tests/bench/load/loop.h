@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* loop: epoll, and timers as descriptors. */
 #ifndef MUSTER_BENCH_LOAD_LOOP_H
 #define MUSTER_BENCH_LOAD_LOOP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_load MODE --option value ... */
 #include "tests/bench/load/fail.h"
 #include "tests/bench/load/mode.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/message.h"
 
 #include "store/base/buf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* message: the pushes of one session, equal but for a number that counts them, so that a receiver
  * can tell with two memcmp that it got the right bytes in the right order. */
 #ifndef MUSTER_BENCH_LOAD_MESSAGE_H

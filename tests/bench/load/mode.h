@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mode: one kind of load, a file each. It opens its clients, does its work, and prints one line of
  * JSON with what it measured. */
 #ifndef MUSTER_BENCH_LOAD_MODE_H

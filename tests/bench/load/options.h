@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options: what the runner asks for on the command line, as --name value. */
 #ifndef MUSTER_BENCH_LOAD_OPTIONS_H
 #define MUSTER_BENCH_LOAD_OPTIONS_H

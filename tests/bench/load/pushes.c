@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* --sessions of --members on the nodes: member m of session s is on node (s + m) mod nodes, the
  * first is the leader and pushes every --period-ms. With --redis, a bare pair publishes as many
  * messages of that size at the same time; with --sessions 0 it is alone, --rate a second. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* --connections game servers of the cross-server chat, spread over the nodes. They talk in turn,
  * each to all others; at most --window messages are on their way, and one is done when every other
  * server has it.

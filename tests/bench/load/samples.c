@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/samples.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* samples: times kept one by one, for quantiles. */
 #ifndef MUSTER_BENCH_LOAD_SAMPLES_H
 #define MUSTER_BENCH_LOAD_SAMPLES_H

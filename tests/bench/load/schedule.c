@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/schedule.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* schedule: `count` things, each due once in every period at a moment of its own, as clients that
  * do not know of each other are. */
 #ifndef MUSTER_BENCH_LOAD_SCHEDULE_H

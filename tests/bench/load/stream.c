@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One stream of bytes as fast as it goes, from a device to who reads it; what comes is compared
  * with what was sent.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/bench/load/sync.h"
 
 void sync_join(struct client *client, const char *session, bool leader)

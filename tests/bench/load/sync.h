@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sync: the words of the session sync protocol that the generator needs. */
 #ifndef MUSTER_BENCH_LOAD_SYNC_H
 #define MUSTER_BENCH_LOAD_SYNC_H

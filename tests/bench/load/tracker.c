@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Peers of a tracker, a UDP socket each: each sends --window requests, waits for the answers, and
  * sends the next. Of ten, one announce, seven pulses, two pushes for a peer that stays. With --floor 1 the same bytes, and the
  * answers are echoes. Prints requests, lost ones, CPU time of --pid, and answer times. */

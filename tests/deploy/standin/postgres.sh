@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What the image postgres does at its start, as far as compose.yaml needs it.
 set -euo pipefail
 bin=$(dirname /usr/lib/postgresql/*/bin/postgres)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* LD_PRELOAD: memory that ends when a test says so. The file named by OUT_OF_MEMORY is shared with the
  * test: the first word counts the allocations that still succeed (negative: all do), the second those
  * that failed. Once the count is down, every further one fails. */

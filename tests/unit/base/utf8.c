@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/base/utf8.h"
 #include "tests/unit/cmocka_all.h"
 

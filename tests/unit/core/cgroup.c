@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a container may use, read from a made-up /proc and /sys. */
 #include "node/core/cgroup.h"
 #include "tests/unit/cmocka_all.h"

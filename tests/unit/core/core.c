@@ -70,7 +70,7 @@ static void test_bad_settings_are_named(void **state)
 {
     (void)state;
     expect_error((const char *[]){"--leas", "1s", NULL}, no_words,
-                 "--leas: no such flag; see muster --help");
+                 "--leas: no such flag; did you mean --lease?");
     expect_error((const char *[]){"--lease", NULL}, no_words, "--lease: a value is missing");
     expect_error((const char *[]){"--lease", "soon", NULL}, no_words,
                  "--lease: 'soon' is no duration such as 250ms, 10s, 5m or 24h");
@@ -85,18 +85,24 @@ static void test_bad_settings_are_named(void **state)
     expect_error((const char *[]){"--env", "prod", NULL}, no_words,
                  "--env: must be one of development|production");
     expect_error(no_words, (const char *[]){"MUSTER_LEASES=1s", NULL},
-                 "MUSTER_LEASES: no such setting; see muster --help");
+                 "MUSTER_LEASES: no such setting; did you mean MUSTER_LEASE?");
     expect_error(no_words, (const char *[]){"MUSTER_LEASE=x", NULL},
                  "MUSTER_LEASE: 'x' is no duration such as 250ms, 10s, 5m or 24h");
     expect_error((const char *[]){"--http", "bad", NULL}, no_words, "--http: 'bad' is bad");
     expect_error(no_words, (const char *[]){"MUSTER_STORE=bad", NULL},
                  "MUSTER_STORE: 'bad' is bad");
-    expect_error(no_words, (const char *[]){"SG_ENV=prod", NULL},
-                 "SG_ENV: must be one of development|production");
     expect_error(no_words, (const char *[]){"MUSTER_STORE=memory:", "MUSTER_STORE_FILE=/x", NULL},
                  "MUSTER_STORE_FILE: set beside MUSTER_STORE; only one can count");
     expect_error(no_words, (const char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
-                 "MUSTER_STORE_FILE: cannot read the file '/nonexistent'");
+                 "MUSTER_STORE_FILE: cannot read the file '/nonexistent': No such file or directory");
+    expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/tmp", NULL},
+                 "MUSTER_STATUS_TOKEN_FILE: cannot read the file '/tmp': Is a directory");
+    expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/dev/null", NULL},
+                 "MUSTER_STATUS_TOKEN_FILE: the file '/dev/null' is empty");
+    expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/dev/zero", NULL},
+                 "MUSTER_STATUS_TOKEN_FILE: the file '/dev/zero' is longer than 8191 bytes");
+    expect_error((const char *[]){"--status-token", "a b c", NULL}, no_words,
+                 "--status-token: holds 3 tokens; one, or two with a space between them");
     expect_error(no_words, (const char *[]){"MUSTER_HTTP_FILE=/dev/null", NULL},
                  "MUSTER_HTTP_FILE: no such setting; see muster --help");
 }
@@ -120,6 +126,151 @@ static void test_kubernetes_service_links_are_passed_over(void **state)
                          NULL};
     assert_int_equal(read_settings(&settings, no_words, env, error), 0);
     settings_deinit(&settings);
+}
+
+/* "production" in any case; what other programs mean by it is no error. */
+static void test_foreign_variables(void **state)
+{
+    (void)state;
+    struct settings settings;
+    char error[256];
+    const char *others[] = {"SG_ENV=staging", "SG_ENV=", "SG_ENV=test"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *env[] = {others[i], NULL};
+        assert_int_equal(read_settings(&settings, no_words, env, error), 0);
+        assert_int_equal(settings.env, ENV_DEVELOPMENT);
+        settings_deinit(&settings);
+    }
+    const char *env[] = {"SG_ENV=PRODUCTION", "PORT=5000", "SG_SERVER_HOST=::1",
+                         "SG_SERVER_PORT=9000", "SG_PROCESS_COUNT=3", NULL};
+    assert_int_equal(read_settings(&settings, no_words, env, error), 0);
+    assert_int_equal(settings.env, ENV_PRODUCTION);
+    assert_string_equal(settings.http, "[::1]:9000");
+    assert_int_equal(settings.workers, 3);
+    settings_deinit(&settings);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void count_change(void *arg, const char *name, bool live)
+{
+    struct buf *seen = arg;
+    buf_printf(seen, "%s %s\n", name, live ? "live" : "later");
+}
+
+/* The file counts less than variables, which count less than flags; read again, what may change
+ * does, at the address where it was. */
+static void test_config_file_and_reload(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct buf seen = {0};
+    char error[256], path[] = "/tmp/muster-config-XXXXXX";
+    close(mkstemp(path));
+    const char *args[] = {"--config", path, "--http", "flag", NULL};
+    const char *env[] = {"MUSTER_LEASE=7s", NULL};
+    write_file(path, "# comment\n\nlease = 5s\nhttp=file\n drain = 9s \nrelay-pacing = off\n"
+                     "status-token = \"one\"\n");
+    assert_int_equal(read_settings(&settings, args, env, error), 0);
+    assert_int_equal(settings.lease, 7000);
+    assert_string_equal(settings.http, "flag");
+    assert_int_equal(settings.drain, 9000);
+    assert_false(settings.relay_pacing);
+    const char *token = settings.status_token;
+    assert_string_equal(token, "one");
+    assert_false(settings_are_stale(&settings));
+    write_file(path, "drain = 11s\nstatus-token = two\nsync-idle = 1m\n");
+    assert_true(settings_are_stale(&settings));
+    assert_int_equal(settings_reload(&settings, count_change, &seen, error, sizeof(error)), 0);
+    assert_string_equal(buf_text(&seen), "status-token live\ndrain live\nsync-idle later\n"
+                                         "relay-pacing later\n");
+    assert_ptr_equal(settings.status_token, token);
+    assert_string_equal(token, "two");
+    assert_int_equal(settings.drain, 11000);
+    assert_int_equal(settings.sync_idle, 5 * 60 * 1000);
+    assert_false(settings_are_stale(&settings));
+    write_file(path, "drain = never\n");
+    assert_int_equal(settings_reload(&settings, count_change, &seen, error, sizeof(error)), -1);
+    assert_int_equal(settings.drain, 11000);
+    assert_false(settings_are_stale(&settings));
+    settings_deinit(&settings);
+    buf_free(&seen);
+    unlink(path);
+}
+
+static void test_bad_lines_are_named(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/muster-config-XXXXXX", wanted[256];
+    close(mkstemp(path));
+    const char *args[] = {"--config", path, NULL};
+    const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"\nleas = 5s\n", "2: leas: no such setting; did you mean lease?"},
+        {"lease 5s\n", "1: lease 5s: a line is name = value"},
+        {"lease = 5\n", "1: lease: '5' is no duration such as 250ms, 10s, 5m or 24h"},
+        {"status-token-file = /dev/null\n", "1: status-token-file: the file '/dev/null' is empty"},
+        {"config = /x\n", "1: config: stands in no such file"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        write_file(path, cases[i].text);
+        snprintf(wanted, sizeof(wanted), "%s:%s", path, cases[i].error);
+        expect_error(args, no_words, wanted);
+    }
+    unlink(path);
+}
+
+/* What is printed as in force is a file that gives the same again, without the secrets. */
+static void test_printed_settings_are_a_config(void **state)
+{
+    (void)state;
+    struct settings settings, again;
+    struct buf first = {0}, second = {0};
+    char error[256], path[] = "/tmp/muster-config-XXXXXX";
+    close(mkstemp(path));
+    const char *args[] = {"--lease", "7s", "--status-token", "hush", "--log-format", "json", NULL};
+    assert_int_equal(read_settings(&settings, args, no_words, error), 0);
+    settings_print(&settings, &first);
+    assert_null(strstr(buf_text(&first), "hush"));
+    assert_non_null(strstr(buf_text(&first), "# status-token: a secret, set"));
+    write_file(path, buf_text(&first));
+    const char *from_file[] = {"--config", path, NULL};
+    assert_int_equal(read_settings(&again, from_file, no_words, error), 0);
+    assert_int_equal(again.lease, 7000);
+    assert_int_equal(again.log_format, LOG_JSON);
+    settings_print(&again, &second);
+    assert_non_null(strstr(buf_text(&second), "lease = 7s\n"));
+    settings_deinit(&settings);
+    settings_deinit(&again);
+    buf_free(&first);
+    buf_free(&second);
+    unlink(path);
+}
+
+static void test_help_of_a_verb_fits_a_terminal(void **state)
+{
+    (void)state;
+    struct buf node = {0}, sink = {0};
+    assert_true(settings_print_help("node", &node));
+    assert_true(settings_print_help("sink", &sink));
+    assert_false(settings_print_help("dance", &sink));
+    assert_non_null(strstr(buf_text(&node), "--relay-color"));
+    assert_null(strstr(buf_text(&node), "--sink-rows"));
+    assert_non_null(strstr(buf_text(&sink), "--sink-rows"));
+    assert_null(strstr(buf_text(&sink), "--relay-color"));
+    struct span rest = buf_span(&node);
+    while (rest.len > 0) {
+        assert_true(span_cut(&rest, '\n').len <= 80);
+    }
+    buf_free(&node);
+    buf_free(&sink);
 }
 
 static void test_secret_from_file(void **state)
@@ -146,7 +297,9 @@ static void test_markdown_names_every_setting(void **state)
     settings_print_markdown(&out);
 #define SETTING(field, kind, preset, low, high, choices, help)                                     \
     assert_non_null(strstr(buf_text(&out), help));
-    SETTINGS_TABLE(SETTING)
+#define GROUP(id, title, verbs)
+    SETTINGS_TABLE(GROUP, SETTING)
+#undef GROUP
 #undef SETTING
     buf_free(&out);
 }
@@ -273,6 +426,11 @@ int main(void)
         cmocka_unit_test(test_bad_settings_are_named),
         cmocka_unit_test(test_kubernetes_service_links_are_passed_over),
         cmocka_unit_test(test_secret_from_file),
+        cmocka_unit_test(test_foreign_variables),
+        cmocka_unit_test(test_config_file_and_reload),
+        cmocka_unit_test(test_bad_lines_are_named),
+        cmocka_unit_test(test_printed_settings_are_a_config),
+        cmocka_unit_test(test_help_of_a_verb_fits_a_terminal),
         cmocka_unit_test(test_markdown_names_every_setting),
         cmocka_unit_test(test_metrics_print_prometheus_text),
         cmocka_unit_test(test_wheel_fires_in_time_and_never_early),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stderr as a pipe that nobody empties. */
 #include "node/core/log_out.h"
 

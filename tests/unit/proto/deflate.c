@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/ws/deflate.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"

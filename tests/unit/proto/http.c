@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/http.h"
 #include "node/net/net.h"
 #include "tests/unit/proto/peer.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/json/scan.h"
 #include "tests/unit/cmocka_all.h"
 

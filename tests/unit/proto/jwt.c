@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tokens made here with cjose's own signing, and tokens that nobody should make. The zoo of forged
  * ones made by another library is in tests/integration/test_chat_login.py. */
 #include "node/proto/jwt/jwt.h"

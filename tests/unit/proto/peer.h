@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The client's end of a connection to an http_server in the same process: a socket pair, and a loop
  * that is turned by hand. */
 #ifndef MUSTER_TESTS_UNIT_PROTO_PEER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/proxy.h"
 
 #include "tests/unit/cmocka_all.h"

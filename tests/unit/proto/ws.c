@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a WebSocket takes and what it refuses: the handshake, frames, messages. */
 #include "node/net/net.h"
 #include "node/proto/ws/deflate.h"

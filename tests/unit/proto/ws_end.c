@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How a WebSocket ends, who is too slow for it, and how it shares the loop. */
 #include "node/net/net.h"
 #include "node/proto/ws/deflate.h"

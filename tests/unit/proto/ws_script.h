@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A WebSocket service over a socket pair, and scripts: what the client sends, and byte for byte what
  * must come back. */
 #ifndef MUSTER_TESTS_UNIT_PROTO_WS_SCRIPT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A network between a node that is built here and one that the test plays on the same hub: it can
  * say and claim in orders that real nodes seldom do. Servers write to a text what they are told. */
 #include "node/service/relay/network.h"

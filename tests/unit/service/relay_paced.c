@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A Unix socket pair stands for TCP: there, too, SIOCOUTQ tells what the peer has not taken yet. */
 #include "node/service/relay/paced.h"
 

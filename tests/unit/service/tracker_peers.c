@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many peers were served lately: the count, and that it forgets. */
 #include "node/service/tracker/peers.h"
 

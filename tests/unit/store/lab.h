@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lab: the place the store's tests work in: a loop, servers, some stores that act as nodes, and
  * recorders for what their callbacks say. */
 #ifndef MUSTER_TESTS_LAB_H

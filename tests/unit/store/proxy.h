@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A TCP proxy on the test's own event loop, whose target for new connections can be switched: a
  * fail-over behind one address while old connections stay up. */
 #ifndef MUSTER_TESTS_PROXY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reader: follows a history, and what was asked of it: recorders for the tests of history.h. All use
  * the key "h". */
 #ifndef MUSTER_TESTS_STORE_READER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The contract of bus.h, the same for every backend. */
 #include "tests.h"
 

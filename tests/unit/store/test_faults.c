@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is promised when Redis breaks. */
 #include "proxy.h"
 #include "tests.h"

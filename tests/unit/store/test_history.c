@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The contract of history.h, the same for every backend. */
 #include "reader.h"
 #include "store/history/note.h"

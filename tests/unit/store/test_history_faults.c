@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is promised of histories when Redis breaks. */
 #include "proxy.h"
 #include "reader.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The contract of lookup.h, the same for every backend, and what becomes of it when Redis goes. */
 #include "tests.h"
 

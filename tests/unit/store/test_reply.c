@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Replies in blocks look as hiredis' own, however the bytes come. */
 #include "tests.h"
 

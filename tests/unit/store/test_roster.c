@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The contract of roster.h, the same for every backend. */
 #include "tests.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sink's batches: what goes together, and the bytes of any part. */
 #include "tests.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/bus_speaker.h"
 #include "tests.h"
 

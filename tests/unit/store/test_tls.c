@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* TLS: whom a store believes, and whom a server does. The contract tests run over TLS beside this.
  */
 #include "tests.h"

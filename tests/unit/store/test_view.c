@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/roster/note.h"
 #include "store/roster/view.h"
 #include "tests.h"

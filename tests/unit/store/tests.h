@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #ifndef MUSTER_TESTS_STORE_TESTS_H
 #define MUSTER_TESTS_STORE_TESTS_H
 

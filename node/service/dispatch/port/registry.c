@@ -347,15 +347,10 @@ void dispatch_ports_settle(struct dispatch *dispatch)
 static struct dispatch_port *port_of_member(struct dispatch *dispatch, struct span member,
                                             bool make)
 {
-    char digits[8] = "";
     struct span proto = span_cut(&member, ':'), number = span_cut(&member, ' ');
     bool is_udp = span_eq(proto, SPAN("udp"));
-    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || number.len >= sizeof(digits)) {
-        return NULL;
-    }
-    memcpy(digits, number.ptr, number.len);
-    unsigned long port = strtoul(digits, NULL, 10);
-    if (port == 0 || port > UINT16_MAX) {
+    unsigned port = dispatch_port_number(number);
+    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || port == 0) {
         return NULL;
     }
     return make ? dispatch_port_get(dispatch, is_udp, (uint16_t)port)

@@ -1,0 +1,103 @@
+#include "node/app/health.h"
+
+#include "node/core/metrics_process.h"
+#include "node/net/memory_watch.h"
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <stdlib.h>
+
+static const char plain[] = "text/plain; charset=utf-8";
+
+struct health {
+    struct health_options options;
+    bool held; /* the ports for clients are not open yet */
+    bool draining;
+    struct memory_watch *memory;
+};
+
+const char *health_trouble(struct health *health)
+{
+    const struct app *app = health->options.app;
+    bool full = false;
+    net_connections(app->net, &full);
+    if (health->draining) {
+        return "draining";
+    }
+    if (app->store != NULL && !store_ready(app->store)) {
+        return "the store cannot be reached";
+    }
+    if (health->held) {
+        return "starting";
+    }
+    if (memory_watch_is_short(health->memory)) {
+        return "the memory limit is reached";
+    }
+    if (full) {
+        return "the connection limit is reached";
+    }
+    return health->options.trouble != NULL ? health->options.trouble(health->options.arg) : NULL;
+}
+
+static void on_healthz(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, plain, SPAN("ok\n"));
+}
+
+static void on_readyz(void *arg, struct http_request *request)
+{
+    const char *reason = health_trouble(arg);
+    if (reason != NULL) {
+        http_reply_error(request, 503, "%s", reason);
+    } else {
+        http_reply(request, 200, plain, SPAN("ready\n"));
+    }
+}
+
+static void on_metrics(void *arg, struct http_request *request)
+{
+    struct health *health = arg;
+    struct app *app = health->options.app;
+    struct buf text = {0};
+    if (health->options.refresh != NULL) {
+        health->options.refresh(health->options.arg);
+    }
+    metrics_process_refresh(&app->metrics, app->store);
+    metrics_print(&app->metrics, &text);
+    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&text));
+    buf_free(&text);
+}
+
+struct health *health_new(const struct health_options *options)
+{
+    struct health *health = mem_zalloc(sizeof(*health));
+    struct app *app = options->app;
+    health->options = *options;
+    size_t limit = app->settings->memory_limit;
+    health->memory = memory_watch_new(app->net, limit == SIZE_MAX ? -1 : (int64_t)limit);
+    metrics_set(&app->metrics, METRIC_START_TIME, clock_unix_ms() / 1000);
+    http_route(app->admin, "GET", "/healthz", on_healthz, health);
+    http_route(app->admin, "GET", "/readyz", on_readyz, health);
+    http_route(app->admin, "GET", "/metrics", on_metrics, health);
+    return health;
+}
+
+void health_free(struct health **health)
+{
+    if (*health != NULL) {
+        memory_watch_free(&(*health)->memory);
+        free(*health);
+        *health = NULL;
+    }
+}
+
+void health_hold(struct health *health, bool held)
+{
+    health->held = held;
+}
+
+void health_drain(struct health *health)
+{
+    health->draining = true;
+}

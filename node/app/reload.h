@@ -1,0 +1,19 @@
+/* reload: settings, secrets and keys are read again: on SIGHUP, and by themselves when a file that
+ * settings came from is another one, which is looked at each second. What changed is logged, and
+ * what of it needs a restart. SIGUSR1 and SIGUSR2 are logged and do nothing. */
+#ifndef MUSTER_NODE_APP_RELOAD_H
+#define MUSTER_NODE_APP_RELOAD_H
+
+#include "node/core/settings.h"
+
+#include <event2/event.h>
+
+struct reload;
+
+/* New. `settings` are borrowed, and changed. `changed` is called after each time with what changed
+ * in force; may be NULL. */
+struct reload *reload_new(struct event_base *base, struct settings *settings,
+                          void (*changed)(void *arg), void *arg);
+void reload_free(struct reload **reload);
+
+#endif

@@ -1,0 +1,98 @@
+#include "node/service/fleet/home.h"
+
+#include "node/service/fleet/page.h"
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fleet_home {
+    struct fleet_home_options options;
+    uint64_t started_ms; /* monotonic */
+};
+
+static void print_uptime(uint64_t ms, struct buf *out)
+{
+    uint64_t s = ms / 1000;
+    buf_printf(out, "%" PRIu64 "d %02u:%02u:%02u", s / 86400, (unsigned)(s / 3600 % 24),
+               (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+}
+
+static void print_row(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "%-16s %s\n", name, value);
+}
+
+static void print_count(struct buf *out, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, value);
+    print_row(out, name, text);
+}
+
+/* For curl: this node, in lines. */
+static void print_text(const struct fleet_home *home, struct buf *out)
+{
+    const uint64_t *value = home->options.metrics->value;
+    const char *reason = home->options.trouble(home->options.trouble_arg);
+    struct buf uptime = {0};
+    print_uptime(clock_monotonic_ms() - home->started_ms, &uptime);
+    print_row(out, "state", reason != NULL ? reason : "well");
+    print_row(out, "node", home->options.node);
+    print_row(out, "uptime", buf_text(&uptime));
+    print_count(out, "active sessions", value[METRIC_SYNC_SESSIONS]);
+    print_count(out, "active sockets", value[METRIC_SYNC_SOCKETS]);
+    print_count(out, "bytes pushed", value[METRIC_SYNC_PUSHED_BYTES]);
+    buf_free(&uptime);
+}
+
+static void on_text(void *arg, struct http_request *request)
+{
+    struct buf text = {0};
+    print_text(arg, &text);
+    http_reply_field(request, "Cache-Control", SPAN("no-cache"));
+    http_reply(request, 200, "text/plain; charset=utf-8", buf_span(&text));
+    buf_free(&text);
+}
+
+static void on_page(void *arg, struct http_request *request)
+{
+    struct span accept = http_header(request, "accept");
+    http_reply_field(request, "Vary", SPAN("Accept"));
+    if (accept.ptr != NULL && memmem(accept.ptr, accept.len, "text/html", 9) != NULL) {
+        http_reply_page(request, span_of(page_fleet, page_fleet_size));
+    } else {
+        on_text(arg, request);
+    }
+}
+
+static void on_docs(void *arg, struct http_request *request)
+{
+    (void)arg;
+    http_reply(request, 200, "text/plain; charset=utf-8", span_of(page_operate, page_operate_size));
+}
+
+struct fleet_home *fleet_home_new(struct http_server *server,
+                                  const struct fleet_home_options *options)
+{
+    struct fleet_home *home = mem_zalloc(sizeof(*home));
+    home->options = *options;
+    home->started_ms = clock_monotonic_ms();
+    metrics_set(options->metrics, METRIC_BUILD_NODE, 1);
+    http_route(server, "GET", "/", on_page, home);
+    http_route(server, "GET", "/docs/operate", on_docs, home);
+    return home;
+}
+
+void fleet_home_free(struct fleet_home **home)
+{
+    free(*home);
+    *home = NULL;
+}
+
+void fleet_home_route_text(struct fleet_home *home, struct http_server *server)
+{
+    http_route(server, "GET", "/", on_text, home);
+}
