@@ -22,10 +22,10 @@ enum terminal_kind { TERMINAL_TEXT, TERMINAL_SWITCH, TERMINAL_TIME };
 struct terminal_flag {
     const char *name; /* without the dashes */
     enum terminal_kind kind;
-    void *value;      /* of TEXT a const char *, of SWITCH a bool, of TIME an int64_t of milliseconds */
+    void *value; /* of TEXT a const char *, of SWITCH a bool, of TIME an int64_t of milliseconds */
     const char *what; /* for help: the value's name, NULL for a switch */
     const char *help;
-    const char *env;  /* variable that is read where the flag is missing, or NULL */
+    const char *env; /* variable that is read where the flag is missing, or NULL */
 };
 
 /* Reads flags from `args` (NULL-ended; "--name value" or "--name=value"), into an array that ends with a
