@@ -411,8 +411,8 @@ def test_the_secret_of_development_is_refused_in_production(yard):
 
 def test_the_secret_comes_from_the_variables_of_old(yard):
     for name in ("PLACE_SERVER_SECRET", "SERVER_SECRET"):
-        node = start_node(yard, env={name: "an old secret", "SG_ENV": "production"})
-        assert statistics(node, "an%20old%20secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
+        node = start_node(yard, env={name: "an-old-secret", "SG_ENV": "production"})
+        assert statistics(node, "an-old-secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
         assert node.get("/api/server?bearer_token=testing")[0] == 401
 
 
