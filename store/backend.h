@@ -66,8 +66,8 @@ struct history_call {
     uint64_t birth, after;
     struct span timeline;
     struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
-    uint32_t offset;       /* NEWEST: so many are left out */
-    uint32_t limit;        /* AFTER, NEWEST */
+    uint32_t offset;  /* NEWEST: so many are left out */
+    uint32_t limit;   /* AFTER, NEWEST */
 };
 
 struct backend_ops {

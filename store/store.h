@@ -69,8 +69,8 @@ struct store_stats {
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
     uint64_t late;        /* bus messages dropped: of a link that their node had given up */
     uint64_t refetched;   /* history entries fetched because they had been missed */
-    uint64_t brought; /* calls of the stream sent again to a server that had lost them */
-    uint64_t lost;    /* entries of the stream that a server had taken and lost, and nobody kept */
+    uint64_t brought;     /* calls of the stream sent again to a server that had lost them */
+    uint64_t lost; /* entries of the stream that a server had taken and lost, and nobody kept */
     uint64_t resnapshots; /* rosters read anew because a change may have been missed */
 };
 

@@ -3,6 +3,7 @@
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
 #include "store/sink/sink.h"
+#include "store/base/clock.h"
 
 #include "node/app/app.h"
 #include "node/app/health.h"

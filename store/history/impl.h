@@ -44,7 +44,7 @@ struct history_key {
     bool listening;      /* new entries surely come in */
     bool positioned;     /* birth and last are where the watches stand */
     bool fetching;
-    bool behind;  /* something may be missing */
+    bool behind; /* something may be missing */
     bool current;
     uint64_t birth, last;
     struct history_timeline timeline;

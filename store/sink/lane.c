@@ -220,7 +220,8 @@ static void on_moved(void *arg, const struct postgres_answer *answer)
 static bool has_place_to_store(const struct sink_lane *lane)
 {
     const struct stream_place *place = &lane->place;
-    return !lane_is_fed(lane) && sink_lane_unstored(lane) == 0 && place->history.identity[0] != '\0' &&
+    return !lane_is_fed(lane) && sink_lane_unstored(lane) == 0 &&
+           place->history.identity[0] != '\0' &&
            (lane->seq != place->seq ||
             memcmp(&lane->history, &place->history, sizeof(lane->history)) != 0);
 }

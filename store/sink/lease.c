@@ -97,7 +97,8 @@ static void find_position(struct sink_lane *lane)
     }
     buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
     sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
+    buf_printf(&sql,
+               ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
                lane->number);
     sink_writers_ask(lane, &sql);
     buf_append(&sql, SPAN(" from log_lane "));

@@ -26,14 +26,14 @@ struct sink;
 struct sink_stats {
     uint64_t rows, bytes, batches;
     uint64_t rejected;
-    uint64_t errors; /* transactions that failed */
-    uint64_t lost;   /* sessions lost with a transaction under way */
-    uint64_t repeated;   /* entries that were stored before, read again after a fork */
-    uint64_t missed; /* entries gone from the stream before they were read */
-    unsigned lanes;  /* held now */
-    uint64_t lag;    /* entries of the stream not yet stored */
-    uint64_t lag_ms; /* age of the oldest of them */
-    unsigned due;    /* days past the retention that are still there */
+    uint64_t errors;   /* transactions that failed */
+    uint64_t lost;     /* sessions lost with a transaction under way */
+    uint64_t repeated; /* entries that were stored before, read again after a fork */
+    uint64_t missed;   /* entries gone from the stream before they were read */
+    unsigned lanes;    /* held now */
+    uint64_t lag;      /* entries of the stream not yet stored */
+    uint64_t lag_ms;   /* age of the oldest of them */
+    unsigned due;      /* days past the retention that are still there */
     bool postgres_up;
 };
 

@@ -36,7 +36,7 @@ struct tail {
     enum tail_state state;
     bool reading;
     unsigned lanes;
-    uint64_t last;   /* of the stream when it was last asked */
+    uint64_t last; /* of the stream when it was last asked */
     struct stream_place places[STREAM_LANES_MOST];
     struct event *timer;
     uint64_t asked_ms;
