@@ -404,8 +404,8 @@ async def test_a_drained_node_takes_leave_of_drivers_and_devices(yard):
 
 def test_the_secret_of_development_is_refused_in_production(yard):
     node = yard.begin(env={"SG_ENV": "production"})
-    node.expected_exit = 1
-    assert node.popen.wait(20) == 1
+    node.expected_exit = 2
+    assert node.popen.wait(20) == 2
     assert "dispatch-secret" in node.log()
 
 
@@ -427,8 +427,8 @@ def test_dispatch_can_be_off(yard):
     ("dispatch_bind", "localhost"), ("dispatch_proxy", "10.0.0.0/40"), ("dispatch_secret", "")])
 def test_bad_settings_are_named(yard, setting, value):
     node = yard.begin(**{setting: value})
-    node.expected_exit = 1
-    assert node.popen.wait(20) == 1
+    node.expected_exit = 2
+    assert node.popen.wait(20) == 2
     assert setting.replace("_", "-") in node.log()
 
 
