@@ -1,5 +1,5 @@
 /* The wiring of `muster sink`: the store (or another server's live stream) above, PostgreSQL below,
- * and a small HTTP server for those who watch it.
+ * and a small HTTP server for monitoring.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
 #include "store/sink/sink.h"

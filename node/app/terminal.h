@@ -36,8 +36,9 @@ bool terminal_flags(const char *verb, char *const args[], const struct terminal_
 /* Is stdout a terminal that shows colours? */
 bool terminal_has_colours(void);
 
-/* Prints `text` of somebody else's to stdout: control characters, which could move the cursor or more, are
- * shown as \xNN; a new line goes on behind `indent` blanks. False: nobody reads stdout any more. */
+/* Prints untrusted `text` to stdout: control characters, which could move the cursor or more, are
+ * shown as \xNN; a new line goes on behind `indent` blanks. False: the reader of stdout has closed
+ * it. */
 bool terminal_print(const char *text, size_t len, int indent);
 
 /* "http://host:port" of what --http says: host:port, or a URL, as it is. Appends "/" and `path`. The host

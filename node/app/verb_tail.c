@@ -167,7 +167,7 @@ static void on_message(void *arg, struct span text)
     }
     json_decref(entries);
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        event_base_loopbreak(tail->base); /* nobody reads any more */
+        event_base_loopbreak(tail->base); /* the reader of stdout has closed it */
     }
 }
 

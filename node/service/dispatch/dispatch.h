@@ -51,8 +51,8 @@ struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_
 
 /* Appends, for the fleet's page, the ports that drivers or devices connected here have, and those
  * that could not be opened here: {"rows":[{"port":6001,"proto":"tcp","open":true,"devices":2,
- * "drivers":["10.0.0.7:50112"],"more":0}],"more":0}. Whom a driver accepts is not in it, nor where
- * devices are; `devices` stands with TCP only. */
+ * "drivers":["10.0.0.7:50112"],"more":0}],"more":0}. The addresses that a driver accepts are not in
+ * it, nor where devices are; `devices` stands with TCP only. */
 void dispatch_describe(const struct dispatch *dispatch, struct buf *out);
 
 /* Closes all ports and takes no more drivers. Before net_free at the latest; NULL is fine. */

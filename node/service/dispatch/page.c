@@ -52,7 +52,7 @@ static void print_port(struct page *page, struct dispatch_port *port)
     print_drivers(port, out);
 }
 
-/* Those with drivers here come first: they are told by this node alone. */
+/* Ports with drivers here come first: only this node reports them. */
 void dispatch_describe(const struct dispatch *dispatch, struct buf *out)
 {
     struct page page = {.out = out};

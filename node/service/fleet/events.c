@@ -248,7 +248,7 @@ static struct attendance attendance_of(const struct fleet_events *events)
     return attendance;
 }
 
-/* What all see is said by one. */
+/* An event that all nodes see is reported by one of them. */
 static bool speaks_for_all(const struct fleet_events *events)
 {
     struct attendance attendance = attendance_of(events);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* logs live: those who listen at /logs/listen.
+/* logs live: the listeners at /logs/listen.
  *
  *     stream --one tail for the node, while somebody listens--> groups by room --> listeners
  *

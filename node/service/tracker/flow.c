@@ -322,8 +322,8 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
     }
 }
 
-/* A share id that nobody has: whoever adds it first has it. Where the server of one cannot be
- * reached, that of another may be. */
+/* A share id that no peer has: the peer that adds it first has it. Where the server of one id
+ * cannot be reached, that of another may be. */
 static void add_id(struct tracker *tracker, struct tracker_call *call)
 {
     unsigned char address[ADDRESS_BYTES];

@@ -1,4 +1,4 @@
-/* A port: who in the cluster wants it, and its sockets on this node.
+/* A port: which drivers in the cluster want it, and its sockets on this node.
  *
  *     roster "dispatch:ports"         "tcp:6001 <node>"    a node that has a driver on it
  *     roster "dispatch:tcp:6001"      "d <node> <n>"       a driver -> what it accepts
