@@ -142,9 +142,9 @@ static void hear_leg(struct mesh_node *node, const struct mesh_message *frame)
     }
 }
 
-enum standing { STANDING_UNKNOWN, STANDING_OLD, STANDING_READY };
+enum sender_standing { STANDING_UNKNOWN, STANDING_OLD, STANDING_READY };
 
-static enum standing standing_of(const struct mesh_node *node, uint64_t epoch)
+static enum sender_standing standing_of(const struct mesh_node *node, uint64_t epoch)
 {
     if (node == NULL) {
         return STANDING_UNKNOWN;
@@ -155,7 +155,7 @@ static enum standing standing_of(const struct mesh_node *node, uint64_t epoch)
 static void hear(struct mesh *mesh, const struct mesh_head *head, struct span frames)
 {
     struct mesh_node *node = dispatch_mesh_node_ready(mesh, head->node);
-    enum standing standing = standing_of(node, head->epoch);
+    enum sender_standing standing = standing_of(node, head->epoch);
     struct mesh_message frame;
     struct buf early = {0};
     if (standing == STANDING_OLD) {
