@@ -460,7 +460,7 @@ def test_a_sink_before_migrate_waits(yard, redis):
 
 def test_a_sink_without_a_stream_says_so(yard):
     answer = muster("sink", "--postgres", "postgresql://127.0.0.1:1/x", "--store", "memory:")
-    assert answer.returncode == 1 and "--from" in answer.stderr
+    assert answer.returncode == 2 and "--from" in answer.stderr
 
 
 def test_the_reader_may_read_and_no_more(yard, redis, postgres):
@@ -544,13 +544,19 @@ def test_from_over_tls(yard, postgres, tmp_path, host):
 
 
 @pytest.mark.parametrize("own, ca, why", [("server", "other-ca", "issuer certificate"), ("expired", "ca", "expired"),
-                                          ("wrong-name", "ca", "mismatch"), ("server", "none", "cannot use the authorities")])
+                                          ("wrong-name", "ca", "mismatch")])
 def test_from_over_tls_believes_no_stranger(yard, postgres, tmp_path, own, ca, why):
     folder = certificates(tmp_path)
     front = yard.keep(TlsFront(yard.node(), folder, own)).start()
     dumper = begin_dumper(yard, f"wss://127.0.0.1:{front.port}/logs/listen", postgres, from_ca=folder / f"{ca}.pem")
     wait_until(lambda: why in dumper.log(), "it says why")
     assert dumper.status("/readyz") == 503 and dumper.status("/healthz") == 200
+
+
+def test_from_over_tls_with_authorities_that_cannot_be_read(yard, tmp_path):
+    answer = muster("sink", "--postgres", "postgresql://127.0.0.1:1/x", "--from", "wss://127.0.0.1:1/logs/listen", "--from-ca",
+                    str(tmp_path / "none.pem"))
+    assert answer.returncode == 2 and "cannot use the authorities" in answer.stderr
 
 
 def test_from_a_name_that_is_none(yard, postgres):
@@ -561,7 +567,7 @@ def test_from_a_name_that_is_none(yard, postgres):
 
 def test_from_wants_a_websocket_address(yard):
     answer = muster("sink", "--postgres", "postgresql://127.0.0.1:1/x", "--from", "http://x/")
-    assert answer.returncode == 1 and "ws://" in answer.stderr
+    assert answer.returncode == 2 and "ws://" in answer.stderr
 
 
 # ---------------------------------------------------------------- what the README tells people to ask
