@@ -26,7 +26,7 @@ ARGS ?=
 
 .NOTPARALLEL:
 .PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
-	build-packages test-packages lint-packages cluster-packages node-packages helm-tool
+	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool
 
 all: build-packages
 	@$(CMAKE) -B build >/dev/null
@@ -35,7 +35,7 @@ all: build-packages
 help:
 	@echo "make           build build/muster"
 	@echo "make run       build and serve on the embedded memory store (ARGS='--http 127.0.0.1:9000')"
-	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C"
+	@echo "make cluster   Redis, three nodes and HAProxy on loopback until Ctrl-C (ARGS go to each node)"
 	@echo "make test      everything that must hold, with and without sanitizers"
 	@echo "make lint      static analysis: gcc -fanalyzer, cppcheck, shellcheck, pyflakes, pycodestyle, clang-format"
 	@echo "make format    C as .clang-format has it"
@@ -67,11 +67,16 @@ sbom: all
 reproducible: build-packages
 	@./packaging/reproducible.sh
 
-run: all
+run: run-packages quiet-build
 	@./tests/run.sh $(ARGS)
 
-cluster: cluster-packages all
-	@./tests/cluster.sh
+cluster: cluster-packages quiet-build
+	@./tests/cluster.sh $(ARGS)
+
+# Says something only when it fails.
+quiet-build: build-packages
+	@$(CMAKE) -B build >/dev/null
+	@cmake --build build --target muster -- --quiet
 
 test:
 	@MAKE="$(MAKE)" ./tests/all.sh lint test-release test-sanitized test-fuzz
@@ -147,6 +152,9 @@ lint-packages:
 # Helm, where a Go toolchain can build it; where not, the tests that need it say so and are skipped.
 helm-tool:
 	@./tests/deploy/get_helm.sh build-tools
+
+run-packages:
+	@./tests/install.sh curl
 
 cluster-packages:
 	@./tests/install.sh $(CLUSTER_PACKAGES) python3

@@ -27,7 +27,7 @@ struct store;
 enum backend_answer {
     BACKEND_OK,
     BACKEND_REFUSED, /* the server answered with an error; trying at once again would not help */
-    BACKEND_LOST,    /* the link went down before the answer: done or not, nobody knows */
+    BACKEND_LOST,    /* the link went down before the answer: may be done, or not */
 };
 
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
@@ -66,8 +66,8 @@ struct history_call {
     uint64_t birth, after;
     struct span timeline;
     struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
-    uint32_t offset;       /* NEWEST: so many are left out */
-    uint32_t limit;        /* AFTER, NEWEST */
+    uint32_t offset;  /* NEWEST: so many are left out */
+    uint32_t limit;   /* AFTER, NEWEST */
 };
 
 struct backend_ops {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The local side of the bus: which topics this process hears, and who hears them.
+/* The local side of the bus: which topics this process hears, and which subscribers hear them.
  *
  *     OFF --ask--> ASKED --heard--> ON --no subscriber left--> LEAVING --left--> OFF
  *
- * One step is under way per topic at a time; whoever comes or goes meanwhile is looked at when it
- * is answered, so that any order of subscribe and unsubscribe ends right. A lost link puts all its
- * topics to OFF.
+ * One step is under way per topic at a time; the next step is chosen when that one is answered,
+ * from the subscribers there then, so that any order of subscribe and unsubscribe ends right. A
+ * lost link puts all its topics to OFF.
  *
- * Subscribers that leave are only marked, and taken out when nobody walks the list: in the chore.
- */
+ * Subscribers that leave are only marked, and taken out in the chore, when no function walks the
+ * list. */
 #include "store/bus.h"
 
 #include "store/base/buf.h"
@@ -282,7 +282,7 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
     return topic_join(joined, echo == BUS_ECHO, fn, arg);
 }
 
-/* A channel per server on which nobody ever speaks. */
+/* Subscribes to a channel of the topic's server on which no node ever publishes. */
 struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
 {
     struct buf channel = {0};

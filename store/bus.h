@@ -40,8 +40,8 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
 void bus_unsubscribe(struct bus_sub **sub);
 
 /* New subscription that gets no messages, only BUS_READY and BUS_GAP of the way on which messages
- * published to `topic` go: what was published before a BUS_GAP may have been lost. Needs a
- * subscription of its own where topics live on several servers. */
+ * published to `topic` go: what was published before a BUS_GAP may have been lost. Where topics
+ * live on several servers each topic needs its own. */
 struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
@@ -49,7 +49,7 @@ struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, v
  * waits while they are many, since bus_publish refuses what would make them too many (16 MiB). */
 size_t bus_queued(const struct store *store, struct span topic);
 
-/* Publishes without waiting. 0, or -1 when it surely reaches nobody elsewhere: the link is down or
+/* Publishes without waiting. 0, or -1 when it surely reaches no other process: the link is down or
  * its queue full. */
 int bus_publish(struct store *store, struct span topic, struct span payload);
 

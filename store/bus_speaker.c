@@ -16,7 +16,7 @@ static void speaker_free(struct map *speakers, struct speaker *speaker)
     free(speaker);
 }
 
-/* A node that starts anew has another name, so that old ones would add up. */
+/* A node that starts again has another name, so that old names would add up. */
 static void forget_silent(struct map *speakers, uint64_t now_us)
 {
     if (speakers->count < SPEAKERS_KEPT) {

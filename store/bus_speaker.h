@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* bus speakers: who was heard on the bus, and over which of its links. A link that a node has given
- * up may still hold what it said: in a kernel that sends it again once the network is back, or in a
- * server that stood still. That is over, like all that a link took with it; heard late, it would
- * come after what the node has said since. */
+/* bus speakers: which nodes were heard on the bus, and over which of their links. A link that a
+ * node has given up may still hold what it said: in a kernel that sends it again once the network
+ * is back, or in a server that stood still. That is over, like all that a link took with it; heard
+ * late, it would come after what the node has said since. */
 #ifndef MUSTER_STORE_BUS_SPEAKER_H
 #define MUSTER_STORE_BUS_SPEAKER_H
 

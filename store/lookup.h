@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* lookup: key to value with a lifetime. Each call is one atomic step at the one server where its
- * key lives; the server lets keys go when their time is over, and nobody else has to.
+ * key lives; the server lets keys go when their time is over, so that callers need not.
  *
  *     lookup_add     put if absent            lookup_get     read
  *     lookup_put     put, hear what was       lookup_touch   read and renew
  *     lookup_swap    put if it holds `old`    lookup_delete  take away
  *
  * Calls of one turn of the loop leave in one write. Steps over more than one key are the caller's:
- * who orders them so that each state between two steps is a right one. */
+ * it orders them so that each state between two steps is a right one. */
 #ifndef MUSTER_STORE_LOOKUP_H
 #define MUSTER_STORE_LOOKUP_H
 

@@ -24,7 +24,7 @@ struct lookup_visit {
     uint64_t life_ms;
 };
 
-/* Who asked; the backend keeps it until the answer. */
+/* Names the caller; the backend keeps it until the answer. */
 struct lookup_call {
     struct store *store;
     struct lookup_then then;

@@ -38,7 +38,7 @@ struct store_observer {
     void *arg;
 };
 
-/* For rediss:// servers: paths of PEM files, read anew for each connection. Each may be NULL or
+/* For rediss:// servers: paths of PEM files, read again for each connection. Each may be NULL or
  * empty. */
 struct store_tls {
     const char *ca;          /* authorities to believe; none: those of the system */
@@ -62,16 +62,16 @@ struct store_options {
 struct store_stats {
     uint64_t commands;    /* sent to servers */
     uint64_t errors;      /* commands answered with an error, or lost with their link */
-    uint64_t reconnects;  /* links built anew after a loss */
+    uint64_t reconnects;  /* links built again after a loss */
     uint64_t renewals;    /* roster claims renewed */
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
     uint64_t late;        /* bus messages dropped: of a link that their node had given up */
     uint64_t refetched;   /* history entries fetched because they had been missed */
-    uint64_t brought; /* calls of the stream sent again to a server that had lost them */
-    uint64_t lost;    /* entries of the stream that a server had taken and lost, and nobody kept */
-    uint64_t resnapshots; /* rosters read anew because a change may have been missed */
+    uint64_t brought;     /* calls of the stream sent again to a server that had lost them */
+    uint64_t lost;        /* entries of the stream that a server took and lost, and no node kept */
+    uint64_t resnapshots; /* rosters read again because a change may have been missed */
 };
 
 /* Checks the URL without connecting. Returns 0, or -1 with a message in `error`. */

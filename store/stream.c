@@ -67,7 +67,7 @@ static void append_free(struct append *append)
     free(append);
 }
 
-/* Tells the caller, who then knows all there is to know. */
+/* Tells the caller the outcome, once; there is no later call. */
 static void conclude(struct store *store, struct append *append, enum stream_outcome outcome)
 {
     stream_append_fn *fn = append->fn;
@@ -212,8 +212,8 @@ static void conclude_call(struct store *store, struct stream_sent *sent, enum ba
     }
 }
 
-/* The server lacks what it, or the one before it, had taken: what is kept goes again, what is not is
- * lost. A stream that was made anew lost all, and nobody but the sink knows what it had stored. */
+/* The server lacks what it, or the one before it, had taken: what is kept goes again, what is not
+ * is lost. A stream that was made again lost all, and only the sink knows what it had stored. */
 static void fall_back(struct store *store, const struct stream_answer *answer)
 {
     struct stream_table *table = &store->stream;
@@ -275,7 +275,7 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
     store_kick(store, &table->chore);
 }
 
-/* Those who have waited long enough hear so. One in flight keeps its place, empty: the outcomes of
+/* Tells callers that have waited too long. A call in flight keeps its place, empty: the outcomes of
  * the others stand behind it. */
 static void give_up(struct store *store)
 {

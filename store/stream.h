@@ -26,7 +26,7 @@ enum stream_outcome {
     STREAM_STORED,
     STREAM_FULL,    /* the bound is reached: nothing was stored */
     STREAM_REFUSED, /* by the server (out of memory): nothing was stored */
-    STREAM_UNKNOWN, /* the server did not answer for some seconds: stored or not, nobody knows */
+    STREAM_UNKNOWN, /* the server did not answer for some seconds: may be stored, or not */
 };
 
 typedef void stream_append_fn(void *arg, enum stream_outcome outcome);
@@ -48,7 +48,7 @@ int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t m
 
 struct stream_state {
     struct stream_head head;
-    struct span writers; /* stream_next_writer; where they were asked for */
+    struct span writers;                  /* stream_next_writer; where they were asked for */
     uint64_t last;                        /* the newest sequence number ever given; 0: none */
     unsigned lanes;                       /* that were ever written to: the highest and one */
     uint64_t entries;                     /* kept, in all lanes */

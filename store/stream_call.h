@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* stream call: what the word `stream` asks of a backend. Items lie flat, one after the other, in
- * the bytes of whoever appends them. */
+ * the bytes of the caller that appends them. */
 #ifndef MUSTER_STORE_STREAM_CALL_H
 #define MUSTER_STORE_STREAM_CALL_H
 
@@ -25,9 +25,9 @@ struct stream_group {
 struct stream_call {
     const struct stream_limits *limits;
     struct span node;
-    uint64_t number;      /* of the node's calls, from 1: the server keeps the last one's outcomes */
-    uint64_t before;      /* a server that lacks this earlier call does nothing, and says so */
-    uint64_t seen;        /* new sequence numbers are above it */
+    uint64_t number; /* of the node's calls, from 1: the server keeps the last one's outcomes */
+    uint64_t before; /* a server that lacks this earlier call does nothing, and says so */
+    uint64_t seen;   /* new sequence numbers are above it */
     struct span identity; /* of the stream as the node knows it */
     struct span fresh;    /* of one that is made now */
     struct list *groups;  /* struct stream_group; borrowed */

@@ -101,8 +101,7 @@ static struct writer *writer_get(struct map *writers, struct span name)
     return writer;
 }
 
-void stream_place_learn(struct stream_place *place, struct span node, uint64_t call,
-                        uint32_t index)
+void stream_place_learn(struct stream_place *place, struct span node, uint64_t call, uint32_t index)
 {
     struct writer *writer = writer_get(&place->writers, node);
     writer->call = call;

@@ -45,7 +45,7 @@ struct stream_entry {
     uint64_t ordinal; /* counts the entries of the lane: a step of more than one is a hole */
     struct span tag, payload;
     struct span node; /* the writer; empty: none known */
-    uint64_t call;    /* its call, and the entry's place in it: the same however often it is written */
+    uint64_t call; /* its call, and the entry's place in it: the same however often it is written */
     uint32_t index;
 };
 
@@ -70,12 +70,12 @@ struct stream_mark {
 struct stream_ask {
     const struct stream_mark *marks; /* of a sink */
     size_t count;
-    uint64_t keep;         /* what is marked goes, but for so many entries of each lane, the newest, */
-    uint32_t keep_ms;      /* and what is younger */
-    uint64_t seen;         /* the greatest seq that the sink knows: new ones are above it */
-    bool sink;             /* one is at work: from now on nothing goes unmarked */
-    bool writers;          /* list them */
-    struct span identity;  /* that the asker knew, for a stream that is made now; or empty */
+    uint64_t keep;    /* what is marked goes, but for so many entries of each lane, the newest, */
+    uint32_t keep_ms; /* and what is younger */
+    uint64_t seen;    /* the greatest seq that the sink knows: new ones are above it */
+    bool sink;        /* one is at work: from now on nothing goes unmarked */
+    bool writers;     /* list them */
+    struct span identity; /* that the caller knew, for a stream that is made now; or empty */
 };
 
 #endif

@@ -10,7 +10,8 @@ export MUSTER_SKIPS="$told/skips"
 failed=
 
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-echo "make test: @MINUTES@ minutes on two cores, @DISK@ MB below build-*/ ($free MB are free); parts: $*"
+echo "make test: about 15 minutes on two cores with nothing else to do; 300 MB below build-*/ and up to 500 MB in the"
+echo "folder for temporary files, $free MB are free here. Parts: $*"
 all=$(date +%s)
 for part in "$@"; do
     echo "--- $part"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Redis, three nodes and HAProxy on loopback, until Ctrl-C. BASE_PORT (8080) is the balancer's; the nodes take
-# the three ports above it, Redis the one above those.
+# the three ports above it, Redis the one above those. Flags go to each `muster node`; the chat believes any token
+# unless they say otherwise.
 set -euo pipefail
 
 base=${BASE_PORT:-8080}
@@ -74,7 +75,7 @@ start haproxy -q -f "$dir/haproxy.cfg"
 for i in 1 2 3; do
     start build/muster node --http "127.0.0.1:$((base + i))" --store "redis://127.0.0.1:$redis" \
         --relay "127.0.0.1:$((1336 + i))" --tracker "127.0.0.1:$((2999 + i))" \
-        --dispatch-bind "127.0.0.$i"
+        --dispatch-bind "127.0.0.$i" --chat-login development "$@"
 done
 for i in 1 2 3; do
     ready "http://127.0.0.1:$((base + i))/readyz"
@@ -89,6 +90,9 @@ Three nodes behind one address. Ctrl-C stops all.
   devices     6000-6999 on 127.0.0.1, 127.0.0.2, 127.0.0.3, once a driver asks for one
   relay       tcp://127.0.0.1:1337  tcp://127.0.0.1:1338  tcp://127.0.0.1:1339
   trackers    udp 127.0.0.1:3000, :3001 and :3002
+  chat        ws://127.0.0.1:$base/chat    any token is believed, unless a flag says otherwise
+  logs        http://127.0.0.1:$base/logs.html
   redis       redis-cli -p $redis
+  terminal    build/muster status --http 127.0.0.1:$base    build/muster tail --http 127.0.0.1:$base
 TEXT
 wait

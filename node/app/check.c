@@ -28,6 +28,7 @@ struct check {
     struct store *store;
     bool reached;
     char trouble[256]; /* the last thing the store said */
+    char note[256];    /* what it said of a server that was reached; empty: nothing */
 };
 
 /* ------------------------------------------------------------------------------------ findings */
@@ -111,6 +112,8 @@ static void on_link(void *arg, bool up, const char *text)
     struct check *check = arg;
     if (!up) {
         snprintf(check->trouble, sizeof(check->trouble), "%s", text);
+    } else if (strchr(text, ';') != NULL) {
+        snprintf(check->note, sizeof(check->note), "%s", text);
     }
 }
 
@@ -176,6 +179,9 @@ static void check_store(struct check *check)
         find(check, VERDICT_ERROR, "store", "%s", check->trouble);
     } else {
         find(check, VERDICT_OK, "store", "reached, and messages come back");
+    }
+    if (check->note[0] != '\0') {
+        find(check, VERDICT_WARN, "store", "%s", check->note);
     }
     if (strcmp(settings->store, "memory:") == 0 && settings->env == ENV_PRODUCTION) {
         find(check, VERDICT_WARN, "store",

@@ -30,7 +30,7 @@ static void log_listening(const char *what, const struct address *address)
 
 /* ------------------------------------------------------------------------------------ each listener */
 
-/* Each worker has an admin port of its own, which nobody else may answer at. */
+/* Each worker has its own admin port, at which no other process may answer. */
 static int open_admin(struct listeners *listeners, char *error, size_t error_size)
 {
     const struct app *app = listeners->parts.app;
@@ -83,7 +83,7 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
     return 0;
 }
 
-/* Those that clients come in by. */
+/* The listeners that clients connect to. */
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
     bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&

@@ -4,9 +4,9 @@
  *     a worker    WAITING --------------------------------------> OPEN ---drain---> RETIRED
  *                     the store is ready, or is not for a while
  *
- * The kernel asks nobody: it gives a worker its share of the clients from the moment on at which it
- * listens. So one that was started again while the others serve first finds its store.
- * The admin port is open at once. */
+ * The kernel gives a worker its share of the clients from the moment on at which it listens. So one
+ * that was started again while the others serve first finds its store. The admin port is open at
+ * once. */
 #ifndef MUSTER_NODE_APP_LISTENERS_H
 #define MUSTER_NODE_APP_LISTENERS_H
 
@@ -30,7 +30,8 @@ struct listeners_parts {
 struct listeners *listeners_new(const struct listeners_parts *parts, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* Nobody new from now on, but for who has come already. The tracker goes on. NULL is fine. */
+/* Accepts no new clients from now on; connections that already wait are taken. The tracker goes on.
+ * NULL is fine. */
 void listeners_retire(struct listeners *listeners);
 
 /* Before net_free. NULL inside is fine. */

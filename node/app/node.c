@@ -61,8 +61,9 @@ static void on_last_datagrams(struct wheel_timer *timer)
     release(CONTAINER_OF(timer, struct node, last_datagrams));
 }
 
-/* No connection is left. Peers of the tracker have none and cannot be told to go: while there are
- * any they are answered to the end of the drain, by when balancers send them elsewhere. */
+/* No connection is left. Peers of the tracker have none and cannot be told to go: while any are
+ * active the node answers them to the end of the drain, by which time balancers send them
+ * elsewhere. */
 static void on_drained(void *arg)
 {
     struct node *node = arg;
@@ -156,7 +157,8 @@ static int open_listeners(struct node *node, char *error, size_t error_size)
     return node->listeners != NULL ? 0 : -1;
 }
 
-/* What the system allows, but for the descriptors that the node itself needs. */
+/* The number of connections that the system allows, less the descriptors that the node itself
+ * needs. */
 static uint32_t connection_limit(const struct settings *settings)
 {
     struct rlimit limit;

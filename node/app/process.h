@@ -1,4 +1,5 @@
-/* process: what the verbs that stay (`node`, `sink`) have in common: signals, the store with what it reports, an HTTP server. */
+/* process: what the verbs that stay (`node`, `sink`) have in common: signals, the store with what
+ * it reports, and an HTTP server. */
 #ifndef MUSTER_NODE_APP_PROCESS_H
 #define MUSTER_NODE_APP_PROCESS_H
 
@@ -10,10 +11,11 @@
 
 #include <event2/event.h>
 
-/* Makes good what whoever started this process left unfit: a closed stdin, stdout or stderr, whose
- * number a socket would get and log lines with it; SIGTERM, SIGINT and SIGQUIT blocked, which end it; SIGCHLD
- * ignored, so that children end unseen. And no writing to who reads no more ends it: SIGPIPE is
- * ignored, and SIGUSR1 and SIGUSR2, which would end it. First of all. */
+/* Repairs what the parent process may have left unfit: a closed stdin, stdout or stderr, whose
+ * number a socket would get, and log lines with it; SIGTERM, SIGINT and SIGQUIT blocked, which end
+ * this process; SIGCHLD ignored, so that children end unseen. Also ignores SIGPIPE, so that writing
+ * to a closed pipe does not end the process, and SIGUSR1 and SIGUSR2, which would end it, too. To
+ * be called first of all. */
 void process_prepare(void);
 
 enum { PROCESS_SIGNALS = 3 };

@@ -24,7 +24,7 @@ struct services {
     struct dispatch *dispatch; /* NULL: off */
 };
 
-/* ------------------------------------------------------------------------------ who watches us */
+/* ------------------------------------------------------------------------------ monitoring */
 
 static const char *trouble(void *arg)
 {
@@ -115,7 +115,7 @@ static void make_sync(struct services *services, struct app *app)
     services->sync = sync_new(app->http, &options);
 }
 
-/* A full stream refuses when somebody stores it. No sink can reach the embedded store. */
+/* A full stream refuses entries where a sink stores them. No sink can reach the embedded store. */
 static bool logs_wait_for_a_sink(const struct settings *settings)
 {
     bool told = settings->logs_sink == LOGS_SINK_ON ||

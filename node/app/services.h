@@ -25,7 +25,7 @@ struct services *services_new(struct app *app, struct health *health, char *erro
 /* What the listeners of the node need of them. Borrowed. */
 struct relay *services_relay(const struct services *services);
 
-/* The node is going away: no port is opened any more. Who is there stays for now. */
+/* The node is going away: it opens no more ports. Clients that are connected stay for now. */
 void services_drain(struct services *services);
 
 /* Lets go of what receives by itself; to be called before the net goes, and services_free after.

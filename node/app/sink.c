@@ -1,8 +1,9 @@
 /* The wiring of `muster sink`: the store (or another server's live stream) above, PostgreSQL below,
- * and a small HTTP server for those who watch it.
+ * and a small HTTP server for monitoring.
  *
  *     SIGTERM -> not ready -> what is read is stored, the lanes are let go -> exit 0 */
 #include "store/sink/sink.h"
+#include "store/base/clock.h"
 
 #include "node/app/app.h"
 #include "node/app/health.h"
@@ -116,8 +117,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
 
-/* ------------------------------------------------------------------------------------ building up
- */
+/* ------------------------------------------------------------------------------ building up */
 
 static int open_store(struct process *process, char *error, size_t error_size)
 {

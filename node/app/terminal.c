@@ -72,8 +72,8 @@ static int64_t read_time(const char *text)
     static const struct time_unit {
         const char *name;
         int64_t ms;
-    } units[] = {{"ms", 1},         {"s", 1000},        {"", 1000},
-                 {"m", 60 * 1000},  {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000}};
+    } units[] = {{"ms", 1},        {"s", 1000},        {"", 1000},
+                 {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000}};
     char *end;
     long long count = strtoll(text, &end, 10);
     if (end == text || count < 0 || count > 1000000000) {
@@ -122,7 +122,8 @@ static int read_flag(const char *verb, char *const args[], const struct terminal
     const struct terminal_flag *flag =
         strncmp(args[0], "--", 2) == 0 ? find_flag(flags, word, len) : NULL;
     if (flag == NULL) {
-        fprintf(stderr, "muster %s: '%s' is no flag of it; see muster help %s\n", verb, args[0], verb);
+        fprintf(stderr, "muster %s: '%s' is no flag of it; see muster help %s\n", verb, args[0],
+                verb);
         return 0;
     }
     if (flag->kind == TERMINAL_SWITCH) {

@@ -22,10 +22,10 @@ enum terminal_kind { TERMINAL_TEXT, TERMINAL_SWITCH, TERMINAL_TIME };
 struct terminal_flag {
     const char *name; /* without the dashes */
     enum terminal_kind kind;
-    void *value;      /* of TEXT a const char *, of SWITCH a bool, of TIME an int64_t of milliseconds */
+    void *value; /* of TEXT a const char *, of SWITCH a bool, of TIME an int64_t of milliseconds */
     const char *what; /* for help: the value's name, NULL for a switch */
     const char *help;
-    const char *env;  /* variable that is read where the flag is missing, or NULL */
+    const char *env; /* variable that is read where the flag is missing, or NULL */
 };
 
 /* Reads flags from `args` (NULL-ended; "--name value" or "--name=value"), into an array that ends with a
@@ -36,8 +36,9 @@ bool terminal_flags(const char *verb, char *const args[], const struct terminal_
 /* Is stdout a terminal that shows colours? */
 bool terminal_has_colours(void);
 
-/* Prints `text` of somebody else's to stdout: control characters, which could move the cursor or more, are
- * shown as \xNN; a new line goes on behind `indent` blanks. False: nobody reads stdout any more. */
+/* Prints untrusted `text` to stdout: control characters, which could move the cursor or more, are
+ * shown as \xNN; a new line goes on behind `indent` blanks. False: the reader of stdout has closed
+ * it. */
 bool terminal_print(const char *text, size_t len, int indent);
 
 /* "http://host:port" of what --http says: host:port, or a URL, as it is. Appends "/" and `path`. The host

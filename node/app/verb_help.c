@@ -26,7 +26,9 @@ static const struct verb_line {
     {"sink", "move log entries from the stream into PostgreSQL", false},
     {"migrate", "bring the PostgreSQL database to this version's schema", false},
     {"check", "validate the settings, reach store and PostgreSQL, say what is wrong", false},
-    {"status", "the fleet in text; ends with 0 when all is well, 1 with problems, 2 when no node answers", true},
+    {"status",
+     "the fleet in text; ends with 0 when all is well, 1 with problems, 2 when no node answers",
+     true},
     {"tail", "log lines as they come, from any node", true},
     {"token", "a JSON Web Token for development", true},
     {"version", "this binary's version, commit and libraries", true},
@@ -100,22 +102,28 @@ static void print_man_setting(const struct setting_line *setting)
 
 static void print_man(void)
 {
-    printf(".TH MUSTER 1 \"\" \"muster %s\" \"User Commands\"\n.SH NAME\nmuster \\- a fleet of stateless nodes "
-           "that hold sockets\n.SH SYNOPSIS\n.B muster\n.I verb\n[\\-\\-\\fIsetting value\\fR ...]\n.SH VERBS\n",
+    printf(".TH MUSTER 1 \"\" \"muster %s\" \"User Commands\"\n.SH NAME\nmuster \\- a fleet of "
+           "stateless nodes "
+           "that hold sockets\n.SH SYNOPSIS\n.B muster\n.I verb\n[\\-\\-\\fIsetting value\\fR "
+           "...]\n.SH VERBS\n",
            MUSTER_VERSION);
     for (size_t i = 0; i < VERB_LINES; i++) {
         printf(".TP\n.B %s\n", verb_lines[i].name);
         print_roff(verb_lines[i].help);
         printf(".\n");
     }
-    printf(".PP\nThe flags of status, tail, token: muster help \\fIverb\\fR.\n.SH SETTINGS\nOf node, sink, migrate and "
-           "check. Each is a flag or a variable; flags win. Secrets may be in files: MUSTER_STORE_FILE. "
+    printf(".PP\nThe flags of status, tail, token: muster help \\fIverb\\fR.\n.SH SETTINGS\nOf "
+           "node, sink, migrate and "
+           "check. Each is a flag or a variable; flags win. Secrets may be in files: "
+           "MUSTER_STORE_FILE. "
            "Durations: 250ms, 10s, 5m, 24h. Sizes: 512, 64k, 1m.\n");
     for (size_t i = 0; i < SETTING_LINES; i++) {
         print_man_setting(&settings[i]);
     }
-    printf(".SH EXIT STATUS\n0 when all went well; 1 when it failed (status: with problems); 2 when it was called "
-           "wrongly (status: no node answers).\n.SH SIGNALS\nSIGTERM and SIGINT: leave in order; a second one: at "
+    printf(".SH EXIT STATUS\n0 when all went well; 1 when it failed (status: with problems); 2 "
+           "when it was called "
+           "wrongly (status: no node answers).\n.SH SIGNALS\nSIGTERM and SIGINT: leave in order; a "
+           "second one: at "
            "once.\n");
 }
 
@@ -138,7 +146,8 @@ static void print_verb_names(void)
 
 static void print_bash(void)
 {
-    printf("_muster() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+    printf("_muster() {\n    local word=${COMP_WORDS[COMP_CWORD]} "
+           "before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='");
     print_verb_names();
     printf("'\n    else\n        case ${COMP_WORDS[1]}:$before in\n");
@@ -166,9 +175,11 @@ static void print_bash(void)
     }
     printf("        *) words='");
     print_settings_flags("");
-    printf("' ;;\n        esac\n    fi\n    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n"
-           "    [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n}\n"
-           "complete -F _muster muster\n");
+    printf(
+        "' ;;\n        esac\n    fi\n    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
+        "\"$word\")\n"
+        "    [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n}\n"
+        "complete -F _muster muster\n");
 }
 
 /* A help text within single quotes. */
@@ -189,7 +200,8 @@ static void print_fish(void)
         printf("\n");
     }
     for (size_t i = 0; i < SETTING_LINES; i++) {
-        printf("complete -c muster -n '__fish_seen_subcommand_from node sink migrate check' -r -l ");
+        printf(
+            "complete -c muster -n '__fish_seen_subcommand_from node sink migrate check' -r -l ");
         print_flag(settings[i].field);
         printf(" -d ");
         print_quoted(settings[i].help);
@@ -206,7 +218,8 @@ static void print_fish(void)
         const char *at = verb_flags[i].flags;
         while (*at != '\0') {
             size_t len = strcspn(at, " ");
-            printf("complete -c muster -n '__fish_seen_subcommand_from %s' -l %.*s\n", verb_flags[i].verb, (int)len, at);
+            printf("complete -c muster -n '__fish_seen_subcommand_from %s' -l %.*s\n",
+                   verb_flags[i].verb, (int)len, at);
             at += len + (at[len] == ' ');
         }
     }
@@ -246,7 +259,9 @@ static int help_of(const char *verb)
         if (verb_lines[i].of_terminal) {
             return terminal_help(verb) ? 0 : 2;
         }
-        printf("usage: muster %s [--setting VALUE ...]\n\nAll settings, as flags and variables: muster --help\n", verb);
+        printf("usage: muster %s [--setting VALUE ...]\n\nAll settings, as flags and variables: "
+               "muster --help\n",
+               verb);
         return 0;
     }
     fprintf(stderr, "muster: '%s' is no verb; see muster --help\n", verb);

@@ -84,7 +84,8 @@ static const json_t *node_before(const struct status_view *view, const char *nam
 {
     size_t i;
     json_t *node;
-    json_array_foreach(view->before, i, node) {
+    json_array_foreach(view->before, i, node)
+    {
         if (strcmp(text_of(node, "name"), name) == 0) {
             return node;
         }
@@ -102,8 +103,8 @@ static double messages(const struct status_view *view, const json_t *node)
     if (was != NULL && passed > 0) {
         return (figure(node, name) - figure(was, name)) * 1000 / passed;
     }
-    const json_t *hour = json_object_get(
-        json_object_get(json_object_get(node, "lists"), "hour"), "messages");
+    const json_t *hour =
+        json_object_get(json_object_get(json_object_get(node, "lists"), "hour"), "messages");
     size_t points = json_array_size(hour);
     return points > 0 ? json_number_value(json_array_get(hour, points - 1)) : 0;
 }
@@ -157,7 +158,8 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
     size_t i, sinks = 0;
     json_t *node;
     int width = 4;
-    json_array_foreach(nodes, i, node) {
+    json_array_foreach(nodes, i, node)
+    {
         int len = (int)strlen(text_of(node, "name"));
         width = len > width ? len : width;
         sinks += is_sink(node);
@@ -165,7 +167,8 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
     width = width > 40 ? 40 : width;
     printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "NODE", "UP", "CONNS", "MSG/S",
            "MIB", "BUS MS", "VERSION", "AT", "STATE");
-    json_array_foreach(nodes, i, node) {
+    json_array_foreach(nodes, i, node)
+    {
         if (!is_sink(node)) {
             print_node(view, node, width);
         }
@@ -174,7 +177,8 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
         printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "SINK", "UP", "LANES",
                "STORED", "WAITING", "OLDEST S", "VERSION", "AT", "STATE");
     }
-    json_array_foreach(nodes, i, node) {
+    json_array_foreach(nodes, i, node)
+    {
         if (is_sink(node)) {
             print_sink(node, width);
         }
@@ -194,7 +198,8 @@ static void print_verdict(const json_t *problems, double time_ms)
     } else {
         printf("%zu problem%s:", count, count == 1 ? "" : "s");
     }
-    json_array_foreach(problems, i, problem) {
+    json_array_foreach(problems, i, problem)
+    {
         double since = json_number_value(json_object_get(problem, "since"));
         printf("%s ", i > 0 ? ";" : "");
         print_text(text_of(problem, "node"));
@@ -215,7 +220,8 @@ static void print_events(const json_t *events)
     size_t i;
     json_t *event;
     printf("\nWHAT HAPPENED\n");
-    json_array_foreach(events, i, event) {
+    json_array_foreach(events, i, event)
+    {
         if (i == STATUS_EVENTS) {
             break;
         }
@@ -287,9 +293,11 @@ int verb_status(char *const args[])
 {
     struct status_view view = {.http = "localhost:8080", .token = ""};
     const struct terminal_flag flags[] = {
-        {"http", TERMINAL_TEXT, &view.http, "HOST:PORT", "any node; a name, an address, or a URL", NULL},
+        {"http", TERMINAL_TEXT, &view.http, "HOST:PORT", "any node; a name, an address, or a URL",
+         NULL},
         {"token", TERMINAL_TEXT, &view.token, "TOKEN", "its status-token", "MUSTER_STATUS_TOKEN"},
-        {"watch", TERMINAL_SWITCH, &view.watch, NULL, "again every two seconds, until Ctrl-C", NULL},
+        {"watch", TERMINAL_SWITCH, &view.watch, NULL, "again every two seconds, until Ctrl-C",
+         NULL},
         {"json", TERMINAL_SWITCH, &view.json, NULL, "the answer of /api/status as it is", NULL},
         {NULL, TERMINAL_TEXT, NULL, NULL, NULL, NULL}};
     int status;

@@ -4,6 +4,7 @@
 #include "node/proto/ws/client.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/mem.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -38,7 +39,8 @@ static int level_of(const char *word)
     static const struct level_alias {
         const char *name;
         int level;
-    } others[] = {{"warning", 3}, {"err", 4}, {"critical", 5}, {"crit", 5}, {"panic", 5}, {"verbose", 0}};
+    } others[] = {{"warning", 3}, {"err", 4},   {"critical", 5},
+                  {"crit", 5},    {"panic", 5}, {"verbose", 0}};
     for (int i = 0; i < TAIL_LEVELS; i++) {
         if (strcasecmp(word, levels[i]) == 0) {
             return i;
@@ -58,15 +60,22 @@ static const char *word_of(const json_t *entry, const char *name)
     return text != NULL ? text : "";
 }
 
+/* New, for free(). */
+static char *copy_of(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(mem_alloc(size), text, size);
+}
+
 /* The message as text: of what is none, its JSON. For free(). */
 static char *message_of(const json_t *entry)
 {
     json_t *value = json_object_get(entry, "msg");
     value = value == NULL || json_is_null(value) ? json_object_get(entry, "text") : value;
     if (value == NULL) {
-        return strdup("");
+        return copy_of("");
     }
-    return json_is_string(value) ? strdup(json_string_value(value))
+    return json_is_string(value) ? copy_of(json_string_value(value))
                                  : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 }
 
@@ -76,8 +85,9 @@ static uint64_t time_of(const json_t *entry)
     if (!json_is_number(value)) {
         value = json_object_get(entry, "timestamp");
     }
-    return json_is_number(value) && json_number_value(value) > 0 ? (uint64_t)json_number_value(value)
-                                                                 : 0;
+    return json_is_number(value) && json_number_value(value) > 0
+               ? (uint64_t)json_number_value(value)
+               : 0;
 }
 
 static bool passes(const struct tailing *tail, const json_t *entry, const char *message)
@@ -110,7 +120,8 @@ static void print_word(const char *before, const char *word, const char *after)
 
 static void print_entry(const struct tailing *tail, const json_t *entry, const char *message)
 {
-    static const char *const colours[TAIL_LEVELS] = {"\033[2m", "\033[2m", "", "\033[33m", "\033[31m", "\033[1;31m"};
+    static const char *const colours[TAIL_LEVELS] = {"\033[2m",  "\033[2m",  "",
+                                                     "\033[33m", "\033[31m", "\033[1;31m"};
     bool coloured = terminal_has_colours();
     const char *level = word_of(entry, "level");
     if (tail->json) {
@@ -150,12 +161,13 @@ static void on_message(void *arg, struct span text)
     json_error_t wrong;
     json_t *entries = json_loadb(text.ptr, text.len, 0, &wrong), *entry;
     size_t i;
-    json_array_foreach(entries, i, entry) {
+    json_array_foreach(entries, i, entry)
+    {
         take(tail, entry);
     }
     json_decref(entries);
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        event_base_loopbreak(tail->base); /* nobody reads any more */
+        event_base_loopbreak(tail->base); /* the reader of stdout has closed it */
     }
 }
 
@@ -240,7 +252,8 @@ static int follow(struct tailing *tail)
 static bool prepare(struct tailing *tail)
 {
     char error[128];
-    int code = tail->grep[0] != '\0' ? regcomp(&tail->pattern, tail->grep, REG_EXTENDED | REG_NOSUB) : 0;
+    int code =
+        tail->grep[0] != '\0' ? regcomp(&tail->pattern, tail->grep, REG_EXTENDED | REG_NOSUB) : 0;
     if (code != 0) {
         regerror(code, &tail->pattern, error, sizeof(error));
         fprintf(stderr, "muster tail: --grep: %s\n", error);
@@ -253,7 +266,8 @@ static bool prepare(struct tailing *tail)
         }
     }
     if (tail->least == TAIL_LEVELS) {
-        fprintf(stderr, "muster tail: --level: '%s' is none of trace, debug, info, warn, error, fatal\n",
+        fprintf(stderr,
+                "muster tail: --level: '%s' is none of trace, debug, info, warn, error, fatal\n",
                 tail->level);
         return false;
     }
@@ -263,15 +277,22 @@ static bool prepare(struct tailing *tail)
 
 int verb_tail(char *const args[])
 {
-    struct tailing tail = {.http = "localhost:8080", .token = "", .room = "", .level = "", .grep = ""};
+    struct tailing tail = {
+        .http = "localhost:8080", .token = "", .room = "", .level = "", .grep = ""};
     const struct terminal_flag flags[] = {
-        {"http", TERMINAL_TEXT, &tail.http, "HOST:PORT", "any node; a name, an address, or a URL", NULL},
-        {"token", TERMINAL_TEXT, &tail.token, "TOKEN", "its logs-listen-token", "MUSTER_LOGS_LISTEN_TOKEN"},
+        {"http", TERMINAL_TEXT, &tail.http, "HOST:PORT", "any node; a name, an address, or a URL",
+         NULL},
+        {"token", TERMINAL_TEXT, &tail.token, "TOKEN", "its logs-listen-token",
+         "MUSTER_LOGS_LISTEN_TOKEN"},
         {"room", TERMINAL_TEXT, &tail.room, "ROOM", "lines of this room, and those of none", NULL},
-        {"level", TERMINAL_TEXT, &tail.level, "LEVEL", "least level: trace, debug, info, warn, error, fatal", NULL},
-        {"grep", TERMINAL_TEXT, &tail.grep, "PATTERN", "only where message or user match this extended regular expression", NULL},
-        {"since", TERMINAL_TIME, &tail.since_ms, "TIME", "begin with lines so old, as far as the stream has them: 10m, 2h", NULL},
-        {"json", TERMINAL_SWITCH, &tail.json, NULL, "each line as the JSON object that it is", NULL},
+        {"level", TERMINAL_TEXT, &tail.level, "LEVEL",
+         "least level: trace, debug, info, warn, error, fatal", NULL},
+        {"grep", TERMINAL_TEXT, &tail.grep, "PATTERN",
+         "only where message or user match this extended regular expression", NULL},
+        {"since", TERMINAL_TIME, &tail.since_ms, "TIME",
+         "begin with lines so old, as far as the stream has them: 10m, 2h", NULL},
+        {"json", TERMINAL_SWITCH, &tail.json, NULL, "each line as the JSON object that it is",
+         NULL},
         {NULL, TERMINAL_TEXT, NULL, NULL, NULL, NULL}};
     int status;
     if (!terminal_flags("tail", args, flags, &status)) {

@@ -92,9 +92,10 @@ static bool append_ec_signature(const unsigned char *der, size_t len, struct buf
 {
     unsigned char both[2 * P256_BYTES];
     ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &der, (long)len);
-    bool good = signature != NULL &&
-                BN_bn2binpad(ECDSA_SIG_get0_r(signature), both, P256_BYTES) == P256_BYTES &&
-                BN_bn2binpad(ECDSA_SIG_get0_s(signature), both + P256_BYTES, P256_BYTES) == P256_BYTES;
+    bool good =
+        signature != NULL &&
+        BN_bn2binpad(ECDSA_SIG_get0_r(signature), both, P256_BYTES) == P256_BYTES &&
+        BN_bn2binpad(ECDSA_SIG_get0_s(signature), both + P256_BYTES, P256_BYTES) == P256_BYTES;
     ECDSA_SIG_free(signature);
     if (good) {
         append_base64url(token, both, sizeof(both));
@@ -107,8 +108,9 @@ static bool sign_with_key(EVP_PKEY *key, struct buf *token)
     unsigned char signature[1024];
     size_t len = sizeof(signature);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
-                EVP_DigestSign(ctx, signature, &len, (const unsigned char *)token->ptr, token->len) == 1;
+    bool good =
+        EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+        EVP_DigestSign(ctx, signature, &len, (const unsigned char *)token->ptr, token->len) == 1;
     EVP_MD_CTX_free(ctx);
     if (!good) {
         return false;
@@ -129,10 +131,12 @@ static EVP_PKEY *read_key(const char *path)
     if (file != NULL) {
         fclose(file);
     }
-    bool good = key != NULL && (EVP_PKEY_base_id(key) == EVP_PKEY_RSA ||
-                                (EVP_PKEY_base_id(key) == EVP_PKEY_EC && EVP_PKEY_bits(key) == 256));
+    bool good =
+        key != NULL && (EVP_PKEY_base_id(key) == EVP_PKEY_RSA ||
+                        (EVP_PKEY_base_id(key) == EVP_PKEY_EC && EVP_PKEY_bits(key) == 256));
     if (!good) {
-        fprintf(stderr, "muster token: --key: %s holds no private key in PEM, RSA or P-256\n", path);
+        fprintf(stderr, "muster token: --key: %s holds no private key in PEM, RSA or P-256\n",
+                path);
         EVP_PKEY_free(key);
         return NULL;
     }
@@ -143,7 +147,10 @@ static int print_signed(const struct token_wish *wish, EVP_PKEY *key)
 {
     struct buf token = {0};
     bool good = true;
-    append_head(key == NULL ? "HS256" : EVP_PKEY_base_id(key) == EVP_PKEY_EC ? "ES256" : "RS256", &token);
+    append_head(key == NULL                            ? "HS256"
+                : EVP_PKEY_base_id(key) == EVP_PKEY_EC ? "ES256"
+                                                       : "RS256",
+                &token);
     append_claims(wish, &token);
     if (key != NULL) {
         good = sign_with_key(key, &token);
@@ -161,24 +168,32 @@ static int print_signed(const struct token_wish *wish, EVP_PKEY *key)
 
 int verb_token(char *const args[])
 {
-    struct token_wish wish = {.user = "", .secret = "", .key = "", .audience = "heavenland-api", .issuer = "",
-                        .nickname = "", .life_ms = 3600 * 1000};
+    struct token_wish wish = {.user = "",
+                              .secret = "",
+                              .key = "",
+                              .audience = "heavenland-api",
+                              .issuer = "",
+                              .nickname = "",
+                              .life_ms = 3600 * 1000};
     const struct terminal_flag flags[] = {
         {"user", TERMINAL_TEXT, &wish.user, "ID", "whom it is for (sub)", NULL},
         {"for", TERMINAL_TIME, &wish.life_ms, "TIME", "how long it is good: 1h", NULL},
-        {"secret", TERMINAL_TEXT, &wish.secret, "SECRET", "chat-jwt-secret, for HS256", "MUSTER_CHAT_JWT_SECRET"},
+        {"secret", TERMINAL_TEXT, &wish.secret, "SECRET", "chat-jwt-secret, for HS256",
+         "MUSTER_CHAT_JWT_SECRET"},
         {"key", TERMINAL_TEXT, &wish.key, "FILE", "private key in PEM, for RS256 or ES256", NULL},
-        {"audience", TERMINAL_TEXT, &wish.audience, "AUD", "chat-jwt-audience", "MUSTER_CHAT_JWT_AUDIENCE"},
+        {"audience", TERMINAL_TEXT, &wish.audience, "AUD", "chat-jwt-audience",
+         "MUSTER_CHAT_JWT_AUDIENCE"},
         {"issuer", TERMINAL_TEXT, &wish.issuer, "ISS", "chat-jwt-issuer", "MUSTER_CHAT_JWT_ISSUER"},
-        {"nickname", TERMINAL_TEXT, &wish.nickname, "NAME", "claim nickname (see chat-nickname-claim)", NULL},
+        {"nickname", TERMINAL_TEXT, &wish.nickname, "NAME",
+         "claim nickname (see chat-nickname-claim)", NULL},
         {NULL, TERMINAL_TEXT, NULL, NULL, NULL, NULL}};
     int status;
     if (!terminal_flags("token", args, flags, &status)) {
         return status;
     }
     if (wish.user[0] == '\0' || (wish.key[0] == '\0' && wish.secret[0] == '\0')) {
-        fprintf(stderr, "muster token: %s\n", wish.user[0] == '\0' ? "--user says whom it is for"
-                                                                   : "--secret or --key signs it");
+        fprintf(stderr, "muster token: %s\n",
+                wish.user[0] == '\0' ? "--user says whom it is for" : "--secret or --key signs it");
         return 2;
     }
     EVP_PKEY *key = NULL;

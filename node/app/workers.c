@@ -24,7 +24,7 @@
 enum {
     WORKERS_BACKOFF_FIRST_MS = 200,
     WORKERS_BACKOFF_MOST_MS = 30 * 1000,
-    STABLE_MS = 60 * 1000, /* who ran that long starts with the first back-off again */
+    STABLE_MS = 60 * 1000, /* a worker that ran that long starts with the first back-off again */
     FOREVER_MS = 3600 * 1000,
     BIND_TEXT = 300,
 };
@@ -42,7 +42,7 @@ struct pool {
     struct worker *workers;
     unsigned count;
     char group[NAME_DIGITS + 1];
-    sigset_t signals, before; /* those waited for; the mask that workers get */
+    sigset_t signals, before; /* the signals waited for; the mask that workers get */
     bool ending;
     int status;
 };
@@ -93,7 +93,7 @@ static int is_fixed(const char *bind, char *error, size_t error_size)
     return port_of(bind) != 0 ? 0 : -1;
 }
 
-/* Every address that all workers listen on has a port of its own choice. */
+/* Every address that all workers listen on names its port; none is left to the system to choose. */
 static bool ports_are_fixed(const struct settings *settings)
 {
     return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
@@ -201,7 +201,7 @@ static void pass_on(const struct pool *pool, int number)
     }
 }
 
-/* One that serves nobody yet has no handler for the signals that end it. */
+/* A worker that does not serve yet has no handler for the signals that end it. */
 static bool is_in_order(int status)
 {
     return WIFEXITED(status) ? WEXITSTATUS(status) == 0
@@ -254,7 +254,7 @@ static bool any_runs(const struct pool *pool)
     return false;
 }
 
-/* Starts who is due; returns the milliseconds until somebody else is. */
+/* Starts the workers that are due; returns the milliseconds until the next one is. */
 static uint64_t start_due(struct pool *pool)
 {
     uint64_t now = clock_monotonic_ms(), wait = FOREVER_MS;

@@ -1,9 +1,8 @@
-/* workers: a big machine served by several processes. Each worker is a node of its own, with its
- * own name; they share the listening ports (SO_REUSEPORT: the kernel gives each new connection to
- * one of them, and all datagrams of a peer to the same one) and meet at the store like nodes on
- * different machines. The parent serves nobody: it starts them, starts dead ones again, and passes
- * on signals.
- */
+/* workers: a big machine served by several processes. Each worker is a node with its own name; they
+ * share the listening ports (SO_REUSEPORT: the kernel gives each new connection to one of them, and
+ * all datagrams of a peer to the same one) and meet at the store like nodes on different machines.
+ * The parent serves no clients: it starts the workers, starts dead ones again, and passes on
+ * signals. */
 #ifndef MUSTER_NODE_APP_WORKERS_H
 #define MUSTER_NODE_APP_WORKERS_H
 

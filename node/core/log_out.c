@@ -25,7 +25,7 @@ static struct {
     enum way way;
     int fd;
     struct buf kept; /* lines with their ends; the first may have gone in part */
-    bool gap;        /* a line was dropped: so are those after it, until nothing is kept */
+    bool gap;        /* a line was dropped: so are the lines after it, until nothing is kept */
     uint64_t dropped;
     struct event *event; /* NULL: no loop */
 } out = {.fd = STDERR_FILENO};
@@ -74,7 +74,7 @@ static ssize_t write_once(struct span bytes)
     }
 }
 
-/* Bytes written; 0: no room; below 0: stderr is no more, and there is nobody to tell. */
+/* Bytes written; 0: no room; below 0: stderr is gone, so that the failure cannot be reported. */
 static ssize_t write_some(struct span bytes)
 {
     ssize_t n;

@@ -2,7 +2,7 @@
 /* log out: the way of log lines to stderr, on which nothing of a server may wait.
  *
  *     line --> stderr takes it: written, in one write
- *          \-> it does not: kept, up to LOG_OUT_MOST bytes, until whoever reads has caught up
+ *          \-> it does not: kept, up to LOG_OUT_MOST bytes, until the reader has caught up
  *                   \-> no room: dropped and counted, with all until nothing is kept
  *
  * stderr is shared: with the process that started this one, with other workers, and O_NONBLOCK

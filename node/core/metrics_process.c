@@ -46,8 +46,8 @@ static uint64_t cpu_ms(void)
            (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
-/* Looking these up costs milliseconds with many descriptors, and anybody may ask: once a second is
- * enough. */
+/* Looking these up costs milliseconds with many descriptors, and any client may ask: once a second
+ * is enough. */
 static void refresh_process(struct metrics *metrics)
 {
     static uint64_t looked_ms;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* metrics_process: what is not counted as it happens but looked up when somebody asks: memory, descriptors,
+/* metrics_process: what is not counted as it happens but looked up on request: memory, descriptors,
  * CPU time, and what the store counts itself. */
 #ifndef MUSTER_NODE_CORE_METRICS_PROCESS_H
 #define MUSTER_NODE_CORE_METRICS_PROCESS_H

@@ -19,7 +19,7 @@ enum {
     NAME_DIGITS = 8, /* hexadecimal, at its end */
 };
 
-/* Which worker it is, and of whom. */
+/* Which worker it is, and of which parent. */
 struct name_worker {
     int number;                  /* -1: none */
     char group[NAME_DIGITS + 1]; /* the same for all workers of one parent */

@@ -323,7 +323,7 @@ static const char *find_config(const char *const args[], const char *const env[]
 
 /* ------------------------------------------------------------------------------------ life */
 
-/* What is fine for trying things out is refused where it would be a hole. */
+/* Refuses settings that are fine for trying things out but would be a security hole in service. */
 static int check_production(const struct settings *settings, struct settings_source source)
 {
     if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {

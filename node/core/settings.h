@@ -40,7 +40,7 @@ struct settings_checks {
 };
 
 /* A secret stays at its address for the settings' life: settings_reload writes the new one there,
- * so that whoever borrowed it sees it. */
+ * so that borrowers see it. */
 struct settings {
 #define GROUP(id, title, verbs)
 #define SETTING(field, kind, preset, low, high, choices, help) SETTINGS_C_##kind(field) field;

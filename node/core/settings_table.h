@@ -88,7 +88,7 @@
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
     SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
     GROUP(DISPATCH, "Dispatch", SETTINGS_NODE) \
-    SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "range of device ports that drivers may open; empty: dispatch is off") \
+    SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "device ports and ranges that drivers may open, as in 6000-6999,udp:47808; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
     SETTING(dispatch_secret, TOKEN, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \
     SETTING(dispatch_proxy, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of load balancers that begin device connections with a PROXY header") \

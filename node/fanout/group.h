@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* group: the receivers that one message goes to. Encoding happens once per message, queueing once per
- * receiver; a receiver over its queue limit is closed, so that it harms nobody else. */
+/* group: the receivers that one message goes to. Encoding happens once per message, queueing once
+ * per receiver; a receiver over its queue limit is closed, so that it does not harm the others. */
 #ifndef MUSTER_NODE_FANOUT_GROUP_H
 #define MUSTER_NODE_FANOUT_GROUP_H
 

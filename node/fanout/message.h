@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* message: one outbound message, encoded at most once for each way it is sent and shared by all who
- * get it. */
+/* message: one outbound message, encoded at most once for each way it is sent and shared by all
+ * receivers. */
 #ifndef MUSTER_NODE_FANOUT_MESSAGE_H
 #define MUSTER_NODE_FANOUT_MESSAGE_H
 

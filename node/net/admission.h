@@ -22,7 +22,7 @@ struct admission {
     struct net_limits limits;
     struct map addresses; /* struct peer_count by IP, where there is a limit */
     uint32_t count;
-    bool overloaded; /* admits nobody */
+    bool overloaded; /* admits no client */
 };
 
 void admission_init(struct admission *admission, const struct net_limits *limits);
@@ -30,7 +30,7 @@ void admission_init(struct admission *admission, const struct net_limits *limits
 /* All that were counted must have gone. */
 void admission_deinit(struct admission *admission);
 
-/* No more would be admitted, from wherever. */
+/* The node is full: no more clients would be admitted, whatever their address. */
 bool admission_is_full(const struct admission *admission);
 
 /* May a connection from `peer` come in now? */

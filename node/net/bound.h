@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bound: a socket that is bound to an address, for those who listen and those who receive datagrams. */
+/* bound: a socket that is bound to an address, for listeners and for UDP. */
 #ifndef MUSTER_NODE_NET_BOUND_H
 #define MUSTER_NODE_NET_BOUND_H
 

@@ -30,11 +30,15 @@ static int parse_one(struct span text, struct cidr *out)
     if (address_parse_ip(ip, &address) != 0) {
         return -1;
     }
-    /* "::ffff:10.0.0.0/104" counts its bits from the front, "10.0.0.0/8" those of IPv4. */
-    bool dotted = memchr(ip.ptr, ':', ip.len) == NULL;
-    int before = dotted ? MAPPED_BITS : 0;
-    int wanted = bits.ptr != NULL ? parse_bits(bits, 128 - before) : 128 - before;
-    if (wanted < 0) {
+    /* "10.0.0.0/8" counts its bits as IPv4, and so does "::ffff:10.0.0.0/8", which would else be
+     * nearly every address there is; "::ffff:10.0.0.0/104" counts them from the front. */
+    bool plain = memchr(ip.ptr, ':', ip.len) == NULL;
+    bool mapped = !plain && address_is_ipv4(&address);
+    int most = plain ? 32 : 128;
+    int wanted = bits.ptr != NULL ? parse_bits(bits, most) : most;
+    bool as_ipv4 = plain || (mapped && wanted <= 32 && memchr(ip.ptr, '.', ip.len) != NULL);
+    int before = as_ipv4 ? MAPPED_BITS : 0;
+    if (wanted < 0 || (mapped && before + wanted < MAPPED_BITS)) {
         return -1;
     }
     memcpy(out->ip, address.ip, sizeof(out->ip));

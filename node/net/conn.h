@@ -5,8 +5,8 @@
  *     conn_send(chunk reference) --> queue --one writev at the end of the turn--> socket
  *
  * A conn belongs to its `net` and is freed by it, at the end of the loop's turn in which it ended
- * and after closed() was called: until then pointers to it stay good, and sends to it are let fall.
- */
+ * and after closed() was called: until then pointers to it stay good, and sends to it are
+ * dropped. */
 #ifndef MUSTER_NODE_NET_CONN_H
 #define MUSTER_NODE_NET_CONN_H
 
@@ -25,7 +25,7 @@ struct conn;
 enum conn_end {
     CONN_END_PEER,  /* the peer closed it in order */
     CONN_END_ERROR, /* reset, or the network failed */
-    CONN_END_LOCAL, /* conn_close, or conn_finish and the peer is through */
+    CONN_END_LOCAL, /* conn_close, or conn_finish and the peer is done */
 };
 
 /* What the protocol above does. Only `data` and `closed` are needed; others may be NULL. */
@@ -49,8 +49,8 @@ struct conn_handler {
     /* A peer that sends no more may still read: what is queued goes out first. Else that ends it.
      */
     bool half_open;
-    /* What a peer said before it refused to hear more is still given, to its end; sends are let
-     * fall meanwhile. Else the refusal ends it. */
+    /* What a peer said before it refused to hear more is still given, to its end; sends are dropped
+     * meanwhile. Else the refusal ends it. */
     bool hear_out;
 };
 
@@ -61,9 +61,9 @@ struct conn *conn_new(struct net *net, int fd, const struct address *peer,
 /* Another protocol takes over; `handler` is borrowed for the connection's life. */
 void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *arg);
 
-/* Queues a reference of its own to `chunk` for the end of the turn. 0, or -1 with nothing queued
+/* Queues `chunk`, with its own reference, for the end of the turn. 0, or -1 with nothing queued
  * when something waits already and more than the net's queue limit would. Sends to a connection
- * that ends or finishes return 0 and are let fall. */
+ * that ends or finishes return 0 and are dropped. */
 int conn_send(struct conn *conn, struct chunk *chunk);
 
 /* Another bound on this connection's queue than the net's, in bytes below 4 GiB; 0: the net's. */
@@ -113,8 +113,8 @@ void conn_set_timer(struct conn *conn, uint32_t ms);
 void conn_poke(struct conn *conn);
 
 /* No more sends: writes what is queued, for as long as the peer takes 4 KiB of it every 10 s (every
- * `linger_ms`, when that is longer; else by a reset, see below), then shuts down, reads to the
- * peer's end and lets it fall, for `linger_ms` at most. */
+ * `linger_ms`, when that is longer; else by a reset, see below), then shuts down, and reads to the
+ * peer's end, dropping what comes, for `linger_ms` at most. */
 void conn_finish(struct conn *conn, uint32_t linger_ms);
 
 /* Ends it now, whatever is queued. */
@@ -123,7 +123,7 @@ void conn_close(struct conn *conn);
 /* The same by a reset: the peer shall not take what came through for all that there was. */
 void conn_reset(struct conn *conn);
 
-/* A number of its own in this process, for log lines. */
+/* The number of this connection, unique in the process, for log lines. */
 uint64_t conn_id(const struct conn *conn);
 
 const struct address *conn_peer(const struct conn *conn);

@@ -48,7 +48,7 @@ uint64_t limit_charge(struct limit_bucket *bucket, uint32_t per_second, uint64_t
 
 struct limit_source {
     unsigned char ip[16];
-    struct limit_bucket bucket; /* 0: nobody's */
+    struct limit_bucket bucket; /* 0: the bucket is free */
 };
 
 struct limit_table {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* limit: how often somebody may do something: so many times a second in the long run, and a burst at
- * once (a token bucket).
+/* limit: how often a client may do something: so many times a second in the long run, and a burst
+ * at once (a token bucket).
  *
  * A bucket is one number, the moment at which it is full again (the generic cell rate algorithm,
  * ITU-T I.371): equal to counting tokens, with nothing to refill. All zero is full. */

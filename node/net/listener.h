@@ -16,13 +16,13 @@ typedef void listener_fn(void *arg, int fd, const struct address *peer);
 struct listener *listener_open(struct net *net, const char *bind, listener_fn *fn, void *arg,
                                char *error, size_t error_size) __attribute__((warn_unused_result));
 
-/* The same, and nobody listens there beside it, whatever the net shares. */
+/* The same, but the port is not shared with other processes, whatever the net says. */
 struct listener *listener_open_alone(struct net *net, const char *bind, listener_fn *fn, void *arg,
                                      char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* Could anybody listen on `bind` alone? 0, or -1 with a message that names the address in `error`.
- */
+/* Can this process listen on `bind`, alone? 0, or -1 with a message that names the address in
+ * `error`. */
 int listener_probe(const char *bind, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
@@ -33,11 +33,11 @@ const struct address *listener_address(const struct listener *listener);
  * on (the start is 60), then every `interval_s` (15), dead after `probes` (4) without an answer. */
 void listener_set_keepalive(struct listener *listener, int idle_s, int interval_s, int probes);
 
-/* Takes those that wait to be accepted, which their kernel has told that they are connected, then
- * closes: closing alone resets them. NULL inside is fine. */
+/* Accepts the connections that wait, then closes. Their peers believe that they are connected:
+ * closing alone would reset them. NULL inside is fine. */
 void listener_retire(struct listener **listener);
 
-/* Stops listening and frees, with those that wait reset; NULL inside is fine. */
+/* Stops listening and frees, resetting the connections that wait; NULL inside is fine. */
 void listener_close(struct listener **listener);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* memory_watch: what a node does when memory gets short. Above the limit nobody new is let in, and
- * the clients with the most to read are closed (1013), largest queues first, until there is room:
- * few slow readers go, instead of all clients with a node that the system kills.
+/* memory_watch: what a node does when memory gets short. Above the limit no new client is let in,
+ * and the clients with the most to read are closed (1013), largest queues first, until there is
+ * room: few slow readers go, instead of all clients with a node that the system kills.
  *
  * It looks each second, and as soon as so much was queued that a part of the limit may be gone. */
 #ifndef MUSTER_NODE_NET_MEMORY_WATCH_H

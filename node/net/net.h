@@ -25,7 +25,7 @@ void net_free(struct net **net);
 /* May a connection from `peer` come in now? Counts it as refused when not. */
 bool net_admit(struct net *net, const struct address *peer);
 
-/* While overloaded, nobody is admitted. */
+/* While overloaded, no client is admitted. */
 void net_set_overloaded(struct net *net, bool overloaded);
 
 /* Open connections now; true in `*full` when no more would be admitted. */
@@ -36,10 +36,10 @@ uint32_t net_connections(const struct net *net, bool *full);
  * Call once. */
 void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
 
-/* Whoever opens a listening socket of any kind sets SO_REUSEPORT when this is true. */
+/* A caller that opens a listening socket of any kind sets SO_REUSEPORT when this is true. */
 bool net_shares_ports(const struct net *net);
 
-/* How many chunks were queued so far on all connections: what a message cost, for whoever shares
+/* How many chunks were queued so far on all connections: what a message cost, for code that shares
  * out turns. */
 uint64_t net_sends(const struct net *net);
 

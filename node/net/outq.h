@@ -23,7 +23,7 @@ struct outq_pool {
     unsigned count;
 };
 
-/* Queues a reference of its own. */
+/* Queues the chunk with its own reference. */
 void outq_push(struct outq *q, struct outq_pool *pool, struct chunk *chunk);
 
 /* Fills `iov` with up to `most` pieces from the front; returns how many. */

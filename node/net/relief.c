@@ -21,7 +21,7 @@ static int compare_largest_first(const void *a, const void *b)
     return (one->bytes < other->bytes) - (one->bytes > other->bytes);
 }
 
-/* Those whose sockets take no more; `found` has room for all. */
+/* Collects the connections whose sockets take no more; `found` has room for all. */
 static size_t find_candidates(struct net *net, struct candidate *found)
 {
     size_t count = 0;

@@ -61,7 +61,7 @@ static void grow(struct udp *udp)
     udp->head = 0;
 }
 
-/* `count` datagrams from the front are through, written or not. */
+/* Removes `count` datagrams from the front: they are done, written or not. */
 static void shift(struct udp *udp, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {

@@ -4,7 +4,7 @@
  *     socket --recvmmsg--> data() for each datagram   (receive buffers shared by the net's sockets)
  *     udp_send(chunk reference) --> queue --sendmmsg at the end of the turn--> socket
  *
- * UDP promises nothing, so neither does the queue: what finds no room is let fall and counted. */
+ * UDP promises nothing, so neither does the queue: what finds no room is dropped and counted. */
 #ifndef MUSTER_NODE_NET_UDP_H
 #define MUSTER_NODE_NET_UDP_H
 
@@ -27,14 +27,14 @@ typedef void udp_fn(void *arg, const struct address *peer, struct span bytes);
 struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, char *error,
                      size_t error_size) __attribute__((warn_unused_result));
 
-/* Could anybody receive on `bind` alone? 0, or -1 with a message that names the address in `error`.
- */
+/* Can this process receive on `bind`, alone? 0, or -1 with a message that names the address in
+ * `error`. */
 int udp_probe(const char *bind, char *error, size_t error_size) __attribute__((warn_unused_result));
 
 /* Where it receives, with the real port. */
 const struct address *udp_address(const struct udp *udp);
 
-/* Queues a reference of its own to `chunk`, one datagram, for the end of the turn. 0, or -1 (and
+/* Queues `chunk`, one datagram, with its own reference, for the end of the turn. 0, or -1 (and
  * counted as dropped) when it is too large, the queue is full, or `peer` is an IPv6 address and the
  * socket is not. */
 int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What net.c and udp.c share; nobody else includes it. */
+/* What net.c and udp.c share; no other file includes it. */
 #ifndef MUSTER_NODE_NET_UDP_IMPL_H
 #define MUSTER_NODE_NET_UDP_IMPL_H
 

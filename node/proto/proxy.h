@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* proxy: the PROXY protocol, versions 1 and 2: the header in which a load balancer says, before any
- * byte of the client, for whom a connection was made.
+ * byte of the client, for which client it made the connection.
  * (haproxy.org/download/2.9/doc/proxy-protocol.txt; 2.1 is the text form, 2.2 the binary one.)
  *
  *     "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"

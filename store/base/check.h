@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* check: what the program believes of itself. CHECK(x) costs a branch that is not taken; where x does
- * not hold it ends the process in builds for tests and fuzzing (MUSTER_CHECKS), so that the fault is
- * seen where it is. In a release it is counted and told, and the program goes on: a node that is
- * wrong about one thing still serves everybody else. */
+/* check: what the program believes of itself. CHECK(x) costs a branch that is not taken; where x
+ * does not hold it ends the process in builds for tests and fuzzing (MUSTER_CHECKS), so that the
+ * fault is seen where it is. In a release it is counted and told, and the program goes on: a node
+ * that is wrong about one thing still serves all others. */
 #ifndef MUSTER_STORE_BASE_CHECK_H
 #define MUSTER_STORE_BASE_CHECK_H
 

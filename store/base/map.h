@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* map: byte-string keys to nodes kept inside the objects themselves. Keys are hashed with SipHash
- * under a random seed of the map's own, so that peers who choose keys cannot choose collisions. */
+ * under a random seed of the map's own, so that peers that choose keys cannot choose collisions. */
 #ifndef MUSTER_STORE_BASE_MAP_H
 #define MUSTER_STORE_BASE_MAP_H
 

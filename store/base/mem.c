@@ -12,7 +12,7 @@ void mem_exhausted(size_t size)
     char line[80];
     struct pollfd look = {.fd = STDERR_FILENO, .events = POLLOUT};
     int len = snprintf(line, sizeof(line), "muster: out of memory (%zu bytes wanted)\n", size);
-    /* The end does not wait for who reads stderr, if anybody does. */
+    /* The end does not wait for the reader of stderr, which may not exist. */
     bool said = poll(&look, 1, 0) == 1 && write(STDERR_FILENO, line, (size_t)len) == len;
     (void)said;
     abort();

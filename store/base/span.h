@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* span: a pointer and a length, for bytes that somebody else owns and that no NUL ends. */
+/* span: a pointer and a length, for bytes that belong to another object and do not end with a
+ * NUL. */
 #ifndef MUSTER_STORE_BASE_SPAN_H
 #define MUSTER_STORE_BASE_SPAN_H
 

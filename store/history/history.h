@@ -60,7 +60,7 @@ struct history_append {
     uint32_t wait_ms;  /* tried for so long, at least */
     history_done_fn *fn;
     void *arg;
-    uint64_t tag; /* given back to `fn`: who asked, by a number that outlives it */
+    uint64_t tag; /* given back to `fn`: names the caller's object by a number that outlives it */
 };
 
 /* Queues it behind earlier ones of this store. 0, or -1 when the queue is full (and `fn` is not

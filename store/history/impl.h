@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* history key: one history as this process knows it: who watches it, what waits to be appended,
- * which reads are open.
+/* history key: one history as this process knows it: which watches follow it, what waits to be
+ * appended, which reads are open.
  *
  *     history_append --> waiting --batch--> sent --answer--> confirmed, for a while
  *                           ^                 |                  |
@@ -44,7 +44,7 @@ struct history_key {
     bool listening;      /* new entries surely come in */
     bool positioned;     /* birth and last are where the watches stand */
     bool fetching;
-    bool behind;  /* something may be missing */
+    bool behind; /* something may be missing */
     bool current;
     uint64_t birth, last;
     struct history_timeline timeline;

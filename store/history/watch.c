@@ -191,9 +191,8 @@ static void follow_life(struct history_key *key, const struct history_note *note
 static bool has_heard_more(const struct history_key *key)
 {
     const struct history_timeline *heard = &key->heard_timeline;
-    return key->heard_last > 0 &&
-           (key->heard_birth != key->birth || key->heard_last > key->last ||
-            !is_timeline(&key->timeline, span_of(heard->name, heard->len)));
+    return key->heard_last > 0 && (key->heard_birth != key->birth || key->heard_last > key->last ||
+                                   !is_timeline(&key->timeline, span_of(heard->name, heard->len)));
 }
 
 static void take_fetched(struct history_key *key, const struct history_note *note)

@@ -137,10 +137,11 @@ static struct hub_history *append(struct memory_histories *histories,
         drop_first(history);
     }
     if (count > 0) {
-        history_note_head(news, &(struct history_note){.birth = history->birth,
-                                                       .timeline = SPAN("-"),
-                                                       .after = history->last - count,
-                                                       .last = history->last},
+        history_note_head(news,
+                          &(struct history_note){.birth = history->birth,
+                                                 .timeline = SPAN("-"),
+                                                 .after = history->last - count,
+                                                 .last = history->last},
                           count, 0);
         buf_append(news, buf_span(&records));
     }
@@ -166,7 +167,8 @@ static size_t list_after(struct hub_history *history, const struct history_call 
 static size_t list_writers(struct hub_history *history, struct buf *records)
 {
     MAP_EACH(it, &history->writers) {
-        history_note_put_writer(records, map_key(it), MAP_ENTRY(it, struct hub_writer, node)->taken);
+        history_note_put_writer(records, map_key(it),
+                                MAP_ENTRY(it, struct hub_writer, node)->taken);
     }
     return history->writers.count;
 }

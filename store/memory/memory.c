@@ -355,7 +355,7 @@ static void memory_free(struct backend *backend)
     LIST_EACH(it, &memory->inbox) {
         struct letter *letter = LIST_ITEM(it, struct letter, entry);
         if (letter->kind == LETTER_LOOKUP) {
-            free(letter->arg); /* the call: nobody hears it any more */
+            free(letter->arg); /* the call: its answer has no receiver any more */
         }
         free(letter);
     }

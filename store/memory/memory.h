@@ -7,7 +7,7 @@ struct backend;
 struct memory_hub;
 struct store;
 
-/* New; `hub` is borrowed, NULL: one of its own. */
+/* New; `hub` is borrowed, NULL: the store makes its own. */
 struct backend *memory_open(struct store *store, struct memory_hub *hub);
 
 #endif

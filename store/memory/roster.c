@@ -18,7 +18,7 @@ struct hub_roster {
     struct map members;
     uint64_t birth, version;
     int64_t touched_us;
-    int64_t shift_us; /* added to every expiry: how long nobody could renew */
+    int64_t shift_us; /* added to every expiry: how long no node could renew */
     char name[];
 };
 
@@ -89,7 +89,7 @@ static void drop(struct visit *visit, struct hub_member *member)
     member_free(visit->roster, member);
 }
 
-/* See roster.lua: when the caller was there and nobody could renew, time stood still. */
+/* See roster.lua: when the caller was there and no node could renew, time stood still. */
 static void bridge_outage(struct visit *visit, int64_t lease, bool witness)
 {
     int64_t gap = visit->now_us - visit->roster->touched_us;

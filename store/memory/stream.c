@@ -115,8 +115,8 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
         struct span rest = buf_span(&group->items);
         struct stream_item item;
         uint32_t index = group->first;
-        full = full || (group->count > 0 && refuse &&
-                        entries + group->count > call->limits->entries);
+        full =
+            full || (group->count > 0 && refuse && entries + group->count > call->limits->entries);
         while (!full && stream_item_next(&rest, &item)) {
             keep(streams, &item, call, index++, now_us);
             entries++;

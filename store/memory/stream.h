@@ -14,8 +14,8 @@ struct memory_lane {
 struct memory_streams {
     uint64_t last;
     char identity[STREAM_NAME]; /* empty: nothing was ever appended */
-    uint64_t sink_until; /* Unix seconds */
-    unsigned used;       /* lanes */
+    uint64_t sink_until;        /* Unix seconds */
+    unsigned used;              /* lanes */
     struct memory_lane lanes[STREAM_LANES_MOST];
 };
 

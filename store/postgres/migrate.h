@@ -8,9 +8,9 @@
 
 enum migrate_phase {
     MIGRATE_CONNECT, /* the server does not answer yet: tried again */
-    MIGRATE_WAIT,    /* somebody else migrates the same database */
+    MIGRATE_WAIT,    /* another process migrates the same database */
     MIGRATE_APPLY,
-    MIGRATE_UPKEEP, /* an index of a day that was there before is built beside everybody */
+    MIGRATE_UPKEEP, /* an index of a day that was there before is built CONCURRENTLY */
 };
 
 struct migrate_step {

@@ -186,8 +186,7 @@ static void go_on(struct postgres *pg)
     }
 }
 
-/* ------------------------------------------------------------------------------------ connecting
- */
+/* ------------------------------------------------------------------------------ connecting */
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 
@@ -206,7 +205,7 @@ static void watch(struct postgres *pg)
 
 static void connect_on(struct postgres *pg)
 {
-    /* libpq may close one descriptor and open another with the same number: watch it anew. */
+    /* libpq may close one descriptor and open another with the same number: watch it again. */
     PostgresPollingStatusType status = PQconnectPoll(pg->conn);
     unwatch(pg);
     if (status == PGRES_POLLING_FAILED) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* postgres: one connection to PostgreSQL on the event loop, built anew for ever, with one query at
- * a time. It is kept to servers that can be written to: where the URI does not say otherwise a
- * standby is passed over, and a session whose server has become read-only (SQLSTATE 25006) is given
- * up, so that the next one finds the new primary.
+/* postgres: one connection to PostgreSQL on the event loop, opened again whenever it is lost, with
+ * one query at a time. It is kept to servers that can be written to: where the URI does not say
+ * otherwise a standby is passed over, and a session whose server has become read-only (SQLSTATE
+ * 25006) is given up, so that the next one finds the new primary.
  *
  *     WAITING --back-off--> CONNECTING --> IDLE <--> BUSY
  *        ^                      |            |         |
@@ -31,7 +31,7 @@ struct postgres_events {
 enum postgres_end {
     POSTGRES_DONE,   /* carried out, and committed where nothing else was said */
     POSTGRES_FAILED, /* an error of the server: nothing of it holds */
-    POSTGRES_LOST,   /* done or not, nobody knows */
+    POSTGRES_LOST,   /* done or not, the client cannot tell */
 };
 
 struct postgres_answer {

@@ -36,7 +36,7 @@ struct redis_conn {
     int fd;
     struct redis_tls *tls; /* NULL: none */
     struct event *readable;
-    struct event *flush; /* when this turn's other events are through, or the socket takes more */
+    struct event *flush; /* when this turn's other events are done, or the socket takes more */
     struct buf clear;    /* with TLS: commands of this turn, not encrypted yet */
     struct buf out;      /* for the wire */
     size_t written;      /* bytes at the front of `out` */

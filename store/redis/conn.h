@@ -27,7 +27,7 @@ struct redis_dial {
 };
 
 struct redis_conn_events {
-    /* Commands may be sent; with TLS the server has proved who it is. */
+    /* Commands may be sent; with TLS the server has proved its identity. */
     void (*connected)(void *arg, struct redis_conn *conn);
     /* What no command waits for: pub/sub messages and confirmations. Borrowed. */
     void (*push)(void *arg, const redisReply *reply);

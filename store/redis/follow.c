@@ -19,9 +19,9 @@ struct redis_follow {
     struct redis_lookup *lookup;
     struct redis_conn *conn;
     bool connected;
-    bool asked;                  /* and not answered */
-    char *at;                    /* "host port" of the link's server */
-    char *other;                 /* what a sentinel named instead; NULL: none did */
+    bool asked;  /* and not answered */
+    char *at;    /* "host port" of the link's server */
+    char *other; /* what a sentinel named instead; NULL: none did */
     unsigned votes;
 };
 

@@ -16,10 +16,9 @@ struct redis_follow;
 typedef void redis_follow_fn(void *arg);
 
 /* New, idle. All is borrowed for its life; `tls` NULL: none. */
-struct redis_follow *redis_follow_new(struct store *store, struct evdns_base **dns,
-                                      const struct redis_server *server,
-                                      const struct redis_tls_files *tls, redis_follow_fn *fn,
-                                      void *arg)
+struct redis_follow *
+redis_follow_new(struct store *store, struct evdns_base **dns, const struct redis_server *server,
+                 const struct redis_tls_files *tls, redis_follow_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* Asks whether `at` (as the sentinels named it) is still the master. One that did not answer since

@@ -64,7 +64,7 @@ local function list(from, to, step)
     return count, parts
 end
 
--- Who takes a position learns what was taken of each writer: none of it is new to it.
+-- A node that takes a position learns what was taken of each writer: none of that is new to it.
 local function writers()
     local parts, count = {}, 0
     for name in string.gmatch(redis.call('HGET', key, 'W') or '', '[^\n]+') do

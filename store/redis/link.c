@@ -30,6 +30,10 @@ enum {
     TIMELINE_DIGITS = 16,
 };
 
+/* Said of a master with sentinels (redis.io/docs: a fail-over may lose what no replica has). */
+#define UNGUARDED                                                                                  \
+    "connected; min-replicas-to-write is not set there: a fail-over may lose the last writes"
+
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
 
 struct redis_link {
@@ -54,6 +58,7 @@ struct redis_link {
     uint64_t up_us;
     uint64_t complained_us;
     char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
+    bool unguarded; /* it takes writes without a replica that follows: min-replicas-to-write is 0 */
 };
 
 static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
@@ -157,7 +162,8 @@ static void prove_when_greeted(struct redis_link *link)
     }
 }
 
-/* ROLE: publishing at a replica reaches nobody elsewhere. Who may not ask (an ACL) is believed. */
+/* ROLE: publishing at a replica does not reach the other nodes. Where an ACL forbids the question
+ * the server is believed to be no replica. */
 static void on_role(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -191,7 +197,8 @@ static struct span info_field(struct span info, struct span field)
 }
 
 /* INFO replication: a server begins a new replication history when it is promoted and when it
- * starts. Who may not ask (an ACL), or is not told, knows one history only. */
+ * starts. Where an ACL forbids the question, or the answer does not say, there is one history
+ * only. */
 static void on_info(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -202,9 +209,10 @@ static void on_info(void *arg, const redisReply *reply)
         fail(link, reply->str);
         return;
     }
-    struct span id = reply->type == REDIS_REPLY_STRING
-                         ? info_field(span_of(reply->str, (size_t)reply->len), SPAN("master_replid:"))
-                         : span_of(NULL, 0);
+    struct span info = reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                                         : span_of(NULL, 0);
+    struct span id = info_field(info, SPAN("master_replid:"));
+    link->unguarded = id.len > 0 && info_field(info, SPAN("min_slaves_good_slaves:")).len == 0;
     if (id.len < TIMELINE_DIGITS || strspn(id.ptr, "0") >= TIMELINE_DIGITS) {
         snprintf(link->timeline, sizeof(link->timeline), "-");
     } else {
@@ -283,7 +291,7 @@ static void go_up(struct redis_link *link)
     link->store->stats.reconnects += link->last != NULL;
     note_server(link);
     timer_after(link->beat, beat_ms(link));
-    report(link, true, "connected");
+    report(link, true, link->unguarded && link->follow != NULL ? UNGUARDED : "connected");
 }
 
 static void on_proof(struct redis_link *link, const char *sent_us)
@@ -350,7 +358,7 @@ static uint64_t connect_limit_ms(const struct redis_link *link)
 
 static uint64_t backoff_most_ms(const struct redis_link *link)
 {
-    /* Back within a third of the lease, so that nobody's members run out meanwhile. */
+    /* Back within a third of the lease, so that no node's members run out meanwhile. */
     uint64_t part = link->server->master != NULL ? 10 : 3;
     return clamp(link->store->lease_ms / part, REDIS_LINK_BACKOFF_FIRST_MS,
                  REDIS_LINK_BACKOFF_MOST_MS);
@@ -450,8 +458,8 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     link->server = server;
     link->find = redis_find_new(store, dns, server, files, on_found, link);
     if (server->master != NULL) {
-        link->follow = redis_follow_new(store, dns, server, server->tls ? files : NULL,
-                                        on_other_master, link);
+        link->follow =
+            redis_follow_new(store, dns, server, server->tls ? files : NULL, on_other_master, link);
     }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);

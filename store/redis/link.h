@@ -4,7 +4,7 @@
  *
  *     WAITING --back-off--> CONNECTING --greeted--> PROVING --own message came back--> UP
  *        ^                      |                      |                               |
- *        '------- any failure: text, both connections go, everything is built anew ----'
+ *        '------- any failure: text, both connections go, all is built again ----------'
  *
  * A link is proved, not believed: while it is up, a small message goes out over the command
  * connection every beat and has to come back over the subscribed one. One that does not come in

@@ -22,7 +22,7 @@
 #include <event2/dns.h>
 
 enum {
-    KEY_LEASES = 6, /* leases after which a key that nobody touches vanishes */
+    KEY_LEASES = 6, /* leases after which a key that no node touches vanishes */
 };
 
 struct redis {

@@ -25,7 +25,7 @@ if info then
     birth, version, touched, shift, soonest = b, tonumber(v), tonumber(t), tonumber(sh), tonumber(so)
 end
 
--- When the caller was there and nobody touched the key for longer than a renewal takes, nobody
+-- When the caller was there and no node touched the key for longer than a renewal takes, no node
 -- could: the server was paused, unreachable or loaded from disk. Time stood still then, for a long
 -- outage with some room to come back. A clock that went backwards is followed.
 local gap = now - touched

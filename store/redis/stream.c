@@ -21,7 +21,7 @@ struct query {
     size_t count, cap;
     struct stream_head head;
     char *was, *forks; /* what `head` has */
-    bool orphan;       /* the lanes were not asked: nobody waits */
+    bool orphan;       /* the lanes were not asked: no caller waits */
 };
 
 static void put_key(const struct redis_link *link, struct buf *out)

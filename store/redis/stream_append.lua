@@ -60,7 +60,7 @@ if timeline ~= ARGV[7] then
 end
 last = math.max(last, tonumber(ARGV[8]))
 
--- A new node: those who have been silent for an hour are gone.
+-- A new node: drops the nodes that have been silent for an hour.
 if call == '1' then
     local all = redis.call('HGETALL', meta)
     for i = 1, #all, 2 do
@@ -82,7 +82,7 @@ for lane = 0, used - 1 do
     kept = kept + (refuse and unstored or length[lane])
 end
 
--- From the first caller on for whom there is no room nobody has any: what is stored of a call is
+-- The first caller that finds no room, and all after it, are refused: what is stored of a call is
 -- its beginning, and a reader that had an entry of it had those before it.
 local results, changed, at, full = {}, {}, 11, false
 while at <= #ARGV do

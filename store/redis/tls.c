@@ -69,7 +69,7 @@ static int load_certificate(SSL_CTX *context, const struct redis_tls_files *file
 static int no_passphrase(char *into, int size, int writing, void *arg)
 {
     (void)into, (void)size, (void)writing, (void)arg;
-    return -1; /* a server has nobody to ask */
+    return -1; /* a server has no user to ask */
 }
 
 static SSL_CTX *new_context(const struct redis_tls_files *files, char *error, size_t error_size)

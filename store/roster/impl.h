@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* roster key: one key of the roster as this process knows it: who watches it, what is claimed, the
- * view, and the one touch that may be under way to the server.
+/* roster key: one key of the roster as this process knows it: which watches follow it, what is
+ * claimed, the view, and the one touch that may be under way to the server.
  *
  *     claim, release ---> pending --touch--> sent --answer--> settled --renewal--> pending
  *                            ^                 |  changed meanwhile
@@ -10,7 +10,7 @@
  * sync.c   wanted against had: touches, answers, changes, what watchers are told
  * wheel.c  when a key is touched again
  *
- * Watches that end are only marked, and taken out in the chore, when nobody walks the list. */
+ * Watches that end are only marked, and taken out in the chore, when no function walks the list. */
 #ifndef MUSTER_STORE_ROSTER_IMPL_H
 #define MUSTER_STORE_ROSTER_IMPL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* roster member: who is in a roster, and what watchers hear of it. */
+/* roster member: one entry of a roster, and what watchers hear of it. */
 #ifndef MUSTER_STORE_ROSTER_MEMBER_H
 #define MUSTER_STORE_ROSTER_MEMBER_H
 

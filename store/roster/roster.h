@@ -3,16 +3,16 @@
  *
  * A node *claims* (key, member, value): absolute local truth, repeated until it is in, renewed
  * until it is released, so that a late, lost or repeated write heals by itself. Members whose lease
- * ran out are pruned by whoever next touches the same key. Every real change of a key has a version
+ * ran out are pruned by the next touch of the same key. Every real change of a key has a version
  * and is published; a *watch* follows it and holds the view of the key as of one version.
  *
- *     claim / release / renew --> server: prune, change, version + 1, publish --> watch: view,
- * events
+ *     claim / release / renew --> server: prune, change, version + 1, publish
+ *                                                 --> watch: view, events
  *
  * Every watch of a key, on whatever node, passes through the same changes in the same order (a
  * watch that missed some jumps over them to a later version).
  *
- * When the server lost its data, members that were in the view and are not claimed anew stay in it
+ * When the server lost its data, members that were in the view and are not claimed again stay in it
  * for one lease before they count as gone: a healing fleet does not flicker. */
 #ifndef MUSTER_STORE_ROSTER_ROSTER_H
 #define MUSTER_STORE_ROSTER_ROSTER_H

@@ -7,7 +7,7 @@
  *       --> CURRENT
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
- * the view has still not reached the goal when the wheel comes round: then it is read anew. */
+ * the view has still not reached the goal when the wheel comes round: then it is read again. */
 #include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/bus_impl.h"
@@ -27,7 +27,7 @@ static void tell(struct roster_watch *watch, enum roster_event event,
     }
 }
 
-/* A roster_view_fn: to everybody who follows the view. */
+/* A roster_view_fn: passes the event to all watches that follow the view. */
 static void tell_followers(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct roster_key *key = arg;
@@ -104,7 +104,7 @@ void roster_key_expire(struct roster_key *key, uint64_t now_us)
     }
 }
 
-static void read_anew(struct roster_key *key)
+static void read_again(struct roster_key *key)
 {
     if (!key->want_snapshot) {
         key->want_snapshot = true;
@@ -116,7 +116,7 @@ static void on_change(struct roster_key *key, struct span payload)
 {
     struct roster_note note;
     if (roster_note_read(payload, &note) < 0) {
-        read_anew(key);
+        read_again(key);
         roster_key_kick(key);
         return;
     }
@@ -130,7 +130,7 @@ static void on_change(struct roster_key *key, struct span payload)
     }
     enum view_outcome outcome = roster_view_change(&key->view, &note, tell_followers, key);
     if (outcome == VIEW_MISSED) {
-        read_anew(key);
+        read_again(key);
     } else if (note.birth > key->goal_birth) {
         key->goal_birth = note.birth;
         key->goal_version = note.version;
@@ -164,13 +164,13 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
 {
     uint64_t hold_until = clock_monotonic_us() + roster_lease_us(key->store);
     if (key->heard && key->heard_birth != note->birth) {
-        read_anew(key); /* it crossed the change of a key that came to be, or went, meanwhile */
+        read_again(key); /* it crossed the change of a key that came to be, or went, meanwhile */
         return;
     }
     enum view_outcome outcome =
         roster_view_snapshot(&key->view, note, hold_until, tell_followers, key);
     if (key->heard && key->heard_version > key->view.version) {
-        read_anew(key);
+        read_again(key);
     }
     after_view(key, outcome);
 }
@@ -234,7 +234,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         on_snapshot(key, &note);
     } else if (key->view.birth != note.birth && key->view.members.count > key->view.held_count &&
                !key->heard) {
-        read_anew(key);
+        read_again(key);
     }
 }
 
@@ -309,7 +309,7 @@ static void drop_ended_watches(struct roster_key *key)
     }
 }
 
-/* Hears the changes exactly while somebody watches. */
+/* Hears the changes exactly while there is a watch. */
 static void consider_listening(struct roster_key *key)
 {
     if (list_empty(&key->watches) && key->sub != NULL) {
@@ -388,7 +388,7 @@ void roster_key_due(struct roster_key *key)
         send_again(key, &key->settled);
         if (key->listening && key->view.whole &&
             !roster_view_reached(&key->view, key->goal_birth, key->goal_version)) {
-            read_anew(key);
+            read_again(key);
         }
     }
     roster_key_kick(key);

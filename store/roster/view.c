@@ -104,7 +104,7 @@ static void drop(struct roster_view *view, struct view_member *member, roster_vi
     member_free(member);
 }
 
-/* A key that came to be anew begins where a view without living members stands. */
+/* A key that was made again begins where a view without living members stands. */
 static bool continues(const struct roster_view *view, const struct roster_note *note)
 {
     if (note->birth == view->birth) {

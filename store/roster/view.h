@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* roster view: the members of one key as a watcher sees them. Pure: notes in, events out.
  *
- *     change note   prev == version: applied | version not newer: nothing | else: missed, read anew
+ *     change note   prev == version: applied | version not newer: nothing | else: missed, reread
  *     snapshot      same birth: what it does not list is gone
- *                   in doubt, and older than the view or from another server: this one never got
- * the last writes of the one before it (replication and appendfsync are asynchronous); held like
- * below other birth (the server lost the key): what it does not list is held for one lease, and
- * gone then unless it is set again */
+ *                   in doubt, and older than the view or from another server: that server never
+ *                   got the last writes of the one before it (replication and appendfsync are
+ *                   asynchronous); held as below
+ *                   other birth (the server lost the key): what it does not list is held for one
+ *                   lease, and gone then unless it is set again */
 #ifndef MUSTER_STORE_ROSTER_VIEW_H
 #define MUSTER_STORE_ROSTER_VIEW_H
 
@@ -49,8 +50,8 @@ enum view_outcome roster_view_snapshot(struct roster_view *view, const struct ro
  * snapshot versions of before and after mean nothing to one another. */
 void roster_view_doubt(struct roster_view *view, bool moved);
 
-/* The held members stay until `hold_until` now: the link was lost again, and those who would have
- * set them too. */
+/* The held members stay until `hold_until` now: the link was lost again, for the nodes that would
+ * have set them, too. */
 void roster_view_rehold(struct roster_view *view, uint64_t hold_until);
 
 /* Drops the members whose hold is over. */

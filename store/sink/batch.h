@@ -4,7 +4,7 @@
  *
  *     rows  |row 0|row 1|row 2|...      binary COPY
  *     raws  |raw 0|raw 1|raw 2|...      as they came
- *     nodes |node 0|node 1|node 2|...    who wrote them */
+ *     nodes |node 0|node 1|node 2|...    their writers */
 #ifndef MUSTER_STORE_SINK_BATCH_H
 #define MUSTER_STORE_SINK_BATCH_H
 

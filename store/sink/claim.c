@@ -6,8 +6,8 @@
  *                                          '--another fleet's: said, not ready, asked again
  *
  * A server that lost its data has another stream. It is known for the same fleet's by what the
- * stream says it was before, or by this process having seen both; else by nobody having seen the
- * old one for some time (migrations/0003_timelines.sql). */
+ * stream says it was before, or by this process having seen both; else by the old one not having
+ * been seen for some time (migrations/0003_timelines.sql). */
 #include "store/sink/impl.h"
 
 #include "store/base/clock.h"

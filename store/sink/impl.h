@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; nobody else includes it. */
+/* What sink.c, lane.c, read.c, lease.c and upkeep.c share; no other file includes it. */
 #ifndef MUSTER_STORE_SINK_IMPL_H
 #define MUSTER_STORE_SINK_IMPL_H
 
@@ -13,7 +13,7 @@
 #include "store/stream_place.h"
 
 enum lane_state {
-    LANE_OFF,     /* somebody else's */
+    LANE_OFF,     /* another sink's */
     LANE_DOWN,    /* a session is wanted, and not there */
     LANE_WAITING, /* to ask for the lock */
     LANE_LOCKING, /* asks for the lock */
@@ -27,7 +27,7 @@ struct sink_lane {
     unsigned number;
     struct postgres *pg; /* NULL: off */
     enum lane_state state;
-    uint64_t seq, ordinal; /* stored; without a stream, seq too counts what was fed */
+    uint64_t seq, ordinal;         /* stored; without a stream, seq too counts what was fed */
     struct stream_history history; /* that they belong to */
     uint64_t fed;
     uint64_t ask_at_ms, retry_at_ms; /* not before: for the lock or the place; for storing */
@@ -35,17 +35,17 @@ struct sink_lane {
                                         when nothing waits to be stored */
     struct stream_history going;     /* where a transaction without rows moves it */
     uint64_t going_seq, going_ordinal;
-    bool turning; /* the server is in another history: what waits is stored first */
+    bool turning;    /* the server is in another history: what waits is stored first */
     uint64_t marked; /* seq that the stream was told */
     bool reading;
     uint32_t generation, read_generation; /* of the session: what an older one read is dropped */
-    uint64_t read_at_ms; /* not before */
+    uint64_t read_at_ms;                  /* not before */
     size_t read_most;
     struct backoff backoff;
     struct sink_batch batches[2], *filling, *flying;
     size_t at, run; /* the first row of `flying` that is not stored; rows under way */
-    size_t limit; /* rows that may go together: halved to find a bad one */
-    int64_t day;  /* whose partition is there; -1: none known */
+    size_t limit;   /* rows that may go together: halved to find a bad one */
+    int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;
     bool flying_now; /* counted in sink->flights */
     bool stuck;      /* the last try failed, and no row was at fault */
@@ -60,8 +60,8 @@ struct sink {
     struct sink_stats stats;
     struct sink_lane **lanes;
     unsigned count, flights; /* of lanes; with a transaction under way */
-    unsigned turn;         /* the lane that is asked first when one ends */
-    struct postgres *care; /* partitions */
+    unsigned turn;           /* the lane that is asked first when one ends */
+    struct postgres *care;   /* partitions */
     bool care_up, stopping;
     struct sink_roll roll;
     uint64_t care_at_ms;
@@ -92,7 +92,7 @@ void sink_lane_step(struct sink_lane *lane);
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
 /* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
-/* Lets fall what was read; what was fed stays. */
+/* Drops what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
 int64_t sink_lane_oldest_us(const struct sink_lane *lane);

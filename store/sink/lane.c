@@ -220,7 +220,8 @@ static void on_moved(void *arg, const struct postgres_answer *answer)
 static bool has_place_to_store(const struct sink_lane *lane)
 {
     const struct stream_place *place = &lane->place;
-    return !lane_is_fed(lane) && sink_lane_unstored(lane) == 0 && place->history.identity[0] != '\0' &&
+    return !lane_is_fed(lane) && sink_lane_unstored(lane) == 0 &&
+           place->history.identity[0] != '\0' &&
            (lane->seq != place->seq ||
             memcmp(&lane->history, &place->history, sizeof(lane->history)) != 0);
 }
@@ -377,8 +378,7 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
     return sink_has_room(sink);
 }
 
-/* ------------------------------------------------------------------------------------ the session
- */
+/* ------------------------------------------------------------------------------ the session */
 
 /* Of what was fed, what is stored has been told apart from what is not: the COMMIT whose answer was
  * lost, too. */
@@ -430,7 +430,7 @@ bool sink_lane_is_quiet(const struct sink_lane *lane)
 {
     bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
     if (lane_is_fed(lane)) {
-        return sink_lane_unstored(lane) == 0; /* nobody else has it */
+        return sink_lane_unstored(lane) == 0; /* only this process has it */
     }
     return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
            (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);

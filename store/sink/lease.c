@@ -2,17 +2,19 @@
 /* Which sink serves which lane.
  *
  *  A sink that can serve holds a shared lock in its care session, whose number is how many lanes it
- *  knows of, and calls the roll each second: who holds such a lock, what is the largest number, and
- *  am I the how-manieth of them? So all know of as many lanes, and each its share of them; and the
- *  shares add up. Below it, it asks for the locks of lanes; above it, it lets some go.
+ *  knows of, and calls the roll each second: how many sinks hold such a lock, what is the largest
+ *  number, and at which place among the holders is this sink? So all sinks know of the same number
+ *  of lanes, and each knows its share; the shares add up. A sink below its share asks for the locks
+ *  of lanes; above it, it lets some go.
  *
  *  OFF --below the share--> DOWN --session--> WAITING --> LOCKING --the lock is ours--> FINDING
- *   ^                        ^                  ^-- somebody else's --'                    |
+ *   ^                        ^                  ^-- another sink's ---'                    |
  *   |                        '- a session is lost, and its lock with it                 position
  *   |                                                                                      v
  *   '---- the session is closed, and the lock gone with it ---- LEAVING <--above-- RUNNING
  *
- *  The roll is only about who should ask: that two never write one lane is the lock's doing. */
+ *  The roll only decides which sink should ask: the lock sees to it that two never write one lane.
+ */
 #include "store/sink/impl.h"
 #include "store/sink/writers.h"
 
@@ -27,7 +29,7 @@ static const char pooled[] =
 
 enum {
     ROLL_MS = 1000,
-    LOCK_MS = 1000,     /* until a lane that is somebody else's is asked for again */
+    LOCK_MS = 1000,     /* until a lane that another sink holds is asked for again */
     LEFT_MS = 3 * 1000, /* until one that was let go is */
     PATIENCE = 2,  /* roll calls above the share before lanes go: a sink that blinks is not gone */
     UNABLE = 5,    /* roll calls in which it could not serve, before the others take over */
@@ -97,7 +99,8 @@ static void find_position(struct sink_lane *lane)
     }
     buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
     sink_quote(&sql, span_str(lane->sink->options.stream));
-    buf_printf(&sql, ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
+    buf_printf(&sql,
+               ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
                lane->number);
     sink_writers_ask(lane, &sql);
     buf_append(&sql, SPAN(" from log_lane "));
@@ -197,8 +200,7 @@ static void close_session(struct sink_lane *lane)
     postgres_close(&lane->pg);
 }
 
-/* ------------------------------------------------------------------------------------ the shares
- */
+/* ------------------------------------------------------------------------------ the shares */
 
 /* Ours, or likely to be. */
 static bool is_held(const struct sink_lane *lane)
@@ -280,8 +282,8 @@ static void leave_some(struct sink *sink)
     }
 }
 
-/* Behind a pooler that gives each transaction a server process of its own the locks are another
- * session's: lanes would stay with nobody. */
+/* Behind a pooler that gives each transaction another server process the locks belong to another
+ * session: no sink would keep a lane. */
 static void note_backend(struct sink *sink, const char *pid)
 {
     bool changed = sink->backend != NULL && pid != NULL && strcmp(sink->backend, pid) != 0;
@@ -298,7 +300,7 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
     struct sink *sink = arg;
     struct sink_roll *roll = &sink->roll;
     if (answer->end == POSTGRES_FAILED) {
-        postgres_reset(sink->care, answer->text); /* who knows what is locked */
+        postgres_reset(sink->care, answer->text); /* it is unknown what is locked */
     }
     if (answer->end != POSTGRES_DONE) {
         return; /* the share stays */

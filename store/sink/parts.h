@@ -30,7 +30,7 @@ struct sink_claim {
     char identity[STREAM_NAME]; /* ours; empty: none, or not known yet */
     /* What the server has, and says it had before; and what PostgreSQL was asked about. */
     char wanted[STREAM_NAME], was[STREAM_NAME], asked[STREAM_NAME];
-    char seen[STREAM_NAME];     /* had by this server while this process ran */
+    char seen[STREAM_NAME]; /* had by this server while this process ran */
     uint64_t ask_at_ms;
     char *refused; /* why it is not ours; NULL: it is, or it is not known yet */
 };

@@ -39,8 +39,7 @@ void sink_trouble(struct sink *sink, char **last, const char *what, const char *
     *last = kept;
 }
 
-/* ------------------------------------------------------------------------------------ the stream
- */
+/* ------------------------------------------------------------------------------ the stream */
 
 void sink_set_lanes(struct sink *sink, unsigned count)
 {
@@ -158,8 +157,7 @@ void sink_on_progress(struct sink *sink)
     }
 }
 
-/* ------------------------------------------------------------------------------------ partitions
- */
+/* ------------------------------------------------------------------------------ partitions */
 
 /* log_partition_make looks again once it has the lock, but PostgreSQL may still remember what it saw
  * before. */
@@ -168,7 +166,7 @@ bool sink_lost_race(const struct postgres_answer *answer)
     return strcmp(answer->sqlstate, "42P07") == 0; /* duplicate_table */
 }
 
-/* Days that were due a minute ago, too, are kept by somebody who reads them. */
+/* Days that were due a minute ago, too, are kept by a transaction that reads them. */
 static void note_due(struct sink *sink, unsigned due)
 {
     if (due > 0 && sink->due_before > 0 && due != sink->stats.due) {
@@ -289,7 +287,7 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
 }
 
 /* How long the batch that is under way has waited for PostgreSQL: the entries themselves may be old
- * because nobody stored them before. */
+ * because no sink stored them before. */
 static uint64_t oldest_ms(const struct sink *sink)
 {
     uint64_t now = clock_monotonic_ms(), oldest = now;

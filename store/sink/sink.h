@@ -4,11 +4,11 @@
  *     lane of the stream --read--> batch --COPY and the lane's new position, one transaction-->
  *     table, log_lane              --mark--> the stream may forget
  *
- * A lane is served over a PostgreSQL session of its own, which holds the lane's advisory lock: who
- * has the lock serves the lane, and who loses the session has lost both. The sinks that can serve
- * share the lanes evenly. Where a lane stands is only in PostgreSQL. After any doubt (a COMMIT
- * without an answer, too) the lane starts anew from there; and the transaction itself fails unless
- * the lane stands where the sink thinks.
+ * A lane is served over its own PostgreSQL session, which holds the lane's advisory lock: the sink
+ * that has the lock serves the lane, and a sink that loses the session has lost both. The sinks
+ * that can serve share the lanes evenly. Where a lane stands is only in PostgreSQL. After any doubt
+ * (a COMMIT without an answer, too) the lane starts again from there; and the transaction itself
+ * fails unless the lane stands where the sink thinks.
  *
  * Without a stream there is one lane, whose place is how many of the entries fed so far are stored:
  * after a doubt those that are not are sent again, and no others.
@@ -26,14 +26,14 @@ struct sink;
 struct sink_stats {
     uint64_t rows, bytes, batches;
     uint64_t rejected;
-    uint64_t errors; /* transactions that failed */
-    uint64_t lost;   /* sessions lost with a transaction under way */
-    uint64_t repeated;   /* entries that were stored before, read again after a fork */
-    uint64_t missed; /* entries gone from the stream before they were read */
-    unsigned lanes;  /* held now */
-    uint64_t lag;    /* entries of the stream not yet stored */
-    uint64_t lag_ms; /* age of the oldest of them */
-    unsigned due;    /* days past the retention that are still there */
+    uint64_t errors;   /* transactions that failed */
+    uint64_t lost;     /* sessions lost with a transaction under way */
+    uint64_t repeated; /* entries that were stored before, read again after a fork */
+    uint64_t missed;   /* entries gone from the stream before they were read */
+    unsigned lanes;    /* held now */
+    uint64_t lag;      /* entries of the stream not yet stored */
+    uint64_t lag_ms;   /* age of the oldest of them */
+    unsigned due;      /* days past the retention that are still there */
     bool postgres_up;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is done to the days of log_entry beside everybody else: indexes of days that are over, days
- * that leave. One sink at a time does it, in a session that is opened once a minute and closed when
- * nothing is left.
+/* What is done to the days of log_entry while others read and write them: indexes of days that are
+ * over, days that leave. One sink at a time does it, in a session that is opened once a minute and
+ * closed when nothing is left.
  *
  *     OFF --a minute is over--> CLAIMING --lock, owner--> ASKING --a statement--> RUNNING
  *      ^                           |                        ^  |                     |
@@ -53,7 +53,7 @@ static void on_dropped(void *arg, const struct postgres_answer *answer)
     end_round(sink);
 }
 
-/* For who is not the owner, and for PostgreSQL before 14. */
+/* For a role that is not the owner, and for PostgreSQL before 14. */
 static void drop_due(struct sink *sink)
 {
     char sql[128];

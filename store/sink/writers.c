@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What was stored of each writer: in log_writer, moved in the transaction that stores the rows. */
-#include "store/sink/impl.h"
 #include "store/sink/writers.h"
+#include "store/sink/impl.h"
 
 #include "store/base/decimal.h"
 
@@ -37,15 +37,17 @@ void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, 
         if (node.len == 0 || is_named(named, writers, node)) {
             continue;
         }
-        buf_append(sql, writers > 0 ? SPAN(", ")
-                                    : SPAN("insert into log_writer (stream, lane, node, call, entry) "
-                                           "values "));
+        buf_append(sql, writers > 0
+                            ? SPAN(", ")
+                            : SPAN("insert into log_writer (stream, lane, node, call, entry) "
+                                   "values "));
         put_one(lane, sql, node, &lane->flying->row[i - 1]);
         named[writers++] = node;
     }
     if (writers > 0) {
-        buf_append(sql, SPAN(" on conflict (stream, lane, node) do update set call = excluded.call, "
-                             "entry = excluded.entry, moved_at = now(); "));
+        buf_append(sql,
+                   SPAN(" on conflict (stream, lane, node) do update set call = excluded.call, "
+                        "entry = excluded.entry, moved_at = now(); "));
     }
     free(named);
 }

@@ -2,7 +2,7 @@
  * before the input says which wire, and nothing that is no frame is read past its end. */
 #include "node/net/cidr.h"
 #include "node/service/dispatch/frame.h"
-#include "node/service/dispatch/message.h"
+#include "node/service/dispatch/mesh/message.h"
 
 #include <stdint.h>
 #include <stdlib.h>

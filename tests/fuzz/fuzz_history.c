@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     history_note_head(&out, &note, count, writer_count);
     buf_append(&out, buf_span(&records));
     if (rest.len != 0 || history_note_read(buf_span(&out), &again) != 0 ||
-        again.birth != note.birth || again.last != note.last || again.records.len + again.writers.len != records.len) {
+        again.birth != note.birth || again.last != note.last ||
+        again.records.len + again.writers.len != records.len) {
         abort();
     }
     buf_free(&out);

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import socket
 import struct
 
 import pytest
@@ -409,8 +411,8 @@ def test_the_secret_of_development_is_refused_in_production(yard):
 
 def test_the_secret_comes_from_the_variables_of_old(yard):
     for name in ("PLACE_SERVER_SECRET", "SERVER_SECRET"):
-        node = start_node(yard, env={name: "an old secret", "SG_ENV": "production"})
-        assert statistics(node, "an%20old%20secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
+        node = start_node(yard, env={name: "an-old-secret", "SG_ENV": "production"})
+        assert statistics(node, "an-old-secret") == {"udp_listeners": {}, "tcp_listeners": {}, "tcp_clients": {}}
         assert node.get("/api/server?bearer_token=testing")[0] == 401
 
 
@@ -420,6 +422,7 @@ def test_dispatch_can_be_off(yard):
 
 
 @pytest.mark.parametrize("setting, value", [
+    ("dispatch_ports", "6000-6999,x"), ("dispatch_ports", "sctp:2020"), ("dispatch_ports", ","),
     ("dispatch_ports", "70000"), ("dispatch_ports", "7000-6000"), ("dispatch_ports", "x"), ("dispatch_ports", "0-5"),
     ("dispatch_bind", "localhost"), ("dispatch_proxy", "10.0.0.0/40"), ("dispatch_secret", "")])
 def test_bad_settings_are_named(yard, setting, value):
@@ -427,3 +430,39 @@ def test_bad_settings_are_named(yard, setting, value):
     node.expected_exit = 2
     assert node.popen.wait(20) == 2
     assert setting.replace("_", "-") in node.log()
+
+
+def raw_get(node, path, fields=""):
+    """Head and body of the answer, as they stand on the wire."""
+    with socket.create_connection(("127.0.0.1", node.port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, body = answer.decode().split("\r\n\r\n", 1)
+    return head, body
+
+
+HANDSHAKE = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+
+
+def test_errors_say_which_parameter_and_answers_bear_an_id(node):
+    for path, parameter in [(path_of(80, "127.0.0.1"), "port"), (path_of(20000, "x"), "accept")]:
+        head, body = raw_get(node, path, HANDSHAKE.replace("Connection: Upgrade\r\n", "Connection: Upgrade\r\nX-Request-ID: ab-1\r\n"))
+        error = json.loads(body)
+        assert error["parameter"] == parameter and error["restriction"] and parameter in error["error"], error
+        assert "x-request-id: ab-1" in head.lower(), head
+    for path in ("/api/dispatch/v1/version", "/api/dispatch/v1/healthz", f"/api/server?bearer_token={SECRET}", "/api/server"):
+        head, _ = raw_get(node, path)
+        assert re.search(r"(?mi)^x-request-id: [0-9a-f]{32}\r?$", head), head
+
+
+async def test_single_ports_of_one_kind_may_be_listed(yard):
+    tcp, udp, both = free_port(), free_port(), free_port()
+    node = yard.node(dispatch_bind="127.0.0.1", dispatch_ports=f"tcp:{tcp}, udp:{udp}-{udp},{both}")
+    drivers = [await Driver.connect(node, port, proto=proto)
+               for port, proto in ((tcp, "tcp"), (udp, "udp"), (both, "tcp"), (both, "udp"))]
+    for port, proto in ((tcp, "udp"), (udp, "tcp")):
+        status, error = await refusal(node, path_of(port, "127.0.0.1", proto))
+        assert status == 400 and f"udp:{udp}-{udp}" in error, (status, error)
+    for driver in drivers:
+        await driver.close()

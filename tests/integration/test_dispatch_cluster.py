@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 
 import pytest
@@ -453,3 +454,35 @@ async def test_two_redis_servers_share_the_work(yard):
             device.close()
         await until(lambda: all(node.is_ready() for node in nodes), "all are ready again")
         await leave(nodes, port, [driver])
+
+
+def node_topics(server):
+    return set(re.findall(r"dispatch:node:[^\s'\",\\]+", str(server.command("PUBSUB", "CHANNELS", "*"))))
+
+
+async def test_a_link_that_falls_cuts_only_what_went_over_it(yard):
+    """Each node's topic is on one of two servers: bytes to that node go over it."""
+    servers = [yard.redis(), yard.redis()]
+    proxies = [yard.proxy(server) for server in servers]
+    nodes, homes = [], []
+
+    def begin(urls):
+        before = [node_topics(server) for server in servers]
+        [node] = start_fleet(yard, [",".join(urls)], first=len(nodes))
+        nodes.append(node)
+        homes.append(next(i for i in (0, 1) if node_topics(servers[i]) - before[i]))
+    begin([proxy.url for proxy in proxies])
+    near, away = homes[0], 1 - homes[0]
+    while not {near, away} <= set(homes[1:]):
+        begin([server.url for server in servers])
+    at = {home: nodes[homes.index(home, 1)] for home in (near, away)}
+    _, [kept], device, opened = await joined(nodes, [at[near]], nodes[0])
+    _, [lost], lost_device, _ = await joined(nodes, [at[away]], nodes[0])
+    proxies[away].drop_links()
+    assert (await lost.next()).type == CLOSED
+    assert await lost_device.at_end()
+    await assert_they_talk([kept], device, opened)
+    device.close()
+    assert (await kept.next()).type == CLOSED
+    for driver in (kept, lost):
+        await driver.close()

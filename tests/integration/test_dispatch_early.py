@@ -194,7 +194,7 @@ async def test_a_device_of_a_node_that_has_just_come_is_shown_to_all(yard):
 
 
 class Stranger:
-    """Speaks to a node over the bus and stands in no roster. The messages: node/service/dispatch/message.h."""
+    """Speaks to a node over the bus and stands in no roster. The messages: node/service/dispatch/mesh/message.h."""
 
     NAME = b"stranger"
     OPEN, DATA, END, LOST = 0, 1, 3, 9

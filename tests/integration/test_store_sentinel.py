@@ -142,6 +142,16 @@ def test_passwords_of_servers_and_of_sentinels(yard):
     assert_not_well(check(f"redis+sentinel://:wrong@{place}?sentinel-pass=of-sentinel"), "WRONGPASS")
 
 
+def test_a_master_that_may_lose_what_no_replica_has(group):
+    """It takes writes when no replica follows it: the operator hears so."""
+    warning = "min-replicas-to-write is not set there"
+    first = muster("check", "--store", group.url)
+    assert first.returncode == 0 and warning in first.stdout, first.stdout
+    group.master.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    second = muster("check", "--store", group.url)
+    assert second.returncode == 0 and warning not in second.stdout, second.stdout
+
+
 async def test_two_masters_as_shards(yard):
     groups = [yard.redis(), yard.redis()]
     urls = [f"redis+sentinel://127.0.0.1:{yard.sentinel(redis, quorum=1).port}/{Sentinel.NAME}" for redis in groups]

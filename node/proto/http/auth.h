@@ -11,7 +11,7 @@
 
 /* What an empty secret means. */
 enum http_auth {
-    HTTP_AUTH_ALWAYS, /* nobody is let in */
+    HTTP_AUTH_ALWAYS, /* every request is refused */
     HTTP_AUTH_IF_SET, /* no secret is asked for */
 };
 

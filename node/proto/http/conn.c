@@ -252,8 +252,8 @@ static void on_timer(void *arg)
     conn_finish(http->conn, HTTP_LINGER_MS);
 }
 
-/* Who asks often is about to ask again: closed now, that request would be cut. Its answer says
- * "Connection: close" instead. Who does not ask within a moment is closed then. */
+/* A client that asks often is about to ask again: closed now, that request would be cut. Its answer
+ * says "Connection: close" instead. A client that does not ask within a moment is closed then. */
 static void on_drain(void *arg)
 {
     struct http_conn *http = arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the http_*.c files share, and ws.c for taking a connection over; nobody else includes it.
+/* What the http_*.c files share, and ws.c for taking a connection over; no other file includes it.
  *
  *     server.c    routes, accept, drain
  *     conn.c      one connection: bytes to requests, time-outs, keep-alive
@@ -12,6 +12,7 @@
 #define MUSTER_NODE_PROTO_HTTP_IMPL_H
 
 #include "node/proto/http/http.h"
+#include "node/proto/http/lines.h"
 #include "store/base/mem.h"
 
 enum {
@@ -35,7 +36,7 @@ struct http_server {
     bool draining;
 };
 
-/* What an idle connection owns beside its conn. */
+/* An HTTP connection: all that an idle one owns beside its conn. */
 struct http_conn {
     struct http_server *server;
     struct conn *conn;
@@ -56,22 +57,6 @@ struct http_field {
  *
  * AT_END the handler has it. */
 enum http_stage { HTTP_IN_HEAD, HTTP_IN_BODY, HTTP_IN_CHUNKS, HTTP_AT_END };
-
-/* Where the search for the end of a head (or of chunked trailers) stands. */
-struct http_lines {
-    char last;   /* the byte before */
-    bool filled; /* the current line is not empty */
-    bool begun;  /* there was a line that is not empty */
-};
-
-struct http_chunks {
-    uint8_t state; /* of body.c */
-    uint8_t digits;
-    uint16_t line; /* bytes in extensions */
-    uint64_t left; /* of the chunk's data */
-    size_t trailer;
-    struct http_lines lines;
-};
 
 struct http_request {
     struct http_conn *http; /* NULL: the client has gone */
@@ -107,10 +92,6 @@ static inline struct http_error http_error(int status, const char *text)
 }
 
 /* ------------------------------------------------------------------------------ head.c */
-
-/* Finds the empty line that ends a section of lines. Below 0: a byte that may not stand there, a
- * bare CR or LF, a folded line; 0: not yet; above 0: the bytes up to and with its end. */
-long http_lines_end(struct http_lines *lines, struct span bytes);
 
 /* Reads the whole head into `request` and decides how its body is framed. */
 struct http_error http_head_read(struct http_request *request);

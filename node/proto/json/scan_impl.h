@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What scan.c, fields.c, walk.c and text.c share; nobody else includes it. */
+/* What scan.c, fields.c, walk.c and text.c share; no other file includes it. */
 #ifndef MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
 #define MUSTER_NODE_PROTO_JSON_SCAN_IMPL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What jwt.c and keys.c share; nobody else includes it. The one reads JSON with json_scan, the
+/* What jwt.c and keys.c share; no other file includes it. The one reads JSON with json_scan, the
  * other with jansson: their headers do not go together. */
 #ifndef MUSTER_NODE_PROTO_JWT_IMPL_H
 #define MUSTER_NODE_PROTO_JWT_IMPL_H

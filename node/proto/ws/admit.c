@@ -11,8 +11,8 @@ static bool word_is(struct span word, struct span secret)
     struct buf token = {0};
     size_t len = BASE64_DECODE_LENGTH(word.len);
     base64url_decode_init(&ctx);
-    bool is = base64_decode_update(&ctx, &len, (uint8_t *)buf_room(&token, len), word.len,
-                                   word.ptr) == 1;
+    bool is =
+        base64_decode_update(&ctx, &len, (uint8_t *)buf_room(&token, len), word.len, word.ptr) == 1;
     if (is) {
         buf_grew(&token, len);
         is = http_token_eq(buf_span(&token), secret);

@@ -245,7 +245,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
-/* What broke it: the look-up of the name, TLS, or the socket. */
+/* Writes why the connection broke: the look-up of the name, TLS, or the socket. */
 static void fail_for(struct ws_client *client, int error)
 {
     char why[160] = "cannot connect";

@@ -1,6 +1,6 @@
-/* ws client: a WebSocket to another server (ws:// or wss://), built anew for ever: after 2 s, then
- * with back-off. wslay's client side over a bufferevent; for a process with one or two of them, not
- * for thousands. */
+/* ws client: a WebSocket to another server (ws:// or wss://), connected again for as long as it
+ * exists: after 2 s, then with back-off. wslay's client side over a bufferevent; for a process with
+ * one or two of them, not for thousands. */
 #ifndef MUSTER_NODE_PROTO_WS_CLIENT_H
 #define MUSTER_NODE_PROTO_WS_CLIENT_H
 

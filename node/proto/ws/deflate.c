@@ -18,8 +18,8 @@ enum {
 
 static const unsigned char tail[TAIL] = {0x00, 0x00, 0xff, 0xff};
 
-/* One stream of each kind per process. No context takeover means that every message starts anew, so
- * all connections can share them: 256 KiB and 40 KiB in all instead of for each one. */
+/* One stream of each kind per process. No context takeover means that every message starts afresh,
+ * so all connections can share them: 256 KiB and 40 KiB in all instead of for each one. */
 static z_stream *deflater(void)
 {
     static z_stream stream;
@@ -85,7 +85,7 @@ static int inflate_some(z_stream *stream, size_t *left, struct buf *out)
     int rc;
     do {
         size_t room = *left < STEP ? *left : STEP;
-        /* cppcheck-suppress uninitvar ; zlib writes there, nobody reads it */
+        /* cppcheck-suppress uninitvar ; zlib writes there, and the bytes are never read */
         stream->next_out = room > 0 ? (Bytef *)buf_room(out, room) : &spill;
         stream->avail_out = room > 0 ? (uInt)room : 1;
         rc = inflate(stream, Z_SYNC_FLUSH);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the ws_*.c files share; nobody else includes it.
+/* What the ws_*.c files share; no other file includes it.
  *
  *     ws.c        life: accept, sends, the closing handshake
  *     read.c   frames in, messages put together

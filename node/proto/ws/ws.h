@@ -33,8 +33,9 @@ struct ws_handler {
     void (*message)(void *arg, enum ws_kind kind, struct span payload);
     /* What was queued has been written. May be NULL. */
     void (*drained)(void *arg);
-    /* The WebSocket is no longer open, whoever ended it: the last call, never inside another call
-     * to this ws but at the end of the turn. The closing handshake goes on by itself after it. */
+    /* The WebSocket is no longer open, whichever side ended it: the last call, never inside another
+     * call to this ws but at the end of the turn. The closing handshake goes on by itself after
+     * it. */
     void (*closed)(void *arg);
 };
 
@@ -49,7 +50,7 @@ void ws_set_pings(uint32_t ping_ms, uint32_t pong_ms);
 struct ws *ws_accept(struct http_request *request, const struct ws_handler *handler, void *arg);
 
 /* Sends one message, deflated where that was agreed and pays (50 bytes and more). Over the queue
- * limit the peer is closed as by ws_overflow. Sends to one that is closing are let fall. */
+ * limit the peer is closed as by ws_overflow. Sends to a WebSocket that is closing are dropped. */
 void ws_send(struct ws *ws, enum ws_kind kind, struct span payload);
 
 /* The peer reads too slowly: what is queued is dropped and it is closed with 1013. */
@@ -68,7 +69,7 @@ void ws_close(struct ws *ws, enum ws_code code, const char *reason);
  * frame. */
 void ws_set_idle(struct ws *ws, uint32_t ms);
 
-/* What the room needs to send to it: its connection, and whether frames may be deflated. */
+/* What a group needs to send to it: its connection, and whether frames may be deflated. */
 struct conn *ws_conn(const struct ws *ws);
 bool ws_deflates(const struct ws *ws);
 bool ws_is_open(const struct ws *ws);
@@ -81,6 +82,8 @@ struct chunk *ws_frame_deflated(enum ws_kind kind, struct span payload);
 /* The same, plain, of a payload in two parts. */
 struct chunk *ws_frame_parts(enum ws_kind kind, struct span first, struct span second);
 
-enum { WS_DEFLATE_FROM = 50 }; /* bytes; shorter messages go out as they are (docs/protocols.md#websockets) */
+enum {
+    WS_DEFLATE_FROM = 50
+}; /* bytes; shorter messages go out as they are (docs/protocols.md#websockets) */
 
 #endif

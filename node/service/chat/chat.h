@@ -28,15 +28,14 @@ struct chat_options {
 struct chat *chat_new(struct http_server *server, const struct chat_options *options, char *error,
                       size_t error_size) __attribute__((warn_unused_result));
 
-/* Appends, for the fleet's page, who is logged in here: chat_online_describe. */
+/* Appends, for the fleet's page, the users logged in here: chat_online_describe. */
 void chat_describe(const struct chat *chat, struct buf *out);
 
 /* Frees; its sockets must be gone. NULL inside is fine. */
 void chat_free(struct chat **chat);
 
-/* Calls `fn` once with each user who is logged in anywhere in the cluster; false, without a call,
- * while that is not known. `chat` is a struct chat: a callback for services that must not know of
- * it. */
+/* Calls `fn` once with each user logged in anywhere in the cluster; false, without a call, while
+ * that is not known. `chat` is a struct chat: a callback for services that must not know of it. */
 bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg);
 
 #endif

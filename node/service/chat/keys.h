@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* chat keys: the keys that tokens are checked with: a PEM file, a secret, a JWK set from a file or
- * a URL. A set is read anew when a token names a key that is not in it, and when it has grown old,
- * but never more often than the pause says: whoever sends made-up key ids asks nothing of the
- * provider. */
+ * a URL. A set is read again when a token names a key that is not in it, and when it has grown old,
+ * but never more often than the pause says: a client that sends made-up key ids causes no requests
+ * to the provider. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_KEYS_H
 #define MUSTER_NODE_SERVICE_CHAT_KEYS_H
 
@@ -19,7 +19,7 @@ struct chat_keys_options {
     const char *key_file;    /* "" : none; strings are borrowed */
     const char *jwks;        /* file, or http(s) URL */
     const char *secret;
-    uint32_t refresh_ms; /* age from which on a set is fetched anew */
+    uint32_t refresh_ms; /* age from which on a set is fetched again */
     uint32_t pause_ms;   /* least time between two fetches */
     uint32_t limit_ms;   /* for one fetch */
 };
@@ -37,7 +37,7 @@ void chat_keys_free(struct chat_keys **keys);
 /* The keys as of now, borrowed until the next turn. */
 const struct jwt_keys *chat_keys_now(struct chat_keys *keys);
 
-/* Lives in whoever waits for a newer set. */
+/* Part of the object that waits for a newer set. */
 struct chat_keys_wait {
     struct list entry;
     void (*fn)(struct chat_keys_wait *wait); /* the set is newer, or could not be had */

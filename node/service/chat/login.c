@@ -13,7 +13,7 @@
 
 enum {
     FETCHES_WAITING = 4000, /* requests to the account service that may wait for their turn */
-    REFUSED_LINE_MS = 1000, /* between two lines about tokens: anybody may send some */
+    REFUSED_LINE_MS = 1000, /* between two lines about tokens: any client may send some */
 };
 
 struct chat_login {
@@ -30,7 +30,7 @@ struct chat_attempt {
     struct chat_login *login;
     struct chat_account_call *call; /* what it waits for, or */
     struct chat_keys_wait wait;     /* this */
-    bool renewed;                   /* the keys were asked for anew for it */
+    bool renewed;                   /* the keys were fetched again for it */
     bool inside;                    /* chat_login_* has not returned yet */
     bool over;
     char *token;
@@ -55,7 +55,8 @@ void chat_login_cancel(struct chat_attempt **attempt)
     }
 }
 
-/* Says what came of it. The attempt is gone afterwards, unless who began it still holds it. */
+/* Reports the result of the attempt. The attempt is gone afterwards, unless its caller still holds
+ * it. */
 static void finish(struct chat_attempt *attempt, const char *error)
 {
     struct chat_user user = attempt->user;
@@ -121,8 +122,8 @@ static void on_newer_keys(struct chat_keys_wait *wait)
     check_token(CONTAINER_OF(wait, struct chat_attempt, wait));
 }
 
-/* The reason of one, and how many there were since the last line: who sends bad tokens as fast as it
- * can does not fill the log. */
+/* The reason of one, and how many there were since the last line: a client that sends bad tokens as
+ * fast as it can does not fill the log. */
 static void log_refused(struct chat_login *login, const char *reason)
 {
     uint64_t now = clock_monotonic_ms();
@@ -191,7 +192,7 @@ static bool is_name(const char *text)
     return len > 0 && len <= JWT_SUBJECT_LIMIT;
 }
 
-/* A token says who one is, whoever signed it; any other text is a name. */
+/* A token names its user, whatever key signed it; any other text is itself the name. */
 static void believe(struct chat_attempt *attempt)
 {
     struct jwt_claims claims;
@@ -220,7 +221,7 @@ static struct chat_attempt *attempt_new(struct chat_login *login, chat_login_fn 
     return attempt;
 }
 
-/* gcc -fanalyzer forgets over calls that `inside` is set, with which nobody but leave() frees. */
+/* gcc -fanalyzer forgets over calls that `inside` is set, with which only leave() frees. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wanalyzer-use-after-free"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* chat login: who somebody is.
+/* chat login: finds out which user a client is.
  *
  *     name and password --account service--> token --.
  *     token -----------------------------------------+--> checked --> nickname --> chat_user

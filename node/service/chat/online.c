@@ -41,7 +41,7 @@ struct chat_online {
     struct chat_online_options options;
     struct map users;
     struct part parts[CHAT_ONLINE_PARTS];
-    struct list spoken; /* struct local_user, who spoke last first */
+    struct list spoken; /* struct local_user, the last to speak first */
     struct roster_watch *watch;
     bool seen; /* the view, at least once */
     struct wheel_timer timer;
@@ -181,7 +181,7 @@ void chat_online_describe(const struct chat_online *online, struct buf *out)
 
 /* --------------------------------------------------------------------------- the cluster's */
 
-/* A walk over everybody, each told once: those of other nodes are collected first. */
+/* A walk over all users, each given once: the users of other nodes are collected first. */
 struct walk {
     const struct chat_online *online;
     struct map seen;
@@ -235,7 +235,7 @@ bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, st
     return true;
 }
 
-/* The view is looked at when somebody asks. */
+/* The view is read only when a caller asks for it. */
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct chat_online *online = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* chat online: which users are logged in, in the whole cluster. Each node claims its own in the
- * roster, spread over parts by a hash of the user, so that one who comes or goes changes little; a
+ * roster, spread over parts by a hash of the user, so that a login or logout changes little; a
  * burst of logins is told at most twice a second. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_ONLINE_H
 #define MUSTER_NODE_SERVICE_CHAT_ONLINE_H
@@ -26,16 +26,16 @@ void chat_online_free(struct chat_online **online);
 void chat_online_add(struct chat_online *online, const char *user);
 void chat_online_remove(struct chat_online *online, const char *user);
 
-/* That user, who is logged in here, said something to all: from now on his name is no secret. */
+/* `user`, logged in here, said something to all: from now on the name is no secret. */
 void chat_online_spoke(struct chat_online *online, const char *user, const char *name);
 
-/* Appends, for the fleet's page, the users logged in here who spoke, those who spoke last first:
- * {"rows":[{"name":"Ada"}],"more":0}. In `more` are those who were silent, too: rows and more are
- * all who are here. Names are cut. */
+/* Appends, for the fleet's page, the users logged in here that spoke, the last to speak first:
+ * {"rows":[{"name":"Ada"}],"more":0}. `more` also counts the silent users: rows and more are all
+ * users here. Names are cut. */
 void chat_online_describe(const struct chat_online *online, struct buf *out);
 
-/* Calls `fn` once with each user who is logged in anywhere, in no order. False, without a call,
- * while this node has not seen yet who that is. */
+/* Calls `fn` once with each user logged in anywhere, in no order. False, without a call, while this
+ * node has not seen the roster yet. */
 bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
                       void *arg) __attribute__((warn_unused_result));
 

@@ -1,5 +1,5 @@
 /* What the fleet's page shows of dispatch: ports and the drivers that have them, some of each. */
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/port/port.h"
 
 #include <inttypes.h>
 
@@ -13,20 +13,20 @@ struct page {
     size_t rows, more;
 };
 
-static size_t count_open(struct port *port)
+static size_t count_open(struct dispatch_port *port)
 {
     size_t count = 0;
     LIST_EACH(it, &port->drivers) {
-        count += LIST_ITEM(it, struct driver, entry)->state == DRIVER_OPEN ? 1 : 0;
+        count += LIST_ITEM(it, struct dispatch_driver, entry)->state == DRIVER_OPEN ? 1 : 0;
     }
     return count;
 }
 
-static void print_drivers(struct port *port, struct buf *out)
+static void print_drivers(struct dispatch_port *port, struct buf *out)
 {
     size_t count = 0;
     LIST_EACH(it, &port->drivers) {
-        const struct driver *driver = LIST_ITEM(it, struct driver, entry);
+        const struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, entry);
         char text[ADDRESS_TEXT];
         if (driver->state == DRIVER_OPEN && count++ < SHOWN_DRIVERS) {
             buf_printf(out, "%s\"%s\"", count > 1 ? "," : "",
@@ -36,7 +36,7 @@ static void print_drivers(struct port *port, struct buf *out)
     buf_printf(out, "],\"more\":%zu}", count > SHOWN_DRIVERS ? count - SHOWN_DRIVERS : 0);
 }
 
-static void print_port(struct page *page, struct port *port)
+static void print_port(struct page *page, struct dispatch_port *port)
 {
     struct buf *out = page->out;
     if (page->rows == SHOWN_PORTS) {
@@ -52,19 +52,19 @@ static void print_port(struct page *page, struct port *port)
     print_drivers(port, out);
 }
 
-/* Those with drivers here come first: they are told by this node alone. */
+/* Ports with drivers here come first: only this node reports them. */
 void dispatch_describe(const struct dispatch *dispatch, struct buf *out)
 {
     struct page page = {.out = out};
     buf_append(out, SPAN("{\"rows\":["));
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         if (count_open(port) > 0) {
             print_port(&page, port);
         }
     }
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         if (count_open(port) == 0 && (port->clients > 0 || port->unbound)) {
             print_port(&page, port);
         }

@@ -15,7 +15,7 @@
 
 enum {
     EVENTS_MOST = 100,
-    LOST_MOST = 32,      /* nodes that may be lost at once, and be judged */
+    LOST_MOST = 32,       /* nodes that may be lost at once, and be judged */
     LOST_AFTER_MS = 5000, /* so long after its lease a node must stay away */
     SHOWN_MS = 3600 * 1000,
     SAY_AGAIN_MS = 60 * 1000, /* of one counter, at most so often */
@@ -59,8 +59,9 @@ struct fleet_events {
     uint64_t was[NEWSWORTHY], said_ms[NEWSWORTHY];
     uint64_t store_lost_ms; /* unix; 0: it is there, or never was */
     bool store_was_there;
-    struct buf state;       /* what was last said of it */
-    bool stale; /* the history's server cannot be reached */
+    struct buf state;  /* what was last said of it */
+    uint64_t state_ms; /* monotonic, when */
+    bool stale;        /* the history's server cannot be reached */
     bool came, leaving, looked;
 };
 
@@ -75,10 +76,8 @@ static void say(struct fleet_events *events, const char *what, const char *node,
     buf_append(&json, SPAN(",\"text\":"));
     json_quote(span_str(text), &json);
     buf_append(&json, SPAN("}"));
-    const struct history_append append = {.key = EVENTS,
-                                          .value = buf_span(&json),
-                                          .most = EVENTS_MOST,
-                                          .wait_ms = SAY_WAIT_MS};
+    const struct history_append append = {
+        .key = EVENTS, .value = buf_span(&json), .most = EVENTS_MOST, .wait_ms = SAY_WAIT_MS};
     if (history_append(events->options.store, &append) != 0) {
         /* The queue is full, so the store has been away for long: that will be said instead. */
     }
@@ -98,8 +97,7 @@ static void ring_remove(struct fleet_events *events, size_t at)
 {
     buf_free(&events->ring[at].json);
     events->count--;
-    memmove(&events->ring[at], &events->ring[at + 1],
-            (events->count - at) * sizeof(*events->ring));
+    memmove(&events->ring[at], &events->ring[at + 1], (events->count - at) * sizeof(*events->ring));
 }
 
 /* The same event may stand there twice, under two ids, when the store lost its memory meanwhile. */
@@ -138,8 +136,7 @@ static bool ring_add(struct fleet_events *events, struct span json)
         ring_remove(events, 0);
         at--;
     }
-    memmove(&events->ring[at + 1], &events->ring[at],
-            (events->count - at) * sizeof(*events->ring));
+    memmove(&events->ring[at + 1], &events->ring[at], (events->count - at) * sizeof(*events->ring));
     events->ring[at] = (struct event_text){.at_ms = at_ms};
     buf_append(&events->ring[at].json, json);
     events->count++;
@@ -204,7 +201,7 @@ void fleet_events_print(const struct fleet_events *events, struct buf *out)
     buf_append(out, SPAN("]"));
 }
 
-/* ------------------------------------------------------------------------------------ who is there */
+/* ------------------------------------------------------------------------------------ presence */
 
 static void claim(struct fleet_events *events)
 {
@@ -239,8 +236,8 @@ static void attend(void *arg, const struct roster_member *member)
     }
     if (!span_eq(member->name, attendance->node)) {
         attendance->others = true;
-        attendance->other_like_this |= memmem(member->value.ptr, member->value.len, version,
-                                          sizeof(version) - 1) != NULL;
+        attendance->other_like_this |=
+            memmem(member->value.ptr, member->value.len, version, sizeof(version) - 1) != NULL;
     }
 }
 
@@ -251,7 +248,7 @@ static struct attendance attendance_of(const struct fleet_events *events)
     return attendance;
 }
 
-/* What all see is said by one. */
+/* An event that all nodes see is reported by one of them. */
 static bool speaks_for_all(const struct fleet_events *events)
 {
     struct attendance attendance = attendance_of(events);
@@ -283,8 +280,8 @@ static void on_gone(struct fleet_events *events, const struct roster_member *mem
         return;
     }
     struct missing *missing = &events->missing[events->missing_count++];
-    *missing = (struct missing){.at_ms = clock_unix_ms(),
-                                .due_ms = clock_monotonic_ms() + LOST_AFTER_MS};
+    *missing =
+        (struct missing){.at_ms = clock_unix_ms(), .due_ms = clock_monotonic_ms() + LOST_AFTER_MS};
     buf_append(&missing->name, member->name);
 }
 
@@ -391,8 +388,13 @@ static void look_at_state(struct fleet_events *events, const char *state)
     if (span_eq(span_str(now), buf_span(&events->state))) {
         return;
     }
+    uint64_t now_ms = clock_monotonic_ms();
+    if (now[0] != '\0' && events->state.len > 0 && now_ms - events->state_ms < SAY_AGAIN_MS) {
+        return; /* it may have seconds in it: another text is no news */
+    }
     if (now[0] != '\0') {
         say_own(events, "state", now);
+        events->state_ms = now_ms;
     } else if (state == NULL) {
         say_own(events, "well", "is well again");
     } else {

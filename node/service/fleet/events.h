@@ -5,10 +5,10 @@
  *     each node: claim in the small roster "presence" --> the others hear who came, leaves, was lost
  *     node or first of them: event --> history "fleet events" --> every node's copy of the last hundred
  *
- * What concerns a node alone it says itself (it came, leaves, reached a limit). What all see (one was
- * lost, the store was away) is said by one: the first of the names that are present. A node that was
- * lost counts as such only when it stays away for some seconds more: after an outage of the store
- * all claims come back one after the other. */
+ * A node itself reports what concerns it alone (it came, leaves, reached a limit). What all nodes
+ * see (one was lost, the store was away) is reported by one: the first of the names that are
+ * present. A node that was lost counts as such only when it stays away for some seconds more: after
+ * an outage of the store all claims come back one after the other. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_EVENTS_H
 #define MUSTER_NODE_SERVICE_FLEET_EVENTS_H
 

@@ -20,7 +20,7 @@
 
 enum {
     PUBLISH_MS = 2000,
-    FLEET_ANSWER_MS = 3000, /* for the first view, before an asker is told that there is none */
+    FLEET_ANSWER_MS = 3000, /* for the first view, before a caller is told that there is none */
     US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
     US_PER_US = 100,        /* and after they took so long to gather */
 };
@@ -34,7 +34,7 @@ struct fleet {
     struct event *publish;
     struct group viewers;
     struct list askers;         /* GET /api/status that wait for the view */
-    struct roster_watch *watch; /* while somebody looks */
+    struct roster_watch *watch; /* while a page is open */
     bool current;               /* its view may be shown */
     struct fleet_list lists[FLEET_LISTS];
     size_t list_count;
@@ -327,7 +327,7 @@ static void answer_askers(struct fleet *fleet)
     buf_free(&view);
 }
 
-/* The watch ends with the last one who looks. */
+/* The watch ends with the last open page. */
 static void look_away(struct fleet *fleet)
 {
     if (fleet->viewers.count == 0 && list_empty(&fleet->askers)) {

@@ -6,7 +6,7 @@
  *                lists --when they changed, 1 kB/s at most--> member "<node> lists"
  *     a node with a page open: watch of that roster --> WebSocket /api/status/live
  *
- * Nobody asks the others, and any number of pages on a node cost the fleet one watch. */
+ * No node asks the others, and any number of pages on a node cost the fleet one watch. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_FLEET_H
 #define MUSTER_NODE_SERVICE_FLEET_FLEET_H
 
@@ -40,7 +40,7 @@ enum {
 struct fleet_list {
     const char *name; /* of the member in "lists"; borrowed for the fleet's life */
     /* Appends a JSON object {"rows":[...],"more":n}: some rows, how many more there are; no
-     * secrets, since whoever may look at the page sees it. */
+     * secrets, since all viewers of the page see it. */
     void (*print)(void *arg, struct buf *out);
     void *arg;
 };

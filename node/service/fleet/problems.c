@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A sink that is so far behind is one to look at; a node so young is still finding its store. */
 enum { LATE_MS = 60 * 1000, YOUNG_MS = 5000 };
@@ -40,6 +41,8 @@ static void look_at_state(struct printing *printing, struct span node, struct sp
         return;
     }
     json_unquote(state, &text);
+    text.len =
+        strcspn(buf_text(&text), "\n"); /* its first line says what; the card has all of it */
     print(printing, node, buf_text(&text), 0);
     buf_free(&text);
 }
@@ -53,17 +56,16 @@ static void look_at_sink(struct printing *printing, struct span node, struct spa
     uint64_t ms = strtoull(lag.raw.ptr, NULL, 10);
     if (ms > LATE_MS) {
         char text[96];
-        snprintf(text, sizeof(text), "is behind: the oldest log entry not stored is %" PRIu64 " s old",
-                 ms / 1000);
+        snprintf(text, sizeof(text),
+                 "is behind: the oldest log entry not stored is %" PRIu64 " s old", ms / 1000);
         print(printing, node, text, 0);
     }
 }
 
 static void look_at_node(void *arg, const struct roster_member *member)
 {
-    struct json_field fields[] = {
-        {.name = "name"}, {.name = "state"},   {.name = "kind"},
-        {.name = "figures"}, {.name = "started"}, {.name = "time"}};
+    struct json_field fields[] = {{.name = "name"},    {.name = "state"},   {.name = "kind"},
+                                  {.name = "figures"}, {.name = "started"}, {.name = "time"}};
     if (json_fields(member->value, fields, 6) != 0 || fields[0].kind != JSON_KIND_STRING ||
         fields[1].kind != JSON_KIND_STRING) {
         return; /* a node's lists */

@@ -60,7 +60,7 @@ static struct span tag_of(const struct backlog *backlog, const struct backlog_fo
     return span_of(backlog->text.ptr + found->tag_at, found->tag_len);
 }
 
-/* It counts among the entries that were asked for; those without a room come along. */
+/* It counts among the entries that were asked for; entries without a room come along. */
 static bool counts(const struct backlog *backlog, size_t tag_len)
 {
     return backlog->room.len == 0 || tag_len > 0;

@@ -8,7 +8,7 @@
 enum {
     DECODE_STEP = 64 * 1024,
     ANY_WRAPPER = 32, /* inflateInit2: windows of 15 bits, gzip or zlib by its head */
-    RAW = -15,        /* what some send as "deflate", without zlib's head */
+    RAW = -15,        /* what some clients send as "deflate", without zlib's head */
 };
 
 static bool is_coding(struct span coding, const char *name)

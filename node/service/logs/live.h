@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* logs live: those who listen at /logs/listen.
+/* logs live: the listeners at /logs/listen.
  *
- *     stream --one tail for the node, while somebody listens--> groups by room --> listeners
+ *     stream --one tail for the node, while any listen--> groups by room --> listeners
  *
  * The tail keeps its position through a lost link, so nothing is missed; what was trimmed
  * meanwhile, and what a slow listener had no room for, is skipped and counted, and the listener is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What live.c (listeners), tail.c (the tail) and backlog.c (what came before) share;
- * nobody else includes it. */
+/* What live.c (listeners), tail.c (the tail) and backlog.c (what came before) share; no other file
+ * includes it. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LIVE_IMPL_H
 #define MUSTER_NODE_SERVICE_LOGS_LIVE_IMPL_H
 
@@ -36,7 +36,7 @@ struct tail {
     enum tail_state state;
     bool reading;
     unsigned lanes;
-    uint64_t last;   /* of the stream when it was last asked */
+    uint64_t last; /* of the stream when it was last asked */
     struct stream_place places[STREAM_LANES_MOST];
     struct event *timer;
     uint64_t asked_ms;
@@ -52,11 +52,12 @@ struct logs_live {
 };
 
 /* live.c */
-/* Entries of one room, `count` of them as the text of a JSON array, for whom they concern. */
+/* Entries of one room, `count` of them as the text of a JSON array, for the listeners of that
+ * room. */
 void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count);
 /* All listeners are told that `count` entries are missing. */
 void logs_live_missed(struct logs_live *live, uint64_t count);
-/* The tail follows, or will once the store is back: those who wait are let in. */
+/* The tail follows, or will once the store is back: lets in the listeners that wait. */
 void logs_live_admit(struct logs_live *live);
 /* One message to one listener, or none when it has no room for it. */
 void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count);
@@ -64,7 +65,7 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
 /* tail.c */
 void logs_tail_init(struct logs_live *live);
 void logs_tail_deinit(struct logs_live *live);
-/* Somebody listens now. */
+/* A listener has joined: the tail starts if it was off. */
 void logs_tail_start(struct logs_live *live);
 bool logs_live_wants(const struct logs_live *live, struct span room);
 

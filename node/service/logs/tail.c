@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tail: OFF --a listener joins--> ASKING (where does the stream end?) --> FOLLOWING, read by
- * position every LOGS_TAIL_GATHER_MS, or at once while there is more. OFF again when nobody has listened for
- * a round. */
+ * position every LOGS_TAIL_GATHER_MS, or at once while there is more. OFF again when there was no
+ * listener for a round. */
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
 #include "store/base/clock.h"
@@ -191,8 +191,8 @@ static void take_lanes(struct tail *tail, const struct stream_state *state, unsi
     }
 }
 
-/* What is there was written before anybody listened: should a server have it once more, it is not
- * new. */
+/* What is there was written before the first listener came: should a server have it once more, it
+ * is not new. */
 static void learn_writers(struct tail *tail, const struct stream_state *state)
 {
     for (unsigned i = 0; i < tail->lanes; i++) {

@@ -78,7 +78,7 @@ json_t *minigame_pay(const json_t *players, const json_t *leaderboard, json_t *b
         int64_t won = prize(pool, json_integer_value(json_object_get(place, "position")));
         int64_t balance = json_integer_value(json_object_get(balances, id)) + won;
         json_object_del(balances,
-                        id); /* to the end: whoever has not played for long is forgotten */
+                        id); /* to the end: players that have not played for long are forgotten */
         json_object_set_new(balances, id, json_integer(balance));
         json_array_append_new(paid, json_pack("{s:s, s:I, s:I}", "id", id, "won", (json_int_t)won,
                                               "balance", (json_int_t)balance));

@@ -35,7 +35,7 @@ struct minigame_rounds {
     json_t *draft;                     /* changed here, not known to be in the store; or NULL */
     int64_t first;                     /* version of the first change in the draft */
     int64_t highest;                   /* version that this node ever gave */
-    char runner[MINIGAME_ROUNDS_NAME]; /* "": nobody, or not known */
+    char runner[MINIGAME_ROUNDS_NAME]; /* "": no node, or not known */
     bool current;                      /* the view is not old */
     bool in_roster;                    /* the store has the draft */
     bool reading;                      /* the ledger was asked for */
@@ -174,7 +174,7 @@ static void write_ledger(struct minigame_rounds *rounds)
     free(text);
 }
 
-/* The newest state of the ledger, when nobody who lives has a newer one. */
+/* The newest state of the ledger, when no live node has a newer one. */
 static void on_ledger(void *arg, uint64_t tag, bool ok, struct span entries)
 {
     struct minigame_rounds *rounds = arg;
@@ -252,8 +252,8 @@ static void look_at_seat(void *arg, const struct roster_member *member)
     }
 }
 
-/* Has somebody else gone on from the state that this node has? A draft of its own comes back from
- * those who took it already. */
+/* Has another node gone on from the state that this node has? This node's own draft comes back from
+ * nodes that took it already. */
 static bool is_overtaken(const struct survey *survey)
 {
     const struct minigame_rounds *rounds = survey->rounds;
@@ -288,7 +288,7 @@ static void take_view(struct minigame_rounds *rounds)
     }
 }
 
-/* What was changed last may not have got through; who asked is told so, and may ask again. */
+/* The last change may not have reached the store; its caller is told so, and may ask again. */
 static void go_stale(struct minigame_rounds *rounds)
 {
     rounds->current = false;
@@ -319,7 +319,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 }
 
 /* After a server lost its data, others may have taken more than this node knows to be in the store:
- * nobody goes on before they have said so, or their leases have run out. */
+ * no node goes on before they have said so, or their leases have run out. */
 const char *minigame_rounds_runner(const struct minigame_rounds *rounds)
 {
     bool known = rounds->current && rounds->loaded && !roster_holds(rounds->watch);
@@ -334,7 +334,8 @@ bool minigame_rounds_here(const struct minigame_rounds *rounds)
 
 /* ----------------------------------------------------------------------------------- rounds */
 
-/* A fair choice of up to MINIGAME_PLAYERS_MOST among all who are passed by (reservoir sampling). */
+/* A fair choice of up to MINIGAME_PLAYERS_MOST among all players given to it (reservoir
+ * sampling). */
 struct draw {
     json_t *players;
     uint64_t seen;
@@ -357,7 +358,7 @@ static void draw_player(void *arg, struct span user)
     }
 }
 
-/* New; or NULL while it is not known who is online. */
+/* New; or NULL while it is not known which players are online. */
 static json_t *draw_players(struct minigame_rounds *rounds)
 {
     struct draw draw = {.players = json_array()};

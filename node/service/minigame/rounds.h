@@ -25,8 +25,8 @@ struct minigame_rounds_options {
     struct store *store; /* borrowed */
     struct wheel *wheel; /* borrowed */
     const char *node;    /* this node's name, borrowed */
-    /* Calls `fn` once with each player who is online anywhere in the cluster; false, without a
-     * call, while that is not known. */
+    /* Calls `fn` once with each player online anywhere in the cluster; false, without a call, while
+     * that is not known. */
     bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
     void *online;
     /* This node has set up a new round (as yet in the draft). */
@@ -55,16 +55,16 @@ bool minigame_rounds_settled(const struct minigame_rounds *rounds);
 bool minigame_rounds_running(const struct minigame_rounds *rounds, unsigned *period,
                              unsigned *offset);
 
-/* Starts it, or starts it anew: a round is set up now, and then one in every `period` seconds;
- * games begin `offset` seconds after their round was set up. False: who is online is not known, and
- * nothing was changed. */
+/* Starts the game, or starts it again: a round is set up now, and then one in every `period`
+ * seconds; games begin `offset` seconds after their round was set up. False: the players online are
+ * not known, and nothing was changed. */
 bool minigame_rounds_start(struct minigame_rounds *rounds, unsigned period, unsigned offset)
     __attribute__((warn_unused_result));
 
 void minigame_rounds_stop(struct minigame_rounds *rounds);
 
 /* Ends game `id` and pays the prizes. `leaderboard` is a JSON list of {id, position}. New: a list
- * of {id, won, balance}; or NULL with a text for who asked. */
+ * of {id, won, balance}; or NULL with a text for the caller. */
 json_t *minigame_rounds_end(struct minigame_rounds *rounds, const char *id,
                             const json_t *leaderboard, char *error, size_t error_size)
     __attribute__((warn_unused_result));

@@ -26,7 +26,7 @@ struct minigame_scheduler {
 
 /* ------------------------------------------------------------------------------------- out */
 
-/* Publishes `json` (stolen). 0, or -1 when it reaches nobody elsewhere. */
+/* Publishes `json` (stolen). 0, or -1 when it reaches no other node. */
 static int publish(struct minigame_scheduler *scheduler, json_t *json)
 {
     char *text = json_dumps(json, JSON_COMPACT);
@@ -46,7 +46,8 @@ static void refuse(struct minigame_scheduler *scheduler, uint64_t asker, const c
     scheduler->options.refused(scheduler->options.arg, asker, error);
 }
 
-/* To every socket of the cluster; to those here alone while the bus is away. Steals `json`. */
+/* To every socket of the cluster; while the bus is away, only to the sockets here. Steals
+ * `json`. */
 static void broadcast_now(struct minigame_scheduler *scheduler, json_t *json)
 {
     if (publish(scheduler, json_pack("{s:O}", "all", json)) != 0) {
@@ -55,7 +56,7 @@ static void broadcast_now(struct minigame_scheduler *scheduler, json_t *json)
     json_decref(json);
 }
 
-/* A letter to "all", the answer "to" a node, or for the "own" socket that asked, who is told only
+/* A letter to "all", the answer "to" a node, or for the "own" socket that asked, which is told only
  * when nothing came of it: not `kept`. Borrowed. */
 static void deliver(struct minigame_scheduler *scheduler, json_t *letter, bool kept)
 {

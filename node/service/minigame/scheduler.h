@@ -17,7 +17,7 @@
 
 #include <jansson.h>
 
-/* What who asked is told when the runner cannot be asked, or does not answer. */
+/* What the client is told when the runner cannot be asked, or does not answer. */
 #define MINIGAME_UNREACHABLE "the scheduler cannot be reached now, please try again"
 #define MINIGAME_NO_PLAYERS "the players cannot be reached now, please try again"
 
@@ -27,8 +27,8 @@ struct minigame_scheduler_options {
     struct store *store; /* borrowed */
     struct wheel *wheel; /* borrowed */
     const char *node;    /* this node's name, borrowed */
-    /* Calls `fn` once with each player who is online anywhere in the cluster; false, without a
-     * call, while that is not known. */
+    /* Calls `fn` once with each player online anywhere in the cluster; false, without a call, while
+     * that is not known. */
     bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
     void *online;
     /* `json` (borrowed) is for every socket of this node. */
@@ -52,7 +52,8 @@ void minigame_scheduler_free(struct minigame_scheduler **scheduler);
  * when that shows. */
 bool minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker, json_t *request);
 
-/* Tells every socket of the cluster to look at the events; those here alone while the bus is away. */
+/* Tells every socket of the cluster to look at the events; while the bus is away, only the sockets
+ * here. */
 void minigame_scheduler_update(struct minigame_scheduler *scheduler);
 
 /* The current round as GET /api/gaming/events shows it: new. `flat`: in the form with one level. */

@@ -26,7 +26,7 @@ void minigame_state_set_number(json_t *object, const char *key, int64_t value);
 /* New: nothing has happened yet. */
 json_t *minigame_state_new(void);
 
-/* What came from another node has the parts that are relied on. */
+/* Does a state from another node have the parts that are relied on? */
 bool minigame_state_is_valid(const json_t *state);
 
 /* The same version by the same node. */

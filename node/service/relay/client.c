@@ -215,7 +215,7 @@ static void on_packet(struct relay_client *client, struct span packet)
     buf_free(&type);
 }
 
-/* Each packet uses up its part of a second; who is too far ahead of the clock is not read for a
+/* Each packet uses up its part of a second; a client too far ahead of the clock is not read for a
  * while, and TCP holds it back. */
 static void count_packet(struct relay_client *client)
 {

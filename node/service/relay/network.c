@@ -21,7 +21,7 @@
 enum {
     ID_TEXT = 24,
     STRETCH = 10,       /* seconds' worth of joins at once */
-    HELD_BACK_MS = 100, /* between two looks at those whom the rates of joins hold back */
+    HELD_BACK_MS = 100, /* between two looks at the seats that the rates of joins hold back */
 };
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
@@ -123,7 +123,7 @@ static void entry_free(struct relay_network *network, struct relay_entry *entry)
     free(entry);
 }
 
-/* To everybody in the room but the one it is about, who may still be here. */
+/* To all in the room but the seat that the packet is about, which may still be here. */
 static void tell_room(struct relay_network *network, struct buf *packet,
                       struct relay_paced_mark mark, struct relay_seat *about)
 {
@@ -266,7 +266,7 @@ static void admit(struct relay_network *network, struct relay_seat *seat)
     network->options.admitted(seat);
 }
 
-/* The view is whole: those whom it has now get it as it is. */
+/* The view is whole: the seats that it has now get it as it is. */
 static void admit_listed(struct relay_network *network)
 {
     LIST_EACH(it, &network->waiting) {
@@ -294,7 +294,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ packets */
 
-/* After a gap the directory is compared; what was said meanwhile is over. */
+/* The bus reaches this node again, or no longer: seats that wait claim only while it does. */
 static void on_hearing(struct relay_network *network, bool hearing)
 {
     network->hearing = hearing;
@@ -329,8 +329,8 @@ void relay_network_say(struct relay_seat *seat, struct span packet)
     relay_room_send(&network->room, packet, mark_of(seat->id, PACED_TALK), &seat->member);
     buf_printf(&payload, "%" PRIu64 " ", seat->id);
     buf_append(&payload, packet);
-    /* Even when nobody else is in the view: who is on the way into it hears this node already. A
-     * link that is down has been reported. */
+    /* Even when the view has no other node: one that is on the way into it hears this node already.
+     * A link that is down has been reported. */
     if (bus_publish(network->options.store, buf_span(&network->key), buf_span(&payload)) != 0) {
         metrics_add(network->options.metrics, METRIC_RELAY_UNSENT, 1);
     }
@@ -352,7 +352,7 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat,
     choose_id(network, seat);
     list_push_back(&network->waiting, &seat->entry);
     if (network->packets == NULL) {
-        /* Heard before claimed: who is admitted misses none of the packets. */
+        /* Heard before claimed: a seat that is admitted misses none of the packets. */
         network->packets = bus_subscribe(network->options.store, buf_span(&network->key),
                                          BUS_NO_ECHO, on_packet, network);
     } else {

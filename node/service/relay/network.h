@@ -7,8 +7,8 @@
  *     a later change of the view -> connection or disconnect to the room
  *     say -> room here, and over the bus -> the other nodes' rooms
  *
- * The invariant: whoever is in the room has been told of exactly the servers in the directory,
- * himself left out. So a packet may go to the room when its sender stands in the directory. What
+ * The invariant: each server in the room has been told of exactly the servers in the directory,
+ * itself left out. So a packet may go to the room when its sender stands in the directory. What
  * comes over the bus from a server that does not yet stand in it is kept until it does; what comes
  * from one that is gone runs out there.
  *
@@ -42,7 +42,7 @@ struct relay_seat {
     struct list entry;             /* all, or all that wait, of the network */
     struct relay_network *network; /* NULL: in none */
     struct relay_paced *out;
-    struct address peer; /* who it is for the rate of joins */
+    struct address peer; /* its address, for the rate of joins */
     uint64_t id, players;
     uint64_t claimed_ms; /* when it was claimed, of a clock that never jumps */
     char *look;
@@ -64,10 +64,11 @@ struct relay_network_options {
     /* Has the peer left already? Such a seat is not claimed, nor admitted; it is to be closed after
      * this turn. */
     bool (*has_left)(struct relay_seat *seat);
-    /* The directory has the seat: tell it who is there (relay_network_each). What is sent to it
-     * next are the changes from there on. */
+    /* The directory has the seat: tell it which servers are there (relay_network_each). What is
+     * sent to it next are the changes from there on. */
     void (*admitted)(struct relay_seat *seat);
-    /* The directory lost the seat, or has it again: until then nobody would take its packets. */
+    /* The directory lost the seat, or has it again: in between, no receiver would take its
+     * packets. */
     void (*listed)(struct relay_seat *seat, bool listed);
     /* Its identifier went to another server; to be closed. */
     void (*displaced)(struct relay_seat *seat);
@@ -92,17 +93,18 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat,
 /* It waits for nothing but the rates of joins. */
 bool relay_network_is_held_back(const struct relay_seat *seat);
 
-/* Nothing happens when it is in none. */
+/* A seat that is in no network is left as it is. */
 void relay_network_leave(struct relay_seat *seat);
 
-/* Relays `packet` of the seat, which is admitted and listed, to everybody else. */
+/* Relays `packet` of the seat, which is admitted and listed, to all other servers. */
 void relay_network_say(struct relay_seat *seat, struct span packet);
 
 /* Calls `fn` with every server of the directory, in no order. */
 void relay_network_each(const struct relay_network *network,
                         void (*fn)(void *arg, const struct relay_server *server), void *arg);
 
-/* The same with those that are connected here and admitted, in the order in which they came. */
+/* The same with the servers that are connected here and admitted, in the order in which they
+ * came. */
 void relay_network_each_here(const struct relay_network *network,
                              void (*fn)(void *arg, const struct relay_server *server), void *arg);
 

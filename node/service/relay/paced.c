@@ -266,7 +266,7 @@ static bool is_clear(struct relay_paced *paced, uint64_t now)
     return false;
 }
 
-/* The clock is read here, per peer: a turn may take long, and who is late in it would be sent two
+/* The clock is read here, per peer: a turn may take long, and a peer late in it would be sent two
  * messages closer together than the gap. */
 static void go_on(struct relay_paced *paced)
 {

@@ -12,7 +12,7 @@ enum { RELAY_HOST_ID = 0 }; /* the identifier of the host, which is the cluster 
 
 enum relay_kind {
     RELAY_HANDSHAKE,
-    RELAY_SAYING, /* join, leave, message: for everybody else */
+    RELAY_SAYING, /* join, leave, message: for all others */
     RELAY_OTHER,
 };
 

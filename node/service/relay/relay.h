@@ -52,7 +52,7 @@ void relay_describe(struct relay *relay, struct buf *out);
 int relay_listen(struct relay *relay, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* No new game servers from now on, but for those that have come already. */
+/* Accepts no new game servers from now on; connections that already wait are taken. */
 void relay_drain(struct relay *relay);
 
 /* Frees; connections must be gone (net_free first). */

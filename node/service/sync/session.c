@@ -28,7 +28,7 @@ struct sync_session {
     struct sync_state state; /* as of the watch's view */
     bool first;              /* of the nodes in the view, ours is the first by name */
     bool listening;          /* pushes of other nodes arrive, so members here may be counted */
-    bool healing;            /* the view was stale: whoever is here is told it anew */
+    bool healing;            /* the view was stale: all members here are told again */
 };
 
 struct span sync_session_id(const struct sync_session *session)
@@ -143,7 +143,7 @@ static void tell(struct sync_session *session, bool (*whom)(struct receiver *mem
     buf_free(&text);
 }
 
-/* Whatever becomes of it, what the seats asked for last is through. */
+/* What the seats asked for last is done, with or without success. */
 static void settle_all(struct sync_session *session, bool told)
 {
     LIST_EACH(it, &session->room.receivers) {
@@ -153,8 +153,8 @@ static void settle_all(struct sync_session *session, bool told)
     }
 }
 
-/* A change of the cluster: whoever is counted in it hears of it. Members who came meanwhile wait
- * for a view that counts them, so that nobody is ever told of a session without himself. */
+/* A change of the cluster: every member that it counts is told. Members that came meanwhile wait
+ * for a view that counts them, so that no member is ever told of a session without itself. */
 static void on_change(struct sync_session *session)
 {
     take_view(session);
@@ -206,11 +206,12 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
         session->listening = true;
         claim(session);
     } else {
-        session->listening = false; /* who comes now is counted when pushes arrive again */
+        session->listening = false; /* new members are counted when pushes arrive again */
     }
 }
 
-/* A node with leaders only has nobody to deliver to, and spares Redis and itself their own echo. */
+/* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
+ * echo. */
 static void hear_what_is_needed(struct sync_session *session)
 {
     bool followed = session->room.count > session->leaders;
@@ -265,7 +266,7 @@ static struct sync_session *session_get(struct sync_sessions *all, struct span i
     return node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(all, id);
 }
 
-/* The members here changed. They are counted once pushes arrive for those who follow: a member that
+/* The members here changed. They are counted once pushes arrive for the followers: a member that
  * was told of a session misses none of its pushes. */
 static void recount(struct sync_session *session)
 {

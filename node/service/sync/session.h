@@ -37,8 +37,8 @@ struct sync_sessions_options {
     const char *node;        /* this node's name, borrowed */
     /* Writes the message that tells `state` to `out`. */
     void (*print_state)(const struct sync_state *state, struct buf *out);
-    /* The seat's last join or change of role is through: told, or the store cannot say. May come
-     * more than once. */
+    /* The seat's last join or change of role is done: told, or the store cannot say. May come more
+     * than once. */
     void (*settled)(struct sync_seat *seat);
 };
 

@@ -33,7 +33,7 @@ struct sync_client {
     struct sync_seat seat;
     char *name;          /* for logs; NULL: none given */
     bool plugin_dialect; /* it is the plugin, which knows notices by another name */
-    bool waiting;        /* paused until its change of session is through */
+    bool waiting;        /* paused until its change of session is done */
     bool told_of_outage; /* a push that stayed on this node was reported; until one gets through
                             again */
 };
@@ -135,7 +135,7 @@ static void on_set_session(struct sync_client *client, const struct json_field *
     buf_free(&id);
 }
 
-/* Relayed from the session's leader only: anybody may guess a session id. */
+/* Relayed from the session's leader only: any client may guess a session id. */
 static void on_push(struct sync_client *client, const struct json_field *fields,
                     struct span message)
 {

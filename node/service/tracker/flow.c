@@ -2,9 +2,9 @@
 /* The steps of each request over the store.
  *
  *     announce   add s: --taken: another id--> put a: --> answer; the old id's s: goes
- *     pulse      touch a: --changed?--> swap a: --> answer --> touch s:, put back if it is not
- * there alive      the same push       get s: --> get a: --> answer          (sobani: get a: of the
- * asker before) */
+ *     pulse      touch a: --changed?--> swap a: --> answer --> touch s:, put back if it is missing
+ *     alive      the same
+ *     push       get s: --> get a: --> answer       (sobani: get a: of the asking peer before) */
 #include "node/service/tracker/impl.h"
 
 #include "store/base/clock.h"
@@ -322,8 +322,8 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
     }
 }
 
-/* A share id that nobody has: whoever adds it first has it. Where the server of one cannot be
- * reached, that of another may be. */
+/* A share id that no peer has: the peer that adds it first has it. Where the server of one id
+ * cannot be reached, that of another may be. */
 static void add_id(struct tracker *tracker, struct tracker_call *call)
 {
     unsigned char address[ADDRESS_BYTES];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tracker.c and flow.c share; nobody else includes it.
+/* What tracker.c and flow.c share; no other file includes it.
  *
  *     datagram --tracker.c: limits, parse--> call --flow.c: steps over the store--> answer
  *

@@ -30,7 +30,7 @@ struct tracker_request {
     bool new_id;                     /* pulse: wants another share id */
     bool override;                   /* pulse: wants others told something else */
     const char *wrong;               /* with it, or with the share id: text, or NULL */
-    char share_id[TRACKER_SHARE_ID]; /* push: whom it asks for */
+    char share_id[TRACKER_SHARE_ID]; /* push: the peer that it asks for */
     char told[TRACKER_TOLD_MOST]; /* what others shall be told, when `override` and nothing wrong */
     uint8_t told_len;
 };

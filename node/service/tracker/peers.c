@@ -15,7 +15,7 @@ enum {
 };
 
 struct tracker_peers {
-    uint64_t key[2];   /* of the hash: nobody can choose addresses that count as one */
+    uint64_t key[2];   /* of the hash: peers cannot choose addresses that count as one */
     uint64_t slice_ms; /* length of one */
     uint64_t turn;     /* number of the slice that is being filled */
     uint8_t slices[SLICES][REGISTERS]; /* longest run of zero bits seen, and one; 0: nothing seen */

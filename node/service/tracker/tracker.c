@@ -84,7 +84,8 @@ struct lookup_then tracker_then(struct tracker *tracker, const struct tracker_ca
 static void send_out(struct tracker *tracker, const struct address *peer, struct span datagram)
 {
     struct chunk *chunk = chunk_copy(datagram);
-    /* What finds no room is let fall, and counted there: to the peer it is one datagram lost. */
+    /* A datagram that finds no room is dropped, and counted there: to the peer it is one datagram
+     * lost. */
     (void)udp_send(tracker->udp, peer, chunk);
     chunk_unref(chunk);
 }

@@ -52,9 +52,9 @@ QUESTIONS = [
      "(order by server_time, seq_number) as gap from log_entry where room = 'hunt-7' "
      "and server_time > now() - interval '1 day') gaps where gap is not null order by gap desc limit 10"),
     ("full text, common words, 7 days",
-     "select server_time, room, user_name, {text} from {line} where {words} @@ "
-     "websearch_to_tsquery('simple', 'connection closed -ping') and server_time > now() - interval '7 days' "
-     "order by server_time desc limit 50"),
+     "select server_time, room, user_name, {text} from (select * from {line} where server_time > now() - interval '7 days' "
+     "order by server_time desc offset 0) newest where {words} @@ "
+     "websearch_to_tsquery('simple', 'connection closed -ping') limit 50"),
     ("last 100 lines of all",
      "select server_time, room, user_name, {text} from {line} order by server_time desc, seq_number desc limit 100"),
     ("last 100 warnings and errors",

@@ -37,6 +37,12 @@ static void test_ranges(void **state)
     assert_true(has("0.0.0.0/0", "255.1.2.3"));
     assert_false(has("0.0.0.0/0", "2001:db8::1"));
     assert_true(has("::/0", "1.2.3.4"));
+    assert_true(has("::ffff:127.0.0.0/8", "127.1.2.3"));
+    assert_false(has("::ffff:127.0.0.0/8", "10.1.2.3"));
+    assert_false(has("::ffff:127.0.0.0/8", "::1"));
+    assert_true(has("::ffff:127.0.0.0/104", "127.1.2.3"));
+    assert_false(has("::ffff:127.0.0.0/104", "128.1.2.3"));
+    assert_true(has("::ffff:0:0/96", "128.1.2.3"));
     assert_true(has("2001:db8::/33", "2001:db8:7fff::"));
     assert_false(has("2001:db8::/33", "2001:db8:8000::"));
     assert_true(has("1.1.1.1, 10.0.0.0/8 ,::1", "::1"));
@@ -44,9 +50,18 @@ static void test_ranges(void **state)
 
 static void test_what_is_no_range_is_named(void **state)
 {
-    static const char *const bad[] = {"10.0.0",     "10.0.0.0/",     "10.0.0.0/33", "10.0.0.0/-1",
-                                      "10.0.0.0/x", "10.0.0.0/0032", "::/129",      "/8",
-                                      "localhost",  "1.2.3.4/8/8"};
+    static const char *const bad[] = {"10.0.0",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/33",
+                                      "10.0.0.0/-1",
+                                      "10.0.0.0/x",
+                                      "10.0.0.0/0032",
+                                      "::/129",
+                                      "/8",
+                                      "localhost",
+                                      "1.2.3.4/8/8",
+                                      "::ffff:10.0.0.0/64",
+                                      "::ffff:a00:0/8"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         char text[64];

@@ -1,5 +1,5 @@
 #include "node/service/dispatch/frame.h"
-#include "node/service/dispatch/message.h"
+#include "node/service/dispatch/mesh/message.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <stdlib.h>

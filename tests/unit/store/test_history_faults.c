@@ -335,11 +335,16 @@ static void forked(void **state)
 int test_history_faults(void)
 {
     const struct CMUnitTest history_faults[] = {
-        FAULT(paused_in_a_stream),      FAULT(restarted_empty_in_a_stream),
-        FAULT(flushed_in_a_stream),     FAULT(links_cut_in_a_stream),
-        FAULT(given_up_after_its_time), FAULT(what_was_trimmed_meanwhile_is_told),
-        FAULT(refused_and_then_taken),  FAULT(taken_over_by_one_that_lags),
-        FAULT(forked),                  FAULT(what_was_said_before_is_not_new),
+        FAULT(paused_in_a_stream),
+        FAULT(restarted_empty_in_a_stream),
+        FAULT(flushed_in_a_stream),
+        FAULT(links_cut_in_a_stream),
+        FAULT(given_up_after_its_time),
+        FAULT(what_was_trimmed_meanwhile_is_told),
+        FAULT(refused_and_then_taken),
+        FAULT(taken_over_by_one_that_lags),
+        FAULT(forked),
+        FAULT(what_was_said_before_is_not_new),
     };
     return cmocka_run_group_tests(history_faults, NULL, NULL);
 }

@@ -44,8 +44,13 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"parts", parts},   {"memory", on_memory},  {"redis", on_redis},          {"shards", on_shards},
-    {"tls", over_tls},  {"faults", test_faults}, {"other_faults", other_faults},
+    {"parts", parts},
+    {"memory", on_memory},
+    {"redis", on_redis},
+    {"shards", on_shards},
+    {"tls", over_tls},
+    {"faults", test_faults},
+    {"other_faults", other_faults},
 };
 
 /* `test_store [GROUP [PATTERN]]`: one group or all, and of those the tests whose names match. */

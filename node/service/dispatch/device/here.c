@@ -4,70 +4,52 @@
  *              --some driver accepts it--> begun --peer, driver, fault--> ended --> freed      */
 #include "node/core/log.h"
 #include "node/proto/proxy.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
 
 #include <unistd.h>
 
 enum { PROXY_MS = 5 * 1000 /* for the header to come in */ };
 
-/* ------------------------------------------------------------------------------------ flow */
+/* ------------------------------------------------------------------------------------ data */
 
-static bool is_nobodys(const struct device *device)
+static bool is_nobodys(const struct dispatch_device *device)
 {
     return list_empty(&device->attachments) && list_empty(&device->legs);
 }
 
-/* Bytes that every driver here takes and every other node has given credit for. */
-static size_t room(struct device *device)
+static size_t take_data(struct dispatch_device *device, struct span bytes)
 {
-    size_t least = device->held > 0 || is_nobodys(device) ? 0 : SIZE_MAX;
-    LIST_EACH(it, &device->legs) {
-        const struct leg *leg = LIST_ITEM(it, struct leg, of_device);
-        size_t credit = leg->credit > LEG_COST ? leg->credit - LEG_COST : 0;
-        credit = dispatch_mesh_node_is_congested(leg->peer) ? 0 : credit;
-        least = credit < least ? credit : least;
-    }
-    return least;
-}
-
-void dispatch_here_flow(struct device *device)
-{
-    size_t bytes = room(device);
-    if (bytes == 0) {
-        conn_pause(device->conn, CONN_PAUSE_SERVICE);
-    } else {
-        conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
-        conn_resume(device->conn, CONN_PAUSE_SERVICE);
-    }
-}
-
-static size_t take_data(struct device *device, struct span bytes)
-{
-    size_t most = room(device);
-    bytes.len = bytes.len < most ? bytes.len : most;
+    bytes.len = dispatch_flow_take(device, bytes.len);
     metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
     LIST_EACH(it, &device->legs) {
-        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        struct dispatch_leg *leg = LIST_ITEM(it, struct dispatch_leg, of_device);
         if (bytes.len > 0) {
             leg->credit -= (uint32_t)bytes.len + LEG_COST;
             dispatch_leg_send(leg, (struct mesh_message){.type = MESH_DATA, .bytes = bytes});
         }
     }
     dispatch_device_deliver(device, bytes);
-    dispatch_device_flow(device);
     return bytes.len;
 }
 
 /* Bytes that reached its system. */
-static uint64_t taken_by(const struct device *device)
+static uint64_t taken_by(const struct dispatch_device *device)
 {
     return device->written - conn_unacked(device->conn);
 }
 
-size_t dispatch_here_write(struct device *device, struct span bytes)
+static enum device_written fullness(const struct dispatch_device *device)
+{
+    return conn_queued(device->conn) > WRITES_MOST ? WRITTEN_FULL : WRITTEN;
+}
+
+enum device_written dispatch_here_write(struct dispatch_device *device, struct span bytes)
 {
     if (bytes.len == 0) {
-        return conn_queued(device->conn);
+        return fullness(device);
     }
     if (conn_queued(device->conn) == 0) {
         device->taken = taken_by(device);
@@ -79,78 +61,78 @@ size_t dispatch_here_write(struct device *device, struct span bytes)
     if (sent != 0) {
         metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
         dispatch_device_end(device, DEVICE_CUT);
-        return 0;
+        return WRITTEN_CUT;
     }
     device->written += bytes.len;
     metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
-    return conn_queued(device->conn);
+    return fullness(device);
 }
 
 /* ---------------------------------------------------------------------------------- other nodes */
 
-static struct leg *leg_to(struct device *device, const struct mesh_node *peer)
+static struct dispatch_leg *leg_to(struct dispatch_device *device, const struct mesh_node *node)
 {
     LIST_EACH(it, &device->legs) {
-        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
-        if (leg->peer == peer) {
+        struct dispatch_leg *leg = LIST_ITEM(it, struct dispatch_leg, of_device);
+        if (leg->node == node) {
             return leg;
         }
     }
     return NULL;
 }
 
-static void open_leg(struct device *device, struct mesh_node *peer)
+static void open_leg(struct dispatch_device *device, struct mesh_node *node)
 {
-    struct leg *leg = dispatch_leg_new(device, peer, dispatch_mesh_new_id(device->dispatch->mesh),
-                                       dispatch_mesh_node_epoch(peer));
+    struct dispatch_leg *leg = dispatch_leg_new(
+        device, node, dispatch_mesh_new_id(device->dispatch->mesh), dispatch_mesh_node_epoch(node));
     dispatch_leg_send(leg, (struct mesh_message){.type = MESH_OPEN,
                                                  .device = device->id,
                                                  .port = device->port->number,
                                                  .peer = device->peer});
-    dispatch_device_flow(device); /* not read before that node gives credit */
+    dispatch_flow_touch(device); /* not read before that node gives credit */
 }
 
-void dispatch_here_offer(struct device *device, const struct remote_driver *driver)
+void dispatch_here_offer(struct dispatch_device *device, const struct remote_driver *driver)
 {
-    struct mesh_node *peer = dispatch_mesh_node_ready(device->dispatch->mesh, driver->home);
-    if (peer == NULL || device->ended || !cidr_list_has(&driver->accept, &device->peer)) {
+    struct mesh_node *node = dispatch_mesh_node_ready(device->dispatch->mesh, driver->home);
+    if (node == NULL || device->ended || !cidr_list_has(&driver->accept, &device->peer)) {
         return;
     }
-    struct leg *leg = leg_to(device, peer);
+    struct dispatch_leg *leg = leg_to(device, node);
     if (leg == NULL) {
-        open_leg(device, peer);
+        open_leg(device, node);
     } else {
         leg->again = true;
     }
 }
 
 /* The node has no driver for it any more; but one may have come that it did not know of then. */
-static void on_leave(struct leg *leg)
+static void on_leave(struct dispatch_leg *leg)
 {
-    struct device *device = leg->device;
-    struct mesh_node *peer = leg->peer;
+    struct dispatch_device *device = leg->device;
+    struct mesh_node *node = leg->node;
     bool again = leg->again;
     dispatch_leg_free(leg);
     if (again &&
-        dispatch_mesh_node_ready(device->dispatch->mesh, dispatch_mesh_node_name(peer)) == peer) {
-        open_leg(device, peer);
+        dispatch_mesh_node_ready(device->dispatch->mesh, dispatch_mesh_node_name(node)) == node) {
+        open_leg(device, node);
     } else {
-        dispatch_device_flow(device);
+        dispatch_flow_touch(device);
         dispatch_device_abandoned(device);
     }
 }
 
-void dispatch_here_on_frame(struct leg *leg, const struct mesh_message *frame)
+void dispatch_here_on_frame(struct dispatch_leg *leg, const struct mesh_message *frame)
 {
-    struct device *device = leg->device;
+    struct dispatch_device *device = leg->device;
     switch (frame->type) {
     case MESH_CREDIT:
         leg->credit += frame->count;
-        dispatch_device_flow(device);
+        dispatch_flow_touch(device);
         break;
     case MESH_WRITE:
         leg->writes += (uint32_t)frame->bytes.len;
-        dispatch_here_write(device, frame->bytes);
+        (void)dispatch_here_write(device, frame->bytes); /* WROTE tells what it took */
         break;
     case MESH_SHUT:
         dispatch_device_end(device, DEVICE_SHUT);
@@ -166,7 +148,7 @@ void dispatch_here_on_frame(struct leg *leg, const struct mesh_message *frame)
 
 /* ----------------------------------------------------------------------------------- connection */
 
-static void begin(struct device *device, const struct address *peer)
+static void begin(struct dispatch_device *device, const struct address *peer)
 {
     struct dispatch *dispatch = device->dispatch;
     device->begun = true;
@@ -179,18 +161,18 @@ static void begin(struct device *device, const struct address *peer)
         dispatch_here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
     }
     LIST_EACH(it, &device->legs) {
-        LIST_ITEM(it, struct leg, of_device)->again = false; /* all of these it knows */
+        LIST_ITEM(it, struct dispatch_leg, of_device)->again = false; /* all of these it knows */
     }
     dispatch_device_attach_all(device);
     if (is_nobodys(device) && dispatch_port_accepts_here(device->port, peer)) {
-        dispatch_device_flow(device); /* its driver is still registering, which opened the port */
+        dispatch_flow_touch(device); /* its driver is still registering, which opened the port */
     } else if (is_nobodys(device)) {
         metrics_add(metrics_of(dispatch), METRIC_DISPATCH_REFUSED, 1);
         dispatch_device_end(device, DEVICE_REFUSED);
     }
 }
 
-static void drop_early(struct device *device)
+static void drop_early(struct dispatch_device *device)
 {
     if (device->early != NULL) {
         buf_free(device->early);
@@ -201,7 +183,7 @@ static void drop_early(struct device *device)
 
 /* Bytes before the device has begun are those of a header. What is behind it stays with the
  * connection until it may be taken. */
-static size_t take_header(struct device *device, struct span bytes)
+static size_t take_header(struct dispatch_device *device, struct span bytes)
 {
     struct proxy proxy;
     size_t used = 0, before = device->early != NULL ? device->early->len : 0;
@@ -228,7 +210,7 @@ static size_t take_header(struct device *device, struct span bytes)
 
 static size_t on_data(void *arg, struct span bytes)
 {
-    struct device *device = arg;
+    struct dispatch_device *device = arg;
     if (device->ended) {
         return bytes.len;
     }
@@ -237,13 +219,13 @@ static size_t on_data(void *arg, struct span bytes)
 
 static void on_drained(void *arg)
 {
-    struct device *device = arg;
+    struct dispatch_device *device = arg;
     if (device->ended || !device->begun) {
         return;
     }
     conn_set_timer(device->conn, 0);
     LIST_EACH(it, &device->legs) {
-        struct leg *leg = LIST_ITEM(it, struct leg, of_device);
+        struct dispatch_leg *leg = LIST_ITEM(it, struct dispatch_leg, of_device);
         if (leg->writes > 0) {
             dispatch_leg_send(leg, (struct mesh_message){.type = MESH_WROTE, .count = leg->writes});
             leg->writes = 0;
@@ -255,7 +237,7 @@ static void on_drained(void *arg)
 /* A slow one takes its time; one that takes next to nothing is given up. */
 static void on_timer(void *arg)
 {
-    struct device *device = arg;
+    struct dispatch_device *device = arg;
     if (!device->begun) {
         dispatch_device_end(device, DEVICE_REFUSED); /* no PROXY header came */
     } else if (taken_by(device) >= device->taken + DEVICE_LEAST_TAKEN) {
@@ -274,7 +256,7 @@ static void on_drain(void *arg)
 
 static void on_closed(void *arg, enum conn_end end)
 {
-    struct device *device = arg;
+    struct dispatch_device *device = arg;
     (void)end;
     dispatch_device_end(device, DEVICE_GONE);
     drop_early(device);
@@ -284,7 +266,7 @@ static void on_closed(void *arg, enum conn_end end)
 }
 
 /* Time for a device that is disconnected to take what was written. */
-static uint32_t linger(const struct device *device)
+static uint32_t linger(const struct dispatch_device *device)
 {
     const struct dispatch *dispatch = device->dispatch;
     bool waits = conn_queued(device->conn) > 0 && !dispatch->draining;
@@ -292,7 +274,7 @@ static uint32_t linger(const struct device *device)
                                                                 : GONE_LINGER_MS;
 }
 
-void dispatch_here_close(struct device *device, enum device_end how)
+void dispatch_here_close(struct dispatch_device *device, enum device_end how)
 {
     if (device->begun) {
         dispatch_port_count(device->port, -1);
@@ -316,17 +298,18 @@ void dispatch_here_accept(void *arg, int fd, const struct address *peer)
                                                 .timer = on_timer,
                                                 .drain = on_drain,
                                                 .closed = on_closed};
-    struct port *port = arg;
+    struct dispatch_port *port = arg;
     struct dispatch *dispatch = port->dispatch;
     if (!net_admit(dispatch->options.net, peer)) {
         close(fd);
         return;
     }
-    struct device *device = mem_zalloc(sizeof(*device));
+    struct dispatch_device *device = mem_zalloc(sizeof(*device));
     device->dispatch = dispatch;
     device->port = port;
     port->sockets++;
     list_init(&device->entry);
+    list_init(&device->touched);
     list_init(&device->attachments);
     list_init(&device->legs);
     device->conn = conn_new(dispatch->options.net, fd, peer, &handler, device);

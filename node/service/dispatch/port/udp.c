@@ -3,8 +3,13 @@
  *
  * An answer goes out on the node through which the device spoke last: behind a load balancer only
  * that one's way back is open. Workers at one place have the same port: any of them will do. */
+#include "node/service/dispatch/port/udp.h"
 #include "node/core/name.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/port.h"
+
+#include <assert.h>
+#include <stddef.h>
 
 enum { MOST_HOMES = 4096 /* devices remembered per port */ };
 
@@ -24,10 +29,11 @@ struct udp_homes {
 
 static struct span address_key(const struct address *address)
 {
+    static_assert(offsetof(struct address, port) == sizeof(address->ip), "both are one key");
     return span_of(address, sizeof(address->ip) + sizeof(address->port));
 }
 
-static struct home *find_home(const struct port *port, const struct address *device)
+static struct home *find_home(const struct dispatch_port *port, const struct address *device)
 {
     struct map_node *node =
         port->homes != NULL ? map_find(&port->homes->map, address_key(device)) : NULL;
@@ -43,7 +49,7 @@ static void home_free(struct udp_homes *homes, struct home *home)
 }
 
 /* The device spoke through the node of that name; empty: this one. */
-static void remember(struct port *port, const struct address *device, struct span name)
+static void remember(struct dispatch_port *port, const struct address *device, struct span name)
 {
     struct home *home = find_home(port, device);
     if (home != NULL && span_eq(span_str(home->name), name)) {
@@ -86,17 +92,17 @@ void dispatch_udp_homes_free(struct udp_homes **homes)
 
 /* ------------------------------------------------------------------------------------ in */
 
-static void drop(const struct port *port)
+static void drop(const struct dispatch_port *port)
 {
     metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_DROPPED, 1);
 }
 
-static void deliver(struct port *port, const struct address *peer, struct span bytes)
+static void deliver(struct dispatch_port *port, const struct address *peer, struct span bytes)
 {
     char ip[ADDRESS_TEXT], head[DISPATCH_HEAD_MOST];
     struct chunk *chunk = NULL;
     LIST_EACH(it, &port->drivers) {
-        struct driver *driver = LIST_ITEM(it, struct driver, entry);
+        struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, entry);
         if (driver->state != DRIVER_OPEN || !cidr_list_has(&driver->accept, peer)) {
             continue;
         }
@@ -115,29 +121,30 @@ static void deliver(struct port *port, const struct address *peer, struct span b
     chunk_unref(chunk);
 }
 
-static void send_to_nodes(struct port *port, const struct address *address, struct span bytes)
+static void send_to_nodes(struct dispatch_port *port, const struct address *address,
+                          struct span bytes)
 {
     struct mesh_message frame = {
         .type = MESH_DATAGRAM, .port = port->number, .peer = *address, .bytes = bytes};
     uint64_t mark = ++port->dispatch->datagrams;
     MAP_EACH(it, &port->remote) {
         const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
-        struct mesh_node *peer = dispatch_mesh_node_ready(port->dispatch->mesh, driver->home);
+        struct mesh_node *node = dispatch_mesh_node_ready(port->dispatch->mesh, driver->home);
         if (!cidr_list_has(&driver->accept, address) ||
-            (peer != NULL && !dispatch_mesh_node_mark(peer, mark))) {
+            (node != NULL && !dispatch_mesh_node_mark(node, mark))) {
             continue; /* or that node has it for another of its drivers */
         }
-        if (peer == NULL || dispatch_mesh_node_is_congested(peer)) {
+        if (node == NULL || dispatch_mesh_node_is_congested(node)) {
             drop(port);
         } else {
-            dispatch_mesh_node_send(peer, &frame);
+            dispatch_mesh_node_send(node, &frame);
         }
     }
 }
 
 void dispatch_udp_on_datagram(void *arg, const struct address *address, struct span bytes)
 {
-    struct port *port = arg;
+    struct dispatch_port *port = arg;
     metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
     remember(port, address, SPAN(""));
     deliver(port, address, bytes);
@@ -147,7 +154,7 @@ void dispatch_udp_on_datagram(void *arg, const struct address *address, struct s
 void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
                             const struct mesh_message *frame)
 {
-    struct port *port = dispatch_port_find(dispatch, true, frame->port);
+    struct dispatch_port *port = dispatch_port_find(dispatch, true, frame->port);
     if (port != NULL && dispatch_port_accepts_here(port, &frame->peer)) {
         remember(port, &frame->peer, node);
         deliver(port, &frame->peer, frame->bytes);
@@ -156,7 +163,7 @@ void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
 
 /* ------------------------------------------------------------------------------------ out */
 
-static void send_here(struct port *port, const struct address *address, struct span bytes)
+static void send_here(struct dispatch_port *port, const struct address *address, struct span bytes)
 {
     if (port->udp == NULL) {
         drop(port);
@@ -173,14 +180,14 @@ static void send_here(struct port *port, const struct address *address, struct s
 
 void dispatch_udp_on_send(struct dispatch *dispatch, const struct mesh_message *frame)
 {
-    struct port *port = dispatch_port_find(dispatch, true, frame->port);
+    struct dispatch_port *port = dispatch_port_find(dispatch, true, frame->port);
     if (port != NULL) {
         send_here(port, &frame->peer, frame->bytes);
     }
 }
 
 /* The node that the answer to a device leaves through; NULL: this one. */
-static struct mesh_node *way_back(const struct port *port, const struct address *device)
+static struct mesh_node *way_back(const struct dispatch_port *port, const struct address *device)
 {
     const struct home *home = find_home(port, device);
     struct span own = span_str(port->dispatch->options.node);
@@ -190,22 +197,22 @@ static struct mesh_node *way_back(const struct port *port, const struct address 
     return dispatch_mesh_node_ready(port->dispatch->mesh, span_str(home->name));
 }
 
-int dispatch_udp_write(struct driver *driver, const struct dispatch_frame *frame)
+int dispatch_udp_write(struct dispatch_driver *driver, const struct dispatch_frame *frame)
 {
-    struct port *port = driver->port;
+    struct dispatch_port *port = driver->port;
     struct address address;
     if (address_parse_ip(frame->ip, &address) != 0 || frame->id_or_port == 0 ||
         frame->id_or_port > UINT16_MAX) {
         return -1;
     }
     address.port = (uint16_t)frame->id_or_port;
-    struct mesh_node *peer = way_back(port, &address);
-    if (peer == NULL || frame->data.len > UDP_LARGEST) {
+    struct mesh_node *node = way_back(port, &address);
+    if (node == NULL || frame->data.len > UDP_LARGEST) {
         send_here(port, &address, frame->data);
-    } else if (dispatch_mesh_node_is_congested(peer)) {
+    } else if (dispatch_mesh_node_is_congested(node)) {
         drop(port);
     } else {
-        dispatch_mesh_node_send(peer, &(struct mesh_message){.type = MESH_SEND,
+        dispatch_mesh_node_send(node, &(struct mesh_message){.type = MESH_SEND,
                                                              .port = port->number,
                                                              .peer = address,
                                                              .bytes = frame->data});

@@ -1,19 +1,21 @@
 /* A TCP device as the drivers here see it, whichever node its socket is on. */
 #include "node/core/log.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/port.h"
 
 static struct span id_key(const uint64_t *id)
 {
     return span_of(id, sizeof(*id));
 }
 
-struct device *dispatch_device_find(struct dispatch *dispatch, uint64_t id)
+struct dispatch_device *dispatch_device_find(struct dispatch *dispatch, uint64_t id)
 {
     struct map_node *node = map_find(&dispatch->devices, id_key(&id));
-    return node != NULL ? MAP_ENTRY(node, struct device, node) : NULL;
+    return node != NULL ? MAP_ENTRY(node, struct dispatch_device, node) : NULL;
 }
 
-void dispatch_device_enter(struct device *device)
+void dispatch_device_enter(struct dispatch_device *device)
 {
     map_insert(&device->dispatch->devices, &device->node, id_key(&device->id));
     list_push_back(&device->port->devices, &device->entry);
@@ -21,7 +23,8 @@ void dispatch_device_enter(struct device *device)
 
 /* ------------------------------------------------------------------------------------ drivers */
 
-static struct chunk *build(const struct device *device, enum dispatch_type type, struct span bytes)
+static struct chunk *build(const struct dispatch_device *device, enum dispatch_type type,
+                           struct span bytes)
 {
     char ip[ADDRESS_TEXT], head[DISPATCH_HEAD_MOST];
     address_ip_text(&device->peer, ip);
@@ -36,7 +39,7 @@ static void tell(const struct attachment *attachment, enum dispatch_type type)
     chunk_unref(chunk);
 }
 
-void dispatch_device_attach(struct device *device, struct driver *driver)
+void dispatch_device_attach(struct dispatch_device *device, struct dispatch_driver *driver)
 {
     struct attachment *attachment = mem_zalloc(sizeof(*attachment));
     attachment->device = device;
@@ -51,16 +54,13 @@ void dispatch_device_attach(struct device *device, struct driver *driver)
     if (attachment->holding) {
         dispatch_driver_is_holding(driver);
     }
-    if (!device_is_here(device)) {
-        dispatch_there_grant(device);
-    }
-    dispatch_device_flow(device);
+    dispatch_flow_touch(device);
 }
 
-void dispatch_device_attach_all(struct device *device)
+void dispatch_device_attach_all(struct dispatch_device *device)
 {
     LIST_EACH(it, &device->port->drivers) {
-        struct driver *driver = LIST_ITEM(it, struct driver, entry);
+        struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, entry);
         if (driver->state == DRIVER_OPEN && ws_is_open(driver->ws) &&
             cidr_list_has(&driver->accept, &device->peer)) {
             dispatch_device_attach(device, driver);
@@ -70,7 +70,7 @@ void dispatch_device_attach_all(struct device *device)
 
 static void stop_waiting(struct attachment *attachment)
 {
-    struct driver *driver = attachment->driver;
+    struct dispatch_driver *driver = attachment->driver;
     if (attachment->waiting) {
         attachment->waiting = false;
         if (--driver->waits == 0 && driver->state == DRIVER_OPEN) {
@@ -91,13 +91,13 @@ static void attachment_free(struct attachment *attachment)
 
 void dispatch_device_detach(struct attachment *attachment)
 {
-    struct device *device = attachment->device;
+    struct dispatch_device *device = attachment->device;
     attachment_free(attachment);
-    dispatch_device_flow(device);
+    dispatch_flow_touch(device);
     dispatch_device_abandoned(device);
 }
 
-void dispatch_device_abandoned(struct device *device)
+void dispatch_device_abandoned(struct dispatch_device *device)
 {
     if (!list_empty(&device->attachments) || device->ended) {
         return;
@@ -117,7 +117,7 @@ void dispatch_device_abandoned(struct device *device)
 
 /* ------------------------------------------------------------------------------------ data */
 
-void dispatch_device_deliver(struct device *device, struct span bytes)
+void dispatch_device_deliver(struct dispatch_device *device, struct span bytes)
 {
     if (list_empty(&device->attachments) || bytes.len == 0) {
         return;
@@ -129,36 +129,20 @@ void dispatch_device_deliver(struct device *device, struct span bytes)
     chunk_unref(chunk);
 }
 
-void dispatch_device_flow(struct device *device)
-{
-    if (device->ended) {
-        return;
-    }
-    if (device_is_here(device)) {
-        dispatch_here_flow(device);
-    } else {
-        dispatch_there_flow(device);
-    }
-}
-
 void dispatch_device_write(struct attachment *attachment, struct span bytes)
 {
-    struct device *device = attachment->device;
-    struct driver *driver = attachment->driver;
-    uint64_t id = device->id;
-    size_t queued = device_is_here(device) ? dispatch_here_write(device, bytes)
-                                           : dispatch_there_write(device, bytes);
-    if (dispatch_device_find(driver->port->dispatch, id) != device || attachment->waiting) {
-        return; /* it was too much: the device is gone */
-    }
-    if (queued > WRITES_MOST) {
+    struct dispatch_device *device = attachment->device;
+    struct dispatch_driver *driver = attachment->driver;
+    enum device_written written = device_is_here(device) ? dispatch_here_write(device, bytes)
+                                                         : dispatch_there_write(device, bytes);
+    if (written == WRITTEN_FULL && !attachment->waiting) { /* else the attachment may be gone */
         attachment->waiting = true;
         driver->waits++;
         ws_pause(driver->ws);
     }
 }
 
-void dispatch_device_release_writers(struct device *device)
+void dispatch_device_release_writers(struct dispatch_device *device)
 {
     LIST_EACH(it, &device->attachments) {
         stop_waiting(LIST_ITEM(it, struct attachment, of_device));
@@ -167,7 +151,7 @@ void dispatch_device_release_writers(struct device *device)
 
 /* ------------------------------------------------------------------------------------ end */
 
-void dispatch_device_shut(struct device *device)
+void dispatch_device_shut(struct dispatch_device *device)
 {
     if (device_is_here(device)) {
         dispatch_device_end(device, DEVICE_SHUT);
@@ -176,7 +160,7 @@ void dispatch_device_shut(struct device *device)
     }
 }
 
-static void tell_and_forget(struct device *device)
+static void tell_and_forget(struct dispatch_device *device)
 {
     while (!list_empty(&device->attachments)) {
         struct attachment *attachment =
@@ -185,7 +169,7 @@ static void tell_and_forget(struct device *device)
         attachment_free(attachment);
     }
     while (!list_empty(&device->legs)) {
-        struct leg *leg = LIST_ITEM(device->legs.next, struct leg, of_device);
+        struct dispatch_leg *leg = LIST_ITEM(device->legs.next, struct dispatch_leg, of_device);
         if (device_is_here(device)) {
             dispatch_leg_send(leg, (struct mesh_message){.type = MESH_END});
         }
@@ -193,12 +177,13 @@ static void tell_and_forget(struct device *device)
     }
 }
 
-void dispatch_device_end(struct device *device, enum device_end how)
+void dispatch_device_end(struct dispatch_device *device, enum device_end how)
 {
     if (device->ended) {
         return;
     }
     device->ended = true;
+    list_del(&device->touched);
     tell_and_forget(device);
     if (device->begun) {
         map_remove(&device->dispatch->devices, &device->node);

@@ -1,5 +1,5 @@
 /* dispatch_mesh: what the nodes of dispatch say to each other over the bus. A message is a head,
- * that says who speaks, and frames:
+ * which names the sending node, and frames:
  *
  *     head   u8 version | u64 epoch | u8 length | name of the node
  *     frame  u8 type | u64 leg | u32 sequence | u32 size | size bytes                  big-endian
@@ -16,7 +16,7 @@
  *     CREDIT     so many bytes more may come
  *     WRITE      bytes for the device
  *     SHUT       disconnect it
- *     LEAVE      nobody here wants it any more
+ *     LEAVE      no driver here wants it any more
  *     LOST       bytes may be missing: this leg cannot go on
  *     SEND       a UDP datagram for an address, from a dispatch port */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_MESSAGE_H

@@ -3,7 +3,10 @@
  *     REGISTERING --the cluster knows it: 101--> OPEN --its socket is closed--> ENDED
  *          \______________ no port, no store: an error is answered ____________/       */
 #include "node/core/log.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,16 +17,16 @@ enum {
     RELIEVED_PER_TURN = 16,                 /* devices that a driver lets go on at once */
 };
 
-static struct dispatch *dispatch_of(const struct driver *driver)
+static struct dispatch *dispatch_of(const struct dispatch_driver *driver)
 {
     return driver->port->dispatch;
 }
 
 /* ------------------------------------------------------------------------------------ life */
 
-static void driver_end(struct driver *driver)
+static void driver_end(struct dispatch_driver *driver)
 {
-    struct port *port = driver->port;
+    struct dispatch_port *port = driver->port;
     bool was_open = driver->state == DRIVER_OPEN;
     driver->state = DRIVER_ENDED;
     list_del(&driver->entry);
@@ -39,7 +42,7 @@ static void driver_end(struct driver *driver)
     }
     LIST_EACH(it, &port->devices) {
         dispatch_device_abandoned(
-            LIST_ITEM(it, struct device, entry)); /* what waited for it alone */
+            LIST_ITEM(it, struct dispatch_device, entry)); /* what waited for it alone */
     }
     if (was_open) {
         metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
@@ -52,7 +55,7 @@ static void driver_end(struct driver *driver)
     free(driver);
 }
 
-static void refuse(struct driver *driver, int status, const char *text)
+static void refuse(struct dispatch_driver *driver, int status, const char *text)
 {
     struct http_request *request = driver->request;
     driver->request = NULL;
@@ -61,13 +64,13 @@ static void refuse(struct driver *driver, int status, const char *text)
 }
 
 /* Bytes that reached its system. A slow line's come in steps too large for the queue to tell. */
-static uint64_t taken_by(const struct driver *driver)
+static uint64_t taken_by(const struct dispatch_driver *driver)
 {
     return driver->sent - conn_unacked(ws_conn(driver->ws));
 }
 
 /* Devices that it holds back wait for it, and so do their other drivers: not for ever. */
-static void watch_fullness(struct driver *driver)
+static void watch_fullness(struct dispatch_driver *driver)
 {
     const struct dispatch_options *options = &dispatch_of(driver)->options;
     driver->taken = taken_by(driver);
@@ -76,7 +79,7 @@ static void watch_fullness(struct driver *driver)
 
 static void on_patience_over(struct wheel_timer *timer)
 {
-    struct driver *driver = CONTAINER_OF(timer, struct driver, patience);
+    struct dispatch_driver *driver = CONTAINER_OF(timer, struct dispatch_driver, patience);
     if (driver->state == DRIVER_REGISTERING) {
         refuse(driver, 503, "the port could not be registered with the other nodes in time");
     } else if (taken_by(driver) < driver->taken + DEVICE_LEAST_TAKEN) {
@@ -86,11 +89,11 @@ static void on_patience_over(struct wheel_timer *timer)
     }
 }
 
-void dispatch_driver_register(struct port *port, struct http_request *request,
+void dispatch_driver_register(struct dispatch_port *port, struct http_request *request,
                               struct cidr_list accept, struct span text)
 {
     struct dispatch *dispatch = port->dispatch;
-    struct driver *driver = mem_zalloc(sizeof(*driver));
+    struct dispatch_driver *driver = mem_zalloc(sizeof(*driver));
     char member[128], error[160];
     int len = snprintf(member, sizeof(member), "d %.64s %" PRIu64, dispatch->options.node,
                        ++dispatch->drivers_ever);
@@ -115,7 +118,7 @@ void dispatch_driver_register(struct port *port, struct http_request *request,
 void dispatch_drivers_refuse(struct dispatch *dispatch)
 {
     while (!list_empty(&dispatch->registering)) {
-        refuse(LIST_ITEM(dispatch->registering.next, struct driver, registering), 503,
+        refuse(LIST_ITEM(dispatch->registering.next, struct dispatch_driver, registering), 503,
                "the server is going away");
     }
 }
@@ -123,9 +126,9 @@ void dispatch_drivers_refuse(struct dispatch *dispatch)
 /* ------------------------------------------------------------------------------------ messages */
 
 /* Its own attachment to the device of that id, or NULL: gone meanwhile, or never its. */
-static struct attachment *find_attachment(struct driver *driver, uint64_t id)
+static struct attachment *find_attachment(struct dispatch_driver *driver, uint64_t id)
 {
-    struct device *device = dispatch_device_find(dispatch_of(driver), id);
+    struct dispatch_device *device = dispatch_device_find(dispatch_of(driver), id);
     if (device == NULL) {
         return NULL;
     }
@@ -138,7 +141,7 @@ static struct attachment *find_attachment(struct driver *driver, uint64_t id)
     return NULL;
 }
 
-static void on_tcp_frame(struct driver *driver, const struct dispatch_frame *frame)
+static void on_tcp_frame(struct dispatch_driver *driver, const struct dispatch_frame *frame)
 {
     struct attachment *attachment = find_attachment(driver, frame->id_or_port);
     if (attachment == NULL) {
@@ -153,7 +156,7 @@ static void on_tcp_frame(struct driver *driver, const struct dispatch_frame *fra
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
-    struct driver *driver = arg;
+    struct dispatch_driver *driver = arg;
     struct dispatch_frame frame;
     if (kind != WS_BINARY) {
         ws_close(driver->ws, WS_PROTOCOL_ERROR, "frames are binary messages");
@@ -180,10 +183,10 @@ static void on_closed(void *arg)
 
 /* ------------------------------------------------------------------------------------ opening */
 
-static void open_driver(struct driver *driver)
+static void open_driver(struct dispatch_driver *driver)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
-    struct port *port = driver->port;
+    struct dispatch_port *port = driver->port;
     struct http_request *request = driver->request;
     list_del(&driver->registering);
     wheel_cancel(&driver->patience);
@@ -199,21 +202,36 @@ static void open_driver(struct driver *driver)
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {
-        struct device *device = LIST_ITEM(it, struct device, entry);
+        struct dispatch_device *device = LIST_ITEM(it, struct dispatch_device, entry);
         if (cidr_list_has(&driver->accept, &device->peer)) {
             dispatch_device_attach(device, driver);
         }
     }
 }
 
-void dispatch_drivers_check(struct dispatch *dispatch)
+/* It has its port in the cluster: every node that there is can be spoken to, hears this one, and
+ * the rosters show the driver. */
+static bool may_open(const struct dispatch_driver *driver)
 {
-    if (!dispatch_mesh_is_ready(dispatch->mesh)) {
+    return dispatch_mesh_is_ready(dispatch_of(driver)->mesh) &&
+           dispatch_port_knows(driver->port, span_str(driver->member));
+}
+
+void dispatch_drivers_touch(struct dispatch *dispatch)
+{
+    dispatch->drivers_touched = true;
+    loop_again(net_loop(dispatch->options.net));
+}
+
+void dispatch_drivers_settle(struct dispatch *dispatch)
+{
+    if (!dispatch->drivers_touched) {
         return;
     }
+    dispatch->drivers_touched = false;
     LIST_EACH(it, &dispatch->registering) {
-        struct driver *driver = LIST_ITEM(it, struct driver, registering);
-        if (dispatch_port_knows(driver->port, span_str(driver->member))) {
+        struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, registering);
+        if (may_open(driver)) {
             open_driver(driver);
         }
     }
@@ -227,7 +245,7 @@ static void hold(struct attachment *attachment)
     list_push_back(&attachment->driver->holding, &attachment->of_driver);
     attachment->holding = true;
     attachment->device->held++;
-    dispatch_device_flow(attachment->device);
+    dispatch_flow_touch(attachment->device);
 }
 
 static void let_go(struct attachment *attachment)
@@ -236,10 +254,10 @@ static void let_go(struct attachment *attachment)
     list_push_back(&attachment->driver->flowing, &attachment->of_driver);
     attachment->holding = false;
     attachment->device->held--;
-    dispatch_device_flow(attachment->device);
+    dispatch_flow_touch(attachment->device);
 }
 
-void dispatch_driver_is_holding(struct driver *driver)
+void dispatch_driver_is_holding(struct dispatch_driver *driver)
 {
     if (list_empty(&driver->full)) {
         list_push_back(&dispatch_of(driver)->full, &driver->full);
@@ -247,12 +265,12 @@ void dispatch_driver_is_holding(struct driver *driver)
     }
 }
 
-bool dispatch_driver_is_full(const struct driver *driver)
+bool dispatch_driver_is_full(const struct dispatch_driver *driver)
 {
     return driver->ws != NULL && conn_queued(ws_conn(driver->ws)) >= DRIVER_FULL;
 }
 
-void dispatch_driver_send(struct driver *driver, struct chunk *chunk)
+void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
 {
     if (driver->state != DRIVER_OPEN || !ws_is_open(driver->ws)) {
         return;
@@ -272,7 +290,7 @@ void dispatch_driver_send(struct driver *driver, struct chunk *chunk)
 
 /* Who was held back longest goes first, a few at a time: what they send may fill the driver again.
  */
-static void relieve(struct driver *driver)
+static void relieve(struct dispatch_driver *driver)
 {
     for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
         let_go(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
@@ -288,7 +306,7 @@ static void relieve(struct driver *driver)
 void dispatch_drivers_relieve(struct dispatch *dispatch)
 {
     LIST_EACH(it, &dispatch->full) {
-        struct driver *driver = LIST_ITEM(it, struct driver, full);
+        struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, full);
         if (conn_queued(ws_conn(driver->ws)) <= DRIVER_EMPTY) {
             relieve(driver);
         }

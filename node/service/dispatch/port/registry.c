@@ -1,4 +1,4 @@
-/* A port: who in the cluster wants it, and its sockets on this node.
+/* A port: which drivers in the cluster want it, and its sockets on this node.
  *
  *     roster "dispatch:ports"         "tcp:6001 <node>"    a node that has a driver on it
  *     roster "dispatch:tcp:6001"      "d <node> <n>"       a driver -> what it accepts
@@ -7,7 +7,11 @@
  * Every node watches the first, and the second of every port in it. A node binds a port while any
  * driver has registered it; where that fails it is tried again, and the others are told. */
 #include "node/core/log.h"
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "node/service/dispatch/port/udp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,24 +30,24 @@ static struct span own_name(const struct dispatch *dispatch)
     return span_str(dispatch->options.node);
 }
 
-static struct store *store_of(const struct port *port)
+static struct store *store_of(const struct dispatch_port *port)
 {
     return port->dispatch->options.store;
 }
 
-void dispatch_port_own_member(const struct port *port, const char *before, struct buf *out)
+void dispatch_port_own_member(const struct dispatch_port *port, const char *before, struct buf *out)
 {
     buf_printf(out, "%s %s", before, port->dispatch->options.node);
 }
 
 /* ------------------------------------------------------------------------------------ sockets */
 
-static bool is_bound(const struct port *port)
+static bool is_bound(const struct dispatch_port *port)
 {
     return port->listener != NULL || port->udp != NULL;
 }
 
-static void set_unbound(struct port *port, bool unbound, const char *why)
+static void set_unbound(struct dispatch_port *port, bool unbound, const char *why)
 {
     if (port->unbound == unbound) {
         return;
@@ -59,7 +63,7 @@ static void set_unbound(struct port *port, bool unbound, const char *why)
     dispatch_port_count_later(port);
 }
 
-int dispatch_port_open(struct port *port, char *error, size_t error_size)
+int dispatch_port_open(struct dispatch_port *port, char *error, size_t error_size)
 {
     const struct dispatch_options *options = &port->dispatch->options;
     char bind[ADDRESS_TEXT + 8];
@@ -88,7 +92,7 @@ int dispatch_port_open(struct port *port, char *error, size_t error_size)
     return bound ? 0 : -1;
 }
 
-static void port_close(struct port *port)
+static void port_close(struct dispatch_port *port)
 {
     if (is_bound(port)) {
         log_info("port closed", LOG_TEXT_FIELD("port", port->name));
@@ -102,18 +106,18 @@ static void port_close(struct port *port)
 
 static void on_retry(struct wheel_timer *timer)
 {
-    dispatch_port_touch(CONTAINER_OF(timer, struct port, retry));
+    dispatch_port_touch(CONTAINER_OF(timer, struct dispatch_port, retry));
 }
 
 /* ------------------------------------------------------------------------------------ drivers */
 
-static struct remote_driver *find_remote(const struct port *port, struct span member)
+static struct remote_driver *find_remote(const struct dispatch_port *port, struct span member)
 {
     struct map_node *node = map_find(&port->remote, member);
     return node != NULL ? MAP_ENTRY(node, struct remote_driver, node) : NULL;
 }
 
-static void remote_free(struct port *port, struct remote_driver *driver)
+static void remote_free(struct dispatch_port *port, struct remote_driver *driver)
 {
     map_remove(&port->remote, &driver->node);
     cidr_list_free(&driver->accept);
@@ -121,17 +125,18 @@ static void remote_free(struct port *port, struct remote_driver *driver)
 }
 
 /* Its node gets the devices here that it accepts. */
-static void meet(struct port *port, const struct remote_driver *driver)
+static void meet(struct dispatch_port *port, const struct remote_driver *driver)
 {
     LIST_EACH(it, &port->devices) {
-        struct device *device = LIST_ITEM(it, struct device, entry);
+        struct dispatch_device *device = LIST_ITEM(it, struct dispatch_device, entry);
         if (device_is_here(device)) {
             dispatch_here_offer(device, driver);
         }
     }
 }
 
-static void on_remote_driver(struct port *port, const struct roster_member *member, bool gone)
+static void on_remote_driver(struct dispatch_port *port, const struct roster_member *member,
+                             bool gone)
 {
     struct remote_driver *driver = find_remote(port, member->name);
     struct span home = member->name, wrong;
@@ -158,39 +163,39 @@ static void on_remote_driver(struct port *port, const struct roster_member *memb
 
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
-    struct port *port = arg;
+    struct dispatch_port *port = arg;
     if (event == ROSTER_SET || event == ROSTER_GONE) {
         on_remote_driver(port, member, event == ROSTER_GONE);
     } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
         dispatch_port_touch(port);
-        dispatch_drivers_check(port->dispatch);
+        dispatch_drivers_touch(port->dispatch);
     }
 }
 
-bool dispatch_port_accepts_here(struct port *port, const struct address *address)
+bool dispatch_port_accepts_here(struct dispatch_port *port, const struct address *address)
 {
     LIST_EACH(it, &port->drivers) {
-        if (cidr_list_has(&LIST_ITEM(it, struct driver, entry)->accept, address)) {
+        if (cidr_list_has(&LIST_ITEM(it, struct dispatch_driver, entry)->accept, address)) {
             return true;
         }
     }
     return false;
 }
 
-void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *peer)
+void dispatch_ports_meet(struct dispatch *dispatch, struct mesh_node *node)
 {
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         MAP_EACH(remote, &port->remote) {
             struct remote_driver *driver = MAP_ENTRY(remote, struct remote_driver, node);
-            if (span_eq(driver->home, dispatch_mesh_node_name(peer))) {
+            if (span_eq(driver->home, dispatch_mesh_node_name(node))) {
                 meet(port, driver);
             }
         }
     }
 }
 
-void dispatch_port_claim(struct port *port, struct span member, struct span accept)
+void dispatch_port_claim(struct dispatch_port *port, struct span member, struct span accept)
 {
     struct buf index = {0};
     dispatch_port_own_member(port, port->name, &index);
@@ -199,7 +204,7 @@ void dispatch_port_claim(struct port *port, struct span member, struct span acce
     buf_free(&index);
 }
 
-void dispatch_port_release(struct port *port, struct span member)
+void dispatch_port_release(struct dispatch_port *port, struct span member)
 {
     roster_release(store_of(port), buf_span(&port->key), member);
     if (list_empty(&port->drivers)) {
@@ -210,7 +215,7 @@ void dispatch_port_release(struct port *port, struct span member)
     }
 }
 
-bool dispatch_port_knows(const struct port *port, struct span member)
+bool dispatch_port_knows(const struct dispatch_port *port, struct span member)
 {
     struct buf index = {0};
     struct span value;
@@ -228,17 +233,17 @@ static void port_name(char out[static 12], bool is_udp, uint16_t number)
     snprintf(out, 12, "%s:%u", is_udp ? "udp" : "tcp", number);
 }
 
-struct port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
+struct dispatch_port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number)
 {
     char name[12];
     port_name(name, is_udp, number);
     struct map_node *node = map_find(&dispatch->ports, span_str(name));
-    return node != NULL ? MAP_ENTRY(node, struct port, node) : NULL;
+    return node != NULL ? MAP_ENTRY(node, struct dispatch_port, node) : NULL;
 }
 
-struct port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
+struct dispatch_port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number)
 {
-    struct port *port = dispatch_port_find(dispatch, is_udp, number);
+    struct dispatch_port *port = dispatch_port_find(dispatch, is_udp, number);
     if (port != NULL) {
         return port;
     }
@@ -260,7 +265,7 @@ struct port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t 
     return port;
 }
 
-static void port_free(struct port *port)
+static void port_free(struct dispatch_port *port)
 {
     port_close(port);
     if (!list_empty(&port->uncounted) || port->counting) {
@@ -278,7 +283,7 @@ static void port_free(struct port *port)
     free(port);
 }
 
-void dispatch_port_touch(struct port *port)
+void dispatch_port_touch(struct dispatch_port *port)
 {
     if (list_empty(&port->unsettled)) {
         list_push_back(&port->dispatch->unsettled, &port->unsettled);
@@ -289,7 +294,7 @@ void dispatch_port_touch(struct port *port)
 void dispatch_ports_touch_closed(struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         if (!is_bound(port)) {
             dispatch_port_touch(port);
         }
@@ -298,7 +303,7 @@ void dispatch_ports_touch_closed(struct dispatch *dispatch)
 
 /* Is there a driver that a device could be given to? This node has just come when it knows of
  * drivers, but has no way to their nodes yet. */
-static bool has_reachable_driver(const struct port *port)
+static bool has_reachable_driver(const struct dispatch_port *port)
 {
     MAP_EACH(it, &port->remote) {
         const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
@@ -309,7 +314,7 @@ static bool has_reachable_driver(const struct port *port)
     return !list_empty(&port->drivers);
 }
 
-static void settle(struct port *port)
+static void settle(struct dispatch_port *port)
 {
     bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
     char error[160];
@@ -331,7 +336,7 @@ void dispatch_ports_settle(struct dispatch *dispatch)
     list_init(&now);
     list_splice(&now, &dispatch->unsettled);
     while (!list_empty(&now)) {
-        struct port *port = LIST_ITEM(now.next, struct port, unsettled);
+        struct dispatch_port *port = LIST_ITEM(now.next, struct dispatch_port, unsettled);
         list_del(&port->unsettled);
         settle(port);
     }
@@ -339,17 +344,13 @@ void dispatch_ports_settle(struct dispatch *dispatch)
 
 /* ------------------------------------------------------------------------------------ index */
 
-static struct port *port_of_member(struct dispatch *dispatch, struct span member, bool make)
+static struct dispatch_port *port_of_member(struct dispatch *dispatch, struct span member,
+                                            bool make)
 {
-    char digits[8] = "";
     struct span proto = span_cut(&member, ':'), number = span_cut(&member, ' ');
     bool is_udp = span_eq(proto, SPAN("udp"));
-    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || number.len >= sizeof(digits)) {
-        return NULL;
-    }
-    memcpy(digits, number.ptr, number.len);
-    unsigned long port = strtoul(digits, NULL, 10);
-    if (port == 0 || port > UINT16_MAX) {
+    unsigned port = dispatch_port_number(number);
+    if ((!is_udp && !span_eq(proto, SPAN("tcp"))) || port == 0) {
         return NULL;
     }
     return make ? dispatch_port_get(dispatch, is_udp, (uint16_t)port)
@@ -358,7 +359,7 @@ static struct port *port_of_member(struct dispatch *dispatch, struct span member
 
 static void mark_listed(void *arg, const struct roster_member *member)
 {
-    struct port *port = port_of_member(arg, member->name, false);
+    struct dispatch_port *port = port_of_member(arg, member->name, false);
     if (port != NULL) {
         port->listed = true;
     }
@@ -367,11 +368,11 @@ static void mark_listed(void *arg, const struct roster_member *member)
 static void sweep(struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        MAP_ENTRY(it, struct port, node)->listed = false;
+        MAP_ENTRY(it, struct dispatch_port, node)->listed = false;
     }
     roster_each(dispatch->index, mark_listed, dispatch);
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         if (!port->listed) {
             dispatch_port_touch(port);
         }
@@ -382,7 +383,7 @@ static void on_index(void *arg, enum roster_event event, const struct roster_mem
 {
     struct dispatch *dispatch = arg;
     if (event == ROSTER_SET) {
-        struct port *port = port_of_member(dispatch, member->name, true);
+        struct dispatch_port *port = port_of_member(dispatch, member->name, true);
         if (port != NULL) {
             port->listed = true;
         }
@@ -393,7 +394,7 @@ static void on_index(void *arg, enum roster_event event, const struct roster_mem
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
-        dispatch_drivers_check(dispatch);
+        dispatch_drivers_touch(dispatch);
     }
 }
 
@@ -408,7 +409,7 @@ void dispatch_ports_init(struct dispatch *dispatch)
 void dispatch_ports_close_all(struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        port_close(MAP_ENTRY(it, struct port, node));
+        port_close(MAP_ENTRY(it, struct dispatch_port, node));
     }
 }
 
@@ -416,7 +417,7 @@ void dispatch_ports_deinit(struct dispatch *dispatch)
 {
     roster_unwatch(&dispatch->index);
     MAP_EACH(it, &dispatch->ports) {
-        port_free(MAP_ENTRY(it, struct port, node));
+        port_free(MAP_ENTRY(it, struct dispatch_port, node));
     }
     dispatch_counts_deinit(dispatch);
     map_deinit(&dispatch->ports);

@@ -1,4 +1,4 @@
-#include "node/service/dispatch/message.h"
+#include "node/service/dispatch/mesh/message.h"
 
 enum {
     VERSION = 1,

@@ -1,8 +1,12 @@
 #include "node/service/dispatch/dispatch.h"
 
 #include "node/proto/http/auth.h"
-#include "node/service/dispatch/impl.h"
-#include "store/base/decimal.h"
+#include "node/proto/json/scan.h"
+#include "node/service/dispatch/device/device.h"
+#include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
+#include "store/base/entropy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,36 +20,29 @@
 #endif
 
 #define JSON "application/json"
+enum {
+    REQUEST_ID_DIGITS = 32, /* of one that is made here */
+    REQUEST_ID_MOST = 128,  /* bytes of one that came with the request */
+};
+
 #define KNOWN_SECRET "testing" /* of every development set-up */
 
 /* ------------------------------------------------------------------------------------ options */
 
-/* A number from 1 to 65535, or 0. */
-static unsigned parse_port(struct span text)
-{
-    uint64_t port;
-    return decimal_read(text, UINT16_MAX, &port) ? (unsigned)port : 0;
-}
-
-static int parse_range(const char *text, unsigned *low, unsigned *high)
-{
-    struct span rest = span_str(text);
-    *low = parse_port(span_trim(span_cut(&rest, '-')));
-    *high = rest.ptr != NULL ? parse_port(span_trim(rest)) : *low;
-    return *low > 0 && *low <= *high ? 0 : -1;
-}
-
 int dispatch_check(const struct dispatch_options *options, char *error, size_t error_size)
 {
-    unsigned low, high;
+    struct dispatch_ranges ranges;
     struct address address;
     struct cidr_list trusted;
     struct span wrong;
-    if (parse_range(options->ports, &low, &high) != 0) {
-        snprintf(error, error_size, "dispatch-ports: '%s' is no range such as 6000-6999",
-                 options->ports);
+    if (dispatch_ranges_parse(span_str(options->ports), &ranges, &wrong) != 0) {
+        snprintf(
+            error, error_size,
+            "dispatch-ports: '%.*s' is no port or range such as 6000-6999, tcp:2020 or udp:47808",
+            SPAN_ARG(wrong));
         return -1;
     }
+    dispatch_ranges_free(&ranges);
     if (options->bind[0] != '\0' && address_parse_ip(span_str(options->bind), &address) != 0) {
         snprintf(error, error_size, "dispatch-bind: '%s' is no IP address", options->bind);
         return -1;
@@ -71,63 +68,97 @@ int dispatch_check(const struct dispatch_options *options, char *error, size_t e
 
 /* ------------------------------------------------------------------------------------ requests */
 
-/* 0, or the HTTP status of the error in `error`. */
-static int read_port(const struct dispatch *dispatch, const struct http_request *request,
-                     unsigned *port, struct buf *error)
+/* Each answer bears X-Request-ID: that of the request, or one of its own. */
+static void name_answer(struct http_request *request)
+{
+    char own[REQUEST_ID_DIGITS];
+    struct span id = http_header(request, "x-request-id");
+    if (id.len == 0 || id.len > REQUEST_ID_MOST) {
+        entropy_hex(own, sizeof(own));
+        id = span_of(own, sizeof(own));
+    }
+    http_reply_field(request, "X-Request-ID", id);
+}
+
+/* Why a driver is refused: {"error": ..., "parameter": ..., "restriction": ...}, as drivers of today
+ * know it. */
+struct refusal {
+    int status; /* 0: it is not */
+    const char *parameter;
+    const char *restriction; /* what the parameter must be */
+    struct buf error;
+};
+
+static void refuse(struct http_request *request, struct refusal *refusal)
+{
+    struct buf body = {0};
+    buf_append(&body, SPAN("{\"error\": "));
+    json_quote(buf_span(&refusal->error), &body);
+    buf_append(&body, SPAN(", \"parameter\": "));
+    json_quote(span_str(refusal->parameter), &body);
+    buf_append(&body, SPAN(", \"restriction\": "));
+    json_quote(span_str(refusal->restriction), &body);
+    buf_append(&body, SPAN("}\n"));
+    http_reply(request, refusal->status, JSON, buf_span(&body));
+    buf_free(&body);
+}
+
+static unsigned read_port(const struct dispatch *dispatch, const struct http_request *request,
+                          bool is_udp, struct refusal *refusal)
 {
     struct buf text = {0};
     bool there = http_query(request, "port", &text);
-    *port = parse_port(buf_span(&text));
+    unsigned port = dispatch_port_number(buf_span(&text));
     buf_free(&text);
+    refusal->parameter = "port";
+    refusal->restriction = dispatch->options.ports;
     if (!there) {
-        buf_printf(error, "the parameter port is missing");
-        return 422;
+        refusal->status = 422;
+        buf_printf(&refusal->error, "the parameter port is missing");
+    } else if (port == 0) {
+        refusal->status = 400;
+        buf_printf(&refusal->error, "port must be a number from 1 to 65535");
+    } else if (!dispatch_ranges_have(&dispatch->ranges, is_udp, port)) {
+        refusal->status = 400;
+        buf_printf(&refusal->error, "port must be one that may be opened: %s",
+                   dispatch->options.ports);
     }
-    if (*port == 0) {
-        buf_printf(error, "port must be a number from 1 to 65535");
-        return 400;
-    }
-    if (*port < dispatch->low || *port > dispatch->high) {
-        buf_printf(error, "port must be in the range that may be opened, %u to %u", dispatch->low,
-                   dispatch->high);
-        return 400;
-    }
-    return 0;
+    return port;
 }
 
-static int read_accept(const struct http_request *request, struct buf *text,
-                       struct cidr_list *accept, struct buf *error)
+static void read_accept(const struct http_request *request, struct buf *text,
+                        struct cidr_list *accept, struct refusal *refusal)
 {
     struct span wrong;
+    refusal->parameter = "accept";
+    refusal->restriction = "IP addresses and ranges, separated by commas";
     if (!http_query(request, "accept", text)) {
-        buf_printf(error, "the parameter accept is missing");
-        return 422;
+        refusal->status = 422;
+        buf_printf(&refusal->error, "the parameter accept is missing");
+    } else if (cidr_list_parse(buf_span(text), accept, &wrong) != 0) {
+        refusal->status = 400;
+        buf_printf(&refusal->error, "accept: '%.*s' is no IP address or range", SPAN_ARG(wrong));
+    } else if (accept->count == 0) {
+        refusal->status = 400;
+        buf_printf(&refusal->error, "accept names no IP address");
     }
-    if (cidr_list_parse(buf_span(text), accept, &wrong) != 0) {
-        buf_printf(error, "accept: '%.*s' is no IP address or range", SPAN_ARG(wrong));
-        return 400;
-    }
-    if (accept->count == 0) {
-        buf_printf(error, "accept names no IP address");
-        return 400;
-    }
-    return 0;
 }
 
 static void on_driver(struct dispatch *dispatch, struct http_request *request, bool is_udp)
 {
-    struct buf text = {0}, error = {0};
+    struct buf text = {0};
     struct cidr_list accept = {0};
-    unsigned port = 0;
+    struct refusal refusal = {0};
+    name_answer(request);
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, dispatch->options.secret, "bearer_token")) {
         return;
     }
-    int status = read_port(dispatch, request, &port, &error);
-    if (status == 0) {
-        status = read_accept(request, &text, &accept, &error);
+    unsigned port = read_port(dispatch, request, is_udp, &refusal);
+    if (refusal.status == 0) {
+        read_accept(request, &text, &accept, &refusal);
     }
-    if (status != 0) {
-        http_reply_error(request, status, "%s", buf_text(&error));
+    if (refusal.status != 0) {
+        refuse(request, &refusal);
     } else if (dispatch->draining) {
         cidr_list_free(&accept);
         http_reply_error(request, 503, "the server is going away");
@@ -136,7 +167,7 @@ static void on_driver(struct dispatch *dispatch, struct http_request *request, b
                                  accept, buf_span(&text));
     }
     buf_free(&text);
-    buf_free(&error);
+    buf_free(&refusal.error);
 }
 
 static void on_tcp_driver(void *arg, struct http_request *request)
@@ -174,7 +205,7 @@ static void print_counts(const struct dispatch *dispatch, const char *name, bool
     const char *before = "";
     buf_printf(out, "\"%s\": {", name);
     MAP_EACH(it, &dispatch->ports) {
-        struct port *port = MAP_ENTRY(it, struct port, node);
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
         struct dispatch_port_totals totals = dispatch_port_totals(port);
         uint64_t count = count_of(&totals);
         if (port->is_udp == udp && count > 0) {
@@ -188,7 +219,7 @@ static void print_counts(const struct dispatch *dispatch, const char *name, bool
 static bool any_unbound(const struct dispatch *dispatch)
 {
     MAP_EACH(it, &dispatch->ports) {
-        if (dispatch_port_totals(MAP_ENTRY(it, struct port, node)).unbound > 0) {
+        if (dispatch_port_totals(MAP_ENTRY(it, struct dispatch_port, node)).unbound > 0) {
             return true;
         }
     }
@@ -199,6 +230,7 @@ static void on_statistics(void *arg, struct http_request *request)
 {
     const struct dispatch *dispatch = arg;
     struct buf text = {0};
+    name_answer(request);
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, dispatch->options.secret, "bearer_token")) {
         return;
     }
@@ -222,12 +254,14 @@ static void on_statistics(void *arg, struct http_request *request)
 static void on_health(void *arg, struct http_request *request)
 {
     (void)arg;
+    name_answer(request);
     http_reply(request, 200, JSON, SPAN("{}"));
 }
 
 static void on_version(void *arg, struct http_request *request)
 {
     (void)arg;
+    name_answer(request);
     http_reply(request, 200, JSON,
                SPAN("{\"service\": \"dispatch\", \"version\": \"" MUSTER_VERSION
                     "\", \"build_time\": \"" MUSTER_BUILD_TIME "\", \"commit\": \"" MUSTER_COMMIT
@@ -241,7 +275,9 @@ static void on_turn_end(void *arg)
     struct dispatch *dispatch = arg;
     if (dispatch->mesh != NULL) {
         dispatch_ports_settle(dispatch);
+        dispatch_drivers_settle(dispatch);
         dispatch_drivers_relieve(dispatch);
+        dispatch_flow_settle(dispatch);
         dispatch_mesh_flush(dispatch->mesh);
     }
 }
@@ -263,13 +299,14 @@ struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_
     struct dispatch *dispatch = mem_zalloc(sizeof(*dispatch));
     struct span wrong;
     dispatch->options = *options;
-    if (parse_range(options->ports, &dispatch->low, &dispatch->high) != 0 ||
+    if (dispatch_ranges_parse(span_str(options->ports), &dispatch->ranges, &wrong) != 0 ||
         cidr_list_parse(span_str(options->proxy), &dispatch->trusted, &wrong) != 0) {
         abort(); /* dispatch_check was to be asked */
     }
     map_init(&dispatch->devices);
     list_init(&dispatch->registering);
     list_init(&dispatch->full);
+    list_init(&dispatch->touched);
     dispatch_ports_init(dispatch);
     dispatch_mesh_init(dispatch);
     add_routes(dispatch, server);
@@ -293,12 +330,13 @@ void dispatch_free(struct dispatch **dispatch)
         return;
     }
     MAP_EACH(it, &gone->devices) { /* of other nodes: those here went with their connections */
-        dispatch_device_end(MAP_ENTRY(it, struct device, node), DEVICE_GONE);
+        dispatch_device_end(MAP_ENTRY(it, struct dispatch_device, node), DEVICE_GONE);
     }
     dispatch_mesh_deinit(gone);
     dispatch_ports_deinit(gone);
     map_deinit(&gone->devices);
     cidr_list_free(&gone->trusted);
+    dispatch_ranges_free(&gone->ranges);
     free(gone);
     *dispatch = NULL;
 }

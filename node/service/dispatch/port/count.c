@@ -1,14 +1,15 @@
 /* How many devices a port has in the cluster, as the statistics of every node show it. A node tells
  * the others its own count, and whether it could not bind the port: changes within DISPATCH_COUNT_COUNT_MS are
  * told together. */
-#include "node/service/dispatch/impl.h"
+#include "node/service/dispatch/port/count.h"
+#include "node/service/dispatch/port/port.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 enum { DISPATCH_COUNT_COUNT_MS = 200 };
 
-void dispatch_port_tell_count(struct port *port)
+void dispatch_port_tell_count(struct dispatch_port *port)
 {
     struct buf member = {0}, value = {0};
     dispatch_port_own_member(port, "n", &member);
@@ -29,13 +30,14 @@ static void on_count_timer(struct wheel_timer *timer)
 {
     struct dispatch *dispatch = CONTAINER_OF(timer, struct dispatch, count_timer);
     while (!list_empty(&dispatch->uncounted)) {
-        struct port *port = LIST_ITEM(dispatch->uncounted.next, struct port, uncounted);
+        struct dispatch_port *port =
+            LIST_ITEM(dispatch->uncounted.next, struct dispatch_port, uncounted);
         list_del(&port->uncounted);
         dispatch_port_tell_count(port);
     }
 }
 
-void dispatch_port_count_later(struct port *port)
+void dispatch_port_count_later(struct dispatch_port *port)
 {
     struct dispatch *dispatch = port->dispatch;
     if (list_empty(&dispatch->uncounted)) {
@@ -47,7 +49,7 @@ void dispatch_port_count_later(struct port *port)
     }
 }
 
-void dispatch_port_count(struct port *port, int by)
+void dispatch_port_count(struct dispatch_port *port, int by)
 {
     port->clients = (uint32_t)((int)port->clients + by);
     dispatch_port_count_later(port);
@@ -72,14 +74,14 @@ static void add_member(void *arg, const struct roster_member *member)
     totalling->totals.unbound += strtoul(end, NULL, 10) > 0 ? 1 : 0;
 }
 
-struct dispatch_port_totals dispatch_port_totals(struct port *port)
+struct dispatch_port_totals dispatch_port_totals(struct dispatch_port *port)
 {
     struct totalling totalling = {.own = span_str(port->dispatch->options.node)};
     totalling.totals.clients = port->clients;
     totalling.totals.drivers = port->remote.count;
     LIST_EACH(it, &port->drivers) {
         totalling.totals.drivers +=
-            LIST_ITEM(it, struct driver, entry)->state == DRIVER_OPEN ? 1 : 0;
+            LIST_ITEM(it, struct dispatch_driver, entry)->state == DRIVER_OPEN ? 1 : 0;
     }
     roster_each(port->watch, add_member, &totalling);
     return totalling.totals;
