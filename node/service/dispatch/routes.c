@@ -329,7 +329,7 @@ void dispatch_free(struct dispatch **dispatch)
     if (gone == NULL) {
         return;
     }
-    MAP_EACH(it, &gone->devices) { /* of other nodes: those here went with their connections */
+    MAP_EACH(it, &gone->devices) { /* of other nodes: devices here went with their connections */
         dispatch_device_end(MAP_ENTRY(it, struct dispatch_device, node), DEVICE_GONE);
     }
     dispatch_mesh_deinit(gone);

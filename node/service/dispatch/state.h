@@ -17,7 +17,7 @@ enum {
     DRIVER_EMPTY = 96 * KIB,      /* and below which it lets them go */
     WRITES_MOST = 256 * KIB,      /* bytes on their way to a device before their driver is paused */
     LEG_COST = 32,                /* what a frame between nodes counts besides its bytes */
-    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; who takes fewer does not read */
+    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; fewer: the device does not read */
     GONE_LINGER_MS = 5 * 1000     /* for a disconnected device that took all to close, too */
 };
 
@@ -27,7 +27,7 @@ struct dispatch {
     struct dispatch_options options;
     struct mesh *mesh;
     struct dispatch_ranges ranges; /* what drivers may open */
-    struct cidr_list trusted;      /* who sends a PROXY header */
+    struct cidr_list trusted;      /* senders of PROXY headers */
     struct map ports;              /* struct dispatch_port by name */
     struct map devices;            /* struct dispatch_device by id */
     struct roster_watch *index;

@@ -55,7 +55,7 @@ enum device_written {
 enum device_end {
     DEVICE_GONE,    /* the peer or the network ended it */
     DEVICE_SHUT,    /* in order: what was written may still reach it */
-    DEVICE_REFUSED, /* at once: it never was anybody's */
+    DEVICE_REFUSED, /* at once: no driver ever had it */
     DEVICE_CUT,     /* at once, by a reset: bytes of it or for it may be missing */
 };
 
@@ -93,7 +93,7 @@ void dispatch_device_release_writers(struct dispatch_device *device);
  * connection has closed. */
 void dispatch_device_end(struct dispatch_device *device, enum device_end how);
 
-/* Nobody here has it any more. */
+/* No driver here has the device any more. */
 void dispatch_device_abandoned(struct dispatch_device *device);
 
 /* A listener_fn; `port` is a struct dispatch_port. */

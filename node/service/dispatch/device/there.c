@@ -47,7 +47,7 @@ void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *node, uint
     struct dispatch_port *port = dispatch_port_find(dispatch, false, frame->port);
     struct dispatch_device *known = dispatch_device_find(dispatch, frame->device);
     if (known != NULL) {
-        dispatch_device_end(known, DEVICE_CUT); /* its node began anew with it */
+        dispatch_device_end(known, DEVICE_CUT); /* its node began again with it */
     }
     if (port == NULL || !dispatch_port_accepts_here(port, &frame->peer)) {
         dispatch_mesh_node_send(node,

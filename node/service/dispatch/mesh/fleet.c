@@ -1,5 +1,5 @@
-/* The other nodes. Each hears its own topic; who speaks there, and since when, stands in the
- * roster.
+/* The other nodes. Each hears its own topic; the roster says which nodes speak there, and since
+ * when.
  *
  *     roster "dispatch:nodes"        node -> "<number> <epoch>"; then "deaf" while the node does not
  *                                    hear its topic, and should be given no device; then
@@ -141,7 +141,7 @@ void dispatch_mesh_flush(struct mesh *mesh)
 
 /* ------------------------------------------------------------------------------------ hearing */
 
-/* What stood in the way of speaking to others is gone. */
+/* Nothing stands in the way of speaking to other nodes any more. */
 static void look_around(struct mesh *mesh)
 {
     dispatch_inbound_hear_early(mesh);

@@ -1,5 +1,5 @@
 /* The way to another node: what this turn has for it goes out in one message; what the way has no
- * room for waits, and nobody is read meanwhile who would add to it.
+ * room for waits, and meanwhile no device is read that would add to it.
  *
  *     topic  "dispatch:node:<name>"  messages of node/service/dispatch/mesh/message.h */
 #include "node/service/dispatch/mesh/node.h"

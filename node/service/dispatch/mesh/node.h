@@ -81,7 +81,7 @@ struct mesh_node *dispatch_mesh_node_find(const struct mesh *mesh, struct span n
 /* The same, new if need be; it becomes reachable by itself. */
 struct mesh_node *dispatch_mesh_node_get(struct mesh *mesh, struct span name);
 
-/* Nothing of its own stands in the way of speaking to it any more. */
+/* Nothing about the node itself stands in the way of speaking to it any more. */
 void dispatch_mesh_node_meet(struct mesh_node *node);
 
 /* Its legs must be gone. */

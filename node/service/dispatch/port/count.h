@@ -10,7 +10,7 @@ void dispatch_counts_deinit(struct dispatch *dispatch);
 /* A device came or went here. */
 void dispatch_port_count(struct dispatch_port *port, int by);
 
-/* What the others know of the port here has changed: told soon, or at once. */
+/* What the other nodes know of the port here has changed: tells them soon, or at once. */
 void dispatch_port_count_later(struct dispatch_port *port);
 void dispatch_port_tell_count(struct dispatch_port *port);
 

@@ -288,8 +288,8 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     }
 }
 
-/* Who was held back longest goes first, a few at a time: what they send may fill the driver again.
- */
+/* Resumes the devices held back longest first, a few at a time: what they send may fill the driver
+ * again. */
 static void relieve(struct dispatch_driver *driver)
 {
     for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {

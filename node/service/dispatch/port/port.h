@@ -1,6 +1,6 @@
-/* port: a device port, who in the cluster wants it, and its sockets on this node.
+/* port: a device port, which drivers in the cluster want it, and its sockets on this node.
  *
- *     registry.c  who registered it in the cluster, and when it is open here
+ *     registry.c  which nodes registered it, and when it is open here
  *     driver.c    a driver: its registration, its WebSocket, how full it is
  *     count.c     how many devices it has in the cluster
  *     udp.c       datagrams */
@@ -124,7 +124,7 @@ void dispatch_drivers_refuse(struct dispatch *dispatch);
 /* Lets devices go on, whose drivers have room again; at the end of a turn. */
 void dispatch_drivers_relieve(struct dispatch *dispatch);
 
-/* Queues a reference of its own. */
+/* Queues the chunk with its own reference. */
 void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk);
 bool dispatch_driver_is_full(const struct dispatch_driver *driver);
 
