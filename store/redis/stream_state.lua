@@ -62,8 +62,14 @@ if sink > 0 then
     fields[#fields + 1] = 'sink'
     fields[#fields + 1] = tonumber(time[1]) + sink
 end
+-- A server that is full takes no word of it unless something went before; it is asked again, and says
+-- meanwhile how things are. A new stream is not named before it can be written down.
 if #fields > 0 then
-    redis.call('HSET', meta, unpack(fields))
+    local written = redis.pcall('HSET', meta, unpack(fields))
+    if type(written) == 'table' and written.err and
+        (not head[1] or not string.find(written.err, 'OOM', 1, true)) then
+        return written
+    end
 end
 
 local entries, unstored = 0, {}

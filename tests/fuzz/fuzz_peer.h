@@ -5,6 +5,7 @@
 #define MUSTER_TESTS_FUZZ_FUZZ_PEER_H
 
 #include "node/core/wheel.h"
+#include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "store/base/mem.h"
 #include "store/store.h"

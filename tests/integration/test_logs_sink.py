@@ -316,7 +316,7 @@ def test_a_sink_that_is_told_to_end_stores_what_it_has(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="1h").ready()
     stored(a, [{"msg": str(i), "room": f"r{i}"} for i in range(40)])
-    time.sleep(0.5)  # it reads, and waits for more
+    time.sleep(2)  # it looks at the stream once a second, reads, and waits for more
     assert rows(postgres) == 0
     sink.term()
     assert sink.popen.wait(10) == 0
