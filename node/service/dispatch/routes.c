@@ -71,11 +71,11 @@ int dispatch_check(const struct dispatch_options *options, char *error, size_t e
 /* Each answer bears X-Request-ID: that of the request, or one of its own. */
 static void name_answer(struct http_request *request)
 {
-    char own[REQUEST_ID_DIGITS];
+    char own[REQUEST_ID_DIGITS + 1];
     struct span id = http_header(request, "x-request-id");
     if (id.len == 0 || id.len > REQUEST_ID_MOST) {
-        entropy_hex(own, sizeof(own));
-        id = span_of(own, sizeof(own));
+        entropy_hex(own, REQUEST_ID_DIGITS);
+        id = span_of(own, REQUEST_ID_DIGITS);
     }
     http_reply_field(request, "X-Request-ID", id);
 }
