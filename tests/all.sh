@@ -10,7 +10,7 @@ export MUSTER_SKIPS="$told/skips"
 failed=
 
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-echo "make test: about 15 minutes on two cores with nothing else to do; 300 MB below build-*/ and up to 500 MB in the"
+echo "make test: about half an hour on two cores with nothing else to do; 300 MB below build-*/ and up to 500 MB in the"
 echo "folder for temporary files, $free MB are free here. Parts: $*"
 all=$(date +%s)
 for part in "$@"; do
