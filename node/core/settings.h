@@ -71,8 +71,8 @@ struct settings {
 #undef SETTINGS_C_CHOICE
 
 /* Reads the settings from `args` (flags, NULL-ended) and `env` ("NAME=value", NULL-ended),
- * which are borrowed for the settings' life, as are `checks`. 0, or -1 with a message in `error` that names the flag, the variable or the line of the file. settings_deinit
- * in both cases. */
+ * which are borrowed for the settings' life, as are `checks`. 0, or -1 with a message in `error` that
+ * names the flag, the variable or the line of the file. settings_deinit in both cases. */
 int settings_read(struct settings *settings, const char *const args[], const char *const env[],
                   const struct settings_checks *checks, char *error, size_t error_size)
     __attribute__((warn_unused_result));
