@@ -20,7 +20,7 @@ static int read_settings(struct settings *settings, const char *const args[],
                          const char *const env[], char error[256])
 {
     error[0] = '\0';
-    const struct settings_checks checks = {.bind = accept_text, .store = accept_text};
+    static const struct settings_checks checks = {.bind = accept_text, .store = accept_text};
     return settings_read(settings, args, env, &checks, error, 256);
 }
 
