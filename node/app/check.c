@@ -22,8 +22,8 @@ static const char *const verdicts[] = {"ok", "warn", "error"};
 struct check {
     const struct settings *settings;
     bool json;
-    struct buf out;        /* with json: the list so far */
-    bool faulty, unwell;   /* of the settings; of what was asked */
+    struct buf out;      /* with json: the list so far */
+    bool faulty, unwell; /* of the settings; of what was asked */
     struct loop *loop;
     struct store *store;
     bool reached;
@@ -64,8 +64,7 @@ static int finish(struct check *check)
 {
     bool well = !check->faulty && !check->unwell;
     if (check->json) {
-        printf("{\"well\":%s,\"findings\":[%s]}\n", well ? "true" : "false",
-               buf_text(&check->out));
+        printf("{\"well\":%s,\"findings\":[%s]}\n", well ? "true" : "false", buf_text(&check->out));
     } else {
         printf("%s\n", well ? "all is well" : "not well");
     }

@@ -70,7 +70,8 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
             .store = listeners->parts.app->store,
             .node = listeners->parts.app->node,
             .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI : TRACKER_DOCUMENTED,
+            .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI
+                                                                           : TRACKER_DOCUMENTED,
             .expiry_ms = settings->tracker_expiry,
             .rate = settings->tracker_rate,
             .burst = settings->tracker_burst,
@@ -122,8 +123,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 static void wait_for_store(struct listeners *listeners)
 {
     struct timeval every = {.tv_usec = DOORS_LOOK_MS * 1000};
-    listeners->look =
-        event_new(loop_base(net_loop(listeners->parts.app->net)), -1, EV_PERSIST, on_look, listeners);
+    listeners->look = event_new(loop_base(net_loop(listeners->parts.app->net)), -1, EV_PERSIST,
+                                on_look, listeners);
     event_add(listeners->look, &every);
     health_hold(listeners->parts.health, true);
 }

@@ -83,8 +83,7 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct node *node = arg;
     bool full;
-    log_info("draining",
-             LOG_NUMBER_FIELD("connections", net_connections(node->app.net, &full)));
+    log_info("draining", LOG_NUMBER_FIELD("connections", net_connections(node->app.net, &full)));
     listeners_retire(node->listeners);
     http_server_drain(node->app.http);
     services_drain(node->services);
@@ -104,8 +103,7 @@ static void drain(struct node *node)
         notify_stopping((uint64_t)delay_ms + node->app.settings->drain);
     }
     if (delay_ms > 0) {
-        log_info("not ready any more, still letting clients in",
-                 LOG_NUMBER_FIELD("ms", delay_ms));
+        log_info("not ready any more, still letting clients in", LOG_NUMBER_FIELD("ms", delay_ms));
         event_add(node->leave, &delay);
     } else {
         on_leave(-1, 0, node);

@@ -108,9 +108,10 @@ void plan_each_sink_fault(const struct settings *settings, plan_fault_fn *fault,
         tell(fault, arg, "postgres: is not set");
     }
     if (settings->from[0] == '\0' && strcmp(settings->store, "memory:") == 0) {
-        tell(fault, arg,
-             "store: is memory:, which no other process can reach; give the nodes' Redis, or --from "
-             "ws://host/logs/listen");
+        tell(
+            fault, arg,
+            "store: is memory:, which no other process can reach; give the nodes' Redis, or --from "
+            "ws://host/logs/listen");
     }
     if (settings->from[0] != '\0' &&
         logs_dump_check(settings->from, settings->from_ca, error, sizeof(error)) != 0) {

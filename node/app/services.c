@@ -210,8 +210,7 @@ static void make_minigame(struct services *services, struct app *app)
 
 /* ------------------------------------------------------------------------- ports of their own */
 
-static int make_relay(struct services *services, struct app *app, char *error,
-                      size_t error_size)
+static int make_relay(struct services *services, struct app *app, char *error, size_t error_size)
 {
     const struct settings *settings = app->settings;
     const struct relay_options options = {

@@ -128,8 +128,9 @@ static int open_store(struct process *process, char *error, size_t error_size)
                  "--from ws://host/logs/listen");
         return -1;
     }
-    process->app.store = process_open_store(settings, loop_base(process->app.loop), process->app.node,
-                                        &process->app.metrics, error, error_size);
+    process->app.store =
+        process_open_store(settings, loop_base(process->app.loop), process->app.node,
+                           &process->app.metrics, error, error_size);
     return process->app.store != NULL ? 0 : -1;
 }
 
@@ -178,17 +179,18 @@ static void make_sink(struct process *process)
 static void join_fleet(struct process *process)
 {
     if (process->app.store != NULL) {
-        process->fleet = fleet_new(process->app.http, &(struct fleet_options){
-                                                      .loop = process->app.loop,
-                                                      .store = process->app.store,
-                                                      .metrics = &process->app.metrics,
-                                                      .node = process->app.node,
-                                                      .kind = "sink",
-                                                      .http = process->app.settings->http,
-                                                      .token = process->app.settings->status_token,
-                                                      .trouble = trouble,
-                                                      .trouble_arg = process,
-                                                  });
+        process->fleet =
+            fleet_new(process->app.http, &(struct fleet_options){
+                                             .loop = process->app.loop,
+                                             .store = process->app.store,
+                                             .metrics = &process->app.metrics,
+                                             .node = process->app.node,
+                                             .kind = "sink",
+                                             .http = process->app.settings->http,
+                                             .token = process->app.settings->status_token,
+                                             .trouble = trouble,
+                                             .trouble_arg = process,
+                                         });
     }
 }
 
@@ -240,8 +242,7 @@ static int build(struct process *process, char *error, size_t error_size)
         return -1;
     }
     process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
-    process->reload =
-        reload_new(loop_base(process->app.loop), process->app.settings, NULL, NULL);
+    process->reload = reload_new(loop_base(process->app.loop), process->app.settings, NULL, NULL);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }

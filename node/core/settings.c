@@ -143,7 +143,7 @@ static int set_foreign_address(struct settings *settings, const char *const env[
         return 0;
     }
     source.name = port == NULL ? "SG_SERVER_HOST" : source.name;
-    host = host == NULL || host[0] == '\0' ? "0.0.0.0"
+    host = host == NULL || host[0] == '\0'  ? "0.0.0.0"
            : strcmp(host, "localhost") == 0 ? "127.0.0.1"
                                             : host;
     bool bare_v6 = strchr(host, ':') != NULL && host[0] != '[';
@@ -212,8 +212,8 @@ static int read_line(struct settings *settings, struct span line, const char *wh
 {
     struct span value = line, name = span_trim(span_cut(&value, '='));
     char shown[SETTINGS_NAME + 320], word[SETTINGS_NAME];
-    snprintf(word, sizeof(word), "%.*s", (int)(name.len < sizeof(word) ? name.len : sizeof(word) - 1),
-             name.ptr);
+    snprintf(word, sizeof(word), "%.*s",
+             (int)(name.len < sizeof(word) ? name.len : sizeof(word) - 1), name.ptr);
     snprintf(shown, sizeof(shown), "%.*s: %s", 300, where, word);
     source.name = shown;
     if (value.ptr == NULL) {
@@ -430,8 +430,8 @@ int settings_reload(struct settings *settings, settings_changed_fn *changed, voi
                     size_t error_size)
 {
     struct settings fresh;
-    int result = settings_read(&fresh, settings->args, settings->environment, settings->checks, error,
-                               error_size);
+    int result = settings_read(&fresh, settings->args, settings->environment, settings->checks,
+                               error, error_size);
     for (size_t i = 0; result == 0 && i < SETTINGS_ROWS; i++) {
         take_row(&settings_rows[i], settings, &fresh, changed, arg);
     }

@@ -103,8 +103,7 @@ void settings_print_markdown(struct buf *out)
         const struct settings_row *row = &settings_rows[i];
         bool chosen = row->kind == CHOICE || row->kind == SWITCH;
         buf_printf(out, "| `%s` | `%s`%s | %s%s%s | %s", settings_flag(row, flag),
-                   settings_variable(row, variable),
-                   settings_is_secret(row) ? ", `..._FILE`" : "",
+                   settings_variable(row, variable), settings_is_secret(row) ? ", `..._FILE`" : "",
                    row->preset[0] != '\0' ? "`" : "none", row->preset,
                    row->preset[0] != '\0' ? "`" : "", row->help);
         struct span rest = span_str(chosen ? row->choices : "");
@@ -125,7 +124,7 @@ void settings_print(const struct settings *settings, struct buf *out)
         settings_print_value(row, settings, &value);
         if (settings_is_secret(row)) {
             buf_printf(out, "# %s: a secret, %s\n", settings_name(row, name),
-                       value.len == 0                                   ? "not set"
+                       value.len == 0                               ? "not set"
                        : strcmp(buf_text(&value), row->preset) == 0 ? "the default"
                                                                     : "set");
         } else if (i == SETTINGS_AT_config) {
@@ -186,8 +185,8 @@ const char *settings_nearest_row(const char *word, settings_form_fn *form,
     const struct settings_row *nearest = NULL;
     unsigned best = WORD_MOST;
     for (size_t i = 0; i < SETTINGS_ROWS; i++) {
-        nearest = is_nearer(word, form(&settings_rows[i], name), &best) ? &settings_rows[i]
-                                                                       : nearest;
+        nearest =
+            is_nearer(word, form(&settings_rows[i], name), &best) ? &settings_rows[i] : nearest;
     }
     return nearest != NULL ? form(nearest, out) : NULL;
 }

@@ -93,8 +93,9 @@ static void test_bad_settings_are_named(void **state)
                  "MUSTER_STORE: 'bad' is bad");
     expect_error(no_words, (const char *[]){"MUSTER_STORE=memory:", "MUSTER_STORE_FILE=/x", NULL},
                  "MUSTER_STORE_FILE: set beside MUSTER_STORE; only one can count");
-    expect_error(no_words, (const char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
-                 "MUSTER_STORE_FILE: cannot read the file '/nonexistent': No such file or directory");
+    expect_error(
+        no_words, (const char *[]){"MUSTER_STORE_FILE=/nonexistent", NULL},
+        "MUSTER_STORE_FILE: cannot read the file '/nonexistent': No such file or directory");
     expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/tmp", NULL},
                  "MUSTER_STATUS_TOKEN_FILE: cannot read the file '/tmp': Is a directory");
     expect_error(no_words, (const char *[]){"MUSTER_STATUS_TOKEN_FILE=/dev/null", NULL},
@@ -141,7 +142,7 @@ static void test_foreign_variables(void **state)
         assert_int_equal(settings.env, ENV_DEVELOPMENT);
         settings_deinit(&settings);
     }
-    const char *env[] = {"SG_ENV=PRODUCTION", "PORT=5000", "SG_SERVER_HOST=::1",
+    const char *env[] = {"SG_ENV=PRODUCTION",   "PORT=5000",          "SG_SERVER_HOST=::1",
                          "SG_SERVER_PORT=9000", "SG_PROCESS_COUNT=3", NULL};
     assert_int_equal(read_settings(&settings, no_words, env, error), 0);
     assert_int_equal(settings.env, ENV_PRODUCTION);
