@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: all.sh TARGET...   Makes each of these targets of the Makefile, whatever came of those before it. Says first how
 # long it takes and how much disk, and in the end how long each took, what failed, and what was not tried.
 set -u

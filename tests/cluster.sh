@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Redis, three nodes and HAProxy on loopback, until Ctrl-C. BASE_PORT (8080) is the balancer's; the nodes take
 # the three ports above it, Redis the one above those. Flags go to each `muster node`; the chat believes any token
 # unless they say otherwise.

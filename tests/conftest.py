@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fixtures: what a test starts is stopped and judged after it (clean exit, no sanitizer report). A test that is a
 coroutine runs in a loop of its own, and the clients that it leaves are gone when it ends."""
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Serves, and says where to look: which store, which addresses, what is off. All listeners are on loopback unless told
 # otherwise. Flags go to `muster node`; they win over MUSTER_* variables, and both over what is chosen here.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # usage: units.sh BUILD_FOLDER JOBS SECONDS   Runs the C tests side by side, none longer than that. What failed then, up to
 # five of them, runs once more with the machine to itself, and that counts.
 set -u

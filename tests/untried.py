@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """usage: untried.py FILE   Says in one line how many tests were skipped, and what would have let them run. FILE has the
 reason of each, one a line (conftest.py)."""
 

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Makes the Grafana dashboard, helm/muster/files/dashboard.json, from the panels below; with --check, only says whether
 it is up to date. A line of a panel whose metric the program has not got (node/core/metrics_table.h) is left out."""
 import json

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* app: what a serving process is made of, once, for those that build on it. */
 #ifndef MUSTER_NODE_APP_APP_H
 #define MUSTER_NODE_APP_APP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* `muster check`: the node's own start without the serving, then what can only be asked: the store,
  * PostgreSQL, the keys of the login service. Each finding is a line, ok, warn or error. */
 #include "node/app/node.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/health.h"
 
 #include "node/core/metrics_process.h"

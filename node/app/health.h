@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* health: what orchestrators ask a node or a sink: GET /healthz, /readyz, /metrics.
  *
  * Healthy is a process whose loop turns; a lost Redis is no reason to start it again. Ready is one

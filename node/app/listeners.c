@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/listeners.h"
 
 #include "node/core/log.h"

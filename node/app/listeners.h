@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* listeners: where a node lets clients in: the listeners of HTTP and the relay, the tracker's socket.
  *
  *     a node alone                open from the start: balancers ask /readyz first

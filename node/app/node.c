@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The life of a node: what is made from what, in order, and torn down in reverse. No logic of a
  * protocol.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The verbs of the program. */
 #ifndef MUSTER_NODE_APP_NODE_H
 #define MUSTER_NODE_APP_NODE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/plan.h"
 
 #include "node/app/services.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plan: what can be known of a verb's settings before anything is opened or asked. The verb's own
  * start and `muster check` ask the same. */
 #ifndef MUSTER_NODE_APP_PLAN_H

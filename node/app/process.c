@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/process.h"
 
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* process: what the verbs that stay (`node`, `sink`) have in common: signals, the store with what
  * it reports, and an HTTP server. */
 #ifndef MUSTER_NODE_APP_PROCESS_H

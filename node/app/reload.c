@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/reload.h"
 
 #include "node/core/log.h"

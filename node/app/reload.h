@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reload: settings, secrets and keys are read again: on SIGHUP, and by themselves when a file that
  * settings came from is another one, which is looked at each second. What changed is logged, and
  * what of it needs a restart. SIGUSR1 and SIGUSR2 are logged and do nothing. */

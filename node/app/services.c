@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/services.h"
 
 #include "node/core/log.h"

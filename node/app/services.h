@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* services: every service of a node out of the settings, in the order in which they lean on each
  * other. The one place where a setting meets its service. */
 #ifndef MUSTER_NODE_APP_SERVICES_H

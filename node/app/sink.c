@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The wiring of `muster sink`: the store (or another server's live stream) above, PostgreSQL below,
  * and a small HTTP server for monitoring.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/app/terminal.h"
 
 #include "store/base/buf.h"

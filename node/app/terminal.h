@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* terminal: the verbs for a person at a terminal. They need no settings of a node and have flags of
  * their own:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster help VERB: how a verb is called. muster help --man and --completion SHELL print the manual page and
  * the completions, made from the table of settings, so that they cannot fall behind. */
 #include "node/app/terminal.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster status: the fleet's page in text. Ends with 0 when all is well, 1 with problems, 2 when no node
  * answers. */
 #include "node/app/terminal.h"

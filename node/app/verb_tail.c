@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster tail: log lines as they come, from any node. A lost link is built again, with back-off; what came
  * meanwhile is asked for, and nothing is printed twice. */
 #include "node/app/terminal.h"

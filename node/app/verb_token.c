@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* muster token: a JSON Web Token (RFC 7519) for development and tests, signed with a secret (HS256) or a
  * private key in PEM (RS256, ES256), as /chat believes it. */
 #include "node/app/terminal.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*          start                    ended by itself
  *   IDLE --------> RUNNING (pid) -------------------> IDLE, due again after a back-off
  *                                 SIGTERM, SIGINT

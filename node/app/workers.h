@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* workers: a big machine served by several processes. Each worker is a node with its own name; they
  * share the listening ports (SO_REUSEPORT: the kernel gives each new connection to one of them, and
  * all datagrams of a peer to the same one) and meet at the store like nodes on different machines.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/loop.h"
 
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* loop: the event loop, one turn at a time.
  *
  *     wait -> callbacks of what happened -> hooks in the order they were added -> next turn

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one table of metrics: METRIC(id, type, name, labels, help). Rows of one name stand together;
  * the first one's help counts. A service adds its rows here. */
 #ifndef MUSTER_NODE_CORE_METRICS_TABLE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/settings.h"
 
 #include "node/core/settings_impl.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* settings: what the operator says, by the table in settings_table.h: defaults, then the file of
  * --config, then the environment, then flags; the later one counts. */
 #ifndef MUSTER_NODE_CORE_SETTINGS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What people are told of the settings: help, tables, what is in force, what they may have meant. */
 #include "node/core/settings_impl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* settings rows: the table as data, and where a value comes from. For settings*.c only. */
 #ifndef MUSTER_NODE_CORE_SETTINGS_IMPL_H
 #define MUSTER_NODE_CORE_SETTINGS_IMPL_H

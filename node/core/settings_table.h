@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one table of settings: GROUP(id, title, verbs), which stands before its first setting, and
  * SETTING(field, kind, default, low, high, choices, help).
  *

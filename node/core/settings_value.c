@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Values: read, checked, printed. */
 #include "node/core/settings_impl.h"
 #include "store/base/mem.h"

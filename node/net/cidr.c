@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/cidr.h"
 
 #include "store/base/mem.h"

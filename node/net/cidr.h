@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cidr: ranges of IP addresses, "10.0.0.0/8", "2001:db8::/32", or one address "10.1.2.3".
  * "::ffff:10.0.0.0/8" is the same as "10.0.0.0/8"; a range of mapped addresses (RFC 4291, 2.5.5.2)
  * that would take in more than IPv4 is none. */

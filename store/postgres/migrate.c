@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/postgres/migrate.h"
 
 #include "store/base/buf.h"

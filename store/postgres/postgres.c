@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/postgres/postgres.h"
 
 #include "store/base/backoff.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Session sync: leaders push numbered messages without a break; followers see that none is doubled or changed, and,
 when all is well, that none is missing and the counts are right."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Peer tracker: peers that talk to any node. Nobody is ever told a wrong address or given a share id that another had;
 when all is well every peer is found by its id, through every node."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tools of these tests, each skipped with a visible line where it cannot be had."""
 
 import shutil

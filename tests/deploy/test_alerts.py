@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each alert fires in the fault that it is for, and is silent in a rolling update: on series recorded from real fleets
 (record.py), or made here where a machine's own fault would be needed. Prometheus itself judges (promtool test rules)."""
 

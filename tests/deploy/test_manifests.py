@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The plain manifests of k8s/: up to date with the chart, and a whole that stands by itself."""
 
 import shutil

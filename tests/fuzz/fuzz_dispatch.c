@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The two wires of dispatch. What is read as a frame is written again as the same bytes; a number
  * before the input says which wire, and nothing that is no frame is read past its end. */
 #include "node/net/cidr.h"

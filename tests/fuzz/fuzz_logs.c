@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Log entries: what /logs/add takes must be what the stream may keep (one valid object each, the
  * room first), and each of them, and any bytes at all, must come out of logs_row as a row whose
  * binary form holds together and whose texts PostgreSQL takes: UTF-8 without NUL. */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """axe-core's judgement of both pages: names, contrast, roles, keyboard; light and dark, wide and narrow, well and ill."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who gets into the chat: real tokens, forged ones, keys from everywhere, and the account service when
 it is well, slow, failing and wrong."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dispatch on one node: drivers, devices, what is refused."""
 
 import asyncio

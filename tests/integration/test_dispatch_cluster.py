@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dispatch on several nodes, and what is promised when things break."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A device whose node is not known yet, or cannot be spoken to: what is on one of several Redis servers comes later than
 what is on another, or not at all."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every node shows the whole fleet: GET /api/status, the live WebSocket, and who may look."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The live page of the fleet, in a real browser: three nodes, one of them killed, and fifty that the roster knows."""
 
 import asyncio

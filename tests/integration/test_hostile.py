@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Hostile input, one attack a test. Each runs beside an honest client whose answers are timed, and the node's memory is
 read while it goes on: an attack costs the attacker's connection, never another's time, nor memory without a bound."""
 

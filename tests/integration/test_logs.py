@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Log intake and live listeners, over two nodes with Redis between and over the memory store."""
 
 import asyncio

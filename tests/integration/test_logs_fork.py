@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Two servers whose histories of the stream fork: a replica that is promoted, an answer that is lost with its server, a
 server that starts empty with numbers that are ahead, two fleets with one database, a PostgreSQL without its last commits."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`muster sink --from` against servers that say odd things, say much, or go away at a bad moment."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sink beside everybody: least rights, days that are over, servers that cannot be written to, and what /readyz says."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`muster migrate` while it lasts: one line that is written over on a terminal, plain lines elsewhere."""
 
 import contextlib

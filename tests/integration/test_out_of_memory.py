@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where there is no memory the process ends with a message, and the cluster goes on."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings: what is wrong is named, and nothing is guessed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """--workers N: several nodes behind one port, and a parent that only watches."""
 
 import asyncio

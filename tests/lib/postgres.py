@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
 import atexit

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The house: includes point down the floors, never up and never in a circle; a service includes no other; each header
 stands by itself; names have one meaning."""
 

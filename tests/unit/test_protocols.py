@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/protocols.md says what the code says: texts of errors, close codes with their reasons; its examples are JSON, and
 links between the pages lead somewhere."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make run` tells the truth: which store, which addresses, what is off. Its program is a stand-in."""
 
 import os

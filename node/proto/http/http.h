@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* http: HTTP/1.1 server (RFC 9112) over a conn: keep-alive, bodies by length or chunked, limits,
  * time-outs, CORS, JSON errors.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lines: where the reading of a section of lines (a head, or chunked trailers) and of a chunked body
  * stands. No I/O. */
 #ifndef MUSTER_NODE_PROTO_HTTP_LINES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/impl.h"
 
 #include "node/net/net.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/http/tls_client.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/proto/ws/admit.h"
 
 #include "node/proto/http/auth.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*  WS_CLIENT_WAITING --timer--> WS_CLIENT_CONNECTING --101--> OPEN
  *     ^_________________|__________________|   any end: why, and again */
 #include "node/proto/ws/client.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ws client: a WebSocket to another server (ws:// or wss://), connected again for as long as it
  * exists: after 2 s, then with back-off. wslay's client side over a bufferevent; for a process with
  * one or two of them, not for thousands. */

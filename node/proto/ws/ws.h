@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ws: the server side of a WebSocket (RFC 6455, with RFC 7692 without context takeover).
  *
  *     conn bytes -> wslay frame layer -> fragments put together, inflated, checked -> message()

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat account: what the operator's account service knows: a user's nickname, and an access token
  * for a name and a password. Its words on the wire are docs/protocols.md#chat's. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_ACCOUNT_H

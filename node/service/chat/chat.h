@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (docs/protocols.md#chat). */
 #ifndef MUSTER_NODE_SERVICE_CHAT_CHAT_H
 #define MUSTER_NODE_SERVICE_CHAT_CHAT_H

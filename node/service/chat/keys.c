@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/chat/keys.h"
 
 #include "node/core/log.h"

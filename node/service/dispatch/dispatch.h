@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dispatch: device ports on demand (docs/protocols.md#dispatch). Drivers are WebSocket clients that
  * ask for a port; devices are plain TCP and UDP clients of that port, on whichever node they come in.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the fleet's page shows of dispatch: ports and the drivers that have them, some of each. */
 #include "node/service/dispatch/port/port.h"
 

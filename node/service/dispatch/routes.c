@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/dispatch.h"
 
 #include "node/proto/http/auth.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the three modules of dispatch work on together: all that one dispatch is. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_STATE_H
 #define MUSTER_NODE_SERVICE_DISPATCH_STATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/home.h"
 
 #include "node/service/fleet/page.h"

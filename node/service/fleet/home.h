@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* home: what people see of a node at GET /: the live page in a browser, its figures in lines for
  * curl. */
 #ifndef MUSTER_NODE_SERVICE_FLEET_HOME_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/problems.h"
 
 #include "node/proto/json/scan.h"

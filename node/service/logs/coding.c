@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/coding.h"
 
 #include "store/base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/dump.h"
 
 #include "node/proto/json/walk.h"

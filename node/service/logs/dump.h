@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs dump: listens at another server's /logs/listen and hands on what it hears, as the old
  * cheapass-logs-dumper did; after a lost link it asks for what it missed, which servers that keep a
  * backlog give. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/intake.h"
 
 #include "node/service/logs/coding.h"

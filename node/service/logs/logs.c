@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/logs.h"
 
 #include "node/net/limit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/row.h"
 
 #include "node/service/logs/entry.h"

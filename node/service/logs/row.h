@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs row: a log entry as a row of the table log_entry. What fits no column is stored as far as it
  * is valid, and then the whole entry stands in extra under _raw. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_ROW_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/shapes.h"
 
 #include "node/service/logs/words.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logs shapes: JSON that wraps many entries, as the protocols of others do. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_SHAPES_H
 #define MUSTER_NODE_SERVICE_LOGS_SHAPES_H

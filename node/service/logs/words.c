@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/logs/words.h"
 
 #include <ctype.h>

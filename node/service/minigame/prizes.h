@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame prizes: who gets what at the end of a game (docs/protocols.md#minigame). Pure: JSON in, JSON out. */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_PRIZES_H
 #define MUSTER_NODE_SERVICE_MINIGAME_PRIZES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* minigame requests: what game servers may ask on /minigame, and what is wrong with the form of it
  * (docs/protocols.md#minigame). Pure: JSON in; what is wrong comes back in words for the client, static. */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_REQUEST_H

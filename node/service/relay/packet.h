@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_packet: the words of cross-server chat (docs/protocols.md#relay): what game servers send,
  * and what they are told. A packet is one JSON object; there is no framing. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_PACKET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay: cross-server chat. The cluster is the host that game servers connect to over plain TCP;
  * what one of them says goes to all others of its network, on whatever node they are. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_RELAY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sync: the WebSocket /connect of game overlays (docs/protocols.md#sync), and GET /version. */
 #ifndef MUSTER_NODE_SERVICE_SYNC_SYNC_H
 #define MUSTER_NODE_SERVICE_SYNC_SYNC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tracker message: the words of the peer tracker (docs/protocols.md#tracker): datagrams to requests, answers
  * to datagrams. No I/O, no state. */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_MESSAGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tracker: tells peers on the Internet where the others are, over UDP (docs/protocols.md#tracker). Any node
  * answers for any peer: what is known of a peer is in the store, and goes with its time. */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_TRACKER_H

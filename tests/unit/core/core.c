@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/name.h"

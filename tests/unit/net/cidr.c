@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/net/cidr.h"
 #include "tests/unit/cmocka_all.h"
 

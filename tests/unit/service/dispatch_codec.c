@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/frame.h"
 #include "node/service/dispatch/mesh/message.h"
 #include "tests/unit/cmocka_all.h"

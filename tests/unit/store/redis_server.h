@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A redis-server of the test's own, on a free port of 127.0.0.1, with nothing on disk. */
 #ifndef MUSTER_TESTS_REDIS_SERVER_H
 #define MUSTER_TESTS_REDIS_SERVER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* device: a TCP device as the drivers here see it, whichever node its socket is on.
  *
  *     life.c   its drivers here, from the first to its end

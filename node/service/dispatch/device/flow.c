@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which device may send, and how much: the only file that pauses, resumes and grants credit.
  *
  *     anything that counts --dispatch_flow_touch--> touched --the turn ends--> settle

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A TCP device whose socket is on this node.
  *
  *     accepted --(from a load balancer: PROXY header)--> address known

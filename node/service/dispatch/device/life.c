@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A TCP device as the drivers here see it, whichever node its socket is on. */
 #include "node/core/log.h"
 #include "node/service/dispatch/device/device.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A TCP device of another node that drivers here have. Its node sends what flow.c gives credit for,
  * and takes what drivers here write. */
 #include "node/service/dispatch/device/device.h"

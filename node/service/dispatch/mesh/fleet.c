@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The other nodes. Each hears its own topic; the roster says which nodes speak there, and since
  * when.
  *

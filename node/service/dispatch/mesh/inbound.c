@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What other nodes say to this one.
  *
  *     message --head--> UNKNOWN  datagrams are heard; the rest waits for the way to that node, and is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Legs: the way of one device between two nodes. Frames of a leg are numbered in each direction, so
  * that none is missing unnoticed. */
 #include "node/core/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mesh: this node among the others, and when bytes between them may be lost.
  *
  *     fleet.c  the roster of nodes, epochs

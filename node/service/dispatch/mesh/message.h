@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dispatch_mesh: what the nodes of dispatch say to each other over the bus. A message is a head,
  * which names the sending node, and frames:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The way to another node: what this turn has for it goes out in one message; what the way has no
  * room for waits, and meanwhile no device is read that would add to it.
  *

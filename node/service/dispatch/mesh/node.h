@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the files of the mesh share: the mesh itself, its nodes, and what they say of each other. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_MESH_NODE_H
 #define MUSTER_NODE_SERVICE_DISPATCH_MESH_NODE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many devices a port has in the cluster, as the statistics of every node show it. A node tells
  * the others its own count, and whether it could not bind the port: changes within DISPATCH_COUNT_COUNT_MS are
  * told together. */

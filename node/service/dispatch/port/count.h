@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many devices a port has, here and in the cluster. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_PORT_COUNT_H
 #define MUSTER_NODE_SERVICE_DISPATCH_PORT_COUNT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A driver: a WebSocket client that has registered a port.
  *
  *     REGISTERING --the cluster knows it: 101--> OPEN --its socket is closed--> ENDED

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* port: a device port, which drivers in the cluster want it, and its sockets on this node.
  *
  *     registry.c  which nodes registered it, and when it is open here

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/port/ranges.h"
 
 #include "store/base/decimal.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The ports that drivers may open: "6000-6999, 2020, tcp:2021, udp:47808". */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_PORT_RANGES_H
 #define MUSTER_NODE_SERVICE_DISPATCH_PORT_RANGES_H

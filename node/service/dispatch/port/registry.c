@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A port: which drivers in the cluster want it, and its sockets on this node.
  *
  *     roster "dispatch:ports"         "tcp:6001 <node>"    a node that has a driver on it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Datagrams: no connection, no order, no promise but one: a datagram comes through whole or not at
  * all. What a driver or the way to its node has no room for is dropped and counted.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Datagrams of a port: in from devices and other nodes, out for drivers. */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_PORT_UDP_H
 #define MUSTER_NODE_SERVICE_DISPATCH_PORT_UDP_H
