@@ -371,7 +371,8 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     case ROSTER_CHANGED:
         take_view(scheduler);
         break;
-    default:
+    case ROSTER_SET:
+    case ROSTER_GONE:
         break;
     }
 }

@@ -275,7 +275,8 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     case ROSTER_CHANGED:
         admit_listed(network);
         break;
-    default:
+    case ROSTER_CURRENT:
+    case ROSTER_STALE:
         break;
     }
 }
