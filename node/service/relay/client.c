@@ -169,7 +169,7 @@ static void join(struct relay_client *client, const struct relay_handshake *hand
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
-    struct span secret = client->terms->secret;
+    struct span secret = span_str(client->terms->secret);
     if (relay_handshake_read(packet, &handshake) != 0) {
         end(client, "another version of the protocol");
     } else if (secret.len > 0 && !http_secret_eq(buf_span(&handshake.secret), secret)) {

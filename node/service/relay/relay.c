@@ -259,7 +259,7 @@ static void set_terms(struct relay *relay)
             .emptied = relay_client_emptied,
         }),
         .host_look = buf_span(&relay->host_look),
-        .secret = span_str(options->secret),
+        .secret = options->secret,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
