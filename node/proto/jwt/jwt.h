@@ -41,6 +41,9 @@ int jwt_keys_add_secret(struct jwt_keys *keys, struct span secret, char *error, 
 int jwt_keys_set_jwks(struct jwt_keys *keys, struct span json, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
+/* Moves the keys that came from a set to `to`. */
+void jwt_keys_move_set(struct jwt_keys *to, struct jwt_keys *from);
+
 /* How many keys there are. */
 size_t jwt_keys_count(const struct jwt_keys *keys);
 
@@ -60,8 +63,9 @@ struct jwt_claims {
 enum jwt_result {
     JWT_GOOD,
     JWT_UNREADABLE,  /* no token at all */
-    JWT_REFUSED,     /* signature, time, audience, issuer or subject */
-    JWT_UNKNOWN_KEY, /* refused, but a newer key set might have its key */
+    JWT_REFUSED,     /* time, audience, issuer or subject */
+    JWT_UNKNOWN_KEY, /* signed by none of the keys; a newer set might have its key, also under a key
+                        id that is known */
 };
 
 /* Checks `token` as of `now_s` (unix seconds). *why: a few words for the log, static. `claims` is

@@ -59,6 +59,19 @@ void jwt_keys_free(struct jwt_keys **keys)
     *keys = NULL;
 }
 
+void jwt_keys_move_set(struct jwt_keys *to, struct jwt_keys *from)
+{
+    LIST_EACH(it, &from->all) {
+        struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
+        if (key->from_set) {
+            list_del(&key->entry);
+            list_push_back(&to->all, &key->entry);
+            from->count--;
+            to->count++;
+        }
+    }
+}
+
 size_t jwt_keys_count(const struct jwt_keys *keys)
 {
     return keys->count;
@@ -267,15 +280,6 @@ static bool any_signed(const struct jwt_keys *keys, const struct signed_text *it
     return false;
 }
 
-static bool is_known(const struct jwt_keys *keys, const struct jwt_head *head)
-{
-    bool known = false;
-    for (struct list *it = keys->all.next; it != &keys->all; it = it->next) {
-        known |= has_id(LIST_ITEM(it, struct jwt_key, entry), head);
-    }
-    return known;
-}
-
 enum jwt_result jwt_keys_verify(const struct jwt_keys *keys, struct span token,
                                 const struct jwt_head *head, const char **why)
 {
@@ -287,8 +291,7 @@ enum jwt_result jwt_keys_verify(const struct jwt_keys *keys, struct span token,
         return JWT_GOOD;
     }
     *why = tries > 0 ? "wrong signature" : "no key for its algorithm and key id";
-    return (head->has_kid && !is_known(keys, head)) || keys->count == 0 ? JWT_UNKNOWN_KEY
-                                                                        : JWT_REFUSED;
+    return JWT_UNKNOWN_KEY;
 }
 
 /* -------------------------------------------------------------------------------- for jwt.c */
