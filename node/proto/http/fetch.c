@@ -240,6 +240,7 @@ static void set_options(struct fetch *fetch, const struct fetch_request *request
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->fields);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or its end waits for the name's thread */
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "muster/" MUSTER_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
@@ -295,12 +296,18 @@ void fetch_escape(struct span text, struct buf *out)
     }
 }
 
+/* Built otherwise it would hold up the loop for as long as a name takes. */
+static bool looks_up_aside(void)
+{
+    return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) != 0;
+}
+
 struct fetcher *fetch_pool_new(const struct fetcher_options *options)
 {
     struct fetcher *fetcher = mem_zalloc(sizeof(*fetcher));
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-        (fetcher->multi = curl_multi_init()) == NULL) {
-        fprintf(stderr, "muster: libcurl cannot be set up\n");
+        (fetcher->multi = curl_multi_init()) == NULL || !looks_up_aside()) {
+        fprintf(stderr, "muster: libcurl cannot be set up, or looks up names without threads\n");
         abort();
     }
     fetcher->base = options->base;
