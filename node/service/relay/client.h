@@ -37,14 +37,4 @@ struct relay_terms {
 void relay_client_accept(struct relay_terms *terms, struct relay_network *network, int fd,
                          const struct address *peer);
 
-/* pacer's cut and emptied. */
-void relay_client_cut(struct relay_paced *paced);
-void relay_client_emptied(struct relay_paced *paced);
-
-/* relay_network's has_left, admitted, listed and displaced. */
-bool relay_client_has_left(struct relay_seat *seat);
-void relay_client_admitted(struct relay_seat *seat);
-void relay_client_listed(struct relay_seat *seat, bool listed);
-void relay_client_displaced(struct relay_seat *seat);
-
 #endif

@@ -96,12 +96,6 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .loop = net_loop(relay->options.net),
                                                  .by_address = relay->by_address,
                                                  .joins = relay->options.joins,
-                                                 .print_arrival = relay_print_connection,
-                                                 .print_departure = relay_print_disconnect,
-                                                 .has_left = relay_client_has_left,
-                                                 .admitted = relay_client_admitted,
-                                                 .listed = relay_client_listed,
-                                                 .displaced = relay_client_displaced,
                                              });
     list_push_back(&relay->networks, &added->entry);
     return added->network;
@@ -186,7 +180,7 @@ static void print_networks(struct relay *relay, struct buf *out)
         buf_append(out, SPAN(",\"addresses\":["));
         print_ports(relay, network, SIZE_MAX, out);
         buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(network, out);
+        relay_print_servers(relay_network_directory(network), out);
         buf_append(out, SPAN("}"));
         before = ",";
     }
@@ -220,7 +214,7 @@ void relay_describe(struct relay *relay, struct buf *out)
         buf_append(out, SPAN(",\"addresses\":["));
         print_ports(relay, network, SHOWN_ADDRESSES, out);
         buf_append(out, SPAN("],"));
-        relay_print_here(network, each, out);
+        relay_print_here(relay_network_seats(network), each, out);
         buf_append(out, SPAN("}"));
     }
     buf_printf(out, "],\"more\":%zu}", all - shown);
@@ -255,8 +249,6 @@ static void set_terms(struct relay *relay)
             .on = options->pacing,
             .gap_ms = options->gap_ms,
             .limit = options->queue_limit,
-            .cut = relay_client_cut,
-            .emptied = relay_client_emptied,
         }),
         .host_look = buf_span(&relay->host_look),
         .secret = options->secret,

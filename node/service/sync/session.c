@@ -132,13 +132,14 @@ static bool is_told(struct receiver *member)
 
 static bool is_untold(struct receiver *member)
 {
-    return !is_told(member);
+    return !seat_of(member)->told;
 }
 
 static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
 {
     struct buf text = {0};
-    session->all->options.print_state(&session->state, &text);
+    buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
+               session->state.players, session->state.leader_connected ? "true" : "false");
     group_send(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
@@ -149,7 +150,7 @@ static void settle_all(struct sync_session *session, bool told)
     LIST_EACH(it, &session->room.receivers) {
         struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
         seat->told |= told;
-        session->all->options.settled(seat);
+        sync_seat_settled(seat);
     }
 }
 
@@ -170,16 +171,25 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 {
     (void)member;
     struct sync_session *session = arg;
-    if (event == ROSTER_CHANGED) {
+    switch (event) {
+    case ROSTER_CHANGED:
         on_change(session);
-    } else if (event == ROSTER_CURRENT && view_is_ours(session)) {
-        take_view(session);
-        tell(session, session->healing ? NULL : is_untold);
-        session->healing = false;
-        settle_all(session, true);
-    } else if (event == ROSTER_STALE) {
+        break;
+    case ROSTER_CURRENT:
+        if (view_is_ours(session)) {
+            take_view(session);
+            tell(session, session->healing ? NULL : is_untold);
+            session->healing = false;
+            settle_all(session, true);
+        }
+        break;
+    case ROSTER_STALE:
         session->healing = true;
         settle_all(session, false);
+        break;
+    case ROSTER_SET:
+    case ROSTER_GONE:
+        break; /* CHANGED follows */
     }
 }
 

@@ -260,27 +260,46 @@ static void on_node(struct mesh *mesh, const struct roster_member *member)
     }
 }
 
+/* This node's own place, as the others see it. */
+static void on_own_place(struct mesh *mesh, const struct roster_member *member)
+{
+    mesh->told = !read_standing(member->value, dispatch_mesh_name(mesh)).deaf;
+    dispatch_drivers_touch(mesh->dispatch);
+}
+
+static void on_place_gone(struct mesh *mesh, struct span name)
+{
+    struct mesh_node *node = dispatch_mesh_node_find(mesh, name);
+    if (!span_eq(name, dispatch_mesh_name(mesh))) {
+        if (node != NULL) {
+            node_gone(node);
+            dispatch_drivers_touch(mesh->dispatch);
+        }
+    } else if (!mesh->dispatch->draining) {
+        dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
+    }
+}
+
 static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct mesh *mesh = arg;
-    if (event == ROSTER_CURRENT) {
-        settle(mesh);
-    }
-    if (event != ROSTER_SET && event != ROSTER_GONE) {
-        return;
-    }
-    if (span_eq(member->name, dispatch_mesh_name(mesh))) {
-        if (event == ROSTER_GONE && !mesh->dispatch->draining) {
-            dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
-        } else if (event == ROSTER_SET) {
-            mesh->told = !read_standing(member->value, dispatch_mesh_name(mesh)).deaf;
-            dispatch_drivers_touch(mesh->dispatch);
+    switch (event) {
+    case ROSTER_SET:
+        if (span_eq(member->name, dispatch_mesh_name(mesh))) {
+            on_own_place(mesh, member);
+        } else {
+            on_node(mesh, member);
         }
-    } else if (event == ROSTER_SET) {
-        on_node(mesh, member);
-    } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
-        node_gone(dispatch_mesh_node_find(mesh, member->name));
-        dispatch_drivers_touch(mesh->dispatch);
+        break;
+    case ROSTER_GONE:
+        on_place_gone(mesh, member->name);
+        break;
+    case ROSTER_CURRENT:
+        settle(mesh);
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_STALE:
+        break;
     }
 }
 

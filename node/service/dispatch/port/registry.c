@@ -165,11 +165,18 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch_port *port = arg;
-    if (event == ROSTER_SET || event == ROSTER_GONE) {
+    switch (event) {
+    case ROSTER_SET:
+    case ROSTER_GONE:
         on_remote_driver(port, member, event == ROSTER_GONE);
-    } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         dispatch_port_touch(port);
         dispatch_drivers_touch(port->dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 
@@ -383,19 +390,27 @@ static void sweep(struct dispatch *dispatch)
 static void on_index(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch *dispatch = arg;
-    if (event == ROSTER_SET) {
-        struct dispatch_port *port = port_of_member(dispatch, member->name, true);
+    struct dispatch_port *port;
+    switch (event) {
+    case ROSTER_SET:
+        port = port_of_member(dispatch, member->name, true);
         if (port != NULL) {
             port->listed = true;
         }
-    } else if (event == ROSTER_GONE) {
+        break;
+    case ROSTER_GONE:
         dispatch->index_shrunk = true;
-    } else if (event != ROSTER_STALE) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         if (dispatch->index_shrunk) {
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
         dispatch_drivers_touch(dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 
