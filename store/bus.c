@@ -10,6 +10,7 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
@@ -157,15 +158,6 @@ void bus_on_channel(struct store *store, struct span channel, bool on)
     watchers_kick(&topic->subs);
 }
 
-static uint64_t read_number(struct span digits)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < digits.len && digits.ptr[i] >= '0' && digits.ptr[i] <= '9'; i++) {
-        number = number * 10 + (uint64_t)(digits.ptr[i] - '0');
-    }
-    return number;
-}
-
 void bus_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
@@ -177,11 +169,12 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
     topic_settle(topic);
     if (topic->framed) {
         struct span origin = span_cut(&payload, ' ');
-        uint64_t link = read_number(span_cut(&payload, ' '));
         struct shard *shard = &store->shards[topic->shard];
+        uint64_t link;
         own = span_eq(origin, span_str(store->node));
         store->stats.received++;
-        if (!bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
+        if (!decimal_cut(&payload, ' ', &link) ||
+            !bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
             store->stats.late++;
             return;
         }

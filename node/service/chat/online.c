@@ -4,6 +4,7 @@
 #include "node/proto/json/scan.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/hash.h"
 #include "store/base/map.h"
 #include "store/roster/roster.h"
 
@@ -51,10 +52,7 @@ struct chat_online {
 
 static unsigned part_of(const char *user)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a: only spreads */
-    for (; *user != '\0'; user++) {
-        hash = (hash ^ (unsigned char)*user) * 16777619U;
-    }
+    uint32_t hash = hash_fnv1a(span_str(user)); /* only spreads */
     return (hash ^ (hash >> 16)) % CHAT_ONLINE_PARTS;
 }
 

@@ -145,7 +145,7 @@ static void on_drain(void *arg)
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
-    struct span secret = client->terms->secret;
+    struct span secret = span_str(client->terms->secret);
     if (relay_handshake_read(packet, &handshake) != 0) {
         end(client, "another version of the protocol");
     } else if (secret.len > 0 && !http_secret_eq(buf_span(&handshake.secret), secret)) {
@@ -206,21 +206,16 @@ static void count_packet(struct relay_client *client)
 static size_t take_header(struct relay_client *client, struct span bytes)
 {
     struct proxy proxy;
-    size_t before = client->head.len, used;
-    buf_append(&client->head, bytes);
-    int rc = proxy_read(buf_span(&client->head), &proxy, &used);
+    size_t taken;
+    int rc = proxy_gather(&client->head, bytes, &proxy, &taken);
     if (rc < 0) {
         end(client, "no PROXY header");
     }
-    if (rc <= 0) {
-        return bytes.len;
+    if (rc > 0) {
+        client->peer = proxy.known ? proxy.source : client->peer;
+        client->state = CLIENT_NEW;
     }
-    if (proxy.known) {
-        client->peer = proxy.source;
-    }
-    client->state = CLIENT_NEW;
-    buf_free(&client->head);
-    return used - before; /* what came before was not all of it */
+    return taken;
 }
 
 static void take_packets(struct relay_client *client, struct span *rest)

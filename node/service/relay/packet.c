@@ -2,6 +2,7 @@
 #include "node/service/relay/packet.h"
 
 #include "node/proto/json/scan.h"
+#include "store/base/utf8.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -22,24 +23,12 @@ enum {
     DELETE = 0x7f,
 };
 
-/* At most `limit` bytes from the front of `text`, and no half character at the end. */
-static struct span cut_text(struct span text, size_t limit)
-{
-    if (text.len <= limit) {
-        return text;
-    }
-    while (limit > 0 && ((unsigned char)text.ptr[limit] & 0xc0) == 0x80) {
-        limit--;
-    }
-    return span_of(text.ptr, limit);
-}
-
 static void get_text(const struct json_field *field, size_t limit, struct buf *out)
 {
     out->len = 0;
     if (field->kind == JSON_KIND_STRING) {
         json_unquote(field->raw, out);
-        out->len = cut_text(buf_span(out), limit).len;
+        out->len = utf8_cut(buf_span(out), limit).len;
     }
 }
 
@@ -59,7 +48,7 @@ static void get_shown(const struct json_field *field, size_t limit, struct buf *
             break;
         }
     }
-    out->len = cut_text(buf_span(out), fits).len;
+    out->len = utf8_cut(buf_span(out), fits).len;
 }
 
 /* `missing` where it is no number. */

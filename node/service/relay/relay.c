@@ -230,7 +230,7 @@ static void set_terms(struct relay *relay)
             .limit = options->queue_limit,
         }),
         .host_look = buf_span(&relay->host_look),
-        .secret = span_str(options->secret),
+        .secret = options->secret,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,

@@ -64,17 +64,11 @@ static void refuse(struct dispatch_driver *driver, int status, const char *text)
     http_reply_error(request, status, "%s", text);
 }
 
-/* Bytes that reached its system. A slow line's come in steps too large for the queue to tell. */
-static uint64_t taken_by(const struct dispatch_driver *driver)
-{
-    return driver->sent - conn_unacked(ws_conn(driver->ws));
-}
-
 /* Devices that it holds back wait for it, and so do their other drivers: not for ever. */
 static void watch_fullness(struct dispatch_driver *driver)
 {
     const struct dispatch_options *options = &dispatch_of(driver)->options;
-    driver->taken = taken_by(driver);
+    driver->taken = conn_taken(ws_conn(driver->ws), driver->sent);
     wheel_set(net_wheel(options->net), &driver->patience, options->stall_ms);
 }
 
@@ -83,7 +77,7 @@ static void on_patience_over(struct wheel_timer *timer)
     struct dispatch_driver *driver = CONTAINER_OF(timer, struct dispatch_driver, patience);
     if (driver->state == DRIVER_REGISTERING) {
         refuse(driver, 503, "the port could not be registered with the other nodes in time");
-    } else if (taken_by(driver) < driver->taken + DEVICE_LEAST_TAKEN) {
+    } else if (!conn_takes(ws_conn(driver->ws), driver->sent, &driver->taken)) {
         ws_overflow(driver->ws);
     } else {
         watch_fullness(driver);
