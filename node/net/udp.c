@@ -5,6 +5,7 @@
 #include "node/net/bound.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
+#include "store/base/ring.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,8 +34,7 @@ struct udp {
     int fd, family;
     udp_fn *fn;
     void *arg;
-    struct datagram *ring; /* NULL while empty */
-    uint32_t mask, head, count;
+    struct ring queue; /* of struct datagram; without memory while empty */
     size_t bytes;
     bool everywhere; /* it has no address of its own: each datagram tells to which it came */
     bool joins;      /* the kernel cuts what we join */
@@ -44,37 +44,22 @@ struct udp {
 
 /* ------------------------------------------------------------------------------------ queue */
 
-static struct datagram *slot(const struct udp *udp, uint32_t i)
+static struct datagram *datagram_at(const struct udp *udp, uint32_t i)
 {
-    return &udp->ring[(udp->head + i) & udp->mask];
-}
-
-static void grow(struct udp *udp)
-{
-    uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : FIRST_QUEUE;
-    struct datagram *ring = mem_alloc(size * sizeof(*ring));
-    for (uint32_t i = 0; i < udp->count; i++) {
-        ring[i] = *slot(udp, i);
-    }
-    free(udp->ring);
-    udp->ring = ring;
-    udp->mask = size - 1;
-    udp->head = 0;
+    return ring_at(&udp->queue, i, sizeof(struct datagram));
 }
 
 /* Removes `count` datagrams from the front: they are done, written or not. */
 static void shift(struct udp *udp, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        udp->bytes -= slot(udp, i)->chunk->len;
-        chunk_unref(slot(udp, i)->chunk);
+        struct chunk *chunk = datagram_at(udp, i)->chunk;
+        udp->bytes -= chunk->len;
+        chunk_unref(chunk);
     }
-    udp->head += count;
-    udp->count -= count;
-    if (udp->count == 0) {
-        free(udp->ring);
-        udp->ring = NULL;
-        udp->mask = udp->head = 0;
+    ring_shift(&udp->queue, count);
+    if (udp->queue.count == 0) {
+        ring_free(&udp->queue);
     }
 }
 
@@ -91,7 +76,7 @@ static bool lose_source(struct udp *udp, unsigned count)
 {
     bool named = false;
     for (uint32_t i = 0; i < count; i++) {
-        struct address *here = &slot(udp, i)->path.here;
+        struct address *here = &datagram_at(udp, i)->path.here;
         named = named || !address_is_any(here);
         *here = (struct address){0};
     }
@@ -118,8 +103,8 @@ static bool write_some(struct udp *udp)
 {
     struct udp_outbox outbox;
     udp_outbox_init(&outbox, udp->family, udp->joins);
-    for (uint32_t i = 0; i < udp->count; i++) {
-        const struct datagram *datagram = slot(udp, i);
+    for (uint32_t i = 0; i < udp->queue.count; i++) {
+        const struct datagram *datagram = datagram_at(udp, i);
         if (!udp_outbox_add(&outbox, &datagram->path, datagram->chunk)) {
             break;
         }
@@ -155,10 +140,10 @@ void udp_flush(struct list *dirty)
     struct udp *udp = LIST_ITEM(dirty, struct udp, dirty);
     bool taken = true;
     list_del(&udp->dirty);
-    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->count > 0; i++) {
+    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->queue.count > 0; i++) {
         taken = write_some(udp);
     }
-    wait_for_events(udp, udp->count > 0);
+    wait_for_events(udp, udp->queue.count > 0);
 }
 
 /* Only a socket on all addresses has to be told which. */
@@ -174,16 +159,14 @@ static struct udp_path path_from(const struct udp *udp, const struct udp_path *p
 
 int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk)
 {
-    bool fits = chunk->len <= UDP_LARGEST && udp->count < UDP_QUEUE_MOST &&
+    bool fits = chunk->len <= UDP_LARGEST && udp->queue.count < UDP_QUEUE_MOST &&
                 udp->bytes + chunk->len <= UDP_QUEUE_BYTES;
     if (!fits || (udp->family == AF_INET && !address_is_ipv4(&path->peer))) {
         metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
         return -1;
     }
-    if (udp->ring == NULL || udp->count > udp->mask) {
-        grow(udp);
-    }
-    *slot(udp, udp->count++) = (struct datagram){chunk_ref(chunk), path_from(udp, path)};
+    struct datagram *datagram = ring_push(&udp->queue, FIRST_QUEUE, sizeof(*datagram));
+    *datagram = (struct datagram){chunk_ref(chunk), path_from(udp, path)};
     udp->bytes += chunk->len;
     if (!udp->blocked && list_empty(&udp->dirty)) {
         list_push_back(&udp->net->udp_dirty, &udp->dirty);
@@ -196,7 +179,7 @@ int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk)
 
 static void free_all(struct udp *udp)
 {
-    shift(udp, udp->count);
+    shift(udp, udp->queue.count);
     free(udp);
 }
 
@@ -306,7 +289,7 @@ void udp_close(struct udp **udp)
         return;
     }
     *udp = NULL;
-    while (gone->count > 0 && write_some(gone)) {
+    while (gone->queue.count > 0 && write_some(gone)) {
     }
     list_del(&gone->dirty);
     event_free(gone->event);

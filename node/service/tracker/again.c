@@ -55,11 +55,10 @@ static void put_back(struct tracker *tracker, struct tracker_call *call)
 {
     char text[RECORD_MOST], key[KEY_MOST];
     struct lookup_then then = tracker_then(tracker, call);
-    tracker_go_on(tracker, call, on_back,
-                  lookup_add(tracker->options.store,
-                             tracker_address_key(key, 'a', &call->path.peer),
-                             tracker_wanted_record(tracker, call, text), tracker->options.expiry_ms,
-                             &then));
+    tracker_go_on(
+        tracker, call, on_back,
+        lookup_add(tracker->options.store, tracker_address_key(key, 'a', &call->path.peer),
+                   tracker_wanted_record(tracker, call, text), tracker->options.expiry_ms, &then));
 }
 
 static void on_owner(struct tracker *tracker, struct tracker_call *call, enum lookup_result result,

@@ -103,13 +103,6 @@ void tracker_end_lost(struct tracker *tracker, struct tracker_call *call)
     end_with_error(tracker, call, TRACKER_NO_STORE, "store unavailable");
 }
 
-static void end_expired(struct tracker *tracker, struct tracker_call *call)
-{
-    tracker_print_expired(&tracker->out);
-    tracker_reply(tracker, call);
-    tracker_call_close(tracker, call);
-}
-
 void tracker_end_unknown_id(struct tracker *tracker, struct tracker_call *call)
 {
     metrics_add(tracker->metrics, METRIC_TRACKER_UNKNOWN, 1);
@@ -171,17 +164,6 @@ static void on_id_renewed(struct tracker *tracker, struct tracker_call *call,
     tracker_call_close(tracker, call);
 }
 
-static void renew_id(struct tracker *tracker, struct tracker_call *call)
-{
-    struct lookup_then then = tracker_then(tracker, call);
-    tracker_again_renew(tracker, call);
-    call->step = on_id_renewed;
-    if (lookup_touch(tracker->options.store, id_key(tracker, tracker_own_record(call).id.ptr),
-                     id_life(tracker), &then) != 0) {
-        tracker_call_close(tracker, call);
-    }
-}
-
 void tracker_end_asker(struct tracker *tracker, struct tracker_call *call)
 {
     tracker_peers_saw(tracker->peers, &call->path.peer, clock_monotonic_ms());
@@ -191,7 +173,13 @@ void tracker_end_asker(struct tracker *tracker, struct tracker_call *call)
     } else if (call->fresh_put) {
         tracker_call_close(tracker, call);
     } else {
-        renew_id(tracker, call);
+        struct lookup_then then = tracker_then(tracker, call);
+        tracker_again_renew(tracker, call);
+        call->step = on_id_renewed;
+        if (lookup_touch(tracker->options.store, id_key(tracker, tracker_own_record(call).id.ptr),
+                         id_life(tracker), &then) != 0) {
+            tracker_call_close(tracker, call);
+        }
     }
 }
 
@@ -233,7 +221,9 @@ void tracker_end_unknown(struct tracker *tracker, struct tracker_call *call)
     if (call->asked.action == TRACKER_PULSE) {
         end_with_error(tracker, call, TRACKER_UNKNOWN_PEER, "unknown peer");
     } else {
-        end_expired(tracker, call);
+        tracker_print_expired(&tracker->out);
+        tracker_reply(tracker, call);
+        tracker_call_close(tracker, call);
     }
 }
 

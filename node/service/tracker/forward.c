@@ -221,8 +221,8 @@ static void on_look_up(evutil_socket_t fd, short what, void *arg)
     }
     const struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
     /* It may call back at once. */
-    struct evdns_getaddrinfo_request *request =
-        evdns_getaddrinfo(forward->dns, forward->host, forward->port, &hints, on_looked_up, forward);
+    struct evdns_getaddrinfo_request *request = evdns_getaddrinfo(
+        forward->dns, forward->host, forward->port, &hints, on_looked_up, forward);
     forward->looking_up = request;
 }
 
@@ -267,8 +267,8 @@ struct tracker_forward *tracker_forward_new(struct tracker *tracker, const char 
         return NULL;
     }
     (void)read_host(forward, host_port);
-    forward->dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                            EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    forward->dns =
+        evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     forward->look_up = evtimer_new(base, on_look_up, forward);
     for (int i = 0; i < FORWARD_SLOTS; i++) {
         forward->slots[i].forward = forward;
