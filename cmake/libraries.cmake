@@ -43,7 +43,6 @@ muster_pkg(OPENSSL         openssl          3.0     libssl-dev            openss
 muster_pkg(CRYPTO          libcrypto        3.0     libssl-dev            openssl-devel       openssl-dev     openssl)
 muster_pkg(JANSSON         jansson          2.13    libjansson-dev        jansson-devel       jansson-dev     jansson)
 muster_pkg(NETTLE          nettle           3.7     nettle-dev            nettle-devel        nettle-dev      nettle)
-muster_pkg(CJOSE           cjose            0.6.1   libcjose-dev          cjose-devel         cjose-dev       cjose)
 muster_pkg(CURL            libcurl          7.87    libcurl4-openssl-dev  libcurl-devel       curl-dev        curl)
 muster_pkg(ZLIB            zlib             1.2.11  zlib1g-dev            zlib-devel          zlib-dev        zlib)
 muster_pkg(ZSTD            libzstd          1.4.8   libzstd-dev           libzstd-devel       zstd-dev        zstd)

@@ -228,7 +228,8 @@ static int build(struct process *process, char *error, size_t error_size)
         return -1;
     }
     process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
-    process->reload = reload_new(loop_base(process->app.loop), process->app.settings, NULL, NULL);
+    process->reload =
+        reload_new(loop_base(process->app.loop), process->app.settings, process->app.store);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }

@@ -157,6 +157,12 @@ static bool redis_ready(struct backend *backend, unsigned shard)
     return redis_link_ready(link_of(backend, shard));
 }
 
+static int login_as(struct backend *backend, const char *url, char *error, size_t error_size)
+{
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    return redis_url_take_logins(&redis->url, url, error, error_size);
+}
+
 static void free_files(struct redis_tls_files *files)
 {
     free(files->ca);
@@ -251,6 +257,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .lookup = redis_visit,
         .history = redis_history,
         .ready = redis_ready,
+        .login_as = login_as,
         .queued = redis_queued,
         .free = redis_free,
     };

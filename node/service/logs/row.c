@@ -96,25 +96,6 @@ static void put_member(struct work *work, enum logs_field field, size_t most, st
     pg_put_text(row, span_of(text.ptr, len));
 }
 
-static void put_level(struct work *work, struct buf *row)
-{
-    size_t begin = row->len;
-    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
-    for (size_t i = begin + 4; i < row->len; i++) {
-        char c = row->ptr[i];
-        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-}
-
-static void put_room(struct work *work, struct buf *row)
-{
-    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
-        pg_put_null(row);
-    } else {
-        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
-    }
-}
-
 /* ------------------------------------------------------------------------------------ numbers */
 
 /* A number or a string that is one. false when it is neither, or not finite. */
@@ -308,10 +289,19 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     } else {
         pg_put_null(row);
     }
-    put_level(work, row);
+    size_t begin = row->len;
+    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
+    for (size_t i = begin + 4; i < row->len; i++) {
+        char c = row->ptr[i];
+        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
     put_member(work, LOGS_MSG, SIZE_MAX, row);
     put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
-    put_room(work, row);
+    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
+        pg_put_null(row);
+    } else {
+        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
+    }
     put_member(work, LOGS_TEXT, SIZE_MAX, row);
     put_extra(work, payload, row);
 }

@@ -25,7 +25,7 @@ struct relay_terms {
     struct metrics *metrics;
     struct relay_pacer *pacer;
     struct span host_look;
-    struct span secret;  /* empty: none is asked for */
+    const char *secret;  /* "": none is asked for; may change */
     bool proxy;          /* connections begin with a PROXY header */
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second; 0: no limit */

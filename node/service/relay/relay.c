@@ -108,27 +108,6 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
-static void add_port(struct relay *relay, const struct listen_entry *entry)
-{
-    struct relay_listener *port = mem_zalloc(sizeof(*port));
-    port->relay = relay;
-    port->network = get_network(relay, entry->network);
-    memcpy(port->bind, entry->bind, sizeof(port->bind));
-    list_push_back(&relay->ports, &port->entry);
-}
-
-/* The relay's addresses, checked by relay_check. */
-static void add_ports(struct relay *relay)
-{
-    struct span rest = span_str(relay->options.listen);
-    while (rest.len > 0) {
-        struct listen_entry entry;
-        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
-            add_port(relay, &entry);
-        }
-    }
-}
-
 static int open_port(struct relay_listener *port, char *error, size_t error_size)
 {
     char text[ADDRESS_TEXT];
@@ -252,7 +231,7 @@ static void set_terms(struct relay *relay)
             .limit = options->queue_limit,
         }),
         .host_look = buf_span(&relay->host_look),
-        .secret = span_str(options->secret),
+        .secret = options->secret,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
@@ -319,7 +298,18 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     metrics_source_add(options->metrics, &relay->gauges, count_gauges, relay);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
-    add_ports(relay);
+    /* The relay's addresses, checked by relay_check. */
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
+            struct relay_listener *port = mem_zalloc(sizeof(*port));
+            port->relay = relay;
+            port->network = get_network(relay, entry.network);
+            memcpy(port->bind, entry.bind, sizeof(port->bind));
+            list_push_back(&relay->ports, &port->entry);
+        }
+    }
     if (options->status_token[0] != '\0') {
         http_route(server, "GET", "/api/relay", on_list, relay);
     }

@@ -210,20 +210,6 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
     }
 }
 
-/* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
- * echo. */
-static void hear_what_is_needed(struct sync_session *session)
-{
-    bool followed = session->room.count > session->leaders;
-    if (followed && session->pushes == NULL) {
-        session->listening = false;
-        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
-                                        BUS_NO_ECHO, on_push, session);
-    } else if (!followed) {
-        bus_unsubscribe(&session->pushes);
-    }
-}
-
 int sync_session_push(struct sync_seat *seat, struct span message)
 {
     struct sync_session *session = seat->session;
@@ -271,7 +257,16 @@ static void recount(struct sync_session *session)
         session_free(session);
         return;
     }
-    hear_what_is_needed(session);
+    /* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
+     * echo. */
+    bool followed = session->room.count > session->leaders;
+    if (followed && session->pushes == NULL) {
+        session->listening = false;
+        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
+                                        BUS_NO_ECHO, on_push, session);
+    } else if (!followed) {
+        bus_unsubscribe(&session->pushes);
+    }
     if (session->pushes == NULL || session->listening) {
         claim(session);
     }
