@@ -197,7 +197,6 @@ static void on_drained(void *arg)
 static void on_closed(void *arg)
 {
     struct log_listener *listener = arg;
-    metrics_sub(listener->live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     listener_free(listener);
 }
 
@@ -214,7 +213,6 @@ static void admit(struct log_listener *listener)
         listener_free(listener);
         return;
     }
-    metrics_add(live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
                    &listener->entry);
     if (listener->wants > 0 && live->tail.state == TAIL_FOLLOWING) {
@@ -250,6 +248,16 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
 
 /* ------------------------------------------------------------------------------------ life */
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    struct logs_live *live = arg;
+    uint64_t waiting = 0;
+    LIST_EACH(it, &live->waiting) {
+        waiting++;
+    }
+    metrics_set(metrics, METRIC_LOGS_LISTENERS, live->count - waiting);
+}
+
 struct logs_live *logs_live_new(const struct logs_live_options *options)
 {
     struct logs_live *live = mem_zalloc(sizeof(*live));
@@ -259,6 +267,7 @@ struct logs_live *logs_live_new(const struct logs_live_options *options)
     list_init(&live->waiting);
     list_init(&live->backlogs);
     logs_tail_init(live);
+    metrics_source_add(options->metrics, &live->gauges, count_gauges, live);
     return live;
 }
 
@@ -267,6 +276,7 @@ void logs_live_free(struct logs_live **live)
     if (*live == NULL) {
         return;
     }
+    metrics_source_remove((*live)->options.metrics, &(*live)->gauges);
     while (!list_empty(&(*live)->waiting)) {
         struct log_listener *listener = listener_of((*live)->waiting.next);
         http_reply_error(listener->request, 503, "the node is going away");

@@ -57,6 +57,7 @@ struct logs_live {
     uint32_t count; /* listeners, waiting ones too */
     struct tail tail;
     struct list backlogs;
+    struct metrics_source gauges;
 };
 
 /* live.c */
