@@ -48,27 +48,22 @@ static void refuse(struct logs *logs, struct http_request *request, size_t count
     http_reply_error(request, 503, "%s", why);
 }
 
-/* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
-static void print_partial(const struct adding *adding, struct buf *out)
-{
-    if (adding->refused == 0) {
-        buf_append(out, SPAN("{}"));
-    } else {
-        buf_printf(
-            out,
-            "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-            "%zu bytes\"}}",
-            adding->refused, adding->logs->options.entry_limit);
-    }
-}
-
 /* Stored, but for what was too large: where a protocol has words for that it is told in them. */
 static void reply_stored(const struct adding *adding)
 {
     struct buf text = {0};
     int status = adding->door == DOOR_LOKI ? 204 : adding->door == DOOR_GELF ? 202 : 200;
     if (adding->door == DOOR_OTLP) {
-        print_partial(adding, &text);
+        /* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
+        if (adding->refused == 0) {
+            buf_append(&text, SPAN("{}"));
+        } else {
+            buf_printf(
+                &text,
+                "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
+                "%zu bytes\"}}",
+                adding->refused, adding->logs->options.entry_limit);
+        }
     } else if (adding->refused > 0) {
         status = 200;
         buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->count,
@@ -208,7 +203,7 @@ static size_t read_count(const char *text)
 static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
-    struct buf room = {0}, backlog = {0};
+    struct buf room = {0}, backlog = {0}, beats = {0};
     if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
@@ -216,10 +211,15 @@ static void on_listen(void *arg, struct http_request *request)
         http_query(request, "room", &room);
     }
     http_query(request, "backlog", &backlog);
-    struct span name = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room);
-    logs_live_join(logs->live, request, name, read_count(buf_text(&backlog)));
+    const struct logs_wish wish = {
+        .room = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room),
+        .backlog = read_count(buf_text(&backlog)),
+        .beats = http_query(request, "beats", &beats),
+    };
+    logs_live_join(logs->live, request, &wish);
     buf_free(&room);
     buf_free(&backlog);
+    buf_free(&beats);
 }
 
 static void on_page(void *arg, struct http_request *request)
