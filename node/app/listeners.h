@@ -21,6 +21,7 @@ struct listeners;
 struct listeners_parts {
     struct app *app;
     struct health *health;
+    struct logs *logs;
     struct relay *relay;
     /* A worker's listener could not be opened, long after listeners_new. */
     void (*failed)(void *arg, const char *error);

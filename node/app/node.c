@@ -149,6 +149,7 @@ static int open_listeners(struct node *node, char *error, size_t error_size)
         .app = &node->app,
         .health = node->health,
         .relay = services_relay(node->services),
+        .logs = services_logs(node->services),
         .failed = on_listeners_failed,
         .arg = node,
     };

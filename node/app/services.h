@@ -7,6 +7,7 @@
 #include "node/app/app.h"
 #include "node/app/health.h"
 
+struct logs;
 struct relay;
 struct services;
 
@@ -24,6 +25,7 @@ struct services *services_new(struct app *app, struct health *health, char *erro
                               size_t error_size) __attribute__((warn_unused_result));
 
 /* What the listeners of the node need of them. Borrowed. */
+struct logs *services_logs(const struct services *services);
 struct relay *services_relay(const struct services *services);
 
 /* The node is going away: it opens no more ports. Clients that are connected stay for now. */

@@ -11,6 +11,7 @@
 #include "node/net/address.h"
 #include "node/net/listener.h"
 #include "node/net/udp.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -108,6 +109,9 @@ static int probe(const struct settings *settings, char *error, size_t error_size
 {
     if (listener_probe(settings->http, error, error_size) != 0 ||
         each_relay(settings, listener_probe, error, error_size) != 0) {
+        return -1;
+    }
+    if (logs_syslog_probe(settings->logs_syslog, error, error_size) != 0) {
         return -1;
     }
     return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);

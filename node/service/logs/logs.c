@@ -10,6 +10,7 @@
 #include "node/service/logs/live.h"
 #include "node/service/logs/own.h"
 #include "node/service/logs/page.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
 
@@ -22,6 +23,7 @@ struct logs {
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
+    struct logs_syslog *syslog;
     struct limit_table *rate;
     struct list adding;
 };
@@ -246,6 +248,14 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                         .node = options->node,
                                                         .lanes = options->lanes});
     logs->depth = logs_depth_new(net_wheel(options->net), options->store, options->metrics);
+    logs->syslog = logs_syslog_new(&(struct logs_syslog_options){.net = options->net,
+                                                                 .store = options->store,
+                                                                 .metrics = options->metrics,
+                                                                 .rate = logs->rate,
+                                                                 .listen = options->syslog,
+                                                                 .lanes = options->lanes,
+                                                                 .entry_limit = options->entry_limit,
+                                                                 .keys = options->keys});
     http_route(server, "POST", "/logs/add", on_add, logs);
     http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
     http_route(server, "POST", "/v1/logs", on_otlp, logs);
@@ -255,6 +265,21 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     return logs;
 }
 
+int logs_listen(struct logs *logs, char *error, size_t error_size)
+{
+    return logs_syslog_listen(logs->syslog, error, error_size);
+}
+
+void logs_drain(struct logs *logs)
+{
+    logs_syslog_retire(logs->syslog);
+}
+
+void logs_stop(struct logs *logs)
+{
+    logs_syslog_stop(logs->syslog);
+}
+
 void logs_free(struct logs **logs)
 {
     if (*logs == NULL) {
@@ -262,6 +287,7 @@ void logs_free(struct logs **logs)
     }
     struct logs *gone = *logs;
     *logs = NULL;
+    logs_syslog_free(&gone->syslog);
     logs_depth_free(&gone->depth);
     logs_own_free(&gone->own);
     logs_live_free(&gone->live);
