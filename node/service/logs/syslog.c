@@ -173,7 +173,7 @@ static bool take_line(struct sender *sender, struct span *rest, struct span *mes
     while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
         len++;
     }
-    bool whole = len < rest->len, large = len > most;
+    bool whole = len<rest->len, large = len> most;
     if (!whole && !large) {
         return false;
     }

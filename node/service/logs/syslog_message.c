@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/syslog_message.h"
 
-#include "node/proto/json/scan.h"
-#include "store/base/utf8.h"
+#include "node/service/logs/words.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,42 +13,23 @@ enum {
     HALF_YEAR_S = 366 * 86400 / 2,
 };
 
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
 /* ------------------------------------------------------------------------------------ printing */
-
-/* As a JSON string; bytes that are no UTF-8 are replaced. */
-static void put_string(struct span text, struct buf *out)
-{
-    if (utf8_valid(text)) {
-        json_quote(text, out);
-        return;
-    }
-    struct buf clean = {0};
-    while (text.len > 0) {
-        size_t len = utf8_character(text);
-        buf_append(&clean, len > 0 ? span_of(text.ptr, len) : SPAN(REPLACEMENT));
-        text = span_skip(text, len > 0 ? len : 1);
-    }
-    json_quote(buf_span(&clean), out);
-    buf_free(&clean);
-}
 
 /* A part that is "-" says nothing (RFC 5424, NILVALUE). */
 static void put_part(const char *name, struct span value, struct buf *out)
 {
     if (value.len > 0 && !span_eq(value, SPAN("-"))) {
         buf_printf(out, ",\"%s\":", name);
-        put_string(value, out);
+        logs_word_quote(value, out);
     }
 }
 
 static void put_priority(unsigned priority, struct buf *out)
 {
     static const char *const facilities[] = {
-        "kern", "user",   "mail", "daemon",   "auth",  "syslog", "lpr",    "news",
-        "uucp", "cron",   "authpriv", "ftp",  "ntp",   "audit",  "alert",  "clock",
-        "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"};
+        "kern",   "user",   "mail",     "daemon", "auth",   "syslog", "lpr",    "news",
+        "uucp",   "cron",   "authpriv", "ftp",    "ntp",    "audit",  "alert",  "clock",
+        "local0", "local1", "local2",   "local3", "local4", "local5", "local6", "local7"};
     buf_printf(out, "{\"level\":%u,\"facility\":\"%s\"", priority % 8, facilities[priority / 8]);
 }
 
@@ -63,7 +43,7 @@ static void put_msg(struct span text, struct buf *out)
         text.len--; /* a NUL at the end, too */
     }
     buf_append(out, SPAN(",\"msg\":"));
-    put_string(text, out);
+    logs_word_quote(text, out);
     buf_append(out, SPAN("}"));
 }
 
@@ -118,9 +98,9 @@ static bool take_element(struct span *text, struct buf *out)
         buf_append(&name, SPAN("."));
         buf_append(&name, key);
         buf_append(&members, SPAN(","));
-        put_string(buf_span(&name), &members);
+        logs_word_quote(buf_span(&name), &members);
         buf_append(&members, SPAN(":"));
-        put_string(buf_span(&value), &members);
+        logs_word_quote(buf_span(&value), &members);
         rest = after;
     }
     good = good && rest.len > 0 && rest.ptr[0] == ']';
