@@ -97,6 +97,8 @@ struct backend_ops {
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend, unsigned shard);
+    /* As store_login_as; NULL: there are no logins. */
+    int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
