@@ -13,7 +13,7 @@ enum { PROTOBUF_DEPTH = 16, VARINT_MOST = 10 };
 
 /* ------------------------------------------------------------------------------------ the wire */
 
-struct field {
+struct protobuf_field {
     uint32_t tag;
     pb_wire_type_t wire;
     uint64_t number;   /* of a varint and of fixed 64 bits */
@@ -21,19 +21,19 @@ struct field {
 };
 
 /* Where a message is read, and whether it kept to the form so far. */
-struct reader {
+struct protobuf_reader {
     pb_istream_t stream;
     struct span message;
     bool broken;
 };
 
-static struct reader reader_of(struct span message)
+static struct protobuf_reader reader_of(struct span message)
 {
-    return (struct reader){pb_istream_from_buffer((const pb_byte_t *)message.ptr, message.len),
-                           message, false};
+    return (struct protobuf_reader){
+        pb_istream_from_buffer((const pb_byte_t *)message.ptr, message.len), message, false};
 }
 
-static bool take_bytes(struct reader *reader, struct span *bytes)
+static bool take_bytes(struct protobuf_reader *reader, struct span *bytes)
 {
     uint32_t len;
     if (!pb_decode_varint32(&reader->stream, &len) || len > reader->stream.bytes_left) {
@@ -44,10 +44,10 @@ static bool take_bytes(struct reader *reader, struct span *bytes)
 }
 
 /* The next field; false at the end, and where the message breaks the form. */
-static bool next_field(struct reader *reader, struct field *field)
+static bool next_field(struct protobuf_reader *reader, struct protobuf_field *field)
 {
     bool end, good;
-    *field = (struct field){0};
+    *field = (struct protobuf_field){0};
     if (reader->broken || !pb_decode_tag(&reader->stream, &field->wire, &field->tag, &end)) {
         reader->broken = reader->broken || !end;
         return false;
@@ -72,8 +72,8 @@ static bool next_field(struct reader *reader, struct field *field)
 /* The first field with this tag that is a string, bytes or a message. */
 static struct span find(struct span message, uint32_t tag)
 {
-    struct reader reader = reader_of(message);
-    struct field field;
+    struct protobuf_reader reader = reader_of(message);
+    struct protobuf_field field;
     while (next_field(&reader, &field)) {
         if (field.tag == tag && field.wire == PB_WT_STRING) {
             return field.bytes;
@@ -125,8 +125,8 @@ typedef bool message_fn(struct span message, unsigned depth, struct buf *out);
 static bool put_each(const char *name, struct span message, uint32_t tag, message_fn *fn,
                      unsigned depth, struct buf *out)
 {
-    struct reader reader = reader_of(message);
-    struct field field;
+    struct protobuf_reader reader = reader_of(message);
+    struct protobuf_field field;
     put_name(name, out);
     buf_append(out, SPAN("["));
     while (next_field(&reader, &field)) {
@@ -171,7 +171,7 @@ static void put_double(uint64_t bits, struct buf *out)
 }
 
 /* One member, named after its type, as OTLP's JSON has it; of bytes the hex digits. */
-static bool put_typed(const struct field *field, unsigned depth, struct buf *out)
+static bool put_typed(const struct protobuf_field *field, unsigned depth, struct buf *out)
 {
     switch (field->tag) {
     case 1:
@@ -209,8 +209,8 @@ static bool put_typed(const struct field *field, unsigned depth, struct buf *out
 /* AnyValue: one of 1 string, 2 bool, 3 int, 4 double, 5 array, 6 list of pairs, 7 bytes. */
 static bool put_any_value(struct span value, unsigned depth, struct buf *out)
 {
-    struct reader reader = reader_of(value);
-    struct field field, last = {0};
+    struct protobuf_reader reader = reader_of(value);
+    struct protobuf_field field, last = {0};
     if (depth >= PROTOBUF_DEPTH) {
         buf_append(out, SPAN("null"));
         return true;
@@ -227,8 +227,8 @@ static bool put_any_value(struct span value, unsigned depth, struct buf *out)
 /* LogRecord: 1 time, 2 severity, 3 its text, 5 body, 6 attributes, 9 trace, 10 span, 11 observed. */
 static bool put_record(struct span record, unsigned depth, struct buf *out)
 {
-    struct reader reader = reader_of(record);
-    struct field field;
+    struct protobuf_reader reader = reader_of(record);
+    struct protobuf_field field;
     bool good = true;
     buf_append(out, SPAN("{"));
     while (good && next_field(&reader, &field)) {
@@ -347,8 +347,8 @@ static void put_labels(struct span text, struct buf *out)
 /* Timestamp: 1 seconds, 2 nanoseconds. */
 static uint64_t nanoseconds(struct span timestamp)
 {
-    struct reader reader = reader_of(timestamp);
-    struct field field;
+    struct protobuf_reader reader = reader_of(timestamp);
+    struct protobuf_field field;
     uint64_t ns = 0;
     while (next_field(&reader, &field)) {
         ns += field.tag == 1 ? field.number * 1000000000 : field.tag == 2 ? field.number : 0;
@@ -360,8 +360,8 @@ static uint64_t nanoseconds(struct span timestamp)
 static bool put_value(struct span entry, unsigned depth, struct buf *out)
 {
     (void)depth;
-    struct reader reader = reader_of(entry);
-    struct field field;
+    struct protobuf_reader reader = reader_of(entry);
+    struct protobuf_field field;
     buf_printf(out, "[\"%" PRIu64 "\",", nanoseconds(find(entry, 1)));
     logs_word_quote(find(entry, 2), out);
     buf_append(out, SPAN(",{"));

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 enum {
-    READ_MOST = 64 * 1024,
-    BATCH_MOST = 1000, /* messages in one step */
+    SYSLOG_READ_MOST = 64 * 1024,
+    SYSLOG_BATCH_MOST = 1000, /* messages in one step */
     RETRY_S = 1,
     ORPHANS_MOST = 256, /* senders that left while the stream did not take what they said */
     ORPHAN_TRIES = 60,
@@ -26,7 +26,7 @@ enum {
 };
 
 /* One socket of the setting's list. */
-struct door {
+struct syslog_door {
     struct list entry;
     struct logs_syslog *syslog;
     char bind[ADDRESS_TEXT];
@@ -36,7 +36,7 @@ struct door {
 };
 
 /* One TCP sender. */
-struct sender {
+struct syslog_sender {
     struct list entry;
     struct logs_syslog *syslog;
     struct conn *conn; /* NULL: it left */
@@ -55,10 +55,10 @@ struct logs_syslog {
     unsigned orphans;
     struct event *retry;
     struct logs_batch datagrams; /* of this turn */
-    struct list sent;            /* struct sent: batches of datagrams on their way */
+    struct list sent;            /* struct syslog_sent: batches of datagrams on their way */
 };
 
-struct sent {
+struct syslog_sent {
     struct list entry;
     struct logs_syslog *syslog;
     size_t count;
@@ -92,7 +92,7 @@ static bool add(struct logs_syslog *syslog, struct logs_batch *batch, struct spa
 
 static void on_datagrams_appended(void *arg, enum stream_outcome outcome)
 {
-    struct sent *sent = arg;
+    struct syslog_sent *sent = arg;
     count(sent->syslog, outcome == STREAM_STORED ? METRIC_LOGS_ADDED : METRIC_LOGS_REFUSED,
           sent->count);
     list_del(&sent->entry);
@@ -103,7 +103,7 @@ static void send_datagrams(void *arg)
 {
     struct logs_syslog *syslog = arg;
     if (syslog->datagrams.count > 0) {
-        struct sent *sent = mem_zalloc(sizeof(*sent));
+        struct syslog_sent *sent = mem_zalloc(sizeof(*sent));
         sent->syslog = syslog;
         sent->count = syslog->datagrams.count;
         list_push_back(&syslog->sent, &sent->entry);
@@ -121,7 +121,7 @@ static void send_datagrams(void *arg)
 
 static void on_datagram(void *arg, const struct address *peer, struct span bytes)
 {
-    struct door *door = arg;
+    struct syslog_door *door = arg;
     struct logs_syslog *syslog = door->syslog;
     if (bytes.len == 0) {
         return;
@@ -148,8 +148,8 @@ static size_t read_length(struct span text, size_t *head)
 }
 
 /* Cuts the next whole message off *rest. false: none is there. */
-static bool take_counted(struct sender *sender, size_t head, size_t length, struct span *rest,
-                         struct span *message)
+static bool take_counted(struct syslog_sender *sender, size_t head, size_t length,
+                         struct span *rest, struct span *message)
 {
     if (length > sender->syslog->options.entry_limit) {
         count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
@@ -167,7 +167,7 @@ static bool take_counted(struct sender *sender, size_t head, size_t length, stru
 }
 
 /* A line's end, or a NUL (3.4.2). */
-static bool take_line(struct sender *sender, struct span *rest, struct span *message)
+static bool take_line(struct syslog_sender *sender, struct span *rest, struct span *message)
 {
     size_t len = 0, most = sender->syslog->options.entry_limit;
     while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
@@ -187,7 +187,7 @@ static bool take_line(struct sender *sender, struct span *rest, struct span *mes
 }
 
 /* An empty message is one that was skipped. */
-static bool take_message(struct sender *sender, struct span *rest, struct span *message)
+static bool take_message(struct syslog_sender *sender, struct span *rest, struct span *message)
 {
     size_t head, skipped = sender->skip < rest->len ? sender->skip : rest->len;
     sender->skip -= skipped;
@@ -202,7 +202,7 @@ static bool take_message(struct sender *sender, struct span *rest, struct span *
 
 /* ------------------------------------------------------------------------------------ TCP */
 
-static void sender_free(struct sender *sender)
+static void sender_free(struct syslog_sender *sender)
 {
     list_del(&sender->entry);
     logs_batch_free(&sender->batch);
@@ -211,18 +211,18 @@ static void sender_free(struct sender *sender)
 }
 
 /* Fills the batch from what came. */
-static void gather(struct sender *sender)
+static void gather(struct syslog_sender *sender)
 {
     struct span rest = buf_span(&sender->in), message;
-    while (sender->batch.seen < BATCH_MOST && take_message(sender, &rest, &message)) {
+    while (sender->batch.seen < SYSLOG_BATCH_MOST && take_message(sender, &rest, &message)) {
         if (message.len > 0 && !add(sender->syslog, &sender->batch, message)) {
-            break; /* cannot be: it holds more than BATCH_MOST */
+            break; /* cannot be: it holds more than SYSLOG_BATCH_MOST */
         }
     }
     buf_consume(&sender->in, sender->in.len - rest.len);
 }
 
-static void wait_a_moment(struct sender *sender)
+static void wait_a_moment(struct syslog_sender *sender)
 {
     sender->waits = true;
     sender->tries++;
@@ -234,7 +234,7 @@ static void wait_a_moment(struct sender *sender)
 static void on_appended(void *arg, enum stream_outcome outcome);
 
 /* Sends the batch off; afterwards it is under way, or waits. */
-static void try_append(struct sender *sender)
+static void try_append(struct syslog_sender *sender)
 {
     struct logs_syslog *syslog = sender->syslog;
     sender->waits = false;
@@ -255,7 +255,7 @@ static void try_append(struct sender *sender)
 
 /* Reads on, carries on with what came, or lets the connection end: the one place that decides what a
  * sender does next. `sender` may be freed. */
-static void settle(struct sender *sender)
+static void settle(struct syslog_sender *sender)
 {
     if (sender->under_way || sender->waits) {
         return;
@@ -279,7 +279,7 @@ static void settle(struct sender *sender)
 
 static void on_appended(void *arg, enum stream_outcome outcome)
 {
-    struct sender *sender = arg;
+    struct syslog_sender *sender = arg;
     sender->under_way = false;
     if (outcome == STREAM_FULL || outcome == STREAM_REFUSED) {
         wait_a_moment(sender);
@@ -300,7 +300,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct logs_syslog *syslog = arg;
     LIST_EACH(it, &syslog->senders) {
-        struct sender *sender = LIST_ITEM(it, struct sender, entry);
+        struct syslog_sender *sender = LIST_ITEM(it, struct syslog_sender, entry);
         if (!sender->waits) {
             continue;
         }
@@ -316,7 +316,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 static size_t on_data(void *arg, struct span bytes)
 {
-    struct sender *sender = arg;
+    struct syslog_sender *sender = arg;
     buf_append(&sender->in, bytes);
     settle(sender);
     return bytes.len;
@@ -324,7 +324,7 @@ static size_t on_data(void *arg, struct span bytes)
 
 static void on_drain(void *arg)
 {
-    struct sender *sender = arg;
+    struct syslog_sender *sender = arg;
     sender->drains = true;
     settle(sender);
 }
@@ -333,7 +333,7 @@ static void on_drain(void *arg)
 static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
-    struct sender *sender = arg;
+    struct syslog_sender *sender = arg;
     size_t head;
     if (sender->in.len > 0 && sender->skip == 0 && !sender->skip_line &&
         read_length(buf_span(&sender->in), &head) == 0) {
@@ -355,24 +355,24 @@ static const struct conn_handler handler = {
 
 static void on_accept(void *arg, int fd, const struct address *peer)
 {
-    const struct door *door = arg;
+    const struct syslog_door *door = arg;
     struct logs_syslog *syslog = door->syslog;
     if (!net_admit(syslog->options.net, peer)) {
         close(fd);
         return;
     }
-    struct sender *sender = mem_zalloc(sizeof(*sender));
+    struct syslog_sender *sender = mem_zalloc(sizeof(*sender));
     sender->syslog = syslog;
     sender->peer = *peer;
     sender->batch = fresh_batch(syslog);
     list_push_back(&syslog->senders, &sender->entry);
     sender->conn = conn_new(syslog->options.net, fd, peer, &handler, sender);
-    conn_set_read_limit(sender->conn, READ_MOST);
+    conn_set_read_limit(sender->conn, SYSLOG_READ_MOST);
 }
 
 /* ------------------------------------------------------------------------------------ the list */
 
-static int read_door(struct span text, struct door *door)
+static int read_door(struct span text, struct syslog_door *door)
 {
     struct address address;
     int family;
@@ -393,7 +393,7 @@ int logs_syslog_check(const char *listen, char *error, size_t error_size)
     struct span rest = span_str(listen);
     while (rest.len > 0) {
         struct span text = span_trim(span_cut(&rest, ','));
-        struct door door;
+        struct syslog_door door;
         if (read_door(text, &door) != 0) {
             snprintf(error, error_size,
                      "logs-syslog: '%.*s' is not [tcp:|udp:]address:port, as in udp:0.0.0.0:514",
@@ -408,7 +408,7 @@ int logs_syslog_probe(const char *listen, char *error, size_t error_size)
 {
     struct span rest = span_str(listen);
     while (rest.len > 0) {
-        struct door door;
+        struct syslog_door door;
         struct address address;
         int family;
         if (read_door(span_trim(span_cut(&rest, ',')), &door) != 0 ||
@@ -432,7 +432,7 @@ static void log_listening(const char *how, const struct address *address)
              LOG_TEXT_FIELD("address", address_text(address, text)));
 }
 
-static int open_door(struct door *door, char *error, size_t error_size)
+static int open_door(struct syslog_door *door, char *error, size_t error_size)
 {
     struct net *net = door->syslog->options.net;
     if (door->tcp) {
@@ -456,7 +456,7 @@ int logs_syslog_listen(struct logs_syslog *syslog, char *error, size_t error_siz
 {
     struct span rest = span_str(syslog->options.listen);
     while (rest.len > 0) {
-        struct door *door = mem_zalloc(sizeof(*door));
+        struct syslog_door *door = mem_zalloc(sizeof(*door));
         door->syslog = syslog;
         list_push_back(&syslog->doors, &door->entry);
         if (read_door(span_trim(span_cut(&rest, ',')), door) == 0 &&
@@ -488,14 +488,14 @@ struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
 void logs_syslog_retire(struct logs_syslog *syslog)
 {
     LIST_EACH(it, &syslog->doors) {
-        listener_retire(&LIST_ITEM(it, struct door, entry)->listener);
+        listener_retire(&LIST_ITEM(it, struct syslog_door, entry)->listener);
     }
 }
 
 void logs_syslog_stop(struct logs_syslog *syslog)
 {
     LIST_EACH(it, &syslog->doors) {
-        struct door *door = LIST_ITEM(it, struct door, entry);
+        struct syslog_door *door = LIST_ITEM(it, struct syslog_door, entry);
         listener_close(&door->listener);
         udp_close(&door->socket);
         list_del(&door->entry);
@@ -512,12 +512,12 @@ void logs_syslog_free(struct logs_syslog **syslog)
     *syslog = NULL;
     logs_syslog_stop(gone);
     while (!list_empty(&gone->senders)) {
-        sender_free(LIST_ITEM(gone->senders.next, struct sender, entry));
+        sender_free(LIST_ITEM(gone->senders.next, struct syslog_sender, entry));
     }
     while (!list_empty(&gone->sent)) {
         struct list *entry = gone->sent.next;
         list_del(entry);
-        free(LIST_ITEM(entry, struct sent, entry));
+        free(LIST_ITEM(entry, struct syslog_sent, entry));
     }
     event_free(gone->retry);
     logs_batch_free(&gone->datagrams);
