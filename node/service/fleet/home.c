@@ -30,6 +30,7 @@ static void print_count(struct buf *out, const char *name, uint64_t value)
 static void print_text(const struct fleet_home *home, struct buf *out)
 {
     const uint64_t *value = home->options.metrics->value;
+    metrics_count(home->options.metrics);
     const char *reason = home->options.trouble(home->options.trouble_arg);
     struct buf uptime = {0};
     uint64_t s = (clock_monotonic_ms() - home->started_ms) / 1000;
