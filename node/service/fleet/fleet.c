@@ -83,22 +83,6 @@ static void print_node(struct fleet *fleet, struct buf *out)
     buf_append(out, SPAN("}}"));
 }
 
-static void print_lists(const struct fleet *fleet, struct buf *out)
-{
-    for (size_t i = 0; i < fleet->list_count; i++) {
-        struct buf list = {0};
-        fleet->lists[i].print(fleet->lists[i].arg, &list);
-        if (list.len <= FLEET_LIST_BYTES && out->len + list.len <= FLEET_LISTS_BYTES) {
-            buf_printf(out, "%s\"%s\":", out->len > 0 ? "," : "{", fleet->lists[i].name);
-            buf_append(out, buf_span(&list));
-        }
-        buf_free(&list);
-    }
-    buf_append(out, out->len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
-    fleet_hour_print(&fleet->hour, out);
-    buf_append(out, SPAN("}"));
-}
-
 /* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
  * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
 static void publish_lists(struct fleet *fleet)
@@ -108,7 +92,18 @@ static void publish_lists(struct fleet *fleet)
         return;
     }
     struct buf lists = {0};
-    print_lists(fleet, &lists);
+    for (size_t i = 0; i < fleet->list_count; i++) {
+        struct buf list = {0};
+        fleet->lists[i].print(fleet->lists[i].arg, &list);
+        if (list.len <= FLEET_LIST_BYTES && lists.len + list.len <= FLEET_LISTS_BYTES) {
+            buf_printf(&lists, "%s\"%s\":", lists.len > 0 ? "," : "{", fleet->lists[i].name);
+            buf_append(&lists, buf_span(&list));
+        }
+        buf_free(&list);
+    }
+    buf_append(&lists, lists.len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
+    fleet_hour_print(&fleet->hour, &lists);
+    buf_append(&lists, SPAN("}"));
     fleet->lists_due_us = now + (clock_monotonic_us() - now) * US_PER_US;
     if (span_eq(buf_span(&lists), buf_span(&fleet->published))) {
         buf_free(&lists);
