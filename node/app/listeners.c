@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/app/listeners.h"
 
+#include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/net/listener.h"
-#include "node/service/tracker/tracker.h"
 #include "store/base/mem.h"
 
 #include <event2/event.h>
@@ -66,24 +66,12 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
     if (settings->tracker[0] == '\0') {
         return 0;
     }
-    listeners->tracker = tracker_new(
-        &(struct tracker_options){
-            .net = listeners->parts.app->net,
-            .store = listeners->parts.app->store,
-            .node = listeners->parts.app->node,
-            .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI
-                                                                           : TRACKER_DOCUMENTED,
-            .expiry_ms = settings->tracker_expiry,
-            .rate = settings->tracker_rate,
-            .burst = settings->tracker_burst,
-        },
-        error, error_size);
-    if (listeners->tracker == NULL) {
-        return -1;
-    }
-    log_listening("tracker", tracker_address(listeners->tracker));
-    return 0;
+    struct tracker_options options = services_tracker_options(settings);
+    options.net = listeners->parts.app->net;
+    options.store = listeners->parts.app->store;
+    options.node = listeners->parts.app->node;
+    listeners->tracker = tracker_new(&options, error, error_size);
+    return listeners->tracker != NULL ? 0 : -1;
 }
 
 /* The listeners that clients connect to. */

@@ -279,13 +279,34 @@ static int check_relay(const struct settings *settings, char *error, size_t erro
     return relay_check(&options, error, error_size);
 }
 
+struct tracker_options services_tracker_options(const struct settings *settings)
+{
+    return (struct tracker_options){
+        .listen = settings->tracker,
+        .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI
+                                                                       : TRACKER_DOCUMENTED,
+        .forward = settings->tracker_forward,
+        .expiry_ms = settings->tracker_expiry,
+        .grace_ms = settings->tracker_grace,
+        .rate = settings->tracker_rate,
+        .burst = settings->tracker_burst,
+    };
+}
+
+static int check_tracker(const struct settings *settings, char *error, size_t error_size)
+{
+    const struct tracker_options options = services_tracker_options(settings);
+    return tracker_check(&options, error, error_size);
+}
+
 static int check_chat(const struct settings *settings, char *error, size_t error_size)
 {
     const struct chat_login_options options = login_options(settings, NULL);
     return chat_login_check(&options, error, error_size);
 }
 
-services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_chat, NULL};
+services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_tracker,
+                                              check_chat, NULL};
 
 struct services *services_new(struct app *app, struct health *health, char *error,
                               size_t error_size)

@@ -6,6 +6,7 @@
 
 #include "node/app/app.h"
 #include "node/app/health.h"
+#include "node/service/tracker/tracker.h"
 
 struct relay;
 struct services;
@@ -25,6 +26,9 @@ struct services *services_new(struct app *app, struct health *health, char *erro
 
 /* What the listeners of the node need of them. Borrowed. */
 struct relay *services_relay(const struct services *services);
+
+/* The tracker's options as far as settings give them. */
+struct tracker_options services_tracker_options(const struct settings *settings);
 
 /* The node is going away: it opens no more ports. Clients that are connected stay for now. */
 void services_drain(struct services *services);

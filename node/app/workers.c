@@ -69,12 +69,10 @@ static unsigned port_of(const char *bind)
 
 typedef int bind_fn(const char *bind, char *error, size_t error_size);
 
-/* `with` for every entry of the relay's list, "name=host:port" or "host:port"; the first failure
- * ends it. */
-static int each_relay(const struct settings *settings, bind_fn *with, char *error,
-                      size_t error_size)
+/* `with` for every entry of a list, "name=host:port" or "host:port"; the first failure ends it. */
+static int each_bind(const char *list, bind_fn *with, char *error, size_t error_size)
 {
-    struct span rest = span_str(settings->relay);
+    struct span rest = span_str(list);
     int rc = 0;
     while (rc == 0 && rest.len > 0) {
         struct span bind = span_trim(span_cut(&rest, ','));
@@ -98,8 +96,8 @@ static int is_fixed(const char *bind, char *error, size_t error_size)
 static bool ports_are_fixed(const struct settings *settings)
 {
     return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
-           (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0) &&
-           each_relay(settings, is_fixed, NULL, 0) == 0;
+           each_bind(settings->tracker, is_fixed, NULL, 0) == 0 &&
+           each_bind(settings->relay, is_fixed, NULL, 0) == 0;
 }
 
 /* Workers share their ports with any process of this user that wants to share them, such as the
@@ -107,10 +105,10 @@ static bool ports_are_fixed(const struct settings *settings)
 static int probe(const struct settings *settings, char *error, size_t error_size)
 {
     if (listener_probe(settings->http, error, error_size) != 0 ||
-        each_relay(settings, listener_probe, error, error_size) != 0) {
+        each_bind(settings->relay, listener_probe, error, error_size) != 0) {
         return -1;
     }
-    return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);
+    return each_bind(settings->tracker, udp_probe, error, error_size);
 }
 
 static const char *trouble(const struct settings *settings, unsigned count)

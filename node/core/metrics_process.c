@@ -75,6 +75,7 @@ static void tell_failed_checks(void)
 
 void metrics_process_refresh(struct metrics *metrics, const struct store *store)
 {
+    metrics_count(metrics);
     refresh_process(metrics);
     tell_failed_checks();
     metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());

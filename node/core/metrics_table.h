@@ -149,6 +149,12 @@
            "Incomes sent to peers from this node's socket")                                        \
     METRIC(TRACKER_HANDED_OVER, counter, "muster_tracker_incomes_handed_over_total", "",           \
            "Incomes handed to the node that the peer last talked to")                              \
+    METRIC(TRACKER_RETURNED, counter, "muster_tracker_returned_total", "",                         \
+           "Peers that were silent too long and got their share id again")                         \
+    METRIC(TRACKER_FORWARDED, counter, "muster_tracker_forwarded_total", "{result=\"found\"}",     \
+           "Unknown share ids for which the older tracker had an address")                         \
+    METRIC(TRACKER_UNFORWARDED, counter, "muster_tracker_forwarded_total",                         \
+           "{result=\"too_many\"}", "")                                                            \
     METRIC(TRACKER_STORE_FAILURES, counter, "muster_tracker_store_failures_total", "",             \
            "Tracker requests answered with an error because the store could not be reached")       \
     METRIC(CHAT_SOCKETS, gauge, "muster_chat_connections", "", "Chat connections open now")        \

@@ -109,9 +109,11 @@
     SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
     SETTING(relay_status_token, TOKEN, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
     GROUP(TRACKER, "Tracker", SETTINGS_NODE) \
-    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
-    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker, BINDS, "0.0.0.0:3000", 0, 0, "", "UDP addresses of the peer tracker: [dialect=]host:port,...; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "dialect of the addresses in tracker that name none") \
     SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_grace, DURATION, "1h", 0, 24 * HOUR, "", "for so long after that a peer whose client only says that it is alive gets the share id that it had; 0: not at all") \
+    SETTING(tracker_forward, TEXT, "", 0, 0, "", "host:port of an older tracker that is asked for share ids that nobody has here; empty: none") \
     SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
     SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
     GROUP(CHAT, "Chat", SETTINGS_NODE) \

@@ -32,6 +32,7 @@ static void on_text(void *arg, struct http_request *request)
     /* For curl: this node, in lines. */
     const struct fleet_home *home = arg;
     const uint64_t *value = home->options.metrics->value;
+    metrics_count(home->options.metrics);
     const char *reason = home->options.trouble(home->options.trouble_arg);
     struct buf uptime = {0};
     uint64_t s = (clock_monotonic_ms() - home->started_ms) / 1000;

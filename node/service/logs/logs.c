@@ -199,7 +199,7 @@ static size_t read_count(const char *text)
 static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
-    struct buf room = {0}, backlog = {0};
+    struct buf room = {0}, backlog = {0}, beats = {0};
     if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
@@ -207,10 +207,15 @@ static void on_listen(void *arg, struct http_request *request)
         http_query(request, "room", &room);
     }
     http_query(request, "backlog", &backlog);
-    struct span name = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room);
-    logs_live_join(logs->live, request, name, read_count(buf_text(&backlog)));
+    const struct logs_wish wish = {
+        .room = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room),
+        .backlog = read_count(buf_text(&backlog)),
+        .beats = http_query(request, "beats", &beats),
+    };
+    logs_live_join(logs->live, request, &wish);
     buf_free(&room);
     buf_free(&backlog);
+    buf_free(&beats);
 }
 
 static void on_page(void *arg, struct http_request *request)

@@ -21,7 +21,7 @@ struct tail_room {
     struct map_node node;
     struct list entry;
     struct buf text;
-    size_t count;
+    struct logs_run run;
     struct span room; /* borrowed from the answer */
 };
 
@@ -45,11 +45,11 @@ static struct tail_room *group_get(struct groups *groups, struct span room)
 
 static void flush(struct logs_live *live, struct tail_room *group)
 {
-    if (group->count > 0) {
+    if (group->run.count > 0) {
         buf_append(&group->text, SPAN("]"));
-        logs_live_deliver(live, group->room, buf_span(&group->text), group->count);
+        logs_live_deliver(live, group->room, buf_span(&group->text), group->run);
         group->text.len = 0;
-        group->count = 0;
+        group->run.count = 0;
     }
 }
 
@@ -58,22 +58,24 @@ static void flush(struct logs_live *live, struct tail_room *group)
 static void take(struct logs_live *live, struct groups *groups, const struct stream_entry *entries,
                  size_t count)
 {
-    uint64_t missing = 0;
+    uint64_t missing = 0, before = 0; /* none missing has a number from `before` on */
     bool fresh[LOGS_TAIL_READ_MOST];
     for (size_t i = 0; i < count; i++) {
         uint64_t skipped;
         struct stream_place *place = &live->tail.places[entries[i].lane];
         fresh[i] = stream_place_take(place, &entries[i], &skipped);
         missing += skipped;
+        before = skipped > 0 && entries[i].seq > before ? entries[i].seq : before;
     }
     if (missing > 0) {
-        logs_live_missed(live, missing);
+        logs_live_missed(live, missing, before - 1);
     }
     for (size_t i = 0; i < count; i++) {
         if (fresh[i] && logs_live_wants(live, entries[i].tag)) {
             struct tail_room *group = group_get(groups, entries[i].tag);
-            buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
+            buf_append(&group->text, group->run.count++ > 0 ? SPAN(",") : SPAN("["));
             logs_print(&group->text, entries[i].seq, entries[i].payload);
+            group->run.last = entries[i].seq;
             if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
                 group->text.len >= live->options.queue_limit / 8) {
                 flush(live, group);

@@ -41,6 +41,7 @@ struct relay {
     struct limit_table *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
+    struct metrics_source gauges;
 };
 
 /* ------------------------------------------------------------------------------------ listening */
@@ -269,6 +270,16 @@ int relay_check(const struct relay_options *options, char *error, size_t error_s
     return 0;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    struct relay *relay = arg;
+    uint64_t servers = 0;
+    LIST_EACH(it, &relay->networks) {
+        servers += relay_network_admitted(LIST_ITEM(it, struct network, entry)->network);
+    }
+    metrics_set(metrics, METRIC_RELAY_SERVERS, servers);
+}
+
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size)
 {
@@ -279,6 +290,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
+    metrics_source_add(options->metrics, &relay->gauges, count_gauges, relay);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
     /* The relay's addresses, checked by relay_check. */
@@ -313,6 +325,7 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
+    metrics_source_remove(gone->options.metrics, &gone->gauges);
     LIST_EACH(it, &gone->ports) {
         struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         listener_close(&port->listener);
