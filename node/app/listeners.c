@@ -21,6 +21,7 @@ struct listeners {
     struct tracker *tracker; /* NULL: off */
     struct event *look;      /* NULL: does not wait */
     unsigned looks;
+    bool failed;
 };
 
 static void log_listening(const char *what, const struct address *address)
@@ -107,7 +108,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     if (open_all(listeners, error, sizeof(error)) == 0) {
         health_hold(listeners->parts.health, false);
     } else {
-        listeners->parts.failed(listeners->parts.arg, error);
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        listeners->failed = true;
+        loop_stop(listeners->parts.app->loop);
     }
 }
 
@@ -135,6 +138,11 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
         wait_for_store(listeners);
     }
     return listeners;
+}
+
+bool listeners_failed(const struct listeners *listeners)
+{
+    return listeners != NULL && listeners->failed;
 }
 
 void listeners_retire(struct listeners *listeners)

@@ -119,14 +119,14 @@ static void send_datagrams(void *arg)
     }
 }
 
-static void on_datagram(void *arg, const struct address *peer, struct span bytes)
+static void on_datagram(void *arg, const struct udp_path *path, struct span bytes)
 {
     struct syslog_door *door = arg;
     struct logs_syslog *syslog = door->syslog;
     if (bytes.len == 0) {
         return;
     }
-    if (!limit_table_take(syslog->options.rate, peer, 1, clock_monotonic_us())) {
+    if (!limit_table_take(syslog->options.rate, &path->peer, 1, clock_monotonic_us())) {
         count(syslog, METRIC_LOGS_TOO_FAST, 1);
     } else if (!add(syslog, &syslog->datagrams, bytes)) {
         send_datagrams(syslog);
