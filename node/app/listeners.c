@@ -4,6 +4,7 @@
 #include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/net/listener.h"
+#include "node/service/logs/logs.h"
 #include "store/base/mem.h"
 
 #include <event2/event.h>
@@ -20,6 +21,7 @@ struct listeners {
     struct tracker *tracker; /* NULL: off */
     struct event *look;      /* NULL: does not wait */
     unsigned looks;
+    bool failed;
 };
 
 static void log_listening(const char *what, const struct address *address)
@@ -77,6 +79,7 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
     bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
+                logs_listen(listeners->parts.logs, error, error_size) == 0 &&
                 open_http(listeners, error, error_size) == 0 &&
                 open_tracker(listeners, error, error_size) == 0;
     return open ? 0 : -1;
@@ -105,7 +108,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     if (open_all(listeners, error, sizeof(error)) == 0) {
         health_hold(listeners->parts.health, false);
     } else {
-        listeners->parts.failed(listeners->parts.arg, error);
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        listeners->failed = true;
+        loop_stop(listeners->parts.app->loop);
     }
 }
 
@@ -135,12 +140,18 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
     return listeners;
 }
 
+bool listeners_failed(const struct listeners *listeners)
+{
+    return listeners != NULL && listeners->failed;
+}
+
 void listeners_retire(struct listeners *listeners)
 {
     if (listeners != NULL) {
         stop_waiting(listeners);
         listener_retire(&listeners->http);
         relay_drain(listeners->parts.relay);
+        logs_drain(listeners->parts.logs);
     }
 }
 

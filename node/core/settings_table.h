@@ -73,6 +73,7 @@
     SETTING(logs_room_keys, TEXT, "", 0, 0, "", "names of members, labels or attributes that say the room, beside `room`; with commas, the first that is there counts") \
     SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
     SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: [tcp:|udp:]address:port, with commas; without tcp: or udp: both; no token guards it") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \

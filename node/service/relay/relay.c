@@ -150,23 +150,6 @@ static void print_ports(struct relay *relay, const struct relay_network *network
     }
 }
 
-static void print_networks(struct relay *relay, struct buf *out)
-{
-    const char *before = "{\"networks\":[";
-    LIST_EACH(it, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
-        buf_printf(out, "%s{\"name\":", before);
-        json_quote(relay_network_name(network), out);
-        buf_append(out, SPAN(",\"addresses\":["));
-        print_ports(relay, network, SIZE_MAX, out);
-        buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(relay_network_directory(network), out);
-        buf_append(out, SPAN("}"));
-        before = ",";
-    }
-    buf_append(out, SPAN("]}\n"));
-}
-
 static size_t count_networks(struct relay *relay)
 {
     size_t count = 0;
@@ -207,7 +190,19 @@ static void on_list(void *arg, struct http_request *request)
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, relay->options.status_token, NULL)) {
         return;
     }
-    print_networks(relay, &text);
+    const char *before = "{\"networks\":[";
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        buf_printf(&text, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), &text);
+        buf_append(&text, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SIZE_MAX, &text);
+        buf_append(&text, SPAN("],\"servers\":"));
+        relay_print_servers(relay_network_directory(network), &text);
+        buf_append(&text, SPAN("}"));
+        before = ",";
+    }
+    buf_append(&text, SPAN("]}\n"));
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", buf_span(&text));
     buf_free(&text);

@@ -144,26 +144,22 @@ static void settle_all(struct sync_session *session, bool told)
     }
 }
 
-/* A change of the cluster: every member that it counts is told. Members that came meanwhile wait
- * for a view that counts them, so that no member is ever told of a session without itself. */
-static void on_change(struct sync_session *session)
-{
-    take_view(session);
-    if (view_is_ours(session)) {
-        tell(session, NULL);
-        settle_all(session, true);
-    } else {
-        tell(session, is_told);
-    }
-}
-
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     (void)member;
     struct sync_session *session = arg;
     switch (event) {
     case ROSTER_CHANGED:
-        on_change(session);
+        /* A change of the cluster: every member that it counts is told. Members that came meanwhile
+         * wait for a view that counts them, so that no member is ever told of a session without
+         * itself. */
+        take_view(session);
+        if (view_is_ours(session)) {
+            tell(session, NULL);
+            settle_all(session, true);
+        } else {
+            tell(session, is_told);
+        }
         break;
     case ROSTER_CURRENT:
         if (view_is_ours(session)) {
