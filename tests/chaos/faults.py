@@ -2,6 +2,8 @@
 """The faults, chosen by a seeded die. Each is begun, lasts a moment, and is ended before the storm is over."""
 
 import asyncio
+import os
+import re
 import signal
 
 from failover import FailOvers
@@ -28,6 +30,8 @@ class Storm:
             self.kinds += [self.kill_sink, self.kill_sink]
         if world.postgres is not None:
             self.kinds += [self.restart_postgres, self.pause_postgres]
+        only = os.environ.get("CHAOS_FAULTS")
+        self.kinds = [kind for kind in self.kinds if only is None or re.search(only, kind.__name__)]
 
     async def rage(self, seconds):
         """Faults for so long; some of them at the same time."""

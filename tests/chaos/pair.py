@@ -8,6 +8,7 @@ from lib.redis import KeptRedis, Sentinel, entries_of
 from lib.waiting import wait_until
 
 SETTLED_WITHIN = 60.0  # seconds: an election that fails is tried again after three
+DOWN_AFTER_MS = 1500  # on a machine that is busy with all the rest
 APART = 30  # seconds between clocks, at most, either way
 NOWHERE = ("REPLICAOF", "127.0.0.1", "1")
 
@@ -47,7 +48,8 @@ class Pair:
         self.servers = [Member(f"redis{i}", folder, rng.randint(-APART, APART)) for i in range(2)]
         self.servers[1].master_port = self.servers[0].port
         self.sentinels = [Sentinel(f"sentinel{i}", folder, self.servers[0], 2,
-                                   f"sentinel failover-timeout {Sentinel.NAME} 1500") for i in range(3)]
+                                   f"sentinel down-after-milliseconds {Sentinel.NAME} {DOWN_AFTER_MS}",
+                                   f"sentinel failover-timeout {Sentinel.NAME} 2000") for i in range(3)]
 
     @property
     def url(self):
@@ -75,6 +77,12 @@ class Pair:
         """The server that all name and that is a master; None while there is none."""
         named = self.named()
         return named if named is not None and named.alive() and named.is_master() else None
+
+    def epoch(self):
+        """Grows with each fail-over; None while the sentinels do not agree."""
+        said = {fields[fields.index("config-epoch") + 1] for fields in
+                (sentinel.ask("SENTINEL", "MASTER", Sentinel.NAME) for sentinel in self.sentinels)}
+        return int(said.pop()) if len(said) == 1 else None
 
     def other(self, server):
         return self.servers[1 - self.servers.index(server)]
