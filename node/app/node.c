@@ -27,7 +27,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000, POOL_MOST = 8192 };
 
 struct node {
     struct app app;
@@ -181,8 +181,10 @@ static int build(struct node *node, char *error, size_t error_size)
     struct app *app = &node->app;
     const struct settings *settings = app->settings;
     app->loop = loop_new();
+    loop_measure(app->loop, &app->metrics);
     log_out_attach(loop_base(app->loop));
     app->wheel = wheel_new(app->loop);
+    app->pool = pool_new(app->loop, 0, POOL_MOST);
     app->store = process_open_store(settings, loop_base(app->loop), app->node, &app->metrics, error,
                                     error_size);
     if (app->store == NULL) {
@@ -211,6 +213,7 @@ static void tear_down(struct node *node)
     listeners_free(&node->listeners);
     services_stop(node->services);
     net_free(&app->net);
+    pool_free(&app->pool);
     services_free(&node->services);
     health_free(&node->health);
     if (app->admin != app->http) {

@@ -3,6 +3,7 @@
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"
 
+#include "node/net/net.h"
 #include "store/base/clock.h"
 
 enum {
@@ -201,9 +202,9 @@ void http_conn_answered(struct http_conn *http, bool close)
     http->request = NULL;
     http->served = true;
     http->answered_ms = clock_monotonic_ms();
-    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
-        conn_poke(http->conn);
+    bool late = loop_turn_us(net_loop(http->server->net)) > LOOP_TURN_BUDGET_US;
+    if ((++http->turn_requests == REQUESTS_PER_TURN || late) && http->feeding) {
+        conn_yield(http->conn);
     }
     if (close) {
         http->closing = true;

@@ -32,12 +32,20 @@ struct jwt_key {
 struct jwt_keys {
     struct list all; /* struct jwt_key */
     size_t count;
+    unsigned refs;
 };
 
 struct jwt_keys *jwt_keys_new(void)
 {
     struct jwt_keys *keys = mem_zalloc(sizeof(*keys));
     list_init(&keys->all);
+    keys->refs = 1;
+    return keys;
+}
+
+struct jwt_keys *jwt_keys_ref(struct jwt_keys *keys)
+{
+    keys->refs++;
     return keys;
 }
 
@@ -52,14 +60,15 @@ static void remove_key(struct jwt_keys *keys, struct jwt_key *key)
 
 void jwt_keys_free(struct jwt_keys **keys)
 {
-    if (*keys == NULL) {
+    struct jwt_keys *gone = *keys;
+    *keys = NULL;
+    if (gone == NULL || --gone->refs > 0) {
         return;
     }
-    LIST_EACH(it, &(*keys)->all) {
-        remove_key(*keys, LIST_ITEM(it, struct jwt_key, entry));
+    LIST_EACH(it, &gone->all) {
+        remove_key(gone, LIST_ITEM(it, struct jwt_key, entry));
     }
-    free(*keys);
-    *keys = NULL;
+    free(gone);
 }
 
 size_t jwt_keys_count(const struct jwt_keys *keys)
@@ -78,6 +87,17 @@ static void add_key(struct jwt_keys *keys, cjose_jwk_t *jwk, const char *algorit
     key->from_set = from_set;
     list_push_back(&keys->all, &key->entry);
     keys->count++;
+}
+
+struct jwt_keys *jwt_keys_copy(const struct jwt_keys *keys)
+{
+    struct jwt_keys *copy = jwt_keys_new();
+    cjose_err trouble;
+    for (struct list *it = keys->all.next; it != &keys->all; it = it->next) {
+        const struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
+        add_key(copy, cjose_jwk_retain(key->jwk, &trouble), key->algorithm, key->id, key->from_set);
+    }
+    return copy;
 }
 
 static int refuse(char *error, size_t error_size, const char *text)

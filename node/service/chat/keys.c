@@ -64,13 +64,27 @@ static int add_pem(struct chat_keys *keys, char *error, size_t error_size)
     return result;
 }
 
+/* Others may check with the keys of before: a newer set makes new ones. 0, or -1 with a message. */
+static int take_set(struct chat_keys *keys, struct span json, char *error, size_t error_size)
+{
+    struct jwt_keys *fresh = jwt_keys_copy(keys->keys);
+    int result = jwt_keys_set_jwks(fresh, json, error, error_size);
+    if (result == 0) {
+        jwt_keys_free(&keys->keys);
+        keys->keys = fresh;
+    } else {
+        jwt_keys_free(&fresh);
+    }
+    return result;
+}
+
 static int read_set(struct chat_keys *keys, char *error, size_t error_size)
 {
     struct buf json = {0};
     const char *path = keys->options.jwks;
     keys->asked_ms = keys->read_ms = clock_monotonic_ms();
     int result = read_file("chat-jwks", path, &json, error, error_size);
-    if (result == 0 && jwt_keys_set_jwks(keys->keys, buf_span(&json), error, error_size) != 0) {
+    if (result == 0 && take_set(keys, buf_span(&json), error, error_size) != 0) {
         result = blame("chat-jwks", path, error, error_size);
     }
     buf_free(&json);
@@ -82,7 +96,7 @@ static void on_set(void *arg, int status, struct span body, const char *text)
     struct chat_keys *keys = arg;
     char error[128] = "";
     keys->fetch = NULL;
-    if (status == 200 && jwt_keys_set_jwks(keys->keys, body, error, sizeof(error)) == 0) {
+    if (status == 200 && take_set(keys, body, error, sizeof(error)) == 0) {
         keys->read_ms = clock_monotonic_ms();
         log_info("login keys fetched", LOG_TEXT_FIELD("url", keys->options.jwks),
                  LOG_NUMBER_FIELD("keys", jwt_keys_count(keys->keys)));
@@ -146,7 +160,7 @@ void chat_keys_unwait(struct chat_keys_wait *wait)
     list_del(&wait->entry);
 }
 
-const struct jwt_keys *chat_keys_now(struct chat_keys *keys)
+struct jwt_keys *chat_keys_now(struct chat_keys *keys)
 {
     bool old = clock_monotonic_ms() - keys->read_ms > keys->options.refresh_ms;
     if (keys->is_url && old && keys->fetch == NULL && !paused(keys)) {
