@@ -161,6 +161,16 @@ int store_check_url(const char *url, char *error, size_t error_size)
     return 0;
 }
 
+int store_login_as(struct store *store, const char *url, char *error, size_t error_size)
+{
+    const struct backend_ops *ops = store->backend->ops;
+    if (ops->login_as == NULL || is_memory(url)) {
+        snprintf(error, error_size, "it names another kind of store");
+        return -1;
+    }
+    return ops->login_as(store->backend, url, error, error_size);
+}
+
 static const char *wrong_option(const struct store_options *options)
 {
     size_t len = options->node != NULL ? strlen(options->node) : 0;
@@ -180,6 +190,9 @@ static const char *wrong_option(const struct store_options *options)
     }
     if (options->lease_ms < LEASE_LEAST_MS) {
         return "the lease must be 200ms at least";
+    }
+    if (options->replicas > 0 && is_memory(options->url)) {
+        return "memory: has no replicas to wait for";
     }
     return NULL;
 }
@@ -210,6 +223,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->prefix = mem_dup(span_str(options->prefix));
     store->node = mem_dup(span_str(options->node));
     store->lease_ms = options->lease_ms;
+    store->replicas = options->replicas;
     store->observer = options->observer;
     list_init(&store->chores);
     store->turn = evtimer_new(store->base, on_turn, store);

@@ -18,13 +18,13 @@
 #include "store/redis/conn.h"
 #include "store/redis/url.h"
 
-struct evdns_base;
+struct resolver;
 struct redis_link;
 
 /* New link, to be tried from the next turn on, for ever. All is borrowed for its life. */
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
                                   const struct redis_server *server,
-                                  const struct redis_tls_files *files, struct evdns_base **dns)
+                                  const struct redis_tls_files *files, struct resolver *resolver)
     __attribute__((returns_nonnull, warn_unused_result));
 
 void redis_link_free(struct redis_link **link);
@@ -51,6 +51,10 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
 /* The name of the history that the server is in (docs/store.md#words), as of the last beat: "-" when
  * it may not be asked. Borrowed until the next turn. */
 struct span redis_link_timeline(const struct redis_link *link);
+
+/* The replicas are asked (store/redis/wait.h). 0, or -1 without a call of `fn`: the link is not up. */
+int redis_link_replicated(struct redis_link *link, backend_answer_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
 
 struct store *redis_link_store(const struct redis_link *link);
 
