@@ -4,6 +4,7 @@
 #include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/net/listener.h"
+#include "node/service/logs/logs.h"
 #include "store/base/mem.h"
 
 #include <event2/event.h>
@@ -78,6 +79,7 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
     bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
+                logs_listen(listeners->parts.logs, error, error_size) == 0 &&
                 open_http(listeners, error, error_size) == 0 &&
                 open_tracker(listeners, error, error_size) == 0;
     return open ? 0 : -1;
@@ -149,6 +151,7 @@ void listeners_retire(struct listeners *listeners)
         stop_waiting(listeners);
         listener_retire(&listeners->http);
         relay_drain(listeners->parts.relay);
+        logs_drain(listeners->parts.logs);
     }
 }
 

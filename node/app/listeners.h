@@ -21,6 +21,7 @@ struct listeners;
 struct listeners_parts {
     struct app *app;
     struct health *health;
+    struct logs *logs;
     struct relay *relay;
 };
 

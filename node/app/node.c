@@ -141,6 +141,7 @@ static int open_listeners(struct node *node, char *error, size_t error_size)
         .app = &node->app,
         .health = node->health,
         .relay = services_relay(node->services),
+        .logs = services_logs(node->services),
     };
     node->listeners = listeners_new(&parts, error, error_size);
     return node->listeners != NULL ? 0 : -1;

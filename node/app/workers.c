@@ -11,6 +11,7 @@
 #include "node/net/address.h"
 #include "node/net/listener.h"
 #include "node/net/udp.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -106,6 +107,9 @@ static int probe(const struct settings *settings, char *error, size_t error_size
 {
     if (listener_probe(settings->http, error, error_size) != 0 ||
         each_bind(settings->relay, listener_probe, error, error_size) != 0) {
+        return -1;
+    }
+    if (logs_syslog_probe(settings->logs_syslog, error, error_size) != 0) {
         return -1;
     }
     return each_bind(settings->tracker, udp_probe, error, error_size);
