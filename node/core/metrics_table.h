@@ -185,6 +185,10 @@
            "Calls written again to a Redis server that had lost them")                             \
     METRIC(STREAM_LOST, counter, "muster_stream_lost_total", "",                                   \
            "Log entries that Redis had accepted and lost, and no node kept")                       \
+    METRIC(REPLICA_WAITS, counter, "muster_store_replica_waits_total", "",                         \
+           "Times replicas of a Redis server were waited for, each for all appends before it")     \
+    METRIC(REPLICA_TIMEOUTS, counter, "muster_store_replica_timeouts_total", "",                   \
+           "Times too few replicas had what was appended: it was not accepted")                    \
     METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
            "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \

@@ -42,6 +42,7 @@
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
     SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
+    SETTING(store_replicas, COUNT, "0", 0, 16, "", "a log entry or chat message counts as accepted when so many replicas of its Redis server have it") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     GROUP(PROCESS, "Process", SETTINGS_ALL) \

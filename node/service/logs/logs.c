@@ -111,6 +111,10 @@ static void on_appended(void *arg, enum stream_outcome outcome)
     case STREAM_REFUSED:
         refuse(logs, adding->request, adding->count, "the store took nothing");
         break;
+    case STREAM_ALONE:
+        refuse(logs, adding->request, adding->count,
+               "too few replicas of the store had it in time: it may be stored, or not");
+        break;
     case STREAM_UNKNOWN:
         refuse(logs, adding->request, adding->count, "the store did not answer in time");
         break;
