@@ -50,6 +50,25 @@ void sink_lane_forget(struct sink_lane *lane)
 
 /* ------------------------------------------------------------------------------------ sending */
 
+void sink_lane_await(struct sink_lane *lane)
+{
+    if (lane->waits_since_ms == 0) {
+        lane->waits_since_ms = clock_monotonic_ms();
+    }
+}
+
+void sink_lane_query(struct sink_lane *lane, const char *sql, const struct span *copy,
+                     size_t pieces, postgres_fn *fn)
+{
+    sink_lane_await(lane);
+    postgres_query(lane->pg, sql, copy, pieces, fn, lane);
+}
+
+void sink_lane_hear(struct sink_lane *lane, const struct postgres_answer *answer)
+{
+    lane->waits_since_ms = answer->end == POSTGRES_LOST ? lane->waits_since_ms : 0;
+}
+
 static void trouble(struct sink_lane *lane, const struct postgres_answer *answer)
 {
     sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
@@ -131,6 +150,7 @@ static void land(struct sink_lane *lane)
 static void on_copied(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_lane_hear(lane, answer);
     struct sink_stats *stats = &lane->sink->stats;
     land(lane);
     if (answer->end == POSTGRES_FAILED) {
@@ -150,6 +170,7 @@ static void on_copied(void *arg, const struct postgres_answer *answer)
 static void on_rejected(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_lane_hear(lane, answer);
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
     } else if (answer->end == POSTGRES_DONE) {
@@ -166,6 +187,7 @@ static void on_rejected(void *arg, const struct postgres_answer *answer)
 static void on_partition(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_lane_hear(lane, answer);
     if (answer->end == POSTGRES_DONE) {
         lane->day = sink_day(lane->flying->row[lane->at].time_us);
         sink_lane_step(lane);
@@ -201,6 +223,7 @@ static void put_move(const struct sink_lane *lane, struct buf *sql, size_t count
 static void on_moved(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_lane_hear(lane, answer);
     if (answer->end == POSTGRES_FAILED && strcmp(answer->sqlstate, "MU001") != 0) {
         trouble(lane, answer);
         retry_later(lane);
@@ -233,7 +256,7 @@ static void send_place(struct sink_lane *lane)
     lane->going_ordinal = lane->place.ordinal;
     lane->going = lane->place.history;
     put_move_to(lane, &sql, lane->going_seq, lane->going_ordinal);
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_moved, lane);
+    sink_lane_query(lane, buf_text(&sql), NULL, 0, on_moved);
     buf_free(&sql);
 }
 
@@ -241,7 +264,7 @@ static void send_partition(struct sink_lane *lane, int64_t day)
 {
     struct buf sql = {0};
     buf_printf(&sql, "select log_partition_make(date '1970-01-01' + %" PRId64 "::int)", day);
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_partition, lane);
+    sink_lane_query(lane, buf_text(&sql), NULL, 0, on_partition);
     buf_free(&sql);
 }
 
@@ -253,7 +276,7 @@ static void send_rows(struct sink_lane *lane)
     take_off(lane);
     put_move(lane, &sql, lane->run);
     buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
-    postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
+    sink_lane_query(lane, buf_text(&sql), copy, 3, on_copied);
     buf_free(&sql);
 }
 
@@ -294,7 +317,7 @@ static void send_rejected(struct sink_lane *lane)
     buf_append(&sql, SPAN(", "));
     put_raw(lane, &sql, sink_batch_raw(lane->flying, lane->at));
     buf_append(&sql, SPAN(")"));
-    postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_rejected, lane);
+    sink_lane_query(lane, buf_text(&sql), NULL, 0, on_rejected);
     buf_free(&sql);
 }
 
