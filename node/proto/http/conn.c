@@ -44,16 +44,6 @@ void http_request_free(struct http_request *request)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-/* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection idle. */
-static void forget_request(struct http_conn *http)
-{
-    http_request_free(http->request);
-    http->request = NULL;
-    if (http->served) {
-        conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    }
-}
-
 static void fail(struct http_request *request, struct http_error error)
 {
     request->close = true;
@@ -142,7 +132,13 @@ static size_t feed_head(struct http_request *request, struct span bytes)
     } else if (end == 0 && request->head.len == limit) {
         fail(request, http_error(431, "the header is too large"));
     } else if (end > 0 && !request->lines.begun) {
-        forget_request(http);
+        /* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection
+         * idle. */
+        http_request_free(http->request);
+        http->request = NULL;
+        if (http->served) {
+            conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+        }
     } else if (end > 0) {
         head_done(request, part.len < bytes.len);
     }

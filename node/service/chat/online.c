@@ -189,14 +189,6 @@ struct seen_user {
     struct map_node node;
 };
 
-static void see(struct walk *walk, struct span user)
-{
-    if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
-        struct seen_user *seen = mem_zalloc(sizeof(*seen));
-        map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
-    }
-}
-
 static bool is_own(const struct chat_online *online, struct span member)
 {
     struct span node = span_str(online->options.node);
@@ -208,7 +200,11 @@ static void see_part(void *arg, const struct roster_member *member)
     struct walk *walk = arg;
     struct span rest = member->value;
     while (!is_own(walk->online, member->name) && rest.len > 0) {
-        see(walk, span_cut(&rest, '\0'));
+        struct span user = span_cut(&rest, '\0');
+        if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
+            struct seen_user *seen = mem_zalloc(sizeof(*seen));
+            map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
+        }
     }
 }
 

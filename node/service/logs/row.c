@@ -96,25 +96,6 @@ static void put_member(struct work *work, enum logs_field field, size_t most, st
     pg_put_text(row, span_of(text.ptr, len));
 }
 
-static void put_level(struct work *work, struct buf *row)
-{
-    size_t begin = row->len;
-    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
-    for (size_t i = begin + 4; i < row->len; i++) {
-        char c = row->ptr[i];
-        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-}
-
-static void put_room(struct work *work, struct buf *row)
-{
-    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
-        pg_put_null(row);
-    } else {
-        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
-    }
-}
-
 /* ------------------------------------------------------------------------------------ numbers */
 
 /* A number or a string that is one. false when it is neither, or not finite. */
@@ -277,23 +258,6 @@ static void put_extra(struct work *work, struct span payload, struct buf *row)
 
 /* ------------------------------------------------------------------------------------ the row */
 
-static void sort_members(struct work *work, struct span payload)
-{
-    struct span rest = json_inside(payload);
-    struct json_member member;
-    while (json_next_member(&rest, &member)) {
-        enum logs_field field = logs_field_of(&member);
-        if (field < LOGS_FIELDS) {
-            work->raw[field] = member.raw;
-            continue;
-        }
-        buf_append(&work->further, SPAN(","));
-        copy_json(work, member.name, &work->further);
-        buf_append(&work->further, SPAN(":"));
-        copy_json(work, member.raw, &work->further);
-    }
-}
-
 static void put_row(struct work *work, const struct sink_item *item, struct span payload,
                     struct buf *row)
 {
@@ -308,10 +272,19 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     } else {
         pg_put_null(row);
     }
-    put_level(work, row);
+    size_t begin = row->len;
+    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
+    for (size_t i = begin + 4; i < row->len; i++) {
+        char c = row->ptr[i];
+        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
     put_member(work, LOGS_MSG, SIZE_MAX, row);
     put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
-    put_room(work, row);
+    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
+        pg_put_null(row);
+    } else {
+        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
+    }
     put_member(work, LOGS_TEXT, SIZE_MAX, row);
     put_extra(work, payload, row);
 }
@@ -329,7 +302,19 @@ bool logs_row(void *arg, const struct sink_item *item, struct buf *row, const ch
     }
     bool good = payload.len > 0 && payload.ptr[0] == '{' && json_valid(payload, &at);
     if (good) {
-        sort_members(&work, payload);
+        struct span rest = json_inside(payload);
+        struct json_member member;
+        while (json_next_member(&rest, &member)) {
+            enum logs_field field = logs_field_of(&member);
+            if (field < LOGS_FIELDS) {
+                work.raw[field] = member.raw;
+                continue;
+            }
+            buf_append(&work.further, SPAN(","));
+            copy_json(&work, member.name, &work.further);
+            buf_append(&work.further, SPAN(":"));
+            copy_json(&work, member.raw, &work.further);
+        }
         put_row(&work, item, payload, row);
     } else {
         *reason = "not a JSON object";

@@ -481,17 +481,6 @@ static void start(struct minigame_scheduler *scheduler, const json_t *request, c
     broadcast_scheduler(scheduler);
 }
 
-static void stop(struct minigame_scheduler *scheduler)
-{
-    if (latest(scheduler)->running) {
-        edit(scheduler)->running = false;
-        commit(scheduler);
-        broadcast(scheduler, json_pack("{s:s}", "info", "scheduler is stopped"));
-    } else {
-        broadcast_scheduler(scheduler);
-    }
-}
-
 /* Ends a game and pays its prizes. */
 static void end_game(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                      size_t error_size)
@@ -529,7 +518,13 @@ static void carry_out(struct minigame_scheduler *scheduler, const json_t *reques
         start(scheduler, request, error, error_size);
         break;
     case MINIGAME_STOP:
-        stop(scheduler);
+        if (latest(scheduler)->running) {
+            edit(scheduler)->running = false;
+            commit(scheduler);
+            broadcast(scheduler, json_pack("{s:s}", "info", "scheduler is stopped"));
+        } else {
+            broadcast_scheduler(scheduler);
+        }
         break;
     case MINIGAME_INFO:
         broadcast_scheduler(scheduler);
@@ -541,14 +536,6 @@ static void carry_out(struct minigame_scheduler *scheduler, const json_t *reques
 }
 
 /* ------------------------------------------------------------------------------------ the bus */
-
-static void on_answer(struct minigame_scheduler *scheduler, const json_t *letter)
-{
-    const char *error = json_string_value(json_object_get(letter, "error"));
-    minigame_sockets_answer(scheduler->options.sockets,
-                            (uint64_t)json_integer_value(json_object_get(letter, "id")),
-                            error != NULL ? error : "");
-}
 
 static void on_request(struct minigame_scheduler *scheduler, const json_t *letter)
 {
@@ -576,7 +563,10 @@ static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter
     } else if (json_object_get(letter, "request") != NULL) {
         on_request(scheduler, letter);
     } else {
-        on_answer(scheduler, letter);
+        const char *error = json_string_value(json_object_get(letter, "error"));
+        minigame_sockets_answer(scheduler->options.sockets,
+                                (uint64_t)json_integer_value(json_object_get(letter, "id")),
+                                error != NULL ? error : "");
     }
 }
 

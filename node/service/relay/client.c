@@ -142,15 +142,6 @@ static void on_drain(void *arg)
 
 /* ------------------------------------------------------------------------------------ packets */
 
-static void join(struct relay_client *client, const struct relay_handshake *handshake)
-{
-    buf_append(&client->name, buf_span(&handshake->name));
-    client->state = CLIENT_WAITING;
-    conn_set_timer(client->conn, client->terms->timeout_ms);
-    relay_network_join(client->network, &client->seat, &client->out, &client->peer,
-                       buf_span(&handshake->look), handshake->players);
-}
-
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
@@ -160,26 +151,13 @@ static void on_handshake(struct relay_client *client, struct span packet)
     } else if (secret.len > 0 && !http_secret_eq(buf_span(&handshake.secret), secret)) {
         end(client, "wrong secret");
     } else {
-        join(client, &handshake);
+        buf_append(&client->name, buf_span(&handshake.name));
+        client->state = CLIENT_WAITING;
+        conn_set_timer(client->conn, client->terms->timeout_ms);
+        relay_network_join(client->network, &client->seat, &client->out, &client->peer,
+                           buf_span(&handshake.look), handshake.players);
     }
     relay_handshake_deinit(&handshake);
-}
-
-static void say(struct relay_client *client, struct span packet)
-{
-    struct buf text = {0};
-    relay_print_saying(packet, client->seat.id, &text);
-    relay_network_say(&client->seat, buf_span(&text));
-    buf_free(&text);
-}
-
-static void ignore(struct relay_client *client, struct buf *type)
-{
-    metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
-    if (!client->grumbled) {
-        client->grumbled = true;
-        log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(type));
-    }
 }
 
 static void on_packet(struct relay_client *client, struct span packet)
@@ -193,9 +171,16 @@ static void on_packet(struct relay_client *client, struct span packet)
     } else if (kind == RELAY_HANDSHAKE) {
         end(client, "a second handshake");
     } else if (kind == RELAY_SAYING) {
-        say(client, packet);
+        struct buf text = {0};
+        relay_print_saying(packet, client->seat.id, &text);
+        relay_network_say(&client->seat, buf_span(&text));
+        buf_free(&text);
     } else {
-        ignore(client, &type);
+        metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
+        if (!client->grumbled) {
+            client->grumbled = true;
+            log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(&type));
+        }
     }
     buf_free(&type);
 }
@@ -233,11 +218,16 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     return taken;
 }
 
-static void take_packets(struct relay_client *client, struct span *rest)
+static size_t on_data(void *arg, struct span bytes)
 {
-    while (rest->len > 0 && wants_bytes(client) && !is_over(client)) {
+    struct relay_client *client = arg;
+    struct span rest = bytes;
+    if (client->state == CLIENT_HEADER) {
+        rest = span_skip(rest, take_header(client, bytes));
+    }
+    while (rest.len > 0 && wants_bytes(client) && !is_over(client)) {
         struct span packet;
-        int rc = json_stream_next(&client->in, rest, &packet);
+        int rc = json_stream_next(&client->in, &rest, &packet);
         if (rc > 0) {
             on_packet(client, packet);
             count_packet(client);
@@ -247,34 +237,8 @@ static void take_packets(struct relay_client *client, struct span *rest)
             end(client, "no JSON object");
         }
     }
-}
-
-static size_t on_data(void *arg, struct span bytes)
-{
-    struct relay_client *client = arg;
-    struct span rest = bytes;
-    if (client->state == CLIENT_HEADER) {
-        rest = span_skip(rest, take_header(client, bytes));
-    }
-    take_packets(client, &rest);
     set_reading(client);
     return is_over(client) ? bytes.len : bytes.len - rest.len;
-}
-
-/* The time for an answer begins when the rates of joins let it pass. */
-static void wait_on(struct relay_client *client)
-{
-    uint64_t now = clock_monotonic_ms(), until = now;
-    if (relay_network_is_held_back(&client->seat)) {
-        until = now + client->terms->timeout_ms;
-    } else if (client->seat.claimed) {
-        until = client->seat.claimed_ms + client->terms->timeout_ms;
-    }
-    if (until > now && !conn_peer_left(client->conn)) {
-        conn_set_timer(client->conn, (uint32_t)(until - now));
-    } else {
-        end(client, "not admitted in time: the cluster cannot be reached");
-    }
 }
 
 static void on_timer(void *arg)
@@ -284,7 +248,18 @@ static void on_timer(void *arg)
         client->slowed = false;
         set_reading(client);
     } else if (client->state == CLIENT_WAITING) {
-        wait_on(client);
+        /* The time for an answer begins when the rates of joins let it pass. */
+        uint64_t now = clock_monotonic_ms(), until = now;
+        if (relay_network_is_held_back(&client->seat)) {
+            until = now + client->terms->timeout_ms;
+        } else if (client->seat.claimed) {
+            until = client->seat.claimed_ms + client->terms->timeout_ms;
+        }
+        if (until > now && !conn_peer_left(client->conn)) {
+            conn_set_timer(client->conn, (uint32_t)(until - now));
+        } else {
+            end(client, "not admitted in time: the cluster cannot be reached");
+        }
     } else if (client->state == CLIENT_LEAVING) {
         finish(client);
     } else {

@@ -146,17 +146,6 @@ static void choose_id(struct relay_network *network, struct relay_seat *seat)
     seat->id = id;
 }
 
-static void claim(struct relay_seat *seat)
-{
-    struct relay_network *network = seat->network;
-    char text[ID_TEXT];
-    struct buf value = {0};
-    buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
-    roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
-                 buf_span(&value));
-    buf_free(&value);
-}
-
 /* Each join costs every server of the network two packets, so that one that comes and goes all the
  * time would take the chat from all others. */
 static bool may_join(struct relay_seat *seat)
@@ -177,7 +166,12 @@ static void claim_when_allowed(struct relay_seat *seat)
     if (seat->claimed || may_join(seat)) {
         seat->claimed_ms = clock_monotonic_ms();
         seat->claimed = true;
-        claim(seat);
+        char text[ID_TEXT];
+        struct buf value = {0};
+        buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
+        roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
+                     buf_span(&value));
+        buf_free(&value);
     } else if (!evtimer_pending(network->held_back, NULL)) {
         timer_after(network->held_back, HELD_BACK_MS);
     }
@@ -249,7 +243,6 @@ static void admit_listed(struct relay_network *network)
         list_push_back(&network->seats, &seat->entry);
         seat->in_room = true;
         relay_room_add(&network->room, &seat->member, seat->out);
-        metrics_add(network->options.metrics, METRIC_RELAY_SERVERS, 1);
         relay_seat_admitted(seat);
     }
 }
@@ -283,21 +276,16 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ packets */
 
-/* The bus reaches this node again, or no longer: seats that wait claim only while it does. */
-static void on_hearing(struct relay_network *network, bool hearing)
-{
-    network->hearing = hearing;
-    LIST_EACH(it, &network->waiting) {
-        claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
-    }
-}
-
 /* On the bus: "identifier packet". */
 static void on_packet(void *arg, enum bus_event event, struct span payload)
 {
     struct relay_network *network = arg;
     if (event != BUS_MESSAGE) {
-        on_hearing(network, event == BUS_READY);
+        /* The bus reaches this node, or no longer: seats that wait claim only while it does. */
+        network->hearing = event == BUS_READY;
+        LIST_EACH(it, &network->waiting) {
+            claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
+        }
         return;
     }
     uint64_t sender = read_number(span_cut(&payload, ' '));
@@ -362,7 +350,6 @@ void relay_network_leave(struct relay_seat *seat)
     }
     if (seat->in_room) {
         relay_room_remove(&network->room, &seat->member);
-        metrics_sub(network->options.metrics, METRIC_RELAY_SERVERS, 1);
     }
     list_del(&seat->entry);
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
@@ -418,6 +405,11 @@ void relay_network_free(struct relay_network **network)
 const struct map *relay_network_directory(const struct relay_network *network)
 {
     return &network->directory;
+}
+
+uint32_t relay_network_admitted(const struct relay_network *network)
+{
+    return network->room.count;
 }
 
 const struct list *relay_network_seats(const struct relay_network *network)

@@ -46,7 +46,6 @@ static void driver_end(struct dispatch_driver *driver)
             LIST_ITEM(it, struct dispatch_device, entry)); /* what waited for it alone */
     }
     if (was_open) {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
         log_info("driver gone", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("driver", driver->member));
     }
@@ -193,7 +192,6 @@ static void open_driver(struct dispatch_driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
-    metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {
@@ -234,24 +232,6 @@ void dispatch_drivers_settle(struct dispatch *dispatch)
 
 /* ------------------------------------------------------------------------------------ fullness */
 
-static void hold(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->holding, &attachment->of_driver);
-    attachment->holding = true;
-    attachment->device->held++;
-    dispatch_flow_touch(attachment->device);
-}
-
-static void let_go(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->flowing, &attachment->of_driver);
-    attachment->holding = false;
-    attachment->device->held--;
-    dispatch_flow_touch(attachment->device);
-}
-
 void dispatch_driver_is_holding(struct dispatch_driver *driver)
 {
     if (list_empty(&driver->full)) {
@@ -277,24 +257,15 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     driver->sent += chunk->len;
     if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
-            hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
+            struct attachment *attachment =
+                LIST_ITEM(driver->flowing.next, struct attachment, of_driver);
+            list_del(&attachment->of_driver);
+            list_push_back(&attachment->driver->holding, &attachment->of_driver);
+            attachment->holding = true;
+            attachment->device->held++;
+            dispatch_flow_touch(attachment->device);
         }
         dispatch_driver_is_holding(driver);
-    }
-}
-
-/* Resumes the devices held back longest first, a few at a time: what they send may fill the driver
- * again. */
-static void relieve(struct dispatch_driver *driver)
-{
-    for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
-        let_go(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
-    }
-    if (list_empty(&driver->holding)) {
-        list_del(&driver->full);
-        wheel_cancel(&driver->patience);
-    } else {
-        loop_again(net_loop(dispatch_of(driver)->options.net));
     }
 }
 
@@ -303,7 +274,23 @@ void dispatch_drivers_relieve(struct dispatch *dispatch)
     LIST_EACH(it, &dispatch->full) {
         struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, full);
         if (conn_queued(ws_conn(driver->ws)) <= DRIVER_EMPTY) {
-            relieve(driver);
+            /* Resumes the devices held back longest first, a few at a time: what they send may fill
+             * the driver again. */
+            for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
+                struct attachment *attachment =
+                    LIST_ITEM(driver->holding.next, struct attachment, of_driver);
+                list_del(&attachment->of_driver);
+                list_push_back(&attachment->driver->flowing, &attachment->of_driver);
+                attachment->holding = false;
+                attachment->device->held--;
+                dispatch_flow_touch(attachment->device);
+            }
+            if (list_empty(&driver->holding)) {
+                list_del(&driver->full);
+                wheel_cancel(&driver->patience);
+            } else {
+                loop_again(net_loop(dispatch_of(driver)->options.net));
+            }
         }
     }
 }

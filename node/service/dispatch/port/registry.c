@@ -26,11 +26,6 @@ enum {
 
 #define INDEX_KEY SPAN("dispatch:ports")
 
-static struct span own_name(const struct dispatch *dispatch)
-{
-    return span_str(dispatch->options.node);
-}
-
 static struct store *store_of(const struct dispatch_port *port)
 {
     return port->dispatch->options.store;
@@ -55,11 +50,8 @@ static void set_unbound(struct dispatch_port *port, bool unbound, const char *wh
     }
     port->unbound = unbound;
     if (unbound) {
-        metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
         log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("error", why));
-    } else {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
     }
     dispatch_port_count_later(port);
 }
@@ -148,7 +140,7 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
     if (driver != NULL) {
         remote_free(port, driver);
     }
-    if (gone || span_eq(home, own_name(port->dispatch))) {
+    if (gone || span_eq(home, span_str(port->dispatch->options.node))) {
         return;
     }
     driver = mem_zalloc(sizeof(*driver) + member->name.len);
