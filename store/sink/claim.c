@@ -9,6 +9,7 @@
  * stream says it was before, or by this process having seen both; else by the old one not having
  * been seen for some time (migrations/0003_timelines.sql). */
 #include "store/sink/impl.h"
+#include "store/sink/patience.h"
 
 #include "store/base/clock.h"
 

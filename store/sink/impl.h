@@ -94,12 +94,6 @@ void sink_lane_step(struct sink_lane *lane);
 void sink_lane_wake(struct sink_lane *lane, uint64_t at_ms);
 /* The lane is ours, and stands there, in the history and with the writers that lane->place has. */
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal);
-/* It waits for PostgreSQL from now on, if it does not yet. */
-void sink_lane_await(struct sink_lane *lane);
-/* Sends a query about what it stores; its `fn` gets the lane, and tells sink_lane_hear. */
-void sink_lane_query(struct sink_lane *lane, const char *sql, const struct span *copy,
-                     size_t pieces, postgres_fn *fn);
-void sink_lane_hear(struct sink_lane *lane, const struct postgres_answer *answer);
 /* Drops what was read; what was fed stays. */
 void sink_lane_forget(struct sink_lane *lane);
 /* Microseconds since 1970 of the oldest entry that it holds unstored; 0: none. */
@@ -135,9 +129,6 @@ bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head)
 /* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
-/* Sends a query that writes over the care session; its `fn` gets the sink, and tells sink_care_hear. */
-void sink_care_query(struct sink *sink, const char *sql, postgres_fn *fn);
-void sink_care_hear(struct sink *sink, const struct postgres_answer *answer);
 /* There are at least so many lanes. */
 void sink_set_lanes(struct sink *sink, unsigned count);
 /* Making a partition failed because another session has just made it: try again. */

@@ -4,6 +4,7 @@
  *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->
  *  PostgreSQL. */
 #include "store/sink/impl.h"
+#include "store/sink/patience.h"
 #include "store/sink/writers.h"
 
 #include "store/base/clock.h"
@@ -49,25 +50,6 @@ void sink_lane_forget(struct sink_lane *lane)
 }
 
 /* ------------------------------------------------------------------------------------ sending */
-
-void sink_lane_await(struct sink_lane *lane)
-{
-    if (lane->waits_since_ms == 0) {
-        lane->waits_since_ms = clock_monotonic_ms();
-    }
-}
-
-void sink_lane_query(struct sink_lane *lane, const char *sql, const struct span *copy,
-                     size_t pieces, postgres_fn *fn)
-{
-    sink_lane_await(lane);
-    postgres_query(lane->pg, sql, copy, pieces, fn, lane);
-}
-
-void sink_lane_hear(struct sink_lane *lane, const struct postgres_answer *answer)
-{
-    lane->waits_since_ms = answer->end == POSTGRES_LOST ? lane->waits_since_ms : 0;
-}
 
 static void trouble(struct sink_lane *lane, const struct postgres_answer *answer)
 {

@@ -16,6 +16,7 @@
  *  The roll only decides which sink should ask: the lock sees to it that two never write one lane.
  */
 #include "store/sink/impl.h"
+#include "store/sink/patience.h"
 #include "store/sink/writers.h"
 
 #include "store/base/clock.h"

@@ -6,6 +6,7 @@
 #include "store/base/timer.h"
 #include "store/resolver/resolver.h"
 #include "store/sink/impl.h"
+#include "store/sink/patience.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -183,19 +184,6 @@ static void note_due(struct sink *sink, unsigned due)
     sink->due_before = due;
 }
 
-void sink_care_query(struct sink *sink, const char *sql, postgres_fn *fn)
-{
-    if (sink->care_waits_since_ms == 0) {
-        sink->care_waits_since_ms = clock_monotonic_ms();
-    }
-    postgres_query(sink->care, sql, NULL, 0, fn, sink);
-}
-
-void sink_care_hear(struct sink *sink, const struct postgres_answer *answer)
-{
-    sink->care_waits_since_ms = answer->end == POSTGRES_LOST ? sink->care_waits_since_ms : 0;
-}
-
 static void on_cared(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
@@ -301,21 +289,6 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
     finish_stop(sink);
 }
 
-/* How long the care or a lane has waited for PostgreSQL, or the batch that is under way: the entries themselves
- * may be old because no sink stored them before. */
-static uint64_t oldest_ms(const struct sink *sink)
-{
-    uint64_t now = clock_monotonic_ms();
-    uint64_t oldest = sink->care_waits_since_ms != 0 ? sink->care_waits_since_ms : now;
-    for (unsigned i = 0; i < sink->count; i++) {
-        const struct sink_batch *flying = sink->lanes[i]->flying;
-        uint64_t since = sink->lanes[i]->waits_since_ms;
-        oldest = since != 0 && since < oldest ? since : oldest;
-        oldest = flying->count > 0 && flying->since_ms < oldest ? flying->since_ms : oldest;
-    }
-    return now - oldest;
-}
-
 const char *sink_unready(struct sink *sink)
 {
     struct buf text = {0};
@@ -339,9 +312,9 @@ const char *sink_unready(struct sink *sink)
     } else if (sink->pooled != NULL) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL: %s", sink->pooled);
-    } else if (text.len == 0 && oldest_ms(sink) > WAIT_MOST_MS) {
+    } else if (text.len == 0 && sink_waits_ms(sink) > WAIT_MOST_MS) {
         buf_printf(&text, "PostgreSQL has not stored what it was given for %" PRIu64 " s",
-                   oldest_ms(sink) / 1000);
+                   sink_waits_ms(sink) / 1000);
     }
     free(sink->unready);
     sink->unready = text.len > 0 ? mem_dup(buf_span(&text)) : NULL;
