@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* sink patience: how long the sink has waited for PostgreSQL to do what it asked. Queries that
- * another server could answer without storing anything do not count. */
+/* sink patience: how long PostgreSQL has been asked in vain to do something that stores. */
 #ifndef MUSTER_STORE_SINK_PATIENCE_H
 #define MUSTER_STORE_SINK_PATIENCE_H
 
-#include "store/sink/impl.h"
+#include "store/base/clock.h"
+#include "store/postgres/postgres.h"
 
-/* The lane waits for PostgreSQL from now on, if it does not yet. */
-void sink_lane_await(struct sink_lane *lane);
+struct sink_patience {
+    uint64_t since_ms; /* monotonic; 0: nothing is asked */
+};
 
-/* Sends a query about what the lane stores; its `fn` gets the lane, and tells sink_lane_hear. */
-void sink_lane_query(struct sink_lane *lane, const char *sql, const struct span *copy,
-                     size_t pieces, postgres_fn *fn);
-void sink_lane_hear(struct sink_lane *lane, const struct postgres_answer *answer);
+/* Something is wanted of PostgreSQL: it waits from now on, if it does not yet. */
+static inline void sink_await(struct sink_patience *patience)
+{
+    patience->since_ms = patience->since_ms != 0 ? patience->since_ms : clock_monotonic_ms();
+}
 
-/* The same over the care session, with a query that writes. */
-void sink_care_query(struct sink *sink, const char *sql, postgres_fn *fn);
-void sink_care_hear(struct sink *sink, const struct postgres_answer *answer);
+/* An answer is here; after a lost session the wait goes on. */
+static inline void sink_hear(struct sink_patience *patience, const struct postgres_answer *answer)
+{
+    patience->since_ms = answer->end == POSTGRES_LOST ? patience->since_ms : 0;
+}
 
-/* The longest wait that goes on, in milliseconds. */
-uint64_t sink_waits_ms(const struct sink *sink);
+/* The earlier one of the two begins, the second of which may be none. */
+static inline uint64_t sink_earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return b_ms != 0 && b_ms < a_ms ? b_ms : a_ms;
+}
 
 #endif

@@ -6,7 +6,6 @@
 #include "store/base/timer.h"
 #include "store/resolver/resolver.h"
 #include "store/sink/impl.h"
-#include "store/sink/patience.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -188,7 +187,7 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
     sink->care_at_ms = clock_monotonic_ms() + CARE_MS;
-    sink_care_hear(sink, answer);
+    sink_hear(&sink->patience, answer);
     if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
         sink->care_at_ms = 0;
     } else if (answer->end == POSTGRES_FAILED) {
@@ -224,7 +223,8 @@ void sink_care(struct sink *sink)
         buf_append(&sql, SPAN("select 0"));
     }
     sink->care_at_ms = UINT64_MAX; /* until it is answered */
-    sink_care_query(sink, buf_text(&sql), on_cared);
+    sink_await(&sink->patience);
+    postgres_query(sink->care, buf_text(&sql), NULL, 0, on_cared, sink);
     buf_free(&sql);
 }
 
@@ -289,6 +289,19 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
     finish_stop(sink);
 }
 
+/* The longest wait that goes on: of the care, of a lane, of a batch; not of its entries, which may be
+ * old because no sink stored them before. */
+static uint64_t waits_ms(const struct sink *sink)
+{
+    uint64_t now = clock_monotonic_ms(), oldest = sink_earlier(now, sink->patience.since_ms);
+    for (unsigned i = 0; i < sink->count; i++) {
+        const struct sink_lane *lane = sink->lanes[i];
+        oldest = sink_earlier(oldest, lane->patience.since_ms);
+        oldest = sink_earlier(oldest, lane->flying->count > 0 ? lane->flying->since_ms : 0);
+    }
+    return now - oldest;
+}
+
 const char *sink_unready(struct sink *sink)
 {
     struct buf text = {0};
@@ -312,9 +325,9 @@ const char *sink_unready(struct sink *sink)
     } else if (sink->pooled != NULL) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL: %s", sink->pooled);
-    } else if (text.len == 0 && sink_waits_ms(sink) > WAIT_MOST_MS) {
+    } else if (text.len == 0 && waits_ms(sink) > WAIT_MOST_MS) {
         buf_printf(&text, "PostgreSQL has not stored what it was given for %" PRIu64 " s",
-                   sink_waits_ms(sink) / 1000);
+                   waits_ms(sink) / 1000);
     }
     free(sink->unready);
     sink->unready = text.len > 0 ? mem_dup(buf_span(&text)) : NULL;
