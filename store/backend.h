@@ -96,6 +96,8 @@ struct backend_ops {
     /* As touch. */
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
+    /* This store ends soon: the servers may forget it. */
+    void (*leave)(struct backend *backend);
     bool (*ready)(struct backend *backend, unsigned shard);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);

@@ -68,6 +68,43 @@ bool store_reaches(const struct store *store, struct span name)
     return is_well(store, store_shard(store, name));
 }
 
+static void set_text(char **at, const char *text)
+{
+    free(*at);
+    *at = text != NULL ? mem_dup(span_str(text)) : NULL;
+}
+
+void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text)
+{
+    store->shards[shard].wire_shared = shared;
+    set_text(&store->shards[shard].wire_text, text);
+}
+
+void store_on_refusal(struct store *store, unsigned shard, const char *text)
+{
+    set_text(&store->shards[shard].refusal, text);
+}
+
+const char *store_refusal(const struct store *store)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (store->shards[i].refusal != NULL) {
+            return store->shards[i].refusal;
+        }
+    }
+    return NULL;
+}
+
+void store_print_wire(const struct store *store, struct buf *out)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (store->shards[i].wire_text != NULL) {
+            buf_append(out, span_str(store->shards[i].wire_text));
+            return;
+        }
+    }
+}
+
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;

@@ -40,14 +40,29 @@ static void finish(struct script_run *run, enum backend_answer answer, struct sp
 
 static void on_reply(void *arg, const redisReply *reply);
 
+static void print_command(const struct redis_script *call, bool by_text, struct buf *out)
+{
+    resp_command(out, 3 + call->count);
+    resp_word(out, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
+    resp_word(out, span_str(by_text ? call->text : call->sha));
+    resp_number(out, 1);
+    buf_append(out, buf_span(&call->words));
+}
+
+void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
+                       redis_reply_fn *fn, void *arg)
+{
+    struct buf command = {0};
+    print_command(call, by_text, &command);
+    redis_conn_send(conn, buf_span(&command), fn, arg);
+    buf_free(&command);
+    buf_free(&call->words);
+}
+
 static int send_run(struct script_run *run)
 {
     struct buf command = {0};
-    resp_command(&command, 3 + run->call.count);
-    resp_word(&command, run->by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
-    resp_word(&command, span_str(run->by_text ? run->call.text : run->call.sha));
-    resp_number(&command, 1);
-    buf_append(&command, buf_span(&run->call.words));
+    print_command(&run->call, run->by_text, &command);
     int sent = redis_link_command(run->link, buf_span(&command), on_reply, run);
     buf_free(&command);
     return sent;

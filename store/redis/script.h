@@ -19,6 +19,10 @@ void redis_script_begin(struct redis_script *call, const char *text, const char 
 void redis_script_word(struct redis_script *call, struct span word);
 void redis_script_number(struct redis_script *call, uint64_t number);
 
+/* Sends and empties `call` over a connection, by its text or by its SHA-1; `fn` deals with NOSCRIPT. */
+void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
+                       redis_reply_fn *fn, void *arg);
+
 /* Runs and empties `call`. 0, or -1 when it was not sent. The answer of a script is one string. */
 int redis_script_run(struct redis_script *call, struct redis_link *link, backend_answer_fn *fn,
                      void *arg) __attribute__((warn_unused_result));

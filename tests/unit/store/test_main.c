@@ -37,7 +37,7 @@ static int over_tls(void)
 
 static int other_faults(void)
 {
-    return test_lookup_faults() + test_history_faults();
+    return test_wire() + test_lookup_faults() + test_history_faults();
 }
 
 /* Each is a ctest case, so that they wait side by side. */
