@@ -3,6 +3,8 @@
 # ones are named together, in the words of four distributions: one command then brings all of them.
 # docs/build.md has the same table; tests/unit/test_libraries.py compares it, and the Makefile's list, with this one.
 find_package(PkgConfig)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
 if(NOT PKG_CONFIG_FOUND)
     message(FATAL_ERROR "pkg-config is missing. Debian: pkg-config; Fedora: pkgconf-pkg-config; Alpine: pkgconf; Arch: pkgconf.")
 endif()
@@ -34,7 +36,6 @@ endmacro()
 
 #          target          module           least   Debian                Fedora              Alpine          Arch
 muster_pkg(EVENT           libevent_core    2.1.8   libevent-dev          libevent-devel      libevent-dev    libevent)
-muster_pkg(EVENT_EXTRA     libevent_extra   2.1.8   libevent-dev          libevent-devel      libevent-dev    libevent)
 muster_pkg(EVENT_OPENSSL   libevent_openssl 2.1.8   libevent-dev          libevent-devel      libevent-dev    libevent)
 muster_pkg(PQ              libpq            14      libpq-dev             libpq-devel         libpq-dev       postgresql-libs)
 muster_pkg(HIREDIS         hiredis          0.14    libhiredis-dev        hiredis-devel       hiredis-dev     hiredis)
@@ -42,8 +43,7 @@ muster_pkg(OPENSSL         openssl          3.0     libssl-dev            openss
 muster_pkg(CRYPTO          libcrypto        3.0     libssl-dev            openssl-devel       openssl-dev     openssl)
 muster_pkg(JANSSON         jansson          2.13    libjansson-dev        jansson-devel       jansson-dev     jansson)
 muster_pkg(NETTLE          nettle           3.7     nettle-dev            nettle-devel        nettle-dev      nettle)
-muster_pkg(CJOSE           cjose            0.6.1   libcjose-dev          cjose-devel         cjose-dev       cjose)
-muster_pkg(CURL            libcurl          7.80    libcurl4-openssl-dev  libcurl-devel       curl-dev        curl)
+muster_pkg(CURL            libcurl          7.87    libcurl4-openssl-dev  libcurl-devel       curl-dev        curl)
 muster_pkg(ZLIB            zlib             1.2.11  zlib1g-dev            zlib-devel          zlib-dev        zlib)
 muster_pkg(ZSTD            libzstd          1.4.8   libzstd-dev           libzstd-devel       zstd-dev        zstd)
 #            variable            name        header         least  Debian              Fedora             Alpine           Arch

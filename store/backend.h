@@ -99,6 +99,8 @@ struct backend_ops {
     /* This store ends soon: the servers may forget it. */
     void (*leave)(struct backend *backend);
     bool (*ready)(struct backend *backend, unsigned shard);
+    /* As store_login_as; NULL: there are no logins. */
+    int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */

@@ -5,18 +5,16 @@
  *
  * One step is under way per topic at a time; the next step is chosen when that one is answered,
  * from the subscribers there then, so that any order of subscribe and unsubscribe ends right. A
- * lost link puts all its topics to OFF.
- *
- * Subscribers that leave are only marked, and taken out in the chore, when no function walks the
- * list. */
+ * lost link puts all its topics to OFF. */
 #include "store/bus.h"
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
-#include "store/store_impl.h"
+#include "store/watchers.h"
 #include "store/wire.h"
 
 #include <inttypes.h>
@@ -30,32 +28,29 @@ enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
 
 struct topic {
     struct map_node node;
-    struct chore chore;
+    struct watchers subs;
     struct list batch; /* in shard.asking or shard.leaving */
-    struct list subs;
-    struct store *store;
     unsigned shard;
     enum topic_state state;
-    bool gap; /* the link fell; subscribers have to hear of it */
-    bool
-        framed; /* payloads begin with a head: "W node link", fields of later versions, a line's end */
+    bool gap;    /* the link fell; subscribers have to hear of it */
+    bool framed; /* payloads begin with a head: "W node link", later fields, a line's end */
     char name[]; /* the whole channel */
 };
 
 struct bus_sub {
-    struct list entry;
-    struct topic *topic;
-    bus_fn *fn; /* NULL: unsubscribed */
+    struct watcher watcher;
+    bus_fn *fn;
     void *arg;
     bool echo;
     bool ready;
 };
+WATCHER_FIRST(struct bus_sub);
 
 static const struct span nothing = {NULL, 0};
 
 static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
 {
-    if (sub->fn != NULL && !sub->topic->store->closing) {
+    if (watcher_listens(&sub->watcher)) {
         sub->fn(sub->arg, event, payload);
     }
 }
@@ -65,8 +60,7 @@ static void topic_settle(struct topic *topic)
 {
     if (topic->gap) {
         topic->gap = false;
-        LIST_EACH(it, &topic->subs) {
-            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
+        WATCHERS_EACH(bus_sub, sub, &topic->subs) {
             if (sub->ready) {
                 sub->ready = false;
                 tell(sub, BUS_GAP, nothing);
@@ -74,8 +68,7 @@ static void topic_settle(struct topic *topic)
         }
     }
     if (topic->state == TOPIC_ON) {
-        LIST_EACH(it, &topic->subs) {
-            struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
+        WATCHERS_EACH(bus_sub, sub, &topic->subs) {
             if (!sub->ready) {
                 sub->ready = true;
                 tell(sub, BUS_READY, nothing);
@@ -84,32 +77,21 @@ static void topic_settle(struct topic *topic)
     }
 }
 
-static void drop_gone_subs(struct topic *topic)
-{
-    LIST_EACH(it, &topic->subs) {
-        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
-        if (sub->fn == NULL) {
-            list_del(&sub->entry);
-            free(sub);
-        }
-    }
-}
-
 static void topic_free(struct topic *topic)
 {
-    list_del(&topic->chore.entry);
+    map_remove(&topic->subs.store->topics, &topic->node);
+    watchers_deinit(&topic->subs);
     list_del(&topic->batch);
-    map_remove(&topic->store->topics, &topic->node);
     free(topic);
 }
 
 static void topic_run(struct chore *chore)
 {
-    struct topic *topic = CONTAINER_OF(chore, struct topic, chore);
-    struct shard *shard = &topic->store->shards[topic->shard];
-    drop_gone_subs(topic);
+    struct topic *topic = CONTAINER_OF(chore, struct topic, subs.chore);
+    struct shard *shard = &topic->subs.store->shards[topic->shard];
+    watchers_sweep(&topic->subs);
     topic_settle(topic);
-    if (list_empty(&topic->subs)) {
+    if (watchers_none(&topic->subs)) {
         if (topic->state == TOPIC_OFF) {
             topic_free(topic);
         } else if (topic->state == TOPIC_ON) {
@@ -131,8 +113,8 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
     while (!list_empty(batch) && count < CHANNELS_PER_COMMAND) {
         struct topic *topic = LIST_ITEM(batch->next, struct topic, batch);
         list_del(&topic->batch);
-        if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == list_empty(&topic->subs)) {
-            store_kick(store, &topic->chore);
+        if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == watchers_none(&topic->subs)) {
+            watchers_kick(&topic->subs);
             continue;
         }
         topic->state = on ? TOPIC_ASKED : TOPIC_LEAVING;
@@ -174,13 +156,13 @@ void bus_on_channel(struct store *store, struct span channel, bool on)
     } else if (!on && topic->state == TOPIC_LEAVING) {
         topic->state = TOPIC_OFF;
     }
-    store_kick(store, &topic->chore);
+    watchers_kick(&topic->subs);
 }
 
 /* Cuts the head off *payload. Is the message one that comes after all that was heard of its node? */
 static bool take_head(struct topic *topic, struct span *payload, bool *own)
 {
-    struct store *store = topic->store;
+    struct store *store = topic->subs.store;
     struct shard *shard = &store->shards[topic->shard];
     uint64_t link;
     if (!wire_cut(payload, store->wire)) {
@@ -213,8 +195,7 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
     if (topic->framed && !take_head(topic, &payload, &own)) {
         return;
     }
-    LIST_EACH(it, &topic->subs) {
-        struct bus_sub *sub = LIST_ITEM(it, struct bus_sub, entry);
+    WATCHERS_EACH(bus_sub, sub, &topic->subs) {
         if (sub->ready && (sub->echo || !own)) {
             tell(sub, BUS_MESSAGE, payload);
         }
@@ -232,7 +213,7 @@ void bus_on_link(struct store *store, unsigned shard, bool up)
                 topic->gap = true;
                 list_del(&topic->batch);
             }
-            store_kick(store, &topic->chore);
+            watchers_kick(&topic->subs);
         }
     }
 }
@@ -245,12 +226,9 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     }
     struct topic *topic = mem_zalloc(sizeof(*topic) + channel.len);
     memcpy(topic->name, channel.ptr, channel.len);
-    topic->store = store;
     topic->shard = shard;
-    topic->chore.run = topic_run;
-    list_init(&topic->chore.entry);
     list_init(&topic->batch);
-    list_init(&topic->subs);
+    watchers_init(&topic->subs, store, topic_run);
     map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
     return topic;
 }
@@ -258,12 +236,10 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
 static struct bus_sub *topic_join(struct topic *topic, bool echo, bus_fn *fn, void *arg)
 {
     struct bus_sub *sub = mem_zalloc(sizeof(*sub));
-    sub->topic = topic;
     sub->echo = echo;
     sub->fn = fn;
     sub->arg = arg;
-    list_push_back(&topic->subs, &sub->entry);
-    store_kick(topic->store, &topic->chore);
+    watchers_join(&topic->subs, &sub->watcher);
     return sub;
 }
 
@@ -312,8 +288,7 @@ void bus_unsubscribe(struct bus_sub **sub)
     if (sub == NULL || *sub == NULL) {
         return;
     }
-    (*sub)->fn = NULL;
-    store_kick((*sub)->topic->store, &(*sub)->topic->chore);
+    watchers_leave(&(*sub)->watcher);
     *sub = NULL;
 }
 
@@ -345,11 +320,7 @@ void bus_init(struct store *store)
 void bus_deinit(struct store *store)
 {
     MAP_EACH(it, &store->topics) {
-        struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        LIST_EACH(sub, &topic->subs) {
-            free(LIST_ITEM(sub, struct bus_sub, entry));
-        }
-        topic_free(topic);
+        topic_free(MAP_ENTRY(it, struct topic, node));
     }
     map_deinit(&store->topics);
 }

@@ -166,6 +166,16 @@ int store_check_url(const char *url, char *error, size_t error_size)
     return 0;
 }
 
+int store_login_as(struct store *store, const char *url, char *error, size_t error_size)
+{
+    const struct backend_ops *ops = store->backend->ops;
+    if (ops->login_as == NULL || is_memory(url)) {
+        snprintf(error, error_size, "it names another kind of store");
+        return -1;
+    }
+    return ops->login_as(store->backend, url, error, error_size);
+}
+
 static const char *wrong_option(const struct store_options *options)
 {
     size_t len = options->node != NULL ? strlen(options->node) : 0;

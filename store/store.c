@@ -3,6 +3,7 @@
 
 #include "store/backend.h"
 #include "store/base/clock.h"
+#include "store/base/hash.h"
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 
@@ -16,13 +17,9 @@ void store_kick(struct store *store, struct chore *chore)
     }
 }
 
-/* FNV-1a with a last mixing: the low bits of FNV alone are poor for short names. */
 unsigned store_shard(const struct store *store, struct span name)
 {
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < name.len; i++) {
-        hash = (hash ^ (unsigned char)name.ptr[i]) * 16777619U;
-    }
+    uint32_t hash = hash_fnv1a(name);
     hash = (hash ^ (hash >> 16)) * 0x85ebca6bU;
     hash = (hash ^ (hash >> 13)) * 0xc2b2ae35U;
     return (hash ^ (hash >> 16)) % store->backend->shards;

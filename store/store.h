@@ -88,6 +88,11 @@ int store_check_url(const char *url, char *error, size_t error_size)
 struct store *store_open(const struct store_options *options, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
+/* Takes the users and passwords that `url` has, for connections made from now on. 0, or -1 with a
+ * message, and nothing is taken, when it names other servers: these need another store. */
+int store_login_as(struct store *store, const char *url, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* True while no server refuses what the roster asks, and every server has proved, within the last
  * few seconds, that a message published to it comes back (memory: always). */
 bool store_ready(const struct store *store);

@@ -8,13 +8,20 @@
 #include "node/proto/http/fetch.h"
 #include "node/proto/json/scan.h"
 #include "node/proto/jwt/jwt.h"
+#include "store/base/clock.h"
 #include "store/postgres/migrate.h"
 #include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PATIENCE_S = 5, ASK_MS = 50, CHECK_LEASE_MS = 10 * 1000, JWKS_MOST = 256 * 1024 };
+enum {
+    PATIENCE_S = 5,
+    NAMES_S = 15, /* where no server has answered: its name may still be looked up */
+    ASK_MS = 50,
+    CHECK_LEASE_MS = 10 * 1000,
+    JWKS_MOST = 256 * 1024
+};
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_ERROR };
 
@@ -28,8 +35,10 @@ struct check {
     struct loop *loop;
     struct store *store;
     bool reached;
-    char trouble[256]; /* the last thing the store said */
-    char note[256];    /* what it said of a server that was reached; empty: nothing */
+    struct event *patience; /* with the store */
+    uint64_t begun_ms;      /* to ask it */
+    char trouble[256];      /* the last thing the store said */
+    char note[256];         /* what it said of a server that was reached; empty: nothing */
 };
 
 /* ------------------------------------------------------------------------------------ findings */
@@ -139,6 +148,11 @@ static void on_patience_over(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct check *check = arg;
+    bool silent = strstr(check->trouble, "no answer") != NULL;
+    if (silent && clock_monotonic_ms() - check->begun_ms < NAMES_S * 1000) {
+        event_add(check->patience, &(struct timeval){.tv_sec = PATIENCE_S});
+        return;
+    }
     loop_stop(check->loop);
 }
 
@@ -147,12 +161,13 @@ static void reach(struct check *check)
 {
     struct timeval every = {.tv_usec = ASK_MS * 1000}, patience = {.tv_sec = PATIENCE_S};
     struct event *ask = event_new(loop_base(check->loop), -1, EV_PERSIST, on_ask, check);
-    struct event *over = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
+    check->patience = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
+    check->begun_ms = clock_monotonic_ms();
     event_add(ask, &every);
-    event_add(over, &patience);
+    event_add(check->patience, &patience);
     loop_run(check->loop);
     event_free(ask);
-    event_free(over);
+    event_free(check->patience);
 }
 
 /* What the nodes that are there speak. */

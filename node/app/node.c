@@ -199,7 +199,7 @@ static int build(struct node *node, char *error, size_t error_size)
     app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
     node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
-    node->reload = reload_new(loop_base(app->loop), app->settings, NULL, NULL);
+    node->reload = reload_new(loop_base(app->loop), app->settings, app->store);
     node->health = health_new(&(struct health_options){.app = app});
     node->services = services_new(app, node->health, error, error_size);
     return node->services != NULL ? open_listeners(node, error, error_size) : -1;

@@ -116,7 +116,7 @@
     SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
     GROUP(CHAT, "Chat", SETTINGS_NODE) \
     SETTING(chat_login, CHOICE, "jwt", 0, 0, "jwt|development", "how /chat finds out who somebody is; development believes any token") \
-    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, or EC) that signs access tokens") \
+    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, EC or Ed25519) that signs access tokens; read again when it changes") \
     SETTING(chat_jwks, TEXT, "", 0, 0, "", "file or URL of a JWK set with such keys") \
     SETTING(chat_jwt_secret, SECRET, "", 0, 0, "", "secret of access tokens signed with HS256") \
     SETTING(chat_jwt_audience, TEXT, "heavenland-api", 0, 0, "", "audience that access tokens must be for; empty: any") \

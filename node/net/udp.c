@@ -5,6 +5,7 @@
 #include "node/net/bound.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
+#include "store/base/ring.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,8 +34,7 @@ struct udp {
     int fd, family;
     udp_fn *fn;
     void *arg;
-    struct datagram *ring; /* NULL while empty */
-    uint32_t mask, head, count;
+    struct ring queue; /* of struct datagram; without memory while empty */
     size_t bytes;
     bool joins;   /* the kernel cuts what we join */
     bool blocked; /* the kernel took no more: waiting for EV_WRITE */
@@ -43,37 +43,22 @@ struct udp {
 
 /* ------------------------------------------------------------------------------------ queue */
 
-static struct datagram *slot(const struct udp *udp, uint32_t i)
+static struct datagram *datagram_at(const struct udp *udp, uint32_t i)
 {
-    return &udp->ring[(udp->head + i) & udp->mask];
-}
-
-static void grow(struct udp *udp)
-{
-    uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : FIRST_QUEUE;
-    struct datagram *ring = mem_alloc(size * sizeof(*ring));
-    for (uint32_t i = 0; i < udp->count; i++) {
-        ring[i] = *slot(udp, i);
-    }
-    free(udp->ring);
-    udp->ring = ring;
-    udp->mask = size - 1;
-    udp->head = 0;
+    return ring_at(&udp->queue, i, sizeof(struct datagram));
 }
 
 /* Removes `count` datagrams from the front: they are done, written or not. */
 static void shift(struct udp *udp, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        udp->bytes -= slot(udp, i)->chunk->len;
-        chunk_unref(slot(udp, i)->chunk);
+        struct chunk *chunk = datagram_at(udp, i)->chunk;
+        udp->bytes -= chunk->len;
+        chunk_unref(chunk);
     }
-    udp->head += count;
-    udp->count -= count;
-    if (udp->count == 0) {
-        free(udp->ring);
-        udp->ring = NULL;
-        udp->mask = udp->head = 0;
+    ring_shift(&udp->queue, count);
+    if (udp->queue.count == 0) {
+        ring_free(&udp->queue);
     }
 }
 
@@ -102,8 +87,8 @@ static bool write_some(struct udp *udp)
 {
     struct udp_outbox outbox;
     udp_outbox_init(&outbox, udp->family, udp->joins);
-    for (uint32_t i = 0; i < udp->count; i++) {
-        const struct datagram *datagram = slot(udp, i);
+    for (uint32_t i = 0; i < udp->queue.count; i++) {
+        const struct datagram *datagram = datagram_at(udp, i);
         if (!udp_outbox_add(&outbox, &datagram->peer, datagram->chunk)) {
             break;
         }
@@ -139,24 +124,22 @@ void udp_flush(struct list *dirty)
     struct udp *udp = LIST_ITEM(dirty, struct udp, dirty);
     bool taken = true;
     list_del(&udp->dirty);
-    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->count > 0; i++) {
+    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->queue.count > 0; i++) {
         taken = write_some(udp);
     }
-    wait_for_events(udp, udp->count > 0);
+    wait_for_events(udp, udp->queue.count > 0);
 }
 
 int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
 {
-    bool fits = chunk->len <= UDP_LARGEST && udp->count < UDP_QUEUE_MOST &&
+    bool fits = chunk->len <= UDP_LARGEST && udp->queue.count < UDP_QUEUE_MOST &&
                 udp->bytes + chunk->len <= UDP_QUEUE_BYTES;
     if (!fits || (udp->family == AF_INET && !address_is_ipv4(peer))) {
         metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
         return -1;
     }
-    if (udp->ring == NULL || udp->count > udp->mask) {
-        grow(udp);
-    }
-    *slot(udp, udp->count++) = (struct datagram){chunk_ref(chunk), *peer};
+    struct datagram *datagram = ring_push(&udp->queue, FIRST_QUEUE, sizeof(*datagram));
+    *datagram = (struct datagram){chunk_ref(chunk), *peer};
     udp->bytes += chunk->len;
     if (!udp->blocked && list_empty(&udp->dirty)) {
         list_push_back(&udp->net->udp_dirty, &udp->dirty);
@@ -169,7 +152,7 @@ int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
 
 static void free_all(struct udp *udp)
 {
-    shift(udp, udp->count);
+    shift(udp, udp->queue.count);
     free(udp);
 }
 
@@ -273,7 +256,7 @@ void udp_close(struct udp **udp)
         return;
     }
     *udp = NULL;
-    while (gone->count > 0 && write_some(gone)) {
+    while (gone->queue.count > 0 && write_some(gone)) {
     }
     list_del(&gone->dirty);
     event_free(gone->event);

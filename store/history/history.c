@@ -12,7 +12,7 @@ enum {
 
 static void run(struct chore *chore)
 {
-    struct history_key *key = CONTAINER_OF(chore, struct history_key, chore);
+    struct history_key *key = CONTAINER_OF(chore, struct history_key, watches.chore);
     history_watch_run(key);
     history_queue_run(key);
 }
@@ -31,8 +31,7 @@ static struct history_key *key_new(struct store *store, struct span key, struct 
     struct buf channel = {0};
     made->store = store;
     made->shard = store_shard(store, key);
-    made->chore.run = run;
-    list_init(&made->chore.entry);
+    watchers_init(&made->watches, store, run);
     memcpy(made->name, name.ptr, name.len);
     append_name(&channel, store, ":n:", key);
     made->channel = mem_dup(buf_span(&channel));
@@ -57,12 +56,10 @@ struct history_key *history_key_get(struct store *store, struct span key)
 struct history_watch *history_watch(struct store *store, struct span key, history_fn *fn, void *arg)
 {
     struct history_watch *watch = mem_zalloc(sizeof(*watch));
-    watch->key = history_key_get(store, key);
     watch->fn = fn;
     watch->arg = arg;
     watch->owed = true;
-    list_push_back(&watch->key->watches, &watch->entry);
-    history_key_kick(watch->key);
+    watchers_join(&history_key_get(store, key)->watches, &watch->watcher);
     return watch;
 }
 
@@ -71,8 +68,7 @@ void history_unwatch(struct history_watch **watch)
     if (watch == NULL || *watch == NULL) {
         return;
     }
-    (*watch)->fn = NULL;
-    history_key_kick((*watch)->key);
+    watchers_leave(&(*watch)->watcher);
     *watch = NULL;
 }
 
@@ -139,7 +135,7 @@ void history_deinit(struct store *store)
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
         history_queue_free(key);
         history_watch_free(key);
-        list_del(&key->chore.entry);
+        watchers_deinit(&key->watches);
         map_remove(&store->history.keys, it);
         free(key->channel);
         free(key);

@@ -10,14 +10,14 @@
  *                                     ^                                                   |
  *                                     '------- link down, or an entry is missing ---------'
  *
- * history.c        the calls of history.h: they change what is wanted and kick the key
- * queue.c  appends and reads
- * watch.c  following */
+ * history.c  the calls of history.h: they change what is wanted and kick the key
+ * queue.c    appends and reads
+ * watch.c    following */
 #ifndef MUSTER_STORE_HISTORY_IMPL_H
 #define MUSTER_STORE_HISTORY_IMPL_H
 
 #include "store/history/history.h"
-#include "store/store_impl.h"
+#include "store/watchers.h"
 
 struct history_timeline {
     size_t len;
@@ -26,7 +26,6 @@ struct history_timeline {
 
 struct history_key {
     struct map_node node; /* by name */
-    struct chore chore;
     struct store *store;
     unsigned shard;
     char *channel;
@@ -39,7 +38,7 @@ struct history_key {
     bool appending;                       /* a batch is under way */
     bool refused;                         /* the server said no: wait for the tick */
 
-    struct list watches;
+    struct watchers watches;
     struct bus_sub *sub; /* while watched */
     bool listening;      /* new entries surely come in */
     bool positioned;     /* birth and last are where the watches stand */
@@ -57,19 +56,19 @@ struct history_key {
 };
 
 struct history_watch {
-    struct list entry;
-    struct history_key *key;
-    history_fn *fn; /* NULL: ended */
+    struct watcher watcher;
+    history_fn *fn;
     void *arg;
     bool owed; /* a CURRENT */
 };
+WATCHER_FIRST(struct history_watch);
 
 /* The key, made when it is named for the first time. */
 struct history_key *history_key_get(struct store *store, struct span key);
 
 static inline void history_key_kick(struct history_key *key)
 {
-    store_kick(key->store, &key->chore);
+    watchers_kick(&key->watches);
 }
 
 static inline bool history_key_up(const struct history_key *key)
@@ -103,7 +102,7 @@ void history_watch_link_down(struct history_key *key);
 
 static inline bool history_key_watched(const struct history_key *key)
 {
-    return !list_empty(&key->watches);
+    return !watchers_none(&key->watches);
 }
 
 /* For store.c. */

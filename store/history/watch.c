@@ -19,7 +19,6 @@ struct history_writer {
 
 void history_watch_init(struct history_key *key)
 {
-    list_init(&key->watches);
     map_init(&key->writers);
 }
 
@@ -34,18 +33,15 @@ static void forget_writers(struct history_key *key)
 
 void history_watch_free(struct history_key *key)
 {
-    LIST_EACH(it, &key->watches) {
-        free(LIST_ITEM(it, struct history_watch, entry));
-    }
     forget_writers(key);
     buf_free(&key->mark);
     map_deinit(&key->writers);
 }
 
-static void tell(const struct history_key *key, struct history_watch *watch,
-                 enum history_event event, const struct history_entry *entry)
+static void tell(struct history_watch *watch, enum history_event event,
+                 const struct history_entry *entry)
 {
-    if (watch->fn != NULL && !key->store->closing) {
+    if (watcher_listens(&watch->watcher)) {
         watch->fn(watch->arg, event, entry);
     }
 }
@@ -53,8 +49,8 @@ static void tell(const struct history_key *key, struct history_watch *watch,
 static void tell_all(struct history_key *key, enum history_event event,
                      const struct history_entry *entry)
 {
-    LIST_EACH(it, &key->watches) {
-        tell(key, LIST_ITEM(it, struct history_watch, entry), event, entry);
+    WATCHERS_EACH(history_watch, watch, &key->watches) {
+        tell(watch, event, entry);
     }
 }
 
@@ -267,17 +263,6 @@ static void fetch(struct history_key *key)
 
 /* ------------------------------------------------------------------------------------- life */
 
-static void drop_gone_watches(struct history_key *key)
-{
-    LIST_EACH(it, &key->watches) {
-        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
-        if (watch->fn == NULL) {
-            list_del(&watch->entry);
-            free(watch);
-        }
-    }
-}
-
 static void stop_following(struct history_key *key)
 {
     bus_unsubscribe(&key->sub);
@@ -289,18 +274,17 @@ static void settle(struct history_key *key)
 {
     bool was = key->current;
     key->current = key->positioned && key->listening && !key->behind && !key->fetching;
-    LIST_EACH(it, &key->watches) {
-        struct history_watch *watch = LIST_ITEM(it, struct history_watch, entry);
+    WATCHERS_EACH(history_watch, watch, &key->watches) {
         if (key->current && (!was || watch->owed)) {
             watch->owed = false;
-            tell(key, watch, HISTORY_CURRENT, NULL);
+            tell(watch, HISTORY_CURRENT, NULL);
         }
     }
 }
 
 void history_watch_run(struct history_key *key)
 {
-    drop_gone_watches(key);
+    watchers_sweep(&key->watches);
     if (!history_key_watched(key)) {
         if (key->sub != NULL) {
             stop_following(key);

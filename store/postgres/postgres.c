@@ -5,6 +5,7 @@
 #include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "store/base/timer.h"
+#include "store/postgres/hosts.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@ enum postgres_state { POSTGRES_WAITING, POSTGRES_CONNECTING, IDLE, BUSY };
 
 struct postgres {
     struct event_base *base;
-    char *uri, *name;
+    const char *uri;
+    char *name;
+    struct postgres_hosts *hosts;
     const struct postgres_events *events;
     void *arg;
     enum postgres_state state;
@@ -79,6 +82,7 @@ static void answer(struct postgres *pg, enum postgres_end end, const char *text)
 /* The one way down. */
 static void fail(struct postgres *pg, const char *text)
 {
+    postgres_hosts_cancel(pg->hosts);
     char *kept = mem_dup(span_str(text));
     size_t len = strlen(kept);
     while (len > 0 && kept[len - 1] == '\n') {
@@ -243,25 +247,46 @@ static void on_notice(void *arg, const PGresult *result)
     (void)arg, (void)result;
 }
 
-static void start(struct postgres *pg)
+/* Where nothing had to be looked up, the URI's own places count. */
+static void on_place(void *arg, const struct postgres_place *place, const char *why)
 {
+    struct postgres *pg = arg;
+    if (place == NULL) {
+        fail(pg, why);
+        return;
+    }
     /* What comes after dbname, which is the URI, stands above it; what comes before does not. */
-    static const char *const names[] = {
-        "target_session_attrs", "dbname",           "application_name",
-        "client_encoding",      "keepalives_idle",  "keepalives_interval",
-        "keepalives_count",     "tcp_user_timeout", NULL};
-    const char *const values[] = {"read-write", pg->uri, pg->name, "UTF8", "5",
-                                  "2",          "3",     "15000",  NULL};
+    static const char *const names[] = {"target_session_attrs",
+                                        "dbname",
+                                        "application_name",
+                                        "client_encoding",
+                                        "keepalives_idle",
+                                        "keepalives_interval",
+                                        "keepalives_count",
+                                        "tcp_user_timeout",
+                                        "host",
+                                        "hostaddr",
+                                        "port",
+                                        NULL};
+    const char *const values[] = {"read-write", pg->uri, pg->name, "UTF8",      "5",
+                                  "2",          "3",     "15000",  place->host, place->hostaddr,
+                                  place->port,  NULL};
     pg->conn = PQconnectStartParams(names, values, 1);
     if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {
         fail(pg, pg->conn != NULL ? PQerrorMessage(pg->conn) : "no memory");
         return;
     }
     PQsetNoticeReceiver(pg->conn, on_notice, NULL);
-    pg->state = POSTGRES_CONNECTING;
     arm(pg, CONNECT_S * 1000);
     watch(pg);
     event_add(pg->write, NULL);
+}
+
+static void start(struct postgres *pg)
+{
+    pg->state = POSTGRES_CONNECTING;
+    arm(pg, CONNECT_S * 1000);
+    postgres_hosts_ask(pg->hosts, pg->uri);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -270,19 +295,23 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (pg->state == POSTGRES_WAITING) {
         start(pg);
+    } else if (postgres_hosts_are_asked(pg->hosts)) {
+        fail(pg, "the name of its host is not answered in time");
     } else {
+        postgres_hosts_turn(pg->hosts);
         fail(pg, "no answer in time");
     }
 }
 
 /* ------------------------------------------------------------------------------------ calls */
 
-struct postgres *postgres_open(struct event_base *base, const char *uri, const char *name,
-                               const struct postgres_events *events, void *arg)
+struct postgres *postgres_open(struct event_base *base, struct resolver *resolver, const char *uri,
+                               const char *name, const struct postgres_events *events, void *arg)
 {
     struct postgres *pg = mem_zalloc(sizeof(*pg));
     pg->base = base;
-    pg->uri = mem_dup(span_str(uri));
+    pg->uri = uri;
+    pg->hosts = postgres_hosts_new(resolver, on_place, pg);
     pg->name = mem_dup(span_str(name));
     pg->events = events;
     pg->arg = arg;
@@ -306,7 +335,7 @@ void postgres_close(struct postgres **postgres)
     event_free(pg->timer);
     forget_results(pg);
     PQfinish(pg->conn);
-    free(pg->uri);
+    postgres_hosts_free(&pg->hosts);
     free(pg->name);
     free(pg);
 }

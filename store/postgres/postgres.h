@@ -8,7 +8,7 @@
  *        ^                      |            |         |
  *        '------- any failure, or no answer in time ---'
  *
- * Only the look-up of a host name blocks (libpq does it so). */
+ * CONNECTING begins with the look-up of the URI's names, aside (postgres/hosts.h). */
 #ifndef MUSTER_STORE_POSTGRES_POSTGRES_H
 #define MUSTER_STORE_POSTGRES_POSTGRES_H
 
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct postgres;
+struct resolver;
 
 struct postgres_events {
     /* A new session: nothing of an older one holds. Queries may be sent from here on. */
@@ -44,9 +45,10 @@ struct postgres_answer {
 /* `answer` and all in it are borrowed until return. */
 typedef void postgres_fn(void *arg, const struct postgres_answer *answer);
 
-/* New; tries at once and for ever. `uri` is copied, `events` borrowed. */
-struct postgres *postgres_open(struct event_base *base, const char *uri, const char *name,
-                               const struct postgres_events *events, void *arg)
+/* New; tries at once and for ever. `name` is copied, all else borrowed; `uri` is read at each try, so
+ * that one that changed counts from the next session on. */
+struct postgres *postgres_open(struct event_base *base, struct resolver *resolver, const char *uri,
+                               const char *name, const struct postgres_events *events, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* Ends *postgres and nulls it, without any more calls; not inside one of its own calls. */

@@ -7,7 +7,7 @@
 
 struct redis_find {
     struct store *store;
-    struct evdns_base **dns;
+    struct resolver *resolver;
     const struct redis_server *server;
     const struct redis_tls_files *tls; /* NULL: no TLS */
     redis_find_fn *fn;
@@ -30,7 +30,7 @@ static void on_address(void *arg, const struct sockaddr *address, int len, const
 static void look_up(struct redis_find *find)
 {
     struct redis_lookup *lookup = redis_lookup_start(
-        find->store, find->dns, redis_find_endpoint(find), find->tries, on_address, find);
+        find->store, find->resolver, redis_find_endpoint(find), find->tries, on_address, find);
     if (lookup != NULL) {
         find->lookup = lookup;
     }
@@ -49,13 +49,13 @@ static void on_master(void *arg, const struct redis_endpoint *master, const char
     look_up(find);
 }
 
-struct redis_find *redis_find_new(struct store *store, struct evdns_base **dns,
+struct redis_find *redis_find_new(struct store *store, struct resolver *resolver,
                                   const struct redis_server *server,
                                   const struct redis_tls_files *files, redis_find_fn *fn, void *arg)
 {
     struct redis_find *find = mem_zalloc(sizeof(*find));
     find->store = store;
-    find->dns = dns;
+    find->resolver = resolver;
     find->server = server;
     find->tls = server->tls ? files : NULL;
     find->fn = fn;
@@ -67,8 +67,8 @@ void redis_find_start(struct redis_find *find, unsigned tries)
 {
     find->tries = tries;
     if (find->server->master != NULL) {
-        find->sentinel = redis_sentinel_ask(find->store, find->dns, find->server, find->tls, tries,
-                                            on_master, find);
+        find->sentinel = redis_sentinel_ask(find->store, find->resolver, find->server, find->tls,
+                                            tries, on_master, find);
     } else {
         look_up(find);
     }

@@ -7,15 +7,15 @@
 #include "store/redis/conn.h"
 #include "store/redis/url.h"
 
-struct evdns_base;
+struct resolver;
 struct redis_find;
 
 /* `dial` is borrowed; NULL, with a text, when the server cannot be found. The search is over then,
  * and is to be ended; it may be ended inside. */
 typedef void redis_find_fn(void *arg, const struct redis_dial *dial, const char *text);
 
-/* New search. `dns`, `server` and `files` are borrowed for its life. */
-struct redis_find *redis_find_new(struct store *store, struct evdns_base **dns,
+/* New search. `resolver`, `server` and `files` are borrowed for its life. */
+struct redis_find *redis_find_new(struct store *store, struct resolver *resolver,
                                   const struct redis_server *server,
                                   const struct redis_tls_files *files, redis_find_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));

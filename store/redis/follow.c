@@ -10,7 +10,7 @@ enum { VOTES = 2 }; /* sentinels that have to name another master */
 
 struct redis_follow {
     struct store *store;
-    struct evdns_base **dns;
+    struct resolver *resolver;
     const struct redis_server *server;
     const struct redis_tls_files *tls;
     redis_follow_fn *fn;
@@ -153,21 +153,21 @@ static void on_address(void *arg, const struct sockaddr *address, int len, const
 static void begin(struct redis_follow *follow)
 {
     struct redis_lookup *lookup =
-        redis_lookup_start(follow->store, follow->dns, current(follow),
+        redis_lookup_start(follow->store, follow->resolver, current(follow),
                            follow->which / (unsigned)follow->server->count, on_address, follow);
     if (lookup != NULL) {
         follow->lookup = lookup;
     }
 }
 
-struct redis_follow *redis_follow_new(struct store *store, struct evdns_base **dns,
+struct redis_follow *redis_follow_new(struct store *store, struct resolver *resolver,
                                       const struct redis_server *server,
                                       const struct redis_tls_files *tls, redis_follow_fn *fn,
                                       void *arg)
 {
     struct redis_follow *follow = mem_zalloc(sizeof(*follow));
     follow->store = store;
-    follow->dns = dns;
+    follow->resolver = resolver;
     follow->server = server;
     follow->tls = tls;
     follow->fn = fn;

@@ -9,7 +9,7 @@
 #include "store/redis/conn.h"
 #include "store/redis/url.h"
 
-struct evdns_base;
+struct resolver;
 struct redis_follow;
 
 /* The sentinels name another master. */
@@ -17,7 +17,7 @@ typedef void redis_follow_fn(void *arg);
 
 /* New, idle. All is borrowed for its life; `tls` NULL: none. */
 struct redis_follow *
-redis_follow_new(struct store *store, struct evdns_base **dns, const struct redis_server *server,
+redis_follow_new(struct store *store, struct resolver *resolver, const struct redis_server *server,
                  const struct redis_tls_files *tls, redis_follow_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 

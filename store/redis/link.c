@@ -531,16 +531,16 @@ static void on_other_master(void *arg)
 
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
                                   const struct redis_server *server,
-                                  const struct redis_tls_files *files, struct evdns_base **dns)
+                                  const struct redis_tls_files *files, struct resolver *resolver)
 {
     struct redis_link *link = mem_zalloc(sizeof(*link));
     link->store = store;
     link->shard = shard;
     link->server = server;
-    link->find = redis_find_new(store, dns, server, files, on_found, link);
+    link->find = redis_find_new(store, resolver, server, files, on_found, link);
     if (server->master != NULL) {
-        link->follow =
-            redis_follow_new(store, dns, server, server->tls ? files : NULL, on_other_master, link);
+        link->follow = redis_follow_new(store, resolver, server, server->tls ? files : NULL,
+                                        on_other_master, link);
     }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);

@@ -18,13 +18,13 @@
 #include "store/redis/conn.h"
 #include "store/redis/url.h"
 
-struct evdns_base;
+struct resolver;
 struct redis_link;
 
 /* New link, to be tried from the next turn on, for ever. All is borrowed for its life. */
 struct redis_link *redis_link_new(struct store *store, unsigned shard,
                                   const struct redis_server *server,
-                                  const struct redis_tls_files *files, struct evdns_base **dns)
+                                  const struct redis_tls_files *files, struct resolver *resolver)
     __attribute__((returns_nonnull, warn_unused_result));
 
 void redis_link_free(struct redis_link **link);

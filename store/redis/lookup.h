@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redis lookup: host names to addresses without blocking the loop. */
+/* redis lookup: from a host of the URL to the address that is tried next. */
 #ifndef MUSTER_STORE_REDIS_LOOKUP_H
 #define MUSTER_STORE_REDIS_LOOKUP_H
 
@@ -8,16 +8,15 @@
 
 #include <sys/socket.h>
 
-struct evdns_base;
 struct redis_lookup;
+struct resolver;
 
 /* `address` is NULL, with a text, when the name has none. Never called after a cancel. */
 typedef void redis_lookup_fn(void *arg, const struct sockaddr *address, int len, const char *text);
 
-/* Looks up a host. `pick` chooses among several addresses: it counts the tries. `*dns`
- * is made when first needed and stays with the caller. Returns the lookup under way, or NULL when
- * `fn` was called already. */
-struct redis_lookup *redis_lookup_start(struct store *store, struct evdns_base **dns,
+/* Looks up a host. `pick` chooses among several addresses: it counts the tries. Returns the lookup
+ * under way, or NULL when `fn` was called already. */
+struct redis_lookup *redis_lookup_start(struct store *store, struct resolver *resolver,
                                         const struct redis_endpoint *server, unsigned pick,
                                         redis_lookup_fn *fn, void *arg);
 

@@ -17,10 +17,9 @@
 #include "store/redis/scripts.h"
 #include "store/redis/stream.h"
 #include "store/redis/values.h"
+#include "store/resolver/resolver.h"
 #include "store/roster/impl.h"
 #include "store/store_impl.h"
-
-#include <event2/dns.h>
 
 enum {
     KEY_LEASES = 6, /* leases after which a key that no node touches vanishes */
@@ -31,7 +30,7 @@ struct redis {
     struct redis_url url;
     struct redis_tls_files files;
     struct redis_link **links;
-    struct evdns_base *dns; /* NULL until a name has to be looked up */
+    struct resolver *resolver;
 };
 
 static struct redis_link *link_of(struct backend *backend, unsigned shard)
@@ -166,6 +165,12 @@ static bool redis_ready(struct backend *backend, unsigned shard)
     return redis_link_ready(link_of(backend, shard));
 }
 
+static int login_as(struct backend *backend, const char *url, char *error, size_t error_size)
+{
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    return redis_url_take_logins(&redis->url, url, error, error_size);
+}
+
 static void free_files(struct redis_tls_files *files)
 {
     free(files->ca);
@@ -180,9 +185,7 @@ static void redis_free(struct backend *backend)
     for (unsigned i = 0; i < backend->shards; i++) {
         redis_link_free(&redis->links[i]);
     }
-    if (redis->dns != NULL) {
-        evdns_base_free(redis->dns, 1);
-    }
+    resolver_free(&redis->resolver);
     free(redis->links);
     redis_url_free(&redis->url);
     free_files(&redis->files);
@@ -263,6 +266,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .history = redis_history,
         .leave = redis_leave,
         .ready = redis_ready,
+        .login_as = login_as,
         .queued = redis_queued,
         .free = redis_free,
     };
@@ -273,10 +277,11 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
     }
     redis->files = files_of(tls);
     redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
+    redis->resolver = resolver_new(store->base);
     redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
     for (unsigned i = 0; i < redis->backend.shards; i++) {
         redis->links[i] =
-            redis_link_new(store, i, &redis->url.servers[i], &redis->files, &redis->dns);
+            redis_link_new(store, i, &redis->url.servers[i], &redis->files, redis->resolver);
     }
     return &redis->backend;
 }

@@ -9,7 +9,7 @@
 
 struct redis_sentinel {
     struct store *store;
-    struct evdns_base **dns;
+    struct resolver *resolver;
     const struct redis_server *server;
     const struct redis_tls_files *tls;
     redis_sentinel_fn *fn;
@@ -135,7 +135,7 @@ static void begin(struct redis_sentinel *sentinel)
     sentinel->asking = true;
     arm(sentinel, SENTINEL_MS);
     struct redis_lookup *lookup = redis_lookup_start(
-        sentinel->store, sentinel->dns, current(sentinel),
+        sentinel->store, sentinel->resolver, current(sentinel),
         sentinel->first / (unsigned)sentinel->server->count, on_address, sentinel);
     if (lookup != NULL) {
         sentinel->lookup = lookup;
@@ -158,14 +158,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     store_leave(store);
 }
 
-struct redis_sentinel *redis_sentinel_ask(struct store *store, struct evdns_base **dns,
+struct redis_sentinel *redis_sentinel_ask(struct store *store, struct resolver *resolver,
                                           const struct redis_server *server,
                                           const struct redis_tls_files *tls, unsigned first,
                                           redis_sentinel_fn *fn, void *arg)
 {
     struct redis_sentinel *sentinel = mem_zalloc(sizeof(*sentinel));
     sentinel->store = store;
-    sentinel->dns = dns;
+    sentinel->resolver = resolver;
     sentinel->server = server;
     sentinel->tls = tls;
     sentinel->first = first;

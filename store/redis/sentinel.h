@@ -9,7 +9,7 @@
 #include "store/redis/conn.h"
 #include "store/redis/url.h"
 
-struct evdns_base;
+struct resolver;
 struct redis_sentinel;
 
 enum { SENTINEL_MS = 500 }; /* after which the next sentinel is asked */
@@ -19,8 +19,8 @@ enum { SENTINEL_MS = 500 }; /* after which the next sentinel is asked */
 typedef void redis_sentinel_fn(void *arg, const struct redis_endpoint *master, const char *text);
 
 /* New question, begun in the next turn with sentinel number `first` (any number). `server`, `tls`
- * (NULL: none) and `dns` are borrowed for its life. */
-struct redis_sentinel *redis_sentinel_ask(struct store *store, struct evdns_base **dns,
+ * (NULL: none) and `resolver` are borrowed for its life. */
+struct redis_sentinel *redis_sentinel_ask(struct store *store, struct resolver *resolver,
                                           const struct redis_server *server,
                                           const struct redis_tls_files *tls, unsigned first,
                                           redis_sentinel_fn *fn, void *arg)

@@ -3,6 +3,7 @@
  *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 
+#include "store/base/decimal.h"
 #include "store/redis/resp.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
@@ -108,16 +109,11 @@ static struct span text_of(const redisReply *reply)
                                              : span_of(NULL, 0);
 }
 
-/* The digits at the front of *id, which moves behind the byte that follows them. */
-static uint64_t number_cut(struct span *id)
+/* Cuts a number and what follows it, up to and with the `end` byte, off *rest; 0 where none stands. */
+static uint64_t number_cut(struct span *rest, char end)
 {
-    uint64_t number = 0;
-    size_t n = 0;
-    while (n < id->len && id->ptr[n] >= '0' && id->ptr[n] <= '9') {
-        number = number * 10 + (uint64_t)(id->ptr[n++] - '0');
-    }
-    *id = span_skip(*id, n < id->len ? n + 1 : n);
-    return number;
+    uint64_t number;
+    return decimal_read(span_cut(rest, end), UINT64_MAX, &number) ? number : 0;
 }
 
 /* [tag, payload, node, "call.index"]; the writer is missing in entries of version 0.1.0. */
@@ -128,8 +124,8 @@ static void take_writer(struct stream_entry *entry, const redisReply *fields)
     if (is_array(fields, 4)) {
         struct span numbers = text_of(fields->element[3]);
         entry->node = text_of(fields->element[2]);
-        entry->call = number_cut(&numbers);
-        entry->index = (uint32_t)number_cut(&numbers);
+        entry->call = number_cut(&numbers, '.');
+        entry->index = (uint32_t)number_cut(&numbers, '.');
     }
 }
 
@@ -148,8 +144,8 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
         struct stream_entry *entry = &query->entries[query->count++];
         struct span id = text_of(one->element[0]);
         entry->lane = lane;
-        entry->seq = number_cut(&id);
-        entry->ordinal = number_cut(&id);
+        entry->seq = number_cut(&id, '-');
+        entry->ordinal = number_cut(&id, '-');
         entry->tag = text_of(one->element[1]->element[0]);
         entry->payload = text_of(one->element[1]->element[1]);
         take_writer(entry, one->element[1]);

@@ -6,17 +6,16 @@
  *                            ^                 |  changed meanwhile
  *                            '-----------------'
  *
- * roster.c        the calls of roster.h: they change what is wanted and kick the key
- * sync.c   wanted against had: touches, answers, changes, what watchers are told
- * wheel.c  when a key is touched again
- *
- * Watches that end are only marked, and taken out in the chore, when no function walks the list. */
+ * roster.c  the calls of roster.h: they change what is wanted and kick the key
+ * sync.c    wanted against had: touches, answers, changes, what watchers are told
+ * wheel.c   when a key is touched again
+ */
 #ifndef MUSTER_STORE_ROSTER_IMPL_H
 #define MUSTER_STORE_ROSTER_IMPL_H
 
 #include "store/roster/roster.h"
 #include "store/roster/view.h"
-#include "store/store_impl.h"
+#include "store/watchers.h"
 
 enum claim_place { CLAIM_PENDING, CLAIM_SENT, CLAIM_SETTLED };
 
@@ -35,14 +34,13 @@ struct roster_claim {
 
 struct roster_key {
     struct map_node node; /* by name */
-    struct chore chore;
     struct store *store;
     unsigned shard;
     struct list wheel, holding; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
     bool listening;      /* they surely come in */
-    struct list watches;
+    struct watchers watches;
     struct roster_view view;
 
     struct map claims;
@@ -64,14 +62,15 @@ struct roster_key {
 };
 
 struct roster_watch {
-    struct list entry;
+    struct watcher watcher;
     struct roster_key *key;
-    roster_fn *fn; /* NULL: ended */
+    roster_fn *fn;
     void *arg;
     bool introduced; /* got the view, and follows it */
     bool owed;       /* a CURRENT */
     bool stale;      /* was told STALE after the last CURRENT */
 };
+WATCHER_FIRST(struct roster_watch);
 
 /* The key, new if need be and then freed by its chore when it has no use. */
 struct roster_key *roster_key_get(struct store *store, struct span name);
@@ -83,7 +82,7 @@ void roster_key_run(struct chore *chore);
 
 static inline void roster_key_kick(struct roster_key *key)
 {
-    store_kick(key->store, &key->chore);
+    watchers_kick(&key->watches);
 }
 
 static inline void claim_move(struct roster_key *key, struct roster_claim *claim,

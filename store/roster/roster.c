@@ -30,10 +30,8 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     memcpy(key->name, name.ptr, name.len);
     key->store = store;
     key->shard = shard;
-    key->chore.run = roster_key_run;
-    list_init(&key->chore.entry);
     list_init(&key->holding);
-    list_init(&key->watches);
+    watchers_init(&key->watches, store, roster_key_run);
     list_init(&key->pending);
     list_init(&key->sent);
     list_init(&key->settled);
@@ -67,15 +65,12 @@ void roster_claim_free(struct roster_key *key, struct roster_claim *claim)
 
 void roster_key_free(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches) {
-        free(LIST_ITEM(it, struct roster_watch, entry));
-    }
+    watchers_deinit(&key->watches);
     MAP_EACH(it, &key->claims) {
         roster_claim_free(key, MAP_ENTRY(it, struct roster_claim, node));
     }
     map_deinit(&key->claims);
     roster_view_reset(&key->view);
-    list_del(&key->chore.entry);
     list_del(&key->wheel);
     list_del(&key->holding);
     map_remove(&key->store->roster.keys, &key->node);
@@ -89,8 +84,7 @@ struct roster_watch *roster_watch(struct store *store, struct span key, roster_f
     watch->fn = fn;
     watch->arg = arg;
     watch->owed = true;
-    list_push_back(&watch->key->watches, &watch->entry);
-    roster_key_kick(watch->key);
+    watchers_join(&watch->key->watches, &watch->watcher);
     return watch;
 }
 
@@ -99,8 +93,7 @@ void roster_unwatch(struct roster_watch **watch)
     if (watch == NULL || *watch == NULL) {
         return;
     }
-    (*watch)->fn = NULL;
-    roster_key_kick((*watch)->key);
+    watchers_leave(&(*watch)->watcher);
     *watch = NULL;
 }
 
@@ -143,8 +136,8 @@ bool roster_find(const struct roster_watch *watch, struct span name, struct span
 /* Every watch of the key is told when what was asked just now is in its view. */
 static void owe_current(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches) {
-        LIST_ITEM(it, struct roster_watch, entry)->owed = true;
+    WATCHERS_EACH(roster_watch, watch, &key->watches) {
+        watch->owed = true;
     }
     roster_key_kick(key);
 }

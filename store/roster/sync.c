@@ -22,7 +22,7 @@ static void tell(struct roster_watch *watch, enum roster_event event,
                  const struct roster_member *member)
 {
     static const struct roster_member nobody;
-    if (watch->fn != NULL && !watch->key->store->closing) {
+    if (watcher_listens(&watch->watcher)) {
         watch->fn(watch->arg, event, member != NULL ? member : &nobody);
     }
 }
@@ -31,8 +31,7 @@ static void tell(struct roster_watch *watch, enum roster_event event,
 static void tell_followers(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct roster_key *key = arg;
-    LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+    WATCHERS_EACH(roster_watch, watch, &key->watches) {
         if (watch->introduced) {
             tell(watch, event, member);
         }
@@ -46,8 +45,7 @@ static void tell_one(void *arg, enum roster_event event, const struct roster_mem
 
 static void introduce(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+    WATCHERS_EACH(roster_watch, watch, &key->watches) {
         if (key->view.whole && !watch->introduced) {
             watch->introduced = true;
             roster_view_each(&key->view, tell_one, watch);
@@ -60,8 +58,7 @@ static void tell_stale(struct roster_key *key)
 {
     bool failed = key->stale || key->store->shards[key->shard].failed;
     key->stale = false;
-    LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+    WATCHERS_EACH(roster_watch, watch, &key->watches) {
         if (failed && !watch->stale) {
             watch->stale = true;
             watch->owed = true;
@@ -72,8 +69,7 @@ static void tell_stale(struct roster_key *key)
 
 static void tell_current(struct roster_key *key)
 {
-    LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
+    WATCHERS_EACH(roster_watch, watch, &key->watches) {
         bool current = key->listening && !key->in_flight && !key->want_snapshot &&
                        list_empty(&key->pending) &&
                        roster_view_reached(&key->view, key->goal_birth, key->goal_version);
@@ -290,7 +286,7 @@ static void touch(struct roster_key *key)
 
 static void consider_touch(struct roster_key *key)
 {
-    bool watched = !list_empty(&key->watches);
+    bool watched = !watchers_none(&key->watches);
     bool wanted = !list_empty(&key->pending) || (watched && (key->want_snapshot || key->due));
     bool possible = !key->in_flight && !key->refused && key->store->shards[key->shard].up;
     if (wanted && possible && (!watched || key->listening)) {
@@ -298,26 +294,15 @@ static void consider_touch(struct roster_key *key)
     }
 }
 
-static void drop_ended_watches(struct roster_key *key)
-{
-    LIST_EACH(it, &key->watches) {
-        struct roster_watch *watch = LIST_ITEM(it, struct roster_watch, entry);
-        if (watch->fn == NULL) {
-            list_del(&watch->entry);
-            free(watch);
-        }
-    }
-}
-
 /* Hears the changes exactly while there is a watch. */
 static void consider_listening(struct roster_key *key)
 {
-    if (list_empty(&key->watches) && key->sub != NULL) {
+    if (watchers_none(&key->watches) && key->sub != NULL) {
         bus_unsubscribe(&key->sub);
         key->listening = key->stale = false;
         roster_view_reset(&key->view);
         list_del(&key->holding);
-    } else if (!list_empty(&key->watches) && key->sub == NULL) {
+    } else if (!watchers_none(&key->watches) && key->sub == NULL) {
         char *channel = mem_dup(map_key(&key->node));
         channel_name(key, channel);
         key->sub = bus_channel_subscribe(key->store, key->shard,
@@ -328,10 +313,10 @@ static void consider_listening(struct roster_key *key)
 
 void roster_key_run(struct chore *chore)
 {
-    struct roster_key *key = CONTAINER_OF(chore, struct roster_key, chore);
-    drop_ended_watches(key);
+    struct roster_key *key = CONTAINER_OF(chore, struct roster_key, watches.chore);
+    watchers_sweep(&key->watches);
     consider_listening(key);
-    if (list_empty(&key->watches) && key->claims.count == 0 && !key->in_flight) {
+    if (watchers_none(&key->watches) && key->claims.count == 0 && !key->in_flight) {
         roster_key_free(key);
         return;
     }

@@ -57,6 +57,7 @@ struct sink_lane {
 
 struct sink {
     struct sink_options options;
+    struct resolver *resolver; /* of all its sessions */
     struct sink_stats stats;
     struct sink_lane **lanes;
     unsigned count, flights; /* of lanes; with a transaction under way */

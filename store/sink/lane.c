@@ -334,6 +334,23 @@ static void send_next(struct sink_lane *lane, uint64_t now)
     }
 }
 
+/* When the lane is looked at again though nothing happens. */
+static uint64_t next_look(const struct sink_lane *lane, uint64_t now)
+{
+    uint64_t next = now + SINK_LANE_LOOK_MS;
+    if (!lane_is_fed(lane) && !lane->reading && lane->read_at_ms > now) {
+        next = lane->read_at_ms;
+    }
+    if (postgres_is_idle(lane->pg) && lane->filling->count > 0) {
+        uint64_t ripe = lane->filling->since_ms + lane->sink->options.age_ms;
+        next = ripe < next ? ripe : next;
+    }
+    if (lane->retry_at_ms > now && lane->retry_at_ms < next) {
+        next = lane->retry_at_ms;
+    }
+    return next > now ? next : now + 1;
+}
+
 void sink_lane_step(struct sink_lane *lane)
 {
     uint64_t now = clock_monotonic_ms();
@@ -345,21 +362,12 @@ void sink_lane_step(struct sink_lane *lane)
         send_next(lane, now);
     }
     if (lane->state != LANE_RUNNING) {
-        return;
+        return; /* the session broke */
     }
-    uint64_t next = now + SINK_LANE_LOOK_MS;
     if (!lane_is_fed(lane)) {
         sink_lane_read_more(lane, now);
-        next = !lane->reading && lane->read_at_ms > now ? lane->read_at_ms : next;
     }
-    if (postgres_is_idle(lane->pg) && lane->filling->count > 0) {
-        uint64_t ripe = lane->filling->since_ms + lane->sink->options.age_ms;
-        next = ripe < next ? ripe : next;
-    }
-    if (lane->retry_at_ms > now && lane->retry_at_ms < next) {
-        next = lane->retry_at_ms;
-    }
-    sink_lane_wake(lane, next > now ? next : now + 1);
+    sink_lane_wake(lane, next_look(lane, now));
 }
 
 bool sink_has_room(const struct sink *sink)

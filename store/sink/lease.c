@@ -188,7 +188,8 @@ void sink_lane_open(struct sink_lane *lane)
     static const struct postgres_events events = {on_up, on_down};
     const struct sink_options *options = &lane->sink->options;
     lane->state = LANE_DOWN;
-    lane->pg = postgres_open(options->base, options->uri, "muster sink", &events, lane);
+    lane->pg = postgres_open(options->base, lane->sink->resolver, options->uri, "muster sink",
+                             &events, lane);
 }
 
 static void close_session(struct sink_lane *lane)

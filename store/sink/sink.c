@@ -4,6 +4,7 @@
 
 #include "store/base/clock.h"
 #include "store/base/timer.h"
+#include "store/resolver/resolver.h"
 #include "store/sink/impl.h"
 
 #include <inttypes.h>
@@ -364,7 +365,9 @@ struct sink *sink_new(const struct sink_options *options)
     sink->options = *options;
     sink->tick = evtimer_new(options->base, on_tick, sink);
     sink->stop_limit = evtimer_new(options->base, on_stop_limit, sink);
-    sink->care = postgres_open(options->base, options->uri, "muster sink care", &care_events, sink);
+    sink->resolver = resolver_new(options->base);
+    sink->care = postgres_open(options->base, sink->resolver, options->uri, "muster sink care",
+                               &care_events, sink);
     timer_after(sink->tick, SOON_MS);
     sink_set_lanes(sink, options->store != NULL ? options->lanes : 1);
     return sink;
@@ -394,6 +397,7 @@ void sink_free(struct sink **sink)
     }
     postgres_close(&gone->care);
     postgres_close(&gone->upkeep.pg);
+    resolver_free(&gone->resolver);
     free(gone->upkeep.trouble);
     free(gone->backend);
     free(gone->unready);

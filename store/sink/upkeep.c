@@ -173,8 +173,8 @@ void sink_upkeep(struct sink *sink)
         upkeep->at_ms = now + UPKEEP_FIRST_MS;
     } else if (upkeep->pg == NULL && sink->care_up && now >= upkeep->at_ms && !sink->stopping) {
         upkeep->over = false;
-        upkeep->pg = postgres_open(sink->options.base, sink->options.uri, "muster sink upkeep",
-                                   &events, sink);
+        upkeep->pg = postgres_open(sink->options.base, sink->resolver, sink->options.uri,
+                                   "muster sink upkeep", &events, sink);
         postgres_set_limit(upkeep->pg, 0);
     }
 }

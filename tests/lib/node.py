@@ -19,6 +19,7 @@ class Node(Process):
     """One `muster node`. Keyword arguments are its settings: lease="2s" is --lease 2s."""
 
     binary, verb = BINARY, "node"
+    prefix = ()  # of its command line
 
     def __init__(self, name, folder, env=None, **settings):
         super().__init__(name, folder)
@@ -31,7 +32,7 @@ class Node(Process):
     def start(self):
         """Starts it without waiting; start several, then wait for each with ready()."""
         self.asked_to_end = False
-        self.launch([str(self.binary), self.verb, *flags_of(self.settings)], clean_env(self.env))
+        self.launch([*self.prefix, str(self.binary), self.verb, *flags_of(self.settings)], clean_env(self.env))
         return self
 
     def ready(self):

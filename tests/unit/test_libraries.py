@@ -5,7 +5,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SAME = {"libevent_core": "libevent", "libevent_extra": "libevent", "libevent_openssl": "libevent", "libcrypto": "openssl"}
+SAME = {"libevent_core": "libevent", "libevent_openssl": "libevent", "libcrypto": "openssl"}
 
 
 def asked_for():

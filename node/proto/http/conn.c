@@ -44,16 +44,6 @@ void http_request_free(struct http_request *request)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-/* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection idle. */
-static void forget_request(struct http_conn *http)
-{
-    http_request_free(http->request);
-    http->request = NULL;
-    if (http->served) {
-        conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    }
-}
-
 static void fail(struct http_request *request, struct http_error error)
 {
     request->close = true;
@@ -64,12 +54,6 @@ static void hand_over(struct http_request *request)
 {
     conn_set_timer(request->http->conn, 0);
     request->route->fn(request->route->arg, request);
-}
-
-static void preflight(struct http_request *request)
-{
-    conn_set_timer(request->http->conn, 0);
-    http_reply(request, 204, NULL, SPAN(""));
 }
 
 static struct http_error expect(struct http_request *request, bool more_came)
@@ -89,31 +73,49 @@ static struct http_error expect(struct http_request *request, bool more_came)
     return HTTP_OK;
 }
 
-/* The head is there: what can be refused is refused before the body comes. */
-static void head_done(struct http_request *request, bool more_came)
+/* Why a request is refused before its body comes, or HTTP_OK. `*framed`: it is known where the request
+ * ends. `*preflight`: the answer is that of a CORS preflight. */
+static struct http_error check_head(struct http_request *request, bool more_came, bool *framed,
+                                    bool *preflight)
 {
     struct http_server *server = request->http->server;
-    bool is_preflight = false;
     struct http_error error = http_head_read(request);
-    bool framed = error.status == 0;
-    if (error.status == 0 && request->body_left > server->options.body_limit) {
-        error = http_error(413, "the body is too large");
-        framed = false;
+    if (error.status != 0) {
+        return error;
     }
-    if (error.status == 0) {
-        error = http_server_route(server, request, &is_preflight);
+    if (request->body_left > server->options.body_limit) {
+        return http_error(413, "the body is too large");
     }
-    if (error.status == 0) {
-        error = expect(request, more_came);
+    *framed = true;
+    error = http_server_route(server, request, preflight);
+    if (error.status != 0) {
+        return error;
     }
-    if (error.status == 0 && is_preflight && request->stage == HTTP_AT_END) {
-        preflight(request);
-    } else if (error.status == 0 && request->stage == HTTP_AT_END) {
-        hand_over(request);
-    } else if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
+    error = expect(request, more_came);
+    if (error.status != 0) {
+        return error;
+    }
+    if (*preflight && request->stage != HTTP_AT_END) {
+        return http_error(400, "a preflight has no body");
+    }
+    return HTTP_OK;
+}
+
+static void head_done(struct http_request *request, bool more_came)
+{
+    bool framed = false, preflight = false;
+    struct http_error error = check_head(request, more_came, &framed, &preflight);
+    if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
         http_reply_error(request, error.status, "%s", error.text); /* the next one may follow */
-    } else if (error.status != 0 || is_preflight) {
-        fail(request, error.status != 0 ? error : http_error(400, "a preflight has no body"));
+    } else if (error.status != 0) {
+        fail(request, error);
+    } else if (request->stage != HTTP_AT_END) {
+        return; /* the body comes */
+    } else if (preflight) {
+        conn_set_timer(request->http->conn, 0);
+        http_reply(request, 204, NULL, SPAN(""));
+    } else {
+        hand_over(request);
     }
 }
 
@@ -130,7 +132,13 @@ static size_t feed_head(struct http_request *request, struct span bytes)
     } else if (end == 0 && request->head.len == limit) {
         fail(request, http_error(431, "the header is too large"));
     } else if (end > 0 && !request->lines.begun) {
-        forget_request(http);
+        /* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection
+         * idle. */
+        http_request_free(http->request);
+        http->request = NULL;
+        if (http->served) {
+            conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+        }
     } else if (end > 0) {
         head_done(request, part.len < bytes.len);
     }

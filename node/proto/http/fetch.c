@@ -94,12 +94,6 @@ static void collect(struct fetcher *fetcher)
     }
 }
 
-static void set_limit(struct fetch *fetch, uint64_t now)
-{
-    long left = fetch->until_ms > now ? (long)(fetch->until_ms - now) : 1;
-    curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, left);
-}
-
 static void start_waiting(struct fetcher *fetcher)
 {
     uint64_t now = clock_monotonic_ms();
@@ -110,7 +104,8 @@ static void start_waiting(struct fetcher *fetcher)
         fetch->going = true;
         fetcher->waiting_count--;
         fetcher->going_count++;
-        set_limit(fetch, now);
+        long left = fetch->until_ms > now ? (long)(fetch->until_ms - now) : 1;
+        curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, left);
         curl_multi_add_handle(fetcher->multi, fetch->easy);
     }
 }
@@ -240,6 +235,7 @@ static void set_options(struct fetch *fetch, const struct fetch_request *request
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->fields);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or its end waits for the name's thread */
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "muster/" MUSTER_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
@@ -295,12 +291,18 @@ void fetch_escape(struct span text, struct buf *out)
     }
 }
 
+/* Built otherwise it would hold up the loop for as long as a name takes. */
+static bool looks_up_aside(void)
+{
+    return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) != 0;
+}
+
 struct fetcher *fetch_pool_new(const struct fetcher_options *options)
 {
     struct fetcher *fetcher = mem_zalloc(sizeof(*fetcher));
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-        (fetcher->multi = curl_multi_init()) == NULL) {
-        fprintf(stderr, "muster: libcurl cannot be set up\n");
+        (fetcher->multi = curl_multi_init()) == NULL || !looks_up_aside()) {
+        fprintf(stderr, "muster: libcurl cannot be set up, or looks up names without threads\n");
         abort();
     }
     fetcher->base = options->base;

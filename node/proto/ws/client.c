@@ -10,11 +10,11 @@
 #include "store/base/entropy.h"
 #include "store/base/mem.h"
 #include "store/base/timer.h"
+#include "store/resolver/resolver.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
-#include <event2/dns.h>
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <nettle/version.h>
@@ -42,7 +42,9 @@ struct ws_client {
     char *host, *path, *bearer; /* path with its query */
     int port;
     bool tls;
-    struct evdns_base *dns; /* NULL: there is no resolver, and looking up blocks */
+    struct resolver *resolver;
+    struct resolver_query *query; /* under way, or NULL */
+    unsigned tries;
     enum ws_client_state state;
     struct bufferevent *bev;
     wslay_event_context_ptr ws;
@@ -60,6 +62,7 @@ static void arm(struct ws_client *client, uint32_t ms)
 
 static void drop(struct ws_client *client)
 {
+    resolver_cancel(&client->query);
     if (client->bev != NULL) {
         bufferevent_free(client->bev);
     }
@@ -246,22 +249,6 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
-/* Writes why the connection broke: the look-up of the name, TLS, or the socket. */
-static void fail_for(struct ws_client *client, int error)
-{
-    char why[160] = "cannot connect";
-    int dns = bufferevent_socket_get_dns_error(client->bev);
-    unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
-    if (dns != 0) {
-        snprintf(why, sizeof(why), "%s: %s", client->host, evutil_gai_strerror(dns));
-    } else if (tls != 0) {
-        tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof(why));
-    } else if (error != 0) {
-        snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
-    }
-    fail(client, why);
-}
-
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct ws_client *client = arg;
@@ -272,7 +259,14 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     } else if (what & BEV_EVENT_EOF) {
         fail(client, "the server closed the connection");
     } else if (what & BEV_EVENT_ERROR) {
-        fail_for(client, error);
+        char why[160] = "cannot connect";
+        unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
+        if (tls != 0) {
+            tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof(why));
+        } else if (error != 0) {
+            snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
+        }
+        fail(client, why);
     }
 }
 
@@ -292,10 +286,9 @@ static struct bufferevent *new_socket(const struct ws_client *client, char *erro
                : NULL;
 }
 
-static void start(struct ws_client *client)
+static void dial(struct ws_client *client, const struct sockaddr *address, socklen_t len)
 {
     char error[200] = "cannot connect";
-    client->state = WS_CLIENT_CONNECTING;
     client->bev = new_socket(client, error, sizeof(error));
     if (client->bev == NULL) {
         fail(client, error);
@@ -303,13 +296,25 @@ static void start(struct ws_client *client)
     }
     bufferevent_setcb(client->bev, on_read, NULL, on_event, client);
     bufferevent_enable(client->bev, EV_READ | EV_WRITE);
-    arm(client, HANDSHAKE_S * 1000);
     struct bufferevent *mine = client->bev;
-    if (bufferevent_socket_connect_hostname(mine, client->dns, AF_UNSPEC, client->host,
-                                            client->port) != 0 &&
-        client->bev == mine) {
+    if (bufferevent_socket_connect(mine, address, (int)len) != 0 && client->bev == mine) {
         fail(client, "cannot connect");
     }
+}
+
+static void on_address(void *arg, const struct addrinfo *found, const char *why)
+{
+    struct ws_client *client = arg;
+    struct sockaddr_storage address;
+    client->query = NULL;
+    if (found == NULL) {
+        char text[256];
+        snprintf(text, sizeof(text), "%s: %s", client->host, why);
+        fail(client, text);
+        return;
+    }
+    socklen_t len = resolver_pick(found, client->tries++, (uint16_t)client->port, &address);
+    dial(client, (const struct sockaddr *)&address, len);
 }
 
 static void beat(struct ws_client *client)
@@ -329,9 +334,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct ws_client *client = arg;
     (void)fd, (void)what;
     if (client->state == WS_CLIENT_WAITING) {
-        start(client);
+        client->state = WS_CLIENT_CONNECTING;
+        arm(client, HANDSHAKE_S * 1000);
+        client->query = resolver_ask(client->resolver, client->host, on_address, client);
     } else if (client->state == WS_CLIENT_CONNECTING) {
-        fail(client, "no answer in time");
+        fail(client, client->query != NULL ? "its name is not answered" : "no answer in time");
     } else {
         beat(client);
     }
@@ -412,8 +419,7 @@ struct ws_client *ws_client_open(const struct ws_client_options *options, char *
         ws_client_close(&client);
         return NULL;
     }
-    client->dns = evdns_base_new(options->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                                    EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    client->resolver = resolver_new(options->base);
     client->timer = event_new(options->base, -1, 0, on_timer, client);
     arm(client, 0);
     return client;
@@ -430,9 +436,7 @@ void ws_client_close(struct ws_client **client)
     if (gone->timer != NULL) {
         event_free(gone->timer);
     }
-    if (gone->dns != NULL) {
-        evdns_base_free(gone->dns, 0);
-    }
+    resolver_free(&gone->resolver);
     free(gone->host);
     free(gone->path);
     free(gone->bearer);

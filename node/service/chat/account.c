@@ -254,16 +254,6 @@ static const char *value_of(const json_t *answer, const char *key)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-static void take_refresh_token(struct chat_account_call *call, const char *value)
-{
-    call->has_refresh = true;
-    call->fetch =
-        post(call, "/idm/auth/access-token", json_pack("{s:s}", "refreshToken", value), on_token);
-    if (call->fetch == NULL) {
-        finish(call, NULL, UNAVAILABLE);
-    }
-}
-
 static void on_token(void *arg, int status, struct span body, const char *error)
 {
     struct chat_account_call *call = arg;
@@ -278,7 +268,12 @@ static void on_token(void *arg, int status, struct span body, const char *error)
     } else if (call->has_refresh) {
         finish(call, value, NULL);
     } else {
-        take_refresh_token(call, value);
+        call->has_refresh = true;
+        call->fetch = post(call, "/idm/auth/access-token",
+                           json_pack("{s:s}", "refreshToken", value), on_token);
+        if (call->fetch == NULL) {
+            finish(call, NULL, UNAVAILABLE);
+        }
     }
     json_decref(answer);
 }

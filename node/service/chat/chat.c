@@ -168,23 +168,20 @@ static void on_stored(void *arg, uint64_t id, bool done)
     }
 }
 
-static uint32_t kept(const struct chat *chat)
-{
-    return chat->options.history > KEPT_LEAST ? chat->options.history : KEPT_LEAST;
-}
-
 static void store_message(struct chat_client *client, struct span json)
 {
     struct chat *chat = client->chat;
-    int queued = history_append(chat->options.store, &(struct history_append){
-                                                         .key = HISTORY_KEY,
-                                                         .value = json,
-                                                         .most = kept(chat),
-                                                         .wait_ms = APPEND_MS,
-                                                         .fn = on_stored,
-                                                         .arg = chat,
-                                                         .tag = client->id,
-                                                     });
+    int queued = history_append(
+        chat->options.store,
+        &(struct history_append){
+            .key = HISTORY_KEY,
+            .value = json,
+            .most = chat->options.history > KEPT_LEAST ? chat->options.history : KEPT_LEAST,
+            .wait_ms = APPEND_MS,
+            .fn = on_stored,
+            .arg = chat,
+            .tag = client->id,
+        });
     if (queued != 0) {
         metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
         say_error(client, "the message could not be delivered, please try again later");

@@ -99,15 +99,6 @@ static void print_lists(const struct fleet *fleet, struct buf *out)
     buf_append(out, SPAN("}"));
 }
 
-static void claim_lists(struct fleet *fleet)
-{
-    struct buf member = {0};
-    buf_append(&member, span_str(fleet->options.node));
-    buf_append(&member, LISTS);
-    roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
-    buf_free(&member);
-}
-
 /* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
  * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
 static void publish_lists(struct fleet *fleet)
@@ -125,7 +116,11 @@ static void publish_lists(struct fleet *fleet)
     }
     buf_free(&fleet->published);
     fleet->published = lists;
-    claim_lists(fleet);
+    struct buf member = {0};
+    buf_append(&member, span_str(fleet->options.node));
+    buf_append(&member, LISTS);
+    roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
+    buf_free(&member);
     uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
 }
@@ -228,32 +223,19 @@ static void show_change(struct fleet *fleet, const char *what, struct span json)
     buf_free(&text);
 }
 
-static void show_gone(struct fleet *fleet, struct span name)
-{
-    struct buf quoted = {0};
-    json_quote(name, &quoted);
-    show_change(fleet, "gone", buf_span(&quoted));
-    buf_free(&quoted);
-}
-
-/* {"of": node, "lists": {...}} */
-static void show_lists(struct fleet *fleet, struct span node, struct span lists)
-{
-    struct buf text = {0};
-    buf_append(&text, SPAN("{\"of\":"));
-    json_quote(node, &text);
-    buf_append(&text, SPAN(",\"lists\":"));
-    buf_append(&text, lists);
-    buf_append(&text, SPAN("}"));
-    group_send(&fleet->viewers, buf_span(&text), is_shown);
-    buf_free(&text);
-}
-
 static void on_set(struct fleet *fleet, const struct roster_member *member)
 {
     struct span node;
     if (is_lists(member->name, &node)) {
-        show_lists(fleet, node, member->value);
+        /* {"of": node, "lists": {...}} */
+        struct buf text = {0};
+        buf_append(&text, SPAN("{\"of\":"));
+        json_quote(node, &text);
+        buf_append(&text, SPAN(",\"lists\":"));
+        buf_append(&text, member->value);
+        buf_append(&text, SPAN("}"));
+        group_send(&fleet->viewers, buf_span(&text), is_shown);
+        buf_free(&text);
     } else {
         show_change(fleet, "node", member->value);
     }
@@ -264,7 +246,10 @@ static void on_gone(struct fleet *fleet, const struct roster_member *member)
 {
     struct span node;
     if (!is_lists(member->name, &node)) {
-        show_gone(fleet, member->name);
+        struct buf quoted = {0};
+        json_quote(member->name, &quoted);
+        show_change(fleet, "gone", buf_span(&quoted));
+        buf_free(&quoted);
     }
 }
 

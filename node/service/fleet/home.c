@@ -14,13 +14,6 @@ struct fleet_home {
     uint64_t started_ms; /* monotonic */
 };
 
-static void print_uptime(uint64_t ms, struct buf *out)
-{
-    uint64_t s = ms / 1000;
-    buf_printf(out, "%" PRIu64 "d %02u:%02u:%02u", s / 86400, (unsigned)(s / 3600 % 24),
-               (unsigned)(s / 60 % 60), (unsigned)(s % 60));
-}
-
 static void print_row(struct buf *out, const char *name, const char *value)
 {
     buf_printf(out, "%-16s %s\n", name, value);
@@ -39,7 +32,9 @@ static void print_text(const struct fleet_home *home, struct buf *out)
     const uint64_t *value = home->options.metrics->value;
     const char *reason = home->options.trouble(home->options.trouble_arg);
     struct buf uptime = {0};
-    print_uptime(clock_monotonic_ms() - home->started_ms, &uptime);
+    uint64_t s = (clock_monotonic_ms() - home->started_ms) / 1000;
+    buf_printf(&uptime, "%" PRIu64 "d %02u:%02u:%02u", s / 86400, (unsigned)(s / 3600 % 24),
+               (unsigned)(s / 60 % 60), (unsigned)(s % 60));
     print_row(out, "state", reason != NULL ? reason : "well");
     print_row(out, "node", home->options.node);
     print_row(out, "uptime", buf_text(&uptime));

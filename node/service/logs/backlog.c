@@ -132,18 +132,6 @@ static void lane_done(struct backlog *backlog)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-static void keep(struct backlog *backlog, const struct stream_entry *entry)
-{
-    if (backlog->count == backlog->cap) {
-        backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
-        backlog->found = mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
-    }
-    backlog->found[backlog->count++] =
-        (struct backlog_found){entry->seq, backlog->text.len, entry->tag.len, entry->payload.len};
-    buf_append(&backlog->text, entry->tag);
-    buf_append(&backlog->text, entry->payload);
-}
-
 static void read_page(struct lane_scan *scan, uint64_t last);
 
 static void on_page(void *arg, bool ok, const struct stream_head *head,
@@ -155,7 +143,15 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
     (void)head;
     for (size_t i = 0; i < count && scan->matched < backlog->wants; i++) {
         if (room.len == 0 || entries[i].tag.len == 0 || span_eq(room, entries[i].tag)) {
-            keep(backlog, &entries[i]);
+            if (backlog->count == backlog->cap) {
+                backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
+                backlog->found =
+                    mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
+            }
+            backlog->found[backlog->count++] = (struct backlog_found){
+                entries[i].seq, backlog->text.len, entries[i].tag.len, entries[i].payload.len};
+            buf_append(&backlog->text, entries[i].tag);
+            buf_append(&backlog->text, entries[i].payload);
             scan->matched += scan->roomless || counts(backlog, entries[i].tag.len);
         }
     }

@@ -17,24 +17,20 @@ static bool is_coding(struct span coding, const char *name)
     return coding.len == strlen(name) && strncasecmp(coding.ptr, name, coding.len) == 0;
 }
 
-/* zlib takes its input as non-const unless it is built with ZLIB_CONST; it does not write to it. */
-static void set_input(z_stream *stream, struct span body)
-{
-    union {
-        const void *in;
-        Bytef *out;
-    } cast = {.in = body.ptr};
-    stream->next_in = cast.out;
-    stream->avail_in = (uInt)body.len;
-}
-
 static enum logs_coding inflate_body(int window_bits, struct span body, size_t limit,
                                      struct buf *out)
 {
     z_stream stream = {0};
     size_t begin = out->len;
     int rc = inflateInit2(&stream, window_bits);
-    set_input(&stream, body);
+    /* zlib takes its input as non-const unless it is built with ZLIB_CONST; it does not write to
+     * it. */
+    union {
+        const void *in;
+        Bytef *out;
+    } cast = {.in = body.ptr};
+    stream.next_in = cast.out;
+    stream.avail_in = (uInt)body.len;
     while (rc == Z_OK && out->len - begin <= limit) {
         stream.next_out = (Bytef *)buf_room(out, DECODE_STEP);
         stream.avail_out = DECODE_STEP;

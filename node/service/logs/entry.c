@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/entry.h"
 
+#include "store/base/hash.h"
 #include "store/base/mem.h"
 #include "store/base/utf8.h"
 
@@ -41,13 +42,9 @@ bool logs_is_no_room(struct span room)
     return room.len == 0 || span_eq(room, SPAN("undefined"));
 }
 
-/* FNV-1a with a last mixing, as for the store's servers. */
 unsigned logs_lane(struct span room, unsigned lanes)
 {
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < room.len; i++) {
-        hash = (hash ^ (unsigned char)room.ptr[i]) * 16777619U;
-    }
+    uint32_t hash = hash_fnv1a(room);
     hash = (hash ^ (hash >> 16)) * 0x85ebca6bU;
     return (hash ^ (hash >> 13)) % lanes;
 }

@@ -30,14 +30,6 @@ static struct live_room *room_get(struct logs_live *live, struct span name)
     return room;
 }
 
-static void room_put(struct logs_live *live, struct live_room *room)
-{
-    if (room != NULL && list_empty(&room->listeners)) {
-        map_remove(&live->rooms, &room->node);
-        free(room);
-    }
-}
-
 bool logs_live_wants(const struct logs_live *live, struct span room)
 {
     return room.len == 0 || live->everywhere.next != &live->everywhere ||
@@ -163,7 +155,10 @@ static void listener_free(struct log_listener *listener)
     struct logs_live *live = listener->live;
     list_del(&listener->entry);
     logs_backlog_cancel(listener);
-    room_put(live, listener->room);
+    if (listener->room != NULL && list_empty(&listener->room->listeners)) {
+        map_remove(&live->rooms, &listener->room->node);
+        free(listener->room);
+    }
     buf_free(&listener->held);
     live->count--;
     free(listener);

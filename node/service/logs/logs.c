@@ -48,27 +48,22 @@ static void refuse(struct logs *logs, struct http_request *request, size_t count
     http_reply_error(request, 503, "%s", why);
 }
 
-/* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
-static void print_partial(const struct adding *adding, struct buf *out)
-{
-    if (adding->refused == 0) {
-        buf_append(out, SPAN("{}"));
-    } else {
-        buf_printf(
-            out,
-            "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-            "%zu bytes\"}}",
-            adding->refused, adding->logs->options.entry_limit);
-    }
-}
-
 /* Stored, but for what was too large: where a protocol has words for that it is told in them. */
 static void reply_stored(const struct adding *adding)
 {
     struct buf text = {0};
     int status = adding->door == DOOR_LOKI ? 204 : adding->door == DOOR_GELF ? 202 : 200;
     if (adding->door == DOOR_OTLP) {
-        print_partial(adding, &text);
+        /* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
+        if (adding->refused == 0) {
+            buf_append(&text, SPAN("{}"));
+        } else {
+            buf_printf(
+                &text,
+                "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
+                "%zu bytes\"}}",
+                adding->refused, adding->logs->options.entry_limit);
+        }
     } else if (adding->refused > 0) {
         status = 200;
         buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->count,

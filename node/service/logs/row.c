@@ -2,6 +2,7 @@
 #include "node/service/logs/row.h"
 
 #include "node/service/logs/entry.h"
+#include "store/base/decimal.h"
 #include "store/base/utf8.h"
 #include "store/postgres/row.h"
 
@@ -53,19 +54,6 @@ static bool clean(struct span text, struct buf *out)
     return dirty;
 }
 
-/* The length of `text` cut to `most` bytes between characters. */
-static size_t cut_len(struct span text, size_t most)
-{
-    size_t len = text.len;
-    if (len > most) {
-        len = most;
-        while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-            len--;
-        }
-    }
-    return len;
-}
-
 /* What the member says as text, in work->scratch: the string, or other values as they are written.
  */
 static struct span text_of(struct work *work, enum logs_field field)
@@ -103,28 +91,9 @@ static void put_member(struct work *work, enum logs_field field, size_t most, st
         return;
     }
     struct span text = text_of(work, field);
-    size_t len = cut_len(text, most);
+    size_t len = utf8_cut(text, most).len;
     work->bad |= len < text.len;
     pg_put_text(row, span_of(text.ptr, len));
-}
-
-static void put_level(struct work *work, struct buf *row)
-{
-    size_t begin = row->len;
-    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
-    for (size_t i = begin + 4; i < row->len; i++) {
-        char c = row->ptr[i];
-        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-}
-
-static void put_room(struct work *work, struct buf *row)
-{
-    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
-        pg_put_null(row);
-    } else {
-        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
-    }
 }
 
 /* ------------------------------------------------------------------------------------ numbers */
@@ -155,15 +124,10 @@ static bool plain_ms(struct span raw, int64_t *us)
     if (raw.len >= 2 && raw.ptr[0] == '"') {
         raw = span_of(raw.ptr + 1, raw.len - 2);
     }
-    int64_t ms = 0;
-    for (size_t i = 0; i < raw.len; i++) {
-        if (raw.ptr[i] < '0' || raw.ptr[i] > '9') {
-            return false;
-        }
-        ms = i < PLAIN_DIGITS ? ms * 10 + (raw.ptr[i] - '0') : 0;
-    }
-    *us = ms * 1000;
-    return raw.len > 0 && raw.len <= PLAIN_DIGITS;
+    uint64_t ms = 0;
+    bool plain = raw.len <= PLAIN_DIGITS && decimal_read(raw, UINT64_MAX, &ms);
+    *us = (int64_t)ms * 1000;
+    return plain;
 }
 
 /* Milliseconds since 1970 as microseconds, where PostgreSQL has such a time. */
@@ -325,10 +289,19 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     } else {
         pg_put_null(row);
     }
-    put_level(work, row);
+    size_t begin = row->len;
+    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
+    for (size_t i = begin + 4; i < row->len; i++) {
+        char c = row->ptr[i];
+        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
     put_member(work, LOGS_MSG, SIZE_MAX, row);
     put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
-    put_room(work, row);
+    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
+        pg_put_null(row);
+    } else {
+        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
+    }
     put_member(work, LOGS_TEXT, SIZE_MAX, row);
     put_extra(work, payload, row);
 }

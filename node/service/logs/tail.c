@@ -53,17 +53,6 @@ static void flush(struct logs_live *live, struct tail_room *group)
     }
 }
 
-static void gather(struct logs_live *live, struct groups *groups, const struct stream_entry *entry)
-{
-    struct tail_room *group = group_get(groups, entry->tag);
-    buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
-    logs_print(&group->text, entry->seq, entry->payload);
-    if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
-        group->text.len >= live->options.queue_limit / 8) {
-        flush(live, group);
-    }
-}
-
 /* Moves behind the entries. What was had before, from another server, goes out no more; listeners
  * are told how many entries are missing. */
 static void take(struct logs_live *live, struct groups *groups, const struct stream_entry *entries,
@@ -82,7 +71,13 @@ static void take(struct logs_live *live, struct groups *groups, const struct str
     }
     for (size_t i = 0; i < count; i++) {
         if (fresh[i] && logs_live_wants(live, entries[i].tag)) {
-            gather(live, groups, &entries[i]);
+            struct tail_room *group = group_get(groups, entries[i].tag);
+            buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
+            logs_print(&group->text, entries[i].seq, entries[i].payload);
+            if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
+                group->text.len >= live->options.queue_limit / 8) {
+                flush(live, group);
+            }
         }
     }
 }
@@ -191,19 +186,6 @@ static void take_lanes(struct tail *tail, const struct stream_state *state, unsi
     }
 }
 
-/* What is there was written before the first listener came: should a server have it once more, it
- * is not new. */
-static void learn_writers(struct tail *tail, const struct stream_state *state)
-{
-    for (unsigned i = 0; i < tail->lanes; i++) {
-        struct span rest = state->writers, node;
-        uint64_t call;
-        while (stream_next_writer(&rest, &node, &call)) {
-            stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
-        }
-    }
-}
-
 static void on_state(void *arg, const struct stream_state *state)
 {
     struct logs_live *live = arg;
@@ -222,7 +204,15 @@ static void on_state(void *arg, const struct stream_state *state)
         tail->state = TAIL_FOLLOWING;
         tail->lanes = 0;
         take_lanes(tail, state, lanes, state->last);
-        learn_writers(tail, state);
+        /* What is there was written before the first listener came: should a server have it once
+         * more, it is not new. */
+        for (unsigned i = 0; i < tail->lanes; i++) {
+            struct span rest = state->writers, node;
+            uint64_t call;
+            while (stream_next_writer(&rest, &node, &call)) {
+                stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
+            }
+        }
         arm(tail, LOGS_TAIL_GATHER_MS);
     }
     take_lanes(tail, state, lanes, tail->last);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/words.h"
 
+#include "store/base/decimal.h"
+
 #include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,15 +141,11 @@ static bool put_level(struct span raw, struct logs_word word, struct buf *out)
 /* `digits` of them, at the front of *text. */
 static bool take_digits(struct span *text, size_t digits, int *value)
 {
-    *value = 0;
-    for (size_t i = 0; i < digits; i++) {
-        if (i >= text->len || text->ptr[i] < '0' || text->ptr[i] > '9') {
-            return false;
-        }
-        *value = *value * 10 + (text->ptr[i] - '0');
-    }
-    *text = span_skip(*text, digits);
-    return true;
+    uint64_t number = 0;
+    bool good = text->len >= digits && decimal_read(span_of(text->ptr, digits), INT_MAX, &number);
+    *value = (int)number;
+    *text = span_skip(*text, good ? digits : 0);
+    return good;
 }
 
 static bool take_char(struct span *text, const char *any)

@@ -96,12 +96,6 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .loop = net_loop(relay->options.net),
                                                  .by_address = relay->by_address,
                                                  .joins = relay->options.joins,
-                                                 .print_arrival = relay_print_connection,
-                                                 .print_departure = relay_print_disconnect,
-                                                 .has_left = relay_client_has_left,
-                                                 .admitted = relay_client_admitted,
-                                                 .listed = relay_client_listed,
-                                                 .displaced = relay_client_displaced,
                                              });
     list_push_back(&relay->networks, &added->entry);
     return added->network;
@@ -111,27 +105,6 @@ static void on_accept(void *arg, int fd, const struct address *peer)
 {
     struct relay_listener *port = arg;
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
-}
-
-static void add_port(struct relay *relay, const struct listen_entry *entry)
-{
-    struct relay_listener *port = mem_zalloc(sizeof(*port));
-    port->relay = relay;
-    port->network = get_network(relay, entry->network);
-    memcpy(port->bind, entry->bind, sizeof(port->bind));
-    list_push_back(&relay->ports, &port->entry);
-}
-
-/* The relay's addresses, checked by relay_check. */
-static void add_ports(struct relay *relay)
-{
-    struct span rest = span_str(relay->options.listen);
-    while (rest.len > 0) {
-        struct listen_entry entry;
-        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
-            add_port(relay, &entry);
-        }
-    }
 }
 
 static int open_port(struct relay_listener *port, char *error, size_t error_size)
@@ -186,7 +159,7 @@ static void print_networks(struct relay *relay, struct buf *out)
         buf_append(out, SPAN(",\"addresses\":["));
         print_ports(relay, network, SIZE_MAX, out);
         buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(network, out);
+        relay_print_servers(relay_network_directory(network), out);
         buf_append(out, SPAN("}"));
         before = ",";
     }
@@ -220,7 +193,7 @@ void relay_describe(struct relay *relay, struct buf *out)
         buf_append(out, SPAN(",\"addresses\":["));
         print_ports(relay, network, SHOWN_ADDRESSES, out);
         buf_append(out, SPAN("],"));
-        relay_print_here(network, each, out);
+        relay_print_here(relay_network_seats(network), each, out);
         buf_append(out, SPAN("}"));
     }
     buf_printf(out, "],\"more\":%zu}", all - shown);
@@ -255,11 +228,9 @@ static void set_terms(struct relay *relay)
             .on = options->pacing,
             .gap_ms = options->gap_ms,
             .limit = options->queue_limit,
-            .cut = relay_client_cut,
-            .emptied = relay_client_emptied,
         }),
         .host_look = buf_span(&relay->host_look),
-        .secret = span_str(options->secret),
+        .secret = options->secret,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
@@ -315,7 +286,18 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     list_init(&relay->ports);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
-    add_ports(relay);
+    /* The relay's addresses, checked by relay_check. */
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
+            struct relay_listener *port = mem_zalloc(sizeof(*port));
+            port->relay = relay;
+            port->network = get_network(relay, entry.network);
+            memcpy(port->bind, entry.bind, sizeof(port->bind));
+            list_push_back(&relay->ports, &port->entry);
+        }
+    }
     if (options->status_token[0] != '\0') {
         http_route(server, "GET", "/api/relay", on_list, relay);
     }

@@ -132,13 +132,14 @@ static bool is_told(struct receiver *member)
 
 static bool is_untold(struct receiver *member)
 {
-    return !is_told(member);
+    return !seat_of(member)->told;
 }
 
 static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
 {
     struct buf text = {0};
-    session->all->options.print_state(&session->state, &text);
+    buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
+               session->state.players, session->state.leader_connected ? "true" : "false");
     group_send(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
@@ -149,7 +150,7 @@ static void settle_all(struct sync_session *session, bool told)
     LIST_EACH(it, &session->room.receivers) {
         struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
         seat->told |= told;
-        session->all->options.settled(seat);
+        sync_seat_settled(seat);
     }
 }
 
@@ -170,16 +171,25 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 {
     (void)member;
     struct sync_session *session = arg;
-    if (event == ROSTER_CHANGED) {
+    switch (event) {
+    case ROSTER_CHANGED:
         on_change(session);
-    } else if (event == ROSTER_CURRENT && view_is_ours(session)) {
-        take_view(session);
-        tell(session, session->healing ? NULL : is_untold);
-        session->healing = false;
-        settle_all(session, true);
-    } else if (event == ROSTER_STALE) {
+        break;
+    case ROSTER_CURRENT:
+        if (view_is_ours(session)) {
+            take_view(session);
+            tell(session, session->healing ? NULL : is_untold);
+            session->healing = false;
+            settle_all(session, true);
+        }
+        break;
+    case ROSTER_STALE:
         session->healing = true;
         settle_all(session, false);
+        break;
+    case ROSTER_SET:
+    case ROSTER_GONE:
+        break; /* CHANGED follows */
     }
 }
 
@@ -207,20 +217,6 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
         claim(session);
     } else {
         session->listening = false; /* new members are counted when pushes arrive again */
-    }
-}
-
-/* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
- * echo. */
-static void hear_what_is_needed(struct sync_session *session)
-{
-    bool followed = session->room.count > session->leaders;
-    if (followed && session->pushes == NULL) {
-        session->listening = false;
-        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
-                                        BUS_NO_ECHO, on_push, session);
-    } else if (!followed) {
-        bus_unsubscribe(&session->pushes);
     }
 }
 
@@ -274,7 +270,16 @@ static void recount(struct sync_session *session)
         session_free(session);
         return;
     }
-    hear_what_is_needed(session);
+    /* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
+     * echo. */
+    bool followed = session->room.count > session->leaders;
+    if (followed && session->pushes == NULL) {
+        session->listening = false;
+        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
+                                        BUS_NO_ECHO, on_push, session);
+    } else if (!followed) {
+        bus_unsubscribe(&session->pushes);
+    }
     if (session->pushes == NULL || session->listening) {
         claim(session);
     }

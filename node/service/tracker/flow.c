@@ -106,13 +106,6 @@ static void end_lost(struct tracker *tracker, struct tracker_call *call)
     end_with_error(tracker, call, TRACKER_NO_STORE, "store unavailable");
 }
 
-static void end_expired(struct tracker *tracker, struct tracker_call *call)
-{
-    tracker_print_expired(&tracker->out);
-    tracker_reply(tracker, call);
-    tracker_call_close(tracker, call);
-}
-
 static void end_unknown_id(struct tracker *tracker, struct tracker_call *call)
 {
     metrics_add(tracker->metrics, METRIC_TRACKER_UNKNOWN, 1);
@@ -175,16 +168,6 @@ static void on_id_renewed(struct tracker *tracker, struct tracker_call *call,
     tracker_call_close(tracker, call);
 }
 
-static void renew_id(struct tracker *tracker, struct tracker_call *call)
-{
-    struct lookup_then then = tracker_then(tracker, call);
-    call->step = on_id_renewed;
-    if (lookup_touch(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
-                     id_life(tracker), &then) != 0) {
-        tracker_call_close(tracker, call);
-    }
-}
-
 /* The asker's record is as it shall be. */
 static void end_asker(struct tracker *tracker, struct tracker_call *call)
 {
@@ -195,7 +178,12 @@ static void end_asker(struct tracker *tracker, struct tracker_call *call)
     } else if (call->fresh_put) {
         tracker_call_close(tracker, call);
     } else {
-        renew_id(tracker, call);
+        struct lookup_then then = tracker_then(tracker, call);
+        call->step = on_id_renewed;
+        if (lookup_touch(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
+                         id_life(tracker), &then) != 0) {
+            tracker_call_close(tracker, call);
+        }
     }
 }
 
@@ -233,7 +221,9 @@ static void put_record(struct tracker *tracker, struct tracker_call *call)
 static void end_unknown(struct tracker *tracker, struct tracker_call *call)
 {
     if (call->asked.action != TRACKER_PULSE) {
-        end_expired(tracker, call);
+        tracker_print_expired(&tracker->out);
+        tracker_reply(tracker, call);
+        tracker_call_close(tracker, call);
     } else if (call->fresh_put) {
         put_record(tracker, call);
     } else if (call->asked.new_id) {

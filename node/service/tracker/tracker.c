@@ -177,16 +177,6 @@ static void on_datagram(void *arg, const struct address *peer, struct span datag
 
 /* ------------------------------------------------------------------------------------ life */
 
-static void hear_incomes(struct tracker *tracker)
-{
-    struct buf topic = {0};
-    buf_append(&topic, SPAN(TOPIC));
-    buf_append(&topic, span_str(tracker->options.node));
-    tracker->incomes =
-        bus_subscribe(tracker->options.store, buf_span(&topic), BUS_NO_ECHO, on_income, tracker);
-    buf_free(&topic);
-}
-
 static void on_count(struct wheel_timer *timer)
 {
     struct tracker *tracker = CONTAINER_OF(timer, struct tracker, count_timer);
@@ -212,7 +202,12 @@ struct tracker *tracker_new(const struct tracker_options *options, char *error, 
         return NULL;
     }
     if (options->dialect == TRACKER_SOBANI) {
-        hear_incomes(tracker);
+        struct buf topic = {0};
+        buf_append(&topic, SPAN(TOPIC));
+        buf_append(&topic, span_str(tracker->options.node));
+        tracker->incomes = bus_subscribe(tracker->options.store, buf_span(&topic), BUS_NO_ECHO,
+                                         on_income, tracker);
+        buf_free(&topic);
     }
     return tracker;
 }

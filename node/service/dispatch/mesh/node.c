@@ -94,18 +94,6 @@ void dispatch_mesh_node_send(struct mesh_node *node, const struct mesh_message *
     }
 }
 
-static void check_congestion(struct mesh_node *node)
-{
-    while (!list_empty(&node->parcels) && queued_to(node) <= CONGESTED) {
-        hand_over(node, &LIST_ITEM(node->parcels.next, struct parcel, entry)->text);
-        drop_first(node);
-    }
-    if (node->congested && list_empty(&node->parcels) && queued_to(node) < RELIEVED) {
-        node->congested = false;
-        dispatch_legs_wake(node);
-    }
-}
-
 bool dispatch_mesh_node_mark(struct mesh_node *node, uint64_t mark)
 {
     bool is_new = node->mark != mark;
@@ -121,7 +109,14 @@ bool dispatch_mesh_node_is_congested(const struct mesh_node *node)
 void dispatch_mesh_node_flush(struct mesh_node *node)
 {
     publish(node);
-    check_congestion(node);
+    while (!list_empty(&node->parcels) && queued_to(node) <= CONGESTED) {
+        hand_over(node, &LIST_ITEM(node->parcels.next, struct parcel, entry)->text);
+        drop_first(node);
+    }
+    if (node->congested && list_empty(&node->parcels) && queued_to(node) < RELIEVED) {
+        node->congested = false;
+        dispatch_legs_wake(node);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ life */

@@ -64,17 +64,11 @@ static void refuse(struct dispatch_driver *driver, int status, const char *text)
     http_reply_error(request, status, "%s", text);
 }
 
-/* Bytes that reached its system. A slow line's come in steps too large for the queue to tell. */
-static uint64_t taken_by(const struct dispatch_driver *driver)
-{
-    return driver->sent - conn_unacked(ws_conn(driver->ws));
-}
-
 /* Devices that it holds back wait for it, and so do their other drivers: not for ever. */
 static void watch_fullness(struct dispatch_driver *driver)
 {
     const struct dispatch_options *options = &dispatch_of(driver)->options;
-    driver->taken = taken_by(driver);
+    driver->taken = conn_taken(ws_conn(driver->ws), driver->sent);
     wheel_set(net_wheel(options->net), &driver->patience, options->stall_ms);
 }
 
@@ -83,7 +77,7 @@ static void on_patience_over(struct wheel_timer *timer)
     struct dispatch_driver *driver = CONTAINER_OF(timer, struct dispatch_driver, patience);
     if (driver->state == DRIVER_REGISTERING) {
         refuse(driver, 503, "the port could not be registered with the other nodes in time");
-    } else if (taken_by(driver) < driver->taken + DEVICE_LEAST_TAKEN) {
+    } else if (!conn_takes(ws_conn(driver->ws), driver->sent, &driver->taken)) {
         ws_overflow(driver->ws);
     } else {
         watch_fullness(driver);
@@ -240,24 +234,6 @@ void dispatch_drivers_settle(struct dispatch *dispatch)
 
 /* ------------------------------------------------------------------------------------ fullness */
 
-static void hold(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->holding, &attachment->of_driver);
-    attachment->holding = true;
-    attachment->device->held++;
-    dispatch_flow_touch(attachment->device);
-}
-
-static void let_go(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->flowing, &attachment->of_driver);
-    attachment->holding = false;
-    attachment->device->held--;
-    dispatch_flow_touch(attachment->device);
-}
-
 void dispatch_driver_is_holding(struct dispatch_driver *driver)
 {
     if (list_empty(&driver->full)) {
@@ -283,24 +259,15 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     driver->sent += chunk->len;
     if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
-            hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
+            struct attachment *attachment =
+                LIST_ITEM(driver->flowing.next, struct attachment, of_driver);
+            list_del(&attachment->of_driver);
+            list_push_back(&attachment->driver->holding, &attachment->of_driver);
+            attachment->holding = true;
+            attachment->device->held++;
+            dispatch_flow_touch(attachment->device);
         }
         dispatch_driver_is_holding(driver);
-    }
-}
-
-/* Resumes the devices held back longest first, a few at a time: what they send may fill the driver
- * again. */
-static void relieve(struct dispatch_driver *driver)
-{
-    for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
-        let_go(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
-    }
-    if (list_empty(&driver->holding)) {
-        list_del(&driver->full);
-        wheel_cancel(&driver->patience);
-    } else {
-        loop_again(net_loop(dispatch_of(driver)->options.net));
     }
 }
 
@@ -309,7 +276,23 @@ void dispatch_drivers_relieve(struct dispatch *dispatch)
     LIST_EACH(it, &dispatch->full) {
         struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, full);
         if (conn_queued(ws_conn(driver->ws)) <= DRIVER_EMPTY) {
-            relieve(driver);
+            /* Resumes the devices held back longest first, a few at a time: what they send may fill
+             * the driver again. */
+            for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
+                struct attachment *attachment =
+                    LIST_ITEM(driver->holding.next, struct attachment, of_driver);
+                list_del(&attachment->of_driver);
+                list_push_back(&attachment->driver->flowing, &attachment->of_driver);
+                attachment->holding = false;
+                attachment->device->held--;
+                dispatch_flow_touch(attachment->device);
+            }
+            if (list_empty(&driver->holding)) {
+                list_del(&driver->full);
+                wheel_cancel(&driver->patience);
+            } else {
+                loop_again(net_loop(dispatch_of(driver)->options.net));
+            }
         }
     }
 }

@@ -26,11 +26,6 @@ enum {
 
 #define INDEX_KEY SPAN("dispatch:ports")
 
-static struct span own_name(const struct dispatch *dispatch)
-{
-    return span_str(dispatch->options.node);
-}
-
 static struct store *store_of(const struct dispatch_port *port)
 {
     return port->dispatch->options.store;
@@ -148,7 +143,7 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
     if (driver != NULL) {
         remote_free(port, driver);
     }
-    if (gone || span_eq(home, own_name(port->dispatch))) {
+    if (gone || span_eq(home, span_str(port->dispatch->options.node))) {
         return;
     }
     driver = mem_zalloc(sizeof(*driver) + member->name.len);
@@ -165,11 +160,18 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch_port *port = arg;
-    if (event == ROSTER_SET || event == ROSTER_GONE) {
+    switch (event) {
+    case ROSTER_SET:
+    case ROSTER_GONE:
         on_remote_driver(port, member, event == ROSTER_GONE);
-    } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         dispatch_port_touch(port);
         dispatch_drivers_touch(port->dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 
@@ -383,19 +385,27 @@ static void sweep(struct dispatch *dispatch)
 static void on_index(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch *dispatch = arg;
-    if (event == ROSTER_SET) {
-        struct dispatch_port *port = port_of_member(dispatch, member->name, true);
+    struct dispatch_port *port;
+    switch (event) {
+    case ROSTER_SET:
+        port = port_of_member(dispatch, member->name, true);
         if (port != NULL) {
             port->listed = true;
         }
-    } else if (event == ROSTER_GONE) {
+        break;
+    case ROSTER_GONE:
         dispatch->index_shrunk = true;
-    } else if (event != ROSTER_STALE) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         if (dispatch->index_shrunk) {
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
         dispatch_drivers_touch(dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 
