@@ -14,6 +14,7 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/stream_types.h"
+#include "store/wire.h"
 
 struct backend;
 struct stream_call;
@@ -127,6 +128,9 @@ void store_on_moved(struct store *store, unsigned shard);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);
+
+/* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
+void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
 /* `channel` is heard from now on, or no more. */
 void bus_on_channel(struct store *store, struct span channel, bool on);

@@ -166,9 +166,9 @@ static bool take_head(struct topic *topic, struct span *payload, bool *own)
     struct shard *shard = &store->shards[topic->shard];
     uint64_t link;
     if (!wire_cut(payload, store->wire)) {
-        wire_on_unread(store, WIRE_MESSAGE,
-                       "a message of another node is in a form that this node "
-                       "does not read: are all of one release or its neighbours?");
+        store_on_unread(store, WIRE_MESSAGE,
+                        "a message of another node is in a form that this node "
+                        "does not read: are all of one release or its neighbours?");
         return false;
     }
     struct span head = span_cut(payload, '\n');
@@ -298,7 +298,7 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
     struct buf text = {0};
     topic_channel(store, topic, &text);
     size_t channel_len = text.len;
-    buf_printf(&text, "%u %s %" PRIu64 "\n", wire_now(store), store->node,
+    buf_printf(&text, "%u %s %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);

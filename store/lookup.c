@@ -7,7 +7,7 @@
 void lookup_finish(struct lookup_call *call, enum lookup_result result, struct span value)
 {
     if (value.len > 0 && !wire_cut(&value, call->store->wire)) {
-        wire_on_unread(call->store, WIRE_KEY, "a value is in a form that this node does not read");
+        store_on_unread(call->store, WIRE_KEY, "a value is in a form that this node does not read");
         result = LOOKUP_LOST;
         value = span_of(NULL, 0);
     }
@@ -21,7 +21,7 @@ void lookup_finish(struct lookup_call *call, enum lookup_result result, struct s
 static void put_form(const struct store *store, struct buf *to, struct span *value)
 {
     to->len = 0;
-    buf_printf(to, "%u ", wire_now(store));
+    buf_printf(to, "%u ", store_wire_now(store));
     buf_append(to, *value);
     *value = buf_span(to);
 }

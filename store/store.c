@@ -7,6 +7,8 @@
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 
+enum { UNREAD_PAUSE_MS = 10 * 1000 };
+
 void store_kick(struct store *store, struct chore *chore)
 {
     if (list_empty(&chore->entry)) {
@@ -63,6 +65,26 @@ bool store_ready(const struct store *store)
 bool store_reaches(const struct store *store, struct span name)
 {
     return is_well(store, store_shard(store, name));
+}
+
+unsigned store_wire_now(const struct store *store)
+{
+    unsigned now = store->wire.to;
+    for (unsigned i = 0; store->shards != NULL && i < store->backend->shards; i++) {
+        unsigned shared = store->shards[i].wire_shared;
+        now = shared != 0 && shared < now ? shared : now;
+    }
+    return now > store->wire.from ? now : store->wire.from;
+}
+
+void store_on_unread(struct store *store, enum wire_unread kind, const char *text)
+{
+    uint64_t now = clock_monotonic_ms();
+    store->stats.unread[kind]++;
+    if (store->unread_told_ms == 0 || now - store->unread_told_ms >= UNREAD_PAUSE_MS) {
+        store->unread_told_ms = now;
+        store_on_trouble(store, text);
+    }
 }
 
 static void set_text(char **at, const char *text)

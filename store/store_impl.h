@@ -96,6 +96,9 @@ struct store {
 
 void store_kick(struct store *store, struct chore *chore);
 
+/* The form to write in now: the newest one that all nodes read that this one knows of. */
+unsigned store_wire_now(const struct store *store);
+
 /* What the roll of a server said: the newest form that all other nodes there read (0: there are none), and
  * a line of what they speak. */
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text);

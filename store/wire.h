@@ -13,8 +13,6 @@
 
 #include <stdbool.h>
 
-struct store;
-
 enum {
     STORE_WIRE_FROM = 1, /* the oldest form that this program reads, */
     STORE_WIRE_TO = 1,   /* and the newest; what scripts put into heads of keys */
@@ -42,11 +40,5 @@ static inline struct wire_range wire_own(void)
 {
     return (struct wire_range){STORE_WIRE_FROM, STORE_WIRE_TO};
 }
-
-/* The form to write in now: the newest one that all nodes read that this one knows of. */
-unsigned wire_now(const struct store *store);
-
-/* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
-void wire_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
 #endif

@@ -136,7 +136,7 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     if (redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
     } else if (strncmp(reply->str, "WIRE ", 5) == 0) {
-        wire_on_unread(link->store, WIRE_KEY, reply->str);
+        store_on_unread(link->store, WIRE_KEY, reply->str);
     } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
         complain(link, reply->str);
     }
@@ -203,7 +203,7 @@ static void turn_away(struct redis_link *link, enum roll_answer answer,
     }
     if (answer == ROLL_NEVER) {
         store_on_refusal(link->store, link->shard, buf_text(&text));
-        wire_on_unread(link->store, WIRE_NODE, buf_text(&text));
+        store_on_unread(link->store, WIRE_NODE, buf_text(&text));
     }
     fail(link, buf_text(&text));
     buf_free(&text);

@@ -16,7 +16,7 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, enum
                                                : SPAN("-"));
     redis_script_word(call, span_str(store->node));
     redis_script_number(call, (uint64_t)store->lease_ms * 1000);
-    redis_script_number(call, wire_now(store));
+    redis_script_number(call, store_wire_now(store));
     redis_script_number(call, store->wire.from);
     redis_script_number(call, store->wire.to);
 }

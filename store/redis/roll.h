@@ -4,7 +4,7 @@
 #ifndef MUSTER_STORE_REDIS_ROLL_H
 #define MUSTER_STORE_REDIS_ROLL_H
 
-#include "store/redis/script.h"
+#include "store/redis/eval.h"
 
 enum roll_verb { ROLL_BE_IN, ROLL_ASK, ROLL_LEAVE };
 

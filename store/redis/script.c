@@ -2,7 +2,6 @@
 #include "store/redis/script.h"
 
 #include "store/base/mem.h"
-#include "store/redis/resp.h"
 
 struct script_run {
     struct redis_link *link;
@@ -11,25 +10,6 @@ struct script_run {
     void *arg;
     bool by_text;
 };
-
-void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
-                        struct span key)
-{
-    *call = (struct redis_script){.text = text, .sha = sha};
-    redis_script_word(call, key);
-}
-
-void redis_script_word(struct redis_script *call, struct span word)
-{
-    resp_word(&call->words, word);
-    call->count++;
-}
-
-void redis_script_number(struct redis_script *call, uint64_t number)
-{
-    resp_number(&call->words, number);
-    call->count++;
-}
 
 static void finish(struct script_run *run, enum backend_answer answer, struct span reply)
 {
@@ -40,29 +20,10 @@ static void finish(struct script_run *run, enum backend_answer answer, struct sp
 
 static void on_reply(void *arg, const redisReply *reply);
 
-static void print_command(const struct redis_script *call, bool by_text, struct buf *out)
-{
-    resp_command(out, 3 + call->count);
-    resp_word(out, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
-    resp_word(out, span_str(by_text ? call->text : call->sha));
-    resp_number(out, 1);
-    buf_append(out, buf_span(&call->words));
-}
-
-void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
-                       redis_reply_fn *fn, void *arg)
-{
-    struct buf command = {0};
-    print_command(call, by_text, &command);
-    redis_conn_send(conn, buf_span(&command), fn, arg);
-    buf_free(&command);
-    buf_free(&call->words);
-}
-
 static int send_run(struct script_run *run)
 {
     struct buf command = {0};
-    print_command(&run->call, run->by_text, &command);
+    redis_script_print(&run->call, run->by_text, &command);
     int sent = redis_link_command(run->link, buf_span(&command), on_reply, run);
     buf_free(&command);
     return sent;

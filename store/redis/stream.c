@@ -193,8 +193,8 @@ static void on_read(void *arg, const redisReply *reply)
     struct query *query = arg;
     bool ok = redis_link_check(query->link, reply) && !query->unread;
     if (query->unread) {
-        wire_on_unread(redis_link_store(query->link), WIRE_KEY,
-                       "WIRE: the log stream is in a form that this node does not read");
+        store_on_unread(redis_link_store(query->link), WIRE_KEY,
+                        "WIRE: the log stream is in a form that this node does not read");
     }
     if (ok && query->back) {
         take_lane(query, query->lane, reply);

@@ -22,8 +22,8 @@ def speak(redis, node, writes, reads, verb="+"):
 def test_a_node_that_the_fleet_does_not_read_says_so_and_stays_out(yard, redis):
     speak(redis, "far", 3, (2, 3))
     node = yard.begin(store=redis.url)
-    wait_until(lambda: node.get("/readyz")[1].strip().endswith("the fleet speaks 2 to 3, this node 1"), "it is told")
-    assert node.status("/readyz") == 503
+    wait_until(lambda: node.status("/readyz") == 503 and "the fleet speaks 2 to 3, this node 1" in node.get("/readyz")[1],
+               "it is told")
     assert node.metrics()['muster_wire_unread_total{what="node"}'] > 0
     assert "the fleet speaks 2 to 3, this node 1" in node.log()
     assert_not_well(muster("check", "--store", redis.url), "the fleet speaks 2 to 3, this node 1")
@@ -61,11 +61,13 @@ async def test_another_form_of_the_mesh_is_answered(yard, redis):
     redis.command("PUBLISH", f"muster:b:dispatch:node:{name_of(near)}",
                   f"1 {name_of(far)} 99\n".encode() + mesh_head(2, name_of(far)) + frame)
     wait_until(lambda: near.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "it is counted")
+    wait_until(lambda: far.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "and answered")
+    assert "a node cannot read what this one says, devices cut off" in far.log()
     assert "a node speaks another form of the mesh, devices cut off" in near.log()
     await device.at_end()
     await driver.expect(CLOSED)
     redis.command("PUBLISH", f"muster:b:dispatch:node:{name_of(far)}",
                   f"1 {name_of(near)} 99\n".encode() + mesh_head(2, name_of(near)))
-    wait_until(lambda: far.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "an answer is not answered")
-    assert near.metrics()['muster_wire_unread_total{what="mesh"}'] == 1
+    wait_until(lambda: far.metrics()['muster_wire_unread_total{what="mesh"}'] == 2, "it is heard")
+    assert near.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "an answer is not answered"
     await driver.close()

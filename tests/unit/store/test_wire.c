@@ -62,10 +62,10 @@ static void a_new_form_is_written_once_all_read_it(void **state)
     (void)state;
     speaker(0, 1, 2);
     WAIT(store_ready(lab.nodes[0]));
-    WAIT(wire_now(lab.nodes[0]) == 2);
+    WAIT(store_wire_now(lab.nodes[0]) == 2);
     struct store *old = speaker(1, 1, 1);
     WAIT(store_ready(old));
-    assert_int_equal(wire_now(lab.nodes[0]), 1);
+    assert_int_equal(store_wire_now(lab.nodes[0]), 1);
     listener_start(&heard, old, "topic", BUS_NO_ECHO);
     WAIT(heard.readies == 1);
     publish(0, "topic", "said in the old form");
@@ -73,7 +73,7 @@ static void a_new_form_is_written_once_all_read_it(void **state)
     assert_int_equal(store_stats(old)->unread[WIRE_MESSAGE], 0);
     listener_stop(&heard);
     store_close(&lab.nodes[1]);
-    WAIT(wire_now(lab.nodes[0]) == 2);
+    WAIT(store_wire_now(lab.nodes[0]) == 2);
 }
 
 static void a_message_in_another_form_is_counted_and_told(void **state)
