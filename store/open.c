@@ -196,6 +196,9 @@ static const char *wrong_option(const struct store_options *options)
     if (options->lease_ms < LEASE_LEAST_MS) {
         return "the lease must be 200ms at least";
     }
+    if (options->replicas > 0 && is_memory(options->url)) {
+        return "memory: has no replicas to wait for";
+    }
     return NULL;
 }
 
@@ -227,6 +230,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->lease_ms = options->lease_ms;
     store->wire = options->wire.to != 0 ? options->wire : wire_own();
     store->visitor = options->visitor;
+    store->replicas = options->replicas;
     store->observer = options->observer;
     list_init(&store->chores);
     store->turn = evtimer_new(store->base, on_turn, store);

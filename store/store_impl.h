@@ -70,6 +70,7 @@ struct store {
     uint32_t lease_ms;
     struct wire_range wire;
     bool visitor;
+    unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
     struct store_stats stats;
     struct backend *backend;

@@ -8,8 +8,9 @@
  *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:h:<key>      hash of a history (history.lua)
  *     <prefix>:n:<key>      channel of its new entries
- *     <prefix>:proof:...    channel of a link's own messages
- *     <prefix>:roll         who has a link to the server, and what they speak (roll.lua) */
+ *     <prefix>:roll         who has a link to the server, and what they speak (roll.lua)
+ *     <prefix>:wait         written before replicas are waited for (wait.h)
+ *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
 #include "store/redis/link.h"
 #include "store/redis/resp.h"
@@ -160,6 +161,12 @@ static void redis_leave(struct backend *backend)
     }
 }
 
+static int redis_replicated(struct backend *backend, unsigned shard, backend_answer_fn *fn,
+                            void *arg)
+{
+    return redis_link_replicated(link_of(backend, shard), fn, arg);
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     return redis_link_ready(link_of(backend, shard));
@@ -265,6 +272,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .lookup = redis_visit,
         .history = redis_history,
         .leave = redis_leave,
+        .replicated = redis_replicated,
         .ready = redis_ready,
         .login_as = login_as,
         .queued = redis_queued,

@@ -30,6 +30,7 @@ struct chat {
     struct chat_online *online;
     struct group room;  /* logged in */
     struct map clients; /* all, by id */
+    struct metrics_source gauges;
     struct history_watch *watch;
 };
 
@@ -77,7 +78,6 @@ static void log_out(struct chat_client *client)
         wheel_cancel(&client->expiry);
         group_remove(&client->chat->room, &client->member);
         chat_online_remove(client->chat->online, client->user->id);
-        metrics_sub(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     }
 }
 
@@ -123,7 +123,6 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     client->logged_in = true;
     group_add(&client->chat->room, &client->member, client->ws);
     chat_online_add(client->chat->online, user->id);
-    metrics_add(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     count(client, METRIC_CHAT_LOGINS);
     watch_expiry(client);
     log_debug("chat login", LOG_NUMBER_FIELD("connection", client->id),
@@ -298,7 +297,6 @@ static void on_closed(void *arg)
     chat_login_cancel(&client->attempt);
     log_out(client);
     map_remove(&client->chat->clients, &client->node);
-    metrics_sub(client->chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
     free(client->user);
     free(client);
 }
@@ -318,7 +316,6 @@ static void on_connect(void *arg, struct http_request *request)
     list_init(&client->member.entry);
     wheel_timer_init(&client->expiry, on_expiry);
     map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof(client->id)));
-    metrics_add(chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
 }
 
 /* ---------------------------------------------------------------------------- the cluster's */
@@ -364,6 +361,13 @@ static void on_version(void *arg, struct http_request *request)
     buf_free(&out);
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct chat *chat = arg;
+    metrics_set(metrics, METRIC_CHAT_SOCKETS, chat->clients.count);
+    metrics_set(metrics, METRIC_CHAT_USERS, chat->room.count);
+}
+
 struct chat *chat_new(struct http_server *server, const struct chat_options *options, char *error,
                       size_t error_size)
 {
@@ -376,6 +380,7 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     chat->login = login;
     group_init(&chat->room, options->metrics);
     map_init(&chat->clients);
+    metrics_source_add(options->metrics, &chat->gauges, count_gauges, chat);
     chat->online = chat_online_new(&(struct chat_online_options){
         .store = options->store, .wheel = options->wheel, .node = options->node});
     chat->watch = history_watch(options->store, HISTORY_KEY, on_entry, chat);
@@ -393,6 +398,7 @@ void chat_free(struct chat **chat)
     if (*chat == NULL) {
         return;
     }
+    metrics_source_remove((*chat)->options.metrics, &(*chat)->gauges);
     history_unwatch(&(*chat)->watch);
     chat_online_free(&(*chat)->online);
     chat_login_free(&(*chat)->login);

@@ -39,6 +39,7 @@ struct dispatch {
     struct list unsettled;   /* struct dispatch_port */
     struct list uncounted;   /* struct dispatch_port */
     struct wheel_timer count_timer;
+    struct metrics_source gauges;
     uint64_t drivers_ever;
     uint64_t datagrams; /* of devices here, each a mark of the nodes that it is sent to */
     bool draining;

@@ -5,16 +5,24 @@
 
 enum { MINIGAME_ANSWER_MS = 5000 /* for the runner to answer */ };
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct minigame_sockets *sockets = arg;
+    metrics_set(metrics, METRIC_MINIGAME_SOCKETS, sockets->by_id.count);
+}
+
 void minigame_sockets_init(struct minigame_sockets *sockets, struct metrics *metrics,
                            struct wheel *wheel)
 {
     *sockets = (struct minigame_sockets){.metrics = metrics, .wheel = wheel};
     group_init(&sockets->group, metrics);
     map_init(&sockets->by_id);
+    metrics_source_add(metrics, &sockets->gauges, count_gauges, sockets);
 }
 
 void minigame_sockets_deinit(struct minigame_sockets *sockets)
 {
+    metrics_source_remove(sockets->metrics, &sockets->gauges);
     map_deinit(&sockets->by_id);
 }
 
@@ -58,7 +66,6 @@ struct minigame_socket *minigame_socket_accept(struct minigame_sockets *sockets,
     wheel_timer_init(&socket->timer, on_timer);
     group_add(&sockets->group, &socket->receiver, socket->ws);
     map_insert(&sockets->by_id, &socket->node, span_of(&socket->id, sizeof(socket->id)));
-    metrics_add(sockets->metrics, METRIC_MINIGAME_SOCKETS, 1);
     return socket;
 }
 
@@ -68,7 +75,6 @@ void minigame_socket_free(struct minigame_socket *socket)
     wheel_cancel(&socket->timer);
     group_remove(&sockets->group, &socket->receiver);
     map_remove(&sockets->by_id, &socket->node);
-    metrics_sub(sockets->metrics, METRIC_MINIGAME_SOCKETS, 1);
     free(socket);
 }
 

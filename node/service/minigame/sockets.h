@@ -22,6 +22,7 @@ struct minigame_sockets {
     struct wheel *wheel;     /* borrowed */
     struct group group;
     struct map by_id;
+    struct metrics_source gauges;
 };
 
 /* One game server. */

@@ -243,7 +243,6 @@ static void admit_listed(struct relay_network *network)
         list_push_back(&network->seats, &seat->entry);
         seat->in_room = true;
         relay_room_add(&network->room, &seat->member, seat->out);
-        metrics_add(network->options.metrics, METRIC_RELAY_SERVERS, 1);
         relay_seat_admitted(seat);
     }
 }
@@ -351,7 +350,6 @@ void relay_network_leave(struct relay_seat *seat)
     }
     if (seat->in_room) {
         relay_room_remove(&network->room, &seat->member);
-        metrics_sub(network->options.metrics, METRIC_RELAY_SERVERS, 1);
     }
     list_del(&seat->entry);
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
@@ -407,6 +405,11 @@ void relay_network_free(struct relay_network **network)
 const struct map *relay_network_directory(const struct relay_network *network)
 {
     return &network->directory;
+}
+
+uint32_t relay_network_admitted(const struct relay_network *network)
+{
+    return network->room.count;
 }
 
 const struct list *relay_network_seats(const struct relay_network *network)

@@ -64,4 +64,7 @@ void relay_network_say(struct relay_seat *seat, struct span packet);
 const struct map *relay_network_directory(const struct relay_network *network);
 const struct list *relay_network_seats(const struct relay_network *network);
 
+/* How many seats that list has. */
+uint32_t relay_network_admitted(const struct relay_network *network);
+
 #endif

@@ -41,6 +41,7 @@ struct relay {
     struct limit_table *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
+    struct metrics_source gauges;
 };
 
 /* ------------------------------------------------------------------------------------ listening */
@@ -149,23 +150,6 @@ static void print_ports(struct relay *relay, const struct relay_network *network
     }
 }
 
-static void print_networks(struct relay *relay, struct buf *out)
-{
-    const char *before = "{\"networks\":[";
-    LIST_EACH(it, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
-        buf_printf(out, "%s{\"name\":", before);
-        json_quote(relay_network_name(network), out);
-        buf_append(out, SPAN(",\"addresses\":["));
-        print_ports(relay, network, SIZE_MAX, out);
-        buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(relay_network_directory(network), out);
-        buf_append(out, SPAN("}"));
-        before = ",";
-    }
-    buf_append(out, SPAN("]}\n"));
-}
-
 static size_t count_networks(struct relay *relay)
 {
     size_t count = 0;
@@ -206,7 +190,19 @@ static void on_list(void *arg, struct http_request *request)
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, relay->options.status_token, NULL)) {
         return;
     }
-    print_networks(relay, &text);
+    const char *before = "{\"networks\":[";
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        buf_printf(&text, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), &text);
+        buf_append(&text, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SIZE_MAX, &text);
+        buf_append(&text, SPAN("],\"servers\":"));
+        relay_print_servers(relay_network_directory(network), &text);
+        buf_append(&text, SPAN("}"));
+        before = ",";
+    }
+    buf_append(&text, SPAN("]}\n"));
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", buf_span(&text));
     buf_free(&text);
@@ -274,6 +270,16 @@ int relay_check(const struct relay_options *options, char *error, size_t error_s
     return 0;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    struct relay *relay = arg;
+    uint64_t servers = 0;
+    LIST_EACH(it, &relay->networks) {
+        servers += relay_network_admitted(LIST_ITEM(it, struct network, entry)->network);
+    }
+    metrics_set(metrics, METRIC_RELAY_SERVERS, servers);
+}
+
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size)
 {
@@ -284,6 +290,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
+    metrics_source_add(options->metrics, &relay->gauges, count_gauges, relay);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
     /* The relay's addresses, checked by relay_check. */
@@ -318,6 +325,7 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
+    metrics_source_remove(gone->options.metrics, &gone->gauges);
     LIST_EACH(it, &gone->ports) {
         struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         listener_close(&port->listener);

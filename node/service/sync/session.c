@@ -15,6 +15,7 @@
 struct sync_sessions {
     struct sync_sessions_options options;
     struct map by_id; /* struct sync_session */
+    struct metrics_source gauges;
 };
 
 struct sync_session {
@@ -95,23 +96,12 @@ static void add_member(void *arg, const struct roster_member *member)
 }
 
 /* One node of each session counts it, so that the fleet's sessions can be summed up. */
-static void set_first(struct sync_session *session, bool first)
-{
-    struct metrics *metrics = session->all->options.metrics;
-    if (first && !session->first) {
-        metrics_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
-    } else if (!first && session->first) {
-        metrics_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
-    }
-    session->first = first;
-}
-
 static void take_view(struct sync_session *session)
 {
     struct tally tally = {.session = session, .first = true};
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
-    set_first(session, tally.first);
+    session->first = tally.first;
 }
 
 /* The view counts exactly the members that are here now. */
@@ -154,26 +144,22 @@ static void settle_all(struct sync_session *session, bool told)
     }
 }
 
-/* A change of the cluster: every member that it counts is told. Members that came meanwhile wait
- * for a view that counts them, so that no member is ever told of a session without itself. */
-static void on_change(struct sync_session *session)
-{
-    take_view(session);
-    if (view_is_ours(session)) {
-        tell(session, NULL);
-        settle_all(session, true);
-    } else {
-        tell(session, is_told);
-    }
-}
-
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     (void)member;
     struct sync_session *session = arg;
     switch (event) {
     case ROSTER_CHANGED:
-        on_change(session);
+        /* A change of the cluster: every member that it counts is told. Members that came meanwhile
+         * wait for a view that counts them, so that no member is ever told of a session without
+         * itself. */
+        take_view(session);
+        if (view_is_ours(session)) {
+            tell(session, NULL);
+            settle_all(session, true);
+        } else {
+            tell(session, is_told);
+        }
         break;
     case ROSTER_CURRENT:
         if (view_is_ours(session)) {
@@ -238,7 +224,6 @@ static struct sync_session *session_new(struct sync_sessions *all, struct span i
     buf_append(&session->key, id);
     group_init(&session->room, all->options.metrics);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
-    metrics_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
     return session;
 }
@@ -250,8 +235,6 @@ static void session_free(struct sync_session *session)
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
     map_remove(&all->by_id, &session->node);
-    metrics_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
-    set_first(session, false);
     buf_free(&session->key);
     free(session);
 }
@@ -294,7 +277,6 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
     seat->told = false;
     session->leaders += leader ? 1 : 0;
     group_add(&session->room, &seat->member, ws);
-    metrics_add(sessions->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -318,7 +300,6 @@ void sync_session_leave(struct sync_seat *seat)
     seat->session = NULL;
     session->leaders -= seat->leader ? 1 : 0;
     group_remove(&session->room, &seat->member);
-    metrics_sub(session->all->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -354,17 +335,33 @@ size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_b
     return written;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct sync_sessions *sessions = arg;
+    uint64_t members = 0, first = 0;
+    MAP_EACH(it, &sessions->by_id) {
+        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
+        members += session->room.count;
+        first += session->first ? 1 : 0;
+    }
+    metrics_set(metrics, METRIC_SYNC_SESSIONS, sessions->by_id.count);
+    metrics_set(metrics, METRIC_SYNC_SESSIONS_FIRST, first);
+    metrics_set(metrics, METRIC_SYNC_MEMBERS, members);
+}
+
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
 {
     struct sync_sessions *sessions = mem_zalloc(sizeof(*sessions));
     sessions->options = *options;
     map_init(&sessions->by_id);
+    metrics_source_add(options->metrics, &sessions->gauges, count_gauges, sessions);
     return sessions;
 }
 
 void sync_sessions_free(struct sync_sessions **sessions)
 {
     if (*sessions != NULL) {
+        metrics_source_remove((*sessions)->options.metrics, &(*sessions)->gauges);
         map_deinit(&(*sessions)->by_id);
         free(*sessions);
         *sessions = NULL;

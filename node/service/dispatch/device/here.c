@@ -151,7 +151,6 @@ static void begin(struct dispatch_device *device, const struct address *peer)
     device->id = dispatch_mesh_new_id(dispatch->mesh);
     dispatch_device_enter(device);
     dispatch_port_count(device->port, 1);
-    metrics_add(metrics_of(dispatch), METRIC_DISPATCH_DEVICES, 1);
     MAP_EACH(it, &device->port->remote) {
         dispatch_here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
     }
@@ -270,7 +269,6 @@ void dispatch_here_close(struct dispatch_device *device, enum device_end how)
 {
     if (device->begun) {
         dispatch_port_count(device->port, -1);
-        metrics_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
     }
     if (how == DEVICE_SHUT) {
         conn_finish(device->conn, linger(device));

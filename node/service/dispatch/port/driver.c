@@ -46,7 +46,6 @@ static void driver_end(struct dispatch_driver *driver)
             LIST_ITEM(it, struct dispatch_device, entry)); /* what waited for it alone */
     }
     if (was_open) {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
         log_info("driver gone", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("driver", driver->member));
     }
@@ -193,7 +192,6 @@ static void open_driver(struct dispatch_driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
-    metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {

@@ -50,11 +50,8 @@ static void set_unbound(struct dispatch_port *port, bool unbound, const char *wh
     }
     port->unbound = unbound;
     if (unbound) {
-        metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
         log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("error", why));
-    } else {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
     }
     dispatch_port_count_later(port);
 }
