@@ -135,6 +135,7 @@ readme: all
 manifests: test-packages helm-tool
 	@/usr/bin/python3 helm/make/values_table.py
 	@/usr/bin/python3 helm/make/dashboard.py
+	@/usr/bin/python3 helm/make/logs_dashboard.py
 	@/usr/bin/python3 helm/make/manifests.py
 
 clean:

@@ -7,6 +7,7 @@
 #include "node/app/node.h"
 
 #include "node/app/app.h"
+#include "node/app/beat.h"
 #include "node/app/health.h"
 #include "node/app/listeners.h"
 #include "node/app/notify.h"
@@ -27,7 +28,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000, POOL_MOST = 8192 };
 
 struct node {
     struct app app;
@@ -37,6 +38,7 @@ struct node {
     struct process_signals signals;
     struct reload *reload;
     struct event *leave; /* when the delay of the drain is over */
+    struct event *beat;  /* of a worker */
     bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
@@ -172,8 +174,10 @@ static int build(struct node *node, char *error, size_t error_size)
     struct app *app = &node->app;
     const struct settings *settings = app->settings;
     app->loop = loop_new();
+    loop_measure(app->loop, &app->metrics);
     log_out_attach(loop_base(app->loop));
     app->wheel = wheel_new(app->loop);
+    app->pool = pool_new(app->loop, 0, POOL_MOST);
     app->store = process_open_store(settings, loop_base(app->loop), app->node, &app->metrics, error,
                                     error_size);
     if (app->store == NULL) {
@@ -189,6 +193,7 @@ static int build(struct node *node, char *error, size_t error_size)
     app->http = process_http(settings, app->net);
     app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
+    node->beat = beat_start(loop_base(app->loop));
     node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
     node->reload = reload_new(loop_base(app->loop), app->settings, app->store);
     node->health = health_new(&(struct health_options){.app = app});
@@ -202,6 +207,7 @@ static void tear_down(struct node *node)
     listeners_free(&node->listeners);
     services_stop(node->services);
     net_free(&app->net);
+    pool_free(&app->pool);
     services_free(&node->services);
     health_free(&node->health);
     if (app->admin != app->http) {
@@ -212,6 +218,7 @@ static void tear_down(struct node *node)
     wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
     reload_free(&node->reload);
+    beat_stop(&node->beat);
     if (node->leave != NULL) {
         event_free(node->leave);
     }

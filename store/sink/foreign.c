@@ -25,8 +25,9 @@ static int read_answer(const PGresult *result, char *error, size_t error_size)
 int sink_is_foreign(const char *uri, const char *stream, const char *identity, const char *was,
                     char *error, size_t error_size)
 {
-    static const char sql[] = "select identity not in ($2, $3) and seen_at > now() - interval '2 minutes' "
-                              "from log_stream where stream = $1";
+    static const char sql[] =
+        "select identity not in ($2, $3) and seen_at > now() - interval '2 minutes' "
+        "from log_stream where stream = $1";
     const char *const words[] = {stream, identity, was};
     const char *const names[] = {"dbname", "connect_timeout", NULL};
     char limit[8];

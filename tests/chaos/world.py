@@ -26,9 +26,10 @@ TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
 
 class World:
     """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on; with
-    `pair` (a function of the folder) it is a master with a replica and sentinels, which are reached straight."""
+    `pair` (a function of the folder) it is a master with a replica and sentinels, which are reached straight.
+    `binary`: of nodes and sinks, when it is not the one under test."""
 
-    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, pair=None):
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, pair=None, binary=None):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
@@ -46,6 +47,7 @@ class World:
         self.calm = True
         self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()])
         self.faults = faults
+        self.binary = binary
         for number, count in enumerate(workers):
             self._add_node(number, count)
         self.streams = {name: ports for play in plays for name, ports in play.streams().items()}
@@ -108,6 +110,7 @@ class World:
             for proxy in proxies:
                 proxy.start()
         for process in [*self.nodes, *self.sinks]:
+            process.binary = self.binary or process.binary
             process.start()
         for node in self.nodes:
             node.ready()

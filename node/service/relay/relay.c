@@ -108,26 +108,19 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
-static int open_port(struct relay_listener *port, char *error, size_t error_size)
-{
-    char text[ADDRESS_TEXT];
-    port->listener =
-        listener_open(port->relay->options.net, port->bind, on_accept, port, error, error_size);
-    if (port->listener == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
-             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
-             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
-    return 0;
-}
-
 int relay_listen(struct relay *relay, char *error, size_t error_size)
 {
     LIST_EACH(it, &relay->ports) {
-        if (open_port(LIST_ITEM(it, struct relay_listener, entry), error, error_size) != 0) {
+        struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
+        char text[ADDRESS_TEXT];
+        port->listener =
+            listener_open(relay->options.net, port->bind, on_accept, port, error, error_size);
+        if (port->listener == NULL) {
             return -1;
         }
+        log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+                 LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+                 LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
     }
     return 0;
 }
