@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, deflate, devices, fanout, idle, intake, login, logs, neighbours, pushes, questions, relay,
+from . import (capacity, chat, deflate, devices, fanout, idle, intake, login, logs, neighbours, pushes, questions, relay, replicas,
                silent, stream, tracker)
 
 CASES = {
@@ -16,6 +16,7 @@ CASES = {
     "intake": intake,
     "questions": questions,
     "relay": relay,
+    "replicas": replicas,
     "tracker": tracker,
     "chat": chat,
     "login": login,
