@@ -39,6 +39,7 @@ enum {
     LOOK_MS = 100,
     UNCLAIMED_MS = 10 * 1000, /* until sockets that nobody took are closed */
     SOCKETS_MOST = 65536,
+    POOL_MOST = 8192,
 };
 
 struct node {
@@ -262,8 +263,10 @@ static int build(struct node *node, char *error, size_t error_size)
     struct app *app = &node->app;
     const struct settings *settings = app->settings;
     app->loop = loop_new();
+    loop_measure(app->loop, &app->metrics);
     log_out_attach(loop_base(app->loop));
     app->wheel = wheel_new(app->loop);
+    app->pool = pool_new(app->loop, 0, POOL_MOST);
     app->store = process_open_store(settings, loop_base(app->loop), app->node, &app->metrics, error,
                                     error_size);
     if (app->store == NULL) {
@@ -294,6 +297,7 @@ static void tear_down(struct node *node)
     listeners_free(&node->listeners);
     services_stop(node->services);
     net_free(&app->net);
+    pool_free(&app->pool);
     services_free(&node->services);
     health_free(&node->health);
     if (app->admin != app->http) {

@@ -15,7 +15,7 @@
 
 enum {
     LISTENER_BACKLOG = 4096,
-    ACCEPTS_PER_TURN = 64,
+    ACCEPTS_PER_TURN = 16,
     LISTENER_PAUSE_MS = 200, /* after the process ran out of descriptors or memory */
 };
 
@@ -68,6 +68,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
         event_del(listener->event); /* whoever connects is the successor's */
         return;
     }
+    loop_awake(net_loop(listener->net));
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         if (!accept_one(listener)) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

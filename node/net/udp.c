@@ -236,6 +236,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     struct udp *udp = arg;
+    loop_awake(udp->net->loop);
     if ((what & EV_WRITE) != 0) {
         udp_flush(&udp->dirty);
     }
