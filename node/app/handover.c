@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 enum {
-    SOCKETS_MOST = 65536,
     FDS_AT_ONCE = 200, /* of one message; the kernel takes 253 */
     FIRST_OF_MANAGER = 3,
 };
@@ -48,7 +47,7 @@ static void read_predecessor(const char *text)
 {
     char *end;
     handover.predecessor = (pid_t)strtol(text, &end, 10);
-    while (*end == ' ' && handover.count < SOCKETS_MOST) {
+    while (*end == ' ' && handover.count < HANDOVER_SOCKETS_MOST) {
         int group = (int)strtol(end + 1, &end, 10);
         if (*end == '=') {
             give(group, (int)strtol(end + 1, &end, 10));
@@ -232,8 +231,8 @@ void handover_tell(int fd)
 void handover_send(void)
 {
     int fd = handover.parent;
-    int *mine = mem_alloc(SOCKETS_MOST * sizeof(*mine));
-    size_t count = inherited_mine(mine, SOCKETS_MOST);
+    int *mine = mem_alloc(HANDOVER_SOCKETS_MOST * sizeof(*mine));
+    size_t count = inherited_mine(mine, HANDOVER_SOCKETS_MOST);
     int result = 0;
     for (size_t at = 0; at < count && result == 0; at += FDS_AT_ONCE) {
         size_t left = count - at;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+enum { HANDOVER_SOCKETS_MOST = 65536 };
+
 /* A socket, and whose it is: the number of a worker; 0 without workers. */
 struct handover_socket {
     int group, fd;

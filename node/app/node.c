@@ -38,7 +38,6 @@ enum {
     SAME_REQUEST_MS = 1000,
     LOOK_MS = 100,
     UNCLAIMED_MS = 10 * 1000, /* until sockets that nobody took are closed */
-    SOCKETS_MOST = 65536,
     POOL_MOST = 8192,
 };
 
@@ -177,8 +176,8 @@ static void on_hand_over(evutil_socket_t number, short what, void *arg)
         log_warn("there is one already, or this node leaves");
         return;
     }
-    fds = mem_alloc(SOCKETS_MOST * sizeof(*fds));
-    size_t count = inherited_mine(fds, SOCKETS_MOST);
+    fds = mem_alloc(HANDOVER_SOCKETS_MOST * sizeof(*fds));
+    size_t count = inherited_mine(fds, HANDOVER_SOCKETS_MOST);
     struct handover_socket *sockets = mem_alloc((count + 1) * sizeof(*sockets));
     for (size_t i = 0; i < count; i++) {
         sockets[i] = (struct handover_socket){0, fds[i]};
