@@ -120,7 +120,7 @@ struct store *process_open_store(const struct settings *settings, struct event_b
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-struct http_server *process_http(const struct settings *settings, struct net *net)
+struct http_server *process_http(const struct settings *settings, struct net *net, bool admin)
 {
     const struct http_options options = {
         .header_limit = settings->header_limit,
@@ -129,6 +129,8 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .keep_alive_ms = settings->keep_alive,
         .ws_message_limit = settings->message_limit,
         .origins = settings->origins,
+        .same_origin = admin,
+        .guarded_writes = settings->env == ENV_PRODUCTION,
     };
     ws_set_pings(settings->ws_ping, settings->ws_pong);
     return http_server_new(net, &options);

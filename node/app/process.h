@@ -42,6 +42,6 @@ struct store *process_open_store(const struct settings *settings, struct event_b
                                  size_t error_size) __attribute__((warn_unused_result));
 
 /* New: an HTTP server with the limits of the settings, without routes. */
-struct http_server *process_http(const struct settings *settings, struct net *net);
+struct http_server *process_http(const struct settings *settings, struct net *net, bool admin);
 
 #endif

@@ -142,7 +142,7 @@ static int serve_http(struct process *process, char *error, size_t error_size)
     const char *bind = settings->admin[0] != '\0' ? settings->admin : settings->http;
     const struct net_limits limits = {.queue = settings->queue_limit, .connections = 1000};
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = app->admin = process_http(settings, app->net);
+    app->http = app->admin = process_http(settings, app->net, true);
     metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
     process->health = health_new(&(struct health_options){
         .app = app, .trouble = unready, .refresh = refresh, .arg = process});

@@ -34,7 +34,7 @@
     GROUP(HTTP, "HTTP", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
+    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs here: scheme://host[:port], several with commas; empty: any (writes in production: none). Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
