@@ -22,6 +22,15 @@ enum lane_state {
     LANE_LEAVING, /* reads no more, and is let go when nothing flies */
 };
 
+/* What PostgreSQL was asked for and has not answered. */
+enum sink_sending {
+    SENDING_NOTHING,
+    SENDING_PLACE,     /* where the lane stands, without rows */
+    SENDING_PARTITION, /* a table for the rows to come */
+    SENDING_ROWS,      /* counted in sink->flights */
+    SENDING_LETTER,    /* a dead one */
+};
+
 struct sink_lane {
     struct sink *sink;
     unsigned number;
@@ -47,10 +56,10 @@ struct sink_lane {
     size_t limit;   /* rows that may go together: halved to find a bad one */
     int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;
-    bool flying_now; /* counted in sink->flights */
-    bool stuck;      /* the last try failed, and no row was at fault */
-    bool ascii;      /* the raw text of a dead letter itself was refused */
-    char *trouble;   /* what was said last */
+    enum sink_sending sending;
+    bool stuck;    /* the last try failed, and no row was at fault */
+    bool ascii;    /* the raw text of a dead letter itself was refused */
+    char *trouble; /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
