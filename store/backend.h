@@ -96,6 +96,9 @@ struct backend_ops {
     /* As touch. */
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
+    /* BACKEND_OK when store->replicas of the server have all that it answered before this call, and
+     * BACKEND_REFUSED when they did not in time. As touch; not asked where that number is 0. */
+    int (*replicated)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_login_as; NULL: there are no logins. */
     int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);

@@ -191,6 +191,9 @@ static const char *wrong_option(const struct store_options *options)
     if (options->lease_ms < LEASE_LEAST_MS) {
         return "the lease must be 200ms at least";
     }
+    if (options->replicas > 0 && is_memory(options->url)) {
+        return "memory: has no replicas to wait for";
+    }
     return NULL;
 }
 
@@ -220,6 +223,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->prefix = mem_dup(span_str(options->prefix));
     store->node = mem_dup(span_str(options->node));
     store->lease_ms = options->lease_ms;
+    store->replicas = options->replicas;
     store->observer = options->observer;
     list_init(&store->chores);
     store->turn = evtimer_new(store->base, on_turn, store);

@@ -53,10 +53,15 @@ struct store_options {
     const char *prefix; /* first part of every key and topic */
     const char *node;   /* unique name of this process in the fleet, at most 64 bytes, no spaces */
     uint32_t lease_ms;  /* roster lease: within this time of a node's death its members are gone */
+    unsigned
+        replicas; /* of the server: an append to a stream or history counts when so many have it;
+                           0: when the server has */
     struct memory_hub
         *hub; /* memory only: borrowed and shared between stores; NULL: a hub of its own */
     struct store_observer observer;
 };
+
+enum { STORE_REPLICAS_MS = 2000 }; /* how long an append waits for replicas */
 
 /* Counts since the start; they only grow. */
 struct store_stats {
@@ -71,7 +76,9 @@ struct store_stats {
     uint64_t refetched;   /* history entries fetched because they had been missed */
     uint64_t brought;     /* calls of the stream sent again to a server that had lost them */
     uint64_t lost;        /* entries of the stream that a server took and lost, and no node kept */
-    uint64_t resnapshots; /* rosters read again because a change may have been missed */
+    uint64_t replica_waits;    /* times replicas were waited for, each for all appends before it */
+    uint64_t replica_timeouts; /* of these, without enough replicas */
+    uint64_t resnapshots;      /* rosters read again because a change may have been missed */
 };
 
 /* Checks the URL without connecting. Returns 0, or -1 with a message in `error`. */

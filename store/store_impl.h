@@ -65,6 +65,7 @@ struct store {
     struct event_base *base;
     char *prefix, *node;
     uint32_t lease_ms;
+    unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
     struct store_stats stats;
     struct backend *backend;

@@ -182,6 +182,7 @@ static void check_store(struct check *check)
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
+            .replicas = (unsigned)settings->store_replicas,
             .observer = {.link = on_link, .trouble = on_refusal, .arg = check},
         },
         error, sizeof(error));

@@ -37,7 +37,7 @@ struct node {
     struct process_signals signals;
     struct reload *reload;
     struct event *leave; /* when the delay of the drain is over */
-    bool draining, failed;
+    bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
     struct wheel_timer last_datagrams;
@@ -135,22 +135,13 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 /* --------------------------------------------------------------------------------- building up */
 
-static void on_listeners_failed(void *arg, const char *error)
-{
-    struct node *node = arg;
-    log_error("cannot start", LOG_TEXT_FIELD("error", error));
-    node->failed = true;
-    loop_stop(node->app.loop);
-}
-
 static int open_listeners(struct node *node, char *error, size_t error_size)
 {
     const struct listeners_parts parts = {
         .app = &node->app,
         .health = node->health,
         .relay = services_relay(node->services),
-        .failed = on_listeners_failed,
-        .arg = node,
+        .logs = services_logs(node->services),
     };
     node->listeners = listeners_new(&parts, error, error_size);
     return node->listeners != NULL ? 0 : -1;
@@ -242,9 +233,10 @@ int node_run(struct settings *settings, const struct name_worker *worker)
         }
         loop_run(node.app.loop);
         log_info("ended", LOG_TEXT_FIELD("node", node.app.node));
+        status = listeners_failed(node.listeners) ? -1 : 0;
     } else {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }
     tear_down(&node);
-    return status == 0 && !node.failed ? 0 : 1;
+    return status == 0 ? 0 : 1;
 }

@@ -11,6 +11,7 @@
 #include "node/net/address.h"
 #include "node/net/listener.h"
 #include "node/net/udp.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -69,12 +70,10 @@ static unsigned port_of(const char *bind)
 
 typedef int bind_fn(const char *bind, char *error, size_t error_size);
 
-/* `with` for every entry of the relay's list, "name=host:port" or "host:port"; the first failure
- * ends it. */
-static int each_relay(const struct settings *settings, bind_fn *with, char *error,
-                      size_t error_size)
+/* `with` for every entry of a list, "name=host:port" or "host:port"; the first failure ends it. */
+static int each_bind(const char *list, bind_fn *with, char *error, size_t error_size)
 {
-    struct span rest = span_str(settings->relay);
+    struct span rest = span_str(list);
     int rc = 0;
     while (rc == 0 && rest.len > 0) {
         struct span bind = span_trim(span_cut(&rest, ','));
@@ -98,8 +97,8 @@ static int is_fixed(const char *bind, char *error, size_t error_size)
 static bool ports_are_fixed(const struct settings *settings)
 {
     return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
-           (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0) &&
-           each_relay(settings, is_fixed, NULL, 0) == 0;
+           each_bind(settings->tracker, is_fixed, NULL, 0) == 0 &&
+           each_bind(settings->relay, is_fixed, NULL, 0) == 0;
 }
 
 /* Workers share their ports with any process of this user that wants to share them, such as the
@@ -107,10 +106,13 @@ static bool ports_are_fixed(const struct settings *settings)
 static int probe(const struct settings *settings, char *error, size_t error_size)
 {
     if (listener_probe(settings->http, error, error_size) != 0 ||
-        each_relay(settings, listener_probe, error, error_size) != 0) {
+        each_bind(settings->relay, listener_probe, error, error_size) != 0) {
         return -1;
     }
-    return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);
+    if (logs_syslog_probe(settings->logs_syslog, error, error_size) != 0) {
+        return -1;
+    }
+    return each_bind(settings->tracker, udp_probe, error, error_size);
 }
 
 static const char *trouble(const struct settings *settings, unsigned count)

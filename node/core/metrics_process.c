@@ -97,4 +97,6 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_set(metrics, METRIC_BUS_LATE, stats->late);
     metrics_set(metrics, METRIC_STREAM_BROUGHT, stats->brought);
     metrics_set(metrics, METRIC_STREAM_LOST, stats->lost);
+    metrics_set(metrics, METRIC_REPLICA_WAITS, stats->replica_waits);
+    metrics_set(metrics, METRIC_REPLICA_TIMEOUTS, stats->replica_timeouts);
 }

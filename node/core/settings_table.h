@@ -42,6 +42,7 @@
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
     SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
+    SETTING(store_replicas, COUNT, "0", 0, 16, "", "a log entry or chat message counts as accepted when so many replicas of its Redis server have it") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     GROUP(PROCESS, "Process", SETTINGS_ALL) \
@@ -72,6 +73,7 @@
     SETTING(logs_room_keys, TEXT, "", 0, 0, "", "names of members, labels or attributes that say the room, beside `room`; with commas, the first that is there counts") \
     SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
     SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: [tcp:|udp:]address:port, with commas; without tcp: or udp: both; no token guards it") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
@@ -109,9 +111,11 @@
     SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
     SETTING(relay_status_token, TOKEN, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
     GROUP(TRACKER, "Tracker", SETTINGS_NODE) \
-    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
-    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker, BINDS, "0.0.0.0:3000", 0, 0, "", "UDP addresses of the peer tracker: [dialect=]host:port,...; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "dialect of the addresses in tracker that name none") \
     SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_grace, DURATION, "1h", 0, 24 * HOUR, "", "for so long after that a peer whose client only says that it is alive gets the share id that it had; 0: not at all") \
+    SETTING(tracker_forward, TEXT, "", 0, 0, "", "host:port of an older tracker that is asked for share ids that nobody has here; empty: none") \
     SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
     SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
     GROUP(CHAT, "Chat", SETTINGS_NODE) \

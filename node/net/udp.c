@@ -23,7 +23,7 @@ enum {
 
 struct datagram {
     struct chunk *chunk;
-    struct address peer;
+    struct udp_path path;
 };
 
 struct udp {
@@ -36,8 +36,9 @@ struct udp {
     void *arg;
     struct ring queue; /* of struct datagram; without memory while empty */
     size_t bytes;
-    bool joins;   /* the kernel cuts what we join */
-    bool blocked; /* the kernel took no more: waiting for EV_WRITE */
+    bool everywhere; /* it has no address of its own: each datagram tells to which it came */
+    bool joins;      /* the kernel cuts what we join */
+    bool blocked;    /* the kernel took no more: waiting for EV_WRITE */
     bool receiving, closed;
 };
 
@@ -70,10 +71,25 @@ static void drop(struct udp *udp, uint32_t count)
 
 /* ------------------------------------------------------------------------------------ writing */
 
+/* This host may have no such address any more. False: they named none. */
+static bool lose_source(struct udp *udp, unsigned count)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct address *here = &datagram_at(udp, i)->path.here;
+        named = named || !address_is_any(here);
+        *here = (struct address){0};
+    }
+    return named;
+}
+
 /* What could not be sent, `count` datagrams to one peer: there is no route, it is forbidden, they
  * are too large for the path. Only these are lost. */
 static void give_up(struct udp *udp, unsigned count, int error)
 {
+    if (lose_source(udp, count)) {
+        return; /* tried again */
+    }
     bool cannot_cut = error == EIO || error == EINVAL || error == EMSGSIZE;
     if (count > 1 && cannot_cut) {
         udp->joins = false; /* the way out may take them one by one */
@@ -89,7 +105,7 @@ static bool write_some(struct udp *udp)
     udp_outbox_init(&outbox, udp->family, udp->joins);
     for (uint32_t i = 0; i < udp->queue.count; i++) {
         const struct datagram *datagram = datagram_at(udp, i);
-        if (!udp_outbox_add(&outbox, &datagram->peer, datagram->chunk)) {
+        if (!udp_outbox_add(&outbox, &datagram->path, datagram->chunk)) {
             break;
         }
     }
@@ -130,16 +146,27 @@ void udp_flush(struct list *dirty)
     wait_for_events(udp, udp->queue.count > 0);
 }
 
-int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
+/* Only a socket on all addresses has to be told which. */
+static struct udp_path path_from(const struct udp *udp, const struct udp_path *path)
+{
+    struct udp_path out = {.peer = path->peer};
+    bool fits = address_is_ipv4(&path->here) == address_is_ipv4(&path->peer);
+    if (udp->everywhere && fits) {
+        out.here = path->here;
+    }
+    return out;
+}
+
+int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk)
 {
     bool fits = chunk->len <= UDP_LARGEST && udp->queue.count < UDP_QUEUE_MOST &&
                 udp->bytes + chunk->len <= UDP_QUEUE_BYTES;
-    if (!fits || (udp->family == AF_INET && !address_is_ipv4(peer))) {
+    if (!fits || (udp->family == AF_INET && !address_is_ipv4(&path->peer))) {
         metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
         return -1;
     }
     struct datagram *datagram = ring_push(&udp->queue, FIRST_QUEUE, sizeof(*datagram));
-    *datagram = (struct datagram){chunk_ref(chunk), *peer};
+    *datagram = (struct datagram){chunk_ref(chunk), path_from(udp, path)};
     udp->bytes += chunk->len;
     if (!udp->blocked && list_empty(&udp->dirty)) {
         list_push_back(&udp->net->udp_dirty, &udp->dirty);
@@ -159,10 +186,15 @@ static void free_all(struct udp *udp)
 static void deliver_piece(struct udp *udp, const struct udp_piece *piece)
 {
     struct span left = piece->bytes;
+    struct udp_path path = piece->path;
+    if (!udp->everywhere) {
+        path.here = udp->address;
+    }
+    path.here.port = udp->address.port;
     do {
         size_t len = left.len < piece->each ? left.len : piece->each;
         metrics_add(udp->net->metrics, METRIC_UDP_IN, 1);
-        udp->fn(udp->arg, &piece->peer, span_of(left.ptr, len));
+        udp->fn(udp->arg, &path, span_of(left.ptr, len));
         left = span_of(left.ptr + len, left.len - len);
     } while (left.len > 0 && !udp->closed);
 }
@@ -173,7 +205,7 @@ static void read_some(struct udp *udp)
     if (udp->net->udp_inbox == NULL) {
         udp->net->udp_inbox = udp_inbox_new();
     }
-    const struct udp_inbox *inbox = udp->net->udp_inbox;
+    struct udp_inbox *inbox = udp->net->udp_inbox;
     unsigned count = udp_inbox_read(udp->net->udp_inbox, udp->fd);
     udp->receiving = true;
     for (unsigned i = 0; i < count && !udp->closed; i++) {
@@ -236,8 +268,9 @@ struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, c
     getsockname(fd, (struct sockaddr *)&bound, &len);
     struct udp *udp = mem_zalloc(sizeof(*udp));
     *udp = (struct udp){.net = net, .fd = fd, .family = family, .fn = fn, .arg = arg};
-    udp->joins = udp_wire_prepare(fd);
     udp->address = address_of((struct sockaddr *)&bound);
+    udp->everywhere = address_is_any(&udp->address);
+    udp->joins = udp_wire_prepare(fd, family, udp->everywhere);
     list_init(&udp->dirty);
     udp->event = event_new(loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, udp);
     event_add(udp->event, NULL);

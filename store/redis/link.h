@@ -52,6 +52,10 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
  * it may not be asked. Borrowed until the next turn. */
 struct span redis_link_timeline(const struct redis_link *link);
 
+/* The replicas are asked (store/redis/wait.h). 0, or -1 without a call of `fn`: the link is not up. */
+int redis_link_replicated(struct redis_link *link, backend_answer_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
 struct store *redis_link_store(const struct redis_link *link);
 
 #endif

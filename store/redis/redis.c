@@ -8,6 +8,7 @@
  *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:h:<key>      hash of a history (history.lua)
  *     <prefix>:n:<key>      channel of its new entries
+ *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
 #include "store/redis/link.h"
@@ -152,6 +153,12 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     return redis_script_run(&script, link_of(backend, shard), fn, arg);
 }
 
+static int redis_replicated(struct backend *backend, unsigned shard, backend_answer_fn *fn,
+                            void *arg)
+{
+    return redis_link_replicated(link_of(backend, shard), fn, arg);
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     return redis_link_ready(link_of(backend, shard));
@@ -256,6 +263,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .stream_state = stream_state_at,
         .lookup = redis_visit,
         .history = redis_history,
+        .replicated = redis_replicated,
         .ready = redis_ready,
         .login_as = login_as,
         .queued = redis_queued,

@@ -158,15 +158,6 @@ static size_t feed_body(struct http_request *request, struct span bytes)
     return used;
 }
 
-static size_t feed(struct http_conn *http, struct span bytes)
-{
-    if (http->request == NULL) {
-        start_request(http);
-    }
-    return http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, bytes)
-                                                : feed_body(http->request, bytes);
-}
-
 /* A request is with its handler. */
 static bool is_handled(const struct http_conn *http)
 {
@@ -186,7 +177,12 @@ static size_t on_data(void *arg, struct span bytes)
     http->feeding = true;
     http->turn_requests = 0;
     while (used < bytes.len && reads_on(http)) {
-        used += feed(http, span_skip(bytes, used));
+        struct span rest = span_skip(bytes, used);
+        if (http->request == NULL) {
+            start_request(http);
+        }
+        used += http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, rest)
+                                                     : feed_body(http->request, rest);
     }
     http->feeding = false;
     if (http->upgraded) {

@@ -204,17 +204,6 @@ static bool is_mute(const struct ws *ws)
            !conn_has_unread(ws->conn);
 }
 
-static void on_pong_missing(struct ws *ws)
-{
-    if (is_mute(ws)) {
-        metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
-        ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
-    } else {
-        ws->heard = tick_now();
-        set_timer(ws);
-    }
-}
-
 /* The timer is not moved with each message: most often it finds that nothing is due yet. */
 static void on_timer(void *arg)
 {
@@ -237,7 +226,13 @@ static void on_timer(void *arg)
         ws_close(ws, WS_GOING_AWAY, "idle for too long");
         break;
     case DUE_PONG:
-        on_pong_missing(ws);
+        if (is_mute(ws)) {
+            metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
+            ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
+        } else {
+            ws->heard = tick_now();
+            set_timer(ws);
+        }
         break;
     case DUE_PING:
         ws->heard = tick_now(); /* the time for an answer runs from here */

@@ -77,21 +77,16 @@ static int add_file(struct jwt_keys *keys, const char *setting, const char *path
     return result;
 }
 
-static void warn_of_short(size_t len)
-{
-    if (len > 0 && len < JWT_SECRET_LEAST) {
-        log_warn("the token secret is short: it can be found by trying",
-                 LOG_NUMBER_FIELD("bytes", len));
-    }
-}
-
 /* Adds the keys of the files and the secret. 0, or -1 with a message. */
 static int read_own(const struct chat_keys *keys, struct jwt_keys *to, char *error,
                     size_t error_size)
 {
     const struct chat_keys_options *options = &keys->options;
     struct span secret = span_str(options->secret);
-    warn_of_short(secret.len);
+    if (secret.len > 0 && secret.len < JWT_SECRET_LEAST) {
+        log_warn("the token secret is short: it can be found by trying",
+                 LOG_NUMBER_FIELD("bytes", secret.len));
+    }
     if (options->key_file[0] != '\0' &&
         add_file(to, "chat-jwt-key", options->key_file, jwt_keys_add_pem, error, error_size) != 0) {
         return -1;

@@ -193,21 +193,6 @@ static bool is_name(const char *text)
     return len > 0 && len <= JWT_SUBJECT_LIMIT;
 }
 
-/* A token names its user, whatever key signed it; any other text is itself the name. */
-static void believe(struct chat_attempt *attempt)
-{
-    struct jwt_claims claims;
-    if (jwt_peek(span_str(attempt->token), &attempt->login->rules, &claims)) {
-        claims.expires_s = 0;
-        take_claims(attempt, &claims);
-    } else if (is_name(attempt->token)) {
-        copy(attempt->user.id, sizeof(attempt->user.id), attempt->token);
-        find_nickname(attempt);
-    } else {
-        finish(attempt, "error parsing the access token");
-    }
-}
-
 /* ------------------------------------------------------------------------------------ calls */
 
 static struct chat_attempt *attempt_new(struct chat_login *login, chat_login_fn *fn, void *arg)
@@ -246,7 +231,17 @@ static struct chat_attempt *leave(struct chat_attempt *attempt)
 static void go_on(struct chat_attempt *attempt)
 {
     if (attempt->login->options.development) {
-        believe(attempt);
+        /* A token names its user, whatever key signed it; any other text is itself the name. */
+        struct jwt_claims claims;
+        if (jwt_peek(span_str(attempt->token), &attempt->login->rules, &claims)) {
+            claims.expires_s = 0;
+            take_claims(attempt, &claims);
+        } else if (is_name(attempt->token)) {
+            copy(attempt->user.id, sizeof(attempt->user.id), attempt->token);
+            find_nickname(attempt);
+        } else {
+            finish(attempt, "error parsing the access token");
+        }
     } else {
         check_token(attempt);
     }

@@ -78,11 +78,12 @@ void logs_print(struct buf *out, uint64_t seq, struct span payload)
     buf_append(out, span_skip(payload, 1));
 }
 
-void logs_print_note(struct buf *out, uint64_t time_ms, struct span msg)
+void logs_print_note(struct buf *out, uint64_t time_ms, uint64_t seq, struct span msg)
 {
     struct buf entry = {0};
     logs_print_own(&entry, time_ms, "warn", msg, msg, "");
-    buf_printf(out, "{\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr, time_ms);
+    buf_printf(out, "{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr, time_ms,
+               names[LOGS_SEQ_NUMBER].ptr, seq);
     buf_append(out, span_skip(buf_span(&entry), 1));
     buf_free(&entry);
 }

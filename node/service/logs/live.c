@@ -10,6 +10,12 @@
 
 enum { HELD_MOST = 256 * 1024 }; /* bytes of messages that wait for a backlog */
 
+/* Stands before each message that waits for one. */
+struct held {
+    size_t len;
+    struct logs_run run;
+};
+
 static struct log_listener *listener_of(struct list *link)
 {
     return LIST_ITEM(link, struct log_listener, entry);
@@ -38,6 +44,12 @@ bool logs_live_wants(const struct logs_live *live, struct span room)
 
 /* ------------------------------------------------------------------------------------ sending */
 
+static void skip(struct log_listener *listener, uint64_t count, uint64_t last)
+{
+    listener->skipped += count;
+    listener->last_skipped = last > listener->last_skipped ? last : listener->last_skipped;
+}
+
 static void tell_skipped(struct log_listener *listener)
 {
     struct buf text = {0}, msg = {0};
@@ -45,7 +57,7 @@ static void tell_skipped(struct log_listener *listener)
     buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
     listener->skipped = 0;
     buf_append(&text, SPAN("["));
-    logs_print_note(&text, clock_unix_ms(), buf_span(&msg));
+    logs_print_note(&text, clock_unix_ms(), listener->last_skipped, buf_span(&msg));
     buf_append(&text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(&text));
     group_send_one(&listener->member, &frame);
@@ -54,7 +66,8 @@ static void tell_skipped(struct log_listener *listener)
     buf_free(&text);
 }
 
-void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count)
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame,
+                        struct logs_run run)
 {
     struct metrics *metrics = listener->live->options.metrics;
     size_t limit = listener->live->options.queue_limit / 2;
@@ -65,53 +78,54 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     /* One that skips goes on only when it has caught up by half. */
     bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
     if (!room || (listener->skipped > 0 && queued > limit / 2)) {
-        listener->skipped += count;
-        metrics_add(metrics, METRIC_LOGS_SKIPPED, count);
+        skip(listener, run.count, run.last);
+        metrics_add(metrics, METRIC_LOGS_SKIPPED, run.count);
         return;
     }
     if (listener->skipped > 0) {
         tell_skipped(listener);
     }
     group_send_one(&listener->member, frame);
-    metrics_add(metrics, METRIC_LOGS_DELIVERED, count);
+    metrics_add(metrics, METRIC_LOGS_DELIVERED, run.count);
 }
 
-static void hold(struct log_listener *listener, struct span text, size_t count)
+static void hold(struct log_listener *listener, struct span text, struct logs_run run)
 {
-    size_t head[2] = {text.len, count};
+    const struct held head = {text.len, run};
     if (listener->held.len + text.len > HELD_MOST) {
-        listener->skipped += count;
+        skip(listener, run.count, run.last);
         return;
     }
-    buf_append(&listener->held, span_of(head, sizeof(head)));
+    buf_append(&listener->held, span_of(&head, sizeof(head)));
     buf_append(&listener->held, text);
 }
 
-static void deliver_to(struct list *listeners, struct shared_message *frame, size_t count)
+static void deliver_to(struct list *listeners, struct shared_message *frame, struct logs_run run)
 {
     LIST_EACH(it, listeners) {
         struct log_listener *listener = listener_of(it);
         if (listener->backlog != NULL) {
-            hold(listener, frame->payload, count);
+            hold(listener, frame->payload, run);
         } else {
-            logs_listener_send(listener, frame, count);
+            logs_listener_send(listener, frame, run);
         }
     }
 }
 
-void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count)
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text,
+                       struct logs_run run)
 {
     struct shared_message frame;
     shared_message_init(&frame, WS_TEXT, text);
-    deliver_to(&live->everywhere, &frame, count);
+    deliver_to(&live->everywhere, &frame, run);
     if (room.len > 0) {
         struct map_node *node = map_find(&live->rooms, room);
         if (node != NULL) {
-            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, count);
+            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, run);
         }
     } else {
         MAP_EACH(it, &live->rooms) {
-            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, count);
+            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, run);
         }
     }
     shared_message_deinit(&frame);
@@ -120,31 +134,31 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
 void logs_listener_backlog_done(struct log_listener *listener)
 {
     struct span rest = buf_span(&listener->held);
-    size_t head[2];
+    struct held head;
     while (rest.len >= sizeof(head)) {
         struct shared_message frame;
-        memcpy(head, rest.ptr, sizeof(head));
-        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head[0]));
-        logs_listener_send(listener, &frame, head[1]);
+        memcpy(&head, rest.ptr, sizeof(head));
+        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head.len));
+        logs_listener_send(listener, &frame, head.run);
         shared_message_deinit(&frame);
-        rest = span_skip(rest, sizeof(head) + head[0]);
+        rest = span_skip(rest, sizeof(head) + head.len);
     }
     buf_free(&listener->held);
 }
 
-static void add_missed(struct list *listeners, uint64_t count)
+static void add_missed(struct list *listeners, uint64_t count, uint64_t last)
 {
     LIST_EACH(it, listeners) {
-        listener_of(it)->skipped += count;
+        skip(listener_of(it), count, last);
     }
 }
 
-void logs_live_missed(struct logs_live *live, uint64_t count)
+void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
 {
     metrics_add(live->options.metrics, METRIC_LOGS_MISSED, count);
-    add_missed(&live->everywhere, count);
+    add_missed(&live->everywhere, count, last);
     MAP_EACH(it, &live->rooms) {
-        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count);
+        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count, last);
     }
 }
 
@@ -167,8 +181,8 @@ static void listener_free(struct log_listener *listener)
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct log_listener *listener = arg;
-    if (kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
-        ws_send(listener->member.ws, WS_TEXT, SPAN("pong"));
+    if (listener->beats && kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
+        ws_send(listener->member.ws, WS_TEXT, SPAN("[]"));
     }
 }
 
@@ -213,16 +227,17 @@ void logs_live_admit(struct logs_live *live)
     }
 }
 
-void logs_live_join(struct logs_live *live, struct http_request *request, struct span room,
-                    size_t backlog)
+void logs_live_join(struct logs_live *live, struct http_request *request,
+                    const struct logs_wish *wish)
 {
     struct log_listener *listener = mem_zalloc(sizeof(*listener));
     listener->live = live;
     listener->request = request;
-    listener->wants = backlog;
+    listener->wants = wish->backlog;
+    listener->beats = wish->beats;
     list_init(&listener->member.entry);
     list_push_back(&live->waiting, &listener->entry);
-    listener->room = room.len > 0 ? room_get(live, room) : NULL;
+    listener->room = wish->room.len > 0 ? room_get(live, wish->room) : NULL;
     live->count++;
     if (live->tail.state == TAIL_FOLLOWING) {
         admit(listener);

@@ -87,6 +87,9 @@ static struct mesh_message some_frame(enum mesh_type type)
         frame.port = 6001;
         frame.peer = (struct address){.ip = {0x20, 1, [15] = 9}, .port = 65535};
     }
+    if (type == MESH_DATAGRAM) {
+        frame.here = (struct address){.ip = {0x20, 1, [15] = 1}};
+    }
     if (type == MESH_OPEN) {
         frame.device = 1ULL << 52 | 1;
     }
@@ -105,6 +108,7 @@ static void expect_same(const struct mesh_message *a, const struct mesh_message 
     assert_true(a->leg == b->leg && a->sequence == b->sequence && a->device == b->device);
     assert_int_equal(a->port, b->port);
     assert_memory_equal(&a->peer, &b->peer, sizeof(a->peer.ip) + sizeof(a->peer.port));
+    assert_memory_equal(a->here.ip, b->here.ip, sizeof(a->here.ip));
     assert_int_equal(a->count, b->count);
     assert_true(span_eq(a->bytes, b->bytes));
 }

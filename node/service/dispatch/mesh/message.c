@@ -4,7 +4,8 @@
 enum {
     VERSION = 1,
     FRAME_HEAD = 1 + 8 + 4 + 4,
-    ADDRESS = 2 + 16 + 2, /* dispatch port, IP, the device's port */
+    MESH_IP = 16,
+    ADDRESS = 2 + MESH_IP + 2, /* dispatch port, IP, the device's port */
 };
 
 static void put(struct buf *out, uint64_t value, size_t count)
@@ -25,6 +26,12 @@ static uint64_t take(struct span *from, size_t count)
     }
     *from = span_skip(*from, count);
     return value;
+}
+
+static void take_ip(struct span *from, struct address *address)
+{
+    memcpy(address->ip, from->ptr, MESH_IP);
+    *from = span_skip(*from, MESH_IP);
 }
 
 void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *head)
@@ -64,7 +71,7 @@ static size_t fixed_size(enum mesh_type type)
     if (type == MESH_CREDIT || type == MESH_WROTE) {
         return 4;
     }
-    return has_address(type) ? ADDRESS : 0;
+    return type == MESH_DATAGRAM ? ADDRESS + MESH_IP : has_address(type) ? ADDRESS : 0;
 }
 
 static bool carries_bytes(enum mesh_type type)
@@ -84,8 +91,9 @@ void dispatch_mesh_message_put(struct buf *out, const struct mesh_message *frame
     }
     if (has_address(frame->type)) {
         put(out, frame->port, 2);
-        buf_append(out, span_of(frame->peer.ip, sizeof(frame->peer.ip)));
+        buf_append(out, span_of(frame->peer.ip, MESH_IP));
         put(out, frame->peer.port, 2);
+        buf_append(out, span_of(frame->here.ip, frame->type == MESH_DATAGRAM ? MESH_IP : 0));
     } else if (fixed > 0) {
         put(out, frame->count, 4);
     }
@@ -117,9 +125,11 @@ int dispatch_mesh_message_next(struct span *rest, struct mesh_message *frame)
     }
     if (has_address(frame->type)) {
         frame->port = (uint16_t)take(&body, 2);
-        memcpy(frame->peer.ip, body.ptr, sizeof(frame->peer.ip));
-        body = span_skip(body, sizeof(frame->peer.ip));
+        take_ip(&body, &frame->peer);
         frame->peer.port = (uint16_t)take(&body, 2);
+        if (frame->type == MESH_DATAGRAM) {
+            take_ip(&body, &frame->here);
+        }
     } else if (fixed > 0) {
         frame->count = (uint32_t)take(&body, 4);
     }

@@ -12,7 +12,7 @@
  *     DATA       bytes of the device                       } counted against the credit
  *     WROTE      so many bytes of WRITEs reached the device's system
  *     END        it is gone
- *     DATAGRAM   from a UDP device: dispatch port, address, bytes
+ *     DATAGRAM   from a UDP device: dispatch port, address, IP that it spoke to, bytes
  *
  *     CREDIT     so many bytes more may come
  *     WRITE      bytes for the device
@@ -48,6 +48,7 @@ struct mesh_message {
     uint64_t device;     /* OPEN */
     uint16_t port;       /* OPEN, DATAGRAM, SEND: dispatch port */
     struct address peer; /* the same: the device's address */
+    struct address here; /* DATAGRAM: the IP that the device spoke to */
     uint32_t count;      /* CREDIT, WROTE: bytes */
     struct span bytes;   /* DATA, WRITE, DATAGRAM, SEND */
 };
