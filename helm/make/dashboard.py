@@ -120,6 +120,7 @@ ROWS = {
          "What is late came over a link that its node had given up: told to nobody, so that order holds"),
         ("Store trouble", "cps", [("errors", rate("muster_store_errors_total")),
                                   ("reconnects", rate("muster_store_reconnects_total")),
+                                  ("not read: another release", rate("muster_wire_unread_total")),
                                   ("rosters read anew", rate("muster_roster_resnapshots_total")),
                                   ("missed history fetched", rate("muster_history_refetched_total")),
                                   ("log calls written again", rate("muster_stream_brought_back_total")),

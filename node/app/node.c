@@ -7,6 +7,7 @@
 #include "node/app/node.h"
 
 #include "node/app/app.h"
+#include "node/app/beat.h"
 #include "node/app/health.h"
 #include "node/app/listeners.h"
 #include "node/app/notify.h"
@@ -37,6 +38,7 @@ struct node {
     struct process_signals signals;
     struct reload *reload;
     struct event *leave; /* when the delay of the drain is over */
+    struct event *beat;  /* of a worker */
     bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
@@ -189,6 +191,7 @@ static int build(struct node *node, char *error, size_t error_size)
     app->http = process_http(settings, app->net);
     app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
+    node->beat = beat_start(loop_base(app->loop));
     node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
     node->reload = reload_new(loop_base(app->loop), app->settings, app->store);
     node->health = health_new(&(struct health_options){.app = app});
@@ -212,6 +215,7 @@ static void tear_down(struct node *node)
     wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
     reload_free(&node->reload);
+    beat_stop(&node->beat);
     if (node->leave != NULL) {
         event_free(node->leave);
     }

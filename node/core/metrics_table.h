@@ -199,6 +199,11 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(WIRE_UNREAD_NODE, counter, "muster_wire_unread_total", "{what=\"node\"}",               \
+           "What another release says and this node cannot read, or the fleet not this node")      \
+    METRIC(WIRE_UNREAD_MESSAGE, counter, "muster_wire_unread_total", "{what=\"message\"}", "")     \
+    METRIC(WIRE_UNREAD_KEY, counter, "muster_wire_unread_total", "{what=\"key\"}", "")             \
+    METRIC(WIRE_UNREAD_MESH, counter, "muster_wire_unread_total", "{what=\"mesh\"}", "")           \
     METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
            "Memory from which on clients are turned away and closed; 0: no limit")                 \
     METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \

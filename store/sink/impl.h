@@ -8,6 +8,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
 #include "store/sink/parts.h"
+#include "store/sink/patience.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
@@ -57,9 +58,10 @@ struct sink_lane {
     int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;
     enum sink_sending sending;
-    bool stuck;    /* the last try failed, and no row was at fault */
-    bool ascii;    /* the raw text of a dead letter itself was refused */
-    char *trouble; /* what was said last */
+    struct sink_patience patience; /* for a session, or an answer about what it stores */
+    bool stuck;                    /* the last try failed, and no row was at fault */
+    bool ascii;                    /* the raw text of a dead letter itself was refused */
+    char *trouble;                 /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
@@ -75,6 +77,7 @@ struct sink {
     bool care_up, stopping;
     struct sink_roll roll;
     uint64_t care_at_ms;
+    struct sink_patience patience; /* of the care session */
     struct sink_upkeep upkeep;
     unsigned due_before; /* days that were due at the last care */
     char *backend;       /* the care session's, when the roll was called last */

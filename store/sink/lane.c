@@ -41,6 +41,9 @@ static void clear(const struct sink_lane *lane, struct sink_batch *batch)
 
 static void set_sending(struct sink_lane *lane, enum sink_sending sending)
 {
+    if (sending != SENDING_NOTHING) {
+        sink_await(&lane->patience);
+    }
     lane->sink->flights -= lane->sending == SENDING_ROWS;
     lane->sink->flights += sending == SENDING_ROWS;
     lane->sending = sending;
@@ -49,6 +52,7 @@ static void set_sending(struct sink_lane *lane, enum sink_sending sending)
 /* PostgreSQL has answered. false: the session broke instead, and sink_lane_forget comes next. */
 static bool has_landed(struct sink_lane *lane, const struct postgres_answer *answer)
 {
+    sink_hear(&lane->patience, answer);
     if (answer->end != POSTGRES_LOST) {
         set_sending(lane, SENDING_NOTHING);
     }
