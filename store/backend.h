@@ -33,15 +33,24 @@ enum backend_answer {
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
 
-/* One atomic visit to a roster key: release, set, prune, publish what changed. The answer is a
+/* One atomic visit to a roster key: release, set, publish what changed. The answer is a
  * roster note (store/roster/note.h). */
 struct roster_touch {
     struct span key;     /* where the members are, with prefix */
     struct span channel; /* where changes are published */
-    uint64_t birth;      /* of the key when this store last touched it, or 0 */
+    uint64_t token;      /* of this node's lease: what is set lives by it */
+    bool refresh;        /* the key's long life begins again */
     bool snapshot;       /* answer with all members */
     const struct roster_entry *entries;
     size_t count;
+};
+
+/* A node renews its lease on a server and hears which others live. The answer is read by
+ * roster_lease_read (store/roster/lease.h). */
+struct roster_beat {
+    struct span node;
+    uint64_t token, birth, version, floor; /* as the last answer said; see struct roster_lease */
+    uint64_t ttl_us, beat_us;              /* a lease lives so long; a beat comes so often */
 };
 
 enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
@@ -82,6 +91,12 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* As touch. */
+    int (*beat)(struct backend *backend, unsigned shard, const struct roster_beat *beat,
+                backend_answer_fn *fn, void *arg);
+    /* The name of the history that the server is in (docs/store.md#words), "-" where it is not
+     * known. Borrowed until the next turn. */
+    struct span (*timeline)(struct backend *backend, unsigned shard);
     /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
      * called). */
     int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,
