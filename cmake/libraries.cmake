@@ -43,13 +43,14 @@ muster_pkg(OPENSSL         openssl          3.0     libssl-dev            openss
 muster_pkg(CRYPTO          libcrypto        3.0     libssl-dev            openssl-devel       openssl-dev     openssl)
 muster_pkg(JANSSON         jansson          2.13    libjansson-dev        jansson-devel       jansson-dev     jansson)
 muster_pkg(NETTLE          nettle           3.7     nettle-dev            nettle-devel        nettle-dev      nettle)
-muster_pkg(CJOSE           cjose            0.6.1   libcjose-dev          cjose-devel         cjose-dev       cjose)
 muster_pkg(CURL            libcurl          7.87    libcurl4-openssl-dev  libcurl-devel       curl-dev        curl)
 muster_pkg(ZLIB            zlib             1.2.11  zlib1g-dev            zlib-devel          zlib-dev        zlib)
 muster_pkg(ZSTD            libzstd          1.4.8   libzstd-dev           libzstd-devel       zstd-dev        zstd)
 #            variable            name        header         least  Debian              Fedora             Alpine           Arch
 muster_plain(WSLAY_LIBRARY       wslay       wslay/wslay.h  1.1.1  libwslay-dev        wslay-devel        wslay-dev        wslay)
 muster_plain(HTTP_PARSER_LIBRARY http_parser http_parser.h  2.9.2  libhttp-parser-dev  http-parser-devel  http-parser-dev  http-parser)
+muster_plain(NANOPB_LIBRARY      protobuf-nanopb pb_decode.h 0.4.4 libnanopb-dev   nanopb-devel       nanopb-dev       nanopb)
+muster_plain(SNAPPY_LIBRARY      snappy      snappy-c.h     1.1.8  libsnappy-dev       snappy-devel       snappy-dev       snappy)
 
 if(muster_missing)
     message(FATAL_ERROR "These libraries are missing, or too old:${muster_missing}\n"

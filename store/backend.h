@@ -13,7 +13,9 @@
 #ifndef MUSTER_STORE_BACKEND_H
 #define MUSTER_STORE_BACKEND_H
 
+#include "store/roster/call.h"
 #include "store/stream_types.h"
+#include "store/wire.h"
 
 struct backend;
 struct stream_call;
@@ -21,7 +23,6 @@ struct stream_query;
 struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
-struct roster_entry;
 struct store;
 
 enum backend_answer {
@@ -32,26 +33,6 @@ enum backend_answer {
 
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
-
-/* One atomic visit to a roster key: release, set, publish what changed. The answer is a
- * roster note (store/roster/note.h). */
-struct roster_touch {
-    struct span key;     /* where the members are, with prefix */
-    struct span channel; /* where changes are published */
-    uint64_t token;      /* of this node's lease: what is set lives by it */
-    bool refresh;        /* the key's long life begins again */
-    bool snapshot;       /* answer with all members */
-    const struct roster_entry *entries;
-    size_t count;
-};
-
-/* A node renews its lease on a server and hears which others live. The answer is read by
- * roster_lease_read (store/roster/lease.h). */
-struct roster_beat {
-    struct span node;
-    uint64_t token, birth, version, floor; /* as the last answer said; see struct roster_lease */
-    uint64_t ttl_us, beat_us;              /* a lease lives so long; a beat comes so often */
-};
 
 enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
 
@@ -111,7 +92,14 @@ struct backend_ops {
     /* As touch. */
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
+    /* This store ends soon: the servers may forget it. */
+    void (*leave)(struct backend *backend);
+    /* BACKEND_OK when store->replicas of the server have all that it answered before this call, and
+     * BACKEND_REFUSED when they did not in time. As touch; not asked where that number is 0. */
+    int (*replicated)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend, unsigned shard);
+    /* As store_login_as; NULL: there are no logins. */
+    int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */
     size_t (*queued)(struct backend *backend, unsigned shard);
     /* Frees it; answers still open are dropped or given as BACKEND_LOST. */
@@ -138,6 +126,9 @@ void store_on_moved(struct store *store, unsigned shard);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);
+
+/* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
+void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
 /* `channel` is heard from now on, or no more. */
 void bus_on_channel(struct store *store, struct span channel, bool on);

@@ -170,6 +170,17 @@ static void reach(struct check *check)
     event_free(check->patience);
 }
 
+/* What the nodes that are there speak. */
+static void check_wire(struct check *check)
+{
+    struct buf text = {0};
+    store_print_wire(check->store, &text);
+    if (text.len > 0) {
+        find(check, VERDICT_OK, "wire", "%s", buf_text(&text));
+    }
+    buf_free(&text);
+}
+
 static void check_store(struct check *check)
 {
     const struct settings *settings = check->settings;
@@ -182,6 +193,8 @@ static void check_store(struct check *check)
             .prefix = settings->store_prefix,
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
+            .visitor = true,
+            .replicas = (unsigned)settings->store_replicas,
             .observer = {.link = on_link, .trouble = on_refusal, .arg = check},
         },
         error, sizeof(error));
@@ -194,6 +207,7 @@ static void check_store(struct check *check)
         find(check, VERDICT_ERROR, "store", "%s", check->trouble);
     } else {
         find(check, VERDICT_OK, "store", "reached, and messages come back");
+        check_wire(check);
     }
     if (check->note[0] != '\0') {
         find(check, VERDICT_WARN, "store", "%s", check->note);

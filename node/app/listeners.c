@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/app/listeners.h"
 
+#include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/net/listener.h"
-#include "node/service/tracker/tracker.h"
+#include "node/service/logs/logs.h"
 #include "store/base/mem.h"
 
 #include <event2/event.h>
@@ -20,6 +21,7 @@ struct listeners {
     struct tracker *tracker; /* NULL: off */
     struct event *look;      /* NULL: does not wait */
     unsigned looks;
+    bool failed;
 };
 
 static void log_listening(const char *what, const struct address *address)
@@ -65,30 +67,19 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
     if (settings->tracker[0] == '\0') {
         return 0;
     }
-    listeners->tracker = tracker_new(
-        &(struct tracker_options){
-            .net = listeners->parts.app->net,
-            .store = listeners->parts.app->store,
-            .node = listeners->parts.app->node,
-            .bind = settings->tracker,
-            .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI
-                                                                           : TRACKER_DOCUMENTED,
-            .expiry_ms = settings->tracker_expiry,
-            .rate = settings->tracker_rate,
-            .burst = settings->tracker_burst,
-        },
-        error, error_size);
-    if (listeners->tracker == NULL) {
-        return -1;
-    }
-    log_listening("tracker", tracker_address(listeners->tracker));
-    return 0;
+    struct tracker_options options = services_tracker_options(settings);
+    options.net = listeners->parts.app->net;
+    options.store = listeners->parts.app->store;
+    options.node = listeners->parts.app->node;
+    listeners->tracker = tracker_new(&options, error, error_size);
+    return listeners->tracker != NULL ? 0 : -1;
 }
 
 /* The listeners that clients connect to. */
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
     bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
+                logs_listen(listeners->parts.logs, error, error_size) == 0 &&
                 open_http(listeners, error, error_size) == 0 &&
                 open_tracker(listeners, error, error_size) == 0;
     return open ? 0 : -1;
@@ -117,7 +108,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     if (open_all(listeners, error, sizeof(error)) == 0) {
         health_hold(listeners->parts.health, false);
     } else {
-        listeners->parts.failed(listeners->parts.arg, error);
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        listeners->failed = true;
+        loop_stop(listeners->parts.app->loop);
     }
 }
 
@@ -147,12 +140,18 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
     return listeners;
 }
 
+bool listeners_failed(const struct listeners *listeners)
+{
+    return listeners != NULL && listeners->failed;
+}
+
 void listeners_retire(struct listeners *listeners)
 {
     if (listeners != NULL) {
         stop_waiting(listeners);
         listener_retire(&listeners->http);
         relay_drain(listeners->parts.relay);
+        logs_drain(listeners->parts.logs);
     }
 }
 

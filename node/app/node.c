@@ -7,6 +7,7 @@
 #include "node/app/node.h"
 
 #include "node/app/app.h"
+#include "node/app/beat.h"
 #include "node/app/health.h"
 #include "node/app/listeners.h"
 #include "node/app/notify.h"
@@ -37,7 +38,8 @@ struct node {
     struct process_signals signals;
     struct reload *reload;
     struct event *leave; /* when the delay of the drain is over */
-    bool draining, failed;
+    struct event *beat;  /* of a worker */
+    bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
     struct wheel_timer last_datagrams;
@@ -135,22 +137,13 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 /* --------------------------------------------------------------------------------- building up */
 
-static void on_listeners_failed(void *arg, const char *error)
-{
-    struct node *node = arg;
-    log_error("cannot start", LOG_TEXT_FIELD("error", error));
-    node->failed = true;
-    loop_stop(node->app.loop);
-}
-
 static int open_listeners(struct node *node, char *error, size_t error_size)
 {
     const struct listeners_parts parts = {
         .app = &node->app,
         .health = node->health,
         .relay = services_relay(node->services),
-        .failed = on_listeners_failed,
-        .arg = node,
+        .logs = services_logs(node->services),
     };
     node->listeners = listeners_new(&parts, error, error_size);
     return node->listeners != NULL ? 0 : -1;
@@ -198,8 +191,9 @@ static int build(struct node *node, char *error, size_t error_size)
     app->http = process_http(settings, app->net);
     app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
+    node->beat = beat_start(loop_base(app->loop));
     node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
-    node->reload = reload_new(loop_base(app->loop), app->settings, NULL, NULL);
+    node->reload = reload_new(loop_base(app->loop), app->settings, app->store);
     node->health = health_new(&(struct health_options){.app = app});
     node->services = services_new(app, node->health, error, error_size);
     return node->services != NULL ? open_listeners(node, error, error_size) : -1;
@@ -221,6 +215,7 @@ static void tear_down(struct node *node)
     wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
     reload_free(&node->reload);
+    beat_stop(&node->beat);
     if (node->leave != NULL) {
         event_free(node->leave);
     }
@@ -242,9 +237,10 @@ int node_run(struct settings *settings, const struct name_worker *worker)
         }
         loop_run(node.app.loop);
         log_info("ended", LOG_TEXT_FIELD("node", node.app.node));
+        status = listeners_failed(node.listeners) ? -1 : 0;
     } else {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
     }
     tear_down(&node);
-    return status == 0 && !node.failed ? 0 : 1;
+    return status == 0 ? 0 : 1;
 }

@@ -40,6 +40,15 @@ static void add_bound(struct bounds *bounds, const char *flag, struct span bind,
     free(text);
 }
 
+/* Of "[name=]host:port,...". */
+static void add_bounds(struct bounds *bounds, const char *flag, struct span list, bool udp)
+{
+    while (list.len > 0) {
+        struct span bind = span_trim(span_cut(&list, ',')), name = span_cut(&bind, '=');
+        add_bound(bounds, flag, bind.ptr != NULL ? bind : name, udp);
+    }
+}
+
 /* Port 0 is another one each time. */
 static bool clash(const struct bound *a, const struct bound *b)
 {
@@ -53,7 +62,8 @@ static void find_clashes(const struct bounds *bounds, plan_fault_fn *fault, void
     for (size_t i = 0; i < bounds->count; i++) {
         for (size_t j = i + 1; j < bounds->count; j++) {
             char text[ADDRESS_TEXT], error[PLAN_ERROR];
-            bool relay = bounds->all[i].flag == bounds->all[j].flag; /* which says so itself */
+            bool relay = strcmp(bounds->all[j].flag, "--relay") == 0 &&
+                         bounds->all[i].flag == bounds->all[j].flag; /* which says so itself */
             if (!relay && clash(&bounds->all[i], &bounds->all[j])) {
                 snprintf(error, sizeof(error), "%s: %s has the same address, %s",
                          bounds->all[j].flag, bounds->all[i].flag,
@@ -67,14 +77,10 @@ static void find_clashes(const struct bounds *bounds, plan_fault_fn *fault, void
 static void check_addresses(const struct settings *settings, plan_fault_fn *fault, void *arg)
 {
     struct bounds bounds = {0};
-    struct span rest = span_str(settings->relay);
     add_bound(&bounds, "--http", span_str(settings->http), false);
     add_bound(&bounds, "--admin", span_str(settings->admin), false);
-    add_bound(&bounds, "--tracker", span_str(settings->tracker), true);
-    while (rest.len > 0) {
-        struct span bind = span_trim(span_cut(&rest, ',')), name = span_cut(&bind, '=');
-        add_bound(&bounds, "--relay", bind.ptr != NULL ? bind : name, false);
-    }
+    add_bounds(&bounds, "--relay", span_str(settings->relay), false);
+    add_bounds(&bounds, "--tracker", span_str(settings->tracker), true);
     find_clashes(&bounds, fault, arg);
 }
 

@@ -6,38 +6,52 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct reload {
     struct settings *settings;
     struct event *hup, *usr1, *usr2, *look;
-    void (*changed)(void *arg);
-    void *arg;
-    bool any; /* something that is in force changed, this time */
+    struct store *store;
+    bool login; /* the store's URL changed, this time */
 };
 
 static void on_change(void *arg, const char *name, bool live)
 {
     struct reload *reload = arg;
-    if (live) {
-        reload->any = true;
+    if (strcmp(name, "store") == 0) {
+        reload->login = true;
+    } else if (live) {
         log_info("setting changed", LOG_TEXT_FIELD("name", name));
     } else {
         log_warn("setting changed, which needs a restart", LOG_TEXT_FIELD("name", name));
     }
 }
 
+/* Links that are up stay; their servers would hear of the new login when they are made again. */
+static void log_in(struct reload *reload)
+{
+    char error[256] = "there is none here";
+    if (reload->store != NULL &&
+        store_login_as(reload->store, reload->settings->store, error, sizeof(error)) == 0) {
+        log_info("setting changed: new links log in with it", LOG_TEXT_FIELD("name", "store"));
+    } else {
+        log_warn("setting changed, which needs a restart", LOG_TEXT_FIELD("name", "store"),
+                 LOG_TEXT_FIELD("error", error));
+    }
+}
+
 static void read_again(struct reload *reload)
 {
     char error[512];
-    reload->any = false;
+    reload->login = false;
     if (settings_reload(reload->settings, on_change, reload, error, sizeof(error)) != 0) {
         log_error("settings cannot be read again; those in force stay",
                   LOG_TEXT_FIELD("error", error));
         return;
     }
     log_setup(reload->settings->log_level, reload->settings->log_format);
-    if (reload->any && reload->changed != NULL) {
-        reload->changed(reload->arg);
+    if (reload->login) {
+        log_in(reload);
     }
 }
 
@@ -75,14 +89,12 @@ static struct event *watch(struct event_base *base, int number, event_callback_f
     return event;
 }
 
-struct reload *reload_new(struct event_base *base, struct settings *settings,
-                          void (*changed)(void *arg), void *arg)
+struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store)
 {
     struct reload *reload = mem_zalloc(sizeof(*reload));
     struct timeval every = {.tv_sec = 1};
     reload->settings = settings;
-    reload->changed = changed;
-    reload->arg = arg;
+    reload->store = store;
     reload->hup = watch(base, SIGHUP, on_hup, reload);
     reload->usr1 = watch(base, SIGUSR1, on_user_signal, reload);
     reload->usr2 = watch(base, SIGUSR2, on_user_signal, reload);

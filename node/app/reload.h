@@ -7,14 +7,15 @@
 
 #include "node/core/settings.h"
 
+#include "store/store.h"
+
 #include <event2/event.h>
 
 struct reload;
 
-/* New. `settings` are borrowed, and changed. `changed` is called after each time with what changed
- * in force; may be NULL. */
-struct reload *reload_new(struct event_base *base, struct settings *settings,
-                          void (*changed)(void *arg), void *arg);
+/* New. All is borrowed: `settings`, which are changed, and the store, which gets its logins (NULL:
+ * none). */
+struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store);
 void reload_free(struct reload **reload);
 
 #endif

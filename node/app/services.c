@@ -7,6 +7,7 @@
 #include "node/service/fleet/fleet.h"
 #include "node/service/fleet/home.h"
 #include "node/service/logs/logs.h"
+#include "node/service/logs/syslog.h"
 #include "node/service/minigame/minigame.h"
 #include "node/service/relay/relay.h"
 #include "node/service/sync/sync.h"
@@ -142,6 +143,7 @@ static void make_logs(struct services *services, struct app *app)
         .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = settings->queue_limit,
         .rate = settings->logs_rate,
+        .syslog = settings->logs_syslog,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
     };
@@ -279,13 +281,39 @@ static int check_relay(const struct settings *settings, char *error, size_t erro
     return relay_check(&options, error, error_size);
 }
 
+struct tracker_options services_tracker_options(const struct settings *settings)
+{
+    return (struct tracker_options){
+        .listen = settings->tracker,
+        .dialect = settings->tracker_dialect == TRACKER_DIALECT_SOBANI ? TRACKER_SOBANI
+                                                                       : TRACKER_DOCUMENTED,
+        .forward = settings->tracker_forward,
+        .expiry_ms = settings->tracker_expiry,
+        .grace_ms = settings->tracker_grace,
+        .rate = settings->tracker_rate,
+        .burst = settings->tracker_burst,
+    };
+}
+
+static int check_tracker(const struct settings *settings, char *error, size_t error_size)
+{
+    const struct tracker_options options = services_tracker_options(settings);
+    return tracker_check(&options, error, error_size);
+}
+
 static int check_chat(const struct settings *settings, char *error, size_t error_size)
 {
     const struct chat_login_options options = login_options(settings, NULL);
     return chat_login_check(&options, error, error_size);
 }
 
-services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_chat, NULL};
+static int check_logs(const struct settings *settings, char *error, size_t error_size)
+{
+    return logs_syslog_check(settings->logs_syslog, error, error_size);
+}
+
+services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_tracker,
+                                              check_chat,     check_logs,  NULL};
 
 struct services *services_new(struct app *app, struct health *health, char *error,
                               size_t error_size)
@@ -307,6 +335,11 @@ struct services *services_new(struct app *app, struct health *health, char *erro
     return services;
 }
 
+struct logs *services_logs(const struct services *services)
+{
+    return services->logs;
+}
+
 struct relay *services_relay(const struct services *services)
 {
     return services->relay;
@@ -322,6 +355,7 @@ void services_stop(struct services *services)
 {
     if (services != NULL) {
         dispatch_drain(services->dispatch);
+        logs_stop(services->logs);
     }
 }
 

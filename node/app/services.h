@@ -6,7 +6,9 @@
 
 #include "node/app/app.h"
 #include "node/app/health.h"
+#include "node/service/tracker/tracker.h"
 
+struct logs;
 struct relay;
 struct services;
 
@@ -24,7 +26,11 @@ struct services *services_new(struct app *app, struct health *health, char *erro
                               size_t error_size) __attribute__((warn_unused_result));
 
 /* What the listeners of the node need of them. Borrowed. */
+struct logs *services_logs(const struct services *services);
 struct relay *services_relay(const struct services *services);
+
+/* The tracker's options as far as settings give them. */
+struct tracker_options services_tracker_options(const struct settings *settings);
 
 /* The node is going away: it opens no more ports. Clients that are connected stay for now. */
 void services_drain(struct services *services);

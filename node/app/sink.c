@@ -195,18 +195,6 @@ static void join_fleet(struct process *process)
     }
 }
 
-static bool on_entry(void *arg, const struct sink_item *item)
-{
-    struct process *process = arg;
-    return sink_feed(process->sink, item);
-}
-
-static bool has_room(void *arg)
-{
-    const struct process *process = arg;
-    return sink_has_room(process->sink);
-}
-
 static int open_dump(struct process *process, char *error, size_t error_size)
 {
     process->dump = logs_dump_new(
@@ -215,10 +203,7 @@ static int open_dump(struct process *process, char *error, size_t error_size)
             .url = process->app.settings->from,
             .ca = process->app.settings->from_ca,
             .token = process->app.settings->logs_listen_token,
-            .entry = on_entry,
-            .room = has_room,
-            .say = on_say,
-            .arg = process,
+            .sink = process->sink,
         },
         error, error_size);
     return process->dump != NULL ? 0 : -1;
@@ -243,7 +228,8 @@ static int build(struct process *process, char *error, size_t error_size)
         return -1;
     }
     process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
-    process->reload = reload_new(loop_base(process->app.loop), process->app.settings, NULL, NULL);
+    process->reload =
+        reload_new(loop_base(process->app.loop), process->app.settings, process->app.store);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }

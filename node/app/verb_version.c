@@ -3,7 +3,6 @@
 #include "node/app/terminal.h"
 #include "store/base/buf.h"
 
-#include <cjose/version.h>
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <hiredis.h>
@@ -25,8 +24,8 @@ int verb_version(char *const args[])
     printf("muster %s, commit %s\n", MUSTER_VERSION, MUSTER_COMMIT);
     printf("libevent %s\nhiredis %d.%d.%d\nlibpq %d.%d\n%s\n", event_get_version(), HIREDIS_MAJOR,
            HIREDIS_MINOR, HIREDIS_PATCH, pq / 10000, pq % 10000, OpenSSL_version(OPENSSL_VERSION));
-    printf("curl %s\nwslay %s\nzlib %s\njansson %s\nnettle %d.%d\ncjose %s\n",
+    printf("curl %s\nwslay %s\nzlib %s\njansson %s\nnettle %d.%d\n",
            curl_version_info(CURLVERSION_NOW)->version, WSLAY_VERSION, zlibVersion(),
-           JANSSON_VERSION, NETTLE_VERSION_MAJOR, NETTLE_VERSION_MINOR, CJOSE_VERSION);
+           JANSSON_VERSION, NETTLE_VERSION_MAJOR, NETTLE_VERSION_MINOR);
     return 0;
 }

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*          start                    ended by itself
  *   IDLE --------> RUNNING (pid) -------------------> IDLE, due again after a back-off
- *                                 SIGTERM, SIGINT
- *                                 ---------------> passed on; nobody is started any more
+ *                                 no beat for long
+ *                                 ---------------> killed: ended by itself
+ *                                 SIGTERM, SIGINT, SIGQUIT
+ *                                 ---------------> passed on; nobody is started any more;
+ *                                                  who is left some seconds after the drain: killed
  */
 #include "node/app/workers.h"
 
+#include "node/app/beat.h"
+#include "node/app/guard.h"
 #include "node/app/notify.h"
 #include "node/core/log.h"
 #include "node/net/address.h"
 #include "node/net/listener.h"
 #include "node/net/udp.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -26,7 +32,10 @@ enum {
     WORKERS_BACKOFF_FIRST_MS = 200,
     WORKERS_BACKOFF_MOST_MS = 30 * 1000,
     STABLE_MS = 60 * 1000, /* a worker that ran that long starts with the first back-off again */
-    FOREVER_MS = 3600 * 1000,
+    WORKERS_LOOK_MS = 1000,
+    LOOKS_APART_MS =
+        2000,          /* of a longer time between two looks the parent itself missed the rest */
+    END_MS = 5 * 1000, /* from the end of the drain to the kill */
     BIND_TEXT = 300,
 };
 
@@ -35,6 +44,8 @@ struct worker {
     uint64_t due_ms, started_ms;
     unsigned starts;
     struct backoff backoff;
+    uint32_t beat;      /* as it was seen last */
+    uint64_t silent_ms; /* since it grew */
 };
 
 struct pool {
@@ -44,6 +55,10 @@ struct pool {
     unsigned count;
     char group[NAME_DIGITS + 1];
     sigset_t signals, before; /* the signals waited for; the mask that workers get */
+    struct beat *beats;       /* of each worker */
+    struct guard guard;
+    uint64_t looked_ms;  /* at the beats */
+    uint64_t kill_at_ms; /* with `ending` */
     bool ending;
     int status;
 };
@@ -69,12 +84,10 @@ static unsigned port_of(const char *bind)
 
 typedef int bind_fn(const char *bind, char *error, size_t error_size);
 
-/* `with` for every entry of the relay's list, "name=host:port" or "host:port"; the first failure
- * ends it. */
-static int each_relay(const struct settings *settings, bind_fn *with, char *error,
-                      size_t error_size)
+/* `with` for every entry of a list, "name=host:port" or "host:port"; the first failure ends it. */
+static int each_bind(const char *list, bind_fn *with, char *error, size_t error_size)
 {
-    struct span rest = span_str(settings->relay);
+    struct span rest = span_str(list);
     int rc = 0;
     while (rc == 0 && rest.len > 0) {
         struct span bind = span_trim(span_cut(&rest, ','));
@@ -98,8 +111,8 @@ static int is_fixed(const char *bind, char *error, size_t error_size)
 static bool ports_are_fixed(const struct settings *settings)
 {
     return port_of(settings->http) != 0 && port_of(settings->admin) != 0 &&
-           (settings->tracker[0] == '\0' || port_of(settings->tracker) != 0) &&
-           each_relay(settings, is_fixed, NULL, 0) == 0;
+           each_bind(settings->tracker, is_fixed, NULL, 0) == 0 &&
+           each_bind(settings->relay, is_fixed, NULL, 0) == 0;
 }
 
 /* Workers share their ports with any process of this user that wants to share them, such as the
@@ -107,10 +120,13 @@ static bool ports_are_fixed(const struct settings *settings)
 static int probe(const struct settings *settings, char *error, size_t error_size)
 {
     if (listener_probe(settings->http, error, error_size) != 0 ||
-        each_relay(settings, listener_probe, error, error_size) != 0) {
+        each_bind(settings->relay, listener_probe, error, error_size) != 0) {
         return -1;
     }
-    return settings->tracker[0] == '\0' ? 0 : udp_probe(settings->tracker, error, error_size);
+    if (logs_syslog_probe(settings->logs_syslog, error, error_size) != 0) {
+        return -1;
+    }
+    return each_bind(settings->tracker, udp_probe, error, error_size);
 }
 
 static const char *trouble(const struct settings *settings, unsigned count)
@@ -155,7 +171,7 @@ static void admin_of(const struct settings *settings, int worker, char out[stati
 }
 
 /* In the child; does not return. */
-static void be_worker(const struct pool *pool, int number, pid_t parent)
+static void be_worker(struct pool *pool, int number, pid_t parent)
 {
     struct name_worker worker = {.number = number};
     char admin[BIND_TEXT];
@@ -169,6 +185,8 @@ static void be_worker(const struct pool *pool, int number, pid_t parent)
     if (getppid() != parent) {
         raise(SIGTERM); /* it died before it could be watched */
     }
+    guard_forget(&pool->guard);
+    beat_choose(&pool->beats[number]);
     log_worker(number);
     exit(pool->serve(&settings, &worker));
 }
@@ -186,8 +204,9 @@ static void start(struct pool *pool, unsigned number)
         worker->due_ms = worker->started_ms + backoff_next(&worker->backoff);
         return;
     }
-    worker->pid = pid;
+    worker->pid = pool->beats[number].pid = pid;
     worker->starts++;
+    worker->silent_ms = 0;
     log_info("worker started", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid));
 }
 
@@ -202,6 +221,60 @@ static void pass_on(const struct pool *pool, int number)
     }
 }
 
+/* Of those that run. */
+static void kill_worker(const struct pool *pool, unsigned number, const char *why)
+{
+    pid_t pid = pool->workers[number].pid;
+    log_error("worker killed", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid),
+              LOG_TEXT_FIELD("error", why));
+    kill(pid, SIGKILL);
+}
+
+/* A worker whose loop stands still, stopped or caught in its own code, serves nobody and takes new
+ * connections all the same. */
+static void look_at_beats(struct pool *pool)
+{
+    uint64_t now = clock_monotonic_ms(), since = now - pool->looked_ms;
+    uint64_t limit = pool->settings->worker_silence;
+    pool->looked_ms = now;
+    for (unsigned i = 0; i < pool->count; i++) {
+        struct worker *worker = &pool->workers[i];
+        uint32_t beat = pool->beats[i].count;
+        worker->silent_ms += since < LOOKS_APART_MS ? since : LOOKS_APART_MS;
+        if (worker->pid == 0 || beat != worker->beat) {
+            worker->beat = beat;
+            worker->silent_ms = 0;
+        } else if (limit > 0 && worker->silent_ms > limit) {
+            kill_worker(pool, i, "it stood still for too long");
+            worker->silent_ms = 0;
+        }
+    }
+}
+
+static void kill_late(struct pool *pool)
+{
+    if (!pool->ending || clock_monotonic_ms() < pool->kill_at_ms) {
+        return;
+    }
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
+            kill_worker(pool, i, "it did not end in time");
+        }
+    }
+    pool->kill_at_ms = clock_monotonic_ms() + END_MS;
+}
+
+static uint64_t time_to_end_ms(const struct pool *pool)
+{
+    return (uint64_t)pool->settings->drain_delay + pool->settings->drain + END_MS;
+}
+
+static void begin_to_end(struct pool *pool)
+{
+    pool->kill_at_ms = clock_monotonic_ms() + (pool->ending ? END_MS : time_to_end_ms(pool));
+    pool->ending = true;
+}
+
 /* A worker that does not serve yet has no handler for the signals that end it. */
 static bool is_in_order(int status)
 {
@@ -214,7 +287,7 @@ static void on_end(struct pool *pool, unsigned number, int status)
 {
     struct worker *worker = &pool->workers[number];
     uint64_t now = clock_monotonic_ms();
-    worker->pid = 0;
+    worker->pid = pool->beats[number].pid = 0;
     if (pool->ending) {
         pool->status = is_in_order(status) ? pool->status : 1;
         return;
@@ -224,7 +297,7 @@ static void on_end(struct pool *pool, unsigned number, int status)
              LOG_NUMBER_FIELD("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
     if (worker->starts == 1 && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
         pool->status = 1; /* the settings are to blame: it would never start */
-        pool->ending = true;
+        begin_to_end(pool);
         pass_on(pool, SIGTERM);
         return;
     }
@@ -243,6 +316,10 @@ static void reap(struct pool *pool)
             on_end(pool, i, status);
         }
     }
+    if (pool->guard.pid != 0 && waitpid(pool->guard.pid, &status, WNOHANG) == pool->guard.pid) {
+        log_warn("the workers' guard ended; another one is started");
+        guard_start(&pool->guard, pool->beats, pool->count, time_to_end_ms(pool));
+    }
 }
 
 static bool any_runs(const struct pool *pool)
@@ -258,7 +335,7 @@ static bool any_runs(const struct pool *pool)
 /* Starts the workers that are due; returns the milliseconds until the next one is. */
 static uint64_t start_due(struct pool *pool)
 {
-    uint64_t now = clock_monotonic_ms(), wait = FOREVER_MS;
+    uint64_t now = clock_monotonic_ms(), wait = WORKERS_LOOK_MS;
     for (unsigned i = 0; i < pool->count && !pool->ending; i++) {
         struct worker *worker = &pool->workers[i];
         if (worker->pid == 0 && worker->due_ms <= now) {
@@ -278,7 +355,7 @@ static void on_signal(struct pool *pool, int number)
     case SIGINT:
     case SIGQUIT:
         log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
-        pool->ending = true;
+        begin_to_end(pool);
         notify_stopping((uint64_t)pool->settings->drain_delay + pool->settings->drain);
         pass_on(pool, number);
         break;
@@ -308,6 +385,8 @@ static void watch(struct pool *pool)
         int number = sigtimedwait(&pool->signals, NULL, &limit);
         on_signal(pool, number);
         reap(pool);
+        look_at_beats(pool);
+        kill_late(pool);
     }
 }
 
@@ -317,6 +396,11 @@ int workers_run(const struct settings *settings, workers_fn *serve)
     char error[256];
     if (probe(settings, error, sizeof(error)) != 0) {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        return 1;
+    }
+    pool.beats = beat_page_new(pool.count);
+    if (pool.beats == NULL) {
+        log_error("cannot start", LOG_TEXT_FIELD("error", "no memory that workers could share"));
         return 1;
     }
     name_group_choose(pool.group);
@@ -334,7 +418,13 @@ int workers_run(const struct settings *settings, workers_fn *serve)
     sigaddset(&pool.signals, SIGUSR1);
     sigaddset(&pool.signals, SIGUSR2);
     sigprocmask(SIG_BLOCK, &pool.signals, &pool.before);
+    pool.looked_ms = clock_monotonic_ms();
+    guard_start(&pool.guard, pool.beats, pool.count, time_to_end_ms(&pool));
     watch(&pool);
+    guard_end(&pool.guard);
+    signal(SIGTERM, SIG_IGN); /* all have ended: what still comes means nothing */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
     sigprocmask(SIG_SETMASK, &pool.before, NULL);
     free(pool.workers);
     return pool.status;

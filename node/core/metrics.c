@@ -23,6 +23,31 @@ static const struct metrics_row histogram_rows[] = {
 static const double bounds[HISTOGRAM_BUCKETS] = {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10};
 
+void metrics_source_add(struct metrics *metrics, struct metrics_source *source,
+                        void (*fill)(void *arg, struct metrics *metrics), void *arg)
+{
+    *source = (struct metrics_source){metrics->sources, fill, arg};
+    metrics->sources = source;
+}
+
+void metrics_source_remove(struct metrics *metrics, struct metrics_source *source)
+{
+    struct metrics_source **at = &metrics->sources;
+    while (*at != NULL && *at != source) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        *at = source->next;
+    }
+}
+
+void metrics_count(struct metrics *metrics)
+{
+    for (struct metrics_source *it = metrics->sources; it != NULL; it = it->next) {
+        it->fill(it->arg, metrics);
+    }
+}
+
 void metrics_observe(struct metrics *metrics, enum histogram_id id, double seconds)
 {
     struct histogram *histogram = &metrics->histogram[id];

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* metrics: counters, gauges and histograms of the process, from one table (metrics_table.h), as
- * Prometheus text. */
+ * Prometheus text.
+ *
+ * A gauge that says how many there are of something is counted when it is asked for, by the one that
+ * has them (metrics_source): a count kept beside them may drift. */
 #ifndef MUSTER_NODE_CORE_METRICS_H
 #define MUSTER_NODE_CORE_METRICS_H
 
@@ -31,10 +34,20 @@ struct histogram {
     double sum; /* seconds */
 };
 
+struct metrics;
+
+/* Sets gauges from what its owner has; its members belong to metrics_source_add. */
+struct metrics_source {
+    struct metrics_source *next;
+    void (*fill)(void *arg, struct metrics *metrics);
+    void *arg;
+};
+
 /* All zero at the start; written only through the calls below. */
 struct metrics {
     uint64_t value[METRIC_COUNT];
     struct histogram histogram[HISTOGRAM_COUNT];
+    struct metrics_source *sources;
 };
 
 static inline void metrics_add(struct metrics *metrics, enum metric_id id, uint64_t by)
@@ -51,6 +64,14 @@ static inline void metrics_set(struct metrics *metrics, enum metric_id id, uint6
 {
     metrics->value[id] = value;
 }
+
+/* `source` is borrowed until it is removed. */
+void metrics_source_add(struct metrics *metrics, struct metrics_source *source,
+                        void (*fill)(void *arg, struct metrics *metrics), void *arg);
+void metrics_source_remove(struct metrics *metrics, struct metrics_source *source);
+
+/* Has all sources set their gauges: before these are looked at. */
+void metrics_count(struct metrics *metrics);
 
 void metrics_observe(struct metrics *metrics, enum histogram_id id, double seconds);
 

@@ -149,6 +149,12 @@
            "Incomes sent to peers from this node's socket")                                        \
     METRIC(TRACKER_HANDED_OVER, counter, "muster_tracker_incomes_handed_over_total", "",           \
            "Incomes handed to the node that the peer last talked to")                              \
+    METRIC(TRACKER_RETURNED, counter, "muster_tracker_returned_total", "",                         \
+           "Peers that were silent too long and got their share id again")                         \
+    METRIC(TRACKER_FORWARDED, counter, "muster_tracker_forwarded_total", "{result=\"found\"}",     \
+           "Unknown share ids for which the older tracker had an address")                         \
+    METRIC(TRACKER_UNFORWARDED, counter, "muster_tracker_forwarded_total",                         \
+           "{result=\"too_many\"}", "")                                                            \
     METRIC(TRACKER_STORE_FAILURES, counter, "muster_tracker_store_failures_total", "",             \
            "Tracker requests answered with an error because the store could not be reached")       \
     METRIC(CHAT_SOCKETS, gauge, "muster_chat_connections", "", "Chat connections open now")        \
@@ -180,6 +186,10 @@
            "Calls written again to a Redis server that had lost them")                             \
     METRIC(STREAM_LOST, counter, "muster_stream_lost_total", "",                                   \
            "Log entries that Redis had accepted and lost, and no node kept")                       \
+    METRIC(REPLICA_WAITS, counter, "muster_store_replica_waits_total", "",                         \
+           "Times replicas of a Redis server were waited for, each for all appends before it")     \
+    METRIC(REPLICA_TIMEOUTS, counter, "muster_store_replica_timeouts_total", "",                   \
+           "Times too few replicas had what was appended: it was not accepted")                    \
     METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
            "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \
@@ -190,6 +200,11 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(WIRE_UNREAD_NODE, counter, "muster_wire_unread_total", "{what=\"node\"}",               \
+           "What another release says and this node cannot read, or the fleet not this node")      \
+    METRIC(WIRE_UNREAD_MESSAGE, counter, "muster_wire_unread_total", "{what=\"message\"}", "")     \
+    METRIC(WIRE_UNREAD_KEY, counter, "muster_wire_unread_total", "{what=\"key\"}", "")             \
+    METRIC(WIRE_UNREAD_MESH, counter, "muster_wire_unread_total", "{what=\"mesh\"}", "")           \
     METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
            "Memory from which on clients are turned away and closed; 0: no limit")                 \
     METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \

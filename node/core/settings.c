@@ -405,11 +405,7 @@ void settings_deinit(struct settings *settings)
 static bool is_live(const struct settings_row *row)
 {
 #define FIELD(field) row == &settings_rows[SETTINGS_AT_##field] ||
-    /* These are taken into links and keys when the node starts, and are not looked at again. */
-    bool kept = row == &settings_rows[SETTINGS_AT_store] ||
-                row == &settings_rows[SETTINGS_AT_relay_secret] ||
-                row == &settings_rows[SETTINGS_AT_chat_jwt_secret];
-    return SETTINGS_LIVE(FIELD)(settings_is_secret(row) && !kept);
+    return SETTINGS_LIVE(FIELD) settings_is_secret(row);
 #undef FIELD
 }
 

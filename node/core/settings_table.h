@@ -42,11 +42,13 @@
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
     SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
+    SETTING(store_replicas, COUNT, "0", 0, 16, "", "a log entry or chat message counts as accepted when so many replicas of its Redis server have it") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
     SETTING(lease, DURATION, "3s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     GROUP(PROCESS, "Process", SETTINGS_ALL) \
     SETTING(config, TEXT, "", 0, 0, "", "file with lines of name = value, for every setting but this one; variables count more, flags most") \
     SETTING(workers, COUNT, "1", 1, 1024, "auto", "processes that share the ports, each a node; auto: one for each core") \
+    SETTING(worker_silence, DURATION, "30s", 0, HOUR, "", "a worker whose loop has not turned for so long is killed and started again; 0: never") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(drain_delay, DURATION, "0", 0, HOUR, "", "time for which a node still lets clients in after SIGTERM, while /readyz says 503 already: for balancers that ask") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
@@ -72,6 +74,7 @@
     SETTING(logs_room_keys, TEXT, "", 0, 0, "", "names of members, labels or attributes that say the room, beside `room`; with commas, the first that is there counts") \
     SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
     SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
+    SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: [tcp:|udp:]address:port, with commas; without tcp: or udp: both; no token guards it") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
@@ -109,14 +112,16 @@
     SETTING(relay_timeout, DURATION, "10s", 100, HOUR, "", "time for a handshake to come in, and for its answer") \
     SETTING(relay_status_token, TOKEN, "", 0, 0, "", "bearer token of GET /api/relay; empty: the path is off") \
     GROUP(TRACKER, "Tracker", SETTINGS_NODE) \
-    SETTING(tracker, BIND, "0.0.0.0:3000", 0, 0, "off", "UDP address of the peer tracker; empty: off") \
-    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "which of the two dialects of its answers the tracker speaks") \
+    SETTING(tracker, BINDS, "0.0.0.0:3000", 0, 0, "", "UDP addresses of the peer tracker: [dialect=]host:port,...; empty: off") \
+    SETTING(tracker_dialect, CHOICE, "documented", 0, 0, "documented|sobani", "dialect of the addresses in tracker that name none") \
     SETTING(tracker_expiry, DURATION, "5m", 100, 24 * HOUR, "", "silence after which a peer and its share id are forgotten") \
+    SETTING(tracker_grace, DURATION, "1h", 0, 24 * HOUR, "", "for so long after that a peer whose client only says that it is alive gets the share id that it had; 0: not at all") \
+    SETTING(tracker_forward, TEXT, "", 0, 0, "", "host:port of an older tracker that is asked for share ids that nobody has here; empty: none") \
     SETTING(tracker_rate, COUNT, "500", 0, 1000000, "", "datagrams a second that the tracker takes from one IPv4 address or IPv6 /64; 0: no limit") \
     SETTING(tracker_burst, COUNT, "1000", 1, 1000000, "", "datagrams that it takes from one of these at a stretch") \
     GROUP(CHAT, "Chat", SETTINGS_NODE) \
     SETTING(chat_login, CHOICE, "jwt", 0, 0, "jwt|development", "how /chat finds out who somebody is; development believes any token") \
-    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, or EC) that signs access tokens") \
+    SETTING(chat_jwt_key, TEXT, "", 0, 0, "", "PEM file with the public key (RSA, EC or Ed25519) that signs access tokens; read again when it changes") \
     SETTING(chat_jwks, TEXT, "", 0, 0, "", "file or URL of a JWK set with such keys") \
     SETTING(chat_jwt_secret, SECRET, "", 0, 0, "", "secret of access tokens signed with HS256") \
     SETTING(chat_jwt_audience, TEXT, "heavenland-api", 0, 0, "", "audience that access tokens must be for; empty: any") \

@@ -14,22 +14,17 @@ void shared_message_deinit(struct shared_message *message)
     }
 }
 
-static struct chunk *build(struct shared_message *message, enum shared_form form)
-{
-    struct chunk *chunk = NULL;
-    if (form == SHARED_WS_DEFLATED && message->payload.len >= WS_DEFLATE_FROM) {
-        chunk = ws_frame_deflated(message->kind, message->payload);
-    }
-    if (chunk == NULL && form == SHARED_WS_DEFLATED) {
-        chunk = chunk_ref(shared_message_chunk(message, SHARED_WS_PLAIN));
-    }
-    return chunk != NULL ? chunk : ws_frame(message->kind, message->payload);
-}
-
 struct chunk *shared_message_chunk(struct shared_message *message, enum shared_form form)
 {
     if (message->forms[form] == NULL) {
-        message->forms[form] = build(message, form);
+        struct chunk *chunk = NULL;
+        if (form == SHARED_WS_DEFLATED && message->payload.len >= WS_DEFLATE_FROM) {
+            chunk = ws_frame_deflated(message->kind, message->payload);
+        }
+        if (chunk == NULL && form == SHARED_WS_DEFLATED) {
+            chunk = chunk_ref(shared_message_chunk(message, SHARED_WS_PLAIN));
+        }
+        message->forms[form] = chunk != NULL ? chunk : ws_frame(message->kind, message->payload);
     }
     return message->forms[form];
 }

@@ -29,6 +29,18 @@ bool address_is_ipv4(const struct address *address)
     return memcmp(address->ip, mapped_prefix, sizeof(mapped_prefix)) == 0;
 }
 
+bool address_is_any(const struct address *address)
+{
+    static const unsigned char zero[16];
+    bool four = address_is_ipv4(address);
+    return memcmp(address->ip + (four ? 12 : 0), zero, four ? 4 : sizeof(zero)) == 0;
+}
+
+bool address_eq(const struct address *a, const struct address *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
 socklen_t address_sockaddr(const struct address *address, int family, struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof(*out));

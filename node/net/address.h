@@ -26,6 +26,12 @@ socklen_t address_sockaddr(const struct address *address, int family, struct soc
 
 bool address_is_ipv4(const struct address *address);
 
+/* Of no host: 0.0.0.0 or :: (the port does not count). */
+bool address_is_any(const struct address *address);
+
+/* IP and port. */
+bool address_eq(const struct address *a, const struct address *b);
+
 /* Writes "1.2.3.4" or "2001:db8::1" (RFC 5952) to `out` and returns it. */
 const char *address_ip_text(const struct address *address, char out[static ADDRESS_TEXT]);
 

@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/net/cidr.h"
 
+#include "store/base/decimal.h"
 #include "store/base/mem.h"
 
 #include <string.h>
 
 enum { MAPPED_BITS = 96 /* before those of an IPv4 address */ };
 
-/* Decimal digits up to `most`; below 0: no such number. */
+/* Up to three digits, and no more than `most`; below 0: no such number. */
 static int parse_bits(struct span text, int most)
 {
-    int bits = 0;
-    if (text.len == 0 || text.len > 3) {
-        return -1;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return -1;
-        }
-        bits = bits * 10 + (text.ptr[i] - '0');
-    }
-    return bits <= most ? bits : -1;
+    uint64_t bits;
+    return text.len <= 3 && decimal_read(text, (uint64_t)most, &bits) ? (int)bits : -1;
 }
 
 static int parse_one(struct span text, struct cidr *out)

@@ -16,8 +16,8 @@ enum {
     CONN_WRITES_PER_TURN = 4, /* of MOST_IOVECS chunks each; then others have their turn */
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
-    STALL_MS = 10 * 1000,   /* at least, for a peer to take so much of what is left for it: */
-    LEAST_TAKEN = 4 * 1024, /* bytes */
+    STALL_MS =
+        10 * 1000, /* at least, between two looks whether the peer takes what is left for it */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -59,7 +59,7 @@ static void wait_for_events(struct conn *conn)
 static void await_progress(struct conn *conn)
 {
     CHECK(conn->state == CONN_FINISHING); /* the union holds how it ends, not its limits */
-    conn->unacked = (uint32_t)conn_unacked(conn);
+    conn->taken = conn_taken(conn, 0);
     wheel_set(conn->net->wheel, &conn->timer,
               conn->linger_ms > STALL_MS ? conn->linger_ms : STALL_MS);
 }
@@ -67,7 +67,7 @@ static void await_progress(struct conn *conn)
 static void on_timer(struct wheel_timer *timer)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
-    if (conn->state == CONN_FINISHING && conn_unacked(conn) + LEAST_TAKEN <= conn->unacked) {
+    if (conn->state == CONN_FINISHING && conn_takes(conn, 0, &conn->taken)) {
         await_progress(conn);
     } else if (conn->state == CONN_FINISHING) {
         conn_reset(conn); /* it shall not take what came through for all that there was */
@@ -119,9 +119,9 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
 
 static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reason)
 {
-    uint32_t before = conn->out.count;
+    uint32_t before = conn->out.ring.count;
     outq_drop(&conn->out, &conn->net->pool, keep_started);
-    metrics_add(conn->net->metrics, reason, before - conn->out.count);
+    metrics_add(conn->net->metrics, reason, before - conn->out.ring.count);
 }
 
 void conn_free(struct conn *conn)
@@ -179,7 +179,7 @@ static void give_held(struct conn *conn)
 static void read_end(struct conn *conn)
 {
     conn->peer_eof = true;
-    if (conn->out.count == 0 || !conn->handler->half_open) {
+    if (conn->out.ring.count == 0 || !conn->handler->half_open) {
         end(conn, conn->state == CONN_OPEN ? CONN_END_PEER : CONN_END_LOCAL);
     } else {
         conn_finish(conn, EOF_LINGER_MS); /* it may still read what it asked for */
@@ -259,14 +259,14 @@ static bool hears_out(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     int more = 1;
-    for (int i = 0; i < CONN_WRITES_PER_TURN && more > 0 && conn->out.count > 0; i++) {
+    for (int i = 0; i < CONN_WRITES_PER_TURN && more > 0 && conn->out.ring.count > 0; i++) {
         more = write_some(conn);
     }
     if (more < 0 && !hears_out(conn)) {
         end(conn, CONN_END_ERROR);
         return;
     }
-    conn->blocked = conn->out.count > 0;
+    conn->blocked = conn->out.ring.count > 0;
     if (!conn->blocked) {
         written(conn);
     }
@@ -287,7 +287,7 @@ int conn_send(struct conn *conn, struct chunk *chunk)
     }
     /* One chunk may always wait: a limit on the queue is none on the message. */
     size_t limit = conn->queue_limit > 0 ? conn->queue_limit : conn->net->admission.limits.queue;
-    if (conn->out.count > 0 && conn->out.bytes + chunk->len > limit) {
+    if (conn->out.ring.count > 0 && conn->out.bytes + chunk->len > limit) {
         return -1;
     }
     conn->net->sends++;
@@ -324,6 +324,21 @@ size_t conn_unacked(const struct conn *conn)
         in_socket = 0;
     }
     return conn->out.bytes + (size_t)in_socket;
+}
+
+uint32_t conn_taken(const struct conn *conn, uint64_t sent)
+{
+    return (uint32_t)(sent - conn_unacked(conn));
+}
+
+bool conn_takes(const struct conn *conn, uint64_t sent, uint32_t *mark)
+{
+    uint32_t taken = conn_taken(conn, sent);
+    if ((int32_t)(taken - *mark) < CONN_LEAST_TAKEN) {
+        return false;
+    }
+    *mark = taken;
+    return true;
 }
 
 bool conn_peer_left(const struct conn *conn)
@@ -472,7 +487,7 @@ void conn_reset(struct conn *conn)
 
 void conn_end_now(struct conn *conn)
 {
-    if (conn->state == CONN_FINISHING && conn->out.count > 0) {
+    if (conn->state == CONN_FINISHING && conn->out.ring.count > 0) {
         conn_reset(conn);
     } else {
         conn_close(conn);

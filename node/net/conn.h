@@ -21,6 +21,8 @@ struct net;
 
 struct conn;
 
+enum { CONN_LEAST_TAKEN = 4 * 1024 }; /* bytes: a peer that takes fewer in its time does not read */
+
 /* How a connection ended. */
 enum conn_end {
     CONN_END_PEER,  /* the peer closed it in order */
@@ -78,6 +80,15 @@ size_t conn_queued(const struct conn *conn);
 /* Bytes that the peer's kernel has not confirmed: in the queue, and in the socket (SIOCOUTQ). One
  * system call. */
 size_t conn_unacked(const struct conn *conn);
+
+/* Does the peer take what it is sent? Of `sent` bytes that were given to the connection in all, those
+ * that the peer's kernel has confirmed, modulo 2^32: a mark for conn_takes. Any other base than 0 for
+ * `sent` will do, when it is the same in both calls. One system call. */
+uint32_t conn_taken(const struct conn *conn, uint64_t sent);
+
+/* It took CONN_LEAST_TAKEN bytes or more since *mark, which is set again then. Bytes of a slow line
+ * are confirmed in steps too large for the queue alone to tell. One system call. */
+bool conn_takes(const struct conn *conn, uint64_t sent, uint32_t *mark);
 
 /* Has the peer closed or reset its side, whatever is still to be read before that? For connections
  * that are paused: others hear of it. One system call. */

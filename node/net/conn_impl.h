@@ -32,8 +32,8 @@ struct conn {
         struct { /* while OPEN; 0: the net's, the read buffer's */
             uint32_t queue_limit, read_limit;
         };
-        struct { /* from then on: ms for the peer to end, and what it had to take when last seen */
-            uint32_t linger_ms, unacked;
+        struct { /* from then on: ms for the peer to end, and what it had taken when last seen */
+            uint32_t linger_ms, taken;
         };
     };
     struct address peer;

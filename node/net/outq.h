@@ -5,17 +5,15 @@
 #define MUSTER_NODE_NET_OUTQ_H
 
 #include "store/base/chunk.h"
+#include "store/base/ring.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
 struct outq {
-    struct chunk **ring;  /* NULL while empty */
-    uint32_t mask;        /* ring size less one */
-    uint32_t head, count; /* the first chunk, and how many */
-    uint32_t offset;      /* bytes of the first chunk that are written */
-    size_t bytes;         /* still to write */
+    struct ring ring; /* of struct chunk *; `begun`: bytes of the first one that are written */
+    size_t bytes;     /* still to write */
 };
 
 struct outq_pool {

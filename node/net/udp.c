@@ -5,6 +5,7 @@
 #include "node/net/bound.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
+#include "store/base/ring.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,7 +23,7 @@ enum {
 
 struct datagram {
     struct chunk *chunk;
-    struct address peer;
+    struct udp_path path;
 };
 
 struct udp {
@@ -33,47 +34,32 @@ struct udp {
     int fd, family;
     udp_fn *fn;
     void *arg;
-    struct datagram *ring; /* NULL while empty */
-    uint32_t mask, head, count;
+    struct ring queue; /* of struct datagram; without memory while empty */
     size_t bytes;
-    bool joins;   /* the kernel cuts what we join */
-    bool blocked; /* the kernel took no more: waiting for EV_WRITE */
+    bool everywhere; /* it has no address of its own: each datagram tells to which it came */
+    bool joins;      /* the kernel cuts what we join */
+    bool blocked;    /* the kernel took no more: waiting for EV_WRITE */
     bool receiving, closed;
 };
 
 /* ------------------------------------------------------------------------------------ queue */
 
-static struct datagram *slot(const struct udp *udp, uint32_t i)
+static struct datagram *datagram_at(const struct udp *udp, uint32_t i)
 {
-    return &udp->ring[(udp->head + i) & udp->mask];
-}
-
-static void grow(struct udp *udp)
-{
-    uint32_t size = udp->ring != NULL ? (udp->mask + 1) * 2 : FIRST_QUEUE;
-    struct datagram *ring = mem_alloc(size * sizeof(*ring));
-    for (uint32_t i = 0; i < udp->count; i++) {
-        ring[i] = *slot(udp, i);
-    }
-    free(udp->ring);
-    udp->ring = ring;
-    udp->mask = size - 1;
-    udp->head = 0;
+    return ring_at(&udp->queue, i, sizeof(struct datagram));
 }
 
 /* Removes `count` datagrams from the front: they are done, written or not. */
 static void shift(struct udp *udp, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        udp->bytes -= slot(udp, i)->chunk->len;
-        chunk_unref(slot(udp, i)->chunk);
+        struct chunk *chunk = datagram_at(udp, i)->chunk;
+        udp->bytes -= chunk->len;
+        chunk_unref(chunk);
     }
-    udp->head += count;
-    udp->count -= count;
-    if (udp->count == 0) {
-        free(udp->ring);
-        udp->ring = NULL;
-        udp->mask = udp->head = 0;
+    ring_shift(&udp->queue, count);
+    if (udp->queue.count == 0) {
+        ring_free(&udp->queue);
     }
 }
 
@@ -85,10 +71,25 @@ static void drop(struct udp *udp, uint32_t count)
 
 /* ------------------------------------------------------------------------------------ writing */
 
+/* This host may have no such address any more. False: they named none. */
+static bool lose_source(struct udp *udp, unsigned count)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct address *here = &datagram_at(udp, i)->path.here;
+        named = named || !address_is_any(here);
+        *here = (struct address){0};
+    }
+    return named;
+}
+
 /* What could not be sent, `count` datagrams to one peer: there is no route, it is forbidden, they
  * are too large for the path. Only these are lost. */
 static void give_up(struct udp *udp, unsigned count, int error)
 {
+    if (lose_source(udp, count)) {
+        return; /* tried again */
+    }
     bool cannot_cut = error == EIO || error == EINVAL || error == EMSGSIZE;
     if (count > 1 && cannot_cut) {
         udp->joins = false; /* the way out may take them one by one */
@@ -102,9 +103,9 @@ static bool write_some(struct udp *udp)
 {
     struct udp_outbox outbox;
     udp_outbox_init(&outbox, udp->family, udp->joins);
-    for (uint32_t i = 0; i < udp->count; i++) {
-        const struct datagram *datagram = slot(udp, i);
-        if (!udp_outbox_add(&outbox, &datagram->peer, datagram->chunk)) {
+    for (uint32_t i = 0; i < udp->queue.count; i++) {
+        const struct datagram *datagram = datagram_at(udp, i);
+        if (!udp_outbox_add(&outbox, &datagram->path, datagram->chunk)) {
             break;
         }
     }
@@ -139,24 +140,33 @@ void udp_flush(struct list *dirty)
     struct udp *udp = LIST_ITEM(dirty, struct udp, dirty);
     bool taken = true;
     list_del(&udp->dirty);
-    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->count > 0; i++) {
+    for (int i = 0; i < UDP_WRITES_PER_TURN && taken && udp->queue.count > 0; i++) {
         taken = write_some(udp);
     }
-    wait_for_events(udp, udp->count > 0);
+    wait_for_events(udp, udp->queue.count > 0);
 }
 
-int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
+/* Only a socket on all addresses has to be told which. */
+static struct udp_path path_from(const struct udp *udp, const struct udp_path *path)
 {
-    bool fits = chunk->len <= UDP_LARGEST && udp->count < UDP_QUEUE_MOST &&
+    struct udp_path out = {.peer = path->peer};
+    bool fits = address_is_ipv4(&path->here) == address_is_ipv4(&path->peer);
+    if (udp->everywhere && fits) {
+        out.here = path->here;
+    }
+    return out;
+}
+
+int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk)
+{
+    bool fits = chunk->len <= UDP_LARGEST && udp->queue.count < UDP_QUEUE_MOST &&
                 udp->bytes + chunk->len <= UDP_QUEUE_BYTES;
-    if (!fits || (udp->family == AF_INET && !address_is_ipv4(peer))) {
+    if (!fits || (udp->family == AF_INET && !address_is_ipv4(&path->peer))) {
         metrics_add(udp->net->metrics, METRIC_UDP_DROPPED, 1);
         return -1;
     }
-    if (udp->ring == NULL || udp->count > udp->mask) {
-        grow(udp);
-    }
-    *slot(udp, udp->count++) = (struct datagram){chunk_ref(chunk), *peer};
+    struct datagram *datagram = ring_push(&udp->queue, FIRST_QUEUE, sizeof(*datagram));
+    *datagram = (struct datagram){chunk_ref(chunk), path_from(udp, path)};
     udp->bytes += chunk->len;
     if (!udp->blocked && list_empty(&udp->dirty)) {
         list_push_back(&udp->net->udp_dirty, &udp->dirty);
@@ -169,17 +179,22 @@ int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk)
 
 static void free_all(struct udp *udp)
 {
-    shift(udp, udp->count);
+    shift(udp, udp->queue.count);
     free(udp);
 }
 
 static void deliver_piece(struct udp *udp, const struct udp_piece *piece)
 {
     struct span left = piece->bytes;
+    struct udp_path path = piece->path;
+    if (!udp->everywhere) {
+        path.here = udp->address;
+    }
+    path.here.port = udp->address.port;
     do {
         size_t len = left.len < piece->each ? left.len : piece->each;
         metrics_add(udp->net->metrics, METRIC_UDP_IN, 1);
-        udp->fn(udp->arg, &piece->peer, span_of(left.ptr, len));
+        udp->fn(udp->arg, &path, span_of(left.ptr, len));
         left = span_of(left.ptr + len, left.len - len);
     } while (left.len > 0 && !udp->closed);
 }
@@ -190,7 +205,7 @@ static void read_some(struct udp *udp)
     if (udp->net->udp_inbox == NULL) {
         udp->net->udp_inbox = udp_inbox_new();
     }
-    const struct udp_inbox *inbox = udp->net->udp_inbox;
+    struct udp_inbox *inbox = udp->net->udp_inbox;
     unsigned count = udp_inbox_read(udp->net->udp_inbox, udp->fd);
     udp->receiving = true;
     for (unsigned i = 0; i < count && !udp->closed; i++) {
@@ -253,8 +268,9 @@ struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, c
     getsockname(fd, (struct sockaddr *)&bound, &len);
     struct udp *udp = mem_zalloc(sizeof(*udp));
     *udp = (struct udp){.net = net, .fd = fd, .family = family, .fn = fn, .arg = arg};
-    udp->joins = udp_wire_prepare(fd);
     udp->address = address_of((struct sockaddr *)&bound);
+    udp->everywhere = address_is_any(&udp->address);
+    udp->joins = udp_wire_prepare(fd, family, udp->everywhere);
     list_init(&udp->dirty);
     udp->event = event_new(loop_base(net->loop), fd, EV_READ | EV_PERSIST, on_event, udp);
     event_add(udp->event, NULL);
@@ -273,7 +289,7 @@ void udp_close(struct udp **udp)
         return;
     }
     *udp = NULL;
-    while (gone->count > 0 && write_some(gone)) {
+    while (gone->queue.count > 0 && write_some(gone)) {
     }
     list_del(&gone->dirty);
     event_free(gone->event);

@@ -4,11 +4,14 @@
  *     socket --recvmmsg--> data() for each datagram   (receive buffers shared by the net's sockets)
  *     udp_send(chunk reference) --> queue --sendmmsg at the end of the turn--> socket
  *
- * UDP promises nothing, so neither does the queue: what finds no room is dropped and counted. */
+ * UDP promises nothing, so neither does the queue: what finds no room is dropped and counted.
+ *
+ * A socket on all addresses of a host hears at each of them. An answer has to leave from the one that
+ * was asked: a peer with a connected socket, a NAT or a firewall drops what comes from another. */
 #ifndef MUSTER_NODE_NET_UDP_H
 #define MUSTER_NODE_NET_UDP_H
 
-#include "node/net/address.h"
+#include "node/net/udp_path.h"
 #include "store/base/chunk.h"
 #include "store/base/span.h"
 
@@ -20,7 +23,7 @@ enum { UDP_LARGEST = 65507 }; /* bytes that one datagram can carry over IPv4 */
 
 /* A datagram came in whole (it may be empty); both are borrowed until return. The callee may close
  * this socket or any other inside. */
-typedef void udp_fn(void *arg, const struct address *peer, struct span bytes);
+typedef void udp_fn(void *arg, const struct udp_path *path, struct span bytes);
 
 /* Receives on `bind` (see address_parse_bind; port 0 takes a free one). New, or NULL with a message
  * that names the address in `error`. */
@@ -35,9 +38,9 @@ int udp_probe(const char *bind, char *error, size_t error_size) __attribute__((w
 const struct address *udp_address(const struct udp *udp);
 
 /* Queues `chunk`, one datagram, with its own reference, for the end of the turn. 0, or -1 (and
- * counted as dropped) when it is too large, the queue is full, or `peer` is an IPv6 address and the
- * socket is not. */
-int udp_send(struct udp *udp, const struct address *peer, struct chunk *chunk);
+ * counted as dropped) when it is too large, the queue is full, or the peer has an IPv6 address and the
+ * socket none. */
+int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk);
 
 /* Writes what the kernel takes of the queue, stops receiving and frees; NULL inside is fine. */
 void udp_close(struct udp **udp);

@@ -3,13 +3,13 @@
  *
  *     socket --recvmmsg--> inbox: pieces --> datagrams        datagrams --> outbox: pieces --sendmmsg--> socket
  *
- * A piece is one datagram, or several of one peer in a row that are equally long (the last may be
+ * A piece is one datagram, or several on one path in a row that are equally long (the last may be
  * shorter): the kernel takes it through its layers once and cuts it at the end, or joins it at the
  * beginning (udp(7): UDP_SEGMENT, UDP_GRO). Where it cannot, every datagram is a piece. */
 #ifndef MUSTER_NODE_NET_UDP_WIRE_H
 #define MUSTER_NODE_NET_UDP_WIRE_H
 
-#include "node/net/address.h"
+#include "node/net/udp_path.h"
 #include "store/base/chunk.h"
 #include "store/base/span.h"
 
@@ -19,8 +19,9 @@
 
 struct udp_inbox;
 
-/* Asks the kernel to join what comes in on `fd`, and says whether it can cut what goes out. */
-bool udp_wire_prepare(int fd);
+/* Asks the kernel to join what comes in on `fd`, and, where `everywhere`, to tell at which address it
+ * came. Says whether it can cut what goes out. */
+bool udp_wire_prepare(int fd, int family, bool everywhere);
 
 /* New; its 4 MiB are real only where datagrams ever reached. free() ends it. */
 struct udp_inbox *udp_inbox_new(void) __attribute__((returns_nonnull, warn_unused_result));
@@ -29,13 +30,13 @@ struct udp_inbox *udp_inbox_new(void) __attribute__((returns_nonnull, warn_unuse
 unsigned udp_inbox_read(struct udp_inbox *inbox, int fd);
 
 struct udp_piece {
-    struct address peer;
-    struct span bytes; /* borrowed until the next read */
-    size_t each;       /* bytes of each datagram but the last; 0: one datagram without bytes */
+    struct udp_path path; /* `here` as the kernel told it, or all zero bytes */
+    struct span bytes;    /* borrowed until the next read */
+    size_t each;          /* bytes of each datagram but the last; 0: one datagram without bytes */
 };
 
 /* Piece `i` of the last read. */
-struct udp_piece udp_inbox_piece(const struct udp_inbox *inbox, unsigned i);
+struct udp_piece udp_inbox_piece(struct udp_inbox *inbox, unsigned i);
 
 enum {
     UDP_PIECES = 64,     /* per system call */
@@ -52,7 +53,7 @@ struct udp_outbox {
     bool joins;
     unsigned pieces, datagrams;
     struct udp_outbox_piece {
-        const struct address *peer;
+        const struct udp_path *path;
         size_t each, last;     /* bytes of the first datagram, of the last one */
         unsigned first, count; /* datagrams */
     } piece[UDP_PIECES];
@@ -62,7 +63,7 @@ struct udp_outbox {
 void udp_outbox_init(struct udp_outbox *outbox, int family, bool joins);
 
 /* Adds one datagram; both are borrowed until it is sent. false: there is no room, send first. */
-bool udp_outbox_add(struct udp_outbox *outbox, const struct address *peer, struct chunk *chunk);
+bool udp_outbox_add(struct udp_outbox *outbox, const struct udp_path *path, struct chunk *chunk);
 
 /* One system call. How many datagrams from the front went out, or -1 with errno of the first piece,
  * whose `count` tells how many datagrams that concerns. */

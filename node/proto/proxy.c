@@ -143,3 +143,15 @@ int proxy_read(struct span bytes, struct proxy *out, size_t *used)
     }
     return -1;
 }
+
+int proxy_gather(struct buf *head, struct span bytes, struct proxy *out, size_t *taken)
+{
+    size_t before = head->len, used = 0;
+    buf_append(head, bytes);
+    int rc = proxy_read(buf_span(head), out, &used);
+    *taken = rc > 0 ? used - before : bytes.len; /* what came before was not all of it */
+    if (rc != 0) {
+        buf_free(head);
+    }
+    return rc;
+}

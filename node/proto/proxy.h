@@ -10,6 +10,7 @@
 #define MUSTER_NODE_PROTO_PROXY_H
 
 #include "node/net/address.h"
+#include "store/base/buf.h"
 #include "store/base/span.h"
 
 #include <stdbool.h>
@@ -27,6 +28,12 @@ struct proxy {
 /* Reads the header that `bytes`, all that came in so far, begins with. Below 0: it is none; 0: more
  * is needed, nothing was taken; above 0: *out is filled and *used bytes are the header. */
 int proxy_read(struct span bytes, struct proxy *out, size_t *used)
+    __attribute__((warn_unused_result));
+
+/* The same for a header that comes in pieces: `head` is what was gathered so far, empty at the start,
+ * and freed when the header is whole or none; `bytes` is the next piece, of which *taken bytes belong
+ * to the header: all of them while more is needed. */
+int proxy_gather(struct buf *head, struct span bytes, struct proxy *out, size_t *taken)
     __attribute__((warn_unused_result));
 
 #endif

@@ -16,6 +16,19 @@ bool decimal_read(struct span text, uint64_t most, uint64_t *number)
     return text.len > 0;
 }
 
+bool decimal_capped(struct span text, uint64_t most, uint64_t *number)
+{
+    size_t digits = 0;
+    while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9') {
+        digits++;
+    }
+    bool good = digits > 0 && digits == text.len;
+    if (!decimal_read(text, most, number) && good) {
+        *number = most;
+    }
+    return good;
+}
+
 bool decimal_cut(struct span *rest, char end, uint64_t *number)
 {
     const char *at = rest->len > 0 ? memchr(rest->ptr, end, rest->len) : NULL;

@@ -11,6 +11,10 @@
 bool decimal_read(struct span text, uint64_t most, uint64_t *number)
     __attribute__((warn_unused_result));
 
+/* The same, where more than `most` counts as `most`. */
+bool decimal_capped(struct span text, uint64_t most, uint64_t *number)
+    __attribute__((warn_unused_result));
+
 /* Cuts a number and the `end` byte behind it off *rest, which else stays as it is. */
 bool decimal_cut(struct span *rest, char end, uint64_t *number) __attribute__((warn_unused_result));
 

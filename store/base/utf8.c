@@ -88,3 +88,14 @@ size_t utf8_character(struct span text)
     } while (!utf8_whole(&utf8));
     return n;
 }
+
+struct span utf8_cut(struct span text, size_t most)
+{
+    if (text.len > most) {
+        while (most > 0 && ((unsigned char)text.ptr[most] & 0xc0) == 0x80) {
+            most--;
+        }
+        text.len = most;
+    }
+    return text;
+}

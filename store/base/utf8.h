@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* utf8: is it (RFC 3629)? */
+/* utf8: text in UTF-8 (RFC 3629): is it, and where may it be cut? */
 #ifndef MUSTER_STORE_BASE_UTF8_H
 #define MUSTER_STORE_BASE_UTF8_H
 
@@ -25,6 +25,10 @@ static inline bool utf8_whole(const struct utf8 *utf8)
 
 /* All of it at once. */
 bool utf8_valid(struct span text);
+
+/* The front of `text`, at most `most` bytes and no half character at the end, as far as `text` is
+ * UTF-8. */
+struct span utf8_cut(struct span text, size_t most);
 
 /* Bytes of the character at the front of `text`, or 0 when none that is UTF-8 stands there. */
 size_t utf8_character(struct span text);

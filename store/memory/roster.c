@@ -2,6 +2,7 @@
 #include "store/memory/roster.h"
 
 #include "store/roster/note.h"
+#include "store/wire.h"
 
 #include <inttypes.h>
 #include <sys/time.h>
@@ -236,8 +237,8 @@ void memory_roster_beat(struct memory_rosters *rosters, const struct roster_beat
         rosters->beaten_us = now;
     }
     bool listed = !witness || beat->version != rosters->leases_version;
-    buf_printf(answer, "1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", rosters->leases_version,
-               rosters->last_token, mine->token, listed);
+    buf_printf(answer, "%d 1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", STORE_WIRE_TO,
+               rosters->leases_version, rosters->last_token, mine->token, listed);
     MAP_EACH(it, &rosters->leases) {
         if (listed) {
             buf_printf(answer, "%" PRIu64 "\n", MAP_ENTRY(it, struct hub_lease, node)->token);

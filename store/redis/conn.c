@@ -3,6 +3,7 @@
 
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/ring.h"
 #include "store/redis/reply.h"
 #include "store/store_impl.h"
 
@@ -43,26 +44,23 @@ struct redis_conn {
     struct redis_replies *replies;
     const struct redis_conn_events *events;
     void *arg;
-    struct waiting *ring; /* of `size`, a power of two; `first` and `end` only grow */
-    size_t size, first, end;
-    bool busy; /* inside a callback of its own: free later */
+    struct ring waiting; /* of struct waiting: the calls that are not answered yet */
+    bool busy;           /* inside a callback of its own: free later */
     bool dead;
     char in[REDIS_CONN_READ_MOST];
 };
 
 static void push_waiting(struct redis_conn *conn, redis_reply_fn *fn, void *arg)
 {
-    if (conn->end - conn->first == conn->size) {
-        size_t size = conn->size > 0 ? conn->size * 2 : FIRST_WAITING;
-        struct waiting *ring = mem_alloc(size * sizeof(*ring));
-        for (size_t i = conn->first; i != conn->end; i++) {
-            ring[i & (size - 1)] = conn->ring[i & (conn->size - 1)];
-        }
-        free(conn->ring);
-        conn->ring = ring;
-        conn->size = size;
-    }
-    conn->ring[conn->end++ & (conn->size - 1)] = (struct waiting){fn, arg, clock_monotonic_us()};
+    struct waiting *one = ring_push(&conn->waiting, FIRST_WAITING, sizeof(*one));
+    *one = (struct waiting){fn, arg, clock_monotonic_us()};
+}
+
+static struct waiting shift_waiting(struct redis_conn *conn)
+{
+    struct waiting one = *(struct waiting *)ring_at(&conn->waiting, 0, sizeof(one));
+    ring_shift(&conn->waiting, 1);
+    return one;
 }
 
 static void report_time(struct redis_conn *conn, uint64_t since_us)
@@ -78,11 +76,11 @@ static void take_reply(struct redis_conn *conn, const redisReply *reply)
 {
     struct store_stats *stats = &conn->store->stats;
     stats->errors += reply->type == REDIS_REPLY_ERROR;
-    if (conn->first == conn->end) {
+    if (conn->waiting.count == 0) {
         conn->events->push(conn->arg, reply);
         return;
     }
-    struct waiting one = conn->ring[conn->first++ & (conn->size - 1)];
+    struct waiting one = shift_waiting(conn);
     report_time(conn, one.since_us);
     if (!conn->dead) {
         one.fn(one.arg, reply);
@@ -269,7 +267,7 @@ static void free_parts(struct redis_conn *conn)
     buf_free(&conn->clear);
     buf_free(&conn->out);
     redis_replies_free(&conn->replies);
-    free(conn->ring);
+    ring_free(&conn->waiting);
     free(conn);
 }
 
@@ -385,8 +383,8 @@ void redis_conn_free(struct redis_conn **conn)
     gone->dead = true;
     event_del(gone->readable);
     event_del(gone->flush);
-    while (gone->first != gone->end) {
-        struct waiting one = gone->ring[gone->first++ & (gone->size - 1)];
+    while (gone->waiting.count > 0) {
+        struct waiting one = shift_waiting(gone);
         gone->store->stats.errors++;
         one.fn(one.arg, NULL);
     }

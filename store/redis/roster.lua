@@ -2,7 +2,8 @@
 -- One visit to a roster key: release and set members, publish the changes.
 -- memory/roster.c does the same for the memory backend.
 --
--- KEYS[1]  hash: 'i' -> "birth version", 'm' .. name -> "token value"
+-- KEYS[1]  hash: 'i' -> "1 birth version" and what later versions add (1: the wire form, store/wire.h),
+--          'm' .. name -> "token value"
 -- ARGV     channel, key lifetime (ms), 'r' to begin it again or '', 's' for a snapshot or '',
 --          token of the caller's lease, then for each member "+" name value: set it, or
 --          "-" name token: take it away if it is that lease's
@@ -10,13 +11,17 @@
 --
 -- A token names a lease (roster_beat.lua): a member lives while that lease does. A birth is a time
 -- of this server's clock, in microseconds, below 2^53.
+local WIRE = '1'
 local key, channel, token = KEYS[1], ARGV[1], ARGV[5]
 
-local birth, version = nil, 0
+local birth, version, more = nil, 0, ''
 local info = redis.call('HGET', key, 'i')
 if info then
-    local b, v = string.match(info, '^(%d+) (%d+)')
-    birth, version = b, tonumber(v)
+    local form, b, v, rest = string.match(info, '^(%d+) (%d+) (%d+)(.*)$')
+    if form ~= WIRE then
+        return redis.error_reply('WIRE ' .. key .. ' is of form ' .. (form or '0') .. ', this node reads ' .. WIRE)
+    end
+    birth, version, more = b, tonumber(v), rest
 else
     local time = redis.call('TIME')
     birth = string.format('%.0f', tonumber(time[1]) * 1000000 + tonumber(time[2]))
@@ -46,19 +51,19 @@ end
 
 if changes > 0 then
     version = version + 1
-    redis.call('PUBLISH', channel, birth .. ' ' .. (version - 1) .. ' ' .. version .. ' ' .. changes .. '\n' ..
-        table.concat(parts))
+    redis.call('PUBLISH', channel, WIRE .. ' ' .. birth .. ' ' .. (version - 1) .. ' ' .. version .. ' ' .. changes ..
+        '\n' .. table.concat(parts))
     if gone and redis.call('HLEN', key) <= 1 then
         redis.call('DEL', key)
     else
-        redis.call('HSET', key, 'i', birth .. ' ' .. version)
+        redis.call('HSET', key, 'i', WIRE .. ' ' .. birth .. ' ' .. version .. more)
     end
 end
 if (changes > 0 and not info) or (info and ARGV[3] == 'r') then
     redis.call('PEXPIRE', key, ARGV[2])
 end
 
-local head = (version > 0 and birth or '0') .. ' 0 ' .. version .. ' '
+local head = WIRE .. ' ' .. (version > 0 and birth or '0') .. ' 0 ' .. version .. ' '
 if ARGV[4] ~= 's' then
     return head .. '-1\n'
 end

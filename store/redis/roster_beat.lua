@@ -2,16 +2,18 @@
 -- A node's beat: renew its lease, tell which leases live, end those that ran out.
 -- memory/roster.c does the same for the memory backend.
 --
--- KEYS[1]  hash: 'i' -> "birth version last touched soonest timeline", 'n' .. node -> "token ends"
+-- KEYS[1]  hash: 'i' -> "1 birth version last touched soonest timeline" and what later versions add (1: the
+--          wire form, store/wire.h), 'n' .. node -> "token ends"
 -- ARGV     node, token of its lease or 0, birth and version that it knows, floor, ttl, beat (us),
 --          key lifetime (ms), timeline of its link or '-'
--- answer   "<birth> <version> <last> <token> <listed>\n", then when listed is 1, because what the
+-- answer   "<W> <birth> <version> <last> <token> <listed>\n", then when listed is 1, because what the
 --          caller knows is old, a line for each token that lives
 --
 -- Tokens are given out here, one for each lease, and grow: none is given twice, none below `floor`,
 -- the greatest that the caller ever saw. So a token up to `last` that is not listed is over for good.
 -- `version` counts the changes of that list. All times are microseconds of this server's clock, all
 -- numbers below 2^53. `soonest` is at most the first of the ends.
+local WIRE = '1'
 local key, node, token = KEYS[1], ARGV[1], ARGV[2]
 local floor, ttl, beat = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
@@ -23,8 +25,13 @@ end
 
 local birth, version, last, touched, soonest, timeline = whole(now), 0, 0, now, now + ttl, '-'
 local info = redis.call('HGET', key, 'i')
+local more = ''
 if info then
-    local b, v, l, t, s, line = string.match(info, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+    local form, b, v, l, t, s, line, rest = string.match(info, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
+    if form ~= WIRE then
+        return redis.error_reply('WIRE ' .. key .. ' is of form ' .. (form or '0') .. ', this node reads ' .. WIRE)
+    end
+    more = rest
     birth, version, last, touched, soonest, timeline = b, tonumber(v), tonumber(l), tonumber(t), tonumber(s), line
 end
 
@@ -51,7 +58,7 @@ if stood or (witness and now >= soonest) then
     all = redis.call('HGETALL', key)
     soonest = now + ttl
     for i = 1, #all, 2 do
-        local owner, ends = string.match(all[i + 1], '^(%d+) (%d+)$')
+        local owner, ends = string.match(all[i + 1], '^(%d+) (%d+)')
         if string.sub(all[i], 1, 1) ~= 'n' then
             ends = nil
         elseif stood then
@@ -69,11 +76,11 @@ end
 if witness or stood or gap <= 1.5 * beat then
     touched = now
 end
-redis.call('HSET', key, 'i', birth .. ' ' .. version .. ' ' .. whole(last) .. ' ' .. whole(touched) .. ' ' ..
-    whole(soonest) .. ' ' .. (ARGV[9] ~= '-' and ARGV[9] or timeline))
+redis.call('HSET', key, 'i', WIRE .. ' ' .. birth .. ' ' .. version .. ' ' .. whole(last) .. ' ' .. whole(touched) .. ' ' ..
+    whole(soonest) .. ' ' .. (ARGV[9] ~= '-' and ARGV[9] or timeline) .. more)
 redis.call('PEXPIRE', key, ARGV[8])
 
-local head = birth .. ' ' .. version .. ' ' .. whole(last) .. ' ' .. token
+local head = WIRE .. ' ' .. birth .. ' ' .. version .. ' ' .. whole(last) .. ' ' .. token
 if birth == ARGV[3] and whole(version) == ARGV[4] then
     return head .. ' 0\n'
 end

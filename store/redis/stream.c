@@ -3,6 +3,7 @@
  *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 
+#include "store/base/decimal.h"
 #include "store/redis/resp.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
@@ -10,6 +11,8 @@
 #include "store/stream_call.h"
 
 #include <inttypes.h>
+
+#define STREAM_FORM "1" /* as stream_append.lua writes it */
 
 struct query {
     struct redis_link *link;
@@ -21,6 +24,7 @@ struct query {
     size_t count, cap;
     struct stream_head head;
     char *was, *forks; /* what `head` has */
+    bool unread;       /* the stream is in another form of the wire */
     bool orphan;       /* the lanes were not asked: no caller waits */
 };
 
@@ -105,16 +109,11 @@ static struct span text_of(const redisReply *reply)
                                              : span_of(NULL, 0);
 }
 
-/* The digits at the front of *id, which moves behind the byte that follows them. */
-static uint64_t number_cut(struct span *id)
+/* Cuts a number and what follows it, up to and with the `end` byte, off *rest; 0 where none stands. */
+static uint64_t number_cut(struct span *rest, char end)
 {
-    uint64_t number = 0;
-    size_t n = 0;
-    while (n < id->len && id->ptr[n] >= '0' && id->ptr[n] <= '9') {
-        number = number * 10 + (uint64_t)(id->ptr[n++] - '0');
-    }
-    *id = span_skip(*id, n < id->len ? n + 1 : n);
-    return number;
+    uint64_t number;
+    return decimal_read(span_cut(rest, end), UINT64_MAX, &number) ? number : 0;
 }
 
 /* [tag, payload, node, "call.index"]; the writer is missing in entries of version 0.1.0. */
@@ -125,8 +124,8 @@ static void take_writer(struct stream_entry *entry, const redisReply *fields)
     if (is_array(fields, 4)) {
         struct span numbers = text_of(fields->element[3]);
         entry->node = text_of(fields->element[2]);
-        entry->call = number_cut(&numbers);
-        entry->index = (uint32_t)number_cut(&numbers);
+        entry->call = number_cut(&numbers, '.');
+        entry->index = (uint32_t)number_cut(&numbers, '.');
     }
 }
 
@@ -145,8 +144,8 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
         struct stream_entry *entry = &query->entries[query->count++];
         struct span id = text_of(one->element[0]);
         entry->lane = lane;
-        entry->seq = number_cut(&id);
-        entry->ordinal = number_cut(&id);
+        entry->seq = number_cut(&id, '-');
+        entry->ordinal = number_cut(&id, '-');
         entry->tag = text_of(one->element[1]->element[0]);
         entry->payload = text_of(one->element[1]->element[1]);
         take_writer(entry, one->element[1]);
@@ -168,13 +167,15 @@ static void query_free(struct query *query)
     free(query);
 }
 
-/* [id, t, was, forks], asked before the lanes and in one write with them: what is read after it is
+/* [id, t, was, forks, v], asked before the lanes and in one write with them: what is read after it is
  * of that history. */
 static void on_head(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    if (redis_link_check(query->link, reply) && is_array(reply, 4)) {
+    if (redis_link_check(query->link, reply) && is_array(reply, 5)) {
         struct span timeline = text_of(reply->element[1]);
+        bool named = text_of(reply->element[0]).len > 0;
+        query->unread = named && !span_eq(text_of(reply->element[4]), SPAN(STREAM_FORM));
         stream_name_set(query->head.history.identity, text_of(reply->element[0]));
         stream_name_set(query->head.history.timeline, timeline.len > 0 ? timeline : SPAN("-"));
         query->was = mem_dup(text_of(reply->element[2]));
@@ -190,7 +191,11 @@ static void on_head(void *arg, const redisReply *reply)
 static void on_read(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    bool ok = redis_link_check(query->link, reply);
+    bool ok = redis_link_check(query->link, reply) && !query->unread;
+    if (query->unread) {
+        store_on_unread(redis_link_store(query->link), WIRE_KEY,
+                        "WIRE: the log stream is in a form that this node does not read");
+    }
     if (ok && query->back) {
         take_lane(query, query->lane, reply);
     } else if (ok && reply->type == REDIS_REPLY_ARRAY) {
@@ -207,7 +212,7 @@ static void on_read(void *arg, const redisReply *reply)
 
 static int ask_head(struct redis_link *link, struct query *query)
 {
-    static const char *const fields[] = {"id", "t", "was", "forks"};
+    static const char *const fields[] = {"id", "t", "was", "forks", "v"};
     struct buf command = {0}, key = {0};
     put_key(link, &key);
     resp_command(&command, 2 + sizeof(fields) / sizeof(fields[0]));

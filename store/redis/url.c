@@ -279,3 +279,46 @@ int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t
     }
     return 0;
 }
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_server(const struct redis_server *a, const struct redis_server *b)
+{
+    bool same = a->count == b->count && same_text(a->master, b->master) && a->tls == b->tls &&
+                a->db == b->db;
+    for (size_t i = 0; i < a->count && same; i++) {
+        same = a->at[i].port == b->at[i].port && same_text(a->at[i].host, b->at[i].host);
+    }
+    return same;
+}
+
+static void swap_logins(struct redis_login *a, struct redis_login *b)
+{
+    struct redis_login kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+int redis_url_take_logins(struct redis_url *url, const char *text, char *error, size_t error_size)
+{
+    struct redis_url fresh;
+    if (redis_url_parse(text, &fresh, error, error_size) < 0) {
+        return -1;
+    }
+    bool same = fresh.count == url->count;
+    for (size_t i = 0; i < url->count && same; i++) {
+        same = same_server(&url->servers[i], &fresh.servers[i]);
+    }
+    for (size_t i = 0; i < url->count && same; i++) {
+        swap_logins(&url->servers[i].login, &fresh.servers[i].login);
+        swap_logins(&url->servers[i].sentinel_login, &fresh.servers[i].sentinel_login);
+    }
+    if (!same) {
+        snprintf(error, error_size, "it names other servers");
+    }
+    redis_url_free(&fresh);
+    return same ? 0 : -1;
+}

@@ -44,6 +44,11 @@ struct redis_url {
 int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
+/* Gives the servers of `url` the logins that they have in `text`. 0, or -1 with a message when those
+ * are not the same servers in the same order; then `url` is as before. */
+int redis_url_take_logins(struct redis_url *url, const char *text, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 void redis_url_free(struct redis_url *url);
 
 #endif

@@ -14,7 +14,7 @@
 #include "store/base/mem.h"
 #include "store/roster/impl.h"
 
-struct beat {
+struct lease_beat {
     struct store *store;
     unsigned shard;
     char timeline[LEASE_TIMELINE_MOST + 1];
@@ -135,7 +135,7 @@ static void tell_refused(struct store *store, unsigned shard)
 
 /* Is what the server has that what it was told? Where nothing is known of its history, a new link
  * means: it may not be. */
-static bool is_other(const struct shard *s, const struct beat *beat,
+static bool is_other(const struct shard *s, const struct lease_beat *beat,
                      const struct roster_lease_news *news)
 {
     bool unknown = strcmp(beat->timeline, "-") == 0 && s->leased_us == 0;
@@ -144,7 +144,7 @@ static bool is_other(const struct shard *s, const struct beat *beat,
 
 static void on_answer(void *arg, enum backend_answer answer, struct span reply)
 {
-    struct beat *beat = arg;
+    struct lease_beat *beat = arg;
     struct store *store = beat->store;
     struct shard *s = &store->shards[beat->shard];
     struct roster_lease_news news;
@@ -170,7 +170,7 @@ void roster_beat(struct store *store, unsigned shard)
 {
     struct shard *s = &store->shards[shard];
     struct backend *backend = store->backend;
-    struct beat *beat = mem_zalloc(sizeof(*beat));
+    struct lease_beat *beat = mem_zalloc(sizeof(*beat));
     struct span timeline = backend->ops->timeline(backend, shard);
     beat->store = store;
     beat->shard = shard;

@@ -3,16 +3,18 @@
 
 #include "store/base/decimal.h"
 #include "store/base/mem.h"
+#include "store/wire.h"
 
-struct head {
+struct lease_head {
     uint64_t birth, version, last, token, listed;
 };
 
-static int read_head(struct span *rest, struct head *head)
+static int read_head(struct span *rest, struct lease_head *head)
 {
-    return decimal_cut(rest, ' ', &head->birth) && decimal_cut(rest, ' ', &head->version) &&
-                   decimal_cut(rest, ' ', &head->last) && decimal_cut(rest, ' ', &head->token) &&
-                   decimal_cut(rest, '\n', &head->listed) && head->token > 0
+    return wire_cut(rest, wire_own()) && decimal_cut(rest, ' ', &head->birth) &&
+                   decimal_cut(rest, ' ', &head->version) && decimal_cut(rest, ' ', &head->last) &&
+                   decimal_cut(rest, ' ', &head->token) && decimal_cut(rest, '\n', &head->listed) &&
+                   head->token > 0
                ? 0
                : -1;
 }
@@ -46,7 +48,7 @@ static uint64_t *read_tokens(struct span rest, size_t *count)
 int roster_lease_read(struct roster_lease *lease, struct span answer,
                       struct roster_lease_news *news)
 {
-    struct head head;
+    struct lease_head head;
     size_t count = 0;
     if (read_head(&answer, &head) < 0) {
         return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* roster lease: what one server says of the nodes that live (roster_beat.lua), as of the last beat.
  *
- *     beat --> <birth> <version> <last> <token> <listed>\n  then a line for each token that lives
+ *     beat --> <W> <birth> <version> <last> <token> <listed>\n  then a line for each token that lives
  *
  * A node has one lease on each server, and its claims name it by a token: they live while it does.
  * A lease that ran out never lives again; its node gets another token, and claims again. Tokens
@@ -24,7 +24,7 @@ struct roster_lease {
     uint64_t floor; /* the greatest token seen anywhere */
     uint64_t *live; /* growing */
     size_t count;
-    bool grace;  /* who is not listed may only not be back yet: none is over */
+    bool grace; /* who is not listed may only not be back yet: none is over */
     char timeline[LEASE_TIMELINE_MOST + 1]; /* of the server, as of the last answer */
 };
 

@@ -25,9 +25,10 @@ TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
 
 
 class World:
-    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on."""
+    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on.
+    `binary`: of nodes and sinks, when it is not the one under test."""
 
-    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1):
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, binary=None):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
@@ -41,6 +42,7 @@ class World:
         self.calm = True
         self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()])
         self.faults = faults
+        self.binary = binary
         for number, count in enumerate(workers):
             self._add_node(number, count)
         self.streams = {name: ports for play in plays for name, ports in play.streams().items()}
@@ -101,6 +103,7 @@ class World:
             for proxy in proxies:
                 proxy.start()
         for process in [*self.nodes, *self.sinks]:
+            process.binary = self.binary or process.binary
             process.start()
         for node in self.nodes:
             node.ready()

@@ -126,7 +126,7 @@ def test_forged_tokens(yard, key, tmp_path):
     assert logins(node, unreadable) == [UNREADABLE] * len(unreadable)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512"])
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
 def test_key_files(yard, tmp_path, algorithm):
     mine = Key(algorithm)
     node = yard.node(chat_jwt_key=mine.pem_file(tmp_path))
@@ -134,7 +134,7 @@ def test_key_files(yard, tmp_path, algorithm):
     assert logins(node, [other.token(), token_of(mine.private, algorithm), mine.token()]) == [INVALID, CONNECTED, CONNECTED]
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512"])
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"])
 def test_keys_of_a_set(yard, tmp_path, algorithm):
     mine = Key(algorithm, "mine")
     path = tmp_path / "jwks.json"
@@ -242,6 +242,64 @@ def test_a_set_in_a_file_is_read_anew(yard, key, tmp_path):
     assert logins(node, [key.token()]) == [INVALID]
     path.write_text(json.dumps({"keys": [key.jwk()]}))
     wait_until(lambda: logins(node, [key.token()]) == [CONNECTED], "the new key is known")
+
+
+def test_a_key_that_was_removed_is_not_believed_after_a_quiet_time(yard, service):
+    old, new = Key("ES256", "old"), Key("ES256", "new")
+    service.jwks = {"keys": [old.jwk(), new.jwk()]}
+    node = yard.node(chat_jwks=service.url + "/jwks", chat_jwks_refresh="1s", chat_jwks_pause="100ms")
+    assert logins(node, [old.token()]) == [CONNECTED]
+    service.jwks = {"keys": [new.jwk()]}
+    time.sleep(1.2)  # nobody logs in while the set grows old
+    assert logins(node, [old.token(), new.token()]) == [INVALID, CONNECTED]
+    assert service.count("/jwks") == 2, "at the start, and before the judgement"
+
+
+def test_a_key_replaced_under_its_id_counts_at_the_first_login(yard, service):
+    old, new = Key("RS256", "same"), Key("EdDSA", "same")
+    service.jwks = {"keys": [old.jwk()]}
+    node = yard.node(chat_jwks=service.url + "/jwks", chat_jwks_pause="100ms")
+    assert logins(node, [old.token()]) == [CONNECTED]
+    service.jwks = {"keys": [new.jwk()]}
+    time.sleep(0.2)  # the pause after the fetch at the start
+    assert logins(node, [new.token(), old.token()]) == [CONNECTED, INVALID]
+
+
+def test_an_old_set_counts_while_the_provider_is_away(yard, service, key):
+    service.jwks = {"keys": [key.jwk()]}
+    node = yard.node(chat_jwks=service.url + "/jwks", chat_jwks_refresh="1s", chat_jwks_pause="100ms")
+    assert logins(node, [key.token()]) == [CONNECTED]
+    service.behave = lambda *request: (500, {})
+    time.sleep(1.2)
+    assert logins(node, [key.token()]) == [CONNECTED]
+
+
+@pytest.mark.parametrize("setting", ["chat_jwt_key", "chat_jwks"])
+def test_a_key_file_that_changes_is_read_again(yard, setting, tmp_path):
+    old, new = Key("ES256", "k1"), Key("EdDSA", "k1")
+    path = tmp_path / "keys"
+
+    def put(key):
+        path.write_bytes(key.pem() if setting == "chat_jwt_key" else json.dumps({"keys": [key.jwk()]}).encode())
+    put(old)
+    node = yard.node(**{setting: path})
+    assert logins(node, [old.token(), new.token()]) == [CONNECTED, INVALID]
+    put(new)
+    wait_until(lambda: logins(node, [new.token()]) == [CONNECTED], "the new key is known")
+    assert logins(node, [old.token()]) == [INVALID]
+    path.write_bytes(b"nonsense")
+    wait_until(lambda: logins(node, [new.token()]) and "login keys cannot be read" in node.log(), "it says what is wrong")
+    assert logins(node, [new.token()]) == [CONNECTED]
+
+
+def test_a_token_secret_in_a_file_that_changes(yard, tmp_path):
+    path, old, new = tmp_path / "secret", "o" * 32, "n" * 33
+    path.write_text(old)
+    node = yard.node(env={"MUSTER_CHAT_JWT_SECRET_FILE": str(path)})
+    assert logins(node, [token_of(old, "HS256"), token_of(new, "HS256")]) == [CONNECTED, INVALID]
+    path.write_text(new)
+    wait_until(lambda: logins(node, [token_of(new, "HS256")]) == [CONNECTED], "the new secret counts")
+    assert logins(node, [token_of(old, "HS256")]) == [INVALID]
 
 
 # ----------------------------------------------------------------------------- account service

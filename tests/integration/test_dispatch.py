@@ -297,6 +297,39 @@ def test_an_ordinary_request_is_told_to_upgrade(node):
 
 # --------------------------------------------------------------------------------------------- UDP
 
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::"])
+async def test_a_write_leaves_from_the_address_that_the_device_asked(yard, bind):
+    """A device with a connected socket, or behind a NAT, hears nothing from another address."""
+    node = start_node(yard, store="memory:", dispatch_bind=bind)
+    port = free_port()
+    driver = await Driver.connect(node, port, proto="udp")
+    await hear_an_answer([driver], port)
+    await driver.close()
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::"])
+async def test_the_same_by_whichever_worker_the_driver_writes(yard, redis, bind):
+    port = free_port()
+    workers = yard.workers(2, store=redis.url, dispatch_secret=SECRET, dispatch_bind=bind, dispatch_ports=str(port)).ready()
+    workers.bind = "127.0.0.1"
+    drivers = [await Driver.connect(workers, port, proto="udp") for _ in range(8)]
+    await hear_an_answer(drivers, port)
+    for driver in drivers:
+        await driver.close()
+
+
+async def hear_an_answer(drivers, port):
+    device = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    device.settimeout(10)
+    device.connect(("127.5.6.7", port))
+    device.send(b"hello")
+    for driver in drivers:
+        frame = await driver.expect(RECEIVED)
+        await driver.write(frame, b"answer")
+        assert await asyncio.get_running_loop().run_in_executor(None, device.recv, 2048) == b"answer"
+    device.close()
+
+
 async def test_datagrams_come_whole_and_are_answered(node):
     port = free_port()
     driver = await Driver.connect(node, port, proto="udp")

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -94,16 +95,41 @@ def test_odd_entries_are_taken(node):
     assert add(node, {"msg": "x"}, Origin="http://example.org")[2]["Access-Control-Allow-Origin"] == "*"
 
 
-async def test_ping_and_noise_from_a_listener(node):
+async def test_what_a_listener_sends_is_ignored(node):
+    """The old viewer sends a text `ping` every three seconds and parses whatever comes as JSON: the old server said nothing."""
     room = new_session()
     listener = await Listener.join(node, f"?roomId={room}")
     await listener.link.send("ping")
-    await until(lambda: "pong" in listener.messages, "pong")
     await listener.link.send("noise")
     await listener.link.send(b"\x00\x01")
     await within(await listener.link.ping(), "the answer to a ping frame")
     stored(node, {"msg": "still there", "room": room})
     assert (await listener.heard(1))[0]["msg"] == "still there"
+    assert listener.texts() == ["still there"] and all(isinstance(m, list) and m for m in listener.messages)
+    await listener.close()
+
+
+async def test_the_old_viewer_hears_nothing_but_entries_through_a_nodes_death(pair):
+    a, b = pair
+    room = new_session()
+    listener = await Listener.join(a, f"?roomId={room}")
+    for i, node in enumerate([b, a, b]):
+        await listener.link.send("ping")
+        stored(node, {"msg": str(i), "room": room})
+        await listener.heard(i + 1)
+    b.kill()
+    await listener.link.send("ping")
+    stored(a, {"msg": "3", "room": room})
+    await listener.heard(4)
+    assert all(isinstance(message, list) and message for message in listener.messages), "each message bears entries"
+    assert listener.texts() == ["0", "1", "2", "3"]
+    await listener.close()
+
+
+async def test_who_asks_for_beats_is_answered_with_no_entries(node):
+    listener = await Listener.join(node, f"?roomId={new_session()}&beats=1")
+    await listener.link.send("ping")
+    await until(lambda: [] in listener.messages, "the beat")
     await listener.close()
 
 
@@ -254,6 +280,7 @@ def test_with_a_sink_a_full_stream_refuses(yard, redis, told):
 
 
 async def test_a_slow_listener_skips_and_is_told(yard):
+    """The note bears the number of the last entry that was skipped: the newer dumper dies of an entry without one."""
     a = yard.node(queue_limit="256k")
     link = await within(asyncio.open_connection("127.0.0.1", a.port, limit=1024), "a link")
     reader, writer = link
@@ -269,11 +296,15 @@ async def test_a_slow_listener_skips_and_is_told(yard):
         count += 10
         assert count < 5000
     await fast.heard(count)  # nobody else is delayed
+    numbers = [entry["seqNumber"] for entry in fast.entries(own=True)]
     seen = b""
-    while b"were skipped here" not in seen:
+    while not (note := re.search(rb'\[({[^{}]*"msg":"(\d+) entries were skipped here"[^{}]*})\]', seen)):
         data = await within(reader.read(1 << 20), "the rest")
         assert data, "closed"
-        seen = (seen + data)[-200000:]
+        seen += data
+    had = [int(number) for number in re.findall(rb'"seqNumber":(\d+),[^{}x]{0,99}"\d+ x', seen[:note.start()])]
+    skipped = json.loads(note[1])
+    assert skipped["seqNumber"] == numbers[numbers.index(had[-1]) + int(note[2])], (skipped, had[-1], numbers[-5:], len(numbers))
     writer.close()
     await fast.close()
 

@@ -7,11 +7,14 @@ import random
 import re
 import signal
 import socket
+import socketserver
 import string
+import threading
 
 import pytest
 
 from lib.ports import free_port
+from lib.process import muster
 from lib.waiting import DEADLINE, Expired, wait_until
 
 NAMES = {"documented": ("announceReceived", "pushReceived"), "sobani": ("announced", "pushed")}
@@ -245,8 +248,40 @@ def test_ipv6_and_ipv4_on_one_socket(yard, dialect):
             assert six.income()[0] == {"peeraddr": four.address, "peerShareId": ids[0]}
 
 
+@pytest.mark.parametrize("say", ["alive", "pulse"])
+def test_a_peer_that_slept_comes_back_to_its_share_id(yard, redis, say):
+    """A client that does not announce again when it hears that it expired: the public desktop client."""
+    a, b = (tracker_node(yard, store=redis.url, tracker_dialect="sobani", tracker_expiry="2s") for _ in range(2))
+    with Peer(a) as sleeper, Peer(b) as other, Peer(b) as stranger:
+        share_id = sleeper.announce()
+        sleeper.ask("pulse", override=True, ip="192.0.2.9")
+        other.announce()
+        wait_until(lambda: other.alive() and other.push(share_id) == UNKNOWN, "it is forgotten")
+        a.kill()
+        answer = sleeper.ask(say, b)
+        assert answer["action"] == "alived" or answer["data"]["status"] == "0"
+        assert b.metrics()["muster_tracker_returned_total"] == 1
+        other.announce()
+        assert other.push(share_id)["peeraddr"] == f"192.0.2.9:{sleeper.socket.getsockname()[1]}"
+        assert stranger.ask("alive") == {"action": "expired"}
+        assert sleeper.announce(b) != share_id
+        assert other.push(share_id) == UNKNOWN
+
+
+def test_an_id_that_somebody_else_has_by_now_is_not_given_back(yard, redis):
+    node = tracker_node(yard, store=redis.url, tracker_dialect="sobani", tracker_expiry="500ms")
+    with Peer(node) as sleeper, Peer(node) as other:
+        share_id = sleeper.announce()
+        *_, key = redis.command("KEYS", f"*tracker:s:{share_id}").split()
+        wait_until(lambda: redis.command("EXISTS", key).startswith(b":0"), "the id is free")
+        redis.command("SET", key, socket.inet_pton(socket.AF_INET6, "2001:db8::1") + b"\0\7")
+        assert sleeper.ask("alive") == {"action": "expired"}
+        assert other.ask("alive") == {"action": "expired"}
+
+
 def test_silence_makes_a_peer_unknown(yard, redis, dialect):
-    nodes = [tracker_node(yard, store=redis.url, tracker_dialect=dialect, tracker_expiry="1500ms") for _ in range(2)]
+    nodes = [tracker_node(yard, store=redis.url, tracker_dialect=dialect, tracker_expiry="1500ms",
+                          tracker_grace="0") for _ in range(2)]
     with Peer(nodes[0]) as pulses, Peer(nodes[1]) as lives, Peer(nodes[0]) as silent, Peer(nodes[1]) as asker:
         ids = [peer.announce() for peer in (pulses, lives, silent)]
         asker.announce()
@@ -266,6 +301,167 @@ def test_silence_makes_a_peer_unknown(yard, redis, dialect):
     keys = redis.command("KEYS", "muster:l:tracker:*")
     assert keys.startswith(b"*")
     wait_until(lambda: redis.command("KEYS", "muster:l:tracker:*").startswith(b"*0"), "nothing is left behind")
+
+
+# --- both dialects at once
+
+def both_dialects(yard, redis, host="127.0.0.1", **settings):
+    """A node whose tracker_port speaks `documented`, and whose sobani_port the other dialect."""
+    ports = udp_port(), udp_port()
+    node = yard.begin(store=redis.url, lease="2s", tracker=f"{host}:{ports[0]},sobani={host}:{ports[1]}", **settings)
+    node.tracker_port, node.sobani_port = ports
+    return node
+
+
+class Sobani(Peer):
+    """Talks to the nodes' other port."""
+
+    def __init__(self, node):
+        super().__init__(node)
+        self.node = At(node)
+
+    def ask(self, message, node=None, **fields):
+        return super().ask(message, At(node) if node else None, **fields)
+
+
+class At:
+    def __init__(self, node):
+        self.tracker_port = node.sobani_port
+
+
+def test_both_dialects_at_once_are_one_space_of_share_ids(yard, redis):
+    a, b = (both_dialects(yard, redis) for _ in range(2))
+    a.ready(), b.ready()
+    with Peer(a) as old, Sobani(b) as new, Peer(b) as nobody:
+        old_id, answer = old.announce(), new.ask("announce")
+        new_id = answer["data"]["shareId"]
+        assert answer["action"] == "announced"
+        assert new.ask("push", shareId=old_id) == {"action": "pushed",
+                                                   "data": {"peeraddr": old.address, "peerShareId": old_id}}
+        assert old.is_silent(a), "it knows no income"
+        assert old.ask("push", shareId=new_id) == {"action": "pushReceived", "data": {"peeraddr": new.address}}
+        assert new.income() == ({"peeraddr": old.address, "peerShareId": old_id}, b.sobani_port)
+        assert nobody.ask("push", shareId=new_id)["data"] == {"peeraddr": new.address}
+        assert new.income() == ({"peeraddr": nobody.address}, b.sobani_port), "one that never announced has no id to tell"
+        assert new.alive(a), "it moves"
+        assert old.push(new_id) == {"peeraddr": new.address}
+        assert new.income()[1] == a.sobani_port
+        new.alive(b)
+        a.kill()
+        assert old.alive(b), "answered, though its dialect has no such word"
+        assert new.ask("pulse", b)["data"]["status"] == "0", "the same"
+        assert old.push(new_id, b) == {"peeraddr": new.address}
+        assert new.income()[1] == b.sobani_port
+
+
+@pytest.mark.parametrize("tracker, word", [
+    ("sobany=127.0.0.1:3000", "documented and sobani"), ("127.0.0.1:3000,sobani=127.0.0.1:3000", "same address"),
+    ("sobani=nowhere", "host:port"), ("=127.0.0.1:3000", "host:port")])
+def test_bad_addresses_are_named(tracker, word):
+    answer = muster("check", "--tracker", tracker)
+    assert answer.returncode == 2 and "--tracker" in (text := answer.stdout + answer.stderr) and word in text, answer
+
+
+# --- a host with several addresses
+
+class Connected(Peer):
+    """Hears only what comes from the address that it asked, as NATs and firewalls let through."""
+
+    def __init__(self, node, address):
+        super().__init__(node)
+        self.socket.connect((address, node.tracker_port))
+
+    def send(self, message, node=None):
+        data = json.dumps(message).encode()
+        self.socket.send(data)
+        return data
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_an_answer_and_an_income_leave_from_the_address_that_was_asked(yard, redis, host):
+    a, b = (tracker_node(yard, store=redis.url, host=host, tracker_dialect="sobani") for _ in range(2))
+    with Connected(a, "127.5.6.7") as peer, Connected(a, "127.0.0.1") as near, Peer(b) as far:
+        share_id = peer.announce()
+        near.announce(), far.announce()
+        assert peer.alive()
+        assert near.push(share_id)["peeraddr"] == peer.address
+        assert peer.income()[0]["peeraddr"] == near.address
+        assert far.push(share_id)["peeraddr"] == peer.address
+        assert peer.income()[0]["peeraddr"] == far.address, "by way of another node"
+        b.kill()
+        assert peer.alive()
+
+
+# --- an older tracker beside
+
+class OldTracker(socketserver.ThreadingUDPServer):
+    """As the two that there were: one says nothing of share ids that nobody has, and wants an asker to announce."""
+
+    def __init__(self, dialect):
+        super().__init__(("127.0.0.1", 0), OldTracker.Handler)
+        self.dialect, self.ids, self.asked = dialect, {"OldPeer1": "192.0.2.1:7000"}, []
+        self.known = set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            data, link = self.request
+            request, server = json.loads(data), self.server
+            server.asked.append(request)
+            announced, pushed = NAMES[server.dialect]
+            answer = None
+            if request["action"] == "announce":
+                server.known.add(self.client_address)
+                answer = {"action": announced, "data": {"shareId": "Bridge00"}}
+            elif server.dialect == "sobani" and self.client_address not in server.known:
+                answer = {"action": "expired"}
+            elif request["shareId"] in server.ids:
+                answer = {"action": pushed, "data": {"peeraddr": server.ids[request["shareId"]]}}
+            if answer is not None:
+                link.sendto(json.dumps(answer).encode(), self.client_address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_share_ids_of_an_older_tracker_are_found_there(yard, redis, dialect, host):
+    old = yard.keep(OldTracker(dialect))
+    a, b = (tracker_node(yard, store=redis.url, tracker_dialect=dialect,
+                         tracker_forward=f"{host}:{old.server_address[1]}") for _ in range(2))
+    with Peer(a) as peer, Peer(b) as other:
+        peer.announce()
+        share_id = other.announce()
+        for node in (a, b):
+            wait_until(lambda n=node: "forwards" in n.log(), "the old tracker's address is known")
+        assert peer.push("OldPeer1")["peeraddr"] == "192.0.2.1:7000"
+        b.kill()
+        assert peer.push("OldPeer1")["peeraddr"] == "192.0.2.1:7000"
+        asked = len(old.asked)
+        assert peer.push(share_id)["peeraddr"] == other.address
+        assert len(old.asked) == asked, "what is known here is not asked there"
+        assert peer.push("00000000") == UNKNOWN, "neither knows it"
+        assert a.metrics()['muster_tracker_forwarded_total{result="found"}'] == 2
+
+
+def test_guesses_reach_an_older_tracker_no_faster_than_it_answers(yard):
+    old = yard.keep(OldTracker("documented"))
+    node = tracker_node(yard, tracker_forward=f"127.0.0.1:{old.server_address[1]}")
+    wait_until(lambda: "forwards" in node.log(), "the old tracker's address is known")
+    with Peer(node) as guesser:
+        for number in range(200):
+            guesser.send({"action": "push", "shareId": f"{number:08}"})
+        answers = [guesser.read() for _ in range(200)]
+        assert all(answer[0]["data"] == UNKNOWN for answer in answers)
+    assert len(old.asked) == 64
+    assert node.metrics()['muster_tracker_forwarded_total{result="too_many"}'] == 136
+
+
+@pytest.mark.parametrize("value", ["old", "old:", ":3000", "old:x", "old:70000"])
+def test_a_bad_address_of_an_older_tracker_is_named(value):
+    answer = muster("check", "--tracker-forward", value)
+    assert answer.returncode == 2 and "--tracker-forward" in answer.stdout
 
 
 # --- several nodes

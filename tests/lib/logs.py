@@ -49,13 +49,13 @@ class Listener:
     async def _read(self):
         try:
             async for message in self.link:
-                self.messages.append(message if message == "pong" else json.loads(message))
+                self.messages.append(json.loads(message))
         except websockets.ConnectionClosed:
             pass
 
     def entries(self, own=False):
         """What it heard, without the servers' own lines unless they are wanted."""
-        return [entry for message in self.messages if message != "pong" for entry in message
+        return [entry for message in self.messages for entry in message
                 if own or entry.get("user") != "server"]
 
     def texts(self):

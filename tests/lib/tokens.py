@@ -7,7 +7,7 @@ import time
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 AUDIENCE = "heavenland-api"
 
@@ -26,7 +26,9 @@ class Key:
     def __init__(self, algorithm="RS256", kid="k1"):
         self.algorithm, self.kid = algorithm, kid
         curves = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
-        if algorithm in curves:
+        if algorithm == "EdDSA":
+            self.private = ed25519.Ed25519PrivateKey.generate()
+        elif algorithm in curves:
             self.private = ec.generate_private_key(curves[algorithm]())
         else:
             self.private = rsa.generate_private_key(65537, 2048)
@@ -41,8 +43,11 @@ class Key:
         return path
 
     def jwk(self):
-        numbers = self.private.public_key().public_numbers()
         common = {"kid": self.kid, "use": "sig", "alg": self.algorithm}
+        if self.algorithm == "EdDSA":
+            raw = self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+            return {"kty": "OKP", "crv": "Ed25519", "x": b64(raw), **common}
+        numbers = self.private.public_key().public_numbers()
         if self.algorithm.startswith("ES"):
             size = (self.private.curve.key_size + 7) // 8
             return {"kty": "EC", "crv": f"P-{self.private.curve.key_size}", "x": number_b64(numbers.x, size),

@@ -28,24 +28,6 @@ static bool size_step(struct http_chunks *chunks, char c)
     return chunks->digits > 0 && (c == ';' || c == '\r');
 }
 
-static bool extension_step(struct http_chunks *chunks, char c)
-{
-    if (c == '\r') {
-        chunks->state = SIZE_LF;
-        return true;
-    }
-    bool sound = ((unsigned char)c >= 0x20 && c != 0x7f) || c == '\t';
-    return sound && ++chunks->line <= MOST_EXTENSION;
-}
-
-static bool size_end(struct http_chunks *chunks, char c)
-{
-    chunks->state = chunks->left > 0 ? DATA : TRAILER;
-    chunks->digits = 0;
-    chunks->line = 0;
-    return c == '\n';
-}
-
 /* One byte of what stands between the data of two chunks. */
 static bool between_step(struct http_chunks *chunks, char c)
 {
@@ -53,9 +35,17 @@ static bool between_step(struct http_chunks *chunks, char c)
     case HTTP_BODY_SIZE:
         return size_step(chunks, c);
     case EXTENSION:
-        return extension_step(chunks, c);
+        if (c == '\r') {
+            chunks->state = SIZE_LF;
+            return true;
+        }
+        bool sound = ((unsigned char)c >= 0x20 && c != 0x7f) || c == '\t';
+        return sound && ++chunks->line <= MOST_EXTENSION;
     case SIZE_LF:
-        return size_end(chunks, c);
+        chunks->state = chunks->left > 0 ? DATA : TRAILER;
+        chunks->digits = 0;
+        chunks->line = 0;
+        return c == '\n';
     case DATA_CR:
         chunks->state = DATA_LF;
         return c == '\r';

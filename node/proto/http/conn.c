@@ -3,6 +3,8 @@
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"
 
+#include "node/net/net.h"
+#include "node/proto/json/scan.h"
 #include "store/base/clock.h"
 
 enum {
@@ -42,17 +44,110 @@ void http_request_free(struct http_request *request)
     free(request);
 }
 
-/* ------------------------------------------------------------------------------------ reading */
+/* ------------------------------------------------------------------------------------ answers */
 
-/* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection idle. */
-static void forget_request(struct http_conn *http)
+static void count(struct http_request *request, int status)
 {
-    http_request_free(http->request);
-    http->request = NULL;
-    if (http->served) {
-        conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+    struct metrics *metrics = net_metrics(request->http->server->net);
+    metrics_add(metrics, METRIC_HTTP_REQUESTS, 1);
+    if (status >= 400) {
+        metrics_add(metrics, METRIC_HTTP_ERRORS, 1);
     }
 }
+
+static int send_buf(struct conn *conn, struct buf *out)
+{
+    struct chunk *chunk = chunk_copy(buf_span(out));
+    int rc = conn_send(conn, chunk);
+    chunk_unref(chunk);
+    buf_free(out);
+    return rc;
+}
+
+void http_reply(struct http_request *request, int status, const char *type, struct span body)
+{
+    struct http_conn *http = request->http;
+    if (http == NULL) {
+        http_request_free(request);
+        return;
+    }
+    struct buf out = {0};
+    request->close = request->close || http->server->draining;
+    count(request, status);
+    http_reply_print(request, status, type, body, &out);
+    if (send_buf(http->conn, &out) < 0) {
+        request->close = true; /* an answer is missing: nothing right can follow */
+    }
+    bool close = request->close;
+    http_request_free(request);
+    http->request = NULL;
+    http->served = true;
+    http->answered_ms = clock_monotonic_ms();
+    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
+        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
+        conn_poke(http->conn);
+    }
+    if (close) {
+        http->closing = true;
+        conn_finish(http->conn, HTTP_LINGER_MS);
+        return;
+    }
+    conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+    if (conn_queued(http->conn) > MOST_QUEUED) {
+        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
+    }
+    conn_resume(http->conn, CONN_PAUSE_SERVICE);
+}
+
+void http_reply_error(struct http_request *request, int status, const char *format, ...)
+{
+    struct buf text = {0}, body = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    buf_append(&body, SPAN("{\"error\": "));
+    json_quote(buf_span(&text), &body);
+    buf_append(&body, SPAN("}\n"));
+    http_reply(request, status, "application/json", buf_span(&body));
+    buf_free(&text);
+    buf_free(&body);
+}
+
+struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit)
+{
+    struct http_conn *http = request->http;
+    struct conn *conn = NULL;
+    if (http != NULL) {
+        struct buf out = {0};
+        *message_limit = http->server->options.ws_message_limit;
+        count(request, 101);
+        http_reply_begin(request, 101, &out);
+        buf_append(&out, SPAN("Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"));
+        conn = http->conn;
+        conn_pause(conn, CONN_PAUSE_SERVICE);
+        http->request = NULL;
+        http->upgraded = true;
+        send_buf(conn, &out);
+        if (!http->feeding) {
+            free(http);
+        }
+    }
+    http_request_free(request);
+    return conn;
+}
+
+void http_reply_page(struct http_request *request, struct span page)
+{
+    http_reply_field(request, "Cache-Control", SPAN("no-cache"));
+    http_reply_field(request, "Content-Security-Policy",
+                     SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
+                          "blob:; base-uri 'none'; form-action 'none'"));
+    http_reply(request, 200, "text/html; charset=utf-8", page);
+}
+
+/* ------------------------------------------------------------------------------------ reading */
 
 static void fail(struct http_request *request, struct http_error error)
 {
@@ -64,12 +159,6 @@ static void hand_over(struct http_request *request)
 {
     conn_set_timer(request->http->conn, 0);
     request->route->fn(request->route->arg, request);
-}
-
-static void preflight(struct http_request *request)
-{
-    conn_set_timer(request->http->conn, 0);
-    http_reply(request, 204, NULL, SPAN(""));
 }
 
 static struct http_error expect(struct http_request *request, bool more_came)
@@ -89,31 +178,49 @@ static struct http_error expect(struct http_request *request, bool more_came)
     return HTTP_OK;
 }
 
-/* The head is there: what can be refused is refused before the body comes. */
-static void head_done(struct http_request *request, bool more_came)
+/* Why a request is refused before its body comes, or HTTP_OK. `*framed`: it is known where the request
+ * ends. `*preflight`: the answer is that of a CORS preflight. */
+static struct http_error check_head(struct http_request *request, bool more_came, bool *framed,
+                                    bool *preflight)
 {
     struct http_server *server = request->http->server;
-    bool is_preflight = false;
     struct http_error error = http_head_read(request);
-    bool framed = error.status == 0;
-    if (error.status == 0 && request->body_left > server->options.body_limit) {
-        error = http_error(413, "the body is too large");
-        framed = false;
+    if (error.status != 0) {
+        return error;
     }
-    if (error.status == 0) {
-        error = http_server_route(server, request, &is_preflight);
+    if (request->body_left > server->options.body_limit) {
+        return http_error(413, "the body is too large");
     }
-    if (error.status == 0) {
-        error = expect(request, more_came);
+    *framed = true;
+    error = http_server_route(server, request, preflight);
+    if (error.status != 0) {
+        return error;
     }
-    if (error.status == 0 && is_preflight && request->stage == HTTP_AT_END) {
-        preflight(request);
-    } else if (error.status == 0 && request->stage == HTTP_AT_END) {
-        hand_over(request);
-    } else if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
+    error = expect(request, more_came);
+    if (error.status != 0) {
+        return error;
+    }
+    if (*preflight && request->stage != HTTP_AT_END) {
+        return http_error(400, "a preflight has no body");
+    }
+    return HTTP_OK;
+}
+
+static void head_done(struct http_request *request, bool more_came)
+{
+    bool framed = false, preflight = false;
+    struct http_error error = check_head(request, more_came, &framed, &preflight);
+    if (error.status != 0 && framed && request->stage == HTTP_AT_END) {
         http_reply_error(request, error.status, "%s", error.text); /* the next one may follow */
-    } else if (error.status != 0 || is_preflight) {
-        fail(request, error.status != 0 ? error : http_error(400, "a preflight has no body"));
+    } else if (error.status != 0) {
+        fail(request, error);
+    } else if (request->stage != HTTP_AT_END) {
+        return; /* the body comes */
+    } else if (preflight) {
+        conn_set_timer(request->http->conn, 0);
+        http_reply(request, 204, NULL, SPAN(""));
+    } else {
+        hand_over(request);
     }
 }
 
@@ -130,7 +237,13 @@ static size_t feed_head(struct http_request *request, struct span bytes)
     } else if (end == 0 && request->head.len == limit) {
         fail(request, http_error(431, "the header is too large"));
     } else if (end > 0 && !request->lines.begun) {
-        forget_request(http);
+        /* An empty line before a request is passed over (RFC 9112, 2.2) and leaves the connection
+         * idle. */
+        http_request_free(http->request);
+        http->request = NULL;
+        if (http->served) {
+            conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+        }
     } else if (end > 0) {
         head_done(request, part.len < bytes.len);
     }
@@ -148,15 +261,6 @@ static size_t feed_body(struct http_request *request, struct span bytes)
         hand_over(request);
     }
     return used;
-}
-
-static size_t feed(struct http_conn *http, struct span bytes)
-{
-    if (http->request == NULL) {
-        start_request(http);
-    }
-    return http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, bytes)
-                                                : feed_body(http->request, bytes);
 }
 
 /* A request is with its handler. */
@@ -178,7 +282,12 @@ static size_t on_data(void *arg, struct span bytes)
     http->feeding = true;
     http->turn_requests = 0;
     while (used < bytes.len && reads_on(http)) {
-        used += feed(http, span_skip(bytes, used));
+        struct span rest = span_skip(bytes, used);
+        if (http->request == NULL) {
+            start_request(http);
+        }
+        used += http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, rest)
+                                                     : feed_body(http->request, rest);
     }
     http->feeding = false;
     if (http->upgraded) {
@@ -195,39 +304,6 @@ static size_t on_data(void *arg, struct span bytes)
 }
 
 /* ---------------------------------------------------------------------------- and what follows */
-
-void http_conn_answered(struct http_conn *http, bool close)
-{
-    http->request = NULL;
-    http->served = true;
-    http->answered_ms = clock_monotonic_ms();
-    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
-        conn_poke(http->conn);
-    }
-    if (close) {
-        http->closing = true;
-        conn_finish(http->conn, HTTP_LINGER_MS);
-        return;
-    }
-    conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    if (conn_queued(http->conn) > MOST_QUEUED) {
-        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
-    }
-    conn_resume(http->conn, CONN_PAUSE_SERVICE);
-}
-
-struct conn *http_conn_upgrade(struct http_conn *http)
-{
-    struct conn *conn = http->conn;
-    conn_pause(conn, CONN_PAUSE_SERVICE);
-    http->request = NULL;
-    http->upgraded = true;
-    if (!http->feeding) {
-        free(http);
-    }
-    return conn;
-}
 
 static void on_poked(void *arg)
 {

@@ -94,12 +94,6 @@ static void collect(struct fetcher *fetcher)
     }
 }
 
-static void set_limit(struct fetch *fetch, uint64_t now)
-{
-    long left = fetch->until_ms > now ? (long)(fetch->until_ms - now) : 1;
-    curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, left);
-}
-
 static void start_waiting(struct fetcher *fetcher)
 {
     uint64_t now = clock_monotonic_ms();
@@ -110,7 +104,8 @@ static void start_waiting(struct fetcher *fetcher)
         fetch->going = true;
         fetcher->waiting_count--;
         fetcher->going_count++;
-        set_limit(fetch, now);
+        long left = fetch->until_ms > now ? (long)(fetch->until_ms - now) : 1;
+        curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, left);
         curl_multi_add_handle(fetcher->multi, fetch->easy);
     }
 }

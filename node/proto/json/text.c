@@ -132,13 +132,8 @@ void json_quote(struct span text, struct buf *out)
 
 void json_quote_cut(struct span text, size_t most, struct buf *out)
 {
-    size_t len = text.len;
-    if (len > most) {
-        for (len = most; len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80;) {
-            len--;
-        }
-    }
+    struct span shown = utf8_cut(text, most);
     buf_append(out, SPAN("\""));
-    quote_inside(span_of(text.ptr, len), out);
-    buf_append(out, len < text.len ? SPAN(ELLIPSIS "\"") : SPAN("\""));
+    quote_inside(shown, out);
+    buf_append(out, shown.len < text.len ? SPAN(ELLIPSIS "\"") : SPAN("\""));
 }

@@ -138,12 +138,9 @@ static void take_nickname(const struct json_field *field, struct jwt_claims *cla
 {
     struct buf text = {0};
     if (get_text(field, &text) && is_printable(buf_span(&text))) {
-        size_t len = text.len < JWT_NICKNAME_LIMIT ? text.len : JWT_NICKNAME_LIMIT;
-        while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-            len--; /* not inside a character */
-        }
-        memcpy(claims->nickname, text.ptr, len);
-        claims->nickname[len] = '\0';
+        struct span nickname = utf8_cut(buf_span(&text), JWT_NICKNAME_LIMIT);
+        memcpy(claims->nickname, nickname.ptr, nickname.len);
+        claims->nickname[nickname.len] = '\0';
     }
     buf_free(&text);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* jwt: are a token's signature and claims good (RFC 7519, 7515, 7518)? Pure: keys and time come
- * from the caller. The arithmetic is cjose's.
+ * from the caller. The arithmetic is OpenSSL's.
  *
  * A key says which algorithm it is for; the token's header may only agree. So a token signed with
  * another algorithm than its key's (none, or HS256 with a public key as the secret) is refused
@@ -27,7 +27,7 @@ struct jwt_keys *jwt_keys_new(void);
 void jwt_keys_free(struct jwt_keys **keys);
 
 /* Adds the public key (or that of an X.509 certificate) in `pem`: RSA of 2048 bits and more checks
- * RS256, the curve P-256 ES256, P-384 ES384, P-521 ES512. 0, or -1 with a message. */
+ * RS256, the curve P-256 ES256, P-384 ES384, P-521 ES512, Ed25519 EdDSA. 0, or -1 with a message. */
 int jwt_keys_add_pem(struct jwt_keys *keys, struct span pem, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
@@ -40,6 +40,9 @@ int jwt_keys_add_secret(struct jwt_keys *keys, struct span secret, char *error, 
  * with a message (and the earlier set stays) when there is no usable key in it. */
 int jwt_keys_set_jwks(struct jwt_keys *keys, struct span json, char *error, size_t error_size)
     __attribute__((warn_unused_result));
+
+/* Moves the keys that came from a set to `to`. */
+void jwt_keys_move_set(struct jwt_keys *to, struct jwt_keys *from);
 
 /* How many keys there are. */
 size_t jwt_keys_count(const struct jwt_keys *keys);
@@ -60,8 +63,9 @@ struct jwt_claims {
 enum jwt_result {
     JWT_GOOD,
     JWT_UNREADABLE,  /* no token at all */
-    JWT_REFUSED,     /* signature, time, audience, issuer or subject */
-    JWT_UNKNOWN_KEY, /* refused, but a newer key set might have its key */
+    JWT_REFUSED,     /* time, audience, issuer or subject */
+    JWT_UNKNOWN_KEY, /* signed by none of the keys; a newer set might have its key, also under a key
+                        id that is known */
 };
 
 /* Checks `token` as of `now_s` (unix seconds). *why: a few words for the log, static. `claims` is

@@ -51,15 +51,6 @@ static void on_end(void *arg)
     (void)arg;
 }
 
-static void turn_away(struct http_request *request)
-{
-    static const struct ws_handler handler = {.message = on_nothing, .closed = on_end};
-    struct ws *ws = ws_accept(request, &handler, NULL);
-    if (ws != NULL) {
-        ws_close(ws, WS_TOKEN_NEEDED, "the bearer token is missing or wrong");
-    }
-}
-
 bool ws_admits(struct http_request *request, const char *secret)
 {
     bool knows;
@@ -70,6 +61,10 @@ bool ws_admits(struct http_request *request, const char *secret)
     if (secret[0] == '\0' || knows) {
         return true;
     }
-    turn_away(request);
+    static const struct ws_handler handler = {.message = on_nothing, .closed = on_end};
+    struct ws *ws = ws_accept(request, &handler, NULL);
+    if (ws != NULL) {
+        ws_close(ws, WS_TOKEN_NEEDED, "the bearer token is missing or wrong");
+    }
     return false;
 }

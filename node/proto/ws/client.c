@@ -249,19 +249,6 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
-/* Writes why the connection broke: TLS, or the socket. */
-static void fail_for(struct ws_client *client, int error)
-{
-    char why[160] = "cannot connect";
-    unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
-    if (tls != 0) {
-        tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof(why));
-    } else if (error != 0) {
-        snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
-    }
-    fail(client, why);
-}
-
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct ws_client *client = arg;
@@ -272,7 +259,14 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     } else if (what & BEV_EVENT_EOF) {
         fail(client, "the server closed the connection");
     } else if (what & BEV_EVENT_ERROR) {
-        fail_for(client, error);
+        char why[160] = "cannot connect";
+        unsigned long tls = client->tls ? bufferevent_get_openssl_error(client->bev) : 0;
+        if (tls != 0) {
+            tls_client_why(bufferevent_openssl_get_ssl(client->bev), tls, why, sizeof(why));
+        } else if (error != 0) {
+            snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
+        }
+        fail(client, why);
     }
 }
 
@@ -323,35 +317,25 @@ static void on_address(void *arg, const struct addrinfo *found, const char *why)
     dial(client, (const struct sockaddr *)&address, len);
 }
 
-static void start(struct ws_client *client)
-{
-    client->state = WS_CLIENT_CONNECTING;
-    arm(client, HANDSHAKE_S * 1000);
-    client->query = resolver_ask(client->resolver, client->host, on_address, client);
-}
-
-static void beat(struct ws_client *client)
-{
-    static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
-    if (!client->paused && clock_monotonic_ms() - client->heard_ms > SILENCE_MS) {
-        fail(client, "the server is silent");
-        return;
-    }
-    arm(client, PING_MS);
-    wslay_event_queue_msg(client->ws, &ping);
-    serve(client);
-}
-
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct ws_client *client = arg;
     (void)fd, (void)what;
     if (client->state == WS_CLIENT_WAITING) {
-        start(client);
+        client->state = WS_CLIENT_CONNECTING;
+        arm(client, HANDSHAKE_S * 1000);
+        client->query = resolver_ask(client->resolver, client->host, on_address, client);
     } else if (client->state == WS_CLIENT_CONNECTING) {
         fail(client, client->query != NULL ? "its name is not answered" : "no answer in time");
     } else {
-        beat(client);
+        static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
+        if (!client->paused && clock_monotonic_ms() - client->heard_ms > SILENCE_MS) {
+            fail(client, "the server is silent");
+            return;
+        }
+        arm(client, PING_MS);
+        wslay_event_queue_msg(client->ws, &ping);
+        serve(client);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "node/proto/ws/impl.h"
 
 #include "node/proto/ws/deflate.h"
+#include "store/base/utf8.h"
 
 #include <wslay/wslay.h>
 
@@ -83,17 +84,11 @@ struct chunk *ws_frame_close(unsigned code, struct span reason)
     if (code != 0) {
         payload[0] = (char)(code >> 8);
         payload[1] = (char)(code & 0xff);
-        size_t cut = reason.len;
-        if (cut > most) {
-            cut = most;
-            while (cut > 0 && ((unsigned char)reason.ptr[cut] & 0xc0) == 0x80) {
-                cut--;
-            }
+        reason = utf8_cut(reason, most);
+        if (reason.len > 0) {
+            memcpy(payload + 2, reason.ptr, reason.len);
         }
-        if (cut > 0) {
-            memcpy(payload + 2, reason.ptr, cut);
-        }
-        len = 2 + cut;
+        len = 2 + reason.len;
     }
     return frame(FIN | WSLAY_CONNECTION_CLOSE, span_of(payload, len));
 }

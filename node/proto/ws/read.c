@@ -117,16 +117,6 @@ static void drop_message(struct ws *ws)
     }
 }
 
-/* What was gathered but is not whole when the read ends gets memory of its own. */
-static void keep_partial(struct ws *ws)
-{
-    if (gathered.len > 0 && ws->kind != 0 && ws_heeds(ws)) {
-        ws->partial = mem_zalloc(sizeof(*ws->partial));
-        buf_append(ws->partial, buf_span(&gathered));
-    }
-    let_go(&gathered);
-}
-
 static void deliver_inflated(struct ws *ws, struct span payload)
 {
     switch (deflate_inflate(payload, ws->message_limit, &inflated)) {
@@ -200,13 +190,6 @@ static bool rsv_is_sound(const struct ws *ws, const struct wslay_frame_iocb *fra
     return frame->rsv == 0 || (frame->rsv == WSLAY_RSV1_BIT && ws->deflates && first_of_message);
 }
 
-static void start_message(struct ws *ws, const struct wslay_frame_iocb *frame)
-{
-    ws->kind = frame->opcode;
-    ws->compressed = frame->rsv == WSLAY_RSV1_BIT;
-    ws->utf8 = (struct utf8){0};
-}
-
 static bool start_data_frame(struct ws *ws, const struct wslay_frame_iocb *frame)
 {
     bool continues = frame->opcode == WSLAY_CONTINUATION_FRAME;
@@ -219,7 +202,9 @@ static bool start_data_frame(struct ws *ws, const struct wslay_frame_iocb *frame
         return false;
     }
     if (!continues) {
-        start_message(ws, frame);
+        ws->kind = frame->opcode;
+        ws->compressed = frame->rsv == WSLAY_RSV1_BIT;
+        ws->utf8 = (struct utf8){0};
     }
     if (frame->payload_length > limit_on_wire(ws) - assembly(ws)->len) {
         ws_fail(ws, WS_TOO_BIG, "the message is too big");
@@ -245,21 +230,6 @@ static bool start_frame(struct ws *ws, const struct wslay_frame_iocb *frame)
     return false;
 }
 
-static void control_end(struct ws *ws, unsigned opcode, struct span payload)
-{
-    if (opcode == WSLAY_CONNECTION_CLOSE) {
-        ws_on_close(ws, payload);
-    } else if (ws->state == WS_OPEN && opcode == WSLAY_PING) {
-        ws_on_ping(ws, payload);
-    } /* a pong is an answer to nothing: we send no pings */
-}
-
-static uint64_t size_on_wire(uint64_t payload)
-{
-    unsigned extended = payload <= 125 ? 0 : payload <= 0xffff ? 2 : 8;
-    return 2 + extended + 4 + payload;
-}
-
 static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay_frame_iocb *frame)
 {
     if (reader->got == 0 && !start_frame(ws, frame)) {
@@ -273,13 +243,21 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
     bool ends = reader->got == frame->payload_length;
     if (ends) {
         reader->got = 0;
-        reader->open -= size_on_wire(frame->payload_length);
+        unsigned extended = frame->payload_length <= 125      ? 0
+                            : frame->payload_length <= 0xffff ? 2
+                                                              : 8;
+        reader->open -= 2 + extended + 4 + frame->payload_length;
         reader->work += FRAME_WORK;
     }
     if (!control) {
         on_data_piece(ws, frame, ends);
     } else if (ends) {
-        control_end(ws, frame->opcode, span_of(reader->control, (size_t)frame->payload_length));
+        struct span payload = span_of(reader->control, (size_t)frame->payload_length);
+        if (frame->opcode == WSLAY_CONNECTION_CLOSE) {
+            ws_on_close(ws, payload);
+        } else if (ws->state == WS_OPEN && frame->opcode == WSLAY_PING) {
+            ws_on_ping(ws, payload);
+        } /* a pong is an answer to nothing: we send no pings */
     }
 }
 
@@ -315,7 +293,12 @@ size_t ws_read(struct ws *ws, struct span bytes)
     read_frames(ws, reader);
     size_t left = reader->in.len;
     reader->in = (struct span){NULL, 0};
-    keep_partial(ws);
+    /* What was gathered but is not whole when the read ends gets memory of its own. */
+    if (gathered.len > 0 && ws->kind != 0 && ws_heeds(ws)) {
+        ws->partial = mem_zalloc(sizeof(*ws->partial));
+        buf_append(ws->partial, buf_span(&gathered));
+    }
+    let_go(&gathered);
     if (ws->state == WS_ENDED) {
         ws_read_deinit(ws);
         return bytes.len;

@@ -84,17 +84,6 @@ static void set_timer(struct ws *ws)
     conn_set_timer(ws->conn, due == DUE_NOTHING ? 0 : (uint32_t)(ms > 0 ? ms : 1));
 }
 
-/* A message has begun, or none is under way any more: what it holds of our memory comes back in time. */
-static void note_message(struct ws *ws)
-{
-    bool begun =
-        !conn_is_paused(ws->conn, CONN_PAUSE_ALL) && (ws->partial != NULL || ws->reader != NULL);
-    if (begun != (ws->begun != 0)) {
-        ws->begun = begun ? tick_now() : 0;
-        set_timer(ws);
-    }
-}
-
 /* -------------------------------------------------------------------------------- begin and end */
 
 struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_handler, void *arg)
@@ -183,7 +172,14 @@ static size_t on_data(void *arg, struct span bytes)
     ws->asked = false;
     size_t used = ws_read(ws, bytes);
     if (ws->state == WS_OPEN) {
-        note_message(ws);
+        /* A message has begun, or none is under way any more: what it holds of our memory comes
+         * back in time. */
+        bool begun = !conn_is_paused(ws->conn, CONN_PAUSE_ALL) &&
+                     (ws->partial != NULL || ws->reader != NULL);
+        if (begun != (ws->begun != 0)) {
+            ws->begun = begun ? tick_now() : 0;
+            set_timer(ws);
+        }
     }
     return used;
 }
@@ -200,31 +196,12 @@ static void on_poked(void *arg)
     }
 }
 
-static void send_ping(struct ws *ws)
-{
-    ws->heard = tick_now(); /* the time for an answer runs from here */
-    ws->asked =
-        send_chunk(ws, ws_frame_ping()) == 0; /* else what waits for the peer is question enough */
-    set_timer(ws);
-}
-
 /* No answer was seen: is it the peer that is silent? While we do not read, or what it was asked has not
  * left, or bytes of it wait to be read (after a standstill of this process), it is not. */
 static bool is_mute(const struct ws *ws)
 {
     return !conn_is_paused(ws->conn, CONN_PAUSE_ALL) && conn_queued(ws->conn) == 0 &&
            !conn_has_unread(ws->conn);
-}
-
-static void on_pong_missing(struct ws *ws)
-{
-    if (is_mute(ws)) {
-        metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
-        ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
-    } else {
-        ws->heard = tick_now();
-        set_timer(ws);
-    }
 }
 
 /* The timer is not moved with each message: most often it finds that nothing is due yet. */
@@ -249,10 +226,19 @@ static void on_timer(void *arg)
         ws_close(ws, WS_GOING_AWAY, "idle for too long");
         break;
     case DUE_PONG:
-        on_pong_missing(ws);
+        if (is_mute(ws)) {
+            metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
+            ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
+        } else {
+            ws->heard = tick_now();
+            set_timer(ws);
+        }
         break;
     case DUE_PING:
-        send_ping(ws);
+        ws->heard = tick_now(); /* the time for an answer runs from here */
+        ws->asked = send_chunk(ws, ws_frame_ping()) ==
+                    0; /* else what waits for the peer is question enough */
+        set_timer(ws);
         break;
     case DUE_NOTHING:
         break;

@@ -245,23 +245,11 @@ static struct fetch *post(struct chat_account_call *call, const char *path, json
     return fetch;
 }
 
-static void on_token(void *arg, int status, struct span body, const char *error);
-
 /* {"refreshToken": {"value": "..."}}: the first step; {"accessToken": ...} the second. */
 static const char *value_of(const json_t *answer, const char *key)
 {
     const char *value = json_string_value(json_object_get(json_object_get(answer, key), "value"));
     return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-static void take_refresh_token(struct chat_account_call *call, const char *value)
-{
-    call->has_refresh = true;
-    call->fetch =
-        post(call, "/idm/auth/access-token", json_pack("{s:s}", "refreshToken", value), on_token);
-    if (call->fetch == NULL) {
-        finish(call, NULL, UNAVAILABLE);
-    }
 }
 
 static void on_token(void *arg, int status, struct span body, const char *error)
@@ -278,7 +266,12 @@ static void on_token(void *arg, int status, struct span body, const char *error)
     } else if (call->has_refresh) {
         finish(call, value, NULL);
     } else {
-        take_refresh_token(call, value);
+        call->has_refresh = true;
+        call->fetch = post(call, "/idm/auth/access-token",
+                           json_pack("{s:s}", "refreshToken", value), on_token);
+        if (call->fetch == NULL) {
+            finish(call, NULL, UNAVAILABLE);
+        }
     }
     json_decref(answer);
 }

@@ -30,6 +30,7 @@ struct chat {
     struct chat_online *online;
     struct group room;  /* logged in */
     struct map clients; /* all, by id */
+    struct metrics_source gauges;
     struct history_watch *watch;
 };
 
@@ -77,7 +78,6 @@ static void log_out(struct chat_client *client)
         wheel_cancel(&client->expiry);
         group_remove(&client->chat->room, &client->member);
         chat_online_remove(client->chat->online, client->user->id);
-        metrics_sub(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     }
 }
 
@@ -123,7 +123,6 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     client->logged_in = true;
     group_add(&client->chat->room, &client->member, client->ws);
     chat_online_add(client->chat->online, user->id);
-    metrics_add(client->chat->options.metrics, METRIC_CHAT_USERS, 1);
     count(client, METRIC_CHAT_LOGINS);
     watch_expiry(client);
     log_debug("chat login", LOG_NUMBER_FIELD("connection", client->id),
@@ -168,23 +167,20 @@ static void on_stored(void *arg, uint64_t id, bool done)
     }
 }
 
-static uint32_t kept(const struct chat *chat)
-{
-    return chat->options.history > KEPT_LEAST ? chat->options.history : KEPT_LEAST;
-}
-
 static void store_message(struct chat_client *client, struct span json)
 {
     struct chat *chat = client->chat;
-    int queued = history_append(chat->options.store, &(struct history_append){
-                                                         .key = HISTORY_KEY,
-                                                         .value = json,
-                                                         .most = kept(chat),
-                                                         .wait_ms = APPEND_MS,
-                                                         .fn = on_stored,
-                                                         .arg = chat,
-                                                         .tag = client->id,
-                                                     });
+    int queued = history_append(
+        chat->options.store,
+        &(struct history_append){
+            .key = HISTORY_KEY,
+            .value = json,
+            .most = chat->options.history > KEPT_LEAST ? chat->options.history : KEPT_LEAST,
+            .wait_ms = APPEND_MS,
+            .fn = on_stored,
+            .arg = chat,
+            .tag = client->id,
+        });
     if (queued != 0) {
         metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
         say_error(client, "the message could not be delivered, please try again later");
@@ -192,19 +188,6 @@ static void store_message(struct chat_client *client, struct span json)
         count(client, METRIC_CHAT_MESSAGES);
         chat_online_spoke(chat->online, client->user->id, client->user->nickname);
     }
-}
-
-static void on_message_request(struct chat_client *client, const struct chat_request *request)
-{
-    struct buf json = {0};
-    const char *wrong =
-        chat_broadcast(request, client->user, client->chat->options.text_limit, &json);
-    if (wrong != NULL) {
-        say_error(client, wrong);
-    } else {
-        store_message(client, buf_span(&json));
-    }
-    buf_free(&json);
 }
 
 /* ---------------------------------------------------------------------------------- history */
@@ -235,57 +218,53 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
-static void on_history_request(struct chat_client *client, const struct chat_request *request)
-{
-    const struct chat *chat = client->chat;
-    uint32_t limit, offset;
-    const char *wrong = chat_page(request, chat->options.history, &offset, &limit);
-    if (wrong != NULL) {
-        say_error(client, wrong);
-        return;
-    }
-    if (history_read(chat->options.store, HISTORY_KEY, offset, limit, on_history, client->chat,
-                     client->id) != 0) {
-        say_error(client, "the history cannot be reached now, please try again later");
-    }
-}
-
 /* --------------------------------------------------------------------------------- dispatch */
-
-/* One more request: false when it is over the rate. */
-static bool allow(struct chat_client *client)
-{
-    const struct chat_options *options = &client->chat->options;
-    bool may = limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us());
-    if (!may) {
-        count(client, METRIC_CHAT_RATE_LIMITED);
-    }
-    return may;
-}
 
 static void on_request(struct chat_client *client, struct span text)
 {
+    const struct chat_options *options = &client->chat->options;
     struct chat_request request;
+    struct buf json = {0};
+    uint32_t limit, offset;
     const char *wrong = chat_read(text, &request);
     if (request.action == CHAT_LOGIN) {
         on_login_request(client, &request);
-    } else if (!client->logged_in) {
-        say_error(client, "you need to authenticate first");
-    } else if (wrong != NULL) {
-        say_error(client, wrong);
-    } else if (request.action == CHAT_MESSAGE) {
-        on_message_request(client, &request);
-    } else if (request.action == CHAT_HISTORY) {
-        on_history_request(client, &request);
-    } else {
-        say_error(client, "unknown action, it has to be login, message or history");
+        return;
     }
+    if (!client->logged_in || wrong != NULL) {
+        say_error(client, !client->logged_in ? "you need to authenticate first" : wrong);
+        return;
+    }
+    switch (request.action) {
+    case CHAT_MESSAGE:
+        wrong = chat_broadcast(&request, client->user, options->text_limit, &json);
+        if (wrong == NULL) {
+            store_message(client, buf_span(&json));
+        }
+        break;
+    case CHAT_HISTORY:
+        wrong = chat_page(&request, options->history, &offset, &limit);
+        if (wrong == NULL && history_read(options->store, HISTORY_KEY, offset, limit, on_history,
+                                          client->chat, client->id) != 0) {
+            wrong = "the history cannot be reached now, please try again later";
+        }
+        break;
+    default:
+        wrong = "unknown action, it has to be login, message or history";
+        break;
+    }
+    if (wrong != NULL) {
+        say_error(client, wrong);
+    }
+    buf_free(&json);
 }
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct chat_client *client = arg;
-    if (!allow(client)) {
+    const struct chat_options *options = &client->chat->options;
+    if (!limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us())) {
+        count(client, METRIC_CHAT_RATE_LIMITED);
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
         say_error(client, client->logged_in ? "messages have to be text, not binary"
@@ -301,7 +280,6 @@ static void on_closed(void *arg)
     chat_login_cancel(&client->attempt);
     log_out(client);
     map_remove(&client->chat->clients, &client->node);
-    metrics_sub(client->chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
     free(client->user);
     free(client);
 }
@@ -321,7 +299,6 @@ static void on_connect(void *arg, struct http_request *request)
     list_init(&client->member.entry);
     wheel_timer_init(&client->expiry, on_expiry);
     map_insert(&chat->clients, &client->node, span_of(&client->id, sizeof(client->id)));
-    metrics_add(chat->options.metrics, METRIC_CHAT_SOCKETS, 1);
 }
 
 /* ---------------------------------------------------------------------------- the cluster's */
@@ -367,6 +344,13 @@ static void on_version(void *arg, struct http_request *request)
     buf_free(&out);
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct chat *chat = arg;
+    metrics_set(metrics, METRIC_CHAT_SOCKETS, chat->clients.count);
+    metrics_set(metrics, METRIC_CHAT_USERS, chat->room.count);
+}
+
 struct chat *chat_new(struct http_server *server, const struct chat_options *options, char *error,
                       size_t error_size)
 {
@@ -379,6 +363,7 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     chat->login = login;
     group_init(&chat->room, options->metrics);
     map_init(&chat->clients);
+    metrics_source_add(options->metrics, &chat->gauges, count_gauges, chat);
     chat->online = chat_online_new(&(struct chat_online_options){
         .store = options->store, .wheel = options->wheel, .node = options->node});
     chat->watch = history_watch(options->store, HISTORY_KEY, on_entry, chat);
@@ -396,6 +381,7 @@ void chat_free(struct chat **chat)
     if (*chat == NULL) {
         return;
     }
+    metrics_source_remove((*chat)->options.metrics, &(*chat)->gauges);
     history_unwatch(&(*chat)->watch);
     chat_online_free(&(*chat)->online);
     chat_login_free(&(*chat)->login);

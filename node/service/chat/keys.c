@@ -9,17 +9,26 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
-enum { FILE_MOST = 1024 * 1024, CHAT_KEYS_SET_MOST = 256 * 1024 };
+enum {
+    FILE_MOST = 1024 * 1024,
+    CHAT_KEYS_SET_MOST = 256 * 1024,
+    CHAT_KEYS_LOOK_MS = 1000, /* between two looks at files */
+};
 
 struct chat_keys {
     struct chat_keys_options options;
     struct jwt_keys *keys;
+    char *secret;        /* that `keys` has */
+    uint64_t stamp;      /* of the files, as they were read */
+    uint64_t look_ms;    /* the last look at them */
     struct fetch *fetch; /* NULL: none under way */
     struct list waiting;
     bool is_url, has_set;
-    uint64_t asked_ms; /* the last fetch or read began; 0: none */
-    uint64_t read_ms;  /* the set is of then */
+    uint64_t asked_ms; /* the last fetch began; 0: none */
+    uint64_t read_ms;  /* the set from the URL is of then; 0: there is none */
 };
 
 /* Appends the file that `setting` names. 0, or -1 with a message that names both. */
@@ -52,30 +61,100 @@ static int blame(const char *setting, const char *path, char *error, size_t erro
     return -1;
 }
 
-static int add_pem(struct chat_keys *keys, char *error, size_t error_size)
+/* ------------------------------------------------------------------------------ what is here */
+
+/* Adds what is in a file by `add`. 0, or -1 with a message that names both. */
+static int add_file(struct jwt_keys *keys, const char *setting, const char *path,
+                    int (*add)(struct jwt_keys *, struct span, char *, size_t), char *error,
+                    size_t error_size)
 {
-    struct buf pem = {0};
-    const char *path = keys->options.key_file;
-    int result = read_file("chat-jwt-key", path, &pem, error, error_size);
-    if (result == 0 && jwt_keys_add_pem(keys->keys, buf_span(&pem), error, error_size) != 0) {
-        result = blame("chat-jwt-key", path, error, error_size);
+    struct buf text = {0};
+    int result = read_file(setting, path, &text, error, error_size);
+    if (result == 0 && add(keys, buf_span(&text), error, error_size) != 0) {
+        result = blame(setting, path, error, error_size);
     }
-    buf_free(&pem);
+    buf_free(&text);
     return result;
 }
 
-static int read_set(struct chat_keys *keys, char *error, size_t error_size)
+/* Adds the keys of the files and the secret. 0, or -1 with a message. */
+static int read_own(const struct chat_keys *keys, struct jwt_keys *to, char *error,
+                    size_t error_size)
 {
-    struct buf json = {0};
-    const char *path = keys->options.jwks;
-    keys->asked_ms = keys->read_ms = clock_monotonic_ms();
-    int result = read_file("chat-jwks", path, &json, error, error_size);
-    if (result == 0 && jwt_keys_set_jwks(keys->keys, buf_span(&json), error, error_size) != 0) {
-        result = blame("chat-jwks", path, error, error_size);
+    const struct chat_keys_options *options = &keys->options;
+    struct span secret = span_str(options->secret);
+    if (secret.len > 0 && secret.len < JWT_SECRET_LEAST) {
+        log_warn("the token secret is short: it can be found by trying",
+                 LOG_NUMBER_FIELD("bytes", secret.len));
     }
-    buf_free(&json);
-    return result;
+    if (options->key_file[0] != '\0' &&
+        add_file(to, "chat-jwt-key", options->key_file, jwt_keys_add_pem, error, error_size) != 0) {
+        return -1;
+    }
+    if (secret.len > 0 && jwt_keys_add_secret(to, secret, error, error_size) != 0) {
+        return -1;
+    }
+    return keys->has_set && !keys->is_url
+               ? add_file(to, "chat-jwks", options->jwks, jwt_keys_set_jwks, error, error_size)
+               : 0;
 }
+
+/* Another one when a file is. */
+static uint64_t stamp_of(const struct chat_keys *keys)
+{
+    const char *const paths[] = {keys->options.key_file, keys->is_url ? "" : keys->options.jwks};
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        struct stat is;
+        if (paths[i][0] != '\0' && stat(paths[i], &is) == 0) {
+            stamp = stamp * 31 + (uint64_t)is.st_ino;
+            stamp = stamp * 31 + (uint64_t)is.st_size;
+            stamp = stamp * 31 + (uint64_t)is.st_mtim.tv_sec;
+            stamp = stamp * 31 + (uint64_t)is.st_mtim.tv_nsec;
+        }
+    }
+    return stamp;
+}
+
+/* Reads files and secret; the set from a URL stays. Where something is wrong all stays. */
+static int read_again(struct chat_keys *keys, char *error, size_t error_size)
+{
+    struct jwt_keys *fresh = jwt_keys_new();
+    keys->stamp = stamp_of(keys);
+    free(keys->secret);
+    keys->secret = mem_dup(span_str(keys->options.secret));
+    if (read_own(keys, fresh, error, error_size) != 0) {
+        jwt_keys_free(&fresh);
+        return -1;
+    }
+    if (keys->is_url) {
+        jwt_keys_move_set(fresh, keys->keys);
+    }
+    jwt_keys_free(&keys->keys);
+    keys->keys = fresh;
+    return 0;
+}
+
+static void look_again(struct chat_keys *keys)
+{
+    char error[512];
+    uint64_t now = clock_monotonic_ms();
+    bool secret_changed = strcmp(keys->secret, keys->options.secret) != 0;
+    if (!secret_changed && now - keys->look_ms < CHAT_KEYS_LOOK_MS) {
+        return;
+    }
+    keys->look_ms = now;
+    if (!secret_changed && stamp_of(keys) == keys->stamp) {
+        return;
+    }
+    if (read_again(keys, error, sizeof(error)) == 0) {
+        log_info("login keys changed", LOG_NUMBER_FIELD("keys", jwt_keys_count(keys->keys)));
+    } else {
+        log_error("login keys cannot be read; those in force stay", LOG_TEXT_FIELD("error", error));
+    }
+}
+
+/* ------------------------------------------------------------------------------ the set from a URL */
 
 static void on_set(void *arg, int status, struct span body, const char *text)
 {
@@ -118,20 +197,9 @@ static bool paused(const struct chat_keys *keys)
     return keys->asked_ms != 0 && clock_monotonic_ms() - keys->asked_ms < keys->options.pause_ms;
 }
 
-enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_wait *wait)
+static enum chat_keys_renewal fetch_for(struct chat_keys *keys, struct chat_keys_wait *wait)
 {
-    char error[256];
-    if (!keys->has_set || (keys->fetch == NULL && paused(keys))) {
-        return RENEWAL_NONE;
-    }
-    if (!keys->is_url) {
-        if (read_set(keys, error, sizeof(error)) != 0) {
-            log_warn("login keys cannot be read", LOG_TEXT_FIELD("error", error));
-            return RENEWAL_NONE;
-        }
-        return RENEWAL_DONE;
-    }
-    if (keys->fetch == NULL) {
+    if (keys->fetch == NULL && !paused(keys)) {
         start_fetch(keys);
     }
     if (keys->fetch == NULL) {
@@ -141,6 +209,18 @@ enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_
     return RENEWAL_LATER;
 }
 
+enum chat_keys_renewal chat_keys_settle(struct chat_keys *keys, struct chat_keys_wait *wait)
+{
+    bool young =
+        keys->read_ms != 0 && clock_monotonic_ms() - keys->read_ms <= keys->options.refresh_ms;
+    return !keys->is_url || young ? RENEWAL_NONE : fetch_for(keys, wait);
+}
+
+enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_wait *wait)
+{
+    return keys->is_url ? fetch_for(keys, wait) : RENEWAL_NONE;
+}
+
 void chat_keys_unwait(struct chat_keys_wait *wait)
 {
     list_del(&wait->entry);
@@ -148,37 +228,13 @@ void chat_keys_unwait(struct chat_keys_wait *wait)
 
 const struct jwt_keys *chat_keys_now(struct chat_keys *keys)
 {
-    bool old = clock_monotonic_ms() - keys->read_ms > keys->options.refresh_ms;
-    if (keys->is_url && old && keys->fetch == NULL && !paused(keys)) {
-        start_fetch(keys);
-    }
+    look_again(keys);
     return keys->keys;
 }
 
 static bool is_url(const char *text)
 {
     return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
-}
-
-static int read_all(struct chat_keys *keys, char *error, size_t error_size)
-{
-    const struct chat_keys_options *options = &keys->options;
-    size_t secret_len = strlen(options->secret);
-    if (options->key_file[0] != '\0' && add_pem(keys, error, error_size) != 0) {
-        return -1;
-    }
-    if (secret_len > 0 && jwt_keys_add_secret(keys->keys, span_of(options->secret, secret_len),
-                                              error, error_size) != 0) {
-        return -1;
-    }
-    if (secret_len > 0 && secret_len < JWT_SECRET_LEAST) {
-        log_warn("the token secret is short: it can be found by trying",
-                 LOG_NUMBER_FIELD("bytes", secret_len));
-    }
-    if (keys->has_set && !keys->is_url) {
-        return read_set(keys, error, error_size);
-    }
-    return 0;
 }
 
 /* New, with what files hold, and nothing fetched. */
@@ -191,7 +247,7 @@ static struct chat_keys *keys_read(const struct chat_keys_options *options, char
     keys->has_set = options->jwks[0] != '\0';
     keys->is_url = is_url(options->jwks);
     list_init(&keys->waiting);
-    if (read_all(keys, error, error_size) != 0) {
+    if (read_again(keys, error, error_size) != 0) {
         chat_keys_free(&keys);
     }
     return keys;
@@ -222,6 +278,7 @@ void chat_keys_free(struct chat_keys **keys)
     }
     fetch_cancel(&(*keys)->fetch);
     jwt_keys_free(&(*keys)->keys);
+    free((*keys)->secret);
     free(*keys);
     *keys = NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* chat keys: the keys that tokens are checked with: a PEM file, a secret, a JWK set from a file or
- * a URL. A set is read again when a token names a key that is not in it, and when it has grown old,
- * but never more often than the pause says: a client that sends made-up key ids causes no requests
- * to the provider. */
+ * a URL. Files and the secret are looked at each second, and read again when they changed. A set from
+ * a URL is fetched before a token is judged by it when it has grown old, and when no key of it signed
+ * the token, but never more often than the pause says: a client that sends forged tokens causes no
+ * requests to the provider. Where it cannot be fetched, the earlier one counts on. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_KEYS_H
 #define MUSTER_NODE_SERVICE_CHAT_KEYS_H
 
@@ -18,10 +19,10 @@ struct chat_keys_options {
     struct fetcher *fetcher; /* borrowed */
     const char *key_file;    /* "" : none; strings are borrowed */
     const char *jwks;        /* file, or http(s) URL */
-    const char *secret;
-    uint32_t refresh_ms; /* age from which on a set is fetched again */
-    uint32_t pause_ms;   /* least time between two fetches */
-    uint32_t limit_ms;   /* for one fetch */
+    const char *secret;      /* may change */
+    uint32_t refresh_ms;     /* age from which on a set is fetched again */
+    uint32_t pause_ms;       /* least time between two fetches */
+    uint32_t limit_ms;       /* for one fetch */
 };
 
 /* New; files are read now, a URL is fetched as soon as the loop runs. NULL with a message when a
@@ -44,11 +45,14 @@ struct chat_keys_wait {
 };
 
 enum chat_keys_renewal {
-    RENEWAL_NONE,  /* there is no set, or it was asked for a moment ago */
-    RENEWAL_DONE,  /* read just now */
+    RENEWAL_NONE,  /* there is nothing newer to be had now */
     RENEWAL_LATER, /* `wait` is in line; its fn will be called */
 };
 
+/* Before a token is judged: is the set young enough? */
+enum chat_keys_renewal chat_keys_settle(struct chat_keys *keys, struct chat_keys_wait *wait);
+
+/* None of the keys signed a token: is there a newer set? */
 enum chat_keys_renewal chat_keys_renew(struct chat_keys *keys, struct chat_keys_wait *wait);
 
 /* Out of the line; harmless when it is in none. */

@@ -4,6 +4,7 @@
 #include "node/proto/json/scan.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/hash.h"
 #include "store/base/map.h"
 #include "store/roster/roster.h"
 
@@ -51,10 +52,7 @@ struct chat_online {
 
 static unsigned part_of(const char *user)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a: only spreads */
-    for (; *user != '\0'; user++) {
-        hash = (hash ^ (unsigned char)*user) * 16777619U;
-    }
+    uint32_t hash = hash_fnv1a(span_str(user)); /* only spreads */
     return (hash ^ (hash >> 16)) % CHAT_ONLINE_PARTS;
 }
 
@@ -191,14 +189,6 @@ struct seen_user {
     struct map_node node;
 };
 
-static void see(struct walk *walk, struct span user)
-{
-    if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
-        struct seen_user *seen = mem_zalloc(sizeof(*seen));
-        map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
-    }
-}
-
 static bool is_own(const struct chat_online *online, struct span member)
 {
     struct span node = span_str(online->options.node);
@@ -210,7 +200,11 @@ static void see_part(void *arg, const struct roster_member *member)
     struct walk *walk = arg;
     struct span rest = member->value;
     while (!is_own(walk->online, member->name) && rest.len > 0) {
-        see(walk, span_cut(&rest, '\0'));
+        struct span user = span_cut(&rest, '\0');
+        if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
+            struct seen_user *seen = mem_zalloc(sizeof(*seen));
+            map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
+        }
     }
 }
 

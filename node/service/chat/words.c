@@ -2,6 +2,7 @@
 #include "node/service/chat/words.h"
 
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 
 #include <inttypes.h>
 
@@ -115,19 +116,11 @@ const char *chat_broadcast(const struct chat_request *request, const struct chat
 static bool get_count(const struct json_field *field, uint32_t preset, uint32_t most,
                       uint32_t *value)
 {
-    uint64_t number = field->kind == JSON_KIND_ABSENT ? preset : 0;
-    if (field->kind != JSON_KIND_ABSENT && field->kind != JSON_KIND_NUMBER) {
-        return false;
-    }
-    for (size_t i = 0; i < field->raw.len; i++) {
-        unsigned digit = (unsigned char)field->raw.ptr[i] - '0';
-        if (digit > 9) {
-            return false;
-        }
-        number = number < most ? number * 10 + digit : most;
-    }
-    *value = number < most ? (uint32_t)number : most;
-    return true;
+    uint64_t number = preset < most ? preset : most;
+    bool good = field->kind == JSON_KIND_ABSENT ||
+                (field->kind == JSON_KIND_NUMBER && decimal_capped(field->raw, most, &number));
+    *value = (uint32_t)number;
+    return good;
 }
 
 const char *chat_page(const struct chat_request *request, uint32_t most, uint32_t *offset,

@@ -23,20 +23,6 @@ static size_t count_open(struct dispatch_port *port)
     return count;
 }
 
-static void print_drivers(struct dispatch_port *port, struct buf *out)
-{
-    size_t count = 0;
-    LIST_EACH(it, &port->drivers) {
-        const struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, entry);
-        char text[ADDRESS_TEXT];
-        if (driver->state == DRIVER_OPEN && count++ < SHOWN_DRIVERS) {
-            buf_printf(out, "%s\"%s\"", count > 1 ? "," : "",
-                       address_text(conn_peer(ws_conn(driver->ws)), text));
-        }
-    }
-    buf_printf(out, "],\"more\":%zu}", count > SHOWN_DRIVERS ? count - SHOWN_DRIVERS : 0);
-}
-
 static void print_port(struct page *page, struct dispatch_port *port)
 {
     struct buf *out = page->out;
@@ -50,7 +36,16 @@ static void print_port(struct page *page, struct dispatch_port *port)
         buf_printf(out, ",\"devices\":%" PRIu32, port->clients);
     }
     buf_append(out, SPAN(",\"drivers\":["));
-    print_drivers(port, out);
+    size_t count = 0;
+    LIST_EACH(it, &port->drivers) {
+        const struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, entry);
+        char text[ADDRESS_TEXT];
+        if (driver->state == DRIVER_OPEN && count++ < SHOWN_DRIVERS) {
+            buf_printf(out, "%s\"%s\"", count > 1 ? "," : "",
+                       address_text(conn_peer(ws_conn(driver->ws)), text));
+        }
+    }
+    buf_printf(out, "],\"more\":%zu}", count > SHOWN_DRIVERS ? count - SHOWN_DRIVERS : 0);
 }
 
 /* Ports with drivers here come first: only this node reports them. */

@@ -283,18 +283,6 @@ static void on_turn_end(void *arg)
     }
 }
 
-static void add_routes(struct dispatch *dispatch, struct http_server *server)
-{
-    http_route(server, "GET", "/api/server", on_statistics, dispatch);
-    http_route_websocket(server, "/api/server/tcp_dispatch", on_tcp_driver, dispatch);
-    http_route_websocket(server, "/api/server/udp_dispatch", on_udp_driver, dispatch);
-    http_route(server, "GET", "/api/dispatch/v1", on_statistics, dispatch);
-    http_route_websocket(server, "/api/dispatch/v1/tcp_dispatch", on_tcp_driver, dispatch);
-    http_route_websocket(server, "/api/dispatch/v1/udp_dispatch", on_udp_driver, dispatch);
-    http_route(server, "GET", "/api/dispatch/v1/healthz", on_health, dispatch);
-    http_route(server, "GET", "/api/dispatch/v1/version", on_version, dispatch);
-}
-
 struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_options *options)
 {
     struct dispatch *dispatch = mem_zalloc(sizeof(*dispatch));
@@ -310,7 +298,14 @@ struct dispatch *dispatch_new(struct http_server *server, const struct dispatch_
     list_init(&dispatch->touched);
     dispatch_ports_init(dispatch);
     dispatch_mesh_init(dispatch);
-    add_routes(dispatch, server);
+    http_route(server, "GET", "/api/server", on_statistics, dispatch);
+    http_route_websocket(server, "/api/server/tcp_dispatch", on_tcp_driver, dispatch);
+    http_route_websocket(server, "/api/server/udp_dispatch", on_udp_driver, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1", on_statistics, dispatch);
+    http_route_websocket(server, "/api/dispatch/v1/tcp_dispatch", on_tcp_driver, dispatch);
+    http_route_websocket(server, "/api/dispatch/v1/udp_dispatch", on_udp_driver, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1/healthz", on_health, dispatch);
+    http_route(server, "GET", "/api/dispatch/v1/version", on_version, dispatch);
     loop_at_turn_end(net_loop(options->net), on_turn_end, dispatch);
     return dispatch;
 }

@@ -14,12 +14,11 @@
 
 enum {
     KIB = 1024,
-    DRIVER_FULL = 256 * KIB,      /* bytes queued at which a driver holds its devices back */
-    DRIVER_EMPTY = 96 * KIB,      /* and below which it lets them go */
-    WRITES_MOST = 256 * KIB,      /* bytes on their way to a device before their driver is paused */
-    LEG_COST = 32,                /* what a frame between nodes counts besides its bytes */
-    DEVICE_LEAST_TAKEN = 4 * KIB, /* bytes per dispatch-stall; fewer: the device does not read */
-    GONE_LINGER_MS = 5 * 1000     /* for a disconnected device that took all to close, too */
+    DRIVER_FULL = 256 * KIB,  /* bytes queued at which a driver holds its devices back */
+    DRIVER_EMPTY = 96 * KIB,  /* and below which it lets them go */
+    WRITES_MOST = 256 * KIB,  /* bytes on their way to a device before their driver is paused */
+    LEG_COST = 32,            /* what a frame between nodes counts besides its bytes */
+    GONE_LINGER_MS = 5 * 1000 /* for a disconnected device that took all to close, too */
 };
 
 struct mesh;
@@ -40,6 +39,7 @@ struct dispatch {
     struct list unsettled;   /* struct dispatch_port */
     struct list uncounted;   /* struct dispatch_port */
     struct wheel_timer count_timer;
+    struct metrics_source gauges;
     uint64_t drivers_ever;
     uint64_t datagrams; /* of devices here, each a mark of the nodes that it is sent to */
     bool draining;

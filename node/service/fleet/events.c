@@ -2,6 +2,7 @@
 #include "node/service/fleet/events.h"
 
 #include "node/proto/json/scan.h"
+#include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "store/history/history.h"
@@ -147,7 +148,7 @@ static bool ring_add(struct fleet_events *events, struct span json)
 static void take(struct fleet_events *events, const struct history_entry *entry)
 {
     if (ring_add(events, entry->value)) {
-        events->options.heard(events->options.arg, entry->value);
+        fleet_viewers_show(events->options.viewers, "event", entry->value);
     }
 }
 
@@ -256,18 +257,6 @@ static bool speaks_for_all(const struct fleet_events *events)
     return attendance.first.ptr == NULL || span_eq(attendance.first, attendance.node);
 }
 
-static void say_coming(struct fleet_events *events)
-{
-    struct attendance attendance = attendance_of(events);
-    struct buf text = {0};
-    bool first = attendance.others && !attendance.other_like_this;
-    buf_printf(&text, "%s of version %s came%s", events->options.kind, MUSTER_VERSION,
-               first ? ", the first of its version" : "");
-    say_own(events, first ? "version" : "came", buf_text(&text));
-    buf_free(&text);
-    events->came = true;
-}
-
 static void missing_remove(struct fleet_events *events, size_t at)
 {
     buf_free(&events->missing[at].name);
@@ -292,7 +281,14 @@ static void on_presence(void *arg, enum roster_event event, const struct roster_
     if (event == ROSTER_GONE) {
         on_gone(events, member);
     } else if (event == ROSTER_CURRENT && !events->came && !events->leaving) {
-        say_coming(events);
+        struct attendance attendance = attendance_of(events);
+        struct buf text = {0};
+        bool first = attendance.others && !attendance.other_like_this;
+        buf_printf(&text, "%s of version %s came%s", events->options.kind, MUSTER_VERSION,
+                   first ? ", the first of its version" : "");
+        say_own(events, first ? "version" : "came", buf_text(&text));
+        buf_free(&text);
+        events->came = true;
     }
 }
 
@@ -357,20 +353,6 @@ static void look_at_store(struct fleet_events *events)
     }
 }
 
-static void look_at_counters(struct fleet_events *events)
-{
-    uint64_t now = clock_monotonic_ms();
-    for (size_t i = 0; i < NEWSWORTHY; i++) {
-        uint64_t value = events->options.metrics->value[newsworthy[i].metric];
-        bool due = events->said_ms[i] == 0 || now - events->said_ms[i] >= SAY_AGAIN_MS;
-        if (value > events->was[i] && due && events->looked) {
-            say_own(events, newsworthy[i].what, newsworthy[i].text);
-            events->said_ms[i] = now;
-        }
-        events->was[i] = value;
-    }
-}
-
 /* What says itself by other means: the store, and how a node comes and goes. */
 static bool is_state_of_its_own(const char *state)
 {
@@ -411,7 +393,16 @@ void fleet_events_look(struct fleet_events *events, const char *state)
     judge_missing(events);
     if (events->came) {
         look_at_state(events, state);
-        look_at_counters(events);
+        uint64_t now = clock_monotonic_ms();
+        for (size_t i = 0; i < NEWSWORTHY; i++) {
+            uint64_t value = events->options.metrics->value[newsworthy[i].metric];
+            bool due = events->said_ms[i] == 0 || now - events->said_ms[i] >= SAY_AGAIN_MS;
+            if (value > events->was[i] && due && events->looked) {
+                say_own(events, newsworthy[i].what, newsworthy[i].text);
+                events->said_ms[i] = now;
+            }
+            events->was[i] = value;
+        }
         events->looked = true;
     }
 }

@@ -81,12 +81,12 @@ static size_t first_to_send(const struct backlog *backlog)
     return first;
 }
 
-static void send_text(struct log_listener *listener, struct buf *text, size_t count)
+static void send_text(struct log_listener *listener, struct buf *text, struct logs_run run)
 {
     struct shared_message frame;
     buf_append(text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(text));
-    logs_listener_send(listener, &frame, count);
+    logs_listener_send(listener, &frame, run);
     shared_message_deinit(&frame);
     text->len = 0;
 }
@@ -95,20 +95,21 @@ static void send_text(struct log_listener *listener, struct buf *text, size_t co
 static void send_found(struct backlog *backlog)
 {
     struct buf text = {0};
-    size_t count = 0;
+    struct logs_run run = {0};
     for (size_t i = first_to_send(backlog); i < backlog->count; i++) {
         const struct backlog_found *found = &backlog->found[i];
         struct span tag = tag_of(backlog, found);
-        if (count > 0 &&
+        if (run.count > 0 &&
             (text.len >= LOGS_BACKLOG_MESSAGE_BYTES || !span_eq(tag, tag_of(backlog, found - 1)))) {
-            send_text(backlog->listener, &text, count);
-            count = 0;
+            send_text(backlog->listener, &text, run);
+            run.count = 0;
         }
-        buf_append(&text, count++ > 0 ? SPAN(",") : SPAN("["));
+        buf_append(&text, run.count++ > 0 ? SPAN(",") : SPAN("["));
         logs_print(&text, found->seq, span_of(tag.ptr + tag.len, found->payload_len));
+        run.last = found->seq;
     }
-    if (count > 0) {
-        send_text(backlog->listener, &text, count);
+    if (run.count > 0) {
+        send_text(backlog->listener, &text, run);
     }
     buf_free(&text);
 }
@@ -132,18 +133,6 @@ static void lane_done(struct backlog *backlog)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-static void keep(struct backlog *backlog, const struct stream_entry *entry)
-{
-    if (backlog->count == backlog->cap) {
-        backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
-        backlog->found = mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
-    }
-    backlog->found[backlog->count++] =
-        (struct backlog_found){entry->seq, backlog->text.len, entry->tag.len, entry->payload.len};
-    buf_append(&backlog->text, entry->tag);
-    buf_append(&backlog->text, entry->payload);
-}
-
 static void read_page(struct lane_scan *scan, uint64_t last);
 
 static void on_page(void *arg, bool ok, const struct stream_head *head,
@@ -155,7 +144,15 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
     (void)head;
     for (size_t i = 0; i < count && scan->matched < backlog->wants; i++) {
         if (room.len == 0 || entries[i].tag.len == 0 || span_eq(room, entries[i].tag)) {
-            keep(backlog, &entries[i]);
+            if (backlog->count == backlog->cap) {
+                backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
+                backlog->found =
+                    mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
+            }
+            backlog->found[backlog->count++] = (struct backlog_found){
+                entries[i].seq, backlog->text.len, entries[i].tag.len, entries[i].payload.len};
+            buf_append(&backlog->text, entries[i].tag);
+            buf_append(&backlog->text, entries[i].payload);
             scan->matched += scan->roomless || counts(backlog, entries[i].tag.len);
         }
     }

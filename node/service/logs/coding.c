@@ -3,6 +3,7 @@
 
 #include "store/base/mem.h"
 
+#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -17,24 +18,20 @@ static bool is_coding(struct span coding, const char *name)
     return coding.len == strlen(name) && strncasecmp(coding.ptr, name, coding.len) == 0;
 }
 
-/* zlib takes its input as non-const unless it is built with ZLIB_CONST; it does not write to it. */
-static void set_input(z_stream *stream, struct span body)
-{
-    union {
-        const void *in;
-        Bytef *out;
-    } cast = {.in = body.ptr};
-    stream->next_in = cast.out;
-    stream->avail_in = (uInt)body.len;
-}
-
 static enum logs_coding inflate_body(int window_bits, struct span body, size_t limit,
                                      struct buf *out)
 {
     z_stream stream = {0};
     size_t begin = out->len;
     int rc = inflateInit2(&stream, window_bits);
-    set_input(&stream, body);
+    /* zlib takes its input as non-const unless it is built with ZLIB_CONST; it does not write to
+     * it. */
+    union {
+        const void *in;
+        Bytef *out;
+    } cast = {.in = body.ptr};
+    stream.next_in = cast.out;
+    stream.avail_in = (uInt)body.len;
     while (rc == Z_OK && out->len - begin <= limit) {
         stream.next_out = (Bytef *)buf_room(out, DECODE_STEP);
         stream.avail_out = DECODE_STEP;
@@ -82,6 +79,23 @@ static enum logs_coding decode_zstd(struct span body, size_t limit, struct buf *
     return out->len - begin > limit ? LOGS_TOO_BIG : rc == 0 ? LOGS_DECODED : LOGS_BROKEN;
 }
 
+/* One block, as Prometheus and Loki send it. */
+static enum logs_coding decode_snappy(struct span body, size_t limit, struct buf *out)
+{
+    size_t size;
+    if (snappy_uncompressed_length(body.ptr, body.len, &size) != SNAPPY_OK) {
+        return LOGS_BROKEN;
+    }
+    if (size > limit) {
+        return LOGS_TOO_BIG;
+    }
+    if (snappy_uncompress(body.ptr, body.len, buf_room(out, size), &size) != SNAPPY_OK) {
+        return LOGS_BROKEN;
+    }
+    buf_grew(out, size);
+    return LOGS_DECODED;
+}
+
 enum logs_coding logs_decode(struct span coding, struct span body, size_t limit, struct buf *out)
 {
     coding = span_trim(coding);
@@ -93,6 +107,9 @@ enum logs_coding logs_decode(struct span coding, struct span body, size_t limit,
     }
     if (is_coding(coding, "deflate")) {
         return inflate_deflate(body, limit, out);
+    }
+    if (is_coding(coding, "snappy")) {
+        return decode_snappy(body, limit, out);
     }
     return is_coding(coding, "zstd") ? decode_zstd(body, limit, out) : LOGS_UNKNOWN;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/dump.h"
 
+#include "node/core/log.h"
 #include "node/proto/json/walk.h"
 #include "node/proto/ws/client.h"
 #include "node/service/logs/row.h"
@@ -56,7 +57,7 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
         dump->newest = place.seq > dump->newest ? place.seq : dump->newest;
     }
     struct sink_item item = {.seq = place.seq, .time_us = place.time_us, .payload = payload};
-    *full = !dump->options.entry(dump->options.arg, &item) || *full;
+    *full = !sink_feed(dump->options.sink, &item) || *full;
 }
 
 static const struct timeval pause = {0, LOGS_DUMP_PAUSE_MS * 1000};
@@ -85,7 +86,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct logs_dump *dump = arg;
     (void)fd, (void)what;
-    if (dump->options.room(dump->options.arg)) {
+    if (sink_has_room(dump->options.sink)) {
         ws_client_pause(dump->client, false);
     } else {
         event_add(dump->resume, &pause);
@@ -96,14 +97,15 @@ static void on_open(void *arg)
 {
     struct logs_dump *dump = arg;
     dump->open = dump->opened_before = true;
-    dump->options.say(dump->options.arg, false, "listening", dump->options.url);
+    log_info("sink", LOG_TEXT_FIELD("about", "listening"),
+             LOG_TEXT_FIELD("detail", dump->options.url));
 }
 
 static void on_down(void *arg, const char *why)
 {
     struct logs_dump *dump = arg;
     dump->open = false;
-    dump->options.say(dump->options.arg, true, "the server", why);
+    log_warn("sink", LOG_TEXT_FIELD("about", "the server"), LOG_TEXT_FIELD("detail", why));
 }
 
 static const char *more_query(void *arg)

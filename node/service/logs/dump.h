@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* logs dump: listens at another server's /logs/listen and hands on what it hears, as the old
+/* logs dump: listens at another server's /logs/listen and feeds what it hears to a sink, as the old
  * cheapass-logs-dumper did; after a lost link it asks for what it missed, which servers that keep a
  * backlog give. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_DUMP_H
 #define MUSTER_NODE_SERVICE_LOGS_DUMP_H
 
-#include "store/sink/batch.h"
+#include "store/sink/sink.h"
 
 #include <event2/event.h>
 
@@ -16,11 +16,7 @@ struct logs_dump_options {
     const char *url;         /* ws[s]://host[:port]/logs/listen[?roomId=...] */
     const char *ca;    /* PEM file of the authorities that wss:// believes; empty: the system's */
     const char *token; /* bearer; empty: none */
-    /* An entry; false when there is no room for more for now. */
-    bool (*entry)(void *arg, const struct sink_item *item);
-    bool (*room)(void *arg); /* there is room again */
-    void (*say)(void *arg, bool bad, const char *what, const char *text);
-    void *arg;
+    struct sink *sink; /* one without a stream */
 };
 
 /* Are the settings `from` and `from_ca` good? 0, or -1 with a message that begins with the setting's

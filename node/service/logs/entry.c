@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/entry.h"
 
+#include "store/base/hash.h"
 #include "store/base/mem.h"
 #include "store/base/utf8.h"
 
@@ -41,13 +42,9 @@ bool logs_is_no_room(struct span room)
     return room.len == 0 || span_eq(room, SPAN("undefined"));
 }
 
-/* FNV-1a with a last mixing, as for the store's servers. */
 unsigned logs_lane(struct span room, unsigned lanes)
 {
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < room.len; i++) {
-        hash = (hash ^ (unsigned char)room.ptr[i]) * 16777619U;
-    }
+    uint32_t hash = hash_fnv1a(room);
     hash = (hash ^ (hash >> 16)) * 0x85ebca6bU;
     return (hash ^ (hash >> 13)) % lanes;
 }
@@ -81,11 +78,12 @@ void logs_print(struct buf *out, uint64_t seq, struct span payload)
     buf_append(out, span_skip(payload, 1));
 }
 
-void logs_print_note(struct buf *out, uint64_t time_ms, struct span msg)
+void logs_print_note(struct buf *out, uint64_t time_ms, uint64_t seq, struct span msg)
 {
     struct buf entry = {0};
     logs_print_own(&entry, time_ms, "warn", msg, msg, "");
-    buf_printf(out, "{\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr, time_ms);
+    buf_printf(out, "{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr, time_ms,
+               names[LOGS_SEQ_NUMBER].ptr, seq);
     buf_append(out, span_skip(buf_span(&entry), 1));
     buf_free(&entry);
 }

@@ -43,8 +43,9 @@ void logs_print_own(struct buf *out, uint64_t time_ms, const char *level, struct
 /* An entry as listeners get it. */
 void logs_print(struct buf *out, uint64_t seq, struct span payload);
 
-/* A note to one listener, which stands nowhere in the stream: without a number. */
-void logs_print_note(struct buf *out, uint64_t time_ms, struct span msg);
+/* A note to one listener, which stands nowhere in the stream, with the number of the last entry that
+ * it is about: dumpers in use want one in each. */
+void logs_print_note(struct buf *out, uint64_t time_ms, uint64_t seq, struct span msg);
 
 /* What the old viewer and peers send for "no room". */
 bool logs_is_no_room(struct span room);

@@ -142,7 +142,9 @@ function count(line, by) {
 
 function add(raw, stored = false) {
   if (raw === null || typeof raw !== "object") return;
-  const seq = Number(raw.seqNumber) || 0;
+  /* A note of the node's about lines that this page was not sent bears the number of the last of them. */
+  const note = raw.user === "server" && raw.node === "";
+  const number = Number(raw.seqNumber) || 0, seq = number && note ? number + 0.5 : number;
   if (seq && removed.has(seq)) return;
   let to = all.length;
   if (seq) {

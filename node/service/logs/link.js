@@ -64,7 +64,7 @@ function address() {
   const url = new URL("logs/listen", location.href), room = $("room").value.trim(), query = new URLSearchParams(location.search);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
-  url.search = new URLSearchParams({ backlog: query.get("backlog") ?? (lineWanted ? BACKLOG_MOST : BACKLOG), ...(room && { roomId: room }) });
+  url.search = new URLSearchParams({ beats: 1, backlog: query.get("backlog") ?? (lineWanted ? BACKLOG_MOST : BACKLOG), ...(room && { roomId: room }) });
   return url;
 }
 function lost() {
@@ -99,7 +99,6 @@ function connect() {
     if (mine !== socket) return;
     heard = Date.now();
     wait = 0;
-    if (event.data === "pong") return;
     let entries;
     try { entries = JSON.parse(event.data); } catch { return; }
     take(Array.isArray(entries) ? entries : [entries]);

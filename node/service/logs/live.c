@@ -10,6 +10,12 @@
 
 enum { HELD_MOST = 256 * 1024 }; /* bytes of messages that wait for a backlog */
 
+/* Stands before each message that waits for one. */
+struct held {
+    size_t len;
+    struct logs_run run;
+};
+
 static struct log_listener *listener_of(struct list *link)
 {
     return LIST_ITEM(link, struct log_listener, entry);
@@ -30,14 +36,6 @@ static struct live_room *room_get(struct logs_live *live, struct span name)
     return room;
 }
 
-static void room_put(struct logs_live *live, struct live_room *room)
-{
-    if (room != NULL && list_empty(&room->listeners)) {
-        map_remove(&live->rooms, &room->node);
-        free(room);
-    }
-}
-
 bool logs_live_wants(const struct logs_live *live, struct span room)
 {
     return room.len == 0 || live->everywhere.next != &live->everywhere ||
@@ -46,6 +44,12 @@ bool logs_live_wants(const struct logs_live *live, struct span room)
 
 /* ------------------------------------------------------------------------------------ sending */
 
+static void skip(struct log_listener *listener, uint64_t count, uint64_t last)
+{
+    listener->skipped += count;
+    listener->last_skipped = last > listener->last_skipped ? last : listener->last_skipped;
+}
+
 static void tell_skipped(struct log_listener *listener)
 {
     struct buf text = {0}, msg = {0};
@@ -53,7 +57,7 @@ static void tell_skipped(struct log_listener *listener)
     buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
     listener->skipped = 0;
     buf_append(&text, SPAN("["));
-    logs_print_note(&text, clock_unix_ms(), buf_span(&msg));
+    logs_print_note(&text, clock_unix_ms(), listener->last_skipped, buf_span(&msg));
     buf_append(&text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(&text));
     group_send_one(&listener->member, &frame);
@@ -62,7 +66,8 @@ static void tell_skipped(struct log_listener *listener)
     buf_free(&text);
 }
 
-void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count)
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame,
+                        struct logs_run run)
 {
     struct metrics *metrics = listener->live->options.metrics;
     size_t limit = listener->live->options.queue_limit / 2;
@@ -73,53 +78,54 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     /* One that skips goes on only when it has caught up by half. */
     bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
     if (!room || (listener->skipped > 0 && queued > limit / 2)) {
-        listener->skipped += count;
-        metrics_add(metrics, METRIC_LOGS_SKIPPED, count);
+        skip(listener, run.count, run.last);
+        metrics_add(metrics, METRIC_LOGS_SKIPPED, run.count);
         return;
     }
     if (listener->skipped > 0) {
         tell_skipped(listener);
     }
     group_send_one(&listener->member, frame);
-    metrics_add(metrics, METRIC_LOGS_DELIVERED, count);
+    metrics_add(metrics, METRIC_LOGS_DELIVERED, run.count);
 }
 
-static void hold(struct log_listener *listener, struct span text, size_t count)
+static void hold(struct log_listener *listener, struct span text, struct logs_run run)
 {
-    size_t head[2] = {text.len, count};
+    const struct held head = {text.len, run};
     if (listener->held.len + text.len > HELD_MOST) {
-        listener->skipped += count;
+        skip(listener, run.count, run.last);
         return;
     }
-    buf_append(&listener->held, span_of(head, sizeof(head)));
+    buf_append(&listener->held, span_of(&head, sizeof(head)));
     buf_append(&listener->held, text);
 }
 
-static void deliver_to(struct list *listeners, struct shared_message *frame, size_t count)
+static void deliver_to(struct list *listeners, struct shared_message *frame, struct logs_run run)
 {
     LIST_EACH(it, listeners) {
         struct log_listener *listener = listener_of(it);
         if (listener->backlog != NULL) {
-            hold(listener, frame->payload, count);
+            hold(listener, frame->payload, run);
         } else {
-            logs_listener_send(listener, frame, count);
+            logs_listener_send(listener, frame, run);
         }
     }
 }
 
-void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count)
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text,
+                       struct logs_run run)
 {
     struct shared_message frame;
     shared_message_init(&frame, WS_TEXT, text);
-    deliver_to(&live->everywhere, &frame, count);
+    deliver_to(&live->everywhere, &frame, run);
     if (room.len > 0) {
         struct map_node *node = map_find(&live->rooms, room);
         if (node != NULL) {
-            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, count);
+            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, run);
         }
     } else {
         MAP_EACH(it, &live->rooms) {
-            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, count);
+            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, run);
         }
     }
     shared_message_deinit(&frame);
@@ -128,31 +134,31 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
 void logs_listener_backlog_done(struct log_listener *listener)
 {
     struct span rest = buf_span(&listener->held);
-    size_t head[2];
+    struct held head;
     while (rest.len >= sizeof(head)) {
         struct shared_message frame;
-        memcpy(head, rest.ptr, sizeof(head));
-        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head[0]));
-        logs_listener_send(listener, &frame, head[1]);
+        memcpy(&head, rest.ptr, sizeof(head));
+        shared_message_init(&frame, WS_TEXT, span_of(rest.ptr + sizeof(head), head.len));
+        logs_listener_send(listener, &frame, head.run);
         shared_message_deinit(&frame);
-        rest = span_skip(rest, sizeof(head) + head[0]);
+        rest = span_skip(rest, sizeof(head) + head.len);
     }
     buf_free(&listener->held);
 }
 
-static void add_missed(struct list *listeners, uint64_t count)
+static void add_missed(struct list *listeners, uint64_t count, uint64_t last)
 {
     LIST_EACH(it, listeners) {
-        listener_of(it)->skipped += count;
+        skip(listener_of(it), count, last);
     }
 }
 
-void logs_live_missed(struct logs_live *live, uint64_t count)
+void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
 {
     metrics_add(live->options.metrics, METRIC_LOGS_MISSED, count);
-    add_missed(&live->everywhere, count);
+    add_missed(&live->everywhere, count, last);
     MAP_EACH(it, &live->rooms) {
-        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count);
+        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count, last);
     }
 }
 
@@ -163,7 +169,10 @@ static void listener_free(struct log_listener *listener)
     struct logs_live *live = listener->live;
     list_del(&listener->entry);
     logs_backlog_cancel(listener);
-    room_put(live, listener->room);
+    if (listener->room != NULL && list_empty(&listener->room->listeners)) {
+        map_remove(&live->rooms, &listener->room->node);
+        free(listener->room);
+    }
     buf_free(&listener->held);
     live->count--;
     free(listener);
@@ -172,8 +181,8 @@ static void listener_free(struct log_listener *listener)
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct log_listener *listener = arg;
-    if (kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
-        ws_send(listener->member.ws, WS_TEXT, SPAN("pong"));
+    if (listener->beats && kind == WS_TEXT && span_eq(payload, SPAN("ping"))) {
+        ws_send(listener->member.ws, WS_TEXT, SPAN("[]"));
     }
 }
 
@@ -188,7 +197,6 @@ static void on_drained(void *arg)
 static void on_closed(void *arg)
 {
     struct log_listener *listener = arg;
-    metrics_sub(listener->live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     listener_free(listener);
 }
 
@@ -205,7 +213,6 @@ static void admit(struct log_listener *listener)
         listener_free(listener);
         return;
     }
-    metrics_add(live->options.metrics, METRIC_LOGS_LISTENERS, 1);
     list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
                    &listener->entry);
     if (listener->wants > 0 && live->tail.state == TAIL_FOLLOWING) {
@@ -220,16 +227,17 @@ void logs_live_admit(struct logs_live *live)
     }
 }
 
-void logs_live_join(struct logs_live *live, struct http_request *request, struct span room,
-                    size_t backlog)
+void logs_live_join(struct logs_live *live, struct http_request *request,
+                    const struct logs_wish *wish)
 {
     struct log_listener *listener = mem_zalloc(sizeof(*listener));
     listener->live = live;
     listener->request = request;
-    listener->wants = backlog;
+    listener->wants = wish->backlog;
+    listener->beats = wish->beats;
     list_init(&listener->member.entry);
     list_push_back(&live->waiting, &listener->entry);
-    listener->room = room.len > 0 ? room_get(live, room) : NULL;
+    listener->room = wish->room.len > 0 ? room_get(live, wish->room) : NULL;
     live->count++;
     if (live->tail.state == TAIL_FOLLOWING) {
         admit(listener);
@@ -240,6 +248,16 @@ void logs_live_join(struct logs_live *live, struct http_request *request, struct
 
 /* ------------------------------------------------------------------------------------ life */
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    struct logs_live *live = arg;
+    uint64_t waiting = 0;
+    LIST_EACH(it, &live->waiting) {
+        waiting++;
+    }
+    metrics_set(metrics, METRIC_LOGS_LISTENERS, live->count - waiting);
+}
+
 struct logs_live *logs_live_new(const struct logs_live_options *options)
 {
     struct logs_live *live = mem_zalloc(sizeof(*live));
@@ -249,6 +267,7 @@ struct logs_live *logs_live_new(const struct logs_live_options *options)
     list_init(&live->waiting);
     list_init(&live->backlogs);
     logs_tail_init(live);
+    metrics_source_add(options->metrics, &live->gauges, count_gauges, live);
     return live;
 }
 
@@ -257,6 +276,7 @@ void logs_live_free(struct logs_live **live)
     if (*live == NULL) {
         return;
     }
+    metrics_source_remove((*live)->options.metrics, &(*live)->gauges);
     while (!list_empty(&(*live)->waiting)) {
         struct log_listener *listener = listener_of((*live)->waiting.next);
         http_reply_error(listener->request, 503, "the node is going away");

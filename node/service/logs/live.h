@@ -29,10 +29,16 @@ struct logs_live *logs_live_new(const struct logs_live_options *options);
 /* The listeners are gone (net_free came first). */
 void logs_live_free(struct logs_live **live);
 
+/* What a listener asks for. */
+struct logs_wish {
+    struct span room; /* empty: all rooms; borrowed */
+    size_t backlog;   /* how many entries from before come first */
+    bool beats; /* its text `ping` is answered with an array of no entries; else with nothing */
+};
+
 /* Takes over a handshake that may listen: answers it once the tail follows, so that whatever is
- * added after the answer arrives. `room` is empty for all rooms. `backlog`: how many entries from
- * before come first. */
-void logs_live_join(struct logs_live *live, struct http_request *request, struct span room,
-                    size_t backlog);
+ * added after the answer arrives. */
+void logs_live_join(struct logs_live *live, struct http_request *request,
+                    const struct logs_wish *wish);
 
 #endif

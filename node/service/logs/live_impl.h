@@ -12,6 +12,12 @@
 
 #include <event2/event.h>
 
+/* Entries that go out as one message. */
+struct logs_run {
+    size_t count;
+    uint64_t last; /* sequence number of the last one */
+};
+
 struct live_room {
     struct map_node node;
     struct list listeners;
@@ -26,8 +32,10 @@ struct log_listener {
     struct http_request *request; /* not answered yet; NULL since */
     struct backlog *backlog;      /* being gathered; NULL else */
     size_t wants;                 /* entries from before */
-    struct buf held;  /* messages that wait for the backlog: size_t length, size_t entries, text */
-    uint64_t skipped; /* entries, since it was last told */
+    bool beats;
+    struct buf held;       /* messages that wait for the backlog: struct held, text */
+    uint64_t skipped;      /* entries, since it was last told */
+    uint64_t last_skipped; /* the highest number among them */
 };
 
 enum tail_state { TAIL_OFF, TAIL_ASKING, TAIL_FOLLOWING };
@@ -49,18 +57,20 @@ struct logs_live {
     uint32_t count; /* listeners, waiting ones too */
     struct tail tail;
     struct list backlogs;
+    struct metrics_source gauges;
 };
 
 /* live.c */
-/* Entries of one room, `count` of them as the text of a JSON array, for the listeners of that
- * room. */
-void logs_live_deliver(struct logs_live *live, struct span room, struct span text, size_t count);
-/* All listeners are told that `count` entries are missing. */
-void logs_live_missed(struct logs_live *live, uint64_t count);
+/* Entries of one room, as the text of a JSON array, for the listeners of that room. */
+void logs_live_deliver(struct logs_live *live, struct span room, struct span text,
+                       struct logs_run run);
+/* All listeners are told that `count` entries are missing, none with a number above `last`. */
+void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last);
 /* The tail follows, or will once the store is back: lets in the listeners that wait. */
 void logs_live_admit(struct logs_live *live);
 /* One message to one listener, or none when it has no room for it. */
-void logs_listener_send(struct log_listener *listener, struct shared_message *frame, size_t count);
+void logs_listener_send(struct log_listener *listener, struct shared_message *frame,
+                        struct logs_run run);
 
 /* tail.c */
 void logs_tail_init(struct logs_live *live);

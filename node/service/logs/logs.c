@@ -10,6 +10,8 @@
 #include "node/service/logs/live.h"
 #include "node/service/logs/own.h"
 #include "node/service/logs/page.h"
+#include "node/service/logs/protobuf.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
 
@@ -22,6 +24,7 @@ struct logs {
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
+    struct logs_syslog *syslog;
     struct limit_table *rate;
     struct list adding;
 };
@@ -35,6 +38,7 @@ struct adding {
     struct logs *logs;
     struct http_request *request;
     enum door door;
+    bool protobuf; /* the answer, too */
     size_t count, refused;
     struct buf reasons;
 };
@@ -51,14 +55,16 @@ static void refuse(struct logs *logs, struct http_request *request, size_t count
 /* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
 static void print_partial(const struct adding *adding, struct buf *out)
 {
-    if (adding->refused == 0) {
+    char why[64];
+    snprintf(why, sizeof(why), "more than %zu bytes", adding->logs->options.entry_limit);
+    if (adding->protobuf) {
+        logs_protobuf_response(adding->refused, span_str(why), out);
+    } else if (adding->refused == 0) {
         buf_append(out, SPAN("{}"));
     } else {
-        buf_printf(
-            out,
-            "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-            "%zu bytes\"}}",
-            adding->refused, adding->logs->options.entry_limit);
+        buf_printf(out,
+                   "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"%s\"}}",
+                   adding->refused, why);
     }
 }
 
@@ -76,7 +82,10 @@ static void reply_stored(const struct adding *adding)
         buf_append(&text, buf_span(&adding->reasons));
         buf_append(&text, SPAN("]}"));
     }
-    http_reply(adding->request, status, text.len > 0 ? "application/json" : NULL, buf_span(&text));
+    const char *type = adding->door == DOOR_OTLP && adding->protobuf ? "application/x-protobuf"
+                       : text.len > 0                                ? "application/json"
+                                                                     : NULL;
+    http_reply(adding->request, status, type, buf_span(&text));
     buf_free(&text);
 }
 
@@ -102,6 +111,10 @@ static void on_appended(void *arg, enum stream_outcome outcome)
     case STREAM_REFUSED:
         refuse(logs, adding->request, adding->count, "the store took nothing");
         break;
+    case STREAM_ALONE:
+        refuse(logs, adding->request, adding->count,
+               "too few replicas of the store had it in time: it may be stored, or not");
+        break;
     case STREAM_UNKNOWN:
         refuse(logs, adding->request, adding->count, "the store did not answer in time");
         break;
@@ -116,6 +129,7 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     adding->logs = logs;
     adding->request = request;
     adding->door = door;
+    adding->protobuf = logs_is_protobuf(http_header(request, "content-type"));
     adding->count = batch->count;
     adding->refused = batch->refused;
     adding->reasons = batch->reasons;
@@ -127,14 +141,21 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     }
 }
 
-static void reply_bad(struct logs *logs, struct http_request *request, enum logs_verdict verdict,
-                      const char *error)
+static void reply_bad(struct logs *logs, struct http_request *request, enum door door,
+                      enum logs_verdict verdict, const char *error)
 {
     int status = verdict == LOGS_BAD ? 400 : verdict == LOGS_TOO_LARGE ? 413 : 415;
     metrics_add(logs->options.metrics,
                 verdict == LOGS_TOO_LARGE ? METRIC_LOGS_TOO_LARGE : METRIC_LOGS_MALFORMED, 1);
     if (status == 415) {
         http_reply_field(request, "Accept-Encoding", SPAN(LOGS_CODINGS));
+    }
+    if (door == DOOR_OTLP && logs_is_protobuf(http_header(request, "content-type"))) {
+        struct buf text = {0};
+        logs_protobuf_status(span_str(error), &text);
+        http_reply(request, status, "application/x-protobuf", buf_span(&text));
+        buf_free(&text);
+        return;
     }
     http_reply_error(request, status, "%s", error);
 }
@@ -147,21 +168,29 @@ static void take(struct logs *logs, struct http_request *request, enum door door
     const struct logs_body body = {.type = http_header(request, "content-type"),
                                    .coding = http_header(request, "content-encoding"),
                                    .bytes = http_body(request),
-                                   .limit = logs->options.body_limit};
+                                   .limit = logs->options.body_limit,
+                                   .binary = door == DOOR_OTLP   ? LOGS_SHAPE_OTLP
+                                             : door == DOOR_LOKI ? LOGS_SHAPE_LOKI
+                                                                 : LOGS_SHAPE_ENTRY};
     char error[160];
     if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
     enum logs_verdict verdict = logs_intake_read(&batch, &body, error, sizeof(error));
     if (verdict != LOGS_GOOD) {
-        reply_bad(logs, request, verdict, error);
+        reply_bad(logs, request, door, verdict, error);
     } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
                                  clock_monotonic_us())) {
         metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch.count);
         http_reply_field(request, "Retry-After", SPAN("1"));
         http_reply_error(request, 429, "too many entries from this address");
     } else if (batch.count == 0) {
-        const struct adding nothing = {.logs = logs, .request = request, .door = door};
+        const struct adding nothing = {
+            .logs = logs,
+            .request = request,
+            .door = door,
+            .protobuf = logs_is_protobuf(body.type),
+        };
         reply_stored(&nothing);
     } else {
         metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch.refused);
@@ -204,7 +233,7 @@ static size_t read_count(const char *text)
 static void on_listen(void *arg, struct http_request *request)
 {
     struct logs *logs = arg;
-    struct buf room = {0}, backlog = {0};
+    struct buf room = {0}, backlog = {0}, beats = {0};
     if (!ws_admits(request, logs->options.listen_token)) {
         return;
     }
@@ -212,10 +241,15 @@ static void on_listen(void *arg, struct http_request *request)
         http_query(request, "room", &room);
     }
     http_query(request, "backlog", &backlog);
-    struct span name = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room);
-    logs_live_join(logs->live, request, name, read_count(buf_text(&backlog)));
+    const struct logs_wish wish = {
+        .room = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room),
+        .backlog = read_count(buf_text(&backlog)),
+        .beats = http_query(request, "beats", &beats),
+    };
+    logs_live_join(logs->live, request, &wish);
     buf_free(&room);
     buf_free(&backlog);
+    buf_free(&beats);
 }
 
 static void on_page(void *arg, struct http_request *request)
@@ -246,6 +280,15 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                         .node = options->node,
                                                         .lanes = options->lanes});
     logs->depth = logs_depth_new(net_wheel(options->net), options->store, options->metrics);
+    logs->syslog =
+        logs_syslog_new(&(struct logs_syslog_options){.net = options->net,
+                                                      .store = options->store,
+                                                      .metrics = options->metrics,
+                                                      .rate = logs->rate,
+                                                      .listen = options->syslog,
+                                                      .lanes = options->lanes,
+                                                      .entry_limit = options->entry_limit,
+                                                      .keys = options->keys});
     http_route(server, "POST", "/logs/add", on_add, logs);
     http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
     http_route(server, "POST", "/v1/logs", on_otlp, logs);
@@ -255,6 +298,21 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     return logs;
 }
 
+int logs_listen(struct logs *logs, char *error, size_t error_size)
+{
+    return logs_syslog_listen(logs->syslog, error, error_size);
+}
+
+void logs_drain(struct logs *logs)
+{
+    logs_syslog_retire(logs->syslog);
+}
+
+void logs_stop(struct logs *logs)
+{
+    logs_syslog_stop(logs->syslog);
+}
+
 void logs_free(struct logs **logs)
 {
     if (*logs == NULL) {
@@ -262,6 +320,7 @@ void logs_free(struct logs **logs)
     }
     struct logs *gone = *logs;
     *logs = NULL;
+    logs_syslog_free(&gone->syslog);
     logs_depth_free(&gone->depth);
     logs_own_free(&gone->own);
     logs_live_free(&gone->live);

@@ -25,11 +25,22 @@ struct logs_options {
     struct logs_keys keys;                /* further names of room and user */
     size_t queue_limit;                   /* bytes */
     uint32_t rate;                        /* entries per second and address; 0: no limit */
+    const char *syslog;                   /* where syslog is taken: syslog.h; empty: nowhere */
     const char *add_token, *listen_token; /* empty: none is needed */
 };
 
 /* New, with its routes put into `server`. */
 struct logs *logs_new(struct http_server *server, const struct logs_options *options);
+
+/* Opens the sockets for syslog. 0, or -1 with a message that names the address in `error`. */
+int logs_listen(struct logs *logs, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* Takes no new connections of syslog. */
+void logs_drain(struct logs *logs);
+
+/* Closes the sockets for syslog; before net_free. */
+void logs_stop(struct logs *logs);
 
 /* Frees; net_free came first, http_server_free and store_close come later. */
 void logs_free(struct logs **logs);

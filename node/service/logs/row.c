@@ -2,6 +2,7 @@
 #include "node/service/logs/row.h"
 
 #include "node/service/logs/entry.h"
+#include "store/base/decimal.h"
 #include "store/base/utf8.h"
 #include "store/postgres/row.h"
 
@@ -53,19 +54,6 @@ static bool clean(struct span text, struct buf *out)
     return dirty;
 }
 
-/* The length of `text` cut to `most` bytes between characters. */
-static size_t cut_len(struct span text, size_t most)
-{
-    size_t len = text.len;
-    if (len > most) {
-        len = most;
-        while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-            len--;
-        }
-    }
-    return len;
-}
-
 /* What the member says as text, in work->scratch: the string, or other values as they are written.
  */
 static struct span text_of(struct work *work, enum logs_field field)
@@ -103,28 +91,9 @@ static void put_member(struct work *work, enum logs_field field, size_t most, st
         return;
     }
     struct span text = text_of(work, field);
-    size_t len = cut_len(text, most);
+    size_t len = utf8_cut(text, most).len;
     work->bad |= len < text.len;
     pg_put_text(row, span_of(text.ptr, len));
-}
-
-static void put_level(struct work *work, struct buf *row)
-{
-    size_t begin = row->len;
-    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
-    for (size_t i = begin + 4; i < row->len; i++) {
-        char c = row->ptr[i];
-        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-}
-
-static void put_room(struct work *work, struct buf *row)
-{
-    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
-        pg_put_null(row);
-    } else {
-        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
-    }
 }
 
 /* ------------------------------------------------------------------------------------ numbers */
@@ -155,15 +124,10 @@ static bool plain_ms(struct span raw, int64_t *us)
     if (raw.len >= 2 && raw.ptr[0] == '"') {
         raw = span_of(raw.ptr + 1, raw.len - 2);
     }
-    int64_t ms = 0;
-    for (size_t i = 0; i < raw.len; i++) {
-        if (raw.ptr[i] < '0' || raw.ptr[i] > '9') {
-            return false;
-        }
-        ms = i < PLAIN_DIGITS ? ms * 10 + (raw.ptr[i] - '0') : 0;
-    }
-    *us = ms * 1000;
-    return raw.len > 0 && raw.len <= PLAIN_DIGITS;
+    uint64_t ms = 0;
+    bool plain = raw.len <= PLAIN_DIGITS && decimal_read(raw, UINT64_MAX, &ms);
+    *us = (int64_t)ms * 1000;
+    return plain;
 }
 
 /* Milliseconds since 1970 as microseconds, where PostgreSQL has such a time. */
@@ -294,23 +258,6 @@ static void put_extra(struct work *work, struct span payload, struct buf *row)
 
 /* ------------------------------------------------------------------------------------ the row */
 
-static void sort_members(struct work *work, struct span payload)
-{
-    struct span rest = json_inside(payload);
-    struct json_member member;
-    while (json_next_member(&rest, &member)) {
-        enum logs_field field = logs_field_of(&member);
-        if (field < LOGS_FIELDS) {
-            work->raw[field] = member.raw;
-            continue;
-        }
-        buf_append(&work->further, SPAN(","));
-        copy_json(work, member.name, &work->further);
-        buf_append(&work->further, SPAN(":"));
-        copy_json(work, member.raw, &work->further);
-    }
-}
-
 static void put_row(struct work *work, const struct sink_item *item, struct span payload,
                     struct buf *row)
 {
@@ -325,10 +272,19 @@ static void put_row(struct work *work, const struct sink_item *item, struct span
     } else {
         pg_put_null(row);
     }
-    put_level(work, row);
+    size_t begin = row->len;
+    put_member(work, LOGS_LEVEL, LOGS_ROW_NAME_LIMIT, row);
+    for (size_t i = begin + 4; i < row->len; i++) {
+        char c = row->ptr[i];
+        row->ptr[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
     put_member(work, LOGS_MSG, SIZE_MAX, row);
     put_member(work, LOGS_USER, LOGS_ROW_NAME_LIMIT, row);
-    put_room(work, row);
+    if (!is_nothing(work, LOGS_ROOM) && logs_is_no_room(text_of(work, LOGS_ROOM))) {
+        pg_put_null(row);
+    } else {
+        put_member(work, LOGS_ROOM, LOGS_ROW_NAME_LIMIT, row);
+    }
     put_member(work, LOGS_TEXT, SIZE_MAX, row);
     put_extra(work, payload, row);
 }
@@ -346,7 +302,19 @@ bool logs_row(void *arg, const struct sink_item *item, struct buf *row, const ch
     }
     bool good = payload.len > 0 && payload.ptr[0] == '{' && json_valid(payload, &at);
     if (good) {
-        sort_members(&work, payload);
+        struct span rest = json_inside(payload);
+        struct json_member member;
+        while (json_next_member(&rest, &member)) {
+            enum logs_field field = logs_field_of(&member);
+            if (field < LOGS_FIELDS) {
+                work.raw[field] = member.raw;
+                continue;
+            }
+            buf_append(&work.further, SPAN(","));
+            copy_json(&work, member.name, &work.further);
+            buf_append(&work.further, SPAN(":"));
+            copy_json(&work, member.raw, &work.further);
+        }
         put_row(&work, item, payload, row);
     } else {
         *reason = "not a JSON object";

@@ -21,7 +21,7 @@ struct tail_room {
     struct map_node node;
     struct list entry;
     struct buf text;
-    size_t count;
+    struct logs_run run;
     struct span room; /* borrowed from the answer */
 };
 
@@ -45,22 +45,11 @@ static struct tail_room *group_get(struct groups *groups, struct span room)
 
 static void flush(struct logs_live *live, struct tail_room *group)
 {
-    if (group->count > 0) {
+    if (group->run.count > 0) {
         buf_append(&group->text, SPAN("]"));
-        logs_live_deliver(live, group->room, buf_span(&group->text), group->count);
+        logs_live_deliver(live, group->room, buf_span(&group->text), group->run);
         group->text.len = 0;
-        group->count = 0;
-    }
-}
-
-static void gather(struct logs_live *live, struct groups *groups, const struct stream_entry *entry)
-{
-    struct tail_room *group = group_get(groups, entry->tag);
-    buf_append(&group->text, group->count++ > 0 ? SPAN(",") : SPAN("["));
-    logs_print(&group->text, entry->seq, entry->payload);
-    if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
-        group->text.len >= live->options.queue_limit / 8) {
-        flush(live, group);
+        group->run.count = 0;
     }
 }
 
@@ -69,38 +58,30 @@ static void gather(struct logs_live *live, struct groups *groups, const struct s
 static void take(struct logs_live *live, struct groups *groups, const struct stream_entry *entries,
                  size_t count)
 {
-    uint64_t missing = 0;
+    uint64_t missing = 0, before = 0; /* none missing has a number from `before` on */
     bool fresh[LOGS_TAIL_READ_MOST];
     for (size_t i = 0; i < count; i++) {
         uint64_t skipped;
         struct stream_place *place = &live->tail.places[entries[i].lane];
         fresh[i] = stream_place_take(place, &entries[i], &skipped);
         missing += skipped;
+        before = skipped > 0 && entries[i].seq > before ? entries[i].seq : before;
     }
     if (missing > 0) {
-        logs_live_missed(live, missing);
+        logs_live_missed(live, missing, before - 1);
     }
     for (size_t i = 0; i < count; i++) {
         if (fresh[i] && logs_live_wants(live, entries[i].tag)) {
-            gather(live, groups, &entries[i]);
+            struct tail_room *group = group_get(groups, entries[i].tag);
+            buf_append(&group->text, group->run.count++ > 0 ? SPAN(",") : SPAN("["));
+            logs_print(&group->text, entries[i].seq, entries[i].payload);
+            group->run.last = entries[i].seq;
+            if (group->text.len >= LOGS_TAIL_MESSAGE_BYTES ||
+                group->text.len >= live->options.queue_limit / 8) {
+                flush(live, group);
+            }
         }
     }
-}
-
-static void fan_out(struct logs_live *live, const struct stream_entry *entries, size_t count)
-{
-    struct groups groups;
-    map_init(&groups.by_room);
-    list_init(&groups.order);
-    take(live, &groups, entries, count);
-    while (!list_empty(&groups.order)) {
-        struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
-        flush(live, group);
-        list_del(&group->entry);
-        buf_free(&group->text);
-        free(group);
-    }
-    map_deinit(&groups.by_room);
 }
 
 /* ------------------------------------------------------------------------------------ reading */
@@ -155,26 +136,23 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
     }
     while (count > 0) {
         size_t now, run = lane_run(live, entries, count, &now);
-        fan_out(live, entries, now);
+        struct groups groups;
+        map_init(&groups.by_room);
+        list_init(&groups.order);
+        take(live, &groups, entries, now);
+        while (!list_empty(&groups.order)) {
+            struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
+            flush(live, group);
+            list_del(&group->entry);
+            buf_free(&group->text);
+            free(group);
+        }
+        map_deinit(&groups.by_room);
         more = more || now < run || run == LOGS_TAIL_READ_MOST;
         entries += run;
         count -= run;
     }
     arm(tail, more && ok ? 0 : LOGS_TAIL_GATHER_MS);
-}
-
-static void read_on(struct logs_live *live)
-{
-    struct tail *tail = &live->tail;
-    struct stream_from from[STREAM_LANES_MOST];
-    for (unsigned i = 0; i < tail->lanes; i++) {
-        from[i] = (struct stream_from){i, tail->places[i].seq};
-    }
-    tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
-                                on_read, live) == 0;
-    if (!tail->reading) {
-        arm(tail, LOGS_TAIL_GATHER_MS);
-    }
 }
 
 /* ------------------------------------------------------------------------------------ asking */
@@ -188,19 +166,6 @@ static void take_lanes(struct tail *tail, const struct stream_state *state, unsi
         stream_place_reset(place);
         place->history = state->head.history;
         place->seq = after;
-    }
-}
-
-/* What is there was written before the first listener came: should a server have it once more, it
- * is not new. */
-static void learn_writers(struct tail *tail, const struct stream_state *state)
-{
-    for (unsigned i = 0; i < tail->lanes; i++) {
-        struct span rest = state->writers, node;
-        uint64_t call;
-        while (stream_next_writer(&rest, &node, &call)) {
-            stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
-        }
     }
 }
 
@@ -222,7 +187,15 @@ static void on_state(void *arg, const struct stream_state *state)
         tail->state = TAIL_FOLLOWING;
         tail->lanes = 0;
         take_lanes(tail, state, lanes, state->last);
-        learn_writers(tail, state);
+        /* What is there was written before the first listener came: should a server have it once
+         * more, it is not new. */
+        for (unsigned i = 0; i < tail->lanes; i++) {
+            struct span rest = state->writers, node;
+            uint64_t call;
+            while (stream_next_writer(&rest, &node, &call)) {
+                stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
+            }
+        }
         arm(tail, LOGS_TAIL_GATHER_MS);
     }
     take_lanes(tail, state, lanes, tail->last);
@@ -259,7 +232,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         ask(live);
     }
     if (!tail->reading) {
-        read_on(live);
+        struct stream_from from[STREAM_LANES_MOST];
+        for (unsigned i = 0; i < tail->lanes; i++) {
+            from[i] = (struct stream_from){i, tail->places[i].seq};
+        }
+        tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
+                                    on_read, live) == 0;
+        if (!tail->reading) {
+            arm(tail, LOGS_TAIL_GATHER_MS);
+        }
     }
 }
 

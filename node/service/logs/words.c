@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/words.h"
 
+#include "store/base/decimal.h"
+#include "store/base/utf8.h"
+
 #include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /* ------------------------------------------------------------------------------------ names */
 
@@ -138,15 +144,11 @@ static bool put_level(struct span raw, struct logs_word word, struct buf *out)
 /* `digits` of them, at the front of *text. */
 static bool take_digits(struct span *text, size_t digits, int *value)
 {
-    *value = 0;
-    for (size_t i = 0; i < digits; i++) {
-        if (i >= text->len || text->ptr[i] < '0' || text->ptr[i] > '9') {
-            return false;
-        }
-        *value = *value * 10 + (text->ptr[i] - '0');
-    }
-    *text = span_skip(*text, digits);
-    return true;
+    uint64_t number = 0;
+    bool good = text->len >= digits && decimal_read(span_of(text->ptr, digits), INT_MAX, &number);
+    *value = (int)number;
+    *text = span_skip(*text, good ? digits : 0);
+    return good;
 }
 
 static bool take_char(struct span *text, const char *any)
@@ -287,4 +289,20 @@ bool logs_word_value(const struct json_member *member, struct logs_word word, st
     }
     buf_append(out, member->raw);
     return true;
+}
+
+void logs_word_quote(struct span text, struct buf *out)
+{
+    if (utf8_valid(text)) {
+        json_quote(text, out);
+        return;
+    }
+    struct buf clean = {0};
+    while (text.len > 0) {
+        size_t len = utf8_character(text);
+        buf_append(&clean, len > 0 ? span_of(text.ptr, len) : SPAN(REPLACEMENT));
+        text = span_skip(text, len > 0 ? len : 1);
+    }
+    json_quote(buf_span(&clean), out);
+    buf_free(&clean);
 }

@@ -1,119 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* The sockets of game servers and the HTTP routes.
+/* The door: the handshakes and messages of game servers, and the HTTP routes.
  *
- *     socket --limit--> request.c: well-formed? --> scheduler.c: carried out
- *     socket <--say, answered, refused: each a callback-----------------'     by the runner
- *
- * An asker is a socket's id: by the time of the answer the socket may be gone. */
+ *     socket --limit--> request.c: well-formed? --> scheduler.c: carried out by the runner
+ *     sockets.c <--what it says, answers, refuses-------'
+ */
 #include "node/service/minigame/minigame.h"
 
-#include "node/fanout/group.h"
-#include "node/net/limit.h"
 #include "node/proto/http/auth.h"
-#include "node/proto/ws/ws.h"
 #include "node/service/minigame/request.h"
 #include "node/service/minigame/scheduler.h"
+#include "node/service/minigame/sockets.h"
 #include "store/base/clock.h"
-#include "store/base/map.h"
 
 #include <stdlib.h>
 
 enum {
-    MINIGAME_ANSWER_MS = 5000, /* for the runner to answer */
-    ONLINE_MOST = 5000,        /* players in an answer */
-    RATE = 20,                 /* requests a second of one socket, in the long run */
-    BURST = 100,               /* and at once */
+    ONLINE_MOST = 5000, /* players in an answer */
+    RATE = 20,          /* requests a second of one socket, in the long run */
+    BURST = 100,        /* and at once */
 };
 
 struct minigame {
     struct minigame_options options;
+    struct minigame_sockets sockets;
     struct minigame_scheduler *scheduler;
-    struct group room;
-    struct map sockets; /* by id */
 };
 
-/* One game server. */
-struct game_server {
-    struct minigame *minigame;
-    struct ws *ws;
-    struct receiver member;
-    struct map_node node;
-    uint64_t id;   /* key of `node` */
-    unsigned open; /* requests that the runner has not answered */
-    struct wheel_timer timer;
-    struct limit_bucket limit;
-};
-
-/* ------------------------------------------------------------------------------------- out */
-
-/* Steals `json`. */
-static void send_json(struct game_server *server, json_t *json)
-{
-    char *text = json_dumps(json, 0);
-    ws_send(server->ws, WS_TEXT, span_str(text));
-    free(text);
-    json_decref(json);
-}
-
-static void send_error(struct game_server *server, const char *text)
-{
-    json_t *words = json_string(text);
-    send_json(server, json_pack("{s:o}", "error", words != NULL ? words : json_string("bad text")));
-}
-
-static void on_say(void *arg, const json_t *json)
-{
-    struct minigame *minigame = arg;
-    char *text = json_dumps(json, 0);
-    group_send(&minigame->room, span_str(text), NULL);
-    free(text);
-}
-
-static struct game_server *find(const struct minigame *minigame, uint64_t id)
-{
-    struct map_node *node = map_find(&minigame->sockets, span_of(&id, sizeof(id)));
-    return node != NULL ? MAP_ENTRY(node, struct game_server, node) : NULL;
-}
-
-/* --------------------------------------------------------------------------------- requests */
-
-static void on_timer(struct wheel_timer *timer)
-{
-    struct game_server *server = CONTAINER_OF(timer, struct game_server, timer);
-    server->open = 0;
-    send_error(server, MINIGAME_UNREACHABLE);
-}
-
-static void on_answered(void *arg, uint64_t asker, const char *error)
-{
-    struct game_server *server = find(arg, asker);
-    if (server == NULL || server->open == 0) {
-        return;
-    }
-    if (--server->open == 0) {
-        wheel_cancel(&server->timer);
-    }
-    if (error[0] != '\0') {
-        send_error(server, error);
-    }
-}
-
-static void on_refused(void *arg, uint64_t asker, const char *error)
-{
-    struct game_server *server = find(arg, asker);
-    if (server != NULL) {
-        send_error(server, error);
-    }
-}
-
-static void ask(struct game_server *server, json_t *request)
-{
-    struct minigame *minigame = server->minigame;
-    if (minigame_scheduler_ask(minigame->scheduler, server->id, request)) {
-        server->open++;
-        wheel_set(minigame->options.wheel, &server->timer, MINIGAME_ANSWER_MS);
-    }
-}
+/* ------------------------------------------------------------------------------------ sockets */
 
 static void add_player(void *arg, struct span user)
 {
@@ -123,69 +36,47 @@ static void add_player(void *arg, struct span user)
     }
 }
 
-static void send_online(struct game_server *server)
-{
-    const struct minigame_options *options = &server->minigame->options;
-    json_t *players = json_array();
-    if (options->each_online(options->online, add_player, players)) {
-        send_json(server, json_pack("{s:o}", "online_players", players));
-    } else {
-        json_decref(players);
-        send_error(server, MINIGAME_NO_PLAYERS);
-    }
-}
-
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
-    struct game_server *server = arg;
-    if (!limit_take(&server->limit, RATE, BURST, 1, clock_monotonic_us())) {
-        send_error(server, "too many requests, please slow down");
+    struct minigame_socket *socket = arg;
+    const struct minigame *minigame = socket->owner;
+    if (!limit_take(&socket->limit, RATE, BURST, 1, clock_monotonic_us())) {
+        minigame_socket_error(socket, "too many requests, please slow down");
         return;
     }
     json_t *request = kind == WS_TEXT ? minigame_request_read(payload) : NULL;
     const char *fault = minigame_request_fault(request);
     if (fault != NULL) {
-        send_error(server, fault);
+        minigame_socket_error(socket, fault);
     } else if (minigame_request_action(request) == MINIGAME_ONLINE) {
-        send_online(server);
+        json_t *players = json_array();
+        if (minigame->options.each_online(minigame->options.online, add_player, players)) {
+            minigame_socket_send(socket, json_pack("{s:o}", "online_players", players));
+        } else {
+            json_decref(players);
+            minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
+        }
     } else {
-        ask(server, request);
+        minigame_scheduler_ask(minigame->scheduler, socket->id, request);
     }
     json_decref(request);
 }
 
-/* ------------------------------------------------------------------------------------- HTTP */
-
 static void on_closed(void *arg)
 {
-    struct game_server *server = arg;
-    wheel_cancel(&server->timer);
-    group_remove(&server->minigame->room, &server->member);
-    map_remove(&server->minigame->sockets, &server->node);
-    metrics_sub(server->minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
-    free(server);
+    minigame_socket_free(arg);
 }
 
 static void on_connect(void *arg, struct http_request *request)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
     struct minigame *minigame = arg;
-    if (!http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.token, NULL)) {
-        return;
+    if (http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.token, NULL)) {
+        minigame_socket_accept(&minigame->sockets, minigame, request, &handler);
     }
-    struct game_server *server = mem_zalloc(sizeof(*server));
-    server->minigame = minigame;
-    server->ws = ws_accept(request, &handler, server);
-    if (server->ws == NULL) {
-        free(server);
-        return;
-    }
-    server->id = conn_id(ws_conn(server->ws));
-    wheel_timer_init(&server->timer, on_timer);
-    group_add(&minigame->room, &server->member, server->ws);
-    map_insert(&minigame->sockets, &server->node, span_of(&server->id, sizeof(server->id)));
-    metrics_add(minigame->options.metrics, METRIC_MINIGAME_SOCKETS, 1);
 }
+
+/* ------------------------------------------------------------------------------------ HTTP */
 
 static void on_webhook(void *arg, struct http_request *request)
 {
@@ -211,24 +102,20 @@ static void on_events(void *arg, struct http_request *request)
     json_decref(round);
 }
 
-/* ------------------------------------------------------------------------------------- life */
+/* ------------------------------------------------------------------------------------ life */
 
 struct minigame *minigame_new(struct http_server *server, const struct minigame_options *options)
 {
     struct minigame *minigame = mem_zalloc(sizeof(*minigame));
     minigame->options = *options;
-    group_init(&minigame->room, options->metrics);
-    map_init(&minigame->sockets);
+    minigame_sockets_init(&minigame->sockets, options->metrics, options->wheel);
     minigame->scheduler = minigame_scheduler_new(&(struct minigame_scheduler_options){
         .store = options->store,
         .wheel = options->wheel,
         .node = options->node,
+        .sockets = &minigame->sockets,
         .each_online = options->each_online,
         .online = options->online,
-        .say = on_say,
-        .answered = on_answered,
-        .refused = on_refused,
-        .arg = minigame,
     });
     http_route_websocket(server, "/minigame", on_connect, minigame);
     http_route(server, "GET", "/api/webhook/minigame", on_webhook, minigame);
@@ -243,7 +130,7 @@ void minigame_free(struct minigame **minigame)
         return;
     }
     minigame_scheduler_free(&(*minigame)->scheduler);
-    map_deinit(&(*minigame)->sockets);
+    minigame_sockets_deinit(&(*minigame)->sockets);
     free(*minigame);
     *minigame = NULL;
 }

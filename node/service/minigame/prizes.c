@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/prizes.h"
 
-#include "node/service/minigame/state.h"
-
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +8,10 @@
 /* Percent of the pool by position; nothing behind the fifth. */
 static const unsigned prize_percent[] = {0, 36, 26, 18, 12, 8};
 
-static bool plays(const json_t *players, const char *id)
+static bool plays(const struct minigame_round *round, const char *id)
 {
-    for (size_t i = 0; i < json_array_size(players); i++) {
-        if (strcmp(json_string_value(json_array_get(players, i)), id) == 0) {
+    for (size_t i = 0; i < round->player_count; i++) {
+        if (strcmp(round->players[i], id) == 0) {
             return true;
         }
     }
@@ -27,7 +25,7 @@ static const char *player_of(const json_t *place)
 }
 
 /* Is every place of the leaderboard one of the players, once, with a position? */
-static bool check_places(const json_t *players, const json_t *leaderboard, char *error,
+static bool check_places(const struct minigame_round *round, const json_t *leaderboard, char *error,
                          size_t error_size)
 {
     for (size_t i = 0; i < json_array_size(leaderboard); i++) {
@@ -37,7 +35,7 @@ static bool check_places(const json_t *players, const json_t *leaderboard, char 
             snprintf(error, error_size, "position not found for player id %s", id);
             return false;
         }
-        if (!plays(players, id)) {
+        if (!plays(round, id)) {
             snprintf(error, error_size, "player id %s not found in the pool of existing players",
                      id);
             return false;
@@ -59,14 +57,14 @@ static int64_t prize(int64_t pool, int64_t position)
     return paid ? pool * prize_percent[position] / 100 : 0;
 }
 
-json_t *minigame_pay(const json_t *players, const json_t *leaderboard, json_t *balances,
-                     char *error, size_t error_size)
+json_t *minigame_pay(struct minigame_state *state, const struct minigame_round *round,
+                     const json_t *leaderboard, char *error, size_t error_size)
 {
     if (json_array_size(leaderboard) == 0) {
         snprintf(error, error_size, "leaderboard is empty");
         return NULL;
     }
-    if (!check_places(players, leaderboard, error, error_size)) {
+    if (!check_places(round, leaderboard, error, error_size)) {
         return NULL;
     }
     int64_t pool =
@@ -76,10 +74,7 @@ json_t *minigame_pay(const json_t *players, const json_t *leaderboard, json_t *b
         const json_t *place = json_array_get(leaderboard, i);
         const char *id = player_of(place);
         int64_t won = prize(pool, json_integer_value(json_object_get(place, "position")));
-        int64_t balance = json_integer_value(json_object_get(balances, id)) + won;
-        json_object_del(balances,
-                        id); /* to the end: players that have not played for long are forgotten */
-        json_object_set_new(balances, id, json_integer(balance));
+        int64_t balance = minigame_state_pay(state, id, won);
         json_array_append_new(paid, json_pack("{s:s, s:I, s:I}", "id", id, "won", (json_int_t)won,
                                               "balance", (json_int_t)balance));
     }

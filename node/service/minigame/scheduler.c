@@ -1,49 +1,64 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/scheduler.h"
 
+#include "node/core/log.h"
+#include "node/service/minigame/prizes.h"
 #include "node/service/minigame/request.h"
-#include "node/service/minigame/rounds.h"
+#include "node/service/minigame/state.h"
+#include "store/base/clock.h"
+#include "store/base/entropy.h"
 #include "store/base/mem.h"
+#include "store/base/utf8.h"
 #include "store/bus.h"
+#include "store/history/history.h"
+#include "store/roster/roster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TOPIC SPAN("minigame")
+/* The topic of the letters, and the key of the seats. */
+#define KEY SPAN("minigame")
+#define LEDGER SPAN("minigame:ledger")
 
 enum {
-    PERIOD_PRESET = 600, /* seconds */
+    MINIGAME_TICK_MS = 200,
+    MINIGAME_SEAT_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
+    LEDGER_MOST = 8,                /* states kept; the newest one counts */
+    LEDGER_MS = 5000,               /* for which one is tried to be written */
+    PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
 };
 
 struct minigame_scheduler {
     struct minigame_scheduler_options options;
-    struct minigame_rounds *rounds;
     struct bus_sub *sub;
-    json_t *unsaid; /* letters that wait for what the runner changed to be in the store */
+    struct roster_watch *watch;
+    struct wheel_timer tick;
+    uint64_t since_us;               /* when this node took its seat */
+    struct minigame_state *state;    /* as it is shown and told */
+    struct minigame_state *draft;    /* changed here, not known to be in the store; or NULL */
+    json_t *unsaid;                  /* letters that wait for the draft to be in the store */
+    int64_t first;                   /* version of the first change in the draft */
+    int64_t highest;                 /* version that this node ever gave */
+    char runner[MINIGAME_NODE_SIZE]; /* "": no node, or not known */
+    bool current;                    /* the view is not old */
+    bool in_roster;                  /* the store has the draft */
+    bool reading;                    /* the ledger was asked for */
+    bool loaded;                     /* what the ledger had is known here */
+    bool ledger_behind;              /* the ledger may lack the state */
 };
 
-/* ------------------------------------------------------------------------------------- out */
+/* ------------------------------------------------------------------------------------ letters */
 
 /* Publishes `json` (stolen). 0, or -1 when it reaches no other node. */
 static int publish(struct minigame_scheduler *scheduler, json_t *json)
 {
     char *text = json_dumps(json, JSON_COMPACT);
-    int sent = bus_publish(scheduler->options.store, TOPIC, span_str(text));
+    int sent = bus_publish(scheduler->options.store, KEY, span_str(text));
     free(text);
     json_decref(json);
     return sent;
-}
-
-static void say(struct minigame_scheduler *scheduler, const json_t *json)
-{
-    scheduler->options.say(scheduler->options.arg, json);
-}
-
-static void refuse(struct minigame_scheduler *scheduler, uint64_t asker, const char *error)
-{
-    scheduler->options.refused(scheduler->options.arg, asker, error);
 }
 
 /* To every socket of the cluster; while the bus is away, only to the sockets here. Steals
@@ -51,7 +66,7 @@ static void refuse(struct minigame_scheduler *scheduler, uint64_t asker, const c
 static void broadcast_now(struct minigame_scheduler *scheduler, json_t *json)
 {
     if (publish(scheduler, json_pack("{s:O}", "all", json)) != 0) {
-        say(scheduler, json);
+        minigame_sockets_say(scheduler->options.sockets, json);
     }
     json_decref(json);
 }
@@ -69,14 +84,15 @@ static void deliver(struct minigame_scheduler *scheduler, json_t *letter, bool k
         }
         publish(scheduler, json_incref(letter));
     } else if (own != NULL && !kept) {
-        refuse(scheduler, (uint64_t)json_integer_value(own), MINIGAME_UNREACHABLE);
+        minigame_sockets_refuse(scheduler->options.sockets, (uint64_t)json_integer_value(own),
+                                MINIGAME_UNREACHABLE);
     }
 }
 
 /* Says it when what it speaks of is in the store. Steals `letter`. */
 static void post(struct minigame_scheduler *scheduler, json_t *letter)
 {
-    if (minigame_rounds_settled(scheduler->rounds)) {
+    if (scheduler->draft == NULL) {
         deliver(scheduler, letter, true);
         json_decref(letter);
     } else {
@@ -84,17 +100,7 @@ static void post(struct minigame_scheduler *scheduler, json_t *letter)
     }
 }
 
-static void on_settled(void *arg, bool kept)
-{
-    struct minigame_scheduler *scheduler = arg;
-    json_t *letters = scheduler->unsaid;
-    scheduler->unsaid = json_array();
-    for (size_t i = 0; i < json_array_size(letters); i++) {
-        deliver(scheduler, json_array_get(letters, i), kept);
-    }
-    json_decref(letters);
-}
-
+/* Steals `json`. */
 static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
 {
     post(scheduler, json_pack("{s:o}", "all", json));
@@ -105,64 +111,401 @@ static json_t *update_json(void)
     return json_pack("{s:s}", "info", "update");
 }
 
-static void on_new_round(void *arg)
-{
-    broadcast(arg, update_json());
-}
-
 void minigame_scheduler_update(struct minigame_scheduler *scheduler)
 {
     broadcast_now(scheduler, update_json());
 }
 
-/* -------------------------------------------------------------------------------- as runner */
+/* ------------------------------------------------------------------------------------ state */
+
+/* With what was changed here. */
+static struct minigame_state *latest(const struct minigame_scheduler *scheduler)
+{
+    return scheduler->draft != NULL ? scheduler->draft : scheduler->state;
+}
+
+static bool is_by_here(const struct minigame_scheduler *scheduler,
+                       const struct minigame_state *state)
+{
+    return strcmp(state->by, scheduler->options.node) == 0;
+}
+
+/* Long names take room: balances go, then old rounds, until the seat fits. */
+static void claim(struct minigame_scheduler *scheduler)
+{
+    struct minigame_state *state = latest(scheduler);
+    char *text = minigame_state_print_seat(state, scheduler->since_us);
+    while (strlen(text) > MINIGAME_SEAT_MOST && minigame_state_forget(state)) {
+        free(text);
+        text = minigame_state_print_seat(state, scheduler->since_us);
+    }
+    roster_claim(scheduler->options.store, KEY, span_str(scheduler->options.node), span_str(text));
+    free(text);
+}
+
+/* The draft, to be changed and committed. */
+static struct minigame_state *edit(struct minigame_scheduler *scheduler)
+{
+    if (scheduler->draft == NULL) {
+        scheduler->draft = minigame_state_copy(scheduler->state);
+        scheduler->first = 0;
+    }
+    return scheduler->draft;
+}
+
+/* The draft was changed: the others shall take it. */
+static void commit(struct minigame_scheduler *scheduler)
+{
+    struct minigame_state *draft = scheduler->draft;
+    int64_t highest = scheduler->highest;
+    scheduler->highest = (draft->version > highest ? draft->version : highest) + 1;
+    scheduler->first = scheduler->first == 0 ? scheduler->highest : scheduler->first;
+    scheduler->in_roster = false;
+    draft->version = scheduler->highest;
+    snprintf(draft->by, sizeof(draft->by), "%s", scheduler->options.node);
+    claim(scheduler);
+}
+
+/* The draft has become the state, or is dropped; what there is to say of it is said. */
+static void settle(struct minigame_scheduler *scheduler, bool kept)
+{
+    if (scheduler->draft == NULL) {
+        return;
+    }
+    if (kept) {
+        minigame_state_free(&scheduler->state);
+        scheduler->state = scheduler->draft;
+        scheduler->draft = NULL;
+    } else {
+        minigame_state_free(&scheduler->draft);
+    }
+    json_t *letters = scheduler->unsaid;
+    scheduler->unsaid = json_array();
+    for (size_t i = 0; i < json_array_size(letters); i++) {
+        deliver(scheduler, json_array_get(letters, i), kept);
+    }
+    json_decref(letters);
+}
+
+/* ------------------------------------------------------------------------------------ ledger */
+
+/* The state outlives the leases of all seats in a list without one. It is written when the seats have
+ * it, so that nothing gets into the ledger that never happened, and told when the ledger has it. */
+
+static void on_written(void *arg, uint64_t version, bool done)
+{
+    struct minigame_scheduler *scheduler = arg;
+    scheduler->ledger_behind = !done;
+    if (!done) {
+        log_warn("the minigame's ledger could not be written; it is tried again",
+                 LOG_NUMBER_FIELD("version", version));
+    }
+    /* The seats have it in any case, so it happened. */
+    if (scheduler->draft != NULL && scheduler->draft->version <= (int64_t)version) {
+        settle(scheduler, true);
+    }
+}
+
+static void write_ledger(struct minigame_scheduler *scheduler)
+{
+    char *text = minigame_state_print(latest(scheduler));
+    uint64_t version = (uint64_t)latest(scheduler)->version;
+    struct history_append append = {.key = LEDGER,
+                                    .value = span_str(text),
+                                    .most = LEDGER_MOST,
+                                    .wait_ms = LEDGER_MS,
+                                    .fn = on_written,
+                                    .arg = scheduler,
+                                    .tag = version};
+    scheduler->ledger_behind = false;
+    if (history_append(scheduler->options.store, &append) != 0) {
+        on_written(scheduler, version, false);
+    }
+    free(text);
+}
+
+/* The newest state of the ledger, when no live node has a newer one. */
+static void on_ledger(void *arg, uint64_t tag, bool ok, struct span entries)
+{
+    struct minigame_scheduler *scheduler = arg;
+    struct history_entry entry;
+    (void)tag;
+    scheduler->reading = false;
+    scheduler->loaded = scheduler->loaded || ok;
+    while (ok && history_next(&entries, &entry)) {
+        struct minigame_state *state = minigame_state_read(entry.value);
+        if (state != NULL && scheduler->draft == NULL &&
+            state->version > scheduler->state->version) {
+            minigame_state_free(&scheduler->state);
+            scheduler->state = state;
+            claim(scheduler);
+        } else {
+            minigame_state_free(&state);
+        }
+    }
+}
+
+static void read_ledger(struct minigame_scheduler *scheduler)
+{
+    if (!scheduler->loaded && !scheduler->reading) {
+        scheduler->reading = history_read(scheduler->options.store, LEDGER, 0, LEDGER_MOST,
+                                          on_ledger, scheduler, 0) == 0;
+    }
+}
+
+/* ------------------------------------------------------------------------------------ seats */
+
+/* What the seats say, all looked at. */
+struct survey {
+    struct minigame_scheduler *scheduler;
+    struct minigame_state *newest; /* state in the others' seats, owned; or NULL */
+    uint64_t newest_since;         /* of the seat that it lies in */
+    bool shared;                   /* another one has the same state as this node */
+    uint64_t since;                /* of the longest sitting */
+    char runner[MINIGAME_NODE_SIZE];
+};
+
+static void look_at_seat(void *arg, const struct roster_member *member)
+{
+    struct survey *survey = arg;
+    char name[MINIGAME_NODE_SIZE];
+    uint64_t since;
+    struct minigame_state *state = minigame_state_read_seat(member->value, &since);
+    if (state == NULL || member->name.len >= MINIGAME_NODE_SIZE) {
+        minigame_state_free(&state);
+        return;
+    }
+    snprintf(name, sizeof(name), "%.*s", SPAN_ARG(member->name));
+    if (survey->runner[0] == '\0' || since < survey->since ||
+        (since == survey->since && strcmp(name, survey->runner) < 0)) {
+        survey->since = since;
+        memcpy(survey->runner, name, MINIGAME_NODE_SIZE);
+    }
+    if (strcmp(name, survey->scheduler->options.node) != 0) {
+        int64_t newest = survey->newest != NULL ? survey->newest->version : -1;
+        survey->shared = survey->shared || minigame_state_is_same(state, survey->scheduler->state);
+        if (state->version > newest || (state->version == newest && since < survey->newest_since)) {
+            minigame_state_free(&survey->newest);
+            survey->newest = state;
+            survey->newest_since = since;
+            return;
+        }
+    }
+    minigame_state_free(&state);
+}
+
+/* Has another node gone on from the state that this node has? This node's own draft comes back from
+ * nodes that took it already. */
+static bool is_overtaken(const struct survey *survey)
+{
+    const struct minigame_scheduler *scheduler = survey->scheduler;
+    int64_t own = scheduler->state->version;
+    int64_t newest = survey->newest != NULL ? survey->newest->version : -1;
+    if (newest > own) {
+        return scheduler->draft == NULL || newest < scheduler->first ||
+               !is_by_here(scheduler, survey->newest);
+    }
+    /* Two drafts of the same version, and this node took the one that was dropped. */
+    return newest == own && scheduler->draft == NULL && !survey->shared &&
+           !is_by_here(scheduler, scheduler->state);
+}
+
+/* After a server lost its data, others may have taken more than this node knows to be in the store:
+ * no node goes on before they have said so, or their leases have run out. NULL while it is not
+ * known which node is the runner. */
+static const char *runner_of(const struct minigame_scheduler *scheduler)
+{
+    bool known = scheduler->current && scheduler->loaded && !roster_holds(scheduler->watch);
+    return known && scheduler->runner[0] != '\0' ? scheduler->runner : NULL;
+}
+
+static bool is_runner(const struct minigame_scheduler *scheduler)
+{
+    const char *runner = runner_of(scheduler);
+    return runner != NULL && strcmp(runner, scheduler->options.node) == 0;
+}
+
+static void take_view(struct minigame_scheduler *scheduler)
+{
+    struct survey survey = {.scheduler = scheduler};
+    roster_each(scheduler->watch, look_at_seat, &survey);
+    bool was_runner = is_runner(scheduler);
+    memcpy(scheduler->runner, survey.runner, MINIGAME_NODE_SIZE);
+    if (is_overtaken(&survey)) {
+        settle(scheduler, false);
+        minigame_state_free(&scheduler->state);
+        scheduler->state = survey.newest;
+        survey.newest = NULL;
+        claim(scheduler);
+    }
+    minigame_state_free(&survey.newest);
+    if (!was_runner && is_runner(scheduler) && scheduler->state->running) {
+        log_info("this node goes on with the minigame scheduler",
+                 LOG_NUMBER_FIELD("round", scheduler->state->number));
+    }
+}
+
+static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct minigame_scheduler *scheduler = arg;
+    (void)member;
+    switch (event) {
+    case ROSTER_STALE:
+        /* The last change may not have reached the store; its caller is told so, and may ask again. */
+        scheduler->current = false;
+        scheduler->ledger_behind = true; /* the server that comes back may have lost it */
+        if (scheduler->draft != NULL) {
+            settle(scheduler, scheduler->in_roster);
+            claim(scheduler);
+        }
+        break;
+    case ROSTER_CURRENT:
+        scheduler->current = true;
+        read_ledger(scheduler);
+        take_view(scheduler);
+        if (scheduler->draft != NULL) {
+            scheduler->in_roster = true;
+            write_ledger(scheduler);
+        }
+        break;
+    case ROSTER_CHANGED:
+        take_view(scheduler);
+        break;
+    case ROSTER_SET:
+    case ROSTER_GONE:
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------ rounds */
+
+/* A fair choice of up to MINIGAME_PLAYERS_MOST among all players given to it (reservoir
+ * sampling). */
+struct draw {
+    char *players[MINIGAME_PLAYERS_MOST]; /* owned */
+    uint64_t seen;
+};
+
+static void draw_player(void *arg, struct span user)
+{
+    struct draw *draw = arg;
+    if (!utf8_valid(user)) {
+        return;
+    }
+    uint64_t at = draw->seen++;
+    at = at < MINIGAME_PLAYERS_MOST ? at : entropy_below(draw->seen);
+    if (at < MINIGAME_PLAYERS_MOST) {
+        free(draw->players[at]);
+        draw->players[at] = mem_dup(user);
+    }
+}
+
+/* False, and nothing drawn, while it is not known which players are online. */
+static bool draw_players(struct minigame_scheduler *scheduler, struct draw *draw)
+{
+    *draw = (struct draw){0};
+    return scheduler->options.each_online(scheduler->options.online, draw_player, draw);
+}
+
+/* Steals the players of `draw`. */
+static void set_up_round(struct minigame_scheduler *scheduler, const struct draw *draw)
+{
+    struct minigame_round *round =
+        minigame_state_add_round(edit(scheduler), (int64_t)clock_unix_ms());
+    while (round->player_count < MINIGAME_PLAYERS_MOST &&
+           draw->players[round->player_count] != NULL) {
+        round->players[round->player_count] = draw->players[round->player_count];
+        round->player_count++;
+    }
+    commit(scheduler);
+    broadcast(scheduler, update_json());
+}
+
+static void on_tick(struct wheel_timer *timer)
+{
+    struct minigame_scheduler *scheduler = CONTAINER_OF(timer, struct minigame_scheduler, tick);
+    const struct minigame_state *state = scheduler->state;
+    struct draw draw;
+    read_ledger(scheduler);
+    if (scheduler->ledger_behind && is_runner(scheduler) && scheduler->draft == NULL &&
+        state->version > 0) {
+        write_ledger(scheduler);
+    }
+    if (is_runner(scheduler) && scheduler->draft == NULL && state->running &&
+        state->next_at_ms <= (int64_t)clock_unix_ms() && draw_players(scheduler, &draw)) {
+        set_up_round(scheduler, &draw);
+    }
+    wheel_set(scheduler->options.wheel, &scheduler->tick, MINIGAME_TICK_MS);
+}
+
+json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler, bool flat)
+{
+    return flat ? minigame_state_flat(scheduler->state) : minigame_state_shown(scheduler->state);
+}
+
+/* ------------------------------------------------------------------------------------ as runner */
 
 static void broadcast_scheduler(struct minigame_scheduler *scheduler)
 {
-    unsigned period, offset;
-    if (minigame_rounds_running(scheduler->rounds, &period, &offset)) {
-        broadcast(scheduler, json_pack("{s:s, s:i, s:i}", "info", "scheduler is running", "period",
-                                       (int)period, "offset", (int)offset));
+    const struct minigame_state *state = latest(scheduler);
+    if (state->running) {
+        broadcast(scheduler,
+                  json_pack("{s:s, s:I, s:I}", "info", "scheduler is running", "period",
+                            (json_int_t)state->period, "offset", (json_int_t)state->offset));
     } else {
         broadcast(scheduler, json_pack("{s:s}", "info", "scheduler is not running"));
     }
 }
 
+static int64_t get_seconds(const json_t *request, const char *key, int64_t preset)
+{
+    const json_t *value = json_object_get(request, key);
+    return value != NULL ? json_integer_value(value) : preset;
+}
+
+/* Starts the game, or starts it again: a round is set up now, and then one in every `period`
+ * seconds; games begin `offset` seconds after their round was set up. */
+static void start(struct minigame_scheduler *scheduler, const json_t *request, char *error,
+                  size_t error_size)
+{
+    struct draw draw;
+    if (!draw_players(scheduler, &draw)) {
+        snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
+        return;
+    }
+    struct minigame_state *draft = edit(scheduler);
+    draft->running = true;
+    draft->period = get_seconds(request, "period", PERIOD_PRESET);
+    draft->offset = get_seconds(request, "offset", OFFSET_PRESET);
+    set_up_round(scheduler, &draw);
+    broadcast_scheduler(scheduler);
+}
+
+/* Ends a game and pays its prizes. */
 static void end_game(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                      size_t error_size)
 {
     const char *id = json_string_value(json_object_get(request, "id"));
-    json_t *paid = minigame_rounds_end(scheduler->rounds, id != NULL ? id : "",
-                                       json_object_get(request, "leaderboard"), error, error_size);
+    id = id != NULL ? id : "";
+    if (!latest(scheduler)->running) {
+        snprintf(error, error_size, "scheduler not running");
+        return;
+    }
+    if (minigame_state_find(latest(scheduler), id) == NULL) {
+        snprintf(error, error_size, "game with id %s not found in list of running games", id);
+        return;
+    }
+    bool fresh = scheduler->draft == NULL;
+    struct minigame_state *draft = edit(scheduler);
+    struct minigame_round *round = minigame_state_find(draft, id);
+    json_t *paid =
+        minigame_pay(draft, round, json_object_get(request, "leaderboard"), error, error_size);
     if (paid != NULL) {
+        round->ended = true;
+        commit(scheduler);
         broadcast(scheduler, json_pack("{s:s, s:o}", "action", "balance_update", "data", paid));
-    }
-}
-
-static void stop_scheduler(struct minigame_scheduler *scheduler)
-{
-    if (minigame_rounds_running(scheduler->rounds, NULL, NULL)) {
-        minigame_rounds_stop(scheduler->rounds);
-        broadcast(scheduler, json_pack("{s:s}", "info", "scheduler is stopped"));
-    } else {
-        broadcast_scheduler(scheduler);
-    }
-}
-
-static unsigned get_seconds(const json_t *request, const char *key, unsigned preset)
-{
-    const json_t *value = json_object_get(request, key);
-    return value != NULL ? (unsigned)json_integer_value(value) : preset;
-}
-
-static void start_scheduler(struct minigame_scheduler *scheduler, const json_t *request,
-                            char *error, size_t error_size)
-{
-    if (minigame_rounds_start(scheduler->rounds, get_seconds(request, "period", PERIOD_PRESET),
-                              get_seconds(request, "offset", OFFSET_PRESET))) {
-        broadcast_scheduler(scheduler);
-    } else {
-        snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
+    } else if (fresh) {
+        minigame_state_free(&scheduler->draft);
     }
 }
 
@@ -172,10 +515,16 @@ static void carry_out(struct minigame_scheduler *scheduler, const json_t *reques
 {
     switch (minigame_request_action(request)) {
     case MINIGAME_START:
-        start_scheduler(scheduler, request, error, error_size);
+        start(scheduler, request, error, error_size);
         break;
     case MINIGAME_STOP:
-        stop_scheduler(scheduler);
+        if (latest(scheduler)->running) {
+            edit(scheduler)->running = false;
+            commit(scheduler);
+            broadcast(scheduler, json_pack("{s:s}", "info", "scheduler is stopped"));
+        } else {
+            broadcast_scheduler(scheduler);
+        }
         break;
     case MINIGAME_INFO:
         broadcast_scheduler(scheduler);
@@ -186,21 +535,13 @@ static void carry_out(struct minigame_scheduler *scheduler, const json_t *reques
     }
 }
 
-/* ----------------------------------------------------------------------------------- the bus */
-
-static void on_answer(struct minigame_scheduler *scheduler, const json_t *letter)
-{
-    const char *error = json_string_value(json_object_get(letter, "error"));
-    scheduler->options.answered(scheduler->options.arg,
-                                (uint64_t)json_integer_value(json_object_get(letter, "id")),
-                                error != NULL ? error : "");
-}
+/* ------------------------------------------------------------------------------------ the bus */
 
 static void on_request(struct minigame_scheduler *scheduler, const json_t *letter)
 {
     const json_t *request = json_object_get(letter, "request");
     char error[512] = "";
-    if (!minigame_rounds_here(scheduler->rounds)) {
+    if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
     } else if (json_is_string(json_object_get(request, "action"))) {
         carry_out(scheduler, request, error, sizeof(error));
@@ -216,13 +557,16 @@ static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter
     const json_t *all = json_object_get(letter, "all");
     const char *to = json_string_value(json_object_get(letter, "to"));
     if (all != NULL) {
-        say(scheduler, all);
-    } else if (to != NULL && strcmp(to, scheduler->options.node) == 0) {
-        if (json_object_get(letter, "request") != NULL) {
-            on_request(scheduler, letter);
-        } else {
-            on_answer(scheduler, letter);
-        }
+        minigame_sockets_say(scheduler->options.sockets, all);
+    } else if (to == NULL || strcmp(to, scheduler->options.node) != 0) {
+        return;
+    } else if (json_object_get(letter, "request") != NULL) {
+        on_request(scheduler, letter);
+    } else {
+        const char *error = json_string_value(json_object_get(letter, "error"));
+        minigame_sockets_answer(scheduler->options.sockets,
+                                (uint64_t)json_integer_value(json_object_get(letter, "id")),
+                                error != NULL ? error : "");
     }
 }
 
@@ -232,7 +576,7 @@ static void on_bus(void *arg, enum bus_event event, struct span payload)
     struct minigame_scheduler *scheduler = arg;
     if (event == BUS_READY) {
         json_t *update = update_json();
-        say(scheduler, update);
+        minigame_sockets_say(scheduler->options.sockets, update);
         json_decref(update);
     } else if (event == BUS_MESSAGE) {
         json_t *letter = json_loadb(payload.ptr, payload.len, 0, NULL);
@@ -241,77 +585,57 @@ static void on_bus(void *arg, enum bus_event event, struct span payload)
     }
 }
 
-/* -------------------------------------------------------------------------------- requests */
-
-/* This node is the runner. */
-static void carry_out_own(struct minigame_scheduler *scheduler, uint64_t asker,
-                          const json_t *request)
+void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker, json_t *request)
 {
-    char error[512] = "";
-    carry_out(scheduler, request, error, sizeof(error));
-    if (error[0] != '\0') {
-        refuse(scheduler, asker, error);
+    struct minigame_sockets *sockets = scheduler->options.sockets;
+    const char *runner = runner_of(scheduler);
+    if (is_runner(scheduler)) {
+        char error[512] = "";
+        carry_out(scheduler, request, error, sizeof(error));
+        if (error[0] != '\0') {
+            minigame_sockets_refuse(sockets, asker, error);
+        } else {
+            post(scheduler, json_pack("{s:I}", "own", (json_int_t)asker));
+        }
+    } else if (runner != NULL &&
+               publish(scheduler, json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
+                                            scheduler->options.node, "id", (json_int_t)asker,
+                                            "request", request)) == 0) {
+        minigame_sockets_await(sockets, asker);
     } else {
-        post(scheduler, json_pack("{s:I}", "own", (json_int_t)asker));
+        minigame_sockets_refuse(sockets, asker, MINIGAME_UNREACHABLE);
     }
 }
 
-static bool send_request(struct minigame_scheduler *scheduler, const char *runner, uint64_t asker,
-                         json_t *request)
-{
-    return publish(scheduler,
-                   json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from", scheduler->options.node,
-                             "id", (json_int_t)asker, "request", request)) == 0;
-}
-
-bool minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker, json_t *request)
-{
-    const char *runner = minigame_rounds_runner(scheduler->rounds);
-    if (runner != NULL && minigame_rounds_here(scheduler->rounds)) {
-        carry_out_own(scheduler, asker, request);
-        return false;
-    }
-    if (runner != NULL && send_request(scheduler, runner, asker, request)) {
-        return true;
-    }
-    refuse(scheduler, asker, MINIGAME_UNREACHABLE);
-    return false;
-}
-
-json_t *minigame_scheduler_current(const struct minigame_scheduler *scheduler, bool flat)
-{
-    return minigame_rounds_current(scheduler->rounds, flat);
-}
-
-/* ------------------------------------------------------------------------------------- life */
+/* ------------------------------------------------------------------------------------ life */
 
 struct minigame_scheduler *minigame_scheduler_new(const struct minigame_scheduler_options *options)
 {
     struct minigame_scheduler *scheduler = mem_zalloc(sizeof(*scheduler));
     scheduler->options = *options;
     scheduler->unsaid = json_array();
-    scheduler->sub = bus_subscribe(options->store, TOPIC, BUS_ECHO, on_bus, scheduler);
-    scheduler->rounds = minigame_rounds_new(&(struct minigame_rounds_options){
-        .store = options->store,
-        .wheel = options->wheel,
-        .node = options->node,
-        .each_online = options->each_online,
-        .online = options->online,
-        .new_round = on_new_round,
-        .settled = on_settled,
-        .arg = scheduler,
-    });
+    scheduler->since_us = clock_unix_ms() * 1000;
+    scheduler->state = minigame_state_new();
+    scheduler->sub = bus_subscribe(options->store, KEY, BUS_ECHO, on_bus, scheduler);
+    scheduler->watch = roster_watch(options->store, KEY, on_roster, scheduler);
+    claim(scheduler);
+    wheel_timer_init(&scheduler->tick, on_tick);
+    wheel_set(options->wheel, &scheduler->tick, MINIGAME_TICK_MS);
     return scheduler;
 }
 
 void minigame_scheduler_free(struct minigame_scheduler **scheduler)
 {
-    if (*scheduler == NULL) {
+    struct minigame_scheduler *gone = *scheduler;
+    if (gone == NULL) {
         return;
     }
-    minigame_rounds_free(&(*scheduler)->rounds);
-    bus_unsubscribe(&(*scheduler)->sub);
-    json_decref((*scheduler)->unsaid);
-    free(*scheduler);
     *scheduler = NULL;
+    roster_unwatch(&gone->watch);
+    bus_unsubscribe(&gone->sub);
+    wheel_cancel(&gone->tick);
+    minigame_state_free(&gone->state);
+    minigame_state_free(&gone->draft);
+    json_decref(gone->unsaid);
+    free(gone);
 }

@@ -1,128 +1,327 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/minigame/state.h"
 
+#include "store/base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
     ENOUGH_PLAYERS = 2,
-    ROUNDS_MOST = 8,     /* kept: a game can be ended for so many rounds */
-    BALANCES_MOST = 200, /* kept */
-    ENTRY_FEE = 200,     /* as the old server told all its games */
+    ENTRY_FEE = 200, /* as the old server told all its games */
     LAPS = 20,
 };
 
 #define CURRENCY "HTO"
 
-int64_t minigame_state_number(const json_t *object, const char *key)
+/* ------------------------------------------------------------------------------------ memory */
+
+struct minigame_state *minigame_state_new(void)
 {
-    return json_integer_value(json_object_get(object, key));
+    return mem_zalloc(sizeof(struct minigame_state));
 }
 
-void minigame_state_set_number(json_t *object, const char *key, int64_t value)
+struct minigame_state *minigame_state_copy(const struct minigame_state *state)
 {
-    json_object_set_new(object, key, json_integer(value));
-}
-
-json_t *minigame_state_new(void)
-{
-    return json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i, s:[], s:{}}", "version", 0, "by", "",
-                     "running", 0, "period", 0, "offset", 0, "next_at_ms", 0, "number", 0, "rounds",
-                     "balances");
-}
-
-bool minigame_state_is_valid(const json_t *state)
-{
-    return json_is_array(json_object_get(state, "rounds")) &&
-           json_is_object(json_object_get(state, "balances")) &&
-           json_is_integer(json_object_get(state, "version")) &&
-           json_is_string(json_object_get(state, "by"));
-}
-
-void minigame_state_forget_oldest(json_t *state)
-{
-    json_t *rounds = json_object_get(state, "rounds");
-    json_t *balances = json_object_get(state, "balances");
-    while (json_array_size(rounds) > ROUNDS_MOST) {
-        json_array_remove(rounds, 0);
+    struct minigame_state *copy = mem_alloc(sizeof(*copy));
+    *copy = *state;
+    for (size_t i = 0; i < copy->round_count; i++) {
+        struct minigame_round *round = &copy->rounds[i];
+        for (size_t player = 0; player < round->player_count; player++) {
+            round->players[player] = mem_dup(span_str(round->players[player]));
+        }
     }
-    while (json_object_size(balances) > BALANCES_MOST) {
-        json_object_del(balances, json_object_iter_key(json_object_iter(balances)));
+    for (size_t i = 0; i < copy->balance_count; i++) {
+        copy->balances[i].user = mem_dup(span_str(copy->balances[i].user));
     }
+    return copy;
 }
 
-bool minigame_state_is_same(const json_t *one, const json_t *other)
+static void remove_oldest_round(struct minigame_state *state)
 {
-    return minigame_state_number(one, "version") == minigame_state_number(other, "version") &&
-           json_equal(json_object_get(one, "by"), json_object_get(other, "by"));
+    for (size_t i = 0; i < state->rounds[0].player_count; i++) {
+        free(state->rounds[0].players[i]);
+    }
+    state->round_count--;
+    memmove(state->rounds, state->rounds + 1, state->round_count * sizeof(*state->rounds));
 }
 
-json_t *minigame_state_find(const json_t *state, const char *id)
+static void remove_balance(struct minigame_state *state, size_t at)
 {
-    json_t *all = json_object_get(state, "rounds");
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        json_t *round = json_array_get(all, i);
-        if (strcmp(json_string_value(json_object_get(round, "id")), id) == 0 &&
-            !json_is_true(json_object_get(round, "ended"))) {
+    free(state->balances[at].user);
+    state->balance_count--;
+    memmove(state->balances + at, state->balances + at + 1,
+            (state->balance_count - at) * sizeof(*state->balances));
+}
+
+void minigame_state_free(struct minigame_state **state)
+{
+    if (*state == NULL) {
+        return;
+    }
+    while ((*state)->round_count > 0) {
+        remove_oldest_round(*state);
+    }
+    while ((*state)->balance_count > 0) {
+        remove_balance(*state, (*state)->balance_count - 1);
+    }
+    free(*state);
+    *state = NULL;
+}
+
+/* ------------------------------------------------------------------------------------ changes */
+
+bool minigame_state_is_same(const struct minigame_state *one, const struct minigame_state *other)
+{
+    return one->version == other->version && strcmp(one->by, other->by) == 0;
+}
+
+static struct minigame_round *new_round(struct minigame_state *state)
+{
+    if (state->round_count == MINIGAME_ROUNDS_MOST) {
+        remove_oldest_round(state);
+    }
+    struct minigame_round *round = &state->rounds[state->round_count++];
+    *round = (struct minigame_round){0};
+    return round;
+}
+
+struct minigame_round *minigame_state_add_round(struct minigame_state *state, int64_t now_ms)
+{
+    struct minigame_round *round = new_round(state);
+    state->number++;
+    state->next_at_ms = now_ms + state->period * 1000;
+    snprintf(round->id, sizeof(round->id), "HLG-%" PRId64, state->number);
+    snprintf(round->game, sizeof(round->game), "%s",
+             state->number % 2 == 1 ? "boomer" : "speedspinner");
+    round->set_up_at = now_ms / 1000;
+    round->start_at = round->set_up_at + state->offset;
+    return round;
+}
+
+bool minigame_state_forget(struct minigame_state *state)
+{
+    if (state->balance_count > 0) {
+        remove_balance(state, 0);
+    } else if (state->round_count > 1) {
+        remove_oldest_round(state);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+struct minigame_round *minigame_state_find(struct minigame_state *state, const char *id)
+{
+    for (size_t i = 0; i < state->round_count; i++) {
+        struct minigame_round *round = &state->rounds[i];
+        if (strcmp(round->id, id) == 0 && !round->ended) {
             return round;
         }
     }
     return NULL;
 }
 
-static const json_t *newest_round(const json_t *state)
+/* Behind all others: players that have not played for long are forgotten first. Steals `user`. */
+static void add_balance(struct minigame_state *state, char *user, int64_t amount)
 {
-    const json_t *all = json_object_get(state, "rounds");
-    size_t count = json_array_size(all);
-    return count > 0 ? json_array_get(all, count - 1) : NULL;
+    if (state->balance_count == MINIGAME_BALANCES_MOST) {
+        remove_balance(state, 0);
+    }
+    state->balances[state->balance_count++] = (struct minigame_balance){user, amount};
 }
 
-/* As the account service would describe them: what is not known here stays empty. */
-static json_t *players_shown(const json_t *round)
+int64_t minigame_state_pay(struct minigame_state *state, const char *user, int64_t amount)
 {
-    const json_t *ids = json_object_get(round, "players");
+    for (size_t i = 0; i < state->balance_count; i++) {
+        if (strcmp(state->balances[i].user, user) == 0) {
+            amount += state->balances[i].amount;
+            remove_balance(state, i);
+            break;
+        }
+    }
+    add_balance(state, mem_dup(span_str(user)), amount);
+    return amount;
+}
+
+/* ------------------------------------------------------------------------------------ reading */
+
+static int64_t get_number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* Replaces `out`; false, and nothing replaced, where the member is no text or too long. */
+static bool get_text(const json_t *object, const char *key, char *out, size_t size)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value) || json_string_length(value) >= size) {
+        return false;
+    }
+    memcpy(out, json_string_value(value), json_string_length(value) + 1);
+    return true;
+}
+
+static void read_round(struct minigame_state *state, const json_t *json)
+{
+    struct minigame_round *round = new_round(state);
+    const json_t *players = json_object_get(json, "players");
+    get_text(json, "id", round->id, sizeof(round->id));
+    get_text(json, "game", round->game, sizeof(round->game));
+    round->start_at = get_number(json, "start_at");
+    round->set_up_at = get_number(json, "set_up_at");
+    round->ended = json_is_true(json_object_get(json, "ended"));
+    for (size_t i = 0; i < json_array_size(players); i++) {
+        const char *player = json_string_value(json_array_get(players, i));
+        if (player != NULL && round->player_count < MINIGAME_PLAYERS_MOST) {
+            round->players[round->player_count++] = mem_dup(span_str(player));
+        }
+    }
+}
+
+/* New; or NULL where parts are missing that are relied on. */
+static struct minigame_state *from_json(const json_t *json)
+{
+    json_t *rounds = json_object_get(json, "rounds"), *balances = json_object_get(json, "balances");
+    struct minigame_state *state = minigame_state_new();
+    if (!json_is_array(rounds) || !json_is_object(balances) ||
+        !json_is_integer(json_object_get(json, "version")) ||
+        !get_text(json, "by", state->by, sizeof(state->by))) {
+        minigame_state_free(&state);
+        return NULL;
+    }
+    state->version = get_number(json, "version");
+    state->running = json_is_true(json_object_get(json, "running"));
+    state->period = get_number(json, "period");
+    state->offset = get_number(json, "offset");
+    state->next_at_ms = get_number(json, "next_at_ms");
+    state->number = get_number(json, "number");
+    for (size_t i = 0; i < json_array_size(rounds); i++) {
+        read_round(state, json_array_get(rounds, i));
+    }
+    const char *user;
+    json_t *amount;
+    json_object_foreach(balances, user, amount)
+    {
+        add_balance(state, mem_dup(span_str(user)), json_integer_value(amount));
+    }
+    return state;
+}
+
+struct minigame_state *minigame_state_read(struct span text)
+{
+    json_t *json = json_loadb(text.ptr, text.len, 0, NULL);
+    struct minigame_state *state = from_json(json);
+    json_decref(json);
+    return state;
+}
+
+struct minigame_state *minigame_state_read_seat(struct span text, uint64_t *since)
+{
+    json_t *seat = json_loadb(text.ptr, text.len, 0, NULL);
+    struct minigame_state *state = from_json(json_object_get(seat, "state"));
+    *since = (uint64_t)get_number(seat, "since");
+    json_decref(seat);
+    return state;
+}
+
+/* ------------------------------------------------------------------------------------ printing */
+
+static json_t *players_json(const struct minigame_round *round)
+{
     json_t *players = json_array();
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        json_t *id = json_array_get(ids, i);
-        json_array_append_new(
-            players, json_pack("{s:O, s:O, s:s}", "id", id, "nickname", id, "paragonAddress", ""));
+    for (size_t i = 0; i < round->player_count; i++) {
+        json_array_append_new(players, json_string(round->players[i]));
     }
     return players;
 }
 
-json_t *minigame_state_shown(const json_t *state)
+static json_t *to_json(const struct minigame_state *state)
 {
-    const json_t *round = newest_round(state);
-    if (round == NULL) {
+    json_t *rounds = json_array(), *balances = json_object();
+    for (size_t i = 0; i < state->round_count; i++) {
+        const struct minigame_round *round = &state->rounds[i];
+        json_array_append_new(rounds,
+                              json_pack("{s:s, s:s, s:I, s:I, s:o, s:b}", "id", round->id, "game",
+                                        round->game, "start_at", (json_int_t)round->start_at,
+                                        "set_up_at", (json_int_t)round->set_up_at, "players",
+                                        players_json(round), "ended", (int)round->ended));
+    }
+    for (size_t i = 0; i < state->balance_count; i++) {
+        json_object_set_new(balances, state->balances[i].user,
+                            json_integer(state->balances[i].amount));
+    }
+    return json_pack("{s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
+                     (json_int_t)state->version, "by", state->by, "running", (int)state->running,
+                     "period", (json_int_t)state->period, "offset", (json_int_t)state->offset,
+                     "next_at_ms", (json_int_t)state->next_at_ms, "number",
+                     (json_int_t)state->number, "rounds", rounds, "balances", balances);
+}
+
+/* Steals `json`. */
+static char *print(json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return text;
+}
+
+char *minigame_state_print(const struct minigame_state *state)
+{
+    return print(to_json(state));
+}
+
+char *minigame_state_print_seat(const struct minigame_state *state, uint64_t since)
+{
+    return print(json_pack("{s:I, s:o}", "since", (json_int_t)since, "state", to_json(state)));
+}
+
+/* ------------------------------------------------------------------------------------ the events */
+
+/* As the account service would describe them: what is not known here stays empty. */
+static json_t *players_shown(const struct minigame_round *round)
+{
+    json_t *players = json_array();
+    for (size_t i = 0; i < round->player_count; i++) {
+        const char *id = round->players[i];
+        json_array_append_new(
+            players, json_pack("{s:s, s:s, s:s}", "id", id, "nickname", id, "paragonAddress", ""));
+    }
+    return players;
+}
+
+json_t *minigame_state_shown(const struct minigame_state *state)
+{
+    if (state->round_count == 0) {
         return json_array();
     }
-    json_int_t set_up = minigame_state_number(round, "set_up_at");
+    const struct minigame_round *round = &state->rounds[state->round_count - 1];
+    json_int_t set_up = round->set_up_at;
     json_int_t pool =
-        MINIGAME_POOL_BASE +
-        MINIGAME_POOL_PER_PLAYER * (json_int_t)json_array_size(json_object_get(round, "players"));
+        MINIGAME_POOL_BASE + MINIGAME_POOL_PER_PLAYER * (json_int_t)round->player_count;
     json_t *parameters =
-        json_pack("{s:O, s:I, s:I, s:s, s:i, s:I}", "startsAt", json_object_get(round, "start_at"),
+        json_pack("{s:I, s:I, s:I, s:s, s:i, s:I}", "startsAt", (json_int_t)round->start_at,
                   "registrationStartsAt", set_up, "registrationEndsAt", set_up, "currency",
                   CURRENCY, "entryFee", ENTRY_FEE, "rewardPool", pool);
     json_t *settings = json_pack("{s:i, s:i, s:s}", "numberOfLaps", LAPS, "numberOfPlayers",
                                  MINIGAME_PLAYERS_MOST, "map", "");
-    return json_pack("[{s:O, s:O, s:[o], s:o, s:o, s:n, s:s}]", "id", json_object_get(round, "id"),
-                     "miniGame", json_object_get(round, "game"), "parameters", parameters,
-                     "settings", settings, "players", players_shown(round), "results", "policyLink",
-                     "");
+    return json_pack("[{s:s, s:s, s:[o], s:o, s:o, s:n, s:s}]", "id", round->id, "miniGame",
+                     round->game, "parameters", parameters, "settings", settings, "players",
+                     players_shown(round), "results", "policyLink", "");
 }
 
-json_t *minigame_state_flat(const json_t *state)
+json_t *minigame_state_flat(const struct minigame_state *state)
 {
-    const json_t *round = newest_round(state);
-    if (round == NULL) {
+    if (state->round_count == 0) {
         return json_pack("{s:s, s:b, s:s, s:i, s:i, s:i, s:[]}", "id", "HLG-0", "enough_players", 0,
                          "next_game", "boomer", "start_at", 0, "reg_start_at", 0, "reg_end_at", 0,
                          "players");
     }
-    json_t *players = json_object_get(round, "players");
-    json_int_t set_up = minigame_state_number(round, "set_up_at");
-    return json_pack("{s:O, s:b, s:O, s:O, s:I, s:I, s:O}", "id", json_object_get(round, "id"),
-                     "enough_players", json_array_size(players) >= ENOUGH_PLAYERS, "next_game",
-                     json_object_get(round, "game"), "start_at", json_object_get(round, "start_at"),
-                     "reg_start_at", set_up, "reg_end_at", set_up, "players", players);
+    const struct minigame_round *round = &state->rounds[state->round_count - 1];
+    json_int_t set_up = round->set_up_at;
+    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:o}", "id", round->id, "enough_players",
+                     (int)(round->player_count >= ENOUGH_PLAYERS), "next_game", round->game,
+                     "start_at", (json_int_t)round->start_at, "reg_start_at", set_up, "reg_end_at",
+                     set_up, "players", players_json(round));
 }

@@ -40,11 +40,11 @@ struct relay_client {
     struct address peer;       /* as the header tells, where there is one */
     struct buf name;           /* as the handshake tells */
     struct limit_bucket limit; /* of packets */
-    const char *fault;         /* why it is to be ended when the turn is over; or NULL */
     enum relay_client_state state;
-    bool unlisted; /* the directory lost it */
-    bool slowed;   /* it says too much */
-    bool grumbled; /* an unknown packet was logged */
+    bool left_early; /* before it was admitted: to be ended when the turn is over */
+    bool unlisted;   /* the directory lost it */
+    bool slowed;     /* it says too much */
+    bool grumbled;   /* an unknown packet was logged */
     bool turned_away;
 };
 
@@ -111,18 +111,16 @@ static void end(struct relay_client *client, const char *reason)
     finish(client);
 }
 
-/* Not within this turn, in which others may be walking a list that it is in. */
-static void end_later(struct relay_client *client, const char *reason)
-{
-    client->fault = reason;
-    conn_poke(client->conn);
-}
-
+/* What others found in this turn, in which they may have been walking a list that it is in. */
 static void on_poked(void *arg)
 {
     struct relay_client *client = arg;
-    if (client->fault != NULL) {
-        end(client, client->fault);
+    if (relay_paced_is_cut(&client->out)) {
+        end(client, "it does not read");
+    } else if (client->left_early) {
+        end(client, "it left before it was admitted");
+    } else if (client->state == CLIENT_LEAVING && relay_paced_waiting(&client->out) == 0) {
+        finish(client);
     }
 }
 
@@ -142,59 +140,24 @@ static void on_drain(void *arg)
     relay_paced_hurry(&client->out);
 }
 
-void relay_client_emptied(struct relay_paced *paced)
-{
-    struct relay_client *client = CONTAINER_OF(paced, struct relay_client, out);
-    if (client->state == CLIENT_LEAVING) {
-        finish(client);
-    }
-}
-
-void relay_client_cut(struct relay_paced *paced)
-{
-    end_later(CONTAINER_OF(paced, struct relay_client, out), "it does not read");
-}
-
 /* ------------------------------------------------------------------------------------ packets */
-
-static void join(struct relay_client *client, const struct relay_handshake *handshake)
-{
-    buf_append(&client->name, buf_span(&handshake->name));
-    client->state = CLIENT_WAITING;
-    conn_set_timer(client->conn, client->terms->timeout_ms);
-    relay_network_join(client->network, &client->seat, &client->out, &client->peer,
-                       buf_span(&handshake->look), handshake->players);
-}
 
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
-    struct span secret = client->terms->secret;
+    struct span secret = span_str(client->terms->secret);
     if (relay_handshake_read(packet, &handshake) != 0) {
         end(client, "another version of the protocol");
     } else if (secret.len > 0 && !http_secret_eq(buf_span(&handshake.secret), secret)) {
         end(client, "wrong secret");
     } else {
-        join(client, &handshake);
+        buf_append(&client->name, buf_span(&handshake.name));
+        client->state = CLIENT_WAITING;
+        conn_set_timer(client->conn, client->terms->timeout_ms);
+        relay_network_join(client->network, &client->seat, &client->out, &client->peer,
+                           buf_span(&handshake.look), handshake.players);
     }
     relay_handshake_deinit(&handshake);
-}
-
-static void say(struct relay_client *client, struct span packet)
-{
-    struct buf text = {0};
-    relay_print_saying(packet, client->seat.id, &text);
-    relay_network_say(&client->seat, buf_span(&text));
-    buf_free(&text);
-}
-
-static void ignore(struct relay_client *client, struct buf *type)
-{
-    metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
-    if (!client->grumbled) {
-        client->grumbled = true;
-        log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(type));
-    }
 }
 
 static void on_packet(struct relay_client *client, struct span packet)
@@ -208,9 +171,16 @@ static void on_packet(struct relay_client *client, struct span packet)
     } else if (kind == RELAY_HANDSHAKE) {
         end(client, "a second handshake");
     } else if (kind == RELAY_SAYING) {
-        say(client, packet);
+        struct buf text = {0};
+        relay_print_saying(packet, client->seat.id, &text);
+        relay_network_say(&client->seat, buf_span(&text));
+        buf_free(&text);
     } else {
-        ignore(client, &type);
+        metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
+        if (!client->grumbled) {
+            client->grumbled = true;
+            log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(&type));
+        }
     }
     buf_free(&type);
 }
@@ -236,37 +206,16 @@ static void count_packet(struct relay_client *client)
 static size_t take_header(struct relay_client *client, struct span bytes)
 {
     struct proxy proxy;
-    size_t before = client->head.len, used;
-    buf_append(&client->head, bytes);
-    int rc = proxy_read(buf_span(&client->head), &proxy, &used);
+    size_t taken;
+    int rc = proxy_gather(&client->head, bytes, &proxy, &taken);
     if (rc < 0) {
         end(client, "no PROXY header");
     }
-    if (rc <= 0) {
-        return bytes.len;
+    if (rc > 0) {
+        client->peer = proxy.known ? proxy.source : client->peer;
+        client->state = CLIENT_NEW;
     }
-    if (proxy.known) {
-        client->peer = proxy.source;
-    }
-    client->state = CLIENT_NEW;
-    buf_free(&client->head);
-    return used - before; /* what came before was not all of it */
-}
-
-static void take_packets(struct relay_client *client, struct span *rest)
-{
-    while (rest->len > 0 && wants_bytes(client) && !is_over(client)) {
-        struct span packet;
-        int rc = json_stream_next(&client->in, rest, &packet);
-        if (rc > 0) {
-            on_packet(client, packet);
-            count_packet(client);
-        } else if (rc == JSON_STREAM_TOO_LONG) {
-            end(client, "a packet over the size limit");
-        } else if (rc < 0) {
-            end(client, "no JSON object");
-        }
-    }
+    return taken;
 }
 
 static size_t on_data(void *arg, struct span bytes)
@@ -276,25 +225,20 @@ static size_t on_data(void *arg, struct span bytes)
     if (client->state == CLIENT_HEADER) {
         rest = span_skip(rest, take_header(client, bytes));
     }
-    take_packets(client, &rest);
+    while (rest.len > 0 && wants_bytes(client) && !is_over(client)) {
+        struct span packet;
+        int rc = json_stream_next(&client->in, &rest, &packet);
+        if (rc > 0) {
+            on_packet(client, packet);
+            count_packet(client);
+        } else if (rc == JSON_STREAM_TOO_LONG) {
+            end(client, "a packet over the size limit");
+        } else if (rc < 0) {
+            end(client, "no JSON object");
+        }
+    }
     set_reading(client);
     return is_over(client) ? bytes.len : bytes.len - rest.len;
-}
-
-/* The time for an answer begins when the rates of joins let it pass. */
-static void wait_on(struct relay_client *client)
-{
-    uint64_t now = clock_monotonic_ms(), until = now;
-    if (relay_network_is_held_back(&client->seat)) {
-        until = now + client->terms->timeout_ms;
-    } else if (client->seat.claimed) {
-        until = client->seat.claimed_ms + client->terms->timeout_ms;
-    }
-    if (until > now && !conn_peer_left(client->conn)) {
-        conn_set_timer(client->conn, (uint32_t)(until - now));
-    } else {
-        end(client, "not admitted in time: the cluster cannot be reached");
-    }
 }
 
 static void on_timer(void *arg)
@@ -304,7 +248,18 @@ static void on_timer(void *arg)
         client->slowed = false;
         set_reading(client);
     } else if (client->state == CLIENT_WAITING) {
-        wait_on(client);
+        /* The time for an answer begins when the rates of joins let it pass. */
+        uint64_t now = clock_monotonic_ms(), until = now;
+        if (relay_network_is_held_back(&client->seat)) {
+            until = now + client->terms->timeout_ms;
+        } else if (client->seat.claimed) {
+            until = client->seat.claimed_ms + client->terms->timeout_ms;
+        }
+        if (until > now && !conn_peer_left(client->conn)) {
+            conn_set_timer(client->conn, (uint32_t)(until - now));
+        } else {
+            end(client, "not admitted in time: the cluster cannot be reached");
+        }
     } else if (client->state == CLIENT_LEAVING) {
         finish(client);
     } else {
@@ -368,22 +323,27 @@ static struct relay_client *client_of(struct relay_seat *seat)
     return CONTAINER_OF(seat, struct relay_client, seat);
 }
 
-bool relay_client_has_left(struct relay_seat *seat)
+bool relay_seat_has_left(struct relay_seat *seat)
 {
     struct relay_client *client = client_of(seat);
-    if (client->fault == NULL && conn_peer_left(client->conn)) {
-        end_later(client, "it left before it was admitted");
+    if (relay_paced_is_cut(&client->out)) {
+        return true;
     }
-    return client->fault != NULL;
+    if (!client->left_early && conn_peer_left(client->conn)) {
+        client->left_early = true;
+        conn_poke(client->conn);
+    }
+    return client->left_early;
 }
 
-void relay_client_admitted(struct relay_seat *seat)
+void relay_seat_admitted(struct relay_seat *seat)
 {
     struct relay_client *client = client_of(seat);
     struct buf text = {0};
     client->state = CLIENT_JOINED;
     conn_set_timer(client->conn, 0);
-    relay_print_acknowledge(client->network, seat->id, client->terms->host_look, &text);
+    relay_print_acknowledge(relay_network_directory(client->network), seat->id,
+                            client->terms->host_look, &text);
     struct chunk *chunk = chunk_copy(buf_span(&text));
     relay_paced_send(&client->out, chunk,
                      (struct relay_paced_mark){.topic = RELAY_HOST_ID, .kind = PACED_BEGIN});
@@ -393,14 +353,14 @@ void relay_client_admitted(struct relay_seat *seat)
     set_reading(client);
 }
 
-void relay_client_listed(struct relay_seat *seat, bool listed)
+void relay_seat_listed(struct relay_seat *seat, bool listed)
 {
     struct relay_client *client = client_of(seat);
     client->unlisted = !listed;
     set_reading(client);
 }
 
-void relay_client_displaced(struct relay_seat *seat)
+void relay_seat_displaced(struct relay_seat *seat)
 {
     end(client_of(seat), "its identifier went to another server");
 }

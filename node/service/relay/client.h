@@ -25,7 +25,7 @@ struct relay_terms {
     struct metrics *metrics;
     struct relay_pacer *pacer;
     struct span host_look;
-    struct span secret;  /* empty: none is asked for */
+    const char *secret;  /* "": none is asked for; may change */
     bool proxy;          /* connections begin with a PROXY header */
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second; 0: no limit */
@@ -36,15 +36,5 @@ struct relay_terms {
 /* Serves a connection that was accepted; `fd` is stolen. */
 void relay_client_accept(struct relay_terms *terms, struct relay_network *network, int fd,
                          const struct address *peer);
-
-/* pacer's cut and emptied. */
-void relay_client_cut(struct relay_paced *paced);
-void relay_client_emptied(struct relay_paced *paced);
-
-/* relay_network's has_left, admitted, listed and displaced. */
-bool relay_client_has_left(struct relay_seat *seat);
-void relay_client_admitted(struct relay_seat *seat);
-void relay_client_listed(struct relay_seat *seat, bool listed);
-void relay_client_displaced(struct relay_seat *seat);
 
 #endif

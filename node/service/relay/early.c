@@ -51,16 +51,17 @@ unsigned relay_held_add(struct relay_held *held, uint64_t sender, struct span by
     return gone;
 }
 
-void relay_held_take(struct relay_held *held, uint64_t sender, uint64_t now_ms,
-                     void (*fn)(void *arg, struct span packet), void *arg)
+void relay_held_send(struct relay_held *held, uint64_t sender, uint64_t now_ms,
+                     struct relay_room *room)
 {
+    const struct relay_paced_mark mark = {.topic = sender, .kind = PACED_TALK};
     LIST_EACH(it, &held->packets) {
         struct packet *packet = LIST_ITEM(it, struct packet, entry);
         if (packet->sender != sender) {
             continue;
         }
         if (packet->until_ms > now_ms) {
-            fn(arg, span_of(packet->bytes, packet->len));
+            relay_room_send(room, span_of(packet->bytes, packet->len), mark, NULL);
         }
         forget(held, packet);
     }

@@ -3,6 +3,7 @@
 #ifndef MUSTER_NODE_SERVICE_RELAY_EARLY_H
 #define MUSTER_NODE_SERVICE_RELAY_EARLY_H
 
+#include "node/service/relay/room.h"
 #include "store/base/list.h"
 #include "store/base/span.h"
 
@@ -26,8 +27,8 @@ void relay_held_deinit(struct relay_held *held);
 unsigned relay_held_add(struct relay_held *held, uint64_t sender, struct span packet,
                         uint64_t now_ms);
 
-/* Gives the packets of that sender that are not too old, in order, and forgets them. */
-void relay_held_take(struct relay_held *held, uint64_t sender, uint64_t now_ms,
-                     void (*fn)(void *arg, struct span packet), void *arg);
+/* Sends the packets of that sender that are not too old to the room, in order, and forgets them. */
+void relay_held_send(struct relay_held *held, uint64_t sender, uint64_t now_ms,
+                     struct relay_room *room);
 
 #endif

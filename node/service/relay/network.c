@@ -3,6 +3,7 @@
 
 #include "node/core/log.h"
 #include "node/service/relay/early.h"
+#include "node/service/relay/packet.h"
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
@@ -25,15 +26,6 @@ enum {
 };
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
-
-/* A server in the directory. */
-struct relay_entry {
-    struct map_node node; /* by the bytes of server.id */
-    struct relay_server server;
-    char *value;             /* what the server's spans lie in */
-    struct relay_seat *seat; /* connected here, or NULL */
-    struct relay_room *room; /* of the network */
-};
 
 struct relay_network {
     struct relay_network_options options;
@@ -69,10 +61,10 @@ static uint64_t read_number(struct span text)
 
 /* ------------------------------------------------------------------------------------ directory */
 
-static struct relay_entry *find(const struct relay_network *network, uint64_t id)
+static struct relay_server *find(const struct relay_network *network, uint64_t id)
 {
     struct map_node *node = map_find(&network->directory, span_of(&id, sizeof(id)));
-    return node != NULL ? MAP_ENTRY(node, struct relay_entry, node) : NULL;
+    return node != NULL ? MAP_ENTRY(node, struct relay_server, entry) : NULL;
 }
 
 static struct relay_seat *seat_in(struct list *seats, uint64_t id)
@@ -92,35 +84,29 @@ static struct relay_seat *find_seat(struct relay_network *network, uint64_t id)
     return seat != NULL ? seat : seat_in(&network->seats, id);
 }
 
-static bool is_own(const struct relay_network *network, struct span node)
-{
-    return span_eq(node, span_str(network->options.node));
-}
-
 /* A server's value in the roster: "node players look". */
-static struct relay_entry *entry_new(struct relay_network *network, uint64_t id, struct span value)
+static struct relay_server *add_server(struct relay_network *network, uint64_t id,
+                                       struct span value)
 {
-    struct relay_entry *entry = mem_zalloc(sizeof(*entry));
-    entry->value = mem_dup(value);
-    struct span rest = span_of(entry->value, value.len);
-    entry->server.id = id;
-    entry->room = &network->room;
-    entry->server.node = span_cut(&rest, ' ');
-    entry->server.players = read_number(span_cut(&rest, ' '));
-    entry->server.look = rest;
-    if (is_own(network, entry->server.node)) {
-        entry->seat = find_seat(network, id);
+    struct relay_server *server = mem_zalloc(sizeof(*server));
+    server->value = mem_dup(value);
+    struct span rest = span_of(server->value, value.len);
+    server->id = id;
+    server->node = span_cut(&rest, ' ');
+    server->players = read_number(span_cut(&rest, ' '));
+    server->look = rest;
+    if (span_eq(server->node, span_str(network->options.node))) {
+        server->seat = find_seat(network, id);
     }
-    map_insert(&network->directory, &entry->node,
-               span_of(&entry->server.id, sizeof(entry->server.id)));
-    return entry;
+    map_insert(&network->directory, &server->entry, span_of(&server->id, sizeof(server->id)));
+    return server;
 }
 
-static void entry_free(struct relay_network *network, struct relay_entry *entry)
+static void remove_server(struct relay_network *network, struct relay_server *server)
 {
-    map_remove(&network->directory, &entry->node);
-    free(entry->value);
-    free(entry);
+    map_remove(&network->directory, &server->entry);
+    free(server->value);
+    free(server);
 }
 
 /* To all in the room but the seat that the packet is about, which may still be here. */
@@ -137,21 +123,15 @@ static struct relay_paced_mark mark_of(uint64_t id, enum relay_paced_kind kind)
     return (struct relay_paced_mark){.topic = id, .kind = kind};
 }
 
-static void deliver_held(void *arg, struct span packet)
-{
-    const struct relay_entry *sender = arg;
-    relay_room_send(sender->room, packet, mark_of(sender->server.id, PACED_TALK), NULL);
-}
-
-static void on_gone(struct relay_network *network, struct relay_entry *entry)
+static void on_gone(struct relay_network *network, struct relay_server *server)
 {
     struct buf packet = {0};
-    struct relay_seat *seat = entry->seat;
-    network->options.print_departure(entry->server.id, &packet);
-    tell_room(network, &packet, mark_of(entry->server.id, PACED_END), seat);
-    entry_free(network, entry);
+    struct relay_seat *seat = server->seat;
+    relay_print_disconnect(server->id, &packet);
+    tell_room(network, &packet, mark_of(server->id, PACED_END), seat);
+    remove_server(network, server);
     if (seat != NULL && seat->in_room) {
-        network->options.listed(seat, false); /* pruned: the claim's renewal will bring it back */
+        relay_seat_listed(seat, false); /* pruned: the claim's renewal will bring it back */
     }
 }
 
@@ -164,17 +144,6 @@ static void choose_id(struct relay_network *network, struct relay_seat *seat)
         id = 1 + entropy_below(ID_BOUND - 1);
     } while (find(network, id) != NULL || find_seat(network, id) != NULL);
     seat->id = id;
-}
-
-static void claim(struct relay_seat *seat)
-{
-    struct relay_network *network = seat->network;
-    char text[ID_TEXT];
-    struct buf value = {0};
-    buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
-    roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
-                 buf_span(&value));
-    buf_free(&value);
 }
 
 /* Each join costs every server of the network two packets, so that one that comes and goes all the
@@ -191,13 +160,18 @@ static bool may_join(struct relay_seat *seat)
 static void claim_when_allowed(struct relay_seat *seat)
 {
     struct relay_network *network = seat->network;
-    if (!network->hearing || network->options.has_left(seat)) {
+    if (!network->hearing || relay_seat_has_left(seat)) {
         return;
     }
     if (seat->claimed || may_join(seat)) {
         seat->claimed_ms = clock_monotonic_ms();
         seat->claimed = true;
-        claim(seat);
+        char text[ID_TEXT];
+        struct buf value = {0};
+        buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
+        roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
+                     buf_span(&value));
+        buf_free(&value);
     } else if (!evtimer_pending(network->held_back, NULL)) {
         timer_after(network->held_back, HELD_BACK_MS);
     }
@@ -229,7 +203,7 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
     log_warn("relay identifier taken twice", LOG_NUMBER_FIELD("identifier", seat->id));
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
     if (seat->in_room) {
-        network->options.displaced(seat);
+        relay_seat_displaced(seat);
     } else {
         choose_id(network, seat);
         claim_when_allowed(seat);
@@ -238,32 +212,22 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
 
 static void on_set(struct relay_network *network, uint64_t id, struct span value)
 {
-    struct relay_entry *entry = find(network, id);
+    struct relay_server *server = find(network, id);
     struct buf packet = {0};
-    if (entry != NULL) {
-        on_gone(network, entry); /* it is another server now */
+    if (server != NULL) {
+        on_gone(network, server); /* it is another server now */
     }
-    entry = entry_new(network, id, value);
+    server = add_server(network, id, value);
     struct relay_seat *mine = find_seat(network, id);
-    if (mine != NULL && entry->seat == NULL) {
+    if (mine != NULL && server->seat == NULL) {
         yield_id(network, mine);
     }
-    network->options.print_arrival(&entry->server, &packet);
-    tell_room(network, &packet, mark_of(id, PACED_BEGIN), entry->seat);
-    relay_held_take(&network->held, id, clock_monotonic_ms(), deliver_held, entry);
-    if (entry->seat != NULL && entry->seat->in_room) {
-        network->options.listed(entry->seat, true);
+    relay_print_connection(server, &packet);
+    tell_room(network, &packet, mark_of(id, PACED_BEGIN), server->seat);
+    relay_held_send(&network->held, id, clock_monotonic_ms(), &network->room);
+    if (server->seat != NULL && server->seat->in_room) {
+        relay_seat_listed(server->seat, true);
     }
-}
-
-static void admit(struct relay_network *network, struct relay_seat *seat)
-{
-    list_del(&seat->entry);
-    list_push_back(&network->seats, &seat->entry);
-    seat->in_room = true;
-    relay_room_add(&network->room, &seat->member, seat->out);
-    metrics_add(network->options.metrics, METRIC_RELAY_SERVERS, 1);
-    network->options.admitted(seat);
 }
 
 /* The view is whole: the seats that it has now get it as it is. */
@@ -271,44 +235,57 @@ static void admit_listed(struct relay_network *network)
 {
     LIST_EACH(it, &network->waiting) {
         struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
-        const struct relay_entry *entry = find(network, seat->id);
-        if (entry != NULL && entry->seat == seat && !network->options.has_left(seat)) {
-            admit(network, seat);
+        const struct relay_server *server = find(network, seat->id);
+        if (server == NULL || server->seat != seat || relay_seat_has_left(seat)) {
+            continue;
         }
+        list_del(&seat->entry);
+        list_push_back(&network->seats, &seat->entry);
+        seat->in_room = true;
+        relay_room_add(&network->room, &seat->member, seat->out);
+        relay_seat_admitted(seat);
     }
 }
 
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct relay_network *network = arg;
-    uint64_t id = event == ROSTER_SET || event == ROSTER_GONE ? read_number(member->name) : 0;
-    struct relay_entry *entry = find(network, id);
-    if (event == ROSTER_SET && id != 0) {
-        on_set(network, id, member->value);
-    } else if (event == ROSTER_GONE && entry != NULL) {
-        on_gone(network, entry);
-    } else if (event == ROSTER_CHANGED) {
+    uint64_t id;
+    struct relay_server *server;
+    switch (event) {
+    case ROSTER_SET:
+        id = read_number(member->name);
+        if (id != 0) {
+            on_set(network, id, member->value);
+        }
+        break;
+    case ROSTER_GONE:
+        server = find(network, read_number(member->name));
+        if (server != NULL) {
+            on_gone(network, server);
+        }
+        break;
+    case ROSTER_CHANGED:
         admit_listed(network);
+        break;
+    case ROSTER_CURRENT:
+    case ROSTER_STALE:
+        break;
     }
 }
 
 /* ------------------------------------------------------------------------------------ packets */
-
-/* The bus reaches this node again, or no longer: seats that wait claim only while it does. */
-static void on_hearing(struct relay_network *network, bool hearing)
-{
-    network->hearing = hearing;
-    LIST_EACH(it, &network->waiting) {
-        claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
-    }
-}
 
 /* On the bus: "identifier packet". */
 static void on_packet(void *arg, enum bus_event event, struct span payload)
 {
     struct relay_network *network = arg;
     if (event != BUS_MESSAGE) {
-        on_hearing(network, event == BUS_READY);
+        /* The bus reaches this node, or no longer: seats that wait claim only while it does. */
+        network->hearing = event == BUS_READY;
+        LIST_EACH(it, &network->waiting) {
+            claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
+        }
         return;
     }
     uint64_t sender = read_number(span_cut(&payload, ' '));
@@ -367,13 +344,12 @@ void relay_network_leave(struct relay_seat *seat)
     if (network == NULL) {
         return;
     }
-    struct relay_entry *entry = find(network, seat->id);
-    if (entry != NULL && entry->seat == seat) {
-        entry->seat = NULL;
+    struct relay_server *server = find(network, seat->id);
+    if (server != NULL && server->seat == seat) {
+        server->seat = NULL;
     }
     if (seat->in_room) {
         relay_room_remove(&network->room, &seat->member);
-        metrics_sub(network->options.metrics, METRIC_RELAY_SERVERS, 1);
     }
     list_del(&seat->entry);
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
@@ -416,7 +392,7 @@ void relay_network_free(struct relay_network **network)
     roster_unwatch(&gone->watch);
     bus_unsubscribe(&gone->packets);
     MAP_EACH(it, &gone->directory) {
-        entry_free(gone, MAP_ENTRY(it, struct relay_entry, node));
+        remove_server(gone, MAP_ENTRY(it, struct relay_server, entry));
     }
     map_deinit(&gone->directory);
     relay_held_deinit(&gone->held);
@@ -426,24 +402,17 @@ void relay_network_free(struct relay_network **network)
     free(gone);
 }
 
-void relay_network_each(const struct relay_network *network,
-                        void (*fn)(void *arg, const struct relay_server *server), void *arg)
+const struct map *relay_network_directory(const struct relay_network *network)
 {
-    MAP_EACH(it, &network->directory) {
-        fn(arg, &MAP_ENTRY(it, struct relay_entry, node)->server);
-    }
+    return &network->directory;
 }
 
-void relay_network_each_here(const struct relay_network *network,
-                             void (*fn)(void *arg, const struct relay_server *server), void *arg)
+uint32_t relay_network_admitted(const struct relay_network *network)
 {
-    const struct list *seats = &network->seats;
-    for (struct list *link = seats->next; link != seats; link = link->next) {
-        const struct relay_seat *seat = LIST_ITEM(link, struct relay_seat, entry);
-        const struct relay_server server = {.id = seat->id,
-                                            .players = seat->players,
-                                            .look = span_str(seat->look),
-                                            .node = span_str(network->options.node)};
-        fn(arg, &server);
-    }
+    return network->room.count;
+}
+
+const struct list *relay_network_seats(const struct relay_network *network)
+{
+    return &network->seats;
 }

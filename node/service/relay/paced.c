@@ -187,11 +187,7 @@ static bool cut(struct relay_paced *paced)
     event_del(&paced->look);
     drop_all(paced);
     conn_drop_queue(paced->conn);
-    if (paced->pacer->options.cut != NULL) {
-        paced->pacer->options.cut(paced);
-    } else {
-        conn_close(paced->conn);
-    }
+    conn_poke(paced->conn);
     return false;
 }
 
@@ -280,8 +276,8 @@ static void go_on(struct relay_paced *paced)
         return;
     }
     send_next(paced, now);
-    if (paced->count == 0 && !paced->over && paced->pacer->options.emptied != NULL) {
-        paced->pacer->options.emptied(paced);
+    if (paced->count == 0 && paced->hurried) {
+        conn_poke(paced->conn);
     }
 }
 
@@ -321,6 +317,11 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
         go_on(paced);
     }
     return !paced->over;
+}
+
+bool relay_paced_is_cut(const struct relay_paced *paced)
+{
+    return paced->over;
 }
 
 void relay_paced_hurry(struct relay_paced *paced)

@@ -16,7 +16,8 @@
  *  - of what may fall, what waited too long falls, and over the limit the oldest of the lane that
  *    holds most.
  *
- * A peer that confirms nothing for long is cut, and only that peer. */
+ * A peer that confirms nothing for long is cut, and only that peer. What the owner is to see to comes
+ * to it as conn_poke(): the peer was cut, or nothing waits any more after relay_paced_hurry. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_PACED_H
 #define MUSTER_NODE_SERVICE_RELAY_PACED_H
 
@@ -45,12 +46,6 @@ struct relay_pacer_options {
     bool on;                 /* false: messages are sent at once, many in one write */
     uint32_t gap_ms;         /* the least gap */
     size_t limit;            /* bytes of what may fall that wait for one peer */
-    /* The peer is given up: nothing waits any more and later sends are dropped. Its owner is to end
-     * the connection, but not before this turn is over: others may be sent to just now. NULL: it is
-     * closed. */
-    void (*cut)(struct relay_paced *paced);
-    /* The last message that waited was sent. NULL: the owner does not need to know. */
-    void (*emptied)(struct relay_paced *paced);
 };
 
 struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options);
@@ -94,6 +89,10 @@ void relay_paced_deinit(struct relay_paced *paced);
 /* Sends `chunk`, with its own reference, now or later, after what was sent before of the same
  * topic. false when the peer was cut, now or earlier. */
 bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark);
+
+/* The peer is given up: nothing waits any more and later sends are dropped. Its owner is to end the
+ * connection. */
+bool relay_paced_is_cut(const struct relay_paced *paced);
 
 /* The rest is to be told as fast as the least gap allows. */
 void relay_paced_hurry(struct relay_paced *paced);

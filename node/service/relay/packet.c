@@ -2,6 +2,7 @@
 #include "node/service/relay/packet.h"
 
 #include "node/proto/json/scan.h"
+#include "store/base/utf8.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -22,24 +23,12 @@ enum {
     DELETE = 0x7f,
 };
 
-/* At most `limit` bytes from the front of `text`, and no half character at the end. */
-static struct span cut_text(struct span text, size_t limit)
-{
-    if (text.len <= limit) {
-        return text;
-    }
-    while (limit > 0 && ((unsigned char)text.ptr[limit] & 0xc0) == 0x80) {
-        limit--;
-    }
-    return span_of(text.ptr, limit);
-}
-
 static void get_text(const struct json_field *field, size_t limit, struct buf *out)
 {
     out->len = 0;
     if (field->kind == JSON_KIND_STRING) {
         json_unquote(field->raw, out);
-        out->len = cut_text(buf_span(out), limit).len;
+        out->len = utf8_cut(buf_span(out), limit).len;
     }
 }
 
@@ -59,7 +48,7 @@ static void get_shown(const struct json_field *field, size_t limit, struct buf *
             break;
         }
     }
-    out->len = cut_text(buf_span(out), fits).len;
+    out->len = utf8_cut(buf_span(out), fits).len;
 }
 
 /* `missing` where it is no number. */
@@ -207,59 +196,41 @@ static void print_known(uint64_t id, struct span look, struct buf *out)
     buf_append(out, SPAN("}"));
 }
 
-struct others {
-    uint64_t id;
-    struct buf *out;
-};
-
-static void print_other(void *arg, const struct relay_server *server)
+void relay_print_acknowledge(const struct map *directory, uint64_t id, struct span host_look,
+                             struct buf *out)
 {
-    const struct others *others = arg;
-    if (server->id != others->id) {
-        buf_append(others->out, SPAN(","));
-        print_known(server->id, server->look, others->out);
-    }
-}
-
-void relay_print_acknowledge(const struct relay_network *network, uint64_t id,
-                             struct span host_look, struct buf *out)
-{
-    struct others others = {id, out};
     buf_printf(out,
                "{\"type\":\"acknowledge\",\"identifier\":%" PRIu64 ",\"hostIdentifier\":%d,"
                "\"playerCount\":0,\"connections\":[",
                id, RELAY_HOST_ID);
     print_known(RELAY_HOST_ID, host_look, out);
-    relay_network_each(network, print_other, &others);
+    MAP_EACH(it, directory) {
+        const struct relay_server *server = MAP_ENTRY(it, struct relay_server, entry);
+        if (server->id != id) {
+            buf_append(out, SPAN(","));
+            print_known(server->id, server->look, out);
+        }
+    }
     buf_append(out, SPAN("]}"));
 }
 
-static void print_server(void *arg, const struct relay_server *server)
+void relay_print_servers(const struct map *directory, struct buf *out)
 {
-    struct buf *out = arg;
-    if (out->ptr[out->len - 1] != '[') {
-        buf_append(out, SPAN(","));
-    }
-    buf_printf(out, "{\"identifier\":%" PRIu64 ",", server->id);
-    buf_append(out, server->look);
-    buf_printf(out, ",\"playerCount\":%" PRIu64 ",\"node\":", server->players);
-    json_quote(server->node, out);
-    buf_append(out, SPAN("}"));
-}
-
-void relay_print_servers(const struct relay_network *network, struct buf *out)
-{
+    const char *before = "";
     buf_append(out, SPAN("["));
-    relay_network_each(network, print_server, out);
+    MAP_EACH(it, directory) {
+        const struct relay_server *server = MAP_ENTRY(it, struct relay_server, entry);
+        buf_printf(out, "%s{\"identifier\":%" PRIu64 ",", before, server->id);
+        buf_append(out, server->look);
+        buf_printf(out, ",\"playerCount\":%" PRIu64 ",\"node\":", server->players);
+        json_quote(server->node, out);
+        buf_append(out, SPAN("}"));
+        before = ",";
+    }
     buf_append(out, SPAN("]"));
 }
 
 /* ------------------------------------------------------------------------------------ the page */
-
-struct shown {
-    struct buf *out;
-    size_t left, more;
-};
 
 static void print_name(struct span look, struct buf *out)
 {
@@ -276,24 +247,19 @@ static void print_name(struct span look, struct buf *out)
     buf_free(&text);
 }
 
-static void print_here(void *arg, const struct relay_server *server)
+void relay_print_here(const struct list *seats, size_t most, struct buf *out)
 {
-    struct shown *shown = arg;
-    struct buf *out = shown->out;
-    if (shown->left == 0) {
-        shown->more++;
-        return;
-    }
-    shown->left--;
-    buf_append(out, out->ptr[out->len - 1] != '[' ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
-    print_name(server->look, out);
-    buf_printf(out, ",\"players\":%" PRIu64 "}", server->players);
-}
-
-void relay_print_here(const struct relay_network *network, size_t most, struct buf *out)
-{
-    struct shown shown = {out, most, 0};
+    size_t shown = 0, more = 0;
     buf_append(out, SPAN("\"servers\":["));
-    relay_network_each_here(network, print_here, &shown);
-    buf_printf(out, "],\"more\":%zu", shown.more);
+    for (struct list *it = seats->next; it != seats; it = it->next) {
+        const struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
+        if (shown == most) {
+            more++;
+            continue;
+        }
+        buf_append(out, shown++ > 0 ? SPAN(",{\"name\":") : SPAN("{\"name\":"));
+        print_name(span_str(seat->look), out);
+        buf_printf(out, ",\"players\":%" PRIu64 "}", seat->players);
+    }
+    buf_printf(out, "],\"more\":%zu", more);
 }

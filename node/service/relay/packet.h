@@ -4,7 +4,7 @@
 #ifndef MUSTER_NODE_SERVICE_RELAY_PACKET_H
 #define MUSTER_NODE_SERVICE_RELAY_PACKET_H
 
-#include "node/service/relay/network.h"
+#include "node/service/relay/seat.h"
 #include "store/base/buf.h"
 
 #include <stdint.h>
@@ -44,20 +44,20 @@ void relay_print_look(struct span name, struct span color, struct span prefix, s
 /* The packet with the sender's own identifier in place of whatever it claims. */
 void relay_print_saying(struct span packet, uint64_t id, struct buf *out);
 
-/* relay_network's print_arrival and print_departure. */
+/* A server came, and went. */
 void relay_print_connection(const struct relay_server *server, struct buf *out);
 void relay_print_disconnect(uint64_t id, struct buf *out);
 
-/* The answer to the handshake of server `id`: the host, of that look, and the directory without the
- * server itself. */
-void relay_print_acknowledge(const struct relay_network *network, uint64_t id,
-                             struct span host_look, struct buf *out);
+/* The answer to the handshake of server `id`: the host, of that look, and the directory (struct
+ * relay_server) without the server itself. */
+void relay_print_acknowledge(const struct map *directory, uint64_t id, struct span host_look,
+                             struct buf *out);
 
 /* For people: every server of the directory, as a JSON array. */
-void relay_print_servers(const struct relay_network *network, struct buf *out);
+void relay_print_servers(const struct map *directory, struct buf *out);
 
-/* For the fleet's page: at most `most` of the servers that are connected here, by their names, cut,
- * and how many are left out: "servers":[{"name":"...","players":3}],"more":0 */
-void relay_print_here(const struct relay_network *network, size_t most, struct buf *out);
+/* For the fleet's page: at most `most` of `seats` (struct relay_seat), by their names, cut, and how
+ * many are left out: "servers":[{"name":"...","players":3}],"more":0 */
+void relay_print_here(const struct list *seats, size_t most, struct buf *out);
 
 #endif

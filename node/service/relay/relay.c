@@ -41,6 +41,7 @@ struct relay {
     struct limit_table *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
+    struct metrics_source gauges;
 };
 
 /* ------------------------------------------------------------------------------------ listening */
@@ -96,12 +97,6 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .loop = net_loop(relay->options.net),
                                                  .by_address = relay->by_address,
                                                  .joins = relay->options.joins,
-                                                 .print_arrival = relay_print_connection,
-                                                 .print_departure = relay_print_disconnect,
-                                                 .has_left = relay_client_has_left,
-                                                 .admitted = relay_client_admitted,
-                                                 .listed = relay_client_listed,
-                                                 .displaced = relay_client_displaced,
                                              });
     list_push_back(&relay->networks, &added->entry);
     return added->network;
@@ -113,47 +108,19 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
-static void add_port(struct relay *relay, const struct listen_entry *entry)
-{
-    struct relay_listener *port = mem_zalloc(sizeof(*port));
-    port->relay = relay;
-    port->network = get_network(relay, entry->network);
-    memcpy(port->bind, entry->bind, sizeof(port->bind));
-    list_push_back(&relay->ports, &port->entry);
-}
-
-/* The relay's addresses, checked by relay_check. */
-static void add_ports(struct relay *relay)
-{
-    struct span rest = span_str(relay->options.listen);
-    while (rest.len > 0) {
-        struct listen_entry entry;
-        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
-            add_port(relay, &entry);
-        }
-    }
-}
-
-static int open_port(struct relay_listener *port, char *error, size_t error_size)
-{
-    char text[ADDRESS_TEXT];
-    port->listener =
-        listener_open(port->relay->options.net, port->bind, on_accept, port, error, error_size);
-    if (port->listener == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
-             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
-             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
-    return 0;
-}
-
 int relay_listen(struct relay *relay, char *error, size_t error_size)
 {
     LIST_EACH(it, &relay->ports) {
-        if (open_port(LIST_ITEM(it, struct relay_listener, entry), error, error_size) != 0) {
+        struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
+        char text[ADDRESS_TEXT];
+        port->listener =
+            listener_open(relay->options.net, port->bind, on_accept, port, error, error_size);
+        if (port->listener == NULL) {
             return -1;
         }
+        log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+                 LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+                 LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
     }
     return 0;
 }
@@ -174,23 +141,6 @@ static void print_ports(struct relay *relay, const struct relay_network *network
             before = ",";
         }
     }
-}
-
-static void print_networks(struct relay *relay, struct buf *out)
-{
-    const char *before = "{\"networks\":[";
-    LIST_EACH(it, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
-        buf_printf(out, "%s{\"name\":", before);
-        json_quote(relay_network_name(network), out);
-        buf_append(out, SPAN(",\"addresses\":["));
-        print_ports(relay, network, SIZE_MAX, out);
-        buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(network, out);
-        buf_append(out, SPAN("}"));
-        before = ",";
-    }
-    buf_append(out, SPAN("]}\n"));
 }
 
 static size_t count_networks(struct relay *relay)
@@ -220,7 +170,7 @@ void relay_describe(struct relay *relay, struct buf *out)
         buf_append(out, SPAN(",\"addresses\":["));
         print_ports(relay, network, SHOWN_ADDRESSES, out);
         buf_append(out, SPAN("],"));
-        relay_print_here(network, each, out);
+        relay_print_here(relay_network_seats(network), each, out);
         buf_append(out, SPAN("}"));
     }
     buf_printf(out, "],\"more\":%zu}", all - shown);
@@ -233,7 +183,19 @@ static void on_list(void *arg, struct http_request *request)
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, relay->options.status_token, NULL)) {
         return;
     }
-    print_networks(relay, &text);
+    const char *before = "{\"networks\":[";
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        buf_printf(&text, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), &text);
+        buf_append(&text, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SIZE_MAX, &text);
+        buf_append(&text, SPAN("],\"servers\":"));
+        relay_print_servers(relay_network_directory(network), &text);
+        buf_append(&text, SPAN("}"));
+        before = ",";
+    }
+    buf_append(&text, SPAN("]}\n"));
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", buf_span(&text));
     buf_free(&text);
@@ -255,11 +217,9 @@ static void set_terms(struct relay *relay)
             .on = options->pacing,
             .gap_ms = options->gap_ms,
             .limit = options->queue_limit,
-            .cut = relay_client_cut,
-            .emptied = relay_client_emptied,
         }),
         .host_look = buf_span(&relay->host_look),
-        .secret = span_str(options->secret),
+        .secret = options->secret,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
@@ -303,6 +263,16 @@ int relay_check(const struct relay_options *options, char *error, size_t error_s
     return 0;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    struct relay *relay = arg;
+    uint64_t servers = 0;
+    LIST_EACH(it, &relay->networks) {
+        servers += relay_network_admitted(LIST_ITEM(it, struct network, entry)->network);
+    }
+    metrics_set(metrics, METRIC_RELAY_SERVERS, servers);
+}
+
 struct relay *relay_new(struct http_server *server, const struct relay_options *options,
                         char *error, size_t error_size)
 {
@@ -313,9 +283,21 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     relay->options = *options;
     list_init(&relay->networks);
     list_init(&relay->ports);
+    metrics_source_add(options->metrics, &relay->gauges, count_gauges, relay);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
     set_terms(relay);
-    add_ports(relay);
+    /* The relay's addresses, checked by relay_check. */
+    struct span rest = span_str(relay->options.listen);
+    while (rest.len > 0) {
+        struct listen_entry entry;
+        if (read_entry(span_trim(span_cut(&rest, ',')), &entry) == 0) {
+            struct relay_listener *port = mem_zalloc(sizeof(*port));
+            port->relay = relay;
+            port->network = get_network(relay, entry.network);
+            memcpy(port->bind, entry.bind, sizeof(port->bind));
+            list_push_back(&relay->ports, &port->entry);
+        }
+    }
     if (options->status_token[0] != '\0') {
         http_route(server, "GET", "/api/relay", on_list, relay);
     }
@@ -336,6 +318,7 @@ void relay_free(struct relay **relay)
         return;
     }
     *relay = NULL;
+    metrics_source_remove(gone->options.metrics, &gone->gauges);
     LIST_EACH(it, &gone->ports) {
         struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         listener_close(&port->listener);

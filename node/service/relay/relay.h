@@ -22,8 +22,8 @@ struct relay_options {
     const char *node;   /* this node's name */
     const char *listen; /* "[network=]host:port,..."; entries of one name are one network */
     const char *name, *color, *prefix; /* the host, as game servers see it */
-    const char *secret;                /* asked for in handshakes; "": none */
-    const char *status_token;          /* of GET /api/relay; "": not served */
+    const char *secret;       /* asked for in handshakes; "": none; borrowed, and may change */
+    const char *status_token; /* of GET /api/relay; "": not served */
     bool pacing, proxy;
     uint32_t gap_ms;
     size_t queue_limit;  /* bytes that wait for one game server */

@@ -15,6 +15,7 @@
 struct sync_sessions {
     struct sync_sessions_options options;
     struct map by_id; /* struct sync_session */
+    struct metrics_source gauges;
 };
 
 struct sync_session {
@@ -95,23 +96,12 @@ static void add_member(void *arg, const struct roster_member *member)
 }
 
 /* One node of each session counts it, so that the fleet's sessions can be summed up. */
-static void set_first(struct sync_session *session, bool first)
-{
-    struct metrics *metrics = session->all->options.metrics;
-    if (first && !session->first) {
-        metrics_add(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
-    } else if (!first && session->first) {
-        metrics_sub(metrics, METRIC_SYNC_SESSIONS_FIRST, 1);
-    }
-    session->first = first;
-}
-
 static void take_view(struct sync_session *session)
 {
     struct tally tally = {.session = session, .first = true};
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
-    set_first(session, tally.first);
+    session->first = tally.first;
 }
 
 /* The view counts exactly the members that are here now. */
@@ -132,13 +122,14 @@ static bool is_told(struct receiver *member)
 
 static bool is_untold(struct receiver *member)
 {
-    return !is_told(member);
+    return !seat_of(member)->told;
 }
 
 static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
 {
     struct buf text = {0};
-    session->all->options.print_state(&session->state, &text);
+    buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
+               session->state.players, session->state.leader_connected ? "true" : "false");
     group_send(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
@@ -149,20 +140,7 @@ static void settle_all(struct sync_session *session, bool told)
     LIST_EACH(it, &session->room.receivers) {
         struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
         seat->told |= told;
-        session->all->options.settled(seat);
-    }
-}
-
-/* A change of the cluster: every member that it counts is told. Members that came meanwhile wait
- * for a view that counts them, so that no member is ever told of a session without itself. */
-static void on_change(struct sync_session *session)
-{
-    take_view(session);
-    if (view_is_ours(session)) {
-        tell(session, NULL);
-        settle_all(session, true);
-    } else {
-        tell(session, is_told);
+        sync_seat_settled(seat);
     }
 }
 
@@ -170,16 +148,34 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 {
     (void)member;
     struct sync_session *session = arg;
-    if (event == ROSTER_CHANGED) {
-        on_change(session);
-    } else if (event == ROSTER_CURRENT && view_is_ours(session)) {
+    switch (event) {
+    case ROSTER_CHANGED:
+        /* A change of the cluster: every member that it counts is told. Members that came meanwhile
+         * wait for a view that counts them, so that no member is ever told of a session without
+         * itself. */
         take_view(session);
-        tell(session, session->healing ? NULL : is_untold);
-        session->healing = false;
-        settle_all(session, true);
-    } else if (event == ROSTER_STALE) {
+        if (view_is_ours(session)) {
+            tell(session, NULL);
+            settle_all(session, true);
+        } else {
+            tell(session, is_told);
+        }
+        break;
+    case ROSTER_CURRENT:
+        if (view_is_ours(session)) {
+            take_view(session);
+            tell(session, session->healing ? NULL : is_untold);
+            session->healing = false;
+            settle_all(session, true);
+        }
+        break;
+    case ROSTER_STALE:
         session->healing = true;
         settle_all(session, false);
+        break;
+    case ROSTER_SET:
+    case ROSTER_GONE:
+        break; /* CHANGED follows */
     }
 }
 
@@ -210,20 +206,6 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
     }
 }
 
-/* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
- * echo. */
-static void hear_what_is_needed(struct sync_session *session)
-{
-    bool followed = session->room.count > session->leaders;
-    if (followed && session->pushes == NULL) {
-        session->listening = false;
-        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
-                                        BUS_NO_ECHO, on_push, session);
-    } else if (!followed) {
-        bus_unsubscribe(&session->pushes);
-    }
-}
-
 int sync_session_push(struct sync_seat *seat, struct span message)
 {
     struct sync_session *session = seat->session;
@@ -242,7 +224,6 @@ static struct sync_session *session_new(struct sync_sessions *all, struct span i
     buf_append(&session->key, id);
     group_init(&session->room, all->options.metrics);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
-    metrics_add(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
     return session;
 }
@@ -254,16 +235,8 @@ static void session_free(struct sync_session *session)
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
     map_remove(&all->by_id, &session->node);
-    metrics_sub(all->options.metrics, METRIC_SYNC_SESSIONS, 1);
-    set_first(session, false);
     buf_free(&session->key);
     free(session);
-}
-
-static struct sync_session *session_get(struct sync_sessions *all, struct span id)
-{
-    struct map_node *node = map_find(&all->by_id, id);
-    return node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(all, id);
 }
 
 /* The members here changed. They are counted once pushes arrive for the followers: a member that
@@ -274,7 +247,16 @@ static void recount(struct sync_session *session)
         session_free(session);
         return;
     }
-    hear_what_is_needed(session);
+    /* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
+     * echo. */
+    bool followed = session->room.count > session->leaders;
+    if (followed && session->pushes == NULL) {
+        session->listening = false;
+        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
+                                        BUS_NO_ECHO, on_push, session);
+    } else if (!followed) {
+        bus_unsubscribe(&session->pushes);
+    }
     if (session->pushes == NULL || session->listening) {
         claim(session);
     }
@@ -283,13 +265,14 @@ static void recount(struct sync_session *session)
 void sync_session_join(struct sync_sessions *sessions, struct span id, struct sync_seat *seat,
                        struct ws *ws, bool leader)
 {
-    struct sync_session *session = session_get(sessions, id);
+    struct map_node *node = map_find(&sessions->by_id, id);
+    struct sync_session *session =
+        node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(sessions, id);
     seat->session = session;
     seat->leader = leader;
     seat->told = false;
     session->leaders += leader ? 1 : 0;
     group_add(&session->room, &seat->member, ws);
-    metrics_add(sessions->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -313,7 +296,6 @@ void sync_session_leave(struct sync_seat *seat)
     seat->session = NULL;
     session->leaders -= seat->leader ? 1 : 0;
     group_remove(&session->room, &seat->member);
-    metrics_sub(session->all->options.metrics, METRIC_SYNC_MEMBERS, 1);
     recount(session);
 }
 
@@ -349,17 +331,33 @@ size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_b
     return written;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct sync_sessions *sessions = arg;
+    uint64_t members = 0, first = 0;
+    MAP_EACH(it, &sessions->by_id) {
+        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
+        members += session->room.count;
+        first += session->first ? 1 : 0;
+    }
+    metrics_set(metrics, METRIC_SYNC_SESSIONS, sessions->by_id.count);
+    metrics_set(metrics, METRIC_SYNC_SESSIONS_FIRST, first);
+    metrics_set(metrics, METRIC_SYNC_MEMBERS, members);
+}
+
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
 {
     struct sync_sessions *sessions = mem_zalloc(sizeof(*sessions));
     sessions->options = *options;
     map_init(&sessions->by_id);
+    metrics_source_add(options->metrics, &sessions->gauges, count_gauges, sessions);
     return sessions;
 }
 
 void sync_sessions_free(struct sync_sessions **sessions)
 {
     if (*sessions != NULL) {
+        metrics_source_remove((*sessions)->options.metrics, &(*sessions)->gauges);
         map_deinit(&(*sessions)->by_id);
         free(*sessions);
         *sessions = NULL;

@@ -6,7 +6,7 @@
  *                  -> the change comes back, in the cluster's order -> SessionState to the members here
  *     leader's push -> members here, and over the bus to the nodes that have others
  *
- * Messages and their words are sync.c's; it hands in what to do with a new state. */
+ * What clients say, and what they are told besides the state, is sync.c's. */
 #ifndef MUSTER_NODE_SERVICE_SYNC_SESSION_H
 #define MUSTER_NODE_SERVICE_SYNC_SESSION_H
 
@@ -35,12 +35,11 @@ struct sync_sessions_options {
     struct store *store;     /* borrowed */
     struct metrics *metrics; /* borrowed */
     const char *node;        /* this node's name, borrowed */
-    /* Writes the message that tells `state` to `out`. */
-    void (*print_state)(const struct sync_state *state, struct buf *out);
-    /* The seat's last join or change of role is done: told, or the store cannot say. May come more
-     * than once. */
-    void (*settled)(struct sync_seat *seat);
 };
+
+/* The seat's last join or change of role is done: told, or the store cannot say. May come more than
+ * once. It is sync.c's: the client around the seat is heard again. */
+void sync_seat_settled(struct sync_seat *seat);
 
 /* All sessions with a member on this node. */
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options);

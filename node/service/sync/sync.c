@@ -40,12 +40,6 @@ struct sync_client {
 
 /* ------------------------------------------------------------------------------------ out */
 
-static void print_state(const struct sync_state *state, struct buf *out)
-{
-    buf_printf(out, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
-               state->players, state->leader_connected ? "true" : "false");
-}
-
 static void warn(struct sync_client *client, struct span text)
 {
     struct buf message = {0};
@@ -84,19 +78,7 @@ static void warn_of_outage(struct sync_client *client)
     warn(client, SPAN("The cluster cannot be reached: the session's state will come once it can."));
 }
 
-/* One change of session at a time: what the client says next is heard when it is counted, so that a
- * flood of them costs the cluster no more than it can do. */
-static void wait_for_session(struct sync_client *client)
-{
-    if (sync_session_is_reached(client->seat.session)) {
-        client->waiting = true;
-        ws_pause(client->ws);
-    } else {
-        warn_of_outage(client);
-    }
-}
-
-static void on_settled(struct sync_seat *seat)
+void sync_seat_settled(struct sync_seat *seat)
 {
     struct sync_client *client = CONTAINER_OF(seat, struct sync_client, seat);
     if (!client->waiting) {
@@ -129,8 +111,13 @@ static void on_set_session(struct sync_client *client, const struct json_field *
         sync_session_join(client->sync->sessions, buf_span(&id), &client->seat, client->ws,
                           role == JSON_KIND_TRUE);
     }
-    if (client->seat.session != NULL) {
-        wait_for_session(client);
+    /* One change of session at a time: what the client says next is heard when it is counted, so
+     * that a flood of them costs the cluster no more than it can do. */
+    if (client->seat.session != NULL && sync_session_is_reached(client->seat.session)) {
+        client->waiting = true;
+        ws_pause(client->ws);
+    } else if (client->seat.session != NULL) {
+        warn_of_outage(client);
     }
     buf_free(&id);
 }
@@ -165,25 +152,10 @@ static void set_name(struct sync_client *client, struct span name)
               LOG_TEXT_FIELD("name", client->name));
 }
 
-static void on_set_name(struct sync_client *client, const struct json_field *fields)
+static void handle_message(struct sync_client *client, struct span type,
+                           const struct json_field *fields, struct span message)
 {
     struct buf name = {0};
-    client->plugin_dialect = true;
-    get_string(&fields[SYNC_NAME], &name);
-    set_name(client, buf_span(&name));
-    buf_free(&name);
-}
-
-static void on_leave_session(struct sync_client *client)
-{
-    client->plugin_dialect = true;
-    sync_session_leave(&client->seat);
-    ws_close(client->ws, WS_NORMAL, "left the session");
-}
-
-static void dispatch(struct sync_client *client, struct span type, const struct json_field *fields,
-                     struct span message)
-{
     if (span_eq_nocase(type, SPAN("Push"))) {
         on_push(client, fields, message);
     } else if (span_eq_nocase(type, SPAN("SetSession"))) {
@@ -191,9 +163,14 @@ static void dispatch(struct sync_client *client, struct span type, const struct 
     } else if (span_eq_nocase(type, SPAN("Close"))) {
         sync_session_leave(&client->seat);
     } else if (span_eq_nocase(type, SPAN("LeaveSession"))) {
-        on_leave_session(client);
+        client->plugin_dialect = true;
+        sync_session_leave(&client->seat);
+        ws_close(client->ws, WS_NORMAL, "left the session");
     } else if (span_eq_nocase(type, SPAN("SetName"))) {
-        on_set_name(client, fields);
+        client->plugin_dialect = true;
+        get_string(&fields[SYNC_NAME], &name);
+        set_name(client, buf_span(&name));
+        buf_free(&name);
     } else {
         warn_about_type(client, type);
     }
@@ -219,7 +196,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     } else {
         struct buf type = {0};
         get_string(&fields[TYPE], &type);
-        dispatch(client, buf_span(&type), fields, payload);
+        handle_message(client, buf_span(&type), fields, payload);
         buf_free(&type);
     }
 }
@@ -271,8 +248,6 @@ struct sync *sync_new(struct http_server *server, const struct sync_options *opt
         .store = options->store,
         .metrics = options->metrics,
         .node = options->node,
-        .print_state = print_state,
-        .settled = on_settled,
     });
     http_route(server, "GET", "/version", on_version, sync);
     http_route_websocket(server, "/connect", on_connect, sync);

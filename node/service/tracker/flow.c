@@ -4,7 +4,10 @@
  *     announce   add s: --taken: another id--> put a: --> answer; the old id's s: goes
  *     pulse      touch a: --changed?--> swap a: --> answer --> touch s:, put back if it is missing
  *     alive      the same
- *     push       get s: --> get a: --> answer       (sobani: get a: of the asking peer before) */
+ *     push       get s: --> get a: --> answer       (where there are incomes: a: of the asker before)
+ *
+ * One whose record is gone is looked for once more (again.c), a share id that nobody has at the older
+ * tracker (forward.c). */
 #include "node/service/tracker/impl.h"
 
 #include "store/base/clock.h"
@@ -20,18 +23,12 @@ static const struct span nothing = {NULL, 0};
 
 static struct span address_key(struct tracker *tracker, const struct address *address)
 {
-    struct span head = SPAN("tracker:a:");
-    memcpy(tracker->key, head.ptr, head.len);
-    tracker_address_pack(address, (unsigned char *)tracker->key + head.len);
-    return span_of(tracker->key, head.len + ADDRESS_BYTES);
+    return tracker_address_key(tracker->key, 'a', address);
 }
 
 static struct span id_key(struct tracker *tracker, const char *share_id)
 {
-    struct span head = SPAN("tracker:s:");
-    memcpy(tracker->key, head.ptr, head.len);
-    memcpy(tracker->key + head.len, share_id, TRACKER_SHARE_ID);
-    return span_of(tracker->key, head.len + TRACKER_SHARE_ID);
+    return tracker_id_key(tracker->key, share_id);
 }
 
 static uint64_t address_life(const struct tracker *tracker)
@@ -52,8 +49,7 @@ static struct span record_text(const struct tracker_call *call)
     return span_of(call->record, call->record_len);
 }
 
-/* Keeps the asker's record. false: it is none that this version knows. */
-static bool keep_record(struct tracker_call *call, struct span text)
+bool tracker_keep_record(struct tracker_call *call, struct span text)
 {
     struct tracker_record record;
     if (text.len > RECORD_MOST || !tracker_record_read(text, &record)) {
@@ -64,19 +60,20 @@ static bool keep_record(struct tracker_call *call, struct span text)
     return true;
 }
 
-static struct tracker_record own_record(const struct tracker_call *call)
+struct tracker_record tracker_own_record(const struct tracker_call *call)
 {
-    struct tracker_record record = {nothing, nothing, nothing};
+    struct tracker_record record = {0};
     tracker_record_read(record_text(call), &record);
     return record;
 }
 
-/* What the record shall be after this request. */
-static struct span wanted_record(const struct tracker *tracker, const struct tracker_call *call,
-                                 char out[RECORD_MOST])
+struct span tracker_wanted_record(const struct tracker *tracker, const struct tracker_call *call,
+                                  char out[RECORD_MOST])
 {
-    struct tracker_record record = own_record(call);
+    struct tracker_record record = tracker_own_record(call);
     record.node = span_str(tracker->options.node);
+    record.dialect = call->from->dialect;
+    record.here = call->path.here;
     if (call->fresh_put) {
         record.id = span_of(call->fresh, TRACKER_SHARE_ID);
     }
@@ -94,37 +91,29 @@ static void end_with_error(struct tracker *tracker, struct tracker_call *call,
     if (call->asked.action == TRACKER_PULSE) {
         tracker_print_pulsed(status, false, nothing, error, &tracker->out);
     } else {
-        tracker_print_error(tracker->options.dialect, call->asked.action, error, &tracker->out);
+        tracker_print_error(call->from->dialect, call->asked.action, error, &tracker->out);
     }
     tracker_reply(tracker, call);
     tracker_call_close(tracker, call);
 }
 
-static void end_lost(struct tracker *tracker, struct tracker_call *call)
+void tracker_end_lost(struct tracker *tracker, struct tracker_call *call)
 {
     metrics_add(tracker->metrics, METRIC_TRACKER_STORE_FAILURES, 1);
     end_with_error(tracker, call, TRACKER_NO_STORE, "store unavailable");
 }
 
-static void end_expired(struct tracker *tracker, struct tracker_call *call)
-{
-    tracker_print_expired(&tracker->out);
-    tracker_reply(tracker, call);
-    tracker_call_close(tracker, call);
-}
-
-static void end_unknown_id(struct tracker *tracker, struct tracker_call *call)
+void tracker_end_unknown_id(struct tracker *tracker, struct tracker_call *call)
 {
     metrics_add(tracker->metrics, METRIC_TRACKER_UNKNOWN, 1);
     end_with_error(tracker, call, TRACKER_OK, "unknown shareId");
 }
 
-/* The store's answer goes to `step`; `sent` is what the lookup call returned. */
-static void go_on(struct tracker *tracker, struct tracker_call *call, tracker_step *step, int sent)
+void tracker_go_on(struct tracker *tracker, struct tracker_call *call, tracker_step *step, int sent)
 {
     call->step = step;
     if (sent != 0) {
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
     }
 }
 
@@ -145,7 +134,7 @@ static void answer_asker(struct tracker *tracker, const struct tracker_call *cal
 {
     switch (call->asked.action) {
     case TRACKER_ANNOUNCE:
-        tracker_print_announced(tracker->options.dialect, span_of(call->fresh, TRACKER_SHARE_ID),
+        tracker_print_announced(call->from->dialect, span_of(call->fresh, TRACKER_SHARE_ID),
                                 &tracker->out);
         break;
     case TRACKER_PULSE:
@@ -168,34 +157,29 @@ static void on_id_renewed(struct tracker *tracker, struct tracker_call *call,
     unsigned char address[ADDRESS_BYTES];
     (void)value;
     if (result == LOOKUP_ABSENT) {
-        tracker_address_pack(&call->peer, address);
-        (void)lookup_add(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
+        tracker_address_pack(&call->path.peer, address);
+        (void)lookup_add(tracker->options.store, id_key(tracker, tracker_own_record(call).id.ptr),
                          span_of(address, sizeof(address)), id_life(tracker), NULL);
     }
     tracker_call_close(tracker, call);
 }
 
-static void renew_id(struct tracker *tracker, struct tracker_call *call)
+void tracker_end_asker(struct tracker *tracker, struct tracker_call *call)
 {
-    struct lookup_then then = tracker_then(tracker, call);
-    call->step = on_id_renewed;
-    if (lookup_touch(tracker->options.store, id_key(tracker, own_record(call).id.ptr),
-                     id_life(tracker), &then) != 0) {
-        tracker_call_close(tracker, call);
-    }
-}
-
-/* The asker's record is as it shall be. */
-static void end_asker(struct tracker *tracker, struct tracker_call *call)
-{
-    tracker_peers_saw(tracker->peers, &call->peer, clock_monotonic_ms());
+    tracker_peers_saw(tracker->peers, &call->path.peer, clock_monotonic_ms());
     answer_asker(tracker, call);
     if (call->asked.action == TRACKER_PUSH) {
         find_target(tracker, call);
     } else if (call->fresh_put) {
         tracker_call_close(tracker, call);
     } else {
-        renew_id(tracker, call);
+        struct lookup_then then = tracker_then(tracker, call);
+        tracker_again_renew(tracker, call);
+        call->step = on_id_renewed;
+        if (lookup_touch(tracker->options.store, id_key(tracker, tracker_own_record(call).id.ptr),
+                         id_life(tracker), &then) != 0) {
+            tracker_call_close(tracker, call);
+        }
     }
 }
 
@@ -212,11 +196,12 @@ static void on_put(struct tracker *tracker, struct tracker_call *call, enum look
                    struct span value)
 {
     if (result != LOOKUP_DONE) {
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
         return;
     }
     forget_id(tracker, value);
-    end_asker(tracker, call);
+    tracker_again_remember(tracker, call);
+    tracker_end_asker(tracker, call);
 }
 
 /* A new record, whatever was there. */
@@ -225,21 +210,31 @@ static void put_record(struct tracker *tracker, struct tracker_call *call)
     char text[RECORD_MOST];
     struct lookup_then then = tracker_then(tracker, call);
     call->record_len = 0;
-    go_on(tracker, call, on_put,
-          lookup_put(tracker->options.store, address_key(tracker, &call->peer),
-                     wanted_record(tracker, call, text), address_life(tracker), &then));
+    tracker_go_on(tracker, call, on_put,
+                  lookup_put(tracker->options.store, address_key(tracker, &call->path.peer),
+                             tracker_wanted_record(tracker, call, text), address_life(tracker),
+                             &then));
 }
 
-static void end_unknown(struct tracker *tracker, struct tracker_call *call)
+void tracker_end_unknown(struct tracker *tracker, struct tracker_call *call)
 {
-    if (call->asked.action != TRACKER_PULSE) {
-        end_expired(tracker, call);
-    } else if (call->fresh_put) {
+    if (call->asked.action == TRACKER_PULSE) {
+        end_with_error(tracker, call, TRACKER_UNKNOWN_PEER, "unknown peer");
+    } else {
+        tracker_print_expired(&tracker->out);
+        tracker_reply(tracker, call);
+        tracker_call_close(tracker, call);
+    }
+}
+
+static void on_unknown(struct tracker *tracker, struct tracker_call *call)
+{
+    if (call->fresh_put) {
         put_record(tracker, call);
-    } else if (call->asked.new_id) {
+    } else if (call->asked.action == TRACKER_PULSE && call->asked.new_id) {
         add_id(tracker, call);
     } else {
-        end_with_error(tracker, call, TRACKER_UNKNOWN_PEER, "unknown peer");
+        tracker_again_find(tracker, call);
     }
 }
 
@@ -253,21 +248,22 @@ static void on_swapped(struct tracker *tracker, struct tracker_call *call,
         if (call->fresh_put) {
             forget_id(tracker, record_text(call));
         }
-        end_asker(tracker, call);
+        tracker_again_remember(tracker, call);
+        tracker_end_asker(tracker, call);
         break;
     case LOOKUP_TAKEN: /* another request of the same peer came in between */
-        if (++call->tries < TRACKER_FLOW_TRIES_MOST && keep_record(call, value)) {
+        if (++call->tries < TRACKER_FLOW_TRIES_MOST && tracker_keep_record(call, value)) {
             settle(tracker, call);
         } else {
-            end_lost(tracker, call);
+            tracker_end_lost(tracker, call);
         }
         break;
     case LOOKUP_ABSENT:
         call->record_len = 0;
-        end_unknown(tracker, call);
+        on_unknown(tracker, call);
         break;
     case LOOKUP_LOST:
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
         break;
     }
 }
@@ -280,27 +276,27 @@ static void settle(struct tracker *tracker, struct tracker_call *call)
         add_id(tracker, call);
         return;
     }
-    struct span wanted = wanted_record(tracker, call, text);
+    struct span wanted = tracker_wanted_record(tracker, call, text);
     if (span_eq(wanted, record_text(call))) {
-        end_asker(tracker, call);
+        tracker_end_asker(tracker, call);
         return;
     }
     struct lookup_then then = tracker_then(tracker, call);
     uint64_t life = call->asked.action == TRACKER_PUSH ? 0 : address_life(tracker);
-    go_on(tracker, call, on_swapped,
-          lookup_swap(tracker->options.store, address_key(tracker, &call->peer), record_text(call),
-                      wanted, life, &then));
+    tracker_go_on(tracker, call, on_swapped,
+                  lookup_swap(tracker->options.store, address_key(tracker, &call->path.peer),
+                              record_text(call), wanted, life, &then));
 }
 
 static void on_asker(struct tracker *tracker, struct tracker_call *call, enum lookup_result result,
                      struct span value)
 {
     if (result == LOOKUP_LOST) {
-        end_lost(tracker, call);
-    } else if (result == LOOKUP_DONE && keep_record(call, value)) {
+        tracker_end_lost(tracker, call);
+    } else if (result == LOOKUP_DONE && tracker_keep_record(call, value)) {
         settle(tracker, call);
     } else {
-        end_unknown(tracker, call);
+        on_unknown(tracker, call);
     }
 }
 
@@ -311,7 +307,7 @@ static void on_added(struct tracker *tracker, struct tracker_call *call, enum lo
     if (result != LOOKUP_DONE && ++call->tries < TRACKER_FLOW_TRIES_MOST) {
         add_id(tracker, call);
     } else if (result != LOOKUP_DONE) {
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
     } else {
         call->fresh_put = true;
         if (call->record_len > 0) {
@@ -329,24 +325,49 @@ static void add_id(struct tracker *tracker, struct tracker_call *call)
     unsigned char address[ADDRESS_BYTES];
     struct lookup_then then = tracker_then(tracker, call);
     int sent = -1;
-    tracker_address_pack(&call->peer, address);
+    tracker_address_pack(&call->path.peer, address);
     for (int i = 0; i < IDS_MOST && sent != 0; i++) {
         tracker_ids_choose(&tracker->ids, call->fresh);
         sent = lookup_add(tracker->options.store, id_key(tracker, call->fresh),
                           span_of(address, sizeof(address)), id_life(tracker), &then);
     }
-    go_on(tracker, call, on_added, sent);
+    tracker_go_on(tracker, call, on_added, sent);
 }
 
 /* ----------------------------------------------------------------------------------- the target */
 
-/* Tells the target of the asker, from the node that the target last talked to. */
-static void send_income(struct tracker *tracker, const struct tracker_call *call, struct span node)
+/* Tells the target of the asker, from the address that the target last talked to. An asker that never
+ * announced has no share id to tell. */
+static void send_income(struct tracker *tracker, const struct tracker_call *call,
+                        const struct tracker_record *target)
 {
     char text[ADDRESS_TEXT];
-    struct tracker_record asker = own_record(call);
-    tracker_print_income(tracker_record_told(&asker, &call->peer, text), asker.id, &tracker->out);
-    tracker_send_from(tracker, node, &call->target);
+    struct tracker_record asker = tracker_own_record(call);
+    tracker_print_income(tracker_record_told(&asker, &call->path.peer, text), asker.id,
+                         &tracker->out);
+    tracker_send_from(tracker, target, &call->target);
+}
+
+static void print_pushed(struct tracker *tracker, const struct tracker_call *call,
+                         struct span address)
+{
+    tracker_print_pushed(call->from->dialect, address,
+                         span_of(call->asked.share_id, TRACKER_SHARE_ID), &tracker->out);
+    tracker_reply(tracker, call);
+}
+
+void tracker_end_pushed(struct tracker *tracker, struct tracker_call *call, struct span address)
+{
+    print_pushed(tracker, call, address);
+    tracker_call_close(tracker, call);
+}
+
+/* An older tracker may have it. */
+static void on_unknown_id(struct tracker *tracker, struct tracker_call *call)
+{
+    if (!tracker_forward_ask(tracker, call)) {
+        tracker_end_unknown_id(tracker, call);
+    }
 }
 
 static void on_target(struct tracker *tracker, struct tracker_call *call, enum lookup_result result,
@@ -356,18 +377,17 @@ static void on_target(struct tracker *tracker, struct tracker_call *call, enum l
     struct tracker_record target;
     struct span id = span_of(call->asked.share_id, TRACKER_SHARE_ID);
     if (result == LOOKUP_LOST) {
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
         return;
     }
     if (result != LOOKUP_DONE || !tracker_record_read(value, &target) || !span_eq(target.id, id)) {
-        end_unknown_id(tracker, call);
+        on_unknown_id(tracker, call);
         return;
     }
-    tracker_print_pushed(tracker->options.dialect,
-                         tracker_record_told(&target, &call->target, text), id, &tracker->out);
-    tracker_reply(tracker, call);
-    if (tracker->options.dialect == TRACKER_SOBANI) {
-        send_income(tracker, call, target.node);
+    struct span told = tracker_record_told(&target, &call->target, text);
+    print_pushed(tracker, call, told);
+    if (target.dialect == TRACKER_SOBANI) {
+        send_income(tracker, call, &target);
     }
     tracker_call_close(tracker, call);
 }
@@ -376,13 +396,14 @@ static void on_id(struct tracker *tracker, struct tracker_call *call, enum looku
                   struct span value)
 {
     if (result == LOOKUP_LOST) {
-        end_lost(tracker, call);
+        tracker_end_lost(tracker, call);
     } else if (result != LOOKUP_DONE || tracker_address_unpack(value, &call->target) != 0) {
-        end_unknown_id(tracker, call);
+        on_unknown_id(tracker, call);
     } else {
         struct lookup_then then = tracker_then(tracker, call);
-        go_on(tracker, call, on_target,
-              lookup_get(tracker->options.store, address_key(tracker, &call->target), &then));
+        tracker_go_on(
+            tracker, call, on_target,
+            lookup_get(tracker->options.store, address_key(tracker, &call->target), &then));
     }
 }
 
@@ -393,8 +414,18 @@ static void find_target(struct tracker *tracker, struct tracker_call *call)
         end_with_error(tracker, call, TRACKER_OK, call->asked.wrong);
         return;
     }
-    go_on(tracker, call, on_id,
-          lookup_get(tracker->options.store, id_key(tracker, call->asked.share_id), &then));
+    tracker_go_on(tracker, call, on_id,
+                  lookup_get(tracker->options.store, id_key(tracker, call->asked.share_id), &then));
+}
+
+/* Who asks in the dialect that asks nobody to announce first is told of if known. */
+static void on_anybody(struct tracker *tracker, struct tracker_call *call,
+                       enum lookup_result result, struct span value)
+{
+    if (result == LOOKUP_DONE) {
+        (void)tracker_keep_record(call, value);
+    }
+    find_target(tracker, call);
 }
 
 /* ------------------------------------------------------------------------------------ start */
@@ -409,15 +440,17 @@ void tracker_call_start(struct tracker *tracker, struct tracker_call *call)
         break;
     case TRACKER_PULSE:
     case TRACKER_ALIVE:
-        go_on(tracker, call, on_asker,
-              lookup_touch(store, address_key(tracker, &call->peer), address_life(tracker), &then));
+        tracker_go_on(tracker, call, on_asker,
+                      lookup_touch(store, address_key(tracker, &call->path.peer),
+                                   address_life(tracker), &then));
         break;
     case TRACKER_PUSH:
-        if (tracker->options.dialect == TRACKER_DOCUMENTED) {
-            find_target(tracker, call);
+        if (tracker->sobani) {
+            tracker_step *next = call->from->dialect == TRACKER_SOBANI ? on_asker : on_anybody;
+            tracker_go_on(tracker, call, next,
+                          lookup_get(store, address_key(tracker, &call->path.peer), &then));
         } else {
-            go_on(tracker, call, on_asker,
-                  lookup_get(store, address_key(tracker, &call->peer), &then));
+            find_target(tracker, call);
         }
         break;
     }

@@ -188,6 +188,58 @@ enum tracker_parsed tracker_parse(struct span datagram, const struct address *pe
     return TRACKER_PARSED;
 }
 
+/* ------------------------------------------------------------------------------------ answers */
+
+static bool is_word(const struct json_field *field, const char *one, const char *other)
+{
+    struct buf scratch = {0};
+    struct span text = {NULL, 0};
+    if (field->kind == JSON_KIND_STRING) {
+        text = text_of(field, &scratch);
+    }
+    bool is = span_eq(text, span_str(one)) || span_eq(text, span_str(other));
+    buf_free(&scratch);
+    return is;
+}
+
+static enum tracker_says read_pushed(struct span data, struct buf *address)
+{
+    struct json_field peer[] = {{.name = "peeraddr"}};
+    struct buf scratch = {0}, quoted = {0};
+    enum tracker_says says = TRACKER_SAYS_NOBODY;
+    if (json_fields(data, peer, 1) == 0 && peer[0].kind == JSON_KIND_STRING) {
+        struct span text = text_of(&peer[0], &scratch);
+        json_quote(text, &quoted);
+        if (text.len > 0 && quoted.len <= TRACKER_TOLD_MOST + 2) {
+            buf_append(address, text);
+            says = TRACKER_SAYS_ADDRESS;
+        }
+    }
+    buf_free(&scratch);
+    buf_free(&quoted);
+    return says;
+}
+
+enum tracker_says tracker_parse_answer(struct span datagram, struct buf *address)
+{
+    enum { ANSWER_ACTION, ANSWER_DATA, ANSWER_FIELDS };
+    struct json_field fields[ANSWER_FIELDS] = {
+        [ANSWER_ACTION] = {.name = "action"}, [ANSWER_DATA] = {.name = "data"}};
+    if (!utf8_valid(datagram) || json_fields(datagram, fields, ANSWER_FIELDS) != 0) {
+        return TRACKER_SAYS_ELSE;
+    }
+    if (is_word(&fields[ANSWER_ACTION], "pushed", "pushReceived")) {
+        return fields[ANSWER_DATA].kind == JSON_KIND_OBJECT
+                   ? read_pushed(fields[ANSWER_DATA].raw, address)
+                   : TRACKER_SAYS_NOBODY;
+    }
+    if (is_word(&fields[ANSWER_ACTION], "announced", "announceReceived")) {
+        return TRACKER_SAYS_ANNOUNCED;
+    }
+    return is_word(&fields[ANSWER_ACTION], "expired", "expired") ? TRACKER_SAYS_EXPIRED
+                                                                 : TRACKER_SAYS_ELSE;
+}
+
 /* ------------------------------------------------------------------------------------ out */
 
 static struct span name_of(enum tracker_dialect dialect, enum tracker_action action)
@@ -223,6 +275,18 @@ static void field(struct span name_and_colon, struct span value, struct buf *out
 {
     buf_append(out, name_and_colon);
     json_quote(value, out);
+}
+
+void tracker_print_announce(struct buf *out)
+{
+    buf_append(out, SPAN("{\"action\":\"announce\"}"));
+}
+
+void tracker_print_push(struct span share_id, struct buf *out)
+{
+    buf_append(out, SPAN("{\"action\":\"push\""));
+    field(SPAN(",\"shareId\":"), share_id, out);
+    buf_append(out, SPAN("}"));
 }
 
 void tracker_print_announced(enum tracker_dialect dialect, struct span share_id, struct buf *out)

@@ -42,7 +42,24 @@ enum tracker_parsed { TRACKER_PARSED, TRACKER_NOT_JSON, TRACKER_NO_ACTION };
 enum tracker_parsed tracker_parse(struct span datagram, const struct address *peer,
                                   struct tracker_request *request);
 
+/* What another tracker, of either dialect, answered. */
+enum tracker_says {
+    TRACKER_SAYS_ELSE,      /* nothing that matters here, or no JSON */
+    TRACKER_SAYS_ADDRESS,   /* of the peer that was asked for */
+    TRACKER_SAYS_NOBODY,    /* has the share id that was asked for */
+    TRACKER_SAYS_ANNOUNCED, /* whoever asks is known now */
+    TRACKER_SAYS_EXPIRED,   /* whoever asks is not known */
+};
+
+/* Reads such an answer; the peer's address is appended to `address`, at most TRACKER_TOLD_MOST bytes
+ * as JSON. */
+enum tracker_says tracker_parse_answer(struct span datagram, struct buf *address);
+
 /* Each appends one datagram. Spans may be any bytes. */
+
+/* Requests, for another tracker. */
+void tracker_print_announce(struct buf *out);
+void tracker_print_push(struct span share_id, struct buf *out);
 
 void tracker_print_announced(enum tracker_dialect dialect, struct span share_id, struct buf *out);
 /* `share_id` is empty unless a new one was asked for; `error` is NULL when all is well. */

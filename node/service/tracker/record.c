@@ -3,6 +3,22 @@
 
 #include "store/base/entropy.h"
 
+struct span tracker_address_key(char key[static KEY_MOST], char kind, const struct address *address)
+{
+    const char head[] = {'t', 'r', 'a', 'c', 'k', 'e', 'r', ':', kind, ':'};
+    memcpy(key, head, sizeof(head));
+    tracker_address_pack(address, (unsigned char *)key + sizeof(head));
+    return span_of(key, sizeof(head) + ADDRESS_BYTES);
+}
+
+struct span tracker_id_key(char key[static KEY_MOST], const char *share_id)
+{
+    struct span head = SPAN("tracker:s:");
+    memcpy(key, head.ptr, head.len);
+    memcpy(key + head.len, share_id, TRACKER_SHARE_ID);
+    return span_of(key, head.len + TRACKER_SHARE_ID);
+}
+
 void tracker_address_pack(const struct address *address, unsigned char out[static ADDRESS_BYTES])
 {
     memcpy(out, address->ip, sizeof(address->ip));
@@ -21,13 +37,31 @@ int tracker_address_unpack(struct span bytes, struct address *address)
     return 0;
 }
 
+static const char dialects[] = {[TRACKER_DOCUMENTED] = 'd', [TRACKER_SOBANI] = 's'};
+
+/* "<dialect><here>" */
+static bool read_spoken(struct span text, struct tracker_record *record)
+{
+    char here[ADDRESS_TEXT];
+    int family;
+    if (text.len < 2 || text.len > sizeof(here)) {
+        return false;
+    }
+    memcpy(here, text.ptr + 1, text.len - 1);
+    here[text.len - 1] = '\0';
+    record->dialect = text.ptr[0] == dialects[TRACKER_SOBANI] ? TRACKER_SOBANI : TRACKER_DOCUMENTED;
+    return text.ptr[0] == dialects[record->dialect] &&
+           address_parse_bind(here, &record->here, &family) == 0;
+}
+
 bool tracker_record_read(struct span text, struct tracker_record *record)
 {
     record->id = span_cut(&text, ' ');
     record->node = span_cut(&text, ' ');
+    struct span spoken = span_cut(&text, ' ');
     record->told = text;
-    return record->id.len == TRACKER_SHARE_ID && record->node.len > 0 &&
-           record->told.len <= TRACKER_TOLD_MOST;
+    return read_spoken(spoken, record) && record->id.len == TRACKER_SHARE_ID &&
+           record->node.len > 0 && record->told.len <= TRACKER_TOLD_MOST;
 }
 
 static void append(char out[RECORD_MOST], size_t *len, struct span text)
@@ -41,10 +75,14 @@ static void append(char out[RECORD_MOST], size_t *len, struct span text)
 
 struct span tracker_record_print(const struct tracker_record *record, char out[static RECORD_MOST])
 {
+    char here[ADDRESS_TEXT];
     size_t len = 0;
     append(out, &len, record->id);
     append(out, &len, SPAN(" "));
     append(out, &len, record->node);
+    append(out, &len, SPAN(" "));
+    append(out, &len, span_of(&dialects[record->dialect], 1));
+    append(out, &len, span_str(address_text(&record->here, here)));
     append(out, &len, SPAN(" "));
     append(out, &len, record->told);
     return span_of(out, len);

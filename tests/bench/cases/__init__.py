@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, deflate, devices, fanout, idle, idle_redis, join, login, logs, push, pushes, questions,
-               relay, silent, stream, tracker)
+from . import (capacity, chat, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, push, pushes,
+               questions, relay, silent, stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -13,6 +13,7 @@ CASES = {
     "stream": stream,
     "devices": devices,
     "logs": logs,
+    "intake": intake,
     "questions": questions,
     "relay": relay,
     "tracker": tracker,

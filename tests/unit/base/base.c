@@ -6,6 +6,7 @@
 #include "store/base/entropy.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/base/ring.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <fcntl.h>
@@ -237,6 +238,42 @@ static void test_numbers_are_cut_off(void **state)
     assert_false(decimal_cut(&rest, '\n', &number));
 }
 
+static void test_numbers_too_large_are_capped(void **state)
+{
+    uint64_t number;
+    (void)state;
+    assert_true(decimal_capped(SPAN("7"), 50, &number) && number == 7);
+    assert_true(decimal_capped(SPAN("51"), 50, &number) && number == 50);
+    assert_true(decimal_capped(SPAN("99999999999999999999999"), 50, &number) && number == 50);
+    assert_false(decimal_capped(SPAN("99999999999999999999999x"), 50, &number));
+    assert_false(decimal_capped(SPAN("-1"), 50, &number));
+    assert_false(decimal_capped(SPAN(""), 50, &number));
+}
+
+/* Pushed and shifted in steps that move the head through all slots, with growth in between. */
+static void test_a_ring_keeps_order_and_grows(void **state)
+{
+    struct ring ring = {0};
+    uint64_t in = 0, out = 0;
+    (void)state;
+    assert_true(ring_full(&ring));
+    for (uint32_t step = 1; step < 40; step++) {
+        for (uint32_t i = 0; i < step; i++) {
+            *(uint64_t *)ring_push(&ring, 4, sizeof(uint64_t)) = in++;
+        }
+        for (uint32_t i = 0; i < ring.count; i++) {
+            assert_int_equal(*(uint64_t *)ring_at(&ring, i, sizeof(uint64_t)), out + i);
+        }
+        uint32_t gone = ring.count * 2 / 3;
+        ring_shift(&ring, gone);
+        out += gone;
+    }
+    assert_int_equal(ring.count, in - out);
+    assert_true(ring.mask + 1 >= ring.count && ring.mask < 4 * 40);
+    ring_free(&ring);
+    assert_null(ring.slots);
+}
+
 static void test_backoff_doubles_up_to_its_bound(void **state)
 {
     (void)state;
@@ -303,6 +340,8 @@ int main(void)
         cmocka_unit_test(test_span_cut_and_trim),
         cmocka_unit_test(test_numbers_are_read_strictly),
         cmocka_unit_test(test_numbers_are_cut_off),
+        cmocka_unit_test(test_numbers_too_large_are_capped),
+        cmocka_unit_test(test_a_ring_keeps_order_and_grows),
         cmocka_unit_test(test_backoff_doubles_up_to_its_bound),
         cmocka_unit_test(test_entropy_differs),
         cmocka_unit_test(test_the_end_waits_for_nobody_who_reads_stderr),

@@ -136,10 +136,23 @@ static void test_bad_text_fails_at_once(void **state)
     assert_false(utf8_feed(&utf8, SPAN("\x90"))); /* Autobahn 6.4.3: not only at the end */
 }
 
+static void test_a_cut_leaves_whole_characters(void **state)
+{
+    static const struct span text = {"a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 10}; /* 1, 2, 3, 4 */
+    static const size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+    (void)state;
+    for (size_t most = 0; most < sizeof(whole) / sizeof(*whole); most++) {
+        struct span cut = utf8_cut(text, most);
+        assert_ptr_equal(cut.ptr, text.ptr);
+        assert_int_equal(cut.len, whole[most]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables),
                                        cmocka_unit_test(test_all_of_two_and_three_bytes),
-                                       cmocka_unit_test(test_bad_text_fails_at_once)};
+                                       cmocka_unit_test(test_bad_text_fails_at_once),
+                                       cmocka_unit_test(test_a_cut_leaves_whole_characters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,10 +72,10 @@ static void test_outq_counts_partial_writes(void **state)
     assert_int_equal(iov[0].iov_len, 7);
     assert_memory_equal(iov[0].iov_base, "3456789", 7);
     outq_drop(&q, &pool, true);
-    assert_int_equal(q.count, 1);
+    assert_int_equal(q.ring.count, 1);
     assert_int_equal(q.bytes, 7);
     outq_wrote(&q, &pool, 7);
-    assert_null(q.ring);
+    assert_null(q.ring.slots);
     assert_int_equal(chunk->refs, 1);
     outq_push(&q, &pool, chunk);
     outq_drop(&q, &pool, true); /* nothing of it is written */

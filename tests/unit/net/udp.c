@@ -18,16 +18,16 @@ struct pair {
     bool close_at_first;
 };
 
-static void on_nothing(void *arg, const struct address *peer, struct span bytes)
+static void on_nothing(void *arg, const struct udp_path *path, struct span bytes)
 {
-    (void)arg, (void)peer, (void)bytes;
+    (void)arg, (void)path, (void)bytes;
 }
 
-static void on_datagram(void *arg, const struct address *peer, struct span bytes)
+static void on_datagram(void *arg, const struct udp_path *path, struct span bytes)
 {
     struct pair *pair = arg;
-    assert_int_equal(peer->port, udp_address(pair->from)->port);
-    assert_memory_equal(peer->ip, udp_address(pair->from)->ip, sizeof(peer->ip));
+    assert_true(address_eq(&path->peer, udp_address(pair->from)));
+    assert_true(address_eq(&path->here, udp_address(pair->to)));
     pair->got++;
     pair->bytes += bytes.len;
     pair->largest = bytes.len > pair->largest ? bytes.len : pair->largest;
@@ -77,7 +77,7 @@ static int send_one(struct pair *pair, size_t len)
 {
     struct chunk *chunk = chunk_new(len);
     memset(chunk->data, 'x', len);
-    int sent = udp_send(pair->from, udp_address(pair->to), chunk);
+    int sent = udp_send(pair->from, &(struct udp_path){.peer = *udp_address(pair->to)}, chunk);
     assert_int_equal(chunk->refs, sent == 0 ? 2 : 1);
     chunk_unref(chunk);
     return sent;
@@ -142,10 +142,10 @@ static void test_a_burst_that_cannot_go_does_not_stop_the_rest(void **state)
 {
     struct pair *pair = *state;
     struct chunk *chunk = chunk_copy(SPAN("x"));
-    struct address nowhere = {0};
+    struct udp_path nowhere = {0};
     pair->wanted = 3;
-    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere), 0);
-    nowhere.port = 9; /* broadcast was not asked for: EACCES */
+    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere.peer), 0);
+    nowhere.peer.port = 9; /* broadcast was not asked for: EACCES */
     for (int i = 0; i < 5; i++) {
         assert_int_equal(udp_send(pair->from, &nowhere, chunk), 0);
     }
@@ -184,18 +184,83 @@ static void test_one_that_cannot_go_does_not_stop_the_rest(void **state)
 {
     struct pair *pair = *state;
     struct chunk *chunk = chunk_copy(SPAN("x"));
-    struct address nowhere = {0};
+    struct udp_path nowhere = {0};
     pair->wanted = 1;
-    assert_int_equal(address_parse_ip(SPAN("2001:db8::1"), &nowhere), 0);
+    assert_int_equal(address_parse_ip(SPAN("2001:db8::1"), &nowhere.peer), 0);
     assert_int_equal(udp_send(pair->from, &nowhere, chunk), -1);
-    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere), 0);
-    nowhere.port = 9; /* broadcast was not asked for: EACCES */
+    assert_int_equal(address_parse_ip(SPAN("255.255.255.255"), &nowhere.peer), 0);
+    nowhere.peer.port = 9; /* broadcast was not asked for: EACCES */
     assert_int_equal(udp_send(pair->from, &nowhere, chunk), 0);
     assert_int_equal(send_one(pair, 5), 0);
     chunk_unref(chunk);
     loop_run(pair->loop);
     assert_int_equal(pair->bytes, 5);
     assert_int_equal(pair->metrics.value[METRIC_UDP_DROPPED], 2);
+}
+
+/* A socket on all addresses, asked at several of them. */
+struct everywhere {
+    struct loop *loop;
+    struct udp *udp;
+    int asker;
+    char heard[64]; /* addresses that answers came from, as text */
+};
+
+static void on_question(void *arg, const struct udp_path *path, struct span bytes)
+{
+    struct everywhere *all = arg;
+    struct chunk *chunk = chunk_copy(bytes);
+    struct udp_path stale = *path;
+    stale.here.ip[15] = 77;
+    stale.here.ip[12] = 192; /* an address that is not of this host */
+    assert_int_equal(path->here.port, udp_address(all->udp)->port);
+    assert_int_equal(udp_send(all->udp, span_eq(bytes, SPAN("stale")) ? &stale : path, chunk), 0);
+    chunk_unref(chunk);
+    loop_stop(all->loop);
+}
+
+/* What came back, from where. */
+static void ask_at(struct everywhere *all, const char *ip, const char *question)
+{
+    struct address to;
+    struct sockaddr_storage addr;
+    socklen_t len;
+    char answer[16];
+    assert_int_equal(address_parse_ip(span_str(ip), &to), 0);
+    to.port = udp_address(all->udp)->port;
+    len = address_sockaddr(&to, AF_INET, &addr);
+    assert_true(sendto(all->asker, question, strlen(question), 0, (struct sockaddr *)&addr, len) >
+                0);
+    loop_run(all->loop);
+    len = sizeof(addr);
+    assert_int_equal(
+        recvfrom(all->asker, answer, sizeof(answer), 0, (struct sockaddr *)&addr, &len),
+        strlen(question));
+    to = address_of((struct sockaddr *)&addr);
+    address_ip_text(&to, all->heard);
+}
+
+static void answer_from_where_it_was_asked(struct pair *pair, const char *bind)
+{
+    struct everywhere all = {.loop = pair->loop};
+    char error[128];
+    all.asker = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    all.udp = udp_open(pair->net, bind, on_question, &all, error, sizeof(error));
+    assert_non_null(all.udp);
+    ask_at(&all, "127.0.0.1", "one");
+    assert_string_equal(all.heard, "127.0.0.1");
+    ask_at(&all, "127.5.6.7", "other");
+    assert_string_equal(all.heard, "127.5.6.7");
+    ask_at(&all, "127.5.6.7", "stale");
+    assert_string_not_equal(all.heard, "192.5.6.77");
+    udp_close(&all.udp);
+    close(all.asker);
+}
+
+static void test_an_answer_leaves_from_the_address_that_was_asked(void **state)
+{
+    answer_from_where_it_was_asked(*state, "0.0.0.0:0");
+    answer_from_where_it_was_asked(*state, "[::]:0");
 }
 
 static void test_may_be_closed_inside_its_callback(void **state)
@@ -245,6 +310,7 @@ int main(void)
         UDP_TEST(test_the_largest_is_neither_split_nor_cut),
         UDP_TEST(test_queue_is_bounded),
         UDP_TEST(test_one_that_cannot_go_does_not_stop_the_rest),
+        UDP_TEST(test_an_answer_leaves_from_the_address_that_was_asked),
         UDP_TEST(test_may_be_closed_inside_its_callback),
         UDP_TEST(test_close_writes_what_is_queued),
         UDP_TEST(test_a_taken_port_is_named),

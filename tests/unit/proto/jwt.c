@@ -1,39 +1,85 @@
 /* SPDX-License-Identifier: MIT */
-/* Tokens made here with cjose's own signing, and tokens that nobody should make. The zoo of forged
- * ones made by another library is in tests/integration/test_chat_login.py. */
+/* Tokens signed here, and tokens that nobody should make. The zoo of forged ones made by another
+ * library is in tests/integration/test_chat_login.py. */
 #include "node/proto/jwt/jwt.h"
 #include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
 
-#include <cjose/cjose.h>
+#include <nettle/base64.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
 
-enum { NOW = 1700000000 };
+enum { NOW = 1700000000, PART_MOST = 1024 };
 
 static const struct jwt_rules rules = {.audience = "a", .nickname = "nick", .leeway_s = 5};
-static cjose_jwk_t *rsa, *other_rsa;
+static EVP_PKEY *rsa, *other_rsa;
 static struct jwt_keys *keys;
 
-/* The public half as a JWK set. */
-static void set_of(cjose_jwk_t *key, const char *kid, struct buf *out)
+static void put_base64(struct buf *out, const void *bytes, size_t len)
 {
-    cjose_err error;
-    assert_true(cjose_jwk_set_kid(key, kid, strlen(kid), &error));
-    char *json = cjose_jwk_to_json(key, false, &error);
-    buf_printf(out, "{\"keys\":[%s]}", json);
-    free(json);
+    struct base64_encode_ctx state;
+    char text[BASE64_ENCODE_LENGTH(PART_MOST) + BASE64_ENCODE_FINAL_LENGTH];
+    base64url_encode_init(&state);
+    assert_true(len <= PART_MOST);
+    size_t done = base64_encode_update(&state, text, len, bytes);
+    done += base64_encode_final(&state, text + done);
+    while (done > 0 && text[done - 1] == '=') {
+        done--;
+    }
+    buf_append(out, span_of(text, done));
+}
+
+/* A member of a JWK: a number of the key, in at least `size` bytes. */
+static void put_number(struct buf *out, const char *name, EVP_PKEY *key, const char *param,
+                       int size)
+{
+    BIGNUM *number = NULL;
+    uint8_t bytes[PART_MOST];
+    assert_int_equal(EVP_PKEY_get_bn_param(key, param, &number), 1);
+    int len = BN_num_bytes(number) > size ? BN_num_bytes(number) : size;
+    assert_int_equal(BN_bn2binpad(number, bytes, len), len);
+    buf_printf(out, ",\"%s\":\"", name);
+    put_base64(out, bytes, (size_t)len);
+    buf_append(out, SPAN("\""));
+    BN_free(number);
+}
+
+/* The public half as a JWK set. `more`: members before those of the key. */
+static void set_of(EVP_PKEY *key, const char *more, struct buf *out)
+{
+    buf_printf(out, "{\"keys\":[{%s", more);
+    if (EVP_PKEY_is_a(key, "RSA")) {
+        buf_append(out, SPAN(",\"kty\":\"RSA\""));
+        put_number(out, "n", key, OSSL_PKEY_PARAM_RSA_N, 0);
+        put_number(out, "e", key, OSSL_PKEY_PARAM_RSA_E, 0);
+    } else if (EVP_PKEY_is_a(key, "EC")) {
+        int size = (EVP_PKEY_get_bits(key) + 7) / 8;
+        buf_printf(out, ",\"kty\":\"EC\",\"crv\":\"P-%d\"", EVP_PKEY_get_bits(key));
+        put_number(out, "x", key, OSSL_PKEY_PARAM_EC_PUB_X, size);
+        put_number(out, "y", key, OSSL_PKEY_PARAM_EC_PUB_Y, size);
+    } else {
+        uint8_t bytes[32];
+        size_t len = sizeof(bytes);
+        assert_int_equal(EVP_PKEY_get_raw_public_key(key, bytes, &len), 1);
+        buf_append(out, SPAN(",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\""));
+        put_base64(out, bytes, len);
+        buf_append(out, SPAN("\""));
+    }
+    buf_append(out, SPAN("}]}"));
 }
 
 static int start(void **state)
 {
-    static const uint8_t exponent[] = {1, 0, 1};
     struct buf set = {0};
     char text[128];
-    cjose_err error;
     (void)state;
-    rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof(exponent), &error);
-    other_rsa = cjose_jwk_create_RSA_random(2048, exponent, sizeof(exponent), &error);
-    set_of(rsa, "one", &set);
+    rsa = EVP_RSA_gen(2048);
+    other_rsa = EVP_RSA_gen(2048);
+    set_of(rsa, "\"kid\":\"one\"", &set);
     keys = jwt_keys_new();
     assert_int_equal(jwt_keys_set_jwks(keys, buf_span(&set), text, sizeof(text)), 0);
     buf_free(&set);
@@ -45,26 +91,63 @@ static int end(void **state)
     (void)state;
     jwt_keys_free(&keys);
     jwt_keys_free(&keys);
-    cjose_jwk_release(rsa);
-    cjose_jwk_release(other_rsa);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(other_rsa);
     return 0;
 }
 
-static char *sign(cjose_jwk_t *key, const char *algorithm, const char *kid, const char *claims)
+/* From OpenSSL's DER to two numbers side by side. */
+static size_t side_by_side(EVP_PKEY *key, uint8_t *bytes, size_t len)
 {
-    cjose_err error;
-    const char *text;
-    cjose_header_t *header = cjose_header_new(&error);
-    cjose_header_set(header, "alg", algorithm, &error);
-    if (kid != NULL) {
-        cjose_header_set(header, "kid", kid, &error);
+    const uint8_t *der = bytes;
+    int size = (EVP_PKEY_get_bits(key) + 7) / 8;
+    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)len);
+    assert_non_null(pair);
+    BN_bn2binpad(ECDSA_SIG_get0_r(pair), bytes, size);
+    BN_bn2binpad(ECDSA_SIG_get0_s(pair), bytes + size, size);
+    ECDSA_SIG_free(pair);
+    return 2 * (size_t)size;
+}
+
+/* Signs as `algorithm` says: RS, PS, ES with the digest of its number, or EdDSA. */
+static void put_signature(struct buf *token, EVP_PKEY *key, const char *algorithm)
+{
+    uint8_t bytes[PART_MOST];
+    char digest[16];
+    size_t len = sizeof(bytes);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *padding = NULL;
+    snprintf(digest, sizeof(digest), "SHA%s", algorithm + 2);
+    bool ed = strcmp(algorithm, "EdDSA") == 0;
+    assert_int_equal(
+        EVP_DigestSignInit_ex(context, &padding, ed ? NULL : digest, NULL, NULL, key, NULL), 1);
+    if (algorithm[0] == 'P') {
+        EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING);
+        EVP_PKEY_CTX_set_rsa_pss_saltlen(padding, RSA_PSS_SALTLEN_DIGEST);
     }
-    cjose_jws_t *jws = cjose_jws_sign(key, header, (const uint8_t *)claims, strlen(claims), &error);
-    assert_non_null(jws);
-    assert_true(cjose_jws_export(jws, &text, &error));
-    char *copy = mem_dup(span_str(text));
-    cjose_jws_release(jws);
-    cjose_header_release(header);
+    assert_int_equal(EVP_DigestSign(context, bytes, &len, (const uint8_t *)token->ptr, token->len),
+                     1);
+    EVP_MD_CTX_free(context);
+    len = EVP_PKEY_is_a(key, "EC") ? side_by_side(key, bytes, len) : len;
+    buf_append(token, SPAN("."));
+    put_base64(token, bytes, len);
+}
+
+static char *sign(EVP_PKEY *key, const char *algorithm, const char *kid, const char *claims)
+{
+    struct buf head = {0}, token = {0};
+    buf_printf(&head, "{\"alg\":\"%s\"", algorithm);
+    if (kid != NULL) {
+        buf_printf(&head, ",\"kid\":\"%s\"", kid);
+    }
+    buf_append(&head, SPAN("}"));
+    put_base64(&token, head.ptr, head.len);
+    buf_append(&token, SPAN("."));
+    put_base64(&token, claims, strlen(claims));
+    put_signature(&token, key, algorithm);
+    char *copy = mem_dup(buf_span(&token));
+    buf_free(&head);
+    buf_free(&token);
     return copy;
 }
 
@@ -131,8 +214,9 @@ static void which_key(void **state)
         const char *kid;
         enum jwt_result result;
     } cases[] = {
-        {false, NULL, JWT_GOOD},   {false, "one", JWT_GOOD},   {false, "two", JWT_UNKNOWN_KEY},
-        {true, NULL, JWT_REFUSED}, {true, "one", JWT_REFUSED}, {true, "two", JWT_UNKNOWN_KEY},
+        {false, NULL, JWT_GOOD},         {false, "one", JWT_GOOD},
+        {false, "two", JWT_UNKNOWN_KEY}, {true, NULL, JWT_UNKNOWN_KEY},
+        {true, "one", JWT_UNKNOWN_KEY},  {true, "two", JWT_UNKNOWN_KEY},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -151,8 +235,71 @@ static void a_key_is_for_one_algorithm(void **state)
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         struct jwt_claims claims;
         char *token = sign(rsa, others[i], "one", claims_text);
-        assert_int_equal(check(token, &claims), JWT_REFUSED);
+        assert_int_equal(check(token, &claims), JWT_UNKNOWN_KEY);
         free(token);
+    }
+}
+
+static EVP_PKEY *key_for(const char *algorithm)
+{
+    static const char *const curves[] = {"P-256", "P-384", "P-521"};
+    static const char *const names[] = {"ES256", "ES384", "ES512"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(algorithm, names[i]) == 0) {
+            return EVP_EC_gen(curves[i]);
+        }
+    }
+    return strcmp(algorithm, "EdDSA") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                           : EVP_RSA_gen(2048);
+}
+
+/* Each algorithm: its own token is good; another one's, and one with a changed signature, is not. */
+static void every_algorithm(void **state)
+{
+    static const char claims_text[] = "{\"sub\":\"u\",\"aud\":\"a\",\"exp\":2e9}";
+    static const char *const all[] = {"RS256", "RS384", "RS512", "PS256", "PS384",
+                                      "PS512", "ES256", "ES384", "ES512", "EdDSA"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        struct jwt_claims claims;
+        struct buf set = {0};
+        char error[128], more[32];
+        const char *why;
+        EVP_PKEY *key = key_for(all[i]), *other = key_for(all[i]);
+        struct jwt_keys *own = jwt_keys_new();
+        snprintf(more, sizeof(more), "\"alg\":\"%s\"", all[i]);
+        set_of(key, more, &set);
+        assert_int_equal(jwt_keys_set_jwks(own, buf_span(&set), error, sizeof(error)), 0);
+        char *good = sign(key, all[i], NULL, claims_text);
+        char *forged = sign(other, all[i], NULL, claims_text);
+        assert_int_equal(jwt_check(own, &rules, span_str(good), NOW, &claims, &why), JWT_GOOD);
+        assert_int_equal(jwt_check(own, &rules, span_str(forged), NOW, &claims, &why),
+                         JWT_UNKNOWN_KEY);
+        good[strlen(good) - 9] ^= 1;
+        assert_int_not_equal(jwt_check(own, &rules, span_str(good), NOW, &claims, &why), JWT_GOOD);
+        free(good);
+        free(forged);
+        buf_free(&set);
+        jwt_keys_free(&own);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(other);
+    }
+}
+
+/* A set may not give a key an algorithm that it is not for. */
+static void algorithms_that_do_not_fit(void **state)
+{
+    static const char *const wrong[] = {"\"alg\":\"ES256\"", "\"alg\":\"HS256\"",
+                                        "\"alg\":\"EdDSA\"", "\"alg\":\"none\"", "\"use\":\"enc\""};
+    char error[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct buf set = {0};
+        struct jwt_keys *none = jwt_keys_new();
+        set_of(rsa, wrong[i], &set);
+        assert_int_equal(jwt_keys_set_jwks(none, buf_span(&set), error, sizeof(error)), -1);
+        buf_free(&set);
+        jwt_keys_free(&none);
     }
 }
 
@@ -163,14 +310,13 @@ static void signatures_of_any_length(void **state)
     struct jwt_claims claims;
     struct buf set = {0};
     char error[128];
-    cjose_err trouble;
     (void)state;
-    cjose_jwk_t *ec = cjose_jwk_create_EC_random(CJOSE_JWK_EC_P_256, &trouble);
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
     struct jwt_keys *both = jwt_keys_new();
-    set_of(ec, "ec", &set);
+    set_of(ec, "\"kid\":\"ec\"", &set);
     assert_int_equal(jwt_keys_set_jwks(both, buf_span(&set), error, sizeof(error)), 0);
     set.len = 0;
-    set_of(rsa, "one", &set);
+    set_of(rsa, "\"kid\":\"one\"", &set);
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 2; i++) {
             struct buf token = {0};
@@ -187,7 +333,7 @@ static void signatures_of_any_length(void **state)
     }
     buf_free(&set);
     jwt_keys_free(&both);
-    cjose_jwk_release(ec);
+    EVP_PKEY_free(ec);
 }
 
 static void sets_and_their_failures(void **state)
@@ -204,6 +350,11 @@ static void sets_and_their_failures(void **state)
         "{\"keys\":[{\"kty\":\"RSA\"}]}",
         "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", /* far too short */
         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
+        /* not on the curve: the point of RFC 7515, A.3, with another end */
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":"
+        "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a4\"}]}",
+        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}]}",
     };
     char error[128];
     (void)state;
@@ -237,6 +388,8 @@ int main(void)
         cmocka_unit_test(claims_at_their_edges),
         cmocka_unit_test(which_key),
         cmocka_unit_test(a_key_is_for_one_algorithm),
+        cmocka_unit_test(every_algorithm),
+        cmocka_unit_test(algorithms_that_do_not_fit),
         cmocka_unit_test(signatures_of_any_length),
         cmocka_unit_test(sets_and_their_failures),
         cmocka_unit_test(peeking),

@@ -124,6 +124,33 @@ static void an_endless_line_is_malformed(void **state)
     assert_true(proxy_read(span_of(line, sizeof(line)), &proxy, &used) < 0);
 }
 
+/* One byte at a time, and with bytes of the client behind it in the last piece. */
+static void gathered_in_pieces(void **state)
+{
+    static const struct span sent = {"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\nGET", 48};
+    size_t header = sent.len - 3;
+    (void)state;
+    for (size_t piece = 1; piece <= sent.len; piece++) {
+        struct buf head = {0};
+        struct proxy proxy;
+        size_t at = 0, taken = 0;
+        int rc = 0;
+        while (rc == 0) {
+            size_t len = sent.len - at < piece ? sent.len - at : piece;
+            rc = proxy_gather(&head, span_of(sent.ptr + at, len), &proxy, &taken);
+            at += taken;
+        }
+        assert_true(rc > 0 && proxy.known);
+        assert_int_equal(at, header);
+        assert_int_equal(head.len, 0);
+    }
+    struct buf head = {0};
+    struct proxy proxy;
+    size_t taken;
+    assert_true(proxy_gather(&head, SPAN("GET / HTTP/1.1"), &proxy, &taken) < 0);
+    assert_int_equal(head.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +159,7 @@ int main(void)
         cmocka_unit_test(what_follows_is_left),
         cmocka_unit_test(malformed),
         cmocka_unit_test(an_endless_line_is_malformed),
+        cmocka_unit_test(gathered_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

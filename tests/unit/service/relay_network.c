@@ -42,33 +42,24 @@ struct bench {
     struct server one, two;
 };
 
-static void print_arrival(const struct relay_server *server, struct buf *out)
-{
-    buf_printf(out, "+%" PRIu64 "(%.*s,%" PRIu64 ") ", server->id, SPAN_ARG(server->look),
-               server->players);
-}
+/* Here the test stands in for client.c. */
 
-static void print_departure(uint64_t id, struct buf *out)
-{
-    buf_printf(out, "-%" PRIu64 " ", id);
-}
-
-static bool has_left(struct relay_seat *seat)
+bool relay_seat_has_left(struct relay_seat *seat)
 {
     return conn_peer_left(CONTAINER_OF(seat, struct server, seat)->out.conn);
 }
 
-static void on_admitted(struct relay_seat *seat)
+void relay_seat_admitted(struct relay_seat *seat)
 {
     CONTAINER_OF(seat, struct server, seat)->admitted = true;
 }
 
-static void on_listed(struct relay_seat *seat, bool listed)
+void relay_seat_listed(struct relay_seat *seat, bool listed)
 {
     CONTAINER_OF(seat, struct server, seat)->unlisted = !listed;
 }
 
-static void on_displaced(struct relay_seat *seat)
+void relay_seat_displaced(struct relay_seat *seat)
 {
     CONTAINER_OF(seat, struct server, seat)->displaced = true;
 }
@@ -156,12 +147,6 @@ static int set_up(void **state)
                                                          .node = "here",
                                                          .loop = bench->loop,
                                                          .by_address = bench->by_address,
-                                                         .print_arrival = print_arrival,
-                                                         .has_left = has_left,
-                                                         .print_departure = print_departure,
-                                                         .admitted = on_admitted,
-                                                         .listed = on_listed,
-                                                         .displaced = on_displaced,
                                                      });
     list_init(&bench->one.seat.entry);
     list_init(&bench->two.seat.entry);
@@ -225,16 +210,16 @@ static void packets_wait_for_their_sender(void **state)
     run_ms(bench, 50);
     bus_publish(bench->other, KEY, SPAN("77 [c]"));
     run_ms(bench, 50);
-    expect_told(&bench->one, "+77(LOOK,3) [a][b][c]");
+    expect_told(&bench->one,
+                "{\"type\":\"connection\",\"identifier\":77,LOOK,\"playerCount\":3}[a][b][c]");
     roster_release(bench->other, KEY, SPAN("77"));
     bus_publish(bench->other, KEY, SPAN("77 [d]"));
     run_ms(bench, 50);
     bus_publish(bench->other, KEY, SPAN("77 [late]"));
     run_ms(bench, 50);
-    assert_int_equal(memcmp(buf_text(&bench->one.told), "[d]-77 ", 7) == 0 ||
-                         memcmp(buf_text(&bench->one.told), "-77 ", 4) == 0,
-                     1);
-    assert_null(strstr(buf_text(&bench->one.told), "late"));
+    const char *told = buf_text(&bench->one.told);
+    told += strncmp(told, "[d]", 3) == 0 ? 3 : 0;
+    assert_string_equal(told, "{\"type\":\"disconnect\",\"identifier\":77}");
 }
 
 static void rubbish_from_the_store_is_passed_over(void **state)
@@ -250,7 +235,7 @@ static void rubbish_from_the_store_is_passed_over(void **state)
     claim_there(bench, "nobody", "there 3 LOOK");
     claim_there(bench, "5", "");
     run_ms(bench, 50);
-    expect_told(&bench->one, "+5(,0) ");
+    expect_told(&bench->one, "{\"type\":\"connection\",\"identifier\":5,,\"playerCount\":0}");
 }
 
 static void an_identifier_taken_twice(void **state)
@@ -268,7 +253,10 @@ static void an_identifier_taken_twice(void **state)
     assert_true(bench->one.displaced);
     assert_false(bench->two.displaced);
     struct buf expected = {0};
-    buf_printf(&expected, "-%s +%s(THIEF,3) ", id, id);
+    buf_printf(&expected,
+               "{\"type\":\"disconnect\",\"identifier\":%s}"
+               "{\"type\":\"connection\",\"identifier\":%s,THIEF,\"playerCount\":3}",
+               id, id);
     run_ms(bench, 500); /* and the other's claim is left alone */
     assert_string_equal(buf_text(&bench->two.told), buf_text(&expected));
     buf_free(&expected);
@@ -311,57 +299,46 @@ static void who_left_while_held_back_is_not_claimed(void **state)
     assert_int_equal(bench->two.told.len, 0);
 }
 
-struct count {
-    uint64_t one, two;
-    unsigned servers;
-};
-
-static void count_server(void *arg, const struct relay_server *server)
-{
-    struct count *count = arg;
-    count->servers++;
-    assert_true(server->id == count->one || server->id == count->two);
-}
-
 static void who_leaves_is_gone(void **state)
 {
     struct bench *bench = *state;
     join(bench, &bench->one, "ONE");
     join(bench, &bench->two, "TWO");
     run_ms(bench, 50);
-    struct count count = {bench->one.seat.id, bench->two.seat.id, 0};
-    relay_network_each(bench->network, count_server, &count);
-    assert_int_equal(count.servers, 2);
+    uint64_t one = bench->one.seat.id, two = bench->two.seat.id;
+    const struct map *directory = relay_network_directory(bench->network);
+    assert_int_equal(directory->count, 2);
+    assert_non_null(map_find(directory, span_of(&one, sizeof(one))));
+    assert_non_null(map_find(directory, span_of(&two, sizeof(two))));
     relay_network_say(&bench->one.seat, SPAN("[a]"));
     relay_network_leave(&bench->one.seat);
     run_ms(bench, 50);
     struct buf expected = {0};
-    buf_printf(&expected, "[a]-%" PRIu64 " ", count.one);
+    buf_printf(&expected, "[a]{\"type\":\"disconnect\",\"identifier\":%" PRIu64 "}", one);
     struct span told = buf_span(&bench->two.told);
     assert_true(told.len >= expected.len);
     assert_memory_equal(told.ptr + told.len - expected.len, expected.ptr, expected.len);
     buf_free(&expected);
 }
 
-static void append(void *arg, struct span packet)
-{
-    buf_append(arg, packet);
-}
-
 static void held_packets_are_bounded(void **state)
 {
-    (void)state;
+    struct bench *bench = *state;
     struct relay_held held;
-    struct buf out = {0};
+    struct relay_room room;
     char big[RELAY_HELD_BYTES / 4] = {0};
+    join(bench, &bench->one, "ONE");
     relay_held_init(&held);
+    relay_room_init(&room, &bench->metrics);
+    relay_room_add(&room, &bench->one.seat.member, &bench->one.out);
     assert_int_equal(relay_held_add(&held, 1, SPAN("a"), 1000), 0);
     assert_int_equal(relay_held_add(&held, 2, SPAN("b"), 1000), 0);
     assert_int_equal(relay_held_add(&held, 1, SPAN("c"), 1000), 0);
-    relay_held_take(&held, 1, 1001, append, &out);
-    assert_string_equal(buf_text(&out), "ac");
-    relay_held_take(&held, 2, 1000 + RELAY_HELD_MS, append, &out);
-    assert_string_equal(buf_text(&out), "ac");
+    relay_held_send(&held, 1, 1001, &room);
+    relay_held_send(&held, 2, 1000 + RELAY_HELD_MS, &room);
+    relay_room_remove(&room, &bench->one.seat.member);
+    run_ms(bench, 50);
+    expect_told(&bench->one, "ac");
     assert_int_equal(held.bytes, 0);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof(big)), 2000), 0);
@@ -370,7 +347,6 @@ static void held_packets_are_bounded(void **state)
     assert_int_equal(relay_held_add(&held, 3, SPAN("d"), 2000 + RELAY_HELD_MS), 3);
     assert_true(held.bytes <= RELAY_HELD_BYTES);
     relay_held_deinit(&held);
-    buf_free(&out);
 }
 
 int main(void)
@@ -382,7 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(joins_are_held_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_left_while_held_back_is_not_claimed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_leaves_is_gone, set_up, tear_down),
-        cmocka_unit_test(held_packets_are_bounded),
+        cmocka_unit_test_setup_teardown(held_packets_are_bounded, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,8 +23,8 @@ struct bench {
     struct relay_paced paced;
     struct event *stop;
     int peer;
-    bool closed, cut;
-    unsigned emptied;
+    bool closed;
+    unsigned poked;
 };
 
 static size_t on_data(void *arg, struct span bytes)
@@ -40,7 +40,14 @@ static void on_closed(void *arg, enum conn_end how)
     bench->closed = true;
 }
 
-static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
+static void on_poked(void *arg)
+{
+    struct bench *bench = arg;
+    bench->poked++;
+}
+
+static const struct conn_handler handler = {
+    .data = on_data, .poked = on_poked, .closed = on_closed};
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
@@ -56,16 +63,6 @@ static void run_ms(struct bench *bench, unsigned ms)
     loop_run(bench->loop);
 }
 
-static void on_cut(struct relay_paced *paced)
-{
-    CONTAINER_OF(paced, struct bench, paced)->cut = true;
-}
-
-static void on_emptied(struct relay_paced *paced)
-{
-    CONTAINER_OF(paced, struct bench, paced)->emptied++;
-}
-
 static void start(struct bench *bench, bool on)
 {
     int fds[2];
@@ -78,9 +75,7 @@ static void start(struct bench *bench, bool on)
                                                                  .metrics = &bench->metrics,
                                                                  .on = on,
                                                                  .gap_ms = GAP_MS,
-                                                                 .limit = LIMIT,
-                                                                 .cut = on ? NULL : on_cut,
-                                                                 .emptied = on_emptied});
+                                                                 .limit = LIMIT});
     bench->peer = fds[1];
     bench->conn = conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, bench);
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
@@ -294,7 +289,8 @@ static void who_confirms_nothing_is_cut(void **state)
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 0);
     run_ms(&bench, PACED_PATIENCE_MS * 4 / 10);
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
-    assert_true(bench.closed);
+    assert_true(relay_paced_is_cut(&bench.paced));
+    assert_int_equal(bench.poked, 1);
     assert_string_equal(read_once(&bench), "one");
     assert_string_equal(read_once(&bench), "");
     end(&bench);
@@ -306,14 +302,13 @@ static void the_owner_is_told(void **state)
     struct bench bench = {0};
     start(&bench, true);
     assert_true(say(&bench, 1, "one", PACED_TALK));
-    bench.emptied = 0;
     assert_true(say(&bench, 1, "two", PACED_TALK));
     run_ms(&bench, 1);
     assert_string_equal(read_once(&bench), "one");
-    assert_int_equal(bench.emptied, 0);
+    assert_int_equal(bench.poked, 0);
     uint64_t began = clock_monotonic_ms();
     relay_paced_hurry(&bench.paced);
-    while (bench.emptied == 0) {
+    while (bench.poked == 0) {
         run_ms(&bench, 1);
     }
     assert_true(clock_monotonic_ms() - began < CALM_MS);
@@ -329,8 +324,9 @@ static void the_owner_is_told(void **state)
     assert_true(say(&bench, 1, big, PACED_TALK));
     assert_false(say(&bench, 1, big, PACED_TALK));
     assert_false(say(&bench, 1, "more", PACED_TALK));
-    assert_true(bench.cut);
+    assert_true(relay_paced_is_cut(&bench.paced));
     run_ms(&bench, 1);
+    assert_int_equal(bench.poked, 1);
     assert_false(bench.closed); /* its owner's to do */
     assert_int_equal(bench.metrics.value[METRIC_PACED_CUT], 1);
     end(&bench);

@@ -41,8 +41,9 @@ struct dispatch_device {
     struct buf *early;     /* here: the beginning of a PROXY header; mostly NULL */
     uint32_t held;         /* attachments that hold it back */
     uint32_t window, owed; /* there: credit in use, and how much of it can be given again */
-    uint64_t written, taken; /* here: bytes in all; those that it had confirmed some time ago */
-    bool begun;              /* here: its address is known and some driver accepts it */
+    uint64_t written;      /* here: bytes in all */
+    uint32_t taken;        /* here: conn_takes' mark */
+    bool begun;            /* here: its address is known and some driver accepts it */
     bool ended;
 };
 

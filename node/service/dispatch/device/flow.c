@@ -55,17 +55,6 @@ size_t dispatch_flow_take(struct dispatch_device *device, size_t offered)
     return most < offered ? most : offered;
 }
 
-static void settle_here(struct dispatch_device *device)
-{
-    size_t bytes = may_read(device);
-    if (bytes == 0) {
-        conn_pause(device->conn, CONN_PAUSE_SERVICE);
-    } else {
-        conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
-        conn_resume(device->conn, CONN_PAUSE_SERVICE);
-    }
-}
-
 /* ------------------------------------------------------------------------------------ there */
 
 /* By how much the window may grow now. */
@@ -111,7 +100,13 @@ void dispatch_flow_settle(struct dispatch *dispatch)
         struct dispatch_device *device = LIST_ITEM(now.next, struct dispatch_device, touched);
         list_del(&device->touched);
         if (device_is_here(device)) {
-            settle_here(device);
+            size_t bytes = may_read(device);
+            if (bytes == 0) {
+                conn_pause(device->conn, CONN_PAUSE_SERVICE);
+            } else {
+                conn_set_read_limit(device->conn, bytes == SIZE_MAX ? 0 : bytes);
+                conn_resume(device->conn, CONN_PAUSE_SERVICE);
+            }
         } else {
             settle_there(device);
         }

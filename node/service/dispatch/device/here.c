@@ -36,12 +36,6 @@ static size_t take_data(struct dispatch_device *device, struct span bytes)
     return bytes.len;
 }
 
-/* Bytes that reached its system. */
-static uint64_t taken_by(const struct dispatch_device *device)
-{
-    return device->written - conn_unacked(device->conn);
-}
-
 static enum device_written fullness(const struct dispatch_device *device)
 {
     return conn_queued(device->conn) > WRITES_MOST ? WRITTEN_FULL : WRITTEN;
@@ -53,7 +47,7 @@ enum device_written dispatch_here_write(struct dispatch_device *device, struct s
         return fullness(device);
     }
     if (conn_queued(device->conn) == 0) {
-        device->taken = taken_by(device);
+        device->taken = conn_taken(device->conn, device->written);
         conn_set_timer(device->conn, device->dispatch->options.stall_ms);
     }
     struct chunk *chunk = chunk_copy(bytes);
@@ -157,7 +151,6 @@ static void begin(struct dispatch_device *device, const struct address *peer)
     device->id = dispatch_mesh_new_id(dispatch->mesh);
     dispatch_device_enter(device);
     dispatch_port_count(device->port, 1);
-    metrics_add(metrics_of(dispatch), METRIC_DISPATCH_DEVICES, 1);
     MAP_EACH(it, &device->port->remote) {
         dispatch_here_offer(device, MAP_ENTRY(it, struct remote_driver, node));
     }
@@ -187,12 +180,11 @@ static void drop_early(struct dispatch_device *device)
 static size_t take_header(struct dispatch_device *device, struct span bytes)
 {
     struct proxy proxy;
-    size_t used = 0, before = device->early != NULL ? device->early->len : 0;
+    size_t taken;
     if (device->early == NULL) {
         device->early = mem_zalloc(sizeof(*device->early));
     }
-    buf_append(device->early, bytes);
-    int found = proxy_read(buf_span(device->early), &proxy, &used);
+    int found = proxy_gather(device->early, bytes, &proxy, &taken);
     if (found == 0) {
         return bytes.len;
     }
@@ -204,8 +196,7 @@ static size_t take_header(struct dispatch_device *device, struct span bytes)
     }
     conn_set_timer(device->conn, 0);
     begin(device, proxy.known ? &proxy.source : conn_peer(device->conn));
-    bytes = span_skip(bytes, used - before);
-    size_t taken = used - before;
+    bytes = span_skip(bytes, taken);
     return device->ended ? taken + bytes.len : taken + take_data(device, bytes);
 }
 
@@ -241,8 +232,7 @@ static void on_timer(void *arg)
     struct dispatch_device *device = arg;
     if (!device->begun) {
         dispatch_device_end(device, DEVICE_REFUSED); /* no PROXY header came */
-    } else if (taken_by(device) >= device->taken + DEVICE_LEAST_TAKEN) {
-        device->taken = taken_by(device);
+    } else if (conn_takes(device->conn, device->written, &device->taken)) {
         conn_set_timer(device->conn, device->dispatch->options.stall_ms);
     } else {
         metrics_add(metrics_of(device->dispatch), METRIC_DISPATCH_STALLED, 1);
@@ -279,7 +269,6 @@ void dispatch_here_close(struct dispatch_device *device, enum device_end how)
 {
     if (device->begun) {
         dispatch_port_count(device->port, -1);
-        metrics_sub(metrics_of(device->dispatch), METRIC_DISPATCH_DEVICES, 1);
     }
     if (how == DEVICE_SHUT) {
         conn_finish(device->conn, linger(device));

@@ -32,14 +32,6 @@ enum device_written dispatch_there_write(struct dispatch_device *device, struct 
     return congested || leg->writes > WRITES_MOST ? WRITTEN_FULL : WRITTEN;
 }
 
-static void on_wrote(struct dispatch_leg *leg, uint32_t count)
-{
-    leg->writes -= count < leg->writes ? count : leg->writes;
-    if (leg->writes <= WRITES_MOST / 2) {
-        dispatch_device_release_writers(leg->device);
-    }
-}
-
 /* ------------------------------------------------------------------------------------ frames */
 
 void dispatch_there_open(struct dispatch *dispatch, struct mesh_node *node, uint64_t epoch,
@@ -83,7 +75,10 @@ void dispatch_there_on_frame(struct dispatch_leg *leg, const struct mesh_message
         dispatch_flow_touch(device);
         break;
     case MESH_WROTE:
-        on_wrote(leg, frame->count);
+        leg->writes -= frame->count < leg->writes ? frame->count : leg->writes;
+        if (leg->writes <= WRITES_MOST / 2) {
+            dispatch_device_release_writers(leg->device);
+        }
         break;
     case MESH_END:
         dispatch_device_end(device, DEVICE_GONE);

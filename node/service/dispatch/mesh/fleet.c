@@ -71,20 +71,6 @@ static void forget_ways(struct mesh *mesh)
     mesh->epoch += most;
 }
 
-static void count_loss(struct mesh *mesh, struct span name)
-{
-    struct map_node *found = map_find(&mesh->ways, name);
-    struct mesh_way *way;
-    if (found != NULL) {
-        way = MAP_ENTRY(found, struct mesh_way, entry);
-    } else {
-        way = mem_zalloc(sizeof(*way) + name.len);
-        memcpy(way->name, name.ptr, name.len);
-        map_insert(&mesh->ways, &way->entry, span_of(way->name, name.len));
-    }
-    way->losses++;
-}
-
 void dispatch_mesh_way_lost(struct mesh_node *node)
 {
     struct mesh *mesh = node->mesh;
@@ -95,7 +81,17 @@ void dispatch_mesh_way_lost(struct mesh_node *node)
         return;
     }
     dispatch_mesh_node_drop_queued(node); /* it was said in the epoch that ends */
-    count_loss(mesh, dispatch_mesh_node_name(node));
+    struct span name = dispatch_mesh_node_name(node);
+    struct map_node *found = map_find(&mesh->ways, name);
+    struct mesh_way *way;
+    if (found != NULL) {
+        way = MAP_ENTRY(found, struct mesh_way, entry);
+    } else {
+        way = mem_zalloc(sizeof(*way) + name.len);
+        memcpy(way->name, name.ptr, name.len);
+        map_insert(&mesh->ways, &way->entry, span_of(way->name, name.len));
+    }
+    way->losses++;
     claim(mesh);
     dispatch_legs_cut(node, UINT64_MAX, "bytes to its node may be lost");
     cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
@@ -156,21 +152,17 @@ static void look_around(struct mesh *mesh)
     dispatch_ports_touch_closed(mesh->dispatch);
 }
 
-/* A node that knows of our drivers may have spoken before this: it takes it back by the epoch. */
-static void on_hearing(struct mesh *mesh)
-{
-    mesh->hearing = true;
-    dispatch_mesh_lost(mesh);
-    look_around(mesh);
-}
-
 static void on_own_topic(void *arg, enum bus_event event, struct span payload)
 {
     struct mesh *mesh = arg;
     if (event == BUS_MESSAGE) {
         dispatch_inbound_hear(mesh, payload);
     } else if (event == BUS_READY) {
-        on_hearing(mesh);
+        /* A node that knows of our drivers may have spoken before this: it takes it back by the
+         * epoch. */
+        mesh->hearing = true;
+        dispatch_mesh_lost(mesh);
+        look_around(mesh);
     } else {
         mesh->hearing = false;
         dispatch_mesh_lost(mesh);
@@ -239,48 +231,52 @@ static void settle(struct mesh *mesh)
     look_around(mesh);
 }
 
-/* Its lease ran out, or it left: its devices are gone, and so are its drivers. */
-static void node_gone(struct mesh_node *node)
+static void on_place_gone(struct mesh *mesh, struct span name)
 {
-    node->reachable = false;
-    dispatch_legs_end(node);
-    dispatch_mesh_node_free(node);
-}
-
-static void on_node(struct mesh *mesh, const struct roster_member *member)
-{
-    struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
-    struct standing standing = read_standing(member->value, dispatch_mesh_name(mesh));
-    bool again = node->deaf && !standing.deaf;
-    node->epoch = standing.epoch;
-    node->deaf = standing.deaf;
-    dispatch_legs_cut(node, node->epoch, "a node lost bytes");
-    if (again && node->reachable) {
-        dispatch_mesh_node_meet(node);
+    struct mesh_node *node = dispatch_mesh_node_find(mesh, name);
+    if (!span_eq(name, dispatch_mesh_name(mesh))) {
+        if (node != NULL) {
+            /* Its lease ran out, or it left: its devices are gone, and so are its drivers. */
+            node->reachable = false;
+            dispatch_legs_end(node);
+            dispatch_mesh_node_free(node);
+            dispatch_drivers_touch(mesh->dispatch);
+        }
+    } else if (!mesh->dispatch->draining) {
+        dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
     }
 }
 
 static void on_nodes(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct mesh *mesh = arg;
-    if (event == ROSTER_CURRENT) {
-        settle(mesh);
-    }
-    if (event != ROSTER_SET && event != ROSTER_GONE) {
-        return;
-    }
-    if (span_eq(member->name, dispatch_mesh_name(mesh))) {
-        if (event == ROSTER_GONE && !mesh->dispatch->draining) {
-            dispatch_mesh_lost(mesh); /* this process stood still: the others have given it up */
-        } else if (event == ROSTER_SET) {
+    switch (event) {
+    case ROSTER_SET:
+        if (span_eq(member->name, dispatch_mesh_name(mesh))) {
+            /* This node's own place, as the others see it. */
             mesh->told = !read_standing(member->value, dispatch_mesh_name(mesh)).deaf;
             dispatch_drivers_touch(mesh->dispatch);
+        } else {
+            struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
+            struct standing standing = read_standing(member->value, dispatch_mesh_name(mesh));
+            bool again = node->deaf && !standing.deaf;
+            node->epoch = standing.epoch;
+            node->deaf = standing.deaf;
+            dispatch_legs_cut(node, node->epoch, "a node lost bytes");
+            if (again && node->reachable) {
+                dispatch_mesh_node_meet(node);
+            }
         }
-    } else if (event == ROSTER_SET) {
-        on_node(mesh, member);
-    } else if (dispatch_mesh_node_find(mesh, member->name) != NULL) {
-        node_gone(dispatch_mesh_node_find(mesh, member->name));
-        dispatch_drivers_touch(mesh->dispatch);
+        break;
+    case ROSTER_GONE:
+        on_place_gone(mesh, member->name);
+        break;
+    case ROSTER_CURRENT:
+        settle(mesh);
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_STALE:
+        break;
     }
 }
 

@@ -83,26 +83,14 @@ void dispatch_mesh_node_send(struct mesh_node *node, const struct mesh_message *
     }
     if (node->out.len == 0) {
         dispatch_mesh_message_put_head(
-            &node->out,
-            &(struct mesh_head){dispatch_mesh_epoch_for(node->mesh, dispatch_mesh_node_name(node)),
-                                dispatch_mesh_name(node->mesh)});
+            &node->out, &(struct mesh_head){.epoch = dispatch_mesh_epoch_for(
+                                                node->mesh, dispatch_mesh_node_name(node)),
+                                            .node = dispatch_mesh_name(node->mesh)});
         loop_again(net_loop(node->mesh->dispatch->options.net));
     }
     dispatch_mesh_message_put(&node->out, frame);
     if (node->out.len >= BATCH) {
         publish(node);
-    }
-}
-
-static void check_congestion(struct mesh_node *node)
-{
-    while (!list_empty(&node->parcels) && queued_to(node) <= CONGESTED) {
-        hand_over(node, &LIST_ITEM(node->parcels.next, struct parcel, entry)->text);
-        drop_first(node);
-    }
-    if (node->congested && list_empty(&node->parcels) && queued_to(node) < RELIEVED) {
-        node->congested = false;
-        dispatch_legs_wake(node);
     }
 }
 
@@ -121,7 +109,14 @@ bool dispatch_mesh_node_is_congested(const struct mesh_node *node)
 void dispatch_mesh_node_flush(struct mesh_node *node)
 {
     publish(node);
-    check_congestion(node);
+    while (!list_empty(&node->parcels) && queued_to(node) <= CONGESTED) {
+        hand_over(node, &LIST_ITEM(node->parcels.next, struct parcel, entry)->text);
+        drop_first(node);
+    }
+    if (node->congested && list_empty(&node->parcels) && queued_to(node) < RELIEVED) {
+        node->congested = false;
+        dispatch_legs_wake(node);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ life */

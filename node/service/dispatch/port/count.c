@@ -75,26 +75,48 @@ static void add_member(void *arg, const struct roster_member *member)
     totalling->totals.unbound += strtoul(end, NULL, 10) > 0 ? 1 : 0;
 }
 
+static uint64_t open_drivers(struct dispatch_port *port)
+{
+    uint64_t count = 0;
+    LIST_EACH(it, &port->drivers) {
+        count += LIST_ITEM(it, struct dispatch_driver, entry)->state == DRIVER_OPEN ? 1 : 0;
+    }
+    return count;
+}
+
 struct dispatch_port_totals dispatch_port_totals(struct dispatch_port *port)
 {
     struct totalling totalling = {.own = span_str(port->dispatch->options.node)};
     totalling.totals.clients = port->clients;
-    totalling.totals.drivers = port->remote.count;
-    LIST_EACH(it, &port->drivers) {
-        totalling.totals.drivers +=
-            LIST_ITEM(it, struct dispatch_driver, entry)->state == DRIVER_OPEN ? 1 : 0;
-    }
+    totalling.totals.drivers = port->remote.count + open_drivers(port);
     roster_each(port->watch, add_member, &totalling);
     return totalling.totals;
 }
 
+static void count_gauges(void *arg, struct metrics *metrics)
+{
+    const struct dispatch *dispatch = arg;
+    struct dispatch_port_totals here = {0};
+    MAP_EACH(it, &dispatch->ports) {
+        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
+        here.drivers += open_drivers(port);
+        here.clients += port->clients;
+        here.unbound += port->unbound ? 1 : 0;
+    }
+    metrics_set(metrics, METRIC_DISPATCH_DRIVERS, here.drivers);
+    metrics_set(metrics, METRIC_DISPATCH_DEVICES, here.clients);
+    metrics_set(metrics, METRIC_DISPATCH_UNBOUND, here.unbound);
+}
+
 void dispatch_counts_init(struct dispatch *dispatch)
 {
+    metrics_source_add(metrics_of(dispatch), &dispatch->gauges, count_gauges, dispatch);
     list_init(&dispatch->uncounted);
     wheel_timer_init(&dispatch->count_timer, on_count_timer);
 }
 
 void dispatch_counts_deinit(struct dispatch *dispatch)
 {
+    metrics_source_remove(metrics_of(dispatch), &dispatch->gauges);
     wheel_cancel(&dispatch->count_timer);
 }

@@ -46,7 +46,6 @@ static void driver_end(struct dispatch_driver *driver)
             LIST_ITEM(it, struct dispatch_device, entry)); /* what waited for it alone */
     }
     if (was_open) {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
         log_info("driver gone", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("driver", driver->member));
     }
@@ -64,17 +63,11 @@ static void refuse(struct dispatch_driver *driver, int status, const char *text)
     http_reply_error(request, status, "%s", text);
 }
 
-/* Bytes that reached its system. A slow line's come in steps too large for the queue to tell. */
-static uint64_t taken_by(const struct dispatch_driver *driver)
-{
-    return driver->sent - conn_unacked(ws_conn(driver->ws));
-}
-
 /* Devices that it holds back wait for it, and so do their other drivers: not for ever. */
 static void watch_fullness(struct dispatch_driver *driver)
 {
     const struct dispatch_options *options = &dispatch_of(driver)->options;
-    driver->taken = taken_by(driver);
+    driver->taken = conn_taken(ws_conn(driver->ws), driver->sent);
     wheel_set(net_wheel(options->net), &driver->patience, options->stall_ms);
 }
 
@@ -83,7 +76,7 @@ static void on_patience_over(struct wheel_timer *timer)
     struct dispatch_driver *driver = CONTAINER_OF(timer, struct dispatch_driver, patience);
     if (driver->state == DRIVER_REGISTERING) {
         refuse(driver, 503, "the port could not be registered with the other nodes in time");
-    } else if (taken_by(driver) < driver->taken + DEVICE_LEAST_TAKEN) {
+    } else if (!conn_takes(ws_conn(driver->ws), driver->sent, &driver->taken)) {
         ws_overflow(driver->ws);
     } else {
         watch_fullness(driver);
@@ -142,19 +135,6 @@ static struct attachment *find_attachment(struct dispatch_driver *driver, uint64
     return NULL;
 }
 
-static void on_tcp_frame(struct dispatch_driver *driver, const struct dispatch_frame *frame)
-{
-    struct attachment *attachment = find_attachment(driver, frame->id_or_port);
-    if (attachment == NULL) {
-        return;
-    }
-    if (frame->type == DISPATCH_WRITE) {
-        dispatch_device_write(attachment, frame->data);
-    } else {
-        dispatch_device_shut(attachment->device);
-    }
-}
-
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct dispatch_driver *driver = arg;
@@ -171,7 +151,12 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     } else if (frame.type != DISPATCH_WRITE && frame.type != DISPATCH_CLOSE) {
         ws_close(driver->ws, WS_PROTOCOL_ERROR, "a driver sends WRITE and CLOSE only");
     } else if (!driver->port->is_udp) {
-        on_tcp_frame(driver, &frame);
+        struct attachment *attachment = find_attachment(driver, frame.id_or_port);
+        if (attachment != NULL && frame.type == DISPATCH_WRITE) {
+            dispatch_device_write(attachment, frame.data);
+        } else if (attachment != NULL) {
+            dispatch_device_shut(attachment->device);
+        }
     } else if (frame.type == DISPATCH_WRITE && dispatch_udp_write(driver, &frame) != 0) {
         ws_close(driver->ws, WS_INVALID_DATA, "no such IP address or port");
     }
@@ -199,7 +184,6 @@ static void open_driver(struct dispatch_driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
-    metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_DRIVERS, 1);
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {
@@ -240,24 +224,6 @@ void dispatch_drivers_settle(struct dispatch *dispatch)
 
 /* ------------------------------------------------------------------------------------ fullness */
 
-static void hold(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->holding, &attachment->of_driver);
-    attachment->holding = true;
-    attachment->device->held++;
-    dispatch_flow_touch(attachment->device);
-}
-
-static void let_go(struct attachment *attachment)
-{
-    list_del(&attachment->of_driver);
-    list_push_back(&attachment->driver->flowing, &attachment->of_driver);
-    attachment->holding = false;
-    attachment->device->held--;
-    dispatch_flow_touch(attachment->device);
-}
-
 void dispatch_driver_is_holding(struct dispatch_driver *driver)
 {
     if (list_empty(&driver->full)) {
@@ -283,24 +249,15 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     driver->sent += chunk->len;
     if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
-            hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver));
+            struct attachment *attachment =
+                LIST_ITEM(driver->flowing.next, struct attachment, of_driver);
+            list_del(&attachment->of_driver);
+            list_push_back(&attachment->driver->holding, &attachment->of_driver);
+            attachment->holding = true;
+            attachment->device->held++;
+            dispatch_flow_touch(attachment->device);
         }
         dispatch_driver_is_holding(driver);
-    }
-}
-
-/* Resumes the devices held back longest first, a few at a time: what they send may fill the driver
- * again. */
-static void relieve(struct dispatch_driver *driver)
-{
-    for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
-        let_go(LIST_ITEM(driver->holding.next, struct attachment, of_driver));
-    }
-    if (list_empty(&driver->holding)) {
-        list_del(&driver->full);
-        wheel_cancel(&driver->patience);
-    } else {
-        loop_again(net_loop(dispatch_of(driver)->options.net));
     }
 }
 
@@ -309,7 +266,23 @@ void dispatch_drivers_relieve(struct dispatch *dispatch)
     LIST_EACH(it, &dispatch->full) {
         struct dispatch_driver *driver = LIST_ITEM(it, struct dispatch_driver, full);
         if (conn_queued(ws_conn(driver->ws)) <= DRIVER_EMPTY) {
-            relieve(driver);
+            /* Resumes the devices held back longest first, a few at a time: what they send may fill
+             * the driver again. */
+            for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
+                struct attachment *attachment =
+                    LIST_ITEM(driver->holding.next, struct attachment, of_driver);
+                list_del(&attachment->of_driver);
+                list_push_back(&attachment->driver->flowing, &attachment->of_driver);
+                attachment->holding = false;
+                attachment->device->held--;
+                dispatch_flow_touch(attachment->device);
+            }
+            if (list_empty(&driver->holding)) {
+                list_del(&driver->full);
+                wheel_cancel(&driver->patience);
+            } else {
+                loop_again(net_loop(dispatch_of(driver)->options.net));
+            }
         }
     }
 }

@@ -100,8 +100,9 @@ struct dispatch_driver {
     struct http_request *request; /* while registering */
     struct ws *ws;                /* while open */
     struct wheel_timer
-        patience;         /* with the cluster while registering, with the driver while full */
-    uint64_t sent, taken; /* bytes in all; what its system had confirmed when that began */
+        patience;   /* with the cluster while registering, with the driver while full */
+    uint64_t sent;  /* bytes in all */
+    uint32_t taken; /* conn_takes' mark */
     struct cidr_list accept;
     char *member;                 /* in the roster */
     struct list flowing, holding; /* struct attachment: what devices may send, and may not */

@@ -26,11 +26,6 @@ enum {
 
 #define INDEX_KEY SPAN("dispatch:ports")
 
-static struct span own_name(const struct dispatch *dispatch)
-{
-    return span_str(dispatch->options.node);
-}
-
 static struct store *store_of(const struct dispatch_port *port)
 {
     return port->dispatch->options.store;
@@ -55,11 +50,8 @@ static void set_unbound(struct dispatch_port *port, bool unbound, const char *wh
     }
     port->unbound = unbound;
     if (unbound) {
-        metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
         log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("error", why));
-    } else {
-        metrics_sub(metrics_of(port->dispatch), METRIC_DISPATCH_UNBOUND, 1);
     }
     dispatch_port_count_later(port);
 }
@@ -148,7 +140,7 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
     if (driver != NULL) {
         remote_free(port, driver);
     }
-    if (gone || span_eq(home, own_name(port->dispatch))) {
+    if (gone || span_eq(home, span_str(port->dispatch->options.node))) {
         return;
     }
     driver = mem_zalloc(sizeof(*driver) + member->name.len);
@@ -165,11 +157,18 @@ static void on_remote_driver(struct dispatch_port *port, const struct roster_mem
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch_port *port = arg;
-    if (event == ROSTER_SET || event == ROSTER_GONE) {
+    switch (event) {
+    case ROSTER_SET:
+    case ROSTER_GONE:
         on_remote_driver(port, member, event == ROSTER_GONE);
-    } else if (event == ROSTER_CHANGED || event == ROSTER_CURRENT) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         dispatch_port_touch(port);
         dispatch_drivers_touch(port->dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 
@@ -315,22 +314,6 @@ static bool has_reachable_driver(const struct dispatch_port *port)
     return !list_empty(&port->drivers);
 }
 
-static void settle(struct dispatch_port *port)
-{
-    bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
-    char error[160];
-    if (!wanted || port->dispatch->draining) {
-        port_close(port);
-    } else if (!is_bound(port) && !has_reachable_driver(port)) {
-        log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
-    } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
-        log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
-    }
-    if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
-        port_free(port);
-    }
-}
-
 void dispatch_ports_settle(struct dispatch *dispatch)
 {
     struct list now;
@@ -339,7 +322,18 @@ void dispatch_ports_settle(struct dispatch *dispatch)
     while (!list_empty(&now)) {
         struct dispatch_port *port = LIST_ITEM(now.next, struct dispatch_port, unsettled);
         list_del(&port->unsettled);
-        settle(port);
+        bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
+        char error[160];
+        if (!wanted || port->dispatch->draining) {
+            port_close(port);
+        } else if (!is_bound(port) && !has_reachable_driver(port)) {
+            log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
+        } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
+            log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
+        }
+        if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
+            port_free(port);
+        }
     }
 }
 
@@ -383,19 +377,27 @@ static void sweep(struct dispatch *dispatch)
 static void on_index(void *arg, enum roster_event event, const struct roster_member *member)
 {
     struct dispatch *dispatch = arg;
-    if (event == ROSTER_SET) {
-        struct dispatch_port *port = port_of_member(dispatch, member->name, true);
+    struct dispatch_port *port;
+    switch (event) {
+    case ROSTER_SET:
+        port = port_of_member(dispatch, member->name, true);
         if (port != NULL) {
             port->listed = true;
         }
-    } else if (event == ROSTER_GONE) {
+        break;
+    case ROSTER_GONE:
         dispatch->index_shrunk = true;
-    } else if (event != ROSTER_STALE) {
+        break;
+    case ROSTER_CHANGED:
+    case ROSTER_CURRENT:
         if (dispatch->index_shrunk) {
             dispatch->index_shrunk = false;
             sweep(dispatch);
         }
         dispatch_drivers_touch(dispatch);
+        break;
+    case ROSTER_STALE:
+        break;
     }
 }
 

@@ -18,7 +18,8 @@ struct home {
     struct map_node map_node; /* by the device's address */
     struct list entry;        /* the longest silent first */
     struct address device;
-    char *name; /* of the node */
+    struct address here; /* at which it spoke */
+    char *name;          /* of the node; empty: this one */
 };
 
 struct udp_homes {
@@ -49,20 +50,19 @@ static void home_free(struct udp_homes *homes, struct home *home)
     free(home);
 }
 
-/* The device spoke through the node of that name; empty: this one. */
-static void remember(struct dispatch_port *port, const struct address *device, struct span name)
+/* The device spoke through the node of that name; empty: this one, at `path->here`. */
+static void remember(struct dispatch_port *port, const struct udp_path *path, struct span name)
 {
+    const struct address *device = &path->peer;
     struct home *home = find_home(port, device);
     if (home != NULL && span_eq(span_str(home->name), name)) {
+        home->here = path->here;
         list_del(&home->entry);
         list_push_back(&port->homes->order, &home->entry);
         return;
     }
     if (home != NULL) {
         home_free(port->homes, home);
-    }
-    if (name.len == 0) {
-        return;
     }
     if (port->homes == NULL) {
         port->homes = mem_zalloc(sizeof(*port->homes));
@@ -73,6 +73,7 @@ static void remember(struct dispatch_port *port, const struct address *device, s
     }
     home = mem_zalloc(sizeof(*home));
     home->device = *device;
+    home->here = path->here;
     home->name = mem_dup(name);
     list_push_back(&port->homes->order, &home->entry);
     map_insert(&port->homes->map, &home->map_node, address_key(&home->device));
@@ -122,16 +123,19 @@ static void deliver(struct dispatch_port *port, const struct address *peer, stru
     chunk_unref(chunk);
 }
 
-static void send_to_nodes(struct dispatch_port *port, const struct address *address,
+static void send_to_nodes(struct dispatch_port *port, const struct udp_path *path,
                           struct span bytes)
 {
-    struct mesh_message frame = {
-        .type = MESH_DATAGRAM, .port = port->number, .peer = *address, .bytes = bytes};
+    struct mesh_message frame = {.type = MESH_DATAGRAM,
+                                 .port = port->number,
+                                 .peer = path->peer,
+                                 .here = path->here,
+                                 .bytes = bytes};
     uint64_t mark = ++port->dispatch->datagrams;
     MAP_EACH(it, &port->remote) {
         const struct remote_driver *driver = MAP_ENTRY(it, struct remote_driver, node);
         struct mesh_node *node = dispatch_mesh_node_ready(port->dispatch->mesh, driver->home);
-        if (!cidr_list_has(&driver->accept, address) ||
+        if (!cidr_list_has(&driver->accept, &path->peer) ||
             (node != NULL && !dispatch_mesh_node_mark(node, mark))) {
             continue; /* or that node has it for another of its drivers */
         }
@@ -143,13 +147,13 @@ static void send_to_nodes(struct dispatch_port *port, const struct address *addr
     }
 }
 
-void dispatch_udp_on_datagram(void *arg, const struct address *address, struct span bytes)
+void dispatch_udp_on_datagram(void *arg, const struct udp_path *path, struct span bytes)
 {
     struct dispatch_port *port = arg;
     metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_BYTES_IN, bytes.len);
-    remember(port, address, SPAN(""));
-    deliver(port, address, bytes);
-    send_to_nodes(port, address, bytes);
+    remember(port, path, SPAN(""));
+    deliver(port, &path->peer, bytes);
+    send_to_nodes(port, path, bytes);
 }
 
 void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
@@ -157,7 +161,7 @@ void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
 {
     struct dispatch_port *port = dispatch_port_find(dispatch, true, frame->port);
     if (port != NULL && dispatch_port_accepts_here(port, &frame->peer)) {
-        remember(port, &frame->peer, node);
+        remember(port, &(struct udp_path){frame->peer, frame->here}, node);
         deliver(port, &frame->peer, frame->bytes);
     }
 }
@@ -170,8 +174,13 @@ static void send_here(struct dispatch_port *port, const struct address *address,
         drop(port);
         return;
     }
+    const struct home *home = find_home(port, address);
+    struct udp_path path = {.peer = *address};
+    if (home != NULL) {
+        path.here = home->here;
+    }
     struct chunk *chunk = chunk_copy(bytes);
-    if (udp_send(port->udp, address, chunk) == 0) {
+    if (udp_send(port->udp, &path, chunk) == 0) {
         metrics_add(metrics_of(port->dispatch), METRIC_DISPATCH_BYTES_OUT, bytes.len);
     } else {
         drop(port);
@@ -192,7 +201,8 @@ static struct mesh_node *way_back(const struct dispatch_port *port, const struct
 {
     const struct home *home = find_home(port, device);
     struct span own = span_str(port->dispatch->options.node);
-    if (home == NULL || (port->udp != NULL && name_same_place(span_str(home->name), own))) {
+    if (home == NULL || home->name[0] == '\0' ||
+        (port->udp != NULL && name_same_place(span_str(home->name), own))) {
         return NULL;
     }
     return dispatch_mesh_node_ready(port->dispatch->mesh, span_str(home->name));

@@ -6,7 +6,7 @@
 #include "node/service/dispatch/port/port.h"
 
 /* A udp_fn; `port` is a struct dispatch_port. */
-void dispatch_udp_on_datagram(void *port, const struct address *peer, struct span bytes);
+void dispatch_udp_on_datagram(void *port, const struct udp_path *path, struct span bytes);
 
 /* One that came in on the node of that name. */
 void dispatch_udp_on_remote(struct dispatch *dispatch, struct span node,
