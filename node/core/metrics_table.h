@@ -224,6 +224,9 @@
 
 #define HISTOGRAMS_TABLE(HISTOGRAM)                                                                \
     HISTOGRAM(BUS_LAG, "muster_bus_lag_seconds", "Time for a message to come back over the bus")   \
-    HISTOGRAM(STORE_TIME, "muster_store_command_seconds", "Time for the store to answer a command")
+    HISTOGRAM(STORE_TIME, "muster_store_command_seconds",                                          \
+              "Time for the store to answer a command")                                            \
+    HISTOGRAM(LOOP_TURN, "muster_loop_turn_seconds",                                               \
+              "Time of one turn of the event loop, in which all other clients wait")
 
 #endif
