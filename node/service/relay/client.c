@@ -214,6 +214,11 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     if (rc > 0) {
         client->peer = proxy.known ? proxy.source : client->peer;
         client->state = CLIENT_NEW;
+        bool crowded = !conn_may_be_of(client->conn, &client->peer);
+        conn_set_peer(client->conn, &client->peer);
+        if (crowded) {
+            end(client, "too many connections from this address");
+        }
     }
     return taken;
 }
@@ -302,7 +307,7 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
     client->terms = terms;
     client->network = network;
     client->peer = *peer;
-    client->state = terms->proxy ? CLIENT_HEADER : CLIENT_NEW;
+    client->state = cidr_list_has(terms->proxies, peer) ? CLIENT_HEADER : CLIENT_NEW;
     list_init(&client->seat.entry);
     list_init(&client->seat.member.entry);
     json_stream_init(&client->in, terms->packet_limit);
