@@ -581,19 +581,6 @@ uint64_t conn_id(const struct conn *conn)
     return conn->id;
 }
 
-bool conn_may_be_of(const struct conn *conn, const struct address *peer)
-{
-    return memcmp(conn->peer.ip, peer->ip, sizeof(peer->ip)) == 0 ||
-           !admission_is_crowded(&conn->net->admission, peer);
-}
-
-void conn_set_peer(struct conn *conn, const struct address *peer)
-{
-    admission_remove(&conn->net->admission, &conn->peer);
-    conn->peer = *peer;
-    admission_add(&conn->net->admission, &conn->peer);
-}
-
 const struct address *conn_peer(const struct conn *conn)
 {
     return &conn->peer;

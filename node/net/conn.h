@@ -147,10 +147,6 @@ uint64_t conn_id(const struct conn *conn);
 
 const struct address *conn_peer(const struct conn *conn);
 
-/* A trusted proxy said for whom it connects: could the connection be that client's, who may have too
- * many? And: it is, from now on. */
-bool conn_may_be_of(const struct conn *conn, const struct address *peer);
-void conn_set_peer(struct conn *conn, const struct address *peer);
 struct net *conn_net(const struct conn *conn);
 
 #endif

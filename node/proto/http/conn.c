@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One HTTP connection. Pipelined requests are answered in order by reading none while one is with
  * its handler: the rest of what was read stays with the conn. */
+#include "node/net/conn_peer.h"
 #include "node/proto/http/impl.h"
 
 #include "node/net/net.h"
@@ -142,7 +143,7 @@ struct conn *http_reply_upgrade(struct http_request *request, size_t *message_li
         conn_pause(conn, CONN_PAUSE_SERVICE);
         http->request = NULL;
         http->upgraded = true;
-        conn_set_peer(conn, &request->peer); /* it is that client's alone from now on */
+        conn_peer_set(conn, &request->peer); /* it is that client's alone from now on */
         send_buf(conn, &out);
         if (!http->feeding) {
             drop_early(http);
@@ -205,7 +206,7 @@ static struct http_error find_client(struct http_request *request)
                                               http_header(request, "x-forwarded-for"));
     }
     bool crowded = http->crowded ||
-                   (http_wants_websocket(request) && !conn_may_be_of(http->conn, &request->peer));
+                   (http_wants_websocket(request) && !conn_peer_may_be(http->conn, &request->peer));
     return crowded ? http_error(503, "too many connections from this address") : HTTP_OK;
 }
 
@@ -337,8 +338,8 @@ static size_t take_early(struct http_conn *http, struct span bytes)
         return bytes.len;
     }
     if (found > 0) {
-        http->crowded = proxy.known && !conn_may_be_of(http->conn, &proxy.source);
-        conn_set_peer(http->conn, proxy.known ? &proxy.source : conn_peer(http->conn));
+        http->crowded = proxy.known && !conn_peer_may_be(http->conn, &proxy.source);
+        conn_peer_set(http->conn, proxy.known ? &proxy.source : conn_peer(http->conn));
     } else {
         feed(http, span_of(http->early->ptr, before));
     }

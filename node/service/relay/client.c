@@ -2,6 +2,7 @@
 #include "node/service/relay/client.h"
 
 #include "node/core/log.h"
+#include "node/net/conn_peer.h"
 #include "node/net/net.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/stream.h"
@@ -214,8 +215,8 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     if (rc > 0) {
         client->peer = proxy.known ? proxy.source : client->peer;
         client->state = CLIENT_NEW;
-        bool crowded = !conn_may_be_of(client->conn, &client->peer);
-        conn_set_peer(client->conn, &client->peer);
+        bool crowded = !conn_peer_may_be(client->conn, &client->peer);
+        conn_peer_set(client->conn, &client->peer);
         if (crowded) {
             end(client, "too many connections from this address");
         }
