@@ -146,7 +146,6 @@ void conn_reset(struct conn *conn);
 uint64_t conn_id(const struct conn *conn);
 
 const struct address *conn_peer(const struct conn *conn);
-
 struct net *conn_net(const struct conn *conn);
 
 #endif
