@@ -26,6 +26,7 @@ struct relay_terms {
     struct relay_pacer *pacer;
     struct span host_look;
     const char *secret;  /* "": none is asked for; may change */
+    const char *unpaced; /* names of networks whose servers all take a stream, with commas */
     bool proxy;          /* connections begin with a PROXY header */
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second; 0: no limit */

@@ -232,6 +232,7 @@ static void set_terms(struct relay *relay)
         }),
         .host_look = buf_span(&relay->host_look),
         .secret = options->secret,
+        .unpaced = options->unpaced,
         .proxy = options->proxy,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
