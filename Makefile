@@ -4,7 +4,7 @@
 export NO_INSTALL
 
 BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
-	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev libzstd-dev \
+	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev libzstd-dev libsnappy-dev libnanopb-dev \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
 	python3-jwt python3-cryptography python3-yaml iproute2 \
@@ -135,6 +135,7 @@ readme: all
 manifests: test-packages helm-tool
 	@/usr/bin/python3 helm/make/values_table.py
 	@/usr/bin/python3 helm/make/dashboard.py
+	@/usr/bin/python3 helm/make/logs_dashboard.py
 	@/usr/bin/python3 helm/make/manifests.py
 
 clean:

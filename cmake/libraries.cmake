@@ -49,6 +49,8 @@ muster_pkg(ZSTD            libzstd          1.4.8   libzstd-dev           libzst
 #            variable            name        header         least  Debian              Fedora             Alpine           Arch
 muster_plain(WSLAY_LIBRARY       wslay       wslay/wslay.h  1.1.1  libwslay-dev        wslay-devel        wslay-dev        wslay)
 muster_plain(HTTP_PARSER_LIBRARY http_parser http_parser.h  2.9.2  libhttp-parser-dev  http-parser-devel  http-parser-dev  http-parser)
+muster_plain(NANOPB_LIBRARY      protobuf-nanopb pb_decode.h 0.4.4 libnanopb-dev   nanopb-devel       nanopb-dev       nanopb)
+muster_plain(SNAPPY_LIBRARY      snappy      snappy-c.h     1.1.8  libsnappy-dev       snappy-devel       snappy-dev       snappy)
 
 if(muster_missing)
     message(FATAL_ERROR "These libraries are missing, or too old:${muster_missing}\n"

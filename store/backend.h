@@ -14,6 +14,7 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/stream_types.h"
+#include "store/wire.h"
 
 struct backend;
 struct stream_call;
@@ -96,6 +97,11 @@ struct backend_ops {
     /* As touch. */
     int (*history)(struct backend *backend, unsigned shard, const struct history_call *call,
                    backend_answer_fn *fn, void *arg);
+    /* This store ends soon: the servers may forget it. */
+    void (*leave)(struct backend *backend);
+    /* BACKEND_OK when store->replicas of the server have all that it answered before this call, and
+     * BACKEND_REFUSED when they did not in time. As touch; not asked where that number is 0. */
+    int (*replicated)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_login_as; NULL: there are no logins. */
     int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
@@ -125,6 +131,9 @@ void store_on_moved(struct store *store, unsigned shard);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);
+
+/* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
+void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
 /* `channel` is heard from now on, or no more. */
 void bus_on_channel(struct store *store, struct span channel, bool on);

@@ -23,6 +23,9 @@ struct shard {
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
     uint64_t refused_us;         /* when it last refused a touch of the roster; 0: never */
+    unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
+    char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
+    char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
 };
 
 enum {
@@ -65,6 +68,9 @@ struct store {
     struct event_base *base;
     char *prefix, *node;
     uint32_t lease_ms;
+    struct wire_range wire;
+    bool visitor;
+    unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
     struct store_stats stats;
     struct backend *backend;
@@ -72,13 +78,15 @@ struct store {
 
     struct list chores;
     struct event *turn;
-    unsigned depth; /* of store_enter */
-    bool closing;   /* no callback any more */
+    unsigned depth;          /* of store_enter */
+    bool closing;            /* no callback any more */
+    uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
     struct roster_table roster;
     struct stream_table stream;
-    struct buf lookup_name; /* of the key of the last lookup, with prefix */
+    struct buf lookup_name;              /* of the key of the last lookup, with prefix */
+    struct buf lookup_value, lookup_old; /* of the last lookup, each with its form */
     struct history_table history;
 
     bool releasing; /* store_release_all was called */
@@ -88,6 +96,16 @@ struct store {
 };
 
 void store_kick(struct store *store, struct chore *chore);
+
+/* The form to write in now: the newest one that all nodes read that this one knows of. */
+unsigned store_wire_now(const struct store *store);
+
+/* What the roll of a server said: the newest form that all other nodes there read (0: there are none), and
+ * a line of what they speak. */
+void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text);
+
+/* A server does not let this node in, with a line for a person; NULL: it does. */
+void store_on_refusal(struct store *store, unsigned shard, const char *text);
 
 /* The server that a key or topic lives on: the same on every node. */
 unsigned store_shard(const struct store *store, struct span name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls of stream.h.
+/* The appends of stream.h.
  *
  *     stream_append -> waiting --joined, when the one before is answered--> call -> outcomes, kept
  *                                                                          |  ^
@@ -11,14 +11,12 @@
 #include "store/stream.h"
 
 #include "store/base/clock.h"
-#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
-#include <assert.h>
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
@@ -28,7 +26,6 @@ enum {
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
-    IDENTITY_DIGITS = 16,
 };
 
 static struct span key_name(void)
@@ -36,14 +33,14 @@ static struct span key_name(void)
     return SPAN("l");
 }
 
-static unsigned stream_shard(const struct store *store)
+unsigned stream_home(const struct store *store)
 {
     return store_shard(store, key_name());
 }
 
 bool stream_reached(const struct store *store)
 {
-    return store->backend->ops->ready(store->backend, stream_shard(store));
+    return store->backend->ops->ready(store->backend, stream_home(store));
 }
 
 /* ------------------------------------------------------------------------------------ appending */
@@ -82,7 +79,8 @@ struct stream_sent {
     uint64_t number;
     struct list groups; /* struct append; their callers may be gone */
     size_t bytes, count;
-    uint64_t done_us; /* 0: not answered */
+    struct buf outcomes; /* while replicas are waited for */
+    uint64_t done_us;    /* 0: not answered */
 };
 
 static struct stream_sent *sent_of(struct list *entry)
@@ -101,6 +99,7 @@ static void sent_free(struct stream_sent *sent)
 {
     sent_empty(sent);
     list_del(&sent->entry);
+    buf_free(&sent->outcomes);
     free(sent);
 }
 
@@ -152,8 +151,8 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
 static void fly(struct store *store)
 {
     struct stream_table *table = &store->stream;
-    unsigned shard = stream_shard(store);
-    char fresh[IDENTITY_DIGITS + 1];
+    unsigned shard = stream_home(store);
+    char fresh[STREAM_IDENTITY_DIGITS + 1];
     if (table->in_flight != 0 || !store->shards[shard].up) {
         return;
     }
@@ -165,7 +164,7 @@ static void fly(struct store *store)
     if (sent == NULL) {
         return;
     }
-    entropy_hex(fresh, IDENTITY_DIGITS);
+    entropy_hex(fresh, STREAM_IDENTITY_DIGITS);
     struct stream_call call = {
         .limits = &table->limits,
         .node = span_str(store->node),
@@ -196,14 +195,16 @@ static enum stream_outcome outcome_of(enum backend_answer answer, struct span ou
     return outcomes.ptr[at] == '1' ? STREAM_STORED : STREAM_FULL;
 }
 
-/* Tells the callers. What was refused must not be stored later, by another server. */
+/* Tells the callers: those whose entries were stored that they are `stored`. What was refused must not
+ * be stored later, by another server. */
 static void conclude_call(struct store *store, struct stream_sent *sent, enum backend_answer answer,
-                          struct span outcomes)
+                          struct span outcomes, enum stream_outcome stored)
 {
     size_t at = 0;
     LIST_EACH(it, &sent->groups) {
         struct append *append = append_of(it);
         enum stream_outcome outcome = outcome_of(answer, outcomes, at++);
+        outcome = outcome == STREAM_STORED ? stored : outcome;
         if (outcome != STREAM_STORED) {
             sent->count -= append->group.count;
             append->group.count = append->group.items.len = 0;
@@ -229,6 +230,54 @@ static void fall_back(struct store *store, const struct stream_answer *answer)
     table->have = answer->known;
 }
 
+static struct stream_sent *in_flight(struct stream_table *table)
+{
+    LIST_EACH(it, &table->calls) {
+        if (sent_of(it)->number == table->in_flight) {
+            return sent_of(it);
+        }
+    }
+    return NULL;
+}
+
+static void finish_call(struct store *store, struct stream_sent *sent, struct span outcomes,
+                        enum stream_outcome stored)
+{
+    sent->done_us = clock_monotonic_us();
+    store->stream.kept_bytes += sent->bytes;
+    conclude_call(store, sent, BACKEND_OK, outcomes, stored);
+}
+
+/* A call whose replicas are not heard of stays in flight: it goes again over the next link. */
+static void on_replicated(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct store *store = arg;
+    struct stream_sent *sent = in_flight(&store->stream);
+    (void)reply;
+    store->stream.in_flight = 0;
+    if (answer != BACKEND_LOST && sent != NULL) {
+        finish_call(store, sent, buf_span(&sent->outcomes),
+                    answer == BACKEND_OK ? STREAM_STORED : STREAM_ALONE);
+        store_kick(store, &store->stream.chore);
+    }
+}
+
+/* True when the call stays in flight until replicas have it. */
+static bool wait_for_replicas(struct store *store, struct stream_sent *sent, struct span outcomes)
+{
+    struct backend *backend = store->backend;
+    if (store->replicas == 0 || outcomes.len == 0 ||
+        memchr(outcomes.ptr, '1', outcomes.len) == NULL) {
+        return false;
+    }
+    sent->outcomes.len = 0;
+    buf_append(&sent->outcomes, outcomes);
+    if (backend->ops->replicated(backend, stream_home(store), on_replicated, store) == 0) {
+        store->stream.in_flight = sent->number;
+    }
+    return true;
+}
+
 static void take_answer(struct store *store, struct stream_sent *sent,
                         const struct stream_answer *answer)
 {
@@ -241,23 +290,20 @@ static void take_answer(struct store *store, struct stream_sent *sent,
     table->seen = answer->last > table->seen ? answer->last : table->seen;
     table->have = sent->number > table->have ? sent->number : table->have;
     if (sent->done_us != 0) {
-        store->stats.brought++;
+        store->stats.brought += !answer->before;
         return;
     }
-    sent->done_us = clock_monotonic_us();
-    table->kept_bytes += sent->bytes;
-    conclude_call(store, sent, BACKEND_OK, answer->outcomes);
+    if (!wait_for_replicas(store, sent, answer->outcomes)) {
+        finish_call(store, sent, answer->outcomes, STREAM_STORED);
+    }
 }
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply)
 {
     struct store *store = arg;
     struct stream_table *table = &store->stream;
-    struct stream_sent *sent = newest(table);
+    struct stream_sent *sent = in_flight(table);
     struct stream_answer read = {0};
-    while (sent != NULL && sent->number != table->in_flight) {
-        sent = sent->entry.prev != &table->calls ? sent_of(sent->entry.prev) : NULL;
-    }
     table->in_flight = 0;
     if (answer == BACKEND_LOST) {
         return; /* it waits for the link, or for the end of patience */
@@ -267,7 +313,7 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
             take_answer(store, sent, &read);
         }
     } else if (sent != NULL && sent->done_us == 0) {
-        conclude_call(store, sent, BACKEND_REFUSED, span_of(NULL, 0));
+        conclude_call(store, sent, BACKEND_REFUSED, span_of(NULL, 0), STREAM_REFUSED);
         sent_free(sent);
     } else {
         return; /* what is brought back can wait for the next call */
@@ -346,7 +392,7 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
                   stream_append_fn *fn, void *arg)
 {
     struct stream_table *table = &store->stream;
-    if (!store->shards[stream_shard(store)].up || table->waiting_bytes > WAITING_BYTES) {
+    if (!store->shards[stream_home(store)].up || table->waiting_bytes > WAITING_BYTES) {
         return -1;
     }
     struct append *append = mem_zalloc(sizeof(*append));
@@ -370,134 +416,13 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
 void stream_on_link(struct store *store, unsigned shard, bool up)
 {
     struct stream_table *table = &store->stream;
-    if (up && shard == stream_shard(store)) {
+    if (up && shard == stream_home(store)) {
         uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
         if (newest_number > 0 && table->have >= newest_number) {
             table->have = newest_number - 1;
         }
         store_kick(store, &store->stream.chore);
     }
-}
-
-/* ------------------------------------------------------------------------------------ reading */
-
-/* What waits for an answer stands in the table's list of questions, and goes with the store. */
-struct reading {
-    struct list entry;
-    struct store *store;
-    stream_read_fn *fn;
-    void *arg;
-};
-
-static void on_entries(void *arg, bool ok, const struct stream_head *head,
-                       const struct stream_entry *entries, size_t count)
-{
-    struct reading *reading = arg;
-    if (!reading->store->closing) {
-        reading->fn(reading->arg, ok, head, entries, count);
-    }
-    list_del(&reading->entry);
-    free(reading);
-}
-
-static int read_query(struct store *store, const struct stream_query *query, stream_read_fn *fn,
-                      void *arg)
-{
-    unsigned shard = stream_shard(store);
-    struct reading *reading = mem_zalloc(sizeof(*reading));
-    *reading = (struct reading){.store = store, .fn = fn, .arg = arg};
-    list_push_back(&store->stream.questions, &reading->entry);
-    if (!store->shards[shard].up ||
-        store->backend->ops->stream_read(store->backend, shard, query, on_entries, reading) != 0) {
-        list_del(&reading->entry);
-        free(reading);
-        return -1;
-    }
-    return 0;
-}
-
-int stream_read(struct store *store, const struct stream_from *from, size_t lanes, size_t most,
-                stream_read_fn *fn, void *arg)
-{
-    struct stream_query query = {from, lanes, most, false};
-    return read_query(store, &query, fn, arg);
-}
-
-int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t most,
-                     stream_read_fn *fn, void *arg)
-{
-    struct stream_from from = {lane, last};
-    struct stream_query query = {&from, 1, most, true};
-    return read_query(store, &query, fn, arg);
-}
-
-/* ------------------------------------------------------------------------------------ the state */
-
-struct asking {
-    struct list entry;
-    struct store *store;
-    stream_state_fn *fn;
-    void *arg;
-};
-
-static uint64_t cut_number(struct span *rest)
-{
-    uint64_t number;
-    return decimal_read(span_cut(rest, ' '), UINT64_MAX, &number) ? number : 0;
-}
-
-static void read_state(struct span text, struct stream_state *state)
-{
-    struct span line = span_cut(&text, '\n');
-    stream_history_cut(&line, &state->head.history);
-    state->head.was = span_cut(&line, ' ');
-    state->last = cut_number(&line);
-    uint64_t lanes = cut_number(&line);
-    state->lanes = lanes < STREAM_LANES_MOST ? (unsigned)lanes : STREAM_LANES_MOST;
-    state->entries = cut_number(&line);
-    for (unsigned i = 0; i < state->lanes; i++) {
-        state->unstored[i] = cut_number(&line);
-    }
-    state->head.forks = span_cut(&text, '\n');
-    state->writers = text;
-}
-
-bool stream_next_writer(struct span *writers, struct span *node, uint64_t *call)
-{
-    struct span line = span_cut(writers, '\n');
-    bool good = decimal_cut(&line, ' ', call);
-    *node = line;
-    return good;
-}
-
-static void on_state(void *arg, enum backend_answer answer, struct span reply)
-{
-    struct asking *asking = arg;
-    struct stream_state state = {0};
-    if (!asking->store->closing) {
-        read_state(reply, &state);
-        asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
-    }
-    list_del(&asking->entry);
-    free(asking);
-}
-
-int stream_state(struct store *store, const struct stream_ask *ask, stream_state_fn *fn, void *arg)
-{
-    unsigned shard = stream_shard(store);
-    char fresh[IDENTITY_DIGITS + 1];
-    struct stream_marks call = {ask, span_str(fresh)};
-    struct asking *asking = mem_zalloc(sizeof(*asking));
-    entropy_hex(fresh, IDENTITY_DIGITS);
-    *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
-    list_push_back(&store->stream.questions, &asking->entry);
-    if (!store->shards[shard].up ||
-        store->backend->ops->stream_state(store->backend, shard, &call, on_state, asking) != 0) {
-        list_del(&asking->entry);
-        free(asking);
-        return -1;
-    }
-    return 0;
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -530,14 +455,7 @@ void stream_deinit(struct store *store)
     while (!list_empty(&table->calls)) {
         sent_free(sent_of(table->calls.next));
     }
-    while (!list_empty(&table->questions)) {
-        /* A reading or an asking: of both it is the first member. */
-        static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
-        static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
-        struct list *first = table->questions.next;
-        list_del(first);
-        free(first);
-    }
+    stream_questions_free(store);
     list_del(&table->chore.entry);
     event_free(table->tick);
 }

@@ -26,6 +26,7 @@ enum stream_outcome {
     STREAM_STORED,
     STREAM_FULL,    /* the bound is reached: nothing was stored */
     STREAM_REFUSED, /* by the server (out of memory): nothing was stored */
+    STREAM_ALONE, /* too few replicas had it in time: stored by one server, which may yet lose it */
     STREAM_UNKNOWN, /* the server did not answer for some seconds: may be stored, or not */
 };
 

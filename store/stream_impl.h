@@ -5,10 +5,18 @@
 
 #include "store/stream.h"
 
+enum { STREAM_IDENTITY_DIGITS = 16 };
+
+/* The server that has the stream. */
+unsigned stream_home(const struct store *store);
+
 void stream_init(struct store *store);
 void stream_deinit(struct store *store);
 
 /* Both links of one server went up or down. */
 void stream_on_link(struct store *store, unsigned shard, bool up);
+
+/* Forgets the reads and questions that were not answered. */
+void stream_questions_free(struct store *store);
 
 #endif

@@ -4,6 +4,7 @@
 #include "node/app/services.h"
 #include "node/core/log.h"
 #include "node/net/listener.h"
+#include "node/service/logs/logs.h"
 #include "store/base/mem.h"
 
 #include <event2/event.h>
@@ -20,6 +21,7 @@ struct listeners {
     struct tracker *tracker; /* NULL: off */
     struct event *look;      /* NULL: does not wait */
     unsigned looks;
+    bool failed;
 };
 
 static void log_listening(const char *what, const struct address *address)
@@ -77,6 +79,7 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
     bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
+                logs_listen(listeners->parts.logs, error, error_size) == 0 &&
                 open_http(listeners, error, error_size) == 0 &&
                 open_tracker(listeners, error, error_size) == 0;
     return open ? 0 : -1;
@@ -98,14 +101,19 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct listeners *listeners = arg;
     char error[256];
-    if (++listeners->looks < LOOKS_MOST && !store_ready(listeners->parts.app->store)) {
+    bool patient = listeners->parts.succeeds || ++listeners->looks < LOOKS_MOST;
+    if (patient && !store_ready(listeners->parts.app->store)) {
         return;
     }
     stop_waiting(listeners);
-    if (open_all(listeners, error, sizeof(error)) == 0) {
+    bool open = (!listeners->parts.succeeds || open_admin(listeners, error, sizeof(error)) == 0) &&
+                open_all(listeners, error, sizeof(error)) == 0;
+    if (open) {
         health_hold(listeners->parts.health, false);
     } else {
-        listeners->parts.failed(listeners->parts.arg, error);
+        log_error("cannot start", LOG_TEXT_FIELD("error", error));
+        listeners->failed = true;
+        loop_stop(listeners->parts.app->loop);
     }
 }
 
@@ -124,15 +132,22 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
 {
     struct listeners *listeners = mem_zalloc(sizeof(*listeners));
     listeners->parts = *parts;
-    if (open_admin(listeners, error, error_size) != 0 ||
-        (!parts->app->worker && open_all(listeners, error, error_size) != 0)) {
+    bool waits = parts->app->worker || parts->succeeds;
+    bool open = (parts->succeeds || open_admin(listeners, error, error_size) == 0) &&
+                (waits || open_all(listeners, error, error_size) == 0);
+    if (!open) {
         listeners_free(&listeners);
         return NULL;
     }
-    if (parts->app->worker) {
+    if (waits) {
         wait_for_store(listeners);
     }
     return listeners;
+}
+
+bool listeners_failed(const struct listeners *listeners)
+{
+    return listeners != NULL && listeners->failed;
 }
 
 void listeners_retire(struct listeners *listeners)
@@ -141,6 +156,7 @@ void listeners_retire(struct listeners *listeners)
         stop_waiting(listeners);
         listener_retire(&listeners->http);
         relay_drain(listeners->parts.relay);
+        logs_drain(listeners->parts.logs);
     }
 }
 

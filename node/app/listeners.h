@@ -21,15 +21,19 @@ struct listeners;
 struct listeners_parts {
     struct app *app;
     struct health *health;
+    struct logs *logs;
     struct relay *relay;
-    /* A worker's listener could not be opened, long after listeners_new. */
-    void (*failed)(void *arg, const char *error);
-    void *arg;
+    bool
+        succeeds; /* another process serves at these ports until this one is ready: nothing is opened before */
 };
 
 /* New; or NULL with a message in `error`. */
 struct listeners *listeners_new(const struct listeners_parts *parts, char *error, size_t error_size)
     __attribute__((warn_unused_result));
+
+/* A worker's listener could not be opened, long after listeners_new: that was logged, and the loop
+ * stopped. NULL: false. */
+bool listeners_failed(const struct listeners *listeners);
 
 /* Accepts no new clients from now on; connections that already wait are taken. The tracker goes on.
  * NULL is fine. */

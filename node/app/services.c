@@ -7,6 +7,7 @@
 #include "node/service/fleet/fleet.h"
 #include "node/service/fleet/home.h"
 #include "node/service/logs/logs.h"
+#include "node/service/logs/syslog.h"
 #include "node/service/minigame/minigame.h"
 #include "node/service/relay/relay.h"
 #include "node/service/sync/sync.h"
@@ -131,6 +132,7 @@ static void make_logs(struct services *services, struct app *app)
     metrics_set(&app->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
         .net = app->net,
+        .pool = app->pool,
         .store = app->store,
         .metrics = &app->metrics,
         .node = app->node,
@@ -142,6 +144,7 @@ static void make_logs(struct services *services, struct app *app)
         .keys = {.room = settings->logs_room_keys, .user = settings->logs_user_keys},
         .queue_limit = settings->queue_limit,
         .rate = settings->logs_rate,
+        .syslog = settings->logs_syslog,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
     };
@@ -149,10 +152,11 @@ static void make_logs(struct services *services, struct app *app)
 }
 
 static struct chat_login_options login_options(const struct settings *settings,
-                                               struct event_base *base)
+                                               struct event_base *base, struct job_pool *pool)
 {
     return (struct chat_login_options){
         .base = base,
+        .pool = pool,
         .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
         .key_file = settings->chat_jwt_key,
         .jwks = settings->chat_jwks,
@@ -179,7 +183,7 @@ static int make_chat(struct services *services, struct app *app, char *error, si
         .metrics = &app->metrics,
         .wheel = app->wheel,
         .node = app->node,
-        .login = login_options(settings, loop_base(app->loop)),
+        .login = login_options(settings, loop_base(app->loop), app->pool),
         .history = settings->chat_history,
         .rate = settings->chat_rate,
         .burst = settings->chat_burst,
@@ -302,12 +306,17 @@ static int check_tracker(const struct settings *settings, char *error, size_t er
 
 static int check_chat(const struct settings *settings, char *error, size_t error_size)
 {
-    const struct chat_login_options options = login_options(settings, NULL);
+    const struct chat_login_options options = login_options(settings, NULL, NULL);
     return chat_login_check(&options, error, error_size);
 }
 
+static int check_logs(const struct settings *settings, char *error, size_t error_size)
+{
+    return logs_syslog_check(settings->logs_syslog, error, error_size);
+}
+
 services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_tracker,
-                                              check_chat, NULL};
+                                              check_chat,     check_logs,  NULL};
 
 struct services *services_new(struct app *app, struct health *health, char *error,
                               size_t error_size)
@@ -329,6 +338,11 @@ struct services *services_new(struct app *app, struct health *health, char *erro
     return services;
 }
 
+struct logs *services_logs(const struct services *services)
+{
+    return services->logs;
+}
+
 struct relay *services_relay(const struct services *services)
 {
     return services->relay;
@@ -344,6 +358,7 @@ void services_stop(struct services *services)
 {
     if (services != NULL) {
         dispatch_drain(services->dispatch);
+        logs_stop(services->logs);
     }
 }
 

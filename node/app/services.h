@@ -8,6 +8,7 @@
 #include "node/app/health.h"
 #include "node/service/tracker/tracker.h"
 
+struct logs;
 struct relay;
 struct services;
 
@@ -25,6 +26,7 @@ struct services *services_new(struct app *app, struct health *health, char *erro
                               size_t error_size) __attribute__((warn_unused_result));
 
 /* What the listeners of the node need of them. Borrowed. */
+struct logs *services_logs(const struct services *services);
 struct relay *services_relay(const struct services *services);
 
 /* The tracker's options as far as settings give them. */

@@ -185,6 +185,10 @@
            "Calls written again to a Redis server that had lost them")                             \
     METRIC(STREAM_LOST, counter, "muster_stream_lost_total", "",                                   \
            "Log entries that Redis had accepted and lost, and no node kept")                       \
+    METRIC(REPLICA_WAITS, counter, "muster_store_replica_waits_total", "",                         \
+           "Times replicas of a Redis server were waited for, each for all appends before it")     \
+    METRIC(REPLICA_TIMEOUTS, counter, "muster_store_replica_timeouts_total", "",                   \
+           "Times too few replicas had what was appended: it was not accepted")                    \
     METRIC(STORE_REFETCHED, counter, "muster_history_refetched_total", "",                         \
            "History entries fetched because they had been missed")                                 \
     METRIC(BUS_PUBLISHED, counter, "muster_bus_published_total", "",                               \
@@ -195,6 +199,11 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(WIRE_UNREAD_NODE, counter, "muster_wire_unread_total", "{what=\"node\"}",               \
+           "What another release says and this node cannot read, or the fleet not this node")      \
+    METRIC(WIRE_UNREAD_MESSAGE, counter, "muster_wire_unread_total", "{what=\"message\"}", "")     \
+    METRIC(WIRE_UNREAD_KEY, counter, "muster_wire_unread_total", "{what=\"key\"}", "")             \
+    METRIC(WIRE_UNREAD_MESH, counter, "muster_wire_unread_total", "{what=\"mesh\"}", "")           \
     METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
            "Memory from which on clients are turned away and closed; 0: no limit")                 \
     METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \
@@ -214,6 +223,9 @@
 
 #define HISTOGRAMS_TABLE(HISTOGRAM)                                                                \
     HISTOGRAM(BUS_LAG, "muster_bus_lag_seconds", "Time for a message to come back over the bus")   \
-    HISTOGRAM(STORE_TIME, "muster_store_command_seconds", "Time for the store to answer a command")
+    HISTOGRAM(STORE_TIME, "muster_store_command_seconds",                                          \
+              "Time for the store to answer a command")                                            \
+    HISTOGRAM(LOOP_TURN, "muster_loop_turn_seconds",                                               \
+              "Time of one turn of the event loop, in which all other clients wait")
 
 #endif

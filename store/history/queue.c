@@ -127,27 +127,46 @@ static void leave_queue(struct history_key *key, struct history_pending *pending
     key->bytes -= pending->len;
 }
 
-static void confirm(struct history_key *key)
+/* `done`: it counts; else too few replicas have it, and it is heard all the same. */
+static void confirm(struct history_key *key, bool done)
 {
-    struct list done;
-    list_init(&done);
-    list_splice(&done, &key->sent);
-    while (!list_empty(&done)) {
-        struct history_pending *pending = pending_of(done.next);
+    struct list answered;
+    list_init(&answered);
+    list_splice(&answered, &key->sent);
+    while (!list_empty(&answered)) {
+        struct history_pending *pending = pending_of(answered.next);
         leave_queue(key, pending);
         pending->until_us = clock_monotonic_us() + confirmed_us;
         list_push_back(&key->confirmed, &pending->entry);
-        tell(key, pending, true);
+        tell(key, pending, done);
     }
+}
+
+static void on_replicated(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct history_key *key = arg;
+    (void)reply;
+    key->appending = false;
+    if (answer == BACKEND_LOST) {
+        take_back(key);
+    } else {
+        confirm(key, answer == BACKEND_OK);
+    }
+    history_key_kick(key);
 }
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply)
 {
     struct history_key *key = arg;
     (void)reply;
+    struct backend *backend = key->store->backend;
+    if (answer == BACKEND_OK && key->store->replicas > 0 &&
+        backend->ops->replicated(backend, key->shard, on_replicated, key) == 0) {
+        return;
+    }
     key->appending = false;
-    if (answer == BACKEND_OK) {
-        confirm(key);
+    if (answer == BACKEND_OK && key->store->replicas == 0) {
+        confirm(key, true);
     } else {
         take_back(key);
         key->refused = answer == BACKEND_REFUSED;

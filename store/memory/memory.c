@@ -342,6 +342,11 @@ static int memory_history(struct backend *backend, unsigned shard, const struct 
     return 0;
 }
 
+static void memory_leave(struct backend *backend)
+{
+    (void)backend; /* all in one process speak alike: there is no roll */
+}
+
 static bool memory_ready(struct backend *backend, unsigned shard)
 {
     (void)backend;
@@ -381,6 +386,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .stream_state = stream_state_at,
         .lookup = memory_visit,
         .history = memory_history,
+        .leave = memory_leave,
         .ready = memory_ready,
         .queued = memory_queued,
         .free = memory_free,

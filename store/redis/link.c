@@ -3,17 +3,21 @@
 
 #include "store/base/backoff.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
 #include "store/redis/resp.h"
+#include "store/redis/roll.h"
 #include "store/redis/scripts.h"
 #include "store/redis/sentinel.h"
+#include "store/redis/wait.h"
 #include "store/store_impl.h"
 
 #include <inttypes.h>
+#include <limits.h>
 
 enum {
     REDIS_LINK_QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
@@ -30,10 +34,6 @@ enum {
     TIMELINE_DIGITS = 16,
 };
 
-/* Said of a master with sentinels (redis.io/docs: a fail-over may lose what no replica has). */
-#define UNGUARDED                                                                                  \
-    "connected; min-replicas-to-write is not set there: a fail-over may lose the last writes"
-
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
 
 struct redis_link {
@@ -44,10 +44,11 @@ struct redis_link {
     struct redis_find *find;
     struct redis_follow *follow; /* NULL: no sentinels */
     struct redis_conn *command, *subscriber;
-    bool greeted;        /* the command connection is usable */
-    bool hearing;        /* the subscribed one hears the proof */
-    char *last;          /* "host port" of the last link that was up; NULL: this is the first */
-    struct event *timer; /* next try, or the time limit of this one */
+    struct redis_wait *wait; /* NULL: no replicas are waited for */
+    bool greeted;            /* the command connection is usable, this node on the roll */
+    bool hearing;            /* the subscribed one hears the proof */
+    char *last;              /* "host port" of the last link that was up; NULL: this is the first */
+    struct event *timer;     /* next try, or the time limit of this one */
     struct event *beat;
     struct backoff backoff;
     unsigned tries;
@@ -59,6 +60,7 @@ struct redis_link {
     uint64_t complained_us;
     char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
     bool unguarded; /* it takes writes without a replica that follows: min-replicas-to-write is 0 */
+    unsigned followers; /* replicas, as it said last; UINT_MAX: it does not say */
 };
 
 static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
@@ -93,6 +95,9 @@ static void drop(struct redis_link *link)
     redis_find_stop(link->find);
     redis_conn_free(&link->command);
     redis_conn_free(&link->subscriber);
+    if (link->wait != NULL) {
+        redis_wait_hang_up(link->wait);
+    }
     event_del(link->beat);
     event_del(link->timer);
     free(link->proof);
@@ -134,10 +139,18 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     }
     if (redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
+    } else if (strncmp(reply->str, "WIRE ", 5) == 0) {
+        store_on_unread(link->store, WIRE_KEY, reply->str);
     } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
         complain(link, reply->str);
     }
     return false;
+}
+
+static struct span reply_span(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
 }
 
 static void on_greeting(void *arg, const redisReply *reply)
@@ -177,11 +190,86 @@ static void on_role(void *arg, const redisReply *reply)
                reply->element[0]->type == REDIS_REPLY_STRING &&
                strcmp(reply->element[0]->str, "master") != 0) {
         fail(link, "READONLY: the server is a replica");
-    } else {
-        link->greeted = true;
-        prove_when_greeted(link);
     }
 }
+
+/* ------------------------------------------------------------------------------------ the roll */
+
+/* Another form of the wire, or an older one that is about to be written again for this node. */
+static void turn_away(struct redis_link *link, enum roll_answer answer,
+                      const struct redis_roll *roll)
+{
+    struct buf text = {0};
+    if (roll->nodes == 0) {
+        buf_append(&text, SPAN("the roll of the server cannot be read"));
+    } else {
+        redis_roll_print(roll, link->store, &text);
+    }
+    if (answer == ROLL_NEVER) {
+        store_on_refusal(link->store, link->shard, buf_text(&text));
+        store_on_unread(link->store, WIRE_NODE, buf_text(&text));
+    }
+    fail(link, buf_text(&text));
+    buf_free(&text);
+}
+
+static void take_roll(struct redis_link *link, struct span answer)
+{
+    struct redis_roll roll;
+    struct buf text = {0};
+    enum roll_answer welcome = redis_roll_read(answer, &roll);
+    redis_roll_print(&roll, link->store, &text);
+    store_on_roll(link->store, link->shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
+    buf_free(&text);
+    if (welcome == ROLL_NEVER || (welcome == ROLL_LATER && !link->greeted)) {
+        turn_away(link, welcome, &roll);
+        return;
+    }
+    store_on_refusal(link->store, link->shard, NULL);
+    link->greeted = true;
+    prove_when_greeted(link);
+}
+
+static void call_roll(struct redis_link *link, bool by_text);
+
+static void on_roll(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    bool forgotten = reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+                     strncmp(reply->str, "NOSCRIPT", 8) == 0;
+    if (reply == NULL) {
+        return;
+    }
+    if (forgotten) {
+        call_roll(link, true);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        fail(link, reply->str);
+    } else {
+        take_roll(link, reply_span(reply));
+    }
+}
+
+static void send_roll(struct redis_link *link, enum roll_verb verb, bool by_text)
+{
+    struct redis_script call;
+    redis_roll_begin(&call, link->store, verb);
+    redis_script_send(&call, link->command, by_text, on_roll, link);
+}
+
+static void call_roll(struct redis_link *link, bool by_text)
+{
+    bool only_asks = link->store->visitor || link->store->releasing;
+    send_roll(link, only_asks ? ROLL_ASK : ROLL_BE_IN, by_text);
+}
+
+void redis_link_leave(struct redis_link *link)
+{
+    if (link->state == LINK_UP) {
+        send_roll(link, ROLL_LEAVE, false);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ greeting */
 
 /* The digits of `field` at the start of a line of INFO; empty when it has none. */
 static struct span info_field(struct span info, struct span field)
@@ -212,6 +300,11 @@ static void on_info(void *arg, const redisReply *reply)
     struct span info = reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
                                                          : span_of(NULL, 0);
     struct span id = info_field(info, SPAN("master_replid:"));
+    uint64_t followers;
+    link->followers =
+        decimal_read(info_field(info, SPAN("connected_slaves:")), UINT_MAX, &followers)
+            ? (unsigned)followers
+            : UINT_MAX;
     link->unguarded = id.len > 0 && info_field(info, SPAN("min_slaves_good_slaves:")).len == 0;
     if (id.len < TIMELINE_DIGITS || strspn(id.ptr, "0") >= TIMELINE_DIGITS) {
         snprintf(link->timeline, sizeof(link->timeline), "-");
@@ -265,7 +358,9 @@ static void on_connected(void *arg, struct redis_conn *conn)
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
         redis_greeting_load(conn, lua_history, on_greeting, link);
+        redis_greeting_load(conn, lua_roll, on_greeting, link);
         ask_role(link);
+        call_roll(link, false);
     }
 }
 
@@ -283,6 +378,25 @@ static void note_server(struct redis_link *link)
     buf_free(&now);
 }
 
+/* With what may be wrong there, which is no reason not to use it. */
+static void report_up(struct redis_link *link)
+{
+    struct buf text = {0};
+    buf_append(&text, SPAN("connected"));
+    if (link->followers < link->store->replicas) {
+        buf_printf(&text,
+                   "; %u replicas follow it, and store-replicas wants %u: nothing will be "
+                   "accepted",
+                   link->followers, link->store->replicas);
+    } else if (link->unguarded && link->follow != NULL) {
+        /* redis.io/docs/management/sentinel: a fail-over may lose what no replica has. */
+        buf_append(&text, SPAN("; min-replicas-to-write is not set there: a fail-over may lose the "
+                               "last writes"));
+    }
+    report(link, true, buf_text(&text));
+    buf_free(&text);
+}
+
 static void go_up(struct redis_link *link)
 {
     event_del(link->timer);
@@ -291,7 +405,7 @@ static void go_up(struct redis_link *link)
     link->store->stats.reconnects += link->last != NULL;
     note_server(link);
     timer_after(link->beat, beat_ms(link));
-    report(link, true, link->unguarded && link->follow != NULL ? UNGUARDED : "connected");
+    report_up(link);
 }
 
 static void on_proof(struct redis_link *link, const char *sent_us)
@@ -305,12 +419,6 @@ static void on_proof(struct redis_link *link, const char *sent_us)
     if (link->state == LINK_PROVING) {
         go_up(link);
     }
-}
-
-static struct span reply_span(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
-                                             : span_of(NULL, 0);
 }
 
 /* ["message", channel, payload], ["subscribe" | "unsubscribe", channel, count] */
@@ -378,7 +486,8 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
     if (link->command != NULL) {
         link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
     }
-    if (link->subscriber == NULL) {
+    if (link->subscriber == NULL ||
+        (link->wait != NULL && redis_wait_dial(link->wait, dial, error, sizeof(error)) < 0)) {
         fail(link, error);
     }
 }
@@ -434,6 +543,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
             backoff_reset(&link->backoff);
         }
         ask_role(link);
+        call_roll(link, false);
         send_proof(link);
         if (link->follow != NULL) {
             redis_follow_beat(link->follow, redis_find_endpoint(link->find));
@@ -441,6 +551,11 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         timer_after(link->beat, beat_ms(link));
     }
     store_leave(store);
+}
+
+static void on_wait_trouble(void *arg, const char *text)
+{
+    complain(arg, text);
 }
 
 static void on_other_master(void *arg)
@@ -452,6 +567,7 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
                                   const struct redis_server *server,
                                   const struct redis_tls_files *files, struct resolver *resolver)
 {
+    static const struct redis_wait_events wait_events = {on_lost, on_wait_trouble};
     struct redis_link *link = mem_zalloc(sizeof(*link));
     link->store = store;
     link->shard = shard;
@@ -460,6 +576,9 @@ struct redis_link *redis_link_new(struct store *store, unsigned shard,
     if (server->master != NULL) {
         link->follow = redis_follow_new(store, resolver, server, server->tls ? files : NULL,
                                         on_other_master, link);
+    }
+    if (store->replicas > 0) {
+        link->wait = redis_wait_new(store, server, &wait_events, link);
     }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
@@ -480,6 +599,7 @@ void redis_link_free(struct redis_link **link)
     drop(gone);
     redis_find_free(&gone->find);
     redis_follow_free(&gone->follow);
+    redis_wait_free(&gone->wait);
     free(gone->last);
     event_free(gone->timer);
     event_free(gone->beat);
@@ -503,6 +623,11 @@ int redis_link_command(struct redis_link *link, struct span command, redis_reply
     }
     redis_conn_send(link->command, command, fn, arg);
     return 0;
+}
+
+int redis_link_replicated(struct redis_link *link, backend_answer_fn *fn, void *arg)
+{
+    return link->state == LINK_UP && link->wait != NULL ? redis_wait_ask(link->wait, fn, arg) : -1;
 }
 
 void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,

@@ -2,7 +2,7 @@
 /* redis link: one Redis server, reached over two connections: one for commands, one that is
  * subscribed.
  *
- *     WAITING --back-off--> CONNECTING --greeted--> PROVING --own message came back--> UP
+ *     WAITING --back-off--> CONNECTING --on the roll--> PROVING --own message came back--> UP
  *        ^                      |                      |                               |
  *        '------- any failure: text, both connections go, all is built again ----------'
  *
@@ -48,9 +48,16 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply);
 void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
                           bool on);
 
+/* Takes this node off the roll of the server; the link goes on. */
+void redis_link_leave(struct redis_link *link);
+
 /* The name of the history that the server is in (docs/store.md#words), as of the last beat: "-" when
  * it may not be asked. Borrowed until the next turn. */
 struct span redis_link_timeline(const struct redis_link *link);
+
+/* The replicas are asked (store/redis/wait.h). 0, or -1 without a call of `fn`: the link is not up. */
+int redis_link_replicated(struct redis_link *link, backend_answer_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
 
 struct store *redis_link_store(const struct redis_link *link);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The Redis backend: a link per server; what the words of the store want, put into commands.
  *
- *     <prefix>:b:<topic>    channel of a topic: "<node> <link> <payload>"
+ *     <prefix>:b:<topic>    channel of a topic (bus.c)
  *     <prefix>:r:<key>      hash of a roster key (roster.lua)
  *     <prefix>:w:<key>      channel of its changes
  *     <prefix>:s...         the stream (stream.c)
  *     <prefix>:l:<key>      a value of the lookup
  *     <prefix>:h:<key>      hash of a history (history.lua)
  *     <prefix>:n:<key>      channel of its new entries
+ *     <prefix>:roll         who has a link to the server, and what they speak (roll.lua)
+ *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
 #include "store/redis/link.h"
@@ -152,6 +154,19 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     return redis_script_run(&script, link_of(backend, shard), fn, arg);
 }
 
+static void redis_leave(struct backend *backend)
+{
+    for (unsigned i = 0; i < backend->shards; i++) {
+        redis_link_leave(link_of(backend, i));
+    }
+}
+
+static int redis_replicated(struct backend *backend, unsigned shard, backend_answer_fn *fn,
+                            void *arg)
+{
+    return redis_link_replicated(link_of(backend, shard), fn, arg);
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     return redis_link_ready(link_of(backend, shard));
@@ -256,6 +271,8 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .stream_state = stream_state_at,
         .lookup = redis_visit,
         .history = redis_history,
+        .leave = redis_leave,
+        .replicated = redis_replicated,
         .ready = redis_ready,
         .login_as = login_as,
         .queued = redis_queued,

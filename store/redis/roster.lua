@@ -2,13 +2,15 @@
 -- One visit to a roster key: bridge an outage, release and set members, prune, publish the changes.
 -- memory/roster.c does the same for the memory backend.
 --
--- KEYS[1]  hash: 'i' -> "birth version touched shift soonest", 'm' .. name -> "expiry value"
+-- KEYS[1]  hash: 'i' -> "1 birth version touched shift soonest" and what later versions add (1: the wire form,
+--          store/wire.h), 'm' .. name -> "expiry value"
 -- ARGV     channel, birth the caller knows, ttl, renewal interval, key lifetime (ms), 's' for a
 --          snapshot or '', then "+" name value | "-" name "" for each member to set or release
 -- answer   a roster note (store/roster/note.h)
 --
 -- All times are microseconds of this server's clock, all below 2^53. `shift` is added to every
 -- expiry; `soonest` is at most the first of them, so that a visit rarely has to look at all.
+local WIRE = '1'
 local key, channel = KEYS[1], ARGV[1]
 local ttl, renew = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
@@ -20,8 +22,13 @@ end
 
 local birth, version, touched, shift, soonest = whole(now), 0, now, 0, now + ttl
 local info = redis.call('HGET', key, 'i')
+local more = ''
 if info then
-    local b, v, t, sh, so = string.match(info, '^(%d+) (%d+) (%d+) (%-?%d+) (%-?%d+)$')
+    local form, b, v, t, sh, so, rest = string.match(info, '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%-?%d+)(.*)$')
+    if form ~= WIRE then
+        return redis.error_reply('WIRE ' .. key .. ' is of form ' .. (form or '0') .. ', this node reads ' .. WIRE)
+    end
+    more = rest
     birth, version, touched, shift, soonest = b, tonumber(v), tonumber(t), tonumber(sh), tonumber(so)
 end
 
@@ -90,7 +97,7 @@ end
 
 if changes > 0 then
     version = version + 1
-    redis.call('PUBLISH', channel, birth .. ' ' .. whole(version - 1) .. ' ' .. whole(version) ..
+    redis.call('PUBLISH', channel, WIRE .. ' ' .. birth .. ' ' .. whole(version - 1) .. ' ' .. whole(version) ..
         ' ' .. changes .. '\n' .. table.concat(parts))
 end
 
@@ -98,12 +105,12 @@ local left = redis.call('HLEN', key) - (info and 1 or 0)
 if left == 0 then
     redis.call('DEL', key)
 else
-    redis.call('HSET', key, 'i', birth .. ' ' .. whole(version) .. ' ' .. whole(now) .. ' ' ..
-        whole(shift) .. ' ' .. whole(soonest))
+    redis.call('HSET', key, 'i', WIRE .. ' ' .. birth .. ' ' .. whole(version) .. ' ' .. whole(now) .. ' ' ..
+        whole(shift) .. ' ' .. whole(soonest) .. more)
     redis.call('PEXPIRE', key, ARGV[5])
 end
 
-local head = (version > 0 and birth or '0') .. ' 0 ' .. whole(version) .. ' '
+local head = WIRE .. ' ' .. (version > 0 and birth or '0') .. ' 0 ' .. whole(version) .. ' '
 if ARGV[6] ~= 's' then
     return head .. '-1\n'
 end

@@ -8,6 +8,8 @@ extern const char lua_lookup[];
 extern const char lua_lookup_sha[];
 extern const char lua_history[];
 extern const char lua_history_sha[];
+extern const char lua_roll[];
+extern const char lua_roll_sha[];
 extern const char lua_roster[];
 extern const char lua_roster_sha[];
 

@@ -2,7 +2,7 @@
 /* roster note: the text in which a roster key speaks, as the answer to a touch and as the message
  * to its watchers. Made by roster.lua and by the memory hub, read by every node.
  *
- *     <birth> <previous version> <version> <count>\n
+ *     <W> <birth> <previous version> <version> <count>[ fields of later versions]\n
  *     count times: +<name length> <value length>\n<name><value>   set
  *                  -<name length> 0\n<name>                       gone
  *

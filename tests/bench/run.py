@@ -37,7 +37,8 @@ def read_options():
     for name in options.cases:
         if name not in CASES:
             parser.error(f"no case named {name}; there are {', '.join(CASES)}")
-    options.muster = options.muster or os.path.join(options.build, "muster")
+    options.build = os.path.abspath(options.build)
+    options.muster = os.path.abspath(options.muster or os.path.join(options.build, "muster"))
     Node.binary = options.muster
     options.tools = os.path.join(options.build, "tests", "bench")
     return options

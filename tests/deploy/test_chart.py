@@ -48,7 +48,7 @@ MATRIX = {
                    "postgres": [{"podSelector": {}}], "extra": [{"ports": [{"port": 443}]}]}}}, ()),
     "watched": ({**BASE, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
                                      "prometheusRule": {"enabled": True, "namespace": "monitoring"},
-                                     "dashboard": {"enabled": True}}}, ()),
+                                     "dashboard": {"enabled": True, "logs": True}}}, ()),
     "keys of chat": ({**BASE, "chatKeys": {"pem": "-----BEGIN PUBLIC KEY-----\nx\n", "jwks": '{"keys":[]}'}}, ()),
     "kept keys of chat": ({**BASE, "chatKeys": {"existing": "keys", "existingKeys": ["jwks.json"]}}, ("keys",)),
     "own account": ({**BASE, "serviceAccount": {"create": False, "name": "mine"}}, ("mine",)),
@@ -404,6 +404,7 @@ def test_what_watches(render):
         assert rule["labels"] == {**of_all["labels"], "namespace": "games", "release": "live"}
         assert rule["annotations"] == of_all["annotations"]
     board = named(objects, "ConfigMap", "live-muster-dashboard")
+    assert json.loads(board["data"]["muster-logs.json"]) == json.loads((manifests.CHART / "files/logs-dashboard.json").read_text())
     assert json.loads(board["data"]["muster.json"]) == json.loads((manifests.CHART / "files/dashboard.json").read_text())
 
 

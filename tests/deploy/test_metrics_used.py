@@ -76,6 +76,7 @@ def test_each_alert_says_what_it_is_and_is_explained():
 
 def test_the_dashboard_is_up_to_date():
     run("/usr/bin/python3", manifests.ROOT / "helm/make/dashboard.py", "--check")
+    run("/usr/bin/python3", manifests.ROOT / "helm/make/logs_dashboard.py", "--check")
 
 
 def test_each_metric_is_on_the_dashboard(offered):

@@ -71,11 +71,12 @@ static bool try_row(struct span payload)
     return good;
 }
 
-static void try_batch(struct span type, struct span coding, struct span bytes)
+static void try_batch_of(enum logs_shape binary, struct span type, struct span coding,
+                         struct span bytes)
 {
     struct logs_batch batch = {
         .entry_limit = ENTRY_LIMIT, .lanes = 4, .keys = {.room = "app,job", .user = "host"}};
-    const struct logs_body body = {type, coding, bytes, BODY_LIMIT};
+    const struct logs_body body = {type, coding, bytes, BODY_LIMIT, binary};
     char error[160];
     size_t at;
     if (logs_intake_read(&batch, &body, error, sizeof(error)) == LOGS_GOOD) {
@@ -90,6 +91,11 @@ static void try_batch(struct span type, struct span coding, struct span bytes)
     logs_batch_free(&batch);
 }
 
+static void try_batch(struct span type, struct span coding, struct span bytes)
+{
+    try_batch_of(LOGS_SHAPE_ENTRY, type, coding, bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span text = span_of(data, size);
@@ -102,6 +108,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_batch(SPAN(""), SPAN("gzip"), text);
     try_batch(SPAN(""), SPAN("deflate"), text);
     try_batch(SPAN(""), SPAN("zstd"), text);
+    try_batch(SPAN(""), SPAN("snappy"), text);
+    try_batch_of(LOGS_SHAPE_OTLP, SPAN("application/x-protobuf"), SPAN(""), text);
+    try_batch_of(LOGS_SHAPE_LOKI, SPAN("application/x-protobuf"), SPAN("identity"), text);
     if (logs_word_time(text, &time_us)) {
         must(time_us < INT64_C(1) << 62, "a time");
     }

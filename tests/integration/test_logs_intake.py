@@ -69,7 +69,7 @@ def test_what_is_squeezed_is_bounded_and_judged(node):
         400, '{"error": "the body is not what its Content-Encoding says"}\n')
     assert post(node, "/logs/add", zstd_frame(b"{}")[:-1], Content_Encoding="zstd")[0] == 400
     assert post(node, "/logs/add", b"{}", Content_Encoding="br") == (
-        415, '{"error": "of content codings, gzip, deflate, zstd are taken"}\n')
+        415, '{"error": "of content codings, gzip, deflate, zstd, snappy are taken"}\n')
     assert node.metrics()["muster_logs_malformed_total"] == 3
     assert node.metrics()["muster_logs_too_large_total"] == 1
 
@@ -136,7 +136,7 @@ async def test_loki(node):
     entries = await heard(node, 2, ("/loki/api/v1/push", body, {}), answer=(204, ""))
     assert entries == [{"room": "web", "user": "h1", "timestamp": TIME + 0.456, "msg": "first"},
                        {"room": "web", "user": "h1", "trace": "t", "timestamp": TIME + 1, "msg": "second"}]
-    assert post(node, "/loki/api/v1/push", b"\x01", Content_Type="application/x-protobuf") == (
+    assert post(node, "/logs/add", b"", Content_Type="application/x-protobuf") == (
         415, '{"error": "protobuf is not taken here: send JSON"}\n')
 
 
@@ -156,6 +156,87 @@ async def test_otlp(node):
     body["resourceLogs"][0]["scopeLogs"][0]["logRecords"] = [record, large]
     assert post(node, "/v1/logs", body) == (
         200, '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"more than 4096 bytes"}}')
+
+
+def varint(number):
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def part(tag, value):
+    """A field of protobuf: of bytes or text with their length, of a number as a varint."""
+    if isinstance(value, int):
+        return varint(tag << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(tag << 3 | 2) + varint(len(value)) + value
+
+
+def fixed(tag, number):
+    return varint(tag << 3 | 1) + number.to_bytes(8, "little")
+
+
+def snappy_block(data):
+    """One literal, after the length (snappy's format description)."""
+    return varint(len(data)) + (bytes([(len(data) - 1) << 2]) if len(data) <= 60 else b"\xf0" + bytes([len(data) - 1])) + data
+
+
+PROTOBUF = {"Content_Type": "application/x-protobuf"}
+
+
+def logs_request(record):
+    return part(1, part(2, part(2, record)))
+
+
+async def test_otlp_as_protobuf(node):
+    nested = part(5, part(1, part(1, "in")) + part(1, part(3, 7)))
+    record = (fixed(1, 1700000000123456789) + part(2, 13) + part(3, "WARN") + part(5, part(1, b"bad \xff end")) +
+              part(6, part(1, "app") + part(2, part(1, "shop"))) + part(6, part(1, "list") + part(2, nested)) +
+              part(6, part(1, "few") + part(2, part(3, (1 << 64) - 3))) + part(6, part(1, "raw") + part(2, part(7, b"\x01\xab"))) +
+              part(6, part(1, "half") + part(2, varint(4 << 3 | 1) + b"\0\0\0\0\0\0\xe0\x3f")) + part(9, bytes(range(16))) + part(99, "later"))
+    [entry] = await heard(node, 1, ("/v1/logs", logs_request(record), PROTOBUF))
+    assert entry == {"room": "shop", "level": "warn", "timestamp": TIME + 0.456, "msg": "bad \ufffd end", "few": -3, "half": 0.5, "raw": "01ab",
+                     "list": {"values": [{"stringValue": "in"}, {"intValue": "7"}]}, "traceId": "000102030405060708090a0b0c0d0e0f"}
+    large = part(5, part(1, "x" * 5000))
+    status, text = post(node, "/v1/logs", part(1, part(2, part(2, record) + part(2, large))), **PROTOBUF)
+    assert (status, text.encode()) == (200, part(1, part(1, 1) + part(2, "more than 4096 bytes")))
+    packed = gzip.compress(logs_request(record))
+    assert post(node, "/v1/logs", packed, Content_Encoding="gzip", **PROTOBUF) == (200, "")
+
+
+@pytest.mark.parametrize("body", [b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\xff" * 11, b"\x0b\x0c", b"\x00"])
+def test_what_is_no_protobuf_is_refused(node, body):
+    assert post(node, "/v1/logs", logs_request(b"\x2a\x7f"), **PROTOBUF)[0] == 400
+    why = "the body is not the protobuf message of this protocol"
+    assert post(node, "/v1/logs", body, **PROTOBUF) == (400, part(2, why).decode())
+    assert post(node, "/loki/api/v1/push", snappy_block(body), **PROTOBUF) == (400, '{"error": "%s"}\n' % why)
+    assert post(node, "/loki/api/v1/push", b"\xff\xff", **PROTOBUF) == (400, '{"error": "the body is not what its Content-Encoding says"}\n')
+    assert post(node, "/loki/api/v1/push", varint(1 << 31) + b"\0a", **PROTOBUF)[0] == 413
+
+
+async def test_values_within_values_have_an_end(node):
+    value = part(1, "deep")
+    for _ in range(20000):
+        value = part(5, part(1, value))
+    assert len(value) < 250_000
+    [entry] = await heard(node, 1, ("/v1/logs", logs_request(part(5, part(1, "m")) + part(6, part(1, "k") + part(2, value))), PROTOBUF))
+    assert entry["msg"] == "m" and "deep" not in json.dumps(entry)
+
+
+async def test_loki_as_protobuf(node):
+    def entry(seconds, nanos, line, *pairs):
+        return part(2, part(1, part(1, seconds) + part(2, nanos)) + part(2, line) +
+                    b"".join(part(3, part(1, name) + part(2, value)) for name, value in pairs))
+    stream = part(1, '{job="web", host="h\\"1\\n"}') + entry(1700000000, 123456789, "first") + entry(1700000000, 124000000, "second", ("trace", "t"))
+    expected = [{"room": "web", "user": "h\"1\n", "timestamp": TIME + 0.456, "msg": "first"},
+                {"room": "web", "user": "h\"1\n", "trace": "t", "timestamp": TIME + 1, "msg": "second"}]
+    body = snappy_block(part(1, stream))
+    assert await heard(node, 2, ("/loki/api/v1/push", body, PROTOBUF), answer=(204, "")) == expected
+    [odd] = await heard(node, 1, ("/loki/api/v1/push", snappy_block(part(1, part(1, "no labels") + entry(1700000000, 0, "m"))),
+                                  {**PROTOBUF, "Content_Encoding": "snappy"}), answer=(204, ""))
+    assert odd == {"room": "", "timestamp": 1700000000000, "msg": "m"}
 
 
 async def test_gelf_and_serilog(node):

@@ -3,6 +3,8 @@
  * its handler: the rest of what was read stays with the conn. */
 #include "node/proto/http/impl.h"
 
+#include "node/net/net.h"
+#include "node/proto/json/scan.h"
 #include "store/base/clock.h"
 
 enum {
@@ -40,6 +42,109 @@ void http_request_free(struct http_request *request)
     buf_free(&request->reply_fields);
     free(request->fields);
     free(request);
+}
+
+/* ------------------------------------------------------------------------------------ answers */
+
+static void count(struct http_request *request, int status)
+{
+    struct metrics *metrics = net_metrics(request->http->server->net);
+    metrics_add(metrics, METRIC_HTTP_REQUESTS, 1);
+    if (status >= 400) {
+        metrics_add(metrics, METRIC_HTTP_ERRORS, 1);
+    }
+}
+
+static int send_buf(struct conn *conn, struct buf *out)
+{
+    struct chunk *chunk = chunk_copy(buf_span(out));
+    int rc = conn_send(conn, chunk);
+    chunk_unref(chunk);
+    buf_free(out);
+    return rc;
+}
+
+void http_reply(struct http_request *request, int status, const char *type, struct span body)
+{
+    struct http_conn *http = request->http;
+    if (http == NULL) {
+        http_request_free(request);
+        return;
+    }
+    struct buf out = {0};
+    request->close = request->close || http->server->draining;
+    count(request, status);
+    http_reply_print(request, status, type, body, &out);
+    if (send_buf(http->conn, &out) < 0) {
+        request->close = true; /* an answer is missing: nothing right can follow */
+    }
+    bool close = request->close;
+    http_request_free(request);
+    http->request = NULL;
+    http->served = true;
+    http->answered_ms = clock_monotonic_ms();
+    bool late = loop_turn_us(net_loop(http->server->net)) > LOOP_TURN_BUDGET_US;
+    if ((++http->turn_requests == REQUESTS_PER_TURN || late) && http->feeding) {
+        conn_yield(http->conn);
+    }
+    if (close) {
+        http->closing = true;
+        conn_finish(http->conn, HTTP_LINGER_MS);
+        return;
+    }
+    conn_set_timer(http->conn, http->server->options.keep_alive_ms);
+    if (conn_queued(http->conn) > MOST_QUEUED) {
+        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
+    }
+    conn_resume(http->conn, CONN_PAUSE_SERVICE);
+}
+
+void http_reply_error(struct http_request *request, int status, const char *format, ...)
+{
+    struct buf text = {0}, body = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    buf_append(&body, SPAN("{\"error\": "));
+    json_quote(buf_span(&text), &body);
+    buf_append(&body, SPAN("}\n"));
+    http_reply(request, status, "application/json", buf_span(&body));
+    buf_free(&text);
+    buf_free(&body);
+}
+
+struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit)
+{
+    struct http_conn *http = request->http;
+    struct conn *conn = NULL;
+    if (http != NULL) {
+        struct buf out = {0};
+        *message_limit = http->server->options.ws_message_limit;
+        count(request, 101);
+        http_reply_begin(request, 101, &out);
+        buf_append(&out, SPAN("Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"));
+        conn = http->conn;
+        conn_pause(conn, CONN_PAUSE_SERVICE);
+        http->request = NULL;
+        http->upgraded = true;
+        send_buf(conn, &out);
+        if (!http->feeding) {
+            free(http);
+        }
+    }
+    http_request_free(request);
+    return conn;
+}
+
+void http_reply_page(struct http_request *request, struct span page)
+{
+    http_reply_field(request, "Cache-Control", SPAN("no-cache"));
+    http_reply_field(request, "Content-Security-Policy",
+                     SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
+                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
+                          "blob:; base-uri 'none'; form-action 'none'"));
+    http_reply(request, 200, "text/html; charset=utf-8", page);
 }
 
 /* ------------------------------------------------------------------------------------ reading */
@@ -158,15 +263,6 @@ static size_t feed_body(struct http_request *request, struct span bytes)
     return used;
 }
 
-static size_t feed(struct http_conn *http, struct span bytes)
-{
-    if (http->request == NULL) {
-        start_request(http);
-    }
-    return http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, bytes)
-                                                : feed_body(http->request, bytes);
-}
-
 /* A request is with its handler. */
 static bool is_handled(const struct http_conn *http)
 {
@@ -186,7 +282,12 @@ static size_t on_data(void *arg, struct span bytes)
     http->feeding = true;
     http->turn_requests = 0;
     while (used < bytes.len && reads_on(http)) {
-        used += feed(http, span_skip(bytes, used));
+        struct span rest = span_skip(bytes, used);
+        if (http->request == NULL) {
+            start_request(http);
+        }
+        used += http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, rest)
+                                                     : feed_body(http->request, rest);
     }
     http->feeding = false;
     if (http->upgraded) {
@@ -203,39 +304,6 @@ static size_t on_data(void *arg, struct span bytes)
 }
 
 /* ---------------------------------------------------------------------------- and what follows */
-
-void http_conn_answered(struct http_conn *http, bool close)
-{
-    http->request = NULL;
-    http->served = true;
-    http->answered_ms = clock_monotonic_ms();
-    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
-        conn_poke(http->conn);
-    }
-    if (close) {
-        http->closing = true;
-        conn_finish(http->conn, HTTP_LINGER_MS);
-        return;
-    }
-    conn_set_timer(http->conn, http->server->options.keep_alive_ms);
-    if (conn_queued(http->conn) > MOST_QUEUED) {
-        conn_pause(http->conn, CONN_PAUSE_ANSWERS); /* until they are written */
-    }
-    conn_resume(http->conn, CONN_PAUSE_SERVICE);
-}
-
-struct conn *http_conn_upgrade(struct http_conn *http)
-{
-    struct conn *conn = http->conn;
-    conn_pause(conn, CONN_PAUSE_SERVICE);
-    http->request = NULL;
-    http->upgraded = true;
-    if (!http->feeding) {
-        free(http);
-    }
-    return conn;
-}
 
 static void on_poked(void *arg)
 {

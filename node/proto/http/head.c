@@ -189,35 +189,30 @@ static unsigned count_fields(const struct http_request *request, struct span nam
     return n;
 }
 
-/* Gives the first field of the name the values of all, "a, b". */
-static void join_field(struct http_request *request, unsigned first)
-{
-    struct span name = request->fields[first].name;
-    size_t start = request->joined.len;
-    for (unsigned i = first; i < request->field_count; i++) {
-        if (span_eq(request->fields[i].name, name)) {
-            buf_append(&request->joined, i > first ? SPAN(", ") : SPAN(""));
-            buf_append(&request->joined, request->fields[i].value);
-        }
-    }
-    request->fields[first].value =
-        span_of(request->joined.ptr + start, request->joined.len - start);
-}
-
+/* Gives the first field of each name the values of all of that name, "a, b". */
 static void join_fields(struct http_request *request)
 {
+    struct buf *joined = &request->joined;
     /* Room for all at once: spans into `joined` must stay good. Each field is joined once at most.
      */
-    buf_room(&request->joined, request->head.len + 2 * (size_t)request->field_count);
+    buf_room(joined, request->head.len + 2 * (size_t)request->field_count);
     for (unsigned i = 0; i < request->field_count; i++) {
         struct span name = request->fields[i].name;
-        unsigned earlier = 0;
-        for (unsigned j = 0; j < i && earlier == 0; j++) {
-            earlier = span_eq(request->fields[j].name, name) ? 1 : 0;
+        bool is_first = true;
+        for (unsigned j = 0; j < i && is_first; j++) {
+            is_first = !span_eq(request->fields[j].name, name);
         }
-        if (earlier == 0 && count_fields(request, name) > 1) {
-            join_field(request, i);
+        if (!is_first || count_fields(request, name) == 1) {
+            continue;
         }
+        size_t start = joined->len;
+        for (unsigned j = i; j < request->field_count; j++) {
+            if (span_eq(request->fields[j].name, name)) {
+                buf_append(joined, j > i ? SPAN(", ") : SPAN(""));
+                buf_append(joined, request->fields[j].value);
+            }
+        }
+        request->fields[i].value = span_of(joined->ptr + start, joined->len - start);
     }
 }
 
@@ -275,18 +270,6 @@ static bool needs_length(struct span method)
            span_eq(method, SPAN("PATCH"));
 }
 
-static struct http_error frame_chunked(struct http_request *request, struct span coding)
-{
-    if (request->minor == 0) {
-        return http_error(400, "HTTP/1.0 has no Transfer-Encoding");
-    }
-    if (!span_eq_nocase(coding, SPAN("chunked"))) {
-        return http_error(501, "the only transfer coding here is chunked");
-    }
-    request->stage = HTTP_IN_CHUNKS;
-    return HTTP_OK;
-}
-
 /* How the body is framed (RFC 9112, 6.3), refusing whatever two readers could take in two ways. */
 static struct http_error frame_body(struct http_request *request)
 {
@@ -295,8 +278,15 @@ static struct http_error frame_body(struct http_request *request)
     if (coding.ptr != NULL && length.ptr != NULL) {
         return http_error(400, "both Content-Length and Transfer-Encoding");
     }
+    if (coding.ptr != NULL && request->minor == 0) {
+        return http_error(400, "HTTP/1.0 has no Transfer-Encoding");
+    }
+    if (coding.ptr != NULL && !span_eq_nocase(coding, SPAN("chunked"))) {
+        return http_error(501, "the only transfer coding here is chunked");
+    }
     if (coding.ptr != NULL) {
-        return frame_chunked(request, coding);
+        request->stage = HTTP_IN_CHUNKS;
+        return HTTP_OK;
     }
     if (length.ptr == NULL) {
         request->stage = HTTP_AT_END;
@@ -316,15 +306,17 @@ struct http_error http_head_read(struct http_request *request)
     for (unsigned i = 0; i < request->field_count; i++) {
         lower_case(request->fields[i].name);
     }
-    if (error.status == 0) {
-        join_fields(request);
-        struct span connection = http_header(request, "connection");
-        request->close = request->minor == 0 ? !http_list_has(connection, SPAN("keep-alive"))
-                                             : http_list_has(connection, SPAN("close"));
-        error = check_host(request);
+    if (error.status != 0) {
+        return error;
     }
-    if (error.status == 0) {
-        error = split_target(request);
+    join_fields(request);
+    struct span connection = http_header(request, "connection");
+    request->close = request->minor == 0 ? !http_list_has(connection, SPAN("keep-alive"))
+                                         : http_list_has(connection, SPAN("close"));
+    error = check_host(request);
+    if (error.status != 0) {
+        return error;
     }
+    error = split_target(request);
     return error.status == 0 ? frame_body(request) : error;
 }

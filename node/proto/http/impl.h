@@ -2,11 +2,11 @@
 /* What the http_*.c files share, and ws.c for taking a connection over; no other file includes it.
  *
  *     server.c    routes, accept, drain
- *     conn.c      one connection: bytes to requests, time-outs, keep-alive
+ *     conn.c      one connection: bytes to requests, their answers, time-outs, keep-alive
  *     head.c      where a head ends, and what stands in it
  *     body.c      bodies by length and chunked
  *     request.c   what a handler sees of a request
- *     reply.c     what goes back
+ *     reply.c     how an answer is written
  *     handshake.c is it a WebSocket handshake? */
 #ifndef MUSTER_NODE_PROTO_HTTP_IMPL_H
 #define MUSTER_NODE_PROTO_HTTP_IMPL_H
@@ -126,17 +126,19 @@ void http_handshake_accept(struct span key, struct buf *out);
 
 void http_conn_new(struct http_server *server, int fd, const struct address *peer);
 
-/* The request was answered and is freed: on to the next one, or the end. */
-void http_conn_answered(struct http_conn *http, bool close);
-
-/* The connection leaves HTTP: its conn, paused, with its handler still to be set. */
-struct conn *http_conn_upgrade(struct http_conn *http);
+/* Sends 101 and frees the request: the conn, paused, with its handler still to be set; or NULL when
+ * the client has gone. */
+struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit);
 
 void http_request_free(struct http_request *request);
 
 /* ----------------------------------------------------------------------------- reply.c */
 
-/* Sends 101 and frees the request: the conn, paused, or NULL when the client has gone. */
-struct conn *http_reply_upgrade(struct http_request *request, size_t *message_limit);
+/* Appends the first line of an answer and the fields that any answer has. */
+void http_reply_begin(struct http_request *request, int status, struct buf *out);
+
+/* Appends a whole answer; `type` is NULL when there is no body. */
+void http_reply_print(struct http_request *request, int status, const char *type, struct span body,
+                      struct buf *out);
 
 #endif

@@ -317,18 +317,6 @@ static void on_address(void *arg, const struct addrinfo *found, const char *why)
     dial(client, (const struct sockaddr *)&address, len);
 }
 
-static void beat(struct ws_client *client)
-{
-    static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
-    if (!client->paused && clock_monotonic_ms() - client->heard_ms > SILENCE_MS) {
-        fail(client, "the server is silent");
-        return;
-    }
-    arm(client, PING_MS);
-    wslay_event_queue_msg(client->ws, &ping);
-    serve(client);
-}
-
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct ws_client *client = arg;
@@ -340,7 +328,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     } else if (client->state == WS_CLIENT_CONNECTING) {
         fail(client, client->query != NULL ? "its name is not answered" : "no answer in time");
     } else {
-        beat(client);
+        static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
+        if (!client->paused && clock_monotonic_ms() - client->heard_ms > SILENCE_MS) {
+            fail(client, "the server is silent");
+            return;
+        }
+        arm(client, PING_MS);
+        wslay_event_queue_msg(client->ws, &ping);
+        serve(client);
     }
 }
 

@@ -22,7 +22,7 @@ enum {
     WS_READ_MOST_CONTROL = 125,
     FRAME_WORK = 256,          /* what a frame costs, counted in bytes */
     SEND_WORK = 128,           /* what each send costs that a message brings about */
-    TURN_WORK = 1024 * 1024,   /* after so much others have their turn */
+    TURN_WORK = 256 * 1024,    /* after so much others have their turn */
     WSLAY_CONTEXT = 8384,      /* bytes of a frame context, about */
     SHARED_KEPT = 1024 * 1024, /* bytes that the shared buffers keep between messages */
 };
@@ -230,15 +230,6 @@ static bool start_frame(struct ws *ws, const struct wslay_frame_iocb *frame)
     return false;
 }
 
-static void control_end(struct ws *ws, unsigned opcode, struct span payload)
-{
-    if (opcode == WSLAY_CONNECTION_CLOSE) {
-        ws_on_close(ws, payload);
-    } else if (ws->state == WS_OPEN && opcode == WSLAY_PING) {
-        ws_on_ping(ws, payload);
-    } /* a pong is an answer to nothing: we send no pings */
-}
-
 static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay_frame_iocb *frame)
 {
     if (reader->got == 0 && !start_frame(ws, frame)) {
@@ -261,7 +252,12 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
     if (!control) {
         on_data_piece(ws, frame, ends);
     } else if (ends) {
-        control_end(ws, frame->opcode, span_of(reader->control, (size_t)frame->payload_length));
+        struct span payload = span_of(reader->control, (size_t)frame->payload_length);
+        if (frame->opcode == WSLAY_CONNECTION_CLOSE) {
+            ws_on_close(ws, payload);
+        } else if (ws->state == WS_OPEN && frame->opcode == WSLAY_PING) {
+            ws_on_ping(ws, payload);
+        } /* a pong is an answer to nothing: we send no pings */
     }
 }
 

@@ -120,8 +120,7 @@ struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_h
 
 void ws_yield(struct ws *ws)
 {
-    conn_pause(ws->conn, CONN_PAUSE_FAIRNESS);
-    conn_poke(ws->conn);
+    conn_yield(ws->conn);
 }
 
 /* The one place where the state changes. */
@@ -204,17 +203,6 @@ static bool is_mute(const struct ws *ws)
            !conn_has_unread(ws->conn);
 }
 
-static void on_pong_missing(struct ws *ws)
-{
-    if (is_mute(ws)) {
-        metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
-        ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
-    } else {
-        ws->heard = tick_now();
-        set_timer(ws);
-    }
-}
-
 /* The timer is not moved with each message: most often it finds that nothing is due yet. */
 static void on_timer(void *arg)
 {
@@ -237,7 +225,13 @@ static void on_timer(void *arg)
         ws_close(ws, WS_GOING_AWAY, "idle for too long");
         break;
     case DUE_PONG:
-        on_pong_missing(ws);
+        if (is_mute(ws)) {
+            metrics_add(metrics_of(ws), METRIC_WS_UNANSWERED, 1);
+            ws_close(ws, WS_GOING_AWAY, "no answer to a ping");
+        } else {
+            ws->heard = tick_now();
+            set_timer(ws);
+        }
         break;
     case DUE_PING:
         ws->heard = tick_now(); /* the time for an answer runs from here */

@@ -245,8 +245,6 @@ static struct fetch *post(struct chat_account_call *call, const char *path, json
     return fetch;
 }
 
-static void on_token(void *arg, int status, struct span body, const char *error);
-
 /* {"refreshToken": {"value": "..."}}: the first step; {"accessToken": ...} the second. */
 static const char *value_of(const json_t *answer, const char *key)
 {

@@ -190,19 +190,6 @@ static void store_message(struct chat_client *client, struct span json)
     }
 }
 
-static void on_message_request(struct chat_client *client, const struct chat_request *request)
-{
-    struct buf json = {0};
-    const char *wrong =
-        chat_broadcast(request, client->user, client->chat->options.text_limit, &json);
-    if (wrong != NULL) {
-        say_error(client, wrong);
-    } else {
-        store_message(client, buf_span(&json));
-    }
-    buf_free(&json);
-}
-
 /* ---------------------------------------------------------------------------------- history */
 
 static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
@@ -231,57 +218,53 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
-static void on_history_request(struct chat_client *client, const struct chat_request *request)
-{
-    const struct chat *chat = client->chat;
-    uint32_t limit, offset;
-    const char *wrong = chat_page(request, chat->options.history, &offset, &limit);
-    if (wrong != NULL) {
-        say_error(client, wrong);
-        return;
-    }
-    if (history_read(chat->options.store, HISTORY_KEY, offset, limit, on_history, client->chat,
-                     client->id) != 0) {
-        say_error(client, "the history cannot be reached now, please try again later");
-    }
-}
-
 /* --------------------------------------------------------------------------------- dispatch */
-
-/* One more request: false when it is over the rate. */
-static bool allow(struct chat_client *client)
-{
-    const struct chat_options *options = &client->chat->options;
-    bool may = limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us());
-    if (!may) {
-        count(client, METRIC_CHAT_RATE_LIMITED);
-    }
-    return may;
-}
 
 static void on_request(struct chat_client *client, struct span text)
 {
+    const struct chat_options *options = &client->chat->options;
     struct chat_request request;
+    struct buf json = {0};
+    uint32_t limit, offset;
     const char *wrong = chat_read(text, &request);
     if (request.action == CHAT_LOGIN) {
         on_login_request(client, &request);
-    } else if (!client->logged_in) {
-        say_error(client, "you need to authenticate first");
-    } else if (wrong != NULL) {
-        say_error(client, wrong);
-    } else if (request.action == CHAT_MESSAGE) {
-        on_message_request(client, &request);
-    } else if (request.action == CHAT_HISTORY) {
-        on_history_request(client, &request);
-    } else {
-        say_error(client, "unknown action, it has to be login, message or history");
+        return;
     }
+    if (!client->logged_in || wrong != NULL) {
+        say_error(client, !client->logged_in ? "you need to authenticate first" : wrong);
+        return;
+    }
+    switch (request.action) {
+    case CHAT_MESSAGE:
+        wrong = chat_broadcast(&request, client->user, options->text_limit, &json);
+        if (wrong == NULL) {
+            store_message(client, buf_span(&json));
+        }
+        break;
+    case CHAT_HISTORY:
+        wrong = chat_page(&request, options->history, &offset, &limit);
+        if (wrong == NULL && history_read(options->store, HISTORY_KEY, offset, limit, on_history,
+                                          client->chat, client->id) != 0) {
+            wrong = "the history cannot be reached now, please try again later";
+        }
+        break;
+    default:
+        wrong = "unknown action, it has to be login, message or history";
+        break;
+    }
+    if (wrong != NULL) {
+        say_error(client, wrong);
+    }
+    buf_free(&json);
 }
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct chat_client *client = arg;
-    if (!allow(client)) {
+    const struct chat_options *options = &client->chat->options;
+    if (!limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us())) {
+        count(client, METRIC_CHAT_RATE_LIMITED);
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
         say_error(client, client->logged_in ? "messages have to be text, not binary"

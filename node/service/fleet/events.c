@@ -2,6 +2,7 @@
 #include "node/service/fleet/events.h"
 
 #include "node/proto/json/scan.h"
+#include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "store/history/history.h"
@@ -147,7 +148,7 @@ static bool ring_add(struct fleet_events *events, struct span json)
 static void take(struct fleet_events *events, const struct history_entry *entry)
 {
     if (ring_add(events, entry->value)) {
-        events->options.heard(events->options.arg, entry->value);
+        fleet_viewers_show(events->options.viewers, "event", entry->value);
     }
 }
 

@@ -13,6 +13,7 @@
 #define MUSTER_NODE_SERVICE_FLEET_EVENTS_H
 
 #include "node/core/metrics.h"
+#include "node/fanout/group.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -23,10 +24,8 @@ struct fleet_events_options {
     struct store *store; /* borrowed, as is all below */
     const struct metrics *metrics;
     const char *node, *kind;
-    uint64_t started_s; /* unix */
-    /* A new event came, as JSON; borrowed until return. */
-    void (*heard)(void *arg, struct span json);
-    void *arg;
+    uint64_t started_s;    /* unix */
+    struct group *viewers; /* struct fleet_viewer; are shown each event that comes */
 };
 
 struct fleet_events *fleet_events_new(const struct fleet_events_options *options);

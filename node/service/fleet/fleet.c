@@ -9,6 +9,7 @@
 #include "node/service/fleet/events.h"
 #include "node/service/fleet/hour.h"
 #include "node/service/fleet/problems.h"
+#include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/roster/roster.h"
@@ -46,12 +47,6 @@ struct fleet {
     bool store_seen;
 };
 
-struct viewer {
-    struct receiver member;
-    struct fleet *fleet;
-    bool shown; /* has the view, and follows it */
-};
-
 struct asker {
     struct list entry;
     struct fleet *fleet;
@@ -83,22 +78,6 @@ static void print_node(struct fleet *fleet, struct buf *out)
     buf_append(out, SPAN("}}"));
 }
 
-static void print_lists(const struct fleet *fleet, struct buf *out)
-{
-    for (size_t i = 0; i < fleet->list_count; i++) {
-        struct buf list = {0};
-        fleet->lists[i].print(fleet->lists[i].arg, &list);
-        if (list.len <= FLEET_LIST_BYTES && out->len + list.len <= FLEET_LISTS_BYTES) {
-            buf_printf(out, "%s\"%s\":", out->len > 0 ? "," : "{", fleet->lists[i].name);
-            buf_append(out, buf_span(&list));
-        }
-        buf_free(&list);
-    }
-    buf_append(out, out->len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
-    fleet_hour_print(&fleet->hour, out);
-    buf_append(out, SPAN("}"));
-}
-
 /* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
  * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
 static void publish_lists(struct fleet *fleet)
@@ -108,7 +87,18 @@ static void publish_lists(struct fleet *fleet)
         return;
     }
     struct buf lists = {0};
-    print_lists(fleet, &lists);
+    for (size_t i = 0; i < fleet->list_count; i++) {
+        struct buf list = {0};
+        fleet->lists[i].print(fleet->lists[i].arg, &list);
+        if (list.len <= FLEET_LIST_BYTES && lists.len + list.len <= FLEET_LISTS_BYTES) {
+            buf_printf(&lists, "%s\"%s\":", lists.len > 0 ? "," : "{", fleet->lists[i].name);
+            buf_append(&lists, buf_span(&list));
+        }
+        buf_free(&list);
+    }
+    buf_append(&lists, lists.len > 0 ? SPAN(",\"hour\":") : SPAN("{\"hour\":"));
+    fleet_hour_print(&fleet->hour, &lists);
+    buf_append(&lists, SPAN("}"));
     fleet->lists_due_us = now + (clock_monotonic_us() - now) * US_PER_US;
     if (span_eq(buf_span(&lists), buf_span(&fleet->published))) {
         buf_free(&lists);
@@ -187,40 +177,12 @@ static void print_view(const struct fleet *fleet, struct buf *out)
     buf_printf(out, ",\"time\":%" PRIu64 "}", clock_unix_ms());
 }
 
-static struct viewer *viewer_of(struct receiver *member)
-{
-    return CONTAINER_OF(member, struct viewer, member);
-}
-
-static bool is_shown(struct receiver *member)
-{
-    return viewer_of(member)->shown;
-}
-
-static bool is_new(struct receiver *member)
-{
-    return !viewer_of(member)->shown;
-}
-
 static void show_view(struct fleet *fleet)
 {
     struct buf view = {0};
     print_view(fleet, &view);
-    group_send(&fleet->viewers, buf_span(&view), is_new);
+    fleet_viewers_show_view(&fleet->viewers, buf_span(&view));
     buf_free(&view);
-    LIST_EACH(it, &fleet->viewers.receivers) {
-        viewer_of(LIST_ITEM(it, struct receiver, entry))->shown = true;
-    }
-}
-
-static void show_change(struct fleet *fleet, const char *what, struct span json)
-{
-    struct buf text = {0};
-    buf_printf(&text, "{\"%s\":", what);
-    buf_append(&text, json);
-    buf_append(&text, SPAN("}"));
-    group_send(&fleet->viewers, buf_span(&text), is_shown);
-    buf_free(&text);
 }
 
 static void on_set(struct fleet *fleet, const struct roster_member *member)
@@ -234,10 +196,10 @@ static void on_set(struct fleet *fleet, const struct roster_member *member)
         buf_append(&text, SPAN(",\"lists\":"));
         buf_append(&text, member->value);
         buf_append(&text, SPAN("}"));
-        group_send(&fleet->viewers, buf_span(&text), is_shown);
+        fleet_viewers_send(&fleet->viewers, buf_span(&text));
         buf_free(&text);
     } else {
-        show_change(fleet, "node", member->value);
+        fleet_viewers_show(&fleet->viewers, "node", member->value);
     }
 }
 
@@ -248,14 +210,9 @@ static void on_gone(struct fleet *fleet, const struct roster_member *member)
     if (!is_lists(member->name, &node)) {
         struct buf quoted = {0};
         json_quote(member->name, &quoted);
-        show_change(fleet, "gone", buf_span(&quoted));
+        fleet_viewers_show(&fleet->viewers, "gone", buf_span(&quoted));
         buf_free(&quoted);
     }
-}
-
-static void on_event(void *arg, struct span json)
-{
-    show_change(arg, "event", json);
 }
 
 /* They follow from all nodes' words at once: looked at with each publishing. */
@@ -270,7 +227,7 @@ static void show_problems(struct fleet *fleet)
         buf_free(&problems);
         return;
     }
-    show_change(fleet, "problems", buf_span(&problems));
+    fleet_viewers_show(&fleet->viewers, "problems", buf_span(&problems));
     buf_free(&fleet->problems);
     fleet->problems = problems;
 }
@@ -339,7 +296,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
         break;
     case ROSTER_STALE:
         fleet->current = false;
-        show_change(fleet, "stale", SPAN("true"));
+        fleet_viewers_show(&fleet->viewers, "stale", SPAN("true"));
         break;
     case ROSTER_CHANGED:
         break;
@@ -392,8 +349,8 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 
 static void on_closed(void *arg)
 {
-    struct viewer *viewer = arg;
-    struct fleet *fleet = viewer->fleet;
+    struct fleet_viewer *viewer = arg;
+    struct fleet *fleet = viewer->owner;
     group_remove(&fleet->viewers, &viewer->member);
     free(viewer);
     look_away(fleet);
@@ -406,8 +363,8 @@ static void on_live(void *arg, struct http_request *request)
     if (!ws_admits(request, fleet->options.token)) {
         return;
     }
-    struct viewer *viewer = mem_zalloc(sizeof(*viewer));
-    viewer->fleet = fleet;
+    struct fleet_viewer *viewer = mem_zalloc(sizeof(*viewer));
+    viewer->owner = fleet;
     struct ws *ws = ws_accept(request, &handler, viewer);
     if (ws == NULL) {
         free(viewer);
@@ -447,8 +404,7 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
                                                                     .node = options->node,
                                                                     .kind = options->kind,
                                                                     .started_s = fleet->started_s,
-                                                                    .heard = on_event,
-                                                                    .arg = fleet});
+                                                                    .viewers = &fleet->viewers});
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);

@@ -26,9 +26,11 @@ static void print_count(struct buf *out, const char *name, uint64_t value)
     print_row(out, name, text);
 }
 
-/* For curl: this node, in lines. */
-static void print_text(const struct fleet_home *home, struct buf *out)
+static void on_text(void *arg, struct http_request *request)
 {
+    struct buf text = {0};
+    /* For curl: this node, in lines. */
+    const struct fleet_home *home = arg;
     const uint64_t *value = home->options.metrics->value;
     metrics_count(home->options.metrics);
     const char *reason = home->options.trouble(home->options.trouble_arg);
@@ -36,19 +38,13 @@ static void print_text(const struct fleet_home *home, struct buf *out)
     uint64_t s = (clock_monotonic_ms() - home->started_ms) / 1000;
     buf_printf(&uptime, "%" PRIu64 "d %02u:%02u:%02u", s / 86400, (unsigned)(s / 3600 % 24),
                (unsigned)(s / 60 % 60), (unsigned)(s % 60));
-    print_row(out, "state", reason != NULL ? reason : "well");
-    print_row(out, "node", home->options.node);
-    print_row(out, "uptime", buf_text(&uptime));
-    print_count(out, "active sessions", value[METRIC_SYNC_SESSIONS]);
-    print_count(out, "active sockets", value[METRIC_SYNC_SOCKETS]);
-    print_count(out, "bytes pushed", value[METRIC_SYNC_PUSHED_BYTES]);
+    print_row(&text, "state", reason != NULL ? reason : "well");
+    print_row(&text, "node", home->options.node);
+    print_row(&text, "uptime", buf_text(&uptime));
+    print_count(&text, "active sessions", value[METRIC_SYNC_SESSIONS]);
+    print_count(&text, "active sockets", value[METRIC_SYNC_SOCKETS]);
+    print_count(&text, "bytes pushed", value[METRIC_SYNC_PUSHED_BYTES]);
     buf_free(&uptime);
-}
-
-static void on_text(void *arg, struct http_request *request)
-{
-    struct buf text = {0};
-    print_text(arg, &text);
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
     http_reply(request, 200, "text/plain; charset=utf-8", buf_span(&text));
     buf_free(&text);

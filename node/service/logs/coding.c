@@ -3,6 +3,7 @@
 
 #include "store/base/mem.h"
 
+#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -78,6 +79,23 @@ static enum logs_coding decode_zstd(struct span body, size_t limit, struct buf *
     return out->len - begin > limit ? LOGS_TOO_BIG : rc == 0 ? LOGS_DECODED : LOGS_BROKEN;
 }
 
+/* One block, as Prometheus and Loki send it. */
+static enum logs_coding decode_snappy(struct span body, size_t limit, struct buf *out)
+{
+    size_t size;
+    if (snappy_uncompressed_length(body.ptr, body.len, &size) != SNAPPY_OK) {
+        return LOGS_BROKEN;
+    }
+    if (size > limit) {
+        return LOGS_TOO_BIG;
+    }
+    if (snappy_uncompress(body.ptr, body.len, buf_room(out, size), &size) != SNAPPY_OK) {
+        return LOGS_BROKEN;
+    }
+    buf_grew(out, size);
+    return LOGS_DECODED;
+}
+
 enum logs_coding logs_decode(struct span coding, struct span body, size_t limit, struct buf *out)
 {
     coding = span_trim(coding);
@@ -89,6 +107,9 @@ enum logs_coding logs_decode(struct span coding, struct span body, size_t limit,
     }
     if (is_coding(coding, "deflate")) {
         return inflate_deflate(body, limit, out);
+    }
+    if (is_coding(coding, "snappy")) {
+        return decode_snappy(body, limit, out);
     }
     return is_coding(coding, "zstd") ? decode_zstd(body, limit, out) : LOGS_UNKNOWN;
 }

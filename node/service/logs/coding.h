@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define LOGS_CODINGS "gzip, deflate, zstd"
+#define LOGS_CODINGS "gzip, deflate, zstd, snappy"
 
 enum logs_coding { LOGS_PLAIN, LOGS_DECODED, LOGS_BROKEN, LOGS_TOO_BIG, LOGS_UNKNOWN };
 

@@ -2,7 +2,7 @@
 #include "node/service/logs/intake.h"
 
 #include "node/service/logs/coding.h"
-#include "node/service/logs/shapes.h"
+#include "node/service/logs/protobuf.h"
 #include "store/base/utf8.h"
 
 #include <stdio.h>
@@ -216,7 +216,7 @@ static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding 
 {
     switch (coding) {
     case LOGS_UNKNOWN:
-        snprintf(in->error, in->error_size, "of content codings, gzip, deflate, zstd are taken");
+        snprintf(in->error, in->error_size, "of content codings, " LOGS_CODINGS " are taken");
         return LOGS_UNSUPPORTED;
     case LOGS_BROKEN:
         snprintf(in->error, in->error_size, "the body is not what its Content-Encoding says");
@@ -231,21 +231,53 @@ static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding 
     return LOGS_GOOD;
 }
 
+bool logs_is_protobuf(struct span type)
+{
+    return is_type(type, "application/x-protobuf") || is_type(type, "application/protobuf");
+}
+
+/* Written again as the JSON of the same protocol, and read as that. */
+static enum logs_verdict read_protobuf(const struct intake *in, enum logs_shape shape,
+                                       struct span bytes)
+{
+    struct buf json = {0};
+    bool good = shape == LOGS_SHAPE_OTLP ? logs_protobuf_otlp(bytes, &json)
+                                         : logs_protobuf_loki(bytes, &json);
+    enum logs_verdict verdict = LOGS_BAD;
+    if (good) {
+        verdict = logs_shape_read(in->batch, shape, buf_span(&json)) ? LOGS_GOOD : too_many(in);
+    } else {
+        snprintf(in->error, in->error_size,
+                 "the body is not the protobuf message of this protocol");
+    }
+    buf_free(&json);
+    return verdict;
+}
+
+/* A protobuf body of Loki's protocol is a snappy block, whether a header says so or not. */
+static struct span coding_of(const struct logs_body *body, bool protobuf)
+{
+    return protobuf && body->binary == LOGS_SHAPE_LOKI && body->coding.len == 0 ? SPAN("snappy")
+                                                                                : body->coding;
+}
+
 enum logs_verdict logs_intake_read(struct logs_batch *batch, const struct logs_body *body,
                                    char *error, size_t error_size)
 {
     const struct intake in = {batch, error, error_size};
     struct buf decoded = {0};
-    if (is_type(body->type, "application/x-protobuf") ||
-        is_type(body->type, "application/protobuf")) {
+    bool protobuf = logs_is_protobuf(body->type);
+    if (protobuf && body->binary == LOGS_SHAPE_ENTRY) {
         snprintf(error, error_size, "protobuf is not taken here: send JSON");
         return LOGS_UNSUPPORTED;
     }
-    enum logs_coding coding = logs_decode(body->coding, body->bytes, body->limit, &decoded);
+    enum logs_coding coding =
+        logs_decode(coding_of(body, protobuf), body->bytes, body->limit, &decoded);
     enum logs_verdict verdict = judge_coding(&in, coding, body->limit);
     if (verdict == LOGS_GOOD) {
+        struct span bytes = coding == LOGS_PLAIN ? body->bytes : buf_span(&decoded);
         verdict =
-            read_form(&in, body->type, coding == LOGS_PLAIN ? body->bytes : buf_span(&decoded));
+            protobuf ? read_protobuf(&in, body->binary, bytes) : read_form(&in, body->type, bytes);
     }
     buf_free(&decoded);
     if (verdict == LOGS_GOOD && batch->count == 0 && batch->refused > 0) {

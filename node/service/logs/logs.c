@@ -10,18 +10,25 @@
 #include "node/service/logs/live.h"
 #include "node/service/logs/own.h"
 #include "node/service/logs/page.h"
+#include "node/service/logs/protobuf.h"
+#include "node/service/logs/syslog.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
 
 #include <stdlib.h>
 
-enum { BACKLOG_MOST = 10000, BURST_SECONDS = 2 };
+enum {
+    BACKLOG_MOST = 10000,
+    BURST_SECONDS = 2,
+    READ_HERE_MOST = 4 * 1024, /* bytes of a body that is read in the loop */
+};
 
 struct logs {
     struct logs_options options;
     struct logs_live *live;
     struct logs_own *own;
     struct logs_depth *depth;
+    struct logs_syslog *syslog;
     struct limit_table *rate;
     struct list adding;
 };
@@ -29,12 +36,25 @@ struct logs {
 /* Whose words a request is answered in. */
 enum door { DOOR_ADD, DOOR_LOKI, DOOR_OTLP, DOOR_GELF };
 
+/* A request whose body is read. */
+struct body_reading {
+    struct pool_job job;
+    struct logs *logs;
+    struct http_request *request;
+    enum door door;
+    struct logs_body body;
+    struct logs_batch batch;
+    enum logs_verdict verdict;
+    char error[160];
+};
+
 /* A request whose entries are on their way into the stream. */
 struct adding {
     struct list entry;
     struct logs *logs;
     struct http_request *request;
     enum door door;
+    bool protobuf; /* the answer, too */
     size_t count, refused;
     struct buf reasons;
 };
@@ -48,22 +68,29 @@ static void refuse(struct logs *logs, struct http_request *request, size_t count
     http_reply_error(request, 503, "%s", why);
 }
 
+/* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
+static void print_partial(const struct adding *adding, struct buf *out)
+{
+    char why[64];
+    snprintf(why, sizeof(why), "more than %zu bytes", adding->logs->options.entry_limit);
+    if (adding->protobuf) {
+        logs_protobuf_response(adding->refused, span_str(why), out);
+    } else if (adding->refused == 0) {
+        buf_append(out, SPAN("{}"));
+    } else {
+        buf_printf(out,
+                   "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"%s\"}}",
+                   adding->refused, why);
+    }
+}
+
 /* Stored, but for what was too large: where a protocol has words for that it is told in them. */
 static void reply_stored(const struct adding *adding)
 {
     struct buf text = {0};
     int status = adding->door == DOOR_LOKI ? 204 : adding->door == DOOR_GELF ? 202 : 200;
     if (adding->door == DOOR_OTLP) {
-        /* OTLP/HTTP: an ExportLogsServiceResponse, "Partial Success" of its specification. */
-        if (adding->refused == 0) {
-            buf_append(&text, SPAN("{}"));
-        } else {
-            buf_printf(
-                &text,
-                "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"more than "
-                "%zu bytes\"}}",
-                adding->refused, adding->logs->options.entry_limit);
-        }
+        print_partial(adding, &text);
     } else if (adding->refused > 0) {
         status = 200;
         buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->count,
@@ -71,7 +98,10 @@ static void reply_stored(const struct adding *adding)
         buf_append(&text, buf_span(&adding->reasons));
         buf_append(&text, SPAN("]}"));
     }
-    http_reply(adding->request, status, text.len > 0 ? "application/json" : NULL, buf_span(&text));
+    const char *type = adding->door == DOOR_OTLP && adding->protobuf ? "application/x-protobuf"
+                       : text.len > 0                                ? "application/json"
+                                                                     : NULL;
+    http_reply(adding->request, status, type, buf_span(&text));
     buf_free(&text);
 }
 
@@ -97,6 +127,10 @@ static void on_appended(void *arg, enum stream_outcome outcome)
     case STREAM_REFUSED:
         refuse(logs, adding->request, adding->count, "the store took nothing");
         break;
+    case STREAM_ALONE:
+        refuse(logs, adding->request, adding->count,
+               "too few replicas of the store had it in time: it may be stored, or not");
+        break;
     case STREAM_UNKNOWN:
         refuse(logs, adding->request, adding->count, "the store did not answer in time");
         break;
@@ -111,6 +145,7 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     adding->logs = logs;
     adding->request = request;
     adding->door = door;
+    adding->protobuf = logs_is_protobuf(http_header(request, "content-type"));
     adding->count = batch->count;
     adding->refused = batch->refused;
     adding->reasons = batch->reasons;
@@ -122,8 +157,8 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     }
 }
 
-static void reply_bad(struct logs *logs, struct http_request *request, enum logs_verdict verdict,
-                      const char *error)
+static void reply_bad(struct logs *logs, struct http_request *request, enum door door,
+                      enum logs_verdict verdict, const char *error)
 {
     int status = verdict == LOGS_BAD ? 400 : verdict == LOGS_TOO_LARGE ? 413 : 415;
     metrics_add(logs->options.metrics,
@@ -131,38 +166,100 @@ static void reply_bad(struct logs *logs, struct http_request *request, enum logs
     if (status == 415) {
         http_reply_field(request, "Accept-Encoding", SPAN(LOGS_CODINGS));
     }
+    if (door == DOOR_OTLP && logs_is_protobuf(http_header(request, "content-type"))) {
+        struct buf text = {0};
+        logs_protobuf_status(span_str(error), &text);
+        http_reply(request, status, "application/x-protobuf", buf_span(&text));
+        buf_free(&text);
+        return;
+    }
     http_reply_error(request, status, "%s", error);
 }
 
+/* The body was read: its entries are taken, or the sender hears why not. */
+static void take_batch(const struct body_reading *reading, struct logs_batch *batch)
+{
+    struct logs *logs = reading->logs;
+    struct http_request *request = reading->request;
+    if (reading->verdict != LOGS_GOOD) {
+        reply_bad(logs, request, reading->door, reading->verdict, reading->error);
+    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch->count,
+                                 clock_monotonic_us())) {
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch->count);
+        http_reply_field(request, "Retry-After", SPAN("1"));
+        http_reply_error(request, 429, "too many entries from this address");
+    } else if (batch->count == 0) {
+        const struct adding nothing = {.logs = logs,
+                                       .request = request,
+                                       .door = reading->door,
+                                       .protobuf = logs_is_protobuf(reading->body.type)};
+        reply_stored(&nothing);
+    } else {
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch->refused);
+        append(logs, request, batch, reading->door);
+    }
+}
+
+static void reading_free(struct body_reading *reading)
+{
+    logs_batch_free(&reading->batch);
+    free(reading);
+}
+
+/* In the loop, or in a thread of the pool: the request is ours until it is replied to. */
+static void read_body(struct pool_job *job)
+{
+    struct body_reading *reading = CONTAINER_OF(job, struct body_reading, job);
+    reading->verdict =
+        logs_intake_read(&reading->batch, &reading->body, reading->error, sizeof(reading->error));
+}
+
+static void on_read(struct pool_job *job, bool worked)
+{
+    struct body_reading *reading = CONTAINER_OF(job, struct body_reading, job);
+    if (worked) {
+        take_batch(reading, &reading->batch);
+    } else {
+        http_reply_error(reading->request, 503, "the node is going away");
+    }
+    reading_free(reading);
+}
+
+static struct body_reading *reading_new(struct logs *logs, struct http_request *request,
+                                        enum door door)
+{
+    struct body_reading *reading = mem_zalloc(sizeof(*reading));
+    reading->job = (struct pool_job){.work = read_body, .done = on_read};
+    reading->logs = logs;
+    reading->request = request;
+    reading->door = door;
+    reading->batch = (struct logs_batch){.entry_limit = logs->options.entry_limit,
+                                         .lanes = logs->options.lanes,
+                                         .keys = logs->options.keys};
+    reading->body = (struct logs_body){.type = http_header(request, "content-type"),
+                                       .coding = http_header(request, "content-encoding"),
+                                       .bytes = http_body(request),
+                                       .limit = logs->options.body_limit,
+                                       .binary = door == DOOR_OTLP   ? LOGS_SHAPE_OTLP
+                                                 : door == DOOR_LOKI ? LOGS_SHAPE_LOKI
+                                                                     : LOGS_SHAPE_ENTRY};
+    return reading;
+}
+
+/* What is short, when plain, is read at once. */
 static void take(struct logs *logs, struct http_request *request, enum door door)
 {
-    struct logs_batch batch = {.entry_limit = logs->options.entry_limit,
-                               .lanes = logs->options.lanes,
-                               .keys = logs->options.keys};
-    const struct logs_body body = {.type = http_header(request, "content-type"),
-                                   .coding = http_header(request, "content-encoding"),
-                                   .bytes = http_body(request),
-                                   .limit = logs->options.body_limit};
-    char error[160];
     if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
-    enum logs_verdict verdict = logs_intake_read(&batch, &body, error, sizeof(error));
-    if (verdict != LOGS_GOOD) {
-        reply_bad(logs, request, verdict, error);
-    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
-                                 clock_monotonic_us())) {
-        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch.count);
-        http_reply_field(request, "Retry-After", SPAN("1"));
-        http_reply_error(request, 429, "too many entries from this address");
-    } else if (batch.count == 0) {
-        const struct adding nothing = {.logs = logs, .request = request, .door = door};
-        reply_stored(&nothing);
-    } else {
-        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch.refused);
-        append(logs, request, &batch, door);
+    struct body_reading *reading = reading_new(logs, request, door);
+    if (reading->body.coding.ptr == NULL && reading->body.bytes.len <= READ_HERE_MOST) {
+        read_body(&reading->job);
+        on_read(&reading->job, true);
+    } else if (pool_do(logs->options.pool, &reading->job) != 0) {
+        refuse(logs, request, 0, "too many requests at once: nothing was stored");
+        reading_free(reading);
     }
-    logs_batch_free(&batch);
 }
 
 static void on_add(void *arg, struct http_request *request)
@@ -246,6 +343,15 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                         .node = options->node,
                                                         .lanes = options->lanes});
     logs->depth = logs_depth_new(net_wheel(options->net), options->store, options->metrics);
+    logs->syslog =
+        logs_syslog_new(&(struct logs_syslog_options){.net = options->net,
+                                                      .store = options->store,
+                                                      .metrics = options->metrics,
+                                                      .rate = logs->rate,
+                                                      .listen = options->syslog,
+                                                      .lanes = options->lanes,
+                                                      .entry_limit = options->entry_limit,
+                                                      .keys = options->keys});
     http_route(server, "POST", "/logs/add", on_add, logs);
     http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
     http_route(server, "POST", "/v1/logs", on_otlp, logs);
@@ -255,6 +361,21 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     return logs;
 }
 
+int logs_listen(struct logs *logs, char *error, size_t error_size)
+{
+    return logs_syslog_listen(logs->syslog, error, error_size);
+}
+
+void logs_drain(struct logs *logs)
+{
+    logs_syslog_retire(logs->syslog);
+}
+
+void logs_stop(struct logs *logs)
+{
+    logs_syslog_stop(logs->syslog);
+}
+
 void logs_free(struct logs **logs)
 {
     if (*logs == NULL) {
@@ -262,6 +383,7 @@ void logs_free(struct logs **logs)
     }
     struct logs *gone = *logs;
     *logs = NULL;
+    logs_syslog_free(&gone->syslog);
     logs_depth_free(&gone->depth);
     logs_own_free(&gone->own);
     logs_live_free(&gone->live);

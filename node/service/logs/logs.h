@@ -5,6 +5,7 @@
 #define MUSTER_NODE_SERVICE_LOGS_LOGS_H
 
 #include "node/core/metrics.h"
+#include "node/core/pool.h"
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "node/service/logs/entry.h"
@@ -13,7 +14,8 @@
 struct logs;
 
 struct logs_options {
-    struct net *net; /* all pointers borrowed */
+    struct net *net;       /* all pointers borrowed */
+    struct job_pool *pool; /* reads large bodies */
     struct store *store;
     struct metrics *metrics;
     const char *node;
@@ -25,11 +27,22 @@ struct logs_options {
     struct logs_keys keys;                /* further names of room and user */
     size_t queue_limit;                   /* bytes */
     uint32_t rate;                        /* entries per second and address; 0: no limit */
+    const char *syslog;                   /* where syslog is taken: syslog.h; empty: nowhere */
     const char *add_token, *listen_token; /* empty: none is needed */
 };
 
 /* New, with its routes put into `server`. */
 struct logs *logs_new(struct http_server *server, const struct logs_options *options);
+
+/* Opens the sockets for syslog. 0, or -1 with a message that names the address in `error`. */
+int logs_listen(struct logs *logs, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+/* Takes no new connections of syslog. */
+void logs_drain(struct logs *logs);
+
+/* Closes the sockets for syslog; before net_free. */
+void logs_stop(struct logs *logs);
 
 /* Frees; net_free came first, http_server_free and store_close come later. */
 void logs_free(struct logs **logs);

@@ -258,23 +258,6 @@ static void put_extra(struct work *work, struct span payload, struct buf *row)
 
 /* ------------------------------------------------------------------------------------ the row */
 
-static void sort_members(struct work *work, struct span payload)
-{
-    struct span rest = json_inside(payload);
-    struct json_member member;
-    while (json_next_member(&rest, &member)) {
-        enum logs_field field = logs_field_of(&member);
-        if (field < LOGS_FIELDS) {
-            work->raw[field] = member.raw;
-            continue;
-        }
-        buf_append(&work->further, SPAN(","));
-        copy_json(work, member.name, &work->further);
-        buf_append(&work->further, SPAN(":"));
-        copy_json(work, member.raw, &work->further);
-    }
-}
-
 static void put_row(struct work *work, const struct sink_item *item, struct span payload,
                     struct buf *row)
 {
@@ -319,7 +302,19 @@ bool logs_row(void *arg, const struct sink_item *item, struct buf *row, const ch
     }
     bool good = payload.len > 0 && payload.ptr[0] == '{' && json_valid(payload, &at);
     if (good) {
-        sort_members(&work, payload);
+        struct span rest = json_inside(payload);
+        struct json_member member;
+        while (json_next_member(&rest, &member)) {
+            enum logs_field field = logs_field_of(&member);
+            if (field < LOGS_FIELDS) {
+                work.raw[field] = member.raw;
+                continue;
+            }
+            buf_append(&work.further, SPAN(","));
+            copy_json(&work, member.name, &work.further);
+            buf_append(&work.further, SPAN(":"));
+            copy_json(&work, member.raw, &work.further);
+        }
         put_row(&work, item, payload, row);
     } else {
         *reason = "not a JSON object";

@@ -133,20 +133,6 @@ static bool is_time(struct span raw)
            !span_eq(raw, SPAN("\"\""));
 }
 
-static void put_severity(struct buf *entry, struct span record)
-{
-    struct span text = find(record, "severityText"), number = find(record, "severityNumber");
-    const char *word = json_kind_of(number) == JSON_KIND_NUMBER
-                           ? logs_word_severity((unsigned)strtoul(number.ptr, NULL, 10))
-                           : NULL;
-    if (word != NULL) {
-        buf_append(entry, entry->len > 1 ? SPAN(",\"level\":") : SPAN("\"level\":"));
-        json_quote(span_str(word), entry);
-    } else if (json_kind_of(text) == JSON_KIND_STRING && text.len > 2) {
-        put_member(entry, SPAN("\"severity\""), text);
-    }
-}
-
 static bool add_record(struct logs_batch *batch, struct span resource, struct span record)
 {
     struct span time = find(record, "timeUnixNano"), body = find(record, "body");
@@ -154,7 +140,16 @@ static bool add_record(struct logs_batch *batch, struct span resource, struct sp
     buf_append(&entry, SPAN("{"));
     put_attributes(&entry, resource);
     put_attributes(&entry, record);
-    put_severity(&entry, record);
+    struct span text = find(record, "severityText"), number = find(record, "severityNumber");
+    const char *word = json_kind_of(number) == JSON_KIND_NUMBER
+                           ? logs_word_severity((unsigned)strtoul(number.ptr, NULL, 10))
+                           : NULL;
+    if (word != NULL) {
+        buf_append(&entry, entry.len > 1 ? SPAN(",\"level\":") : SPAN("\"level\":"));
+        json_quote(span_str(word), &entry);
+    } else if (json_kind_of(text) == JSON_KIND_STRING && text.len > 2) {
+        put_member(&entry, SPAN("\"severity\""), text);
+    }
     time = is_time(time) ? time : find(record, "observedTimeUnixNano");
     if (is_time(time)) {
         put_member(&entry, SPAN("\"timestamp\""), time);

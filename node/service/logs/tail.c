@@ -84,22 +84,6 @@ static void take(struct logs_live *live, struct groups *groups, const struct str
     }
 }
 
-static void fan_out(struct logs_live *live, const struct stream_entry *entries, size_t count)
-{
-    struct groups groups;
-    map_init(&groups.by_room);
-    list_init(&groups.order);
-    take(live, &groups, entries, count);
-    while (!list_empty(&groups.order)) {
-        struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
-        flush(live, group);
-        list_del(&group->entry);
-        buf_free(&group->text);
-        free(group);
-    }
-    map_deinit(&groups.by_room);
-}
-
 /* ------------------------------------------------------------------------------------ reading */
 
 static void arm(struct tail *tail, uint32_t ms)
@@ -152,26 +136,23 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
     }
     while (count > 0) {
         size_t now, run = lane_run(live, entries, count, &now);
-        fan_out(live, entries, now);
+        struct groups groups;
+        map_init(&groups.by_room);
+        list_init(&groups.order);
+        take(live, &groups, entries, now);
+        while (!list_empty(&groups.order)) {
+            struct tail_room *group = LIST_ITEM(groups.order.next, struct tail_room, entry);
+            flush(live, group);
+            list_del(&group->entry);
+            buf_free(&group->text);
+            free(group);
+        }
+        map_deinit(&groups.by_room);
         more = more || now < run || run == LOGS_TAIL_READ_MOST;
         entries += run;
         count -= run;
     }
     arm(tail, more && ok ? 0 : LOGS_TAIL_GATHER_MS);
-}
-
-static void read_on(struct logs_live *live)
-{
-    struct tail *tail = &live->tail;
-    struct stream_from from[STREAM_LANES_MOST];
-    for (unsigned i = 0; i < tail->lanes; i++) {
-        from[i] = (struct stream_from){i, tail->places[i].seq};
-    }
-    tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
-                                on_read, live) == 0;
-    if (!tail->reading) {
-        arm(tail, LOGS_TAIL_GATHER_MS);
-    }
 }
 
 /* ------------------------------------------------------------------------------------ asking */
@@ -251,7 +232,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         ask(live);
     }
     if (!tail->reading) {
-        read_on(live);
+        struct stream_from from[STREAM_LANES_MOST];
+        for (unsigned i = 0; i < tail->lanes; i++) {
+            from[i] = (struct stream_from){i, tail->places[i].seq};
+        }
+        tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
+                                    on_read, live) == 0;
+        if (!tail->reading) {
+            arm(tail, LOGS_TAIL_GATHER_MS);
+        }
     }
 }
 

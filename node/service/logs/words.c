@@ -2,6 +2,7 @@
 #include "node/service/logs/words.h"
 
 #include "store/base/decimal.h"
+#include "store/base/utf8.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /* ------------------------------------------------------------------------------------ names */
 
@@ -286,4 +289,20 @@ bool logs_word_value(const struct json_member *member, struct logs_word word, st
     }
     buf_append(out, member->raw);
     return true;
+}
+
+void logs_word_quote(struct span text, struct buf *out)
+{
+    if (utf8_valid(text)) {
+        json_quote(text, out);
+        return;
+    }
+    struct buf clean = {0};
+    while (text.len > 0) {
+        size_t len = utf8_character(text);
+        buf_append(&clean, len > 0 ? span_of(text.ptr, len) : SPAN(REPLACEMENT));
+        text = span_skip(text, len > 0 ? len : 1);
+    }
+    json_quote(buf_span(&clean), out);
+    buf_free(&clean);
 }

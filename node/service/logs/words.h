@@ -26,6 +26,9 @@ bool logs_word_value(const struct json_member *member, struct logs_word word, st
  * on). *us are microseconds since 1970. */
 bool logs_word_time(struct span text, int64_t *us);
 
+/* Appends `text` as a JSON string; bytes of it that are no UTF-8 become U+FFFD. */
+void logs_word_quote(struct span text, struct buf *out);
+
 /* The word of a level of OpenTelemetry's numbers (1 to 24), else NULL. */
 const char *logs_word_severity(unsigned number);
 

@@ -36,17 +36,6 @@ static void add_player(void *arg, struct span user)
     }
 }
 
-static void send_online(const struct minigame *minigame, struct minigame_socket *socket)
-{
-    json_t *players = json_array();
-    if (minigame->options.each_online(minigame->options.online, add_player, players)) {
-        minigame_socket_send(socket, json_pack("{s:o}", "online_players", players));
-    } else {
-        json_decref(players);
-        minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
-    }
-}
-
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct minigame_socket *socket = arg;
@@ -60,7 +49,13 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     if (fault != NULL) {
         minigame_socket_error(socket, fault);
     } else if (minigame_request_action(request) == MINIGAME_ONLINE) {
-        send_online(minigame, socket);
+        json_t *players = json_array();
+        if (minigame->options.each_online(minigame->options.online, add_player, players)) {
+            minigame_socket_send(socket, json_pack("{s:o}", "online_players", players));
+        } else {
+            json_decref(players);
+            minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
+        }
     } else {
         minigame_scheduler_ask(minigame->scheduler, socket->id, request);
     }

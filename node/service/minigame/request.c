@@ -23,21 +23,6 @@ static bool is_seconds(const json_t *request, const char *key, json_int_t least)
                              json_integer_value(value) <= DAY);
 }
 
-static const char *start_fault(const json_t *request)
-{
-    return !is_seconds(request, "period", 1)   ? "period has to be a number of seconds, 1 to 86400"
-           : !is_seconds(request, "offset", 0) ? "offset has to be a number of seconds, 0 to 86400"
-                                               : NULL;
-}
-
-static const char *end_fault(const json_t *request)
-{
-    const json_t *board = json_object_get(request, "leaderboard");
-    return !json_is_string(json_object_get(request, "id")) ? "id has to be a string"
-           : board != NULL && !json_is_array(board)        ? "leaderboard has to be a list"
-                                                           : NULL;
-}
-
 enum minigame_action minigame_request_action(const json_t *request)
 {
     static const char *const words[] = {
@@ -57,6 +42,7 @@ enum minigame_action minigame_request_action(const json_t *request)
 const char *minigame_request_fault(const json_t *request)
 {
     const json_t *action = json_object_get(request, "action");
+    const json_t *board = json_object_get(request, "leaderboard");
     if (!json_is_object(request)) {
         return "the message is not a JSON object";
     }
@@ -65,9 +51,15 @@ const char *minigame_request_fault(const json_t *request)
     }
     switch (minigame_request_action(request)) {
     case MINIGAME_START:
-        return start_fault(request);
+        return !is_seconds(request, "period", 1)
+                   ? "period has to be a number of seconds, 1 to 86400"
+               : !is_seconds(request, "offset", 0)
+                   ? "offset has to be a number of seconds, 0 to 86400"
+                   : NULL;
     case MINIGAME_END:
-        return end_fault(request);
+        return !json_is_string(json_object_get(request, "id")) ? "id has to be a string"
+               : board != NULL && !json_is_array(board)        ? "leaderboard has to be a list"
+                                                               : NULL;
     case MINIGAME_UNKNOWN:
         return "unknown action, it has to be scheduler_start, scheduler_stop, scheduler_info, "
                "online_players or game_end";

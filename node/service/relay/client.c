@@ -234,11 +234,16 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     return taken;
 }
 
-static void take_packets(struct relay_client *client, struct span *rest)
+static size_t on_data(void *arg, struct span bytes)
 {
-    while (rest->len > 0 && wants_bytes(client) && !is_over(client)) {
+    struct relay_client *client = arg;
+    struct span rest = bytes;
+    if (client->state == CLIENT_HEADER) {
+        rest = span_skip(rest, take_header(client, bytes));
+    }
+    while (rest.len > 0 && wants_bytes(client) && !is_over(client)) {
         struct span packet;
-        int rc = json_stream_next(&client->in, rest, &packet);
+        int rc = json_stream_next(&client->in, &rest, &packet);
         if (rc > 0) {
             on_packet(client, packet);
             count_packet(client);
@@ -248,16 +253,6 @@ static void take_packets(struct relay_client *client, struct span *rest)
             end(client, "no JSON object");
         }
     }
-}
-
-static size_t on_data(void *arg, struct span bytes)
-{
-    struct relay_client *client = arg;
-    struct span rest = bytes;
-    if (client->state == CLIENT_HEADER) {
-        rest = span_skip(rest, take_header(client, bytes));
-    }
-    take_packets(client, &rest);
     set_reading(client);
     return is_over(client) ? bytes.len : bytes.len - rest.len;
 }
@@ -362,6 +357,7 @@ void relay_seat_admitted(struct relay_seat *seat)
     struct relay_client *client = client_of(seat);
     struct buf text = {0};
     client->state = CLIENT_JOINED;
+    conn_set_member(client->conn);
     conn_set_timer(client->conn, 0);
     relay_print_acknowledge(relay_network_directory(client->network), seat->id,
                             client->terms->host_look, &text);

@@ -108,26 +108,19 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
-static int open_port(struct relay_listener *port, char *error, size_t error_size)
-{
-    char text[ADDRESS_TEXT];
-    port->listener =
-        listener_open(port->relay->options.net, port->bind, on_accept, port, error, error_size);
-    if (port->listener == NULL) {
-        return -1;
-    }
-    log_info("listening", LOG_TEXT_FIELD("for", "relay"),
-             LOG_SPAN_FIELD("network", relay_network_name(port->network)),
-             LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
-    return 0;
-}
-
 int relay_listen(struct relay *relay, char *error, size_t error_size)
 {
     LIST_EACH(it, &relay->ports) {
-        if (open_port(LIST_ITEM(it, struct relay_listener, entry), error, error_size) != 0) {
+        struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
+        char text[ADDRESS_TEXT];
+        port->listener =
+            listener_open(relay->options.net, port->bind, on_accept, port, error, error_size);
+        if (port->listener == NULL) {
             return -1;
         }
+        log_info("listening", LOG_TEXT_FIELD("for", "relay"),
+                 LOG_SPAN_FIELD("network", relay_network_name(port->network)),
+                 LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
     }
     return 0;
 }
@@ -148,23 +141,6 @@ static void print_ports(struct relay *relay, const struct relay_network *network
             before = ",";
         }
     }
-}
-
-static void print_networks(struct relay *relay, struct buf *out)
-{
-    const char *before = "{\"networks\":[";
-    LIST_EACH(it, &relay->networks) {
-        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
-        buf_printf(out, "%s{\"name\":", before);
-        json_quote(relay_network_name(network), out);
-        buf_append(out, SPAN(",\"addresses\":["));
-        print_ports(relay, network, SIZE_MAX, out);
-        buf_append(out, SPAN("],\"servers\":"));
-        relay_print_servers(relay_network_directory(network), out);
-        buf_append(out, SPAN("}"));
-        before = ",";
-    }
-    buf_append(out, SPAN("]}\n"));
 }
 
 static size_t count_networks(struct relay *relay)
@@ -207,7 +183,19 @@ static void on_list(void *arg, struct http_request *request)
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, relay->options.status_token, NULL)) {
         return;
     }
-    print_networks(relay, &text);
+    const char *before = "{\"networks\":[";
+    LIST_EACH(it, &relay->networks) {
+        const struct relay_network *network = LIST_ITEM(it, struct network, entry)->network;
+        buf_printf(&text, "%s{\"name\":", before);
+        json_quote(relay_network_name(network), &text);
+        buf_append(&text, SPAN(",\"addresses\":["));
+        print_ports(relay, network, SIZE_MAX, &text);
+        buf_append(&text, SPAN("],\"servers\":"));
+        relay_print_servers(relay_network_directory(network), &text);
+        buf_append(&text, SPAN("}"));
+        before = ",";
+    }
+    buf_append(&text, SPAN("]}\n"));
     http_reply_field(request, "Cache-Control", SPAN("no-store"));
     http_reply(request, 200, "application/json", buf_span(&text));
     buf_free(&text);

@@ -144,26 +144,22 @@ static void settle_all(struct sync_session *session, bool told)
     }
 }
 
-/* A change of the cluster: every member that it counts is told. Members that came meanwhile wait
- * for a view that counts them, so that no member is ever told of a session without itself. */
-static void on_change(struct sync_session *session)
-{
-    take_view(session);
-    if (view_is_ours(session)) {
-        tell(session, NULL);
-        settle_all(session, true);
-    } else {
-        tell(session, is_told);
-    }
-}
-
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
     (void)member;
     struct sync_session *session = arg;
     switch (event) {
     case ROSTER_CHANGED:
-        on_change(session);
+        /* A change of the cluster: every member that it counts is told. Members that came meanwhile
+         * wait for a view that counts them, so that no member is ever told of a session without
+         * itself. */
+        take_view(session);
+        if (view_is_ours(session)) {
+            tell(session, NULL);
+            settle_all(session, true);
+        } else {
+            tell(session, is_told);
+        }
         break;
     case ROSTER_CURRENT:
         if (view_is_ours(session)) {
@@ -243,12 +239,6 @@ static void session_free(struct sync_session *session)
     free(session);
 }
 
-static struct sync_session *session_get(struct sync_sessions *all, struct span id)
-{
-    struct map_node *node = map_find(&all->by_id, id);
-    return node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(all, id);
-}
-
 /* The members here changed. They are counted once pushes arrive for the followers: a member that
  * was told of a session misses none of its pushes. */
 static void recount(struct sync_session *session)
@@ -275,7 +265,9 @@ static void recount(struct sync_session *session)
 void sync_session_join(struct sync_sessions *sessions, struct span id, struct sync_seat *seat,
                        struct ws *ws, bool leader)
 {
-    struct sync_session *session = session_get(sessions, id);
+    struct map_node *node = map_find(&sessions->by_id, id);
+    struct sync_session *session =
+        node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(sessions, id);
     seat->session = session;
     seat->leader = leader;
     seat->told = false;

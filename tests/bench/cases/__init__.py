@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, deflate, devices, fanout, idle, login, logs, pushes, questions, relay,
+from . import (capacity, chat, deflate, devices, fanout, idle, intake, login, logs, neighbours, pushes, questions, relay,
                silent, stream, tracker)
 
 CASES = {
@@ -13,10 +13,12 @@ CASES = {
     "stream": stream,
     "devices": devices,
     "logs": logs,
+    "intake": intake,
     "questions": questions,
     "relay": relay,
     "tracker": tracker,
     "chat": chat,
     "login": login,
+    "neighbours": neighbours,
     "capacity": capacity,
 }

@@ -77,10 +77,42 @@ int lab_tls(void **state)
     return 0;
 }
 
+int lab_pair(void **state)
+{
+    (void)state;
+    lab.server_count = 2;
+    redis_start(&lab.servers[0], NULL, NULL);
+    redis_start_replica(&lab.servers[1], &lab.servers[0]);
+    redis_start_sentinel(&lab.sentinel, &lab.servers[0]);
+    snprintf(lab.url, sizeof(lab.url), "redis+sentinel://127.0.0.1:%d/fleet", lab.sentinel.port);
+    return 0;
+}
+
+void lab_promoted(void)
+{
+    struct redis_server_process old = lab.servers[0];
+    WAIT(redis_is_master(&lab.servers[1]));
+    lab.servers[0] = lab.servers[1];
+    lab.servers[1] = old;
+}
+
+int lab_promoted_pair(void **state)
+{
+    lab_pair(state);
+    lab_setup(state);
+    redis_fail_over(&lab.sentinel);
+    lab_promoted();
+    freeReplyObject(redis_ask(&lab.servers[1], "REPLICAOF 127.0.0.1 %d", lab.servers[0].port));
+    redis_wait_follows(&lab.servers[1], &lab.servers[0]);
+    return lab_teardown(state);
+}
+
 int lab_end(void **state)
 {
     (void)state;
     lab.tls = (struct store_tls){0};
+    redis_kill(&lab.sentinel);
+    lab.sentinel = (struct redis_server_process){0};
     for (int i = 0; i < lab.server_count; i++) {
         redis_kill(&lab.servers[i]);
         lab.servers[i] = (struct redis_server_process){0};
@@ -104,6 +136,7 @@ int lab_setup(void **state)
     event_add(lab.tick, &period);
     lab.hub = memory_hub_new();
     lab.lease_ms = LEASE_MS;
+    lab.replicas = 0;
     snprintf(lab.prefix, sizeof(lab.prefix), "t%u", ++tests);
     memset(lab.links_up, 0, sizeof(lab.links_up));
     memset(lab.links_down, 0, sizeof(lab.links_down));
@@ -136,6 +169,12 @@ static void on_link(void *arg, bool up, const char *text)
     snprintf(lab.last_text, sizeof(lab.last_text), "%s", text);
 }
 
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    snprintf(lab.last_trouble, sizeof(lab.last_trouble), "%s", text);
+}
+
 static void on_lag(void *arg, double seconds)
 {
     (void)arg;
@@ -154,8 +193,13 @@ struct store *lab_node_at(int index, const char *url)
         .prefix = lab.prefix,
         .node = name,
         .lease_ms = lab.lease_ms,
+        .wire = lab.wire,
+        .replicas = lab.replicas,
         .hub = lab.hub,
-        .observer = {.link = on_link, .bus_lag = on_lag, .arg = (void *)(intptr_t)index},
+        .observer = {.link = on_link,
+                     .trouble = on_trouble,
+                     .bus_lag = on_lag,
+                     .arg = (void *)(intptr_t)index},
     };
     lab.nodes[index] = store_open(&options, error, sizeof(error));
     assert_string_equal(error, "");

@@ -29,6 +29,8 @@ struct lab {
     struct event *tick;
     struct memory_hub *hub;
     struct redis_server_process servers[2];
+    struct redis_server_process sentinel; /* lab_pair: servers[0] is the master, [1] its replica */
+    unsigned replicas;                    /* that stores wait for */
     char certs[32]; /* folder made by tests/certificates.sh; empty: not needed yet */
     struct store_tls tls;
     int server_count; /* 0: memory */
@@ -38,6 +40,8 @@ struct lab {
     struct store *nodes[NODES_MOST];
     int links_up[NODES_MOST], links_down[NODES_MOST];
     char last_text[256];
+    char last_trouble[256];
+    struct wire_range wire; /* of the nodes that are opened; 0: the program's */
     int bus_lags;
 };
 
@@ -48,11 +52,16 @@ int lab_memory(void **state);
 int lab_redis(void **state);
 int lab_shards(void **state);
 int lab_tls(void **state);
+int lab_pair(void **state);          /* and a sentinel */
+int lab_promoted_pair(void **state); /* the same after a planned fail-over */
 int lab_end(void **state);
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
 bool lab_is_redis(void);
+
+/* Waits until the sentinel has made servers[1] the master; they change places then. */
+void lab_promoted(void);
 
 /* Path of a file among the certificates, which are made when first asked for. One of a few buffers,
  * borrowed. */

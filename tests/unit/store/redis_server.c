@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -143,6 +144,16 @@ static void become_server(const struct redis_server_process *server)
     die("redis-server");
 }
 
+static void become_sentinel(const char *config)
+{
+    int null = open("/dev/null", O_RDWR);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(null, 0);
+    dup2(null, 1);
+    execlp("redis-server", "redis-server", config, "--sentinel", (char *)NULL);
+    die("redis-server --sentinel");
+}
+
 static redisContext *try_connect(const struct redis_server_process *server)
 {
     struct timeval limit = {5, 0};
@@ -198,6 +209,125 @@ void redis_start_tls(struct redis_server_process *server, const char *certs, con
     snprintf(server->cert, sizeof(server->cert), "%s", cert);
     server->demanding = demanding;
     redis_start(server, NULL, NULL);
+}
+
+static struct timespec a_moment(void)
+{
+    return (struct timespec){0, 5000000};
+}
+
+/* The number behind `field` in INFO replication; -1: there is none. */
+static long long replication(const struct redis_server_process *server, const char *field)
+{
+    redisReply *reply = redis_ask(server, "INFO replication");
+    const char *found = strstr(reply->str, field);
+    long long number = found != NULL ? strtoll(found + strlen(field), NULL, 10) : -1;
+    freeReplyObject(reply);
+    return number;
+}
+
+static bool has_link(const struct redis_server_process *replica)
+{
+    redisReply *reply = redis_ask(replica, "INFO replication");
+    bool up = strstr(reply->str, "master_link_status:up") != NULL;
+    freeReplyObject(reply);
+    return up;
+}
+
+void redis_wait_follows(const struct redis_server_process *replica,
+                        const struct redis_server_process *master)
+{
+    struct timespec pause = a_moment();
+    for (int tries = 0; tries < 4000; tries++) {
+        if (has_link(replica) && replication(replica, "master_repl_offset:") ==
+                                     replication(master, "master_repl_offset:")) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    die("the replica does not follow");
+}
+
+void redis_start_replica(struct redis_server_process *server,
+                         const struct redis_server_process *master)
+{
+    char place[32];
+    snprintf(place, sizeof(place), "127.0.0.1 %d", master->port);
+    redis_start(server, "--replicaof", place);
+    redis_wait_follows(server, master);
+}
+
+void redis_fail_over(const struct redis_server_process *sentinel)
+{
+    struct timespec pause = {0, 50000000};
+    for (int tries = 0; tries < 400; tries++) {
+        redisReply *reply = redis_ask(sentinel, "SENTINEL FAILOVER fleet");
+        bool begun = reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+        if (begun) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    die("SENTINEL FAILOVER");
+}
+
+bool redis_is_master(const struct redis_server_process *server)
+{
+    redisContext *context = try_connect(server);
+    redisReply *reply = context != NULL ? redisCommand(context, "ROLE") : NULL;
+    bool master = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+                  strcmp(reply->element[0]->str, "master") == 0;
+    if (reply != NULL) { /* else a sentinel has just cut off all clients: it promotes */
+        freeReplyObject(reply);
+    }
+    if (context != NULL) {
+        redisFree(context);
+    }
+    return master;
+}
+
+static void write_sentinel_config(const char *path, int port, int master_port)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        die(path);
+    }
+    fprintf(file,
+            "port %d\nbind 127.0.0.1\ndir /tmp\n"
+            "sentinel monitor fleet 127.0.0.1 %d 1\n"
+            "sentinel down-after-milliseconds fleet 500\n"
+            "sentinel failover-timeout fleet 2000\n",
+            port, master_port);
+    fclose(file);
+}
+
+/* It knows the replica: a fail-over can succeed. */
+static bool sees_a_replica(const struct redis_server_process *sentinel)
+{
+    return redis_count(sentinel, "SENTINEL REPLICAS fleet") == 1;
+}
+
+void redis_start_sentinel(struct redis_server_process *sentinel,
+                          const struct redis_server_process *master)
+{
+    char config[64];
+    struct timespec pause = a_moment();
+    sentinel->port = free_port();
+    snprintf(config, sizeof(config), "/tmp/muster-sentinel-%d.conf", sentinel->port);
+    write_sentinel_config(config, sentinel->port, master->port);
+    sentinel->pid = fork();
+    if (sentinel->pid < 0) {
+        die("fork");
+    }
+    if (sentinel->pid == 0) {
+        become_sentinel(config);
+    }
+    wait_until_it_answers(sentinel);
+    while (!sees_a_replica(sentinel)) {
+        nanosleep(&pause, NULL);
+    }
+    unlink(config);
 }
 
 void redis_kill(struct redis_server_process *server)

@@ -27,6 +27,23 @@ void redis_start(struct redis_server_process *server, const char *option, const 
 void redis_start_tls(struct redis_server_process *server, const char *certs, const char *cert,
                      bool demanding);
 
+/* Starts as a replica of `master` and waits until it follows. */
+void redis_start_replica(struct redis_server_process *server,
+                         const struct redis_server_process *master);
+
+/* Waits until `replica` follows and has all that `master` has written. */
+void redis_wait_follows(const struct redis_server_process *replica,
+                        const struct redis_server_process *master);
+
+/* A sentinel that watches `master` as "fleet" and decides alone; redis_kill ends it. */
+void redis_start_sentinel(struct redis_server_process *sentinel,
+                          const struct redis_server_process *master);
+
+/* A planned fail-over, begun as soon as the sentinel finds the replica good. */
+void redis_fail_over(const struct redis_server_process *sentinel);
+
+bool redis_is_master(const struct redis_server_process *server);
+
 /* SIGKILL, waited for. Does nothing when it is not running. */
 void redis_kill(struct redis_server_process *server);
 

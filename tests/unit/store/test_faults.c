@@ -425,7 +425,8 @@ static void a_replica_is_refused(void **state)
 static void a_lost_change_is_noticed(void **state)
 {
     static const char change[] =
-        "local b, v, rest = string.match(redis.call('HGET', KEYS[1], 'i'), '^(%d+) (%d+) (.*)$') "
+        "local b, v, rest = string.match(redis.call('HGET', KEYS[1], 'i'), '^(%d+ %d+) (%d+) "
+        "(.*)$') "
         "redis.call('HSET', KEYS[1], 'i', b .. ' ' .. (v + 1) .. ' ' .. rest) "
         "redis.call('HSET', KEYS[1], 'mghost', '9000000000000000 boo') "
         "redis.call('HDEL', KEYS[1], 'mm1') return 1";

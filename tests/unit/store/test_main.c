@@ -35,9 +35,16 @@ static int over_tls(void)
     return contract("tls", lab_tls) + test_tls();
 }
 
+/* The contract at a server that was promoted, then fail-overs amid it all. */
+static int on_pair(void)
+{
+    return contract("pair", lab_promoted_pair) + test_stream("pair", lab_promoted_pair) +
+           test_pair();
+}
+
 static int other_faults(void)
 {
-    return test_lookup_faults() + test_history_faults();
+    return test_wire() + test_lookup_faults() + test_history_faults();
 }
 
 /* Each is a ctest case, so that they wait side by side. */
@@ -45,13 +52,10 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"parts", parts},
-    {"memory", on_memory},
-    {"redis", on_redis},
-    {"shards", on_shards},
-    {"tls", over_tls},
-    {"faults", test_faults},
-    {"other_faults", other_faults},
+    {"parts", parts},        {"memory", on_memory},
+    {"redis", on_redis},     {"shards", on_shards},
+    {"tls", over_tls},       {"pair", on_pair},
+    {"faults", test_faults}, {"other_faults", other_faults},
 };
 
 /* `test_store [GROUP [PATTERN]]`: one group or all, and of those the tests whose names match. */

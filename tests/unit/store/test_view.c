@@ -195,19 +195,21 @@ static void broken_notes_are_refused(void **state)
 {
     static const char *const broken[] = {"",
                                          "1",
-                                         "1 2 3",
-                                         "1 2 3 -1",
-                                         "1 2 3 -1\nx",
-                                         "x 2 3 0\n",
-                                         "1 2 3 1\n",
-                                         "1 2 3 0\nx",
-                                         "1 2 3 1\n+1 1",
-                                         "1 2 3 1\n+1 1\na",
-                                         "1 2 3 1\n*1 1\nab",
-                                         "1 2 3 2\n+1 1\nab",
-                                         "1 2 3 1\n+9999999999999999999 1\nab",
-                                         "1 2 3 1\n+1 18446744073709551615\nab",
-                                         "99999999999999999999 2 3 0\n"};
+                                         "1 1 2 3",
+                                         "1 1 2 3 -1",
+                                         "1 1 2 3 -1\nx",
+                                         "1 x 2 3 0\n",
+                                         "1 1 2 3 1\n",
+                                         "1 1 2 3 0\nx",
+                                         "1 1 2 3 1\n+1 1",
+                                         "1 1 2 3 1\n+1 1\na",
+                                         "1 1 2 3 1\n*1 1\nab",
+                                         "1 1 2 3 2\n+1 1\nab",
+                                         "1 1 2 3 1\n+9999999999999999999 1\nab",
+                                         "1 1 2 3 1\n+1 18446744073709551615\nab",
+                                         "1 99999999999999999999 2 3 0\n",
+                                         "2 1 2 3 -1\n",
+                                         "1 2 3 -1\n"};
     struct roster_note note;
     (void)state;
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
@@ -215,10 +217,12 @@ static void broken_notes_are_refused(void **state)
             fail_msg("read: %s", broken[i]);
         }
     }
-    assert_int_equal(roster_note_read(SPAN("1 2 3 -1\n"), &note), 0);
+    assert_int_equal(roster_note_read(SPAN("1 1 2 3 -1\n"), &note), 0);
     assert_false(note.listed);
-    assert_int_equal(roster_note_read(SPAN("1 2 3 1\n+1 1\nab"), &note), 0);
+    assert_int_equal(roster_note_read(SPAN("1 1 2 3 1\n+1 1\nab"), &note), 0);
     assert_true(note.listed);
+    assert_int_equal(roster_note_read(SPAN("1 1 2 3 -1 of a later version\n"), &note), 0);
+    assert_false(note.listed);
 }
 
 int test_view(void)

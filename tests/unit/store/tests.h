@@ -19,6 +19,8 @@ int test_history(const char *name, CMFixtureFunction start);
 int test_history_faults(void);
 int test_faults(void);
 int test_tls(void);
+int test_wire(void);
+int test_pair(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 

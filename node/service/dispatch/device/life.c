@@ -161,8 +161,13 @@ void dispatch_device_shut(struct dispatch_device *device)
     }
 }
 
-static void tell_and_forget(struct dispatch_device *device)
+void dispatch_device_end(struct dispatch_device *device, enum device_end how)
 {
+    if (device->ended) {
+        return;
+    }
+    device->ended = true;
+    list_del(&device->touched);
     while (!list_empty(&device->attachments)) {
         struct attachment *attachment =
             LIST_ITEM(device->attachments.next, struct attachment, of_device);
@@ -176,16 +181,6 @@ static void tell_and_forget(struct dispatch_device *device)
         }
         dispatch_leg_free(leg);
     }
-}
-
-void dispatch_device_end(struct dispatch_device *device, enum device_end how)
-{
-    if (device->ended) {
-        return;
-    }
-    device->ended = true;
-    list_del(&device->touched);
-    tell_and_forget(device);
     if (device->begun) {
         map_remove(&device->dispatch->devices, &device->node);
         list_del(&device->entry);

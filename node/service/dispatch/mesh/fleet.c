@@ -71,20 +71,6 @@ static void forget_ways(struct mesh *mesh)
     mesh->epoch += most;
 }
 
-static void count_loss(struct mesh *mesh, struct span name)
-{
-    struct map_node *found = map_find(&mesh->ways, name);
-    struct mesh_way *way;
-    if (found != NULL) {
-        way = MAP_ENTRY(found, struct mesh_way, entry);
-    } else {
-        way = mem_zalloc(sizeof(*way) + name.len);
-        memcpy(way->name, name.ptr, name.len);
-        map_insert(&mesh->ways, &way->entry, span_of(way->name, name.len));
-    }
-    way->losses++;
-}
-
 void dispatch_mesh_way_lost(struct mesh_node *node)
 {
     struct mesh *mesh = node->mesh;
@@ -95,7 +81,17 @@ void dispatch_mesh_way_lost(struct mesh_node *node)
         return;
     }
     dispatch_mesh_node_drop_queued(node); /* it was said in the epoch that ends */
-    count_loss(mesh, dispatch_mesh_node_name(node));
+    struct span name = dispatch_mesh_node_name(node);
+    struct map_node *found = map_find(&mesh->ways, name);
+    struct mesh_way *way;
+    if (found != NULL) {
+        way = MAP_ENTRY(found, struct mesh_way, entry);
+    } else {
+        way = mem_zalloc(sizeof(*way) + name.len);
+        memcpy(way->name, name.ptr, name.len);
+        map_insert(&mesh->ways, &way->entry, span_of(way->name, name.len));
+    }
+    way->losses++;
     claim(mesh);
     dispatch_legs_cut(node, UINT64_MAX, "bytes to its node may be lost");
     cut = metrics_of(mesh->dispatch)->value[METRIC_DISPATCH_CUT] - cut;
@@ -235,19 +231,6 @@ static void settle(struct mesh *mesh)
     look_around(mesh);
 }
 
-static void on_node(struct mesh *mesh, const struct roster_member *member)
-{
-    struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
-    struct standing standing = read_standing(member->value, dispatch_mesh_name(mesh));
-    bool again = node->deaf && !standing.deaf;
-    node->epoch = standing.epoch;
-    node->deaf = standing.deaf;
-    dispatch_legs_cut(node, node->epoch, "a node lost bytes");
-    if (again && node->reachable) {
-        dispatch_mesh_node_meet(node);
-    }
-}
-
 static void on_place_gone(struct mesh *mesh, struct span name)
 {
     struct mesh_node *node = dispatch_mesh_node_find(mesh, name);
@@ -274,7 +257,15 @@ static void on_nodes(void *arg, enum roster_event event, const struct roster_mem
             mesh->told = !read_standing(member->value, dispatch_mesh_name(mesh)).deaf;
             dispatch_drivers_touch(mesh->dispatch);
         } else {
-            on_node(mesh, member);
+            struct mesh_node *node = dispatch_mesh_node_get(mesh, member->name);
+            struct standing standing = read_standing(member->value, dispatch_mesh_name(mesh));
+            bool again = node->deaf && !standing.deaf;
+            node->epoch = standing.epoch;
+            node->deaf = standing.deaf;
+            dispatch_legs_cut(node, node->epoch, "a node lost bytes");
+            if (again && node->reachable) {
+                dispatch_mesh_node_meet(node);
+            }
         }
         break;
     case ROSTER_GONE:

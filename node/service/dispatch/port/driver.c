@@ -135,19 +135,6 @@ static struct attachment *find_attachment(struct dispatch_driver *driver, uint64
     return NULL;
 }
 
-static void on_tcp_frame(struct dispatch_driver *driver, const struct dispatch_frame *frame)
-{
-    struct attachment *attachment = find_attachment(driver, frame->id_or_port);
-    if (attachment == NULL) {
-        return;
-    }
-    if (frame->type == DISPATCH_WRITE) {
-        dispatch_device_write(attachment, frame->data);
-    } else {
-        dispatch_device_shut(attachment->device);
-    }
-}
-
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct dispatch_driver *driver = arg;
@@ -164,7 +151,12 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     } else if (frame.type != DISPATCH_WRITE && frame.type != DISPATCH_CLOSE) {
         ws_close(driver->ws, WS_PROTOCOL_ERROR, "a driver sends WRITE and CLOSE only");
     } else if (!driver->port->is_udp) {
-        on_tcp_frame(driver, &frame);
+        struct attachment *attachment = find_attachment(driver, frame.id_or_port);
+        if (attachment != NULL && frame.type == DISPATCH_WRITE) {
+            dispatch_device_write(attachment, frame.data);
+        } else if (attachment != NULL) {
+            dispatch_device_shut(attachment->device);
+        }
     } else if (frame.type == DISPATCH_WRITE && dispatch_udp_write(driver, &frame) != 0) {
         ws_close(driver->ws, WS_INVALID_DATA, "no such IP address or port");
     }
@@ -192,6 +184,7 @@ static void open_driver(struct dispatch_driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
+    conn_set_member(ws_conn(driver->ws));
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {

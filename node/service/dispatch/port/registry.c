@@ -314,22 +314,6 @@ static bool has_reachable_driver(const struct dispatch_port *port)
     return !list_empty(&port->drivers);
 }
 
-static void settle(struct dispatch_port *port)
-{
-    bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
-    char error[160];
-    if (!wanted || port->dispatch->draining) {
-        port_close(port);
-    } else if (!is_bound(port) && !has_reachable_driver(port)) {
-        log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
-    } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
-        log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
-    }
-    if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
-        port_free(port);
-    }
-}
-
 void dispatch_ports_settle(struct dispatch *dispatch)
 {
     struct list now;
@@ -338,7 +322,18 @@ void dispatch_ports_settle(struct dispatch *dispatch)
     while (!list_empty(&now)) {
         struct dispatch_port *port = LIST_ITEM(now.next, struct dispatch_port, unsettled);
         list_del(&port->unsettled);
-        settle(port);
+        bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
+        char error[160];
+        if (!wanted || port->dispatch->draining) {
+            port_close(port);
+        } else if (!is_bound(port) && !has_reachable_driver(port)) {
+            log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
+        } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
+            log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
+        }
+        if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
+            port_free(port);
+        }
     }
 }
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/service/fleet/viewers.h"
+
+#include "store/base/buf.h"
+
+static struct fleet_viewer *viewer_of(struct receiver *member)
+{
+    return CONTAINER_OF(member, struct fleet_viewer, member);
+}
+
+static bool is_shown(struct receiver *member)
+{
+    return viewer_of(member)->shown;
+}
+
+static bool is_new(struct receiver *member)
+{
+    return !viewer_of(member)->shown;
+}
+
+void fleet_viewers_show_view(struct group *viewers, struct span view)
+{
+    group_send(viewers, view, is_new);
+    LIST_EACH(it, &viewers->receivers) {
+        viewer_of(LIST_ITEM(it, struct receiver, entry))->shown = true;
+    }
+}
+
+void fleet_viewers_send(struct group *viewers, struct span text)
+{
+    group_send(viewers, text, is_shown);
+}
+
+void fleet_viewers_show(struct group *viewers, const char *what, struct span json)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"%s\":", what);
+    buf_append(&text, json);
+    buf_append(&text, SPAN("}"));
+    fleet_viewers_send(viewers, buf_span(&text));
+    buf_free(&text);
+}

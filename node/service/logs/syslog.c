@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/service/logs/syslog.h"
+
+#include "node/core/log.h"
+#include "node/net/conn.h"
+#include "node/net/listener.h"
+#include "node/net/udp.h"
+#include "node/service/logs/batch.h"
+#include "node/service/logs/syslog_message.h"
+#include "store/base/clock.h"
+#include "store/base/list.h"
+#include "store/base/mem.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    SYSLOG_READ_MOST = 64 * 1024,
+    SYSLOG_BATCH_MOST = 1000, /* messages in one step */
+    RETRY_S = 1,
+    ORPHANS_MOST = 256, /* senders that left while the stream did not take what they said */
+    ORPHAN_TRIES = 60,
+    COUNT_DIGITS = 9,
+};
+
+/* One socket of the setting's list. */
+struct syslog_door {
+    struct list entry;
+    struct logs_syslog *syslog;
+    char bind[ADDRESS_TEXT];
+    bool tcp, udp;
+    struct listener *listener;
+    struct udp *socket;
+};
+
+/* One TCP sender. */
+struct syslog_sender {
+    struct list entry;
+    struct logs_syslog *syslog;
+    struct conn *conn; /* NULL: it left */
+    struct address peer;
+    struct buf in;           /* what came and is no whole message yet, or waits */
+    size_t skip;             /* bytes of a counted message that is too large, still to come */
+    bool skip_line;          /* the same for a line */
+    struct logs_batch batch; /* what is on its way, or waits for its next try */
+    bool under_way, waits, drains;
+    unsigned tries;
+};
+
+struct logs_syslog {
+    struct logs_syslog_options options;
+    struct list doors, senders;
+    unsigned orphans;
+    struct event *retry;
+    struct logs_batch datagrams; /* of this turn */
+    struct list sent;            /* struct syslog_sent: batches of datagrams on their way */
+};
+
+struct syslog_sent {
+    struct list entry;
+    struct logs_syslog *syslog;
+    size_t count;
+};
+
+static struct logs_batch fresh_batch(const struct logs_syslog *syslog)
+{
+    return (struct logs_batch){.entry_limit = syslog->options.entry_limit,
+                               .lanes = syslog->options.lanes,
+                               .keys = syslog->options.keys};
+}
+
+static void count(const struct logs_syslog *syslog, enum metric_id id, size_t by)
+{
+    metrics_add(syslog->options.metrics, id, by);
+}
+
+/* false: the batch is full. What is too large is left out, and counted. */
+static bool add(struct logs_syslog *syslog, struct logs_batch *batch, struct span message)
+{
+    struct buf entry = {0};
+    size_t refused = batch->refused;
+    logs_syslog_print(message, time(NULL), &entry);
+    bool added = logs_batch_add(batch, buf_span(&entry));
+    count(syslog, METRIC_LOGS_TOO_LARGE, batch->refused - refused);
+    buf_free(&entry);
+    return added;
+}
+
+/* ------------------------------------------------------------------------------------ UDP */
+
+static void on_datagrams_appended(void *arg, enum stream_outcome outcome)
+{
+    struct syslog_sent *sent = arg;
+    count(sent->syslog, outcome == STREAM_STORED ? METRIC_LOGS_ADDED : METRIC_LOGS_REFUSED,
+          sent->count);
+    list_del(&sent->entry);
+    free(sent);
+}
+
+static void send_datagrams(void *arg)
+{
+    struct logs_syslog *syslog = arg;
+    if (syslog->datagrams.count > 0) {
+        struct syslog_sent *sent = mem_zalloc(sizeof(*sent));
+        sent->syslog = syslog;
+        sent->count = syslog->datagrams.count;
+        list_push_back(&syslog->sent, &sent->entry);
+        logs_batch_place(&syslog->datagrams);
+        if (stream_append(syslog->options.store, syslog->datagrams.items, sent->count,
+                          on_datagrams_appended, sent) != 0) {
+            on_datagrams_appended(sent, STREAM_REFUSED);
+        }
+    }
+    if (syslog->datagrams.seen > 0) {
+        logs_batch_free(&syslog->datagrams);
+        syslog->datagrams = fresh_batch(syslog);
+    }
+}
+
+static void on_datagram(void *arg, const struct udp_path *path, struct span bytes)
+{
+    struct syslog_door *door = arg;
+    struct logs_syslog *syslog = door->syslog;
+    if (bytes.len == 0) {
+        return;
+    }
+    if (!limit_table_take(syslog->options.rate, &path->peer, 1, clock_monotonic_us())) {
+        count(syslog, METRIC_LOGS_TOO_FAST, 1);
+    } else if (!add(syslog, &syslog->datagrams, bytes)) {
+        send_datagrams(syslog);
+        (void)add(syslog, &syslog->datagrams, bytes); /* an empty one has room */
+    }
+}
+
+/* ------------------------------------------------------------------------------------ framing */
+
+/* A count and a space before the message (RFC 6587, 3.4.1). 0: it is none, or not whole yet. */
+static size_t read_length(struct span text, size_t *head)
+{
+    size_t length = 0, at = 0;
+    while (at < text.len && at < COUNT_DIGITS && text.ptr[at] >= '0' && text.ptr[at] <= '9') {
+        length = length * 10 + (size_t)(text.ptr[at++] - '0');
+    }
+    *head = at + 1;
+    return at > 0 && at < text.len && text.ptr[at] == ' ' && text.ptr[0] != '0' ? length : 0;
+}
+
+/* Cuts the next whole message off *rest. false: none is there. */
+static bool take_counted(struct syslog_sender *sender, size_t head, size_t length,
+                         struct span *rest, struct span *message)
+{
+    if (length > sender->syslog->options.entry_limit) {
+        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
+        sender->skip = length;
+        *rest = span_skip(*rest, head);
+        *message = SPAN("");
+        return true;
+    }
+    if (rest->len < head + length) {
+        return false;
+    }
+    *message = span_of(rest->ptr + head, length);
+    *rest = span_skip(*rest, head + length);
+    return true;
+}
+
+/* A line's end, or a NUL (3.4.2). */
+static bool take_line(struct syslog_sender *sender, struct span *rest, struct span *message)
+{
+    size_t len = 0, most = sender->syslog->options.entry_limit;
+    while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
+        len++;
+    }
+    bool whole = len<rest->len, large = len> most;
+    if (!whole && !large) {
+        return false;
+    }
+    if (large && !sender->skip_line) {
+        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
+    }
+    *message = large || sender->skip_line ? SPAN("") : span_of(rest->ptr, len);
+    sender->skip_line = !whole;
+    *rest = span_skip(*rest, len + (whole ? 1 : 0));
+    return true;
+}
+
+/* An empty message is one that was skipped. */
+static bool take_message(struct syslog_sender *sender, struct span *rest, struct span *message)
+{
+    size_t head, skipped = sender->skip < rest->len ? sender->skip : rest->len;
+    sender->skip -= skipped;
+    *rest = span_skip(*rest, skipped);
+    if (rest->len == 0) {
+        return false;
+    }
+    size_t length = sender->skip_line ? 0 : read_length(*rest, &head);
+    return length > 0 ? take_counted(sender, head, length, rest, message)
+                      : take_line(sender, rest, message);
+}
+
+/* ------------------------------------------------------------------------------------ TCP */
+
+static void sender_free(struct syslog_sender *sender)
+{
+    list_del(&sender->entry);
+    logs_batch_free(&sender->batch);
+    buf_free(&sender->in);
+    free(sender);
+}
+
+/* Fills the batch from what came. */
+static void gather(struct syslog_sender *sender)
+{
+    struct span rest = buf_span(&sender->in), message;
+    while (sender->batch.seen < SYSLOG_BATCH_MOST && take_message(sender, &rest, &message)) {
+        if (message.len > 0 && !add(sender->syslog, &sender->batch, message)) {
+            break; /* cannot be: it holds more than SYSLOG_BATCH_MOST */
+        }
+    }
+    buf_consume(&sender->in, sender->in.len - rest.len);
+}
+
+static void wait_a_moment(struct syslog_sender *sender)
+{
+    sender->waits = true;
+    sender->tries++;
+    if (!event_pending(sender->syslog->retry, EV_TIMEOUT, NULL)) {
+        event_add(sender->syslog->retry, &(struct timeval){.tv_sec = RETRY_S});
+    }
+}
+
+static void on_appended(void *arg, enum stream_outcome outcome);
+
+/* Sends the batch off; afterwards it is under way, or waits. */
+static void try_append(struct syslog_sender *sender)
+{
+    struct logs_syslog *syslog = sender->syslog;
+    sender->waits = false;
+    if (sender->tries == 0 &&
+        !limit_table_take(syslog->options.rate, &sender->peer, (uint32_t)sender->batch.count,
+                          clock_monotonic_us())) {
+        count(syslog, METRIC_LOGS_TOO_FAST, sender->batch.count);
+        wait_a_moment(sender);
+        sender->tries = 0; /* the stream was not asked */
+        return;
+    }
+    sender->under_way = stream_append(syslog->options.store, sender->batch.items,
+                                      sender->batch.count, on_appended, sender) == 0;
+    if (!sender->under_way) {
+        wait_a_moment(sender);
+    }
+}
+
+/* Reads on, carries on with what came, or lets the connection end: the one place that decides what a
+ * sender does next. `sender` may be freed. */
+static void settle(struct syslog_sender *sender)
+{
+    if (sender->under_way || sender->waits) {
+        return;
+    }
+    gather(sender);
+    if (sender->batch.count > 0) {
+        logs_batch_place(&sender->batch);
+        if (sender->conn != NULL) {
+            conn_pause(sender->conn, CONN_PAUSE_SERVICE);
+        }
+        try_append(sender);
+    } else if (sender->conn == NULL) {
+        sender->syslog->orphans--;
+        sender_free(sender);
+    } else if (sender->drains && !conn_has_unread(sender->conn)) {
+        conn_close(sender->conn);
+    } else {
+        conn_resume(sender->conn, CONN_PAUSE_SERVICE);
+    }
+}
+
+static void on_appended(void *arg, enum stream_outcome outcome)
+{
+    struct syslog_sender *sender = arg;
+    sender->under_way = false;
+    if (outcome == STREAM_FULL || outcome == STREAM_REFUSED) {
+        wait_a_moment(sender);
+        return;
+    }
+    /* What may be stored or not is not sent again: it would be there twice. */
+    count(sender->syslog, outcome == STREAM_STORED ? METRIC_LOGS_ADDED : METRIC_LOGS_REFUSED,
+          sender->batch.count);
+    logs_batch_free(&sender->batch);
+    sender->batch = fresh_batch(sender->syslog);
+    sender->tries = 0;
+    settle(sender);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct logs_syslog *syslog = arg;
+    LIST_EACH(it, &syslog->senders) {
+        struct syslog_sender *sender = LIST_ITEM(it, struct syslog_sender, entry);
+        if (!sender->waits) {
+            continue;
+        }
+        if (sender->conn == NULL && sender->tries > ORPHAN_TRIES) {
+            count(syslog, METRIC_LOGS_REFUSED, sender->batch.count);
+            syslog->orphans--;
+            sender_free(sender);
+        } else {
+            try_append(sender);
+        }
+    }
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct syslog_sender *sender = arg;
+    buf_append(&sender->in, bytes);
+    settle(sender);
+    return bytes.len;
+}
+
+static void on_drain(void *arg)
+{
+    struct syslog_sender *sender = arg;
+    sender->drains = true;
+    settle(sender);
+}
+
+/* A line that the sender's going ends is a message, too. */
+static void on_closed(void *arg, enum conn_end end)
+{
+    (void)end;
+    struct syslog_sender *sender = arg;
+    size_t head;
+    if (sender->in.len > 0 && sender->skip == 0 && !sender->skip_line &&
+        read_length(buf_span(&sender->in), &head) == 0) {
+        buf_append(&sender->in, SPAN("\n"));
+    }
+    sender->conn = NULL;
+    sender->syslog->orphans++;
+    if (sender->syslog->orphans > ORPHANS_MOST && sender->waits) {
+        count(sender->syslog, METRIC_LOGS_REFUSED, sender->batch.count);
+        sender->syslog->orphans--;
+        sender_free(sender);
+        return;
+    }
+    settle(sender);
+}
+
+static const struct conn_handler handler = {
+    .data = on_data, .drain = on_drain, .closed = on_closed};
+
+static void on_accept(void *arg, int fd, const struct address *peer)
+{
+    const struct syslog_door *door = arg;
+    struct logs_syslog *syslog = door->syslog;
+    if (!net_admit(syslog->options.net, peer)) {
+        close(fd);
+        return;
+    }
+    struct syslog_sender *sender = mem_zalloc(sizeof(*sender));
+    sender->syslog = syslog;
+    sender->peer = *peer;
+    sender->batch = fresh_batch(syslog);
+    list_push_back(&syslog->senders, &sender->entry);
+    sender->conn = conn_new(syslog->options.net, fd, peer, &handler, sender);
+    conn_set_read_limit(sender->conn, SYSLOG_READ_MOST);
+}
+
+/* ------------------------------------------------------------------------------------ the list */
+
+static int read_door(struct span text, struct syslog_door *door)
+{
+    struct address address;
+    int family;
+    bool tcp = span_starts_with(text, SPAN("tcp:")), udp = span_starts_with(text, SPAN("udp:"));
+    text = span_skip(text, tcp || udp ? 4 : 0);
+    door->tcp = !udp;
+    door->udp = !tcp;
+    if (text.len == 0 || text.len >= sizeof(door->bind)) {
+        return -1;
+    }
+    memcpy(door->bind, text.ptr, text.len);
+    door->bind[text.len] = '\0';
+    return address_parse_bind(door->bind, &address, &family);
+}
+
+int logs_syslog_check(const char *listen, char *error, size_t error_size)
+{
+    struct span rest = span_str(listen);
+    while (rest.len > 0) {
+        struct span text = span_trim(span_cut(&rest, ','));
+        struct syslog_door door;
+        if (read_door(text, &door) != 0) {
+            snprintf(error, error_size,
+                     "logs-syslog: '%.*s' is not [tcp:|udp:]address:port, as in udp:0.0.0.0:514",
+                     SPAN_ARG(text));
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int logs_syslog_probe(const char *listen, char *error, size_t error_size)
+{
+    struct span rest = span_str(listen);
+    while (rest.len > 0) {
+        struct syslog_door door;
+        struct address address;
+        int family;
+        if (read_door(span_trim(span_cut(&rest, ',')), &door) != 0 ||
+            address_parse_bind(door.bind, &address, &family) != 0 || address.port == 0) {
+            snprintf(error, error_size,
+                     "logs-syslog: a port of 0 would be another one in each of several workers");
+            return -1;
+        }
+        if ((door.tcp && listener_probe(door.bind, error, error_size) != 0) ||
+            (door.udp && udp_probe(door.bind, error, error_size) != 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void log_listening(const char *how, const struct address *address)
+{
+    char text[ADDRESS_TEXT];
+    log_info("listening", LOG_TEXT_FIELD("for", how),
+             LOG_TEXT_FIELD("address", address_text(address, text)));
+}
+
+static int open_door(struct syslog_door *door, char *error, size_t error_size)
+{
+    struct net *net = door->syslog->options.net;
+    if (door->tcp) {
+        door->listener = listener_open(net, door->bind, on_accept, door, error, error_size);
+        if (door->listener == NULL) {
+            return -1;
+        }
+        log_listening("syslog over TCP", listener_address(door->listener));
+    }
+    if (door->udp) {
+        door->socket = udp_open(net, door->bind, on_datagram, door, error, error_size);
+        if (door->socket == NULL) {
+            return -1;
+        }
+        log_listening("syslog over UDP", udp_address(door->socket));
+    }
+    return 0;
+}
+
+int logs_syslog_listen(struct logs_syslog *syslog, char *error, size_t error_size)
+{
+    struct span rest = span_str(syslog->options.listen);
+    while (rest.len > 0) {
+        struct syslog_door *door = mem_zalloc(sizeof(*door));
+        door->syslog = syslog;
+        list_push_back(&syslog->doors, &door->entry);
+        if (read_door(span_trim(span_cut(&rest, ',')), door) == 0 &&
+            open_door(door, error, error_size) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
+{
+    struct logs_syslog *syslog = mem_zalloc(sizeof(*syslog));
+    struct loop *loop = net_loop(options->net);
+    syslog->options = *options;
+    syslog->datagrams = fresh_batch(syslog);
+    list_init(&syslog->doors);
+    list_init(&syslog->senders);
+    list_init(&syslog->sent);
+    syslog->retry = evtimer_new(loop_base(loop), on_retry, syslog);
+    if (options->listen[0] != '\0') {
+        loop_at_turn_end(loop, send_datagrams, syslog);
+    }
+    return syslog;
+}
+
+void logs_syslog_retire(struct logs_syslog *syslog)
+{
+    LIST_EACH(it, &syslog->doors) {
+        listener_retire(&LIST_ITEM(it, struct syslog_door, entry)->listener);
+    }
+}
+
+void logs_syslog_stop(struct logs_syslog *syslog)
+{
+    LIST_EACH(it, &syslog->doors) {
+        struct syslog_door *door = LIST_ITEM(it, struct syslog_door, entry);
+        listener_close(&door->listener);
+        udp_close(&door->socket);
+        list_del(&door->entry);
+        free(door);
+    }
+}
+
+void logs_syslog_free(struct logs_syslog **syslog)
+{
+    struct logs_syslog *gone = *syslog;
+    if (gone == NULL) {
+        return;
+    }
+    *syslog = NULL;
+    logs_syslog_stop(gone);
+    while (!list_empty(&gone->senders)) {
+        sender_free(LIST_ITEM(gone->senders.next, struct syslog_sender, entry));
+    }
+    while (!list_empty(&gone->sent)) {
+        struct list *entry = gone->sent.next;
+        list_del(entry);
+        free(LIST_ITEM(entry, struct syslog_sent, entry));
+    }
+    event_free(gone->retry);
+    logs_batch_free(&gone->datagrams);
+    free(gone);
+}
