@@ -90,7 +90,9 @@
     SETTING(sink_keep, DURATION, "2m", 0, 24 * HOUR, "", "stored log entries stay in the stream for so long, should PostgreSQL lose its last commits") \
     SETTING(sink_keep_entries, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream longer, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
-    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
+    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from and mirror believes; empty: those of the system") \
+    SETTING(mirror, TEXT, "", 0, 0, "", "sink: ws://host[:port]/logs/listen of another server whose log entries are added to this fleet's stream; empty: none") \
+    SETTING(mirror_token, SECRET, "", 0, 0, "", "bearer token that the server of mirror wants; empty: none") \
     GROUP(DISPATCH, "Dispatch", SETTINGS_NODE) \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "device ports and ranges that drivers may open, as in 6000-6999,udp:47808; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \

@@ -2,6 +2,7 @@
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"
+#include "node/net/conn_path.h"
 #include "store/base/check.h"
 
 #include <errno.h>

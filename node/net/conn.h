@@ -81,17 +81,6 @@ size_t conn_queued(const struct conn *conn);
  * system call. */
 size_t conn_unacked(const struct conn *conn);
 
-/* The way to the peer, as its TCP has measured it. */
-struct conn_path {
-    uint32_t round_trip_us; /* the shortest of late: of others the peer's delays are a part */
-    uint32_t varies_us;     /* by how much round trips vary */
-    uint32_t in_flight;     /* segments that are not confirmed */
-    uint32_t lost;          /* segments that had to be sent again, ever */
-};
-
-/* False when it is no TCP connection. One system call. */
-bool conn_path(const struct conn *conn, struct conn_path *path);
-
 /* Does the peer take what it is sent? Of `sent` bytes that were given to the connection in all, those
  * that the peer's kernel has confirmed, modulo 2^32: a mark for conn_takes. Any other base than 0 for
  * `sent` will do, when it is the same in both calls. One system call. */

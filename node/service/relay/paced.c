@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/relay/paced.h"
 
+#include "node/net/conn_path.h"
 #include "store/base/clock.h"
 
 enum {
