@@ -144,9 +144,13 @@ static int serve_http(struct process *process, char *error, size_t error_size)
     struct app *app = &process->app;
     const struct settings *settings = app->settings;
     const char *bind = settings->admin[0] != '\0' ? settings->admin : settings->http;
-    const struct net_limits limits = {.queue = settings->queue_limit, .connections = 1000};
+    if (process_trusted(settings, &app->trusted, error, error_size) != 0) {
+        return -1;
+    }
+    const struct net_limits limits = {
+        .queue = settings->queue_limit, .connections = 1000, .trusted = &app->trusted};
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = app->admin = process_http(settings, app->net);
+    app->http = app->admin = process_http(settings, app->net, &app->trusted);
     metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
     process->health = health_new(&(struct health_options){
         .app = app, .trouble = unready, .refresh = refresh, .arg = process});
@@ -294,6 +298,7 @@ static void tear_down(struct process *process)
     logs_mirror_free(&process->mirror);
     sink_free(&process->sink);
     store_close(&process->app.store);
+    cidr_list_free(&process->app.trusted);
     wheel_free(&process->app.wheel);
     log_out_detach(LOG_LINGER_MS);
     loop_free(&process->app.loop);

@@ -178,7 +178,8 @@
            "Store commands that failed or were lost with their link")                              \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built anew after a loss")                                           \
-    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
+    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \
+           "Leases renewed: about one a second for each server")                                   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
     METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \

@@ -555,7 +555,7 @@ async def test_a_secret_is_asked_for(yard):
     + struct.pack("!HH", 40000, 1337),
 ])
 def test_proxy_header(yard, header):
-    relay = RelayYard(yard, relay_proxy="on")
+    relay = RelayYard(yard, relay_proxy="on", trusted_proxies="127.0.0.0/8")
     assert is_closed_after(relay, encode(handshake("x")))
     link = relay.raw()
     link.send_bytewise(header + encode(handshake("behind the balancer")))

@@ -52,8 +52,8 @@ static void on_appended(void *arg, enum stream_outcome outcome)
     struct logs_mirror *mirror = arg;
     mirror->asking = false;
     if (outcome == STREAM_FULL || outcome == STREAM_REFUSED) {
-        say_trouble(mirror, outcome == STREAM_FULL ? "the log stream is full"
-                                                   : "the store takes nothing");
+        say_trouble(mirror,
+                    outcome == STREAM_FULL ? "the log stream is full" : "the store takes nothing");
         timer_after(mirror->next, MIRROR_AGAIN_MS);
         return;
     }

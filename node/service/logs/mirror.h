@@ -14,11 +14,11 @@
 struct logs_mirror;
 
 struct logs_mirror_options {
-    struct event_base *base; /* all borrowed */
-    struct store *store;     /* whose stream is set up */
-    const char *url;         /* ws[s]://host[:port]/logs/listen[?roomId=...] */
-    const char *ca;          /* see logs_dump_options */
-    const char *token;       /* bearer; empty: none */
+    struct event_base *base;           /* all borrowed */
+    struct store *store;               /* whose stream is set up */
+    const char *url;                   /* ws[s]://host[:port]/logs/listen[?roomId=...] */
+    const char *ca;                    /* see logs_dump_options */
+    const char *token;                 /* bearer; empty: none */
     const char *room_keys, *user_keys; /* see logs_keys */
     unsigned lanes;
     size_t entry_limit; /* bytes of an entry */

@@ -2,6 +2,7 @@
 #include "node/service/relay/client.h"
 
 #include "node/core/log.h"
+#include "node/net/conn_peer.h"
 #include "node/net/net.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/stream.h"
@@ -230,6 +231,11 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     if (rc > 0) {
         client->peer = proxy.known ? proxy.source : client->peer;
         client->state = CLIENT_NEW;
+        bool crowded = !conn_peer_may_be(client->conn, &client->peer);
+        conn_peer_set(client->conn, &client->peer);
+        if (crowded) {
+            end(client, "too many connections from this address");
+        }
     }
     return taken;
 }
@@ -318,7 +324,7 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
     client->terms = terms;
     client->network = network;
     client->peer = *peer;
-    client->state = terms->proxy ? CLIENT_HEADER : CLIENT_NEW;
+    client->state = cidr_list_has(terms->proxies, peer) ? CLIENT_HEADER : CLIENT_NEW;
     list_init(&client->seat.entry);
     list_init(&client->seat.member.entry);
     json_stream_init(&client->in, terms->packet_limit);
