@@ -12,10 +12,14 @@ static struct span authority_of(struct span origin)
     return at != NULL ? span_skip(origin, (size_t)(at - origin.ptr) + 3) : SPAN("");
 }
 
+/* Under the name that it was asked for, or that a proxy was, which says so: a page can give a request no
+ * such field without asking first (a preflight), which is refused. */
 static bool is_own(const struct http_request *request, struct span origin)
 {
     struct span authority = authority_of(origin);
-    return authority.len > 0 && span_eq_nocase(authority, http_header(request, "host"));
+    return authority.len > 0 &&
+           (span_eq_nocase(authority, http_header(request, "host")) ||
+            span_eq_nocase(authority, http_header(request, "x-forwarded-host")));
 }
 
 static bool is_listed(struct span origin, const char *origins)
