@@ -15,6 +15,7 @@
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
 #include "store/watchers.h"
+#include "store/wire.h"
 
 #include <inttypes.h>
 
@@ -32,7 +33,7 @@ struct topic {
     unsigned shard;
     enum topic_state state;
     bool gap;    /* the link fell; subscribers have to hear of it */
-    bool framed; /* payloads begin with the publishing node's name and its link's number */
+    bool framed; /* payloads begin with a head: "W node link", later fields, a line's end */
     char name[]; /* the whole channel */
 };
 
@@ -158,6 +159,30 @@ void bus_on_channel(struct store *store, struct span channel, bool on)
     watchers_kick(&topic->subs);
 }
 
+/* Cuts the head off *payload. Is the message one that comes after all that was heard of its node? */
+static bool take_head(struct topic *topic, struct span *payload, bool *own)
+{
+    struct store *store = topic->subs.store;
+    struct shard *shard = &store->shards[topic->shard];
+    uint64_t link;
+    if (!wire_cut(payload, store->wire)) {
+        store_on_unread(store, WIRE_MESSAGE,
+                        "a message of another node is in a form that this node "
+                        "does not read: are all of one release or its neighbours?");
+        return false;
+    }
+    struct span head = span_cut(payload, '\n');
+    struct span origin = span_cut(&head, ' ');
+    *own = span_eq(origin, span_str(store->node));
+    store->stats.received++;
+    if (!decimal_read(span_cut(&head, ' '), UINT64_MAX, &link) ||
+        !bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
+        store->stats.late++;
+        return false;
+    }
+    return true;
+}
+
 void bus_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
@@ -167,17 +192,8 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
     bool own = false;
     topic_settle(topic);
-    if (topic->framed) {
-        struct span origin = span_cut(&payload, ' ');
-        struct shard *shard = &store->shards[topic->shard];
-        uint64_t link;
-        own = span_eq(origin, span_str(store->node));
-        store->stats.received++;
-        if (!decimal_cut(&payload, ' ', &link) ||
-            !bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
-            store->stats.late++;
-            return;
-        }
+    if (topic->framed && !take_head(topic, &payload, &own)) {
+        return;
     }
     WATCHERS_EACH(bus_sub, sub, &topic->subs) {
         if (sub->ready && (sub->echo || !own)) {
@@ -282,7 +298,7 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
     struct buf text = {0};
     topic_channel(store, topic, &text);
     size_t channel_len = text.len;
-    buf_printf(&text, "%s %" PRIu64 " ", store->node,
+    buf_printf(&text, "%u %s %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);

@@ -6,10 +6,24 @@
 
 void lookup_finish(struct lookup_call *call, enum lookup_result result, struct span value)
 {
+    if (value.len > 0 && !wire_cut(&value, call->store->wire)) {
+        store_on_unread(call->store, WIRE_KEY, "a value is in a form that this node does not read");
+        result = LOOKUP_LOST;
+        value = span_of(NULL, 0);
+    }
     if (call->then.fn != NULL && !call->store->closing) {
         call->then.fn(call->then.arg, call->then.tag, result, value);
     }
     free(call);
+}
+
+/* Puts the form before a value: it lies in `to`, which lives as long as the store. */
+static void put_form(const struct store *store, struct buf *to, struct span *value)
+{
+    to->len = 0;
+    buf_printf(to, "%u ", store_wire_now(store));
+    buf_append(to, *value);
+    *value = buf_span(to);
 }
 
 static int send_visit(struct store *store, struct lookup_visit *visit,
@@ -27,6 +41,8 @@ static int send_visit(struct store *store, struct lookup_visit *visit,
     buf_append(name, SPAN(":l:"));
     buf_append(name, visit->key);
     visit->key = buf_span(name);
+    put_form(store, &store->lookup_value, &visit->value);
+    put_form(store, &store->lookup_old, &visit->old);
     if (store->backend->ops->lookup(store->backend, shard, visit, call) != 0) {
         free(call);
         return -1;

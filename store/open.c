@@ -72,6 +72,7 @@ void store_release_all(struct store *store, void (*done)(void *arg), void *arg)
     store->release_done = done;
     store->release_arg = arg;
     roster_release_every(store);
+    store->backend->ops->leave(store->backend);
     timer_after(store->release_limit, RELEASE_LIMIT_MS);
     timer_after(store->turn, 0);
 }
@@ -80,6 +81,9 @@ static void free_shards(struct store *store, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
+        roster_lease_deinit(&store->shards[i].lease);
+        free(store->shards[i].wire_text);
+        free(store->shards[i].refusal);
     }
     free(store->shards);
 }
@@ -93,6 +97,8 @@ static void store_free(struct store *store)
     stream_deinit(store);
     bus_deinit(store);
     buf_free(&store->lookup_name);
+    buf_free(&store->lookup_value);
+    buf_free(&store->lookup_old);
     event_free(store->release_limit);
     event_free(store->turn);
     free_shards(store, shards);
@@ -204,6 +210,7 @@ static void make_shards(struct store *store)
         list_init(&store->shards[i].asking);
         list_init(&store->shards[i].leaving);
         map_init(&store->shards[i].speakers);
+        list_init(&store->shards[i].queue);
     }
 }
 
@@ -223,6 +230,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->prefix = mem_dup(span_str(options->prefix));
     store->node = mem_dup(span_str(options->node));
     store->lease_ms = options->lease_ms;
+    store->wire = options->wire.to != 0 ? options->wire : wire_own();
+    store->visitor = options->visitor;
     store->replicas = options->replicas;
     store->observer = options->observer;
     list_init(&store->chores);

@@ -7,6 +7,8 @@
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 
+enum { UNREAD_PAUSE_MS = 10 * 1000 };
+
 void store_kick(struct store *store, struct chore *chore)
 {
     if (list_empty(&chore->entry)) {
@@ -63,6 +65,63 @@ bool store_ready(const struct store *store)
 bool store_reaches(const struct store *store, struct span name)
 {
     return is_well(store, store_shard(store, name));
+}
+
+unsigned store_wire_now(const struct store *store)
+{
+    unsigned now = store->wire.to;
+    for (unsigned i = 0; store->shards != NULL && i < store->backend->shards; i++) {
+        unsigned shared = store->shards[i].wire_shared;
+        now = shared != 0 && shared < now ? shared : now;
+    }
+    return now > store->wire.from ? now : store->wire.from;
+}
+
+void store_on_unread(struct store *store, enum wire_unread kind, const char *text)
+{
+    uint64_t now = clock_monotonic_ms();
+    store->stats.unread[kind]++;
+    if (store->unread_told_ms == 0 || now - store->unread_told_ms >= UNREAD_PAUSE_MS) {
+        store->unread_told_ms = now;
+        store_on_trouble(store, text);
+    }
+}
+
+static void set_text(char **at, const char *text)
+{
+    free(*at);
+    *at = text != NULL ? mem_dup(span_str(text)) : NULL;
+}
+
+void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text)
+{
+    store->shards[shard].wire_shared = shared;
+    set_text(&store->shards[shard].wire_text, text);
+}
+
+void store_on_refusal(struct store *store, unsigned shard, const char *text)
+{
+    set_text(&store->shards[shard].refusal, text);
+}
+
+const char *store_refusal(const struct store *store)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (store->shards[i].refusal != NULL) {
+            return store->shards[i].refusal;
+        }
+    }
+    return NULL;
+}
+
+void store_print_wire(const struct store *store, struct buf *out)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (store->shards[i].wire_text != NULL) {
+            buf_append(out, span_str(store->shards[i].wire_text));
+            return;
+        }
+    }
 }
 
 const struct store_stats *store_stats(const struct store *store)

@@ -16,13 +16,15 @@
 #define MUSTER_STORE_STORE_H
 
 #include "store/base/span.h"
+#include "store/wire.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct store;
+struct buf;
 struct memory_hub;
+struct store;
 
 /* What the store reports; `arg` is given back. Each may be NULL. */
 struct store_observer {
@@ -53,6 +55,8 @@ struct store_options {
     const char *prefix; /* first part of every key and topic */
     const char *node;   /* unique name of this process in the fleet, at most 64 bytes, no spaces */
     uint32_t lease_ms;  /* roster lease: within this time of a node's death its members are gone */
+    struct wire_range wire; /* that it speaks; 0: what this program does (tests have others) */
+    bool visitor;           /* only looks: it does not stand on the roll of the servers */
     unsigned
         replicas; /* of the server: an append to a stream or history counts when so many have it;
                            0: when the server has */
@@ -68,7 +72,7 @@ struct store_stats {
     uint64_t commands;    /* sent to servers */
     uint64_t errors;      /* commands answered with an error, or lost with their link */
     uint64_t reconnects;  /* links built again after a loss */
-    uint64_t renewals;    /* roster claims renewed */
+    uint64_t renewals;    /* beats: this node's lease on a server renewed */
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
@@ -79,6 +83,7 @@ struct store_stats {
     uint64_t replica_waits;    /* times replicas were waited for, each for all appends before it */
     uint64_t replica_timeouts; /* of these, without enough replicas */
     uint64_t resnapshots;      /* rosters read again because a change may have been missed */
+    uint64_t unread[WIRE_KINDS]; /* in a form that this node, or the fleet, does not read */
 };
 
 /* Checks the URL without connecting. Returns 0, or -1 with a message in `error`. */
@@ -102,6 +107,14 @@ bool store_ready(const struct store *store);
 /* The same of the one server that the key or topic of that name lives on: what is asked of it is
  * likely to be answered, whatever is the matter with the others. */
 bool store_reaches(const struct store *store, struct span name);
+
+/* Why a server does not let this node in, as a line for a person, or NULL: the fleet speaks another
+ * form of the wire. Borrowed until the next turn. */
+const char *store_refusal(const struct store *store);
+
+/* Appends what the fleet speaks and what this store does: "the fleet speaks 1, this node 1"; nothing
+ * where no other node is known. */
+void store_print_wire(const struct store *store, struct buf *out);
 
 const struct store_stats *store_stats(const struct store *store);
 

@@ -26,7 +26,8 @@ const char *health_trouble(struct health *health)
         return "draining";
     }
     if (app->store != NULL && !store_ready(app->store)) {
-        return "the store cannot be reached";
+        const char *refusal = store_refusal(app->store);
+        return refusal != NULL ? refusal : "the store cannot be reached";
     }
     if (health->held) {
         return "starting";

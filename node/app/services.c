@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/app/services.h"
 
+#include "node/app/process.h"
+
 #include "node/core/log.h"
 #include "node/service/chat/chat.h"
 #include "node/service/dispatch/dispatch.h"
@@ -132,6 +134,7 @@ static void make_logs(struct services *services, struct app *app)
     metrics_set(&app->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
         .net = app->net,
+        .pool = app->pool,
         .store = app->store,
         .metrics = &app->metrics,
         .node = app->node,
@@ -151,10 +154,11 @@ static void make_logs(struct services *services, struct app *app)
 }
 
 static struct chat_login_options login_options(const struct settings *settings,
-                                               struct event_base *base)
+                                               struct event_base *base, struct job_pool *pool)
 {
     return (struct chat_login_options){
         .base = base,
+        .pool = pool,
         .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
         .key_file = settings->chat_jwt_key,
         .jwks = settings->chat_jwks,
@@ -181,7 +185,7 @@ static int make_chat(struct services *services, struct app *app, char *error, si
         .metrics = &app->metrics,
         .wheel = app->wheel,
         .node = app->node,
-        .login = login_options(settings, loop_base(app->loop)),
+        .login = login_options(settings, loop_base(app->loop), app->pool),
         .history = settings->chat_history,
         .rate = settings->chat_rate,
         .burst = settings->chat_burst,
@@ -227,8 +231,11 @@ static int make_relay(struct services *services, struct app *app, char *error, s
         .prefix = settings->relay_prefix,
         .secret = settings->relay_secret,
         .status_token = settings->relay_status_token,
+        .unpaced = settings->relay_unpaced,
         .pacing = settings->relay_pacing,
         .proxy = settings->relay_proxy,
+        .trusted = &app->trusted,
+        .trusted_text = settings->trusted_proxies,
         .gap_ms = settings->relay_gap,
         .queue_limit = settings->queue_limit,
         .packet_limit = settings->relay_limit,
@@ -246,7 +253,8 @@ static struct dispatch_options dispatch_options_of(const struct settings *settin
         .ports = settings->dispatch_ports,
         .bind = settings->dispatch_bind,
         .secret = settings->dispatch_secret,
-        .proxy = settings->dispatch_proxy,
+        .proxy = strcmp(settings->dispatch_proxy, "on") == 0 ? settings->trusted_proxies
+                                                             : settings->dispatch_proxy,
         .production = settings->env == ENV_PRODUCTION,
         .stall_ms = settings->dispatch_stall,
         .queue_limit = settings->queue_limit,
@@ -271,13 +279,20 @@ static void make_dispatch(struct services *services, struct app *app)
 static int check_dispatch(const struct settings *settings, char *error, size_t error_size)
 {
     const struct dispatch_options options = dispatch_options_of(settings);
+    if (strcmp(settings->dispatch_proxy, "on") == 0 && settings->trusted_proxies[0] == '\0') {
+        snprintf(error, error_size,
+                 "dispatch-proxy: on needs the balancers' addresses in --trusted-proxies");
+        return -1;
+    }
     return settings->dispatch_ports[0] == '\0' ? 0 : dispatch_check(&options, error, error_size);
 }
 
 static int check_relay(const struct settings *settings, char *error, size_t error_size)
 {
     const struct relay_options options = {.listen = settings->relay,
-                                          .color = settings->relay_color};
+                                          .color = settings->relay_color,
+                                          .proxy = settings->relay_proxy,
+                                          .trusted_text = settings->trusted_proxies};
     return relay_check(&options, error, error_size);
 }
 
@@ -303,7 +318,7 @@ static int check_tracker(const struct settings *settings, char *error, size_t er
 
 static int check_chat(const struct settings *settings, char *error, size_t error_size)
 {
-    const struct chat_login_options options = login_options(settings, NULL);
+    const struct chat_login_options options = login_options(settings, NULL, NULL);
     return chat_login_check(&options, error, error_size);
 }
 
@@ -312,8 +327,16 @@ static int check_logs(const struct settings *settings, char *error, size_t error
     return logs_syslog_check(settings->logs_syslog, error, error_size);
 }
 
-services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_tracker,
-                                              check_chat,     check_logs,  NULL};
+static int check_trusted(const struct settings *settings, char *error, size_t error_size)
+{
+    struct cidr_list trusted;
+    int result = process_trusted(settings, &trusted, error, error_size);
+    cidr_list_free(&trusted);
+    return result;
+}
+
+services_check_fn *const services_checks[] = {
+    check_trusted, check_dispatch, check_relay, check_tracker, check_chat, check_logs, NULL};
 
 struct services *services_new(struct app *app, struct health *health, char *error,
                               size_t error_size)

@@ -78,6 +78,7 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_count(metrics);
     refresh_process(metrics);
     tell_failed_checks();
+    metrics_set(metrics, METRIC_CHECKS_FAILED, check_failures());
     metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
     if (store == NULL) {
         return;
@@ -94,6 +95,9 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_set(metrics, METRIC_BUS_RECEIVED, stats->received);
     metrics_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
     metrics_set(metrics, METRIC_BUS_LATE, stats->late);
+    metrics_set(metrics, METRIC_WIRE_UNREAD_NODE, stats->unread[WIRE_NODE]);
+    metrics_set(metrics, METRIC_WIRE_UNREAD_MESSAGE, stats->unread[WIRE_MESSAGE]);
+    metrics_set(metrics, METRIC_WIRE_UNREAD_KEY, stats->unread[WIRE_KEY]);
     metrics_set(metrics, METRIC_STREAM_BROUGHT, stats->brought);
     metrics_set(metrics, METRIC_STREAM_LOST, stats->lost);
     metrics_set(metrics, METRIC_REPLICA_WAITS, stats->replica_waits);

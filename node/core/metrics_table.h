@@ -178,7 +178,8 @@
            "Store commands that failed or were lost with their link")                              \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built anew after a loss")                                           \
-    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
+    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \
+           "Leases renewed: about one a second for each server")                                   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
     METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \
@@ -199,6 +200,11 @@
            "Messages the bus could not take: link down or queue full")                             \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
+    METRIC(WIRE_UNREAD_NODE, counter, "muster_wire_unread_total", "{what=\"node\"}",               \
+           "What another release says and this node cannot read, or the fleet not this node")      \
+    METRIC(WIRE_UNREAD_MESSAGE, counter, "muster_wire_unread_total", "{what=\"message\"}", "")     \
+    METRIC(WIRE_UNREAD_KEY, counter, "muster_wire_unread_total", "{what=\"key\"}", "")             \
+    METRIC(WIRE_UNREAD_MESH, counter, "muster_wire_unread_total", "{what=\"mesh\"}", "")           \
     METRIC(MEMORY_LIMIT, gauge, "muster_memory_limit_bytes", "",                                   \
            "Memory from which on clients are turned away and closed; 0: no limit")                 \
     METRIC(MEMORY_CLOSED, counter, "muster_memory_closed_total", "",                               \
@@ -209,7 +215,9 @@
     METRIC(LOGS_SINK, gauge, "muster_logs_sink_expected", "",                                      \
            "1 while log entries wait for a sink to store them (logs-sink)")                        \
     METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
-           "Log lines dropped: whoever reads stderr is too slow")                                  \
+           "Log lines dropped: stderr is read too slowly")                                         \
+    METRIC(CHECKS_FAILED, counter, "muster_checks_failed_total", "",                               \
+           "Checks of the program on itself that did not hold: a fault of Muster")                 \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \
@@ -218,6 +226,9 @@
 
 #define HISTOGRAMS_TABLE(HISTOGRAM)                                                                \
     HISTOGRAM(BUS_LAG, "muster_bus_lag_seconds", "Time for a message to come back over the bus")   \
-    HISTOGRAM(STORE_TIME, "muster_store_command_seconds", "Time for the store to answer a command")
+    HISTOGRAM(STORE_TIME, "muster_store_command_seconds",                                          \
+              "Time for the store to answer a command")                                            \
+    HISTOGRAM(LOOP_TURN, "muster_loop_turn_seconds",                                               \
+              "Time of one turn of the event loop, in which all other clients wait")
 
 #endif

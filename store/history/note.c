@@ -2,6 +2,7 @@
 #include "store/history/note.h"
 
 #include "store/base/decimal.h"
+#include "store/wire.h"
 
 #include <inttypes.h>
 
@@ -9,8 +10,10 @@ bool history_note_next(struct span *rest, struct history_record *record)
 {
     uint64_t writer_len, value_len;
     struct span at = *rest;
-    if (!decimal_cut(&at, ' ', &record->id) || !decimal_cut(&at, ' ', &record->sequence) ||
-        !decimal_cut(&at, ' ', &writer_len) || !decimal_cut(&at, '\n', &value_len) ||
+    struct span head = span_cut(&at, '\n');
+    if (!decimal_cut(&head, ' ', &record->id) || !decimal_cut(&head, ' ', &record->sequence) ||
+        !decimal_cut(&head, ' ', &writer_len) ||
+        !decimal_read(span_cut(&head, ' '), UINT64_MAX, &value_len) || at.ptr == NULL ||
         writer_len > at.len || value_len > at.len - writer_len) {
         return false;
     }
@@ -24,7 +27,9 @@ bool history_note_writer(struct span *rest, struct span *writer, uint64_t *seque
 {
     uint64_t len;
     struct span at = *rest;
-    if (!decimal_cut(&at, ' ', sequence) || !decimal_cut(&at, '\n', &len) || len > at.len) {
+    struct span head = span_cut(&at, '\n');
+    if (!decimal_cut(&head, ' ', sequence) ||
+        !decimal_read(span_cut(&head, ' '), UINT64_MAX, &len) || at.ptr == NULL || len > at.len) {
         return false;
     }
     *writer = span_of(at.ptr, len);
@@ -35,13 +40,15 @@ bool history_note_writer(struct span *rest, struct span *writer, uint64_t *seque
 static int read_head(struct span *bytes, struct history_note *note, uint64_t *count,
                      uint64_t *writers)
 {
-    if (!decimal_cut(bytes, ' ', &note->birth)) {
+    struct span head = span_cut(bytes, '\n');
+    if (!wire_cut(&head, wire_own()) || !decimal_cut(&head, ' ', &note->birth)) {
         return -1;
     }
-    note->timeline = span_cut(bytes, ' ');
-    bool good = decimal_cut(bytes, ' ', &note->after) && decimal_cut(bytes, ' ', &note->last) &&
-                decimal_cut(bytes, ' ', count) && decimal_cut(bytes, '\n', writers);
-    return good ? 0 : -1;
+    note->timeline = span_cut(&head, ' ');
+    bool good = decimal_cut(&head, ' ', &note->after) && decimal_cut(&head, ' ', &note->last) &&
+                decimal_cut(&head, ' ', count) &&
+                decimal_read(span_cut(&head, ' '), UINT64_MAX, writers);
+    return good && bytes->ptr != NULL ? 0 : -1;
 }
 
 int history_note_read(struct span bytes, struct history_note *note)
@@ -72,8 +79,8 @@ int history_note_read(struct span bytes, struct history_note *note)
 void history_note_head(struct buf *out, const struct history_note *note, size_t count,
                        size_t writers)
 {
-    buf_printf(out, "%" PRIu64 " %.*s %" PRIu64 " %" PRIu64 " %zu %zu\n", note->birth,
-               SPAN_ARG(note->timeline), note->after, note->last, count, writers);
+    buf_printf(out, "%d %" PRIu64 " %.*s %" PRIu64 " %" PRIu64 " %zu %zu\n", STORE_WIRE_TO,
+               note->birth, SPAN_ARG(note->timeline), note->after, note->last, count, writers);
 }
 
 void history_note_put_writer(struct buf *out, struct span writer, uint64_t sequence)

@@ -2,7 +2,7 @@
 -- One visit to a history: append entries, or read some. memory/history.c does the same for the
 -- memory backend.
 --
--- KEYS[1]  hash: 'i' -> "birth first last", 'e' .. id -> "seq writer-length value-length\n" writer
+-- KEYS[1]  hash: 'i' -> "1 birth first last" and what later versions add (1: the wire form, store/wire.h), 'e' .. id -> "seq writer-length value-length\n" writer
 --          value, 'w' .. writer -> the last sequence number taken from it, 'W' -> the writers,
 --          't' -> timeline, 'f' -> its forks: "timeline id;" for each, the id before its first
 -- ARGV     'a' timeline channel writer most, then sequence and value for each entry to append
@@ -17,7 +17,7 @@
 -- Ids count up by one from the birth, which is this server's clock in microseconds: below 2^53, and
 -- above every id given before a restart that lost them.
 local key, mode = KEYS[1], ARGV[1]
-local WRITERS, FORKS = 1024, 8
+local WIRE, WRITERS, FORKS = '1', 1024, 8
 
 local function whole(number)
     return string.format('%.0f', number)
@@ -26,13 +26,17 @@ end
 local birth, first, last = 0, 1, 0
 local head = redis.call('HMGET', key, 'i', 't')
 local info, timeline = head[1], head[2] or '-'
+local more = ''
 if info then
-    local b, f, l = string.match(info, '^(%d+) (%d+) (%d+)$')
-    birth, first, last = tonumber(b), tonumber(f), tonumber(l)
+    local form, b, f, l, rest = string.match(info, '^(%d+) (%d+) (%d+) (%d+)(.*)$')
+    if form ~= WIRE then
+        return redis.error_reply('WIRE ' .. key .. ' is of form ' .. (form or '0') .. ', this node reads ' .. WIRE)
+    end
+    birth, first, last, more = tonumber(b), tonumber(f), tonumber(l), rest
 end
 
 local function note(after, count, parts, writers)
-    return whole(birth) .. ' ' .. timeline .. ' ' .. whole(after) .. ' ' .. whole(last) .. ' ' ..
+    return WIRE .. ' ' .. whole(birth) .. ' ' .. timeline .. ' ' .. whole(after) .. ' ' .. whole(last) .. ' ' ..
         count .. ' ' .. (writers or 0) .. '\n' .. table.concat(parts)
 end
 
@@ -81,7 +85,7 @@ local function is_read(id, mark)
     if not entry then
         return mark == '' or id <= last
     end
-    local sequence, len, at = string.match(entry, '^(%d+) (%d+) %d+\n()')
+    local sequence, len, at = string.match(entry, '^(%d+) (%d+) [^\n]*\n()')
     return sequence .. ' ' .. string.sub(entry, at, at + tonumber(len) - 1) == mark
 end
 
@@ -152,8 +156,8 @@ if count > 0 then
         redis.call('HDEL', key, 'e' .. whole(first))
         first = first + 1
     end
-    redis.call('HSET', key, 'i', whole(birth) .. ' ' .. whole(first) .. ' ' .. whole(last),
-        'w' .. writer, whole(taken))
+    redis.call('HSET', key, 'i', WIRE .. ' ' .. whole(birth) .. ' ' .. whole(first) .. ' ' ..
+        whole(last) .. more, 'w' .. writer, whole(taken))
     redis.call('PUBLISH', channel, note(before, count, parts))
 end
 return note(last, 0, {})

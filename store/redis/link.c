@@ -10,6 +10,7 @@
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
 #include "store/redis/resp.h"
+#include "store/redis/roll.h"
 #include "store/redis/scripts.h"
 #include "store/redis/sentinel.h"
 #include "store/redis/wait.h"
@@ -26,7 +27,8 @@ enum {
     BEAT_MOST_MS = 1000,
     PROOF_BEATS = 3,
     PROOF_LEAST_MS = 1000,
-    CONNECT_LEAST_MS = 1000,
+    CONNECT_LEAST_MS = 3000,
+    FIND_MOST_MS = 1000, /* to connect, where sentinels may name another server meanwhile */
     CONNECT_MOST_MS = 5000,
     TOKEN_DIGITS = 16,
     COMPLAINT_PAUSE_MS = 1000,
@@ -44,7 +46,7 @@ struct redis_link {
     struct redis_follow *follow; /* NULL: no sentinels */
     struct redis_conn *command, *subscriber;
     struct redis_wait *wait; /* NULL: no replicas are waited for */
-    bool greeted;            /* the command connection is usable */
+    bool greeted;            /* the command connection is usable, this node on the roll */
     bool hearing;            /* the subscribed one hears the proof */
     char *last;              /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer;     /* next try, or the time limit of this one */
@@ -69,7 +71,7 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 
 static uint64_t beat_ms(const struct redis_link *link)
 {
-    return clamp(link->store->lease_ms / 10, BEAT_LEAST_MS, BEAT_MOST_MS);
+    return clamp(link->store->lease_ms / 5, BEAT_LEAST_MS, BEAT_MOST_MS);
 }
 
 static uint64_t proof_limit_us(const struct redis_link *link)
@@ -138,10 +140,18 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     }
     if (redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
+    } else if (strncmp(reply->str, "WIRE ", 5) == 0) {
+        store_on_unread(link->store, WIRE_KEY, reply->str);
     } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
         complain(link, reply->str);
     }
     return false;
+}
+
+static struct span reply_span(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
 }
 
 static void on_greeting(void *arg, const redisReply *reply)
@@ -181,11 +191,86 @@ static void on_role(void *arg, const redisReply *reply)
                reply->element[0]->type == REDIS_REPLY_STRING &&
                strcmp(reply->element[0]->str, "master") != 0) {
         fail(link, "READONLY: the server is a replica");
-    } else {
-        link->greeted = true;
-        prove_when_greeted(link);
     }
 }
+
+/* ------------------------------------------------------------------------------------ the roll */
+
+/* Another form of the wire, or an older one that is about to be written again for this node. */
+static void turn_away(struct redis_link *link, enum roll_answer answer,
+                      const struct redis_roll *roll)
+{
+    struct buf text = {0};
+    if (roll->nodes == 0) {
+        buf_append(&text, SPAN("the roll of the server cannot be read"));
+    } else {
+        redis_roll_print(roll, link->store, &text);
+    }
+    if (answer == ROLL_NEVER) {
+        store_on_refusal(link->store, link->shard, buf_text(&text));
+        store_on_unread(link->store, WIRE_NODE, buf_text(&text));
+    }
+    fail(link, buf_text(&text));
+    buf_free(&text);
+}
+
+static void take_roll(struct redis_link *link, struct span answer)
+{
+    struct redis_roll roll;
+    struct buf text = {0};
+    enum roll_answer welcome = redis_roll_read(answer, &roll);
+    redis_roll_print(&roll, link->store, &text);
+    store_on_roll(link->store, link->shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
+    buf_free(&text);
+    if (welcome == ROLL_NEVER || (welcome == ROLL_LATER && !link->greeted)) {
+        turn_away(link, welcome, &roll);
+        return;
+    }
+    store_on_refusal(link->store, link->shard, NULL);
+    link->greeted = true;
+    prove_when_greeted(link);
+}
+
+static void call_roll(struct redis_link *link, bool by_text);
+
+static void on_roll(void *arg, const redisReply *reply)
+{
+    struct redis_link *link = arg;
+    bool forgotten = reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+                     strncmp(reply->str, "NOSCRIPT", 8) == 0;
+    if (reply == NULL) {
+        return;
+    }
+    if (forgotten) {
+        call_roll(link, true);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        fail(link, reply->str);
+    } else {
+        take_roll(link, reply_span(reply));
+    }
+}
+
+static void send_roll(struct redis_link *link, enum roll_verb verb, bool by_text)
+{
+    struct redis_script call;
+    redis_roll_begin(&call, link->store, verb);
+    redis_script_send(&call, link->command, by_text, on_roll, link);
+}
+
+static void call_roll(struct redis_link *link, bool by_text)
+{
+    bool only_asks = link->store->visitor || link->store->releasing;
+    send_roll(link, only_asks ? ROLL_ASK : ROLL_BE_IN, by_text);
+}
+
+void redis_link_leave(struct redis_link *link)
+{
+    if (link->state == LINK_UP) {
+        send_roll(link, ROLL_LEAVE, false);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ greeting */
 
 /* The digits of `field` at the start of a line of INFO; empty when it has none. */
 static struct span info_field(struct span info, struct span field)
@@ -273,8 +358,11 @@ static void on_connected(void *arg, struct redis_conn *conn)
     } else {
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
+        redis_greeting_load(conn, lua_roster_beat, on_greeting, link);
         redis_greeting_load(conn, lua_history, on_greeting, link);
+        redis_greeting_load(conn, lua_roll, on_greeting, link);
         ask_role(link);
+        call_roll(link, false);
     }
 }
 
@@ -335,12 +423,6 @@ static void on_proof(struct redis_link *link, const char *sent_us)
     }
 }
 
-static struct span reply_span(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
-                                             : span_of(NULL, 0);
-}
-
 /* ["message", channel, payload], ["subscribe" | "unsubscribe", channel, count] */
 static void on_push(void *arg, const redisReply *reply)
 {
@@ -380,7 +462,7 @@ static void on_lost(void *arg, const char *text)
 static uint64_t connect_limit_ms(const struct redis_link *link)
 {
     uint64_t lease = link->store->lease_ms;
-    return link->server->master != NULL ? clamp(lease / 8, CONNECT_LEAST_MS / 4, CONNECT_LEAST_MS)
+    return link->server->master != NULL ? clamp(lease / 8, FIND_MOST_MS / 4, FIND_MOST_MS)
                                         : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
 }
 
@@ -463,6 +545,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
             backoff_reset(&link->backoff);
         }
         ask_role(link);
+        call_roll(link, false);
         send_proof(link);
         if (link->follow != NULL) {
             redis_follow_beat(link->follow, redis_find_endpoint(link->find));

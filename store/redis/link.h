@@ -2,7 +2,7 @@
 /* redis link: one Redis server, reached over two connections: one for commands, one that is
  * subscribed.
  *
- *     WAITING --back-off--> CONNECTING --greeted--> PROVING --own message came back--> UP
+ *     WAITING --back-off--> CONNECTING --on the roll--> PROVING --own message came back--> UP
  *        ^                      |                      |                               |
  *        '------- any failure: text, both connections go, all is built again ----------'
  *
@@ -47,6 +47,9 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply);
 /* SUBSCRIBE or UNSUBSCRIBE; nothing when the link is not up. */
 void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
                           bool on);
+
+/* Takes this node off the roll of the server; the link goes on. */
+void redis_link_leave(struct redis_link *link);
 
 /* The name of the history that the server is in (docs/store.md#words), as of the last beat: "-" when
  * it may not be asked. Borrowed until the next turn. */

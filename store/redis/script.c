@@ -2,7 +2,6 @@
 #include "store/redis/script.h"
 
 #include "store/base/mem.h"
-#include "store/redis/resp.h"
 
 struct script_run {
     struct redis_link *link;
@@ -11,25 +10,6 @@ struct script_run {
     void *arg;
     bool by_text;
 };
-
-void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
-                        struct span key)
-{
-    *call = (struct redis_script){.text = text, .sha = sha};
-    redis_script_word(call, key);
-}
-
-void redis_script_word(struct redis_script *call, struct span word)
-{
-    resp_word(&call->words, word);
-    call->count++;
-}
-
-void redis_script_number(struct redis_script *call, uint64_t number)
-{
-    resp_number(&call->words, number);
-    call->count++;
-}
 
 static void finish(struct script_run *run, enum backend_answer answer, struct span reply)
 {
@@ -43,11 +23,7 @@ static void on_reply(void *arg, const redisReply *reply);
 static int send_run(struct script_run *run)
 {
     struct buf command = {0};
-    resp_command(&command, 3 + run->call.count);
-    resp_word(&command, run->by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
-    resp_word(&command, span_str(run->by_text ? run->call.text : run->call.sha));
-    resp_number(&command, 1);
-    buf_append(&command, buf_span(&run->call.words));
+    redis_script_print(&run->call, run->by_text, &command);
     int sent = redis_link_command(run->link, buf_span(&command), on_reply, run);
     buf_free(&command);
     return sent;

@@ -12,6 +12,8 @@
 
 #include <inttypes.h>
 
+#define STREAM_FORM "1" /* as stream_append.lua writes it */
+
 struct query {
     struct redis_link *link;
     unsigned lane; /* of a read backwards, whose answer names none */
@@ -22,6 +24,7 @@ struct query {
     size_t count, cap;
     struct stream_head head;
     char *was, *forks; /* what `head` has */
+    bool unread;       /* the stream is in another form of the wire */
     bool orphan;       /* the lanes were not asked: no caller waits */
 };
 
@@ -164,13 +167,15 @@ static void query_free(struct query *query)
     free(query);
 }
 
-/* [id, t, was, forks], asked before the lanes and in one write with them: what is read after it is
+/* [id, t, was, forks, v], asked before the lanes and in one write with them: what is read after it is
  * of that history. */
 static void on_head(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    if (redis_link_check(query->link, reply) && is_array(reply, 4)) {
+    if (redis_link_check(query->link, reply) && is_array(reply, 5)) {
         struct span timeline = text_of(reply->element[1]);
+        bool named = text_of(reply->element[0]).len > 0;
+        query->unread = named && !span_eq(text_of(reply->element[4]), SPAN(STREAM_FORM));
         stream_name_set(query->head.history.identity, text_of(reply->element[0]));
         stream_name_set(query->head.history.timeline, timeline.len > 0 ? timeline : SPAN("-"));
         query->was = mem_dup(text_of(reply->element[2]));
@@ -186,7 +191,11 @@ static void on_head(void *arg, const redisReply *reply)
 static void on_read(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    bool ok = redis_link_check(query->link, reply);
+    bool ok = redis_link_check(query->link, reply) && !query->unread;
+    if (query->unread) {
+        store_on_unread(redis_link_store(query->link), WIRE_KEY,
+                        "WIRE: the log stream is in a form that this node does not read");
+    }
     if (ok && query->back) {
         take_lane(query, query->lane, reply);
     } else if (ok && reply->type == REDIS_REPLY_ARRAY) {
@@ -203,7 +212,7 @@ static void on_read(void *arg, const redisReply *reply)
 
 static int ask_head(struct redis_link *link, struct query *query)
 {
-    static const char *const fields[] = {"id", "t", "was", "forks"};
+    static const char *const fields[] = {"id", "t", "was", "forks", "v"};
     struct buf command = {0}, key = {0};
     put_key(link, &key);
     resp_command(&command, 2 + sizeof(fields) / sizeof(fields[0]));

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Appends what several callers want stored, each caller's entries whole or not at all.
 --
--- KEYS[1]  hash of the stream: id, was, t, forks (docs/store.md), last (seq), lanes, sink (Unix
+-- KEYS[1]  hash of the stream: v (the wire form, store/wire.h), id, was, t, forks (docs/store.md), last (seq), lanes, sink (Unix
 --          time until which a sink counts as there), a<lane> (entries appended), s<lane> (of these,
 --          stored), n<node> -> "call time outcomes". Lane 0 is the stream KEYS[1]:0, with entries
 --          <seq>-<ordinal> of two fields: tag -> payload, node -> "call.index".
@@ -9,20 +9,24 @@
 --          timeline of the server, seen (seq above which new ones are), identity that the node knew,
 --          identity of a new stream, then for each caller: count, index of the first, and count
 --          times lane, tag, payload
--- answer   "state identity timeline last known outcomes": state is + and the outcomes have a letter
---          for each caller, 1 stored, 0 the bound is reached; or - where the server lacks calls of
+-- answer   "state identity timeline last known outcomes": state is +, or = where the call was
+--          carried out before, and the outcomes have a letter for each caller, 1 stored, 0 the bound is
+--          reached; or - where the server lacks calls of
 --          the node behind `known`, and nothing was done
 local meta = KEYS[1]
 local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
-local FORKS = 8
+local WIRE, FORKS = '1', 8
 
 local function whole(number)
     return string.format('%.0f', number)
 end
 
-local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'sink', 'n' .. node)
+local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'sink', 'n' .. node, 'v')
 local identity, timeline, last = head[1], head[2], tonumber(head[3] or 0)
-local known, outcomes = string.match(head[6] or '', '^(%d+) %d+ (%d*)$')
+local known, outcomes = string.match(head[6] or '', '^(%d+) %d+ (%d*)')
+if identity and head[7] ~= WIRE then
+    return redis.error_reply('WIRE ' .. meta .. ' is of form ' .. (head[7] or '0') .. ', this node reads ' .. WIRE)
+end
 
 local function answer(state, done)
     return state .. ' ' .. (identity or '') .. ' ' .. (timeline or '') .. ' ' .. whole(last) .. ' ' ..
@@ -30,7 +34,7 @@ local function answer(state, done)
 end
 
 if tonumber(known or 0) >= tonumber(call) then
-    return answer('+', known == call and outcomes or '')
+    return answer('=', known == call and outcomes or '')
 elseif tonumber(known or 0) < tonumber(ARGV[6]) then
     return answer('-', '')
 end
@@ -45,6 +49,7 @@ end
 
 if not identity then
     identity = ARGV[10]
+    set('v', WIRE)
     set('id', identity)
     set('was', ARGV[9])
 end

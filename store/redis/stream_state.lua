@@ -9,10 +9,13 @@
 --          mark
 -- answer   "identity timeline was last lanes entries", the unstored entries of each lane, a line
 --          with the forks, and a line "call node" for each writer
-local meta = KEYS[1]
-local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'was', 'forks')
+local WIRE, meta = '1', KEYS[1]
+local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'was', 'forks', 'v')
 local identity, timeline = head[1], head[2] or '-'
 local last, lanes = tonumber(head[3] or 0), tonumber(head[4] or 0)
+if identity and head[7] ~= WIRE then
+    return redis.error_reply('WIRE ' .. meta .. ' is of form ' .. (head[7] or '0') .. ', this node reads ' .. WIRE)
+end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local sink = tonumber(ARGV[4])
@@ -49,6 +52,8 @@ if sink > 0 then
     if not identity then
         identity = ARGV[7]
         head[5] = ARGV[6]
+        fields[#fields + 1] = 'v'
+        fields[#fields + 1] = WIRE
         fields[#fields + 1] = 'id'
         fields[#fields + 1] = identity
         fields[#fields + 1] = 'was'

@@ -2,6 +2,7 @@
 #include "store/roster/note.h"
 
 #include "store/base/decimal.h"
+#include "store/wire.h"
 
 #include <inttypes.h>
 
@@ -13,8 +14,9 @@ bool roster_note_next(struct span *rest, struct roster_entry *entry)
     }
     entry->gone = rest->ptr[0] == '-';
     *rest = span_skip(*rest, 1);
-    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, '\n', &value_len) ||
-        name_len > rest->len || value_len > rest->len - name_len) {
+    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, ' ', &value_len) ||
+        !decimal_cut(rest, '\n', &entry->token) || name_len > rest->len ||
+        value_len > rest->len - name_len) {
         return false;
     }
     entry->member = span_of(rest->ptr, name_len);
@@ -26,16 +28,15 @@ bool roster_note_next(struct span *rest, struct roster_entry *entry)
 int roster_note_read(struct span bytes, struct roster_note *note)
 {
     uint64_t count = 0;
-    if (!decimal_cut(&bytes, ' ', &note->birth) || !decimal_cut(&bytes, ' ', &note->previous) ||
-        !decimal_cut(&bytes, ' ', &note->version)) {
+    struct span head = span_cut(&bytes, '\n');
+    if (!wire_cut(&head, wire_own()) || bytes.ptr == NULL ||
+        !decimal_cut(&head, ' ', &note->birth) || !decimal_cut(&head, ' ', &note->previous) ||
+        !decimal_cut(&head, ' ', &note->version)) {
         return -1;
     }
-    note->listed = !span_starts_with(bytes, SPAN("-1\n"));
-    if (!note->listed) {
-        note->entries = span_of(NULL, 0);
-        return bytes.len == 3 ? 0 : -1;
-    }
-    if (!decimal_cut(&bytes, '\n', &count)) {
+    struct span listed = span_cut(&head, ' ');
+    note->listed = !span_eq(listed, SPAN("-1"));
+    if (note->listed && !decimal_read(listed, UINT64_MAX, &count)) {
         return -1;
     }
     note->entries = bytes;
@@ -51,13 +52,15 @@ int roster_note_read(struct span bytes, struct roster_note *note)
 void roster_note_head(struct buf *out, uint64_t birth, uint64_t previous, uint64_t version,
                       long count)
 {
-    buf_printf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %ld\n", birth, previous, version, count);
+    buf_printf(out, "%d %" PRIu64 " %" PRIu64 " %" PRIu64 " %ld\n", STORE_WIRE_TO, birth, previous,
+               version, count);
 }
 
 void roster_note_entry(struct buf *out, const struct roster_entry *entry)
 {
     size_t value_len = entry->gone ? 0 : entry->value.len;
-    buf_printf(out, "%c%zu %zu\n", entry->gone ? '-' : '+', entry->member.len, value_len);
+    buf_printf(out, "%c%zu %zu %" PRIu64 "\n", entry->gone ? '-' : '+', entry->member.len,
+               value_len, entry->token);
     buf_append(out, entry->member);
     buf_append(out, span_of(entry->value.ptr, value_len));
 }

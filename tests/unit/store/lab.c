@@ -169,6 +169,12 @@ static void on_link(void *arg, bool up, const char *text)
     snprintf(lab.last_text, sizeof(lab.last_text), "%s", text);
 }
 
+static void on_trouble(void *arg, const char *text)
+{
+    (void)arg;
+    snprintf(lab.last_trouble, sizeof(lab.last_trouble), "%s", text);
+}
+
 static void on_lag(void *arg, double seconds)
 {
     (void)arg;
@@ -187,9 +193,13 @@ struct store *lab_node_at(int index, const char *url)
         .prefix = lab.prefix,
         .node = name,
         .lease_ms = lab.lease_ms,
+        .wire = lab.wire,
         .replicas = lab.replicas,
         .hub = lab.hub,
-        .observer = {.link = on_link, .bus_lag = on_lag, .arg = (void *)(intptr_t)index},
+        .observer = {.link = on_link,
+                     .trouble = on_trouble,
+                     .bus_lag = on_lag,
+                     .arg = (void *)(intptr_t)index},
     };
     lab.nodes[index] = store_open(&options, error, sizeof(error));
     assert_string_equal(error, "");

@@ -40,6 +40,8 @@ struct lab {
     struct store *nodes[NODES_MOST];
     int links_up[NODES_MOST], links_down[NODES_MOST];
     char last_text[256];
+    char last_trouble[256];
+    struct wire_range wire; /* of the nodes that are opened; 0: the program's */
     int bus_lags;
 };
 

@@ -156,21 +156,23 @@ static void notes_are_checked(void **state)
 {
     static const char *const broken[] = {
         "",
-        "1 t 0 2 x 0\n",
-        "1 t 0 2 1 0\n",
-        "1 t 0 2 1 0\n1 1 1 1\na",
-        "1 t 0 2 0 0",
-        "1 t 0 2 0\n",
-        "1 t 0 2 0 0\nx",
-        "1 t 0 2 1 0\n1 1 9 9\nab",
-        "1 t 0 2 1 0\n1 1 1 99999999999999999999\nab",
-        "1 t 0 2 0 1\n5 9\nab",
-        "1 t 0 2 0 1\n5\nab",
-        "-1 t 0 2 0 0\n",
+        "1 1 t 0 2 x 0\n",
+        "1 1 t 0 2 1 0\n",
+        "1 1 t 0 2 1 0\n1 1 1 1\na",
+        "1 1 t 0 2 0 0",
+        "1 1 t 0 2 0\n",
+        "1 1 t 0 2 0 0\nx",
+        "1 1 t 0 2 1 0\n1 1 9 9\nab",
+        "1 1 t 0 2 1 0\n1 1 1 99999999999999999999\nab",
+        "1 1 t 0 2 0 1\n5 9\nab",
+        "1 1 t 0 2 0 1\n5\nab",
+        "1 -1 t 0 2 0 0\n",
+        "2 1 t 0 2 0 0\n",
     };
     struct history_note note;
     (void)state;
-    assert_int_equal(history_note_read(SPAN("1 t 0 2 1 1\n2 3 1 2\nabc7 3\nxyz"), &note), 0);
+    assert_int_equal(
+        history_note_read(SPAN("1 1 t 0 2 1 1 later\n2 3 1 2 later\nabc7 3\nxyz"), &note), 0);
     assert_true(span_eq(note.timeline, SPAN("t")));
     assert_true(span_eq(note.writers, SPAN("7 3\nxyz")));
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {

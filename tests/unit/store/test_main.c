@@ -5,7 +5,8 @@
 
 static int parts(void)
 {
-    return test_url() + test_speaker() + test_view() + test_sink_batch() + test_reply();
+    return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
+           test_reply();
 }
 
 /* The store's contract, which is the same whatever is behind it. */
@@ -44,7 +45,7 @@ static int on_pair(void)
 
 static int other_faults(void)
 {
-    return test_lookup_faults() + test_history_faults();
+    return test_wire() + test_lookup_faults() + test_history_faults();
 }
 
 /* Each is a ctest case, so that they wait side by side. */

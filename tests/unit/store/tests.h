@@ -8,6 +8,7 @@
 int test_url(void);
 int test_speaker(void);
 int test_view(void);
+int test_lease(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
 int test_sink_batch(void);
@@ -19,6 +20,7 @@ int test_history(const char *name, CMFixtureFunction start);
 int test_history_faults(void);
 int test_faults(void);
 int test_tls(void);
+int test_wire(void);
 int test_pair(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)

@@ -45,8 +45,9 @@ static int answer_unknown(struct mesh *mesh, struct span node, const struct mesh
     if (!of_device && !of_driver) {
         return 0;
     }
-    dispatch_mesh_message_put_head(
-        &text, &(struct mesh_head){dispatch_mesh_epoch_for(mesh, node), dispatch_mesh_name(mesh)});
+    dispatch_mesh_message_put_head(&text,
+                                   &(struct mesh_head){.epoch = dispatch_mesh_epoch_for(mesh, node),
+                                                       .node = dispatch_mesh_name(mesh)});
     dispatch_mesh_message_put(&text, &answer);
     dispatch_mesh_node_topic(node, &topic);
     int sent = bus_publish(dispatch_mesh_store(mesh), buf_span(&topic), buf_span(&text));
@@ -191,19 +192,56 @@ static void hear(struct mesh *mesh, const struct mesh_head *head, struct span fr
     }
 }
 
+/* That node and this one share nothing from here on. */
+static void end_foreign(struct mesh *mesh, const struct mesh_head *head, const char *text)
+{
+    struct mesh_node *node = dispatch_mesh_node_find(mesh, head->node);
+    metrics_add(metrics_of(mesh->dispatch), METRIC_WIRE_UNREAD_MESH, 1);
+    log_warn(text, LOG_SPAN_FIELD("node", head->node), LOG_NUMBER_FIELD("form", head->form));
+    if (node != NULL) {
+        dispatch_mesh_way_lost(node);
+    }
+}
+
+/* Its devices and drivers hear nothing of this node: both are told, here and there. A head without
+ * frames is such an answer already. */
+static void hear_foreign(struct mesh *mesh, const struct mesh_head *head, struct span frames)
+{
+    if (frames.len > 0) {
+        struct buf text = {0}, topic = {0};
+        dispatch_mesh_message_put_head(
+            &text, &(struct mesh_head){.epoch = dispatch_mesh_epoch_for(mesh, head->node),
+                                       .node = dispatch_mesh_name(mesh)});
+        dispatch_mesh_node_topic(head->node, &topic);
+        if (bus_publish(dispatch_mesh_store(mesh), buf_span(&topic), buf_span(&text)) != 0) {
+            mesh->unanswered = true;
+        }
+        buf_free(&topic);
+        buf_free(&text);
+    }
+    end_foreign(mesh, head, "a node speaks another form of the mesh, devices cut off");
+}
+
 void dispatch_inbound_hear(struct mesh *mesh, struct span message)
 {
     struct mesh_head head;
-    if (dispatch_mesh_message_read_head(&message, &head) == 0) {
+    if (dispatch_mesh_message_read_head(&message, &head) != 0) {
+        return; /* not of ours at all */
+    }
+    if (!dispatch_mesh_message_is_read(&head)) {
+        hear_foreign(mesh, &head, message);
+    } else if (message.len == 0) {
+        end_foreign(mesh, &head, "a node cannot read what this one says, devices cut off");
+    } else {
         hear(mesh, &head, message);
-    } /* else it is of another version, or not of ours at all */
+    }
 }
 
 void dispatch_inbound_hear_early(struct mesh *mesh)
 {
     LIST_EACH(it, &mesh->early) {
         struct early *early = LIST_ITEM(it, struct early, entry);
-        struct mesh_head head = {early->epoch, span_str(early->node)};
+        struct mesh_head head = {.epoch = early->epoch, .node = span_str(early->node)};
         if (dispatch_mesh_node_ready(mesh, head.node) != NULL) {
             hear(mesh, &head, buf_span(&early->frames));
             early_free(mesh, early);

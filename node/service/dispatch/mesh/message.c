@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/dispatch/mesh/message.h"
 
+#include "store/wire.h"
+
 enum {
-    VERSION = 1,
     FRAME_HEAD = 1 + 8 + 4 + 4,
     MESH_IP = 16,
     ADDRESS = 2 + MESH_IP + 2, /* dispatch port, IP, the device's port */
@@ -36,7 +37,7 @@ static void take_ip(struct span *from, struct address *address)
 
 void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *head)
 {
-    put(out, VERSION, 1);
+    put(out, STORE_WIRE_TO, 1);
     put(out, head->epoch, 8);
     put(out, head->node.len, 1);
     buf_append(out, head->node);
@@ -44,9 +45,10 @@ void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *hea
 
 int dispatch_mesh_message_read_head(struct span *message, struct mesh_head *head)
 {
-    if (message->len < 1 + 8 + 1 || take(message, 1) != VERSION) {
+    if (message->len < 1 + 8 + 1) {
         return -1;
     }
+    head->form = (unsigned)take(message, 1);
     head->epoch = take(message, 8);
     size_t len = (size_t)take(message, 1);
     if (len == 0 || len > message->len) {
@@ -55,6 +57,11 @@ int dispatch_mesh_message_read_head(struct span *message, struct mesh_head *head
     head->node = span_of(message->ptr, len);
     *message = span_skip(*message, len);
     return 0;
+}
+
+bool dispatch_mesh_message_is_read(const struct mesh_head *head)
+{
+    return head->form >= STORE_WIRE_FROM && head->form <= STORE_WIRE_TO;
 }
 
 static bool has_address(enum mesh_type type)
@@ -100,22 +107,38 @@ void dispatch_mesh_message_put(struct buf *out, const struct mesh_message *frame
     buf_append(out, frame->bytes);
 }
 
+/* Takes what all frames begin with. Above 0: `size` bytes follow in *rest; else as for the frame. */
+static int next_known(struct span *rest, struct mesh_message *frame, size_t *size)
+{
+    while (rest->len > 0) {
+        if (rest->len < FRAME_HEAD) {
+            return -1;
+        }
+        uint64_t type = take(rest, 1);
+        *frame = (struct mesh_message){.type = (enum mesh_type)type};
+        frame->leg = take(rest, 8);
+        frame->sequence = (uint32_t)take(rest, 4);
+        *size = (size_t)take(rest, 4);
+        if (*size > rest->len) {
+            return -1;
+        }
+        if (type < MESH_TYPES) {
+            return 1;
+        }
+        *rest = span_skip(*rest, *size); /* a later version has it */
+    }
+    return 0;
+}
+
 int dispatch_mesh_message_next(struct span *rest, struct mesh_message *frame)
 {
-    if (rest->len == 0) {
-        return 0;
+    size_t size = 0;
+    int known = next_known(rest, frame, &size);
+    if (known <= 0) {
+        return known;
     }
-    if (rest->len < FRAME_HEAD) {
-        return -1;
-    }
-    uint64_t type = take(rest, 1);
-    *frame = (struct mesh_message){.type = (enum mesh_type)type};
-    frame->leg = take(rest, 8);
-    frame->sequence = (uint32_t)take(rest, 4);
-    size_t size = (size_t)take(rest, 4);
-    size_t fixed = type < MESH_TYPES ? fixed_size(frame->type) : 0;
-    if (type >= MESH_TYPES || size > rest->len || size < fixed ||
-        (size > fixed && !carries_bytes(frame->type))) {
+    size_t fixed = fixed_size(frame->type);
+    if (size < fixed) {
         return -1;
     }
     struct span body = span_of(rest->ptr, size);
@@ -133,6 +156,6 @@ int dispatch_mesh_message_next(struct span *rest, struct mesh_message *frame)
     } else if (fixed > 0) {
         frame->count = (uint32_t)take(&body, 4);
     }
-    frame->bytes = body;
+    frame->bytes = carries_bytes(frame->type) ? body : span_of(NULL, 0);
     return 1;
 }

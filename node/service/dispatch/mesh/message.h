@@ -2,8 +2,11 @@
 /* dispatch_mesh: what the nodes of dispatch say to each other over the bus. A message is a head,
  * which names the sending node, and frames:
  *
- *     head   u8 version | u64 epoch | u8 length | name of the node
+ *     head   u8 form (store/wire.h) | u64 epoch | u8 length | name of the node
  *     frame  u8 type | u64 leg | u32 sequence | u32 size | size bytes                  big-endian
+ *
+ * The head is the same in all forms. One without frames says: I cannot read what you say. Frames of unknown
+ * types, and what stands behind the known part of a frame that carries no bytes, are passed over.
  *
  * A leg is the way between one device connection and one other node that has drivers for it. Below,
  * the device's node speaks first:
@@ -56,15 +59,19 @@ struct mesh_message {
 struct mesh_head {
     uint64_t epoch;
     struct span node;
+    unsigned form; /* as it was read; written is this program's */
 };
 
 /* Appends the head; `node` is at most 255 bytes. */
 void dispatch_mesh_message_put_head(struct buf *out, const struct mesh_head *head);
 void dispatch_mesh_message_put(struct buf *out, const struct mesh_message *frame);
 
-/* Cuts the head off *message. 0, or -1 when it is none of this version. */
+/* Cuts the head off *message. 0, or -1 when it is none. */
 int dispatch_mesh_message_read_head(struct span *message, struct mesh_head *head)
     __attribute__((warn_unused_result));
+
+/* Can the frames behind that head be read? */
+bool dispatch_mesh_message_is_read(const struct mesh_head *head);
 
 /* Cuts the next frame off *rest. Above 0: here it is, borrowed; 0: that was all; below 0: broken.
  */

@@ -83,9 +83,9 @@ void dispatch_mesh_node_send(struct mesh_node *node, const struct mesh_message *
     }
     if (node->out.len == 0) {
         dispatch_mesh_message_put_head(
-            &node->out,
-            &(struct mesh_head){dispatch_mesh_epoch_for(node->mesh, dispatch_mesh_node_name(node)),
-                                dispatch_mesh_name(node->mesh)});
+            &node->out, &(struct mesh_head){.epoch = dispatch_mesh_epoch_for(
+                                                node->mesh, dispatch_mesh_node_name(node)),
+                                            .node = dispatch_mesh_name(node->mesh)});
         loop_again(net_loop(node->mesh->dispatch->options.net));
     }
     dispatch_mesh_message_put(&node->out, frame);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* redis eval: a script, its one key and its arguments as a command. */
+#ifndef MUSTER_STORE_REDIS_EVAL_H
+#define MUSTER_STORE_REDIS_EVAL_H
+
+#include "store/base/buf.h"
+#include "store/redis/conn.h"
+
+/* A script, its one key and its arguments: begin, add words with resp_word on `words`, run. */
+struct redis_script {
+    const char *text, *sha;
+    struct buf words; /* key and arguments, in RESP */
+    size_t count;
+};
+
+void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
+                        struct span key);
+void redis_script_word(struct redis_script *call, struct span word);
+void redis_script_number(struct redis_script *call, uint64_t number);
+
+/* Sends and empties `call` over a connection, by its text or by its SHA-1; `fn` deals with NOSCRIPT. */
+void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
+                       redis_reply_fn *fn, void *arg);
+
+/* Appends EVAL or EVALSHA; `call` keeps its words. */
+void redis_script_print(const struct redis_script *call, bool by_text, struct buf *out);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/redis/roll.h"
+
+#include "store/base/decimal.h"
+#include "store/redis/scripts.h"
+#include "store/store_impl.h"
+
+void redis_roll_begin(struct redis_script *call, const struct store *store, enum roll_verb verb)
+{
+    struct buf key = {0};
+    buf_printf(&key, "%s:roll", store->prefix);
+    redis_script_begin(call, lua_roll, lua_roll_sha, buf_span(&key));
+    buf_free(&key);
+    redis_script_word(call, verb == ROLL_BE_IN ? SPAN("+")
+                            : verb == ROLL_ASK ? SPAN("?")
+                                               : SPAN("-"));
+    redis_script_word(call, span_str(store->node));
+    redis_script_number(call, (uint64_t)store->lease_ms * 1000);
+    redis_script_number(call, store_wire_now(store));
+    redis_script_number(call, store->wire.from);
+    redis_script_number(call, store->wire.to);
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+static unsigned greatest(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
+/* "count writes from to", and what later versions say behind it */
+static void take_words(struct redis_roll *roll, struct span words)
+{
+    uint64_t number[4] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        if (!decimal_read(span_cut(&words, ' '), UINT32_MAX, &number[i])) {
+            return;
+        }
+    }
+    bool first = roll->nodes == 0;
+    roll->nodes += (unsigned)number[0];
+    roll->writes = greatest(roll->writes, (unsigned)number[1]);
+    roll->from = first ? (unsigned)number[2] : least(roll->from, (unsigned)number[2]);
+    roll->to = greatest(roll->to, (unsigned)number[3]);
+    roll->shared = first ? (unsigned)number[3] : least(roll->shared, (unsigned)number[3]);
+}
+
+enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll)
+{
+    *roll = (struct redis_roll){0};
+    char verdict = text.len > 0 ? text.ptr[0] : '-';
+    struct span rest = span_skip(text, text.len > 0 ? 1 : 0);
+    while (rest.len > 0) {
+        take_words(roll, span_cut(&rest, ';'));
+    }
+    return verdict == '+' ? ROLL_WELCOME : verdict == '=' ? ROLL_LATER : ROLL_NEVER;
+}
+
+static void print_range(struct buf *out, unsigned from, unsigned to)
+{
+    buf_printf(out, from == to ? "%u" : "%u to %u", from, to);
+}
+
+void redis_roll_print(const struct redis_roll *roll, const struct store *store, struct buf *out)
+{
+    buf_append(out, SPAN("the fleet speaks "));
+    print_range(out, roll->from, roll->to);
+    buf_append(out, SPAN(", this node "));
+    print_range(out, store->wire.from, store->wire.to);
+}

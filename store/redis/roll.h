@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* redis roll: what a link says on the roll of its server (roll.lua), and what it hears there of the
+ * other nodes. */
+#ifndef MUSTER_STORE_REDIS_ROLL_H
+#define MUSTER_STORE_REDIS_ROLL_H
+
+#include "store/redis/eval.h"
+
+enum roll_verb { ROLL_BE_IN, ROLL_ASK, ROLL_LEAVE };
+
+enum roll_answer { ROLL_WELCOME, ROLL_LATER, ROLL_NEVER };
+
+/* What the others speak. */
+struct redis_roll {
+    unsigned nodes;    /* how many others there are */
+    unsigned from, to; /* forms that one of them reads, at least */
+    unsigned shared;   /* the newest form that all of them read */
+    unsigned writes;   /* the newest form that one of them writes */
+};
+
+/* Begins `call` for one visit of `store`. */
+void redis_roll_begin(struct redis_script *call, const struct store *store, enum roll_verb verb);
+
+/* Reads the answer of roll.lua; what is none is ROLL_NEVER with an empty roll. */
+enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll);
+
+/* "the fleet speaks 1 to 2, this node 3" */
+void redis_roll_print(const struct redis_roll *roll, const struct store *store, struct buf *out);
+
+#endif

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Fleets of the last release and this one: every protocol at work, nodes and sinks updated and rolled back one by one."""
+
+import asyncio
+import pathlib
+import random
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
+
+from lib.process import BINARY  # noqa: E402
+from release import NoRelease, build, commit  # noqa: E402
+from run import NOT_JUDGED, plays_of, settle  # noqa: E402
+from tally import Tally  # noqa: E402
+from world import World  # noqa: E402
+
+STEPS = (  # which nodes and sinks change, and to what
+    ("one node is new", (0,), (), "new"),
+    ("half of all are new", (2,), (0,), "new"),
+    ("all are new", (1, 3), (1,), "new"),
+    ("one node is rolled back", (0,), (), "old"),
+    ("half of all are rolled back", (2,), (0,), "old"),
+    ("all are rolled back", (1, 3), (1,), "old"),
+)
+
+
+@pytest.fixture(scope="module", name="binaries")
+def both():
+    try:
+        return {"old": build(commit()), "new": BINARY}
+    except NoRelease as reason:
+        pytest.skip(str(reason))
+
+
+async def change(world, process, binary):
+    """Ends it in order and starts it anew as that binary, as an update does."""
+    world.harm(process.name)
+    await asyncio.to_thread(process.term)
+    process.binary = binary
+    await asyncio.to_thread(world.revive, process)
+    await asyncio.to_thread(process.ready)
+    world.harmed_no_more(process.name)
+
+
+async def perform(world, plays, tally, binaries):
+    for play in plays:
+        await play.start(world, random.Random(1))
+    try:
+        await settle(world, plays, tally)
+        for words, nodes, sinks, which in STEPS:
+            tally.line(words)
+            for process in [*(world.nodes[i] for i in nodes), *(world.sinks[i] for i in sinks)]:
+                await change(world, process, binaries[which])
+            await settle(world, plays, tally)
+    finally:
+        for play in plays:
+            await play.stop()
+    for play in plays:
+        await play.end(world)
+
+
+def unread(world):
+    return {name: value for node in world.nodes for metrics in node.each_metrics() for name, value in metrics.items()
+            if name.startswith("muster_wire_unread_total") and value > 0}
+
+
+def test_all_protocols_across_an_update_and_back(tmp_path, binaries):
+    tally = Tally(sys.stdout)
+    tally.promise_in_calm(NOT_JUDGED)
+    plays = plays_of(tally)
+    world = World(tmp_path, tally, plays=plays, faults=False, binary=binaries["old"])
+    try:
+        world.start()
+        asyncio.run(perform(world, plays, tally, binaries))
+        assert not unread(world)
+    finally:
+        world.stop()
+    tally.report()
+    assert tally.kept(), "\n".join(tally.details)
