@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 static struct beat *chosen; /* NULL: this process is no worker */
+static bool (*is_ready)(void *arg);
 
 struct beat *beat_page_new(unsigned workers)
 {
@@ -19,18 +20,19 @@ void beat_choose(struct beat *own)
 
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
-    struct beat *own = arg;
     (void)fd, (void)what;
-    own->count++;
+    chosen->count++;
+    chosen->ready = is_ready(arg);
 }
 
-struct event *beat_start(struct event_base *base)
+struct event *beat_start(struct event_base *base, bool (*ready)(void *arg), void *arg)
 {
     const struct timeval second = {.tv_sec = 1};
     if (chosen == NULL) {
         return NULL;
     }
-    struct event *event = event_new(base, -1, EV_PERSIST, on_second, chosen);
+    is_ready = ready;
+    struct event *event = event_new(base, -1, EV_PERSIST, on_second, arg);
     event_add(event, &second);
     return event;
 }

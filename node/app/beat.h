@@ -6,12 +6,14 @@
 
 #include <event2/event.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct beat {
     _Atomic uint32_t count; /* grows each second while the worker's loop turns */
     _Atomic pid_t pid;      /* 0: the worker does not run */
+    _Atomic bool ready;     /* it serves */
 };
 
 /* New, in memory that processes forked from here share; NULL with errno when there is none. It goes
@@ -21,8 +23,8 @@ struct beat *beat_page_new(unsigned workers);
 /* This process is the worker whose beat that is. */
 void beat_choose(struct beat *own);
 
-/* Begins to count, where a beat was chosen: new, or NULL. */
-struct event *beat_start(struct event_base *base);
+/* Begins to count, where a beat was chosen, and to tell what `ready` says: new, or NULL. */
+struct event *beat_start(struct event_base *base, bool (*ready)(void *arg), void *arg);
 
 /* Ends *event and nulls it; NULL inside is fine. */
 void beat_stop(struct event **event);

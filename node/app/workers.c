@@ -11,6 +11,7 @@
 
 #include "node/app/beat.h"
 #include "node/app/guard.h"
+#include "node/app/handover.h"
 #include "node/app/notify.h"
 #include "node/core/log.h"
 #include "node/net/address.h"
@@ -25,6 +26,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +35,7 @@ enum {
     WORKERS_BACKOFF_MOST_MS = 30 * 1000,
     STABLE_MS = 60 * 1000, /* a worker that ran that long starts with the first back-off again */
     WORKERS_LOOK_MS = 1000,
+    SOCKETS_MS = 5 * 1000, /* for a worker to hand its sockets over */
     LOOKS_APART_MS =
         2000,          /* of a longer time between two looks the parent itself missed the rest */
     END_MS = 5 * 1000, /* from the end of the drain to the kill */
@@ -41,6 +44,7 @@ enum {
 
 struct worker {
     pid_t pid; /* 0: not running */
+    int way;   /* to it: its sockets come here */
     uint64_t due_ms, started_ms;
     unsigned starts;
     struct backoff backoff;
@@ -171,7 +175,7 @@ static void admin_of(const struct settings *settings, int worker, char out[stati
 }
 
 /* In the child; does not return. */
-static void be_worker(struct pool *pool, int number, pid_t parent)
+static void be_worker(struct pool *pool, int number, pid_t parent, int way)
 {
     struct name_worker worker = {.number = number};
     char admin[BIND_TEXT];
@@ -187,6 +191,8 @@ static void be_worker(struct pool *pool, int number, pid_t parent)
     }
     guard_forget(&pool->guard);
     beat_choose(&pool->beats[number]);
+    handover_worker(way);
+    handover_choose(number);
     log_worker(number);
     exit(pool->serve(&settings, &worker));
 }
@@ -194,9 +200,18 @@ static void be_worker(struct pool *pool, int number, pid_t parent)
 static void start(struct pool *pool, unsigned number)
 {
     struct worker *worker = &pool->workers[number];
-    pid_t parent = getpid(), pid = fork();
+    int ways[2] = {-1, -1};
+    bool made = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ways) == 0;
+    pid_t parent = getpid(), pid = made ? fork() : -1;
     if (pid == 0) {
-        be_worker(pool, (int)number, parent);
+        close(ways[0]);
+        be_worker(pool, (int)number, parent, ways[1]);
+    }
+    if (made) {
+        close(ways[1]);
+    }
+    if (made && pid < 0) {
+        close(ways[0]);
     }
     worker->started_ms = clock_monotonic_ms();
     if (pid < 0) {
@@ -207,6 +222,8 @@ static void start(struct pool *pool, unsigned number)
     worker->pid = pool->beats[number].pid = pid;
     worker->starts++;
     worker->silent_ms = 0;
+    worker->way = ways[0];
+    pool->beats[number].ready = false;
     log_info("worker started", LOG_NUMBER_FIELD("worker", number), LOG_NUMBER_FIELD("pid", pid));
 }
 
@@ -288,6 +305,7 @@ static void on_end(struct pool *pool, unsigned number, int status)
     struct worker *worker = &pool->workers[number];
     uint64_t now = clock_monotonic_ms();
     worker->pid = pool->beats[number].pid = 0;
+    close(worker->way);
     if (pool->ending) {
         pool->status = is_in_order(status) ? pool->status : 1;
         return;
@@ -348,23 +366,74 @@ static uint64_t start_due(struct pool *pool)
     return wait;
 }
 
+/* All sockets of all workers go to the successor, each worker's to the one with its number. */
+static void hand_over(struct pool *pool)
+{
+    struct handover_socket *sockets = NULL;
+    size_t count = 0;
+    bool all = true;
+    pass_on(pool, SIGUSR2);
+    for (unsigned i = 0; i < pool->count; i++) {
+        const struct worker *worker = &pool->workers[i];
+        all = all && (worker->pid == 0 ||
+                      handover_receive(worker->way, (int)i, SOCKETS_MS, &sockets, &count) == 0);
+    }
+    if (all) {
+        handover_start(sockets, count);
+    } else {
+        log_error("no successor: a worker does not hand its sockets over");
+    }
+    for (size_t i = 0; i < count; i++) {
+        close(sockets[i].fd);
+    }
+    free(sockets);
+}
+
+/* Once there is a successor its workers have the sockets. */
+static void end_workers(struct pool *pool, int number)
+{
+    bool handed = !pool->ending && handover_succeeded();
+    log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
+    begin_to_end(pool);
+    for (unsigned i = 0; handed && i < pool->count; i++) {
+        if (pool->workers[i].pid != 0) {
+            handover_tell(pool->workers[i].way);
+        }
+    }
+    if (!handed) {
+        notify_stopping((uint64_t)pool->settings->drain_delay + pool->settings->drain);
+    }
+    pass_on(pool, number);
+}
+
+static void complete_handover(const struct pool *pool)
+{
+    bool ready = handover_has_predecessor();
+    for (unsigned i = 0; i < pool->count && ready; i++) {
+        ready = pool->beats[i].ready;
+    }
+    if (ready) {
+        handover_complete();
+    }
+}
+
 static void on_signal(struct pool *pool, int number)
 {
     switch (number) {
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
-        log_info("ending the workers", LOG_NUMBER_FIELD("signal", number));
-        begin_to_end(pool);
-        notify_stopping((uint64_t)pool->settings->drain_delay + pool->settings->drain);
-        pass_on(pool, number);
+        end_workers(pool, number);
+        break;
+    case SIGUSR2:
+        log_info("SIGUSR2: a successor is to take the place of these workers");
+        hand_over(pool);
         break;
     case SIGHUP:
         log_info("SIGHUP: the workers read the settings again");
         pass_on(pool, number);
         break;
     case SIGUSR1:
-    case SIGUSR2:
         log_info("this signal means nothing here", LOG_NUMBER_FIELD("signal", number));
         break;
     default:
@@ -378,6 +447,7 @@ static void watch(struct pool *pool)
     while (!pool->ending || any_runs(pool)) {
         uint64_t wait = start_due(pool);
         if (!told) {
+            handover_forget();
             notify_ready("workers started");
             told = true;
         }
@@ -387,6 +457,8 @@ static void watch(struct pool *pool)
         reap(pool);
         look_at_beats(pool);
         kill_late(pool);
+        complete_handover(pool);
+        handover_succeeded();
     }
 }
 
@@ -394,7 +466,7 @@ int workers_run(const struct settings *settings, workers_fn *serve)
 {
     struct pool pool = {.settings = settings, .serve = serve, .count = workers_wanted(settings)};
     char error[256];
-    if (probe(settings, error, sizeof(error)) != 0) {
+    if (!handover_has_predecessor() && probe(settings, error, sizeof(error)) != 0) {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
         return 1;
     }

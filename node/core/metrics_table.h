@@ -178,7 +178,8 @@
            "Store commands that failed or were lost with their link")                              \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built anew after a loss")                                           \
-    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
+    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \
+           "Leases renewed: about one a second for each server")                                   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
     METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \
@@ -214,7 +215,9 @@
     METRIC(LOGS_SINK, gauge, "muster_logs_sink_expected", "",                                      \
            "1 while log entries wait for a sink to store them (logs-sink)")                        \
     METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
-           "Log lines dropped: whoever reads stderr is too slow")                                  \
+           "Log lines dropped: stderr is read too slowly")                                         \
+    METRIC(CHECKS_FAILED, counter, "muster_checks_failed_total", "",                               \
+           "Checks of the program on itself that did not hold: a fault of Muster")                 \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \

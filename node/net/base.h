@@ -30,6 +30,7 @@ struct net {
     uint64_t sends;      /* chunks queued so far */
     uint64_t queued;     /* bytes of them, one by one for each connection */
     struct drain *drain; /* NULL until net_drain */
+    bool handed_over;
     char read_buffer[READ_BUFFER];
 };
 

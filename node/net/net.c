@@ -65,6 +65,16 @@ uint32_t net_connections(const struct net *net, bool *full)
     return net->admission.count;
 }
 
+void net_hand_over(struct net *net)
+{
+    net->handed_over = true;
+}
+
+bool net_is_handed_over(const struct net *net)
+{
+    return net->handed_over;
+}
+
 bool net_shares_ports(const struct net *net)
 {
     return net->admission.limits.share_ports;

@@ -36,6 +36,11 @@ uint32_t net_connections(const struct net *net, bool *full);
  * Call once. */
 void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
 
+/* Another process has all the sockets that bear listeners or receive datagrams: here nothing is
+ * accepted or received any more. */
+void net_hand_over(struct net *net);
+bool net_is_handed_over(const struct net *net);
+
 /* A caller that opens a listening socket of any kind sets SO_REUSEPORT when this is true. */
 bool net_shares_ports(const struct net *net);
 
