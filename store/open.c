@@ -48,6 +48,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         chore->run(chore);
     }
     bus_flush(store);
+    roster_flush(store);
     if (!list_empty(&store->chores)) {
         timer_after(store->turn, 0);
     }

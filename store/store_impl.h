@@ -21,6 +21,7 @@ struct shard {
     bool failed;                 /* lost, or not reached at the last try */
     bool moved;                  /* the next link is to another server than the last one */
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
+    unsigned asked;              /* of these, sent and not answered */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */

@@ -25,6 +25,11 @@ bool roster_is_leased(const struct store *store, unsigned shard)
     return clock_monotonic_us() < store->shards[shard].leased_us;
 }
 
+bool roster_hears(const struct store *store, unsigned shard)
+{
+    return roster_is_leased(store, shard) && store->backend->ops->ready(store->backend, shard);
+}
+
 void roster_queue(struct roster_key *key)
 {
     if (list_empty(&key->queue)) {
@@ -32,26 +37,16 @@ void roster_queue(struct roster_key *key)
     }
 }
 
-/* As many of the keys that wait as may touch. */
-static void release_queue(struct store *store, unsigned shard)
+void roster_flush(struct store *store)
 {
-    struct shard *s = &store->shards[shard];
-    for (unsigned room = ROSTER_TOUCHES_MOST - s->touches; room > 0 && !list_empty(&s->queue);
-         room--) {
-        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
-        list_del(&key->queue);
-        roster_key_kick(key);
-    }
-}
-
-void roster_touched(struct store *store, unsigned shard)
-{
-    struct shard *s = &store->shards[shard];
-    s->touches--;
-    if (!list_empty(&s->queue)) {
-        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
-        list_del(&key->queue);
-        roster_key_kick(key);
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *s = &store->shards[i];
+        while (s->touches < ROSTER_TOUCHES_MOST && roster_is_leased(store, i) &&
+               !list_empty(&s->queue)) {
+            struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
+            list_del(&key->queue);
+            roster_key_touch(key);
+        }
     }
 }
 
@@ -70,7 +65,7 @@ void roster_end_grace(struct store *store, uint64_t now_us)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
-        if (s->lease.grace && now_us >= s->grace_us && roster_is_leased(store, i)) {
+        if (s->lease.grace && now_us >= s->grace_us && roster_hears(store, i)) {
             s->lease.grace = false;
             judge_all(store, i);
         }
@@ -159,7 +154,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
         apply(store, beat->shard, &news, other);
-        release_queue(store, beat->shard);
+        roster_flush(store);
     } else if (answer != BACKEND_LOST) {
         tell_refused(store, beat->shard);
     }
