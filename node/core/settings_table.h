@@ -34,7 +34,7 @@
     GROUP(HTTP, "HTTP", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
+    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs here: scheme://host[:port], several with commas; empty: any (writes in production: none). Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers whose X-Forwarded-For, Forwarded or PROXY header says who the client is; nobody else's is believed") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
@@ -107,6 +107,7 @@
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
     SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server; needed where it expects one packet in one read") \
     SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 30ms to 100ms while little waits") \
+    SETTING(relay_upstream, TEXT, "", 0, 0, "", "old hosts, [network=]host:port,..., whose game servers and ours are shown to each other; on one node of the fleet; empty: none") \
     SETTING(relay_unpaced, TEXT, "", 0, 0, "", "networks, with commas, whose game servers all take packets apart that come in one read: no pacing toward them") \
     SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
     SETTING(relay_proxy, SWITCH, "off", 0, 0, "off|on", "on: each connection from trusted-proxies must begin with a PROXY protocol header (v1 or v2)") \
