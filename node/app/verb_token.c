@@ -194,7 +194,8 @@ int verb_token(char *const args[])
     }
     if (wish.user[0] == '\0' || (wish.key[0] == '\0' && wish.secret[0] == '\0')) {
         fprintf(stderr, "muster token: %s\n",
-                wish.user[0] == '\0' ? "--user is missing: the user it is for" : "--secret or --key signs it");
+                wish.user[0] == '\0' ? "--user is missing: the user it is for"
+                                     : "--secret or --key signs it");
         return 2;
     }
     EVP_PKEY *key = NULL;
