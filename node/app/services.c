@@ -231,6 +231,7 @@ static int make_relay(struct services *services, struct app *app, char *error, s
         .prefix = settings->relay_prefix,
         .secret = settings->relay_secret,
         .status_token = settings->relay_status_token,
+        .unpaced = settings->relay_unpaced,
         .pacing = settings->relay_pacing,
         .proxy = settings->relay_proxy,
         .trusted = &app->trusted,

@@ -91,7 +91,9 @@
     SETTING(sink_keep, DURATION, "2m", 0, 24 * HOUR, "", "stored log entries stay in the stream for so long, should PostgreSQL lose its last commits") \
     SETTING(sink_keep_entries, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream longer, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
-    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
+    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from and mirror believes; empty: those of the system") \
+    SETTING(mirror, TEXT, "", 0, 0, "", "sink: ws://host[:port]/logs/listen of another server whose log entries are added to this fleet's stream; empty: none") \
+    SETTING(mirror_token, SECRET, "", 0, 0, "", "bearer token that the server of mirror wants; empty: none") \
     GROUP(DISPATCH, "Dispatch", SETTINGS_NODE) \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "device ports and ranges that drivers may open, as in 6000-6999,udp:47808; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
@@ -104,7 +106,8 @@
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
     SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
-    SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 100ms while little waits") \
+    SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 30ms to 100ms while little waits") \
+    SETTING(relay_unpaced, TEXT, "", 0, 0, "", "networks, with commas, whose game servers all take packets apart that come in one read: no pacing toward them") \
     SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
     SETTING(relay_proxy, SWITCH, "off", 0, 0, "off|on", "on: each connection from trusted-proxies must begin with a PROXY protocol header (v1 or v2)") \
     SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \

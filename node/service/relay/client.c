@@ -143,6 +143,18 @@ static void on_drain(void *arg)
 
 /* ------------------------------------------------------------------------------------ packets */
 
+/* The network is one whose game servers were said to take a stream of packets. */
+static bool is_unpaced(const struct relay_client *client)
+{
+    struct span rest = span_str(client->terms->unpaced);
+    while (rest.len > 0) {
+        if (span_eq(span_trim(span_cut(&rest, ',')), relay_network_name(client->network))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
@@ -153,6 +165,9 @@ static void on_handshake(struct relay_client *client, struct span packet)
         end(client, "wrong secret");
     } else {
         buf_append(&client->name, buf_span(&handshake.name));
+        if (handshake.stream || is_unpaced(client)) {
+            relay_paced_let_go(&client->out);
+        }
         client->state = CLIENT_WAITING;
         conn_set_timer(client->conn, client->terms->timeout_ms);
         relay_network_join(client->network, &client->seat, &client->out, &client->peer,
@@ -173,6 +188,7 @@ static void on_packet(struct relay_client *client, struct span packet)
         end(client, "a second handshake");
     } else if (kind == RELAY_SAYING) {
         struct buf text = {0};
+        relay_paced_heard(&client->out);
         relay_print_saying(packet, client->seat.id, &text);
         relay_network_say(&client->seat, buf_span(&text));
         buf_free(&text);

@@ -28,8 +28,9 @@ struct relay_terms {
     struct span host_look;
     const char *secret;              /* "": none is asked for; may change */
     const struct cidr_list *proxies; /* connections from there begin with a PROXY header */
-    size_t packet_limit;             /* bytes */
-    uint32_t rate;                   /* packets a second; 0: no limit */
+    const char *unpaced; /* names of networks whose servers all take a stream, with commas */
+    size_t packet_limit; /* bytes */
+    uint32_t rate;       /* packets a second; 0: no limit */
     uint32_t timeout_ms;
     uint32_t turned_away; /* connections refused at once that are taking leave */
 };

@@ -222,6 +222,7 @@ static void set_terms(struct relay *relay)
         }),
         .host_look = buf_span(&relay->host_look),
         .secret = options->secret,
+        .unpaced = options->unpaced,
         .proxies = options->proxy ? options->trusted : &nobody,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
