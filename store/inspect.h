@@ -3,7 +3,12 @@
 #ifndef MUSTER_STORE_INSPECT_H
 #define MUSTER_STORE_INSPECT_H
 
-#include "store/store.h"
+#include "store/base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
 
 struct store_server {
     unsigned shard;
