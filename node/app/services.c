@@ -43,6 +43,13 @@ static void warn_of_open_page(const struct settings *settings)
     }
 }
 
+static void warn_of_closed_writes(const struct settings *settings)
+{
+    if (settings->env == ENV_PRODUCTION && settings->origins[0] == '\0') {
+        log_info("origins is not set: no page of another site may add logs or call the webhook");
+    }
+}
+
 static void make_fleet(struct services *services, struct app *app, struct health *health)
 {
     warn_of_open_page(app->settings);
@@ -52,6 +59,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .trouble = trouble,
         .trouble_arg = health,
     };
+    warn_of_closed_writes(app->settings);
     services->home = fleet_home_new(app->admin, &home);
     if (app->admin != app->http) {
         fleet_home_route_text(services->home, app->http);

@@ -34,7 +34,7 @@
     GROUP(HTTP, "HTTP", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
+    SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs here: scheme://host[:port], several with commas; empty: any (writes in production: none). Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers whose X-Forwarded-For, Forwarded or PROXY header says who the client is; nobody else's is believed") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
