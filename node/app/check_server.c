@@ -11,7 +11,8 @@ static void check_facts(struct check *check, const struct postgres_facts *facts)
                facts->version, old ? ": too old, take 13 or newer" : "");
     if (facts->missing[0] != '\0') {
         check_find(check, VERDICT_ERROR, "postgres",
-                   "this role may not store: grant it %s, or make it a member of muster_writer", facts->missing);
+                   "this role may not store: grant it %s, or make it a member of muster_writer",
+                   facts->missing);
     } else {
         check_find(check, VERDICT_OK, "postgres", "this role has the rights of a sink");
     }
