@@ -107,6 +107,7 @@
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
     SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
     SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 30ms to 100ms while little waits") \
+    SETTING(relay_upstream, TEXT, "", 0, 0, "", "old hosts, [network=]host:port,..., whose game servers and ours are shown to each other; on one node of the fleet; empty: none") \
     SETTING(relay_unpaced, TEXT, "", 0, 0, "", "networks, with commas, whose game servers all take packets apart that come in one read: no pacing toward them") \
     SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
     SETTING(relay_proxy, SWITCH, "off", 0, 0, "off|on", "on: each connection from trusted-proxies must begin with a PROXY protocol header (v1 or v2)") \
