@@ -2,10 +2,13 @@
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"
+#include "node/net/conn_path.h"
 #include "store/base/check.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -92,6 +95,7 @@ static void enter(struct net *net, struct conn *conn)
 static void leave(struct net *net, struct conn *conn)
 {
     list_del(&conn->all);
+    net->leaving -= conn->leaving ? 1 : 0;
     admission_remove(&net->admission, &conn->peer);
     metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
 }
@@ -359,6 +363,20 @@ size_t conn_unacked(const struct conn *conn)
     return conn->out.bytes + (size_t)in_socket;
 }
 
+bool conn_path(const struct conn *conn, struct conn_path *path)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    if (getsockopt(event_get_fd(&conn->event), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+        return false;
+    }
+    *path = (struct conn_path){.round_trip_us = info.tcpi_min_rtt,
+                               .varies_us = info.tcpi_rttvar,
+                               .in_flight = info.tcpi_unacked,
+                               .lost = info.tcpi_total_retrans};
+    return true;
+}
+
 uint32_t conn_taken(const struct conn *conn, uint64_t sent)
 {
     return (uint32_t)(sent - conn_unacked(conn));
@@ -547,7 +565,12 @@ void conn_finish(struct conn *conn, uint32_t linger_ms)
 
 void conn_leave(struct conn *conn)
 {
-    conn->leaving = true;
+    if (!conn->leaving) {
+        conn->leaving = true;
+        conn->net->leaving++;
+        list_del(&conn->all);
+        list_push_back(&conn->net->all, &conn->all);
+    }
     if (conn->state == CONN_OPEN && conn->handler->drain != NULL) {
         conn->handler->drain(conn->arg);
     } else {

@@ -11,6 +11,7 @@
 #ifndef MUSTER_NODE_PROTO_HTTP_HTTP_H
 #define MUSTER_NODE_PROTO_HTTP_HTTP_H
 
+#include "node/net/cidr.h"
 #include "node/net/conn.h"
 #include "store/base/buf.h"
 
@@ -21,10 +22,22 @@ struct http_options {
     size_t header_limit; /* bytes of request line and header fields */
     size_t body_limit;   /* bytes */
     uint32_t request_ms; /* time for a request to come in whole, from its first byte (or accept) */
-    uint32_t keep_alive_ms;  /* silence between requests */
-    size_t ws_message_limit; /* bytes of a WebSocket message, after inflating */
-    const char *origins;     /* of pages that may open WebSockets, with commas; borrowed for the
+    uint32_t keep_alive_ms;          /* silence between requests */
+    size_t ws_message_limit;         /* bytes of a WebSocket message, after inflating */
+    const struct cidr_list *trusted; /* proxies that say for whom they ask; borrowed; NULL: none */
+    const char
+        *origins;     /* of pages that may open WebSockets and write, with commas; borrowed for the
                               * server's life; NULL or empty: any */
+    bool same_origin; /* no page but this server's own may ask for anything */
+    bool guarded_writes; /* with no origins, no other page may write (http_guard) */
+};
+
+/* Pages of which origin may ask for a path? Requests without the field Origin come from no other
+ * site's page, and always may. */
+enum http_origin {
+    HTTP_ORIGIN_ANY,    /* any, and may read the answer */
+    HTTP_ORIGIN_LISTED, /* the server's own, and those of http_options.origins */
+    HTTP_ORIGIN_OWN,    /* the server's own */
 };
 
 /* Must end with exactly one http_reply, http_reply_error or ws_accept per request, inside or later.
@@ -54,11 +67,15 @@ void http_route(struct http_server *server, const char *method, const char *path
  * requests. */
 void http_route_websocket(struct http_server *server, const char *path, http_fn *fn, void *arg);
 
+/* From now on `path`, whose routes are there, is for pages of that origin only; others get 403. */
+void http_guard(struct http_server *server, const char *path, enum http_origin origin);
+
 /* Of the request, borrowed until it is replied to. Header names in lower case; absent: ptr NULL.
  * Several fields of one name are joined with ", ". */
 struct span http_path(const struct http_request *request);
 struct span http_header(const struct http_request *request, const char *name);
 struct span http_body(const struct http_request *request);
+/* The client, also where a trusted proxy stands between. */
 const struct address *http_peer(const struct http_request *request);
 
 /* The first value of query parameter `name`, percent-decoded ('+' is a space) and NUL-ended, in

@@ -411,6 +411,8 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
     http_route(server, "GET", "/favicon.svg", on_icon, NULL);
     http_route(server, "GET", "/api/status", on_status, fleet);
     http_route_websocket(server, "/api/status/live", on_live, fleet);
+    http_guard(server, "/api/status", HTTP_ORIGIN_OWN);
+    http_guard(server, "/api/status/live", HTTP_ORIGIN_OWN);
     return fleet;
 }
 

@@ -356,6 +356,10 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
     http_route(server, "POST", "/v1/logs", on_otlp, logs);
     http_route(server, "POST", "/gelf", on_gelf, logs);
+    http_guard(server, "/logs/add", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/loki/api/v1/push", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/v1/logs", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/gelf", HTTP_ORIGIN_LISTED);
     http_route_websocket(server, "/logs/listen", on_listen, logs);
     http_route(server, "GET", "/logs.html", on_page, logs);
     return logs;
