@@ -167,6 +167,16 @@ int store_check_url(const char *url, char *error, size_t error_size)
     return 0;
 }
 
+unsigned store_inspect(struct store *store, store_server_fn *fn, void *arg)
+{
+    struct backend *backend = store->backend;
+    unsigned asked = 0;
+    for (unsigned i = 0; backend->ops->inspect != NULL && i < backend->shards; i++) {
+        asked += backend->ops->inspect(backend, i, fn, arg) == 0;
+    }
+    return asked;
+}
+
 int store_login_as(struct store *store, const char *url, char *error, size_t error_size)
 {
     const struct backend_ops *ops = store->backend->ops;

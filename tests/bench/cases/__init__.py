@@ -2,7 +2,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
 from . import (capacity, chat, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
-               pushes, questions, relay, silent, stream, tracker)
+               pushes, questions, relay, replicas, silent, stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -16,6 +16,7 @@ CASES = {
     "intake": intake,
     "questions": questions,
     "relay": relay,
+    "replicas": replicas,
     "tracker": tracker,
     "chat": chat,
     "login": login,
