@@ -82,6 +82,7 @@ static void free_shards(struct store *store, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
         roster_lease_deinit(&store->shards[i].lease);
+        free(store->shards[i].beat); /* whose answer does not come any more */
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
     }

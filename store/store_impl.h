@@ -28,7 +28,7 @@ struct shard {
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
     struct roster_lease lease; /* of this node there, and who else lives */
-    bool beating;              /* a beat is under way */
+    struct lease_beat *beat;   /* the one under way, owned; NULL: none */
     uint64_t beat_us;          /* when the last one was sent */
     uint64_t leased_us;        /* until when this node may claim; 0: not before the next answer */
     uint64_t grace_us;         /* when the grace of its leases ends */

@@ -39,7 +39,7 @@ static void warn_of_open_page(const struct settings *settings)
 {
     if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
         settings->status_token[0] == '\0') {
-        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+        log_warn("the status page is open to all who reach http: set admin or status-token");
     }
 }
 

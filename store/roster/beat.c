@@ -149,7 +149,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct shard *s = &store->shards[beat->shard];
     struct roster_lease_news news;
     bool first = s->lease.birth == 0;
-    s->beating = false;
+    s->beat = NULL;
     if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
         bool other = !first && is_other(s, beat, &news);
         if (!roster_is_leased(store, beat->shard)) {
@@ -189,7 +189,7 @@ void roster_beat(struct store *store, unsigned shard)
     if (backend->ops->beat(backend, shard, &words, on_answer, beat) < 0) {
         free(beat);
     } else {
-        s->beating = true;
+        s->beat = beat;
     }
 }
 
@@ -199,7 +199,7 @@ void roster_beat_all(struct store *store)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
         bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
-        if (store->roster.ticking && s->up && !s->beating && (due || s->leased_us == 0)) {
+        if (store->roster.ticking && s->up && s->beat == NULL && (due || s->leased_us == 0)) {
             roster_beat(store, i);
         }
     }
