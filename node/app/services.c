@@ -70,6 +70,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .metrics = &app->metrics,
         .node = app->node,
         .kind = "node",
+        .zone = app->settings->zone,
         .http = app->settings->http,
         .token = app->settings->status_token,
         .trouble = trouble,

@@ -52,6 +52,7 @@
     SETTING(worker_silence, DURATION, "30s", 0, HOUR, "", "a worker whose loop has not turned for so long is killed and started again; 0: never") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(drain_delay, DURATION, "0", 0, HOUR, "", "time for which a node still lets clients in after SIGTERM, while /readyz says 503 already: for balancers that ask") \
+    SETTING(zone, TEXT, "", 0, 0, "", "where this process runs (a zone, a rack), as the fleet's page and muster status show it") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
     SETTING(log_level, CHOICE, "info", 0, 0, "debug|info|warn|error", "least level that is written") \
     SETTING(log_format, CHOICE, "text", 0, 0, "text|json", "json for clusters") \

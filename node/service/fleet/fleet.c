@@ -24,6 +24,7 @@ enum {
     FLEET_ANSWER_MS = 3000, /* for the first view, before a caller is told that there is none */
     US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
     US_PER_US = 100,        /* and after they took so long to gather */
+    ZONE_MOST = 40,         /* bytes of a zone that are told */
 };
 
 /* Behind a node's name, which has no blank in it. */
@@ -73,6 +74,10 @@ static void print_node(struct fleet *fleet, struct buf *out)
     json_quote(span_str(trouble != NULL ? trouble : "well"), out);
     buf_append(out, SPAN(",\"http\":"));
     json_quote(span_str(options->http), out);
+    if (options->zone[0] != '\0') {
+        buf_append(out, SPAN(",\"zone\":"));
+        json_quote_cut(span_str(options->zone), ZONE_MOST, out);
+    }
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
     buf_append(out, SPAN("}}"));

@@ -20,6 +20,7 @@ const HELP = {
   "bus lag": ["How long a message of a node to itself takes over Redis.", "Over 50 ms: Redis or the network is busy; over seconds: the link is torn down and built again."],
   "sent/s": ["Messages that went out to clients, each receiver counted.", "It falls to nothing while messages come in."],
   "version": ["The release that this node runs.", "Nodes of two releases for longer than an update takes."],
+  "zone": ["Where it runs, as its setting zone says.", "All nodes in one: they go together."],
   "at": ["Address and port on which it serves HTTP.", "Two nodes of one address."],
   "asks/s": ["Commands a second that all nodes send to Redis.", "It grows without more clients."],
   "round trip": ["Mean time for Redis to answer a command, as the nodes see it; the slowest of them.", "Over 10 ms: Redis is busy (SLOWLOG GET), swaps, or is far away."],
@@ -174,10 +175,10 @@ function points_of(node, key) {
 const sink_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["lanes", number(figure(node, "muster_sink_lanes"))], ["rows/s", number(rate(node, "muster_sink_rows_total"))],
   ["entries", number(figure(node, "muster_sink_lag_entries"))], ["lag", (figure(node, "muster_sink_lag_milliseconds") / 1000).toFixed(1) + " s"],
-  ["at", node.value.http ?? ""], ["version", node.value.version]];
+  ["at", node.value.http ?? ""], ...(node.value.zone ? [["zone", node.value.zone]] : []), ["version", node.value.version]];
 const node_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["CPU", number(figures_of(node).cpu) + " %"], ["bus lag", figures_of(node).lag.toFixed(figures_of(node).lag < 100 ? 2 : 0) + " ms"],
-  ["sent/s", number(figures_of(node).deliveries)], ["version", node.value.version], ["at", node.value.http ?? ""]];
+  ["sent/s", number(figures_of(node).deliveries)], ["version", node.value.version], ["at", node.value.http ?? ""], ...(node.value.zone ? [["zone", node.value.zone]] : [])];
 function write_node(node) {
   const { card, value } = node, now = figures_of(node), state = value.state;
   const ill = !node.gone && state !== "well" && state !== "draining" && state !== "starting";
