@@ -237,6 +237,14 @@ static void show_problems(struct fleet *fleet)
     fleet->problems = problems;
 }
 
+/* Whoever opens the page while the store is away is told so, and not left to wait for a view. */
+static void show_absence(struct fleet *fleet)
+{
+    if (!fleet->current && fleet->viewers.count > 0 && !store_ready(fleet->options.store)) {
+        fleet_viewers_send_new(&fleet->viewers, SPAN("{\"stale\":true}"));
+    }
+}
+
 static void on_publish(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -250,6 +258,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     publish_lists(fleet);
     fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
     show_problems(fleet);
+    show_absence(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ askers */
@@ -379,6 +388,8 @@ static void on_live(void *arg, struct http_request *request)
     look(fleet);
     if (fleet->current) {
         show_view(fleet);
+    } else {
+        show_absence(fleet);
     }
 }
 
