@@ -225,7 +225,7 @@ class Stranger:
         return struct.pack(">BQB", 1, 1, len(self.NAME)) + self.NAME + b"".join(frames)
 
     def say(self, *frames):
-        self.redis.command("PUBLISH", self.to_node, self.NAME + b" 1 " + self.message(*frames))
+        self.redis.command("PUBLISH", self.to_node, b"1 " + self.NAME + b" 1\n" + self.message(*frames))
 
     async def leg_refused(self):
         """The next leg that is lost."""

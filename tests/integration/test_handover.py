@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -212,9 +213,9 @@ def test_sockets_from_a_service_manager(yard):
     listener = socket.create_server(("127.0.0.1", free_port()))
     port = listener.getsockname()[1]
     settings = flags_of({"http": f"127.0.0.1:{port}", "relay": "", "tracker": "", "drain": "0"})
-    shell = 'LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec "$@" 3<&%d' % listener.fileno()
+    manager = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); os.execv(sys.argv[2], sys.argv[2:])"
     with open(yard.folder / "manager.log", "wb") as log, \
-            subprocess.Popen(["sh", "-c", shell, "sh", str(BINARY), "node", *settings], env=clean_env(), stdout=log, stderr=log,
+            subprocess.Popen([sys.executable, "-c", manager, str(listener.fileno()), str(BINARY), "node", *settings], env=clean_env(), stdout=log, stderr=log,
                              pass_fds=[listener.fileno()]) as node:
         try:
             wait_until(lambda: b"listening for=http" in (yard.folder / "manager.log").read_bytes(), "it listens, though the port is taken")
