@@ -101,7 +101,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct listeners *listeners = arg;
     char error[256];
-    if (++listeners->looks < LOOKS_MOST && !store_ready(listeners->parts.app->store)) {
+    if (++listeners->looks < LOOKS_MOST && !store_works(listeners->parts.app->store)) {
         return;
     }
     stop_waiting(listeners);

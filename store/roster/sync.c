@@ -254,7 +254,8 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
 
 static void channel_name(const struct roster_key *key, char *name)
 {
-    size_t kind = strlen(key->store->prefix) + 1;
+    size_t kind =
+        strlen(key->store->prefix) + strlen(":{") + strlen(partition_tag(0)) + strlen("}:");
     memcpy(name, key->name, key->node.key_len);
     CHECK(kind < key->node.key_len && name[kind] == 'r');
     name[kind] = 'w';

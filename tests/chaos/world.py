@@ -84,7 +84,7 @@ class World:
         return proxy.port
 
     def link_to_redis(self, kind):
-        return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}" for server in self.servers)
+        return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}#{server.name}" for server in self.servers)
 
     def service_port(self, service, number, how):
         if how == "straight":

@@ -298,9 +298,9 @@ def test_silence_makes_a_peer_unknown(yard, redis, dialect):
         assert silent.ask("alive") == {"action": "expired"}
         assert asker.push(ids[0])["peeraddr"] == pulses.address
         assert asker.push(ids[1])["peeraddr"] == lives.address
-    keys = redis.command("KEYS", "muster:l:tracker:*")
+    keys = redis.command("KEYS", "muster:*:l:tracker:*")
     assert keys.startswith(b"*")
-    wait_until(lambda: redis.command("KEYS", "muster:l:tracker:*").startswith(b"*0"), "nothing is left behind")
+    wait_until(lambda: redis.command("KEYS", "muster:*:l:tracker:*").startswith(b"*0"), "nothing is left behind")
 
 
 # --- both dialects at once

@@ -136,7 +136,7 @@ static void flushed(void **state)
     lab_nodes(2);
     settle(w, 2);
     freeReplyObject(redis_ask(redis, "FLUSHALL"));
-    WAIT(redis_count(redis, "HLEN %s:r:k", lab.prefix) == 3);
+    WAIT(redis_count(redis, "HLEN %s", lab_key("r", "k")) == 3);
     lab_run(LEASE_MS * 3 / 2);
     never_flickered(w, 2);
     assert_int_equal(w[0].stales, 0);
@@ -278,7 +278,7 @@ static void replaced_while_tcp_stays_up(void **state)
     WAIT(all_stale(w, 2));
     assert_non_null(strstr(lab.last_text, "does not come back"));
     WAIT(all_current(w, 2) && l.readies == 2);
-    assert_true(redis_count(other, "HLEN %s:r:k", lab.prefix) == 3);
+    assert_true(redis_count(other, "HLEN %s", lab_key("r", "k")) == 3);
     lab_run(LEASE_MS * 3 / 2);
     never_flickered(w, 2);
     publish(0, "t", "x");
@@ -372,7 +372,7 @@ static void scripts_forgotten(void **state)
     }
     claim(0, "k", "new", "v");
     WAIT(watcher_has(&w[1], "new", "v"));
-    WAIT(redis_count(redis, "KEYS %s:r:key*", lab.prefix) == 300);
+    WAIT(redis_count(redis, "KEYS %s:*:r:key*", lab.prefix) == 300);
     assert_int_equal(w[0].stales + w[1].stales + w[0].gones + w[1].gones, 0);
     stop(w, 2);
 }
@@ -435,7 +435,7 @@ static void a_lost_change_is_noticed(void **state)
     (void)state;
     lab_nodes(2);
     settle(w, 2);
-    snprintf(key, sizeof(key), "%s:r:k", lab.prefix);
+    snprintf(key, sizeof(key), "%s", lab_key("r", "k"));
     freeReplyObject(redis_ask(redis, "EVAL %s 1 %s", change, key));
     WAIT(watcher_has(&w[0], "ghost", "boo") && watcher_has(&w[1], "ghost", "boo"));
     WAIT(store_stats(lab.nodes[0])->resnapshots > 0);
@@ -488,14 +488,14 @@ static void a_refused_key_is_tried_again(void **state)
     struct watcher w[1] = {0};
     (void)state;
     lab_nodes(1);
-    freeReplyObject(redis_ask(redis, "SET %s:r:k not-a-hash", lab.prefix));
+    freeReplyObject(redis_ask(redis, "SET %s not-a-hash", lab_key("r", "k")));
     claim(0, "k", "m0", "v");
     watcher_start(&w[0], lab.nodes[0], "k");
     WAIT(store_stats(lab.nodes[0])->errors > 1);
     lab_run(LEASE_MS);
     assert_true(store_stats(lab.nodes[0])->errors < 20); /* not as fast as it can */
     assert_false(store_ready(lab.nodes[0]));
-    freeReplyObject(redis_ask(redis, "DEL %s:r:k", lab.prefix));
+    freeReplyObject(redis_ask(redis, "DEL %s", lab_key("r", "k")));
     WAIT(w[0].currents == 1 && roster_count(w[0].watch) == 1);
     WAIT(store_ready(lab.nodes[0]));
     stop(w, 1);
@@ -531,7 +531,7 @@ static void keys_nobody_touches_vanish(void **state)
     lab.lease_ms = 400;
     lab_nodes(1);
     claim(0, "k", "a", "b");
-    WAIT(redis_count(redis, "EXISTS %s:r:k", lab.prefix) == 1);
+    WAIT(redis_count(redis, "EXISTS %s", lab_key("r", "k")) == 1);
     store_close(&lab.nodes[0]);
     WAIT(redis_count(redis, "DBSIZE") == 0);
 }
