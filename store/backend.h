@@ -14,6 +14,7 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/partition.h"
+#include "store/roster/call.h"
 #include "store/stream_types.h"
 #include "store/wire.h"
 
@@ -23,7 +24,6 @@ struct stream_query;
 struct stream_marks;
 struct lookup_call;
 struct lookup_visit;
-struct roster_entry;
 struct store;
 
 enum backend_answer {
@@ -34,17 +34,6 @@ enum backend_answer {
 
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
-
-/* One atomic visit to a roster key: release, set, prune, publish what changed. The answer is a
- * roster note (store/roster/note.h). */
-struct roster_touch {
-    struct span key;     /* where the members are, with prefix */
-    struct span channel; /* where changes are published */
-    uint64_t birth;      /* of the key when this store last touched it, or 0 */
-    bool snapshot;       /* answer with all members */
-    const struct roster_entry *entries;
-    size_t count;
-};
 
 enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
 
@@ -84,6 +73,12 @@ struct backend_ops {
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
+    /* As touch. */
+    int (*beat)(struct backend *backend, unsigned shard, const struct roster_beat *beat,
+                backend_answer_fn *fn, void *arg);
+    /* The name of the history that the server is in (docs/store.md#words), "-" where it is not
+     * known. Borrowed until the next turn. */
+    struct span (*timeline)(struct backend *backend, unsigned shard);
     /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
      * called). */
     int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,

@@ -81,6 +81,7 @@ static void free_shards(struct store *store, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
+        roster_lease_deinit(&store->shards[i].lease);
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
     }
@@ -213,6 +214,7 @@ static void make_shards(struct store *store)
         list_init(&store->shards[i].asking);
         list_init(&store->shards[i].leaving);
         map_init(&store->shards[i].speakers);
+        list_init(&store->shards[i].queue);
     }
 }
 

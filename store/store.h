@@ -72,7 +72,7 @@ struct store_stats {
     uint64_t commands;    /* sent to servers */
     uint64_t errors;      /* commands answered with an error, or lost with their link */
     uint64_t reconnects;  /* links built again after a loss */
-    uint64_t renewals;    /* roster claims renewed */
+    uint64_t renewals;    /* beats: this node's lease on a server renewed */
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */

@@ -7,6 +7,7 @@
 #include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/roster/lease.h"
 #include "store/store.h"
 
 /* Something to look at in the next turn of the loop; queued at most once. */
@@ -22,14 +23,21 @@ struct shard {
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
-    uint64_t refused_us;         /* when it last refused a touch of the roster; 0: never */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
+    uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
+    struct roster_lease lease; /* of this node there, and who else lives */
+    bool beating;              /* a beat is under way */
+    uint64_t beat_us;          /* when the last one was sent */
+    uint64_t leased_us;        /* until when this node may claim; 0: not before the next answer */
+    uint64_t grace_us;         /* when the grace of its leases ends */
+    struct list queue;         /* keys that wait to touch */
+    unsigned touches;          /* under way */
 };
 
 enum {
-    WHEEL_SLOTS = 32, /* parts of the renewal interval over which keys are spread */
+    WHEEL_SLOTS = 256, /* parts of the refresh interval over which keys are spread */
 };
 
 struct roster_table {
@@ -39,7 +47,10 @@ struct roster_table {
     uint64_t wheel_start_us;
     struct event *tick;
     struct list holding; /* keys whose view holds members of a lost server */
-    size_t claims;       /* of all keys, with releases not answered yet */
+    bool ticking;        /* since the first key */
+    unsigned ticks;
+    struct list uneasy; /* keys that a beat has to look at */
+    size_t claims;      /* of all keys, with releases not answered yet */
 };
 
 struct stream_table {

@@ -285,7 +285,7 @@ static void take_answer(struct store *store, struct stream_sent *sent,
     table->seen = answer->last > table->seen ? answer->last : table->seen;
     table->have = sent->number > table->have ? sent->number : table->have;
     if (sent->done_us != 0) {
-        store->stats.brought++;
+        store->stats.brought += !answer->before;
         return;
     }
     if (!wait_for_replicas(store, sent, answer->outcomes)) {

@@ -6,6 +6,7 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/name.h"
+#include "node/core/pool.h"
 #include "node/core/settings.h"
 #include "node/core/wheel.h"
 #include "node/net/net.h"
@@ -19,6 +20,7 @@ struct app {
     bool worker;          /* others hold the same ports */
     struct loop *loop;
     struct wheel *wheel;
+    struct job_pool *pool; /* NULL in a sink */
     struct metrics metrics;
     struct store *store; /* NULL: a sink with --from */
     struct net *net;

@@ -10,7 +10,9 @@
 #include "node/proto/jwt/jwt.h"
 #include "store/base/clock.h"
 #include "store/postgres/migrate.h"
+#include "store/sink/sink.h"
 #include "store/store.h"
+#include "store/stream.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,7 @@ struct check {
     uint64_t begun_ms;      /* to ask it */
     char trouble[256];      /* the last thing the store said */
     char note[256];         /* what it said of a server that was reached; empty: nothing */
+    char stream[STREAM_NAME], was[STREAM_NAME]; /* the log stream's identities; empty: not known */
 };
 
 /* ------------------------------------------------------------------------------------ findings */
@@ -170,6 +173,30 @@ static void reach(struct check *check)
     event_free(check->patience);
 }
 
+static void on_state(void *arg, const struct stream_state *state)
+{
+    struct check *check = arg;
+    if (state != NULL) {
+        const struct stream_head *head = &state->head;
+        snprintf(check->stream, sizeof(check->stream), "%s", head->history.identity);
+        snprintf(check->was, sizeof(check->was), "%.*s", SPAN_ARG(head->was));
+    }
+    loop_stop(check->loop);
+}
+
+/* Whose log stream it has. */
+static void ask_stream(struct check *check)
+{
+    const struct stream_ask ask = {.count = 0};
+    struct timeval patience = {.tv_sec = PATIENCE_S};
+    struct event *over = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
+    event_add(over, &patience);
+    if (stream_state(check->store, &ask, on_state, check) == 0) {
+        loop_run(check->loop);
+    }
+    event_free(over);
+}
+
 /* What the nodes that are there speak. */
 static void check_wire(struct check *check)
 {
@@ -207,6 +234,7 @@ static void check_store(struct check *check)
         find(check, VERDICT_ERROR, "store", "%s", check->trouble);
     } else {
         find(check, VERDICT_OK, "store", "reached, and messages come back");
+        ask_stream(check);
         check_wire(check);
     }
     if (check->note[0] != '\0') {
@@ -220,6 +248,24 @@ static void check_store(struct check *check)
 }
 
 /* ------------------------------------------------------------------------------------ PostgreSQL */
+
+static void check_stream(struct check *check)
+{
+    const struct settings *settings = check->settings;
+    char error[512];
+    int foreign = check->stream[0] == '\0'
+                      ? 0
+                      : sink_is_foreign(settings->postgres, settings->store_prefix, check->stream,
+                                        check->was, error, sizeof(error));
+    if (foreign > 0) {
+        find(check, VERDICT_ERROR, "postgres",
+             "it stores the stream of another fleet under the name %s: give each fleet a "
+             "--store-prefix or a database of its own",
+             settings->store_prefix);
+    } else if (foreign < 0) {
+        find(check, VERDICT_ERROR, "postgres", "%s", error);
+    }
+}
 
 static void check_postgres(struct check *check)
 {
@@ -237,6 +283,7 @@ static void check_postgres(struct check *check)
     } else {
         find(check, VERDICT_OK, "postgres", "reached, and its schema is up to date");
     }
+    check_stream(check);
 }
 
 /* ------------------------------------------------------------------------------------ login keys */

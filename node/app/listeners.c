@@ -101,11 +101,14 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct listeners *listeners = arg;
     char error[256];
-    if (++listeners->looks < LOOKS_MOST && !store_works(listeners->parts.app->store)) {
+    bool patient = listeners->parts.succeeds || ++listeners->looks < LOOKS_MOST;
+    if (patient && !store_works(listeners->parts.app->store)) {
         return;
     }
     stop_waiting(listeners);
-    if (open_all(listeners, error, sizeof(error)) == 0) {
+    bool open = (!listeners->parts.succeeds || open_admin(listeners, error, sizeof(error)) == 0) &&
+                open_all(listeners, error, sizeof(error)) == 0;
+    if (open) {
         health_hold(listeners->parts.health, false);
     } else {
         log_error("cannot start", LOG_TEXT_FIELD("error", error));
@@ -129,12 +132,14 @@ struct listeners *listeners_new(const struct listeners_parts *parts, char *error
 {
     struct listeners *listeners = mem_zalloc(sizeof(*listeners));
     listeners->parts = *parts;
-    if (open_admin(listeners, error, error_size) != 0 ||
-        (!parts->app->worker && open_all(listeners, error, error_size) != 0)) {
+    bool waits = parts->app->worker || parts->succeeds;
+    bool open = (parts->succeeds || open_admin(listeners, error, error_size) == 0) &&
+                (waits || open_all(listeners, error, error_size) == 0);
+    if (!open) {
         listeners_free(&listeners);
         return NULL;
     }
-    if (parts->app->worker) {
+    if (waits) {
         wait_for_store(listeners);
     }
     return listeners;

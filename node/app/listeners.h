@@ -23,6 +23,8 @@ struct listeners_parts {
     struct health *health;
     struct logs *logs;
     struct relay *relay;
+    bool
+        succeeds; /* another process serves at these ports until this one is ready: nothing is opened before */
 };
 
 /* New; or NULL with a message in `error`. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "node/app/handover.h"
 #include "node/app/node.h"
 #include "node/app/plan.h"
 #include "node/app/process.h"
@@ -106,8 +107,11 @@ static bool take_word(char *args[], const char *word)
 static int run_node(struct settings *settings)
 {
     const struct name_worker none = {.number = -1};
-    return workers_wanted(settings) > 1 ? workers_run(settings, node_run)
-                                        : node_run(settings, &none);
+    if (workers_wanted(settings) > 1) {
+        return workers_run(settings, node_run);
+    }
+    handover_choose(0);
+    return node_run(settings, &none);
 }
 
 static int run(const char *verb, struct settings *settings, bool json)
@@ -130,6 +134,7 @@ static int run(const char *verb, struct settings *settings, bool json)
             fprintf(stderr, "muster: %s\n", error);
             return 2;
         }
+        handover_choose(0);
         return sink_verb(settings);
     }
     if (strcmp(verb, "migrate") == 0) {
@@ -155,6 +160,7 @@ int main(int argc, char *argv[])
     struct settings settings;
     char error[512];
     process_prepare();
+    handover_begin(argv);
     memory_guard_libraries();
     if (argc < 2) {
         print_help(stderr, "");

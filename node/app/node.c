@@ -7,6 +7,8 @@
 #include "node/app/node.h"
 
 #include "node/app/app.h"
+#include "node/app/beat.h"
+#include "node/app/handover.h"
 #include "node/app/health.h"
 #include "node/app/listeners.h"
 #include "node/app/notify.h"
@@ -18,16 +20,26 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
+#include "node/net/inherited.h"
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
+#include "store/base/timer.h"
 #include "store/store.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
-enum { OWN_DESCRIPTORS = 100, SAME_REQUEST_MS = 1000 };
+enum {
+    OWN_DESCRIPTORS = 100,
+    SAME_REQUEST_MS = 1000,
+    LOOK_MS = 100,
+    UNCLAIMED_MS = 10 * 1000, /* until sockets that nobody took are closed */
+    POOL_MOST = 8192,
+};
 
 struct node {
     struct app app;
@@ -36,7 +48,11 @@ struct node {
     struct listeners *listeners;
     struct process_signals signals;
     struct reload *reload;
-    struct event *leave; /* when the delay of the drain is over */
+    struct event *leave;     /* when the delay of the drain is over */
+    struct event *beat;      /* of a worker */
+    struct event *hand_over; /* SIGUSR2 */
+    struct event *look; /* of a successor: does it serve; of a predecessor: does that one live */
+    bool succeeds, complete;
     bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
@@ -95,17 +111,22 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
 static void drain(struct node *node)
 {
     uint32_t delay_ms = node->app.settings->drain_delay;
-    struct timeval delay = {delay_ms / 1000, delay_ms % 1000 * 1000};
     node->draining = true;
     node->asked_ms = clock_monotonic_ms();
+    bool handed = node->app.worker ? handover_is_told() : handover_succeeded();
+    if (handed) {
+        log_info("the successor serves");
+        net_hand_over(node->app.net);
+        delay_ms = 0;
+    }
     node->draining_since_ms = node->asked_ms + delay_ms;
     health_drain(node->health);
-    if (!node->app.worker) { /* the workers' parent speaks for all of them */
+    if (!node->app.worker && !handed) { /* the workers' parent speaks for all of them */
         notify_stopping((uint64_t)delay_ms + node->app.settings->drain);
     }
     if (delay_ms > 0) {
         log_info("not ready any more, still letting clients in", LOG_NUMBER_FIELD("ms", delay_ms));
-        event_add(node->leave, &delay);
+        timer_after(node->leave, delay_ms);
     } else {
         on_leave(-1, 0, node);
     }
@@ -133,6 +154,74 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     }
 }
 
+/* ------------------------------------------------------------------------------------ handing over */
+
+static bool is_ready(void *arg)
+{
+    const struct node *node = arg;
+    return node->health != NULL && health_trouble(node->health) == NULL;
+}
+
+static void on_hand_over(evutil_socket_t number, short what, void *arg)
+{
+    struct node *node = arg;
+    int *fds;
+    (void)number, (void)what;
+    if (node->app.worker) {
+        handover_send();
+        return;
+    }
+    log_info("SIGUSR2: a successor is to take the place of this node");
+    if (node->draining || handover_succeeded()) {
+        log_warn("there is one already, or this node leaves");
+        return;
+    }
+    fds = mem_alloc(HANDOVER_SOCKETS_MOST * sizeof(*fds));
+    size_t count = inherited_mine(fds, HANDOVER_SOCKETS_MOST);
+    struct handover_socket *sockets = mem_alloc((count + 1) * sizeof(*sockets));
+    for (size_t i = 0; i < count; i++) {
+        sockets[i] = (struct handover_socket){0, fds[i]};
+    }
+    handover_start(sockets, count);
+    free(sockets);
+    free(fds);
+    timer_after(node->look, LOOK_MS);
+}
+
+/* A successor that serves says so; what it was given and nobody took is closed some time later: device
+ * ports are opened when the fleet has told of their drivers. A predecessor looks whether its
+ * successor lives. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct node *node = arg;
+    (void)fd, (void)what;
+    if (node->complete) {
+        unsigned dropped = inherited_drop();
+        log_info("taken over", LOG_NUMBER_FIELD("sockets_closed", dropped));
+        node->succeeds = node->complete = false;
+    } else if (node->succeeds && is_ready(node)) {
+        node->complete = true;
+        if (!node->app.worker) {
+            handover_complete();
+        }
+        timer_after(node->look, UNCLAIMED_MS);
+    } else if (node->succeeds || handover_succeeded()) {
+        timer_after(node->look, LOOK_MS);
+    }
+}
+
+static void watch_succession(struct node *node)
+{
+    struct event_base *base = loop_base(node->app.loop);
+    node->succeeds = handover_has_predecessor();
+    node->look = evtimer_new(base, on_look, node);
+    node->hand_over = evsignal_new(base, SIGUSR2, on_hand_over, node);
+    event_add(node->hand_over, NULL);
+    if (node->succeeds) {
+        timer_after(node->look, LOOK_MS);
+    }
+}
+
 /* --------------------------------------------------------------------------------- building up */
 
 static int open_listeners(struct node *node, char *error, size_t error_size)
@@ -142,6 +231,7 @@ static int open_listeners(struct node *node, char *error, size_t error_size)
         .health = node->health,
         .relay = services_relay(node->services),
         .logs = services_logs(node->services),
+        .succeeds = node->succeeds,
     };
     node->listeners = listeners_new(&parts, error, error_size);
     return node->listeners != NULL ? 0 : -1;
@@ -172,8 +262,10 @@ static int build(struct node *node, char *error, size_t error_size)
     struct app *app = &node->app;
     const struct settings *settings = app->settings;
     app->loop = loop_new();
+    loop_measure(app->loop, &app->metrics);
     log_out_attach(loop_base(app->loop));
     app->wheel = wheel_new(app->loop);
+    app->pool = pool_new(app->loop, 0, POOL_MOST);
     app->store = process_open_store(settings, loop_base(app->loop), app->node, &app->metrics, error,
                                     error_size);
     if (app->store == NULL) {
@@ -189,8 +281,10 @@ static int build(struct node *node, char *error, size_t error_size)
     app->http = process_http(settings, app->net);
     app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
+    node->beat = beat_start(loop_base(app->loop), is_ready, node);
+    watch_succession(node);
     node->leave = event_new(loop_base(app->loop), -1, 0, on_leave, node);
-    node->reload = reload_new(loop_base(app->loop), app->settings, app->store);
+    node->reload = reload_new(loop_base(app->loop), app->settings, app->store, false);
     node->health = health_new(&(struct health_options){.app = app});
     node->services = services_new(app, node->health, error, error_size);
     return node->services != NULL ? open_listeners(node, error, error_size) : -1;
@@ -202,6 +296,7 @@ static void tear_down(struct node *node)
     listeners_free(&node->listeners);
     services_stop(node->services);
     net_free(&app->net);
+    pool_free(&app->pool);
     services_free(&node->services);
     health_free(&node->health);
     if (app->admin != app->http) {
@@ -212,6 +307,11 @@ static void tear_down(struct node *node)
     wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
     reload_free(&node->reload);
+    beat_stop(&node->beat);
+    if (node->look != NULL) {
+        event_free(node->look);
+        event_free(node->hand_over);
+    }
     if (node->leave != NULL) {
         event_free(node->leave);
     }

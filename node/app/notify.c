@@ -47,6 +47,13 @@ void notify_ready(const char *status)
     notify_send(text);
 }
 
+void notify_main(void)
+{
+    char text[NOTIFY_TEXT];
+    snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nSTATUS=serving\n", (int)getpid());
+    notify_send(text);
+}
+
 void notify_stopping(uint64_t most_ms)
 {
     char text[NOTIFY_TEXT];

@@ -12,6 +12,9 @@
 /* The process serves. `status` is shown by `systemctl status`; borrowed, one line. */
 void notify_ready(const char *status);
 
+/* This process is the one to watch and to stop from now on, in the place of another. */
+void notify_main(void);
+
 /* The process leaves, and needs at most `most_ms` for it: the manager waits that long before its own
  * limit (TimeoutStopSec) begins to count. */
 void notify_stopping(uint64_t most_ms);

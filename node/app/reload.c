@@ -10,7 +10,7 @@
 
 struct reload {
     struct settings *settings;
-    struct event *hup, *usr1, *usr2, *look;
+    struct event *hup, *usr1, *usr2, *look; /* usr2 NULL: somebody else's */
     struct store *store;
     bool login; /* the store's URL changed, this time */
 };
@@ -89,7 +89,8 @@ static struct event *watch(struct event_base *base, int number, event_callback_f
     return event;
 }
 
-struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store)
+struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store,
+                          bool usr2)
 {
     struct reload *reload = mem_zalloc(sizeof(*reload));
     struct timeval every = {.tv_sec = 1};
@@ -97,7 +98,7 @@ struct reload *reload_new(struct event_base *base, struct settings *settings, st
     reload->store = store;
     reload->hup = watch(base, SIGHUP, on_hup, reload);
     reload->usr1 = watch(base, SIGUSR1, on_user_signal, reload);
-    reload->usr2 = watch(base, SIGUSR2, on_user_signal, reload);
+    reload->usr2 = usr2 ? watch(base, SIGUSR2, on_user_signal, reload) : NULL;
     reload->look = event_new(base, -1, EV_PERSIST, on_look, reload);
     if (settings->files.len > 0) {
         event_add(reload->look, &every);
@@ -110,7 +111,9 @@ void reload_free(struct reload **reload)
     if (*reload != NULL) {
         event_free((*reload)->hup);
         event_free((*reload)->usr1);
-        event_free((*reload)->usr2);
+        if ((*reload)->usr2 != NULL) {
+            event_free((*reload)->usr2);
+        }
         event_free((*reload)->look);
         free(*reload);
         *reload = NULL;

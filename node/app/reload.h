@@ -14,8 +14,9 @@
 struct reload;
 
 /* New. All is borrowed: `settings`, which are changed, and the store, which gets its logins (NULL:
- * none). */
-struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store);
+ * none). `usr2`: SIGUSR2 means nothing, and is logged; else it is not looked at. */
+struct reload *reload_new(struct event_base *base, struct settings *settings, struct store *store,
+                          bool usr2);
 void reload_free(struct reload **reload);
 
 #endif

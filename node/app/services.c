@@ -132,6 +132,7 @@ static void make_logs(struct services *services, struct app *app)
     metrics_set(&app->metrics, METRIC_LOGS_SINK, refuse ? 1 : 0);
     const struct logs_options options = {
         .net = app->net,
+        .pool = app->pool,
         .store = app->store,
         .metrics = &app->metrics,
         .node = app->node,
@@ -151,10 +152,11 @@ static void make_logs(struct services *services, struct app *app)
 }
 
 static struct chat_login_options login_options(const struct settings *settings,
-                                               struct event_base *base)
+                                               struct event_base *base, struct job_pool *pool)
 {
     return (struct chat_login_options){
         .base = base,
+        .pool = pool,
         .development = settings->chat_login == CHAT_LOGIN_DEVELOPMENT,
         .key_file = settings->chat_jwt_key,
         .jwks = settings->chat_jwks,
@@ -181,7 +183,7 @@ static int make_chat(struct services *services, struct app *app, char *error, si
         .metrics = &app->metrics,
         .wheel = app->wheel,
         .node = app->node,
-        .login = login_options(settings, loop_base(app->loop)),
+        .login = login_options(settings, loop_base(app->loop), app->pool),
         .history = settings->chat_history,
         .rate = settings->chat_rate,
         .burst = settings->chat_burst,
@@ -303,7 +305,7 @@ static int check_tracker(const struct settings *settings, char *error, size_t er
 
 static int check_chat(const struct settings *settings, char *error, size_t error_size)
 {
-    const struct chat_login_options options = login_options(settings, NULL);
+    const struct chat_login_options options = login_options(settings, NULL, NULL);
     return chat_login_check(&options, error, error_size);
 }
 

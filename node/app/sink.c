@@ -229,7 +229,7 @@ static int build(struct process *process, char *error, size_t error_size)
     }
     process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
     process->reload =
-        reload_new(loop_base(process->app.loop), process->app.settings, process->app.store);
+        reload_new(loop_base(process->app.loop), process->app.settings, process->app.store, true);
     if (serve_http(process, error, error_size) != 0) {
         return -1;
     }

@@ -2,8 +2,8 @@
 /* workers: a big machine served by several processes. Each worker is a node with its own name; they
  * share the listening ports (SO_REUSEPORT: the kernel gives each new connection to one of them, and
  * all datagrams of a peer to the same one) and meet at the store like nodes on different machines.
- * The parent serves no clients: it starts the workers, starts dead ones again, and passes on
- * signals. */
+ * The parent serves no clients: it starts the workers, starts dead ones again, kills those that stand
+ * still, and passes on signals. Nobody outlives it for longer than the drain. */
 #ifndef MUSTER_NODE_APP_WORKERS_H
 #define MUSTER_NODE_APP_WORKERS_H
 

@@ -8,7 +8,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { MOST_HOOKS = 8 };
+enum {
+    MOST_HOOKS = 8,
+    LONG_TURN_US = 50 * 1000, /* of CPU time; said in the log, */
+    LONG_TURN_LINE_MS = 1000, /* so often at most */
+};
 
 struct hook {
     void (*fn)(void *arg);
@@ -22,6 +26,10 @@ struct loop {
     bool stopping;
     bool again;
     uint64_t turn;
+    uint64_t awake_us;       /* monotonic, of the first callback in this turn; 0: none yet */
+    uint64_t cpu_us;         /* of this thread, when the last turn ended */
+    uint64_t line_ms;        /* monotonic, of the last line about a long turn; 0: none yet */
+    struct metrics *metrics; /* NULL: turns are not measured */
 };
 
 /* Its own way is a plain write to stderr, on which nothing may wait. What logging leads to is not
@@ -80,6 +88,54 @@ uint64_t loop_turn(const struct loop *loop)
     return loop->turn;
 }
 
+void loop_awake(struct loop *loop)
+{
+    if (loop->awake_us == 0) {
+        loop->awake_us = clock_monotonic_us();
+    }
+}
+
+uint64_t loop_turn_us(struct loop *loop)
+{
+    return loop->awake_us != 0 ? clock_monotonic_us() - loop->awake_us : 0;
+}
+
+static uint64_t thread_cpu_us(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000U + (uint64_t)used.tv_nsec / 1000U;
+}
+
+void loop_measure(struct loop *loop, struct metrics *metrics)
+{
+    loop->metrics = metrics;
+    loop->cpu_us = thread_cpu_us();
+}
+
+/* A machine that has no time for us makes turns long that are not: only our own work is said. */
+static void tell_long_turn(struct loop *loop, uint64_t cpu_us, uint64_t us)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (loop->line_ms != 0 && now - loop->line_ms < LONG_TURN_LINE_MS) {
+        return;
+    }
+    loop->line_ms = now;
+    log_warn("a turn of the loop was long: all clients waited",
+             LOG_NUMBER_FIELD("cpu_ms", cpu_us / 1000), LOG_NUMBER_FIELD("ms", us / 1000));
+}
+
+static void measure_turn(struct loop *loop)
+{
+    uint64_t cpu_us = thread_cpu_us(), used_us = cpu_us - loop->cpu_us, us = loop_turn_us(loop);
+    loop->cpu_us = cpu_us;
+    us = us > used_us ? us : used_us;
+    metrics_observe(loop->metrics, HISTOGRAM_LOOP_TURN, (double)us / 1e6);
+    if (used_us > LONG_TURN_US) {
+        tell_long_turn(loop, used_us, us);
+    }
+}
+
 void loop_at_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
     if (loop->hook_count == MOST_HOOKS) {
@@ -105,9 +161,14 @@ void loop_run(struct loop *loop)
         if (rc > 0 && !loop->again) {
             loop->stopping = true;
         }
+        loop_awake(loop);
         for (unsigned i = 0; i < loop->hook_count; i++) {
             loop->hooks[i].fn(loop->hooks[i].arg);
         }
+        if (loop->metrics != NULL) {
+            measure_turn(loop);
+        }
+        loop->awake_us = 0;
     }
 }
 

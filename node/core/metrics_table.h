@@ -180,7 +180,8 @@
            "Store commands that failed or were lost with their link")                              \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built anew after a loss")                                           \
-    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "", "Roster claims renewed")   \
+    METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \
+           "Leases renewed: about one a second for each server")                                   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
            "Rosters read anew because a change may have been missed")                              \
     METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \
@@ -225,6 +226,9 @@
 
 #define HISTOGRAMS_TABLE(HISTOGRAM)                                                                \
     HISTOGRAM(BUS_LAG, "muster_bus_lag_seconds", "Time for a message to come back over the bus")   \
-    HISTOGRAM(STORE_TIME, "muster_store_command_seconds", "Time for the store to answer a command")
+    HISTOGRAM(STORE_TIME, "muster_store_command_seconds",                                          \
+              "Time for the store to answer a command")                                            \
+    HISTOGRAM(LOOP_TURN, "muster_loop_turn_seconds",                                               \
+              "Time of one turn of the event loop, in which all other clients wait")
 
 #endif

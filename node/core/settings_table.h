@@ -44,10 +44,11 @@
     SETTING(store_server_name, TEXT, "", 0, 0, "", "host that certificates of rediss:// servers must name; empty: the one connected to") \
     SETTING(store_replicas, COUNT, "0", 0, 16, "", "a log entry or chat message counts as accepted when so many replicas of its Redis server have it") \
     SETTING(store_prefix, TEXT, "muster", 0, 0, "", "first part of every key and topic: several fleets on one Redis") \
-    SETTING(lease, DURATION, "10s", SECOND, HOUR, "", "within this time of a node's death the others know") \
+    SETTING(lease, DURATION, "3s", SECOND, HOUR, "", "within this time of a node's death the others know") \
     GROUP(PROCESS, "Process", SETTINGS_ALL) \
     SETTING(config, TEXT, "", 0, 0, "", "file with lines of name = value, for every setting but this one; variables count more, flags most") \
     SETTING(workers, COUNT, "1", 1, 1024, "auto", "processes that share the ports, each a node; auto: one for each core") \
+    SETTING(worker_silence, DURATION, "30s", 0, HOUR, "", "a worker whose loop has not turned for so long is killed and started again; 0: never") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(drain_delay, DURATION, "0", 0, HOUR, "", "time for which a node still lets clients in after SIGTERM, while /readyz says 503 already: for balancers that ask") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \

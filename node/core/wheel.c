@@ -51,6 +51,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct wheel *wheel = arg;
+    loop_awake(wheel->loop);
     for (uint32_t now = tick_now(wheel); wheel->tick < now;) {
         wheel->tick++;
         look_at_slot(wheel);

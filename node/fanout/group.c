@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/fanout/group.h"
+
+#include "node/net/net.h"
 #include "store/base/check.h"
+
+enum { BULK_FROM = 64 }; /* receivers: a message to so many can wait for those to few */
 
 void group_init(struct group *group, struct metrics *metrics)
 {
@@ -14,6 +18,7 @@ void group_add(struct group *group, struct receiver *receiver, struct ws *ws)
     receiver->ws = ws;
     list_push_back(&group->receivers, &receiver->entry);
     group->count++;
+    conn_set_member(ws_conn(ws));
 }
 
 void group_remove(struct group *group, struct receiver *receiver)
@@ -33,10 +38,20 @@ void group_send_one(struct receiver *receiver, struct shared_message *message)
     }
 }
 
+/* What is sent from now on is one message to many, or no more. */
+static void set_bulk(struct group *group, bool bulk)
+{
+    if (group->count >= BULK_FROM) {
+        const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
+        net_send_bulk(conn_net(ws_conn(any->ws)), bulk);
+    }
+}
+
 uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
 {
     struct shared_message message;
     uint32_t sent = 0;
+    set_bulk(group, true);
     shared_message_init(&message, WS_TEXT, text);
     LIST_EACH(it, &group->receivers) {
         struct receiver *receiver = LIST_ITEM(it, struct receiver, entry);
@@ -46,6 +61,7 @@ uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct 
         }
     }
     shared_message_deinit(&message);
+    set_bulk(group, false);
     metrics_add(group->metrics, METRIC_DELIVERIES, sent);
     metrics_add(group->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;

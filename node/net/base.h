@@ -17,9 +17,12 @@ struct net {
     struct wheel *wheel;
     struct metrics *metrics;
     struct net_limits limits;
-    struct list all;             /* struct conn */
-    struct list todo, dirty;     /* struct conn: with work at the end of the turn */
-    struct list udp_dirty;       /* sockets with datagrams to write when the turn ends */
+    struct list all;         /* struct conn */
+    struct list todo;        /* struct conn: to be settled when the turn ends */
+    struct list front, back; /* struct conn: to be read, in the order in which they came (turn.c) */
+    struct list dirty, bulk; /* struct conn: to be written when the turn ends; bulk can wait */
+    bool sends_bulk;         /* what is queued now can wait */
+    struct list udp_dirty;   /* sockets with datagrams to write when the turn ends */
     struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
     struct outq_pool pool;
     struct admission admission;
@@ -27,7 +30,11 @@ struct net {
     uint64_t sends;      /* chunks queued so far */
     uint64_t queued;     /* bytes of them, one by one for each connection */
     struct drain *drain; /* NULL until net_drain */
+    bool handed_over;
     char read_buffer[READ_BUFFER];
 };
+
+/* The hook of a net at the end of the turn. */
+void turn_end(void *net);
 
 #endif

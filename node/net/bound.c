@@ -2,6 +2,7 @@
 #include "node/net/bound.h"
 
 #include "node/net/address.h"
+#include "node/net/inherited.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,6 +33,10 @@ int bound_open(const char *bind_to, int type, bool shared, int *family)
         errno = 0;
         return -1;
     }
+    int given = inherited_take(type, *family, &address);
+    if (given >= 0) {
+        return given;
+    }
     int fd = socket(*family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
@@ -45,6 +50,14 @@ int bound_open(const char *bind_to, int type, bool shared, int *family)
         return -1;
     }
     return fd;
+}
+
+bool bound_is_given(const char *bind_to, int type)
+{
+    struct address address;
+    int family;
+    return address_parse_bind(bind_to, &address, &family) == 0 &&
+           inherited_has(type, family, &address);
 }
 
 void bound_error(const char *what, const char *bind, char *error, size_t error_size)

@@ -13,6 +13,9 @@
 int bound_open(const char *bind, int type, bool shared, int *family)
     __attribute__((warn_unused_result));
 
+/* Has this process been given the socket that is bound there (net/inherited.h)? bound_open takes it. */
+bool bound_is_given(const char *bind, int type);
+
 /* Writes why bound_open failed: what could not be done on `bind`. */
 void bound_error(const char *what, const char *bind, char *error, size_t error_size);
 

@@ -17,7 +17,9 @@ enum {
     EOF_LINGER_MS = 10 * 1000,
     LEAVE_LINGER_MS = 2 * 1000,
     STALL_MS =
-        10 * 1000, /* at least, between two looks whether the peer takes what is left for it */
+        10 * 1000,  /* at least, between two looks whether the peer takes what is left for it */
+    HEAVY_US = 300, /* a read that takes so long makes a connection heavy, */
+    LIGHT_US = 75,  /* one so short light again */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -42,7 +44,7 @@ static void end(struct conn *conn, enum conn_end how)
 static void wait_for_events(struct conn *conn)
 {
     bool takes = conn->paused == 0 && conn->held == NULL;
-    bool reads = !conn->peer_eof && (takes || conn->state != CONN_OPEN);
+    bool reads = !conn->peer_eof && !conn->unread && (takes || conn->state != CONN_OPEN);
     short events = (short)((reads ? EV_READ : 0) | (conn->blocked ? EV_WRITE : 0));
     if (conn->state == CONN_DEAD || event_get_events(&conn->event) == (events | EV_PERSIST)) {
         return;
@@ -139,11 +141,31 @@ void conn_free(struct conn *conn)
 
 /* ------------------------------------------------------------------------------------ reading */
 
+/* It is settled when this turn ends, whatever it stood in line for. */
 static void need_todo(struct conn *conn)
 {
+    list_del(&conn->todo);
+    list_push_back(&conn->net->todo, &conn->todo);
+    loop_again(conn->net->loop);
+}
+
+static bool goes_first(const struct conn *conn)
+{
+    return conn->member && !conn->heavy;
+}
+
+/* Its bytes are read when it is its turn. */
+static void stand_in_line(struct conn *conn)
+{
     if (list_empty(&conn->todo)) {
-        list_push_back(&conn->net->todo, &conn->todo);
+        struct net *net = conn->net;
+        list_push_back(goes_first(conn) ? &net->front : &net->back, &conn->todo);
     }
+}
+
+static void need_turn(struct conn *conn)
+{
+    stand_in_line(conn);
     loop_again(conn->net->loop);
 }
 
@@ -162,7 +184,7 @@ static void give(struct conn *conn, struct span bytes)
     if (taken < bytes.len && conn->state == CONN_OPEN) {
         hold(conn, span_skip(bytes, taken));
         if (conn->paused == 0) {
-            need_todo(conn); /* resumed meanwhile: what is kept comes before what is read next */
+            need_turn(conn); /* resumed meanwhile: what is kept comes before what is read next */
         }
     }
 }
@@ -204,6 +226,12 @@ static void read_some(struct conn *conn)
         metrics_add(conn->net->metrics, METRIC_BYTES_IN, (uint64_t)n);
         give(conn, span_of(buffer, (size_t)n));
     }
+}
+
+/* Who takes long waits behind those who do not. */
+static void weigh(struct conn *conn, uint64_t us)
+{
+    conn->heavy = us > HEAVY_US || (conn->heavy && us > LIGHT_US);
 }
 
 /* ------------------------------------------------------------------------------------ writing */
@@ -275,9 +303,14 @@ void conn_flush(struct conn *conn)
 
 static void make_dirty(struct conn *conn)
 {
-    if (!conn->blocked && list_empty(&conn->dirty)) {
-        list_push_back(&conn->net->dirty, &conn->dirty);
+    struct net *net = conn->net;
+    bool hurries = conn->bulk && !net->sends_bulk; /* what goes to few takes the rest with it */
+    if (conn->blocked || !(list_empty(&conn->dirty) || hurries)) {
+        return;
     }
+    list_del(&conn->dirty);
+    conn->bulk = net->sends_bulk;
+    list_push_back(conn->bulk ? &net->bulk : &net->dirty, &conn->dirty);
 }
 
 int conn_send(struct conn *conn, struct chunk *chunk)
@@ -370,37 +403,74 @@ void conn_drop_queue(struct conn *conn)
 
 /* ------------------------------------------------------------------------------------ the turn */
 
+static void on_readable(struct conn *conn)
+{
+    struct loop *loop = conn->net->loop;
+    uint64_t began_us = loop_turn_us(loop);
+    if (conn->unread) {
+        wait_for_events(conn); /* it stands in line already: no more events until it had its turn */
+    } else if (goes_first(conn) && began_us < LOOP_TURN_BUDGET_US) {
+        read_some(conn);
+        weigh(conn, loop_turn_us(loop) - began_us);
+    } else {
+        conn->unread = true;
+        stand_in_line(conn);
+    }
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     struct conn *conn = arg;
+    loop_awake(conn->net->loop);
     if ((what & EV_WRITE) != 0) {
         conn_flush(conn);
     }
     if ((what & EV_READ) != 0 && conn->state != CONN_DEAD) {
+        on_readable(conn);
+    }
+}
+
+static void call_poked(struct conn *conn)
+{
+    conn->poked = false;
+    conn->settling = true;
+    if (conn->handler->poked != NULL) {
+        conn->handler->poked(conn->arg);
+    }
+    conn->settling = false;
+}
+
+/* What is kept comes before what is in the socket. */
+static void read_on(struct conn *conn)
+{
+    bool unread = conn->unread;
+    conn->unread = false;
+    if (conn->paused != 0 && conn->state == CONN_OPEN) {
+        return;
+    }
+    if (conn->held != NULL && conn->state == CONN_OPEN) {
+        give_held(conn);
+    } else if (unread && conn->state != CONN_DEAD) {
         read_some(conn);
     }
 }
 
 void conn_do_todo(struct conn *conn)
 {
+    struct loop *loop = conn->net->loop;
+    uint64_t began_us = loop_turn_us(loop);
     if (conn->poked && conn->state != CONN_DEAD) {
-        conn->poked = false;
-        conn->settling = true;
-        if (conn->handler->poked != NULL) {
-            conn->handler->poked(conn->arg);
-        }
-        conn->settling = false;
+        call_poked(conn);
     }
-    if (conn->held != NULL && conn->paused == 0 && conn->state == CONN_OPEN) {
-        give_held(conn);
-    }
+    read_on(conn);
     if (conn->state == CONN_DEAD) {
         list_del(&conn->todo); /* it may have died just now */
         conn->handler->closed(conn->arg, conn->end);
         conn_free(conn);
         return;
     }
+    weigh(conn, loop_turn_us(loop) - began_us);
     wait_for_events(conn);
 }
 
@@ -426,7 +496,7 @@ void conn_resume(struct conn *conn, enum conn_pause reasons)
         return;
     }
     if (conn->held != NULL) {
-        need_todo(conn); /* reading goes on after what is kept was given */
+        need_turn(conn); /* reading goes on after what is kept was given */
     } else {
         wait_for_events(conn);
     }
@@ -436,6 +506,18 @@ void conn_poke(struct conn *conn)
 {
     conn->poked = true;
     need_todo(conn);
+}
+
+void conn_yield(struct conn *conn)
+{
+    conn_pause(conn, CONN_PAUSE_FAIRNESS);
+    conn->poked = true;
+    need_turn(conn);
+}
+
+void conn_set_member(struct conn *conn)
+{
+    conn->member = true;
 }
 
 void conn_set_timer(struct conn *conn, uint32_t ms)

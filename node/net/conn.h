@@ -123,6 +123,14 @@ void conn_set_timer(struct conn *conn, uint32_t ms);
 /* Calls poked() when this turn ends. */
 void conn_poke(struct conn *conn);
 
+/* It had enough of this turn: pauses it for fairness, and calls poked(), which resumes it, when it is
+ * its turn again. */
+void conn_yield(struct conn *conn);
+
+/* It is in, logged in or has joined: when there is much to do its reads come before those of
+ * others, as long as each is short. */
+void conn_set_member(struct conn *conn);
+
 /* No more sends: writes what is queued, for as long as the peer takes 4 KiB of it every 10 s (every
  * `linger_ms`, when that is longer; else by a reset, see below), then shuts down, and reads to the
  * peer's end, dropping what comes, for `linger_ms` at most. */

@@ -22,7 +22,7 @@ struct conn {
     const struct conn_handler *handler;
     void *arg;
     struct list all;   /* of the net */
-    struct list todo;  /* poked, resumed or dead: looked at when the turn ends */
+    struct list todo;  /* poked, resumed, to be read or dead: in a line of the net's */
     struct list dirty; /* has a queue to write when the turn ends */
     struct wheel_timer timer;
     struct outq out;
@@ -47,6 +47,10 @@ struct conn {
     bool relieved : 1; /* its queue was given up once, because memory was short */
     bool settling : 1; /* conn_do_todo is at work, and sets the events when it is done */
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
+    bool member : 1;   /* goes before others, unless it is */
+    bool heavy : 1;    /* what it sent last took long to read */
+    bool unread : 1;   /* its event came, and it stands in line */
+    bool bulk : 1;     /* it stands in the line of the bulk */
 };
 
 /* For net.c: the end of a turn. */

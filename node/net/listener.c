@@ -15,7 +15,7 @@
 
 enum {
     LISTENER_BACKLOG = 4096,
-    ACCEPTS_PER_TURN = 64,
+    ACCEPTS_PER_TURN = 16,
     LISTENER_PAUSE_MS = 200, /* after the process ran out of descriptors or memory */
 };
 
@@ -64,6 +64,11 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct listener *listener = arg;
+    if (net_is_handed_over(listener->net)) {
+        event_del(listener->event); /* whoever connects is the successor's */
+        return;
+    }
+    loop_awake(net_loop(listener->net));
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         if (!accept_one(listener)) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -112,6 +117,9 @@ static int open_bound(const char *bind, bool shared, char *error, size_t error_s
 
 int listener_probe(const char *bind, char *error, size_t error_size)
 {
+    if (bound_is_given(bind, SOCK_STREAM)) {
+        return 0;
+    }
     int fd = open_bound(bind, false, error, error_size);
     if (fd < 0) {
         return -1;
@@ -166,7 +174,8 @@ void listener_set_keepalive(struct listener *listener, int idle_s, int interval_
 
 void listener_retire(struct listener **listener)
 {
-    for (int i = 0; *listener != NULL && i < LISTENER_BACKLOG && accept_one(*listener); i++) {
+    bool ours = *listener != NULL && !net_is_handed_over((*listener)->net);
+    for (int i = 0; ours && i < LISTENER_BACKLOG && accept_one(*listener); i++) {
     }
     listener_close(listener);
 }

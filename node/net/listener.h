@@ -34,7 +34,7 @@ const struct address *listener_address(const struct listener *listener);
 void listener_set_keepalive(struct listener *listener, int idle_s, int interval_s, int probes);
 
 /* Accepts the connections that wait, then closes. Their peers believe that they are connected:
- * closing alone would reset them. NULL inside is fine. */
+ * closing alone would reset them. After net_hand_over they are the successor's. NULL inside is fine. */
 void listener_retire(struct listener **listener);
 
 /* Stops listening and frees, resetting the connections that wait; NULL inside is fine. */

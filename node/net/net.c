@@ -4,7 +4,6 @@
 #include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "node/net/drain.h"
-#include "node/net/udp_impl.h"
 
 #include <stdlib.h>
 
@@ -20,34 +19,6 @@ bool net_admit(struct net *net, const struct address *peer)
     return admitted;
 }
 
-/* First what ended or was poked, since that makes sends, then one write per connection with
- * something to send. What these in turn leave behind waits for the next turn, which comes without
- * waiting. */
-static void on_turn_end(void *arg)
-{
-    struct net *net = arg;
-    struct list now;
-    list_init(&now);
-    list_splice(&now, &net->todo);
-    while (!list_empty(&now)) {
-        struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
-        list_del(&conn->todo);
-        conn_do_todo(conn);
-    }
-    list_splice(&now, &net->dirty);
-    while (!list_empty(&now)) {
-        struct conn *conn = LIST_ITEM(now.next, struct conn, dirty);
-        list_del(&conn->dirty);
-        conn_flush(conn);
-    }
-    while (!list_empty(&net->udp_dirty)) {
-        udp_flush(net->udp_dirty.next);
-    }
-    if (!list_empty(&net->todo) || !list_empty(&net->dirty)) {
-        loop_again(net->loop);
-    }
-}
-
 struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,
                     const struct net_limits *limits)
 {
@@ -55,10 +26,13 @@ struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metr
     *net = (struct net){.loop = loop, .wheel = wheel, .metrics = metrics};
     list_init(&net->all);
     list_init(&net->todo);
+    list_init(&net->front);
+    list_init(&net->back);
     list_init(&net->dirty);
+    list_init(&net->bulk);
     list_init(&net->udp_dirty);
     admission_init(&net->admission, limits);
-    loop_at_turn_end(loop, on_turn_end, net);
+    loop_at_turn_end(loop, turn_end, net);
     return net;
 }
 
@@ -91,9 +65,24 @@ uint32_t net_connections(const struct net *net, bool *full)
     return net->admission.count;
 }
 
+void net_hand_over(struct net *net)
+{
+    net->handed_over = true;
+}
+
+bool net_is_handed_over(const struct net *net)
+{
+    return net->handed_over;
+}
+
 bool net_shares_ports(const struct net *net)
 {
     return net->admission.limits.share_ports;
+}
+
+void net_send_bulk(struct net *net, bool bulk)
+{
+    net->sends_bulk = bulk;
 }
 
 uint64_t net_sends(const struct net *net)

@@ -36,8 +36,17 @@ uint32_t net_connections(const struct net *net, bool *full);
  * Call once. */
 void net_drain(struct net *net, uint32_t ms, void (*done)(void *arg), void *arg);
 
+/* Another process has all the sockets that bear listeners or receive datagrams: here nothing is
+ * accepted or received any more. */
+void net_hand_over(struct net *net);
+bool net_is_handed_over(const struct net *net);
+
 /* A caller that opens a listening socket of any kind sets SO_REUSEPORT when this is true. */
 bool net_shares_ports(const struct net *net);
+
+/* While it is on, what is queued goes to many connections at once, and is written over several turns
+ * where one would take too long: what goes to few is written before it. */
+void net_send_bulk(struct net *net, bool bulk);
 
 /* How many chunks were queued so far on all connections: what a message cost, for code that shares
  * out turns. */

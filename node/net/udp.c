@@ -124,15 +124,29 @@ static bool write_some(struct udp *udp)
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
+static short events_of(const struct udp *udp)
+{
+    return (short)(EV_PERSIST | (udp->net->handed_over ? 0 : EV_READ) |
+                   (udp->blocked ? EV_WRITE : 0));
+}
+
 static void wait_for_events(struct udp *udp, bool blocked)
 {
     if (udp->blocked != blocked) {
         udp->blocked = blocked;
         event_del(udp->event);
-        event_assign(udp->event, loop_base(udp->net->loop), udp->fd,
-                     (short)(EV_READ | EV_PERSIST | (blocked ? EV_WRITE : 0)), on_event, udp);
-        event_add(udp->event, NULL);
+        event_assign(udp->event, loop_base(udp->net->loop), udp->fd, events_of(udp), on_event, udp);
+        if (events_of(udp) != EV_PERSIST) {
+            event_add(udp->event, NULL);
+        }
     }
+}
+
+static void stop_reading(struct udp *udp)
+{
+    bool blocked = udp->blocked;
+    udp->blocked = !blocked; /* so that the events are set anew */
+    wait_for_events(udp, blocked);
 }
 
 void udp_flush(struct list *dirty)
@@ -222,10 +236,13 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     struct udp *udp = arg;
+    loop_awake(udp->net->loop);
     if ((what & EV_WRITE) != 0) {
         udp_flush(&udp->dirty);
     }
-    if ((what & EV_READ) != 0) {
+    if ((what & EV_READ) != 0 && udp->net->handed_over) {
+        stop_reading(udp); /* datagrams are the successor's */
+    } else if ((what & EV_READ) != 0) {
         read_some(udp);
     }
 }
@@ -247,6 +264,9 @@ static int open_bound(const char *bind, bool shared, int *family, char *error, s
 
 int udp_probe(const char *bind, char *error, size_t error_size)
 {
+    if (bound_is_given(bind, SOCK_DGRAM)) {
+        return 0;
+    }
     int family, fd = open_bound(bind, false, &family, error, error_size);
     if (fd < 0) {
         return -1;

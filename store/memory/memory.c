@@ -262,13 +262,30 @@ static int memory_touch(struct backend *backend, unsigned shard, const struct ro
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     struct buf answer = {0}, change = {0};
     (void)shard;
-    memory_roster_touch(&memory->hub->rosters, backend->store->lease_ms, touch, &answer, &change);
+    memory_roster_touch(&memory->hub->rosters, touch, &answer, &change);
     if (change.len > 0) {
         hub_publish(memory->hub, touch->channel, buf_span(&change));
     }
     post_answer(memory, &answer, fn, arg);
     buf_free(&change);
     return 0;
+}
+
+static int memory_beat(struct backend *backend, unsigned shard, const struct roster_beat *beat,
+                       backend_answer_fn *fn, void *arg)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct buf answer = {0};
+    (void)shard;
+    memory_roster_beat(&memory->hub->rosters, beat, &answer);
+    post_answer(memory, &answer, fn, arg);
+    return 0;
+}
+
+static struct span memory_timeline(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return SPAN("memory");
 }
 
 static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
@@ -387,6 +404,8 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .unsubscribe = memory_unsubscribe,
         .publish = memory_publish,
         .touch = memory_touch,
+        .beat = memory_beat,
+        .timeline = memory_timeline,
         .stream_append = stream_append_at,
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,

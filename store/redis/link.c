@@ -27,7 +27,8 @@ enum {
     BEAT_MOST_MS = 1000,
     PROOF_BEATS = 3,
     PROOF_LEAST_MS = 1000,
-    CONNECT_LEAST_MS = 1000,
+    CONNECT_LEAST_MS = 3000,
+    FIND_MOST_MS = 1000, /* to connect, where sentinels may name another server meanwhile */
     CONNECT_MOST_MS = 5000,
     TOKEN_DIGITS = 16,
     COMPLAINT_PAUSE_MS = 1000,
@@ -70,7 +71,7 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 
 static uint64_t beat_ms(const struct redis_link *link)
 {
-    return clamp(link->store->lease_ms / 10, BEAT_LEAST_MS, BEAT_MOST_MS);
+    return clamp(link->store->lease_ms / 5, BEAT_LEAST_MS, BEAT_MOST_MS);
 }
 
 static uint64_t proof_limit_us(const struct redis_link *link)
@@ -363,6 +364,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
     } else {
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
+        redis_greeting_load(conn, lua_roster_beat, on_greeting, link);
         redis_greeting_load(conn, lua_history, on_greeting, link);
         redis_greeting_load(conn, lua_roll, on_greeting, link);
         ask_role(link);
@@ -466,7 +468,7 @@ static void on_lost(void *arg, const char *text)
 static uint64_t connect_limit_ms(const struct redis_link *link)
 {
     uint64_t lease = link->store->lease_ms;
-    return link->server->master != NULL ? clamp(lease / 8, CONNECT_LEAST_MS / 4, CONNECT_LEAST_MS)
+    return link->server->master != NULL ? clamp(lease / 8, FIND_MOST_MS / 4, FIND_MOST_MS)
                                         : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
 }
 

@@ -9,6 +9,7 @@
  *     <prefix>:{t}:l:<key>      a value of the lookup
  *     <prefix>:{t}:h:<key>      hash of a history (history.lua)
  *     <prefix>:{t}:n:<key>      channel of its new entries
+ *     <prefix>:n                hash of the nodes' leases (roster_beat.lua)
  *     <prefix>:roll         who has a link to the server, and what they speak (roll.lua)
  *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
@@ -22,10 +23,6 @@
 #include "store/resolver/resolver.h"
 #include "store/roster/impl.h"
 #include "store/store_impl.h"
-
-enum {
-    KEY_LEASES = 6, /* leases after which a key that no node touches vanishes */
-};
 
 struct redis {
     struct backend backend;
@@ -74,21 +71,48 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
 static int redis_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                        backend_answer_fn *fn, void *arg)
 {
-    const struct store *store = backend->store;
     struct redis_script call;
     redis_script_begin(&call, lua_roster, lua_roster_sha, touch->key);
     redis_script_word(&call, touch->channel);
-    redis_script_number(&call, touch->birth);
-    redis_script_number(&call, roster_ttl_us(store));
-    redis_script_number(&call, roster_renew_us(store));
-    redis_script_number(&call, (uint64_t)store->lease_ms * KEY_LEASES);
+    redis_script_number(&call, roster_life_us(backend->store) / 1000);
+    redis_script_word(&call, touch->refresh ? SPAN("r") : SPAN(""));
     redis_script_word(&call, touch->snapshot ? SPAN("s") : SPAN(""));
+    redis_script_number(&call, touch->token);
     for (size_t i = 0; i < touch->count; i++) {
         const struct roster_entry *entry = &touch->entries[i];
         redis_script_word(&call, entry->gone ? SPAN("-") : SPAN("+"));
         redis_script_word(&call, entry->member);
-        redis_script_word(&call, entry->gone ? SPAN("") : entry->value);
+        if (entry->gone) {
+            redis_script_number(&call, entry->token);
+        } else {
+            redis_script_word(&call, entry->value);
+        }
     }
+    return redis_script_run(&call, link_of(backend, shard), fn, arg);
+}
+
+static struct span redis_timeline(struct backend *backend, unsigned shard)
+{
+    return redis_link_timeline(link_of(backend, shard));
+}
+
+static int redis_beat(struct backend *backend, unsigned shard, const struct roster_beat *beat,
+                      backend_answer_fn *fn, void *arg)
+{
+    struct redis_script call;
+    struct buf key = {0};
+    buf_printf(&key, "%s:n", backend->store->prefix);
+    redis_script_begin(&call, lua_roster_beat, lua_roster_beat_sha, buf_span(&key));
+    buf_free(&key);
+    redis_script_word(&call, beat->node);
+    redis_script_number(&call, beat->token);
+    redis_script_number(&call, beat->birth);
+    redis_script_number(&call, beat->version);
+    redis_script_number(&call, beat->floor);
+    redis_script_number(&call, beat->ttl_us);
+    redis_script_number(&call, beat->beat_us);
+    redis_script_number(&call, 2 * roster_life_us(backend->store) / 1000); /* outlives all keys */
+    redis_script_word(&call, redis_timeline(backend, shard));
     return redis_script_run(&call, link_of(backend, shard), fn, arg);
 }
 
@@ -285,6 +309,8 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
         .touch = redis_touch,
+        .beat = redis_beat,
+        .timeline = redis_timeline,
         .stream_append = stream_append_at,
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,

@@ -12,6 +12,8 @@ extern const char lua_roll[];
 extern const char lua_roll_sha[];
 extern const char lua_roster[];
 extern const char lua_roster_sha[];
+extern const char lua_roster_beat[];
+extern const char lua_roster_beat_sha[];
 
 extern const char lua_stream_append[];
 extern const char lua_stream_append_sha[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*     <prefix>:s           hash of the stream (stream_append.lua)
+/*     <prefix>:{t}:s           hash of the stream (stream_append.lua)
  *     <prefix>:{t}:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 

@@ -9,8 +9,9 @@
 --          timeline of the server, seen (seq above which new ones are), identity that the node knew,
 --          identity of a new stream, then for each caller: count, index of the first, and count
 --          times lane, tag, payload
--- answer   "state identity timeline last known outcomes": state is + and the outcomes have a letter
---          for each caller, 1 stored, 0 the bound is reached; or - where the server lacks calls of
+-- answer   "state identity timeline last known outcomes": state is +, or = where the call was
+--          carried out before, and the outcomes have a letter for each caller, 1 stored, 0 the bound is
+--          reached; or - where the server lacks calls of
 --          the node behind `known`, and nothing was done
 local meta = KEYS[1]
 local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
@@ -33,7 +34,7 @@ local function answer(state, done)
 end
 
 if tonumber(known or 0) >= tonumber(call) then
-    return answer('+', known == call and outcomes or '')
+    return answer('=', known == call and outcomes or '')
 elseif tonumber(known or 0) < tonumber(ARGV[6]) then
     return answer('-', '')
 end

@@ -2,17 +2,20 @@
 /* roster key: one key of the roster as this process knows it: which watches follow it, what is
  * claimed, the view, and the one touch that may be under way to the server.
  *
- *     claim, release ---> pending --touch--> sent --answer--> settled --renewal--> pending
- *                            ^                 |  changed meanwhile
+ *     claim, release ---> pending --touch--> sent --answer--> settled --refresh, other lease, lost-->
+ *                            ^                 |  changed meanwhile                      pending
  *                            '-----------------'
  *
  * roster.c  the calls of roster.h: they change what is wanted and kick the key
  * sync.c    wanted against had: touches, answers, changes, what watchers are told
- * wheel.c   when a key is touched again
+ * beat.c    this node's lease on each server, and what its answers mean for the keys
+ * lease.c   what an answer says
+ * wheel.c   when a beat is due, and when a key is refreshed
  */
 #ifndef MUSTER_STORE_ROSTER_IMPL_H
 #define MUSTER_STORE_ROSTER_IMPL_H
 
+#include "store/roster/rhythm.h"
 #include "store/roster/roster.h"
 #include "store/roster/view.h"
 #include "store/watchers.h"
@@ -36,7 +39,7 @@ struct roster_key {
     struct map_node node; /* by name */
     struct store *store;
     unsigned shard;
-    struct list wheel, holding; /* links */
+    struct list wheel, holding, uneasy, queue; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
     bool listening;      /* they surely come in */
@@ -49,11 +52,13 @@ struct roster_key {
     bool in_flight;     /* a touch is */
     bool asked;         /* it asks for a snapshot */
     bool want_snapshot; /* the next one shall */
-    bool due;           /* a watched key is touched even without a claim */
-    bool refused;       /* the last one was: wait for the wheel */
+    bool refresh;       /* the next one lets the key's life begin again */
+    bool refused;       /* the last one was: wait for a beat */
     bool stale;         /* the link failed since the last CURRENT */
+    bool suspect;       /* what the view says of own members is to be compared with the claims */
+    bool judge;         /* other nodes live than when the view was last looked at */
+    uint8_t looks;      /* of beats, since the key became uneasy */
 
-    uint64_t birth;                    /* as last answered */
     uint64_t goal_birth, goal_version; /* the newest known: what the view must reach */
     bool heard;                        /* changes while a touch was in flight, the last one: */
     uint64_t heard_birth, heard_version;
@@ -96,10 +101,24 @@ static inline void claim_move(struct roster_key *key, struct roster_claim *claim
     claim->place = place;
 }
 
+/* New and pending. */
+struct roster_claim *roster_claim_new(struct roster_key *key, struct span member);
 void roster_claim_free(struct roster_key *key, struct roster_claim *claim);
 
-/* The wheel has come round: renew the claims, look after the view. */
+/* The wheel has come round: refresh the claims. */
 void roster_key_due(struct roster_key *key);
+
+/* A beat comes: try again what was refused, read again what does not come. */
+void roster_key_look(struct roster_key *key);
+
+/* Everything that is claimed goes to the server (again). */
+void roster_key_claim_again(struct roster_key *key);
+
+/* What its view holds is held for one lease from now on. */
+void roster_key_rehold(struct roster_key *key);
+
+/* The server may be another one than before (`moved`: surely), or has lost its data. */
+void roster_key_doubt(struct roster_key *key, bool moved);
 
 /* The members that a lost server left behind whose time is over. */
 void roster_key_expire(struct roster_key *key, uint64_t now_us);
@@ -109,22 +128,8 @@ void roster_wheel_add(struct store *store, struct roster_key *key);
 void roster_wheel_init(struct store *store);
 void roster_wheel_deinit(struct store *store);
 
-static inline uint64_t roster_lease_us(const struct store *store)
-{
-    return (uint64_t)store->lease_ms * 1000U;
-}
-
-/* The rhythm of the roster, in parts of the lease. A member dies at the server after TTL without a
- * renewal and is pruned by the next touch: TTL + RENEW stays below one lease. */
-static inline uint64_t roster_ttl_us(const struct store *store)
-{
-    return roster_lease_us(store) * 65 / 100;
-}
-
-static inline uint64_t roster_renew_us(const struct store *store)
-{
-    return roster_lease_us(store) * 30 / 100;
-}
+/* The key waits until it may touch. */
+void roster_queue(struct roster_key *key);
 
 /* For store.c. */
 void roster_init(struct store *store);

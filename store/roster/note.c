@@ -14,8 +14,9 @@ bool roster_note_next(struct span *rest, struct roster_entry *entry)
     }
     entry->gone = rest->ptr[0] == '-';
     *rest = span_skip(*rest, 1);
-    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, '\n', &value_len) ||
-        name_len > rest->len || value_len > rest->len - name_len) {
+    if (!decimal_cut(rest, ' ', &name_len) || !decimal_cut(rest, ' ', &value_len) ||
+        !decimal_cut(rest, '\n', &entry->token) || name_len > rest->len ||
+        value_len > rest->len - name_len) {
         return false;
     }
     entry->member = span_of(rest->ptr, name_len);
@@ -58,7 +59,8 @@ void roster_note_head(struct buf *out, uint64_t birth, uint64_t previous, uint64
 void roster_note_entry(struct buf *out, const struct roster_entry *entry)
 {
     size_t value_len = entry->gone ? 0 : entry->value.len;
-    buf_printf(out, "%c%zu %zu\n", entry->gone ? '-' : '+', entry->member.len, value_len);
+    buf_printf(out, "%c%zu %zu %" PRIu64 "\n", entry->gone ? '-' : '+', entry->member.len,
+               value_len, entry->token);
     buf_append(out, entry->member);
     buf_append(out, span_of(entry->value.ptr, value_len));
 }

@@ -3,8 +3,10 @@
  * to its watchers. Made by roster.lua and by the memory hub, read by every node.
  *
  *     <W> <birth> <previous version> <version> <count>[ fields of later versions]\n
- *     count times: +<name length> <value length>\n<name><value>   set
- *                  -<name length> 0\n<name>                       gone
+ *     count times: +<name length> <value length> <token>\n<name><value>   set
+ *                  -<name length> 0 <token>\n<name>                       gone
+ *
+ * A token names the lease that the member lives by (store/roster/lease.h).
  *
  * count is -1 where no members are listed. A birth of 0: there is no such key. */
 #ifndef MUSTER_STORE_ROSTER_NOTE_H
@@ -18,7 +20,8 @@
 struct roster_entry {
     struct span member;
     struct span value;
-    bool gone; /* release it; else set it */
+    bool gone;      /* release it; else set it */
+    uint64_t token; /* of the lease that it lives, or lived, by; to be set: of this node's now */
 };
 
 struct roster_note {

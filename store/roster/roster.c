@@ -22,12 +22,14 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     key->store = store;
     key->shard = shard;
     list_init(&key->holding);
+    list_init(&key->uneasy);
+    list_init(&key->queue);
     watchers_init(&key->watches, store, roster_key_run);
     list_init(&key->pending);
     list_init(&key->sent);
     list_init(&key->settled);
     map_init(&key->claims);
-    roster_view_init(&key->view);
+    roster_view_init(&key->view, &store->shards[shard].lease);
     map_insert(&store->roster.keys, &key->node, span_of(key->name, name.len));
     roster_wheel_add(store, key);
     return key;
@@ -64,6 +66,8 @@ void roster_key_free(struct roster_key *key)
     roster_view_reset(&key->view);
     list_del(&key->wheel);
     list_del(&key->holding);
+    list_del(&key->uneasy);
+    list_del(&key->queue);
     map_remove(&key->store->roster.keys, &key->node);
     free(key);
 }
@@ -133,7 +137,7 @@ static void owe_current(struct roster_key *key)
     roster_key_kick(key);
 }
 
-static struct roster_claim *claim_new(struct roster_key *key, struct span member)
+struct roster_claim *roster_claim_new(struct roster_key *key, struct span member)
 {
     struct roster_claim *claim = mem_zalloc(sizeof(*claim) + member.len);
     memcpy(claim->member, member.ptr, member.len);
@@ -162,7 +166,7 @@ void roster_claim(struct store *store, struct span key_name, struct span member,
     struct roster_key *key = roster_key_get(store, key_name);
     struct map_node *node = map_find(&key->claims, member);
     struct roster_claim *claim =
-        node != NULL ? MAP_ENTRY(node, struct roster_claim, node) : claim_new(key, member);
+        node != NULL ? MAP_ENTRY(node, struct roster_claim, node) : roster_claim_new(key, member);
     bool same = claim->value != NULL && !claim->released &&
                 span_eq(span_of(claim->value, claim->value_len), value);
     if (!same) {
@@ -199,24 +203,6 @@ void roster_release(struct store *store, struct span key_name, struct span membe
     }
 }
 
-void roster_forget(struct store *store, struct span key_name, struct span member)
-{
-    struct roster_key *key = find_key(store, key_name);
-    struct map_node *node = key != NULL ? map_find(&key->claims, member) : NULL;
-    if (node == NULL) {
-        return;
-    }
-    struct roster_claim *claim = MAP_ENTRY(node, struct roster_claim, node);
-    if (claim->place == CLAIM_SENT) {
-        claim->released = true; /* freed by the answer, which nothing follows */
-        claim->again = false;
-        claim->released_us = clock_monotonic_us();
-    } else {
-        roster_claim_free(key, claim);
-    }
-    owe_current(key);
-}
-
 void roster_release_every(struct store *store)
 {
     MAP_EACH(it, &store->roster.keys) {
@@ -231,6 +217,7 @@ void roster_init(struct store *store)
 {
     map_init(&store->roster.keys);
     list_init(&store->roster.holding);
+    list_init(&store->roster.uneasy);
     roster_wheel_init(store);
 }
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* roster: leased membership with change notice.
  *
- * A node *claims* (key, member, value): absolute local truth, repeated until it is in, renewed
- * until it is released, so that a late, lost or repeated write heals by itself. Members whose lease
- * ran out are pruned by the next touch of the same key. Every real change of a key has a version
- * and is published; a *watch* follows it and holds the view of the key as of one version.
+ * A node *claims* (key, member, value): absolute local truth, repeated until it is in, so that a
+ * late, lost or repeated write heals by itself. It lives while the node's lease does, of which there
+ * is one on each server, renewed by a beat; who hears of a lease that ran out drops that node's
+ * members from its views at once, and from the key when it next touches it. Every real change of a
+ * key has a version and is published; a *watch* follows it and holds the view of the key as of one
+ * version, less those whose lease is over.
  *
- *     claim / release / renew --> server: prune, change, version + 1, publish
- *                                                 --> watch: view, events
+ *     claim / release --> server: change, version + 1, publish --> watch: view, events
+ *     beat            --> server: renew, end leases            --> views: their members go
  *
  * Every watch of a key, on whatever node, passes through the same changes in the same order (a
  * watch that missed some jumps over them to a later version).
@@ -56,11 +58,8 @@ bool roster_find(const struct roster_watch *watch, struct span name, struct span
  * hears. */
 void roster_claim(struct store *store, struct span key, struct span member, struct span value);
 
-/* Ends a claim of this store; nothing happens when there is none. */
+/* Ends a claim of this store; nothing happens when there is none. Where another store has claimed the
+ * same member since, its claim stays. */
 void roster_release(struct store *store, struct span key, struct span member);
-
-/* Ends a claim of this store whose member is another's now: the server's value is left alone, and
- * where it is still this store's its lease runs out. */
-void roster_forget(struct store *store, struct span key, struct span member);
 
 #endif

@@ -7,7 +7,10 @@
  *       --> CURRENT
  *
  * A change that gets lost is noticed because the next change does not continue the view, or because
- * the view has still not reached the goal when the wheel comes round: then it is read again. */
+ * the view has still not reached the goal two beats later: then it is read again.
+ *
+ * What the view says of this node's own members is compared with the claims, too: a write that came
+ * late, over a link that was given up, is put right then. */
 #include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/bus_impl.h"
@@ -36,6 +39,78 @@ static void tell_followers(void *arg, enum roster_event event, const struct rost
             tell(watch, event, member);
         }
     }
+}
+
+static struct roster_claim *find_claim(const struct roster_key *key, struct span member)
+{
+    struct map_node *node = map_find(&key->claims, member);
+    return node != NULL ? MAP_ENTRY(node, struct roster_claim, node) : NULL;
+}
+
+/* A beat shall look at it. */
+static void make_uneasy(struct roster_key *key)
+{
+    list_del(&key->uneasy);
+    list_push_back(&key->store->roster.uneasy, &key->uneasy);
+    key->looks = 0;
+}
+
+static bool is_settled(const struct roster_key *key)
+{
+    return !key->in_flight && key->listening && !key->want_snapshot &&
+           roster_view_reached(&key->view, key->goal_birth, key->goal_version);
+}
+
+/* Is what the view says of this node's own member true? Looked at once more by a beat while something
+ * is under way. */
+static void compare_own(struct roster_key *key, enum roster_event event,
+                        const struct roster_member *member)
+{
+    struct roster_claim *claim = find_claim(key, member->name);
+    uint64_t token = key->store->shards[key->shard].lease.token;
+    bool own =
+        event == ROSTER_SET && token != 0 && roster_view_token(&key->view, member->name) == token;
+    bool strange = claim == NULL && own;
+    bool wrong = claim != NULL && claim->place == CLAIM_SETTLED &&
+                 (event == ROSTER_GONE ||
+                  (own && !span_eq(member->value, span_of(claim->value, claim->value_len))));
+    if (!strange && !wrong) {
+        return;
+    }
+    if (!is_settled(key)) {
+        key->suspect = true;
+        make_uneasy(key);
+    } else if (wrong) {
+        claim_move(key, claim, CLAIM_PENDING);
+    } else {
+        claim = roster_claim_new(key, member->name);
+        claim->told = claim->released = true;
+    }
+}
+
+static void compare_one(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    compare_own(arg, event, member);
+}
+
+static void compare_all(struct roster_key *key)
+{
+    struct span value;
+    key->suspect = false;
+    LIST_EACH(it, &key->settled) {
+        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
+        if (!roster_view_find(&key->view, map_key(&claim->node), &value)) {
+            claim_move(key, claim, CLAIM_PENDING);
+        }
+    }
+    roster_view_each(&key->view, compare_one, key);
+}
+
+/* A roster_view_fn. */
+static void on_member(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    compare_own(arg, event, member);
+    tell_followers(arg, event, member);
 }
 
 static void tell_one(void *arg, enum roster_event event, const struct roster_member *member)
@@ -96,7 +171,7 @@ static void after_view(struct roster_key *key, enum view_outcome outcome)
 void roster_key_expire(struct roster_key *key, uint64_t now_us)
 {
     if (key->listening) {
-        after_view(key, roster_view_expire(&key->view, now_us, tell_followers, key));
+        after_view(key, roster_view_expire(&key->view, now_us, on_member, key));
     }
 }
 
@@ -124,7 +199,7 @@ static void on_change(struct roster_key *key, struct span payload)
     if (!key->view.whole) {
         return; /* the snapshot to come is compared with what was heard */
     }
-    enum view_outcome outcome = roster_view_change(&key->view, &note, tell_followers, key);
+    enum view_outcome outcome = roster_view_change(&key->view, &note, on_member, key);
     if (outcome == VIEW_MISSED) {
         read_again(key);
     } else if (note.birth > key->goal_birth) {
@@ -142,7 +217,6 @@ static void on_channel(void *arg, enum bus_event event, struct span payload)
         key->listening = true;
         key->want_snapshot = true;
         roster_view_doubt(&key->view, false);
-        roster_view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
         roster_key_kick(key);
         break;
     case BUS_GAP:
@@ -163,8 +237,7 @@ static void on_snapshot(struct roster_key *key, const struct roster_note *note)
         read_again(key); /* it crossed the change of a key that came to be, or went, meanwhile */
         return;
     }
-    enum view_outcome outcome =
-        roster_view_snapshot(&key->view, note, hold_until, tell_followers, key);
+    enum view_outcome outcome = roster_view_snapshot(&key->view, note, hold_until, on_member, key);
     if (key->heard && key->heard_version > key->view.version) {
         read_again(key);
     }
@@ -206,6 +279,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct roster_note note;
     bool asked = key->asked;
     key->in_flight = key->asked = false;
+    roster_touched(key->store, key->shard);
     roster_key_kick(key);
     if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
         send_again(key, &key->sent);
@@ -213,12 +287,12 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         key->refused = answer != BACKEND_LOST;
         key->stale |= key->refused;
         if (key->refused) {
+            make_uneasy(key);
             key->store->shards[key->shard].refused_us = clock_monotonic_us();
         }
         return;
     }
     settle_sent(key);
-    key->birth = note.birth;
     if (!key->heard || key->heard_birth <= note.birth) {
         key->goal_birth = note.birth;
         key->goal_version = note.version;
@@ -231,6 +305,9 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     } else if (key->view.birth != note.birth && key->view.members.count > key->view.held_count &&
                !key->heard) {
         read_again(key);
+    }
+    if (!roster_view_reached(&key->view, key->goal_birth, key->goal_version)) {
+        make_uneasy(key);
     }
 }
 
@@ -246,10 +323,34 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
             .member = map_key(&claim->node),
             .value = span_of(claim->value, claim->value_len),
             .gone = claim->released,
+            .token = key->store->shards[key->shard].lease.token,
         };
         bytes += claim->node.key_len + claim->value_len;
     }
     return count;
+}
+
+/* Ghosts go with a touch that is made anyhow. */
+static size_t gather_ghosts(const struct roster_key *key, struct roster_entry *entries,
+                            size_t count)
+{
+    const struct list *ghosts = &key->view.ghosts;
+    for (struct list *it = ghosts->next; it != ghosts && count < TOUCH_ENTRIES; it = it->next) {
+        const struct roster_ghost *ghost = LIST_ITEM(it, struct roster_ghost, entry);
+        entries[count++] = (struct roster_entry){
+            .member = span_of(ghost->name, ghost->len),
+            .gone = true,
+            .token = ghost->token,
+        };
+    }
+    return count;
+}
+
+static void forget_ghosts(struct roster_key *key, size_t count)
+{
+    for (; count > 0; count--) {
+        roster_view_exorcise(LIST_ITEM(key->view.ghosts.next, struct roster_ghost, entry));
+    }
 }
 
 static void channel_name(const struct roster_key *key, char *name)
@@ -267,20 +368,24 @@ static void touch(struct roster_key *key)
     char *channel = mem_dup(map_key(&key->node));
     struct backend *backend = key->store->backend;
     channel_name(key, channel);
+    size_t claims = gather(key, entries);
     struct roster_touch touch = {
         .key = map_key(&key->node),
         .channel = span_of(channel, key->node.key_len),
-        .birth = key->birth,
+        .token = key->store->shards[key->shard].lease.token,
+        .refresh = key->refresh,
         .snapshot = key->want_snapshot && key->listening,
         .entries = entries,
-        .count = gather(key, entries),
+        .count = gather_ghosts(key, entries, claims),
     };
     if (backend->ops->touch(backend, key->shard, &touch, on_answer, key) < 0) {
         send_again(key, &key->sent);
     } else {
+        key->store->shards[key->shard].touches++;
+        forget_ghosts(key, touch.count - claims);
         key->in_flight = true;
         key->asked = touch.snapshot;
-        key->want_snapshot = key->due = key->heard = false;
+        key->want_snapshot = key->refresh = key->heard = false;
     }
     free(channel);
 }
@@ -288,10 +393,24 @@ static void touch(struct roster_key *key)
 static void consider_touch(struct roster_key *key)
 {
     bool watched = !watchers_none(&key->watches);
-    bool wanted = !list_empty(&key->pending) || (watched && (key->want_snapshot || key->due));
+    bool wanted = !list_empty(&key->pending) || (watched && key->want_snapshot);
     bool possible = !key->in_flight && !key->refused && key->store->shards[key->shard].up;
-    if (wanted && possible && (!watched || key->listening)) {
+    if (!wanted || !possible || (watched && !key->listening)) {
+        return;
+    }
+    if (roster_is_leased(key->store, key->shard) &&
+        key->store->shards[key->shard].touches < ROSTER_TOUCHES_MOST) {
         touch(key);
+    } else {
+        roster_queue(key);
+    }
+}
+
+static void judge(struct roster_key *key)
+{
+    if (key->judge && key->listening) {
+        key->judge = false;
+        after_view(key, roster_view_judge(&key->view, on_member, key));
     }
 }
 
@@ -300,7 +419,7 @@ static void consider_listening(struct roster_key *key)
 {
     if (watchers_none(&key->watches) && key->sub != NULL) {
         bus_unsubscribe(&key->sub);
-        key->listening = key->stale = false;
+        key->listening = key->stale = key->suspect = false;
         roster_view_reset(&key->view);
         list_del(&key->holding);
     } else if (!watchers_none(&key->watches) && key->sub == NULL) {
@@ -321,6 +440,7 @@ void roster_key_run(struct chore *chore)
         roster_key_free(key);
         return;
     }
+    judge(key);
     consider_touch(key);
     tell_stale(key);
     introduce(key);
@@ -335,7 +455,6 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
             continue;
         }
         if (up) {
-            send_again(key, &key->settled);
             roster_view_doubt(&key->view, store->shards[shard].moved);
             key->refused = false;
         } else {
@@ -346,36 +465,59 @@ void roster_on_link(struct store *store, unsigned shard, bool up)
         roster_key_kick(key);
     }
     store->shards[shard].moved &= !up;
+    store->shards[shard].leased_us = 0;
+    store->shards[shard].lease.version =
+        0; /* what the next server calls that may be another list */
+    if (up) {
+        roster_beat_all(store);
+    }
 }
 
-/* While the link is down, a release waits at most until the lease has done its work. */
-static void forget_old_releases(struct roster_key *key)
+void roster_key_claim_again(struct roster_key *key)
 {
-    uint64_t now = clock_monotonic_us();
-    LIST_EACH(it, &key->pending) {
-        struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
-        if (claim->released && now - claim->released_us > roster_lease_us(key->store)) {
-            roster_claim_free(key, claim);
-        }
+    send_again(key, &key->settled);
+    LIST_EACH(it, &key->sent) {
+        LIST_ITEM(it, struct roster_claim, entry)->again = true;
     }
+    roster_key_kick(key);
+}
+
+void roster_key_rehold(struct roster_key *key)
+{
+    roster_view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
+}
+
+void roster_key_doubt(struct roster_key *key, bool moved)
+{
+    roster_view_doubt(&key->view, moved);
+    key->want_snapshot = true;
+    roster_key_kick(key);
 }
 
 void roster_key_due(struct roster_key *key)
 {
-    key->refused = false;
-    key->due = true;
-    if (!key->store->shards[key->shard].up) {
-        forget_old_releases(key);
-    } else if (!key->in_flight) {
-        LIST_EACH(it, &key->settled) {
-            key->store->stats.renewals++;
-            (void)it;
-        }
+    if (key->store->shards[key->shard].up && !key->in_flight && key->claims.count > 0) {
         send_again(key, &key->settled);
-        if (key->listening && key->view.whole &&
-            !roster_view_reached(&key->view, key->goal_birth, key->goal_version)) {
-            read_again(key);
-        }
+        key->refresh = true;
+        roster_key_kick(key);
+    }
+}
+
+void roster_key_look(struct roster_key *key)
+{
+    bool reached = roster_view_reached(&key->view, key->goal_birth, key->goal_version);
+    bool waits = key->listening && key->view.whole && !reached;
+    if (key->refused) {
+        key->refused = false;
+    } else if (waits && key->looks++ > 0) {
+        read_again(key);
+        waits = false;
+    }
+    if (key->suspect && is_settled(key)) {
+        compare_all(key);
+    }
+    if (!waits && !key->suspect) {
+        list_del(&key->uneasy);
     }
     roster_key_kick(key);
 }

@@ -5,7 +5,8 @@ struct view_member {
     struct map_node node;
     struct list held; /* linked while held */
     uint64_t hold_until;
-    bool listed; /* by the snapshot being read */
+    uint64_t token; /* of the lease that it lives by */
+    bool listed;    /* by the snapshot being read */
     char *value;
     size_t value_len;
     char name[];
@@ -17,9 +18,10 @@ static struct roster_member member_of(const struct view_member *member)
                                   span_of(member->value, member->value_len)};
 }
 
-void roster_view_init(struct roster_view *view)
+void roster_view_init(struct roster_view *view, struct roster_lease *lease)
 {
-    *view = (struct roster_view){.birth = 0};
+    *view = (struct roster_view){.lease = lease};
+    list_init(&view->ghosts);
     map_init(&view->members);
     list_init(&view->held);
 }
@@ -37,8 +39,11 @@ void roster_view_reset(struct roster_view *view)
         map_remove(&view->members, it);
         member_free(member);
     }
+    LIST_EACH(it, &view->ghosts) {
+        roster_view_exorcise(LIST_ITEM(it, struct roster_ghost, entry));
+    }
     map_deinit(&view->members);
-    roster_view_init(view);
+    roster_view_init(view, view->lease);
 }
 
 static struct view_member *find(const struct roster_view *view, struct span name)
@@ -72,17 +77,70 @@ static struct view_member *insert(struct roster_view *view, struct span name)
     return member;
 }
 
+static void drop(struct roster_view *view, struct view_member *member, roster_view_fn *fn,
+                 void *arg)
+{
+    struct roster_member told = member_of(member);
+    unhold(view, member);
+    map_remove(&view->members, &member->node);
+    fn(arg, ROSTER_GONE, &told);
+    member_free(member);
+}
+
+static bool is_over(const struct roster_view *view, uint64_t token)
+{
+    return view->lease != NULL && roster_lease_is_over(view->lease, token);
+}
+
+static void haunt(struct roster_view *view, struct span name, uint64_t token)
+{
+    struct roster_ghost *ghost = mem_zalloc(sizeof(*ghost) + name.len);
+    ghost->token = token;
+    ghost->len = name.len;
+    memcpy(ghost->name, name.ptr, name.len);
+    list_push_back(&view->ghosts, &ghost->entry);
+}
+
+void roster_view_exorcise(struct roster_ghost *ghost)
+{
+    list_del(&ghost->entry);
+    free(ghost);
+}
+
+/* The server's key was rid of it by another node. */
+static void laid_to_rest(struct roster_view *view, const struct roster_entry *entry)
+{
+    LIST_EACH(it, &view->ghosts) {
+        struct roster_ghost *ghost = LIST_ITEM(it, struct roster_ghost, entry);
+        if (ghost->token == entry->token &&
+            span_eq(span_of(ghost->name, ghost->len), entry->member)) {
+            roster_view_exorcise(ghost);
+        }
+    }
+}
+
 /* True when that is news. */
-static bool set(struct roster_view *view, const struct roster_entry *entry, roster_view_fn *fn,
-                void *arg)
+static bool take(struct roster_view *view, const struct roster_entry *entry, roster_view_fn *fn,
+                 void *arg)
 {
     struct view_member *member = find(view, entry->member);
     bool fresh = member == NULL;
+    if (is_over(view, entry->token)) {
+        haunt(view, entry->member, entry->token);
+        if (!fresh) {
+            drop(view, member, fn, arg);
+        }
+        return !fresh;
+    }
+    if (view->lease != NULL) {
+        roster_lease_saw(view->lease, entry->token);
+    }
     if (fresh) {
         member = insert(view, entry->member);
     }
     unhold(view, member);
     member->listed = true;
+    member->token = entry->token;
     if (!fresh && span_eq(span_of(member->value, member->value_len), entry->value)) {
         return false;
     }
@@ -92,16 +150,6 @@ static bool set(struct roster_view *view, const struct roster_entry *entry, rost
     struct roster_member told = member_of(member);
     fn(arg, ROSTER_SET, &told);
     return true;
-}
-
-static void drop(struct roster_view *view, struct view_member *member, roster_view_fn *fn,
-                 void *arg)
-{
-    struct roster_member told = member_of(member);
-    unhold(view, member);
-    map_remove(&view->members, &member->node);
-    fn(arg, ROSTER_GONE, &told);
-    member_free(member);
 }
 
 /* A key that was made again begins where a view without living members stands. */
@@ -134,8 +182,11 @@ enum view_outcome roster_view_change(struct roster_view *view, const struct rost
     while (roster_note_next(&rest, &entry)) {
         struct view_member *member = entry.gone ? find(view, entry.member) : NULL;
         if (!entry.gone) {
-            news |= set(view, &entry, fn, arg);
-        } else if (member != NULL) {
+            news |= take(view, &entry, fn, arg);
+            continue;
+        }
+        laid_to_rest(view, &entry);
+        if (member != NULL) {
             drop(view, member, fn, arg);
             news = true;
         }
@@ -158,12 +209,15 @@ enum view_outcome roster_view_snapshot(struct roster_view *view, const struct ro
     MAP_EACH(it, &view->members) {
         MAP_ENTRY(it, struct view_member, node)->listed = false;
     }
+    LIST_EACH(it, &view->ghosts) {
+        roster_view_exorcise(LIST_ITEM(it, struct roster_ghost, entry));
+    }
     view->whole = true;
     view->doubted = view->moved = false;
     view->birth = note->birth;
     view->version = note->version;
     while (roster_note_next(&rest, &entry)) {
-        news |= set(view, &entry, fn, arg);
+        news |= take(view, &entry, fn, arg);
     }
     MAP_EACH(it, &view->members) {
         struct view_member *member = MAP_ENTRY(it, struct view_member, node);
@@ -208,6 +262,23 @@ enum view_outcome roster_view_expire(struct roster_view *view, uint64_t now, ros
     return news ? VIEW_CHANGED : VIEW_SAME;
 }
 
+enum view_outcome roster_view_judge(struct roster_view *view, roster_view_fn *fn, void *arg)
+{
+    bool news = false;
+    if (!view->whole || view->doubted) {
+        return VIEW_SAME;
+    }
+    MAP_EACH(it, &view->members) {
+        struct view_member *member = MAP_ENTRY(it, struct view_member, node);
+        if (list_empty(&member->held) && is_over(view, member->token)) {
+            haunt(view, map_key(it), member->token);
+            drop(view, member, fn, arg);
+            news = true;
+        }
+    }
+    return news ? VIEW_CHANGED : VIEW_SAME;
+}
+
 bool roster_view_reached(const struct roster_view *view, uint64_t birth, uint64_t version)
 {
     if (birth == 0) {
@@ -223,6 +294,12 @@ bool roster_view_find(const struct roster_view *view, struct span name, struct s
         *value = span_of(member->value, member->value_len);
     }
     return member != NULL;
+}
+
+uint64_t roster_view_token(const struct roster_view *view, struct span name)
+{
+    const struct view_member *member = find(view, name);
+    return member != NULL ? member->token : 0;
 }
 
 void roster_view_each(const struct roster_view *view, roster_view_fn *fn, void *arg)

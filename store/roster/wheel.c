@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The wheel: each key stands at a random one of its slots, and the wheel turns once per renewal
- * interval, so that thousands of renewals are spread evenly over it. */
+/* The wheel: each key stands at a random one of its slots, and the wheel turns once per refresh
+ * interval, so that thousands of refreshes are spread evenly over it. The same tick has the beats, and
+ * ends what views hold. */
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/roster/impl.h"
 
+enum { TICKS_PER_BEAT = 4 };
+
 static uint64_t slot_us(const struct store *store)
 {
-    return roster_renew_us(store) / WHEEL_SLOTS;
+    return roster_refresh_us(store) / WHEEL_SLOTS;
 }
 
 static void pass_slot(struct store *store)
@@ -18,31 +21,52 @@ static void pass_slot(struct store *store)
     }
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void turn_wheel(struct store *store, uint64_t now)
 {
-    struct store *store = arg;
     struct roster_table *table = &store->roster;
-    uint64_t now = clock_monotonic_us();
     uint64_t due = (now - table->wheel_start_us) / slot_us(store);
-    (void)fd, (void)what;
-    store_enter(store);
     if (due > table->wheel_at + WHEEL_SLOTS) {
         table->wheel_at = due - WHEEL_SLOTS; /* the process stood still: each key once is enough */
     }
     while (table->wheel_at < due) {
         pass_slot(store);
     }
+}
+
+static void end_holds(struct store *store, uint64_t now)
+{
     struct list holding;
     list_init(&holding);
-    list_splice(&holding, &table->holding);
+    list_splice(&holding, &store->roster.holding);
     while (!list_empty(&holding)) {
         struct roster_key *key = LIST_ITEM(holding.next, struct roster_key, holding);
         list_del(&key->holding);
-        list_push_back(&table->holding, &key->holding);
-        roster_key_expire(key, now);
+        list_push_back(&store->roster.holding, &key->holding);
+        if (roster_is_leased(store, key->shard)) {
+            roster_key_expire(key, now);
+        }
     }
-    if (table->keys.count == 0) {
-        evtimer_del(table->tick);
+}
+
+static void look_at_uneasy(struct store *store)
+{
+    LIST_EACH(it, &store->roster.uneasy) {
+        roster_key_look(LIST_ITEM(it, struct roster_key, uneasy));
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct store *store = arg;
+    uint64_t now = clock_monotonic_us();
+    (void)fd, (void)what;
+    store_enter(store);
+    turn_wheel(store, now);
+    end_holds(store, now);
+    roster_end_grace(store, now);
+    roster_beat_all(store);
+    if (store->roster.ticks++ % TICKS_PER_BEAT == 0) {
+        look_at_uneasy(store);
     }
     store_leave(store);
 }
@@ -53,11 +77,12 @@ void roster_wheel_add(struct store *store, struct roster_key *key)
     list_init(&key->wheel);
     list_push_back(&table->wheel[entropy_below(WHEEL_SLOTS)], &key->wheel);
     if (!evtimer_pending(table->tick, NULL)) {
-        uint64_t us = slot_us(store);
+        uint64_t us = roster_beat_us(store) / TICKS_PER_BEAT;
         struct timeval period = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
         table->wheel_start_us = clock_monotonic_us();
-        table->wheel_at = 0;
         evtimer_add(table->tick, &period);
+        table->ticking = true;
+        roster_beat_all(store);
     }
 }
 

@@ -36,6 +36,7 @@ static void on_claimed(void *arg, const struct postgres_answer *answer)
     struct sink_claim *claim = &sink->claim;
     const char *ours = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     claim->ask_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
+    sink_hear(&sink->patience, answer);
     if (ours == NULL) {
         if (answer->end == POSTGRES_FAILED) {
             sink_trouble(sink, &sink->care_trouble, "the stream's name", answer->text);
@@ -82,6 +83,7 @@ void sink_claim_step(struct sink *sink)
     buf_append(&sql, SPAN(")"));
     memcpy(claim->asked, claim->wanted, sizeof(claim->asked));
     claim->ask_at_ms = UINT64_MAX; /* until it is answered */
+    sink_await(&sink->patience);
     postgres_query(sink->care, buf_text(&sql), NULL, 0, on_claimed, sink);
     buf_free(&sql);
 }

@@ -8,6 +8,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sink/batch.h"
 #include "store/sink/parts.h"
+#include "store/sink/patience.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
@@ -47,10 +48,11 @@ struct sink_lane {
     size_t limit;   /* rows that may go together: halved to find a bad one */
     int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;
-    bool flying_now; /* counted in sink->flights */
-    bool stuck;      /* the last try failed, and no row was at fault */
-    bool ascii;      /* the raw text of a dead letter itself was refused */
-    char *trouble;   /* what was said last */
+    bool flying_now;               /* counted in sink->flights */
+    struct sink_patience patience; /* for a session, or an answer about what it stores */
+    bool stuck;                    /* the last try failed, and no row was at fault */
+    bool ascii;                    /* the raw text of a dead letter itself was refused */
+    char *trouble;                 /* what was said last */
     struct event *timer;
     size_t entry_bytes; /* of late, on average */
 };
@@ -66,6 +68,7 @@ struct sink {
     bool care_up, stopping;
     struct sink_roll roll;
     uint64_t care_at_ms;
+    struct sink_patience patience; /* of the care session */
     struct sink_upkeep upkeep;
     unsigned due_before; /* days that were due at the last care */
     char *backend;       /* the care session's, when the roll was called last */

@@ -131,6 +131,7 @@ static void land(struct sink_lane *lane)
 static void on_copied(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_hear(&lane->patience, answer);
     struct sink_stats *stats = &lane->sink->stats;
     land(lane);
     if (answer->end == POSTGRES_FAILED) {
@@ -150,6 +151,7 @@ static void on_copied(void *arg, const struct postgres_answer *answer)
 static void on_rejected(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_hear(&lane->patience, answer);
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
     } else if (answer->end == POSTGRES_DONE) {
@@ -166,6 +168,7 @@ static void on_rejected(void *arg, const struct postgres_answer *answer)
 static void on_partition(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_hear(&lane->patience, answer);
     if (answer->end == POSTGRES_DONE) {
         lane->day = sink_day(lane->flying->row[lane->at].time_us);
         sink_lane_step(lane);
@@ -201,6 +204,7 @@ static void put_move(const struct sink_lane *lane, struct buf *sql, size_t count
 static void on_moved(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
+    sink_hear(&lane->patience, answer);
     if (answer->end == POSTGRES_FAILED && strcmp(answer->sqlstate, "MU001") != 0) {
         trouble(lane, answer);
         retry_later(lane);
@@ -233,6 +237,7 @@ static void send_place(struct sink_lane *lane)
     lane->going_ordinal = lane->place.ordinal;
     lane->going = lane->place.history;
     put_move_to(lane, &sql, lane->going_seq, lane->going_ordinal);
+    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_moved, lane);
     buf_free(&sql);
 }
@@ -241,6 +246,7 @@ static void send_partition(struct sink_lane *lane, int64_t day)
 {
     struct buf sql = {0};
     buf_printf(&sql, "select log_partition_make(date '1970-01-01' + %" PRId64 "::int)", day);
+    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_partition, lane);
     buf_free(&sql);
 }
@@ -253,6 +259,7 @@ static void send_rows(struct sink_lane *lane)
     take_off(lane);
     put_move(lane, &sql, lane->run);
     buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
+    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
     buf_free(&sql);
 }
@@ -294,6 +301,7 @@ static void send_rejected(struct sink_lane *lane)
     buf_append(&sql, SPAN(", "));
     put_raw(lane, &sql, sink_batch_raw(lane->flying, lane->at));
     buf_append(&sql, SPAN(")"));
+    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_rejected, lane);
     buf_free(&sql);
 }

@@ -69,6 +69,7 @@ static void on_found(void *arg, const struct postgres_answer *answer)
     struct sink_lane *lane = arg;
     const char *seq = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     const char *ordinal = answer->end == POSTGRES_DONE ? postgres_value(answer, 1) : NULL;
+    sink_hear(&lane->patience, answer);
     if (answer->end == POSTGRES_DONE) {
         const char *identity = postgres_value(answer, 2), *timeline = postgres_value(answer, 3);
         stream_place_reset(&lane->place);
@@ -107,6 +108,7 @@ static void find_position(struct sink_lane *lane)
     buf_append(&sql, SPAN("where stream = "));
     sink_quote(&sql, span_str(lane->sink->options.stream));
     buf_printf(&sql, " and lane = %u", lane->number);
+    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_found, lane);
     buf_free(&sql);
 }
@@ -129,6 +131,7 @@ static void on_lock(void *arg, const struct postgres_answer *answer)
             sink_trouble(lane->sink, &lane->trouble, "storing log entries", answer->text);
             lane->stuck = true;
         }
+        sink_hear(&lane->patience, answer); /* another sink serves it */
         wait_until(lane, clock_monotonic_ms() + LOCK_MS);
     }
 }
@@ -176,6 +179,7 @@ static void on_down(void *arg, const char *text)
     sink->stats.lanes -= lane->state == LANE_RUNNING;
     lane->state = LANE_DOWN;
     lane->generation++;
+    sink_await(&lane->patience);
     sink_lane_forget(lane);
     if (sink->care_up) { /* else that one has said it */
         sink_trouble(sink, &lane->trouble, "PostgreSQL", text);
@@ -188,6 +192,7 @@ void sink_lane_open(struct sink_lane *lane)
     static const struct postgres_events events = {on_up, on_down};
     const struct sink_options *options = &lane->sink->options;
     lane->state = LANE_DOWN;
+    sink_await(&lane->patience);
     lane->pg = postgres_open(options->base, lane->sink->resolver, options->uri, "muster sink",
                              &events, lane);
 }
@@ -196,6 +201,7 @@ static void close_session(struct sink_lane *lane)
 {
     lane->ask_at_ms = clock_monotonic_ms() + (lane->state == LANE_LEAVING ? LEFT_MS : 0);
     lane->state = LANE_OFF;
+    lane->patience.since_ms = 0;
     lane->generation++;
     sink_lane_forget(lane);
     postgres_close(&lane->pg);

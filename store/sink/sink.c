@@ -187,6 +187,7 @@ static void on_cared(void *arg, const struct postgres_answer *answer)
 {
     struct sink *sink = arg;
     sink->care_at_ms = clock_monotonic_ms() + CARE_MS;
+    sink_hear(&sink->patience, answer);
     if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
         sink->care_at_ms = 0;
     } else if (answer->end == POSTGRES_FAILED) {
@@ -222,6 +223,7 @@ void sink_care(struct sink *sink)
         buf_append(&sql, SPAN("select 0"));
     }
     sink->care_at_ms = UINT64_MAX; /* until it is answered */
+    sink_await(&sink->patience);
     postgres_query(sink->care, buf_text(&sql), NULL, 0, on_cared, sink);
     buf_free(&sql);
 }
@@ -287,14 +289,15 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *arg)
     finish_stop(sink);
 }
 
-/* How long the batch that is under way has waited for PostgreSQL: the entries themselves may be old
- * because no sink stored them before. */
-static uint64_t oldest_ms(const struct sink *sink)
+/* The longest wait that goes on: of the care, of a lane, of a batch; not of its entries, which may be
+ * old because no sink stored them before. */
+static uint64_t waits_ms(const struct sink *sink)
 {
-    uint64_t now = clock_monotonic_ms(), oldest = now;
+    uint64_t now = clock_monotonic_ms(), oldest = sink_earlier(now, sink->patience.since_ms);
     for (unsigned i = 0; i < sink->count; i++) {
-        const struct sink_batch *flying = sink->lanes[i]->flying;
-        oldest = flying->count > 0 && flying->since_ms < oldest ? flying->since_ms : oldest;
+        const struct sink_lane *lane = sink->lanes[i];
+        oldest = sink_earlier(oldest, lane->patience.since_ms);
+        oldest = sink_earlier(oldest, lane->flying->count > 0 ? lane->flying->since_ms : 0);
     }
     return now - oldest;
 }
@@ -322,9 +325,9 @@ const char *sink_unready(struct sink *sink)
     } else if (sink->pooled != NULL) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL: %s", sink->pooled);
-    } else if (text.len == 0 && oldest_ms(sink) > WAIT_MOST_MS) {
-        buf_printf(&text, "a log entry has waited for PostgreSQL for %" PRIu64 " s",
-                   oldest_ms(sink) / 1000);
+    } else if (text.len == 0 && waits_ms(sink) > WAIT_MOST_MS) {
+        buf_printf(&text, "PostgreSQL has not stored what it was given for %" PRIu64 " s",
+                   waits_ms(sink) / 1000);
     }
     free(sink->unready);
     sink->unready = text.len > 0 ? mem_dup(buf_span(&text)) : NULL;

@@ -79,4 +79,10 @@ const char *sink_unready(struct sink *sink);
 /* As of now; borrowed until the next call. */
 const struct sink_stats *sink_stats(struct sink *sink);
 
+/* Asks the database, and waits for it: 1 when it stores the stream of another fleet under the name
+ * `stream`, and a sink of this one (`identity`, and `was` before it; docs/store.md) would be refused;
+ * 0 when not; -1 with a message in `error`. */
+int sink_is_foreign(const char *uri, const char *stream, const char *identity, const char *was,
+                    char *error, size_t error_size) __attribute__((warn_unused_result));
+
 #endif

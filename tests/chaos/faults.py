@@ -2,8 +2,11 @@
 """The faults, chosen by a seeded die. Each is begun, lasts a moment, and is ended before the storm is over."""
 
 import asyncio
+import os
+import re
 import signal
 
+from failover import FailOvers
 from world import TO_NODES
 
 
@@ -13,8 +16,12 @@ class Storm:
         self.done = 0
         self.gentle = asyncio.Lock()  # one Redis is emptied at a time
         self.busy = set()  # who is being hurt
-        self.kinds = [self.kill_node, self.kill_node, self.end_node, self.stop_node, self.pause_redis,
-                      self.restart_redis, self.empty_redis]
+        self.spare_all = False  # no node is hurt now
+        self.kinds = [self.kill_node, self.kill_node, self.end_node, self.stop_node]
+        if world.pair is not None:
+            self.kinds += FailOvers(self).kinds() * 2
+        else:
+            self.kinds += [self.pause_redis, self.restart_redis, self.empty_redis]
         if any(node for node in world.nodes if hasattr(node, "hurt_worker")):
             self.kinds += [self.kill_worker, self.stop_worker]
         if world.links:
@@ -23,6 +30,8 @@ class Storm:
             self.kinds += [self.kill_sink, self.kill_sink]
         if world.postgres is not None:
             self.kinds += [self.restart_postgres, self.pause_postgres]
+        only = os.environ.get("CHAOS_FAULTS")
+        self.kinds = [kind for kind in self.kinds if only is None or re.search(only, kind.__name__)]
 
     async def rage(self, seconds):
         """Faults for so long; some of them at the same time."""
@@ -72,6 +81,8 @@ class Storm:
     def _spare_nodes(self):
         """Two nodes at least are left alone."""
         hurt = [node for node in self.world.nodes if node in self.busy]
+        if self.spare_all:
+            return []
         return self.world.nodes if len(hurt) < len(self.world.nodes) - 2 else []
 
     async def kill_node(self):
@@ -134,14 +145,19 @@ class Storm:
 
     async def empty_redis(self):
         """Only when nothing waits there that is promised to last; a play may need a moment for that."""
+        return await self.while_empty_is_fine(
+            lambda: self._hurt(self.world.servers, lambda redis: redis.restart_empty()))
+
+    async def while_empty_is_fine(self, empty):
         async with self.gentle:
             for play in self.world.plays:
                 if not await getattr(play, "let_redis_be_emptied", _yes)():
                     return False
-            done = await self._hurt(self.world.servers, lambda redis: redis.restart_empty())
-            for play in self.world.plays:
-                getattr(play, "redis_was_emptied", lambda: None)()
-            return done
+            try:
+                return await empty()
+            finally:
+                for play in self.world.plays:
+                    getattr(play, "redis_was_emptied", lambda: None)()
 
     # --- links
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Logs: every entry that a node accepted is in PostgreSQL once; of one whose answer was lost at most one row; nobody
-who listens hears an entry twice on one connection. Redis is emptied only when nothing waits there for PostgreSQL."""
+who listens hears an entry twice on one connection, or misses one of which it is not told that it was skipped. Redis is emptied
+only when nothing waits there for PostgreSQL, and loses for good only what the world knows of."""
 
 import asyncio
 import json
@@ -50,6 +51,7 @@ class Adder(threading.Thread):
         self.play, self.label = play, name
         self.number = 0
         self.accepted = []
+        self.begun = {}  # of each: when it was sent
         self.in_table = 0  # so many of them
         self.allowed = threading.Event()
         self.allowed.set()
@@ -67,6 +69,7 @@ class Adder(threading.Thread):
             ids = [f"{self.label}-{self.number + i}" for i in range(self.SIZE)]
             self.number += self.SIZE
             entries = [{"msg": one, "room": f"room-{i}", "user": "chaos", "level": "info"} for i, one in enumerate(ids)]
+            began = time.monotonic()
             try:
                 status = add(node, entries)[0]
             except OSError:
@@ -74,10 +77,19 @@ class Adder(threading.Thread):
             self.play.tally.count("logs: entries sent", self.SIZE)
             if status == 200:
                 self.accepted += ids
+                self.begun.update(dict.fromkeys(ids, began))
             else:
                 self.play.tally.count("logs: entries refused or unsure", self.SIZE)
             time.sleep(0.05)
         self.idle.set()
+
+
+class Ear:
+    """One connection that listens."""
+
+    def __init__(self):
+        self.heard, self.skipped = set(), False
+        self.since = time.monotonic() + 1.0  # what is sent from then on is surely behind the place where it began
 
 
 class LogsPlay(Play):
@@ -85,7 +97,7 @@ class LogsPlay(Play):
     fills = True
     flag = "--logs-bound"
     promises = ("logs: rows missing in PostgreSQL", "logs: rows doubled in PostgreSQL", "logs: rows put aside",
-                "logs: entries heard twice on a connection")
+                "logs: entries heard twice on a connection", "logs: entries neither heard nor told to be skipped")
     promises_of_calm = ("logs: a stuck listener cost another an entry",
                         "logs: entries that a stuck listener neither heard nor was told of")
 
@@ -94,6 +106,7 @@ class LogsPlay(Play):
         self.sinks = sinks
         self.adders = [Adder(self, f"adder{i}") for i in range(adders)]
         self.places = []
+        self.ears = []
         self.filled = 0
 
     def build(self, world):
@@ -124,18 +137,30 @@ class LogsPlay(Play):
                 await asyncio.sleep(0.1)
 
     async def _hear(self, socket):
-        heard = set()
-        while not self.stopping:
-            try:
-                entries = json.loads(await asyncio.wait_for(socket.recv(), 0.5))
-            except asyncio.TimeoutError:
-                continue
-            for entry in entries:
-                if entry.get("user") == "chaos":
-                    self.tally.count("logs: entries received by listeners")
-                    if entry["msg"] in heard:
-                        self.tally.broken("logs: entries heard twice on a connection", entry["msg"])
-                    heard.add(entry["msg"])
+        ear = Ear()
+        self.ears.append(ear)
+        try:
+            while not self.stopping:
+                try:
+                    entries = json.loads(await asyncio.wait_for(socket.recv(), 0.5))
+                except asyncio.TimeoutError:
+                    continue
+                for entry in entries:
+                    if entry.get("user") == "chaos":
+                        self.tally.count("logs: entries received by listeners")
+                        if entry["msg"] in ear.heard:
+                            self.tally.broken("logs: entries heard twice on a connection", entry["msg"])
+                        ear.heard.add(entry["msg"])
+                    elif SKIPPED.search(entry.get("msg", "")):
+                        ear.skipped = True
+        finally:
+            self.ears.remove(ear)
+
+    def _unheard(self):
+        """What was accepted while somebody listened, who neither heard it nor was told that something is missing."""
+        lost = self.world.lost_for_good
+        return [one for ear in self.ears if not ear.skipped for adder in self.adders for one, began in adder.begun.items()
+                if began > ear.since and one not in ear.heard and one not in lost]
 
     # --- Redis may be emptied when nothing is there that PostgreSQL has not
 
@@ -161,7 +186,7 @@ class LogsPlay(Play):
     # --- what PostgreSQL has
 
     async def _missing(self):
-        """How many accepted entries have no row; None when PostgreSQL does not answer."""
+        """How many accepted entries have no row, but for those that Redis lost; None when PostgreSQL does not answer."""
         try:
             return await asyncio.to_thread(self._count_missing)
         except (AssertionError, subprocess.TimeoutExpired):
@@ -175,8 +200,9 @@ class LogsPlay(Play):
                 postgres.psql("insert into accepted values " + ",".join(f"('{one}')" for one in fresh[i:i + 2000]) +
                               " on conflict do nothing")
             adder.in_table += len(fresh)
-        return int(postgres.value("select count(*) from accepted a where not exists "
-                                  "(select from log_entry l where l.msg = a.msg and l.user_name = 'chaos')"))
+        missing = postgres.ask("select a.msg, 0 from accepted a where not exists "
+                               "(select from log_entry l where l.msg = a.msg and l.user_name = 'chaos')")
+        return sum(row[0] not in self.world.lost_for_good for row in missing)
 
     async def settle(self, world):
         missing = None
@@ -190,6 +216,11 @@ class LogsPlay(Play):
         self.tally.took("logs: all accepted entries stored", time.monotonic() - began)
         if missing != 0:
             self.tally.broken("logs: rows missing in PostgreSQL", f"{missing} of {self._accepted()}")
+        try:
+            await world.until(lambda: not self._unheard(), "listeners hear all", STORED_WITHIN)
+        except Expired:
+            unheard = self._unheard()
+            self.tally.broken("logs: entries neither heard nor told to be skipped", f"{len(unheard)}: {unheard[:3]}")
         doubled = await asyncio.to_thread(world.postgres.ask, "select msg, count(*) from log_entry where "
                                           "user_name = 'chaos' group by msg having count(*) > 1")
         for row in doubled:

@@ -91,6 +91,10 @@ class GameServer(Comer):
         elif message["info"] != "update":
             self.said.append(message["info"])
 
+    def words(self, mark):
+        """What the scheduler said since; games of before may be paid late meanwhile."""
+        return [one for one in self.said[mark:] if isinstance(one, str)]
+
     def prizes_since(self, visit, mark):
         """What was told after that; an older game may have had the same winner and prize."""
         fresh = self.said[mark:] if self.visit is visit else self.said
@@ -190,12 +194,12 @@ class MinigamePlay(Play):
                 "action": "scheduler_start", "period": PERIOD, "offset": 1}
             await self.rng.choice(self.servers).ask(**action)
             try:
-                await world.until(lambda marks=marks: all(server.said[marks[server]:] for server in self.servers), "words", 2)
+                await world.until(lambda marks=marks: all(server.words(marks[server]) for server in self.servers), "words", 2)
             except Expired:
                 continue
             for server in self.servers:
-                if server.said[marks[server]] != "scheduler is running":
-                    self.tally.broken(STANDS, f"at {server.visit.where()}: {server.said[marks[server]]}")
+                if server.words(marks[server])[0] != "scheduler is running":
+                    self.tally.broken(STANDS, f"at {server.visit.where()}: {server.words(marks[server])[0]}")
             return
         raise Expired("what the scheduler says reaches not all game servers")
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from faults import Storm  # noqa: E402
 from lib.process import muster  # noqa: E402
+from pair import Pair  # noqa: E402
 from play_chat import ChatPlay  # noqa: E402
 from play_datagrams import DatagramsPlay  # noqa: E402
 from play_dispatch import DispatchPlay  # noqa: E402
@@ -32,7 +33,7 @@ PLAYS = [SyncPlay, ChatPlay, MinigamePlay, RelayPlay, TrackerPlay, DispatchPlay,
 STORM = 9.0  # seconds of faults between two times of calm
 FILLING = 2  # plays that fill buffers in a time of calm
 TRIES = 4  # for a time of calm, on a slow machine
-SERVERS_MOST = 2
+TOPOLOGIES = ("one", "two", "pair")
 NOT_JUDGED = "plays that could not be judged"
 
 
@@ -123,12 +124,13 @@ async def perform(world, plays, tally, seconds, rng):
 def chaos(folder, seconds, seed, out=sys.stdout):
     """Runs it all; the tally says how it was."""
     tally = Tally(out)
-    servers = 1 + seed % SERVERS_MOST
-    tally.line(f"chaos for {seconds:.0f} s, Redis servers: {servers}, seed {seed} (CHAOS_SEED={seed} chooses the same "
+    topology = os.environ.get("CHAOS_REDIS") or TOPOLOGIES[seed % len(TOPOLOGIES)]
+    tally.line(f"chaos for {seconds:.0f} s, Redis servers: {topology}, seed {seed} (CHAOS_SEED={seed} chooses the same "
                "faults again)")
     tally.promise_in_calm(NOT_JUDGED)
     plays = plays_of(tally)
-    world = World(folder, tally, plays=plays, servers=servers)
+    pair = (lambda place: Pair(place, random.Random(seed))) if topology == "pair" else None
+    world = World(folder, tally, plays=plays, servers=2 if topology == "two" else 1, pair=pair)
     try:
         tally.doing("starting Redis, PostgreSQL, nodes and sinks")
         world.start()

@@ -25,14 +25,19 @@ TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
 
 
 class World:
-    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on.
+    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on; with
+    `pair` (a function of the folder) it is a master with a replica and sentinels, which are reached straight.
     `binary`: of nodes and sinks, when it is not the one under test."""
 
-    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, binary=None):
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, pair=None, binary=None):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
-        self.servers = [KeptRedis(f"redis{number}", self.folder / f"redis{number}") for number in range(servers)]
+        self.pair = pair(self.folder) if pair is not None else None
+        self.servers = self.pair.servers if self.pair is not None else [
+            KeptRedis(f"redis{number}", self.folder / f"redis{number}") for number in range(servers)]
+        self.masters = 1 if self.pair is not None else servers
+        self.lost_for_good = set()  # log entries that Redis lost, as its servers' data show: their texts
         self.postgres = None
         self.nodes, self.sinks = [], []
         self.doors, self.front = [], None
@@ -84,6 +89,8 @@ class World:
         return proxy.port
 
     def link_to_redis(self, kind):
+        if self.pair is not None:
+            return self.pair.url
         return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}#{server.name}" for server in self.servers)
 
     def service_port(self, service, number, how):
@@ -95,7 +102,7 @@ class World:
     def start(self):
         self.tally.promise("nodes not ready again", "clients of a sound node disconnected", "nodes that crashed",
                            "links to Redis that fell while all is well")
-        for server in self.servers:
+        for server in [self.pair] if self.pair is not None else self.servers:
             server.start()
         for play in self.plays:
             play.build(self)
@@ -114,7 +121,7 @@ class World:
         """Ends all, and has each node judged."""
         faults = []
         links = [proxy for proxies in self.links.values() for proxy in proxies]
-        for thing in [*self.nodes, *self.sinks, self.balancer, *links, *self.servers, self.postgres]:
+        for thing in [*self.nodes, *self.sinks, self.balancer, *links, self.pair, *self.servers, self.postgres]:
             try:
                 if thing is not None:
                     thing.stop()
@@ -163,7 +170,7 @@ class World:
         self.patience.reset()
         self.calm = True
 
-    def _mend(self):
+    def _mend_servers(self):
         for server in self.servers:
             if server.alive():
                 server.cont()
@@ -171,6 +178,12 @@ class World:
                 server.start()
         for server in self.servers:
             wait_until(server.is_loaded, f"{server.name} has loaded")
+
+    def _mend(self):
+        if self.pair is not None:
+            self.pair.settle()
+        else:
+            self._mend_servers()
         for proxies in self.links.values():
             for proxy in proxies:
                 proxy.delay = 0.0
@@ -187,7 +200,7 @@ class World:
         """Ready, which allows for a link that is down for a moment; so each link must be proved anew, too: twice, for
         the first may be what made the link, before it heard again what it had subscribed to. The proofs of a node's
         links have one count, and follow each other at one pace."""
-        more = 2 * len(self.servers)
+        more = 2 * self.masters
         before = await asyncio.to_thread(proofs, node) or []
         ready = False
 

@@ -42,12 +42,19 @@ def of_node(name, values, instance="node1"):
     return {f'{name}{{{LABELS},instance="{instance}"}}': values}
 
 
+def turns(all_of_them, short):
+    """Of a loop: how many there were, and how many of them took no more than 50 ms."""
+    name = "muster_loop_turn_seconds"
+    return {**of_node(f"{name}_count", all_of_them), f'{name}_bucket{{{LABELS},instance="node1",le="0.05"}}': short}
+
+
 # Made: what a test's machine cannot be brought to. One sample in 15 s, all well for 2 minutes.
 MADE = {
     "MusterPodsMissing": {f"kube_deployment_spec_replicas{{{KUBE}}}": "3x80",
                           f"kube_deployment_status_replicas_available{{{KUBE}}}": "3x8 2x71"},
     "MusterBusRefuses": {**of_node("muster_bus_unpublished_total", "0x8 1+20x71"), **of_node("muster_store_up", "1x80")},
     "MusterNodeBusy": of_node("muster_cpu_milliseconds_total", "0+1500x8 12000+14000x71"),
+    "MusterTurnsLong": turns("0+1500x79", "0+1500x8 12010+1485x70"),
     "MusterSlowReaders": of_node("muster_websocket_overflows_total", "0x8 30+30x71"),
     "MusterDatagramsDropped": of_node("muster_udp_dropped_total", "0x8 45+45x71"),
     "MusterDevicesCut": of_node("muster_dispatch_cut_total", "0x8 3+3x71"),
@@ -59,6 +66,7 @@ HARMLESS = {
                           f"kube_deployment_status_replicas_available{{{KUBE}}}": "3x8 2x8 3x62"},
     "MusterBusRefuses": {**of_node("muster_bus_unpublished_total", "0x8 1+20x71"), **of_node("muster_store_up", "1x8 0x71")},
     "MusterNodeBusy": of_node("muster_cpu_milliseconds_total", "0+1500x8 12000+14000x16 240000+1500x54"),
+    "MusterTurnsLong": turns("0+1500x79", "0+1500x8 13495+1500x70"),
     "MusterSlowReaders": of_node("muster_websocket_overflows_total", "0x8 3+3x71"),
     "MusterDatagramsDropped": of_node("muster_udp_dropped_total", "0x8 5+5x71"),
     "MusterDevicesCut": of_node("muster_dispatch_cut_total", "0x8 3 3x70"),

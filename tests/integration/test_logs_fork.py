@@ -13,6 +13,7 @@ from lib.process import muster
 from lib.proxy import Proxy
 from lib.store import STREAM
 from lib.waiting import until, wait_until
+from test_settings import assert_not_well
 
 
 @pytest.fixture
@@ -161,6 +162,9 @@ def test_two_fleets_with_one_database(yard, redis, postgres):
     wait_until(lambda: said in second.log(), "it is said", 60)
     status, why, *_ = second.get("/readyz")
     assert (status, said in str(why)) == (503, True), why
+    checks = [muster("check", "--store", server.url, "--postgres", postgres.uri) for server in (redis, other)]
+    assert checks[0].returncode == 0, checks[0].stdout
+    assert_not_well(checks[1], "error postgres: it " + said)
     say(nodes[0], "more", 50)
     wait_table(postgres, once(("first", 50), ("more", 50)))
     assert first.is_ready()

@@ -226,12 +226,12 @@ def test_a_token_in_a_file_is_rotated_with_two_at_a_time(yard, tmp_path):
     assert admitted() == ["new"]
 
 
-def test_hup_usr1_and_usr2_end_nobody(yard):
+def test_hup_and_usr1_end_nobody(yard):
+    """SIGUSR2 has its own file, test_handover.py."""
     node = yard.node()
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGHUP, signal.SIGUSR1):
         node.signal(number)
-    wait_until(lambda: "reading the settings again" in node.log() and node.log().count("means nothing here") == 2,
-               "each signal has its line")
+    wait_until(lambda: "reading the settings again" in node.log() and "means nothing here" in node.log(), "each signal has its line")
     assert node.status("/readyz") == 200
 
 

@@ -121,6 +121,73 @@ async def test_workers_end_in_order_when_their_parent_is_killed(yard, redis):
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker has ended")
 
 
+def stop_worker(workers, number):
+    pid = workers.worker_pids()[number]
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def is_gone(pid):
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_worker_that_stands_still_is_killed_and_started_again(yard, redis):
+    workers = yard.workers(2, store=redis.url, lease=LEASE, worker_silence="3s").ready()
+    before = workers.worker_pids()
+    stopped, start = stop_worker(workers, 1), time.monotonic()
+    wait_until(lambda: is_gone(stopped), "it is killed")
+    assert 2 < time.monotonic() - start < 6
+    workers.ready()
+    assert workers.worker_pids()[0] == before[0]
+    assert f"worker killed worker=1 pid={stopped}" in workers.log() and "stood still" in workers.log()
+
+
+def test_a_pause_of_all_of_them_kills_nobody(yard, redis):
+    """As a machine that is frozen for a while."""
+    workers = yard.workers(2, store=redis.url, worker_silence="3s").ready()
+    pids = [workers.pid, *workers.worker_pids().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
+    workers.ready()
+    assert "worker killed" not in workers.log()
+
+
+def test_a_worker_that_stands_still_does_not_hold_up_the_end(yard, redis):
+    workers = yard.workers(2, store=redis.url, drain="1s").ready()
+    stopped, start = stop_worker(workers, 1), time.monotonic()
+    workers.term()
+    workers.expected_exit = 1  # not all ended in order
+    wait_until(lambda: not workers.alive(), "it ends")
+    assert is_gone(stopped) and 5 < time.monotonic() - start < 9
+    assert "did not end in time" in workers.log()
+
+
+def test_a_worker_that_stands_still_does_not_outlive_its_parent(yard, redis):
+    workers = yard.workers(2, store=redis.url, drain="1s").ready()
+    stopped = stop_worker(workers, 1)
+    workers.kill()
+    wait_until(lambda: is_gone(stopped), "it is killed")
+    again = yard.workers(2, store=redis.url, http=f"127.0.0.1:{workers.port}")
+    again.port = workers.port
+    again.ready()
+
+
+def test_a_guard_that_dies_is_followed_by_another(yard, redis):
+    workers = yard.workers(2, store=redis.url, drain="1s").ready()
+
+    def guard():
+        children = map(int, open(f"/proc/{workers.pid}/task/{workers.pid}/children", encoding="ascii").read().split())
+        return next((pid for pid in children if open(f"/proc/{pid}/comm", encoding="ascii").read() == "muster-guard\n"), None)
+    first = guard()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: guard() not in (None, first), "there is another one")
+    workers.term()
+    wait_until(lambda: not workers.alive(), "it ends")
+
+
 def test_a_port_in_use_is_no_port_to_share(yard, redis):
     first = yard.workers(2, store=redis.url).ready()
     admin = free_ports(2)

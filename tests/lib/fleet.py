@@ -15,7 +15,6 @@ from lib.sync import SyncClient, members
 from lib.waiting import until, wait_until
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-LEASE_US = 10_000_000
 
 
 def start_fleet(yard, store, count=3, **settings):
@@ -118,8 +117,9 @@ def full_lists(number):
 
 def claim(redis, member, value):
     script = (ROOT / "store/redis/roster.lua").read_text()
-    answer = redis.command("EVAL", script, "1", key("r", "nodes"), key("w", "nodes"), "0", str(LEASE_US), str(LEASE_US),
-                           "60000", "", "+", member, json.dumps(value))
+    # A token of 0 is nobody's lease: it lives as long as the key.
+    answer = redis.command("EVAL", script, "1", key("r", "nodes"), key("w", "nodes"), "60000", "", "", "0", "+", member,
+                           json.dumps(value))
     assert not answer.startswith(b"-"), answer
 
 

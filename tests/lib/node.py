@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Muster's own processes: a node, a node of several workers, a sink."""
 
+import functools
+import pathlib
 import re
 import signal
 import subprocess
@@ -12,7 +14,14 @@ from lib.process import BINARY, Process, clean_env, flags_of, samples
 from lib.waiting import wait_until
 
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Sanitizer:DEADLYSIGNAL")
+LONG_TURN = "a turn of the loop was long"  # by CPU time, which a busy machine does not stretch
 LEASE = "2s"  # of nodes in tests: short, so that what waits for it is soon over
+
+
+@functools.cache
+def is_sanitized(binary):
+    """Sanitizers make all of it several times as long."""
+    return b"__asan_init" in binary.read_bytes() or b"__ubsan_handle" in binary.read_bytes()
 
 
 class Node(Process):
@@ -27,6 +36,7 @@ class Node(Process):
         self.env = env
         self.settings = {"http": f"127.0.0.1:{self.port}", "drain": "1s", "relay": "", "tracker": "", **settings}
         self.expected_exit = 0
+        self.may_stand_still = False  # a test whose node has a reason to stand still says so
         self.asked_to_end = False
 
     def start(self):
@@ -100,6 +110,8 @@ class Node(Process):
         log = self.log()
         for report in SANITIZER_REPORTS:
             assert report not in log, f"{self.name}: {log[log.index(report):][:6000]}"
+        if not self.may_stand_still and not is_sanitized(pathlib.Path(self.binary)):
+            assert LONG_TURN not in log, f"{self.name}: {log[log.index(LONG_TURN) - 60:][:200]}"
         if self.expected_exit is not None:
             assert code == self.expected_exit, f"{self.name} ended with {code}:\n{self.log_tail()}"
 

@@ -73,6 +73,12 @@ class Postgres(Process):
         subprocess.run(["cp", "-a", "--reflink=auto", str(fresh_cluster()), str(self.data / "d")], check=True)
         return self
 
+    def make_standby_of(self, primary):
+        """A copy of the primary as it is now, which follows it from its start on."""
+        subprocess.run(as_user([str(bin_folder() / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
+                                "--checkpoint=fast", "--no-sync"]), check=True, cwd="/", stdout=subprocess.DEVNULL)
+        return self
+
     def start(self):
         command = [str(bin_folder() / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
                    "-k", ""]

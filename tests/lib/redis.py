@@ -1,22 +1,56 @@
 # SPDX-License-Identifier: MIT
 """Redis servers and sentinels."""
 
+import atexit
+import functools
+import os
+import pathlib
 import shutil
 import socket
+import subprocess
+import tempfile
 
 from lib.ports import free_port
-from lib.process import Process
+from lib.process import ROOT, Process
 from lib.waiting import wait_until
+
+
+@functools.cache
+def clock_library():
+    """preload/clock_apart.c, made when first asked for."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-clock-"))
+    atexit.register(shutil.rmtree, folder, True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "clock_apart.so",
+                    ROOT / "tests/integration/preload/clock_apart.c"], check=True)
+    return folder / "clock_apart.so"
+
+
+def with_clock(apart):
+    """The environment of a server whose clock is so many seconds ahead; None: the test's own."""
+    if not apart:
+        return None
+    return {**os.environ, "LD_PRELOAD": str(clock_library()), "CLOCK_APART_MS": str(int(apart * 1000))}
+
+
+def entries_of(server, prefix="muster", lanes=4):
+    """What the server has of the log stream: (writer, "call.index") to the payload."""
+    found = {}
+    for lane in range(lanes):
+        lines = server.ask("XRANGE", f"{prefix}:s:{lane}", "-", "+")
+        for i in range(0, len(lines) - 4, 5):  # id, tag, payload, writer, call.index
+            found[lines[i + 3], lines[i + 4]] = lines[i + 2]
+    return found
 
 
 class Redis(Process):
     """One redis-server without persistence: what starts again is empty. `options` are its own, beside
-    those that make it a test's."""
+    those that make it a test's; its clock is `apart` seconds ahead."""
 
-    def __init__(self, name, folder, *options):
+    def __init__(self, name, folder, *options, apart=0):
         super().__init__(name, folder)
         self.port = free_port()
         self.options = options
+        self.apart = apart
 
     @property
     def url(self):
@@ -24,9 +58,30 @@ class Redis(Process):
 
     def start(self):
         self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "no", "--dir", str(self.folder), *self.options])
+                     "--appendonly", "no", "--dir", str(self.folder), *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
+
+    def ask(self, *words):
+        """One command by redis-cli: the lines of its answer."""
+        done = subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout.split("\n")[:-1]
+
+    def is_master(self):
+        try:
+            return self.command("ROLE").startswith(b"*3\r\n$6\r\nmaster")
+        except OSError:  # sentinels cut all its clients off when they promote it
+            return False
+
+    def follows(self, master):
+        """It is a replica that has all."""
+        def offset(server):
+            lines = server.command("INFO", "replication").split(b"\r\n")
+            return next(line for line in lines if line.startswith(b"master_repl_offset"))
+        try:
+            return b"master_link_status:up" in self.command("INFO", "replication") and offset(self) == offset(master)
+        except (OSError, StopIteration):
+            return False
 
     def answers(self):
         assert self.alive(), f"{self.name} ended:\n{self.log_tail()}"
@@ -97,12 +152,26 @@ class Sentinel(Redis):
 class KeptRedis(Redis):
     """Keeps what it holds over a SIGKILL, as an append-only file does."""
 
+    def command_line(self):
+        return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+                "--dir", str(self.folder), *self.options]
+
     def start(self, *_):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "yes", "--dir", str(self.folder)])
+        self.launch(self.command_line(), with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
+
+    def copy_file(self):
+        """The append-only file as it is now, put aside: a backup, or what the disk has when the power goes."""
+        shutil.rmtree(self.folder / "copy", ignore_errors=True)
+        shutil.copytree(self.folder / "appendonlydir", self.folder / "copy")
+
+    def restart_from_copy(self):
+        self.kill()
+        shutil.rmtree(self.folder / "appendonlydir")
+        shutil.copytree(self.folder / "copy", self.folder / "appendonlydir")
+        return self.start()
 
     def is_loaded(self):
         return self.answers() and b"loading:0" in self.command("INFO", "persistence")

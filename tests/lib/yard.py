@@ -5,7 +5,7 @@ import itertools
 
 from lib.node import LEASE, Node, Workers
 from lib.proxy import Proxy
-from lib.redis import Redis, Sentinel, TlsRedis
+from lib.redis import KeptRedis, Redis, Sentinel, TlsRedis
 
 
 class Yard:
@@ -20,8 +20,12 @@ class Yard:
         self.started.append(thing)
         return thing
 
-    def redis(self, *options):
-        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder, *options)).start()
+    def redis(self, *options, apart=0):
+        return self.keep(Redis(f"redis-{next(self.numbers)}", self.folder, *options, apart=apart)).start()
+
+    def kept_redis(self, apart=0):
+        name = f"redis-{next(self.numbers)}"
+        return self.keep(KeptRedis(name, self.folder / name, apart=apart)).start()
 
     def tls_redis(self, certificates, **options):
         return self.keep(TlsRedis(f"redis-{next(self.numbers)}", self.folder, certificates, **options)).start()

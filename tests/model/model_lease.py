@@ -1,101 +1,211 @@
 # SPDX-License-Identifier: MIT
-"""One lease for a node (docs/store.md, "Leases"; the next step): a node renews one lease on the server, and its claims
-name its incarnation and live while that lease does. Two nodes: A claims and may die or stand still; B watches.
+"""One lease for a node (docs/store.md, "Leases"; roster_beat.lua, store/roster): a node renews one lease on the server,
+and its claims name it by a token and live while it does. Two nodes: A claims and may die, stand still, or lose a beat;
+B watches. The server may stand still, be replaced by a replica that lacks the last writes, or come back empty.
 
-Time is counted in beats. What must hold: a member that lives is not dropped from a view for longer than a beat of its
-node's, one that is dead does not stay longer than a lease and a beat."""
+Time is counted in beats. What must hold: a member whose node lives and is heard is seen, and does not go from the view
+and come back; one whose node is dead does not stay longer than a lease, or a lease after the fault that hid it."""
 
 from typing import NamedTuple
 
-LEASE = 3  # beats
+TTL = 2          # beats: a lease is over later than that after the last one
+LEASE = TTL + 1  # and whoever watches knows
+STANDSTILL = 4
 
 
 class Rules(NamedTuple):
-    incarnation: bool = True   # a node whose lease ran out begins a new incarnation, and claims again
-    reads_deaths: bool = True  # a beat tells which leases ran out, and views drop their members
+    incarnation: bool = True   # a node whose lease ran out gets another token, and claims again
+    reads_deaths: bool = True  # who beats hears which leases live, and views drop the members of others
     claims_again: bool = True  # who finds another timeline claims all that it has
-    grace: bool = True         # a server that is new to a node lets a lease that it lacks run once before it is over
+    grace: bool = True         # who is missing at a server that lost its data is held for a lease
+    bridges: bool = True       # leases begin again when nobody could renew, and on another timeline
+    news: bool = True          # a token above the last that a beat told is news, not over
+    lists: bool = True         # a new link asks for the list, whatever its version is called
+    waits: bool = True         # what is held is held for longer where the server was not heard meanwhile
 
 
 NEW = Rules()
 
 
 class World(NamedTuple):
-    ticks: int = 9
+    ticks: int = 8
     pauses: int = 1
     failovers: int = 0
+    losses: int = 0      # the server comes back empty
+    standstills: int = 0
+    lost: int = 0        # beats of A whose answer is lost
+
+
+class Server(NamedTuple):
+    birth: int = 0       # of the table; 0: there is none
+    line: int = 1        # timeline, as the server calls it
+    table_line: int = 0  # as the table has it
+    last: int = 0        # token
+    version: int = 0
+    touched: int = 0
+    a: tuple = (0, 0)    # lease of A: token, end; 0: none
+    b: tuple = (0, 0)
+    claim: int = 0       # the token that the key's member names; 0: no member
+
+
+class Node(NamedTuple):
+    token: int = 0
+    birth: int = 0
+    line: int = 0
+    floor: int = 0
+    version: int = 0
+    last: int = 0
+    live: tuple = ()
+    leased: int = -1     # until when it is sure of its lease
+    fresh: bool = True   # the link is new
 
 
 class State(NamedTuple):
     now: int = 0
+    server: Server = Server()
+    replica: Server = Server()
+    a: Node = Node()
+    b: Node = Node()
     alive: bool = True
-    paused: int = 0             # beats that A does not turn for
-    incarnation: int = 1        # of A, as A knows
-    lease: tuple = (0, 0)       # of A at the server: (incarnation, until); 0: none
-    claim: int = 0              # the incarnation that the key's member names; 0: no member
-    view: int = 0               # B's
-    owed: bool = True           # A has to claim
-    beat: bool = True           # A's beat of this tick is still to come
-    look: bool = True           # B's
-    old: tuple = ((0, 0), 0)    # lease and claim as the replica has them
+    paused: int = 0
+    owed: bool = True     # A has to claim
+    view: int = 0         # B's: the token of A's member, or 0
+    doubted: bool = True  # B has to read it
+    held: int = -1        # until when B holds what it does not find
+    grace: int = -1       # until when B counts nobody as over
+    beat: bool = True     # A's beat of this tick is still to come
+    look: bool = True     # B's
     dead_since: int = -1
-    wrong_since: int = -1       # the view lacks a member that lives and turns
-    flickered: bool = False     # B's view lost A while it lived
+    fault: int = -1       # the last that hides a death for a lease
+    unseen: int = 0       # beats for which a member that should be seen was not
+    flickered: bool = False
     pauses: int = 0
     failovers: int = 0
-    moved: int = -1             # when the server changed last
-    found: int = -1             # the change that A knows of
+    losses: int = 0
+    standstills: int = 0
+    lost: int = 0
 
 
 def begin(world):
-    return State(pauses=world.pauses, failovers=world.failovers)
+    return State(pauses=world.pauses, failovers=world.failovers, losses=world.losses, standstills=world.standstills,
+                 lost=world.lost)
 
 
-def is_over(rules, state):
-    """Does the server count A's lease as over? roster_beat.lua."""
-    incarnation, until = state.lease
-    if incarnation != state.claim or until < state.now:
-        return not (rules.grace and state.moved >= 0 and state.now <= state.moved + LEASE)
-    return False
+def beat_at(rules, server, who, node, now):
+    """roster_beat.lua."""
+    if not server.birth:
+        server = server._replace(birth=100 + server.line, touched=now, table_line=server.line)
+    witness = server.birth == node.birth
+    gap = now - server.touched
+    stood = rules.bridges and (server.table_line != server.line or (witness and gap > 1))
+    last = max(server.last, node.floor)
+    token, version = node.token, server.version
+    if getattr(server, who)[0] != token or not token:
+        if rules.incarnation or not token:
+            last += 1
+            token = last
+        version += 1
+    server = server._replace(**{who: (token, now + TTL)}, last=last, table_line=server.line,
+                             touched=now if witness or stood or gap <= 1 else server.touched)
+    for other in "ab":
+        owner, ends = getattr(server, other)
+        if owner and stood:
+            server = server._replace(**{other: (owner, now + TTL)})
+        elif owner and witness and ends < now:
+            server = server._replace(**{other: (0, 0)})
+            version += 1
+    return server._replace(version=version), token
 
 
-def beat(rules, state):
-    incarnation, until = state.lease
-    gone = incarnation == state.incarnation and until < state.now
-    if gone and rules.incarnation:
-        state = state._replace(incarnation=state.incarnation + 1, owed=True)
-    if rules.claims_again and state.found != state.moved:
-        state = state._replace(owed=True, found=state.moved)
-    state = state._replace(lease=(state.incarnation, state.now + LEASE), beat=False)
+def heard(rules, node, server, token, now):
+    """What the node knows after the answer."""
+    known = 0 if rules.lists and (node.fresh or node.line != server.line) else node.version
+    live = node.live
+    if server.birth != node.birth or server.version != known:
+        live = tuple(t for t, _ in (server.a, server.b) if t)
+    return node._replace(token=token, birth=server.birth, line=server.line, version=server.version, last=server.last,
+                         floor=max(node.floor, server.last), live=live, leased=now + TTL, fresh=False)
+
+
+def is_other(node, server):
+    return node.birth != 0 and (node.birth != server.birth or node.line != server.line)
+
+
+def is_over(rules, state, token):
+    if not rules.reads_deaths or (rules.grace and state.grace >= 0):
+        return False
+    return (token <= state.b.last or not rules.news) and token not in state.b.live
+
+
+def a_beats(rules, state, answered=True):
+    server, token = beat_at(rules, state.server, "a", state.a, state.now)
+    if not answered:
+        return state._replace(server=server, a=state.a._replace(leased=-1, fresh=True), beat=False, lost=state.lost - 1)
+    again = token != state.a.token or (rules.claims_again and is_other(state.a, server))
+    return state._replace(server=server, a=heard(rules, state.a, server, token, state.now), beat=False,
+                          owed=state.owed or again)
+
+
+def a_claims(rules, state):
+    """The change is published: B hears of it, unless its link is down."""
+    state = state._replace(owed=False, server=state.server._replace(claim=state.a.token))
+    return state if state.b.fresh or state.doubted else show(rules, state, state.a.token)
+
+
+def show(rules, state, token):
+    if is_over(rules, state, token):
+        token = 0
+    else:
+        state = state._replace(b=state.b._replace(floor=max(state.b.floor, token)))
+    return see(state, token)
+
+
+def see(state, token):
+    return state._replace(view=token, flickered=state.flickered or (state.view > 0 and token == 0 and state.alive))
+
+
+def b_looks(rules, state):
+    """B's beat; then it reads the key where it has to, or drops who is over."""
+    server, token = beat_at(rules, state.server, "b", state.b, state.now)
+    if rules.waits and state.now > state.b.leased:
+        state = state._replace(held=state.now + LEASE if state.held >= 0 else -1,
+                               grace=state.now + LEASE if state.grace >= 0 else -1)
+    if is_other(state.b, server):
+        state = state._replace(doubted=True, held=state.now + LEASE if rules.grace else -1, grace=state.now + LEASE)
+    state = state._replace(server=server, b=heard(rules, state.b, server, token, state.now), look=False)
+    if not state.doubted:
+        return see(state, 0) if state.view and is_over(rules, state, state.view) else state
+    state = state._replace(doubted=False)
+    if server.claim:
+        return show(rules, state, server.claim)
+    return state if state.held >= 0 else see(state, 0)
+
+
+def tick(rules, state):
+    turning = state.alive and state.paused == 0
+    return end_holds(rules, state._replace(now=state.now + 1, beat=True, look=True, paused=max(0, state.paused - 1),
+                                           unseen=state.unseen + 1 if turning and not state.view else 0))
+
+
+def end_holds(rules, state):
+    """B's own clock says that who could come back has."""
+    if rules.waits and state.now > state.b.leased:
+        return state
+    if 0 <= state.held < state.now:
+        state = state._replace(held=-1)
+        if state.view and not state.server.claim and not state.doubted:
+            state = see(state, 0)
+    if 0 <= state.grace < state.now:
+        state = state._replace(grace=-1)
+        if state.view and not state.doubted and is_over(rules, state, state.view):
+            state = see(state, 0)
     return state
 
 
-def claim(state):
-    """The change is published: B hears of it."""
-    return state._replace(owed=False, claim=state.incarnation, view=state.incarnation)
-
-
-def look(rules, state):
-    """B's beat: who has died, and what the key has. It cleans the key of members whose node's lease is over. What a
-    server that is new here lacks is held for a lease: who lives says so by then."""
-    if rules.reads_deaths and state.claim and is_over(rules, state):
-        state = state._replace(claim=0)
-    held = rules.grace and state.moved >= 0 and state.now <= state.moved + LEASE
-    view = state.claim or (state.view if held else 0)
-    return state._replace(view=view, look=False,
-                          flickered=state.flickered or (state.view > 0 and view == 0 and state.alive))
-
-
-def tick(state):
-    dead = state.dead_since
-    turning = state.alive and state.paused == 0
-    wrong = state.wrong_since
-    if not (turning and state.view == 0 and state.now > LEASE):
-        wrong = -1
-    elif wrong < 0:
-        wrong = state.now
-    return state._replace(now=state.now + 1, beat=True, look=True, paused=max(0, state.paused - 1),
-                          dead_since=dead, wrong_since=wrong)
+def new_links(state):
+    """Both notice."""
+    return state._replace(a=state.a._replace(leased=-1, fresh=True), b=state.b._replace(leased=-1, fresh=True),
+                          doubted=True, beat=True, look=True, fault=state.now)
 
 
 def steps_of(world, rules):
@@ -103,34 +213,49 @@ def steps_of(world, rules):
         if state.now >= world.ticks:
             return
         turning = state.alive and state.paused == 0
+        sure = not state.a.fresh and state.now <= state.a.leased
         if turning and state.beat:
-            yield "A beats", beat(rules, state)
-        if turning and state.owed and not state.beat:
-            yield "A claims", claim(state)
+            yield "A beats", a_beats(rules, state)
+            if state.lost:
+                yield "A beats, and hears nothing", a_beats(rules, state, answered=False)
+        if turning and state.owed and sure:
+            yield "A claims", a_claims(rules, state)
         if state.look:
-            yield "B looks", look(rules, state)
-        if not state.look and (not turning or (not state.beat and not state.owed)):
-            yield "a beat later", tick(state)
-        if state.old != (state.lease, state.claim):
-            yield "the replica follows", state._replace(old=(state.lease, state.claim))
+            yield "B looks", b_looks(rules, state)
+        if 0 <= max(state.held, state.grace) < state.now:
+            yield "B's holds are over", end_holds(rules, state)
+        if not state.look and (not turning or (not state.beat and not (state.owed and sure))):
+            yield "a beat later", tick(rules, state)
+        if state.replica != state.server:
+            yield "the replica follows", state._replace(replica=state.server)
         if state.alive and state.now > 0:
             yield "A dies", state._replace(alive=False, dead_since=state.now)
             if state.pauses and state.paused == 0:
                 yield "A stands still", state._replace(paused=LEASE + 2, pauses=state.pauses - 1)
         if state.failovers:
-            yield "fail-over", state._replace(lease=state.old[0], claim=state.old[1], moved=state.now,
-                                              failovers=state.failovers - 1)
+            yield "fail-over", new_links(state._replace(server=state.replica._replace(line=state.server.line + 1),
+                                                        failovers=state.failovers - 1))
+        if state.losses:
+            empty = Server(line=state.server.line + 1)
+            yield "the server is empty", new_links(state._replace(server=empty, replica=empty, losses=state.losses - 1))
+        if state.standstills:
+            still = state._replace(now=state.now + STANDSTILL, standstills=state.standstills - 1, beat=True, look=True,
+                                   fault=state.now + STANDSTILL)
+            yield "the server stands still", still
+            yield "the server stands still, links fall", new_links(still)
     return steps
 
 
 def judge_of(world, rules):
+    calm = world.pauses == 0 and world.lost <= 1
+
     def judge(state):
-        grace = LEASE if state.moved >= 0 else 0
-        if not state.alive and state.view and state.now > state.dead_since + LEASE + 1 + grace and not state.look:
+        after = max(state.dead_since, state.fault + LEASE if state.fault >= 0 else -1)
+        if not state.alive and state.view and state.now > after + LEASE and not state.look:
             return f"stays: A died at {state.dead_since}, it is {state.now}"
-        if world.pauses == 0 and state.flickered:
+        if calm and state.flickered:
             return "flickers: A lives, and B's view lost it"
-        if state.wrong_since >= 0 and state.now > state.wrong_since + 1:
-            return f"dropped: A lives, and is not seen since {state.wrong_since}"
+        if state.unseen > 2 + world.lost:
+            return f"dropped: A lives, and is not seen for {state.unseen} beats"
         return None
     return judge

@@ -58,13 +58,21 @@ FAULTS = {
         model_stream, Stream(calls=(2, 0), cuts=0, clocks=(10, 5)), without(model_stream, floors=False),
         "numbered back"),
     "a pause longer than the lease, and claims that are not made again": (
-        model_lease, Lease(), without(model_lease, incarnation=False), "dropped"),
+        model_lease, Lease(ticks=9), without(model_lease, incarnation=False), "dropped"),
     "a death that is noticed, and members that stay": (
         model_lease, Lease(), without(model_lease, reads_deaths=False), "stays"),
     "a claim that was lost with a fail-over": (
-        model_lease, Lease(failovers=1), without(model_lease, claims_again=False), "dropped"),
-    "a lease that was lost with a fail-over": (
-        model_lease, Lease(failovers=1, pauses=0), without(model_lease, grace=False), "flickers"),
+        model_lease, Lease(failovers=1, pauses=0), without(model_lease, claims_again=False), "dropped"),
+    "members that a server lost with its data": (
+        model_lease, Lease(losses=1, pauses=0), without(model_lease, grace=False), "flickers"),
+    "a server that stood still, and leases that ran out meanwhile": (
+        model_lease, Lease(standstills=1, pauses=0), without(model_lease, bridges=False), "flickers"),
+    "a claim that is heard of before its lease is": (
+        model_lease, Lease(pauses=0), without(model_lease, news=False), "dropped"),
+    "another server's list that has the same version": (
+        model_lease, Lease(failovers=1, pauses=0), without(model_lease, lists=False), "flickers"),
+    "a server that stands still while its loss is bridged": (
+        model_lease, Lease(standstills=1, losses=1, pauses=0), without(model_lease, waits=False), "flickers"),
 }
 
 
@@ -97,7 +105,9 @@ WORLDS = {
     "history, a fail-over and a cut": (model_history, History(says=(1, 1))),
     "history, nothing is kept": (model_history, History(says=(1, 1), keeps=False)),
     "history, restarts": (model_history, History(says=(1, 1), failovers=0, restarts=1)),
-    "lease, two pauses": (model_lease, Lease(failovers=1, pauses=2)),
+    "lease, a fail-over and a pause": (model_lease, Lease(ticks=7, failovers=1)),
+    "lease, a fail-over and a lost beat": (model_lease, Lease(ticks=7, failovers=1, pauses=0, lost=1)),
+    "lease, a server that stands still and loses its data": (model_lease, Lease(ticks=10, standstills=1, losses=1, pauses=0)),
 }
 
 LARGE = {
@@ -106,7 +116,8 @@ LARGE = {
     "stream, restarts": (model_stream, Stream(calls=(2, 1), restarts=1, set_back=5)),
     "history": (model_history, History(says=(2, 1))),
     "history, two fail-overs": (model_history, History(says=(1, 1), failovers=2)),
-    "lease": (model_lease, Lease(failovers=1, pauses=2)),
+    "lease": (model_lease, Lease(ticks=12, failovers=1, pauses=2)),
+    "lease, all faults": (model_lease, Lease(ticks=12, failovers=1, losses=1, standstills=1, pauses=0)),
 }
 
 

@@ -83,9 +83,9 @@ void http_reply(struct http_request *request, int status, const char *type, stru
     http->request = NULL;
     http->served = true;
     http->answered_ms = clock_monotonic_ms();
-    if (++http->turn_requests == REQUESTS_PER_TURN && http->feeding) {
-        conn_pause(http->conn, CONN_PAUSE_FAIRNESS);
-        conn_poke(http->conn);
+    bool late = loop_turn_us(net_loop(http->server->net)) > LOOP_TURN_BUDGET_US;
+    if ((++http->turn_requests == REQUESTS_PER_TURN || late) && http->feeding) {
+        conn_yield(http->conn);
     }
     if (close) {
         http->closing = true;

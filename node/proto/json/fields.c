@@ -2,12 +2,34 @@
 #include "node/proto/json/scan_impl.h"
 #include "node/proto/json/walk.h"
 
-static struct span skip_any(struct span text, const char *set)
+static struct span skip_spaces(struct span text)
 {
-    while (text.len > 0 && text.ptr[0] != '\0' && strchr(set, text.ptr[0]) != NULL) {
+    while (text.len > 0 && json_is_space(text.ptr[0])) {
         text = span_skip(text, 1);
     }
     return text;
+}
+
+/* Past white space and the one mark that stands in it: `mark`, or `other`. */
+static struct span skip_mark(struct span text, char mark, char other)
+{
+    text = skip_spaces(text);
+    if (text.len > 0 && (text.ptr[0] == mark || text.ptr[0] == other)) {
+        text = skip_spaces(span_skip(text, 1));
+    }
+    return text;
+}
+
+/* A key, behind the brace or the comma before it. */
+static struct span key_of(struct span token)
+{
+    return skip_mark(token, '{', ',');
+}
+
+/* A value, behind its colon. */
+static struct span value_of(struct span token)
+{
+    return skip_mark(token, ':', ':');
 }
 
 static struct json_field *find_field(struct span key, struct json_field *fields, size_t count)
@@ -24,26 +46,24 @@ static struct json_field *find_field(struct span key, struct json_field *fields,
 static void on_token(uint8_t state, struct span token, struct json_field **field,
                      struct json_field *fields, size_t count)
 {
-    struct span raw = skip_any(token, " \t\r\n{,:");
     if (state == JSON_COLON) {
-        *field = find_field(raw, fields, count);
+        *field = find_field(key_of(token), fields, count);
     } else if (*field != NULL) {
-        /* A value starts behind its colon: "{" may be its own. */
-        (*field)->raw = skip_any(token, " \t\r\n:");
+        (*field)->raw = value_of(token);
         (*field)->kind = json_kind_of((*field)->raw);
     }
 }
 
 static bool begins_object(struct span text)
 {
-    struct span rest = skip_any(text, " \t\r\n");
+    struct span rest = skip_spaces(text);
     return rest.len > 0 && rest.ptr[0] == '{';
 }
 
 /* `rest` is what the scan has left of a text that should be over. */
 static int ended(int rc, struct span rest)
 {
-    return rc == 1 && skip_any(rest, " \t\r\n").len == 0 ? 0 : -1;
+    return rc == 1 && skip_spaces(rest).len == 0 ? 0 : -1;
 }
 
 int json_fields(struct span text, struct json_field *fields, size_t count)
@@ -85,7 +105,7 @@ int json_set(struct span text, const char *name, struct span value, struct buf *
     while ((rc = json_scan_advance(&scan, rest, 1, &used)) == 2) {
         struct span token = span_of(rest.ptr, used);
         if (scan.state == JSON_COLON) {
-            key = skip_any(token, " \t\r\n{,");
+            key = key_of(token);
         } else if (!json_name_is(key, name)) {
             buf_append(out, SPAN(","));
             buf_append(out, key);

@@ -70,6 +70,10 @@ int json_set(struct span text, const char *name, struct span value, struct buf *
  * become U+FFFD. */
 void json_unquote(struct span raw, struct buf *out);
 
+/* The same, but no more than `most` bytes and the rest of a character: for what has a bound, so that what
+ * is beyond it costs nothing. */
+void json_unquote_cut(struct span raw, size_t most, struct buf *out);
+
 /* Appends `text` as a JSON string, quotes and all, to `out`. Bytes that are no UTF-8 become U+FFFD.
  */
 void json_quote(struct span text, struct buf *out);

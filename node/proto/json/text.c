@@ -72,19 +72,38 @@ size_t json_unescape(struct span *text, char out[static 4])
     return 1;
 }
 
-void json_unquote(struct span raw, struct buf *out)
+/* Where the plain text at the front of `inside` is cut to `most` bytes, between two characters. */
+static size_t plain_len(struct span inside, size_t most)
+{
+    const char *escape = memchr(inside.ptr, '\\', inside.len);
+    size_t plain = escape != NULL ? (size_t)(escape - inside.ptr) : inside.len;
+    if (plain > most) {
+        for (plain = most;
+             plain < inside.len && ((unsigned char)inside.ptr[plain] & 0xc0) == 0x80;) {
+            plain++;
+        }
+    }
+    return plain;
+}
+
+void json_unquote_cut(struct span raw, size_t most, struct buf *out)
 {
     struct span inside = span_of(raw.ptr + 1, raw.len - 2);
-    while (inside.len > 0) {
-        const char *escape = memchr(inside.ptr, '\\', inside.len);
-        size_t plain = escape != NULL ? (size_t)(escape - inside.ptr) : inside.len;
+    size_t begin = out->len;
+    while (inside.len > 0 && out->len - begin < most) {
+        size_t plain = plain_len(inside, most - (out->len - begin));
         buf_append(out, span_of(inside.ptr, plain));
         inside = span_skip(inside, plain);
-        if (inside.len > 0) {
+        if (inside.len > 0 && out->len - begin < most) {
             char utf8[4];
             buf_append(out, span_of(utf8, json_unescape(&inside, utf8)));
         }
     }
+}
+
+void json_unquote(struct span raw, struct buf *out)
+{
+    json_unquote_cut(raw, raw.len, out);
 }
 
 static void quote_special(unsigned char c, struct buf *out)

@@ -137,6 +137,9 @@ bool json_next_member(struct span *rest, struct json_member *member)
 bool json_name_is(struct span raw, const char *name)
 {
     struct span inside = span_of(raw.ptr + 1, raw.len - 2);
+    if (inside.len > 0 && inside.ptr[0] != '\\' && inside.ptr[0] != name[0]) {
+        return false; /* most often it is seen at once */
+    }
     struct span want = span_str(name);
     while (inside.len > 0) {
         char utf8[4];

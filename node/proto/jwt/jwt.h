@@ -24,7 +24,15 @@ enum {
 
 /* New, empty. */
 struct jwt_keys *jwt_keys_new(void);
+/* One reference less; the last one frees. */
 void jwt_keys_free(struct jwt_keys **keys);
+
+/* Another reference to keys that nobody changes any more: other threads may check with them. The
+ * loop's thread alone takes and gives back references. */
+struct jwt_keys *jwt_keys_ref(struct jwt_keys *keys);
+
+/* New, with the same keys, to be changed in place of those. */
+struct jwt_keys *jwt_keys_copy(const struct jwt_keys *keys);
 
 /* Adds the public key (or that of an X.509 certificate) in `pem`: RSA of 2048 bits and more checks
  * RS256, the curve P-256 ES256, P-384 ES384, P-521 ES512, Ed25519 EdDSA. 0, or -1 with a message. */
@@ -41,8 +49,8 @@ int jwt_keys_add_secret(struct jwt_keys *keys, struct span secret, char *error, 
 int jwt_keys_set_jwks(struct jwt_keys *keys, struct span json, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
-/* Moves the keys that came from a set to `to`. */
-void jwt_keys_move_set(struct jwt_keys *to, struct jwt_keys *from);
+/* Adds those of `from` that came from a set to `to`. */
+void jwt_keys_copy_set(struct jwt_keys *to, const struct jwt_keys *from);
 
 /* How many keys there are. */
 size_t jwt_keys_count(const struct jwt_keys *keys);

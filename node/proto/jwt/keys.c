@@ -28,12 +28,20 @@ struct jwt_key {
 struct jwt_keys {
     struct list all; /* struct jwt_key */
     size_t count;
+    unsigned refs;
 };
 
 struct jwt_keys *jwt_keys_new(void)
 {
     struct jwt_keys *keys = mem_zalloc(sizeof(*keys));
     list_init(&keys->all);
+    keys->refs = 1;
+    return keys;
+}
+
+struct jwt_keys *jwt_keys_ref(struct jwt_keys *keys)
+{
+    keys->refs++;
     return keys;
 }
 
@@ -49,27 +57,15 @@ static void remove_key(struct jwt_keys *keys, struct jwt_key *key)
 
 void jwt_keys_free(struct jwt_keys **keys)
 {
-    if (*keys == NULL) {
+    struct jwt_keys *gone = *keys;
+    *keys = NULL;
+    if (gone == NULL || --gone->refs > 0) {
         return;
     }
-    LIST_EACH(it, &(*keys)->all) {
-        remove_key(*keys, LIST_ITEM(it, struct jwt_key, entry));
+    LIST_EACH(it, &gone->all) {
+        remove_key(gone, LIST_ITEM(it, struct jwt_key, entry));
     }
-    free(*keys);
-    *keys = NULL;
-}
-
-void jwt_keys_move_set(struct jwt_keys *to, struct jwt_keys *from)
-{
-    LIST_EACH(it, &from->all) {
-        struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
-        if (key->from_set) {
-            list_del(&key->entry);
-            list_push_back(&to->all, &key->entry);
-            from->count--;
-            to->count++;
-        }
-    }
+    free(gone);
 }
 
 size_t jwt_keys_count(const struct jwt_keys *keys)
@@ -84,6 +80,39 @@ static struct jwt_key *add_key(struct jwt_keys *keys, const struct jwt_algorithm
     list_push_back(&keys->all, &key->entry);
     keys->count++;
     return key;
+}
+
+static void copy_key(struct jwt_keys *to, const struct jwt_key *from)
+{
+    struct jwt_key *key = add_key(to, from->algorithm);
+    if (from->public != NULL && EVP_PKEY_up_ref(from->public) == 1) {
+        key->public = from->public;
+    }
+    buf_append(&key->secret, buf_span(&from->secret));
+    key->id = from->id != NULL ? mem_dup(span_str(from->id)) : NULL;
+    key->from_set = from->from_set;
+}
+
+static void copy_keys(struct jwt_keys *to, const struct jwt_keys *from, bool set_only)
+{
+    for (struct list *it = from->all.next; it != &from->all; it = it->next) {
+        const struct jwt_key *key = LIST_ITEM(it, struct jwt_key, entry);
+        if (key->from_set || !set_only) {
+            copy_key(to, key);
+        }
+    }
+}
+
+struct jwt_keys *jwt_keys_copy(const struct jwt_keys *keys)
+{
+    struct jwt_keys *copy = jwt_keys_new();
+    copy_keys(copy, keys, false);
+    return copy;
+}
+
+void jwt_keys_copy_set(struct jwt_keys *to, const struct jwt_keys *from)
+{
+    copy_keys(to, from, true);
 }
 
 static int refuse(char *error, size_t error_size, const char *text)

@@ -22,7 +22,7 @@ enum {
     WS_READ_MOST_CONTROL = 125,
     FRAME_WORK = 256,          /* what a frame costs, counted in bytes */
     SEND_WORK = 128,           /* what each send costs that a message brings about */
-    TURN_WORK = 1024 * 1024,   /* after so much others have their turn */
+    TURN_WORK = 256 * 1024,    /* after so much others have their turn */
     WSLAY_CONTEXT = 8384,      /* bytes of a frame context, about */
     SHARED_KEPT = 1024 * 1024, /* bytes that the shared buffers keep between messages */
 };

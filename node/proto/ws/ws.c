@@ -120,8 +120,7 @@ struct ws *ws_accept(struct http_request *request, const struct ws_handler *ws_h
 
 void ws_yield(struct ws *ws)
 {
-    conn_pause(ws->conn, CONN_PAUSE_FAIRNESS);
-    conn_poke(ws->conn);
+    conn_yield(ws->conn);
 }
 
 /* The one place where the state changes. */

@@ -128,7 +128,7 @@ static int read_again(struct chat_keys *keys, char *error, size_t error_size)
         return -1;
     }
     if (keys->is_url) {
-        jwt_keys_move_set(fresh, keys->keys);
+        jwt_keys_copy_set(fresh, keys->keys);
     }
     jwt_keys_free(&keys->keys);
     keys->keys = fresh;
@@ -156,12 +156,26 @@ static void look_again(struct chat_keys *keys)
 
 /* ------------------------------------------------------------------------------ the set from a URL */
 
+/* Others may check with the keys of before: a newer set makes new ones. 0, or -1 with a message. */
+static int take_set(struct chat_keys *keys, struct span json, char *error, size_t error_size)
+{
+    struct jwt_keys *fresh = jwt_keys_copy(keys->keys);
+    int result = jwt_keys_set_jwks(fresh, json, error, error_size);
+    if (result == 0) {
+        jwt_keys_free(&keys->keys);
+        keys->keys = fresh;
+    } else {
+        jwt_keys_free(&fresh);
+    }
+    return result;
+}
+
 static void on_set(void *arg, int status, struct span body, const char *text)
 {
     struct chat_keys *keys = arg;
     char error[128] = "";
     keys->fetch = NULL;
-    if (status == 200 && jwt_keys_set_jwks(keys->keys, body, error, sizeof(error)) == 0) {
+    if (status == 200 && take_set(keys, body, error, sizeof(error)) == 0) {
         keys->read_ms = clock_monotonic_ms();
         log_info("login keys fetched", LOG_TEXT_FIELD("url", keys->options.jwks),
                  LOG_NUMBER_FIELD("keys", jwt_keys_count(keys->keys)));
@@ -226,7 +240,7 @@ void chat_keys_unwait(struct chat_keys_wait *wait)
     list_del(&wait->entry);
 }
 
-const struct jwt_keys *chat_keys_now(struct chat_keys *keys)
+struct jwt_keys *chat_keys_now(struct chat_keys *keys)
 {
     look_again(keys);
     return keys->keys;

@@ -35,8 +35,8 @@ int chat_keys_check(const struct chat_keys_options *options, char *error, size_t
 
 void chat_keys_free(struct chat_keys **keys);
 
-/* The keys as of now, borrowed until the next turn. */
-const struct jwt_keys *chat_keys_now(struct chat_keys *keys);
+/* The keys as of now, borrowed until the next turn. jwt_keys_ref keeps them. */
+struct jwt_keys *chat_keys_now(struct chat_keys *keys);
 
 /* Part of the object that waits for a newer set. */
 struct chat_keys_wait {

@@ -26,9 +26,22 @@ struct chat_login {
     uint64_t refused;         /* tokens since that line */
 };
 
+/* A token that is being checked, off the loop. */
+struct token_check {
+    struct pool_job job;
+    struct chat_attempt *attempt; /* NULL: nobody waits for it any more */
+    struct jwt_keys *keys;        /* a reference */
+    struct jwt_rules rules;
+    char *token;
+    struct jwt_claims claims;
+    enum jwt_result result;
+    const char *why;
+};
+
 struct chat_attempt {
     struct chat_login *login;
-    struct chat_account_call *call; /* what it waits for, or */
+    struct token_check *check;      /* what it waits for, or */
+    struct chat_account_call *call; /* this, or */
     struct chat_keys_wait wait;     /* this */
     bool settled;                   /* the keys were young enough, or were fetched for it */
     bool renewed;                   /* they were fetched because none of them signed its token */
@@ -42,6 +55,9 @@ struct chat_attempt {
 
 static void attempt_free(struct chat_attempt *attempt)
 {
+    if (attempt->check != NULL) {
+        attempt->check->attempt = NULL;
+    }
     chat_account_cancel(&attempt->call);
     chat_keys_unwait(&attempt->wait);
     free(attempt->token);
@@ -153,31 +169,76 @@ static void fail_token(struct chat_attempt *attempt, enum jwt_result result, con
     }
 }
 
+/* A newer set might have the key: true when the attempt waits for that. */
+static bool renew_keys(struct chat_attempt *attempt)
+{
+    if (attempt->renewed) {
+        return false;
+    }
+    attempt->renewed = true;
+    return chat_keys_renew(attempt->login->keys, &attempt->wait) == RENEWAL_LATER;
+}
+
+static void take_result(struct chat_attempt *attempt, const struct token_check *check)
+{
+    if (check->result == JWT_GOOD) {
+        take_claims(attempt, &check->claims);
+    } else if (check->result != JWT_UNKNOWN_KEY || !renew_keys(attempt)) {
+        fail_token(attempt, check->result, check->why);
+    }
+}
+
+static void check_free(struct token_check *check)
+{
+    jwt_keys_free(&check->keys);
+    free(check->token);
+    free(check);
+}
+
+/* In a thread of the pool. */
+static void do_check(struct pool_job *job)
+{
+    struct token_check *check = CONTAINER_OF(job, struct token_check, job);
+    check->result = jwt_check(check->keys, &check->rules, span_str(check->token),
+                              (int64_t)(clock_unix_ms() / 1000), &check->claims, &check->why);
+}
+
+static void on_checked(struct pool_job *job, bool worked)
+{
+    struct token_check *check = CONTAINER_OF(job, struct token_check, job);
+    struct chat_attempt *attempt = check->attempt;
+    if (attempt != NULL) {
+        attempt->check = NULL;
+        if (worked) {
+            take_result(attempt, check);
+        } else {
+            finish(attempt, "the server is going away");
+        }
+    }
+    check_free(check);
+}
+
 static void check_token(struct chat_attempt *attempt)
 {
     struct chat_login *login = attempt->login;
-    struct jwt_claims claims;
-    const char *why;
     if (!attempt->settled) {
         attempt->settled = true;
         if (chat_keys_settle(login->keys, &attempt->wait) == RENEWAL_LATER) {
             return;
         }
     }
-    enum jwt_result result =
-        jwt_check(chat_keys_now(login->keys), &login->rules, span_str(attempt->token),
-                  (int64_t)(clock_unix_ms() / 1000), &claims, &why);
-    if (result == JWT_GOOD) {
-        take_claims(attempt, &claims);
-        return;
+    struct token_check *check = mem_zalloc(sizeof(*check));
+    check->job = (struct pool_job){.work = do_check, .done = on_checked};
+    check->keys = jwt_keys_ref(chat_keys_now(login->keys));
+    check->rules = login->rules;
+    check->token = mem_dup(span_str(attempt->token));
+    if (pool_do(login->options.pool, &check->job) == 0) {
+        check->attempt = attempt;
+        attempt->check = check;
+    } else {
+        check_free(check);
+        finish(attempt, "too many logins at once, please try again");
     }
-    if (result == JWT_UNKNOWN_KEY && !attempt->renewed) {
-        attempt->renewed = true;
-        if (chat_keys_renew(login->keys, &attempt->wait) == RENEWAL_LATER) {
-            return;
-        }
-    }
-    fail_token(attempt, result, why);
 }
 
 /* ------------------------------------------------------------------------------ development */

@@ -7,6 +7,7 @@
 #ifndef MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 #define MUSTER_NODE_SERVICE_CHAT_LOGIN_H
 
+#include "node/core/pool.h"
 #include "node/proto/jwt/jwt.h"
 
 #include <event2/event.h>
@@ -18,6 +19,7 @@ struct chat_attempt;
 /* Strings are borrowed for the login's life; "" means none. */
 struct chat_login_options {
     struct event_base *base;
+    struct job_pool *pool;                /* checks signatures; borrowed */
     bool development;                     /* any token will do */
     const char *key_file, *jwks, *secret; /* what tokens are checked with */
     const char *audience, *issuer, *nickname_claim;

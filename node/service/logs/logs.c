@@ -17,7 +17,11 @@
 
 #include <stdlib.h>
 
-enum { BACKLOG_MOST = 10000, BURST_SECONDS = 2 };
+enum {
+    BACKLOG_MOST = 10000,
+    BURST_SECONDS = 2,
+    READ_HERE_MOST = 4 * 1024, /* bytes of a body that is read in the loop */
+};
 
 struct logs {
     struct logs_options options;
@@ -31,6 +35,18 @@ struct logs {
 
 /* Whose words a request is answered in. */
 enum door { DOOR_ADD, DOOR_LOKI, DOOR_OTLP, DOOR_GELF };
+
+/* A request whose body is read. */
+struct body_reading {
+    struct pool_job job;
+    struct logs *logs;
+    struct http_request *request;
+    enum door door;
+    struct logs_body body;
+    struct logs_batch batch;
+    enum logs_verdict verdict;
+    char error[160];
+};
 
 /* A request whose entries are on their way into the stream. */
 struct adding {
@@ -160,43 +176,90 @@ static void reply_bad(struct logs *logs, struct http_request *request, enum door
     http_reply_error(request, status, "%s", error);
 }
 
+/* The body was read: its entries are taken, or the sender hears why not. */
+static void take_batch(const struct body_reading *reading, struct logs_batch *batch)
+{
+    struct logs *logs = reading->logs;
+    struct http_request *request = reading->request;
+    if (reading->verdict != LOGS_GOOD) {
+        reply_bad(logs, request, reading->door, reading->verdict, reading->error);
+    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch->count,
+                                 clock_monotonic_us())) {
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch->count);
+        http_reply_field(request, "Retry-After", SPAN("1"));
+        http_reply_error(request, 429, "too many entries from this address");
+    } else if (batch->count == 0) {
+        const struct adding nothing = {.logs = logs,
+                                       .request = request,
+                                       .door = reading->door,
+                                       .protobuf = logs_is_protobuf(reading->body.type)};
+        reply_stored(&nothing);
+    } else {
+        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch->refused);
+        append(logs, request, batch, reading->door);
+    }
+}
+
+static void reading_free(struct body_reading *reading)
+{
+    logs_batch_free(&reading->batch);
+    free(reading);
+}
+
+/* In the loop, or in a thread of the pool: the request is ours until it is replied to. */
+static void read_body(struct pool_job *job)
+{
+    struct body_reading *reading = CONTAINER_OF(job, struct body_reading, job);
+    reading->verdict =
+        logs_intake_read(&reading->batch, &reading->body, reading->error, sizeof(reading->error));
+}
+
+static void on_read(struct pool_job *job, bool worked)
+{
+    struct body_reading *reading = CONTAINER_OF(job, struct body_reading, job);
+    if (worked) {
+        take_batch(reading, &reading->batch);
+    } else {
+        http_reply_error(reading->request, 503, "the node is going away");
+    }
+    reading_free(reading);
+}
+
+static struct body_reading *reading_new(struct logs *logs, struct http_request *request,
+                                        enum door door)
+{
+    struct body_reading *reading = mem_zalloc(sizeof(*reading));
+    reading->job = (struct pool_job){.work = read_body, .done = on_read};
+    reading->logs = logs;
+    reading->request = request;
+    reading->door = door;
+    reading->batch = (struct logs_batch){.entry_limit = logs->options.entry_limit,
+                                         .lanes = logs->options.lanes,
+                                         .keys = logs->options.keys};
+    reading->body = (struct logs_body){.type = http_header(request, "content-type"),
+                                       .coding = http_header(request, "content-encoding"),
+                                       .bytes = http_body(request),
+                                       .limit = logs->options.body_limit,
+                                       .binary = door == DOOR_OTLP   ? LOGS_SHAPE_OTLP
+                                                 : door == DOOR_LOKI ? LOGS_SHAPE_LOKI
+                                                                     : LOGS_SHAPE_ENTRY};
+    return reading;
+}
+
+/* What is short, when plain, is read at once. */
 static void take(struct logs *logs, struct http_request *request, enum door door)
 {
-    struct logs_batch batch = {.entry_limit = logs->options.entry_limit,
-                               .lanes = logs->options.lanes,
-                               .keys = logs->options.keys};
-    const struct logs_body body = {.type = http_header(request, "content-type"),
-                                   .coding = http_header(request, "content-encoding"),
-                                   .bytes = http_body(request),
-                                   .limit = logs->options.body_limit,
-                                   .binary = door == DOOR_OTLP   ? LOGS_SHAPE_OTLP
-                                             : door == DOOR_LOKI ? LOGS_SHAPE_LOKI
-                                                                 : LOGS_SHAPE_ENTRY};
-    char error[160];
     if (!http_authorize(request, HTTP_AUTH_IF_SET, logs->options.add_token, NULL)) {
         return;
     }
-    enum logs_verdict verdict = logs_intake_read(&batch, &body, error, sizeof(error));
-    if (verdict != LOGS_GOOD) {
-        reply_bad(logs, request, door, verdict, error);
-    } else if (!limit_table_take(logs->rate, http_peer(request), (uint32_t)batch.count,
-                                 clock_monotonic_us())) {
-        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_FAST, batch.count);
-        http_reply_field(request, "Retry-After", SPAN("1"));
-        http_reply_error(request, 429, "too many entries from this address");
-    } else if (batch.count == 0) {
-        const struct adding nothing = {
-            .logs = logs,
-            .request = request,
-            .door = door,
-            .protobuf = logs_is_protobuf(body.type),
-        };
-        reply_stored(&nothing);
-    } else {
-        metrics_add(logs->options.metrics, METRIC_LOGS_TOO_LARGE, batch.refused);
-        append(logs, request, &batch, door);
+    struct body_reading *reading = reading_new(logs, request, door);
+    if (reading->body.coding.ptr == NULL && reading->body.bytes.len <= READ_HERE_MOST) {
+        read_body(&reading->job);
+        on_read(&reading->job, true);
+    } else if (pool_do(logs->options.pool, &reading->job) != 0) {
+        refuse(logs, request, 0, "too many requests at once: nothing was stored");
+        reading_free(reading);
     }
-    logs_batch_free(&batch);
 }
 
 static void on_add(void *arg, struct http_request *request)

@@ -5,6 +5,7 @@
 #define MUSTER_NODE_SERVICE_LOGS_LOGS_H
 
 #include "node/core/metrics.h"
+#include "node/core/pool.h"
 #include "node/net/net.h"
 #include "node/proto/http/http.h"
 #include "node/service/logs/entry.h"
@@ -13,7 +14,8 @@
 struct logs;
 
 struct logs_options {
-    struct net *net; /* all pointers borrowed */
+    struct net *net;       /* all pointers borrowed */
+    struct job_pool *pool; /* reads large bodies */
     struct store *store;
     struct metrics *metrics;
     const char *node;

@@ -341,6 +341,7 @@ void relay_seat_admitted(struct relay_seat *seat)
     struct relay_client *client = client_of(seat);
     struct buf text = {0};
     client->state = CLIENT_JOINED;
+    conn_set_member(client->conn);
     conn_set_timer(client->conn, 0);
     relay_print_acknowledge(relay_network_directory(client->network), seat->id,
                             client->terms->host_look, &text);

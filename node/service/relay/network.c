@@ -201,7 +201,7 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
 {
     char text[ID_TEXT];
     log_warn("relay identifier taken twice", LOG_NUMBER_FIELD("identifier", seat->id));
-    roster_forget(network->options.store, buf_span(&network->key), id_text(seat->id, text));
+    roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
     if (seat->in_room) {
         relay_seat_displaced(seat);
     } else {

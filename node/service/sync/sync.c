@@ -65,11 +65,12 @@ static void warn_about_type(struct sync_client *client, struct span type)
 /* What a message may hold at its top level. */
 enum sync_field { TYPE, SESSION_ID, IS_LEADER, SYNC_NAME, SYNC_FIELDS };
 
-static void get_string(const struct json_field *field, struct buf *out)
+/* The first `most` bytes of a string and some: what is longer counts as too long, or is cut. */
+static void get_string(const struct json_field *field, size_t most, struct buf *out)
 {
     out->len = 0;
     if (field->kind == JSON_KIND_STRING) {
-        json_unquote(field->raw, out);
+        json_unquote_cut(field->raw, most, out);
     }
 }
 
@@ -96,7 +97,7 @@ static void on_set_session(struct sync_client *client, const struct json_field *
     struct buf id = {0};
     enum json_kind role = fields[IS_LEADER].kind;
     struct sync_session *now = client->seat.session;
-    get_string(&fields[SESSION_ID], &id);
+    get_string(&fields[SESSION_ID], SESSION_ID_LIMIT + 1, &id);
     bool same = now != NULL && span_eq(sync_session_id(now), buf_span(&id));
     if (!same) {
         sync_session_leave(&client->seat);
@@ -128,7 +129,7 @@ static void on_push(struct sync_client *client, const struct json_field *fields,
 {
     struct buf id = {0};
     const struct sync_session *session = client->seat.session;
-    get_string(&fields[SESSION_ID], &id);
+    get_string(&fields[SESSION_ID], SESSION_ID_LIMIT + 1, &id);
     if (session == NULL || !client->seat.leader ||
         !span_eq(sync_session_id(session), buf_span(&id))) {
         metrics_add(client->sync->options.metrics, METRIC_SYNC_PUSHES_REFUSED, 1);
@@ -168,7 +169,7 @@ static void handle_message(struct sync_client *client, struct span type,
         ws_close(client->ws, WS_NORMAL, "left the session");
     } else if (span_eq_nocase(type, SPAN("SetName"))) {
         client->plugin_dialect = true;
-        get_string(&fields[SYNC_NAME], &name);
+        get_string(&fields[SYNC_NAME], SYNC_NAME_LIMIT, &name);
         set_name(client, buf_span(&name));
         buf_free(&name);
     } else {
@@ -195,7 +196,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         warn(client, SPAN("The message has no string \"type\"."));
     } else {
         struct buf type = {0};
-        get_string(&fields[TYPE], &type);
+        get_string(&fields[TYPE], SYNC_NAME_LIMIT, &type);
         handle_message(client, buf_span(&type), fields, payload);
         buf_free(&type);
     }

@@ -474,6 +474,25 @@ static void test_quote_cut(void **state)
     expect_cut(SPAN("\x80\x80\x80\x80"), 2, "\"\xe2\x80\xa6\"");
 }
 
+static void expect_unquote_cut(const char *raw, size_t most, const char *meaning)
+{
+    struct buf out = {0};
+    json_unquote_cut(span_str(raw), most, &out);
+    assert_string_equal(buf_text(&out), meaning);
+    buf_free(&out);
+}
+
+static void test_unquote_cut(void **state)
+{
+    (void)state;
+    expect_unquote_cut("\"abcdef\"", 3, "abc");
+    expect_unquote_cut("\"abc\"", 3, "abc");
+    expect_unquote_cut("\"\\u0041\\u0042\\u0043\"", 2, "AB");
+    expect_unquote_cut("\"a\\u00e4b\"", 2, "a\xc3\xa4"); /* a whole character */
+    expect_unquote_cut("\"a\xc3\xa4z\"", 2, "a\xc3\xa4");
+    expect_unquote_cut("\"abc\"", 0, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_grammar),
@@ -482,6 +501,7 @@ int main(void)
                                        cmocka_unit_test(test_fields),
                                        cmocka_unit_test(test_fields_of_what_is_no_object),
                                        cmocka_unit_test(test_unquote),
+                                       cmocka_unit_test(test_unquote_cut),
                                        cmocka_unit_test(test_quote),
                                        cmocka_unit_test(test_quote_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,8 @@
 
 static int parts(void)
 {
-    return test_url() + test_speaker() + test_view() + test_sink_batch() + test_reply();
+    return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
+           test_reply();
 }
 
 /* The store's contract, which is the same whatever is behind it. */

@@ -389,7 +389,6 @@ static void a_key_may_have_many_members(void **state)
     assert_int_equal(sum, 2 * MANY);
     lab_run(LEASE_MS * 3 / 2);
     assert_int_equal(w[0].gones + w[1].gones, 0);
-    assert_true(store_stats(lab.nodes[0])->renewals >= 3 * MANY);
     for (int i = 0; i < MANY; i++) {
         char name[16];
         snprintf(name, sizeof(name), "m%d", i);
@@ -407,7 +406,7 @@ static void count_all(void *arg, enum roster_event event, const struct roster_me
     ((int *)arg)[event]++;
 }
 
-static void thousands_of_keys_are_renewed(void **state)
+static void thousands_of_keys_live_by_one_lease(void **state)
 {
     enum { MANY = 2000 };
     static struct roster_watch *watches[MANY];
@@ -422,10 +421,12 @@ static void thousands_of_keys_are_renewed(void **state)
         watches[i] = roster_watch(lab.nodes[1], span_str(name), count_all, counts);
     }
     WAIT(counts[ROSTER_CURRENT] == MANY && counts[ROSTER_SET] == MANY);
-    uint64_t before = store_stats(lab.nodes[0])->renewals;
-    lab_run(lab.lease_ms);
+    uint64_t before = store_stats(lab.nodes[0])->commands;
+    lab_run(lab.lease_ms * 3 / 2);
     assert_int_equal(counts[ROSTER_GONE], 0);
-    assert_in_range(store_stats(lab.nodes[0])->renewals - before, 2 * MANY, 5 * MANY);
+    /* A beat each 0.6 s and what proves the link, not a command for each key. */
+    assert_in_range(store_stats(lab.nodes[0])->commands - before, lab_is_redis() ? 4 : 0,
+                    MANY / 10);
     for (int i = 0; i < MANY; i++) {
         char name[16];
         snprintf(name, sizeof(name), "k%d", i);
@@ -557,7 +558,7 @@ int test_roster(const char *name, CMFixtureFunction start)
         LAB_TEST(keys_and_values_are_any_bytes),
         LAB_TEST(values_may_be_large),
         LAB_TEST(a_key_may_have_many_members),
-        LAB_TEST(thousands_of_keys_are_renewed),
+        LAB_TEST(thousands_of_keys_live_by_one_lease),
         LAB_TEST(release_all_is_answered),
         LAB_TEST(a_store_may_be_closed_inside_a_callback),
         LAB_TEST(watching_comes_and_goes_quickly),

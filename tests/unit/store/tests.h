@@ -8,6 +8,7 @@
 int test_url(void);
 int test_speaker(void);
 int test_view(void);
+int test_lease(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
 int test_sink_batch(void);

@@ -303,6 +303,7 @@ void dispatch_here_accept(void *arg, int fd, const struct address *peer)
     list_init(&device->attachments);
     list_init(&device->legs);
     device->conn = conn_new(dispatch->options.net, fd, peer, &handler, device);
+    conn_set_member(device->conn);
     conn_set_queue_limit(device->conn,
                          dispatch->options.queue_limit + dispatch->options.message_limit);
     if (cidr_list_has(&dispatch->trusted, peer)) {

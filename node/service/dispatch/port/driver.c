@@ -184,6 +184,7 @@ static void open_driver(struct dispatch_driver *driver)
     }
     driver->state = DRIVER_OPEN;
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
+    conn_set_member(ws_conn(driver->ws));
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
              LOG_TEXT_FIELD("driver", driver->member));
     LIST_EACH(it, &port->devices) {

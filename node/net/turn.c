@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Who has his turn, for how long:
+ *
+ *     event of a member --time left?--> read at once          bulk: of a message to many
+ *              of others \--not--> front, or back
+ *     at the end: settle todo -> read front -> write dirty -> read some of back -> write dirty -> write some of bulk
+ *
+ * A member (conn_set_member) whose reads are short goes before all others. What one turn has no time for
+ * comes first, among its like, in the next one, which does not wait. */
+#include "node/net/base.h"
+#include "node/net/conn_impl.h"
+#include "node/net/udp_impl.h"
+
+enum {
+    FRONT_US = 1500, /* of a turn, until no member is read any more */
+    BACK_US = 500,   /* for those behind them; at least one of them is read */
+    BULK_US = 1000,  /* for writing to many */
+};
+
+static void settle(struct net *net)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, &net->todo);
+    while (!list_empty(&now)) {
+        struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
+        list_del(&conn->todo);
+        conn_do_todo(conn);
+    }
+}
+
+/* What is left of `now` stands before those that came meanwhile. */
+static void put_back(struct list *now, struct list *line)
+{
+    list_splice(now, line);
+    list_splice(line, now);
+}
+
+static void read_line(struct net *net, struct list *line, uint64_t until_us)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, line);
+    bool first = true;
+    while (!list_empty(&now) && (first || loop_turn_us(net->loop) < until_us)) {
+        struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
+        list_del(&conn->todo);
+        conn_do_todo(conn);
+        first = false;
+    }
+    put_back(&now, line);
+}
+
+static void write_line(struct net *net, struct list *line, uint64_t until_us)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, line);
+    while (!list_empty(&now) && (until_us == 0 || loop_turn_us(net->loop) < until_us)) {
+        struct conn *conn = LIST_ITEM(now.next, struct conn, dirty);
+        list_del(&conn->dirty);
+        conn_flush(conn);
+    }
+    put_back(&now, line);
+}
+
+void turn_end(void *arg)
+{
+    struct net *net = arg;
+    settle(net);
+    read_line(net, &net->front, FRONT_US);
+    write_line(net, &net->dirty, 0);
+    read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US);
+    write_line(net, &net->dirty, 0);
+    write_line(net, &net->bulk, loop_turn_us(net->loop) + BULK_US);
+    while (!list_empty(&net->udp_dirty)) {
+        udp_flush(net->udp_dirty.next);
+    }
+    if (!list_empty(&net->todo) || !list_empty(&net->front) || !list_empty(&net->back) ||
+        !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
+        loop_again(net->loop);
+    }
+}

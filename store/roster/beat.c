@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* This node's lease on each server: renewed by a beat, whose answer says which leases live.
+ *
+ *     link up --> beat --answer--> claims and snapshots may go --> a beat every BEAT ...
+ *                             \--> what the answer means for the keys:
+ *         another token               this node's lease ran out: claim all again
+ *         another table or timeline   the server may lack what it was told: claim all again, read
+ *                                     all again, and who is missing is held for one lease
+ *         other nodes live            views drop the members of those that do not
+ *
+ * No claim is made before the link's first beat was answered, nor when the last answer is so old that
+ * the lease may be over: a claim of a lease that is over would be seen by nobody. */
+#include "store/base/clock.h"
+#include "store/base/mem.h"
+#include "store/roster/impl.h"
+
+struct lease_beat {
+    struct store *store;
+    unsigned shard;
+    char timeline[LEASE_TIMELINE_MOST + 1];
+};
+
+bool roster_is_leased(const struct store *store, unsigned shard)
+{
+    return clock_monotonic_us() < store->shards[shard].leased_us;
+}
+
+void roster_queue(struct roster_key *key)
+{
+    if (list_empty(&key->queue)) {
+        list_push_back(&key->store->shards[key->shard].queue, &key->queue);
+    }
+}
+
+/* As many of the keys that wait as may touch. */
+static void release_queue(struct store *store, unsigned shard)
+{
+    struct shard *s = &store->shards[shard];
+    for (unsigned room = ROSTER_TOUCHES_MOST - s->touches; room > 0 && !list_empty(&s->queue);
+         room--) {
+        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
+        list_del(&key->queue);
+        roster_key_kick(key);
+    }
+}
+
+void roster_touched(struct store *store, unsigned shard)
+{
+    struct shard *s = &store->shards[shard];
+    s->touches--;
+    if (!list_empty(&s->queue)) {
+        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
+        list_del(&key->queue);
+        roster_key_kick(key);
+    }
+}
+
+static void judge_all(struct store *store, unsigned shard)
+{
+    MAP_EACH(it, &store->roster.keys) {
+        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
+        if (key->shard == shard) {
+            key->judge = true;
+            roster_key_kick(key);
+        }
+    }
+}
+
+void roster_end_grace(struct store *store, uint64_t now_us)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *s = &store->shards[i];
+        if (s->lease.grace && now_us >= s->grace_us && roster_is_leased(store, i)) {
+            s->lease.grace = false;
+            judge_all(store, i);
+        }
+    }
+}
+
+static void ask_again(struct store *store, unsigned shard, bool other)
+{
+    MAP_EACH(it, &store->roster.keys) {
+        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
+        if (key->shard != shard) {
+            continue;
+        }
+        roster_key_claim_again(key);
+        if (other) {
+            roster_key_doubt(key, true);
+        }
+    }
+}
+
+/* Nothing was heard for so long that others may have come back unheard, or may come only now: what is
+ * held is held for a lease from now on. */
+static void hold_on(struct store *store, unsigned shard)
+{
+    store->shards[shard].grace_us = clock_monotonic_us() + roster_lease_us(store);
+    LIST_EACH(it, &store->roster.holding) {
+        struct roster_key *key = LIST_ITEM(it, struct roster_key, holding);
+        if (key->shard == shard) {
+            roster_key_rehold(key);
+        }
+    }
+}
+
+static void apply(struct store *store, unsigned shard, const struct roster_lease_news *news,
+                  bool other)
+{
+    struct shard *s = &store->shards[shard];
+    if (other) {
+        s->lease.grace = true;
+        s->grace_us = clock_monotonic_us() + roster_lease_us(store);
+    }
+    if (news->renamed || other) {
+        ask_again(store, shard, other);
+    }
+    if (news->listed) {
+        judge_all(store, shard);
+    }
+}
+
+/* What waits for a lease cannot be asked now. */
+static void tell_refused(struct store *store, unsigned shard)
+{
+    struct shard *s = &store->shards[shard];
+    s->refused_us = clock_monotonic_us();
+    while (!list_empty(&s->queue)) {
+        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
+        list_del(&key->queue);
+        key->stale = true;
+        roster_key_kick(key);
+    }
+}
+
+/* Is what the server has that what it was told? Where nothing is known of its history, a new link
+ * means: it may not be. */
+static bool is_other(const struct shard *s, const struct lease_beat *beat,
+                     const struct roster_lease_news *news)
+{
+    bool unknown = strcmp(beat->timeline, "-") == 0 && s->leased_us == 0;
+    return news->reborn || unknown || strcmp(beat->timeline, s->lease.timeline) != 0;
+}
+
+static void on_answer(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct lease_beat *beat = arg;
+    struct store *store = beat->store;
+    struct shard *s = &store->shards[beat->shard];
+    struct roster_lease_news news;
+    bool first = s->lease.birth == 0;
+    s->beating = false;
+    if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
+        bool other = !first && is_other(s, beat, &news);
+        if (!roster_is_leased(store, beat->shard)) {
+            hold_on(store, beat->shard);
+        }
+        store->stats.renewals++;
+        memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
+        s->leased_us = s->beat_us + roster_ttl_us(store);
+        apply(store, beat->shard, &news, other);
+        release_queue(store, beat->shard);
+    } else if (answer != BACKEND_LOST) {
+        tell_refused(store, beat->shard);
+    }
+    free(beat);
+}
+
+void roster_beat(struct store *store, unsigned shard)
+{
+    struct shard *s = &store->shards[shard];
+    struct backend *backend = store->backend;
+    struct lease_beat *beat = mem_zalloc(sizeof(*beat));
+    struct span timeline = backend->ops->timeline(backend, shard);
+    beat->store = store;
+    beat->shard = shard;
+    snprintf(beat->timeline, sizeof(beat->timeline), "%.*s", SPAN_ARG(timeline));
+    bool same = strcmp(beat->timeline, s->lease.timeline) == 0;
+    struct roster_beat words = {
+        .node = span_str(store->node),
+        .token = s->lease.token,
+        .birth = s->lease.birth,
+        .version = same ? s->lease.version : 0,
+        .floor = s->lease.floor,
+        .ttl_us = roster_ttl_us(store),
+        .beat_us = roster_beat_us(store),
+    };
+    s->beat_us = clock_monotonic_us();
+    if (backend->ops->beat(backend, shard, &words, on_answer, beat) < 0) {
+        free(beat);
+    } else {
+        s->beating = true;
+    }
+}
+
+void roster_beat_all(struct store *store)
+{
+    uint64_t now = clock_monotonic_us();
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *s = &store->shards[i];
+        bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
+        if (store->roster.ticking && s->up && !s->beating && (due || s->leased_us == 0)) {
+            roster_beat(store, i);
+        }
+    }
+}

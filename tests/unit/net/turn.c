@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Who has his turn first, and for how long. The clock is real: some of them take time. */
+#include "node/net/conn.h"
+#include "node/net/net.h"
+#include "store/base/clock.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PLAYERS = 40 };
+
+struct player {
+    struct scene *scene;
+    struct conn *conn;
+    int peer;
+    unsigned takes_us;
+    char name;
+};
+
+/* Letters of those that were read, in order. */
+struct scene {
+    struct loop *loop;
+    struct wheel *wheel;
+    struct metrics metrics;
+    struct net *net;
+    struct player players[PLAYERS];
+    unsigned count, wanted;
+    char order[512];
+    unsigned read;
+};
+
+static void spend(unsigned us)
+{
+    for (uint64_t end = clock_monotonic_us() + us; clock_monotonic_us() < end;) {
+    }
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct player *player = arg;
+    struct scene *scene = player->scene;
+    spend(player->takes_us);
+    scene->order[scene->read++] = player->name;
+    if (scene->read == scene->wanted) {
+        loop_stop(scene->loop);
+    }
+    return bytes.len;
+}
+
+static void on_closed(void *arg, enum conn_end end)
+{
+    (void)arg;
+    (void)end;
+}
+
+static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
+
+static int set_up(void **state)
+{
+    struct scene *scene = mem_zalloc(sizeof(*scene));
+    scene->loop = loop_new();
+    loop_measure(scene->loop, &scene->metrics);
+    scene->wheel = wheel_new(scene->loop);
+    scene->net = net_new(scene->loop, scene->wheel, &scene->metrics,
+                         &(struct net_limits){.queue = 1 << 20, .connections = PLAYERS});
+    *state = scene;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+    net_free(&scene->net);
+    wheel_free(&scene->wheel);
+    loop_free(&scene->loop);
+    for (unsigned i = 0; i < scene->count; i++) {
+        close(scene->players[i].peer);
+    }
+    free(scene);
+    return 0;
+}
+
+static struct player *enter(struct scene *scene, char name, unsigned takes_us, bool member)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    struct player *player = &scene->players[scene->count++];
+    *player = (struct player){.scene = scene, .peer = fds[1], .takes_us = takes_us, .name = name};
+    player->conn = conn_new(scene->net, fds[0], &(struct address){.port = 1}, &handler, player);
+    if (member) {
+        conn_set_member(player->conn);
+    }
+    return player;
+}
+
+static void say(const struct player *player)
+{
+    assert_int_equal(write(player->peer, "x", 1), 1);
+}
+
+static void run_until(struct scene *scene, unsigned reads)
+{
+    scene->wanted = scene->read + reads;
+    loop_run(scene->loop);
+}
+
+static uint64_t long_turns(const struct scene *scene, unsigned from_bucket)
+{
+    uint64_t count = scene->metrics.histogram[HISTOGRAM_LOOP_TURN].count;
+    for (unsigned i = 0; i < from_bucket; i++) {
+        count -= scene->metrics.histogram[HISTOGRAM_LOOP_TURN].buckets[i];
+    }
+    return count;
+}
+
+static void test_a_member_is_read_before_all_others(void **state)
+{
+    struct scene *scene = *state;
+    for (char name = 'a'; name < 'a' + 20; name++) {
+        say(enter(scene, name, 10, false));
+    }
+    say(enter(scene, 'M', 10, true));
+    run_until(scene, 21);
+    assert_string_equal(scene->order, "Mabcdefghijklmnopqrst");
+}
+
+/* Twenty of 2 ms each are not one turn of 40 ms; and each was first in line once. */
+static void test_a_turn_ends_when_its_time_is_over(void **state)
+{
+    struct scene *scene = *state;
+    for (char name = 'a'; name < 'a' + 20; name++) {
+        say(enter(scene, name, 2000, false));
+    }
+    run_until(scene, 20);
+    assert_string_equal(scene->order, "abcdefghijklmnopqrst");
+    assert_true(scene->metrics.histogram[HISTOGRAM_LOOP_TURN].count >= 18);
+    assert_true(scene->metrics.histogram[HISTOGRAM_LOOP_TURN].sum >= 0.038);
+}
+
+/* Between the long reads of others a member's come at once. */
+static void test_a_member_waits_for_one_of_the_others_only(void **state)
+{
+    struct scene *scene = *state;
+    for (char name = 'a'; name < 'a' + 8; name++) {
+        say(enter(scene, name, 3000, false));
+    }
+    struct player *member = enter(scene, 'M', 10, true);
+    run_until(scene, 2);
+    say(member);
+    run_until(scene, 3);
+    assert_string_equal(scene->order, "abMcd");
+    run_until(scene, 4);
+}
+
+/* A member that takes long goes behind, and comes back when it does not any more. */
+static void test_who_takes_long_waits_behind(void **state)
+{
+    struct scene *scene = *state;
+    struct player *slow = enter(scene, 'S', 2000, true), *quick = enter(scene, 'Q', 10, true);
+    say(slow);
+    run_until(scene, 1);
+    say(slow);
+    say(quick);
+    run_until(scene, 2);
+    slow->takes_us = 10;
+    say(slow);
+    run_until(scene, 1);
+    say(slow);
+    say(quick);
+    run_until(scene, 2);
+    assert_string_equal(scene->order, "SQSSSQ");
+}
+
+static void send_to(struct player *player, const char *text)
+{
+    struct chunk *chunk = chunk_copy(span_str(text));
+    assert_int_equal(conn_send(player->conn, chunk), 0);
+    chunk_unref(chunk);
+}
+
+/* What goes to few is written in this turn, and takes what waited for that peer with it. */
+static void test_bulk_is_written_behind_what_goes_to_few(void **state)
+{
+    struct scene *scene = *state;
+    char got[8] = "";
+    struct player *first = enter(scene, 'a', 0, false), *second = enter(scene, 'b', 0, false);
+    net_send_bulk(scene->net, true);
+    send_to(first, "1");
+    send_to(second, "2");
+    net_send_bulk(scene->net, false);
+    send_to(second, "3");
+    say(first);
+    run_until(scene, 1);
+    assert_int_equal(read(second->peer, got, sizeof(got)), 2);
+    assert_memory_equal(got, "23", 2);
+    assert_int_equal(read(first->peer, got, sizeof(got)), 1);
+}
+
+static void test_turns_are_measured(void **state)
+{
+    struct scene *scene = *state;
+    say(enter(scene, 'a', 30000, false));
+    run_until(scene, 1);
+    assert_int_equal(long_turns(scene, 8), 1); /* over 25 ms */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_member_is_read_before_all_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_turn_ends_when_its_time_is_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_member_waits_for_one_of_the_others_only, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_who_takes_long_waits_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bulk_is_written_behind_what_goes_to_few, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_turns_are_measured, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
