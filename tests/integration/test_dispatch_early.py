@@ -217,8 +217,8 @@ class Stranger:
 
     async def listen(self):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.redis.port)
-        before, _, self.node = self.to_node.partition(b"dispatch:node:")
-        self.writer.write(b"SUBSCRIBE " + before + b"dispatch:node:" + self.NAME + b"\r\n")
+        self.node = self.to_node.partition(b"dispatch:node:")[2]
+        self.writer.write(f"SUBSCRIBE {key('b', 'dispatch:node:' + self.NAME.decode())}\r\n".encode())
         await within(self.reader.readuntil(b":1\r\n"), "it is subscribed")
 
     def frame(self, type_, leg, body=b""):
@@ -231,7 +231,7 @@ class Stranger:
         return struct.pack(">BQB", 1, 1, len(self.NAME)) + self.NAME + b"".join(frames)
 
     def say(self, *frames):
-        self.redis.command("PUBLISH", self.to_node, self.NAME + b" 1 " + self.message(*frames))
+        self.redis.command("PUBLISH", self.to_node, b"1 " + self.NAME + b" 1\n" + self.message(*frames))
 
     async def leg_refused(self):
         """The next leg that is lost."""

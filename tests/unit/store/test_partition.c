@@ -107,7 +107,7 @@ static void a_list_is_the_same_in_any_order(void **state)
 /* A node with one server more, or less, would look for keys where they are not. */
 static void another_list_is_refused_and_named(void **state)
 {
-    char one[64], third[128], expected[256];
+    char one[64], third[300], expected[256];
     (void)state;
     lab_nodes(2);
     snprintf(one, sizeof(one), "redis://127.0.0.1:%d", lab.servers[0].port);
@@ -133,7 +133,7 @@ static void the_list_outlives_the_fleet(void **state)
     lab_nodes(1);
     store_close(&lab.nodes[0]);
     lab_run(7 * 200);
-    snprintf(one, sizeof(one), "redis://127.0.0.1:%d", lab.servers[1].port);
+    snprintf(one, sizeof(one), "redis://localhost:%d/3", lab.servers[1].port);
     struct store *poor = lab_node_at(1, one);
     WAIT(store_refusal(poor) != NULL);
 }
@@ -143,8 +143,8 @@ static void another_order_of_the_list_is_the_same_list(void **state)
     char turned[128];
     struct listener heard = {0};
     (void)state;
-    snprintf(turned, sizeof(turned), "redis://127.0.0.1:%d,redis://127.0.0.1:%d",
-             lab.servers[1].port, lab.servers[0].port);
+    snprintf(turned, sizeof(turned), "redis://localhost:%d/3,127.0.0.1:%d", lab.servers[1].port,
+             lab.servers[0].port);
     lab_nodes(1);
     struct store *other = lab_node_at(1, turned);
     WAIT(store_ready(other));
@@ -173,7 +173,7 @@ static void what_is_away_is_named(void **state)
     unsigned away = store_partitions_away(lab.nodes[0]);
     assert_in_range(away, 1, PARTITIONS - 1);
     char expected[128];
-    snprintf(expected, sizeof(expected), "away: 127.0.0.1:%d (%u of 256 partitions)",
+    snprintf(expected, sizeof(expected), "away: localhost:%d/3 (%u of 256 partitions)",
              lab.servers[1].port, away);
     store_print_away(lab.nodes[0], &text);
     assert_string_equal(buf_text(&text), expected);
