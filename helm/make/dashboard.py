@@ -68,7 +68,9 @@ ROWS = {
         ("Memory", "bytes", [(EACH, f"process_resident_memory_bytes{SELECT}"), ("limit", least("muster_memory_limit_bytes"))],
          "At the limit nobody new is let in, and the clients with the most to read are closed"),
         ("Log lines dropped", "short", [(EACH, f"rate(muster_log_dropped_total{SELECT}[$__rate_interval])")],
-         "Whoever reads stderr is too slow."),
+         "What reads stderr is too slow."),
+        ("Checks that failed", "short", [(EACH, f"increase(muster_checks_failed_total{SELECT}[$__rate_interval])")],
+         "The program was wrong about itself and went on: please report the log line."),
         ("File descriptors", "short", [(EACH, f"process_open_fds{SELECT}")], ""),
     ],
     "Traffic": [

@@ -22,7 +22,8 @@ struct app {
     struct wheel *wheel;
     struct job_pool *pool; /* NULL in a sink */
     struct metrics metrics;
-    struct store *store; /* NULL: a sink with --from */
+    struct store *store;      /* NULL: a sink with --from */
+    struct cidr_list trusted; /* proxies */
     struct net *net;
     struct http_server *http, *admin; /* the same where admin has no address of its own */
 };

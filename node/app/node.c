@@ -271,15 +271,20 @@ static int build(struct node *node, char *error, size_t error_size)
     if (app->store == NULL) {
         return -1;
     }
+    if (process_trusted(settings, &app->trusted, error, error_size) != 0) {
+        return -1;
+    }
     const struct net_limits limits = {
         .queue = settings->queue_limit,
         .connections = connection_limit(settings),
         .per_address = settings->address_limit,
         .share_ports = app->worker,
+        .trusted = &app->trusted,
     };
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = process_http(settings, app->net);
-    app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net) : app->http;
+    app->http = process_http(settings, app->net, &app->trusted);
+    app->admin =
+        settings->admin[0] != '\0' ? process_http(settings, app->net, &app->trusted) : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
     node->beat = beat_start(loop_base(app->loop), is_ready, node);
     watch_succession(node);
@@ -304,6 +309,7 @@ static void tear_down(struct node *node)
     }
     http_server_free(&app->http);
     store_close(&app->store);
+    cidr_list_free(&app->trusted);
     wheel_free(&app->wheel);
     process_unwatch_signals(&node->signals);
     reload_free(&node->reload);

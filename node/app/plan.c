@@ -121,7 +121,17 @@ void plan_each_sink_fault(const struct settings *settings, plan_fault_fn *fault,
             "ws://host/logs/listen");
     }
     if (settings->from[0] != '\0' &&
-        logs_dump_check(settings->from, settings->from_ca, error, sizeof(error)) != 0) {
+        logs_dump_check("from", settings->from, settings->from_ca, error, sizeof(error)) != 0) {
+        tell(fault, arg, error);
+    }
+    if (settings->mirror[0] == '\0') {
+        return;
+    }
+    if (settings->from[0] != '\0') {
+        tell(fault, arg,
+             "mirror: adds to the nodes' stream, which a sink with --from does not read");
+    }
+    if (logs_dump_check("mirror", settings->mirror, settings->from_ca, error, sizeof(error)) != 0) {
         tell(fault, arg, error);
     }
 }

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------------ the start */
@@ -120,7 +121,20 @@ struct store *process_open_store(const struct settings *settings, struct event_b
 
 /* ------------------------------------------------------------------------------------ HTTP */
 
-struct http_server *process_http(const struct settings *settings, struct net *net)
+int process_trusted(const struct settings *settings, struct cidr_list *out, char *error,
+                    size_t error_size)
+{
+    struct span wrong;
+    if (cidr_list_parse(span_str(settings->trusted_proxies), out, &wrong) != 0) {
+        snprintf(error, error_size, "trusted-proxies: '%.*s' is no IP address or range",
+                 SPAN_ARG(wrong));
+        return -1;
+    }
+    return 0;
+}
+
+struct http_server *process_http(const struct settings *settings, struct net *net,
+                                 const struct cidr_list *trusted)
 {
     const struct http_options options = {
         .header_limit = settings->header_limit,
@@ -129,6 +143,7 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .keep_alive_ms = settings->keep_alive,
         .ws_message_limit = settings->message_limit,
         .origins = settings->origins,
+        .trusted = trusted,
     };
     ws_set_pings(settings->ws_ping, settings->ws_pong);
     return http_server_new(net, &options);

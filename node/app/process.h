@@ -41,7 +41,13 @@ struct store *process_open_store(const struct settings *settings, struct event_b
                                  const char *name, struct metrics *metrics, char *error,
                                  size_t error_size) __attribute__((warn_unused_result));
 
-/* New: an HTTP server with the limits of the settings, without routes. */
-struct http_server *process_http(const struct settings *settings, struct net *net);
+/* Reads trusted-proxies, to be freed with cidr_list_free. 0, or -1 with a message that begins with the
+ * setting's name. */
+int process_trusted(const struct settings *settings, struct cidr_list *out, char *error,
+                    size_t error_size) __attribute__((warn_unused_result));
+
+/* New: an HTTP server with the limits of the settings, without routes. `trusted` is borrowed. */
+struct http_server *process_http(const struct settings *settings, struct net *net,
+                                 const struct cidr_list *trusted);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/app/services.h"
 
+#include "node/app/process.h"
+
 #include "node/core/log.h"
 #include "node/service/chat/chat.h"
 #include "node/service/dispatch/dispatch.h"
@@ -229,8 +231,11 @@ static int make_relay(struct services *services, struct app *app, char *error, s
         .prefix = settings->relay_prefix,
         .secret = settings->relay_secret,
         .status_token = settings->relay_status_token,
+        .unpaced = settings->relay_unpaced,
         .pacing = settings->relay_pacing,
         .proxy = settings->relay_proxy,
+        .trusted = &app->trusted,
+        .trusted_text = settings->trusted_proxies,
         .gap_ms = settings->relay_gap,
         .queue_limit = settings->queue_limit,
         .packet_limit = settings->relay_limit,
@@ -248,7 +253,8 @@ static struct dispatch_options dispatch_options_of(const struct settings *settin
         .ports = settings->dispatch_ports,
         .bind = settings->dispatch_bind,
         .secret = settings->dispatch_secret,
-        .proxy = settings->dispatch_proxy,
+        .proxy = strcmp(settings->dispatch_proxy, "on") == 0 ? settings->trusted_proxies
+                                                             : settings->dispatch_proxy,
         .production = settings->env == ENV_PRODUCTION,
         .stall_ms = settings->dispatch_stall,
         .queue_limit = settings->queue_limit,
@@ -273,13 +279,20 @@ static void make_dispatch(struct services *services, struct app *app)
 static int check_dispatch(const struct settings *settings, char *error, size_t error_size)
 {
     const struct dispatch_options options = dispatch_options_of(settings);
+    if (strcmp(settings->dispatch_proxy, "on") == 0 && settings->trusted_proxies[0] == '\0') {
+        snprintf(error, error_size,
+                 "dispatch-proxy: on needs the balancers' addresses in --trusted-proxies");
+        return -1;
+    }
     return settings->dispatch_ports[0] == '\0' ? 0 : dispatch_check(&options, error, error_size);
 }
 
 static int check_relay(const struct settings *settings, char *error, size_t error_size)
 {
     const struct relay_options options = {.listen = settings->relay,
-                                          .color = settings->relay_color};
+                                          .color = settings->relay_color,
+                                          .proxy = settings->relay_proxy,
+                                          .trusted_text = settings->trusted_proxies};
     return relay_check(&options, error, error_size);
 }
 
@@ -314,8 +327,16 @@ static int check_logs(const struct settings *settings, char *error, size_t error
     return logs_syslog_check(settings->logs_syslog, error, error_size);
 }
 
-services_check_fn *const services_checks[] = {check_dispatch, check_relay, check_tracker,
-                                              check_chat,     check_logs,  NULL};
+static int check_trusted(const struct settings *settings, char *error, size_t error_size)
+{
+    struct cidr_list trusted;
+    int result = process_trusted(settings, &trusted, error, error_size);
+    cidr_list_free(&trusted);
+    return result;
+}
+
+services_check_fn *const services_checks[] = {
+    check_trusted, check_dispatch, check_relay, check_tracker, check_chat, check_logs, NULL};
 
 struct services *services_new(struct app *app, struct health *health, char *error,
                               size_t error_size)

@@ -20,7 +20,9 @@
 #include "node/proto/http/http.h"
 #include "node/service/fleet/fleet.h"
 #include "node/service/logs/dump.h"
+#include "node/service/logs/mirror.h"
 #include "node/service/logs/row.h"
+#include "store/stream.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,8 +35,9 @@ struct process {
     struct health *health;
     struct listener *listener;
     struct sink *sink;
-    struct fleet *fleet;    /* NULL with --from */
-    struct logs_dump *dump; /* with --from */
+    struct fleet *fleet;        /* NULL with --from */
+    struct logs_dump *dump;     /* with --from */
+    struct logs_mirror *mirror; /* with --mirror */
     struct process_signals signals;
     struct reload *reload;
     bool stopping;
@@ -115,6 +118,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     }
     health_drain(process->health);
     logs_dump_free(&process->dump);
+    logs_mirror_free(&process->mirror);
     sink_stop(process->sink, STOP_MS, on_stopped, process);
 }
 
@@ -140,9 +144,13 @@ static int serve_http(struct process *process, char *error, size_t error_size)
     struct app *app = &process->app;
     const struct settings *settings = app->settings;
     const char *bind = settings->admin[0] != '\0' ? settings->admin : settings->http;
-    const struct net_limits limits = {.queue = settings->queue_limit, .connections = 1000};
+    if (process_trusted(settings, &app->trusted, error, error_size) != 0) {
+        return -1;
+    }
+    const struct net_limits limits = {
+        .queue = settings->queue_limit, .connections = 1000, .trusted = &app->trusted};
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = app->admin = process_http(settings, app->net);
+    app->http = app->admin = process_http(settings, app->net, &app->trusted);
     metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
     process->health = health_new(&(struct health_options){
         .app = app, .trouble = unready, .refresh = refresh, .arg = process});
@@ -195,6 +203,16 @@ static void join_fleet(struct process *process)
     }
 }
 
+static bool on_entry(void *arg, const struct sink_item *item)
+{
+    return sink_feed(arg, item);
+}
+
+static bool has_room(void *arg)
+{
+    return sink_has_room(arg);
+}
+
 static int open_dump(struct process *process, char *error, size_t error_size)
 {
     process->dump = logs_dump_new(
@@ -203,10 +221,35 @@ static int open_dump(struct process *process, char *error, size_t error_size)
             .url = process->app.settings->from,
             .ca = process->app.settings->from_ca,
             .token = process->app.settings->logs_listen_token,
-            .sink = process->sink,
+            .entry = on_entry,
+            .room = has_room,
+            .arg = process->sink,
         },
         error, error_size);
     return process->dump != NULL ? 0 : -1;
+}
+
+/* Beside its own work: what another server's listeners hear goes into the stream here. */
+static int open_mirror(struct process *process, char *error, size_t error_size)
+{
+    const struct settings *settings = process->app.settings;
+    stream_setup(process->app.store, &(struct stream_limits){.lanes = settings->logs_lanes,
+                                                             .entries = settings->logs_bound,
+                                                             .refuse = true});
+    process->mirror = logs_mirror_new(
+        &(struct logs_mirror_options){
+            .base = loop_base(process->app.loop),
+            .store = process->app.store,
+            .url = settings->mirror,
+            .ca = settings->from_ca,
+            .token = settings->mirror_token,
+            .room_keys = settings->logs_room_keys,
+            .user_keys = settings->logs_user_keys,
+            .lanes = settings->logs_lanes,
+            .entry_limit = settings->logs_entry_limit,
+        },
+        error, error_size);
+    return process->mirror != NULL ? 0 : -1;
 }
 
 static int build(struct process *process, char *error, size_t error_size)
@@ -225,6 +268,9 @@ static int build(struct process *process, char *error, size_t error_size)
     }
     make_sink(process);
     if (from && open_dump(process, error, error_size) != 0) {
+        return -1;
+    }
+    if (process->app.settings->mirror[0] != '\0' && open_mirror(process, error, error_size) != 0) {
         return -1;
     }
     process_watch_signals(&process->signals, loop_base(process->app.loop), on_signal, process);
@@ -249,8 +295,10 @@ static void tear_down(struct process *process)
         http_server_free(&process->app.http);
     }
     logs_dump_free(&process->dump);
+    logs_mirror_free(&process->mirror);
     sink_free(&process->sink);
     store_close(&process->app.store);
+    cidr_list_free(&process->app.trusted);
     wheel_free(&process->app.wheel);
     log_out_detach(LOG_LINGER_MS);
     loop_free(&process->app.loop);

@@ -78,6 +78,7 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_count(metrics);
     refresh_process(metrics);
     tell_failed_checks();
+    metrics_set(metrics, METRIC_CHECKS_FAILED, check_failures());
     metrics_set(metrics, METRIC_LOG_DROPPED, log_out_dropped());
     if (store == NULL) {
         return;

@@ -217,7 +217,9 @@
     METRIC(LOGS_SINK, gauge, "muster_logs_sink_expected", "",                                      \
            "1 while log entries wait for a sink to store them (logs-sink)")                        \
     METRIC(LOG_DROPPED, counter, "muster_log_dropped_total", "",                                   \
-           "Log lines dropped: whoever reads stderr is too slow")                                  \
+           "Log lines dropped: stderr is read too slowly")                                         \
+    METRIC(CHECKS_FAILED, counter, "muster_checks_failed_total", "",                               \
+           "Checks of the program on itself that did not hold: a fault of Muster")                 \
     METRIC(START_TIME, gauge, "process_start_time_seconds", "",                                    \
            "Unix time at which the process started")                                               \
     METRIC(RSS, gauge, "process_resident_memory_bytes", "", "Resident memory")                     \

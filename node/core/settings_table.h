@@ -35,6 +35,7 @@
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
     SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets here: scheme://host[:port], several with commas; empty: any. Clients that are no browsers send no Origin and are not asked for one") \
+    SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers whose X-Forwarded-For, Forwarded or PROXY header says who the client is; nobody else's is believed") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
@@ -59,7 +60,7 @@
     SETTING(queue_limit, SIZE, "1m", 4 * KIB, GIB, "", "most outbound bytes waiting for one client; over it the client is closed") \
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
     SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections of the node; over it new ones get 503; 0: as many as the descriptor limit allows") \
-    SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer)") \
+    SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most client connections from one IP address; 0: no limit (right behind a load balancer that is not in trusted-proxies)") \
     SETTING(memory_limit, SIZE, "auto", 0, 1024 * GIB, "auto", "memory from which on nobody new is let in, /readyz says 503, and the clients with the most to read are closed until there is room; auto: 90 % of what the control group (container) may use, if it has a limit; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
@@ -75,7 +76,7 @@
     SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
     SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
     SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: [tcp:|udp:]address:port, with commas; without tcp: or udp: both; no token guards it") \
-    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer)") \
+    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer that is not in trusted-proxies)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
     GROUP(POSTGRES, "PostgreSQL", SETTINGS_ALL) \
@@ -90,12 +91,14 @@
     SETTING(sink_keep, DURATION, "2m", 0, 24 * HOUR, "", "stored log entries stay in the stream for so long, should PostgreSQL lose its last commits") \
     SETTING(sink_keep_entries, COUNT, "10000", 0, 100000000, "", "stored log entries that stay in the stream longer, for those who look back") \
     SETTING(from, TEXT, "", 0, 0, "", "sink: listen at this ws://host[:port]/logs/listen (wss:// for TLS) instead of reading the stream") \
-    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from believes; empty: those of the system") \
+    SETTING(from_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that wss:// in from and mirror believes; empty: those of the system") \
+    SETTING(mirror, TEXT, "", 0, 0, "", "sink: ws://host[:port]/logs/listen of another server whose log entries are added to this fleet's stream; empty: none") \
+    SETTING(mirror_token, SECRET, "", 0, 0, "", "bearer token that the server of mirror wants; empty: none") \
     GROUP(DISPATCH, "Dispatch", SETTINGS_NODE) \
     SETTING(dispatch_ports, TEXT, "6000-6999", 0, 0, "", "device ports and ranges that drivers may open, as in 6000-6999,udp:47808; empty: dispatch is off") \
     SETTING(dispatch_bind, TEXT, "0.0.0.0", 0, 0, "", "IP address on which device ports are opened; :: for IPv6 and IPv4") \
     SETTING(dispatch_secret, TOKEN, "testing", 0, 0, "", "bearer token of drivers (also PLACE_SERVER_SECRET, SERVER_SECRET)") \
-    SETTING(dispatch_proxy, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of load balancers that begin device connections with a PROXY header") \
+    SETTING(dispatch_proxy, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of load balancers that begin device connections with a PROXY header; on: those of trusted-proxies") \
     SETTING(dispatch_stall, DURATION, "30s", SECOND, HOUR, "", "time after which a device that does not read what drivers wrote, or a driver that reads nothing, is closed") \
     GROUP(RELAY, "Relay", SETTINGS_NODE) \
     SETTING(relay, BINDS, "0.0.0.0:1337", 0, 0, "", "TCP addresses for cross-server chat: [network=]host:port,...; empty: off") \
@@ -103,9 +106,10 @@
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
     SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
-    SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 100ms while little waits") \
+    SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 30ms to 100ms while little waits") \
+    SETTING(relay_unpaced, TEXT, "", 0, 0, "", "networks, with commas, whose game servers all take packets apart that come in one read: no pacing toward them") \
     SETTING(relay_secret, SECRET, "", 0, 0, "", "when set, a handshake must hold it as \"secret\"") \
-    SETTING(relay_proxy, SWITCH, "off", 0, 0, "off|on", "on: each connection must begin with a PROXY protocol header (v1 or v2)") \
+    SETTING(relay_proxy, SWITCH, "off", 0, 0, "off|on", "on: each connection from trusted-proxies must begin with a PROXY protocol header (v1 or v2)") \
     SETTING(relay_limit, SIZE, "32k", KIB, GIB, "", "largest packet of a game server") \
     SETTING(relay_rate, COUNT, "500", 0, 1000000, "", "packets a second of one game server, twice as many at a stretch; over it the server is read more slowly; 0: no limit") \
     SETTING(relay_joins, COUNT, "20", 0, 1000000, "", "game servers a second that join one network on this node, a quarter of it from one address, ten times as many at a stretch; over it they wait; 0: no limit") \

@@ -38,11 +38,17 @@ bool admission_is_full(const struct admission *admission)
     return admission->overloaded || admission->count >= admission->limits.connections;
 }
 
+bool admission_is_crowded(const struct admission *admission, const struct address *peer)
+{
+    const struct cidr_list *trusted = admission->limits.trusted;
+    const struct peer_count *from = find_peer(admission, peer);
+    return from != NULL && from->count >= admission->limits.per_address &&
+           (trusted == NULL || !cidr_list_has(trusted, peer));
+}
+
 bool admission_allows(const struct admission *admission, const struct address *peer)
 {
-    const struct peer_count *from = find_peer(admission, peer);
-    bool crowded = from != NULL && from->count >= admission->limits.per_address;
-    return !admission_is_full(admission) && !crowded;
+    return !admission_is_full(admission) && !admission_is_crowded(admission, peer);
 }
 
 void admission_add(struct admission *admission, const struct address *peer)

@@ -5,6 +5,7 @@
 #define MUSTER_NODE_NET_ADMISSION_H
 
 #include "node/net/address.h"
+#include "node/net/cidr.h"
 #include "store/base/map.h"
 
 #include <stdbool.h>
@@ -16,6 +17,7 @@ struct net_limits {
     uint32_t connections; /* connections in all */
     uint32_t per_address; /* connections from one IP; 0: no limit */
     bool share_ports;     /* sockets that listen let others of this user listen there too */
+    const struct cidr_list *trusted; /* proxies, which come for many; borrowed; NULL: none */
 };
 
 struct admission {
@@ -35,6 +37,9 @@ bool admission_is_full(const struct admission *admission);
 
 /* May a connection from `peer` come in now? */
 bool admission_allows(const struct admission *admission, const struct address *peer);
+
+/* Has that address as many connections as it may? */
+bool admission_is_crowded(const struct admission *admission, const struct address *peer);
 
 /* A connection of `peer` came, or went. */
 void admission_add(struct admission *admission, const struct address *peer);

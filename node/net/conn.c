@@ -2,10 +2,13 @@
 #include "node/net/conn.h"
 
 #include "node/net/conn_impl.h"
+#include "node/net/conn_path.h"
 #include "store/base/check.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -357,6 +360,20 @@ size_t conn_unacked(const struct conn *conn)
         in_socket = 0;
     }
     return conn->out.bytes + (size_t)in_socket;
+}
+
+bool conn_path(const struct conn *conn, struct conn_path *path)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    if (getsockopt(event_get_fd(&conn->event), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+        return false;
+    }
+    *path = (struct conn_path){.round_trip_us = info.tcpi_min_rtt,
+                               .varies_us = info.tcpi_rttvar,
+                               .in_flight = info.tcpi_unacked,
+                               .lost = info.tcpi_total_retrans};
+    return true;
 }
 
 uint32_t conn_taken(const struct conn *conn, uint64_t sent)

@@ -3,7 +3,8 @@
  *
  *     head <-> a.link <-> b.link <-> head
  *
- * An unlinked link points at itself, so list_del twice is harmless. */
+ * An unlinked link points at itself, so list_del twice is harmless. A ring that is broken (a link that
+ * was put into two lists, or freed in one) is noticed at the next change beside it. */
 #ifndef MUSTER_STORE_BASE_LIST_H
 #define MUSTER_STORE_BASE_LIST_H
 
@@ -29,6 +30,7 @@ static inline bool list_empty(const struct list *head)
 
 static inline void list_push_back(struct list *head, struct list *link)
 {
+    CHECK(head->prev->next == head);
     link->prev = head->prev;
     link->next = head;
     head->prev->next = link;
@@ -45,6 +47,7 @@ static inline void list_push_back(struct list *head, struct list *link)
 /* Unlinks; does nothing to what is not linked. */
 static inline void list_del(struct list *link)
 {
+    CHECK(link->prev->next == link && link->next->prev == link);
     link->prev->next = link->next;
     link->next->prev = link->prev;
     list_init(link);

@@ -9,19 +9,10 @@
 #include "store/sink/batch.h"
 #include "store/sink/parts.h"
 #include "store/sink/patience.h"
+#include "store/sink/phase.h"
 #include "store/sink/sink.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
-
-enum lane_state {
-    LANE_OFF,     /* another sink's */
-    LANE_DOWN,    /* a session is wanted, and not there */
-    LANE_WAITING, /* to ask for the lock */
-    LANE_LOCKING, /* asks for the lock */
-    LANE_FINDING, /* has it, and asks where the lane stands */
-    LANE_RUNNING,
-    LANE_LEAVING, /* reads no more, and is let go when nothing flies */
-};
 
 struct sink_lane {
     struct sink *sink;
@@ -48,7 +39,7 @@ struct sink_lane {
     size_t limit;   /* rows that may go together: halved to find a bad one */
     int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;
-    bool flying_now;               /* counted in sink->flights */
+    enum sink_sending sending;
     struct sink_patience patience; /* for a session, or an answer about what it stores */
     bool stuck;                    /* the last try failed, and no row was at fault */
     bool ascii;                    /* the raw text of a dead letter itself was refused */

@@ -6,6 +6,7 @@
 #include "store/sink/impl.h"
 #include "store/sink/writers.h"
 
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/postgres/row.h"
@@ -38,13 +39,38 @@ static void clear(const struct sink_lane *lane, struct sink_batch *batch)
     sink_batch_clear(batch, lane->sink->options.bytes);
 }
 
+static void set_sending(struct sink_lane *lane, enum sink_sending sending)
+{
+    if (sending != SENDING_NOTHING) {
+        sink_await(&lane->patience);
+    }
+    lane->sink->flights -= lane->sending == SENDING_ROWS;
+    lane->sink->flights += sending == SENDING_ROWS;
+    lane->sending = sending;
+}
+
+/* PostgreSQL has answered. false: the session broke instead, and sink_lane_forget comes next. */
+static bool has_landed(struct sink_lane *lane, const struct postgres_answer *answer)
+{
+    sink_hear(&lane->patience, answer);
+    if (answer->end != POSTGRES_LOST) {
+        set_sending(lane, SENDING_NOTHING);
+    }
+    return answer->end != POSTGRES_LOST;
+}
+
 void sink_lane_forget(struct sink_lane *lane)
 {
+    bool flew = lane->sending == SENDING_ROWS;
+    set_sending(lane, SENDING_NOTHING);
     lane->run = 0;
     if (!lane_is_fed(lane)) {
         clear(lane, lane->flying);
         clear(lane, lane->filling);
         lane->at = 0;
+    }
+    if (flew) {
+        sink_on_landing(lane->sink);
     }
 }
 
@@ -116,27 +142,16 @@ static void move_on(struct sink_lane *lane, size_t stored)
     sink_lane_step(lane);
 }
 
-static void take_off(struct sink_lane *lane)
-{
-    lane->flying_now = true;
-    lane->sink->flights++;
-}
-
-static void land(struct sink_lane *lane)
-{
-    lane->sink->flights -= lane->flying_now;
-    lane->flying_now = false;
-}
-
 static void on_copied(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
-    sink_hear(&lane->patience, answer);
     struct sink_stats *stats = &lane->sink->stats;
-    land(lane);
+    if (!has_landed(lane, answer)) {
+        return;
+    }
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
-    } else if (answer->end == POSTGRES_DONE) {
+    } else {
         stats->rows += lane->run;
         stats->bytes += sink_batch_rows(lane->flying, lane->at, lane->run).len;
         stats->batches++;
@@ -151,10 +166,12 @@ static void on_copied(void *arg, const struct postgres_answer *answer)
 static void on_rejected(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
-    sink_hear(&lane->patience, answer);
+    if (!has_landed(lane, answer)) {
+        return;
+    }
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
-    } else if (answer->end == POSTGRES_DONE) {
+    } else {
         const char *why = lane->flying->row[lane->at].reason;
         lane->sink->stats.rejected++;
         lane->sink->options.say(lane->sink->options.arg, true, "log entry rejected",
@@ -168,13 +185,15 @@ static void on_rejected(void *arg, const struct postgres_answer *answer)
 static void on_partition(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
-    sink_hear(&lane->patience, answer);
+    if (!has_landed(lane, answer)) {
+        return;
+    }
     if (answer->end == POSTGRES_DONE) {
         lane->day = sink_day(lane->flying->row[lane->at].time_us);
         sink_lane_step(lane);
-    } else if (answer->end == POSTGRES_FAILED && sink_lost_race(answer)) {
+    } else if (sink_lost_race(answer)) {
         sink_lane_step(lane);
-    } else if (answer->end == POSTGRES_FAILED) {
+    } else {
         trouble(lane, answer);
         retry_later(lane);
     }
@@ -204,13 +223,15 @@ static void put_move(const struct sink_lane *lane, struct buf *sql, size_t count
 static void on_moved(void *arg, const struct postgres_answer *answer)
 {
     struct sink_lane *lane = arg;
-    sink_hear(&lane->patience, answer);
+    if (!has_landed(lane, answer)) {
+        return;
+    }
     if (answer->end == POSTGRES_FAILED && strcmp(answer->sqlstate, "MU001") != 0) {
         trouble(lane, answer);
         retry_later(lane);
     } else if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
-    } else if (answer->end == POSTGRES_DONE) {
+    } else {
         lane->seq = lane->going_seq;
         lane->ordinal = lane->going_ordinal;
         lane->history = lane->going;
@@ -237,7 +258,7 @@ static void send_place(struct sink_lane *lane)
     lane->going_ordinal = lane->place.ordinal;
     lane->going = lane->place.history;
     put_move_to(lane, &sql, lane->going_seq, lane->going_ordinal);
-    sink_await(&lane->patience);
+    set_sending(lane, SENDING_PLACE);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_moved, lane);
     buf_free(&sql);
 }
@@ -246,7 +267,7 @@ static void send_partition(struct sink_lane *lane, int64_t day)
 {
     struct buf sql = {0};
     buf_printf(&sql, "select log_partition_make(date '1970-01-01' + %" PRId64 "::int)", day);
-    sink_await(&lane->patience);
+    set_sending(lane, SENDING_PARTITION);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_partition, lane);
     buf_free(&sql);
 }
@@ -256,10 +277,9 @@ static void send_rows(struct sink_lane *lane)
     const struct span copy[] = {PG_COPY_HEAD, sink_batch_rows(lane->flying, lane->at, lane->run),
                                 PG_COPY_TAIL};
     struct buf sql = {0};
-    take_off(lane);
+    set_sending(lane, SENDING_ROWS);
     put_move(lane, &sql, lane->run);
     buf_printf(&sql, "copy %s from stdin (format binary)", lane->sink->options.codec.table);
-    sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), copy, 3, on_copied, lane);
     buf_free(&sql);
 }
@@ -301,7 +321,7 @@ static void send_rejected(struct sink_lane *lane)
     buf_append(&sql, SPAN(", "));
     put_raw(lane, &sql, sink_batch_raw(lane->flying, lane->at));
     buf_append(&sql, SPAN(")"));
-    sink_await(&lane->patience);
+    set_sending(lane, SENDING_LETTER);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_rejected, lane);
     buf_free(&sql);
 }
@@ -317,6 +337,7 @@ static bool is_ripe(const struct sink_lane *lane, uint64_t now)
 
 static void send_next(struct sink_lane *lane, uint64_t now)
 {
+    CHECK(lane->sending == SENDING_NOTHING);
     if (lane->flying->count == 0 && is_ripe(lane, now)) {
         struct sink_batch *empty = lane->flying;
         lane->flying = lane->filling;

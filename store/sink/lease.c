@@ -175,7 +175,7 @@ static void on_down(void *arg, const char *text)
     struct sink_lane *lane = arg;
     struct sink *sink = lane->sink;
     bool at_work = lane->state == LANE_RUNNING || lane->state == LANE_LEAVING;
-    sink->stats.lost += at_work && lane->run > 0;
+    sink->stats.lost += at_work && lane->sending > SENDING_PLACE;
     sink->stats.lanes -= lane->state == LANE_RUNNING;
     lane->state = LANE_DOWN;
     lane->generation++;

@@ -58,6 +58,7 @@ MADE = {
     "MusterSlowReaders": of_node("muster_websocket_overflows_total", "0x8 30+30x71"),
     "MusterDatagramsDropped": of_node("muster_udp_dropped_total", "0x8 45+45x71"),
     "MusterDevicesCut": of_node("muster_dispatch_cut_total", "0x8 3+3x71"),
+    "MusterCheckFailed": of_node("muster_checks_failed_total", "0x8 1x71"),
     "MusterDeadLetters": of_node("muster_sink_rejected_total", "0x8 2x71", "sink1"),
 }
 # What is like it and no fault: a short one, or a little of it.

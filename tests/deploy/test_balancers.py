@@ -78,7 +78,8 @@ def nodes(yard, redis):
     made = []
     for _ in range(2):
         relay = free_port()
-        node = yard.begin(store=redis.url, lease="2s", relay=f"127.0.0.1:{relay}", relay_proxy="on", drain="5s")
+        node = yard.begin(store=redis.url, lease="2s", relay=f"127.0.0.1:{relay}", relay_proxy="on", trusted_proxies="127.0.0.1",
+                          drain="5s")
         node.relay = relay
         made.append(node)
     return [node.ready() for node in made]

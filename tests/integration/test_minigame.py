@@ -488,6 +488,9 @@ async def test_no_round_without_knowing_who_is_online(yard):
     proxies[online].cut()
     runner = yard.begin(store=",".join(proxy.url for proxy in proxies), lease="2s", **SETTINGS)
     await until(lambda: runner.status("/healthz") == 200, "it serves without")
+    early, = await servers([runner])
+    while "error" in await early.ask(action="scheduler_info"):  # until it has its seat, before the other one
+        await asyncio.sleep(0.05)
     node = yard.node(store=direct, lease="2s", **SETTINGS)
     for player in ("p0", "p1", "p2"):
         await ChatClient.member(node, player)

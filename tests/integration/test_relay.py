@@ -3,20 +3,24 @@
 
 import asyncio
 import json
+import random
 import socket
 import struct
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
+from lib.distance import Distance
 from lib.ports import free_port
 from lib.process import muster
-from lib.relay import Plugin, Splitter, handshake
+from lib.relay import Plugin, Splitter, handshake, packets_of
 from lib.tcp import RawSocket
 from lib.waiting import until, wait_until
 
 TOKEN = "see-the-servers"
+LEAST_GAP = 0.02  # seconds, the default of relay-gap
 
 
 class RelayYard:
@@ -24,7 +28,9 @@ class RelayYard:
 
     def __init__(self, yard, **settings):
         self.port = free_port()
-        self.node = yard.node(**{"relay": f"127.0.0.1:{self.port}", **settings})
+        settings.setdefault("relay", "127.0.0.1:{port}")
+        settings["relay"] = settings["relay"].format(port=self.port)
+        self.node = yard.node(**settings)
 
     def connect(self, name, **fields):
         return Plugin.connect(self.port, name, **fields)
@@ -312,6 +318,73 @@ async def test_one_packet_is_on_the_wire_at_a_time(relay):
     one.close(), two.close()
 
 
+class Timed:
+    """Knows how long each message took that came with the time at which it was said."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.took = {}
+
+    def on_message(self, packet):
+        super().on_message(packet)
+        self.took[packet["content"]] = time.monotonic() - float(packet["content"])
+
+
+async def talk(speakers, rate, seconds):
+    """Each says `rate` things a second, at random times, as people do. Returns how many were said."""
+    async def one(speaker):
+        said, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(random.expovariate(rate))
+            speaker.say(str(time.monotonic()))
+            said += 1
+        return said
+    return sum(await asyncio.gather(*map(one, speakers)))
+
+
+class Patient(Timed, Plugin):
+    """Outlives two packets in one read, and counts such reads."""
+
+    joined = 0
+
+    def take_read(self, data):
+        packets = packets_of(data)
+        self.joined += len(packets) > 1
+        for packet in packets:
+            self.take_packet(packet)
+
+
+async def test_who_is_far_away_hears_everything(yard):
+    """160 ms of round trip: one packet at a time would be five a second, and eighteen are said."""
+    far = yard.keep(Distance(0.08))
+    relay = RelayYard(yard, relay="0.0.0.0:{port}")
+    plugins = [await Patient.connect(relay.port, f"server-{i}", host=far.far) for i in range(4)]
+    for plugin in plugins:
+        await plugin.knows(*(other.name for other in plugins if other is not plugin))
+    said = await talk(plugins, 6, 15)
+    await until(lambda: sum(len(plugin.took) for plugin in plugins) >= 3 * said, "all hear all", 30)
+    for plugin in plugins:
+        plugin.check()
+        assert max(plugin.took.values()) < 5
+        assert plugin.joined == 0 or far.late > LEAST_GAP, "none comes so close to another but where the way stood still"
+        plugin.close()
+    assert relay.node.metrics()["muster_paced_dropped_total"] == 0
+
+
+@pytest.mark.parametrize("settings, fields", [({"relay_unpaced": "other, default"}, {}), ({}, {"stream": True})])
+async def test_who_takes_a_stream_is_not_paced(yard, settings, fields):
+    relay = RelayYard(yard, **settings)
+    speaker = await relay.connect("speaker")
+    listener = await Splitter.connect(relay.port, "listener", **fields)
+    began = time.monotonic()
+    for i in range(100):
+        speaker.say(str(i))
+    await until(lambda: len(listener.contents()) == 100, "all are heard")
+    assert listener.contents() == [str(i) for i in range(100)] and time.monotonic() - began < 1
+    listener.close()
+    speaker.close()
+
+
 async def test_without_pacing_packets_are_joined(yard):
     relay = RelayYard(yard, relay_pacing="off")
     one = await relay.connect("one")
@@ -482,7 +555,7 @@ async def test_a_secret_is_asked_for(yard):
     + struct.pack("!HH", 40000, 1337),
 ])
 def test_proxy_header(yard, header):
-    relay = RelayYard(yard, relay_proxy="on")
+    relay = RelayYard(yard, relay_proxy="on", trusted_proxies="127.0.0.0/8")
     assert is_closed_after(relay, encode(handshake("x")))
     link = relay.raw()
     link.send_bytewise(header + encode(handshake("behind the balancer")))

@@ -143,10 +143,10 @@ class Plugin(Directory, asyncio.Protocol):
         self.closed = False
 
     @classmethod
-    async def connect(cls, port, name, say_hello=True, **fields):
+    async def connect(cls, port, name, say_hello=True, host="127.0.0.1", **fields):
         """Connected, and acknowledged unless `say_hello` is false."""
         plugin = cls(name)
-        await asyncio.get_running_loop().create_connection(lambda: plugin, "127.0.0.1", port)
+        await asyncio.get_running_loop().create_connection(lambda: plugin, host, port)
         if say_hello:
             plugin.send(handshake(name, **fields))
             await plugin.acknowledged()

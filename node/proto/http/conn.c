@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* One HTTP connection. Pipelined requests are answered in order by reading none while one is with
  * its handler: the rest of what was read stays with the conn. */
+#include "node/net/conn_peer.h"
 #include "node/proto/http/impl.h"
 
 #include "node/net/net.h"
+#include "node/proto/http/forwarded.h"
 #include "node/proto/json/scan.h"
+#include "node/proto/proxy.h"
 #include "store/base/clock.h"
 
 enum {
@@ -20,6 +23,9 @@ void http_conn_new(struct http_server *server, int fd, const struct address *pee
     struct http_conn *http = mem_zalloc(sizeof(*http));
     http->server = server;
     http->conn = conn_new(server->net, fd, peer, &handler, http);
+    if (server->options.trusted != NULL && cidr_list_has(server->options.trusted, peer)) {
+        http->early = mem_zalloc(sizeof(*http->early));
+    }
     conn_set_timer(http->conn, server->options.request_ms);
 }
 
@@ -31,6 +37,15 @@ static void start_request(struct http_conn *http)
     http->request = request;
     if (http->served) {
         conn_set_timer(http->conn, http->server->options.request_ms);
+    }
+}
+
+static void drop_early(struct http_conn *http)
+{
+    if (http->early != NULL) {
+        buf_free(http->early);
+        free(http->early);
+        http->early = NULL;
     }
 }
 
@@ -128,8 +143,10 @@ struct conn *http_reply_upgrade(struct http_request *request, size_t *message_li
         conn_pause(conn, CONN_PAUSE_SERVICE);
         http->request = NULL;
         http->upgraded = true;
+        conn_peer_set(conn, &request->peer); /* it is that client's alone from now on */
         send_buf(conn, &out);
         if (!http->feeding) {
+            drop_early(http);
             free(http);
         }
     }
@@ -178,6 +195,21 @@ static struct http_error expect(struct http_request *request, bool more_came)
     return HTTP_OK;
 }
 
+/* Who asks, where a trusted proxy says so: of one connection each request may be of another. */
+static struct http_error find_client(struct http_request *request)
+{
+    const struct http_conn *http = request->http;
+    const struct cidr_list *trusted = http->server->options.trusted;
+    const struct address *peer = conn_peer(http->conn);
+    if (trusted != NULL && cidr_list_has(trusted, peer)) {
+        request->peer = http_forwarded_client(trusted, peer, http_header(request, "forwarded"),
+                                              http_header(request, "x-forwarded-for"));
+    }
+    bool crowded = http->crowded ||
+                   (http_wants_websocket(request) && !conn_peer_may_be(http->conn, &request->peer));
+    return crowded ? http_error(503, "too many connections from this address") : HTTP_OK;
+}
+
 /* Why a request is refused before its body comes, or HTTP_OK. `*framed`: it is known where the request
  * ends. `*preflight`: the answer is that of a CORS preflight. */
 static struct http_error check_head(struct http_request *request, bool more_came, bool *framed,
@@ -192,6 +224,10 @@ static struct http_error check_head(struct http_request *request, bool more_came
         return http_error(413, "the body is too large");
     }
     *framed = true;
+    error = find_client(request);
+    if (error.status != 0) {
+        return error;
+    }
     error = http_server_route(server, request, preflight);
     if (error.status != 0) {
         return error;
@@ -275,12 +311,10 @@ static bool reads_on(const struct http_conn *http)
            !conn_is_paused(http->conn, CONN_PAUSE_ALL);
 }
 
-static size_t on_data(void *arg, struct span bytes)
+/* Returns how many were taken. */
+static size_t feed(struct http_conn *http, struct span bytes)
 {
-    struct http_conn *http = arg;
     size_t used = 0;
-    http->feeding = true;
-    http->turn_requests = 0;
     while (used < bytes.len && reads_on(http)) {
         struct span rest = span_skip(bytes, used);
         if (http->request == NULL) {
@@ -289,6 +323,40 @@ static size_t on_data(void *arg, struct span bytes)
         used += http->request->stage == HTTP_IN_HEAD ? feed_head(http->request, rest)
                                                      : feed_body(http->request, rest);
     }
+    return used;
+}
+
+/* A trusted proxy may begin with a PROXY header. What turns out to be none is the beginning of a
+ * request: so few bytes that it cannot be whole. Returns how many of `bytes` were taken. */
+static size_t take_early(struct http_conn *http, struct span bytes)
+{
+    struct proxy proxy;
+    size_t before = http->early->len, used;
+    buf_append(http->early, bytes);
+    int found = proxy_read(buf_span(http->early), &proxy, &used);
+    if (found == 0) {
+        return bytes.len;
+    }
+    if (found > 0) {
+        http->crowded = proxy.known && !conn_peer_may_be(http->conn, &proxy.source);
+        conn_peer_set(http->conn, proxy.known ? &proxy.source : conn_peer(http->conn));
+    } else {
+        feed(http, span_of(http->early->ptr, before));
+    }
+    drop_early(http);
+    return found > 0 ? used - before : 0;
+}
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct http_conn *http = arg;
+    size_t used = 0;
+    http->feeding = true;
+    http->turn_requests = 0;
+    if (http->early != NULL) {
+        used = take_early(http, bytes);
+    }
+    used += feed(http, span_skip(bytes, used));
     http->feeding = false;
     if (http->upgraded) {
         free(http);
@@ -353,6 +421,7 @@ static void on_closed(void *arg, enum conn_end end)
     } else if (http->request != NULL) {
         http_request_free(http->request);
     }
+    drop_early(http);
     free(http);
 }
 

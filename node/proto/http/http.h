@@ -11,6 +11,7 @@
 #ifndef MUSTER_NODE_PROTO_HTTP_HTTP_H
 #define MUSTER_NODE_PROTO_HTTP_HTTP_H
 
+#include "node/net/cidr.h"
 #include "node/net/conn.h"
 #include "store/base/buf.h"
 
@@ -21,9 +22,10 @@ struct http_options {
     size_t header_limit; /* bytes of request line and header fields */
     size_t body_limit;   /* bytes */
     uint32_t request_ms; /* time for a request to come in whole, from its first byte (or accept) */
-    uint32_t keep_alive_ms;  /* silence between requests */
-    size_t ws_message_limit; /* bytes of a WebSocket message, after inflating */
-    const char *origins;     /* of pages that may open WebSockets, with commas; borrowed for the
+    uint32_t keep_alive_ms;          /* silence between requests */
+    size_t ws_message_limit;         /* bytes of a WebSocket message, after inflating */
+    const struct cidr_list *trusted; /* proxies that say for whom they ask; borrowed; NULL: none */
+    const char *origins; /* of pages that may open WebSockets, with commas; borrowed for the
                               * server's life; NULL or empty: any */
 };
 
@@ -59,6 +61,7 @@ void http_route_websocket(struct http_server *server, const char *path, http_fn 
 struct span http_path(const struct http_request *request);
 struct span http_header(const struct http_request *request, const char *name);
 struct span http_body(const struct http_request *request);
+/* The client, also where a trusted proxy stands between. */
 const struct address *http_peer(const struct http_request *request);
 
 /* The first value of query parameter `name`, percent-decoded ('+' is a space) and NUL-ended, in

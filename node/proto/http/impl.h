@@ -40,11 +40,13 @@ struct http_server {
 struct http_conn {
     struct http_server *server;
     struct conn *conn;
+    struct buf *early; /* of a trusted proxy: bytes that may be a PROXY header; NULL: no more */
     struct http_request *request; /* from its first byte to its answer */
     bool feeding;                 /* within on_data */
     bool upgraded;                /* another protocol has the conn */
     bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
+    bool crowded;                 /* its client has too many connections */
     uint8_t turn_requests;        /* answered since the last read */
     uint64_t answered_ms;         /* monotonic, of the last answer; 0: none yet */
 };

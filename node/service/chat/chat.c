@@ -39,9 +39,8 @@ struct chat_client {
     struct chat *chat;
     struct ws *ws;
     struct map_node node;
-    uint64_t id; /* key of `node`: stays unique when the client is gone */
-    struct receiver member;
-    bool logged_in;
+    uint64_t id;                  /* key of `node`: stays unique when the client is gone */
+    struct receiver member;       /* of the room: logged in */
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
     struct wheel_timer expiry;
@@ -71,10 +70,14 @@ static struct chat_client *find_client(const struct chat *chat, uint64_t id)
 
 /* ------------------------------------------------------------------------------------ login */
 
+static bool is_logged_in(const struct chat_client *client)
+{
+    return !list_empty(&client->member.entry);
+}
+
 static void log_out(struct chat_client *client)
 {
-    if (client->logged_in) {
-        client->logged_in = false;
+    if (is_logged_in(client)) {
         wheel_cancel(&client->expiry);
         group_remove(&client->chat->room, &client->member);
         chat_online_remove(client->chat->online, client->user->id);
@@ -120,7 +123,6 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     free(client->user);
     client->user = mem_alloc(sizeof(*client->user));
     *client->user = *user;
-    client->logged_in = true;
     group_add(&client->chat->room, &client->member, client->ws);
     chat_online_add(client->chat->online, user->id);
     count(client, METRIC_CHAT_LOGINS);
@@ -198,7 +200,7 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     struct chat_client *client = find_client(chat, id);
     struct history_entry entry;
     struct buf out = {0};
-    if (client == NULL || !client->logged_in) {
+    if (client == NULL || !is_logged_in(client)) {
         return;
     }
     if (!ok) {
@@ -231,8 +233,8 @@ static void on_request(struct chat_client *client, struct span text)
         on_login_request(client, &request);
         return;
     }
-    if (!client->logged_in || wrong != NULL) {
-        say_error(client, !client->logged_in ? "you need to authenticate first" : wrong);
+    if (!is_logged_in(client) || wrong != NULL) {
+        say_error(client, !is_logged_in(client) ? "you need to authenticate first" : wrong);
         return;
     }
     switch (request.action) {
@@ -267,8 +269,8 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
         count(client, METRIC_CHAT_RATE_LIMITED);
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
-        say_error(client, client->logged_in ? "messages have to be text, not binary"
-                                            : "you need to authenticate first");
+        say_error(client, is_logged_in(client) ? "messages have to be text, not binary"
+                                               : "you need to authenticate first");
     } else {
         on_request(client, payload);
     }

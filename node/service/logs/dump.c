@@ -57,7 +57,7 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
         dump->newest = place.seq > dump->newest ? place.seq : dump->newest;
     }
     struct sink_item item = {.seq = place.seq, .time_us = place.time_us, .payload = payload};
-    *full = !sink_feed(dump->options.sink, &item) || *full;
+    *full = !dump->options.entry(dump->options.arg, &item) || *full;
 }
 
 static const struct timeval pause = {0, LOGS_DUMP_PAUSE_MS * 1000};
@@ -86,7 +86,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct logs_dump *dump = arg;
     (void)fd, (void)what;
-    if (sink_has_room(dump->options.sink)) {
+    if (dump->options.room(dump->options.arg)) {
         ws_client_pause(dump->client, false);
     } else {
         event_add(dump->resume, &pause);
@@ -116,11 +116,12 @@ static const char *more_query(void *arg)
     return dump->opened_before ? text : NULL;
 }
 
-int logs_dump_check(const char *url, const char *ca, char *error, size_t error_size)
+int logs_dump_check(const char *setting, const char *url, const char *ca, char *error,
+                    size_t error_size)
 {
     char text[200];
     if (ws_client_check(url, "", text, sizeof(text)) != 0) {
-        snprintf(error, error_size, "from: %s", text);
+        snprintf(error, error_size, "%s: %s", setting, text);
         return -1;
     }
     if (ws_client_check(url, ca, text, sizeof(text)) != 0) {

@@ -2,6 +2,7 @@
 #include "node/service/relay/client.h"
 
 #include "node/core/log.h"
+#include "node/net/conn_peer.h"
 #include "node/net/net.h"
 #include "node/proto/http/auth.h"
 #include "node/proto/json/stream.h"
@@ -142,6 +143,18 @@ static void on_drain(void *arg)
 
 /* ------------------------------------------------------------------------------------ packets */
 
+/* The network is one whose game servers were said to take a stream of packets. */
+static bool is_unpaced(const struct relay_client *client)
+{
+    struct span rest = span_str(client->terms->unpaced);
+    while (rest.len > 0) {
+        if (span_eq(span_trim(span_cut(&rest, ',')), relay_network_name(client->network))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_handshake(struct relay_client *client, struct span packet)
 {
     struct relay_handshake handshake = {0};
@@ -152,6 +165,9 @@ static void on_handshake(struct relay_client *client, struct span packet)
         end(client, "wrong secret");
     } else {
         buf_append(&client->name, buf_span(&handshake.name));
+        if (handshake.stream || is_unpaced(client)) {
+            relay_paced_let_go(&client->out);
+        }
         client->state = CLIENT_WAITING;
         conn_set_timer(client->conn, client->terms->timeout_ms);
         relay_network_join(client->network, &client->seat, &client->out, &client->peer,
@@ -172,6 +188,7 @@ static void on_packet(struct relay_client *client, struct span packet)
         end(client, "a second handshake");
     } else if (kind == RELAY_SAYING) {
         struct buf text = {0};
+        relay_paced_heard(&client->out);
         relay_print_saying(packet, client->seat.id, &text);
         relay_network_say(&client->seat, buf_span(&text));
         buf_free(&text);
@@ -214,6 +231,11 @@ static size_t take_header(struct relay_client *client, struct span bytes)
     if (rc > 0) {
         client->peer = proxy.known ? proxy.source : client->peer;
         client->state = CLIENT_NEW;
+        bool crowded = !conn_peer_may_be(client->conn, &client->peer);
+        conn_peer_set(client->conn, &client->peer);
+        if (crowded) {
+            end(client, "too many connections from this address");
+        }
     }
     return taken;
 }
@@ -302,7 +324,7 @@ void relay_client_accept(struct relay_terms *terms, struct relay_network *networ
     client->terms = terms;
     client->network = network;
     client->peer = *peer;
-    client->state = terms->proxy ? CLIENT_HEADER : CLIENT_NEW;
+    client->state = cidr_list_has(terms->proxies, peer) ? CLIENT_HEADER : CLIENT_NEW;
     list_init(&client->seat.entry);
     list_init(&client->seat.member.entry);
     json_stream_init(&client->in, terms->packet_limit);

@@ -11,6 +11,7 @@
 #ifndef MUSTER_NODE_SERVICE_RELAY_CLIENT_H
 #define MUSTER_NODE_SERVICE_RELAY_CLIENT_H
 
+#include "node/net/cidr.h"
 #include "node/net/conn.h"
 #include "node/service/relay/network.h"
 #include "node/service/relay/paced.h"
@@ -25,8 +26,9 @@ struct relay_terms {
     struct metrics *metrics;
     struct relay_pacer *pacer;
     struct span host_look;
-    const char *secret;  /* "": none is asked for; may change */
-    bool proxy;          /* connections begin with a PROXY header */
+    const char *secret;              /* "": none is asked for; may change */
+    const struct cidr_list *proxies; /* connections from there begin with a PROXY header */
+    const char *unpaced; /* names of networks whose servers all take a stream, with commas */
     size_t packet_limit; /* bytes */
     uint32_t rate;       /* packets a second; 0: no limit */
     uint32_t timeout_ms;

@@ -102,6 +102,11 @@ static struct relay_server *add_server(struct relay_network *network, uint64_t i
     return server;
 }
 
+static bool is_admitted(const struct relay_seat *seat)
+{
+    return !list_empty(&seat->member.entry);
+}
+
 static void remove_server(struct relay_network *network, struct relay_server *server)
 {
     map_remove(&network->directory, &server->entry);
@@ -113,7 +118,8 @@ static void remove_server(struct relay_network *network, struct relay_server *se
 static void tell_room(struct relay_network *network, struct buf *packet,
                       struct relay_paced_mark mark, struct relay_seat *about)
 {
-    const struct relay_receiver *except = about != NULL && about->in_room ? &about->member : NULL;
+    const struct relay_receiver *except =
+        about != NULL && is_admitted(about) ? &about->member : NULL;
     relay_room_send(&network->room, buf_span(packet), mark, except);
     buf_free(packet);
 }
@@ -130,7 +136,7 @@ static void on_gone(struct relay_network *network, struct relay_server *server)
     relay_print_disconnect(server->id, &packet);
     tell_room(network, &packet, mark_of(server->id, PACED_END), seat);
     remove_server(network, server);
-    if (seat != NULL && seat->in_room) {
+    if (seat != NULL && is_admitted(seat)) {
         relay_seat_listed(seat, false); /* pruned: the claim's renewal will bring it back */
     }
 }
@@ -202,7 +208,7 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
     char text[ID_TEXT];
     log_warn("relay identifier taken twice", LOG_NUMBER_FIELD("identifier", seat->id));
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
-    if (seat->in_room) {
+    if (is_admitted(seat)) {
         relay_seat_displaced(seat);
     } else {
         choose_id(network, seat);
@@ -225,7 +231,7 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
     relay_print_connection(server, &packet);
     tell_room(network, &packet, mark_of(id, PACED_BEGIN), server->seat);
     relay_held_send(&network->held, id, clock_monotonic_ms(), &network->room);
-    if (server->seat != NULL && server->seat->in_room) {
+    if (server->seat != NULL && is_admitted(server->seat)) {
         relay_seat_listed(server->seat, true);
     }
 }
@@ -241,7 +247,6 @@ static void admit_listed(struct relay_network *network)
         }
         list_del(&seat->entry);
         list_push_back(&network->seats, &seat->entry);
-        seat->in_room = true;
         relay_room_add(&network->room, &seat->member, seat->out);
         relay_seat_admitted(seat);
     }
@@ -325,7 +330,8 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat,
     seat->players = players;
     seat->look = mem_dup(look);
     seat->peer = *peer;
-    seat->in_room = seat->claimed = seat->paid = false;
+    seat->claimed = seat->paid = false;
+    list_init(&seat->member.entry);
     choose_id(network, seat);
     list_push_back(&network->waiting, &seat->entry);
     if (network->packets == NULL) {
@@ -348,7 +354,7 @@ void relay_network_leave(struct relay_seat *seat)
     if (server != NULL && server->seat == seat) {
         server->seat = NULL;
     }
-    if (seat->in_room) {
+    if (is_admitted(seat)) {
         relay_room_remove(&network->room, &seat->member);
     }
     list_del(&seat->entry);

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/relay/paced.h"
 
+#include "node/net/conn_path.h"
 #include "store/base/clock.h"
 
 enum {
     LEAST_GAP_US = 1000,
-    CALM_GAP_US = 100 * 1000,   /* while little waits */
-    SPREAD_US = 500 * 1000,     /* what waits may take so long, where the least gap allows it */
-    FIRST_LOOK_US = 1000,       /* after a message was sent */
-    RAREST_LOOK_US = 50 * 1000, /* later looks are a quarter of the time since apart */
+    QUICK_GAP_US = 30 * 1000, /* to a peer that is never late, while little waits */
+    FOLLOW_MORE_US = 5 * 1000,
+    CALM_GAP_US = 100 * 1000,      /* to one that is, or that is not known yet */
+    KNOWN_AFTER = 4,               /* confirmations */
+    SPREAD_US = 200 * 1000,        /* what waits may take so long, where the least gap allows it */
+    FIRST_LOOK_US = 1000,          /* after a message was sent */
+    RAREST_LOOK_US = 50 * 1000,    /* later looks are a quarter of the time since apart */
+    HASTE_US = 500 * 1000,         /* what waits longer may follow one that is on its way */
+    CAREFUL_US = 30 * 1000 * 1000, /* after a packet was lost, when it may not */
 };
 
 struct item {
@@ -198,15 +204,26 @@ static void look_in(struct relay_paced *paced, uint64_t us)
     evtimer_add(&paced->look, &wait);
 }
 
+/* Between two messages of which the first is not confirmed: what the least gap is for, and as much
+ * again for what the way does to them. */
+static uint64_t follow_gap_us(const struct relay_paced *paced)
+{
+    return 2 * paced->pacer->gap_us + FOLLOW_MORE_US;
+}
+
 static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
 {
     if (conn_send(paced->conn, chunk) != 0) {
         return cut(paced);
     }
+    uint64_t look = paced->quickest_us - paced->quickest_us / 8;
     paced->clear = false;
     paced->sent_us = paced->moved_us = now;
+    paced->heard_us = 0;
     paced->unacked = 0;
-    look_in(paced, FIRST_LOOK_US);
+    look = look < follow_gap_us(paced) ? look
+                                       : follow_gap_us(paced); /* another may have to follow it */
+    look_in(paced, look > FIRST_LOOK_US ? look : FIRST_LOOK_US);
     return true;
 }
 
@@ -231,12 +248,76 @@ static void send_next(struct relay_paced *paced, uint64_t now)
     }
 }
 
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* However much waits, a peer whose last confirmations were late gets so much more time. */
 static uint64_t gap_us(const struct relay_paced *paced)
 {
-    uint64_t least = paced->pacer->gap_us;
-    uint64_t calm = SPREAD_US / (paced->count > 0 ? paced->count : 1);
-    calm = calm < CALM_GAP_US ? calm : CALM_GAP_US;
-    return paced->hurried || calm < least ? least : calm;
+    uint64_t least = paced->pacer->gap_us, most = most_of(least, CALM_GAP_US);
+    uint64_t rhythm = paced->confirmed < KNOWN_AFTER ? CALM_GAP_US : QUICK_GAP_US + paced->late_us;
+    uint64_t spread = least_of(rhythm, SPREAD_US / (paced->count > 0 ? paced->count : 1));
+    return paced->hurried ? least : least_of(most_of(spread, least + paced->late_us), most);
+}
+
+/* When the next message may go, all being confirmed. */
+static uint64_t due_us(const struct relay_paced *paced)
+{
+    uint64_t due = paced->clear_us + gap_us(paced);
+    uint64_t spoke = paced->heard_us + paced->pacer->gap_us + paced->late_us;
+    return paced->heard_us != 0 ? least_of(due, spoke) : due;
+}
+
+/* All was confirmed at last: how long did that take, for this peer? */
+static void learn_rhythm(struct relay_paced *paced, uint64_t now)
+{
+    uint64_t took = now - paced->sent_us, late = 0;
+    if (paced->confirmed == 0 || took < paced->quickest_us) {
+        paced->quickest_us = took;
+    } else {
+        late = took - paced->quickest_us;
+        paced->quickest_us += late / 64; /* the way may have become longer */
+    }
+    paced->late_us /= 2;
+    paced->late_us = late > paced->late_us ? late : paced->late_us;
+    paced->confirmed += paced->confirmed < KNOWN_AFTER ? 1 : 0;
+}
+
+/* Since when the message waits that has waited longest. */
+static uint64_t oldest_us(struct relay_paced *paced)
+{
+    uint64_t oldest = UINT64_MAX;
+    LIST_EACH(it, &paced->turns) {
+        const struct lane *lane = LIST_ITEM(it, struct lane, turn);
+        oldest = least_of(oldest, first_item(lane)->queued_us);
+    }
+    return oldest;
+}
+
+/* May a message follow one that is not confirmed yet? Only on a long and even way, on which nothing was
+ * lost lately: what comes late stops what is behind it, and then both are read as one. */
+static bool may_follow(struct relay_paced *paced, uint64_t now)
+{
+    struct conn_path path;
+    if (paced->count == 0 || now - paced->sent_us < follow_gap_us(paced) ||
+        oldest_us(paced) + HASTE_US > now || !conn_path(paced->conn, &path)) {
+        return false;
+    }
+    if (path.lost != paced->lost) {
+        paced->lost = path.lost;
+        paced->lost_us = now;
+    }
+    uint64_t gap = follow_gap_us(paced);
+    bool careful = paced->lost_us != 0 && now - paced->lost_us < CAREFUL_US;
+    bool even = path.round_trip_us > gap && path.varies_us < path.round_trip_us / 4;
+    return even && !careful && path.in_flight <= path.round_trip_us / gap + 1;
 }
 
 /* Is all confirmed? Else comes back to look, or loses patience. */
@@ -244,7 +325,10 @@ static bool is_clear(struct relay_paced *paced, uint64_t now)
 {
     size_t unacked = paced->clear ? 0 : conn_unacked(paced->conn);
     if (unacked == 0) {
-        paced->clear_us = paced->clear ? paced->clear_us : now;
+        if (!paced->clear) {
+            paced->clear_us = now;
+            learn_rhythm(paced, now);
+        }
         paced->clear = true;
         return true;
     }
@@ -256,7 +340,9 @@ static bool is_clear(struct relay_paced *paced, uint64_t now)
         cut(paced);
         return false;
     }
-    uint64_t wait = (now - paced->sent_us) / 4;
+    uint64_t over = now - paced->sent_us;
+    over -= least_of(over, paced->quickest_us);
+    uint64_t wait = over / 4;
     wait = wait > FIRST_LOOK_US ? wait : FIRST_LOOK_US;
     look_in(paced, wait < RAREST_LOOK_US ? wait : RAREST_LOOK_US);
     return false;
@@ -267,10 +353,16 @@ static bool is_clear(struct relay_paced *paced, uint64_t now)
 static void go_on(struct relay_paced *paced)
 {
     uint64_t now = clock_monotonic_us();
-    if (!is_clear(paced, now) || paced->count == 0) {
+    if (!is_clear(paced, now)) {
+        if (!paced->over && may_follow(paced, now)) {
+            send_next(paced, now);
+        }
         return;
     }
-    uint64_t due = paced->clear_us + gap_us(paced);
+    if (paced->count == 0) {
+        return;
+    }
+    uint64_t due = due_us(paced);
     if (now < due) {
         look_in(paced, due - now);
         return;
@@ -309,7 +401,7 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
     if (paced->over) {
         return false;
     }
-    if (!pacer->options.on) {
+    if (!pacer->options.on || paced->unpaced) {
         return conn_send(paced->conn, chunk) == 0 || cut(paced);
     }
     queue(paced, chunk, mark, clock_monotonic_us());
@@ -322,6 +414,23 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
 bool relay_paced_is_cut(const struct relay_paced *paced)
 {
     return paced->over;
+}
+
+void relay_paced_let_go(struct relay_paced *paced)
+{
+    paced->unpaced = true;
+}
+
+void relay_paced_heard(struct relay_paced *paced)
+{
+    if (!paced->clear || paced->heard_us != 0) {
+        return; /* it may have said so before it got the last one */
+    }
+    paced->heard_us = clock_monotonic_us();
+    if (paced->count > 0) {
+        evtimer_del(&paced->look);
+        go_on(paced);
+    }
 }
 
 void relay_paced_hurry(struct relay_paced *paced)

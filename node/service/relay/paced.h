@@ -7,7 +7,11 @@
  *     relay_paced_send --> lane of its topic ---+-- in turn --> confirmed, gap over: conn_send
  *     relay_paced_send --> lane of its topic --/
  *
- * The gap is generous while little waits, and shrinks to the least one as more does. Lanes have
+ * The gap is as long as the peer's own rhythm asks for: short for one whose system confirms as quickly as
+ * ever (it does so when the program reads), and longer, up to a most, for one that was late lately; who
+ * speaks has read what was there. It shrinks to the least one as more waits. Toward a peer so far away
+ * that one message at a time is too few, the next may follow one that is on its way, a safe gap behind,
+ * when something waited long and no packet was lost lately. Lanes have
  * their turn one message at a time, so that a topic with much to say delays no other; the order
  * within a topic is kept. What waits is bounded:
  *
@@ -56,19 +60,26 @@ void relay_pacer_free(struct relay_pacer **pacer);
 /* Lives inside the peer's object. */
 struct relay_paced {
     struct relay_pacer *pacer;
-    struct conn *conn; /* borrowed */
-    struct event look; /* due when there may be something to do */
-    struct list turns; /* lanes, the next one first */
-    struct map lanes;  /* by topic; lanes are there while something waits in them */
-    uint32_t count;    /* messages that wait */
-    size_t bytes;      /* of what waits and may fall */
-    uint64_t sent_us;  /* when a message was last put on the wire */
-    uint64_t moved_us; /* when the peer last confirmed some of it, or it was sent */
-    uint64_t clear_us; /* when all was first seen confirmed */
-    size_t unacked;    /* at the last look */
-    bool clear;        /* all was seen confirmed since the last message */
-    bool hurried;      /* no gap but the least one */
-    bool over;         /* cut */
+    struct conn *conn;    /* borrowed */
+    struct event look;    /* due when there may be something to do */
+    struct list turns;    /* lanes, the next one first */
+    struct map lanes;     /* by topic; lanes are there while something waits in them */
+    uint32_t count;       /* messages that wait */
+    size_t bytes;         /* of what waits and may fall */
+    uint64_t sent_us;     /* when a message was last put on the wire */
+    uint64_t moved_us;    /* when the peer last confirmed some of it, or it was sent */
+    uint64_t clear_us;    /* when all was first seen confirmed */
+    uint64_t heard_us;    /* when the peer said something after it had all; 0: not since */
+    uint64_t quickest_us; /* from sending to the confirmation, as the quickest ones took */
+    uint64_t late_us;     /* by how much one took longer lately */
+    uint64_t lost_us;     /* when a loss was noticed; 0: never */
+    uint32_t lost;        /* packets lost, as of then */
+    uint32_t confirmed;   /* messages, up to a few */
+    size_t unacked;       /* at the last look */
+    bool clear;           /* all was seen confirmed since the last message */
+    bool hurried;         /* no gap but the least one */
+    bool unpaced;         /* it takes packets apart itself */
+    bool over;            /* cut */
 };
 
 enum relay_paced_kind {
@@ -93,6 +104,12 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
 /* The peer is given up: nothing waits any more and later sends are dropped. Its owner is to end the
  * connection. */
 bool relay_paced_is_cut(const struct relay_paced *paced);
+
+/* The peer takes a stream of messages: they are sent at once, many in one write. Before the first. */
+void relay_paced_let_go(struct relay_paced *paced);
+
+/* The peer said something: it has read what was there. */
+void relay_paced_heard(struct relay_paced *paced);
 
 /* The rest is to be told as fast as the least gap allows. */
 void relay_paced_hurry(struct relay_paced *paced);

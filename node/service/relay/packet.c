@@ -97,12 +97,14 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
         PLAYERS,
         PROTOCOL,
         RELAY_PACKET_SECRET,
+        STREAM,
         RELAY_PACKET_FIELDS
     };
     struct json_field fields[RELAY_PACKET_FIELDS] = {
         [RELAY_PACKET_NAME] = {.name = "name"}, [COLOR] = {.name = "color"},
         [PREFIX] = {.name = "prefix"},          [PLAYERS] = {.name = "playerCount"},
         [PROTOCOL] = {.name = "version"},       [RELAY_PACKET_SECRET] = {.name = "secret"},
+        [STREAM] = {.name = "stream"},
     };
     struct buf color = {0}, prefix = {0};
     if (json_fields(packet, fields, RELAY_PACKET_FIELDS) != 0 ||
@@ -114,6 +116,7 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
     get_shown(&fields[PREFIX], PREFIX_LIMIT, &prefix);
     get_text(&fields[RELAY_PACKET_SECRET], RELAY_PACKET_SECRET_LIMIT, &handshake->secret);
     handshake->players = get_players(&fields[PLAYERS]);
+    handshake->stream = fields[STREAM].kind == JSON_KIND_TRUE;
     handshake->look.len = 0;
     relay_print_look(buf_span(&handshake->name), buf_span(&color), buf_span(&prefix),
                      &handshake->look);

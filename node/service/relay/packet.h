@@ -27,6 +27,7 @@ struct relay_handshake {
     struct buf name;   /* for logs */
     struct buf secret; /* empty where there is none */
     uint64_t players;
+    bool stream; /* it takes packets apart that come in one read */
 };
 
 /* 0, or -1 when it is of no version that is spoken here. relay_handshake_deinit in both cases. */

@@ -203,6 +203,8 @@ static void on_list(void *arg, struct http_request *request)
 
 /* ------------------------------------------------------------------------------------ life */
 
+static const struct cidr_list nobody;
+
 static void set_terms(struct relay *relay)
 {
     const struct relay_options *options = &relay->options;
@@ -220,7 +222,8 @@ static void set_terms(struct relay *relay)
         }),
         .host_look = buf_span(&relay->host_look),
         .secret = options->secret,
-        .proxy = options->proxy,
+        .unpaced = options->unpaced,
+        .proxies = options->proxy ? options->trusted : &nobody,
         .packet_limit = options->packet_limit,
         .rate = options->rate,
         .timeout_ms = options->timeout_ms,
@@ -243,6 +246,12 @@ static bool stands_in(const struct listen_entry *entry, struct span rest)
 int relay_check(const struct relay_options *options, char *error, size_t error_size)
 {
     struct span rest = span_str(options->listen);
+    if (options->proxy && options->trusted_text[0] == '\0') {
+        snprintf(error, error_size,
+                 "relay-proxy: on needs the balancers' addresses in "
+                 "--trusted-proxies; nobody else is believed");
+        return -1;
+    }
     if (!relay_is_color(span_str(options->color))) {
         snprintf(error, error_size, "relay-color: '%s' is no six hexadecimal digits",
                  options->color);

@@ -24,7 +24,11 @@ struct relay_options {
     const char *name, *color, *prefix; /* the host, as game servers see it */
     const char *secret;       /* asked for in handshakes; "": none; borrowed, and may change */
     const char *status_token; /* of GET /api/relay; "": not served */
-    bool pacing, proxy;
+    const char *unpaced;      /* networks whose servers need no pacing, with commas */
+    bool pacing;
+    bool proxy;                      /* connections from `trusted` begin with a PROXY header */
+    const struct cidr_list *trusted; /* NULL: not known yet, as in relay_check */
+    const char *trusted_text;        /* that it was read from */
     uint32_t gap_ms;
     size_t queue_limit;  /* bytes that wait for one game server */
     size_t packet_limit; /* bytes */
@@ -36,7 +40,7 @@ struct relay_options {
 /* The network that an entry without a name belongs to. */
 #define RELAY_DEFAULT_NETWORK "default"
 
-/* Are `listen` and `color` good? 0, or -1 with a message that begins with the setting's name. */
+/* Are `listen` and `color` good, and where `proxy` is on, does `trusted_text` name somebody? 0, or -1 with a message that begins with the setting's name. */
 int relay_check(const struct relay_options *options, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 

@@ -15,7 +15,7 @@
 struct relay_network;
 
 struct relay_seat {
-    struct relay_receiver member;
+    struct relay_receiver member;  /* of the room, once it is admitted */
     struct list entry;             /* all, or all that wait, of the network */
     struct relay_network *network; /* NULL: in none */
     struct relay_paced *out;
@@ -25,7 +25,6 @@ struct relay_seat {
     char *look;
     bool paid;    /* the rate of its address let it pass */
     bool claimed; /* the directory is asked for it */
-    bool in_room; /* it was admitted */
 };
 
 /* A server in the directory. */

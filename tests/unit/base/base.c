@@ -63,6 +63,35 @@ static void walk_badly(void)
     }
 }
 
+static void link_twice(void)
+{
+    struct list heads[2];
+    struct item items[2] = {0};
+    list_init(&heads[0]);
+    list_init(&heads[1]);
+    list_push_back(&heads[0], &items[0].entry);
+    list_push_back(&heads[0], &items[1].entry);
+    list_push_back(&heads[1], &items[1].entry); /* still in the other one */
+    list_del(&items[0].entry);
+}
+
+static void push_to_a_broken_ring(void)
+{
+    struct list head;
+    struct item items[3] = {0};
+    list_init(&head);
+    list_push_back(&head, &items[0].entry);
+    list_init(&items[0].entry); /* as if it had been freed and used again */
+    list_push_back(&head, &items[1].entry);
+}
+
+static void test_a_broken_ring_is_noticed(void **state)
+{
+    (void)state;
+    assert_true(aborts(link_twice));
+    assert_true(aborts(push_to_a_broken_ring));
+}
+
 static void test_a_walk_whose_neighbour_goes_is_noticed(void **state)
 {
     (void)state;
@@ -330,6 +359,7 @@ static void test_the_end_waits_for_nobody_who_reads_stderr(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_broken_ring_is_noticed),
         cmocka_unit_test(test_a_walk_whose_neighbour_goes_is_noticed),
         cmocka_unit_test(test_map_finds_what_was_put_in),
         cmocka_unit_test(test_map_walk_allows_removal),
