@@ -284,7 +284,7 @@ def test_a_sink_needs_the_server_of_the_stream_and_no_other(yard, postgres):
     wait_rows(postgres, 1)
     [other] = [shard for shard in shards if STREAM.encode() not in shard.command("KEYS", "muster:*:s*")]
     other.kill()
-    wait_until(lambda: not sink.is_ready(), "it has noticed")
+    wait_until(lambda: "away: " in sink.get("/readyz")[1], "it has noticed")
     for count in range(2, 10):  # longer than others would wait for it before they took its lanes
         stored(a, {"msg": "after"})
         wait_rows(postgres, count)
