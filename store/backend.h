@@ -13,6 +13,7 @@
 #ifndef MUSTER_STORE_BACKEND_H
 #define MUSTER_STORE_BACKEND_H
 
+#include "store/inspect.h"
 #include "store/partition.h"
 #include "store/roster/call.h"
 #include "store/stream_types.h"
@@ -101,6 +102,8 @@ struct backend_ops {
     /* What people know the server by, without secrets; borrowed. */
     const char *(*name)(struct backend *backend, unsigned shard);
     bool (*ready)(struct backend *backend, unsigned shard);
+    /* As store_inspect, one server: 0, or -1 when it cannot be asked. NULL: there are none. */
+    int (*inspect)(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg);
     /* As store_login_as; NULL: there are no logins. */
     int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */

@@ -48,6 +48,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         chore->run(chore);
     }
     bus_flush(store);
+    roster_flush(store);
     if (!list_empty(&store->chores)) {
         timer_after(store->turn, 0);
     }
@@ -82,6 +83,7 @@ static void free_shards(struct store *store, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
         roster_lease_deinit(&store->shards[i].lease);
+        free(store->shards[i].beat); /* whose answer does not come any more */
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
     }
@@ -166,6 +168,16 @@ int store_check_url(const char *url, char *error, size_t error_size)
     }
     redis_url_free(&parsed);
     return 0;
+}
+
+unsigned store_inspect(struct store *store, store_server_fn *fn, void *arg)
+{
+    struct backend *backend = store->backend;
+    unsigned asked = 0;
+    for (unsigned i = 0; backend->ops->inspect != NULL && i < backend->shards; i++) {
+        asked += backend->ops->inspect(backend, i, fn, arg) == 0;
+    }
+    return asked;
 }
 
 int store_login_as(struct store *store, const char *url, char *error, size_t error_size)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `muster check`: the node's own start without the serving, then what can only be asked: the store,
  * PostgreSQL, the keys of the login service. Each finding is a line, ok, warn or error. */
+#include "node/app/check_impl.h"
 #include "node/app/node.h"
 #include "node/app/plan.h"
 #include "node/app/process.h"
@@ -25,32 +26,12 @@ enum {
     JWKS_MOST = 256 * 1024
 };
 
-enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_ERROR };
-
 static const char *const verdicts[] = {"ok", "warn", "error"};
-
-struct check {
-    const struct settings *settings;
-    bool json;
-    struct buf out;      /* with json: the list so far */
-    bool faulty, unwell; /* of the settings; of what was asked */
-    struct loop *loop;
-    struct store *store;
-    bool reached;
-    struct event *patience; /* with the store */
-    uint64_t begun_ms;      /* to ask it */
-    char trouble[256];      /* the last thing the store said */
-    char note[256];         /* what it said of a server that was reached; empty: nothing */
-    char stream[STREAM_NAME], was[STREAM_NAME]; /* the log stream's identities; empty: not known */
-};
 
 /* ------------------------------------------------------------------------------------ findings */
 
-static void find(struct check *check, enum verdict verdict, const char *about, const char *format,
-                 ...) __attribute__((format(printf, 4, 5)));
-
-static void find(struct check *check, enum verdict verdict, const char *about, const char *format,
-                 ...)
+void check_find(struct check *check, enum verdict verdict, const char *about, const char *format,
+                ...)
 {
     char text[600];
     va_list args;
@@ -93,7 +74,7 @@ static void on_fault(void *arg, const char *error)
     struct span rest = span_str(error), flag = span_cut(&rest, ':');
     char about[64];
     snprintf(about, sizeof(about), "%.*s", (int)(flag.len < 60 ? flag.len : 60), flag.ptr);
-    find(check, VERDICT_ERROR, about, "%s", rest.ptr != NULL ? span_trim(rest).ptr : error);
+    check_find(check, VERDICT_ERROR, about, "%s", rest.ptr != NULL ? span_trim(rest).ptr : error);
     check->faulty = true;
 }
 
@@ -106,13 +87,13 @@ static void check_settings(struct check *check)
         plan_each_sink_fault(settings, on_fault, check);
     }
     if (!check->faulty) {
-        find(check, VERDICT_OK, "settings", "a node can start with them");
+        check_find(check, VERDICT_OK, "settings", "a node can start with them");
     }
     settings_print_foreign(settings->environment, &foreign);
     struct span rest = buf_span(&foreign);
     while (rest.len > 0) {
         struct span line = span_cut(&rest, '\n');
-        find(check, VERDICT_WARN, "environment", "%.*s", SPAN_ARG(line));
+        check_find(check, VERDICT_WARN, "environment", "%.*s", SPAN_ARG(line));
     }
     buf_free(&foreign);
 }
@@ -203,7 +184,7 @@ static void check_wire(struct check *check)
     struct buf text = {0};
     store_print_wire(check->store, &text);
     if (text.len > 0) {
-        find(check, VERDICT_OK, "wire", "%s", buf_text(&text));
+        check_find(check, VERDICT_OK, "wire", "%s", buf_text(&text));
     }
     buf_free(&text);
 }
@@ -226,23 +207,24 @@ static void check_store(struct check *check)
         },
         error, sizeof(error));
     if (check->store == NULL) {
-        find(check, VERDICT_ERROR, "store", "%s", error);
+        check_find(check, VERDICT_ERROR, "store", "%s", error);
         return;
     }
     reach(check);
     if (!check->reached) {
-        find(check, VERDICT_ERROR, "store", "%s", check->trouble);
+        check_find(check, VERDICT_ERROR, "store", "%s", check->trouble);
     } else {
-        find(check, VERDICT_OK, "store", "reached, and messages come back");
+        check_find(check, VERDICT_OK, "store", "reached, and messages come back");
         ask_stream(check);
         check_wire(check);
+        check_redis(check);
     }
     if (check->note[0] != '\0') {
-        find(check, VERDICT_WARN, "store", "%s", check->note);
+        check_find(check, VERDICT_WARN, "store", "%s", check->note);
     }
     if (strcmp(settings->store, "memory:") == 0 && settings->env == ENV_PRODUCTION) {
-        find(check, VERDICT_WARN, "store",
-             "is memory:, which one node has for itself and loses when it ends");
+        check_find(check, VERDICT_WARN, "store",
+                   "is memory:, which one node has for itself and loses when it ends");
     }
     store_close(&check->store);
 }
@@ -258,12 +240,12 @@ static void check_stream(struct check *check)
                       : sink_is_foreign(settings->postgres, settings->store_prefix, check->stream,
                                         check->was, error, sizeof(error));
     if (foreign > 0) {
-        find(check, VERDICT_ERROR, "postgres",
-             "it stores the stream of another fleet under the name %s: give each fleet a "
-             "--store-prefix or a database of its own",
-             settings->store_prefix);
+        check_find(check, VERDICT_ERROR, "postgres",
+                   "it stores the stream of another fleet under the name %s: give each fleet a "
+                   "--store-prefix or a database of its own",
+                   settings->store_prefix);
     } else if (foreign < 0) {
-        find(check, VERDICT_ERROR, "postgres", "%s", error);
+        check_find(check, VERDICT_ERROR, "postgres", "%s", error);
     }
 }
 
@@ -276,12 +258,15 @@ static void check_postgres(struct check *check)
     }
     int missing = migrate_check(uri, error, sizeof(error));
     if (missing < 0) {
-        find(check, VERDICT_ERROR, "postgres", "%s", error);
+        check_find(check, VERDICT_ERROR, "postgres", "%s", error);
     } else if (missing > 0) {
-        find(check, VERDICT_ERROR, "postgres",
-             "reached; %d migrations are missing: run muster migrate", missing);
+        check_find(check, VERDICT_ERROR, "postgres",
+                   "reached; %d migrations are missing: run muster migrate", missing);
     } else {
-        find(check, VERDICT_OK, "postgres", "reached, and its schema is up to date");
+        check_find(check, VERDICT_OK, "postgres", "reached, and its schema is up to date");
+    }
+    if (missing >= 0) {
+        check_postgres_server(check);
     }
     check_stream(check);
 }
@@ -294,12 +279,13 @@ static void on_jwks(void *arg, int status, struct span body, const char *text)
     struct jwt_keys *keys = jwt_keys_new();
     char error[128];
     if (status != 200) {
-        find(check, VERDICT_ERROR, "chat-jwks", "%s: status %d%s%s", check->settings->chat_jwks,
-             status, text != NULL ? ", " : "", text != NULL ? text : "");
+        check_find(check, VERDICT_ERROR, "chat-jwks", "%s: status %d%s%s",
+                   check->settings->chat_jwks, status, text != NULL ? ", " : "",
+                   text != NULL ? text : "");
     } else if (jwt_keys_set_jwks(keys, body, error, sizeof(error)) != 0) {
-        find(check, VERDICT_ERROR, "chat-jwks", "%s: %s", check->settings->chat_jwks, error);
+        check_find(check, VERDICT_ERROR, "chat-jwks", "%s: %s", check->settings->chat_jwks, error);
     } else {
-        find(check, VERDICT_OK, "chat-jwks", "%zu keys", jwt_keys_count(keys));
+        check_find(check, VERDICT_OK, "chat-jwks", "%zu keys", jwt_keys_count(keys));
     }
     jwt_keys_free(&keys);
     loop_stop(check->loop);

@@ -106,6 +106,7 @@ struct health *health_new(const struct health_options *options)
     http_route(app->admin, "GET", "/healthz", on_healthz, health);
     http_route(app->admin, "GET", "/readyz", on_readyz, health);
     http_route(app->admin, "GET", "/metrics", on_metrics, health);
+    http_guard(app->admin, "/metrics", HTTP_ORIGIN_OWN);
     return health;
 }
 

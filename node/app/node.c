@@ -282,9 +282,9 @@ static int build(struct node *node, char *error, size_t error_size)
         .trusted = &app->trusted,
     };
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = process_http(settings, app->net, &app->trusted);
-    app->admin =
-        settings->admin[0] != '\0' ? process_http(settings, app->net, &app->trusted) : app->http;
+    app->http = process_http(settings, app->net, &app->trusted, false);
+    app->admin = settings->admin[0] != '\0' ? process_http(settings, app->net, &app->trusted, true)
+                                            : app->http;
     process_watch_signals(&node->signals, loop_base(app->loop), on_signal, node);
     node->beat = beat_start(loop_base(app->loop), is_ready, node);
     watch_succession(node);

@@ -134,7 +134,7 @@ int process_trusted(const struct settings *settings, struct cidr_list *out, char
 }
 
 struct http_server *process_http(const struct settings *settings, struct net *net,
-                                 const struct cidr_list *trusted)
+                                 const struct cidr_list *trusted, bool admin)
 {
     const struct http_options options = {
         .header_limit = settings->header_limit,
@@ -143,6 +143,8 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .keep_alive_ms = settings->keep_alive,
         .ws_message_limit = settings->message_limit,
         .origins = settings->origins,
+        .same_origin = admin,
+        .guarded_writes = settings->env == ENV_PRODUCTION,
         .trusted = trusted,
     };
     ws_set_pings(settings->ws_ping, settings->ws_pong);

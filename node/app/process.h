@@ -48,6 +48,6 @@ int process_trusted(const struct settings *settings, struct cidr_list *out, char
 
 /* New: an HTTP server with the limits of the settings, without routes. `trusted` is borrowed. */
 struct http_server *process_http(const struct settings *settings, struct net *net,
-                                 const struct cidr_list *trusted);
+                                 const struct cidr_list *trusted, bool admin);
 
 #endif

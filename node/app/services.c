@@ -39,7 +39,14 @@ static void warn_of_open_page(const struct settings *settings)
 {
     if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
         settings->status_token[0] == '\0') {
-        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+        log_warn("the status page is open to all who reach http: set admin or status-token");
+    }
+}
+
+static void warn_of_closed_writes(const struct settings *settings)
+{
+    if (settings->env == ENV_PRODUCTION && settings->origins[0] == '\0') {
+        log_info("origins is not set: no page of another site may add logs or call the webhook");
     }
 }
 
@@ -52,6 +59,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .trouble = trouble,
         .trouble_arg = health,
     };
+    warn_of_closed_writes(app->settings);
     services->home = fleet_home_new(app->admin, &home);
     if (app->admin != app->http) {
         fleet_home_route_text(services->home, app->http);
@@ -62,6 +70,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .metrics = &app->metrics,
         .node = app->node,
         .kind = "node",
+        .zone = app->settings->zone,
         .http = app->settings->http,
         .token = app->settings->status_token,
         .trouble = trouble,
@@ -149,6 +158,8 @@ static void make_logs(struct services *services, struct app *app)
         .syslog = settings->logs_syslog,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
+        .admin = app->admin != app->http ? app->admin : NULL,
+        .own_for_all = app->admin == app->http && settings->env != ENV_PRODUCTION,
     };
     services->logs = logs_new(app->http, &options);
 }
@@ -231,6 +242,7 @@ static int make_relay(struct services *services, struct app *app, char *error, s
         .prefix = settings->relay_prefix,
         .secret = settings->relay_secret,
         .status_token = settings->relay_status_token,
+        .upstream = settings->relay_upstream,
         .unpaced = settings->relay_unpaced,
         .pacing = settings->relay_pacing,
         .proxy = settings->relay_proxy,
@@ -290,6 +302,7 @@ static int check_dispatch(const struct settings *settings, char *error, size_t e
 static int check_relay(const struct settings *settings, char *error, size_t error_size)
 {
     const struct relay_options options = {.listen = settings->relay,
+                                          .upstream = settings->relay_upstream,
                                           .color = settings->relay_color,
                                           .proxy = settings->relay_proxy,
                                           .trusted_text = settings->trusted_proxies};

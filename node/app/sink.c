@@ -150,7 +150,7 @@ static int serve_http(struct process *process, char *error, size_t error_size)
     const struct net_limits limits = {
         .queue = settings->queue_limit, .connections = 1000, .trusted = &app->trusted};
     app->net = net_new(app->loop, app->wheel, &app->metrics, &limits);
-    app->http = app->admin = process_http(settings, app->net, &app->trusted);
+    app->http = app->admin = process_http(settings, app->net, &app->trusted, true);
     metrics_set(&app->metrics, METRIC_BUILD_SINK, 1);
     process->health = health_new(&(struct health_options){
         .app = app, .trouble = unready, .refresh = refresh, .arg = process});
@@ -195,6 +195,7 @@ static void join_fleet(struct process *process)
                                              .metrics = &process->app.metrics,
                                              .node = process->app.node,
                                              .kind = "sink",
+                                             .zone = process->app.settings->zone,
                                              .http = process->app.settings->http,
                                              .token = process->app.settings->status_token,
                                              .trouble = trouble,

@@ -143,6 +143,9 @@ static const char *trouble(const struct settings *settings, unsigned count)
         return "several workers need --admin: worker i answers /metrics, /healthz and /readyz for "
                "itself at that port + i";
     }
+    if (settings->relay_upstream[0] != '\0') {
+        return "--relay-upstream is for one process of the fleet";
+    }
     if (!ports_are_fixed(settings)) {
         return "a port of 0 would be another one in each of several workers";
     }

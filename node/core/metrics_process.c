@@ -9,9 +9,12 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static uint64_t count_descriptors(void)
+enum { LIST_MOST = 1000 }; /* connections beside which descriptors are still listed */
+
+static uint64_t list_descriptors(void)
 {
     uint64_t count = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -23,6 +26,22 @@ static uint64_t count_descriptors(void)
     }
     closedir(dir);
     return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+/* From Linux 6.2 on the folder's size is their number. Before, they are listed, and with many connections, where
+ * that would hold up the loop, counted: those that were none when they were listed last, and the connections. */
+static uint64_t count_descriptors(uint64_t connections)
+{
+    static uint64_t others;
+    struct stat folder;
+    if (stat("/proc/self/fd", &folder) == 0 && folder.st_size > 0) {
+        return (uint64_t)folder.st_size;
+    }
+    if (others == 0 || connections <= LIST_MOST) {
+        uint64_t all = list_descriptors();
+        others = all > connections ? all - connections : 0;
+    }
+    return others + connections;
 }
 
 uint64_t metrics_process_resident_bytes(void)
@@ -58,7 +77,7 @@ static void refresh_process(struct metrics *metrics)
     }
     looked_ms = now;
     metrics_set(metrics, METRIC_RSS, metrics_process_resident_bytes());
-    metrics_set(metrics, METRIC_FDS, count_descriptors());
+    metrics_set(metrics, METRIC_FDS, count_descriptors(metrics->value[METRIC_CONNS]));
     metrics_set(metrics, METRIC_CPU_MS, cpu_ms());
 }
 

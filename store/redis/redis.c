@@ -14,6 +14,7 @@
  *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
+#include "store/redis/inspect.h"
 #include "store/redis/link.h"
 #include "store/redis/resp.h"
 #include "store/redis/script.h"
@@ -202,6 +203,11 @@ static bool redis_ready(struct backend *backend, unsigned shard)
     return redis_link_ready(link_of(backend, shard));
 }
 
+static int inspect(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg)
+{
+    return redis_inspect(link_of(backend, shard), shard, fn, arg);
+}
+
 static int login_as(struct backend *backend, const char *url, char *error, size_t error_size)
 {
     struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
@@ -321,6 +327,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .name = redis_name,
         .ready = redis_ready,
         .login_as = login_as,
+        .inspect = inspect,
         .queued = redis_queued,
         .free = redis_free,
     };

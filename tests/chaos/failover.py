@@ -10,13 +10,11 @@ from lib.redis import entries_of
 from lib.waiting import Expired, wait_until
 from pair import APART, NOWHERE
 from patience import MOST
-from world import WORKERS
 
 PROMOTED_WITHIN = 30.0
 NODES_WITHIN = 20.0
 COUNTED_WITHIN = 10.0
 KEPT = 10.0  # seconds for which a node can bring back what it wrote
-UNANSWERED = sum(WORKERS)  # calls that a server took and did not answer, one of each process: asked again, not brought back
 COUNTED = "logs: what Redis lost is not what the nodes say"
 WRITES_PAUSE = ("CLIENT", "PAUSE", "60000", "WRITE")
 
@@ -29,6 +27,11 @@ def counts(nodes):
         return None
     return tuple(int(sum(one[name] for one in metrics)) for name in
                  ("muster_stream_lost_total", "muster_stream_brought_back_total"))
+
+
+def _call(key):
+    """(node, number of its call) of an entry."""
+    return key[0], int(key[1].split(".")[0])
 
 
 def _ask_for_long(check):
@@ -87,14 +90,16 @@ class FailOvers:
     # --- what is lost and brought back
 
     def _found_and_wanted(self, lacked, before):
-        """(entries lost, calls brought back): as the nodes say, and as the new server has it."""
+        """(entries lost, calls brought back): as the nodes say, and the least and most as the new server has it."""
         master, now = self.pair.master(), counts(self.counted)
         if master is None or now is None:
             return None
         has = entries_of(master)
         self.gone = [key for key in lacked if key not in has]
-        calls = {(node, place.split(".")[0]) for node, place in lacked if (node, place) in has}
-        return (now[0] - before[0], now[1] - before[1]), (len(self.gone), len(calls))
+        calls = {_call(key) for key in lacked if key in has}
+        unsure = set(dict(sorted(map(_call, lacked))).items())  # each node's last: its answer may have been lost, too
+        sure = sum(_call(key) not in unsure for key in self.gone)
+        return (now[0] - before[0], now[1] - before[1]), ((sure, len(self.gone)), (len(calls - unsure), len(calls)))
 
     async def _account(self, lacked, before, epoch, exact=True):
         """`lacked`: what was taken by a server, and is not at the next one. Not `exact`: some of it was there after all. With
@@ -107,8 +112,7 @@ class FailOvers:
             if seen is None:
                 return False
             (lost, brought), (gone, calls) = seen
-            least = calls - UNANSWERED if exact else 0
-            return lost == gone and least <= brought <= calls
+            return gone[0] <= lost <= gone[1] and (calls[0] if exact else 0) <= brought <= calls[1]
         asking = asyncio.create_task(asyncio.to_thread(_ask_for_long, agree))
         try:
             await self.world.until(lambda: asking.done() and asking.result(), "the counts agree", COUNTED_WITHIN)

@@ -10,12 +10,14 @@ from lib.waiting import PAUSE, Expired
 STEP = 0.1  # seconds between two questions
 MOST = 10  # however slow all is: so many times the time that was given
 SLOW = 0.5  # seconds for one step: links may fall of it, since they are proved within one
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+PING = b"PING\r\nQUIT\r\n"
 STANDSTILL = 30  # seconds for an answer; nobody waits longer
 
 
 class Patience:
-    def __init__(self, ports):
-        self.ports = ports  # a function: where to ask /healthz
+    def __init__(self, ports, servers):
+        self.ports, self.servers = ports, servers  # functions: where to ask /healthz, and Redis servers for a PING
         self.lived = 0.0
         self.longest, self.since = 0.0, 0.0  # the longest step of those begun since
         self.task = None
@@ -33,20 +35,21 @@ class Patience:
     async def _tick(self):
         while True:
             began = time.monotonic()
-            await asyncio.gather(*map(self._ask, self.ports()))
+            await asyncio.gather(*(self._ask(port, HEALTHZ) for port in self.ports()),
+                                 *(self._ask(port, PING) for port in self.servers()))
             await asyncio.sleep(STEP)
             if began >= self.since:
                 self.longest = max(self.longest, time.monotonic() - began)
             self.lived += STEP
 
     @staticmethod
-    async def _ask(port):
+    async def _ask(port, question):
         """Returns when it has answered, or is not there."""
         try:
             async with asyncio.timeout(STANDSTILL):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 try:
-                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                    writer.write(question)
                     await reader.read()
                 finally:
                     writer.close()

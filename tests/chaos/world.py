@@ -45,7 +45,8 @@ class World:
         self.harmed = {}  # how often each node and each way of clients was hurt, by name
         self.hurting = set()  # those that it is being done to
         self.calm = True
-        self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()])
+        self.patience = Patience(lambda: [port for node in self.nodes if node.alive() for port in node.answer_ports()],
+                                 lambda: [server.port for server in self.servers if self.calm and server.alive()])
         self.faults = faults
         self.binary = binary
         for number, count in enumerate(workers):

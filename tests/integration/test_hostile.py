@@ -2,15 +2,20 @@
 """Hostile input, one attack a test. Each runs beside an honest client whose answers are timed, and the node's memory is
 read while it goes on: an attack costs the attacker's connection, never another's time, nor memory without a bound."""
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
+import re
 import threading
 import time
 
 import pytest
 
 from lib.frames import BINARY, CONTINUATION, PING, TEXT, RawWebSocket, deflate, frame_bytes, handshake_request
+from lib.logs import add
+from lib.ports import free_port, listens
 from lib.process import muster
 from lib.sync import SyncClient, close_all, new_session, push, set_session
 from lib.tcp import Closed, HttpClient
@@ -266,9 +271,9 @@ def test_no_header_field_is_forged(node, watch):
 OURS, THEIRS = "https://game.example", "https://evil.example"
 
 
-def handshake_status(node, origin):
+def handshake_status(node, origin, path="/connect", host="127.0.0.1"):
     with HttpClient(node.port) as client:
-        return client.ask(handshake_request(Origin=origin)).status
+        return client.ask(handshake_request(path, Origin=origin, Host=host)).status
 
 
 async def test_a_page_of_another_site_opens_no_websocket(yard):
@@ -280,6 +285,76 @@ async def test_a_page_of_another_site_opens_no_websocket(yard):
         assert handshake_status(node, origin) == 403, origin
     client = await SyncClient.member(node, new_session())
     await close_all([client])
+
+
+def ask_as(port, origin, line, body=b"", **more):
+    fields = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", "Content-Length": len(body), **more}
+    if origin is not None:
+        fields["Origin"] = origin
+    text = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    with HttpClient(port) as client:
+        return client.ask(f"{line} HTTP/1.1\r\n{text}\r\n".encode() + body)
+
+
+@pytest.mark.parametrize("path", ["/api/status", "/metrics"])
+def test_what_operators_see_is_for_its_own_pages_only(node, path):
+    """Whatever page an operator's browser has open beside it."""
+    for origin in (None, f"http://127.0.0.1:{node.port}", f"https://127.0.0.1:{node.port}"):
+        answer = ask_as(node.port, origin, f"GET {path}")
+        assert answer.status == 200, origin
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    for origin in (THEIRS, "null", f"http://127.0.0.1:{node.port}.evil.example", "127.0.0.1", "http://", "://"):
+        for line in (f"GET {path}", f"OPTIONS {path}"):
+            answer = ask_as(node.port, origin, line)
+            assert answer.status == 403 and "access-control-allow-origin" not in answer.headers, (origin, line)
+    assert handshake_status(node, THEIRS, "/api/status/live") == 403
+    assert handshake_status(node, f"http://127.0.0.1:{node.port}", "/api/status/live", host=f"127.0.0.1:{node.port}") == 101
+
+
+def test_the_admin_address_answers_no_other_page(yard):
+    admin = free_port()
+    node = yard.begin(admin=f"127.0.0.1:{admin}", origins=THEIRS)
+    wait_until(lambda: listens(admin), "the admin address listens")
+    for path in ("/", "/metrics", "/api/status", "/readyz", "/nowhere"):
+        answer = ask_as(admin, THEIRS, f"GET {path}")
+        assert answer.status == 403 and "access-control-allow-origin" not in answer.headers, path
+    assert ask_as(admin, None, "GET /metrics").status == 200
+    assert ask_as(admin, None, "BAD").headers.get("access-control-allow-origin") is None
+    assert ask_as(node.port, THEIRS, "GET /version").status == 200
+
+
+PRODUCTION = {"env": {"MUSTER_ENV": "production"}, "dispatch_ports": "", "chat_jwt_secret": "s" * 32}
+WRITES = [("POST /logs/add", b'{"msg":"x"}'), ("POST /loki/api/v1/push", b'{"streams":[]}'), ("POST /v1/logs", b'{"resourceLogs":[]}'),
+          ("POST /gelf", b'{"short_message":"x"}'), ("POST /api/webhook/minigame", b"")]
+
+
+@pytest.mark.parametrize("line, body", WRITES)
+def test_in_production_no_other_page_writes(yard, line, body):
+    node = yard.node(**PRODUCTION)
+    assert "origins is not set" in node.log()
+    assert ask_as(node.port, None, line, body).status != 403
+    assert ask_as(node.port, f"http://127.0.0.1:{node.port}", line, body).status != 403
+    for one in (line, "OPTIONS " + line.split()[1]):
+        assert ask_as(node.port, THEIRS, one, body if one is line else b"").status == 403
+
+
+def test_writes_are_for_the_listed_pages(yard):
+    node = yard.node(origins=OURS)
+    for line, body in WRITES:
+        assert ask_as(node.port, OURS, line, body).status != 403
+        assert ask_as(node.port, THEIRS, line, body).status == 403
+    assert add(yard.node(), {"msg": "x"}, Origin=THEIRS)[0] == 200, "in development, without a list, any page may"
+
+
+def test_pages_run_their_own_scripts_only(node):
+    for path in ("/", "/logs.html"):
+        answer = ask_as(node.port, None, f"GET {path}", Accept="text/html")
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        scripts = re.findall(rb"<script[^>]*>(.*?)</script>", answer.body, re.DOTALL)
+        assert scripts and policy["script-src"].split() == [
+            f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts]
+        assert policy["frame-ancestors"] == "'none'"
 
 
 def test_without_a_list_any_page_may(node):

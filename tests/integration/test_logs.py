@@ -7,9 +7,11 @@ import re
 import time
 
 import pytest
+import websockets
 
 from lib.frames import handshake_request
 from lib.logs import Listener, add, stored
+from lib.ports import free_port, listens
 from lib.process import muster
 from lib.sync import new_session
 from lib.tcp import HttpClient
@@ -148,6 +150,72 @@ async def test_backlog_gives_the_last_of_the_room(pair):
     assert numbers == sorted(numbers)
     for one in (listener, everything):
         await one.close()
+
+
+async def hears_own_lines(url, **options):
+    """Asked for all rooms, with what was there before."""
+    async with websockets.connect(url + "/logs/listen?backlog=100", max_size=None, **options) as link:
+        entries = json.loads(await within(link.recv(), "the first entries"))
+        return any(entry.get("user") == "server" for entry in entries)
+
+
+async def test_the_nodes_own_lines_are_not_for_everybody(yard):
+    admin = free_port()
+    open_to_all = yard.begin(admin=f"127.0.0.1:{admin}")
+    production = {"env": {"MUSTER_ENV": "production"}, "dispatch_ports": "", "chat_jwt_secret": "s" * 32}
+    closed, guarded = yard.node(**production), yard.node(logs_listen_token="secret", **production)
+    wait_until(lambda: listens(admin), "the admin address listens")
+    wait_until(lambda: listens(open_to_all.port), "the node listens")
+    for node in (open_to_all, closed, guarded):
+        stored(node, {"msg": "a line of a player", "user": "server", "room": ""})
+    await asyncio.sleep(0.3)
+    assert await hears_own_lines(f"ws://127.0.0.1:{admin}")
+    assert await hears_own_lines(guarded.ws(""), extra_headers={"Authorization": "Bearer secret"})
+    for node in (open_to_all, closed):
+        listener = await Listener.join(node, "?backlog=100")
+        await until(lambda listener=listener: listener.entries(own=True), "the player's line")
+        stored(node, {"msg": "the end", "room": "x"})
+        await until(lambda listener=listener: "the end" in listener.texts(), "the end")
+        assert {entry["msg"] for entry in listener.entries(own=True)} == {"a line of a player", "the end"}
+        await listener.close()
+
+
+def sent_by(redis):
+    """Bytes that this server has sent to all its clients."""
+    return int(re.search(r"total_net_output_bytes:(\d+)", redis.command("info", "stats").decode())[1])
+
+
+async def test_who_asks_for_the_same_backlog_at_once_shares_one_reading(yard, redis):
+    node, room = yard.node(store=redis.url), new_session()
+    for start in range(0, 4000, 1000):
+        stored(node, [{"msg": f"{start + i} " + "x" * 200, "room": room} for i in range(1000)])
+    before = sent_by(redis)
+    listeners = await asyncio.gather(*(Listener.join(node, f"?roomId={room}&backlog=1000") for _ in range(60)))
+    for listener in listeners:
+        assert [text.split()[0] for text in [entry["msg"] for entry in await listener.heard(1000)]] == [
+            str(number) for number in range(3000, 4000)]
+    assert sent_by(redis) - before < 12 * 1000 * 300, "each read it for itself"
+    await asyncio.gather(*(listener.close() for listener in listeners))
+
+
+async def test_searches_that_find_nothing_are_bounded_in_bytes_and_paced(yard, redis):
+    """A short request may cause a long search: those of one address come one by one, and others between them."""
+    node = yard.node(store=redis.url, message_limit="2m")
+    for _ in range(10):
+        stored(node, [{"msg": "x" * 1000} for _ in range(1000)])
+    before = sent_by(redis)
+    one = await Listener.join(node, f"?roomId={new_session()}&backlog=2000")
+    await until(lambda: len(one.messages) > 0 or sent_by(redis) - before > 3.5e6, "it was searched")
+    await asyncio.sleep(0.5)
+    assert sent_by(redis) - before < 5.5e6, "4 MB of each lane, in pages of a quarter of a MB"
+    before, begun = sent_by(redis), time.monotonic()
+    listeners = [one] + [await Listener.join(node, f"?roomId={new_session()}&backlog=2000") for _ in range(40)]
+    await asyncio.sleep(1)
+    assert sent_by(redis) - before < (time.monotonic() - begun) * 25e6 + 12e6
+    await asyncio.gather(*(listener.close() for listener in listeners))
+    late = await Listener.join(node, "?backlog=3")
+    assert len(await late.heard(3)) >= 3
+    await late.close()
 
 
 async def test_backlog_and_live_meet_without_gap_or_repeat(pair):

@@ -180,6 +180,9 @@ def test_an_older_file_whose_clock_is_behind(yard, redis, postgres):
     stored(node, [{"msg": f"after{n}", "user": "u"} for n in range(1, 20)])
     say(node, "end", 300)
     wait_table(postgres, once(("before", 30), ("later", 300), ("after", 20), ("end", 300)))
+    newest = "select max(seq_number) from log_entry where msg like 'later%'"
+    assert postgres.value(f"select count(*) from log_entry where msg like 'end%' and seq_number < ({newest})") == "0", \
+        "numbers grow, for those who keep the last one they saw"
     assert sink.metrics()["muster_sink_missed_total"] == node.metrics()["muster_stream_lost_total"] == 0
     assert node.metrics()["muster_stream_brought_back_total"] > 0
 

@@ -6,6 +6,7 @@
 
 #include "node/net/net.h"
 #include "node/proto/http/forwarded.h"
+#include "node/proto/http/page.h"
 #include "node/proto/json/scan.h"
 #include "node/proto/proxy.h"
 #include "store/base/clock.h"
@@ -34,6 +35,7 @@ static void start_request(struct http_conn *http)
     struct http_request *request = mem_zalloc(sizeof(*request));
     request->http = http;
     request->peer = *conn_peer(http->conn);
+    request->own_only = http->server->options.same_origin;
     http->request = request;
     if (http->served) {
         conn_set_timer(http->conn, http->server->options.request_ms);
@@ -156,12 +158,14 @@ struct conn *http_reply_upgrade(struct http_request *request, size_t *message_li
 
 void http_reply_page(struct http_request *request, struct span page)
 {
+    struct buf policy = {0};
+    http_page_policy(page, &policy);
     http_reply_field(request, "Cache-Control", SPAN("no-cache"));
-    http_reply_field(request, "Content-Security-Policy",
-                     SPAN("default-src 'none'; script-src 'unsafe-inline'; style-src "
-                          "'unsafe-inline'; connect-src 'self' ws: wss:; img-src data:; worker-src "
-                          "blob:; base-uri 'none'; form-action 'none'"));
+    http_reply_field(request, "Content-Security-Policy", buf_span(&policy));
+    http_reply_field(request, "X-Content-Type-Options", SPAN("nosniff"));
+    http_reply_field(request, "Referrer-Policy", SPAN("no-referrer"));
     http_reply(request, 200, "text/html; charset=utf-8", page);
+    buf_free(&policy);
 }
 
 /* ------------------------------------------------------------------------------------ reading */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The opening handshake of a WebSocket, RFC 6455, 4.2. */
 #include "node/proto/http/impl.h"
+#include "node/proto/http/origin.h"
 
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
@@ -27,24 +28,8 @@ static bool key_is_sound(struct span key)
            len == HTTP_HANDSHAKE_KEY_BYTES;
 }
 
-/* Browsers name the page that asks (RFC 6455, 10.2), and nothing else keeps one site's page from
- * using another's sockets. Clients that are no browsers name none. */
-static bool origin_may(const struct http_request *request, const char *origins)
-{
-    struct span origin = http_header(request, "origin");
-    struct span rest = span_str(origins != NULL ? origins : "");
-    if (origin.ptr == NULL || rest.len == 0) {
-        return true;
-    }
-    while (rest.ptr != NULL) {
-        if (span_eq_nocase(span_trim(span_cut(&rest, ',')), origin)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-struct http_error http_handshake_check(struct http_request *request, const char *origins)
+struct http_error http_handshake_check(struct http_request *request,
+                                       const struct http_options *options)
 {
     if (!span_eq(request->method, SPAN("GET")) || request->minor == 0) {
         return http_error(400, "a WebSocket handshake is a GET of HTTP/1.1");
@@ -64,7 +49,7 @@ struct http_error http_handshake_check(struct http_request *request, const char 
     if (!key_is_sound(http_header(request, "sec-websocket-key"))) {
         return http_error(400, "Sec-WebSocket-Key is malformed");
     }
-    if (!origin_may(request, origins)) {
+    if (!request->own_only && !http_origin_may_connect(request, options)) {
         return http_error(403, "pages of this origin may not open WebSockets here");
     }
     return HTTP_OK;

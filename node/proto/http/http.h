@@ -25,8 +25,19 @@ struct http_options {
     uint32_t keep_alive_ms;          /* silence between requests */
     size_t ws_message_limit;         /* bytes of a WebSocket message, after inflating */
     const struct cidr_list *trusted; /* proxies that say for whom they ask; borrowed; NULL: none */
-    const char *origins; /* of pages that may open WebSockets, with commas; borrowed for the
+    const char
+        *origins;     /* of pages that may open WebSockets and write, with commas; borrowed for the
                               * server's life; NULL or empty: any */
+    bool same_origin; /* no page but this server's own may ask for anything */
+    bool guarded_writes; /* with no origins, no other page may write (http_guard) */
+};
+
+/* Pages of which origin may ask for a path? Requests without the field Origin come from no other
+ * site's page, and always may. */
+enum http_origin {
+    HTTP_ORIGIN_ANY,    /* any, and may read the answer */
+    HTTP_ORIGIN_LISTED, /* the server's own, and those of http_options.origins */
+    HTTP_ORIGIN_OWN,    /* the server's own */
 };
 
 /* Must end with exactly one http_reply, http_reply_error or ws_accept per request, inside or later.
@@ -55,6 +66,9 @@ void http_route(struct http_server *server, const char *method, const char *path
  * Others get 400 or 426. May stand beside a "GET" route of the same path, which then gets plain
  * requests. */
 void http_route_websocket(struct http_server *server, const char *path, http_fn *fn, void *arg);
+
+/* From now on `path`, whose routes are there, is for pages of that origin only; others get 403. */
+void http_guard(struct http_server *server, const char *path, enum http_origin origin);
 
 /* Of the request, borrowed until it is replied to. Header names in lower case; absent: ptr NULL.
  * Several fields of one name are joined with ", ". */

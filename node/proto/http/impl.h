@@ -7,6 +7,7 @@
  *     body.c      bodies by length and chunked
  *     request.c   what a handler sees of a request
  *     reply.c     how an answer is written
+ *     origin.c    may that page ask?
  *     handshake.c is it a WebSocket handshake? */
 #ifndef MUSTER_NODE_PROTO_HTTP_IMPL_H
 #define MUSTER_NODE_PROTO_HTTP_IMPL_H
@@ -26,6 +27,7 @@ struct http_route {
     const char *path;
     http_fn *fn;
     void *arg;
+    enum http_origin origin; /* of the path: the same for all its routes */
 };
 
 struct http_server {
@@ -77,7 +79,8 @@ struct http_request {
     const struct http_route *route;
     uint8_t minor; /* version 1.minor */
     bool is_head;
-    bool close; /* after the answer */
+    bool own_only; /* no other site's page may read the answer */
+    bool close;    /* after the answer */
 };
 
 /* The answer that an error calls for; status 0: none. `text` is a literal. */
@@ -119,7 +122,8 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
 /* ------------------------------------------------------------------------- handshake.c */
 
 bool http_wants_websocket(const struct http_request *request);
-struct http_error http_handshake_check(struct http_request *request, const char *origins);
+struct http_error http_handshake_check(struct http_request *request,
+                                       const struct http_options *options);
 
 /* Appends the Sec-WebSocket-Accept that answers `key`. */
 void http_handshake_accept(struct span key, struct buf *out);

@@ -30,7 +30,8 @@ static const char *status_text(int status)
 void http_reply_begin(struct http_request *request, int status, struct buf *out)
 {
     buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
-    buf_append(out, SPAN("Access-Control-Allow-Origin: *\r\n"));
+    buf_append(out, request->own_only ? SPAN("Cross-Origin-Resource-Policy: same-origin\r\n")
+                                      : SPAN("Access-Control-Allow-Origin: *\r\n"));
     buf_append(out, buf_span(&request->reply_fields));
 }
 

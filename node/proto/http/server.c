@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/net/net.h"
 #include "node/proto/http/impl.h"
+#include "node/proto/http/origin.h"
 
 #include <http_parser.h>
 #include <stdio.h>
@@ -74,12 +75,12 @@ static void add_route(struct http_server *server, struct http_route route)
 void http_route(struct http_server *server, const char *method, const char *path, http_fn *fn,
                 void *arg)
 {
-    add_route(server, (struct http_route){method, path, fn, arg});
+    add_route(server, (struct http_route){method, path, fn, arg, HTTP_ORIGIN_ANY});
 }
 
 void http_route_websocket(struct http_server *server, const char *path, http_fn *fn, void *arg)
 {
-    add_route(server, (struct http_route){NULL, path, fn, arg});
+    add_route(server, (struct http_route){NULL, path, fn, arg, HTTP_ORIGIN_ANY});
 }
 
 static bool same_path(const struct http_route *route, struct span path)
@@ -89,6 +90,25 @@ static bool same_path(const struct http_route *route, struct span path)
         path.len--;
     }
     return span_eq_nocase(path, want);
+}
+
+void http_guard(struct http_server *server, const char *path, enum http_origin origin)
+{
+    for (unsigned i = 0; i < server->route_count; i++) {
+        if (same_path(&server->routes[i], span_str(path))) {
+            server->routes[i].origin = origin;
+        }
+    }
+}
+
+static enum http_origin guard_of(const struct http_server *server, struct span path)
+{
+    for (unsigned i = 0; i < server->route_count; i++) {
+        if (same_path(&server->routes[i], path)) {
+            return server->routes[i].origin;
+        }
+    }
+    return HTTP_ORIGIN_ANY;
 }
 
 /* The route of that path for `method`; NULL asks for the WebSocket one. */
@@ -174,10 +194,16 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
 {
     struct span get = SPAN("GET");
     bool wants_get = request->is_head || span_eq(request->method, get);
+    enum http_origin guard = guard_of(server, request->path);
+    request->own_only = guard == HTTP_ORIGIN_OWN || server->options.same_origin;
+    if (!http_origin_may(request, &server->options, guard)) {
+        request->own_only = true;
+        return http_error(403, "pages of this origin may not ask for this here");
+    }
     const struct http_route *websocket = find(server, request->path, NULL);
     if (websocket != NULL && http_wants_websocket(request)) {
         request->route = websocket;
-        return http_handshake_check(request, server->options.origins);
+        return http_handshake_check(request, &server->options);
     }
     request->route = find(server, request->path, wants_get ? &get : &request->method);
     if (request->route != NULL) {

@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* The entries from before a listener came: each lane that can hold some is read backwards from
- * where the tail stands, until enough are found; then the newest of all go out in order. */
+ * where the tail stands, until enough are found; then the newest of all go out in order.
+ *
+ *     line: one for each room and number --a few at once, one of each address, paced--> read --> all that share it
+ *
+ * A short request may cause a long search: so what is read is bounded in entries and bytes, and the node's
+ * searches together by a rate. */
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
+#include "store/base/clock.h"
+#include "store/base/timer.h"
 
 #include <stdlib.h>
 
 enum {
-    PAGE = 500,
-    SCAN_MOST = 50000, /* entries of a lane that are looked through */
+    PAGE_FIRST = 16, /* entries; the next ones by their size: */
+    PAGE_MOST = 500,
+    PAGE_BYTES = 256 * 1024,
+    SCAN_MOST = 50000,            /* entries of a lane that are looked through, */
+    SCAN_BYTES = 4 * 1024 * 1024, /* and bytes of them */
+    BACKLOGS_AT_ONCE = 4,         /* of a node; of an address one */
+    BACKLOG_BYTES_MS = 20 * 1024, /* what a node reads for them in a millisecond, on average */
     LOGS_BACKLOG_MESSAGE_BYTES = 64 * 1024,
 };
 
@@ -21,14 +33,15 @@ struct lane_scan {
     struct backlog *backlog;
     unsigned lane;
     bool roomless; /* the lane is read for entries without a room only */
-    size_t scanned, matched;
+    size_t scanned, matched, bytes, page;
 };
 
 struct backlog {
     struct list entry;
     struct logs_live *live;
-    struct log_listener *listener; /* NULL: it has gone */
-    struct buf room;               /* empty: all */
+    struct list listeners; /* that share it; empty: all have gone */
+    struct address from;   /* of the first of them */
+    struct buf room;       /* empty: all */
     size_t wants;
     unsigned open; /* lanes still being read */
     struct backlog_found *found;
@@ -38,8 +51,22 @@ struct backlog {
     struct lane_scan scans[STREAM_LANES_MOST];
 };
 
+static struct log_listener *sharer_of(struct list *link)
+{
+    return LIST_ITEM(link, struct log_listener, sharing);
+}
+
+static void detach(struct log_listener *listener)
+{
+    listener->backlog = NULL;
+    list_del(&listener->sharing);
+}
+
 static void backlog_free(struct backlog *backlog)
 {
+    LIST_EACH(it, &backlog->listeners) {
+        detach(sharer_of(it));
+    }
     list_del(&backlog->entry);
     buf_free(&backlog->room);
     buf_free(&backlog->text);
@@ -81,12 +108,14 @@ static size_t first_to_send(const struct backlog *backlog)
     return first;
 }
 
-static void send_text(struct log_listener *listener, struct buf *text, struct logs_run run)
+static void send_text(struct backlog *backlog, struct buf *text, struct logs_run run)
 {
     struct shared_message frame;
     buf_append(text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(text));
-    logs_listener_send(listener, &frame, run);
+    LIST_EACH(it, &backlog->listeners) {
+        logs_listener_send(sharer_of(it), &frame, run);
+    }
     shared_message_deinit(&frame);
     text->len = 0;
 }
@@ -99,41 +128,84 @@ static void send_found(struct backlog *backlog)
     for (size_t i = first_to_send(backlog); i < backlog->count; i++) {
         const struct backlog_found *found = &backlog->found[i];
         struct span tag = tag_of(backlog, found);
-        if (run.count > 0 &&
-            (text.len >= LOGS_BACKLOG_MESSAGE_BYTES || !span_eq(tag, tag_of(backlog, found - 1)))) {
-            send_text(backlog->listener, &text, run);
+        bool own = logs_is_own(tag, span_of(tag.ptr + tag.len, found->payload_len));
+        bool fits = text.len < LOGS_BACKLOG_MESSAGE_BYTES && own == run.own;
+        if (run.count > 0 && (!fits || !span_eq(tag, tag_of(backlog, found - 1)))) {
+            send_text(backlog, &text, run);
             run.count = 0;
         }
+        run.own = own;
         buf_append(&text, run.count++ > 0 ? SPAN(",") : SPAN("["));
         logs_print(&text, found->seq, span_of(tag.ptr + tag.len, found->payload_len));
         run.last = found->seq;
     }
     if (run.count > 0) {
-        send_text(backlog->listener, &text, run);
+        send_text(backlog, &text, run);
     }
     buf_free(&text);
 }
 
+/* What was read is paid for in time. */
+static void pay(const struct backlog *backlog)
+{
+    struct logs_live *live = backlog->live;
+    uint64_t now = clock_monotonic_ms(), bytes = 0;
+    for (unsigned i = 0; i < backlog->lanes; i++) {
+        bytes += backlog->scans[i].bytes;
+    }
+    live->backlog_pause_ms =
+        (live->backlog_pause_ms > now ? live->backlog_pause_ms : now) + bytes / BACKLOG_BYTES_MS;
+}
+
 static void lane_done(struct backlog *backlog)
 {
+    struct logs_live *live = backlog->live;
     if (--backlog->open > 0) {
         return;
     }
-    struct log_listener *listener = backlog->listener;
-    if (listener != NULL) {
-        if (backlog->count > 0) {
-            qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
-        }
-        send_found(backlog);
-        listener->backlog = NULL;
+    if (backlog->count > 0) {
+        qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
+    }
+    send_found(backlog);
+    while (!list_empty(&backlog->listeners)) {
+        struct log_listener *listener = sharer_of(backlog->listeners.next);
+        detach(listener);
         logs_listener_backlog_done(listener);
     }
+    pay(backlog);
     backlog_free(backlog);
+    timer_after(live->backlog_timer, 0);
 }
 
 /* ------------------------------------------------------------------------------------ reading */
 
 static void read_page(struct lane_scan *scan, uint64_t last);
+
+static void keep(struct backlog *backlog, const struct stream_entry *entry)
+{
+    if (backlog->count == backlog->cap) {
+        backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
+        backlog->found = mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
+    }
+    backlog->found[backlog->count++] =
+        (struct backlog_found){entry->seq, backlog->text.len, entry->tag.len, entry->payload.len};
+    buf_append(&backlog->text, entry->tag);
+    buf_append(&backlog->text, entry->payload);
+}
+
+/* As many as have about PAGE_BYTES, going by those that were seen. */
+static size_t next_page(const struct lane_scan *scan)
+{
+    size_t fit = PAGE_BYTES / (scan->bytes / scan->scanned + 1);
+    return fit < 1 ? 1 : fit < PAGE_MOST ? fit : PAGE_MOST;
+}
+
+static bool reads_on(const struct lane_scan *scan)
+{
+    const struct backlog *backlog = scan->backlog;
+    return scan->matched < backlog->wants && scan->scanned < SCAN_MOST &&
+           scan->bytes < SCAN_BYTES && !list_empty(&backlog->listeners);
+}
 
 static void on_page(void *arg, bool ok, const struct stream_head *head,
                     const struct stream_entry *entries, size_t count)
@@ -141,25 +213,18 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
     struct lane_scan *scan = arg;
     struct backlog *backlog = scan->backlog;
     struct span room = buf_span(&backlog->room);
+    bool full = count == scan->page;
     (void)head;
     for (size_t i = 0; i < count && scan->matched < backlog->wants; i++) {
+        scan->bytes += entries[i].tag.len + entries[i].payload.len;
         if (room.len == 0 || entries[i].tag.len == 0 || span_eq(room, entries[i].tag)) {
-            if (backlog->count == backlog->cap) {
-                backlog->cap = backlog->cap > 0 ? backlog->cap * 2 : 64;
-                backlog->found =
-                    mem_realloc(backlog->found, backlog->cap * sizeof(*backlog->found));
-            }
-            backlog->found[backlog->count++] = (struct backlog_found){
-                entries[i].seq, backlog->text.len, entries[i].tag.len, entries[i].payload.len};
-            buf_append(&backlog->text, entries[i].tag);
-            buf_append(&backlog->text, entries[i].payload);
+            keep(backlog, &entries[i]);
             scan->matched += scan->roomless || counts(backlog, entries[i].tag.len);
         }
     }
     scan->scanned += count;
-    bool more = ok && count == PAGE && scan->matched < backlog->wants &&
-                scan->scanned < SCAN_MOST && backlog->listener != NULL;
-    if (more) {
+    if (ok && full && reads_on(scan)) {
+        scan->page = next_page(scan);
         read_page(scan, entries[count - 1].seq - 1);
     } else {
         lane_done(backlog);
@@ -169,7 +234,7 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
 static void read_page(struct lane_scan *scan, uint64_t last)
 {
     struct store *store = scan->backlog->live->options.store;
-    if (stream_read_back(store, scan->lane, last, PAGE, on_page, scan) != 0) {
+    if (stream_read_back(store, scan->lane, last, scan->page, on_page, scan) != 0) {
         lane_done(scan->backlog);
     }
 }
@@ -183,24 +248,24 @@ static bool may_hold(const struct backlog *backlog, unsigned lane)
            lane == logs_lane(SPAN(""), lanes);
 }
 
-void logs_backlog_start(struct log_listener *listener)
+/* From where the tail stands now: what its listeners held until here is part of it. */
+static void begin(struct backlog *backlog)
 {
-    struct logs_live *live = listener->live;
-    struct backlog *backlog = mem_zalloc(sizeof(*backlog));
+    struct logs_live *live = backlog->live;
     unsigned lanes = live->options.lanes;
-    backlog->live = live;
-    backlog->listener = listener;
-    backlog->wants = listener->wants;
-    backlog->lanes = live->tail.lanes;
-    list_push_back(&live->backlogs, &backlog->entry);
-    listener->backlog = backlog;
-    if (listener->room != NULL) {
-        buf_append(&backlog->room, map_key(&listener->room->node));
+    LIST_EACH(it, &backlog->listeners) {
+        struct log_listener *listener = sharer_of(it);
+        buf_free(&listener->held);
+        listener->skipped = 0;
     }
+    backlog->lanes = live->tail.lanes;
+    list_del(&backlog->entry);
+    list_push_back(&live->backlogs, &backlog->entry);
     backlog->open = 1; /* this function's own */
     for (unsigned i = 0; i < live->tail.lanes; i++) {
         if (may_hold(backlog, i)) {
-            backlog->scans[i] = (struct lane_scan){.backlog = backlog, .lane = i};
+            backlog->scans[i] =
+                (struct lane_scan){.backlog = backlog, .lane = i, .page = PAGE_FIRST};
             backlog->scans[i].roomless = backlog->room.len > 0 && backlog->lanes <= lanes &&
                                          i != logs_lane(buf_span(&backlog->room), lanes);
             backlog->open++;
@@ -210,17 +275,113 @@ void logs_backlog_start(struct log_listener *listener)
     lane_done(backlog);
 }
 
-void logs_backlog_cancel(struct log_listener *listener)
+/* How many are being read; *same: is one of them for this address? */
+static unsigned count_read(const struct logs_live *live, const struct address *from, bool *same)
 {
-    if (listener->backlog != NULL) {
-        listener->backlog->listener = NULL;
-        listener->backlog = NULL;
+    unsigned count = 0;
+    *same = false;
+    for (struct list *it = live->backlogs.next; it != &live->backlogs; it = it->next) {
+        const struct backlog *backlog = LIST_ITEM(it, struct backlog, entry);
+        *same |= memcmp(backlog->from.ip, from->ip, sizeof(from->ip)) == 0;
+        count++;
+    }
+    return count;
+}
+
+/* The first in the line that may be read now, if any may. */
+static struct backlog *first_of_line(struct logs_live *live)
+{
+    bool same;
+    LIST_EACH(it, &live->backlog_line) {
+        struct backlog *backlog = LIST_ITEM(it, struct backlog, entry);
+        if (count_read(live, &backlog->from, &same) >= BACKLOGS_AT_ONCE) {
+            return NULL;
+        }
+        if (!same) {
+            return backlog;
+        }
+    }
+    return NULL;
+}
+
+static void begin_next(struct logs_live *live)
+{
+    struct backlog *backlog;
+    while ((backlog = first_of_line(live)) != NULL) {
+        uint64_t now = clock_monotonic_ms();
+        if (live->backlog_pause_ms > now) {
+            timer_after(live->backlog_timer, live->backlog_pause_ms - now);
+            return;
+        }
+        begin(backlog);
     }
 }
 
-void logs_backlog_free_all(struct logs_live *live)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    while (!list_empty(&live->backlogs)) {
-        backlog_free(LIST_ITEM(live->backlogs.next, struct backlog, entry));
+    struct logs_live *live = arg;
+    (void)fd, (void)what;
+    begin_next(live);
+}
+
+/* One in the line that reads just that. */
+static struct backlog *find_same(struct logs_live *live, struct span room, size_t wants)
+{
+    LIST_EACH(it, &live->backlog_line) {
+        struct backlog *backlog = LIST_ITEM(it, struct backlog, entry);
+        if (backlog->wants == wants && span_eq(buf_span(&backlog->room), room)) {
+            return backlog;
+        }
     }
+    return NULL;
+}
+
+static struct backlog *backlog_new(struct log_listener *listener, struct span room)
+{
+    struct backlog *backlog = mem_zalloc(sizeof(*backlog));
+    backlog->live = listener->live;
+    backlog->from = *conn_peer(ws_conn(listener->member.ws));
+    backlog->wants = listener->wants;
+    list_init(&backlog->listeners);
+    buf_append(&backlog->room, room);
+    list_push_back(&listener->live->backlog_line, &backlog->entry);
+    return backlog;
+}
+
+void logs_backlog_start(struct log_listener *listener)
+{
+    struct logs_live *live = listener->live;
+    struct span room = listener->room != NULL ? map_key(&listener->room->node) : SPAN("");
+    struct backlog *backlog = find_same(live, room, listener->wants);
+    listener->backlog = backlog != NULL ? backlog : backlog_new(listener, room);
+    list_push_back(&listener->backlog->listeners, &listener->sharing);
+    begin_next(live);
+}
+
+void logs_backlog_cancel(struct log_listener *listener)
+{
+    struct backlog *backlog = listener->backlog;
+    detach(listener);
+    /* One that is being read ends with its pages. */
+    if (backlog != NULL && backlog->open == 0 && list_empty(&backlog->listeners)) {
+        backlog_free(backlog);
+    }
+}
+
+void logs_backlog_init(struct logs_live *live)
+{
+    list_init(&live->backlogs);
+    list_init(&live->backlog_line);
+    live->backlog_timer = event_new(loop_base(net_loop(live->options.net)), -1, 0, on_timer, live);
+}
+
+void logs_backlog_deinit(struct logs_live *live)
+{
+    struct list *const lines[] = {&live->backlogs, &live->backlog_line};
+    for (size_t i = 0; i < 2; i++) {
+        while (!list_empty(lines[i])) {
+            backlog_free(LIST_ITEM(lines[i]->next, struct backlog, entry));
+        }
+    }
+    event_free(live->backlog_timer);
 }

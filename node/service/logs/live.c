@@ -72,7 +72,7 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     struct metrics *metrics = listener->live->options.metrics;
     size_t limit = listener->live->options.queue_limit / 2;
     size_t queued = conn_queued(ws_conn(listener->member.ws));
-    if (!ws_is_open(listener->member.ws)) {
+    if (!ws_is_open(listener->member.ws) || (run.own && !listener->hears_own)) {
         return;
     }
     /* One that skips goes on only when it has caught up by half. */
@@ -235,7 +235,9 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
     listener->request = request;
     listener->wants = wish->backlog;
     listener->beats = wish->beats;
+    listener->hears_own = wish->own;
     list_init(&listener->member.entry);
+    list_init(&listener->sharing);
     list_push_back(&live->waiting, &listener->entry);
     listener->room = wish->room.len > 0 ? room_get(live, wish->room) : NULL;
     live->count++;
@@ -265,7 +267,7 @@ struct logs_live *logs_live_new(const struct logs_live_options *options)
     map_init(&live->rooms);
     list_init(&live->everywhere);
     list_init(&live->waiting);
-    list_init(&live->backlogs);
+    logs_backlog_init(live);
     logs_tail_init(live);
     metrics_source_add(options->metrics, &live->gauges, count_gauges, live);
     return live;
@@ -282,7 +284,7 @@ void logs_live_free(struct logs_live **live)
         http_reply_error(listener->request, 503, "the node is going away");
         listener_free(listener);
     }
-    logs_backlog_free_all(*live);
+    logs_backlog_deinit(*live);
     logs_tail_deinit(*live);
     map_deinit(&(*live)->rooms);
     free(*live);

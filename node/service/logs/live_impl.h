@@ -16,6 +16,7 @@
 struct logs_run {
     size_t count;
     uint64_t last; /* sequence number of the last one */
+    bool own;      /* all are lines of nodes: for those who may hear them */
 };
 
 struct live_room {
@@ -30,9 +31,11 @@ struct log_listener {
     struct logs_live *live;
     struct live_room *room;       /* NULL: all rooms */
     struct http_request *request; /* not answered yet; NULL since */
-    struct backlog *backlog;      /* being gathered; NULL else */
+    struct backlog *backlog;      /* in line, or being gathered; NULL else */
+    struct list sharing;          /* with others that wait for the same one */
     size_t wants;                 /* entries from before */
     bool beats;
+    bool hears_own;        /* lines of the nodes, too */
     struct buf held;       /* messages that wait for the backlog: struct held, text */
     uint64_t skipped;      /* entries, since it was last told */
     uint64_t last_skipped; /* the highest number among them */
@@ -56,7 +59,9 @@ struct logs_live {
     struct list everywhere, waiting;
     uint32_t count; /* listeners, waiting ones too */
     struct tail tail;
-    struct list backlogs;
+    struct list backlogs, backlog_line; /* being read; waiting for that */
+    uint64_t backlog_pause_ms;          /* monotonic: none begins before */
+    struct event *backlog_timer;
     struct metrics_source gauges;
 };
 
@@ -80,10 +85,11 @@ void logs_tail_start(struct logs_live *live);
 bool logs_live_wants(const struct logs_live *live, struct span room);
 
 /* backlog.c */
+void logs_backlog_init(struct logs_live *live);
 void logs_backlog_start(struct log_listener *listener);
 /* The listener goes. */
 void logs_backlog_cancel(struct log_listener *listener);
-void logs_backlog_free_all(struct logs_live *live);
+void logs_backlog_deinit(struct logs_live *live);
 /* Sends it, or what there is of it, and then what was held. Called by backlog.c itself. */
 void logs_listener_backlog_done(struct log_listener *listener);
 

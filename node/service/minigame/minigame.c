@@ -120,6 +120,7 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
     http_route_websocket(server, "/minigame", on_connect, minigame);
     http_route(server, "GET", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "POST", "/api/webhook/minigame", on_webhook, minigame);
+    http_guard(server, "/api/webhook/minigame", HTTP_ORIGIN_LISTED);
     http_route(server, "GET", "/api/gaming/events", on_events, minigame);
     return minigame;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/relay/packet.h"
 
-#include "node/proto/json/scan.h"
+#include "node/proto/json/walk.h"
+#include "store/base/mem.h"
 #include "store/base/utf8.h"
 
 #include <ctype.h>
@@ -10,6 +11,9 @@
 #include <stdlib.h>
 
 #define VERSION 1.0
+#define PLAYER_COUNT "playerCount"
+#define HOST_IDENTIFIER "hostIdentifier"
+#define ACKNOWLEDGE "acknowledge"
 #define WHITE SPAN("ffffff")
 
 enum {
@@ -132,7 +136,136 @@ void relay_handshake_deinit(struct relay_handshake *handshake)
     buf_free(&handshake->secret);
 }
 
+/* ------------------------------------------------------------------------------------ a host's news */
+
+/* A server that a host tells of. */
+struct told_server {
+    struct list entry;
+    struct relay_server server;
+    struct buf look;
+};
+
+static uint64_t get_id(const struct json_field *field)
+{
+    double id = get_number(field, -1);
+    return id >= 0 && id < 9007199254740992.0 ? (uint64_t)id : UINT64_MAX;
+}
+
+/* Appends the server that the object tells of. */
+static void tell_server(struct span object, struct relay_told *told)
+{
+    enum { TOLD_ID, TOLD_NAME, TOLD_COLOR, TOLD_PREFIX, TOLD_PLAYERS, TOLD_FIELDS };
+    struct json_field fields[TOLD_FIELDS] = {
+        [TOLD_ID] = {.name = "identifier"},      [TOLD_NAME] = {.name = "name"},
+        [TOLD_COLOR] = {.name = "color"},        [TOLD_PREFIX] = {.name = "prefix"},
+        [TOLD_PLAYERS] = {.name = PLAYER_COUNT},
+    };
+    struct buf name = {0}, color = {0}, prefix = {0};
+    if (json_fields(object, fields, TOLD_FIELDS) != 0) {
+        return;
+    }
+    struct told_server *added = mem_zalloc(sizeof(*added));
+    get_shown(&fields[TOLD_NAME], RELAY_PACKET_NAME_LIMIT, &name);
+    get_text(&fields[TOLD_COLOR], COLOR_DIGITS + 2, &color);
+    get_shown(&fields[TOLD_PREFIX], PREFIX_LIMIT, &prefix);
+    relay_print_look(buf_span(&name), buf_span(&color), buf_span(&prefix), &added->look);
+    added->server = (struct relay_server){.id = get_id(&fields[TOLD_ID]),
+                                          .players = get_players(&fields[TOLD_PLAYERS]),
+                                          .look = buf_span(&added->look)};
+    list_push_back(&told->servers, &added->entry);
+    buf_free(&name);
+    buf_free(&color);
+    buf_free(&prefix);
+}
+
+static void told_server_free(struct told_server *server)
+{
+    list_del(&server->entry);
+    buf_free(&server->look);
+    free(server);
+}
+
+/* The host stands among the servers, but is none that could leave. */
+static void take_out_host(struct relay_told *told)
+{
+    LIST_EACH(it, &told->servers) {
+        struct told_server *server = LIST_ITEM(it, struct told_server, entry);
+        if (server->server.id == told->host) {
+            buf_append(&told->looks, server->server.look);
+            told_server_free(server);
+        }
+    }
+    told->host_look = buf_span(&told->looks);
+}
+
+enum relay_news relay_told_read(struct span packet, struct relay_told *told)
+{
+    enum { NEWS_TYPE, NEWS_ID, NEWS_HOST, NEWS_SERVERS, NEWS_FIELDS };
+    struct json_field fields[NEWS_FIELDS] = {
+        [NEWS_TYPE] = {.name = "type"},
+        [NEWS_ID] = {.name = "identifier"},
+        [NEWS_HOST] = {.name = HOST_IDENTIFIER},
+        [NEWS_SERVERS] = {.name = "connections"},
+    };
+    struct buf type = {0};
+    enum relay_news news = RELAY_NEWS_ELSE;
+    list_init(&told->servers);
+    if (relay_packet_kind(packet, &type) == RELAY_SAYING) {
+        news = RELAY_NEWS_SAYING;
+    } else if (span_eq(buf_span(&type), SPAN(ACKNOWLEDGE))) {
+        news = RELAY_NEWS_WELCOME;
+    } else if (span_eq(buf_span(&type), SPAN("connection"))) {
+        news = RELAY_NEWS_CAME;
+        tell_server(packet, told);
+    } else if (span_eq(buf_span(&type), SPAN("disconnect"))) {
+        news = RELAY_NEWS_WENT;
+    }
+    buf_free(&type);
+    if (json_fields(packet, fields, NEWS_FIELDS) != 0) {
+        return RELAY_NEWS_ELSE;
+    }
+    told->id = get_id(&fields[NEWS_ID]);
+    if (news == RELAY_NEWS_WELCOME && fields[NEWS_SERVERS].kind == JSON_KIND_ARRAY) {
+        struct span rest = json_inside(fields[NEWS_SERVERS].raw), raw;
+        while (json_next_element(&rest, &raw)) {
+            tell_server(raw, told);
+        }
+        told->host = get_id(&fields[NEWS_HOST]);
+        take_out_host(told);
+    }
+    return news;
+}
+
+void relay_told_each(const struct relay_told *told,
+                     void (*fn)(void *arg, const struct relay_server *server), void *arg)
+{
+    for (struct list *it = told->servers.next; it != &told->servers; it = it->next) {
+        fn(arg, &LIST_ITEM(it, struct told_server, entry)->server);
+    }
+}
+
+void relay_told_deinit(struct relay_told *told)
+{
+    LIST_EACH(it, &told->servers) {
+        told_server_free(LIST_ITEM(it, struct told_server, entry));
+    }
+    buf_free(&told->looks);
+}
+
 /* ------------------------------------------------------------------------------------ out */
+
+void relay_print_handshake(struct span look, uint64_t players, struct span secret, bool stream,
+                           struct buf *out)
+{
+    buf_append(out, SPAN("{\"type\":\"handshake\",\"version\":1,"));
+    buf_append(out, look);
+    buf_printf(out, ",\"" PLAYER_COUNT "\":%" PRIu64, players);
+    if (secret.len > 0) {
+        buf_append(out, SPAN(",\"secret\":"));
+        json_quote(secret, out);
+    }
+    buf_append(out, stream ? SPAN(",\"stream\":true}") : SPAN("}"));
+}
 
 bool relay_is_color(struct span text)
 {

@@ -35,6 +35,32 @@ int relay_handshake_read(struct span packet, struct relay_handshake *handshake)
     __attribute__((warn_unused_result));
 void relay_handshake_deinit(struct relay_handshake *handshake);
 
+/* What a host says, as one hears it that has joined it. */
+enum relay_news {
+    RELAY_NEWS_ELSE,    /* nothing that matters here */
+    RELAY_NEWS_WELCOME, /* the handshake was taken: who one is, the host, and who is there */
+    RELAY_NEWS_CAME,    /* a server */
+    RELAY_NEWS_WENT,
+    RELAY_NEWS_SAYING, /* of a server: join, leave, message */
+};
+
+/* All zero before the read; relay_told_deinit after it, whatever came of it. */
+struct relay_told {
+    uint64_t id, host;     /* whose news it is; the host's identifier */
+    struct span host_look; /* lies in `looks` */
+    struct list servers;   /* its own; those that are there, or came, without the host */
+    struct buf looks;
+};
+
+enum relay_news relay_told_read(struct span packet, struct relay_told *told);
+void relay_told_each(const struct relay_told *told,
+                     void (*fn)(void *arg, const struct relay_server *server), void *arg);
+void relay_told_deinit(struct relay_told *told);
+
+/* The handshake of a server of that look; `secret` may be empty. */
+void relay_print_handshake(struct span look, uint64_t players, struct span secret, bool stream,
+                           struct buf *out);
+
 /* Six hexadecimal digits. */
 bool relay_is_color(struct span text);
 

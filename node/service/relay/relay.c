@@ -8,6 +8,7 @@
 #include "node/service/relay/client.h"
 #include "node/service/relay/network.h"
 #include "node/service/relay/packet.h"
+#include "node/service/relay/upstream.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -35,12 +36,18 @@ struct relay_listener {
     char bind[LISTEN_MOST];
 };
 
+struct bridge {
+    struct list entry;
+    struct relay_upstream *upstream;
+};
+
 struct relay {
     struct relay_options options;
     struct relay_terms terms;
     struct limit_table *by_address; /* of joins */
     struct buf host_look;
     struct list networks, ports;
+    struct list bridges; /* struct bridge */
     struct metrics_source gauges;
 };
 
@@ -108,6 +115,18 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     relay_client_accept(&port->relay->terms, port->network, fd, peer);
 }
 
+static void open_bridges(struct relay *relay)
+{
+    struct span rest = span_str(relay->options.upstream);
+    struct relay_upstream_entry entry;
+    while (rest.len > 0 && relay_upstream_next(&rest, &entry)) {
+        struct span name = entry.network.len > 0 ? entry.network : span_str(RELAY_DEFAULT_NETWORK);
+        struct bridge *bridge = mem_zalloc(sizeof(*bridge));
+        bridge->upstream = relay_upstream_new(&relay->terms, get_network(relay, name), &entry);
+        list_push_back(&relay->bridges, &bridge->entry);
+    }
+}
+
 int relay_listen(struct relay *relay, char *error, size_t error_size)
 {
     LIST_EACH(it, &relay->ports) {
@@ -122,6 +141,7 @@ int relay_listen(struct relay *relay, char *error, size_t error_size)
                  LOG_SPAN_FIELD("network", relay_network_name(port->network)),
                  LOG_TEXT_FIELD("address", address_text(listener_address(port->listener), text)));
     }
+    open_bridges(relay);
     return 0;
 }
 
@@ -269,7 +289,7 @@ int relay_check(const struct relay_options *options, char *error, size_t error_s
             return -1;
         }
     }
-    return 0;
+    return relay_upstream_check(options->upstream, error, error_size);
 }
 
 static void count_gauges(void *arg, struct metrics *metrics)
@@ -291,6 +311,7 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
     struct relay *relay = mem_zalloc(sizeof(*relay));
     relay->options = *options;
     list_init(&relay->networks);
+    list_init(&relay->bridges);
     list_init(&relay->ports);
     metrics_source_add(options->metrics, &relay->gauges, count_gauges, relay);
     relay->by_address = limit_table_new((options->joins + 3) / 4, (options->joins + 3) / 4 * 10);
@@ -315,6 +336,9 @@ struct relay *relay_new(struct http_server *server, const struct relay_options *
 
 void relay_drain(struct relay *relay)
 {
+    LIST_EACH(it, &relay->bridges) {
+        relay_upstream_stop(LIST_ITEM(it, struct bridge, entry)->upstream);
+    }
     LIST_EACH(it, &relay->ports) {
         listener_retire(&LIST_ITEM(it, struct relay_listener, entry)->listener);
     }
@@ -332,6 +356,11 @@ void relay_free(struct relay **relay)
         struct relay_listener *port = LIST_ITEM(it, struct relay_listener, entry);
         listener_close(&port->listener);
         free(port);
+    }
+    LIST_EACH(it, &gone->bridges) {
+        struct bridge *bridge = LIST_ITEM(it, struct bridge, entry);
+        relay_upstream_free(&bridge->upstream);
+        free(bridge);
     }
     LIST_EACH(it, &gone->networks) {
         struct network *network = LIST_ITEM(it, struct network, entry);

@@ -24,6 +24,7 @@ struct relay_options {
     const char *name, *color, *prefix; /* the host, as game servers see it */
     const char *secret;       /* asked for in handshakes; "": none; borrowed, and may change */
     const char *status_token; /* of GET /api/relay; "": not served */
+    const char *upstream;     /* old hosts that are bridged: "[network=]host:port,..." */
     const char *unpaced;      /* networks whose servers need no pacing, with commas */
     bool pacing;
     bool proxy;                      /* connections from `trusted` begin with a PROXY header */

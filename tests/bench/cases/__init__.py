@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
-               pushes, questions, relay, silent, stream, tracker)
+from . import (capacity, chat, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
+               pushes, questions, relay, replicas, silent, stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -16,6 +16,7 @@ CASES = {
     "intake": intake,
     "questions": questions,
     "relay": relay,
+    "replicas": replicas,
     "tracker": tracker,
     "chat": chat,
     "login": login,
@@ -23,5 +24,6 @@ CASES = {
     "join": join,
     "push": push,
     "neighbours": neighbours,
+    "costs": costs,
     "capacity": capacity,
 }

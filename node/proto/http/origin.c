@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Browsers name the page that asks (RFC 6454, 7; RFC 6455, 10.2), and nothing else keeps one site's page
+ * from using another's server. Clients that are no browsers name none. */
+#include "node/proto/http/origin.h"
+
+#include "node/proto/http/impl.h"
+
+/* Scheme and all of what is before host and port go: behind a proxy that ends TLS we do not know it. */
+static struct span authority_of(struct span origin)
+{
+    const char *at = memmem(origin.ptr, origin.len, "://", 3);
+    return at != NULL ? span_skip(origin, (size_t)(at - origin.ptr) + 3) : SPAN("");
+}
+
+/* Under the name that it was asked for, or that a proxy was, which says so: a page can give a request no
+ * such field without asking first (a preflight), which is refused. */
+static bool is_own(const struct http_request *request, struct span origin)
+{
+    struct span authority = authority_of(origin);
+    return authority.len > 0 &&
+           (span_eq_nocase(authority, http_header(request, "host")) ||
+            span_eq_nocase(authority, http_header(request, "x-forwarded-host")));
+}
+
+static bool is_listed(struct span origin, const char *origins)
+{
+    struct span rest = span_str(origins != NULL ? origins : "");
+    while (rest.len > 0) {
+        if (span_eq_nocase(span_trim(span_cut(&rest, ',')), origin)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_list(const struct http_options *options)
+{
+    return options->origins != NULL && options->origins[0] != '\0';
+}
+
+bool http_origin_may(const struct http_request *request, const struct http_options *options,
+                     enum http_origin guard)
+{
+    struct span origin = http_header(request, "origin");
+    if (options->same_origin) {
+        guard = HTTP_ORIGIN_OWN;
+    }
+    if (guard == HTTP_ORIGIN_ANY || origin.ptr == NULL || is_own(request, origin)) {
+        return true;
+    }
+    return guard == HTTP_ORIGIN_LISTED &&
+           (has_list(options) ? is_listed(origin, options->origins) : !options->guarded_writes);
+}
+
+bool http_origin_may_connect(const struct http_request *request, const struct http_options *options)
+{
+    struct span origin = http_header(request, "origin");
+    return origin.ptr == NULL || !has_list(options) || is_listed(origin, options->origins);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/service/relay/upstream.h"
+
+#include "node/core/log.h"
+#include "node/net/net.h"
+#include "node/proto/json/stream.h"
+#include "node/service/relay/packet.h"
+#include "store/base/backoff.h"
+#include "store/base/decimal.h"
+#include "store/base/timer.h"
+#include "store/resolver/resolver.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { UPSTREAM_FIRST_MS = 1000, UPSTREAM_MOST_MS = 30 * 1000, UPSTREAM_LINKS_MOST = 1000 };
+
+/* One client that stands for a server of the other side. */
+struct up_link {
+    struct list entry; /* of its side */
+    struct up_side *side;
+    struct conn *conn; /* NULL: not connected yet */
+    struct relay_paced out;
+    struct json_stream in;
+    struct buf look;
+    uint64_t origin, players; /* its identifier there */
+    uint64_t id;              /* its identifier here, 0: not known yet */
+    bool over;
+};
+
+struct up_side {
+    struct relay_upstream *up;
+    struct up_side *other;
+    struct list links;   /* the hearing one first */
+    struct up_link *ear; /* stands for the other side's host, and hears; NULL: none */
+    bool open;           /* the ear was welcomed */
+    bool own;            /* our network */
+};
+
+struct relay_upstream {
+    struct relay_terms *terms;
+    struct relay_network *network;
+    struct relay_upstream_entry entry;
+    struct up_side old, own;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    struct resolver *resolver;
+    struct resolver_query *query;
+    struct event *retry;
+    struct backoff backoff;
+    unsigned tries;
+    uint32_t count; /* links */
+    bool stopped;
+};
+
+/* ------------------------------------------------------------------------------------ settings */
+
+bool relay_upstream_next(struct span *rest, struct relay_upstream_entry *entry)
+{
+    uint64_t port;
+    struct span text = span_trim(span_cut(rest, ',')), host = text, name = span_cut(&host, '=');
+    if (host.ptr == NULL) {
+        host = text;
+        name = span_of(NULL, 0);
+    }
+    const char *colon = host.len > 0 ? memrchr(host.ptr, ':', host.len) : NULL;
+    if (colon == NULL) {
+        return false;
+    }
+    size_t len = (size_t)(colon - host.ptr);
+    bool bracketed = len > 2 && host.ptr[0] == '[' && host.ptr[len - 1] == ']';
+    struct span bare = bracketed ? span_of(host.ptr + 1, len - 2) : span_of(host.ptr, len);
+    if (bare.len == 0 || bare.len >= sizeof(entry->host) ||
+        !decimal_read(span_skip(host, len + 1), UINT16_MAX, &port) || port == 0) {
+        return false;
+    }
+    memcpy(entry->host, bare.ptr, bare.len);
+    entry->host[bare.len] = '\0';
+    entry->network = name;
+    entry->port = (uint16_t)port;
+    return true;
+}
+
+int relay_upstream_check(const char *text, char *error, size_t error_size)
+{
+    struct span rest = span_str(text);
+    while (rest.len > 0) {
+        struct relay_upstream_entry entry;
+        if (!relay_upstream_next(&rest, &entry)) {
+            snprintf(error, error_size, "relay-upstream: '%s' is no [network=]host:port,...", text);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ links */
+
+static void link_end(struct up_link *link)
+{
+    link->over = true;
+    if (link->conn != NULL) {
+        conn_close(link->conn); /* freed when it is closed */
+        return;
+    }
+    list_del(&link->entry);
+    buf_free(&link->look);
+    link->side->up->count--;
+    free(link);
+}
+
+static void side_end(struct up_side *side)
+{
+    side->open = false;
+    side->ear = NULL;
+    LIST_EACH(it, &side->links) {
+        link_end(LIST_ITEM(it, struct up_link, entry));
+    }
+}
+
+/* Both sides begin again after a while. */
+static void begin_again(struct relay_upstream *up, const char *why)
+{
+    if (up->old.ear == NULL && up->own.ear == NULL) {
+        return;
+    }
+    log_warn("relay upstream lost", LOG_TEXT_FIELD("host", up->entry.host),
+             LOG_TEXT_FIELD("detail", why));
+    side_end(&up->old);
+    side_end(&up->own);
+    if (!up->stopped) {
+        timer_after(up->retry, backoff_next(&up->backoff));
+    }
+}
+
+static void link_send(struct up_link *link, struct span packet, enum relay_paced_kind kind)
+{
+    struct chunk *chunk = chunk_copy(packet);
+    relay_paced_send(&link->out, chunk, (struct relay_paced_mark){.topic = 0, .kind = kind});
+    chunk_unref(chunk);
+}
+
+static void on_packet(struct up_link *link, struct span packet);
+
+static size_t on_data(void *arg, struct span bytes)
+{
+    struct up_link *link = arg;
+    struct span rest = bytes;
+    while (rest.len > 0 && !link->over) {
+        struct span packet;
+        int rc = json_stream_next(&link->in, &rest, &packet);
+        if (rc > 0) {
+            on_packet(link, packet);
+        } else if (rc < 0) {
+            link_end(link);
+        }
+    }
+    return bytes.len;
+}
+
+static void on_poked(void *arg)
+{
+    struct up_link *link = arg;
+    if (relay_paced_is_cut(&link->out)) {
+        conn_close(link->conn);
+    }
+}
+
+static void on_drain(void *arg)
+{
+    struct up_link *link = arg;
+    relay_upstream_stop(link->side->up);
+}
+
+static void on_closed(void *arg, enum conn_end how)
+{
+    struct up_link *link = arg;
+    struct up_side *side = link->side;
+    (void)how;
+    if (side->ear == link) {
+        begin_again(side->up, side->own ? "our own side" : "closed");
+    }
+    relay_paced_deinit(&link->out);
+    json_stream_deinit(&link->in);
+    list_del(&link->entry);
+    buf_free(&link->look);
+    side->up->count--;
+    free(link);
+}
+
+static const struct conn_handler handler = {
+    .data = on_data, .poked = on_poked, .drain = on_drain, .closed = on_closed};
+
+/* A connected or connecting socket, or -1. Ours goes to the network as one that was accepted. */
+static int open_socket(const struct up_side *side, struct address *peer)
+{
+    struct relay_upstream *up = side->up;
+    *peer = address_of((const struct sockaddr *)&up->address);
+    if (side->own) {
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+            return -1;
+        }
+        relay_client_accept(up->terms, up->network, pair[1], &(struct address){0});
+        return pair[0];
+    }
+    int fd = socket(up->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&up->address, up->address_len) != 0 &&
+        errno != EINPROGRESS) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void link_connect(struct up_link *link)
+{
+    struct relay_terms *terms = link->side->up->terms;
+    struct address peer;
+    struct buf hello = {0};
+    int fd = open_socket(link->side, &peer);
+    if (fd < 0) {
+        return;
+    }
+    json_stream_init(&link->in, (size_t)1024 * 1024); /* a host's directory may be long */
+    link->conn = conn_new(terms->net, fd, &peer, &handler, link);
+    relay_paced_init(&link->out, terms->pacer, link->conn);
+    if (link->side->own) {
+        relay_paced_let_go(&link->out);
+    }
+    struct span secret = link->side->own ? span_str(terms->secret) : span_of(NULL, 0);
+    relay_print_handshake(buf_span(&link->look), link->players, secret, link->side->own, &hello);
+    link_send(link, buf_span(&hello), PACED_BEGIN);
+    buf_free(&hello);
+}
+
+/* New, in the side's list. NULL: there are too many. */
+static struct up_link *link_new(struct up_side *side, uint64_t origin, uint64_t players,
+                                struct span look)
+{
+    if (side->up->count == UPSTREAM_LINKS_MOST) {
+        return NULL;
+    }
+    struct up_link *link = mem_zalloc(sizeof(*link));
+    link->side = side;
+    link->origin = origin;
+    link->players = players;
+    buf_append(&link->look, look);
+    list_push_back(&side->links, &link->entry);
+    side->up->count++;
+    return link;
+}
+
+/* ------------------------------------------------------------------------------------ what is heard */
+
+static struct up_link *link_of(struct up_side *side, uint64_t origin)
+{
+    LIST_EACH(it, &side->links) {
+        struct up_link *link = LIST_ITEM(it, struct up_link, entry);
+        if (link->origin == origin && !link->over) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+/* The server of that identifier is one of our own links, which may not know its identifier yet. */
+static bool is_ours(struct up_side *side, uint64_t id, struct span look)
+{
+    LIST_EACH(it, &side->links) {
+        struct up_link *link = LIST_ITEM(it, struct up_link, entry);
+        if (link->id == 0 && span_eq(buf_span(&link->look), look)) {
+            link->id = id;
+        }
+        if (link->id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A server is there: it gets a link on the other side. */
+static void on_server(void *arg, const struct relay_server *server)
+{
+    struct up_side *side = arg;
+    if (is_ours(side, server->id, server->look) || link_of(side->other, server->id) != NULL) {
+        return;
+    }
+    struct up_link *link = link_new(side->other, server->id, server->players, server->look);
+    if (link != NULL && side->other->open) {
+        link_connect(link);
+    }
+}
+
+/* The old host told who it is: its ear on our side takes its look, and its identifier as origin. */
+static void on_host(struct up_side *side, const struct relay_told *told)
+{
+    struct up_side *other = side->other;
+    if (!side->own && other->ear == NULL) {
+        other->ear = link_new(other, told->host, 0, told->host_look);
+        if (other->ear != NULL) {
+            link_connect(other->ear);
+        }
+    }
+}
+
+static void on_welcome(struct up_side *side, const struct relay_told *told)
+{
+    side->open = true;
+    on_host(side, told);
+    relay_told_each(told, on_server, side);
+    LIST_EACH(it, &side->links) {
+        struct up_link *link = LIST_ITEM(it, struct up_link, entry);
+        if (link->conn == NULL) {
+            link_connect(link);
+        }
+    }
+    if (side->own) {
+        backoff_reset(&side->up->backoff);
+        log_info("relay upstream joined", LOG_TEXT_FIELD("host", side->up->entry.host));
+    }
+}
+
+static void on_saying(struct up_side *side, uint64_t id, struct span packet)
+{
+    struct up_link *link = is_ours(side, id, SPAN("")) ? NULL : link_of(side->other, id);
+    struct buf text = {0};
+    if (link != NULL && link->id != 0) {
+        relay_print_saying(packet, link->id, &text);
+        link_send(link, buf_span(&text), PACED_TALK);
+    }
+    buf_free(&text);
+}
+
+/* Only the ear listens; the others but learn who they are. */
+static void on_packet(struct up_link *link, struct span packet)
+{
+    struct up_side *side = link->side;
+    struct relay_told told = {0};
+    enum relay_news news = relay_told_read(packet, &told);
+    if (news == RELAY_NEWS_WELCOME) {
+        link->id = told.id;
+    }
+    if (link != side->ear) {
+        news = RELAY_NEWS_ELSE;
+    }
+    switch (news) {
+    case RELAY_NEWS_WELCOME:
+        on_welcome(side, &told);
+        break;
+    case RELAY_NEWS_CAME:
+        relay_told_each(&told, on_server, side);
+        break;
+    case RELAY_NEWS_WENT: {
+        struct up_link *gone = link_of(side->other, told.id);
+        if (gone != NULL && gone != side->other->ear) {
+            link_end(gone);
+        }
+        break;
+    }
+    case RELAY_NEWS_SAYING:
+        on_saying(side, told.id, packet);
+        break;
+    case RELAY_NEWS_ELSE:
+        break;
+    }
+    relay_told_deinit(&told);
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void on_found(void *arg, const struct addrinfo *found, const char *why)
+{
+    struct relay_upstream *up = arg;
+    up->query = NULL;
+    if (found == NULL) {
+        log_warn("relay upstream: the name cannot be looked up",
+                 LOG_TEXT_FIELD("host", up->entry.host), LOG_TEXT_FIELD("detail", why));
+        timer_after(up->retry, backoff_next(&up->backoff));
+        return;
+    }
+    up->address_len = resolver_pick(found, up->tries++, up->entry.port, &up->address);
+    up->old.ear = link_new(&up->old, RELAY_HOST_ID, 0, up->terms->host_look);
+    link_connect(up->old.ear);
+    if (up->old.ear->conn == NULL) {
+        begin_again(up, "no connection");
+    }
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    struct relay_upstream *up = arg;
+    (void)fd, (void)what;
+    if (up->count > 0) {
+        timer_after(up->retry, UPSTREAM_FIRST_MS); /* some still take leave */
+    } else if (up->query == NULL) {
+        up->query = resolver_ask(up->resolver, up->entry.host, on_found, up);
+    }
+}
+
+static void side_init(struct up_side *side, struct relay_upstream *up, bool own)
+{
+    side->up = up;
+    side->own = own;
+    side->other = own ? &up->old : &up->own;
+    list_init(&side->links);
+}
+
+struct relay_upstream *relay_upstream_new(struct relay_terms *terms, struct relay_network *network,
+                                          const struct relay_upstream_entry *entry)
+{
+    struct event_base *base = loop_base(net_loop(terms->net));
+    struct relay_upstream *up = mem_zalloc(sizeof(*up));
+    up->terms = terms;
+    up->network = network;
+    up->entry = *entry;
+    side_init(&up->old, up, false);
+    side_init(&up->own, up, true);
+    up->backoff = (struct backoff){.first_ms = UPSTREAM_FIRST_MS, .most_ms = UPSTREAM_MOST_MS};
+    up->resolver = resolver_new(base);
+    up->retry = evtimer_new(base, on_retry, up);
+    timer_after(up->retry, 0);
+    return up;
+}
+
+void relay_upstream_stop(struct relay_upstream *up)
+{
+    up->stopped = true;
+    event_del(up->retry);
+    resolver_cancel(&up->query);
+    side_end(&up->old);
+    side_end(&up->own);
+}
+
+void relay_upstream_free(struct relay_upstream **upstream)
+{
+    struct relay_upstream *gone = *upstream;
+    if (gone == NULL) {
+        return;
+    }
+    *upstream = NULL;
+    resolver_cancel(&gone->query);
+    resolver_free(&gone->resolver);
+    event_free(gone->retry);
+    free(gone);
+}
