@@ -22,6 +22,7 @@
 enum {
     CHANNELS_PER_COMMAND = 500,
     COMMANDS_PER_TURN = 8, /* of 500 channels: bounds the work after a reconnect */
+    CHANNELS_ASKED = 2000, /* from here on, more are asked for when these are answered */
 };
 
 enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
@@ -118,6 +119,7 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
             continue;
         }
         topic->state = on ? TOPIC_ASKED : TOPIC_LEAVING;
+        store->shards[shard].asked++;
         channels[count++] = map_key(&topic->node);
     }
     if (count > 0 && on) {
@@ -131,14 +133,16 @@ void bus_flush(struct store *store)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *shard = &store->shards[i];
-        for (int left = COMMANDS_PER_TURN; left > 0 && shard->up; left--) {
+        bool full = shard->asked >= CHANNELS_ASKED;
+        for (int left = COMMANDS_PER_TURN; left > 0 && shard->up && !full; left--) {
             if (!list_empty(&shard->leaving)) {
                 send_batch(store, i, &shard->leaving, false);
             } else if (!list_empty(&shard->asking)) {
                 send_batch(store, i, &shard->asking, true);
             }
+            full = shard->asked >= CHANNELS_ASKED;
         }
-        if (shard->up && !(list_empty(&shard->asking) && list_empty(&shard->leaving))) {
+        if (shard->up && !full && !(list_empty(&shard->asking) && list_empty(&shard->leaving))) {
             timer_after(store->turn, 0);
         }
     }
@@ -151,6 +155,8 @@ void bus_on_channel(struct store *store, struct span channel, bool on)
         return;
     }
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    bool answered = topic->state == (on ? TOPIC_ASKED : TOPIC_LEAVING);
+    store->shards[topic->shard].asked -= answered;
     if (on && topic->state == TOPIC_ASKED) {
         topic->state = TOPIC_ON;
     } else if (!on && topic->state == TOPIC_LEAVING) {
@@ -205,6 +211,7 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
 void bus_on_link(struct store *store, unsigned shard, bool up)
 {
     store->shards[shard].links += up;
+    store->shards[shard].asked = 0;
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
         if (topic->shard == shard) {

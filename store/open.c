@@ -48,6 +48,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         chore->run(chore);
     }
     bus_flush(store);
+    roster_flush(store);
     if (!list_empty(&store->chores)) {
         timer_after(store->turn, 0);
     }
@@ -82,6 +83,7 @@ static void free_shards(struct store *store, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
         roster_lease_deinit(&store->shards[i].lease);
+        free(store->shards[i].beat); /* whose answer does not come any more */
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
     }

@@ -21,6 +21,7 @@ struct shard {
     bool failed;                 /* lost, or not reached at the last try */
     bool moved;                  /* the next link is to another server than the last one */
     struct list asking, leaving; /* topics to subscribe and to unsubscribe at the turn's end */
+    unsigned asked;              /* of these, sent and not answered */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
@@ -28,7 +29,7 @@ struct shard {
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
     struct roster_lease lease; /* of this node there, and who else lives */
-    bool beating;              /* a beat is under way */
+    struct lease_beat *beat;   /* the one under way, owned; NULL: none */
     uint64_t beat_us;          /* when the last one was sent */
     uint64_t leased_us;        /* until when this node may claim; 0: not before the next answer */
     uint64_t grace_us;         /* when the grace of its leases ends */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* handover: another process takes the place of this one, and no port is closed in between.
  *
- *     this one: SIGUSR2 --> starts the program anew, with its listening sockets --> goes on serving
+ *     this one: SIGUSR2 --> starts the program again, with its listening sockets --> goes on serving
  *     the new one: takes the sockets, finds its store, serves --> SIGTERM to this one
  *     this one: accepts nothing any more, and leaves as at any SIGTERM
  *

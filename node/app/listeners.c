@@ -8,6 +8,7 @@
 #include "store/base/mem.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -33,6 +34,15 @@ static void log_listening(const char *what, const struct address *address)
 
 /* ------------------------------------------------------------------------------------ each listener */
 
+/* Puts the flag before what went wrong with it. */
+static int fault_of(const char *flag, char *error, size_t error_size)
+{
+    char what[256];
+    snprintf(what, sizeof(what), "%s", error);
+    snprintf(error, error_size, "%s: %s", flag, what);
+    return -1;
+}
+
 /* Each worker has its own admin port, at which no other process may answer. */
 static int open_admin(struct listeners *listeners, char *error, size_t error_size)
 {
@@ -43,7 +53,7 @@ static int open_admin(struct listeners *listeners, char *error, size_t error_siz
     listeners->admin = listener_open_alone(app->net, app->settings->admin, http_server_accept,
                                            app->admin, error, error_size);
     if (listeners->admin == NULL) {
-        return -1;
+        return fault_of("--admin", error, error_size);
     }
     log_listening("admin", listener_address(listeners->admin));
     return 0;
@@ -55,7 +65,7 @@ static int open_http(struct listeners *listeners, char *error, size_t error_size
     listeners->http = listener_open(app->net, app->settings->http, http_server_accept, app->http,
                                     error, error_size);
     if (listeners->http == NULL) {
-        return -1;
+        return fault_of("--http", error, error_size);
     }
     log_listening("http", listener_address(listeners->http));
     return 0;
@@ -72,14 +82,16 @@ static int open_tracker(struct listeners *listeners, char *error, size_t error_s
     options.store = listeners->parts.app->store;
     options.node = listeners->parts.app->node;
     listeners->tracker = tracker_new(&options, error, error_size);
-    return listeners->tracker != NULL ? 0 : -1;
+    return listeners->tracker != NULL ? 0 : fault_of("--tracker", error, error_size);
 }
 
 /* The listeners that clients connect to. */
 static int open_all(struct listeners *listeners, char *error, size_t error_size)
 {
-    bool open = relay_listen(listeners->parts.relay, error, error_size) == 0 &&
-                logs_listen(listeners->parts.logs, error, error_size) == 0 &&
+    if (relay_listen(listeners->parts.relay, error, error_size) != 0) {
+        return fault_of("--relay", error, error_size);
+    }
+    bool open = logs_listen(listeners->parts.logs, error, error_size) == 0 &&
                 open_http(listeners, error, error_size) == 0 &&
                 open_tracker(listeners, error, error_size) == 0;
     return open ? 0 : -1;

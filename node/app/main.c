@@ -148,7 +148,7 @@ static int check_bind(const char *text, char *error, size_t error_size)
     struct address address;
     int family;
     if (address_parse_bind(text, &address, &family) != 0) {
-        snprintf(error, error_size, "'%s' is no host:port with a numeric host", text);
+        snprintf(error, error_size, "'%s' is no host:port whose host is known here", text);
         return -1;
     }
     return 0;

@@ -39,7 +39,7 @@ static void warn_of_open_page(const struct settings *settings)
 {
     if (settings->env == ENV_PRODUCTION && settings->admin[0] == '\0' &&
         settings->status_token[0] == '\0') {
-        log_warn("the status page is open to whoever reaches http: set admin or status-token");
+        log_warn("the status page is open to all who reach http: set admin or status-token");
     }
 }
 
@@ -70,6 +70,7 @@ static void make_fleet(struct services *services, struct app *app, struct health
         .metrics = &app->metrics,
         .node = app->node,
         .kind = "node",
+        .zone = app->settings->zone,
         .http = app->settings->http,
         .token = app->settings->status_token,
         .trouble = trouble,
@@ -157,6 +158,8 @@ static void make_logs(struct services *services, struct app *app)
         .syslog = settings->logs_syslog,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
+        .admin = app->admin != app->http ? app->admin : NULL,
+        .own_for_all = app->admin == app->http && settings->env != ENV_PRODUCTION,
     };
     services->logs = logs_new(app->http, &options);
 }

@@ -195,6 +195,7 @@ static void join_fleet(struct process *process)
                                              .metrics = &process->app.metrics,
                                              .node = process->app.node,
                                              .kind = "sink",
+                                             .zone = process->app.settings->zone,
                                              .http = process->app.settings->http,
                                              .token = process->app.settings->status_token,
                                              .trouble = trouble,

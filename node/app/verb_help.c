@@ -2,22 +2,11 @@
 /* muster help VERB: how a verb is called. muster help --man and --completion SHELL print the manual page and
  * the completions, made from the table of settings, so that they cannot fall behind. */
 #include "node/app/terminal.h"
-#include "node/core/settings_table.h"
+#include "node/core/settings.h"
 #include "store/base/buf.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const struct setting_line {
-    const char *field, *kind, *preset, *choices, *help;
-} settings[] = {
-#define LINE(field, kind, preset, low, high, choices, help) {#field, #kind, preset, choices, help},
-#define GROUP(id, title, verbs)
-    SETTINGS_TABLE(GROUP, LINE)
-#undef GROUP
-#undef LINE
-};
-enum { SETTING_LINES = sizeof(settings) / sizeof(*settings) };
 
 static const struct verb_line {
     const char *name, *help;
@@ -49,56 +38,14 @@ static const struct verb_flags {
 };
 enum { VERB_FLAGS = sizeof(verb_flags) / sizeof(*verb_flags) };
 
-/* store_prefix as store-prefix. */
-static void print_flag(const char *field)
-{
-    for (; *field != '\0'; field++) {
-        putchar(*field == '_' ? '-' : *field);
-    }
-}
-
-static void print_variable(const char *field)
-{
-    printf("MUSTER_");
-    for (; *field != '\0'; field++) {
-        putchar(*field >= 'a' && *field <= 'z' ? *field - 'a' + 'A' : *field);
-    }
-}
-
 /* ------------------------------------------------------------------------------------ the manual */
 
-/* Text for roff: no backslashes, no dot or quote at the start of a line. */
-static void print_roff(const char *text)
+static void print_settings(void (*print)(struct buf *out))
 {
-    if (*text == '.' || *text == '\'') {
-        printf("\\&");
-    }
-    for (; *text != '\0'; text++) {
-        printf(*text == '\\' ? "\\e" : *text == '-' ? "\\-" : "%c", *text);
-    }
-}
-
-static void print_man_setting(const struct setting_line *setting)
-{
-    printf(".TP\n\\fB\\-\\-");
-    for (const char *at = setting->field; *at != '\0'; at++) {
-        printf(*at == '_' ? "\\-" : "%c", *at);
-    }
-    printf("\\fR \\fI");
-    if (setting->choices[0] != '\0') {
-        print_roff(setting->choices);
-    } else {
-        printf("%s", setting->kind);
-    }
-    printf("\\fR\n");
-    print_roff(setting->help);
-    printf(".\nVariable ");
-    print_variable(setting->field);
-    if (setting->preset[0] != '\0') {
-        printf(", default ");
-        print_roff(setting->preset);
-    }
-    printf(".\n");
+    struct buf text = {0};
+    print(&text);
+    printf("%s", buf_text(&text));
+    buf_free(&text);
 }
 
 static void print_man(void)
@@ -109,18 +56,14 @@ static void print_man(void)
            "...]\n.SH VERBS\n",
            MUSTER_VERSION);
     for (size_t i = 0; i < VERB_LINES; i++) {
-        printf(".TP\n.B %s\n", verb_lines[i].name);
-        print_roff(verb_lines[i].help);
-        printf(".\n");
+        printf(".TP\n.B %s\n%s.\n", verb_lines[i].name, verb_lines[i].help);
     }
     printf(".PP\nThe flags of status, tail, token: muster help \\fIverb\\fR.\n.SH SETTINGS\nOf "
            "node, sink, migrate and "
            "check. Each is a flag or a variable; flags win. Secrets may be in files: "
            "MUSTER_STORE_FILE. "
            "Durations: 250ms, 10s, 5m, 24h. Sizes: 512, 64k, 1m.\n");
-    for (size_t i = 0; i < SETTING_LINES; i++) {
-        print_man_setting(&settings[i]);
-    }
+    print_settings(settings_print_man);
     printf(".SH EXIT STATUS\n0 when all went well; 1 when it failed (status: with problems); 2 "
            "when it was called "
            "wrongly (status: no node answers).\n.SH SIGNALS\nSIGTERM and SIGINT: leave in order; a "
@@ -129,14 +72,6 @@ static void print_man(void)
 }
 
 /* ------------------------------------------------------------------------------------ completions */
-
-static void print_settings_flags(const char *before)
-{
-    for (size_t i = 0; i < SETTING_LINES; i++) {
-        printf("%s--", i > 0 ? " " : before);
-        print_flag(settings[i].field);
-    }
-}
 
 static void print_verb_names(void)
 {
@@ -152,17 +87,7 @@ static void print_bash(void)
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='");
     print_verb_names();
     printf("'\n    else\n        case ${COMP_WORDS[1]}:$before in\n");
-    for (size_t i = 0; i < SETTING_LINES; i++) {
-        if (settings[i].choices[0] != '\0' && strchr(settings[i].choices, '|') != NULL) {
-            printf("        *:--");
-            print_flag(settings[i].field);
-            printf(") words='");
-            for (const char *at = settings[i].choices; *at != '\0'; at++) {
-                putchar(*at == '|' ? ' ' : *at);
-            }
-            printf("' ;;\n");
-        }
-    }
+    print_settings(settings_print_bash);
     for (size_t i = 0; i < VERB_FLAGS; i++) {
         printf("        %s:*) words='", verb_flags[i].verb);
         if (strcmp(verb_flags[i].verb, "help") == 0) {
@@ -175,7 +100,7 @@ static void print_bash(void)
         printf("' ;;\n");
     }
     printf("        *) words='");
-    print_settings_flags("");
+    print_settings(settings_print_flags);
     printf(
         "' ;;\n        esac\n    fi\n    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
         "\"$word\")\n"
@@ -200,21 +125,7 @@ static void print_fish(void)
         print_quoted(verb_lines[i].help);
         printf("\n");
     }
-    for (size_t i = 0; i < SETTING_LINES; i++) {
-        printf(
-            "complete -c muster -n '__fish_seen_subcommand_from node sink migrate check' -r -l ");
-        print_flag(settings[i].field);
-        printf(" -d ");
-        print_quoted(settings[i].help);
-        if (settings[i].choices[0] != '\0' && strchr(settings[i].choices, '|') != NULL) {
-            printf(" -f -a '");
-            for (const char *at = settings[i].choices; *at != '\0'; at++) {
-                putchar(*at == '|' ? ' ' : *at);
-            }
-            printf("'");
-        }
-        printf("\n");
-    }
+    print_settings(settings_print_fish);
     for (size_t i = 0; i < VERB_FLAGS; i++) {
         const char *at = verb_flags[i].flags;
         while (*at != '\0') {

@@ -126,7 +126,8 @@ static void print_head(const json_t *node, int width)
 
 static void print_tail(const json_t *node)
 {
-    printf("  %-8.12s %-21.40s ", text_of(node, "version"), text_of(node, "http"));
+    printf("  %-8.12s %-21.40s %-10.20s ", text_of(node, "version"), text_of(node, "http"),
+           text_of(node, "zone"));
     print_text(text_of(node, "state"));
     printf("\n");
 }

@@ -177,7 +177,7 @@ int verb_token(char *const args[])
                               .nickname = "",
                               .life_ms = 3600 * 1000};
     const struct terminal_flag flags[] = {
-        {"user", TERMINAL_TEXT, &wish.user, "ID", "whom it is for (sub)", NULL},
+        {"user", TERMINAL_TEXT, &wish.user, "ID", "the user it is for (sub)", NULL},
         {"for", TERMINAL_TIME, &wish.life_ms, "TIME", "how long it is good: 1h", NULL},
         {"secret", TERMINAL_TEXT, &wish.secret, "SECRET", "chat-jwt-secret, for HS256",
          "MUSTER_CHAT_JWT_SECRET"},
@@ -194,7 +194,8 @@ int verb_token(char *const args[])
     }
     if (wish.user[0] == '\0' || (wish.key[0] == '\0' && wish.secret[0] == '\0')) {
         fprintf(stderr, "muster token: %s\n",
-                wish.user[0] == '\0' ? "--user says whom it is for" : "--secret or --key signs it");
+                wish.user[0] == '\0' ? "--user is missing: the user it is for"
+                                     : "--secret or --key signs it");
         return 2;
     }
     EVP_PKEY *key = NULL;

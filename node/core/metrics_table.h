@@ -37,7 +37,7 @@
     METRIC(DELIVERIES, counter, "muster_deliveries_total", "",                                     \
            "Messages queued to members of rooms")                                                  \
     METRIC(PACED_DROPPED, counter, "muster_paced_dropped_total", "",                               \
-           "Messages let fall for a paced peer that more is said to than it can be told")          \
+           "Messages dropped for a paced peer: more is said than it can be told")                  \
     METRIC(PACED_CUT, counter, "muster_paced_cut_total", "",                                       \
            "Connections of raw TCP peers closed because the peer read too slowly")                 \
     METRIC(SYNC_SESSIONS, gauge, "muster_sync_sessions", "",                                       \
@@ -124,7 +124,7 @@
     METRIC(RELAY_HELD, counter, "muster_relay_held_total", "",                                     \
            "Packets of other nodes kept until their sender is known here")                         \
     METRIC(RELAY_UNKNOWN, counter, "muster_relay_unknown_total", "",                               \
-           "Kept packets let fall: their sender was gone, or there were too many")                 \
+           "Kept packets dropped: their sender was gone, or there were too many")                  \
     METRIC(RELAY_UNSENT, counter, "muster_relay_unsent_total", "",                                 \
            "Packets that reached only this node: the store could not be reached")                  \
     METRIC(TRACKER_ANNOUNCES, counter, "muster_tracker_requests_total", "{action=\"announce\"}",   \
@@ -177,11 +177,11 @@
     METRIC(STORE_ERRORS, counter, "muster_store_errors_total", "",                                 \
            "Store commands that failed or were lost with their link")                              \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
-           "Links to the store built anew after a loss")                                           \
+           "Links to the store built again after a loss")                                          \
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \
            "Leases renewed: about one a second for each server")                                   \
     METRIC(STORE_RESNAPSHOTS, counter, "muster_roster_resnapshots_total", "",                      \
-           "Rosters read anew because a change may have been missed")                              \
+           "Rosters read again because a change may have been missed")                             \
     METRIC(STREAM_BROUGHT, counter, "muster_stream_brought_back_total", "",                        \
            "Calls written again to a Redis server that had lost them")                             \
     METRIC(STREAM_LOST, counter, "muster_stream_lost_total", "",                                   \

@@ -96,6 +96,15 @@ bool settings_are_stale(const struct settings *settings);
  * when there is no such verb. */
 bool settings_print_help(const char *verb, struct buf *out);
 
+/* Appends all as entries of the manual page (roff). */
+void settings_print_man(struct buf *out);
+
+/* Appends all for shells: every flag, with blanks between; for bash a branch of a case on "verb:word
+ * before" for each setting with choices; for fish a line for each setting. */
+void settings_print_flags(struct buf *out);
+void settings_print_bash(struct buf *out);
+void settings_print_fish(struct buf *out);
+
 /* Appends all as a Markdown table for the README. */
 void settings_print_markdown(struct buf *out);
 

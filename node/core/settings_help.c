@@ -96,6 +96,100 @@ bool settings_print_help(const char *verb, struct buf *out)
     return wanted != 0;
 }
 
+/* ------------------------------------------------------------------------------------ shells */
+
+static const char *const kinds[] = {
+    [TEXT] = "TEXT",     [BIND] = "BIND",   [BINDS] = "BINDS", [ORIGINS] = "ORIGINS",
+    [SECRET] = "SECRET", [TOKEN] = "TOKEN", [STORE] = "STORE", [DURATION] = "DURATION",
+    [AGE] = "AGE",       [SIZE] = "SIZE",   [COUNT] = "COUNT", [SWITCH] = "SWITCH",
+    [CHOICE] = "CHOICE",
+};
+
+/* Text for roff: no backslashes, no dot or quote at the start of a line. */
+static void print_roff(const char *text, struct buf *out)
+{
+    if (*text == '.' || *text == '\'') {
+        buf_append(out, SPAN("\\&"));
+    }
+    for (; *text != '\0'; text++) {
+        buf_printf(out, *text == '\\' ? "\\e" : *text == '-' ? "\\-" : "%c", *text);
+    }
+}
+
+void settings_print_man(struct buf *out)
+{
+    char name[SETTINGS_NAME];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        const struct settings_row *row = &settings_rows[i];
+        buf_append(out, SPAN(".TP\n\\fB"));
+        print_roff(settings_flag(row, name), out);
+        buf_append(out, SPAN("\\fR \\fI"));
+        print_roff(row->choices[0] != '\0' ? row->choices : kinds[row->kind], out);
+        buf_append(out, SPAN("\\fR\n"));
+        print_roff(row->help, out);
+        buf_printf(out, ".\nVariable %s", settings_variable(row, name));
+        if (row->preset[0] != '\0') {
+            buf_append(out, SPAN(", default "));
+            print_roff(row->preset, out);
+        }
+        buf_append(out, SPAN(".\n"));
+    }
+}
+
+void settings_print_flags(struct buf *out)
+{
+    char flag[SETTINGS_NAME];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        buf_printf(out, "%s%s", i > 0 ? " " : "", settings_flag(&settings_rows[i], flag));
+    }
+}
+
+static bool is_chosen(const struct settings_row *row)
+{
+    return strchr(row->choices, '|') != NULL;
+}
+
+static void print_choices(const struct settings_row *row, struct buf *out)
+{
+    for (const char *at = row->choices; *at != '\0'; at++) {
+        buf_printf(out, "%c", *at == '|' ? ' ' : *at);
+    }
+}
+
+void settings_print_bash(struct buf *out)
+{
+    char flag[SETTINGS_NAME];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        if (is_chosen(&settings_rows[i])) {
+            buf_printf(out, "        *:%s) words='", settings_flag(&settings_rows[i], flag));
+            print_choices(&settings_rows[i], out);
+            buf_append(out, SPAN("' ;;\n"));
+        }
+    }
+}
+
+void settings_print_fish(struct buf *out)
+{
+    char name[SETTINGS_NAME];
+    for (size_t i = 0; i < SETTINGS_ROWS; i++) {
+        const struct settings_row *row = &settings_rows[i];
+        buf_printf(out,
+                   "complete -c muster -n '__fish_seen_subcommand_from node sink migrate check' "
+                   "-r -l %s -d '",
+                   settings_name(row, name));
+        for (const char *at = row->help; *at != '\0'; at++) {
+            buf_printf(out, *at == '\'' ? "'\\''" : "%c", *at);
+        }
+        buf_append(out, SPAN("'"));
+        if (is_chosen(row)) {
+            buf_append(out, SPAN(" -f -a '"));
+            print_choices(row, out);
+            buf_append(out, SPAN("'"));
+        }
+        buf_append(out, SPAN("\n"));
+    }
+}
+
 void settings_print_markdown(struct buf *out)
 {
     char flag[SETTINGS_NAME], variable[SETTINGS_NAME];

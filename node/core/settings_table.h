@@ -52,6 +52,7 @@
     SETTING(worker_silence, DURATION, "30s", 0, HOUR, "", "a worker whose loop has not turned for so long is killed and started again; 0: never") \
     SETTING(drain, DURATION, "30s", 0, HOUR, "", "time given to clients on SIGTERM") \
     SETTING(drain_delay, DURATION, "0", 0, HOUR, "", "time for which a node still lets clients in after SIGTERM, while /readyz says 503 already: for balancers that ask") \
+    SETTING(zone, TEXT, "", 0, 0, "", "where this process runs (a zone, a rack), as the fleet's page and muster status show it") \
     SETTING(env, CHOICE, "development", 0, 0, "development|production", "production refuses development secrets and logins (also SG_ENV)") \
     SETTING(log_level, CHOICE, "info", 0, 0, "debug|info|warn|error", "least level that is written") \
     SETTING(log_format, CHOICE, "text", 0, 0, "text|json", "json for clusters") \
@@ -105,7 +106,7 @@
     SETTING(relay_name, TEXT, "Muster", 0, 0, "", "the host's name as game servers see it") \
     SETTING(relay_color, TEXT, "00aaff", 0, 0, "", "the host's colour, six hexadecimal digits") \
     SETTING(relay_prefix, TEXT, "[*]", 0, 0, "", "the host's prefix") \
-    SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server, for those that take a read for a packet") \
+    SETTING(relay_pacing, SWITCH, "on", 0, 0, "off|on", "on: one packet at a time toward a game server; needed where it expects one packet in one read") \
     SETTING(relay_gap, DURATION, "20ms", 1, SECOND, "", "with pacing on, least time between a packet that a game server confirmed and the next one; 30ms to 100ms while little waits") \
     SETTING(relay_upstream, TEXT, "", 0, 0, "", "old hosts, [network=]host:port,..., whose game servers and ours are shown to each other; on one node of the fleet; empty: none") \
     SETTING(relay_unpaced, TEXT, "", 0, 0, "", "networks, with commas, whose game servers all take packets apart that come in one read: no pacing toward them") \
@@ -131,8 +132,8 @@
     SETTING(chat_jwt_secret, SECRET, "", 0, 0, "", "secret of access tokens signed with HS256") \
     SETTING(chat_jwt_audience, TEXT, "heavenland-api", 0, 0, "", "audience that access tokens must be for; empty: any") \
     SETTING(chat_jwt_issuer, TEXT, "", 0, 0, "", "issuer that access tokens must be of; empty: any") \
-    SETTING(chat_jwt_leeway, DURATION, "2s", 0, HOUR, "", "by so much the clock of whoever signs tokens may differ") \
-    SETTING(chat_jwks_refresh, DURATION, "10m", SECOND, 24 * HOUR, "", "age at which a JWK set from a URL is fetched anew") \
+    SETTING(chat_jwt_leeway, DURATION, "2s", 0, HOUR, "", "how far the clock of the service that signs tokens may differ") \
+    SETTING(chat_jwks_refresh, DURATION, "10m", SECOND, 24 * HOUR, "", "age at which a JWK set from a URL is fetched again") \
     SETTING(chat_jwks_pause, DURATION, "10s", 100, HOUR, "", "least time between two looks at a JWK set, whatever key ids tokens name") \
     SETTING(chat_nickname_claim, TEXT, "", 0, 0, "", "claim of the access token that holds the nickname; without it, or where it is missing, the account service is asked") \
     SETTING(chat_account_url, TEXT, "", 0, 0, "", "base URL of the account service; empty: none, the nickname is the user id") \

@@ -235,7 +235,7 @@ static int check_named_bind(struct span entry, const struct settings_checks *che
     char *text = mem_dup(bind.ptr != NULL ? bind : entry);
     int rc = name.len == 0 && bind.ptr != NULL ? -1 : checks->bind(text, error, error_size);
     if (rc != 0) {
-        snprintf(error, error_size, "'%.*s' is no [name=]host:port with a numeric host",
+        snprintf(error, error_size, "'%.*s' is no [name=]host:port whose host is known here",
                  SPAN_ARG(entry));
     }
     free(text);

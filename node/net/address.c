@@ -2,6 +2,8 @@
 #include "node/net/address.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +106,50 @@ static int parse_port(const char *text, uint16_t *port)
     return 0;
 }
 
+static bool is_name(struct span host)
+{
+    bool letter = false;
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char c = (unsigned char)host.ptr[i];
+        letter = letter || isalpha(c);
+        if (!isalnum(c) && c != '.' && c != '-' && c != '_') {
+            return false;
+        }
+    }
+    return letter && host.len < NI_MAXHOST;
+}
+
+/* The first address of a name, IPv4 before IPv6, as the system knows it. Waits for the system. */
+static int look_up(struct span host, struct address *out)
+{
+    char name[NI_MAXHOST];
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    memcpy(name, host.ptr, host.len);
+    name[host.len] = '\0';
+    if (getaddrinfo(name, NULL, &hints, &found) != 0) {
+        hints.ai_family = AF_INET6;
+        if (getaddrinfo(name, NULL, &hints, &found) != 0) {
+            return -1;
+        }
+    }
+    *out = address_of(found->ai_addr);
+    freeaddrinfo(found);
+    return 0;
+}
+
+/* What stands before the colon, without brackets. */
+static int parse_host(struct span host, struct address *out, int *family)
+{
+    if (memchr(host.ptr, ':', host.len) != NULL) {
+        return -1;
+    }
+    if (address_parse_ip(host, out) != 0 && (!is_name(host) || look_up(host, out) != 0)) {
+        return -1;
+    }
+    *family = address_is_ipv4(out) ? AF_INET : AF_INET6;
+    return 0;
+}
+
 int address_parse_bind(const char *text, struct address *out, int *family)
 {
     const char *colon = strrchr(text, ':');
@@ -118,11 +164,8 @@ int address_parse_bind(const char *text, struct address *out, int *family)
         if (address_parse_ip(span_of(host.ptr + 1, host.len - 2), out) != 0) {
             return -1;
         }
-    } else if (host.len > 0) {
-        if (memchr(host.ptr, ':', host.len) != NULL || address_parse_ip(host, out) != 0) {
-            return -1;
-        }
-        *family = AF_INET;
+    } else if (host.len > 0 && parse_host(host, out, family) != 0) {
+        return -1;
     }
     out->port = port;
     return 0;

@@ -41,8 +41,8 @@ const char *address_text(const struct address *address, char out[static ADDRESS_
 /* Reads a numeric IP; the port becomes 0. 0, or -1 when it is none. */
 int address_parse_ip(struct span text, struct address *out) __attribute__((warn_unused_result));
 
-/* Reads "host:port", "[v6]:port" or ":port" (all addresses) with a numeric host; the family to bind
- * goes to *family. 0, or -1 when it is none. */
+/* Reads "host:port", "[v6]:port" or ":port" (all addresses); the family to bind goes to *family. 0, or -1
+ * when it is none. A host that is a name is looked up, which may take seconds: at start only. */
 int address_parse_bind(const char *text, struct address *out, int *family)
     __attribute__((warn_unused_result));
 

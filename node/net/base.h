@@ -17,7 +17,8 @@ struct net {
     struct wheel *wheel;
     struct metrics *metrics;
     struct net_limits limits;
-    struct list all;         /* struct conn */
+    struct list all;         /* struct conn; those that were asked to leave stand behind */
+    uint32_t leaving;        /* how many these are */
     struct list todo;        /* struct conn: to be settled when the turn ends */
     struct list front, back; /* struct conn: to be read, in the order in which they came (turn.c) */
     struct list dirty, bulk; /* struct conn: to be written when the turn ends; bulk can wait */

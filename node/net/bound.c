@@ -63,7 +63,7 @@ bool bound_is_given(const char *bind_to, int type)
 void bound_error(const char *what, const char *bind, char *error, size_t error_size)
 {
     if (errno == 0) {
-        snprintf(error, error_size, "'%s' is no host:port with a numeric host", bind);
+        snprintf(error, error_size, "'%s' is no host:port whose host is known here", bind);
     } else {
         snprintf(error, error_size, "%s %s: %s", what, bind, strerror(errno));
     }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* New socket of `type` (SOCK_STREAM or SOCK_DGRAM), non-blocking and close-on-exec, bound to `bind`
- * ("host:port" with a numeric host; an IPv6 one takes IPv4 peers, too). `shared`: others of this user
+ * ("host:port", see address_parse_bind; an IPv6 one takes IPv4 peers, too). `shared`: others of this user
  * may bind there as well (SO_REUSEPORT). The family goes to *family. Or -1: errno says why, 0 where
  * `bind` is no address. */
 int bound_open(const char *bind, int type, bool shared, int *family)

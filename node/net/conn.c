@@ -95,6 +95,7 @@ static void enter(struct net *net, struct conn *conn)
 static void leave(struct net *net, struct conn *conn)
 {
     list_del(&conn->all);
+    net->leaving -= conn->leaving ? 1 : 0;
     admission_remove(&net->admission, &conn->peer);
     metrics_set(net->metrics, METRIC_CONNS, net->admission.count);
 }
@@ -564,7 +565,12 @@ void conn_finish(struct conn *conn, uint32_t linger_ms)
 
 void conn_leave(struct conn *conn)
 {
-    conn->leaving = true;
+    if (!conn->leaving) {
+        conn->leaving = true;
+        conn->net->leaving++;
+        list_del(&conn->all);
+        list_push_back(&conn->net->all, &conn->all);
+    }
     if (conn->state == CONN_OPEN && conn->handler->drain != NULL) {
         conn->handler->drain(conn->arg);
     } else {

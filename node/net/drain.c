@@ -20,13 +20,9 @@ struct drain {
     void *arg;
 };
 
-static uint32_t count_staying(struct net *net)
+static uint32_t count_staying(const struct net *net)
 {
-    uint32_t staying = 0;
-    LIST_EACH(it, &net->all) {
-        staying += LIST_ITEM(it, struct conn, all)->leaving ? 0 : 1;
-    }
-    return staying;
+    return net->admission.count - net->leaving;
 }
 
 static uint32_t quota(const struct drain *drain, uint64_t now_ms)
@@ -38,13 +34,23 @@ static uint32_t quota(const struct drain *drain, uint64_t now_ms)
     return fair > LEAST_PER_TICK ? fair : LEAST_PER_TICK;
 }
 
+/* Those that were asked stand behind all others (conn_leave). */
 static void ask_some(struct net *net, uint32_t most)
 {
+    for (uint32_t left = count_staying(net); left > 0 && most > 0; left--, most--) {
+        conn_leave(LIST_ITEM(net->all.next, struct conn, all));
+    }
+}
+
+/* As many as one turn has time for: the others in the next one. */
+static void end_some(struct drain *drain)
+{
+    struct net *net = drain->net;
     LIST_EACH(it, &net->all) {
-        struct conn *conn = LIST_ITEM(it, struct conn, all);
-        if (most > 0 && !conn->leaving) {
-            conn_leave(conn);
-            most--;
+        conn_end_now(LIST_ITEM(it, struct conn, all));
+        if (loop_turn_us(net->loop) > LOOP_TURN_BUDGET_US) {
+            timer_after(drain->tick, 0);
+            return;
         }
     }
 }
@@ -55,10 +61,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
+    loop_awake(drain->net->loop);
     if (now >= drain->end_ms) {
-        LIST_EACH(it, &drain->net->all) {
-            conn_end_now(LIST_ITEM(it, struct conn, all));
-        }
+        end_some(drain);
     } else {
         ask_some(drain->net, quota(drain, now));
     }

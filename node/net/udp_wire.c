@@ -151,12 +151,12 @@ bool udp_outbox_add(struct udp_outbox *outbox, const struct udp_path *path, stru
 }
 
 /* Tells the kernel one more thing of the message, whose room for such is in `control`. */
-static void tell(struct msghdr *message, union control *control, struct cmsghdr kind,
+static void tell(struct msghdr *message, union control *control, const struct cmsghdr *kind,
                  const void *value, size_t size)
 {
     struct cmsghdr *head = (void *)(control->bytes + message->msg_controllen);
-    kind.cmsg_len = CMSG_LEN(size);
-    *head = kind;
+    *head = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(size), .cmsg_level = kind->cmsg_level, .cmsg_type = kind->cmsg_type};
     memcpy(CMSG_DATA(head), value, size);
     message->msg_control = control->bytes;
     message->msg_controllen += CMSG_SPACE(size);
@@ -166,7 +166,7 @@ static void tell_where_to_cut(struct msghdr *message, union control *control, si
 {
     static const struct cmsghdr kind = {.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
     uint16_t bytes = (uint16_t)each;
-    tell(message, control, kind, &bytes, sizeof(bytes));
+    tell(message, control, &kind, &bytes, sizeof(bytes));
 }
 
 static void tell_from_where(struct msghdr *message, union control *control, int family,
@@ -178,10 +178,10 @@ static void tell_from_where(struct msghdr *message, union control *control, int 
     address_sockaddr(here, family, &from);
     if (family == AF_INET) {
         const struct in_pktinfo info = {.ipi_spec_dst = ((struct sockaddr_in *)&from)->sin_addr};
-        tell(message, control, four, &info, sizeof(info));
+        tell(message, control, &four, &info, sizeof(info));
     } else {
         const struct in6_pktinfo info = {.ipi6_addr = ((struct sockaddr_in6 *)&from)->sin6_addr};
-        tell(message, control, six, &info, sizeof(info));
+        tell(message, control, &six, &info, sizeof(info));
     }
 }
 

@@ -196,7 +196,7 @@ static struct hub_lease *lease_get(struct memory_rosters *rosters, struct span n
 static void renew(struct memory_rosters *rosters, const struct roster_beat *beat,
                   struct hub_lease *lease, int64_t now)
 {
-    if (lease->token == 0 || lease->token != beat->token) {
+    if (lease->token == 0 || beat->token == 0) {
         rosters->last_token =
             (uint64_t)now > rosters->last_token ? (uint64_t)now : rosters->last_token + 1;
         lease->token = rosters->last_token;

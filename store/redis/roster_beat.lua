@@ -44,8 +44,12 @@ local forked = timeline ~= '-' and ARGV[9] ~= '-' and timeline ~= ARGV[9]
 local stood = forked or gap < 0 or (witness and gap > 1.5 * beat)
 
 last = math.max(last, floor)
+-- Who names another token has not heard of this one yet, or says so over a link that was given up
+-- since; who names none begins.
 local mine = redis.call('HGET', key, 'n' .. node)
-if not mine or string.sub(mine, 1, #token + 1) ~= token .. ' ' then
+if mine and token ~= '0' then
+    token = string.match(mine, '^%d+')
+else
     last = math.max(last + 1, now)
     token = whole(last)
     version = version + 1

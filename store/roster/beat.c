@@ -25,6 +25,11 @@ bool roster_is_leased(const struct store *store, unsigned shard)
     return clock_monotonic_us() < store->shards[shard].leased_us;
 }
 
+bool roster_hears(const struct store *store, unsigned shard)
+{
+    return roster_is_leased(store, shard) && store->backend->ops->ready(store->backend, shard);
+}
+
 void roster_queue(struct roster_key *key)
 {
     if (list_empty(&key->queue)) {
@@ -32,26 +37,16 @@ void roster_queue(struct roster_key *key)
     }
 }
 
-/* As many of the keys that wait as may touch. */
-static void release_queue(struct store *store, unsigned shard)
+void roster_flush(struct store *store)
 {
-    struct shard *s = &store->shards[shard];
-    for (unsigned room = ROSTER_TOUCHES_MOST - s->touches; room > 0 && !list_empty(&s->queue);
-         room--) {
-        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
-        list_del(&key->queue);
-        roster_key_kick(key);
-    }
-}
-
-void roster_touched(struct store *store, unsigned shard)
-{
-    struct shard *s = &store->shards[shard];
-    s->touches--;
-    if (!list_empty(&s->queue)) {
-        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
-        list_del(&key->queue);
-        roster_key_kick(key);
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *s = &store->shards[i];
+        while (s->touches < ROSTER_TOUCHES_MOST && roster_is_leased(store, i) &&
+               !list_empty(&s->queue)) {
+            struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
+            list_del(&key->queue);
+            roster_key_touch(key);
+        }
     }
 }
 
@@ -70,7 +65,7 @@ void roster_end_grace(struct store *store, uint64_t now_us)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
-        if (s->lease.grace && now_us >= s->grace_us && roster_is_leased(store, i)) {
+        if (s->lease.grace && now_us >= s->grace_us && roster_hears(store, i)) {
             s->lease.grace = false;
             judge_all(store, i);
         }
@@ -149,7 +144,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct shard *s = &store->shards[beat->shard];
     struct roster_lease_news news;
     bool first = s->lease.birth == 0;
-    s->beating = false;
+    s->beat = NULL;
     if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
         bool other = !first && is_other(s, beat, &news);
         if (!roster_is_leased(store, beat->shard)) {
@@ -159,7 +154,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
         apply(store, beat->shard, &news, other);
-        release_queue(store, beat->shard);
+        roster_flush(store);
     } else if (answer != BACKEND_LOST) {
         tell_refused(store, beat->shard);
     }
@@ -189,7 +184,7 @@ void roster_beat(struct store *store, unsigned shard)
     if (backend->ops->beat(backend, shard, &words, on_answer, beat) < 0) {
         free(beat);
     } else {
-        s->beating = true;
+        s->beat = beat;
     }
 }
 
@@ -199,7 +194,7 @@ void roster_beat_all(struct store *store)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
         bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
-        if (store->roster.ticking && s->up && !s->beating && (due || s->leased_us == 0)) {
+        if (store->roster.ticking && s->up && s->beat == NULL && (due || s->leased_us == 0)) {
             roster_beat(store, i);
         }
     }

@@ -108,6 +108,9 @@ void roster_claim_free(struct roster_key *key, struct roster_claim *claim);
 /* The wheel has come round: refresh the claims. */
 void roster_key_due(struct roster_key *key);
 
+/* Sends what is wanted of the key, or has it wait until it may. */
+void roster_key_touch(struct roster_key *key);
+
 /* A beat comes: try again what was refused, read again what does not come. */
 void roster_key_look(struct roster_key *key);
 

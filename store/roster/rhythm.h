@@ -44,6 +44,9 @@ static inline uint64_t roster_refresh_us(const struct store *store)
 /* May claims be made? This node's lease surely lives, and who else lives is known. */
 bool roster_is_leased(const struct store *store, unsigned shard);
 
+/* Would it be heard who comes back? The lease surely lives, and the link is proved. */
+bool roster_hears(const struct store *store, unsigned shard);
+
 /* Beats where one is due; at once where this node has no lease that it is sure of. */
 void roster_beat_all(struct store *store);
 void roster_beat(struct store *store, unsigned shard);
@@ -51,7 +54,7 @@ void roster_beat(struct store *store, unsigned shard);
 /* Views hear who has died when a grace is over. */
 void roster_end_grace(struct store *store, uint64_t now_us);
 
-/* A touch was answered: another key may. */
-void roster_touched(struct store *store, unsigned shard);
+/* Has keys that waited touch, as many as may: at the end of a turn. */
+void roster_flush(struct store *store);
 
 #endif

@@ -82,6 +82,7 @@ static void compare_own(struct roster_key *key, enum roster_event event,
         make_uneasy(key);
     } else if (wrong) {
         claim_move(key, claim, CLAIM_PENDING);
+        key->want_snapshot = true; /* where the server has it all the same, nothing is published */
     } else {
         claim = roster_claim_new(key, member->name);
         claim->told = claim->released = true;
@@ -101,6 +102,7 @@ static void compare_all(struct roster_key *key)
         struct roster_claim *claim = LIST_ITEM(it, struct roster_claim, entry);
         if (!roster_view_find(&key->view, map_key(&claim->node), &value)) {
             claim_move(key, claim, CLAIM_PENDING);
+            key->want_snapshot = true;
         }
     }
     roster_view_each(&key->view, compare_one, key);
@@ -279,7 +281,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct roster_note note;
     bool asked = key->asked;
     key->in_flight = key->asked = false;
-    roster_touched(key->store, key->shard);
+    key->store->shards[key->shard].touches--;
     roster_key_kick(key);
     if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
         send_again(key, &key->sent);
@@ -389,7 +391,7 @@ static void touch(struct roster_key *key)
     free(channel);
 }
 
-static void consider_touch(struct roster_key *key)
+void roster_key_touch(struct roster_key *key)
 {
     bool watched = !watchers_none(&key->watches);
     bool wanted = !list_empty(&key->pending) || (watched && key->want_snapshot);
@@ -440,7 +442,7 @@ void roster_key_run(struct chore *chore)
         return;
     }
     judge(key);
-    consider_touch(key);
+    roster_key_touch(key);
     tell_stale(key);
     introduce(key);
     tell_current(key);

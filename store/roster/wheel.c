@@ -42,7 +42,7 @@ static void end_holds(struct store *store, uint64_t now)
         struct roster_key *key = LIST_ITEM(holding.next, struct roster_key, holding);
         list_del(&key->holding);
         list_push_back(&store->roster.holding, &key->holding);
-        if (roster_is_leased(store, key->shard)) {
+        if (roster_hears(store, key->shard)) {
             roster_key_expire(key, now);
         }
     }

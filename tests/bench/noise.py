@@ -130,12 +130,13 @@ def history(address):
     def log_in():
         user = websocket(address, "/chat")
         user.sendall(frame_bytes(TEXT, json.dumps({"action": "login", "token": "bench"})))
-        read_frames(user, 1)
+        if b"connected" not in read_frames(user, 1):
+            sys.exit("a login failed")
         return user
 
     writer = log_in()
     for number in range(100):
-        writer.sendall(frame_bytes(TEXT, json.dumps({"action": "message", "text": f"{number} " + "x" * 300})))
+        writer.sendall(frame_bytes(TEXT, json.dumps({"action": "message", "message": f"{number} " + "x" * 300})))
         read_frames(writer, 1)
     request = frame_bytes(TEXT, json.dumps({"action": "history", "limit": 100, "offset": 0}))
 

@@ -2,6 +2,7 @@
 """The chat of a cluster: one order for all, and what is promised when nodes, links and Redis break."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -190,3 +191,33 @@ async def test_ten_writers_on_three_nodes_with_links_cut_all_the_time(yard, redi
     seen = await collect(clients, 540)
     check_whole(seen[0], names, 60)
     assert all(texts == seen[0] for texts in seen)
+
+
+def commands_of(redis):
+    return int(re.search(r"total_commands_processed:(\d+)", redis.command("info", "stats").decode())[1])
+
+
+async def test_a_node_that_watches_knows_the_history(yard, redis):
+    """What was there before, what others say and what its own clients say, without asking Redis for each."""
+    first, second = yard.fleet([redis.url] * 2, **SETTINGS)
+    writer = await ChatClient.member(first, "writer")
+    for i in range(5):
+        await writer.say(f"before {i}")
+    await writer.texts(5)
+    late = yard.node(store=redis.url, **SETTINGS)
+    here, there = await ChatClient.member(late, "here"), await ChatClient.member(second, "there")
+    expected = [f"before {i}" for i in range(4, -1, -1)]
+    assert [m["message"] for m in await here.history(limit=100)] == expected
+    for number in range(20):
+        speaker = (here, there)[number % 2]
+        await speaker.say(f"now {number}")
+        assert [await client.texts(1) for client in (here, there)] == [[f"now {number}"]] * 2
+        expected.insert(0, f"now {number}")
+        for client in (here, there):
+            assert [m["message"] for m in await client.history(limit=100)] == expected
+    assert [m["message"] for m in await here.history(limit=3, offset=2)] == expected[2:5]
+    before = commands_of(redis)
+    for _ in range(300):
+        assert len(await here.history(limit=100)) == 25
+    assert commands_of(redis) - before < 150, "beats and the like, not one for each"
+    await asyncio.gather(*(client.close() for client in (writer, here, there)))

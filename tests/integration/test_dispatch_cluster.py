@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 from lib.dispatch import (
-    CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, is_open, path_of, start_fleet,
+    CLOSED, OPENED, RECEIVED, SECRET, Datagrams, Device, Driver, is_open, path_of, start_fleet,
     statistics, until_closed, until_open)
 from lib.frames import RawWebSocket
 from lib.ports import free_port
@@ -487,3 +487,31 @@ async def test_a_link_that_falls_cuts_only_what_went_over_it(yard):
     assert (await kept.next()).type == CLOSED
     for driver in (kept, lost):
         await driver.close()
+
+
+async def test_a_driver_of_todays_platform_comes_back_by_itself(yard, redis):
+    """What its transport sends: the token as a header, the module's id beside it, the newer paths; it tries again each second."""
+    nodes = start_fleet(yard, [redis.url] * 2)
+    port = free_port()
+
+    async def connect(node):
+        return await Driver.connect(node, port, "127.0.0.0/24", proto="tcp", token=None, base="/api/dispatch/v1", extra_headers={
+            "Authorization": f"Bearer {SECRET}", "X-Module-ID": "mod-EQh4ug~a2b", "User-Agent": "Crystal"})
+    driver = await connect(nodes[0])
+    device = await Device.connect(nodes[1], port)
+    await driver.expect(OPENED)
+    await device.send(b"PWR?")
+    frame = await driver.expect(RECEIVED)
+    await driver.write(frame, b"PWR=ON")
+    assert await device.read(6) == b"PWR=ON"
+    device.writer.close()
+    await driver.expect(CLOSED)
+    nodes[0].kill()
+    with pytest.raises(OSError):
+        await connect(nodes[0])
+    again = await connect(nodes[1])
+    device = await Device.connect(nodes[1], port)
+    frame = await again.expect(OPENED)
+    await again.shut(frame)
+    await again.expect(CLOSED)
+    await again.close()

@@ -5,8 +5,10 @@ import asyncio
 import json
 import re
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
 from lib.browser import chromium
 from lib.fleet import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
@@ -14,7 +16,8 @@ from lib.logs import begin_sink, stored
 from lib.ports import free_port
 from lib.postgres import Postgres
 from lib.process import muster
-from lib.waiting import wait_until
+from lib.sync import SyncClient
+from lib.waiting import until, wait_until
 
 FRAMES = """
 const done = arguments[arguments.length - 1], gaps = [];
@@ -296,3 +299,37 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
         assert sideways(driver) <= 0, "nothing to scroll sideways"
         driver.execute_script("document.getElementById('sessions').scrollIntoView()")
         keep_picture(driver, tmp_path, "fifty-narrow.png")
+
+
+def test_a_page_opened_while_redis_is_away_says_so(yard, redis, tmp_path):
+    node = yard.node(store=redis.url, lease="2s")
+    redis.kill()
+    wait_until(lambda: node.get("/readyz")[0] == 503, "the node knows")
+    with chromium(tmp_path) as driver:
+        driver.get(node.http("/"))
+        wait_until(lambda: "Redis cannot be reached" in text_of(driver, "verdict"), "the verdict says so")
+        assert "There are no figures yet" in text_of(driver, "verdict") and driver.title.startswith("⚠ Redis")
+        assert "well" not in text_of(driver, "stores").split()
+        redis.start()
+        wait_until(lambda: text_of(driver, "verdict") == "All is well" and states(driver) == ["well"], "and when it is back", 40)
+
+
+async def test_rows_do_not_change_places_while_one_reads(yard, redis, tmp_path):
+    nodes = yard.fleet([redis.url] * 3, lease="2s")
+    names = "return [...document.querySelectorAll('#nodes .node h3 span:first-child')].map(head => head.textContent)"
+    with chromium(tmp_path) as driver:
+        driver.get(nodes[0].http("/"))
+        wait_until(lambda: states(driver) == ["well"] * 3, "three cards")
+        Select(driver.find_element(By.ID, "order")).select_by_value("connections")
+        wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#nodes .node"), "they are ordered")
+        ActionChains(driver).move_to_element(cards(driver)[0]).perform()
+        before = driver.execute_script(names)
+        busy = next(node for node in nodes if f"node={before[2]} " in node.log())
+        clients = [await SyncClient.connect(busy) for _ in range(9)]
+        figure = "return [...document.querySelectorAll('#nodes .node')][2].innerText"
+        await until(lambda: int(re.search(r"connections\D*(\d+)", driver.execute_script(figure))[1]) >= 9, "its figure is told")
+        assert driver.execute_script(names) == before, "nothing moves under the mouse"
+        ActionChains(driver).move_to_element(driver.find_element(By.ID, "verdict")).perform()
+        await until(lambda: driver.execute_script(names)[0] == before[2], "it moves when nobody reads there")
+        for client in clients:
+            await client.close()

@@ -7,9 +7,11 @@ import re
 import time
 
 import pytest
+import websockets
 
 from lib.frames import handshake_request
 from lib.logs import Listener, add, stored
+from lib.ports import free_port, listens
 from lib.process import muster
 from lib.sync import new_session
 from lib.tcp import HttpClient
@@ -148,6 +150,34 @@ async def test_backlog_gives_the_last_of_the_room(pair):
     assert numbers == sorted(numbers)
     for one in (listener, everything):
         await one.close()
+
+
+async def hears_own_lines(url, **options):
+    """Asked for all rooms, with what was there before."""
+    async with websockets.connect(url + "/logs/listen?backlog=100", max_size=None, **options) as link:
+        entries = json.loads(await within(link.recv(), "the first entries"))
+        return any(entry.get("user") == "server" for entry in entries)
+
+
+async def test_the_nodes_own_lines_are_not_for_everybody(yard):
+    admin = free_port()
+    open_to_all = yard.begin(admin=f"127.0.0.1:{admin}")
+    production = {"env": {"MUSTER_ENV": "production"}, "dispatch_ports": "", "chat_jwt_secret": "s" * 32}
+    closed, guarded = yard.node(**production), yard.node(logs_listen_token="secret", **production)
+    wait_until(lambda: listens(admin), "the admin address listens")
+    wait_until(lambda: listens(open_to_all.port), "the node listens")
+    for node in (open_to_all, closed, guarded):
+        stored(node, {"msg": "a line of a player", "user": "server", "room": ""})
+    await asyncio.sleep(0.3)
+    assert await hears_own_lines(f"ws://127.0.0.1:{admin}")
+    assert await hears_own_lines(guarded.ws(""), extra_headers={"Authorization": "Bearer secret"})
+    for node in (open_to_all, closed):
+        listener = await Listener.join(node, "?backlog=100")
+        await until(lambda listener=listener: listener.entries(own=True), "the player's line")
+        stored(node, {"msg": "the end", "room": "x"})
+        await until(lambda listener=listener: "the end" in listener.texts(), "the end")
+        assert {entry["msg"] for entry in listener.entries(own=True)} == {"a line of a player", "the end"}
+        await listener.close()
 
 
 def sent_by(redis):

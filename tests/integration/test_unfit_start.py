@@ -2,13 +2,17 @@
 """What whoever starts a process may leave unfit: signals ignored or blocked, descriptors closed, nobody at the end of
 stderr."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from lib.node import Node, Workers
+from lib.ports import free_port
+from lib.process import muster
 from lib.waiting import wait_until
 
 
@@ -83,3 +87,24 @@ def test_no_socket_gets_the_number_of_stderr(yard, tmp_path, closed):
     yard.keep(node).start().ready()
     for fd in closed:
         assert os.readlink(f"/proc/{node.pid}/fd/{fd}") == "/dev/null"
+
+
+@pytest.mark.parametrize("flag", ["http", "admin", "relay", "tracker"])
+def test_a_port_in_use_is_named_with_its_flag(flag):
+    kind = socket.SOCK_DGRAM if flag == "tracker" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = {"http": f"127.0.0.1:{free_port()}", "relay": "", "tracker": "", flag: address}
+        done = muster("node", "--dispatch-ports", "", *(word for name, value in settings.items() for word in (f"--{name}", value)))
+    assert done.returncode == 1 and f"--{flag}: " in done.stderr and address in done.stderr, done.stderr
+
+
+def test_a_name_may_stand_where_a_host_may(yard):
+    node = yard.node(relay=f"localhost:{free_port()}", tracker=f"sobani=localhost:{free_port()}", zone="rack 7")
+    assert "for=relay" in node.log() and "address=127.0.0.1:" in node.log()
+    assert [entry["zone"] for entry in json.loads(node.get("/api/status")[1])["nodes"]] == ["rack 7"]
+    done = muster("check", "--http", "no.such.name.invalid:8080")
+    assert done.returncode == 2 and "no.such.name.invalid" in done.stdout + done.stderr

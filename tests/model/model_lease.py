@@ -100,7 +100,10 @@ def beat_at(rules, server, who, node, now):
     stood = rules.bridges and (server.table_line != server.line or (witness and gap > 1))
     last = max(server.last, node.floor)
     token, version = node.token, server.version
-    if getattr(server, who)[0] != token or not token:
+    mine = getattr(server, who)[0]
+    if mine and token:
+        token = mine
+    elif mine != token or not token:
         if rules.incarnation or not token:
             last += 1
             token = last

@@ -111,7 +111,7 @@ WORLDS = {
 }
 
 LARGE = {
-    "stream": (model_stream, Stream(calls=(2, 1), failovers=2, clocks=(10, 7))),
+    "stream": (model_stream, Stream(calls=(1, 1), failovers=2, clocks=(10, 7))),
     "stream, tail": (model_stream, Stream(calls=(2, 1), tail=True, trims=False)),
     "stream, restarts": (model_stream, Stream(calls=(2, 1), restarts=1, set_back=5)),
     "history": (model_history, History(says=(2, 1))),

@@ -9,6 +9,7 @@
 #include "node/net/limit.h"
 #include "node/proto/ws/ws.h"
 #include "node/service/chat/online.h"
+#include "node/service/chat/recent.h"
 #include "node/service/chat/words.h"
 #include "store/base/clock.h"
 #include "store/base/map.h"
@@ -32,6 +33,7 @@ struct chat {
     struct map clients; /* all, by id */
     struct metrics_source gauges;
     struct history_watch *watch;
+    struct chat_recent *recent;
 };
 
 /* One /chat socket. */
@@ -161,6 +163,7 @@ static void on_stored(void *arg, uint64_t id, bool done)
 {
     struct chat *chat = arg;
     struct chat_client *client = find_client(chat, id);
+    chat_recent_stored(chat->recent, done);
     if (!done) {
         metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
     }
@@ -187,6 +190,7 @@ static void store_message(struct chat_client *client, struct span json)
         metrics_add(chat->options.metrics, METRIC_CHAT_UNDELIVERED, 1);
         say_error(client, "the message could not be delivered, please try again later");
     } else {
+        chat_recent_sent(chat->recent, json);
         count(client, METRIC_CHAT_MESSAGES);
         chat_online_spoke(chat->online, client->user->id, client->user->nickname);
     }
@@ -220,6 +224,22 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
+/* From what this node heard, or else from the store. */
+static const char *give_history(struct chat_client *client, uint32_t offset, uint32_t limit)
+{
+    struct chat *chat = client->chat;
+    struct shared_message *answer = chat_recent_answer(chat->recent, offset, limit);
+    if (answer != NULL) {
+        group_send_one(&client->member, answer);
+        count(client, METRIC_WS_MESSAGES_OUT);
+        return NULL;
+    }
+    return history_read(chat->options.store, HISTORY_KEY, offset, limit, on_history, chat,
+                        client->id) == 0
+               ? NULL
+               : "the history cannot be reached now, please try again later";
+}
+
 /* --------------------------------------------------------------------------------- dispatch */
 
 static void on_request(struct chat_client *client, struct span text)
@@ -246,10 +266,7 @@ static void on_request(struct chat_client *client, struct span text)
         break;
     case CHAT_HISTORY:
         wrong = chat_page(&request, options->history, &offset, &limit);
-        if (wrong == NULL && history_read(options->store, HISTORY_KEY, offset, limit, on_history,
-                                          client->chat, client->id) != 0) {
-            wrong = "the history cannot be reached now, please try again later";
-        }
+        wrong = wrong != NULL ? wrong : give_history(client, offset, limit);
         break;
     default:
         wrong = "unknown action, it has to be login, message or history";
@@ -308,6 +325,7 @@ static void on_connect(void *arg, struct http_request *request)
 static void on_entry(void *arg, enum history_event event, const struct history_entry *entry)
 {
     struct chat *chat = arg;
+    chat_recent_heard(chat->recent, event, entry);
     if (event == HISTORY_ENTRY) {
         group_send(&chat->room, entry->value, NULL);
     } else if (event == HISTORY_LOST) {
@@ -368,6 +386,8 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     metrics_source_add(options->metrics, &chat->gauges, count_gauges, chat);
     chat->online = chat_online_new(&(struct chat_online_options){
         .store = options->store, .wheel = options->wheel, .node = options->node});
+    chat->recent =
+        chat_recent_new(options->store, HISTORY_KEY, options->history, options->answer_limit);
     chat->watch = history_watch(options->store, HISTORY_KEY, on_entry, chat);
     if (options->login.development) {
         log_warn("chat login is in development mode: any token is believed");
@@ -385,6 +405,7 @@ void chat_free(struct chat **chat)
     }
     metrics_source_remove((*chat)->options.metrics, &(*chat)->gauges);
     history_unwatch(&(*chat)->watch);
+    chat_recent_free(&(*chat)->recent);
     chat_online_free(&(*chat)->online);
     chat_login_free(&(*chat)->login);
     map_deinit(&(*chat)->clients);

@@ -24,6 +24,7 @@ enum {
     FLEET_ANSWER_MS = 3000, /* for the first view, before a caller is told that there is none */
     US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
     US_PER_US = 100,        /* and after they took so long to gather */
+    ZONE_MOST = 40,         /* bytes of a zone that are told */
 };
 
 /* Behind a node's name, which has no blank in it. */
@@ -73,6 +74,10 @@ static void print_node(struct fleet *fleet, struct buf *out)
     json_quote(span_str(trouble != NULL ? trouble : "well"), out);
     buf_append(out, SPAN(",\"http\":"));
     json_quote(span_str(options->http), out);
+    if (options->zone[0] != '\0') {
+        buf_append(out, SPAN(",\"zone\":"));
+        json_quote_cut(span_str(options->zone), ZONE_MOST, out);
+    }
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
     buf_append(out, SPAN("}}"));
@@ -232,6 +237,14 @@ static void show_problems(struct fleet *fleet)
     fleet->problems = problems;
 }
 
+/* Whoever opens the page while the store is away is told so, and not left to wait for a view. */
+static void show_absence(struct fleet *fleet)
+{
+    if (!fleet->current && fleet->viewers.count > 0 && !store_ready(fleet->options.store)) {
+        fleet_viewers_send_new(&fleet->viewers, SPAN("{\"stale\":true}"));
+    }
+}
+
 static void on_publish(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -245,6 +258,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     publish_lists(fleet);
     fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
     show_problems(fleet);
+    show_absence(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ askers */
@@ -374,6 +388,8 @@ static void on_live(void *arg, struct http_request *request)
     look(fleet);
     if (fleet->current) {
         show_view(fleet);
+    } else {
+        show_absence(fleet);
     }
 }
 

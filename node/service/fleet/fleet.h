@@ -23,6 +23,7 @@ struct fleet_options {
     struct metrics *metrics;
     const char *node;  /* this node's name in the fleet */
     const char *kind;  /* "node" or "sink" */
+    const char *zone;  /* where it runs; empty: not told */
     const char *http;  /* where it serves, as it was set */
     const char *token; /* bearer token of /api/status; empty: open */
     /* Why no client should come here now, or NULL: what the node says of itself. */

@@ -17,9 +17,9 @@ function sentences() {
   });
 }
 function judge() {
-  if (!last_news) return ["", "…", ""];
+  if (!last_news && !(alive && store_away)) return ["", "…", ""];
   if (!alive) return ["bad", "This page's node does not answer", `The figures are of ${clock(last_news, true)}; it is tried again.`];
-  if (store_away) return ["bad", `Redis cannot be reached, for ${duration((Date.now() - store_away) / 1000)}`, `The figures are of ${clock(store_away, true)}. Clients stay connected; what needs the others waits or is refused.`];
+  if (store_away) return ["bad", `Redis cannot be reached, for ${duration((Date.now() - store_away) / 1000)}`, `${last_news ? `The figures are of ${clock(store_away, true)}.` : "There are no figures yet."} Clients stay connected; what needs the others waits or is refused.`];
   const words = sentences();
   if (words.length === 0) return ["well", "All is well", ""];
   return ["bad", `${counted(words.length, "problem")}: ${words.slice(0, 4).join("; ")}${words.length > 4 ? "; …" : ""}`, ""];

@@ -20,6 +20,7 @@ const HELP = {
   "bus lag": ["How long a message of a node to itself takes over Redis.", "Over 50 ms: Redis or the network is busy; over seconds: the link is torn down and built again."],
   "sent/s": ["Messages that went out to clients, each receiver counted.", "It falls to nothing while messages come in."],
   "version": ["The release that this node runs.", "Nodes of two releases for longer than an update takes."],
+  "zone": ["Where it runs, as its setting zone says.", "All nodes in one: they go together."],
   "at": ["Address and port on which it serves HTTP.", "Two nodes of one address."],
   "asks/s": ["Commands a second that all nodes send to Redis.", "It grows without more clients."],
   "round trip": ["Mean time for Redis to answer a command, as the nodes see it; the slowest of them.", "Over 10 ms: Redis is busy (SLOWLOG GET), swaps, or is far away."],
@@ -171,13 +172,15 @@ function points_of(node, key) {
   const kept = node.lists?.hour?.[key] ?? [];
   return kept.length > 1 ? [...kept, figures_of(node)[key]].slice(-POINTS) : node.history[key];
 }
+/* The address stands where its column is as wide as it is. */
+const zone_row = node => node.value.zone ? [["zone", node.value.zone]] : [];
 const sink_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["lanes", number(figure(node, "muster_sink_lanes"))], ["rows/s", number(rate(node, "muster_sink_rows_total"))],
   ["entries", number(figure(node, "muster_sink_lag_entries"))], ["lag", (figure(node, "muster_sink_lag_milliseconds") / 1000).toFixed(1) + " s"],
-  ["at", node.value.http ?? ""], ["version", node.value.version]];
+  ["version", node.value.version], ["at", node.value.http ?? ""], ...zone_row(node)];
 const node_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["CPU", number(figures_of(node).cpu) + " %"], ["bus lag", figures_of(node).lag.toFixed(figures_of(node).lag < 100 ? 2 : 0) + " ms"],
-  ["sent/s", number(figures_of(node).deliveries)], ["version", node.value.version], ["at", node.value.http ?? ""]];
+  ["version", node.value.version], ["at", node.value.http ?? ""], ["sent/s", number(figures_of(node).deliveries)], ...zone_row(node)];
 function write_node(node) {
   const { card, value } = node, now = figures_of(node), state = value.state;
   const ill = !node.gone && state !== "well" && state !== "draining" && state !== "starting";
@@ -219,7 +222,7 @@ function draw_stores(living) {
   const sinks = living.filter(is_sink), up = living.filter(node => figure(node, "muster_store_up") > 0).length;
   const connected = sinks.filter(node => figure(node, "muster_sink_postgres_up") > 0).length;
   const away = store_away || up < living.length;
-  const cards = [["Redis", away ? "away" : "well", [
+  const cards = [["Redis", away ? "away" : living.length === 0 ? "not known yet" : "well", [
     ["link", `${up} of ${living.length}`], ["round trip", most(living, node => mean_ms(node, "muster_store_command_seconds")).toFixed(2) + " ms"],
     ["bus", most(living, node => figures_of(node).lag).toFixed(2) + " ms"], ["asks/s", number(add(living, node => rate(node, "muster_store_commands_total")))],
     ["errors/s", number(add(living, node => rate(node, "muster_store_errors_total")))], ["links built again", number(add(living, node => figure(node, "muster_store_reconnects_total")))]]]];

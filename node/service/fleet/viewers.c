@@ -31,6 +31,11 @@ void fleet_viewers_send(struct group *viewers, struct span text)
     group_send(viewers, text, is_shown);
 }
 
+void fleet_viewers_send_new(struct group *viewers, struct span text)
+{
+    group_send(viewers, text, is_new);
+}
+
 void fleet_viewers_show(struct group *viewers, const char *what, struct span json)
 {
     struct buf text = {0};

@@ -19,7 +19,10 @@ void fleet_viewers_show_view(struct group *viewers, struct span view);
 /* Sends `text` to the viewers that have the view. */
 void fleet_viewers_send(struct group *viewers, struct span text);
 
-/* The same with {"what": json}. */
+/* Sends `text` to those that do not have it yet. */
+void fleet_viewers_send_new(struct group *viewers, struct span text);
+
+/* The same as fleet_viewers_send, with {"what": json}. */
 void fleet_viewers_show(struct group *viewers, const char *what, struct span json);
 
 #endif

@@ -128,11 +128,13 @@ static void send_found(struct backlog *backlog)
     for (size_t i = first_to_send(backlog); i < backlog->count; i++) {
         const struct backlog_found *found = &backlog->found[i];
         struct span tag = tag_of(backlog, found);
-        if (run.count > 0 &&
-            (text.len >= LOGS_BACKLOG_MESSAGE_BYTES || !span_eq(tag, tag_of(backlog, found - 1)))) {
+        bool own = logs_is_own(tag, span_of(tag.ptr + tag.len, found->payload_len));
+        bool fits = text.len < LOGS_BACKLOG_MESSAGE_BYTES && own == run.own;
+        if (run.count > 0 && (!fits || !span_eq(tag, tag_of(backlog, found - 1)))) {
             send_text(backlog, &text, run);
             run.count = 0;
         }
+        run.own = own;
         buf_append(&text, run.count++ > 0 ? SPAN(",") : SPAN("["));
         logs_print(&text, found->seq, span_of(tag.ptr + tag.len, found->payload_len));
         run.last = found->seq;

@@ -71,6 +71,12 @@ void logs_print_own(struct buf *out, uint64_t time_ms, const char *level, struct
     buf_append(out, SPAN("}"));
 }
 
+bool logs_is_own(struct span tag, struct span payload)
+{
+    static const char mark[] = ",\"user\":\"server\",\"node\":\"";
+    return tag.len == 0 && memmem(payload.ptr, payload.len, mark, sizeof(mark) - 1) != NULL;
+}
+
 void logs_print(struct buf *out, uint64_t seq, struct span payload)
 {
     buf_printf(out, "{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[LOGS_SERVER_TIME].ptr,

@@ -50,4 +50,8 @@ void logs_print_note(struct buf *out, uint64_t time_ms, uint64_t seq, struct spa
 /* What the old viewer and peers send for "no room". */
 bool logs_is_no_room(struct span room);
 
+/* Is it a line of a node (logs_print_own), going by its tag and what it says of itself? They tell of addresses
+ * and names that are not for everybody. */
+bool logs_is_own(struct span tag, struct span payload);
+
 #endif

@@ -216,7 +216,8 @@ static enum logs_verdict judge_coding(const struct intake *in, enum logs_coding 
 {
     switch (coding) {
     case LOGS_UNKNOWN:
-        snprintf(in->error, in->error_size, "of content codings, " LOGS_CODINGS " are taken");
+        snprintf(in->error, in->error_size,
+                 "of content codings, gzip, deflate, zstd, snappy are taken");
         return LOGS_UNSUPPORTED;
     case LOGS_BROKEN:
         snprintf(in->error, in->error_size, "the body is not what its Content-Encoding says");

@@ -72,7 +72,7 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     struct metrics *metrics = listener->live->options.metrics;
     size_t limit = listener->live->options.queue_limit / 2;
     size_t queued = conn_queued(ws_conn(listener->member.ws));
-    if (!ws_is_open(listener->member.ws)) {
+    if (!ws_is_open(listener->member.ws) || (run.own && !listener->hears_own)) {
         return;
     }
     /* One that skips goes on only when it has caught up by half. */
@@ -235,6 +235,7 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
     listener->request = request;
     listener->wants = wish->backlog;
     listener->beats = wish->beats;
+    listener->hears_own = wish->own;
     list_init(&listener->member.entry);
     list_init(&listener->sharing);
     list_push_back(&live->waiting, &listener->entry);

@@ -33,6 +33,7 @@ void logs_live_free(struct logs_live **live);
 struct logs_wish {
     struct span room; /* empty: all rooms; borrowed */
     size_t backlog;   /* how many entries from before come first */
+    bool own;         /* it may hear the nodes' own lines */
     bool beats; /* its text `ping` is answered with an array of no entries; else with nothing */
 };
 

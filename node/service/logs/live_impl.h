@@ -16,6 +16,7 @@
 struct logs_run {
     size_t count;
     uint64_t last; /* sequence number of the last one */
+    bool own;      /* all are lines of nodes: for those who may hear them */
 };
 
 struct live_room {
@@ -34,6 +35,7 @@ struct log_listener {
     struct list sharing;          /* with others that wait for the same one */
     size_t wants;                 /* entries from before */
     bool beats;
+    bool hears_own;        /* lines of the nodes, too */
     struct buf held;       /* messages that wait for the backlog: struct held, text */
     uint64_t skipped;      /* entries, since it was last told */
     uint64_t last_skipped; /* the highest number among them */

@@ -293,9 +293,8 @@ static size_t read_count(const char *text)
                                                           : BACKLOG_MOST;
 }
 
-static void on_listen(void *arg, struct http_request *request)
+static void listen_at(struct logs *logs, struct http_request *request, bool own)
 {
-    struct logs *logs = arg;
     struct buf room = {0}, backlog = {0}, beats = {0};
     if (!ws_admits(request, logs->options.listen_token)) {
         return;
@@ -307,12 +306,25 @@ static void on_listen(void *arg, struct http_request *request)
     const struct logs_wish wish = {
         .room = logs_is_no_room(buf_span(&room)) ? SPAN("") : buf_span(&room),
         .backlog = read_count(buf_text(&backlog)),
+        .own = own,
         .beats = http_query(request, "beats", &beats),
     };
     logs_live_join(logs->live, request, &wish);
     buf_free(&room);
     buf_free(&backlog);
     buf_free(&beats);
+}
+
+/* Who shows a token may hear the nodes' own lines. */
+static void on_listen(void *arg, struct http_request *request)
+{
+    struct logs *logs = arg;
+    listen_at(logs, request, logs->options.listen_token[0] != '\0' || logs->options.own_for_all);
+}
+
+static void on_listen_at_admin(void *arg, struct http_request *request)
+{
+    listen_at(arg, request, true);
 }
 
 static void on_page(void *arg, struct http_request *request)
@@ -362,6 +374,10 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
     http_guard(server, "/gelf", HTTP_ORIGIN_LISTED);
     http_route_websocket(server, "/logs/listen", on_listen, logs);
     http_route(server, "GET", "/logs.html", on_page, logs);
+    if (options->admin != NULL) {
+        http_route_websocket(options->admin, "/logs/listen", on_listen_at_admin, logs);
+        http_route(options->admin, "GET", "/logs.html", on_page, logs);
+    }
     return logs;
 }
 

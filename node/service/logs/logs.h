@@ -29,6 +29,8 @@ struct logs_options {
     uint32_t rate;                        /* entries per second and address; 0: no limit */
     const char *syslog;                   /* where syslog is taken: syslog.h; empty: nowhere */
     const char *add_token, *listen_token; /* empty: none is needed */
+    struct http_server *admin; /* listeners there hear the nodes' own lines; NULL: no such */
+    bool own_for_all;          /* all hear them, without a token, too */
 };
 
 /* New, with its routes put into `server`. */

@@ -73,6 +73,11 @@ static void take(struct logs_live *live, struct groups *groups, const struct str
     for (size_t i = 0; i < count; i++) {
         if (fresh[i] && logs_live_wants(live, entries[i].tag)) {
             struct tail_room *group = group_get(groups, entries[i].tag);
+            bool own = logs_is_own(entries[i].tag, entries[i].payload);
+            if (own != group->run.own) {
+                flush(live, group);
+                group->run.own = own;
+            }
             buf_append(&group->text, group->run.count++ > 0 ? SPAN(",") : SPAN("["));
             logs_print(&group->text, entries[i].seq, entries[i].payload);
             group->run.last = entries[i].seq;

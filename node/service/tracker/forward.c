@@ -13,9 +13,8 @@
 #include "node/core/log.h"
 #include "store/base/mem.h"
 #include "store/base/timer.h"
+#include "store/resolver/resolver.h"
 
-#include <event2/dns.h>
-#include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,12 +38,12 @@ struct forward_slot {
 
 struct tracker_forward {
     struct tracker *tracker;
-    struct evdns_base *dns;
-    struct evdns_getaddrinfo_request *looking_up;
+    struct resolver *resolver;
+    struct resolver_query *query; /* under way, or NULL */
     struct event *look_up;
     struct address address; /* port 0: not known yet */
     char host[FORWARD_HOST_MOST];
-    const char *port; /* in `host`, behind its name */
+    uint16_t port;
     struct forward_slot slots[FORWARD_SLOTS];
 };
 
@@ -189,22 +188,19 @@ static void take_address(struct tracker_forward *forward, const struct address *
     }
 }
 
-static void on_looked_up(int error, struct evutil_addrinfo *found, void *arg)
+static void on_looked_up(void *arg, const struct addrinfo *found, const char *why)
 {
     struct tracker_forward *forward = arg;
-    if (error == EVUTIL_EAI_CANCEL) {
-        return;
-    }
-    forward->looking_up = NULL;
+    struct sockaddr_storage picked;
+    forward->query = NULL;
     timer_after(forward->look_up, FORWARD_LOOK_UP_MS);
     if (found == NULL) {
         log_warn("tracker-forward: the name cannot be looked up",
-                 LOG_TEXT_FIELD("host", forward->host),
-                 LOG_TEXT_FIELD("error", evutil_gai_strerror(error)));
+                 LOG_TEXT_FIELD("host", forward->host), LOG_TEXT_FIELD("detail", why));
         return;
     }
-    const struct address address = address_of(found->ai_addr);
-    evutil_freeaddrinfo(found);
+    resolver_pick(found, 0, forward->port, &picked);
+    const struct address address = address_of((const struct sockaddr *)&picked);
     take_address(forward, &address);
 }
 
@@ -213,17 +209,7 @@ static void on_look_up(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct tracker_forward *forward = arg;
-    struct address numeric;
-    if (address_parse_ip(span_str(forward->host), &numeric) == 0) {
-        numeric.port = (uint16_t)strtoul(forward->port, NULL, 10);
-        take_address(forward, &numeric);
-        return;
-    }
-    const struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
-    /* It may call back at once. */
-    struct evdns_getaddrinfo_request *request = evdns_getaddrinfo(
-        forward->dns, forward->host, forward->port, &hints, on_looked_up, forward);
-    forward->looking_up = request;
+    forward->query = resolver_ask(forward->resolver, forward->host, on_looked_up, forward);
 }
 
 /* ------------------------------------------------------------------------------------ life */
@@ -240,8 +226,8 @@ static int read_host(struct tracker_forward *forward, const char *host_port)
     memcpy(forward->host, host_port + bracketed, len + 1 - bracketed);
     char *end = forward->host + (colon - host_port) - bracketed;
     end[bracketed ? -1 : 0] = '\0';
-    forward->port = end + 1;
-    long port = strtol(forward->port, &end, 10);
+    long port = strtol(colon + 1, &end, 10);
+    forward->port = (uint16_t)port;
     return *end == '\0' && port > 0 && port <= UINT16_MAX ? 0 : -1;
 }
 
@@ -267,8 +253,7 @@ struct tracker_forward *tracker_forward_new(struct tracker *tracker, const char 
         return NULL;
     }
     (void)read_host(forward, host_port);
-    forward->dns =
-        evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    forward->resolver = resolver_new(base);
     forward->look_up = evtimer_new(base, on_look_up, forward);
     for (int i = 0; i < FORWARD_SLOTS; i++) {
         forward->slots[i].forward = forward;
@@ -286,12 +271,8 @@ void tracker_forward_free(struct tracker_forward **forward)
     }
     *forward = NULL;
     event_free(gone->look_up);
-    if (gone->looking_up != NULL) {
-        evdns_getaddrinfo_cancel(gone->looking_up);
-    }
-    if (gone->dns != NULL) {
-        evdns_base_free(gone->dns, 1);
-    }
+    resolver_cancel(&gone->query);
+    resolver_free(&gone->resolver);
     for (int i = 0; i < FORWARD_SLOTS; i++) {
         udp_close(&gone->slots[i].udp);
         event_free(gone->slots[i].patience);

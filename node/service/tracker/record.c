@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/tracker/record.h"
 
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 
 struct span tracker_address_key(char key[static KEY_MOST], char kind, const struct address *address)
@@ -39,19 +40,25 @@ int tracker_address_unpack(struct span bytes, struct address *address)
 
 static const char dialects[] = {[TRACKER_DOCUMENTED] = 'd', [TRACKER_SOBANI] = 's'};
 
-/* "<dialect><here>" */
+/* "<dialect><IP>:<port>", IPv6 in brackets. */
 static bool read_spoken(struct span text, struct tracker_record *record)
 {
-    char here[ADDRESS_TEXT];
-    int family;
-    if (text.len < 2 || text.len > sizeof(here)) {
+    uint64_t port;
+    const char *colon = text.len > 1 ? memrchr(text.ptr, ':', text.len) : NULL;
+    if (colon == NULL) {
         return false;
     }
-    memcpy(here, text.ptr + 1, text.len - 1);
-    here[text.len - 1] = '\0';
+    struct span ip = span_of(text.ptr + 1, (size_t)(colon - text.ptr) - 1);
+    if (ip.len > 2 && ip.ptr[0] == '[') {
+        ip = span_of(ip.ptr + 1, ip.len - 2);
+    }
     record->dialect = text.ptr[0] == dialects[TRACKER_SOBANI] ? TRACKER_SOBANI : TRACKER_DOCUMENTED;
-    return text.ptr[0] == dialects[record->dialect] &&
-           address_parse_bind(here, &record->here, &family) == 0;
+    if (text.ptr[0] != dialects[record->dialect] || address_parse_ip(ip, &record->here) != 0 ||
+        !decimal_read(span_skip(text, (size_t)(colon - text.ptr) + 1), UINT16_MAX, &port)) {
+        return false;
+    }
+    record->here.port = (uint16_t)port;
+    return true;
 }
 
 bool tracker_record_read(struct span text, struct tracker_record *record)

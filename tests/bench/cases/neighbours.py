@@ -78,7 +78,7 @@ def run(bench):
     seen = []
     with bench.node(chat_jwt_key=public, **SETTINGS) as node:
         seen += [compare(bench, node, name, argv) for name, argv in loads(node, token)]
-    with bench.node(**SETTINGS) as node:
+    with bench.node(chat_login="development", **SETTINGS) as node:
         seen.append(compare(bench, node, "a flood of chat histories", ("history", node.address)))
     worst = max(p99 for _, p99 in seen)
     return [result for result, _ in seen] + [Result("the worst of these p99", MOST_MS, worst, " ms")]

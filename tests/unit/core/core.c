@@ -35,7 +35,7 @@ static void test_settings_have_defaults(void **state)
     assert_int_equal(read_settings(&settings, no_words, no_words, error), 0);
     assert_string_equal(settings.http, "0.0.0.0:8080");
     assert_string_equal(settings.store, "memory:");
-    assert_int_equal(settings.lease, 10000);
+    assert_int_equal(settings.lease, 3000);
     assert_int_equal(settings.message_limit, 256 * 1024);
     assert_int_equal(settings.env, ENV_DEVELOPMENT);
     settings_deinit(&settings);

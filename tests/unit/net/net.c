@@ -29,10 +29,15 @@ static void test_addresses(void **state)
     expect_bind("127.0.0.1:80", "127.0.0.1:80", AF_INET);
     expect_bind("[::1]:80", "[::1]:80", AF_INET6);
     expect_bind(":80", "[::]:80", AF_INET6);
+    expect_bind("localhost:80", "127.0.0.1:80", AF_INET);
     expect_bind("[2001:DB8:0:0::1]:65535", "[2001:db8::1]:65535", AF_INET6);
-    static const char *const bad[] = {
-        "",      "80",        "1.2.3.4",      "1.2.3.4:", "1.2.3.4:x",  "1.2.3.4:65536", "::1:80",
-        "[::1]", "[1.2.3:80", "localhost:80", "1.2.3:80", "1.2.3.4:-1", "1.2.3.4: 1"};
+    static const char *const bad[] = {"",          "80",
+                                      "1.2.3.4",   "1.2.3.4:",
+                                      "1.2.3.4:x", "1.2.3.4:65536",
+                                      "::1:80",    "[::1]",
+                                      "[1.2.3:80", "no.such.name.invalid:80",
+                                      "1.2.3:80",  "1.2.3.4:-1",
+                                      "1.2.3.4: 1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct address address;
         int family;

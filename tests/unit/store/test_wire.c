@@ -140,6 +140,7 @@ static void a_roster_in_another_form_is_refused(void **state)
     claim(0, "k", "a", "1");
     WAIT(watcher_has(&watcher, "a", "1"));
     put_form("*r:k", "i", "2");
+    claim(0, "k", "b", "2"); /* a key is looked at when it is touched */
     WAIT(store_stats(lab.nodes[0])->unread[WIRE_KEY] > 0);
     assert_non_null(strstr(lab.last_trouble, "is of form 2, this node reads 1"));
     assert_false(store_ready(lab.nodes[0]));
