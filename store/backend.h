@@ -14,6 +14,7 @@
 #define MUSTER_STORE_BACKEND_H
 
 #include "store/inspect.h"
+#include "store/partition.h"
 #include "store/roster/call.h"
 #include "store/stream_types.h"
 #include "store/wire.h"
@@ -98,6 +99,8 @@ struct backend_ops {
     /* BACKEND_OK when store->replicas of the server have all that it answered before this call, and
      * BACKEND_REFUSED when they did not in time. As touch; not asked where that number is 0. */
     int (*replicated)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
+    /* What people know the server by, without secrets; borrowed. */
+    const char *(*name)(struct backend *backend, unsigned shard);
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_inspect, one server: 0, or -1 when it cannot be asked. NULL: there are none. */
     int (*inspect)(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg);
@@ -111,8 +114,9 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    struct store *store; /* borrowed: it owns the backend */
-    unsigned shards;     /* servers */
+    struct store *store;       /* borrowed: it owns the backend */
+    unsigned shards;           /* servers */
+    uint8_t owner[PARTITIONS]; /* which of them has a partition */
 };
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost

@@ -258,9 +258,7 @@ struct bus_sub *bus_channel_subscribe(struct store *store, unsigned shard, struc
 
 static void topic_channel(const struct store *store, struct span topic, struct buf *channel)
 {
-    buf_append(channel, span_str(store->prefix));
-    buf_append(channel, SPAN(":b:"));
-    buf_append(channel, topic);
+    partition_key(channel, store->prefix, "b", topic);
 }
 
 struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_echo echo,

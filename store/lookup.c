@@ -37,9 +37,7 @@ static int send_visit(struct store *store, struct lookup_visit *visit,
     }
     unsigned shard = store_shard(store, visit->key);
     name->len = 0;
-    buf_append(name, span_str(store->prefix));
-    buf_append(name, SPAN(":l:"));
-    buf_append(name, visit->key);
+    partition_key(name, store->prefix, "l", visit->key);
     visit->key = buf_span(name);
     put_form(store, &store->lookup_value, &visit->value);
     put_form(store, &store->lookup_old, &visit->old);

@@ -106,6 +106,7 @@ static void store_free(struct store *store)
     free_shards(store, shards);
     free(store->prefix);
     free(store->node);
+    free(store->servers);
     free(store);
 }
 
@@ -205,6 +206,9 @@ static const char *wrong_option(const struct store_options *options)
     }
     if (options->prefix == NULL || options->prefix[0] == '\0') {
         return "the prefix must not be empty";
+    }
+    if (strpbrk(options->prefix, "{}") != NULL) {
+        return "the prefix must not have braces";
     }
     if (options->lease_ms < LEASE_LEAST_MS) {
         return "the lease must be 200ms at least";

@@ -3,7 +3,6 @@
 
 #include "store/backend.h"
 #include "store/base/clock.h"
-#include "store/base/hash.h"
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 
@@ -21,10 +20,7 @@ void store_kick(struct store *store, struct chore *chore)
 
 unsigned store_shard(const struct store *store, struct span name)
 {
-    uint32_t hash = hash_fnv1a(name);
-    hash = (hash ^ (hash >> 16)) * 0x85ebca6bU;
-    hash = (hash ^ (hash >> 13)) * 0xc2b2ae35U;
-    return (hash ^ (hash >> 16)) % store->backend->shards;
+    return store->backend->owner[partition_of(name)];
 }
 
 void store_on_moved(struct store *store, unsigned shard)
@@ -52,14 +48,67 @@ static bool is_well(const struct store *store, unsigned shard)
     return store->backend->ops->ready(store->backend, shard) && !refuses(store, shard);
 }
 
+static unsigned count_well(const struct store *store)
+{
+    unsigned well = 0;
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        well += is_well(store, i);
+    }
+    return well;
+}
+
 bool store_ready(const struct store *store)
 {
+    return count_well(store) == store->backend->shards;
+}
+
+bool store_works(const struct store *store)
+{
+    return count_well(store) > 0 && store_refusal(store) == NULL;
+}
+
+static unsigned partitions_of(const struct store *store, unsigned shard)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        count += store->backend->owner[i] == shard;
+    }
+    return count;
+}
+
+unsigned store_partitions_away(const struct store *store)
+{
+    unsigned away = 0;
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        away += is_well(store, i) ? 0 : partitions_of(store, i);
+    }
+    return away;
+}
+
+static const char *server_name(const struct store *store, unsigned shard)
+{
+    return store->backend->ops->name(store->backend, shard);
+}
+
+void store_print_away(const struct store *store, struct buf *out)
+{
+    size_t begin = out->len;
     for (unsigned i = 0; i < store->backend->shards; i++) {
         if (!is_well(store, i)) {
-            return false;
+            buf_printf(out, "%s%s", out->len > begin ? ", " : "away: ", server_name(store, i));
         }
     }
-    return true;
+    if (out->len > begin) {
+        buf_printf(out, " (%u of %d partitions)", store_partitions_away(store), PARTITIONS);
+    }
+}
+
+void store_each_server(const struct store *store,
+                       void (*fn)(void *arg, const char *name, bool well), void *arg)
+{
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        fn(arg, server_name(store, i), is_well(store, i));
+    }
 }
 
 bool store_reaches(const struct store *store, struct span name)

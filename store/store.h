@@ -104,6 +104,19 @@ int store_login_as(struct store *store, const char *url, char *error, size_t err
  * few seconds, that a message published to it comes back (memory: always). */
 bool store_ready(const struct store *store);
 
+/* True while one server does, and none refuses this node: what lives there can be served. */
+bool store_works(const struct store *store);
+
+/* How many partitions (store/partition.h) cannot be served now. */
+unsigned store_partitions_away(const struct store *store);
+
+/* Appends which servers are not well, "away: b:6379 (128 of 256 partitions)", or nothing. */
+void store_print_away(const struct store *store, struct buf *out);
+
+/* Calls `fn` with each server's name, without user and password. */
+void store_each_server(const struct store *store,
+                       void (*fn)(void *arg, const char *name, bool well), void *arg);
+
 /* The same of the one server that the key or topic of that name lives on: what is asked of it is
  * likely to be answered, whatever is the matter with the others. */
 bool store_reaches(const struct store *store, struct span name);

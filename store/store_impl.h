@@ -79,6 +79,7 @@ struct history_table {
 struct store {
     struct event_base *base;
     char *prefix, *node;
+    char *servers; /* the list of them, as they keep it; NULL: memory */
     uint32_t lease_ms;
     struct wire_range wire;
     bool visitor;

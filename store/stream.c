@@ -28,14 +28,9 @@ enum {
     HOLLOW_MOST = 4096,
 };
 
-static struct span key_name(void)
-{
-    return SPAN("l");
-}
-
 unsigned stream_home(const struct store *store)
 {
-    return store_shard(store, key_name());
+    return store_shard(store, STREAM_HOME);
 }
 
 bool stream_reached(const struct store *store)

@@ -8,6 +8,9 @@
 #include "store/base/list.h"
 #include "store/stream_types.h"
 
+/* The name whose partition has the stream. */
+#define STREAM_HOME SPAN("l")
+
 /* How long a sink that does not show itself still counts as there. */
 enum {
     STREAM_SINK_SECONDS = 7 * 24 * 3600,

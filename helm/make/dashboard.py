@@ -121,6 +121,7 @@ ROWS = {
                         ("not taken", rate("muster_bus_unpublished_total")),
                         ("dropped: late", rate("muster_bus_late_total"))],
          "What is late came over a link that its node had given up: told to nobody, so that order holds"),
+        ("Partitions away", "none", [(EACH, per_node("muster_store_partitions_away"))], "Of 256, on servers that a node cannot use now"),
         ("Store trouble", "cps", [("errors", rate("muster_store_errors_total")),
                                   ("reconnects", rate("muster_store_reconnects_total")),
                                   ("not read: another release", rate("muster_wire_unread_total")),

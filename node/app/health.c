@@ -25,7 +25,7 @@ const char *health_trouble(struct health *health)
     if (health->draining) {
         return "draining";
     }
-    if (app->store != NULL && !store_ready(app->store)) {
+    if (app->store != NULL && !store_works(app->store)) {
         const char *refusal = store_refusal(app->store);
         return refusal != NULL ? refusal : "the store cannot be reached";
     }
@@ -52,9 +52,30 @@ static void on_readyz(void *arg, struct http_request *request)
     const char *reason = health_trouble(arg);
     if (reason != NULL) {
         http_reply_error(request, 503, "%s", reason);
-    } else {
-        http_reply(request, 200, plain, SPAN("ready\n"));
+        return;
     }
+    const struct health *health = arg;
+    struct buf text = {0};
+    buf_append(&text, SPAN("ready\n"));
+    if (health->options.app->store != NULL) {
+        store_print_away(health->options.app->store, &text);
+    }
+    buf_append(&text, text.ptr[text.len - 1] != '\n' ? SPAN("\n") : SPAN(""));
+    http_reply(request, 200, plain, buf_span(&text));
+    buf_free(&text);
+}
+
+static void print_server(void *arg, const char *name, bool well)
+{
+    buf_printf(arg, "muster_store_server_up{server=\"%s\"} %d\n", name, well);
+}
+
+/* One sample for each server of the list: the table of metrics has none whose labels are settings. */
+static void print_servers(const struct store *store, struct buf *out)
+{
+    buf_append(out, SPAN("# HELP muster_store_server_up 1 while this server of the store serves "
+                         "its partitions\n# TYPE muster_store_server_up gauge\n"));
+    store_each_server(store, print_server, out);
 }
 
 static void on_metrics(void *arg, struct http_request *request)
@@ -67,6 +88,9 @@ static void on_metrics(void *arg, struct http_request *request)
     }
     metrics_process_refresh(&app->metrics, app->store);
     metrics_print(&app->metrics, &text);
+    if (app->store != NULL) {
+        print_servers(app->store, &text);
+    }
     http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&text));
     buf_free(&text);
 }

@@ -114,7 +114,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     struct listeners *listeners = arg;
     char error[256];
     bool patient = listeners->parts.succeeds || ++listeners->looks < LOOKS_MOST;
-    if (patient && !store_ready(listeners->parts.app->store)) {
+    if (patient && !store_works(listeners->parts.app->store)) {
         return;
     }
     stop_waiting(listeners);

@@ -172,6 +172,8 @@
            "Minigame connections open now")                                                        \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \
            "1 while every store server has proved itself lately")                                  \
+    METRIC(STORE_AWAY, gauge, "muster_store_partitions_away", "",                                  \
+           "Of 256 partitions of the store, those that this node cannot serve now")                \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
            "Commands sent to the store")                                                           \
     METRIC(STORE_ERRORS, counter, "muster_store_errors_total", "",                                 \

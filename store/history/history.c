@@ -17,14 +17,6 @@ static void run(struct chore *chore)
     history_queue_run(key);
 }
 
-static void append_name(struct buf *out, const struct store *store, const char *kind,
-                        struct span key)
-{
-    buf_append(out, span_str(store->prefix));
-    buf_append(out, span_str(kind));
-    buf_append(out, key);
-}
-
 static struct history_key *key_new(struct store *store, struct span key, struct span name)
 {
     struct history_key *made = mem_zalloc(sizeof(*made) + name.len);
@@ -33,7 +25,7 @@ static struct history_key *key_new(struct store *store, struct span key, struct 
     made->shard = store_shard(store, key);
     watchers_init(&made->watches, store, run);
     memcpy(made->name, name.ptr, name.len);
-    append_name(&channel, store, ":n:", key);
+    partition_key(&channel, store->prefix, "n", key);
     made->channel = mem_dup(buf_span(&channel));
     buf_free(&channel);
     history_queue_init(made);
@@ -45,7 +37,7 @@ static struct history_key *key_new(struct store *store, struct span key, struct 
 struct history_key *history_key_get(struct store *store, struct span key)
 {
     struct buf name = {0};
-    append_name(&name, store, ":h:", key);
+    partition_key(&name, store->prefix, "h", key);
     struct map_node *node = map_find(&store->history.keys, buf_span(&name));
     struct history_key *found = node != NULL ? MAP_ENTRY(node, struct history_key, node)
                                              : key_new(store, key, buf_span(&name));

@@ -364,6 +364,12 @@ static void memory_leave(struct backend *backend)
     (void)backend; /* all in one process speak alike: there is no roll */
 }
 
+static const char *memory_name(struct backend *backend, unsigned shard)
+{
+    (void)backend, (void)shard;
+    return "memory";
+}
+
 static bool memory_ready(struct backend *backend, unsigned shard)
 {
     (void)backend;
@@ -406,12 +412,13 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .lookup = memory_visit,
         .history = memory_history,
         .leave = memory_leave,
+        .name = memory_name,
         .ready = memory_ready,
         .queued = memory_queued,
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));
-    memory->backend = (struct backend){&ops, store, 1};
+    memory->backend = (struct backend){.ops = &ops, .store = store, .shards = 1};
     memory->own_hub = hub == NULL;
     memory->hub = hub != NULL ? hub : memory_hub_new();
     list_init(&memory->ears);

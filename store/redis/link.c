@@ -211,13 +211,15 @@ static void turn_away(struct redis_link *link, enum roll_answer answer,
                       const struct redis_roll *roll)
 {
     struct buf text = {0};
-    if (roll->nodes == 0) {
+    if (roll->nodes == 0 && roll->list.len == 0) {
         buf_append(&text, SPAN("the roll of the server cannot be read"));
     } else {
         redis_roll_print(roll, link->store, &text);
     }
-    if (answer == ROLL_NEVER) {
+    if (answer != ROLL_LATER) {
         store_on_refusal(link->store, link->shard, buf_text(&text));
+    }
+    if (answer == ROLL_NEVER) {
         store_on_unread(link->store, WIRE_NODE, buf_text(&text));
     }
     fail(link, buf_text(&text));
@@ -232,11 +234,15 @@ static void take_roll(struct redis_link *link, struct span answer)
     redis_roll_print(&roll, link->store, &text);
     store_on_roll(link->store, link->shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
     buf_free(&text);
-    if (welcome == ROLL_NEVER || (welcome == ROLL_LATER && !link->greeted)) {
+    if (welcome != ROLL_WELCOME && (welcome != ROLL_LATER || !link->greeted)) {
         turn_away(link, welcome, &roll);
         return;
     }
     store_on_refusal(link->store, link->shard, NULL);
+    if (store_refusal(link->store) != NULL) {
+        fail(link, store_refusal(link->store)); /* who is refused by one server uses none */
+        return;
+    }
     link->greeted = true;
     prove_when_greeted(link);
 }

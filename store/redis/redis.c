@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The Redis backend: a link per server; what the words of the store want, put into commands.
+/* The Redis backend: a link per server; what the words of the store want, put into commands. Keys and
+ * channels of a partition have its tag, {t} (store/partition.h).
  *
- *     <prefix>:b:<topic>    channel of a topic (bus.c)
- *     <prefix>:n            hash of the nodes' leases (roster_beat.lua)
- *     <prefix>:r:<key>      hash of a roster key (roster.lua)
- *     <prefix>:w:<key>      channel of its changes
- *     <prefix>:s...         the stream (stream.c)
- *     <prefix>:l:<key>      a value of the lookup
- *     <prefix>:h:<key>      hash of a history (history.lua)
- *     <prefix>:n:<key>      channel of its new entries
+ *     <prefix>:{t}:b:<topic>    channel of a topic (bus.c)
+ *     <prefix>:{t}:r:<key>      hash of a roster key (roster.lua)
+ *     <prefix>:{t}:w:<key>      channel of its changes
+ *     <prefix>:{t}:s...         the stream (stream.c)
+ *     <prefix>:{t}:l:<key>      a value of the lookup
+ *     <prefix>:{t}:h:<key>      hash of a history (history.lua)
+ *     <prefix>:{t}:n:<key>      channel of its new entries
+ *     <prefix>:n                hash of the nodes' leases (roster_beat.lua)
  *     <prefix>:roll         who has a link to the server, and what they speak (roll.lua)
  *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
@@ -192,6 +193,11 @@ static int redis_replicated(struct backend *backend, unsigned shard, backend_ans
     return redis_link_replicated(link_of(backend, shard), fn, arg);
 }
 
+static const char *redis_name(struct backend *backend, unsigned shard)
+{
+    return CONTAINER_OF(backend, struct redis, backend)->url.servers[shard].name;
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     return redis_link_ready(link_of(backend, shard));
@@ -289,6 +295,19 @@ int redis_check(const char *url, const struct store_tls *tls, char *error, size_
     return result;
 }
 
+/* Each partition to the server that weighs most for it. */
+static void share_out(const struct redis_url *url, uint8_t owner[PARTITIONS])
+{
+    for (unsigned p = 0; p < PARTITIONS; p++) {
+        uint64_t most = 0;
+        for (size_t i = 0; i < url->count; i++) {
+            uint64_t weight = partition_weight(p, span_str(url->servers[i].name));
+            owner[p] = weight > most ? (uint8_t)i : owner[p];
+            most = weight > most ? weight : most;
+        }
+    }
+}
+
 struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls)
 {
     static const struct backend_ops ops = {
@@ -305,6 +324,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .history = redis_history,
         .leave = redis_leave,
         .replicated = redis_replicated,
+        .name = redis_name,
         .ready = redis_ready,
         .login_as = login_as,
         .inspect = inspect,
@@ -317,8 +337,11 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         abort(); /* store_open has checked it */
     }
     redis->files = files_of(tls);
-    redis->backend = (struct backend){&ops, store, (unsigned)redis->url.count};
+    redis->backend =
+        (struct backend){.ops = &ops, .store = store, .shards = (unsigned)redis->url.count};
     redis->resolver = resolver_new(store->base);
+    share_out(&redis->url, redis->backend.owner);
+    store->servers = redis_url_list(&redis->url);
     redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
     for (unsigned i = 0; i < redis->backend.shards; i++) {
         redis->links[i] =

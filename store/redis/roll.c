@@ -19,6 +19,7 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, enum
     redis_script_number(call, store_wire_now(store));
     redis_script_number(call, store->wire.from);
     redis_script_number(call, store->wire.to);
+    redis_script_word(call, span_str(store->servers));
 }
 
 static unsigned least(unsigned a, unsigned b)
@@ -53,6 +54,10 @@ enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll)
     *roll = (struct redis_roll){0};
     char verdict = text.len > 0 ? text.ptr[0] : '-';
     struct span rest = span_skip(text, text.len > 0 ? 1 : 0);
+    if (verdict == '!') {
+        roll->list = rest;
+        return ROLL_OTHER_LIST;
+    }
     while (rest.len > 0) {
         take_words(roll, span_cut(&rest, ';'));
     }
@@ -66,6 +71,11 @@ static void print_range(struct buf *out, unsigned from, unsigned to)
 
 void redis_roll_print(const struct redis_roll *roll, const struct store *store, struct buf *out)
 {
+    if (roll->list.len > 0) {
+        buf_printf(out, "the fleet has the servers %.*s, this node %s", SPAN_ARG(roll->list),
+                   store->servers);
+        return;
+    }
     buf_append(out, SPAN("the fleet speaks "));
     print_range(out, roll->from, roll->to);
     buf_append(out, SPAN(", this node "));

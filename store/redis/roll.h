@@ -8,7 +8,7 @@
 
 enum roll_verb { ROLL_BE_IN, ROLL_ASK, ROLL_LEAVE };
 
-enum roll_answer { ROLL_WELCOME, ROLL_LATER, ROLL_NEVER };
+enum roll_answer { ROLL_WELCOME, ROLL_LATER, ROLL_NEVER, ROLL_OTHER_LIST };
 
 /* What the others speak. */
 struct redis_roll {
@@ -16,6 +16,7 @@ struct redis_roll {
     unsigned from, to; /* forms that one of them reads, at least */
     unsigned shared;   /* the newest form that all of them read */
     unsigned writes;   /* the newest form that one of them writes */
+    struct span list;  /* OTHER_LIST: the servers of the fleet; borrowed with the answer */
 };
 
 /* Begins `call` for one visit of `store`. */
@@ -24,7 +25,7 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, enum
 /* Reads the answer of roll.lua; what is none is ROLL_NEVER with an empty roll. */
 enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll);
 
-/* "the fleet speaks 1 to 2, this node 3" */
+/* "the fleet speaks 1 to 2, this node 3", or which servers the fleet has */
 void redis_roll_print(const struct redis_roll *roll, const struct store *store, struct buf *out);
 
 #endif

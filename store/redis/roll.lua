@@ -2,17 +2,20 @@
 -- The roll of a server: which nodes hold a link to it, and what each of them speaks. A node calls when its
 -- link begins and at each beat; one that could not be understood is not let in (docs/store.md#wire-version).
 --
--- KEYS[1]  hash: 'n' .. node -> "until words", 'c' -> "count words;" for all that are on it, 's' -> the first
+-- KEYS[1]  hash: 'l' -> the list of servers of the fleet, which stays; 'n' .. node -> "until words", 'c' -> "count words;" for all that are on it, 's' -> the first
 --          `until`, or before it. Words: "writes from to", forms of the wire
--- ARGV     '+' be on it, '?' only ask, '-' leave it; node, lease (us), writes, from, to
--- answer   '+' welcome, '=' once the others write what this one reads, '-' never while they are there; then
---          "count words;" for all others
+-- ARGV     '+' be on it, '?' only ask, '-' leave it; node, lease (us), writes, from, to, the caller's list of servers
+-- answer   '+' welcome, '=' once the others write what this one reads, '-' never while they are there, then
+--          "count words;" for all others; or '!' and the list that is kept here: it is another one
 local key, verb, node = KEYS[1], ARGV[1], ARGV[2]
 local lease, from, to = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local own = ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local head = redis.call('HMGET', key, 'c', 's', 'n' .. node)
+local head = redis.call('HMGET', key, 'c', 's', 'n' .. node, 'l')
+if head[4] and head[4] ~= ARGV[7] then
+    return '!' .. head[4]
+end
 local counts, soonest = {}, tonumber(head[2] or 0)
 
 local function whole(number)
@@ -76,8 +79,7 @@ end
 if verb == '+' and answer ~= '-' then
     count(own, 1)
     write('HSET', key, 'n' .. node, whole(now + lease) .. ' ' .. own, 'c', list(), 's',
-        whole(head[1] and math.min(soonest, now + lease) or now + lease))
-    write('PEXPIRE', key, whole(lease / 1000 * 6))
+        whole(head[1] and math.min(soonest, now + lease) or now + lease), 'l', ARGV[7])
 elseif head[3] and verb ~= '?' then
     write('HDEL', key, 'n' .. node)
     write('HSET', key, 'c', others)

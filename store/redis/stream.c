@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*     <prefix>:s           hash of the stream (stream_append.lua)
- *     <prefix>:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
+/*     <prefix>:{t}:s           hash of the stream (stream_append.lua)
+ *     <prefix>:{t}:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 
 #include "store/base/decimal.h"
@@ -30,7 +30,8 @@ struct query {
 
 static void put_key(const struct redis_link *link, struct buf *out)
 {
-    buf_printf(out, "%s:s", redis_link_store(link)->prefix);
+    buf_printf(out, "%s:{%s}:s", redis_link_store(link)->prefix,
+               partition_tag(partition_of(STREAM_HOME)));
 }
 
 static void begin(struct redis_script *call, const struct redis_link *link, const char *text,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/url.h"
 
+#include "store/base/buf.h"
 #include "store/base/decimal.h"
 #include "store/base/mem.h"
 
@@ -204,6 +205,18 @@ static const struct scheme *cut_scheme(struct span *text)
     return NULL;
 }
 
+static const char *parse_name(struct span text, struct redis_server *server)
+{
+    if (text.ptr == NULL) {
+        return NULL;
+    }
+    if (server->name != NULL || !host_is_sane(text)) {
+        return "behind '#' a name of the server is missing or malformed";
+    }
+    server->name = mem_dup(text);
+    return NULL;
+}
+
 static struct redis_server *add_server(struct redis_url *url, const struct scheme *scheme)
 {
     url->servers = mem_realloc(url->servers, (url->count + 1) * sizeof(*url->servers));
@@ -214,13 +227,16 @@ static struct redis_server *add_server(struct redis_url *url, const struct schem
 
 /* What stands between two commas: a server, or one more sentinel of the last one. `*scheme` is the
  * one that counts here. */
-static const char *parse_one(struct span text, struct redis_url *url, const struct scheme **scheme)
+static const char *parse_one(struct span whole, struct redis_url *url, const struct scheme **scheme)
 {
+    struct span text = span_cut(&whole, '#');
     const struct scheme *own = cut_scheme(&text);
     bool open = *scheme != NULL && (*scheme)->sentinel && url->count > 0 &&
                 url->servers[url->count - 1].master == NULL;
     if (open && own == NULL) {
-        return parse_sentinel(text, &url->servers[url->count - 1]);
+        struct redis_server *last = &url->servers[url->count - 1];
+        const char *wrong = parse_sentinel(text, last);
+        return wrong != NULL ? wrong : parse_name(whole, last);
     }
     if (open || url->count == SHARDS_MOST) {
         return open ? "behind the last sentinel the master is named: .../name" : "too many servers";
@@ -235,7 +251,75 @@ static const char *parse_one(struct span text, struct redis_url *url, const stru
         return "a store is \"memory:\" or \"redis://[user:pass@]host:port[/db]\", rediss:// for "
                "TLS, redis+sentinel://host:port,host:port/name; several with commas";
     }
-    return (*scheme)->sentinel ? parse_sentinel(text, server) : parse_server(text, server);
+    const char *wrong =
+        (*scheme)->sentinel ? parse_sentinel(text, server) : parse_server(text, server);
+    return wrong != NULL ? wrong : parse_name(whole, server);
+}
+
+/* ------------------------------------------------------------------------------------ names */
+
+static void name_by_place(struct redis_server *server)
+{
+    struct buf name = {0};
+    if (server->name != NULL) {
+        return;
+    }
+    if (server->master != NULL) {
+        buf_printf(&name, "%s", server->master);
+    } else {
+        buf_printf(&name, "%s:%u", server->at[0].host, server->at[0].port);
+    }
+    if (server->db != 0) {
+        buf_printf(&name, "/%u", server->db);
+    }
+    server->name = mem_dup(buf_span(&name));
+    buf_free(&name);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* New array of the names, borrowed, in order. */
+static char **sorted_names(const struct redis_url *url)
+{
+    char **names = mem_alloc(url->count * sizeof(*names));
+    for (size_t i = 0; i < url->count; i++) {
+        names[i] = url->servers[i].name;
+    }
+    qsort(names, url->count, sizeof(*names), compare_names);
+    return names;
+}
+
+static const char *give_names(struct redis_url *url)
+{
+    const char *wrong = NULL;
+    url->named = url->count > 1 || url->servers[0].name != NULL;
+    for (size_t i = 0; i < url->count; i++) {
+        name_by_place(&url->servers[i]);
+    }
+    char **names = sorted_names(url);
+    for (size_t i = 1; i < url->count; i++) {
+        if (strcmp(names[i - 1], names[i]) == 0) {
+            wrong = "two servers have the same name: put another one, #name, behind each";
+        }
+    }
+    free(names);
+    return wrong;
+}
+
+char *redis_url_list(const struct redis_url *url)
+{
+    struct buf list = {0};
+    char **names = sorted_names(url);
+    for (size_t i = 0; i < url->count; i++) {
+        buf_printf(&list, "%s%s", i > 0 ? "," : "", names[i]);
+    }
+    char *text = mem_dup(url->named ? buf_span(&list) : SPAN("one server"));
+    buf_free(&list);
+    free(names);
+    return text;
 }
 
 static void free_server(struct redis_server *server)
@@ -244,6 +328,7 @@ static void free_server(struct redis_server *server)
         free(server->at[i].host);
     }
     free(server->at);
+    free(server->name);
     free(server->master);
     free(server->login.user);
     free(server->login.pass);
@@ -272,6 +357,7 @@ int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t
     if (wrong == NULL && scheme->sentinel && out->servers[out->count - 1].master == NULL) {
         wrong = "behind the last sentinel the master is named: .../name";
     }
+    wrong = wrong == NULL ? give_names(out) : wrong;
     if (wrong != NULL) {
         snprintf(error, error_size, "store URL, server %zu: %s", out->count, wrong);
         redis_url_free(out);

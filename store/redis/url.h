@@ -4,7 +4,8 @@
  *     redis://[user:pass@]host[:port][/db]          rediss:// over TLS
  *     redis+sentinel://[user:pass@]host[:port],host[:port]/name[?options]      rediss+sentinel://
  *
- * Several with commas. After redis:// and rediss:// the scheme may be left out; after the name of a
+ * Several with commas; behind each its name in the fleet may stand, "#name" (else: its address, or its
+ * master's name): the name says which keys live there (store/partition.h), whatever the address. After redis:// and rediss:// the scheme may be left out; after the name of a
  * master it must be there. Options, joined by &: db=N, sentinel-user=U, sentinel-pass=P. User and
  * pass may hold percent-escapes (a comma, '@', ':', '/', '?' and '&' in them must be escaped) and
  * are meant for the servers, not for the sentinels. An IPv6 address stands in brackets. */
@@ -26,6 +27,7 @@ struct redis_login {
 };
 
 struct redis_server {
+    char *name;                /* in the fleet: of several, each has another */
     struct redis_endpoint *at; /* the server; or with `master` the sentinels to ask for it */
     size_t count;              /* of `at`, 1 without `master` */
     char *master;              /* name that the sentinels know it by; NULL: no sentinels */
@@ -37,6 +39,7 @@ struct redis_server {
 struct redis_url {
     struct redis_server *servers;
     size_t count;
+    bool named; /* they have names that all nodes know */
 };
 
 /* Fills `out`, to be given to redis_url_free. Returns 0, or -1 with a message, which never shows a
@@ -48,6 +51,10 @@ int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t
  * are not the same servers in the same order; then `url` is as before. */
 int redis_url_take_logins(struct redis_url *url, const char *text, char *error, size_t error_size)
     __attribute__((warn_unused_result));
+
+/* New text of the list, the same for all nodes that have the same servers: their names in order; "one
+ * server" for one without a name of its own, which each node may reach at another address. */
+char *redis_url_list(const struct redis_url *url);
 
 void redis_url_free(struct redis_url *url);
 

@@ -6,19 +6,10 @@
 #include "store/base/clock.h"
 #include "store/roster/impl.h"
 
-/* <prefix>:<kind>:<key> */
-static void full_name(const struct store *store, const char *kind, struct span key,
-                      struct buf *name)
-{
-    buf_append(name, span_str(store->prefix));
-    buf_append(name, span_str(kind));
-    buf_append(name, key);
-}
-
 static struct roster_key *find_key(const struct store *store, struct span name)
 {
     struct buf full = {0};
-    full_name(store, ":r:", name, &full);
+    partition_key(&full, store->prefix, "r", name);
     struct map_node *node = map_find(&store->roster.keys, buf_span(&full));
     buf_free(&full);
     return node != NULL ? MAP_ENTRY(node, struct roster_key, node) : NULL;
@@ -49,7 +40,7 @@ struct roster_key *roster_key_get(struct store *store, struct span name)
     struct roster_key *key = find_key(store, name);
     if (key == NULL) {
         struct buf full = {0};
-        full_name(store, ":r:", name, &full);
+        partition_key(&full, store->prefix, "r", name);
         key = key_new(store, buf_span(&full), store_shard(store, name));
         buf_free(&full);
     }

@@ -357,7 +357,8 @@ static void forget_ghosts(struct roster_key *key, size_t count)
 
 static void channel_name(const struct roster_key *key, char *name)
 {
-    size_t kind = strlen(key->store->prefix) + 1;
+    size_t kind =
+        strlen(key->store->prefix) + strlen(":{") + strlen(partition_tag(0)) + strlen("}:");
     memcpy(name, key->name, key->node.key_len);
     CHECK(kind < key->node.key_len && name[kind] == 'r');
     name[kind] = 'w';

@@ -92,7 +92,7 @@ class World:
     def link_to_redis(self, kind):
         if self.pair is not None:
             return self.pair.url
-        return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}" for server in self.servers)
+        return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}#{server.name}" for server in self.servers)
 
     def service_port(self, service, number, how):
         if how == "straight":

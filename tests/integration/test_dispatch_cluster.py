@@ -440,7 +440,7 @@ async def test_without_redis_a_driver_is_told(yard, redis):
 async def test_two_redis_servers_share_the_work(yard):
     servers = [yard.redis(), yard.redis()]
     proxies = [[yard.proxy(server) for server in servers] for _ in range(2)]
-    nodes = start_fleet(yard, [",".join(proxy.url for proxy in mine) for mine in proxies])
+    nodes = start_fleet(yard, [",".join(f"{proxy.url}#server{i}" for i, proxy in enumerate(mine)) for mine in proxies])
     for proxy in proxies[1]:
         port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
         await assert_they_talk([driver], device, opened)

@@ -12,6 +12,7 @@ from lib.dispatch import (
     CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, is_open, node_settings, start_fleet, until_closed,
     until_open)
 from lib.ports import free_port
+from lib.store import key
 from lib.waiting import until, until_true, wait_until, within
 from test_dispatch_cluster import SLACK, assert_they_talk, known_everywhere
 
@@ -19,6 +20,11 @@ HEARD = "muster_bus_received_total"
 ROOM = 1 << 20  # bytes of messages that wait for their node to be known
 KEPT_SECONDS = 5.0  # for so long
 SMALL, SMALLEST = 32000, 1000  # bytes of a datagram; how many of one byte fill what room others leave
+
+
+def named(servers):
+    """A list of them that is the same whatever way leads to each."""
+    return ",".join(f"{server.url}#server{number}" for number, server in enumerate(servers))
 
 
 class SeveralServers:
@@ -30,7 +36,7 @@ class SeveralServers:
         self.proxies = [yard.proxy(server) for server in self.servers]
 
     def begin_near(self):
-        node = self.yard.begin(store=",".join(proxy.url for proxy in self.proxies), lease="20s", **node_settings(0))
+        node = self.yard.begin(store=named(self.proxies), lease="20s", **node_settings(0))
         node.bind = "127.0.0.1"
         return node
 
@@ -38,7 +44,7 @@ class SeveralServers:
         return self.begin_near().ready()
 
     def start_far(self, number=1):
-        [node] = start_fleet(self.yard, [",".join(server.url for server in self.servers)], lease="20s", first=number)
+        [node] = start_fleet(self.yard, [named(self.servers)], lease="20s", first=number)
         return node
 
     def start_until(self, start, suits):
@@ -60,7 +66,7 @@ class SeveralServers:
 
     def standings(self):
         """Numbers and epochs of the nodes, as it tells them."""
-        return re.findall(rb"\n\d+ (\d+ \d+)\r", self.servers[self.tells()].command("HGETALL", "muster:r:dispatch:nodes"))
+        return re.findall(rb"\n\d+ (\d+ \d+)\r", self.servers[self.tells()].command("HGETALL", key("r", "dispatch:nodes")))
 
     def late(self):
         """The way to the server that tells which nodes there are, when what the near one is told comes on the other."""
@@ -211,8 +217,8 @@ class Stranger:
 
     async def listen(self):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.redis.port)
-        before, _, self.node = self.to_node.partition(b"dispatch:node:")
-        self.writer.write(b"SUBSCRIBE " + before + b"dispatch:node:" + self.NAME + b"\r\n")
+        self.node = self.to_node.partition(b"dispatch:node:")[2]
+        self.writer.write(f"SUBSCRIBE {key('b', 'dispatch:node:' + self.NAME.decode())}\r\n".encode())
         await within(self.reader.readuntil(b":1\r\n"), "it is subscribed")
 
     def frame(self, type_, leg, body=b""):

@@ -11,6 +11,7 @@ from lib.logs import Listener, add, begin_sink, stored
 from lib.postgres import Postgres
 from lib.process import muster
 from lib.proxy import Proxy
+from lib.store import STREAM
 from lib.waiting import until, wait_until
 from test_settings import assert_not_well
 
@@ -138,7 +139,7 @@ def test_an_empty_server_whose_clock_is_behind(yard, redis, postgres):
     """The old one's numbers were an hour ahead, as a clock's that was."""
     [node] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="20ms").ready()
-    redis.command("HSET", "muster:s", "last", str(int((time.time() + 3600) * 1e6)))
+    redis.command("HSET", STREAM, "last", str(int((time.time() + 3600) * 1e6)))
     say(node, "before", 20)
     wait_table(postgres, once(("before", 20)))
     sink.kill()  # nobody tells the server what was seen
@@ -193,7 +194,7 @@ def test_a_database_that_lost_its_last_commits(yard, redis, postgres, keep, come
     say(node, "lost", 400)
     wait_table(postgres, once(("before", 20), ("lost", 400)))
     if not comes_back:
-        wait_until(lambda: redis.command("XLEN", "muster:s:0") == b":0\r\n", "the stream is trimmed")
+        wait_until(lambda: redis.command("XLEN", f"{STREAM}:0") == b":0\r\n", "the stream is trimmed")
     sink.kill()
     yard.started.remove(sink)
     postgres.psql("delete from log_entry where msg like 'lost%'; delete from log_lane; delete from log_writer; "

@@ -16,6 +16,7 @@ from lib.node import Sink
 from lib.postgres import Postgres
 from lib.process import ROOT, certificates, muster
 from lib.proxy import TlsFront
+from lib.store import STREAM
 from lib.waiting import wait_until
 
 
@@ -105,7 +106,7 @@ def test_what_is_no_json_in_the_stream_does_not_stop_the_sink(yard, redis, postg
     stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(20)])
     now = int(time.time() * 1000000)
     for lane in range(4):
-        redis.command("XADD", f"muster:s:{lane}", f"{now + lane}-77", "tag", "no json at all '")
+        redis.command("XADD", f"{STREAM}:{lane}", f"{now + lane}-77", "tag", "no json at all '")
     stored(a, [{"msg": "after", "room": f"r{i}"} for i in range(20)])
     begin_sink(yard, redis.url, postgres).ready()
     wait_rows(postgres, 40)
@@ -251,7 +252,7 @@ def test_a_crash_undoes_nothing_that_the_stream_has_forgotten(yard, redis, postg
     stored(a, [{"msg": "before", "room": f"r{i}"} for i in range(40)])
     wait_rows(postgres, 40)
     marked = [f"s{lane}" for lane in range(4)]
-    wait_until(lambda: redis.command("HMGET", "muster:s", *marked).count(b"$-1") == 0, "all lanes are marked")
+    wait_until(lambda: redis.command("HMGET", STREAM, *marked).count(b"$-1") == 0, "all lanes are marked")
     postgres.kill()
     postgres.start()
     stored(a, {"msg": "after"})
@@ -281,9 +282,9 @@ def test_a_sink_needs_the_server_of_the_stream_and_no_other(yard, postgres):
     sink = begin_sink(yard, store, postgres).ready()
     stored(a, {"msg": "before"})
     wait_rows(postgres, 1)
-    [other] = [shard for shard in shards if b"muster:s" not in shard.command("KEYS", "muster:s*")]
+    [other] = [shard for shard in shards if STREAM.encode() not in shard.command("KEYS", "muster:*:s*")]
     other.kill()
-    wait_until(lambda: not sink.is_ready(), "it has noticed")
+    wait_until(lambda: "away: " in sink.get("/readyz")[1], "it has noticed")
     for count in range(2, 10):  # longer than others would wait for it before they took its lanes
         stored(a, {"msg": "after"})
         wait_rows(postgres, count)
@@ -295,7 +296,7 @@ def test_a_sink_makes_room_in_a_redis_that_is_full(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
 
     def waiting():
-        return sum(int(redis.command("XLEN", f"muster:s:{lane}")[1:]) for lane in range(4))
+        return sum(int(redis.command("XLEN", f"{STREAM}:{lane}")[1:]) for lane in range(4))
     for _ in range(20):
         stored(a, [{"msg": "m", "room": f"room-{i}"} for i in range(100)])
     redis.command("CONFIG", "SET", "maxmemory", "1")

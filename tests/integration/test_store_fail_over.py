@@ -12,6 +12,7 @@ from lib.logs import Listener, Producer, add, begin_sink, judge, stored
 from lib.process import muster
 from lib.postgres import Postgres
 from lib.redis import Sentinel
+from lib.store import STREAM
 from lib.waiting import until, wait_until
 from test_logs_fork import follows, lead_to, once, promote, replica_of, say, table, wait_table
 from test_minigame import SETTINGS, events, number_of, servers, start
@@ -277,9 +278,9 @@ def test_rows_cut_from_the_stream_by_another_hand_are_told(yard, redis, postgres
     sink.kill()
     yard.dismiss(sink)
     say(node, "cut", 40)
-    had = sum(int(redis.command("XLEN", f"muster:s:{lane}")[1:]) for lane in range(4))
+    had = sum(int(redis.command("XLEN", f"{STREAM}:{lane}")[1:]) for lane in range(4))
     for lane in range(4):
-        redis.command("XTRIM", f"muster:s:{lane}", "MAXLEN", "0")
+        redis.command("XTRIM", f"{STREAM}:{lane}", "MAXLEN", "0")
     say(node, "after", 20)
     sink = begin_sink(yard, redis.url, postgres, sink_age="20ms").ready()
     wait_until(lambda: set(table(postgres)) >= set(once(("after", 20))), "the newest are stored")

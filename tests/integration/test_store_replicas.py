@@ -10,6 +10,7 @@ import pytest
 from lib.chat import ChatClient
 from lib.logs import add, stored
 from lib.process import muster
+from lib.store import STREAM
 from lib.waiting import wait_until
 from test_settings import assert_not_well
 
@@ -80,7 +81,7 @@ async def test_what_was_accepted_is_there_when_the_master_dies_with_the_node(yar
     late = await ChatClient.member(heir, "ben")
     told = await late.history(limit=50)
     assert sorted(entry["message"] for entry in told) == sorted(f"t{i}" for i in range(50))
-    entries = b"".join(replica.command("XRANGE", f"muster:s:{lane}", "-", "+") for lane in range(4))
+    entries = b"".join(replica.command("XRANGE", f"{STREAM}:{lane}", "-", "+") for lane in range(4))
     assert [i for i in range(50) if f'"m{i}"'.encode() not in entries] == []
     await late.close()
 

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from lib.process import muster
 from lib.sync import State, SyncClient, close_all, is_warning, members, new_session, push, set_session
-from lib.waiting import until
+from lib.waiting import until, wait_until
+from test_settings import assert_not_well
 from test_sync_cluster import (LEASE_SECONDS, SLACK, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive,
                                until_pushes_arrive)
 
@@ -41,6 +43,16 @@ async def reached(sessions):
     return alive
 
 
+def up(node, shard):
+    return node.metrics()[f'muster_store_server_up{{server="127.0.0.1:{shard.port}"}}']
+
+
+def is_away(node, shard):
+    """It says so of this shard alone."""
+    text = node.get("/readyz")[1]
+    return text.startswith(f"ready\naway: 127.0.0.1:{shard.port} (") and up(node, shard) == 0
+
+
 def keys_of(shard):
     return int(shard.command("DBSIZE")[1:].split()[0])
 
@@ -57,7 +69,8 @@ async def test_both_servers_hold_some(nodes, shards):
 async def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shards):
     sessions = await pairs(nodes)
     await asyncio.to_thread(shards[1].kill)
-    await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+    await until(lambda: all(is_away(node, shards[1]) for node in nodes), "/readyz says which is away")
+    assert [node.status("/readyz") for node in nodes] == [200] * 2
     assert [node.status("/healthz") for node in nodes] == [200] * 2
     alive = await reached(sessions)
     assert 0 < len(alive) < SESSIONS
@@ -78,10 +91,29 @@ async def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shard
     await close_all(client for pair in sessions.values() for client in pair)
 
 
+async def test_not_ready_when_all_are_away(nodes, shards):
+    for shard in shards:
+        await asyncio.to_thread(shard.kill)
+    await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+    assert nodes[0].metrics()["muster_store_partitions_away"] == 256
+    for shard in shards:
+        await asyncio.to_thread(shard.start)
+    await all_ready(nodes)
+    await until(lambda: all(node.get("/readyz")[1] == "ready\n" for node in nodes), "nothing is away")
+    assert nodes[0].metrics()["muster_store_partitions_away"] == 0 and all(up(nodes[0], shard) == 1 for shard in shards)
+
+
+def test_a_node_with_another_list_is_not_let_in(yard, nodes, shards):
+    stray = yard.begin(store=shards[0].url)
+    wait_until(lambda: stray.status("/readyz") == 503 and "this node one server" in stray.get("/readyz")[1], "it is told")
+    assert_not_well(muster("check", "--store", shards[1].url), "the fleet has the servers 127.0.0.1:")
+    assert all(node.is_ready() for node in nodes)
+
+
 async def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
     sessions = await pairs(nodes)
     await asyncio.to_thread(shards[1].kill)
-    await until(lambda: nodes[0].status("/readyz") == 503, "/readyz says 503")
+    await until(lambda: is_away(nodes[0], shards[1]), "/readyz says which is away")
     alive = await reached(sessions)
     nodes[1].kill()
     for session in alive:
@@ -96,7 +128,8 @@ async def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
 async def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes, shards):
     sessions = await pairs(nodes)
     await asyncio.to_thread(shards[1].kill)
-    await until(lambda: [node.status("/readyz") for node in nodes] == [503] * 2, "/readyz says 503")
+    await until(lambda: all(is_away(node, shards[1]) for node in nodes), "/readyz says which is away")
+    assert [node.status("/readyz") for node in nodes] == [200] * 2
     warned = {}
     for session in sessions:
         client = await SyncClient.connect(nodes[1])
@@ -109,14 +142,14 @@ async def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes
     await close_all(client for pair in sessions.values() for client in pair)
 
 
-async def test_not_ready_while_one_shard_refuses(nodes, shards):
+async def test_a_shard_that_refuses_is_named(nodes, shards):
     """What the other one takes meanwhile says nothing about it."""
     sessions = await pairs(nodes)
     shards[1].command("CONFIG", "SET", "maxmemory", "1")
-    await until(lambda: not nodes[0].is_ready(), "it is not ready")
+    await until(lambda: is_away(nodes[0], shards[1]), "it is named")
     end = time.monotonic() + LEASE_SECONDS
     while time.monotonic() < end:
-        assert not nodes[0].is_ready()
+        assert is_away(nodes[0], shards[1])
         await asyncio.sleep(0.02)
     shards[1].command("CONFIG", "SET", "maxmemory", "0")
     await all_ready(nodes)

@@ -6,16 +6,18 @@ import re
 from lib.dispatch import CLOSED, OPENED, Device, Driver, start_fleet, statistics, until_open
 from lib.ports import free_port
 from lib.process import ROOT, muster
+from lib.store import key
 from lib.waiting import until, wait_until
 from test_settings import assert_not_well
 
 LEASE_US = "60000000"
+ONE = "one server"  # a list of servers
 
 
 def speak(redis, node, writes, reads, verb="+"):
     """Puts a node on the roll of the server, or takes it off (`verb` "-")."""
     script = (ROOT / "store/redis/roll.lua").read_text()
-    answer = redis.command("EVAL", script, "1", "muster:roll", verb, node, LEASE_US, str(writes), *map(str, reads))
+    answer = redis.command("EVAL", script, "1", "muster:roll", verb, node, LEASE_US, str(writes), *map(str, reads), ONE)
     assert not answer.startswith(b"-"), answer
 
 
@@ -35,7 +37,7 @@ def test_a_node_that_the_fleet_does_not_read_says_so_and_stays_out(yard, redis):
 def test_one_that_comes_later_disturbs_nobody(yard, redis):
     node = yard.node(store=redis.url)
     script = (ROOT / "store/redis/roll.lua").read_text()
-    answer = redis.command("EVAL", script, "1", "muster:roll", "+", "far", LEASE_US, "2", "2", "3")
+    answer = redis.command("EVAL", script, "1", "muster:roll", "+", "far", LEASE_US, "2", "2", "3", ONE)
     assert answer.split(b"\r\n")[1] == b"-1 1 1 1;", "it is not let in, and told what this one speaks"
     assert node.is_ready()
 
@@ -58,7 +60,7 @@ async def test_another_form_of_the_mesh_is_answered(yard, redis):
     device = await Device.connect(near, port)
     await driver.expect(OPENED)
     frame = bytes([3]) + bytes(8 + 4 + 4)
-    redis.command("PUBLISH", f"muster:b:dispatch:node:{name_of(near)}",
+    redis.command("PUBLISH", key("b", f"dispatch:node:{name_of(near)}"),
                   f"1 {name_of(far)} 99\n".encode() + mesh_head(2, name_of(far)) + frame)
     wait_until(lambda: near.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "it is counted")
     wait_until(lambda: far.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "and answered")
@@ -66,7 +68,7 @@ async def test_another_form_of_the_mesh_is_answered(yard, redis):
     assert "a node speaks another form of the mesh, devices cut off" in near.log()
     await device.at_end()
     await driver.expect(CLOSED)
-    redis.command("PUBLISH", f"muster:b:dispatch:node:{name_of(far)}",
+    redis.command("PUBLISH", key("b", f"dispatch:node:{name_of(far)}"),
                   f"1 {name_of(near)} 99\n".encode() + mesh_head(2, name_of(near)))
     wait_until(lambda: far.metrics()['muster_wire_unread_total{what="mesh"}'] == 2, "it is heard")
     assert near.metrics()['muster_wire_unread_total{what="mesh"}'] == 1, "an answer is not answered"

@@ -10,6 +10,7 @@ from lib.dispatch import Device, Driver, node_settings
 from lib.ports import free_port
 from lib.process import ROOT
 from lib.relay import Plugin
+from lib.store import key
 from lib.sync import SyncClient, members
 from lib.waiting import until, wait_until
 
@@ -117,7 +118,7 @@ def full_lists(number):
 def claim(redis, member, value):
     script = (ROOT / "store/redis/roster.lua").read_text()
     # A token of 0 is nobody's lease: it lives as long as the key.
-    answer = redis.command("EVAL", script, "1", "muster:r:nodes", "muster:w:nodes", "60000", "", "", "0", "+", member,
+    answer = redis.command("EVAL", script, "1", key("r", "nodes"), key("w", "nodes"), "60000", "", "", "0", "+", member,
                            json.dumps(value))
     assert not answer.startswith(b"-"), answer
 

@@ -2,6 +2,8 @@
 #include "lab.h"
 
 #include "store/base/clock.h"
+#include "store/partition.h"
+#include "store/stream_call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +207,26 @@ struct store *lab_node_at(int index, const char *url)
     assert_string_equal(error, "");
     assert_non_null(lab.nodes[index]);
     return lab.nodes[index];
+}
+
+const char *lab_key(const char *kind, const char *name)
+{
+    static char keys[4][128];
+    static unsigned next;
+    struct buf key = {0};
+    char *place = keys[next++ % 4];
+    partition_key(&key, lab.prefix, kind, span_str(name));
+    snprintf(place, sizeof(keys[0]), "%s", buf_text(&key));
+    buf_free(&key);
+    return place;
+}
+
+const char *lab_lane(unsigned lane)
+{
+    static char key[128];
+    unsigned home = partition_of(STREAM_HOME);
+    snprintf(key, sizeof(key), "%s:{%s}:s:%u", lab.prefix, partition_tag(home), lane);
+    return key;
 }
 
 struct store *lab_node(int index)

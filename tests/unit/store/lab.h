@@ -67,6 +67,12 @@ void lab_promoted(void);
  * borrowed. */
 const char *lab_cert(const char *name);
 
+/* The key or channel of that kind. One of a few buffers, borrowed. */
+const char *lab_key(const char *kind, const char *name);
+
+/* The same of a lane of the stream. */
+const char *lab_lane(unsigned lane);
+
 /* Opens lab.nodes[index] at `url` (NULL: the lab's) and waits for nothing. */
 struct store *lab_node_at(int index, const char *url);
 struct store *lab_node(int index);

@@ -76,7 +76,7 @@ static void only_what_is_subscribed_comes_in(void **state)
         assert_int_equal(store_stats(lab.nodes[0])->received, 1);
         int channels = 0;
         for (int i = 0; i < lab.server_count; i++) {
-            channels += (int)redis_count(&lab.servers[i], "PUBSUB CHANNELS %s:b:*", lab.prefix);
+            channels += (int)redis_count(&lab.servers[i], "PUBSUB CHANNELS %s:*:b:*", lab.prefix);
         }
         assert_int_equal(channels, 1);
     }
@@ -112,7 +112,8 @@ static void coming_and_going_ends_right(void **state)
     lab_run(50);
     if (lab_is_redis()) {
         for (int i = 0; i < lab.server_count; i++) {
-            assert_int_equal(redis_count(&lab.servers[i], "PUBSUB CHANNELS %s:b:*", lab.prefix), 0);
+            assert_int_equal(redis_count(&lab.servers[i], "PUBSUB CHANNELS %s:*:b:*", lab.prefix),
+                             0);
         }
     }
 }

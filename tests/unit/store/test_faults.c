@@ -137,7 +137,7 @@ static void flushed(void **state)
     lab_nodes(2);
     settle(w, 2);
     freeReplyObject(redis_ask(redis, "FLUSHALL"));
-    WAIT(redis_count(redis, "HLEN %s:r:k", lab.prefix) == 3);
+    WAIT(redis_count(redis, "HLEN %s", lab_key("r", "k")) == 3);
     lab_run(LEASE_MS * 3 / 2);
     never_flickered(w, 2);
     assert_int_equal(w[0].stales, 0);
@@ -279,7 +279,7 @@ static void replaced_while_tcp_stays_up(void **state)
     WAIT(all_stale(w, 2));
     assert_non_null(strstr(lab.last_text, "does not come back"));
     WAIT(all_current(w, 2) && l.readies == 2);
-    assert_true(redis_count(other, "HLEN %s:r:k", lab.prefix) == 3);
+    assert_true(redis_count(other, "HLEN %s", lab_key("r", "k")) == 3);
     lab_run(LEASE_MS * 3 / 2);
     never_flickered(w, 2);
     publish(0, "t", "x");
@@ -373,7 +373,7 @@ static void scripts_forgotten(void **state)
     }
     claim(0, "k", "new", "v");
     WAIT(watcher_has(&w[1], "new", "v"));
-    WAIT(redis_count(redis, "KEYS %s:r:key*", lab.prefix) == 300);
+    WAIT(redis_count(redis, "KEYS %s:*:r:key*", lab.prefix) == 300);
     assert_int_equal(w[0].stales + w[1].stales + w[0].gones + w[1].gones, 0);
     stop(w, 2);
 }
@@ -435,7 +435,7 @@ static void a_lost_change_is_noticed(void **state)
     (void)state;
     lab_nodes(2);
     settle(w, 2);
-    snprintf(key, sizeof(key), "%s:r:k", lab.prefix);
+    snprintf(key, sizeof(key), "%s", lab_key("r", "k"));
     freeReplyObject(redis_ask(redis, "EVAL %s 1 %s", change, key));
     claim(0, "k", "next", "v");
     WAIT(watcher_has(&w[0], "ghost", "boo") && watcher_has(&w[1], "ghost", "boo"));
@@ -489,14 +489,14 @@ static void a_refused_key_is_tried_again(void **state)
     struct watcher w[1] = {0};
     (void)state;
     lab_nodes(1);
-    freeReplyObject(redis_ask(redis, "SET %s:r:k not-a-hash", lab.prefix));
+    freeReplyObject(redis_ask(redis, "SET %s not-a-hash", lab_key("r", "k")));
     claim(0, "k", "m0", "v");
     watcher_start(&w[0], lab.nodes[0], "k");
     WAIT(store_stats(lab.nodes[0])->errors > 1);
     lab_run(LEASE_MS);
     assert_true(store_stats(lab.nodes[0])->errors < 20); /* not as fast as it can */
     assert_false(store_ready(lab.nodes[0]));
-    freeReplyObject(redis_ask(redis, "DEL %s:r:k", lab.prefix));
+    freeReplyObject(redis_ask(redis, "DEL %s", lab_key("r", "k")));
     WAIT(w[0].currents == 1 && roster_count(w[0].watch) == 1);
     WAIT(store_ready(lab.nodes[0]));
     stop(w, 1);
@@ -561,9 +561,9 @@ static void a_dead_nodes_members_go_without_a_touch_of_their_keys(void **state)
     }
     assert_in_range(lab_ms() - died, 1, LEASE_MS + LEASE_MS / 4);
     assert_in_range(scripts_run() - before, 1, 20);
-    assert_int_equal(redis_count(redis, "HLEN %s:r:k7", lab.prefix), 3);
+    assert_int_equal(redis_count(redis, "HLEN %s", lab_key("r", "k7")), 3);
     claim(0, "k7", "alive", "z");
-    WAIT(redis_count(redis, "HLEN %s:r:k7", lab.prefix) == 2); /* the next touch cleans it */
+    WAIT(redis_count(redis, "HLEN %s", lab_key("r", "k7")) == 2); /* the next touch cleans it */
     assert_int_equal(w[7].gones, 1);
     for (int i = 0; i < MANY; i++) {
         watcher_stop(&w[i]);
@@ -586,13 +586,13 @@ static void a_late_write_is_put_right(void **state)
     lab_nodes(2);
     settle(w, 2);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(redis_count(redis, "EVAL %s 3 %s:r:k %s:n %s:w:k %s", write, lab.prefix,
-                                     lab.prefix, lab.prefix, members[i]),
+        assert_int_equal(redis_count(redis, "EVAL %s 3 %s %s:n %s %s", write, lab_key("r", "k"),
+                                     lab.prefix, lab_key("w", "k"), members[i]),
                          2); /* who heard it */
         WAIT(strstr(watcher_log(&w[1]), i == 0 ? "+m0=old" : "+left=old") != NULL);
     }
     WAIT(watcher_has(&w[1], "m0", "v") && !watcher_has(&w[1], "left", "old"));
-    assert_int_equal(redis_count(redis, "HLEN %s:r:k", lab.prefix), 3);
+    assert_int_equal(redis_count(redis, "HLEN %s", lab_key("r", "k")), 3);
     stop(w, 2);
 }
 
@@ -617,16 +617,17 @@ static void a_full_server_ends_no_lease(void **state)
 
 static void keys_nobody_touches_vanish(void **state)
 {
-    static const char *const keys[] = {"r:k", "n"};
+    char leases[48];
     (void)state;
     lab.lease_ms = 400;
     lab_nodes(1);
     claim(0, "k", "a", "b");
-    WAIT(redis_count(redis, "EXISTS %s:r:k %s:n", lab.prefix, lab.prefix) == 2);
+    WAIT(redis_count(redis, "EXISTS %s %s:n", lab_key("r", "k"), lab.prefix) == 2);
     store_close(&lab.nodes[0]);
+    snprintf(leases, sizeof(leases), "%s:n", lab.prefix);
+    const char *keys[] = {lab_key("r", "k"), leases};
     for (int i = 0; i < 2; i++) { /* a roster's life, and twice that for the leases */
-        assert_in_range(redis_count(redis, "PTTL %s:%s", lab.prefix, keys[i]), 1190 * 400,
-                        (i + 1) * 1200 * 400);
+        assert_in_range(redis_count(redis, "PTTL %s", keys[i]), 1190 * 400, (i + 1) * 1200 * 400);
     }
 }
 

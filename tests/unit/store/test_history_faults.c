@@ -301,9 +301,9 @@ static void forked(void **state)
     }
     append_numbers(0, 0, 10, 1000, &outcome);
     WAIT(outcome.done == 10 && r[1].entries == 10 && r[0].entries == 10);
-    WAIT(redis_count(replica, "EXISTS %s:h:h", lab.prefix) == 1 &&
-         redis_count(replica, "HLEN %s:h:h", lab.prefix) ==
-             redis_count(redis, "HLEN %s:h:h", lab.prefix));
+    WAIT(redis_count(replica, "EXISTS %s", lab_key("h", "h")) == 1 &&
+         redis_count(replica, "HLEN %s", lab_key("h", "h")) ==
+             redis_count(redis, "HLEN %s", lab_key("h", "h")));
     freeReplyObject(redis_ask(replica, "REPLICAOF NO ONE"));
     append_numbers(0, 10, 360, 1000, &outcome);
     WAIT(outcome.done == 360 && r[1].entries == 360);

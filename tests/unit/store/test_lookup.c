@@ -306,7 +306,7 @@ static void an_error_is_no_answer(void **state)
 {
     (void)state;
     lab_nodes(1);
-    freeReplyObject(redis_ask(redis, "RPUSH %s:l:k x", lab.prefix));
+    freeReplyObject(redis_ask(redis, "RPUSH %s x", lab_key("l", "k")));
     answered(lookup_get(node(0), SPAN("k"), &then), LOOKUP_LOST, "");
     answered(lookup_swap(node(0), SPAN("k"), SPAN("a"), SPAN("b"), 0, &then), LOOKUP_LOST, "");
     assert_true(store_ready(node(0)));
@@ -317,13 +317,13 @@ static void lifetimes_are_the_servers(void **state)
     (void)state;
     lab_nodes(1);
     answered(lookup_add(node(0), SPAN("k"), SPAN("a"), LONG_MS, &then), LOOKUP_DONE, "");
-    assert_in_range(redis_count(redis, "PTTL %s:l:k", lab.prefix), 1, LONG_MS);
+    assert_in_range(redis_count(redis, "PTTL %s", lab_key("l", "k")), 1, LONG_MS);
     answered(lookup_touch(node(0), SPAN("k"), 10 * LONG_MS, &then), LOOKUP_DONE, "a");
     answered(lookup_swap(node(0), SPAN("k"), SPAN("a"), SPAN("b"), 0, &then), LOOKUP_DONE, "");
-    assert_in_range(redis_count(redis, "PTTL %s:l:k", lab.prefix), LONG_MS + 1, 10 * LONG_MS);
+    assert_in_range(redis_count(redis, "PTTL %s", lab_key("l", "k")), LONG_MS + 1, 10 * LONG_MS);
     answered(lookup_swap(node(0), SPAN("k"), SPAN("b"), SPAN("c"), LONG_MS, &then), LOOKUP_DONE,
              "");
-    assert_in_range(redis_count(redis, "PTTL %s:l:k", lab.prefix), 1, LONG_MS);
+    assert_in_range(redis_count(redis, "PTTL %s", lab_key("l", "k")), 1, LONG_MS);
 }
 
 #define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)

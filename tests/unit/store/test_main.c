@@ -45,7 +45,7 @@ static int on_pair(void)
 
 static int other_faults(void)
 {
-    return test_wire() + test_lookup_faults() + test_history_faults();
+    return test_wire() + test_partition() + test_lookup_faults() + test_history_faults();
 }
 
 /* Each is a ctest case, so that they wait side by side. */

@@ -204,7 +204,7 @@ static void stream_through(enum fail_over kind)
     hear(500);
     each_is_heard_once();
     assert_int_equal(tail.outcome[0][tail.next[0] - 1], STREAM_STORED);
-    assert_true(redis_count(master, "XLEN %s:s:0", lab.prefix) > 0);
+    assert_true(redis_count(master, "XLEN %s", lab_lane(0)) > 0);
     uint64_t brought = store_stats(lab.nodes[0])->brought + store_stats(lab.nodes[1])->brought;
     assert_true(!lags(kind) || brought > 0);
     assert_int_equal(store_stats(lab.nodes[0])->lost + store_stats(lab.nodes[1])->lost, 0);
@@ -435,7 +435,7 @@ static void what_a_replica_has_is_accepted(void **state)
     WAIT(tail.answers == said() && outcome.done == 50);
     assert_int_equal(with_outcome(STREAM_STORED), 400);
     redis_pause(master); /* the replica has it without the master */
-    assert_int_equal(redis_count(replica, "XLEN %s:s:0", lab.prefix), 400);
+    assert_int_equal(redis_count(replica, "XLEN %s", lab_lane(0)), 400);
     redis_resume(master);
     const struct store_stats *stats = store_stats(lab.nodes[0]);
     assert_in_range(stats->replica_waits, 1, 100); /* of 250 appends: a batch waits once */

@@ -145,6 +145,7 @@ static void a_roster_in_another_form_is_refused(void **state)
     assert_non_null(strstr(lab.last_trouble, "is of form 2, this node reads 1"));
     assert_false(store_ready(lab.nodes[0]));
     put_form("*r:k", "i", "1");
+    WAIT(watcher_has(&watcher, "b", "2"));
     WAIT(store_ready(lab.nodes[0]));
     watcher_stop(&watcher);
 }

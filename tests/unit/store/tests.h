@@ -21,6 +21,7 @@ int test_history_faults(void);
 int test_faults(void);
 int test_tls(void);
 int test_wire(void);
+int test_partition(void);
 int test_pair(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
