@@ -259,7 +259,7 @@ function toggleDetail(open) {
 
 let densityStale = true, span = null;
 /* A length of time for people: ms below a second. */
-const span = ms => ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${Number((ms / 1000).toPrecision(2))} s`;
+const lengthOf = ms => ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${Number((ms / 1000).toPrecision(2))} s`;
 function drawDensity() {
   const canvas = $("density"), scale = devicePixelRatio || 1, width = Math.round(canvas.clientWidth * scale), height = Math.round(canvas.clientHeight * scale);
   if (width === 0) return;
@@ -290,7 +290,7 @@ function drawDensity() {
   });
   const day = stamp(from).slice(0, 10) === stamp(to).slice(0, 10) ? 11 : 5;
   $("from").textContent = stamp(from).slice(day, 19);
-  $("to").textContent = `${stamp(to).slice(day, 19)} · ${top.toLocaleString("en")} at most in ${span((to - from) / count)}`;
+  $("to").textContent = `${stamp(to).slice(day, 19)} · ${top.toLocaleString("en")} at most in ${lengthOf((to - from) / count)}`;
   const errors = buckets.reduce((n, parts) => n + parts[2], 0);
   canvas.setAttribute("aria-label", `Lines over time, ${stamp(from)} to ${stamp(to)}: ${many(shown.length, "line")}, ${many(errors, "error")}`);
 }
