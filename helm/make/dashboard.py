@@ -121,6 +121,7 @@ ROWS = {
                         ("not taken", rate("muster_bus_unpublished_total")),
                         ("dropped: late", rate("muster_bus_late_total"))],
          "What is late came over a link that its node had given up: told to nobody, so that order holds"),
+        ("Servers that a node can use", "none", [(EACH, per_node("muster_store_server_up"))], "As many as `store` names"),
         ("Partitions away", "none", [(EACH, per_node("muster_store_partitions_away"))], "Of 256, on servers that a node cannot use now"),
         ("Store trouble", "cps", [("errors", rate("muster_store_errors_total")),
                                   ("reconnects", rate("muster_store_reconnects_total")),

@@ -154,7 +154,7 @@ def test_a_master_that_may_lose_what_no_replica_has(group):
 
 async def test_two_masters_as_shards(yard):
     groups = [yard.redis(), yard.redis()]
-    urls = [f"redis+sentinel://127.0.0.1:{yard.sentinel(redis, quorum=1).port}/{Sentinel.NAME}" for redis in groups]
+    urls = [f"redis+sentinel://127.0.0.1:{yard.sentinel(redis, quorum=1).port}/{Sentinel.NAME}#{at}" for at, redis in enumerate(groups)]
     nodes = yard.fleet([",".join(urls)] * 2)
     for _ in range(4):
         session = new_session()

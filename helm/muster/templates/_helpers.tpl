@@ -101,6 +101,7 @@ webhookToken: webhook-token
 relaySecret: relay-secret
 relayStatusToken: relay-status-token
 statusToken: status-token
+mirrorToken: mirror-token
 {{- end -}}
 
 {{/* What has a value of its own must not come in by the side door. */}}

@@ -224,11 +224,12 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
     buf_free(&out);
 }
 
-/* From what this node heard, or else from the store. */
+/* From what this node heard, or else from the store. Where the link is not proved it may not have heard all. */
 static const char *give_history(struct chat_client *client, uint32_t offset, uint32_t limit)
 {
     struct chat *chat = client->chat;
-    struct shared_message *answer = chat_recent_answer(chat->recent, offset, limit);
+    struct shared_message *answer =
+        store_ready(chat->options.store) ? chat_recent_answer(chat->recent, offset, limit) : NULL;
     if (answer != NULL) {
         group_send_one(&client->member, answer);
         count(client, METRIC_WS_MESSAGES_OUT);

@@ -34,7 +34,9 @@ void tracker_again_remember(struct tracker *tracker, const struct tracker_call *
 void tracker_again_renew(struct tracker *tracker, const struct tracker_call *call)
 {
     if (tracker->options.grace_ms > 0 && clock_monotonic_us() % RENEWED_ONE_IN == 0) {
-        keep(tracker, call, span_of(call->record, call->record_len));
+        char text[RECORD_MOST];
+        /* Not as it was found: this request may have changed it. */
+        keep(tracker, call, tracker_wanted_record(tracker, call, text));
     }
 }
 
