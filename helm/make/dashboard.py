@@ -169,7 +169,7 @@ ROWS = {
         ("Incomes", "cps", [("sent", rate("muster_tracker_incomes_total")),
                             ("handed to another node", rate("muster_tracker_incomes_handed_over_total"))], ""),
         ("Back, or found elsewhere", "cps", [("slept, and got their share id again", rate("muster_tracker_returned_total")),
-                                            ("asked of the older tracker: {{result}}", by("result", "muster_tracker_forwarded_total"))], ""),
+                                             ("asked of the older tracker: {{result}}", by("result", "muster_tracker_forwarded_total"))], ""),
     ],
     "Dispatch": [
         ("Drivers and devices", "short", [("drivers", fleet("muster_dispatch_drivers")),

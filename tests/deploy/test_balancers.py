@@ -136,13 +136,14 @@ async def test_websockets_are_spread_and_pass(balancer, nodes):
 async def test_clients_of_a_node_that_leaves_are_told_and_find_another(balancer, nodes):
     session = new_session()
     clients = [await SyncClient.member(balancer, session) for _ in range(4)]
-    assert [node.metrics()["muster_sync_connections"] for node in nodes] == [2, 2]
+    there = [node.metrics()["muster_sync_connections"] for node in nodes]
+    assert sum(there) == 4 and min(there) > 0, "both have some"
     nodes[0].term()
     codes = {client: asyncio.ensure_future(client.closed(60)) for client in clients}
-    await until(lambda: sum(code.done() for code in codes.values()) == 2, "two of four are told")
+    await until(lambda: sum(code.done() for code in codes.values()) == there[0], "those of that node are told")
     wait_until(lambda: not nodes[0].alive(), "it has ended", 30)
     told = [client for client, code in codes.items() if code.done()]
-    assert [codes[client].result() for client in told] == [1001, 1001]
+    assert [codes[client].result() for client in told] == [1001] * len(told)
     again = [await SyncClient.member(balancer, session) for _ in told]
     assert nodes[1].metrics()["muster_sync_connections"] == 4
     for code in codes.values():
