@@ -200,7 +200,7 @@ static int send_some(int to, const int *fds, size_t count)
     if (count > 0) {
         message.msg_control = control.room;
         message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *head = &control.align; /* the first in the room */
         head->cmsg_level = SOL_SOCKET;
         head->cmsg_type = SCM_RIGHTS;
         head->cmsg_len = CMSG_LEN(count * sizeof(int));

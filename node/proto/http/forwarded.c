@@ -40,13 +40,16 @@ static struct span for_of(struct span element)
 /* "192.0.2.7", "192.0.2.7:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80". */
 static bool read_node(struct span text, struct address *out)
 {
-    struct span host = text, port = span_of(NULL, 0);
-    const char *close = text.len > 0 && text.ptr[0] == '[' ? memchr(text.ptr, ']', text.len) : NULL;
+    struct span host = text, port = SPAN("");
+    if (text.len == 0) {
+        return false;
+    }
+    const char *close = text.ptr[0] == '[' ? memchr(text.ptr, ']', text.len) : NULL;
     const char *colon = memchr(text.ptr, ':', text.len);
     if (close != NULL) {
         host = span_of(text.ptr + 1, (size_t)(close - text.ptr) - 1);
         port = span_skip(text, host.len + 2);
-        port = port.len > 0 && port.ptr[0] == ':' ? span_skip(port, 1) : span_of(NULL, 0);
+        port = port.len > 0 && port.ptr[0] == ':' ? span_skip(port, 1) : SPAN("");
     } else if (colon != NULL && colon == memrchr(text.ptr, ':', text.len)) {
         host = span_of(text.ptr, (size_t)(colon - text.ptr));
         port = span_skip(text, host.len + 1);

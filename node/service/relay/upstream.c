@@ -384,6 +384,10 @@ static void on_found(void *arg, const struct addrinfo *found, const char *why)
     }
     up->address_len = resolver_pick(found, up->tries++, up->entry.port, &up->address);
     up->old.ear = link_new(&up->old, RELAY_HOST_ID, 0, up->terms->host_look);
+    if (up->old.ear == NULL) { /* links of before are still ending */
+        timer_after(up->retry, backoff_next(&up->backoff));
+        return;
+    }
     link_connect(up->old.ear);
     if (up->old.ear->conn == NULL) {
         begin_again(up, "no connection");
