@@ -115,9 +115,9 @@ int stream_state(struct store *store, const struct stream_ask *ask, stream_state
 {
     unsigned shard = stream_home(store);
     char fresh[STREAM_IDENTITY_DIGITS + 1];
-    struct stream_marks call = {ask, span_str(fresh)};
     struct asking *asking = mem_zalloc(sizeof(*asking));
     entropy_hex(fresh, STREAM_IDENTITY_DIGITS);
+    struct stream_marks call = {ask, span_str(fresh)};
     *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &asking->entry);
     if (!store->shards[shard].up ||
