@@ -215,6 +215,7 @@ ROWS = {
 def existing_metrics():
     """Names of samples, as the table in the code has them."""
     names = set(re.findall(r'"((?:muster|process)_[a-z_]+)"', (ROOT / "node/core/metrics_table.h").read_text()))
+    names |= set(re.findall(r"# TYPE (muster_[a-z_]+)", (ROOT / "node/app/health.c").read_text()))  # one for each server
     return names | {name + "_bucket" for name in names}
 
 
