@@ -156,6 +156,7 @@ def test_two_fleets_with_one_database(yard, redis, postgres):
     nodes = yard.fleet([redis.url, other.url])
     first = begin_sink(yard, redis.url, postgres, sink_age="20ms").ready()
     say(nodes[0], "first", 50)
+    wait_table(postgres, once(("first", 50)))  # so the name is its stream's
     second = begin_sink(yard, other.url, postgres, sink_age="20ms")
     say(nodes[1], "second", 50)
     said = "stores the stream of another fleet under the name muster"

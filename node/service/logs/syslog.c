@@ -42,6 +42,7 @@ struct syslog_sender {
     struct conn *conn; /* NULL: it left */
     struct address peer;
     struct buf in;           /* what came and is no whole message yet, or waits */
+    size_t looked;           /* bytes at its front in which no line ends */
     size_t skip;             /* bytes of a counted message that is too large, still to come */
     bool skip_line;          /* the same for a line */
     struct logs_batch batch; /* what is on its way, or waits for its next try */
@@ -151,6 +152,7 @@ static size_t read_length(struct span text, size_t *head)
 static bool take_counted(struct syslog_sender *sender, size_t head, size_t length,
                          struct span *rest, struct span *message)
 {
+    sender->looked = 0; /* its count may have come in parts */
     if (length > sender->syslog->options.entry_limit) {
         count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
         sender->skip = length;
@@ -169,11 +171,13 @@ static bool take_counted(struct syslog_sender *sender, size_t head, size_t lengt
 /* A line's end, or a NUL (3.4.2). */
 static bool take_line(struct syslog_sender *sender, struct span *rest, struct span *message)
 {
-    size_t len = 0, most = sender->syslog->options.entry_limit;
+    size_t len = sender->looked, most = sender->syslog->options.entry_limit;
     while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
         len++;
     }
-    bool whole = len<rest->len, large = len> most;
+    bool whole = len < rest->len;
+    bool large = len > most;
+    sender->looked = whole || large ? 0 : len;
     if (!whole && !large) {
         return false;
     }
