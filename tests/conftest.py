@@ -5,9 +5,11 @@ coroutine runs in a loop of its own, and the clients that it leaves are gone whe
 import asyncio
 import inspect
 import os
+import shutil
 
 import pytest
 
+from lib.postgres import owned_folder
 from lib.ws import vanish_all
 from lib.yard import Yard
 
@@ -40,6 +42,12 @@ def yard(tmp_path):
 @pytest.fixture
 def redis(yard):
     return yard.redis()
+
+
+@pytest.fixture
+def postgres(yard):
+    """Has Muster's schema."""
+    return yard.postgres()
 
 
 @pytest.fixture
@@ -85,8 +93,15 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        os.environ["MUSTER_SHARED"] = str(owned_folder())  # workers have it from here
     if "MUSTER_SKIPS" in os.environ and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips(os.environ["MUSTER_SKIPS"]))
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("MUSTER_SHARED"), ignore_errors=True)
 
 
 class Skips:

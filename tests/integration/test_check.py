@@ -7,7 +7,6 @@ import json
 import pytest
 
 from lib.ports import free_port
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.waiting import wait_until
 
@@ -25,13 +24,6 @@ def findings(*flags, code, env=None):
 
 def found(all_, result, *words):
     assert any(one[0] == result and all(word in " ".join(one[1:]) for word in words) for one in all_), all_
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
 
 
 @pytest.mark.parametrize("flags, words, env", [
@@ -110,5 +102,5 @@ def test_a_synchronous_standby_that_is_missing(postgres):
 
 
 def test_a_database_without_the_schema(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    server = yard.postgres(migrated=False)
     found(findings("--postgres", server.uri, code=1), "error", "postgres", "run muster migrate")

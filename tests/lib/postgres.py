@@ -2,6 +2,7 @@
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
 import atexit
+import fcntl
 import functools
 import glob
 import os
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 
 from lib.ports import free_port
-from lib.process import Process
+from lib.process import Process, muster
 from lib.waiting import wait_until
 
 
@@ -31,9 +32,9 @@ def as_user(command):
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
 
 
-def owned_folder():
+def owned_folder(below=None):
     """A new one, of the user that PostgreSQL runs as."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-", dir=below))
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -42,14 +43,43 @@ def owned_folder():
 
 
 @functools.cache
-def fresh_cluster():
-    """What initdb makes: once for each process that runs tests, since it takes more than all else of most tests."""
+def shared_folder():
+    """Of all processes that run tests side by side (conftest.py makes it and removes it), or of this one."""
+    if "MUSTER_SHARED" in os.environ:
+        return pathlib.Path(os.environ["MUSTER_SHARED"])
     folder = owned_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def cluster(migrated):
+    """The data of a server that never ran, or of one that has Muster's schema: made once for all tests, since it takes
+    more than all else of most tests."""
+    folder = shared_folder() / ("migrated" if migrated else "fresh")
+    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            making = owned_folder(shared_folder())
+            (migrate_into if migrated else initialise)(making)
+            making.rename(folder)
+    return folder / "d"
+
+
+def initialise(folder):
     subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
                             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
                    check=True, stdout=subprocess.DEVNULL, cwd="/")
-    return folder / "d"
+
+
+def migrate_into(folder):
+    server = Postgres("migrated", folder).make().start()
+    done = muster("migrate", "--postgres", server.uri, deadline=60)
+    assert done.returncode == 0, done.stderr
+    server.popen.send_signal(signal.SIGINT)  # in order, with a checkpoint
+    assert server.popen.wait() == 0, server.log_tail()
+    (server.data / "d").rename(folder / "d")
+    server.stop()
 
 
 class Postgres(Process):
@@ -69,8 +99,9 @@ class Postgres(Process):
     def uri_at(port):
         return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
-    def make(self):
-        subprocess.run(["cp", "-a", "--reflink=auto", str(fresh_cluster()), str(self.data / "d")], check=True)
+    def make(self, migrated=False):
+        """Its data; with Muster's schema, if wanted."""
+        subprocess.run(["cp", "-a", "--reflink=auto", str(cluster(migrated)), str(self.data / "d")], check=True)
         return self
 
     def make_standby_of(self, primary):
@@ -95,7 +126,7 @@ class Postgres(Process):
 
     def psql(self, sql, check=True, limit=60):
         """Runs psql, which is what a user has."""
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
+        done = subprocess.run([str(bin_folder() / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
                               capture_output=True, text=True, timeout=limit, check=False)
         assert not check or done.returncode == 0, f"{sql}\n{done.stderr}"
         return done
