@@ -4,6 +4,7 @@
 # Runs the tests side by side: each by itself (load), or those of a file behind each other (loadfile). What failed then is
 # run once more with the machine to itself, and that counts: the others are load that only the tests make. The second run
 # ends at the fifth test that fails again, so that a program that is broken is told soon.
+# (Tracebacks of the first run are plain ones: with its own, pytest under Python 3.11 can break down, and all with it.)
 set -u
 jobs=$1 dist=$2
 shift 2
@@ -15,7 +16,7 @@ unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX="$PWD/build-tools/pycache"
 /usr/bin/python3 -m pytest -q -o cache_dir="$report/none" --collect-only "$@" >/dev/null 2>&1
 
-/usr/bin/python3 -m pytest -q -rs -o cache_dir="$report/cache" -n "$jobs" --dist "$dist" "$@" || beside=$?
+/usr/bin/python3 -m pytest -q -rs --tb=native -o cache_dir="$report/cache" -n "$jobs" --dist "$dist" "$@" || beside=$?
 [ "$beside" = 1 ] || exit "$beside"
 
 failed=$(/usr/bin/python3 -c 'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$report/cache/v/cache/lastfailed")
