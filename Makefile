@@ -8,7 +8,7 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
 	python3-jwt python3-cryptography python3-yaml python3-pip iproute2 \
-	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy
+	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy crystal
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
