@@ -13,13 +13,13 @@ from lib.process import BINARY
 
 SHIPPED = {  # says little of C, or nothing with a sanitizer's own memory in it
     "test_accessibility", "test_fleet_page", "test_logs_dashboard", "test_logs_viewer",  # pages in a browser
-    "test_node_ws", "test_shippers",  # clients in other languages
+    "test_node_ws", "test_dispatch_drivers", "test_shippers",  # clients in other languages
     "test_memory", "test_out_of_memory",
 }
 BOTH = {
     # Speed, memory, and turns of the loop under load.
     "test_dispatch_flow", "test_drain_many", "test_hostile", "test_log", "test_logs_intake", "test_pressure", "test_redis_stands_still",
-    "test_relay_cluster", "test_slow_reader",
+    "test_relay_cluster", "test_relay_pacing", "test_slow_reader",
     # Every protocol, on one node and on several; processes that begin and end.
     "test_chat", "test_chat_cluster", "test_dispatch", "test_dispatch_cluster", "test_drain", "test_handover", "test_http", "test_logs",
     "test_logs_mirror", "test_minigame", "test_relay", "test_sync", "test_sync_cluster", "test_tracker", "test_websocket",
