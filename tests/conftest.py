@@ -5,11 +5,10 @@ coroutine runs in a loop of its own, and the clients that it leaves are gone whe
 import asyncio
 import inspect
 import os
-import shutil
 
 import pytest
 
-from lib.postgres import owned_folder
+from lib.shared import share, unshare
 from lib.ws import vanish_all
 from lib.yard import Yard
 
@@ -94,14 +93,14 @@ def pytest_runtest_makereport(item):
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):
-        os.environ["MUSTER_SHARED"] = str(owned_folder())  # workers have it from here
+        share()
     if "MUSTER_SKIPS" in os.environ and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips(os.environ["MUSTER_SKIPS"]))
 
 
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop("MUSTER_SHARED"), ignore_errors=True)
+        unshare()
 
 
 class Skips:

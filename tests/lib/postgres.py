@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
-import atexit
-import fcntl
-import functools
 import glob
 import os
 import pathlib
@@ -15,6 +12,7 @@ import tempfile
 
 from lib.ports import free_port
 from lib.process import Process, muster
+from lib.shared import made_once
 from lib.waiting import wait_until
 
 
@@ -32,47 +30,35 @@ def as_user(command):
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
 
 
-def owned_folder(below=None):
+def owned_folder():
     """A new one, of the user that PostgreSQL runs as."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-", dir=below))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-"))
+    give_to_server(folder)
+    return folder
+
+
+def give_to_server(folder):
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         os.chmod(folder, 0o700)
-    return folder
 
 
-@functools.cache
-def shared_folder():
-    """Of all processes that run tests side by side (conftest.py makes it and removes it), or of this one."""
-    if "MUSTER_SHARED" in os.environ:
-        return pathlib.Path(os.environ["MUSTER_SHARED"])
-    folder = owned_folder()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@functools.cache
 def cluster(migrated):
     """The data of a server that never ran, or of one that has Muster's schema: made once for all tests, since it takes
     more than all else of most tests."""
-    folder = shared_folder() / ("migrated" if migrated else "fresh")
-    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            making = owned_folder(shared_folder())
-            (migrate_into if migrated else initialise)(making)
-            making.rename(folder)
-    return folder / "d"
+    return made_once("migrated", migrate_into) / "d" if migrated else made_once("fresh", initialise) / "d"
 
 
 def initialise(folder):
+    give_to_server(folder)
     subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
                             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
                    check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
 def migrate_into(folder):
+    give_to_server(folder)
     server = Postgres("migrated", folder).make().start()
     done = muster("migrate", "--postgres", server.uri, deadline=60)
     assert done.returncode == 0, done.stderr
