@@ -2,6 +2,7 @@
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
 import glob
+import hashlib
 import os
 import pathlib
 import pwd
@@ -44,22 +45,24 @@ def give_to_server(folder):
         os.chmod(folder, 0o700)
 
 
-def cluster(migrated):
-    """The data of a server that never ran, or of one that has Muster's schema: made once for all tests, since it takes
-    more than all else of most tests."""
-    return made_once("migrated", migrate_into) / "d" if migrated else made_once("fresh", initialise) / "d"
+def cluster(programs, migrated):
+    """The data of a server of these programs that never ran, or of one that has Muster's schema: made once for all tests,
+    since it takes more than all else of most tests."""
+    make = migrate_into if migrated else initialise
+    name = f"{make.__name__}-{hashlib.sha256(bytes(programs)).hexdigest()[:8]}"
+    return made_once(name, lambda folder: make(folder, programs)) / "d"
 
 
-def initialise(folder):
+def initialise(folder, programs):
     give_to_server(folder)
-    subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
+    subprocess.run(as_user([str(programs / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
                             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
                    check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
-def migrate_into(folder):
+def migrate_into(folder, programs):
     give_to_server(folder)
-    server = Postgres("migrated", folder).make().start()
+    server = Postgres("migrated", folder, programs).make().start()
     done = muster("migrate", "--postgres", server.uri, deadline=60)
     assert done.returncode == 0, done.stderr
     server.popen.send_signal(signal.SIGINT)  # in order, with a checkpoint
@@ -69,10 +72,11 @@ def migrate_into(folder):
 
 
 class Postgres(Process):
-    """Its data outlive a kill; stop() removes them."""
+    """Its data outlive a kill; stop() removes them. `programs`: the folder of another version's."""
 
-    def __init__(self, name, folder, **options):
+    def __init__(self, name, folder, programs=None, **options):
         super().__init__(name, folder)
+        self.programs = programs or bin_folder()
         self.port = free_port()
         self.data = owned_folder()
         self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
@@ -87,17 +91,17 @@ class Postgres(Process):
 
     def make(self, migrated=False):
         """Its data; with Muster's schema, if wanted."""
-        subprocess.run(["cp", "-a", "--reflink=auto", str(cluster(migrated)), str(self.data / "d")], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(cluster(self.programs, migrated)), str(self.data / "d")], check=True)
         return self
 
     def make_standby_of(self, primary):
         """A copy of the primary as it is now, which follows it from its start on."""
-        subprocess.run(as_user([str(bin_folder() / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
+        subprocess.run(as_user([str(self.programs / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
                                 "--checkpoint=fast", "--no-sync"]), check=True, cwd="/", stdout=subprocess.DEVNULL)
         return self
 
     def start(self):
-        command = [str(bin_folder() / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
+        command = [str(self.programs / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
                    "-k", ""]
         for name, value in self.options.items():
             command += ["-c", f"{name}={value}"]
