@@ -16,6 +16,7 @@
 #include "store/inspect.h"
 #include "store/partition.h"
 #include "store/roster/call.h"
+#include "store/shard_set.h"
 #include "store/stream_types.h"
 #include "store/wire.h"
 
@@ -104,6 +105,8 @@ struct backend_ops {
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_inspect, one server: 0, or -1 when it cannot be asked. NULL: there are none. */
     int (*inspect)(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg);
+    /* As store_print_map; NULL: there is none. */
+    void (*print_map)(struct backend *backend, struct buf *out);
     /* As store_login_as; NULL: there are no logins. */
     int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */
@@ -115,17 +118,25 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
     struct store *store;       /* borrowed: it owns the backend */
-    unsigned shards;           /* servers */
-    uint8_t owner[PARTITIONS]; /* which of them has a partition */
+    /* A shard is served as a whole, by one server at a time: a server of a list, or a partition of a
+     * cluster. */
+    unsigned shards;
+    uint8_t owner[PARTITIONS]; /* which shard has a partition */
+    uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
+    bool tagged; /* a shard is a partition: what is kept for it has its tag, too */
 };
+
+/* Appends the key in which something is kept for a shard, not for a name. */
+void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out);
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */
 void store_enter(struct store *store);
 void store_leave(struct store *store);
 
-/* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
-void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+/* These shards can be used from now on, or no more (also when a try to reach them failed). `text` is
+ * for a person; NULL: it was told before, or is nothing that one should hear of. */
+void store_on_link(struct store *store, const struct shard_set *which, bool up, const char *text);
 
 /* The link that comes up next is to another server than the one before: what that one did last may
  * be unknown here. */
@@ -137,8 +148,9 @@ void store_on_trouble(struct store *store, const char *text);
 /* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
-/* `channel` is heard from now on, or no more. */
-void bus_on_channel(struct store *store, struct span channel, bool on);
+/* `channel` is heard from now on, or no more. False when nobody had asked for that: a server that
+ * gives a channel up says so by itself. */
+bool bus_on_channel(struct store *store, struct span channel, bool on);
 
 void bus_on_message(struct store *store, struct span channel, struct span payload);
 

@@ -120,6 +120,9 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
 
+/* Has the shard the server of one before it? */
+bool store_is_named_before(const struct store *store, unsigned shard);
+
 /* The server that a key or topic lives on: the same on every node. */
 unsigned store_shard(const struct store *store, struct span name);
 
