@@ -103,7 +103,8 @@ static const char *server_name(const struct store *store, unsigned shard)
 static bool is_named_before(const struct store *store, unsigned shard, bool only_away)
 {
     for (unsigned i = 0; i < shard; i++) {
-        if (server_name(store, i) == server_name(store, shard) && !(only_away && is_well(store, i))) {
+        if (server_name(store, i) == server_name(store, shard) &&
+            !(only_away && is_well(store, i))) {
             return true;
         }
     }

@@ -391,7 +391,8 @@ static void on_redirected(void *arg, const struct redis_redirect *to)
     if (partition_slot(partition) != to->slot || cluster->owner[partition] != server) {
         return; /* an older answer: another one has been heard since */
     }
-    char *host = to->host.len > 0 ? mem_dup(to->host) : mem_dup(span_str(server->server.at[0].host));
+    char *host =
+        to->host.len > 0 ? mem_dup(to->host) : mem_dup(span_str(server->server.at[0].host));
     struct redis_endpoint at = {host, to->port};
     cluster->learned_ms[partition] = clock_monotonic_ms();
     move_one(cluster, partition, get_server(cluster, &at));
@@ -489,9 +490,9 @@ struct redis_link *redis_cluster_link_at(struct redis_cluster *cluster,
 const char *redis_cluster_name(const struct redis_cluster *cluster, unsigned partition)
 {
     const struct cluster_server *owner = cluster->owner[partition];
-    return owner != NULL        ? owner->server.name
-           : cluster->mapped    ? "a part of the cluster that no server has"
-                                : "the cluster";
+    return owner != NULL     ? owner->server.name
+           : cluster->mapped ? "a part of the cluster that no server has"
+                             : "the cluster";
 }
 
 const char *redis_cluster_host(const struct redis_cluster *cluster, unsigned partition)

@@ -16,9 +16,9 @@ struct redis_cluster;
 
 /* New; its map is asked for from the next turn on, for ever. `server` has the places of the URL. All is
  * borrowed for its life. */
-struct redis_cluster *
-redis_cluster_new(struct store *store, const struct redis_server *server,
-                  const struct redis_tls_files *files, struct resolver *resolver)
+struct redis_cluster *redis_cluster_new(struct store *store, const struct redis_server *server,
+                                        const struct redis_tls_files *files,
+                                        struct resolver *resolver)
     __attribute__((returns_nonnull, warn_unused_result));
 
 void redis_cluster_free(struct redis_cluster **cluster);

@@ -460,7 +460,7 @@ static void send_subscribe(struct redis_link *link, const struct span *channels,
     struct buf out = {0};
     resp_command(&out, count + 1);
     resp_word(&out, sharded ? on ? SPAN("SSUBSCRIBE") : SPAN("SUNSUBSCRIBE")
-                    : on    ? SPAN("SUBSCRIBE")
+                    : on ? SPAN("SUBSCRIBE")
                             : SPAN("UNSUBSCRIBE"));
     for (size_t i = 0; i < count; i++) {
         resp_word(&out, channels[i]);

@@ -8,9 +8,20 @@ static bool is_array(const redisReply *reply, size_t least)
     return reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements >= least;
 }
 
+static bool has_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
+}
+
 static bool is_text(const redisReply *reply, const char *text)
 {
-    return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, text) == 0;
+    return has_text(reply) && strcmp(reply->str, text) == 0;
+}
+
+/* Does it name a host? */
+static bool is_host(const redisReply *reply)
+{
+    return reply != NULL && has_text(reply) && reply->len > 0 && strcmp(reply->str, "?") != 0;
 }
 
 /* The value behind `name` in an array of names and values; NULL: there is none. */
@@ -27,11 +38,9 @@ static const redisReply *field(const redisReply *pairs, const char *name)
 static struct redis_map_server *add_server(struct redis_map *map, const redisReply *host,
                                            long long port, const char *asked)
 {
-    bool named = host != NULL && host->type == REDIS_REPLY_STRING && host->len > 0 &&
-                 strcmp(host->str, "?") != 0;
     map->servers = mem_realloc(map->servers, (map->count + 1) * sizeof(*map->servers));
     map->servers[map->count] = (struct redis_map_server){
-        .at = {mem_dup(span_str(named ? host->str : asked)), (uint16_t)port}};
+        .at = {mem_dup(span_str(is_host(host) ? host->str : asked)), (uint16_t)port}};
     return &map->servers[map->count++];
 }
 
@@ -107,10 +116,10 @@ static int read_shard(struct redis_map *map, const redisReply *shard, const char
 static size_t find_server(const struct redis_map *map, const redisReply *host, long long port,
                           const char *asked)
 {
-    bool named = host->type == REDIS_REPLY_STRING && host->len > 0 && !is_text(host, "?");
+    const char *name = is_host(host) ? host->str : asked;
     size_t at = 0;
-    while (at < map->count && (map->servers[at].at.port != port ||
-                               strcmp(map->servers[at].at.host, named ? host->str : asked) != 0)) {
+    while (at < map->count &&
+           (map->servers[at].at.port != port || strcmp(map->servers[at].at.host, name) != 0)) {
         at++;
     }
     return at;

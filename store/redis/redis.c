@@ -404,8 +404,8 @@ static void open_cluster(struct redis *redis)
     backend->shards = PARTITIONS;
     backend->tagged = true;
     backend->store->servers = mem_dup(SPAN(REDIS_LIST_SLOTS));
-    redis->cluster = redis_cluster_new(backend->store, &redis->url.servers[0], &redis->files,
-                                       redis->resolver);
+    redis->cluster =
+        redis_cluster_new(backend->store, &redis->url.servers[0], &redis->files, redis->resolver);
     redis->routes = mem_zalloc(PARTITIONS * sizeof(*redis->routes));
     for (unsigned p = 0; p < PARTITIONS; p++) {
         backend->owner[p] = (uint8_t)p;

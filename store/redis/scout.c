@@ -44,8 +44,8 @@ static void next(struct redis_scout *scout, const char *text)
     if (!scout->asking) {
         return;
     }
-    buf_printf(&scout->complaints, "%sredis %s port %u: %s",
-               scout->complaints.len > 0 ? "; " : "", at->host, at->port, text);
+    buf_printf(&scout->complaints, "%sredis %s port %u: %s", scout->complaints.len > 0 ? "; " : "",
+               at->host, at->port, text);
     drop(scout);
     timer_after(scout->timer, 0);
 }
@@ -144,8 +144,8 @@ static void begin(struct redis_scout *scout)
     scout->asked++;
     scout->asking = true;
     timer_after(scout->timer, SCOUT_MS);
-    struct redis_lookup *lookup = redis_lookup_start(
-        scout->store, scout->resolver, current(scout), scout->tries, on_address, scout);
+    struct redis_lookup *lookup = redis_lookup_start(scout->store, scout->resolver, current(scout),
+                                                     scout->tries, on_address, scout);
     if (lookup != NULL) {
         scout->lookup = lookup;
     }

@@ -19,11 +19,10 @@ typedef void redis_scout_fn(void *arg, struct redis_map *map, const char *text);
 /* New question, begun in the next turn, to the `count` places in `at` (copied), in this order.
  * `server` (whose login and TLS count), `tls` (NULL: none) and `resolver` are borrowed for its life;
  * `tries` grows from question to question: another address of each name is chosen. */
-struct redis_scout *redis_scout_ask(struct store *store, struct resolver *resolver,
-                                    const struct redis_server *server,
-                                    const struct redis_tls_files *tls,
-                                    const struct redis_endpoint *at, size_t count, unsigned tries,
-                                    redis_scout_fn *fn, void *arg)
+struct redis_scout *
+redis_scout_ask(struct store *store, struct resolver *resolver, const struct redis_server *server,
+                const struct redis_tls_files *tls, const struct redis_endpoint *at, size_t count,
+                unsigned tries, redis_scout_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* Ends *scout and nulls it; NULL inside is fine. May be called inside `fn`. */

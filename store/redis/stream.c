@@ -30,8 +30,7 @@ struct query {
 
 static void put_key(const struct redis_route *route, struct buf *out)
 {
-    buf_printf(out, "%s:{%s}:s", route->store->prefix,
-               partition_tag(partition_of(STREAM_HOME)));
+    buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(partition_of(STREAM_HOME)));
 }
 
 static void begin(struct redis_script *call, const struct redis_route *route, const char *text,
@@ -271,8 +270,8 @@ static void put_forth(const struct redis_route *route, const struct stream_query
     }
 }
 
-int redis_stream_read(const struct redis_route *route, const struct stream_query *query, stream_read_fn *fn,
-                      void *arg)
+int redis_stream_read(const struct redis_route *route, const struct stream_query *query,
+                      stream_read_fn *fn, void *arg)
 {
     struct buf command = {0}, word = {0};
     struct query *kept = mem_zalloc(sizeof(*kept));

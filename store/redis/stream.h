@@ -8,8 +8,8 @@
 
 int redis_stream_append(const struct redis_route *route, const struct stream_call *call,
                         backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
-int redis_stream_read(const struct redis_route *route, const struct stream_query *query, stream_read_fn *fn,
-                      void *arg) __attribute__((warn_unused_result));
+int redis_stream_read(const struct redis_route *route, const struct stream_query *query,
+                      stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
 int redis_stream_state(const struct redis_route *route, const struct stream_marks *marks,
                        backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
 

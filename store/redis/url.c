@@ -190,6 +190,9 @@ static const char *parse_member(struct span text, struct redis_server *server)
     if (wrong == NULL && text.ptr != NULL && text.len > 0) {
         return "a cluster has no databases: nothing may stand behind '/'";
     }
+    if (wrong == NULL && authority.len > 0 && memchr(authority.ptr, '@', authority.len) != NULL) {
+        return "user and password are those of all servers, and stand before the first one";
+    }
     if (wrong == NULL && server->count == MEMBERS_MOST) {
         return "too many servers: some of a cluster are enough";
     }

@@ -33,8 +33,8 @@ struct redis_server {
                                   `cluster` some that know the others */
     size_t count;
     bool cluster;
-    char *master;              /* name that the sentinels know it by; NULL: no sentinels */
-    bool tls;                  /* to the server, and to the sentinels */
+    char *master; /* name that the sentinels know it by; NULL: no sentinels */
+    bool tls;     /* to the server, and to the sentinels */
     struct redis_login login, sentinel_login;
     unsigned db;
 };

@@ -209,7 +209,8 @@ void roster_beat_all(struct store *store)
         struct shard *s = &store->shards[i];
         bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
         bool leases = store->backend->lease_at[i] == i;
-        if (store->roster.ticking && leases && s->up && s->beat == NULL && (due || s->leased_us == 0)) {
+        if (store->roster.ticking && leases && s->up && s->beat == NULL &&
+            (due || s->leased_us == 0)) {
             roster_beat(store, i);
         }
     }
