@@ -49,6 +49,7 @@ struct redis_link {
     struct redis_conn *command, *subscriber;
     struct redis_wait *wait; /* NULL: no replicas are waited for */
     bool greeted;            /* the command connection is usable, this node on the roll */
+    bool connected;          /* the command connection is there */
     bool called;             /* its rolls were asked */
     unsigned rolls;          /* of these, not answered */
     bool hearing;            /* the subscribed one hears the proof */
@@ -111,7 +112,7 @@ static void drop(struct redis_link *link)
     event_del(link->timer);
     free(link->proof);
     link->proof = NULL;
-    link->greeted = link->hearing = link->called = false;
+    link->greeted = link->hearing = link->called = link->connected = false;
     link->rolls = 0;
     link->spoken_us = 0;
 }
@@ -370,6 +371,17 @@ static void call_rolls(struct redis_link *link)
     send_rolls(link, only_asks ? ROLL_ASK : ROLL_BE_IN);
 }
 
+/* Once the command connection is there; in a cluster the roll keeps by which channels the fleet speaks,
+ * so this node must know first by which it can. */
+static void begin_rolls(struct redis_link *link)
+{
+    bool knows = link->events->cluster == NULL || link->hearing;
+    if (link->connected && knows && !link->called) {
+        call_rolls(link);
+        end_rolls(link);
+    }
+}
+
 void redis_link_leave(struct redis_link *link)
 {
     if (link->state == LINK_UP) {
@@ -518,8 +530,8 @@ static void on_connected(void *arg, struct redis_conn *conn)
         redis_greeting_load(conn, lua_history, on_greeting, link);
         redis_greeting_load(conn, lua_roll, on_greeting, link);
         ask_role(link);
-        call_rolls(link);
-        end_rolls(link);
+        link->connected = true;
+        begin_rolls(link);
     }
 }
 
@@ -607,6 +619,7 @@ static void take_channel(struct redis_link *link, struct span channel, bool on)
     int partition = cluster != NULL ? partition_of_key(channel) : -1;
     if (span_eq(channel, span_str(link->proof)) && on) {
         link->hearing = true;
+        begin_rolls(link);
         prove_when_greeted(link);
     } else if (span_eq(channel, span_str(link->proof))) {
         cluster->gave_up(link->arg, (unsigned)link->tag);

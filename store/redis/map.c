@@ -64,10 +64,11 @@ static void give(struct redis_map *map, size_t server, unsigned from, unsigned t
 
 /* ------------------------------------------------------------------------------ CLUSTER SHARDS */
 
+/* "loading" is also what is said of a replica of which nothing was heard yet. */
 static bool is_well(const redisReply *node)
 {
     const redisReply *health = field(node, "health");
-    return health == NULL || is_text(health, "online");
+    return health == NULL || !is_text(health, "fail");
 }
 
 static const redisReply *find_master(const redisReply *nodes, unsigned *replicas)

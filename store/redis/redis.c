@@ -240,7 +240,8 @@ static bool redis_ready(struct backend *backend, unsigned shard)
 static int inspect(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg)
 {
     struct redis_link *link = link_of(backend, shard);
-    return link != NULL ? redis_inspect(link, shard, fn, arg) : -1;
+    const char *name = backend->tagged ? redis_name(backend, shard) : NULL;
+    return link != NULL ? redis_inspect(link, shard, name, fn, arg) : -1;
 }
 
 static void redis_print_map(struct backend *backend, struct buf *out)

@@ -269,7 +269,8 @@ class Cluster:
         """A new master without slots."""
         first, new = self.alive()[0], self.make()
         self.cli("add-node", f"127.0.0.1:{new.port}", f"127.0.0.1:{first.port}")
-        wait_until(lambda: all(new.id in "".join(member.ask("CLUSTER", "NODES")) for member in self.alive()), "all know the new server")
+        wait_until(lambda: all(new.id in "".join(member.ask("CLUSTER", "NODES")) for member in self.alive()) and
+                   "cluster_state:ok" in "".join(new.ask("CLUSTER", "INFO")), "all know the new server")
         return new
 
     def stop(self):

@@ -28,8 +28,7 @@ static void id_of(const struct redis_server_process *server, char id[41])
 static struct redis_server_process *other_master(const struct redis_server_process *one)
 {
     for (int i = 0; i < lab.server_count; i++) {
-        if (&lab.servers[i] != one && lab.servers[i].pid != 0 &&
-            redis_is_master(&lab.servers[i])) {
+        if (&lab.servers[i] != one && lab.servers[i].pid != 0 && redis_is_master(&lab.servers[i])) {
             return &lab.servers[i];
         }
     }
@@ -53,7 +52,8 @@ static void set_slot(const struct redis_server_process *at, unsigned slot, const
 /* The slot of the name's partition begins to move to another master. */
 static struct transfer transfer_begin(const char *name)
 {
-    struct transfer move = {lab_master_of(name), NULL, partition_slot(partition_of(span_str(name)))};
+    struct transfer move = {lab_master_of(name), NULL,
+                            partition_slot(partition_of(span_str(name)))};
     move.to = other_master(move.from);
     set_slot(move.to, move.slot, "IMPORTING", move.from);
     set_slot(move.from, move.slot, "MIGRATING", move.to);

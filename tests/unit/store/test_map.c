@@ -31,14 +31,16 @@ static void expect_server(const struct redis_map *map, size_t at, const char *ho
 }
 
 #define NODE(port, role, health)                                                                   \
-    "*12\r\n+port\r\n:" port "\r\n+tls-port\r\n:1" port "\r\n+endpoint\r\n$1\r\nh\r\n+role\r\n+"   \
-    role "\r\n+replication-offset\r\n:7\r\n+health\r\n+" health "\r\n"
+    "*12\r\n+port\r\n:" port "\r\n+tls-port\r\n:1" port                                            \
+    "\r\n+endpoint\r\n$1\r\nh\r\n+role\r\n+" role                                                  \
+    "\r\n+replication-offset\r\n:7\r\n+health\r\n+" health "\r\n"
 
 /* A shard of two ranges, whose last master has failed, and one without slots. */
 static const char shards[] =
     "*2\r\n*4\r\n+slots\r\n*4\r\n:0\r\n:99\r\n:16383\r\n:16383\r\n+nodes\r\n*3\r\n" NODE(
-        "71", "master", "fail") NODE("72", "master", "online") NODE("73", "replica", "online")
-        "*4\r\n+slots\r\n*0\r\n+nodes\r\n*1\r\n" NODE("74", "master", "online");
+        "71", "master", "fail") NODE("72", "master", "online")
+        NODE("73", "replica",
+             "online") "*4\r\n+slots\r\n*0\r\n+nodes\r\n*1\r\n" NODE("74", "master", "online");
 
 static void shards_are_read(void **state)
 {
@@ -138,9 +140,8 @@ static void urls_of_clusters_are_read(void **state)
     struct redis_url url;
     char error[256];
     (void)state;
-    assert_int_equal(redis_url_parse("rediss+cluster://u:p@a,b:7,[::1]/", &url, error,
-                                     sizeof(error)),
-                     0);
+    assert_int_equal(
+        redis_url_parse("rediss+cluster://u:p@a,b:7,[::1]/", &url, error, sizeof(error)), 0);
     assert_int_equal(url.count, 1);
     assert_true(url.servers[0].cluster && url.servers[0].tls);
     assert_int_equal(url.servers[0].count, 3);
@@ -172,12 +173,9 @@ static void keys_name_their_partition(void **state)
 int test_map(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shards_are_read),
-        cmocka_unit_test(slots_are_read),
-        cmocka_unit_test(what_is_no_map_is_refused),
-        cmocka_unit_test(redirections_are_read),
-        cmocka_unit_test(urls_of_clusters_are_read),
-        cmocka_unit_test(keys_name_their_partition),
+        cmocka_unit_test(shards_are_read),           cmocka_unit_test(slots_are_read),
+        cmocka_unit_test(what_is_no_map_is_refused), cmocka_unit_test(redirections_are_read),
+        cmocka_unit_test(urls_of_clusters_are_read), cmocka_unit_test(keys_name_their_partition),
     };
     return cmocka_run_group_tests_name("map", tests, NULL, NULL);
 }
