@@ -81,7 +81,7 @@
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
     GROUP(POSTGRES, "PostgreSQL", SETTINGS_ALL) \
-    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check") \
+    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; of a node: for the log viewer, so a role that may only read") \
     GROUP(SINK, "Sink", SETTINGS_SINK) \
     SETTING(sink_retention, AGE, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
     SETTING(sink_search, SWITCH, "off", 0, 0, "off|on", "on: each day that is over gets a full-text index of its stored log entries, about 110 MB a million") \

@@ -4,8 +4,9 @@
  *     link up --> beat --answer--> claims and snapshots may go --> a beat every BEAT ...
  *                             \--> what the answer means for the keys:
  *         another token               this node's lease ran out: claim all again
- *         another table or timeline   the server may lack what it was told: claim all again, read
- *                                     all again, and who is missing is held for one lease
+ *         another table or timeline   the server may lack what it was told, a release as well as a
+ *                                     claim: claim all again under another token, read all again,
+ *                                     and who is missing is held for one lease
  *         other nodes live            views drop the members of those that do not
  *
  * No claim is made before the link's first beat was answered, nor when the last answer is so old that
@@ -17,6 +18,7 @@
 struct lease_beat {
     struct store *store;
     unsigned shard;
+    bool elsewhere; /* the server may lack what it was told */
     char timeline[LEASE_TIMELINE_MOST + 1];
 };
 
@@ -142,13 +144,14 @@ static void tell_refused(struct store *store, unsigned shard)
     }
 }
 
-/* Is what the server has that what it was told? Where nothing is known of its history, a new link
- * means: it may not be. */
-static bool is_other(const struct shard *s, const struct lease_beat *beat,
-                     const struct roster_lease_news *news)
+/* May the server lack what it was told? Where nothing is known of its history, a new link means so.
+ * This node forgets a key with its last claim there: if the server did not hear of that, only a lease
+ * that runs out takes the member away. So the beat asks for another token. */
+static bool is_elsewhere(const struct shard *s, const char *timeline)
 {
-    bool unknown = strcmp(beat->timeline, "-") == 0 && s->leased_us == 0;
-    return news->reborn || unknown || strcmp(beat->timeline, s->lease.timeline) != 0;
+    bool unknown = strcmp(timeline, "-") == 0 && s->leased_us == 0;
+    bool other = unknown || s->doubted || strcmp(timeline, s->lease.timeline) != 0;
+    return s->lease.birth != 0 && other;
 }
 
 static void on_answer(void *arg, enum backend_answer answer, struct span reply)
@@ -160,13 +163,14 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     bool first = s->lease.birth == 0;
     s->beat = NULL;
     if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
-        bool other = !first && is_other(s, beat, &news);
+        bool other = !first && (news.reborn || beat->elsewhere);
         if (!roster_is_leased(store, beat->shard)) {
             hold_on(store, beat->shard);
         }
         store->stats.renewals++;
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
+        s->doubted = s->doubted && !beat->elsewhere;
         apply(store, beat->shard, &news, other);
         roster_flush(store);
     } else if (answer != BACKEND_LOST && s->up) {
@@ -185,9 +189,10 @@ void roster_beat(struct store *store, unsigned shard)
     beat->shard = shard;
     snprintf(beat->timeline, sizeof(beat->timeline), "%.*s", SPAN_ARG(timeline));
     bool same = strcmp(beat->timeline, s->lease.timeline) == 0;
+    beat->elsewhere = is_elsewhere(s, beat->timeline);
     struct roster_beat words = {
         .node = span_str(store->node),
-        .token = s->lease.token,
+        .token = beat->elsewhere ? 0 : s->lease.token,
         .birth = s->lease.birth,
         .version = same ? s->lease.version : 0,
         .floor = s->lease.floor,

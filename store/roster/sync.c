@@ -455,24 +455,31 @@ void roster_key_run(struct chore *chore)
     tell_current(key);
 }
 
-/* Whether the server has what it was told is seen by the leases that it keeps; where they are kept
- * elsewhere, another one may lack it. */
 static void key_on_link(struct roster_key *key, bool up)
 {
-    const struct store *store = key->store;
-    bool moved = store->shards[key->shard].moved;
     if (up) {
-        roster_view_doubt(&key->view, moved);
+        roster_view_doubt(&key->view, key->store->shards[key->shard].moved);
         key->refused = false;
-        if (moved && store->backend->lease_at[key->shard] != key->shard) {
-            roster_key_claim_again(key);
-        }
     } else {
         key->listening = false;
         key->want_snapshot = true;
         key->stale = true;
     }
     roster_key_kick(key);
+}
+
+/* Whether a server has what it was told is seen by the leases that it keeps; of one whose keys live by
+ * leases elsewhere, those are told. */
+static void shard_on_link(struct store *store, unsigned shard, bool up)
+{
+    struct shard *s = &store->shards[shard];
+    if (up && s->moved && roster_leases(store, shard) != s) {
+        roster_leases(store, shard)->doubted = true;
+        roster_leases(store, shard)->beat_us = 0; /* its next beat is due */
+    }
+    s->moved &= !up;
+    s->leased_us = 0;
+    s->lease.version = 0; /* the next server may call another list that */
 }
 
 void roster_on_link(struct store *store, const struct shard_set *which, bool up)
@@ -485,9 +492,7 @@ void roster_on_link(struct store *store, const struct shard_set *which, bool up)
     }
     for (unsigned i = 0; i < store->backend->shards; i++) {
         if (shard_set_has(which, i)) {
-            store->shards[i].moved &= !up;
-            store->shards[i].leased_us = 0;
-            store->shards[i].lease.version = 0; /* the next server may call another list that */
+            shard_on_link(store, i, up);
         }
     }
     if (up) {

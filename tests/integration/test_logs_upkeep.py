@@ -47,6 +47,13 @@ def rows(postgres, schema="public"):
     return int(postgres.value(f"select count(*) from {schema}.log_entry where user_name is distinct from 'server'"))
 
 
+def collations(postgres, schema="public"):
+    return {name for [name] in postgres.ask(f"""select distinct coalesce(l.collname, '-') from pg_attribute a
+        join pg_class c on c.oid = a.attrelid left join pg_collation l on l.oid = a.attcollation
+        where c.relnamespace = '{schema}'::regnamespace and c.relkind in ('r', 'p') and c.relname like 'log_entry%'
+            and c.relname <> 'log_entry_rejected' and a.attname in ('level', 'user_name', 'room')""")}
+
+
 def test_three_roles_in_a_schema_of_their_own(yard, redis, postgres):
     """Who migrates owns; a sink is a writer and no more; people are readers."""
     postgres.psql("create role owner login createrole; create role shipper login; create role person login; "
@@ -57,6 +64,7 @@ def test_three_roles_in_a_schema_of_their_own(yard, redis, postgres):
     sink = begin_sink(yard, redis.url, uri_of(postgres, "shipper", "logs"), sink_retention="30d").ready()
     stored(node, [{"msg": "hi", "level": "info"}, {"msg": "again"}])
     wait_until(lambda: rows(postgres, "logs") == 2, "a writer stores")
+    assert collations(postgres, "logs") == {"C"}, "compared byte by byte"
     assert postgres.value("select distinct tableowner from pg_tables where schemaname = 'logs'") == "owner"
     as_person = ["psql", "-X", "-q", "-A", "-t", "-d", uri_of(postgres, "person", "logs"), "-c"]
     seen = subprocess.run([*as_person, 'select count(*) from log_line; select count(*) from "LogEntry"'], capture_output=True,
@@ -176,6 +184,7 @@ def test_a_day_that_is_over_gets_its_indexes(yard, redis, postgres):
     said = migrate(postgres.uri)
     assert f"create index concurrently {DAY}_at" in said and f"create index concurrently {DAY}_seq" in said
     assert "create index" not in migrate(postgres.uri), "and only once"
+    assert "log_entry has or had rows" in said and collations(postgres) == {"default"}, "nobody waits for indexes built again"
     begin_sink(yard, redis.url, postgres, sink_retention="0s", sink_search="on").ready()
     wait_until(lambda: postgres.value(f"select to_regclass('{DAY}_words') is not null") == "t", "its words have an index")
     # The sink may still be building an index of that table; then one of both is told of a deadlock.

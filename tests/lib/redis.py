@@ -32,11 +32,11 @@ def with_clock(apart):
     return {**os.environ, "LD_PRELOAD": str(clock_library()), "CLOCK_APART_MS": str(int(apart * 1000))}
 
 
-def entries_of(server, prefix="muster", lanes=4):
-    """What the server has of the log stream: (writer, "call.index") to the payload."""
+def entries_of(server, prefix="muster"):
+    """What the server has of the log stream, whichever partition it lies in: (writer, "call.index") to the payload."""
     found = {}
-    for lane in range(lanes):
-        lines = server.ask("XRANGE", f"{prefix}:s:{lane}", "-", "+")
+    for key in server.ask("--scan", "--pattern", f"{prefix}:{{*}}:s:[0-9]"):
+        lines = server.ask("XRANGE", key, "-", "+")
         for i in range(0, len(lines) - 4, 5):  # id, tag, payload, writer, call.index
             found[lines[i + 3], lines[i + 4]] = lines[i + 2]
     return found
