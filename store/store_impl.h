@@ -28,7 +28,8 @@ struct shard {
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
-    bool doubted; /* another server, whose keys live by the leases here, may lack what it was told */
+    bool
+        doubted; /* another server, whose keys live by the leases here, may lack what it was told */
     struct roster_lease lease; /* of this node there, and who else lives */
     struct lease_beat *beat;   /* the one under way, owned; NULL: none */
     uint64_t beat_us;          /* when the last one was sent */

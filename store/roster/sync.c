@@ -475,7 +475,6 @@ static void shard_on_link(struct store *store, unsigned shard, bool up)
     struct shard *s = &store->shards[shard];
     if (up && s->moved && roster_leases(store, shard) != s) {
         roster_leases(store, shard)->doubted = true;
-        roster_leases(store, shard)->beat_us = 0; /* its next beat is due */
     }
     s->moved &= !up;
     s->leased_us = 0;
