@@ -13,6 +13,7 @@
 #ifndef MUSTER_STORE_BACKEND_H
 #define MUSTER_STORE_BACKEND_H
 
+#include "store/history/call.h"
 #include "store/inspect.h"
 #include "store/partition.h"
 #include "store/roster/call.h"
@@ -36,32 +37,6 @@ enum backend_answer {
 
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
-
-enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
-
-struct history_item {
-    uint64_t sequence; /* of this writer, growing; taken once */
-    struct span value;
-};
-
-/* One atomic visit to a history (history.lua). The answer is a history note
- * (store/history/note.h). */
-struct history_call {
-    enum history_verb verb;
-    struct span key;     /* where the entries are, with prefix */
-    struct span channel; /* APPEND: where they are published */
-    struct span writer;
-    uint32_t most; /* entries kept */
-    const struct history_item *items;
-    size_t count;
-    /* AFTER: entries behind that id; from the last shared place on, when the timeline is another;
-     * all, when the birth is. With a limit of 0 the writers are listed. */
-    uint64_t birth, after;
-    struct span timeline;
-    struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
-    uint32_t offset;  /* NEWEST: so many are left out */
-    uint32_t limit;   /* AFTER, NEWEST */
-};
 
 struct backend_ops {
     /* Starts or ends hearing channels; each is answered by bus_on_channel, or the link falls. */
@@ -125,9 +100,6 @@ struct backend {
     uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
     bool tagged; /* a shard is a partition: what is kept for it has its tag, too */
 };
-
-/* Appends the key in which something is kept for a shard, not for a name. */
-void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out);
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
  * one leaves. */

@@ -122,6 +122,9 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
 
+/* Appends the key in which something is kept for a shard, not for a name. */
+void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out);
+
 /* Has the shard the server of one before it? */
 bool store_is_named_before(const struct store *store, unsigned shard);
 

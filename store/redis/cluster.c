@@ -14,7 +14,7 @@ enum {
     SCOUT_AWAY_MS = 500,  /* while a partition is away */
     SERVER_KEPT_MS = 5 * 1000,
     LEARNED_MS = 2000, /* for which MOVED counts more than a map */
-    TICK_MS = 1000,
+    CLUSTER_TICK_MS = 1000,
     LEASE_TABLES = 16,
     PLACES_MOST = 64, /* that are asked for the map, one after the other */
 };
@@ -302,7 +302,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     free_unused(cluster);
     bool soon = cluster->wanted_ms != 0 || every == SCOUT_AWAY_MS;
-    timer_after(cluster->tick, soon ? SCOUT_PAUSE_MS : TICK_MS);
+    timer_after(cluster->tick, soon ? SCOUT_PAUSE_MS : CLUSTER_TICK_MS);
     store_leave(store);
 }
 
