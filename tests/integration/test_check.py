@@ -63,7 +63,7 @@ def test_a_redis_that_drops_keys(yard, policy):
 
 
 def test_a_redis_cluster_that_is_named_as_a_server(yard):
-    redis = yard.redis("--cluster-enabled", "yes")
+    redis = yard.redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     wait_until(lambda: b"cluster_state:ok" in redis.command("CLUSTER", "INFO"), "it has all slots")
     found(findings("--store", redis.url, code=1), "error", "Cluster")
