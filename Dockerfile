@@ -22,6 +22,26 @@ RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_WERROR=ON 
 RUN ldd /build/muster | awk '$2 == "=>" && $3 ~ "^/" { n = split($3, path, "/"); print "*/" path[n] }' \
     | xargs dpkg-query -S | cut -d: -f1 | sort -u >/build/packages && cat /build/packages
 
+# What the program needs in a folder: its libraries, the names of users, whom TLS trusts.
+RUN apt-get install -y -qq --no-install-recommends ca-certificates >/dev/null \
+    && mkdir -p /bare/usr/local/bin /bare/etc/ssl/certs /bare/usr/lib/ssl /bare/usr/share/doc/muster \
+    && cp /build/muster /bare/usr/local/bin/ && cp LICENSE /bare/usr/share/doc/muster/copyright \
+    && for one in $(ldd /build/muster | awk '$2 == "=>" { print $3 } $1 ~ "^/" { print $1 }'); do \
+        mkdir -p "/bare$(dirname "$one")" && cp -L "$one" "/bare$one" || exit 1; done \
+    && cp -L /etc/ssl/certs/ca-certificates.crt /bare/etc/ssl/certs/ && ln -s /etc/ssl/certs /bare/usr/lib/ssl/certs \
+    && cp /etc/nsswitch.conf /bare/etc/ && echo "muster:x:10001:10001::/nonexistent:/" >/bare/etc/passwd
+
+# `docker build --target bare`: the program and its libraries, no shell, no package manager, an eighth of the size. What
+# starts it has to ask for its health, as Kubernetes does.
+FROM scratch AS bare
+COPY --from=build /bare /
+USER 10001:10001
+WORKDIR /
+EXPOSE 8080/tcp 1337/tcp 3000/udp
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["muster"]
+CMD ["node"]
+
 FROM ${BASE}
 COPY --from=build /build/packages /tmp/packages
 # ca-certificates: to know whom TLS speaks to.

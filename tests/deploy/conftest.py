@@ -93,6 +93,14 @@ def image(engine):
 
 
 @pytest.fixture(scope="session")
+def bare(image):
+    """The program with its libraries and nothing else."""
+    run("docker", "build", "--network", "host", "--target", "bare", "-t", "muster-bare:test", "--build-arg", "VERSION=0.1.0",
+        "--build-arg", "REVISION=test", ROOT, timeout=1800)
+    return "muster-bare:test"
+
+
+@pytest.fixture(scope="session")
 def standin(engine):
     """Redis, PostgreSQL and HAProxy from Debian, for images that cannot be pulled."""
     run("docker", "build", "--network", "host", "-t", "muster-standin:test", HERE / "standin", timeout=1800)

@@ -171,3 +171,15 @@ def test_migrate_and_sink(box, redis, postgres):
     wait_until(lambda: inspect(name, "State")["Health"]["Status"] == "healthy", "Docker calls it healthy", deadline=40)
     run("docker", "stop", "-t", "20", name)
     assert inspect(name, "State")["ExitCode"] == 0, log_of(name)
+
+
+def test_the_bare_image_serves_and_finds_names(box, bare, redis):
+    """Without a shell: asked from a container beside it. It looks a name up, and ends in order."""
+    assert json.loads(run("docker", "inspect", bare).stdout)[0]["Size"] < 60e6
+    name = box.start("bare", bare, "node", options=[*HARDENED, *variables(STORES)])
+    asking = box.muster("beside", "node")
+    words = "GET /readyz HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n"
+    script = f"exec 3<>/dev/tcp/bare/8080 && printf '{words}' >&3 && read -r -t 5 _ status _ <&3 && echo $status"
+    wait_until(lambda: inside(asking, script).stdout.strip() == "200", f"it serves: {log_of(name)}", deadline=40)
+    run("docker", "stop", "-t", "20", name)
+    assert inspect(name, "State")["ExitCode"] == 0, log_of(name)
