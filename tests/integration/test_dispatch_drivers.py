@@ -12,6 +12,7 @@ import pytest
 
 from lib.dispatch import SECRET, Datagrams, Device, is_open, statistics, until_open
 from lib.proxy import Proxy
+from lib.shared import made_once
 from lib.waiting import until, within
 
 SOURCE = pathlib.Path(__file__).parent / "crystal/driver.cr"
@@ -21,11 +22,11 @@ MODULE = "mod-EQh4ug~a2b"
 pytestmark = pytest.mark.skipif(shutil.which("crystal") is None, reason="crystal is not installed")
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    built = tmp_path_factory.mktemp("crystal") / "driver"
-    subprocess.run(["crystal", "build", "--no-color", "-o", built, SOURCE], check=True, capture_output=True, timeout=280)
-    return built
+@pytest.fixture
+def program():
+    def build(folder):
+        subprocess.run(["crystal", "build", "--no-color", "-o", folder / "driver", SOURCE], check=True, capture_output=True, timeout=280)
+    return made_once("crystal", build) / "driver"
 
 
 class Driver:

@@ -15,8 +15,8 @@ import pytest
 
 from lib.ports import free_port
 from lib.process import muster
-from lib.tracker import RESEND, Peer
-from lib.waiting import DEADLINE, Expired, wait_until
+from lib.tracker import Peer
+from lib.waiting import wait_until
 
 NAMES = {"documented": ("announceReceived", "pushReceived"), "sobani": ("announced", "pushed")}
 UNKNOWN = {"error": "unknown shareId"}
