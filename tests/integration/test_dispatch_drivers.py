@@ -80,6 +80,7 @@ async def test_the_example_driver_and_its_devices(yard, redis, program):
     nodes, front = start_two(yard, redis, ws_ping="500ms")
     driver = await Driver.start(program, front, "/api/dispatch/v1/tcp_dispatch?port=2020&accept=127.0.0.9,127.0.0.8")
     await driver.told("connected")
+    assert f"module={MODULE}" in nodes[0].log()
     await until_open(nodes, 2020)
     device = await Device.connect(nodes[1], 2020, source="127.0.0.9")
     ip, id_, _ = await driver.told("OPENED")

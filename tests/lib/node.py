@@ -30,6 +30,7 @@ class Node(Process):
 
     binary, verb = BINARY, "node"
     prefix = ()  # of its command line
+    host = "127.0.0.1"  # where it is asked
 
     def __init__(self, name, folder, env=None, **settings):
         super().__init__(name, folder)
@@ -73,10 +74,10 @@ class Node(Process):
                 return error.code, error.read().decode()
 
     def http(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self.host}:{self.port}{path}"
 
     def ws(self, path):
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws://{self.host}:{self.port}{path}"
 
     def metrics(self):
         """Every sample: its name with labels, as printed, to its number."""
