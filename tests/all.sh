@@ -17,7 +17,7 @@ look_at_times() {
 }
 
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-echo "make test: about 15 minutes on two cores with nothing else to do; 400 MB below build-*/ and up to 500 MB in the"
+echo "make test: about 20 minutes on two cores with nothing else to do; 400 MB below build-*/ and up to 500 MB in the"
 echo "folder for temporary files, $free MB are free here. Parts: $*"
 all=$(date +%s)
 for part in "$@"; do
