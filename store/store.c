@@ -104,10 +104,17 @@ void store_print_away(const struct store *store, struct buf *out)
 }
 
 void store_each_server(const struct store *store,
-                       void (*fn)(void *arg, const char *name, bool well), void *arg)
+                       void (*fn)(void *arg, const struct store_place *place), void *arg)
 {
-    for (unsigned i = 0; i < store->backend->shards; i++) {
-        fn(arg, server_name(store, i), is_well(store, i));
+    struct backend *backend = store->backend;
+    for (unsigned i = 0; i < backend->shards; i++) {
+        const struct store_place place = {
+            .name = server_name(store, i),
+            .at = backend->ops->at != NULL ? backend->ops->at(backend, i) : NULL,
+            .timeline = backend->ops->timeline(backend, i),
+            .well = is_well(store, i),
+        };
+        fn(arg, &place);
     }
 }
 

@@ -113,11 +113,7 @@ unsigned store_partitions_away(const struct store *store);
 /* Appends which servers are not well, "away: b:6379 (128 of 256 partitions)", or nothing. */
 void store_print_away(const struct store *store, struct buf *out);
 
-/* Calls `fn` with each server's name, without user and password. */
-void store_each_server(const struct store *store,
-                       void (*fn)(void *arg, const char *name, bool well), void *arg);
-
-/* The same of the one server that the key or topic of that name lives on: what is asked of it is
+/* store_ready of the one server that the key or topic of that name lives on: what is asked of it is
  * likely to be answered, whatever is the matter with the others. */
 bool store_reaches(const struct store *store, struct span name);
 

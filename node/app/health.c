@@ -5,6 +5,7 @@
 #include "node/net/memory_watch.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
+#include "store/inspect.h"
 
 #include <stdlib.h>
 
@@ -65,9 +66,9 @@ static void on_readyz(void *arg, struct http_request *request)
     buf_free(&text);
 }
 
-static void print_server(void *arg, const char *name, bool well)
+static void print_server(void *arg, const struct store_place *place)
 {
-    buf_printf(arg, "muster_store_server_up{server=\"%s\"} %d\n", name, well);
+    buf_printf(arg, "muster_store_server_up{server=\"%s\"} %d\n", place->name, place->well);
 }
 
 /* One sample for each server of the list: the table of metrics has none whose labels are settings. */

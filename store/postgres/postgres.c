@@ -389,6 +389,27 @@ const char *postgres_value(const struct postgres_answer *answer, int column)
                : NULL;
 }
 
+static const char *told(const struct postgres *pg, const char *name)
+{
+    const char *text = PQparameterStatus(pg->conn, name);
+    return text != NULL ? text : "";
+}
+
+bool postgres_server(const struct postgres *pg, struct postgres_server *server)
+{
+    if (pg->state < IDLE) {
+        return false;
+    }
+    *server = (struct postgres_server){
+        .host = PQhost(pg->conn),
+        .port = PQport(pg->conn),
+        .database = PQdb(pg->conn),
+        .version = told(pg, "server_version"),
+        .standby = strcmp(told(pg, "in_hot_standby"), "on") == 0,
+    };
+    return true;
+}
+
 void postgres_set_limit(struct postgres *pg, uint32_t ms)
 {
     pg->limit_ms = ms;

@@ -68,6 +68,15 @@ void postgres_query(struct postgres *postgres, const char *sql, const struct spa
 /* The value in the first row, or NULL. */
 const char *postgres_value(const struct postgres_answer *answer, int column);
 
+/* The server of the session; text borrowed for the session's life. */
+struct postgres_server {
+    const char *host, *port, *database, *version;
+    bool standby;
+};
+
+/* False: there is no session. */
+bool postgres_server(const struct postgres *postgres, struct postgres_server *server);
+
 /* How long an answer may take before the session counts as dead, from the next query on; 0: for
  * ever. A minute where nothing is said. */
 void postgres_set_limit(struct postgres *postgres, uint32_t ms);

@@ -198,6 +198,11 @@ static const char *redis_name(struct backend *backend, unsigned shard)
     return CONTAINER_OF(backend, struct redis, backend)->url.servers[shard].name;
 }
 
+static const char *redis_at(struct backend *backend, unsigned shard)
+{
+    return redis_link_at(link_of(backend, shard));
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     return redis_link_ready(link_of(backend, shard));
@@ -325,6 +330,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .leave = redis_leave,
         .replicated = redis_replicated,
         .name = redis_name,
+        .at = redis_at,
         .ready = redis_ready,
         .login_as = login_as,
         .inspect = inspect,

@@ -361,6 +361,11 @@ const struct sink_stats *sink_stats(struct sink *sink)
     return stats;
 }
 
+bool sink_server(const struct sink *sink, struct postgres_server *server)
+{
+    return postgres_server(sink->care, server);
+}
+
 struct sink *sink_new(const struct sink_options *options)
 {
     static const struct postgres_events care_events = {on_care_up, on_care_down};
