@@ -24,6 +24,7 @@ void store_each_server(const struct store *store,
 
 struct store_server {
     unsigned shard;
+    const char *name; /* of one of a cluster; NULL: of a list, where `shard` counts */
     struct span info; /* Redis' INFO: lines of name:value; empty: it may not be asked */
     bool knows_time;
     int64_t ahead_us;   /* its clock before ours, with half the way to it as the error */

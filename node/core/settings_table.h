@@ -38,7 +38,7 @@
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers whose X-Forwarded-For, Forwarded or PROXY header says who the client is; nobody else's is believed") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards; or redis+cluster://host:port,host:port") \
     SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \

@@ -14,11 +14,14 @@ enum {
     SERVERS_MOST = 16,     /* that are told */
     SERVER_REPLICAS = 8,   /* of each */
     SERVERS_LOOKS = 3,     /* looks between two questions */
+    MISSING_MOST = 10,     /* looks for which one that is gone is remembered */
     SERVER_TEXT_MOST = 96, /* bytes of a name, a version */
 };
 
 struct known_server {
     char *name, *at, *timeline; /* NULL: not known yet */
+    unsigned missing;           /* looks since it was named last: in a cluster others take over */
+    bool fresh;                 /* came since, and took nothing over that is known */
     uint64_t reconnects;        /* of all links, by then */
     struct buf row;             /* JSON, as it was asked last; empty: not yet */
 };
@@ -28,7 +31,7 @@ struct fleet_servers {
     fleet_servers_fn *fn;
     void *arg;
     struct known_server of[SERVERS_MOST];
-    size_t count, at; /* `at`: the one that is looked at */
+    size_t count;
     unsigned looks;
     uint64_t answered_ms; /* unix; 0: never */
 };
@@ -125,13 +128,25 @@ static void print_info(struct buf *row, struct span info)
     print_replicas(row, info);
 }
 
+static struct known_server *find(struct fleet_servers *servers, const char *name)
+{
+    for (size_t i = 0; i < servers->count; i++) {
+        if (strcmp(servers->of[i].name, name) == 0) {
+            return &servers->of[i];
+        }
+    }
+    return NULL;
+}
+
 static void on_server(void *arg, const struct store_server *server)
 {
     struct fleet_servers *servers = arg;
-    if (server->shard >= servers->count || servers->of[server->shard].name == NULL) {
+    struct known_server *known = server->name != NULL             ? find(servers, server->name)
+                                 : server->shard < servers->count ? &servers->of[server->shard]
+                                                                  : NULL;
+    if (known == NULL) {
         return;
     }
-    struct known_server *known = &servers->of[server->shard];
     known->row.len = 0;
     buf_append(&known->row, SPAN("{\"name\":"));
     json_quote_cut(span_str(known->name), SERVER_TEXT_MOST, &known->row);
@@ -152,50 +167,102 @@ static void keep(char **at, struct span text)
     *at = mem_dup(text);
 }
 
-static void tell(const struct fleet_servers *servers, const struct store_place *place,
-                 const char *at)
+static void tell_failed_over(const struct fleet_servers *servers, const char *what, const char *now,
+                             const char *before)
 {
     struct buf text = {0};
-    if (at != NULL) {
-        buf_printf(&text, "Redis %s failed over: %s serves it now, before it was %s", place->name,
-                   place->at, at);
-    } else {
-        buf_printf(&text,
-                   "Redis %s began a new history: it was restarted, or another server took its "
-                   "place",
-                   place->name);
-    }
+    buf_printf(&text, "%s failed over: %s serves it now, before it was %s", what, now, before);
     servers->fn(servers->arg, buf_text(&text));
     buf_free(&text);
+}
+
+static void tell_began_again(const struct fleet_servers *servers, const char *name)
+{
+    struct buf text = {0};
+    buf_printf(&text,
+               "Redis %s began a new history: it was restarted, or another server took its place",
+               name);
+    servers->fn(servers->arg, buf_text(&text));
+    buf_free(&text);
+}
+
+static void remove_at(struct fleet_servers *servers, size_t i)
+{
+    struct known_server *gone = &servers->of[i];
+    free(gone->name);
+    free(gone->at);
+    free(gone->timeline);
+    buf_free(&gone->row);
+    servers->count--;
+    memmove(gone, gone + 1, (servers->count - i) * sizeof(*gone));
+    servers->of[servers->count] = (struct known_server){0};
+}
+
+/* Servers of a list keep their names. Where another name comes after one has gone, it took over what that
+ * one had of the cluster. */
+static void match_newcomers(struct fleet_servers *servers)
+{
+    size_t gone = servers->count, newcomer = servers->count;
+    for (size_t i = 0; i < servers->count; i++) {
+        struct known_server *one = &servers->of[i];
+        gone = one->missing > 0 && one->at != NULL ? i : gone;
+        newcomer = one->fresh && one->at != NULL ? i : newcomer;
+        one->fresh = one->fresh && one->at == NULL;
+    }
+    if (gone < servers->count && newcomer < servers->count) {
+        tell_failed_over(servers, "a part of the Redis Cluster", servers->of[newcomer].name,
+                         servers->of[gone].name);
+        remove_at(servers, gone);
+    }
 }
 
 /* "host port" that a link leads to, and the history that it found there, belong together once the link is
  * up. A server whose replicas are long gone begins a new history, too, and no link breaks: that is no
  * news. */
-static void look_at(void *arg, const struct store_place *place)
+static void compare(struct fleet_servers *servers, struct known_server *known,
+                    const struct store_place *place)
 {
-    struct fleet_servers *servers = arg;
-    if (servers->at == SERVERS_MOST) {
-        return;
-    }
-    struct known_server *known = &servers->of[servers->at++];
-    servers->count = servers->at > servers->count ? servers->at : servers->count;
-    if (known->name == NULL) {
-        keep(&known->name, span_str(place->name));
-    }
-    if (!place->well || place->at == NULL || place->timeline.len == 0) {
-        return;
-    }
-    bool moved = known->at != NULL && strcmp(known->at, place->at) != 0;
     uint64_t reconnects = store_stats(servers->store)->reconnects;
     bool other = known->timeline != NULL && known->reconnects != reconnects &&
                  !span_eq(span_str(known->timeline), place->timeline);
-    if (moved || other) {
-        tell(servers, place, moved ? known->at : NULL);
+    if (known->at != NULL && strcmp(known->at, place->at) != 0) {
+        struct buf what = {0};
+        buf_printf(&what, "Redis %s", place->name);
+        tell_failed_over(servers, buf_text(&what), place->at, known->at);
+        buf_free(&what);
+    } else if (other) {
+        tell_began_again(servers, place->name);
     }
     keep(&known->at, span_str(place->at));
     keep(&known->timeline, place->timeline);
     known->reconnects = reconnects;
+}
+
+static void look_at(void *arg, const struct store_place *place)
+{
+    struct fleet_servers *servers = arg;
+    struct known_server *known = find(servers, place->name);
+    if (known == NULL) {
+        if (servers->count == SERVERS_MOST) {
+            return;
+        }
+        known = &servers->of[servers->count++];
+        keep(&known->name, span_str(place->name));
+        known->fresh = true;
+    }
+    known->missing = 0;
+    if (place->well && place->at != NULL && place->timeline.len > 0) {
+        compare(servers, known, place);
+    }
+}
+
+static void forget_missing(struct fleet_servers *servers)
+{
+    for (size_t i = servers->count; i-- > 0;) {
+        if (servers->of[i].missing > MISSING_MOST) {
+            remove_at(servers, i);
+        }
+    }
 }
 
 /* The embedded store has no server to ask. */
@@ -212,8 +279,12 @@ static void ask(struct fleet_servers *servers)
 
 void fleet_servers_look(struct fleet_servers *servers, bool asks)
 {
-    servers->at = 0;
+    for (size_t i = 0; i < servers->count; i++) {
+        servers->of[i].missing++;
+    }
     store_each_server(servers->store, look_at, servers);
+    match_newcomers(servers);
+    forget_missing(servers);
     if (!asks) {
         servers->looks = 0;
         servers->answered_ms = 0;
@@ -242,9 +313,13 @@ bool fleet_servers_print(const struct fleet_servers *servers, const char *node, 
     buf_append(out, SPAN("{\"by\":"));
     json_quote(span_str(node), out);
     buf_printf(out, ",\"time\":%" PRIu64 ",\"servers\":[", servers->answered_ms);
+    const char *comma = "";
     for (size_t i = 0; i < servers->count; i++) {
-        buf_printf(out, "%s", i > 0 ? "," : "");
-        print_row(&servers->of[i], out);
+        if (servers->of[i].missing == 0) {
+            buf_printf(out, "%s", comma);
+            print_row(&servers->of[i], out);
+            comma = ",";
+        }
     }
     buf_append(out, SPAN("]}"));
     return true;
@@ -284,11 +359,8 @@ void fleet_servers_free(struct fleet_servers **servers)
         return;
     }
     *servers = NULL;
-    for (size_t i = 0; i < SERVERS_MOST; i++) {
-        free(gone->of[i].name);
-        free(gone->of[i].at);
-        free(gone->of[i].timeline);
-        buf_free(&gone->of[i].row);
+    while (gone->count > 0) {
+        remove_at(gone, gone->count - 1);
     }
     free(gone);
 }
