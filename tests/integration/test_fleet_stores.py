@@ -11,6 +11,7 @@ from lib.browser import chromium
 from lib.logs import begin_sink, stored
 from lib.postgres import Postgres
 from lib.process import muster
+from lib.redis import Cluster
 from lib.waiting import wait_until
 from test_fleet_page import complaints, states, text_of
 from test_store_sentinel import Group
@@ -151,3 +152,18 @@ def test_the_embedded_store_is_called_so(yard, tmp_path):
         assert len(text_of(driver, "explain-what")) > len(metric) + 10
         assert not complaints(driver)
     assert "STORE  the memory of this one process" in muster("status", "--http", f"localhost:{node.port}").stdout
+
+
+def test_a_cluster_has_a_card_for_each_master_and_says_who_took_over(yard):
+    cluster = yard.keep(Cluster(yard.folder)).start()
+    nodes = yard.fleet([cluster.url] * 2, lease="2s")
+    names = lambda: sorted(server["name"] for server in servers(nodes[0]) if server.get("role") == "master")
+    wait_until(lambda: names() == sorted(f"127.0.0.1:{master.port}" for master in cluster.masters()), "each master has a card", 40)
+    assert events(nodes[0], "failover") == []
+    dead = cluster.masters()[1]
+    dead.kill()
+    cluster.settled()
+    wait_until(lambda: events(nodes[0], "failover"), "it is told", 60)
+    [text] = events(nodes[0], "failover")
+    assert text.startswith("a part of the Redis Cluster failed over: 127.0.0.1:") and text.endswith(f"before it was 127.0.0.1:{dead.port}")
+    wait_until(lambda: names() == sorted(f"127.0.0.1:{master.port}" for master in cluster.masters()), "the new one has a card", 40)
