@@ -90,6 +90,18 @@ static const char *server_name(const struct store *store, unsigned shard)
     return store->backend->ops->name(store->backend, shard);
 }
 
+/* Of those that are away: what their links said, where they said anything. */
+static void print_troubles(const struct store *store, struct buf *out)
+{
+    const char *between = ": ";
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (!is_well(store, i) && store->shards[i].trouble != NULL) {
+            buf_printf(out, "%s%s", between, store->shards[i].trouble);
+            between = "; ";
+        }
+    }
+}
+
 void store_print_away(const struct store *store, struct buf *out)
 {
     size_t begin = out->len;
@@ -100,6 +112,7 @@ void store_print_away(const struct store *store, struct buf *out)
     }
     if (out->len > begin) {
         buf_printf(out, " (%u of %d partitions)", store_partitions_away(store), PARTITIONS);
+        print_troubles(store, out);
     }
 }
 
@@ -151,6 +164,11 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 void store_on_refusal(struct store *store, unsigned shard, const char *text)
 {
     set_text(&store->shards[shard].refusal, text);
+}
+
+void store_note_trouble(struct store *store, unsigned shard, const char *text)
+{
+    set_text(&store->shards[shard].trouble, text);
 }
 
 const char *store_refusal(const struct store *store)

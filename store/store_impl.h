@@ -27,6 +27,7 @@ struct shard {
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
+    char *trouble;        /* why its link is down, as that said last; NULL: it is up */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
     struct roster_lease lease; /* of this node there, and who else lives */
     struct lease_beat *beat;   /* the one under way, owned; NULL: none */
@@ -119,6 +120,9 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
+
+/* Why the link to a server is down, for a person; NULL: it is up. */
+void store_note_trouble(struct store *store, unsigned shard, const char *text);
 
 /* The server that a key or topic lives on: the same on every node. */
 unsigned store_shard(const struct store *store, struct span name);

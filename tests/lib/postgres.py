@@ -14,6 +14,7 @@ import tempfile
 
 from lib.ports import free_port
 from lib.process import Process
+from lib.redis import with_clock
 from lib.waiting import wait_until
 
 
@@ -53,10 +54,11 @@ def fresh_cluster():
 
 
 class Postgres(Process):
-    """Its data outlive a kill; stop() removes them."""
+    """Its data outlive a kill; stop() removes them. Its clock is `apart` seconds ahead."""
 
-    def __init__(self, name, folder, **options):
+    def __init__(self, name, folder, apart=0, **options):
         super().__init__(name, folder)
+        self.apart = apart
         self.port = free_port()
         self.data = owned_folder()
         self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
@@ -85,7 +87,8 @@ class Postgres(Process):
         for name, value in self.options.items():
             command += ["-c", f"{name}={value}"]
         with open(self.log_path, "ab") as log:
-            self.popen = subprocess.Popen(as_user(command), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.popen = subprocess.Popen(as_user(command), cwd="/", env=with_clock(self.apart), stdin=subprocess.DEVNULL,
+                                          stdout=log, stderr=log)
         wait_until(self.answers, f"{self.name} answers")
         return self
 
