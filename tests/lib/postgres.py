@@ -43,21 +43,23 @@ def owned_folder():
 
 
 @functools.cache
-def fresh_cluster():
+def fresh_cluster(programs):
     """What initdb makes: once for each process that runs tests, since it takes more than all else of most tests."""
     folder = owned_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
+    subprocess.run(as_user([str(programs / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
                             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
                    check=True, stdout=subprocess.DEVNULL, cwd="/")
     return folder / "d"
 
 
 class Postgres(Process):
-    """Its data outlive a kill; stop() removes them. Its clock is `apart` seconds ahead."""
+    """Its data outlive a kill; stop() removes them. `programs`: the folder of another version's. Its clock is `apart`
+    seconds ahead."""
 
-    def __init__(self, name, folder, apart=0, **options):
+    def __init__(self, name, folder, programs=None, apart=0, **options):
         super().__init__(name, folder)
+        self.programs = programs or bin_folder()
         self.apart = apart
         self.port = free_port()
         self.data = owned_folder()
@@ -72,17 +74,17 @@ class Postgres(Process):
         return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
     def make(self):
-        subprocess.run(["cp", "-a", "--reflink=auto", str(fresh_cluster()), str(self.data / "d")], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(fresh_cluster(self.programs)), str(self.data / "d")], check=True)
         return self
 
     def make_standby_of(self, primary):
         """A copy of the primary as it is now, which follows it from its start on."""
-        subprocess.run(as_user([str(bin_folder() / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
+        subprocess.run(as_user([str(self.programs / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
                                 "--checkpoint=fast", "--no-sync"]), check=True, cwd="/", stdout=subprocess.DEVNULL)
         return self
 
     def start(self):
-        command = [str(bin_folder() / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
+        command = [str(self.programs / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
                    "-k", ""]
         for name, value in self.options.items():
             command += ["-c", f"{name}={value}"]

@@ -6,7 +6,7 @@
 static int parts(void)
 {
     return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
-           test_reply();
+           test_reply() + test_map();
 }
 
 /* The store's contract, which is the same whatever is behind it. */
@@ -36,6 +36,12 @@ static int over_tls(void)
     return contract("tls", lab_tls) + test_tls();
 }
 
+/* The contract at three masters and their replicas, then servers that come, go and give slots away. */
+static int on_cluster(void)
+{
+    return contract("cluster", lab_cluster) + test_stream("cluster", lab_cluster) + test_cluster();
+}
+
 /* The contract at a server that was promoted, then fail-overs amid it all. */
 static int on_pair(void)
 {
@@ -53,10 +59,9 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"parts", parts},        {"memory", on_memory},
-    {"redis", on_redis},     {"shards", on_shards},
-    {"tls", over_tls},       {"pair", on_pair},
-    {"faults", test_faults}, {"other_faults", other_faults},
+    {"parts", parts},        {"memory", on_memory},   {"redis", on_redis},
+    {"shards", on_shards},   {"tls", over_tls},       {"pair", on_pair},
+    {"cluster", on_cluster}, {"faults", test_faults}, {"other_faults", other_faults},
 };
 
 /* `test_store [GROUP [PATTERN]]`: one group or all, and of those the tests whose names match. */

@@ -250,13 +250,8 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     driver->sent += chunk->len;
     if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
-            struct attachment *attachment =
-                LIST_ITEM(driver->flowing.next, struct attachment, of_driver);
-            list_del(&attachment->of_driver);
-            list_push_back(&attachment->driver->holding, &attachment->of_driver);
-            attachment->holding = true;
-            attachment->device->held++;
-            dispatch_flow_touch(attachment->device);
+            dispatch_device_hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver),
+                                 true);
         }
         dispatch_driver_is_holding(driver);
     }
@@ -270,13 +265,8 @@ void dispatch_drivers_relieve(struct dispatch *dispatch)
             /* Resumes the devices held back longest first, a few at a time: what they send may fill
              * the driver again. */
             for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
-                struct attachment *attachment =
-                    LIST_ITEM(driver->holding.next, struct attachment, of_driver);
-                list_del(&attachment->of_driver);
-                list_push_back(&attachment->driver->flowing, &attachment->of_driver);
-                attachment->holding = false;
-                attachment->device->held--;
-                dispatch_flow_touch(attachment->device);
+                dispatch_device_hold(LIST_ITEM(driver->holding.next, struct attachment, of_driver),
+                                     false);
             }
             if (list_empty(&driver->holding)) {
                 list_del(&driver->full);
