@@ -12,9 +12,10 @@ TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 p
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
-PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
-# The integration tests mostly wait for processes: files of them run side by side.
-TEST_JOBS ?= 4
+# The integration tests mostly wait for processes: so many run side by side.
+TEST_JOBS ?= 8
+# All: each build runs every integration test. Empty: tests/integration/conftest.py says which build runs what.
+SHARE ?=
 LINT_PACKAGES := cppcheck shellcheck binutils pyflakes3 pycodestyle clang-format
 FUZZ_PACKAGES := llvm
 DEB_PACKAGES := debhelper lintian fakeroot dpkg-dev git
@@ -95,14 +96,14 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@cmake --build build-test
 	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
-	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
-	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),shipped)
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh 3 loadfile tests --ignore tests/integration
 
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
 	@./tests/units.sh build-asan $(TEST_JOBS) 600
-	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),sanitized)
 
 test-fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh 5

@@ -96,6 +96,9 @@ REFUSED = {
     "memory": ({"secret": {**BASE["secret"], "store": "memory:"}}, "know nothing of each other"),
     "a port of root": ({**BASE, "ports": {"http": 80}}, "ports.http"),
     "a device port outside": ({**BASE, "dispatch": {"ports": [{"port": 7000}]}}, "not in dispatch.range"),
+    "a device port of the other kind": ({**BASE, "dispatch": {"range": "6000-6999, udp:3671", "ports": [{"port": 3671}]}},
+                                        "3671 .TCP. is not in dispatch.range"),
+    "a device port below": ({**BASE, "dispatch": {"range": "6000-6999,tcp:80"}}, "dispatch.range"),
     "a protocol": ({**BASE, "dispatch": {"ports": [{"port": 6001, "protocol": "SCTP"}]}}, "protocol"),
     "a setting with a value of its own": ({**BASE, "settings": {"drain": "5s"}}, "settings.drain"),
     "a secret among settings": ({**BASE, "settings": {"dispatch-secret": "x"}}, "settings.dispatch-secret"),
@@ -130,6 +133,16 @@ def render(tmp_path):
 
 def node_of(objects):
     return pod_of(named(objects, "Deployment", "live-muster-node"))[1]
+
+
+def test_the_ports_of_the_public_drivers(render):
+    ports = "6000-6999, tcp:2020, udp:3671, udp:47808"
+    reached = [{"port": 2020}, {"port": 6001}, {"port": 3671, "protocol": "UDP"}, {"port": 47808, "protocol": "UDP"}]
+    objects = objects_of(render({**BASE, "dispatch": {"range": ports, "ports": reached}}))
+    assert node_env(objects)["MUSTER_DISPATCH_PORTS"] == ports
+    for protocol, numbers in (("TCP", [2020, 6001]), ("UDP", [3671, 47808])):
+        service = named(objects, "Service", f"live-muster-dispatch-{protocol.lower()}")
+        assert [(port["port"], port["protocol"]) for port in service["spec"]["ports"]] == [(n, protocol) for n in numbers]
 
 
 def node_env(objects):

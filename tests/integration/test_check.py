@@ -7,7 +7,6 @@ import json
 import pytest
 
 from lib.ports import free_port
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.redis import with_clock
 from lib.waiting import wait_until
@@ -24,13 +23,6 @@ def findings(*flags, code, env=None):
 
 def found(all_, result, *words):
     assert any(one[0] == result and all(word in " ".join(one[1:]) for word in words) for one in all_), all_
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
 
 
 REDIS, SOURCE = "redis://127.0.0.1:1", "wss://127.0.0.1:1/logs/listen"
@@ -181,15 +173,14 @@ def test_a_synchronous_standby_that_is_missing(postgres):
 
 
 def test_a_database_without_the_schema(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    server = yard.postgres(migrated=False)
     found(findings("--postgres", server.uri, code=1), "error", "postgres", "run muster migrate")
 
 
 @pytest.mark.parametrize("apart, words", [(7, "7.0 s ahead of"), (-90, "90.0 s behind")])
 def test_clocks_of_servers_that_are_apart(yard, apart, words):
     redis = yard.redis(apart=apart)
-    server = yard.keep(Postgres("postgres", yard.folder, apart=apart)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
+    server = yard.postgres(apart=apart)
     all_ = findings("--store", redis.url, "--postgres", server.uri, code=0)
     for whose in ("redis 0", "postgres"):
         found(all_, "warn", whose, "clock", words, "NTP")

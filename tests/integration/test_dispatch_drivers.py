@@ -12,6 +12,7 @@ import pytest
 
 from lib.dispatch import SECRET, Datagrams, Device, is_open, statistics, until_open
 from lib.proxy import Proxy
+from lib.shared import made_once
 from lib.waiting import until, within
 
 SOURCE = pathlib.Path(__file__).parent / "crystal/driver.cr"
@@ -21,11 +22,11 @@ MODULE = "mod-EQh4ug~a2b"
 pytestmark = pytest.mark.skipif(shutil.which("crystal") is None, reason="crystal is not installed")
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    built = tmp_path_factory.mktemp("crystal") / "driver"
-    subprocess.run(["crystal", "build", "--no-color", "-o", built, SOURCE], check=True, capture_output=True, timeout=280)
-    return built
+@pytest.fixture
+def program():
+    def build(folder):
+        subprocess.run(["crystal", "build", "--no-color", "-o", folder / "driver", SOURCE], check=True, capture_output=True, timeout=280)
+    return made_once("crystal", build) / "driver"
 
 
 class Driver:
@@ -79,6 +80,7 @@ async def test_the_example_driver_and_its_devices(yard, redis, program):
     nodes, front = start_two(yard, redis, ws_ping="500ms")
     driver = await Driver.start(program, front, "/api/dispatch/v1/tcp_dispatch?port=2020&accept=127.0.0.9,127.0.0.8")
     await driver.told("connected")
+    assert f"module={MODULE}" in nodes[0].log()
     await until_open(nodes, 2020)
     device = await Device.connect(nodes[1], 2020, source="127.0.0.9")
     ip, id_, _ = await driver.told("OPENED")

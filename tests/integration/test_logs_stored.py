@@ -14,19 +14,15 @@ from selenium.webdriver.common.keys import Keys
 from lib.browser import chromium
 from lib.logs import add, begin_sink, stored
 from lib.ports import free_port
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.waiting import wait_until
 from test_logs_viewer import Viewer
 
 
 @pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    server.psql("create role looker login in role muster_reader")
-    return server
+def postgres(postgres):
+    postgres.psql("create role looker login in role muster_reader")
+    return postgres
 
 
 def reader(postgres):

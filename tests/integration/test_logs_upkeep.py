@@ -23,7 +23,7 @@ DAY = "log_entry_20200101"
 
 @pytest.fixture
 def postgres(yard):
-    return yard.keep(Postgres("postgres", yard.folder)).make().start()
+    return yard.postgres(migrated=False)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,7 @@ def test_three_roles_in_a_schema_of_their_own(yard, redis, server):
                 "create schema logs authorization owner")
     assert "NOTICE" not in migrate(uri_of(server, "owner", "logs"))
     server.psql("grant muster_writer to shipper; grant muster_reader to person")
+    server.psql("set role owner; set search_path = logs; select log_partition_make('2020-01-01')")
     [node] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, uri_of(server, "shipper", "logs"), sink_retention="30d").ready()
     stored(node, [{"msg": "hi", "level": "info"}, {"msg": "again"}])
@@ -104,8 +105,7 @@ def test_three_roles_in_a_schema_of_their_own(yard, redis, server):
     for sql in ("delete from log_entry", "select log_partition_drop('2100-01-01')", "select * from log_lane"):
         assert "permission denied" in subprocess.run([*as_person, sql], capture_output=True, text=True, env=clean_env(),
                                                      check=False).stderr
-    # Days that are over their time: a writer drops them, too.
-    server.psql("set role owner; set search_path = logs; select log_partition_make('2020-01-01')")
+    # A day that is over its time: a writer drops it, too.
     wait_until(lambda: server.value(f"select to_regclass('logs.{DAY}') is null") == "t", "the day is dropped", 90)
     assert sink.alive()
 
@@ -139,7 +139,7 @@ def test_a_table_that_is_gone_is_not_ready(yard, redis, postgres):
 
 def test_a_server_that_becomes_read_only_is_given_up(yard, redis, postgres):
     """Both names stand in the URI; the first stops taking writes while sessions to it stay open."""
-    other = yard.keep(Postgres("other", yard.folder)).make().start()
+    other = yard.postgres(migrated=False)
     for server in (postgres, other):
         migrate(server.uri)
     [node] = yard.fleet([redis.url])

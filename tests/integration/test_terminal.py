@@ -27,6 +27,7 @@ class Terminal:
     def __init__(self, *args, **env):
         self.pid, self.end = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background has it ignored
             os.execve(BINARY, ["muster", *args], {**os.environ, "TERM": "xterm", **env})
         os.set_blocking(self.end, False)
         self.text = ""

@@ -102,6 +102,7 @@ class Producer(threading.Thread):
                 status = None
             if status == 200:
                 self.accepted += ids
+                self.stopping.wait(0.003)  # the processors are for what is tested
             else:
                 self.refusals += 1
                 self.unsure += ids

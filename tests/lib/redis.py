@@ -43,6 +43,9 @@ def entries_of(server, prefix="muster"):
     return found
 
 
+AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is not kept waiting for others that might come (5 s)
+
+
 class Redis(Process):
     """One redis-server without persistence: what starts again is empty. `options` are its own, beside
     those that make it a test's; its clock is `apart` seconds ahead."""
@@ -59,7 +62,7 @@ class Redis(Process):
 
     def start(self):
         self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "no", "--dir", str(self.folder), *self.options], with_clock(self.apart))
+                     "--appendonly", "no", "--dir", str(self.folder), *AT_ONCE, *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
@@ -155,7 +158,7 @@ class KeptRedis(Redis):
 
     def command_line(self):
         return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
-                "--dir", str(self.folder), *self.options]
+                "--dir", str(self.folder), *AT_ONCE, *self.options]
 
     def start(self, *_):
         self.folder.mkdir(parents=True, exist_ok=True)

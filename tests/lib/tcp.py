@@ -144,3 +144,12 @@ class HttpClient(RawSocket):
         if "content-length" in headers:
             return self.read(int(headers["content-length"]))
         return self.read_to_end()
+
+
+def raw_get(node, path, fields=""):
+    """Head and body of the answer, as they stand on the wire. `fields` are lines of the request."""
+    with socket.create_connection((LOOPBACK, node.port), timeout=DEADLINE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, body = answer.decode().split("\r\n\r\n", 1)
+    return head, body

@@ -177,10 +177,17 @@ postgres: postgres
 {{- end -}}
 {{- end -}}
 {{- if .Values.dispatch.enabled -}}
-{{- $ends := splitList "-" .Values.dispatch.range -}}
-{{- range .Values.dispatch.ports -}}
-{{- if or (lt (int .port) (int (first $ends))) (gt (int .port) (int (last $ends))) -}}
-{{- fail (printf "dispatch.ports: %d is not in dispatch.range" (int .port)) -}}
+{{- range $port := .Values.dispatch.ports -}}
+{{- $kind := lower ($port.protocol | default "TCP") -}}
+{{- $found := false -}}
+{{- range $part := splitList "," (nospace $.Values.dispatch.range) -}}
+{{- $ends := splitList "-" (trimPrefix (printf "%s:" $kind) $part) -}}
+{{- if and (not (contains ":" (first $ends))) (ge (int $port.port) (int (first $ends))) (le (int $port.port) (int (last $ends))) -}}
+{{- $found = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail (printf "dispatch.ports: %d (%s) is not in dispatch.range" (int $port.port) (upper $kind)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

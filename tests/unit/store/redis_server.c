@@ -144,6 +144,8 @@ static void become_server(const struct redis_server_process *server)
     add(&words, "--dir", "/tmp");
     add(&words, "--dbfilename", server_file(server)); /* a replica keeps what it was sent there */
     add(&words, "--rdb-del-sync-files", "yes");
+    add(&words, "--repl-diskless-sync-delay",
+        "0"); /* for other replicas, of which there are none: 5 s */
     if (server->tls_port != 0) {
         add_tls(&words, server);
     }
