@@ -116,9 +116,6 @@ unsigned store_partitions_away(const struct store *store);
 /* Appends which servers are not well and why, "away: b:6379 (128 of 256 partitions): ...". */
 void store_print_away(const struct store *store, struct buf *out);
 
-/* Appends what a cluster looks like from here, a line for each server; nothing where there is none. */
-void store_print_map(const struct store *store, struct buf *out);
-
 /* Calls `fn` with each server's name, without user and password. */
 void store_each_server(const struct store *store,
                        void (*fn)(void *arg, const char *name, bool well), void *arg);

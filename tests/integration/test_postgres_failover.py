@@ -187,7 +187,8 @@ def test_time_outs_of_role_and_database_do_not_hurt(yard, redis, postgres):
         assert "timeout" not in sink.log() and sink.is_ready()
 
 
-def test_a_database_without_the_schema(yard, redis, postgres):
+def test_a_database_without_the_schema(yard, redis):
+    postgres = yard.postgres(migrated=False)
     [node] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres)
     unready_while(sink, node, "log_")
