@@ -4,6 +4,7 @@
 #include "store/backend.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
+#include "store/inspect.h"
 #include "store/store_impl.h"
 
 enum { UNREAD_PAUSE_MS = 10 * 1000 };

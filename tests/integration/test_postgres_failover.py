@@ -191,7 +191,7 @@ def test_a_database_without_the_schema(yard, redis):
     postgres = yard.postgres(migrated=False)
     [node] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres)
-    unready_while(sink, node, "log_")
+    unready_while(sink, node, "run muster migrate")
     migrate(postgres)
     ready_again(sink, postgres)
 
