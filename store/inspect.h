@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
 struct store;
 
 /* A server, as this process knows it; all borrowed until return. */
@@ -37,5 +38,8 @@ typedef void store_server_fn(void *arg, const struct store_server *server);
 /* Asks each server that can be reached; `fn` is called once for each, unless its link falls. Returns for
  * how many; 0 where there are none, as in memory. The store outlives the answers. */
 unsigned store_inspect(struct store *store, store_server_fn *fn, void *arg);
+
+/* Appends what a cluster looks like from here, a line for each server; nothing where there is none. */
+void store_print_map(const struct store *store, struct buf *out);
 
 #endif

@@ -21,6 +21,10 @@
 struct postgres;
 struct resolver;
 
+/* Can the connection URI be read? 0, or -1 with a message that repeats nothing of it. */
+int postgres_check_uri(const char *uri, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 struct postgres_events {
     /* A new session: nothing of an older one holds. Queries may be sent from here on. */
     void (*up)(void *arg);
