@@ -127,6 +127,11 @@ def selected(objects, selector):
             if selector.items() <= pod_of(thing)[0].items()]
 
 
+def judge_policy(policy):
+    """Empty lists are dropped by Kubernetes: who applies or compares again would find a change for ever."""
+    assert [] not in policy["spec"].values(), f"{policy['metadata']['name']}: {policy['spec']}"
+
+
 def judge_service(service, objects):
     spec = service["spec"]
     targets = selected(objects, spec["selector"])
@@ -166,4 +171,6 @@ def judge(objects, kept=()):
             judge_container(container, spec)
     for service in of_kind(objects, "Service"):
         judge_service(service, objects)
+    for policy in of_kind(objects, "NetworkPolicy"):
+        judge_policy(policy)
     judge_selectors(objects)
