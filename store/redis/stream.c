@@ -4,7 +4,7 @@
 #include "store/redis/stream.h"
 
 #include "store/base/decimal.h"
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 #include "store/store_impl.h"
@@ -60,14 +60,10 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
     redis_script_word(&script, call->fresh);
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
-        struct span rest = buf_span(&group->items);
-        struct stream_item item;
         redis_script_number(&script, group->count);
         redis_script_number(&script, group->first);
-        while (stream_item_next(&rest, &item)) {
-            redis_script_number(&script, item.lane);
-            redis_script_word(&script, item.tag);
-            redis_script_word(&script, item.payload);
+        if (group->items != NULL) {
+            redis_script_share(&script, group->items, STREAM_ITEM_WORDS * group->count);
         }
     }
     return redis_script_run(&script, link, fn, arg);

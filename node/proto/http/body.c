@@ -6,7 +6,13 @@
  *       \____________CR____________/      \--0--> TRAILER --empty line--> whole          */
 enum chunk_state { HTTP_BODY_SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER };
 
-enum { MOST_DIGITS = 15, MOST_EXTENSION = 256, MOST_TRAILER = 8 * 1024 };
+enum {
+    MOST_DIGITS = 15,
+    MOST_EXTENSION = 256,
+    MOST_TRAILER = 8 * 1024,
+    TRUSTED_FROM =
+        256 * 1024, /* bytes that came: then the rest that was announced gets room, too */
+};
 
 static int hex_digit(char c)
 {
@@ -115,6 +121,10 @@ struct http_error http_body_read(struct http_request *request, size_t limit, str
         return read_chunked(request, limit, bytes, used);
     }
     *used = bytes.len < request->body_left ? bytes.len : (size_t)request->body_left;
+    if (request->body.len >= TRUSTED_FROM && request->body.len + *used > request->body.cap) {
+        buf_room(&request->body,
+                 (size_t)request->body_left); /* it grows once, not again and again */
+    }
     buf_append(&request->body, span_of(bytes.ptr, *used));
     request->body_left -= *used;
     if (request->body_left == 0) {
