@@ -16,7 +16,8 @@
 
 struct query {
     struct redis_link *link;
-    unsigned lane; /* of a read backwards, whose answer names none */
+    uint64_t lanes; /* a bit for each that was asked for */
+    unsigned lane;  /* of a read backwards, whose answer names none */
     bool back;
     stream_read_fn *fn;
     void *arg;
@@ -149,11 +150,16 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
     }
 }
 
-/* The number behind the last colon of a lane's key. */
-static unsigned lane_of_key(const redisReply *key)
+/* The number behind the last colon of a lane's key. false: it is none that was asked for. */
+static bool lane_of_key(const struct query *query, const redisReply *key, unsigned *lane)
 {
     const char *colon = key->type == REDIS_REPLY_STRING ? strrchr(key->str, ':') : NULL;
-    return colon != NULL ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+    uint64_t number;
+    if (colon == NULL || !decimal_read(span_str(colon + 1), STREAM_LANES_MOST - 1, &number)) {
+        return false;
+    }
+    *lane = (unsigned)number;
+    return (query->lanes >> number & 1) != 0;
 }
 
 static void query_free(struct query *query)
@@ -198,8 +204,9 @@ static void on_read(void *arg, const redisReply *reply)
     } else if (ok && reply->type == REDIS_REPLY_ARRAY) {
         for (size_t i = 0; i < reply->elements; i++) {
             const redisReply *one = reply->element[i];
-            if (is_array(one, 2)) {
-                take_lane(query, lane_of_key(one->element[0]), one->element[1]);
+            unsigned lane;
+            if (is_array(one, 2) && lane_of_key(query, one->element[0], &lane)) {
+                take_lane(query, lane, one->element[1]);
             }
         }
     }
@@ -274,6 +281,9 @@ int redis_stream_read(struct redis_link *link, const struct stream_query *query,
     struct query *kept = mem_zalloc(sizeof(*kept));
     kept->link = link;
     kept->lane = query->from->lane;
+    for (size_t i = 0; i < query->lanes; i++) {
+        kept->lanes |= UINT64_C(1) << query->from[i].lane;
+    }
     kept->back = query->back;
     kept->fn = fn;
     kept->arg = arg;
