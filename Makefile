@@ -96,6 +96,7 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
+	@./tests/second/autobahn.sh
 	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
 
 test-sanitized: build-packages test-packages node-packages
