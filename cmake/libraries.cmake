@@ -25,10 +25,11 @@ macro(muster_pkg target module least)
     endif()
 endmacro()
 
-# A library that Debian ships without a .pc file: the variable <variable>.
+# A library that Debian ships without a .pc file: the variables <variable>, and <variable>_INCLUDE, the folder of its header, which
+# some have moved from /usr/include into a folder of its own (nanopb in Debian 13).
 macro(muster_plain variable name header least)
     find_library(${variable} ${name})
-    find_path(${variable}_INCLUDE ${header})
+    find_path(${variable}_INCLUDE ${header} PATH_SUFFIXES nanopb)
     if(NOT ${variable} OR NOT ${variable}_INCLUDE)
         muster_note_missing(${name} ${least} ${ARGN})
     endif()

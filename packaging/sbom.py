@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """usage: sbom.py PROGRAM [OUT]   an SPDX 2.3 list (JSON) of what the program is linked with, as the system that built it has it.
 
-The dynamic linker says which libraries, dpkg says of which package and version each is. The list is the same for the same
+The dynamic linker says which libraries are loaded, the build folder beside the program which were copied into it, dpkg says
+of which package and version each is. The list is the same for the same
 program and packages: its date is SOURCE_DATE_EPOCH or the commit's, its name the program's checksum."""
 
 import datetime
@@ -32,6 +33,13 @@ def needed(program):
     return [(name, os.path.realpath(found[name])) for name in sorted(names) if name in found]
 
 
+def copied(program):
+    """The static libraries that the build found, which are in the program itself."""
+    cache = pathlib.Path(program).parent / "CMakeCache.txt"
+    paths = re.findall(r"^\w+_LIBRARY:FILEPATH=(/\S+\.a)$", cache.read_text(), re.MULTILINE) if cache.exists() else []
+    return [(os.path.basename(path), os.path.realpath(path)) for path in sorted(paths)]
+
+
 def package_of(path):
     """(package, version) by dpkg; it knows files by the path before or after /usr was merged."""
     for candidate in (path, path.removeprefix("/usr")):
@@ -56,7 +64,8 @@ def document(program):
         "licenseConcluded": "MIT", "licenseDeclared": "MIT", "copyrightText": "2026 The Muster authors",
         "primaryPackagePurpose": "APPLICATION", "checksums": [{"algorithm": "SHA256", "checksumValue": own}]}]
     relations = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-muster"}]
-    for soname, path in needed(program):
+    libraries = [(*one, "DYNAMIC_LINK") for one in needed(program)] + [(*one, "STATIC_LINK") for one in copied(program)]
+    for soname, path, how in libraries:
         package, package_version = package_of(path)
         reference = "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", soname)
         packages.append({
@@ -66,7 +75,7 @@ def document(program):
             "checksums": [{"algorithm": "SHA256", "checksumValue": checksum(path)}],
             "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
                               "referenceLocator": f"pkg:deb/debian/{package}@{package_version}?distro={release['VERSION_CODENAME']}"}]})
-        relations.append({"spdxElementId": "SPDXRef-muster", "relationshipType": "DYNAMIC_LINK", "relatedSpdxElement": reference})
+        relations.append({"spdxElementId": "SPDXRef-muster", "relationshipType": how, "relatedSpdxElement": reference})
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"muster-{version}",
         "documentNamespace": f"https://muster.invalid/spdx/{version}/{own}",

@@ -13,9 +13,11 @@
 #ifndef MUSTER_STORE_BACKEND_H
 #define MUSTER_STORE_BACKEND_H
 
+#include "store/history/call.h"
 #include "store/inspect.h"
 #include "store/partition.h"
 #include "store/roster/call.h"
+#include "store/shard_set.h"
 #include "store/stream_types.h"
 #include "store/wire.h"
 
@@ -35,32 +37,6 @@ enum backend_answer {
 
 /* `reply` is borrowed until return and empty but for BACKEND_OK. Called exactly once. */
 typedef void backend_answer_fn(void *arg, enum backend_answer answer, struct span reply);
-
-enum history_verb { HISTORY_APPEND, HISTORY_AFTER, HISTORY_NEWEST };
-
-struct history_item {
-    uint64_t sequence; /* of this writer, growing; taken once */
-    struct span value;
-};
-
-/* One atomic visit to a history (history.lua). The answer is a history note
- * (store/history/note.h). */
-struct history_call {
-    enum history_verb verb;
-    struct span key;     /* where the entries are, with prefix */
-    struct span channel; /* APPEND: where they are published */
-    struct span writer;
-    uint32_t most; /* entries kept */
-    const struct history_item *items;
-    size_t count;
-    /* AFTER: entries behind that id; from the last shared place on, when the timeline is another;
-     * all, when the birth is. With a limit of 0 the writers are listed. */
-    uint64_t birth, after;
-    struct span timeline;
-    struct span mark; /* "sequence writer" of the entry at `after`; empty: not known */
-    uint32_t offset;  /* NEWEST: so many are left out */
-    uint32_t limit;   /* AFTER, NEWEST */
-};
 
 struct backend_ops {
     /* Starts or ends hearing channels; each is answered by bus_on_channel, or the link falls. */
@@ -104,6 +80,8 @@ struct backend_ops {
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_inspect, one server: 0, or -1 when it cannot be asked. NULL: there are none. */
     int (*inspect)(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg);
+    /* As store_print_map; NULL: there is none. */
+    void (*print_map)(struct backend *backend, struct buf *out);
     /* As store_login_as; NULL: there are no logins. */
     int (*login_as)(struct backend *backend, const char *url, char *error, size_t error_size);
     /* Bytes of commands that the system has not taken yet. */
@@ -114,9 +92,13 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    struct store *store;       /* borrowed: it owns the backend */
-    unsigned shards;           /* servers */
-    uint8_t owner[PARTITIONS]; /* which of them has a partition */
+    struct store *store; /* borrowed: it owns the backend */
+    /* A shard is served as a whole, by one server at a time: a server of a list, or a partition of a
+     * cluster. */
+    unsigned shards;
+    uint8_t owner[PARTITIONS];        /* which shard has a partition */
+    uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
+    bool tagged; /* a shard is a partition: what is kept for it has its tag, too */
 };
 
 /* Around everything that comes from the event loop: a store closed inside goes when the outermost
@@ -124,8 +106,9 @@ struct backend {
 void store_enter(struct store *store);
 void store_leave(struct store *store);
 
-/* Server `shard` can be used from now on, or no more (also when a try to reach it failed). */
-void store_on_link(struct store *store, unsigned shard, bool up, const char *text);
+/* These shards can be used from now on, or no more (also when a try to reach them failed). `text` is
+ * for a person; NULL: it was told before, or is nothing that one should hear of. */
+void store_on_link(struct store *store, const struct shard_set *which, bool up, const char *text);
 
 /* The link that comes up next is to another server than the one before: what that one did last may
  * be unknown here. */
@@ -137,8 +120,9 @@ void store_on_trouble(struct store *store, const char *text);
 /* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
-/* `channel` is heard from now on, or no more. */
-void bus_on_channel(struct store *store, struct span channel, bool on);
+/* `channel` is heard from now on, or no more. False when nobody had asked for that: a server that
+ * gives a channel up says so by itself. */
+bool bus_on_channel(struct store *store, struct span channel, bool on);
 
 void bus_on_message(struct store *store, struct span channel, struct span payload);
 

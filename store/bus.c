@@ -148,11 +148,11 @@ void bus_flush(struct store *store)
     }
 }
 
-void bus_on_channel(struct store *store, struct span channel, bool on)
+bool bus_on_channel(struct store *store, struct span channel, bool on)
 {
     struct map_node *node = map_find(&store->topics, channel);
     if (node == NULL) {
-        return;
+        return false;
     }
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
     bool answered = topic->state == (on ? TOPIC_ASKED : TOPIC_LEAVING);
@@ -163,6 +163,7 @@ void bus_on_channel(struct store *store, struct span channel, bool on)
         topic->state = TOPIC_OFF;
     }
     watchers_kick(&topic->subs);
+    return answered;
 }
 
 /* Cuts the head off *payload. Is the message one that comes after all that was heard of its node? */
@@ -208,13 +209,15 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
     }
 }
 
-void bus_on_link(struct store *store, unsigned shard, bool up)
+void bus_on_link(struct store *store, const struct shard_set *which, bool up)
 {
-    store->shards[shard].links += up;
-    store->shards[shard].asked = 0;
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        store->shards[i].links += shard_set_has(which, i) && up;
+        store->shards[i].asked = shard_set_has(which, i) ? 0 : store->shards[i].asked;
+    }
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        if (topic->shard == shard) {
+        if (shard_set_has(which, topic->shard)) {
             if (!up) {
                 topic->state = TOPIC_OFF;
                 topic->gap = true;
@@ -277,7 +280,8 @@ struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, v
 {
     struct buf channel = {0};
     unsigned shard = store_shard(store, topic);
-    buf_printf(&channel, "%s:f:%u:%s", store->prefix, shard, store->node);
+    store_shard_key(store, shard, "f", &channel);
+    buf_printf(&channel, ":%u:%s", shard, store->node);
     struct bus_sub *sub = bus_channel_subscribe(store, shard, buf_span(&channel), fn, arg);
     buf_free(&channel);
     return sub;

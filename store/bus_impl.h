@@ -4,14 +4,15 @@
 #define MUSTER_STORE_BUS_IMPL_H
 
 #include "store/bus.h"
+#include "store/shard_set.h"
 
 #include <stdbool.h>
 
 void bus_init(struct store *store);
 void bus_deinit(struct store *store);
 
-/* Both links of one server went up or down. */
-void bus_on_link(struct store *store, unsigned shard, bool up);
+/* Both links of the server of these shards went up or down. */
+void bus_on_link(struct store *store, const struct shard_set *which, bool up);
 
 /* Sends the subscriptions gathered in this turn. */
 void bus_flush(struct store *store);

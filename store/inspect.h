@@ -12,6 +12,7 @@ struct store;
 
 struct store_server {
     unsigned shard;
+    const char *name; /* of one of a cluster; NULL: of a list, where `shard` counts */
     struct span info; /* Redis' INFO: lines of name:value; empty: it may not be asked */
     bool knows_time;
     int64_t ahead_us; /* its clock before ours, with half the way to it as the error */

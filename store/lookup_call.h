@@ -29,7 +29,7 @@ struct lookup_call {
     struct store *store;
     struct lookup_then then;
     enum lookup_verb verb;
-    void *link; /* the backend's */
+    const void *route; /* the backend's */
 };
 
 /* Tells the answer and frees `call`. */

@@ -135,20 +135,35 @@ void store_close(struct store **store)
     }
 }
 
-void store_on_link(struct store *store, unsigned shard, bool up, const char *text)
+/* Those of `which` for which that is news. */
+static struct shard_set note_link(struct store *store, const struct shard_set *which, bool up)
 {
-    struct shard *s = &store->shards[shard];
-    bool news = s->up != up || s->failed == up;
-    s->up = up;
-    s->failed = !up;
-    if (store->observer.link != NULL && !store->closing) {
+    struct shard_set news = {{0}};
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        struct shard *s = &store->shards[i];
+        if (!shard_set_has(which, i)) {
+            continue;
+        }
+        if (s->up != up || s->failed == up) {
+            shard_set_add(&news, i);
+        }
+        s->up = up;
+        s->failed = !up;
+    }
+    return news;
+}
+
+void store_on_link(struct store *store, const struct shard_set *which, bool up, const char *text)
+{
+    struct shard_set news = note_link(store, which, up);
+    if (store->observer.link != NULL && text != NULL && !store->closing) {
         store->observer.link(store->observer.arg, up, text);
     }
-    if (news && !store->closing) {
-        bus_on_link(store, shard, up);
-        roster_on_link(store, shard, up);
-        stream_on_link(store, shard, up);
-        history_on_link(store, shard, up);
+    if (!shard_set_is_empty(&news) && !store->closing) {
+        bus_on_link(store, &news, up);
+        roster_on_link(store, &news, up);
+        stream_on_link(store, &news, up);
+        history_on_link(store, &news, up);
     }
 }
 
@@ -175,7 +190,9 @@ unsigned store_inspect(struct store *store, store_server_fn *fn, void *arg)
     struct backend *backend = store->backend;
     unsigned asked = 0;
     for (unsigned i = 0; backend->ops->inspect != NULL && i < backend->shards; i++) {
-        asked += backend->ops->inspect(backend, i, fn, arg) == 0;
+        if (!store_is_named_before(store, i)) {
+            asked += backend->ops->inspect(backend, i, fn, arg) == 0;
+        }
     }
     return asked;
 }

@@ -42,6 +42,36 @@ const char *partition_tag(unsigned partition)
     return tags[partition];
 }
 
+/* CRC16 (XMODEM), by which Redis Cluster finds slots. */
+static unsigned slot_of(struct span tag)
+{
+    uint16_t crc = 0;
+    for (size_t i = 0; i < tag.len; i++) {
+        crc ^= (uint16_t)((unsigned char)tag.ptr[i] << 8);
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
+        }
+    }
+    return crc % CLUSTER_SLOTS;
+}
+
+unsigned partition_slot(unsigned partition)
+{
+    return slot_of(span_str(tags[partition]));
+}
+
+int partition_of_key(struct span key)
+{
+    struct span before = span_cut(&key, '{');
+    struct span tag = span_cut(&key, '}');
+    (void)before;
+    if (tag.len == 0) {
+        return -1;
+    }
+    unsigned partition = partition_near(slot_of(tag));
+    return span_eq(tag, span_str(tags[partition])) ? (int)partition : -1;
+}
+
 void partition_key(struct buf *out, const char *prefix, const char *kind, struct span name)
 {
     buf_printf(out, "%s:{%s}:%s:", prefix, tags[partition_of(name)], kind);

@@ -12,13 +12,29 @@
 
 #include <stdint.h>
 
-enum { PARTITIONS = 256 };
+enum {
+    PARTITIONS = 256,
+    CLUSTER_SLOTS = 16384,
+    PARTITION_SLOTS = CLUSTER_SLOTS / PARTITIONS,
+};
 
 /* The partition of a key or topic. */
 unsigned partition_of(struct span name);
 
 /* Borrowed for ever. */
 const char *partition_tag(unsigned partition);
+
+/* The slot of Redis Cluster in which its keys are. */
+unsigned partition_slot(unsigned partition);
+
+/* The partition of which `slot` may be, and no other. */
+static inline unsigned partition_near(unsigned slot)
+{
+    return slot / PARTITION_SLOTS % PARTITIONS;
+}
+
+/* Whose tag stands in a key or channel; -1: no partition's. */
+int partition_of_key(struct span key);
 
 /* Appends the whole key. */
 void partition_key(struct buf *out, const char *prefix, const char *kind, struct span name);

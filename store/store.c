@@ -23,6 +23,15 @@ unsigned store_shard(const struct store *store, struct span name)
     return store->backend->owner[partition_of(name)];
 }
 
+void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out)
+{
+    if (store->backend->tagged) {
+        buf_printf(out, "%s:{%s}:%s", store->prefix, partition_tag(shard), kind);
+    } else {
+        buf_printf(out, "%s:%s", store->prefix, kind);
+    }
+}
+
 void store_on_moved(struct store *store, unsigned shard)
 {
     store->shards[shard].moved = true;
@@ -90,11 +99,28 @@ static const char *server_name(const struct store *store, unsigned shard)
     return store->backend->ops->name(store->backend, shard);
 }
 
+/* Is the server of that shard the one of an earlier shard, too? (In a cluster one has many.) */
+static bool is_named_before(const struct store *store, unsigned shard, bool only_away)
+{
+    for (unsigned i = 0; i < shard; i++) {
+        if (server_name(store, i) == server_name(store, shard) &&
+            !(only_away && is_well(store, i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool store_is_named_before(const struct store *store, unsigned shard)
+{
+    return is_named_before(store, shard, false);
+}
+
 void store_print_away(const struct store *store, struct buf *out)
 {
     size_t begin = out->len;
     for (unsigned i = 0; i < store->backend->shards; i++) {
-        if (!is_well(store, i)) {
+        if (!is_well(store, i) && !is_named_before(store, i, true)) {
             buf_printf(out, "%s%s", out->len > begin ? ", " : "away: ", server_name(store, i));
         }
     }
@@ -103,11 +129,29 @@ void store_print_away(const struct store *store, struct buf *out)
     }
 }
 
+void store_print_map(const struct store *store, struct buf *out)
+{
+    if (store->backend->ops->print_map != NULL) {
+        store->backend->ops->print_map(store->backend, out);
+    }
+}
+
+static bool is_server_well(const struct store *store, unsigned shard)
+{
+    bool well = true;
+    for (unsigned i = shard; i < store->backend->shards; i++) {
+        well = well && (server_name(store, i) != server_name(store, shard) || is_well(store, i));
+    }
+    return well;
+}
+
 void store_each_server(const struct store *store,
                        void (*fn)(void *arg, const char *name, bool well), void *arg)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
-        fn(arg, server_name(store, i), is_well(store, i));
+        if (!is_named_before(store, i, false)) {
+            fn(arg, server_name(store, i), is_server_well(store, i));
+        }
     }
 }
 

@@ -72,6 +72,7 @@ struct store_stats {
     uint64_t commands;    /* sent to servers */
     uint64_t errors;      /* commands answered with an error, or lost with their link */
     uint64_t reconnects;  /* links built again after a loss */
+    uint64_t moves;       /* partitions that another server of a cluster took over */
     uint64_t renewals;    /* beats: this node's lease on a server renewed */
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
@@ -112,6 +113,9 @@ unsigned store_partitions_away(const struct store *store);
 
 /* Appends which servers are not well, "away: b:6379 (128 of 256 partitions)", or nothing. */
 void store_print_away(const struct store *store, struct buf *out);
+
+/* Appends what a cluster looks like from here, a line for each server; nothing where there is none. */
+void store_print_map(const struct store *store, struct buf *out);
 
 /* Calls `fn` with each server's name, without user and password. */
 void store_each_server(const struct store *store,

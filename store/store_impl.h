@@ -28,6 +28,8 @@ struct shard {
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
+    bool
+        doubted; /* another server, whose keys live by the leases here, may lack what it was told */
     struct roster_lease lease; /* of this node there, and who else lives */
     struct lease_beat *beat;   /* the one under way, owned; NULL: none */
     uint64_t beat_us;          /* when the last one was sent */
@@ -119,6 +121,12 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
+
+/* Appends the key in which something is kept for a shard, not for a name. */
+void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out);
+
+/* Has the shard the server of one before it? */
+bool store_is_named_before(const struct store *store, unsigned shard);
 
 /* The server that a key or topic lives on: the same on every node. */
 unsigned store_shard(const struct store *store, struct span name);

@@ -436,10 +436,10 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
 }
 
 /* A new link begins with the newest call once more: a server that lacks it says what it has. */
-void stream_on_link(struct store *store, unsigned shard, bool up)
+void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 {
     struct stream_table *table = &store->stream;
-    if (up && shard == stream_home(store)) {
+    if (up && shard_set_has(which, stream_home(store))) {
         uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
         if (newest_number > 0 && table->have >= newest_number) {
             table->have = newest_number - 1;

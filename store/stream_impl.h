@@ -3,6 +3,7 @@
 #ifndef MUSTER_STORE_STREAM_IMPL_H
 #define MUSTER_STORE_STREAM_IMPL_H
 
+#include "store/shard_set.h"
 #include "store/stream.h"
 
 enum { STREAM_IDENTITY_DIGITS = 16 };
@@ -13,8 +14,8 @@ unsigned stream_home(const struct store *store);
 void stream_init(struct store *store);
 void stream_deinit(struct store *store);
 
-/* Both links of one server went up or down. */
-void stream_on_link(struct store *store, unsigned shard, bool up);
+/* Both links of the server of these shards went up or down. */
+void stream_on_link(struct store *store, const struct shard_set *which, bool up);
 
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);

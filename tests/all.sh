@@ -10,23 +10,31 @@ trap 'rm -rf "$told"' EXIT
 export MUSTER_SKIPS="$told/skips"
 failed=
 
+# Sets `spent`: seconds of CPU time of all that has ended, which the last line of `times` has as minutes and seconds.
+look_at_times() {
+    times >"$told/times"
+    spent=$(sed -n '$ s/[ms]/ /gp' "$told/times" | awk '{ printf "%d", 60 * $1 + $2 + 60 * $3 + $4 }')
+}
+
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-echo "make test: about half an hour on two cores with nothing else to do; 300 MB below build-*/ and up to 500 MB in the"
+echo "make test: about 15 minutes on two cores with nothing else to do; 400 MB below build-*/ and up to 500 MB in the"
 echo "folder for temporary files, $free MB are free here. Parts: $*"
 all=$(date +%s)
 for part in "$@"; do
     echo "--- $part"
-    began=$(date +%s)
+    look_at_times
+    began=$(date +%s) before=$spent
     if ${MAKE:-make} --no-print-directory "$part"; then
         result=ok
     else
         result=FAILED
         failed="$failed $part"
     fi
-    echo "$part: $result, $(($(date +%s) - began)) s" | tee -a "$told/parts"
+    look_at_times
+    echo "$part: $result, $(($(date +%s) - began)) s, $((spent - before)) s of CPU time" | tee -a "$told/parts"
 done
 echo "---"
 cat "$told/parts"
 /usr/bin/python3 tests/untried.py "$MUSTER_SKIPS"
-echo "all: $(($(date +%s) - all)) s${failed:+; failed:$failed}"
+echo "all: $(($(date +%s) - all)) s, $spent s of CPU time${failed:+; failed:$failed}"
 [ -z "$failed" ]

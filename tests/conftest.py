@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from lib.shared import share, unshare
 from lib.ws import vanish_all
 from lib.yard import Yard
 
@@ -40,6 +41,12 @@ def yard(tmp_path):
 @pytest.fixture
 def redis(yard):
     return yard.redis()
+
+
+@pytest.fixture
+def postgres(yard):
+    """Has Muster's schema."""
+    return yard.postgres()
 
 
 @pytest.fixture
@@ -85,8 +92,15 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        share()
     if "MUSTER_SKIPS" in os.environ and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips(os.environ["MUSTER_SKIPS"]))
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        unshare()
 
 
 class Skips:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: units.sh BUILD_FOLDER JOBS SECONDS   Runs the C tests side by side, none longer than that. What failed then, up to
-# five of them, runs once more with the machine to itself, and that counts.
+# usage: units.sh BUILD_FOLDER JOBS SECONDS   Runs the C tests side by side, none longer than that. What failed then runs
+# once more with the machine to itself, and that counts.
 set -u
 
 beside=$(mktemp)
@@ -11,7 +11,5 @@ if ctest --test-dir "$1" -j "$2" --timeout "$3" --output-on-failure >"$beside" 2
     exit 0
 fi
 cat "$beside"
-failed=$(grep -c . "$1/Testing/Temporary/LastTestsFailed.log")
-[ "$failed" -le 5 ] || exit 1
-echo "$failed failed beside others; alone:"
+echo "$(grep -c . "$1/Testing/Temporary/LastTestsFailed.log") failed beside others; alone:"
 ctest --test-dir "$1" --timeout "$3" --output-on-failure --rerun-failed

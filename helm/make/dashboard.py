@@ -126,6 +126,7 @@ ROWS = {
         ("Partitions away", "none", [(EACH, per_node("muster_store_partitions_away"))], "Of 256, on servers that a node cannot use now"),
         ("Store trouble", "cps", [("errors", rate("muster_store_errors_total")),
                                   ("reconnects", rate("muster_store_reconnects_total")),
+                                  ("partitions moved", rate("muster_store_moves_total")),
                                   ("not read: another release", rate("muster_wire_unread_total")),
                                   ("rosters read again", rate("muster_roster_resnapshots_total")),
                                   ("missed history fetched", rate("muster_history_refetched_total")),

@@ -74,7 +74,7 @@ static void check_mode(struct check *check, const char *about, struct span info)
     if (is(info, "cluster_enabled", "1") && strstr(check->settings->store, "cluster") == NULL) {
         check_find(check, VERDICT_ERROR, about,
                    "it is part of a Redis Cluster, and --store names single servers: most keys are "
-                   "not its own; give servers without cluster mode");
+                   "not its own; write redis+cluster:// for it");
     }
 }
 
@@ -132,8 +132,12 @@ static void check_replicas(struct check *check, const char *about, struct span i
 static void on_server(void *arg, const struct store_server *server)
 {
     struct inquiry *inquiry = arg;
-    char about[32];
-    snprintf(about, sizeof(about), "redis %u", server->shard);
+    char about[300];
+    if (server->name != NULL) {
+        snprintf(about, sizeof(about), "redis %s", server->name);
+    } else {
+        snprintf(about, sizeof(about), "redis %u", server->shard);
+    }
     if (server->info.len > 0) {
         check_version(inquiry->check, about, server->info);
         check_mode(inquiry->check, about, server->info);
@@ -157,8 +161,29 @@ static void on_over(evutil_socket_t fd, short what, void *arg)
     loop_stop(arg);
 }
 
+/* What a cluster looks like: a line for each server, and what is missing. */
+static void check_map(struct check *check)
+{
+    struct buf map = {0};
+    store_print_map(check->store, &map);
+    struct span rest = buf_span(&map);
+    while (rest.len > 0) {
+        struct span line = span_cut(&rest, '\n');
+        bool missing = memmem(line.ptr, line.len, "no server", 9) != NULL;
+        bool alone = memmem(line.ptr, line.len, " 0 replicas", 11) != NULL;
+        check_find(check,
+                   missing ? VERDICT_ERROR
+                   : alone ? VERDICT_WARN
+                           : VERDICT_OK,
+                   "cluster", "%.*s%s", SPAN_ARG(line),
+                   alone ? ": nobody takes over when it dies; give it a replica" : "");
+    }
+    buf_free(&map);
+}
+
 void check_redis(struct check *check)
 {
+    check_map(check);
     struct inquiry inquiry = {check, 0};
     struct event *over = evtimer_new(loop_base(check->loop), on_over, check->loop);
     inquiry.open = store_inspect(check->store, on_server, &inquiry);

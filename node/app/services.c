@@ -158,6 +158,7 @@ static void make_logs(struct services *services, struct app *app)
         .syslog = settings->logs_syslog,
         .add_token = settings->logs_add_token,
         .listen_token = settings->logs_listen_token,
+        .postgres = settings->postgres,
         .admin = app->admin != app->http ? app->admin : NULL,
         .own_for_all = app->admin == app->http && settings->env != ENV_PRODUCTION,
     };

@@ -31,7 +31,7 @@ static const struct verb_flags {
     const char *verb, *flags;
 } verb_flags[] = {
     {"status", "http token watch json help"},
-    {"tail", "http token room level grep since json help"},
+    {"tail", "http token room level grep since postgres json help"},
     {"token", "user for secret key audience issuer nickname help"},
     {"version", "help"},
     {"help", "man completion help"},

@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* muster tail: log lines as they come, from any node. A lost link is built again, with back-off; what came
- * meanwhile is asked for, and nothing is printed twice. */
+ * meanwhile is asked for, and nothing is printed twice. With --postgres those that are stored. */
+#include "node/app/verb_tail.h"
 #include "node/app/terminal.h"
 #include "node/proto/ws/client.h"
-#include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-enum { TAIL_BACKLOG = 10, TAIL_BACKLOG_MOST = 10000, TAIL_MESSAGE_MOST = 16 * 1024 * 1024 };
+enum { TAIL_BACKLOG_MOST = 10000, TAIL_MESSAGE_MOST = 16 * 1024 * 1024 };
 
 static const char *const levels[] = {"trace", "debug", "info", "warn", "error", "fatal"};
 enum { TAIL_LEVELS = sizeof(levels) / sizeof(*levels), TAIL_INFO = 2 };
-
-struct tailing {
-    const char *http, *token, *room, *level, *grep;
-    int64_t since_ms;
-    bool json, has_pattern, failed, was_open, is_down;
-    int least;
-    regex_t pattern;
-    uint64_t from_ms; /* unix; older lines are left out */
-    uint64_t last;    /* sequence number of the last line */
-    struct buf query;
-    struct event_base *base;
-};
 
 /* ------------------------------------------------------------------------------------ a line */
 
@@ -140,18 +126,35 @@ static void print_entry(const struct tailing *tail, const json_t *entry, const c
     printf("\n");
 }
 
+void verb_tail_show(const struct tailing *tail, const json_t *entry)
+{
+    char *message = message_of(entry);
+    if (passes(tail, entry, message)) {
+        print_entry(tail, entry, message);
+    }
+    free(message);
+}
+
+/* Lines of two lanes come in any order: a number that is not the greatest may be new. */
+static bool is_seen(const struct tailing *tail, uint64_t seq)
+{
+    for (size_t i = 0; i < VERB_TAIL_SEEN; i++) {
+        if (tail->seen[i] == seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take(struct tailing *tail, const json_t *entry)
 {
     json_t *number = json_object_get(entry, "seqNumber");
     uint64_t seq = json_is_number(number) ? (uint64_t)json_number_value(number) : 0;
-    char *message = message_of(entry);
-    if (seq == 0 || seq > tail->last) {
+    if (seq == 0 || seq > tail->last || !is_seen(tail, seq)) {
         tail->last = seq > tail->last ? seq : tail->last;
-        if (passes(tail, entry, message)) {
-            print_entry(tail, entry, message);
-        }
+        tail->seen[tail->next++ % VERB_TAIL_SEEN] = seq;
+        verb_tail_show(tail, entry);
     }
-    free(message);
 }
 
 /* ------------------------------------------------------------------------------------ the link */
@@ -202,7 +205,7 @@ static const char *on_query(void *arg)
     struct tailing *tail = arg;
     bool much = tail->last > 0 || tail->since_ms > 0;
     tail->query.len = 0;
-    buf_printf(&tail->query, "backlog=%d", much ? TAIL_BACKLOG_MOST : TAIL_BACKLOG);
+    buf_printf(&tail->query, "backlog=%d", much ? TAIL_BACKLOG_MOST : VERB_TAIL_LINES);
     for (const char *at = tail->room; at == tail->room && *at != '\0';) {
         buf_append(&tail->query, SPAN("&roomId="));
         for (; *at != '\0'; at++) {
@@ -279,7 +282,7 @@ static bool prepare(struct tailing *tail)
 int verb_tail(char *const args[])
 {
     struct tailing tail = {
-        .http = "localhost:8080", .token = "", .room = "", .level = "", .grep = ""};
+        .http = "localhost:8080", .token = "", .postgres = "", .room = "", .level = "", .grep = ""};
     const struct terminal_flag flags[] = {
         {"http", TERMINAL_TEXT, &tail.http, "HOST:PORT", "any node; a name, an address, or a URL",
          NULL},
@@ -291,7 +294,9 @@ int verb_tail(char *const args[])
         {"grep", TERMINAL_TEXT, &tail.grep, "PATTERN",
          "only where message or user match this extended regular expression", NULL},
         {"since", TERMINAL_TIME, &tail.since_ms, "TIME",
-         "begin with lines so old, as far as the stream has them: 10m, 2h", NULL},
+         "begin with lines so old, as far as they are kept: 10m, 2h", NULL},
+        {"postgres", TERMINAL_TEXT, &tail.postgres, "URI",
+         "stored lines instead of live ones, then end; a role that may read suffices", NULL},
         {"json", TERMINAL_SWITCH, &tail.json, NULL, "each line as the JSON object that it is",
          NULL},
         {NULL, TERMINAL_TEXT, NULL, NULL, NULL, NULL}};
@@ -299,7 +304,9 @@ int verb_tail(char *const args[])
     if (!terminal_flags("tail", args, flags, &status)) {
         return status;
     }
-    status = prepare(&tail) ? follow(&tail) : 2;
+    status = !prepare(&tail)            ? 2
+             : tail.postgres[0] != '\0' ? verb_tail_stored(&tail)
+                                        : follow(&tail);
     if (tail.has_pattern) {
         regfree(&tail.pattern);
     }

@@ -107,6 +107,7 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_set(metrics, METRIC_STORE_AWAY, store_partitions_away(store));
     metrics_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
     metrics_set(metrics, METRIC_STORE_ERRORS, stats->errors);
+    metrics_set(metrics, METRIC_STORE_MOVES, stats->moves);
     metrics_set(metrics, METRIC_STORE_RECONNECTS, stats->reconnects);
     metrics_set(metrics, METRIC_STORE_RENEWALS, stats->renewals);
     metrics_set(metrics, METRIC_STORE_RESNAPSHOTS, stats->resnapshots);

@@ -39,7 +39,7 @@
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token") \
     SETTING(url_tokens, SWITCH, "on", 0, 0, "off|on", "off: a token in an address (?token=, ?bearer_token=) does not count, since access logs of proxies keep addresses; drivers of dispatch then send Authorization: Bearer") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards; or redis+cluster://host:port,host:port") \
     SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \
@@ -82,7 +82,7 @@
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token") \
     GROUP(POSTGRES, "PostgreSQL", SETTINGS_ALL) \
-    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check") \
+    SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; of a node: for the log viewer, so a role that may only read") \
     GROUP(SINK, "Sink", SETTINGS_SINK) \
     SETTING(sink_retention, AGE, "30d", 0, 100LL * 365 * 24 * HOUR, "", "age at which stored log entries are dropped, by whole days; 0: never") \
     SETTING(sink_search, SWITCH, "off", 0, 0, "off|on", "on: each day that is over gets a full-text index of its stored log entries, about 110 MB a million") \

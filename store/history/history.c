@@ -74,11 +74,11 @@ bool history_next(struct span *entries, struct history_entry *entry)
     return true;
 }
 
-void history_on_link(struct store *store, unsigned shard, bool up)
+void history_on_link(struct store *store, const struct shard_set *which, bool up)
 {
     MAP_EACH(it, &store->history.keys) {
         struct history_key *key = MAP_ENTRY(it, struct history_key, node);
-        if (key->shard != shard) {
+        if (!shard_set_has(which, key->shard)) {
             continue;
         }
         if (!up) {

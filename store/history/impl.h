@@ -109,7 +109,7 @@ static inline bool history_key_watched(const struct history_key *key)
 void history_init(struct store *store);
 void history_deinit(struct store *store);
 
-/* Both links of one server went up or down. */
-void history_on_link(struct store *store, unsigned shard, bool up);
+/* Both links of the server of these shards went up or down. */
+void history_on_link(struct store *store, const struct shard_set *which, bool up);
 
 #endif

@@ -152,7 +152,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     store_enter(store);
     if (!store->shards[0].up) {
-        store_on_link(store, 0, true, "memory");
+        struct shard_set only = shard_set_one(0);
+        store_on_link(store, &only, true, "memory");
     }
     list_init(&letters);
     list_splice(&letters, &memory->inbox);

@@ -30,7 +30,8 @@ struct postgres {
     void *arg;
     enum postgres_state state;
     PGconn *conn;
-    int fd; /* that the events watch; -1: none */
+    bool any; /* server will do, not only one that can be written to */
+    int fd;   /* that the events watch; -1: none */
     struct event *read, *write;
     struct event *timer; /* next try, or the limit of what is under way */
     uint32_t limit_ms;   /* of an answer; 0: none */
@@ -141,7 +142,7 @@ static bool is_read_only(const struct postgres *pg)
 
 static void finish(struct postgres *pg)
 {
-    if (is_read_only(pg)) {
+    if (is_read_only(pg) && !pg->any) {
         fail(pg, "the server has become read-only");
         return;
     }
@@ -268,9 +269,18 @@ static void on_place(void *arg, const struct postgres_place *place, const char *
                                         "hostaddr",
                                         "port",
                                         NULL};
-    const char *const values[] = {"read-write", pg->uri, pg->name, "UTF8",      "5",
-                                  "2",          "3",     "15000",  place->host, place->hostaddr,
-                                  place->port,  NULL};
+    const char *const values[] = {pg->any ? "any" : "read-write",
+                                  pg->uri,
+                                  pg->name,
+                                  "UTF8",
+                                  "5",
+                                  "2",
+                                  "3",
+                                  "15000",
+                                  place->host,
+                                  place->hostaddr,
+                                  place->port,
+                                  NULL};
     pg->conn = PQconnectStartParams(names, values, 1);
     if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {
         fail(pg, pg->conn != NULL ? PQerrorMessage(pg->conn) : "no memory");
@@ -338,6 +348,11 @@ void postgres_close(struct postgres **postgres)
     postgres_hosts_free(&pg->hosts);
     free(pg->name);
     free(pg);
+}
+
+void postgres_take_any(struct postgres *pg)
+{
+    pg->any = true;
 }
 
 bool postgres_is_idle(const struct postgres *pg)

@@ -54,6 +54,10 @@ struct postgres *postgres_open(struct event_base *base, struct resolver *resolve
 /* Ends *postgres and nulls it, without any more calls; not inside one of its own calls. */
 void postgres_close(struct postgres **postgres);
 
+/* Any server will do from the next session on, a standby, too, unless the URI says otherwise: for who only
+ * reads. */
+void postgres_take_any(struct postgres *postgres);
+
 bool postgres_is_idle(const struct postgres *postgres);
 
 /* Sends `sql` (statements with semicolons make one transaction); only when idle. Pieces of `copy`

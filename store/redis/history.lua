@@ -5,7 +5,7 @@
 -- KEYS[1]  hash: 'i' -> "1 birth first last" and what later versions add (1: the wire form, store/wire.h), 'e' .. id -> "seq writer-length value-length\n" writer
 --          value, 'w' .. writer -> the last sequence number taken from it, 'W' -> the writers,
 --          't' -> timeline, 'f' -> its forks: "timeline id;" for each, the id before its first
--- ARGV     'a' timeline channel writer most, then sequence and value for each entry to append
+-- ARGV     'a' timeline, command to publish with, channel writer most, then sequence and value for each entry to append
 --          'f' birth timeline after mark limit    entries behind `after`: behind the last place that
 --                                   is shared, when the caller knew another timeline, and from the
 --                                   first one when it knew another birth, or read another entry at
@@ -108,7 +108,7 @@ elseif mode == 'n' then
     return note(0, list(from, math.max(first, from - tonumber(ARGV[3]) + 1), -1))
 end
 
-local channel, writer, most = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local channel, writer, most = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local taken = redis.call('HGET', key, 'w' .. writer)
 if not taken then
     local names = (redis.call('HGET', key, 'W') or '') .. writer .. '\n'
@@ -139,7 +139,7 @@ local function begin_timeline()
 end
 
 local parts, count, before = {}, 0, last
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
     local sequence, value = tonumber(ARGV[i]), ARGV[i + 1]
     if sequence > taken then
         if count == 0 and timeline ~= ARGV[2] then
@@ -158,6 +158,6 @@ if count > 0 then
     end
     redis.call('HSET', key, 'i', WIRE .. ' ' .. whole(birth) .. ' ' .. whole(first) .. ' ' ..
         whole(last) .. more, 'w' .. writer, whole(taken))
-    redis.call('PUBLISH', channel, note(before, count, parts))
+    redis.call(ARGV[3], channel, note(before, count, parts))
 end
 return note(last, 0, {})

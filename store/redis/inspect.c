@@ -8,6 +8,7 @@
 
 struct redis_inquiry {
     unsigned shard;
+    char *name;
     store_server_fn *fn;
     void *arg;
     char *info;
@@ -45,7 +46,7 @@ static void on_time(void *arg, const redisReply *reply)
 {
     struct redis_inquiry *inquiry = arg;
     uint64_t theirs = 0, middle = (inquiry->sent_us + wall_us()) / 2;
-    struct store_server server = {.shard = inquiry->shard};
+    struct store_server server = {.shard = inquiry->shard, .name = inquiry->name};
     if (reply != NULL) {
         server.info = inquiry->info != NULL ? span_str(inquiry->info) : span_of(NULL, 0);
         server.knows_time = read_time(reply, &theirs);
@@ -53,18 +54,22 @@ static void on_time(void *arg, const redisReply *reply)
         inquiry->fn(inquiry->arg, &server);
     }
     free(inquiry->info);
+    free(inquiry->name);
     free(inquiry);
 }
 
-int redis_inspect(struct redis_link *link, unsigned shard, store_server_fn *fn, void *arg)
+int redis_inspect(struct redis_link *link, unsigned shard, const char *name, store_server_fn *fn,
+                  void *arg)
 {
     struct redis_inquiry *inquiry = mem_zalloc(sizeof(*inquiry));
-    *inquiry = (struct redis_inquiry){shard, fn, arg, NULL, wall_us()};
+    *inquiry = (struct redis_inquiry){
+        shard, name != NULL ? mem_dup(span_str(name)) : NULL, fn, arg, NULL, wall_us()};
     int sent = redis_link_command(link, SPAN("*1\r\n$4\r\nINFO\r\n"), on_info, inquiry);
     if (sent == 0) {
         sent = redis_link_command(link, SPAN("*1\r\n$4\r\nTIME\r\n"), on_time, inquiry);
     }
     if (sent != 0) {
+        free(inquiry->name);
         free(inquiry);
     }
     return sent;

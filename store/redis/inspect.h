@@ -7,6 +7,7 @@
 #include "store/redis/link.h"
 
 /* As backend_ops.inspect. */
-int redis_inspect(struct redis_link *link, unsigned shard, store_server_fn *fn, void *arg);
+int redis_inspect(struct redis_link *link, unsigned shard, const char *name, store_server_fn *fn,
+                  void *arg);
 
 #endif

@@ -40,7 +40,8 @@ enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
 
 struct redis_link {
     struct store *store;
-    unsigned shard;
+    const struct redis_link_events *events;
+    void *arg;
     const struct redis_server *server;
     enum link_state state;
     struct redis_find *find;
@@ -48,7 +49,12 @@ struct redis_link {
     struct redis_conn *command, *subscriber;
     struct redis_wait *wait; /* NULL: no replicas are waited for */
     bool greeted;            /* the command connection is usable, this node on the roll */
+    bool connected;          /* the command connection is there */
+    bool called;             /* its rolls were asked */
+    unsigned rolls;          /* of these, not answered */
     bool hearing;            /* the subscribed one hears the proof */
+    int tag;                 /* in a cluster: whose tag the proof has; -1: none */
+    uint64_t proof_asked_us; /* the proof's channel was asked for */
     char *last;              /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer;     /* next try, or the time limit of this one */
     struct event *beat;
@@ -87,7 +93,7 @@ static void report(struct redis_link *link, bool up, const char *text)
     struct buf line = {0};
     const struct redis_endpoint *at = redis_find_endpoint(link->find);
     buf_printf(&line, "redis %s port %u: %s", at->host, at->port, text);
-    store_on_link(link->store, link->shard, up, buf_text(&line));
+    link->events->link(link->arg, up, buf_text(&line));
     buf_free(&line);
 }
 
@@ -106,7 +112,8 @@ static void drop(struct redis_link *link)
     event_del(link->timer);
     free(link->proof);
     link->proof = NULL;
-    link->greeted = link->hearing = false;
+    link->greeted = link->hearing = link->called = link->connected = false;
+    link->rolls = 0;
     link->spoken_us = 0;
 }
 
@@ -116,12 +123,22 @@ static void fail(struct redis_link *link, const char *text)
     if (link->state == LINK_WAITING) {
         return;
     }
-    char *kept = mem_dup(span_str(text));
+    struct buf kept = {0};
+    buf_append(&kept, span_str(text));
+    if (link->events->cluster == NULL && strncmp(text, "MOVED ", 6) == 0) {
+        buf_append(&kept, SPAN(": the server is one of a Redis Cluster, whose URL begins with "
+                               "redis+cluster://"));
+    }
     link->state = LINK_WAITING;
-    report(link, false, kept);
-    free(kept);
+    report(link, false, buf_text(&kept));
+    buf_free(&kept);
     drop(link);
     timer_after(link->timer, backoff_next(&link->backoff));
+}
+
+void redis_link_again(struct redis_link *link, const char *why)
+{
+    fail(link, why);
 }
 
 /* An error that the link survives, told at most once a second. */
@@ -134,6 +151,20 @@ static void complain(struct redis_link *link, const char *text)
     }
 }
 
+/* True when a server of a cluster says that it does not serve the slot. */
+static bool is_redirected(struct redis_link *link, const char *error)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    struct redis_redirect to = {.kind = REDIRECT_NONE};
+    if (cluster != NULL) {
+        to = redis_redirect_read(error);
+    }
+    if (to.kind == REDIRECT_MOVED || to.kind == REDIRECT_UNSERVED) {
+        cluster->redirected(link->arg, &to);
+    }
+    return to.kind != REDIRECT_NONE;
+}
+
 bool redis_link_check(struct redis_link *link, const redisReply *reply)
 {
     if (reply == NULL) {
@@ -142,6 +173,9 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     link->answered_us = clock_monotonic_us();
     if (reply->type != REDIS_REPLY_ERROR) {
         return true;
+    }
+    if (is_redirected(link, reply->str)) {
+        return false;
     }
     if (redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
@@ -207,7 +241,7 @@ static void on_role(void *arg, const redisReply *reply)
 /* ------------------------------------------------------------------------------------ the roll */
 
 /* Another form of the wire, or an older one that is about to be written again for this node. */
-static void turn_away(struct redis_link *link, enum roll_answer answer,
+static void turn_away(struct redis_link *link, unsigned shard, enum roll_answer answer,
                       const struct redis_roll *roll)
 {
     struct buf text = {0};
@@ -217,7 +251,7 @@ static void turn_away(struct redis_link *link, enum roll_answer answer,
         redis_roll_print(roll, link->store, &text);
     }
     if (answer != ROLL_LATER) {
-        store_on_refusal(link->store, link->shard, buf_text(&text));
+        store_on_refusal(link->store, shard, buf_text(&text));
     }
     if (answer == ROLL_NEVER) {
         store_on_unread(link->store, WIRE_NODE, buf_text(&text));
@@ -226,63 +260,132 @@ static void turn_away(struct redis_link *link, enum roll_answer answer,
     buf_free(&text);
 }
 
-static void take_roll(struct redis_link *link, struct span answer)
+/* The last roll that was asked has answered, or said that another server has it by now. */
+static void end_rolls(struct redis_link *link)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    if (link->rolls == 0 && (cluster == NULL || cluster->is_welcome(link->arg))) {
+        link->greeted = true;
+        prove_when_greeted(link);
+    }
+}
+
+void redis_link_welcome(struct redis_link *link)
+{
+    if (link->state == LINK_CONNECTING && link->called) {
+        end_rolls(link);
+    }
+}
+
+/* True where the fleet says what this node can do as well. */
+static bool take_list(struct redis_link *link, const struct redis_roll *roll)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    bool plain = cluster != NULL && cluster->is_sharded(link->arg) &&
+                 span_eq(roll->list, SPAN(REDIS_LIST_PLAIN));
+    if (plain) {
+        cluster->go_plain(link->arg, true);
+        fail(link, "the fleet uses channels that every server hears: so does this node");
+    }
+    return plain;
+}
+
+static void take_roll(struct redis_link *link, unsigned shard, struct span answer)
 {
     struct redis_roll roll;
     struct buf text = {0};
     enum roll_answer welcome = redis_roll_read(answer, &roll);
-    redis_roll_print(&roll, link->store, &text);
-    store_on_roll(link->store, link->shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
-    buf_free(&text);
-    if (welcome != ROLL_WELCOME && (welcome != ROLL_LATER || !link->greeted)) {
-        turn_away(link, welcome, &roll);
+    if (welcome == ROLL_OTHER_LIST && take_list(link, &roll)) {
         return;
     }
-    store_on_refusal(link->store, link->shard, NULL);
+    redis_roll_print(&roll, link->store, &text);
+    store_on_roll(link->store, shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
+    buf_free(&text);
+    if (welcome != ROLL_WELCOME && (welcome != ROLL_LATER || !link->greeted)) {
+        turn_away(link, shard, welcome, &roll);
+        return;
+    }
+    store_on_refusal(link->store, shard, NULL);
     if (store_refusal(link->store) != NULL) {
         fail(link, store_refusal(link->store)); /* who is refused by one server uses none */
         return;
     }
-    link->greeted = true;
-    prove_when_greeted(link);
+    if (link->events->cluster != NULL) {
+        link->events->cluster->welcomed(link->arg);
+    }
+    end_rolls(link);
 }
 
-static void call_roll(struct redis_link *link, bool by_text);
+struct roll_call {
+    struct redis_link *link;
+    unsigned shard;
+    enum roll_verb verb;
+};
+
+static void send_roll(const struct roll_call *call, bool by_text);
 
 static void on_roll(void *arg, const redisReply *reply)
 {
-    struct redis_link *link = arg;
-    bool forgotten = reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-                     strncmp(reply->str, "NOSCRIPT", 8) == 0;
+    struct roll_call call = *(struct roll_call *)arg;
+    struct redis_link *link = call.link;
+    bool error = reply != NULL && reply->type == REDIS_REPLY_ERROR;
+    free(arg);
     if (reply == NULL) {
         return;
     }
-    if (forgotten) {
-        call_roll(link, true);
-    } else if (reply->type == REDIS_REPLY_ERROR) {
+    link->rolls--;
+    if (error && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
+        send_roll(&call, true);
+    } else if (error && is_redirected(link, reply->str)) {
+        end_rolls(link);
+    } else if (error) {
         fail(link, reply->str);
     } else {
-        take_roll(link, reply_span(reply));
+        take_roll(link, call.shard, reply_span(reply));
     }
 }
 
-static void send_roll(struct redis_link *link, enum roll_verb verb, bool by_text)
+static void send_roll(const struct roll_call *call, bool by_text)
 {
-    struct redis_script call;
-    redis_roll_begin(&call, link->store, verb);
-    redis_script_send(&call, link->command, by_text, on_roll, link);
+    struct redis_script script;
+    struct roll_call *kept = mem_alloc(sizeof(*kept));
+    *kept = *call;
+    redis_roll_begin(&script, call->link->store, call->shard, call->verb);
+    call->link->rolls++;
+    redis_script_send(&script, call->link->command, by_text, on_roll, kept);
 }
 
-static void call_roll(struct redis_link *link, bool by_text)
+static void send_rolls(struct redis_link *link, enum roll_verb verb)
+{
+    unsigned shards[REDIS_LINK_ROLLS];
+    unsigned count = link->events->rolls(link->arg, shards);
+    for (unsigned i = 0; i < count; i++) {
+        send_roll(&(struct roll_call){link, shards[i], verb}, false);
+    }
+    link->called = true;
+}
+
+static void call_rolls(struct redis_link *link)
 {
     bool only_asks = link->store->visitor || link->store->releasing;
-    send_roll(link, only_asks ? ROLL_ASK : ROLL_BE_IN, by_text);
+    send_rolls(link, only_asks ? ROLL_ASK : ROLL_BE_IN);
+}
+
+/* Once the command connection is there; in a cluster the roll keeps by which channels the fleet speaks,
+ * so this node must know first by which it can. */
+static void begin_rolls(struct redis_link *link)
+{
+    bool knows = link->events->cluster == NULL || link->hearing;
+    if (link->connected && knows && !link->called) {
+        call_rolls(link);
+        end_rolls(link);
+    }
 }
 
 void redis_link_leave(struct redis_link *link)
 {
     if (link->state == LINK_UP) {
-        send_roll(link, ROLL_LEAVE, false);
+        send_rolls(link, ROLL_LEAVE);
     }
 }
 
@@ -337,6 +440,18 @@ static void ask_role(struct redis_link *link)
     redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
 }
 
+/* Do the channels with that tag (-1: none) belong to a slot? */
+static bool is_sharded(const struct redis_link *link, int tag)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    return cluster != NULL && tag >= 0 && cluster->is_sharded(link->arg);
+}
+
+struct span redis_link_publish_word(const struct redis_link *link)
+{
+    return is_sharded(link, 0) ? SPAN("SPUBLISH") : SPAN("PUBLISH");
+}
+
 static void send_proof(struct redis_link *link)
 {
     struct buf command = {0};
@@ -344,7 +459,7 @@ static void send_proof(struct redis_link *link)
     link->beat_us = clock_monotonic_us();
     snprintf(now, sizeof(now), "%" PRIu64, link->beat_us);
     resp_command(&command, 3);
-    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, is_sharded(link, link->tag) ? SPAN("SPUBLISH") : SPAN("PUBLISH"));
     resp_word(&command, span_str(link->proof));
     resp_word(&command, span_str(now));
     redis_conn_send(link->command, buf_span(&command), on_spoken, link);
@@ -352,11 +467,13 @@ static void send_proof(struct redis_link *link)
 }
 
 static void send_subscribe(struct redis_link *link, const struct span *channels, size_t count,
-                           bool on)
+                           bool sharded, bool on)
 {
     struct buf out = {0};
     resp_command(&out, count + 1);
-    resp_word(&out, on ? SPAN("SUBSCRIBE") : SPAN("UNSUBSCRIBE"));
+    resp_word(&out, sharded ? on ? SPAN("SSUBSCRIBE") : SPAN("SUNSUBSCRIBE")
+                    : on ? SPAN("SUBSCRIBE")
+                            : SPAN("UNSUBSCRIBE"));
     for (size_t i = 0; i < count; i++) {
         resp_word(&out, channels[i]);
     }
@@ -364,13 +481,48 @@ static void send_subscribe(struct redis_link *link, const struct span *channels,
     buf_free(&out);
 }
 
+static void ask_for_proof(struct redis_link *link)
+{
+    struct span proof = span_str(link->proof);
+    link->proof_asked_us = clock_monotonic_us();
+    send_subscribe(link, &proof, 1, is_sharded(link, link->tag), true);
+}
+
+static void name_proof(struct redis_link *link)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    struct buf proof = {0};
+    char token[TOKEN_DIGITS + 1];
+    entropy_hex(token, TOKEN_DIGITS);
+    link->tag = cluster != NULL ? cluster->tag(link->arg) : -1;
+    buf_append(&proof, span_str(link->store->prefix));
+    if (link->tag >= 0) {
+        buf_printf(&proof, ":{%s}", partition_tag((unsigned)link->tag));
+    }
+    buf_printf(&proof, ":proof:%s:%s", link->store->node, token);
+    free(link->proof);
+    link->proof = mem_dup(buf_span(&proof));
+    buf_free(&proof);
+}
+
+/* In a cluster the proof's own slot may have moved away. */
+static void keep_proof(struct redis_link *link)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    if (is_sharded(link, link->tag) && !cluster->has(link->arg, (unsigned)link->tag)) {
+        name_proof(link);
+        link->hearing = false;
+        link->spoken_us = 0;
+        ask_for_proof(link);
+    }
+}
+
 static void on_connected(void *arg, struct redis_conn *conn)
 {
     struct redis_link *link = arg;
     redis_greeting_send(conn, link->server, link->store->node, on_greeting, link);
     if (conn == link->subscriber) {
-        struct span proof = span_str(link->proof);
-        send_subscribe(link, &proof, 1, true);
+        ask_for_proof(link);
     } else {
         redis_greeting_load(conn, lua_lookup, on_greeting, link);
         redis_greeting_load(conn, lua_roster, on_greeting, link);
@@ -378,7 +530,8 @@ static void on_connected(void *arg, struct redis_conn *conn)
         redis_greeting_load(conn, lua_history, on_greeting, link);
         redis_greeting_load(conn, lua_roll, on_greeting, link);
         ask_role(link);
-        call_roll(link, false);
+        link->connected = true;
+        begin_rolls(link);
     }
 }
 
@@ -389,7 +542,7 @@ static void note_server(struct redis_link *link)
     struct buf now = {0};
     buf_printf(&now, "%s %u", at->host, at->port);
     if (link->last != NULL && strcmp(link->last, buf_text(&now)) != 0) {
-        store_on_moved(link->store, link->shard);
+        link->events->moved(link->arg);
     }
     free(link->last);
     link->last = mem_dup(buf_span(&now));
@@ -440,13 +593,68 @@ static void on_proof(struct redis_link *link, const char *sent_us)
     }
 }
 
-/* ["message", channel, payload], ["subscribe" | "unsubscribe", channel, count] */
+/* A partition that has another server by now, and whose channels are heard here all the same: where
+ * every server hears all, for ever. */
+static bool is_elsewhere(struct redis_link *link, struct span channel)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    int partition = cluster != NULL ? partition_of_key(channel) : -1;
+    return partition >= 0 && !cluster->has(link->arg, (unsigned)partition);
+}
+
+static void take_message(struct redis_link *link, struct span channel, const redisReply *payload)
+{
+    if (span_eq(channel, span_str(link->proof))) {
+        on_proof(link, payload->str);
+    } else if (!is_elsewhere(link, channel)) {
+        bus_on_message(link->store, channel, reply_span(payload));
+    } else if (!is_sharded(link, 0)) {
+        send_subscribe(link, &channel, 1, false, false);
+    }
+}
+
+static void take_channel(struct redis_link *link, struct span channel, bool on)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    int partition = cluster != NULL ? partition_of_key(channel) : -1;
+    if (span_eq(channel, span_str(link->proof)) && on) {
+        link->hearing = true;
+        begin_rolls(link);
+        prove_when_greeted(link);
+    } else if (span_eq(channel, span_str(link->proof))) {
+        cluster->gave_up(link->arg, (unsigned)link->tag);
+        keep_proof(link);
+    } else if (!is_elsewhere(link, channel) && !bus_on_channel(link->store, channel, on) && !on &&
+               partition >= 0 && is_sharded(link, partition)) {
+        cluster->gave_up(link->arg, (unsigned)partition);
+    }
+}
+
+static void take_push_error(struct redis_link *link, const char *error)
+{
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    bool unknown = strstr(error, "unknown command") != NULL;
+    if (is_redirected(link, error)) {
+        if (link->hearing) {
+            keep_proof(link);
+        } else {
+            fail(link, error); /* the proof's own slot */
+        }
+        return;
+    }
+    if (unknown && is_sharded(link, 0)) {
+        cluster->go_plain(link->arg, false);
+    }
+    fail(link, error);
+}
+
+/* [["s"]"message", channel, payload], [["s"]"subscribe" | ["s"]"unsubscribe", channel, count] */
 static void on_push(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
     link->heard_us = clock_monotonic_us();
     if (reply->type == REDIS_REPLY_ERROR) {
-        fail(link, reply->str);
+        take_push_error(link, reply->str);
         return;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
@@ -454,18 +662,13 @@ static void on_push(void *arg, const redisReply *reply)
     }
     struct span kind = reply_span(reply->element[0]);
     struct span channel = reply_span(reply->element[1]);
-    bool proof = span_eq(channel, span_str(link->proof));
+    bool slots = span_eq(kind, SPAN("smessage")) || span_eq(kind, SPAN("ssubscribe")) ||
+                 span_eq(kind, SPAN("sunsubscribe"));
+    kind = span_skip(kind, slots);
     if (span_eq(kind, SPAN("message"))) {
-        if (proof) {
-            on_proof(link, reply->element[2]->str);
-        } else {
-            bus_on_message(link->store, channel, reply_span(reply->element[2]));
-        }
-    } else if (proof) {
-        link->hearing = true;
-        prove_when_greeted(link);
+        take_message(link, channel, reply->element[2]);
     } else {
-        bus_on_channel(link->store, channel, span_eq(kind, SPAN("subscribe")));
+        take_channel(link, channel, span_eq(kind, SPAN("subscribe")));
     }
 }
 
@@ -514,12 +717,7 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
 
 static void start(struct redis_link *link)
 {
-    struct buf proof = {0};
-    char token[TOKEN_DIGITS + 1];
-    entropy_hex(token, TOKEN_DIGITS);
-    buf_printf(&proof, "%s:proof:%s:%s", link->store->prefix, link->store->node, token);
-    link->proof = mem_dup(buf_span(&proof));
-    buf_free(&proof);
+    name_proof(link);
     link->state = LINK_CONNECTING;
     uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
     timer_after(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
@@ -551,6 +749,16 @@ static bool is_proved(const struct redis_link *link, uint64_t now)
            (now - link->heard_us <= limit && now - link->spoken_us <= PROOF_PATIENCE * limit);
 }
 
+/* A proof whose channel is not confirmed yet says nothing. */
+static void prove_again(struct redis_link *link)
+{
+    if (link->hearing) {
+        send_proof(link);
+    } else {
+        link->beat_us = clock_monotonic_us();
+    }
+}
+
 /* A beat that comes late itself judges nothing: this process stood still, not the server. */
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
@@ -568,13 +776,16 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         fail(link, "a message published to it does not come back in time");
     } else if (now - link->answered_us > proof_limit_us(link)) {
         fail(link, "it does not answer in time");
+    } else if (!link->hearing && now - link->proof_asked_us > proof_limit_us(link)) {
+        fail(link, "it does not answer to SSUBSCRIBE");
     } else {
         if (now - link->up_us > proof_limit_us(link)) {
             backoff_reset(&link->backoff);
         }
         ask_role(link);
-        call_roll(link, false);
-        send_proof(link);
+        call_rolls(link);
+        keep_proof(link);
+        prove_again(link);
         if (link->follow != NULL) {
             redis_follow_beat(link->follow, redis_find_endpoint(link->find));
         }
@@ -588,19 +799,27 @@ static void on_wait_trouble(void *arg, const char *text)
     complain(arg, text);
 }
 
+static int on_wait_tag(void *arg)
+{
+    struct redis_link *link = arg;
+    const struct redis_link_cluster *cluster = link->events->cluster;
+    return cluster != NULL ? cluster->tag(link->arg) : -1;
+}
+
 static void on_other_master(void *arg)
 {
     fail(arg, "the sentinels name another master");
 }
 
-struct redis_link *redis_link_new(struct store *store, unsigned shard,
-                                  const struct redis_server *server,
+struct redis_link *redis_link_new(struct store *store, const struct redis_link_events *events,
+                                  void *arg, const struct redis_server *server,
                                   const struct redis_tls_files *files, struct resolver *resolver)
 {
-    static const struct redis_wait_events wait_events = {on_lost, on_wait_trouble};
+    static const struct redis_wait_events wait_events = {on_lost, on_wait_trouble, on_wait_tag};
     struct redis_link *link = mem_zalloc(sizeof(*link));
     link->store = store;
-    link->shard = shard;
+    link->events = events;
+    link->arg = arg;
     link->server = server;
     link->find = redis_find_new(store, resolver, server, files, on_found, link);
     if (server->master != NULL) {
@@ -634,6 +853,11 @@ void redis_link_free(struct redis_link **link)
     event_free(gone->timer);
     event_free(gone->beat);
     free(gone);
+}
+
+bool redis_link_is_up(const struct redis_link *link)
+{
+    return link->state == LINK_UP;
 }
 
 bool redis_link_ready(const struct redis_link *link)
@@ -679,7 +903,7 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
                           bool on)
 {
     if (link->state == LINK_UP) {
-        send_subscribe(link, channels, count, on);
+        send_subscribe(link, channels, count, is_sharded(link, 0), on);
     }
 }
 

@@ -16,16 +16,58 @@
 
 #include "store/backend.h"
 #include "store/redis/conn.h"
+#include "store/redis/redirect.h"
 #include "store/redis/url.h"
 
 struct resolver;
 struct redis_link;
 
+enum { REDIS_LINK_ROLLS = PARTITIONS };
+
+/* What a link in a cluster asks and tells besides. */
+struct redis_link_cluster {
+    /* A partition that this server has; -1: none. */
+    int (*tag)(void *arg);
+    bool (*has)(void *arg, unsigned partition);
+    /* Do channels belong to slots? */
+    bool (*is_sharded)(void *arg);
+    /* The server has no channels of slots, or the fleet (`by_fleet`) uses none: nor will this node. */
+    void (*go_plain)(void *arg, bool by_fleet);
+    /* The server does not serve a slot: MOVED, or nobody does. */
+    void (*redirected)(void *arg, const struct redis_redirect *to);
+    /* The server has ended a subscription to a channel of this partition by itself. */
+    void (*gave_up)(void *arg, unsigned partition);
+    /* Has a roll of the cluster let this node in? */
+    bool (*is_welcome)(void *arg);
+    /* One has. */
+    void (*welcomed)(void *arg);
+};
+
+struct redis_link_events {
+    /* The server can be used from now on, or no more (also when a try to reach it failed). */
+    void (*link)(void *arg, bool up, const char *text);
+    /* The link that comes up next is to another server than the one before. */
+    void (*moved)(void *arg);
+    /* Puts the shards on whose rolls at that server this node stands into `shards` (of REDIS_LINK_ROLLS);
+     * returns how many. */
+    unsigned (*rolls)(void *arg, unsigned *shards);
+    const struct redis_link_cluster *cluster; /* NULL: the server is not one of a cluster */
+};
+
 /* New link, to be tried from the next turn on, for ever. All is borrowed for its life. */
-struct redis_link *redis_link_new(struct store *store, unsigned shard,
-                                  const struct redis_server *server,
+struct redis_link *redis_link_new(struct store *store, const struct redis_link_events *events,
+                                  void *arg, const struct redis_server *server,
                                   const struct redis_tls_files *files, struct resolver *resolver)
     __attribute__((returns_nonnull, warn_unused_result));
+
+/* Gives the link up and tries it again. */
+void redis_link_again(struct redis_link *link, const char *why);
+
+/* A roll elsewhere in the cluster has let this node in: goes on, where that was waited for. */
+void redis_link_welcome(struct redis_link *link);
+
+/* Is it up? */
+bool redis_link_is_up(const struct redis_link *link);
 
 void redis_link_free(struct redis_link **link);
 
@@ -44,13 +86,16 @@ int redis_link_command(struct redis_link *link, struct span command, redis_reply
 int redis_link_share(struct redis_link *link, const struct redis_outbox *command,
                      redis_reply_fn *fn, void *arg) __attribute__((warn_unused_result));
 
-/* What every redis_reply_fn does first: true when the answer can be used. A loss, or an error that
- * only a new connection can heal, is dealt with here. */
+/* What every redis_reply_fn does first: true when the answer can be used. A loss, an error that only
+ * a new connection can heal, or that another server has the slot, is dealt with here. */
 bool redis_link_check(struct redis_link *link, const redisReply *reply);
 
-/* SUBSCRIBE or UNSUBSCRIBE; nothing when the link is not up. */
+/* SUBSCRIBE or UNSUBSCRIBE, in a cluster to channels of one slot; nothing when the link is not up. */
 void redis_link_subscribe(struct redis_link *link, const struct span *channels, size_t count,
                           bool on);
+
+/* The command that publishes at that server, or ends in its name where scripts do. */
+struct span redis_link_publish_word(const struct redis_link *link);
 
 /* Takes this node off the roll of the server; the link goes on. */
 void redis_link_leave(struct redis_link *link);

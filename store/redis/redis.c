@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The Redis backend: a link per server; what the words of the store want, put into commands. Keys and
- * channels of a partition have its tag, {t} (store/partition.h).
+ * channels of a partition have its tag, {t} (store/partition.h); in a cluster all have one.
  *
  *     <prefix>:{t}:b:<topic>    channel of a topic (bus.c)
  *     <prefix>:{t}:r:<key>      hash of a roster key (roster.lua)
@@ -17,6 +17,8 @@
 #include "store/base/resp.h"
 #include "store/redis/inspect.h"
 #include "store/redis/link.h"
+#include "store/redis/roll.h"
+#include "store/redis/route.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 #include "store/redis/stream.h"
@@ -29,25 +31,37 @@ struct redis {
     struct backend backend;
     struct redis_url url;
     struct redis_tls_files files;
-    struct redis_link **links;
+    struct redis_route *routes;    /* of each shard */
+    struct redis_cluster *cluster; /* NULL: a server or a list of them */
     struct resolver *resolver;
 };
 
+static const struct redis_route *route_of(struct backend *backend, unsigned shard)
+{
+    return &CONTAINER_OF(backend, struct redis, backend)->routes[shard];
+}
+
 static struct redis_link *link_of(struct backend *backend, unsigned shard)
 {
-    return CONTAINER_OF(backend, struct redis, backend)->links[shard];
+    return redis_route_link(route_of(backend, shard));
 }
 
 static void redis_subscribe(struct backend *backend, unsigned shard, const struct span *channels,
                             size_t count)
 {
-    redis_link_subscribe(link_of(backend, shard), channels, count, true);
+    struct redis_link *link = link_of(backend, shard);
+    if (link != NULL) {
+        redis_link_subscribe(link, channels, count, true);
+    }
 }
 
 static void redis_unsubscribe(struct backend *backend, unsigned shard, const struct span *channels,
                               size_t count)
 {
-    redis_link_subscribe(link_of(backend, shard), channels, count, false);
+    struct redis_link *link = link_of(backend, shard);
+    if (link != NULL) {
+        redis_link_subscribe(link, channels, count, false);
+    }
 }
 
 static void on_publish(void *arg, const redisReply *reply)
@@ -60,8 +74,11 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
 {
     struct redis_link *link = link_of(backend, shard);
     struct buf command = {0};
+    if (link == NULL) {
+        return -1;
+    }
     resp_command(&command, 3);
-    resp_word(&command, SPAN("PUBLISH"));
+    resp_word(&command, redis_link_publish_word(link));
     resp_word(&command, channel);
     resp_joined(&command, head, payload);
     int sent = redis_link_command(link, buf_span(&command), on_publish, link);
@@ -69,11 +86,18 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     return sent;
 }
 
+static struct span publish_word(struct backend *backend, unsigned shard)
+{
+    struct redis_link *link = link_of(backend, shard);
+    return link != NULL ? redis_link_publish_word(link) : SPAN("PUBLISH");
+}
+
 static int redis_touch(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                        backend_answer_fn *fn, void *arg)
 {
     struct redis_script call;
     redis_script_begin(&call, lua_roster, lua_roster_sha, touch->key);
+    redis_script_word(&call, publish_word(backend, shard));
     redis_script_word(&call, touch->channel);
     redis_script_number(&call, roster_life_us(backend->store) / 1000);
     redis_script_word(&call, touch->refresh ? SPAN("r") : SPAN(""));
@@ -89,12 +113,12 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
             redis_script_word(&call, entry->value);
         }
     }
-    return redis_script_run(&call, link_of(backend, shard), fn, arg);
+    return redis_script_run(&call, route_of(backend, shard), fn, arg);
 }
 
 static struct span redis_timeline(struct backend *backend, unsigned shard)
 {
-    return redis_link_timeline(link_of(backend, shard));
+    return redis_route_timeline(route_of(backend, shard));
 }
 
 static int redis_beat(struct backend *backend, unsigned shard, const struct roster_beat *beat,
@@ -102,7 +126,7 @@ static int redis_beat(struct backend *backend, unsigned shard, const struct rost
 {
     struct redis_script call;
     struct buf key = {0};
-    buf_printf(&key, "%s:n", backend->store->prefix);
+    store_shard_key(backend->store, shard, "n", &key);
     redis_script_begin(&call, lua_roster_beat, lua_roster_beat_sha, buf_span(&key));
     buf_free(&key);
     redis_script_word(&call, beat->node);
@@ -114,36 +138,37 @@ static int redis_beat(struct backend *backend, unsigned shard, const struct rost
     redis_script_number(&call, beat->beat_us);
     redis_script_number(&call, 2 * roster_life_us(backend->store) / 1000); /* outlives all keys */
     redis_script_word(&call, redis_timeline(backend, shard));
-    return redis_script_run(&call, link_of(backend, shard), fn, arg);
+    return redis_script_run(&call, route_of(backend, shard), fn, arg);
 }
 
 static int stream_append_at(struct backend *backend, unsigned shard, const struct stream_call *call,
                             backend_answer_fn *fn, void *arg)
 {
-    return redis_stream_append(link_of(backend, shard), call, fn, arg);
+    return redis_stream_append(route_of(backend, shard), call, fn, arg);
 }
 
 static int stream_read_at(struct backend *backend, unsigned shard, const struct stream_query *query,
                           stream_read_fn *fn, void *arg)
 {
-    return redis_stream_read(link_of(backend, shard), query, fn, arg);
+    return redis_stream_read(route_of(backend, shard), query, fn, arg);
 }
 
 static int stream_state_at(struct backend *backend, unsigned shard,
                            const struct stream_marks *marks, backend_answer_fn *fn, void *arg)
 {
-    return redis_stream_state(link_of(backend, shard), marks, fn, arg);
+    return redis_stream_state(route_of(backend, shard), marks, fn, arg);
 }
 
 static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                        struct lookup_call *call)
 {
-    return redis_values_send(link_of(backend, shard), visit, call);
+    return redis_values_send(route_of(backend, shard), visit, call);
 }
 
 static size_t redis_queued(struct backend *backend, unsigned shard)
 {
-    return redis_link_queued(link_of(backend, shard));
+    struct redis_link *link = link_of(backend, shard);
+    return link != NULL ? redis_link_queued(link) : 0;
 }
 
 static int redis_history(struct backend *backend, unsigned shard, const struct history_call *call,
@@ -154,7 +179,8 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
     switch (call->verb) {
     case HISTORY_APPEND:
         redis_script_word(&script, SPAN("a"));
-        redis_script_word(&script, redis_link_timeline(link_of(backend, shard)));
+        redis_script_word(&script, redis_timeline(backend, shard));
+        redis_script_word(&script, publish_word(backend, shard));
         redis_script_word(&script, call->channel);
         redis_script_word(&script, call->writer);
         redis_script_number(&script, call->most);
@@ -177,12 +203,16 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
         redis_script_number(&script, call->limit);
         break;
     }
-    return redis_script_run(&script, link_of(backend, shard), fn, arg);
+    return redis_script_run(&script, route_of(backend, shard), fn, arg);
 }
 
 static void redis_leave(struct backend *backend)
 {
-    for (unsigned i = 0; i < backend->shards; i++) {
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    if (redis->cluster != NULL) {
+        redis_cluster_leave(redis->cluster);
+    }
+    for (unsigned i = 0; redis->cluster == NULL && i < backend->shards; i++) {
         redis_link_leave(link_of(backend, i));
     }
 }
@@ -190,28 +220,46 @@ static void redis_leave(struct backend *backend)
 static int redis_replicated(struct backend *backend, unsigned shard, backend_answer_fn *fn,
                             void *arg)
 {
-    return redis_link_replicated(link_of(backend, shard), fn, arg);
+    struct redis_link *link = link_of(backend, shard);
+    return link != NULL ? redis_link_replicated(link, fn, arg) : -1;
 }
 
 static const char *redis_name(struct backend *backend, unsigned shard)
 {
-    return CONTAINER_OF(backend, struct redis, backend)->url.servers[shard].name;
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    return redis->cluster != NULL ? redis_cluster_name(redis->cluster, shard)
+                                  : redis->url.servers[shard].name;
 }
 
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
-    return redis_link_ready(link_of(backend, shard));
+    struct redis_link *link = link_of(backend, shard);
+    return link != NULL && redis_link_ready(link);
 }
 
 static int inspect(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg)
 {
-    return redis_inspect(link_of(backend, shard), shard, fn, arg);
+    struct redis_link *link = link_of(backend, shard);
+    const char *name = backend->tagged ? redis_name(backend, shard) : NULL;
+    return link != NULL ? redis_inspect(link, shard, name, fn, arg) : -1;
+}
+
+static void redis_print_map(struct backend *backend, struct buf *out)
+{
+    struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
+    if (redis->cluster != NULL) {
+        redis_cluster_print(redis->cluster, out);
+    }
 }
 
 static int login_as(struct backend *backend, const char *url, char *error, size_t error_size)
 {
     struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
-    return redis_url_take_logins(&redis->url, url, error, error_size);
+    int taken = redis_url_take_logins(&redis->url, url, error, error_size);
+    if (redis->cluster != NULL) {
+        redis_cluster_login(redis->cluster);
+    }
+    return taken;
 }
 
 static void free_files(struct redis_tls_files *files)
@@ -225,11 +273,15 @@ static void free_files(struct redis_tls_files *files)
 static void redis_free(struct backend *backend)
 {
     struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
-    for (unsigned i = 0; i < backend->shards; i++) {
-        redis_link_free(&redis->links[i]);
+    for (unsigned i = 0; redis->cluster == NULL && i < backend->shards; i++) {
+        redis_link_free(&redis->routes[i].link);
     }
+    if (redis->cluster != NULL) {
+        redis_route_end_calls(redis->cluster);
+    }
+    redis_cluster_free(&redis->cluster);
     resolver_free(&redis->resolver);
-    free(redis->links);
+    free(redis->routes);
     redis_url_free(&redis->url);
     free_files(&redis->files);
     free(redis);
@@ -308,6 +360,61 @@ static void share_out(const struct redis_url *url, uint8_t owner[PARTITIONS])
     }
 }
 
+/* ------------------------------------------------------------- the link of a shard of a list */
+
+static void on_link(void *arg, bool up, const char *text)
+{
+    const struct redis_route *route = arg;
+    struct shard_set only = shard_set_one(route->shard);
+    store_on_link(route->store, &only, up, text);
+}
+
+static void on_moved(void *arg)
+{
+    const struct redis_route *route = arg;
+    store_on_moved(route->store, route->shard);
+}
+
+static unsigned list_rolls(void *arg, unsigned *shards)
+{
+    shards[0] = ((const struct redis_route *)arg)->shard;
+    return 1;
+}
+
+static void open_list(struct redis *redis)
+{
+    static const struct redis_link_events events = {on_link, on_moved, list_rolls, NULL};
+    struct backend *backend = &redis->backend;
+    backend->shards = (unsigned)redis->url.count;
+    share_out(&redis->url, backend->owner);
+    backend->store->servers = redis_url_list(&redis->url);
+    redis->routes = mem_zalloc(backend->shards * sizeof(*redis->routes));
+    for (unsigned i = 0; i < backend->shards; i++) {
+        struct redis_route *route = &redis->routes[i];
+        backend->lease_at[i] = (uint8_t)i;
+        route->store = backend->store;
+        route->shard = i;
+        route->link = redis_link_new(backend->store, &events, route, &redis->url.servers[i],
+                                     &redis->files, redis->resolver);
+    }
+}
+
+static void open_cluster(struct redis *redis)
+{
+    struct backend *backend = &redis->backend;
+    backend->shards = PARTITIONS;
+    backend->tagged = true;
+    backend->store->servers = mem_dup(SPAN(REDIS_LIST_SLOTS));
+    redis->cluster =
+        redis_cluster_new(backend->store, &redis->url.servers[0], &redis->files, redis->resolver);
+    redis->routes = mem_zalloc(PARTITIONS * sizeof(*redis->routes));
+    for (unsigned p = 0; p < PARTITIONS; p++) {
+        backend->owner[p] = (uint8_t)p;
+        backend->lease_at[p] = redis_cluster_leases(p);
+        redis->routes[p] = (struct redis_route){backend->store, p, NULL, redis->cluster};
+    }
+}
+
 struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls)
 {
     static const struct backend_ops ops = {
@@ -328,6 +435,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .ready = redis_ready,
         .login_as = login_as,
         .inspect = inspect,
+        .print_map = redis_print_map,
         .queued = redis_queued,
         .free = redis_free,
     };
@@ -337,15 +445,12 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         abort(); /* store_open has checked it */
     }
     redis->files = files_of(tls);
-    redis->backend =
-        (struct backend){.ops = &ops, .store = store, .shards = (unsigned)redis->url.count};
+    redis->backend = (struct backend){.ops = &ops, .store = store};
     redis->resolver = resolver_new(store->base);
-    share_out(&redis->url, redis->backend.owner);
-    store->servers = redis_url_list(&redis->url);
-    redis->links = mem_zalloc(redis->url.count * sizeof(struct redis_link *));
-    for (unsigned i = 0; i < redis->backend.shards; i++) {
-        redis->links[i] =
-            redis_link_new(store, i, &redis->url.servers[i], &redis->files, redis->resolver);
+    if (redis->url.servers[0].cluster) {
+        open_cluster(redis);
+    } else {
+        open_list(redis);
     }
     return &redis->backend;
 }

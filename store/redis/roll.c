@@ -5,10 +5,11 @@
 #include "store/redis/scripts.h"
 #include "store/store_impl.h"
 
-void redis_roll_begin(struct redis_script *call, const struct store *store, enum roll_verb verb)
+void redis_roll_begin(struct redis_script *call, const struct store *store, unsigned shard,
+                      enum roll_verb verb)
 {
     struct buf key = {0};
-    buf_printf(&key, "%s:roll", store->prefix);
+    store_shard_key(store, shard, "roll", &key);
     redis_script_begin(call, lua_roll, lua_roll_sha, buf_span(&key));
     buf_free(&key);
     redis_script_word(call, verb == ROLL_BE_IN ? SPAN("+")

@@ -19,8 +19,13 @@ struct redis_roll {
     struct span list;  /* OTHER_LIST: the servers of the fleet; borrowed with the answer */
 };
 
-/* Begins `call` for one visit of `store`. */
-void redis_roll_begin(struct redis_script *call, const struct store *store, enum roll_verb verb);
+/* What a fleet in a cluster keeps as the list of its servers: by which channels it speaks. */
+#define REDIS_LIST_SLOTS "cluster, channels of slots"
+#define REDIS_LIST_PLAIN "cluster, channels of all"
+
+/* Begins `call` for one visit of `store` to the roll of `shard`. */
+void redis_roll_begin(struct redis_script *call, const struct store *store, unsigned shard,
+                      enum roll_verb verb);
 
 /* Reads the answer of roll.lua; what is none is ROLL_NEVER with an empty roll. */
 enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll);

@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  hash: 'i' -> "1 birth version" and what later versions add (1: the wire form, store/wire.h),
 --          'm' .. name -> "token value"
--- ARGV     channel, key lifetime (ms), 'r' to begin it again or '', 's' for a snapshot or '',
+-- ARGV     command to publish with, channel, key lifetime (ms), 'r' to begin it again or '', 's' for a snapshot or '',
 --          token of the caller's lease, then for each member "+" name value: set it, or
 --          "-" name token: take it away if it is that lease's
 -- answer   a roster note (store/roster/note.h)
@@ -12,7 +12,7 @@
 -- A token names a lease (roster_beat.lua): a member lives while that lease does. A birth is a time
 -- of this server's clock, in microseconds, below 2^53.
 local WIRE = '1'
-local key, channel, token = KEYS[1], ARGV[1], ARGV[5]
+local key, channel, token = KEYS[1], ARGV[2], ARGV[6]
 
 local birth, version, more = nil, 0, ''
 local info = redis.call('HGET', key, 'i')
@@ -33,7 +33,7 @@ local function say(sign, name, value, by)
     parts[changes] = sign .. #name .. ' ' .. #value .. ' ' .. by .. '\n' .. name .. value
 end
 
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
     local name, value = ARGV[i + 1], ARGV[i + 2]
     local had = redis.call('HGET', key, 'm' .. name)
     if ARGV[i] == '+' then
@@ -51,7 +51,7 @@ end
 
 if changes > 0 then
     version = version + 1
-    redis.call('PUBLISH', channel, WIRE .. ' ' .. birth .. ' ' .. (version - 1) .. ' ' .. version .. ' ' .. changes ..
+    redis.call(ARGV[1], channel, WIRE .. ' ' .. birth .. ' ' .. (version - 1) .. ' ' .. version .. ' ' .. changes ..
         '\n' .. table.concat(parts))
     if gone and redis.call('HLEN', key) <= 1 then
         redis.call('DEL', key)
@@ -59,12 +59,12 @@ if changes > 0 then
         redis.call('HSET', key, 'i', WIRE .. ' ' .. birth .. ' ' .. version .. more)
     end
 end
-if (changes > 0 and not info) or (info and ARGV[3] == 'r') then
-    redis.call('PEXPIRE', key, ARGV[2])
+if (changes > 0 and not info) or (info and ARGV[4] == 'r') then
+    redis.call('PEXPIRE', key, ARGV[3])
 end
 
 local head = WIRE .. ' ' .. (version > 0 and birth or '0') .. ' 0 ' .. version .. ' '
-if ARGV[4] ~= 's' then
+if ARGV[5] ~= 's' then
     return head .. '-1\n'
 end
 changes, parts = 0, {}

@@ -3,7 +3,8 @@
 -- memory/roster.c does the same for the memory backend.
 --
 -- KEYS[1]  hash: 'i' -> "1 birth version last touched soonest timeline" and what later versions add (1: the
---          wire form, store/wire.h), 'n' .. node -> "token ends"
+--          wire form, store/wire.h), 'n' .. node -> "token ends", and for a lease before that one, which
+--          nobody renews, 'n' .. node .. ' ' .. token -> the same
 -- ARGV     node, token of its lease or 0, birth and version that it knows, floor, ttl, beat (us),
 --          key lifetime (ms), timeline of its link or '-'
 -- answer   "<W> <birth> <version> <last> <token> <listed>\n", then when listed is 1, because what the
@@ -50,6 +51,10 @@ local mine = redis.call('HGET', key, 'n' .. node)
 if mine and token ~= '0' then
     token = string.match(mine, '^%d+')
 else
+    if mine then -- what it claimed lives on until its claims name the new token
+        local before = string.match(mine, '^%d+')
+        redis.call('HSET', key, 'n' .. node .. ' ' .. before, before .. ' ' .. whole(now + ttl))
+    end
     last = math.max(last + 1, now)
     token = whole(last)
     version = version + 1

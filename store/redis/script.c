@@ -4,7 +4,7 @@
 #include "store/base/mem.h"
 
 struct script_run {
-    struct redis_link *link;
+    const struct redis_route *route;
     struct redis_script call;
     backend_answer_fn *fn;
     void *arg;
@@ -24,7 +24,7 @@ static int send_run(struct script_run *run)
 {
     struct redis_outbox command = {0};
     redis_script_print(&run->call, run->by_text, &command);
-    int sent = redis_link_share(run->link, &command, on_reply, run);
+    int sent = redis_route_share(run->route, &command, on_reply, run);
     redis_outbox_free(&command);
     return sent;
 }
@@ -33,7 +33,7 @@ static void on_reply(void *arg, const redisReply *reply)
 {
     struct script_run *run = arg;
     struct span nothing = {NULL, 0};
-    if (redis_link_check(run->link, reply)) {
+    if (redis_route_check(run->route, reply)) {
         finish(run, reply->type == REDIS_REPLY_STRING ? BACKEND_OK : BACKEND_REFUSED,
                span_of(reply->str, (size_t)reply->len));
         return;
@@ -45,11 +45,11 @@ static void on_reply(void *arg, const redisReply *reply)
     }
 }
 
-int redis_script_run(struct redis_script *call, struct redis_link *link, backend_answer_fn *fn,
-                     void *arg)
+int redis_script_run(struct redis_script *call, const struct redis_route *route,
+                     backend_answer_fn *fn, void *arg)
 {
     struct script_run *run = mem_zalloc(sizeof(*run));
-    run->link = link;
+    run->route = route;
     run->call = *call;
     run->fn = fn;
     run->arg = arg;

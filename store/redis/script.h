@@ -5,10 +5,10 @@
 #define MUSTER_STORE_REDIS_SCRIPT_H
 
 #include "store/redis/eval.h"
-#include "store/redis/link.h"
+#include "store/redis/route.h"
 
 /* Runs and empties `call`. 0, or -1 when it was not sent. The answer of a script is one string. */
-int redis_script_run(struct redis_script *call, struct redis_link *link, backend_answer_fn *fn,
-                     void *arg) __attribute__((warn_unused_result));
+int redis_script_run(struct redis_script *call, const struct redis_route *route,
+                     backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 #endif

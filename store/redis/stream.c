@@ -15,7 +15,7 @@
 #define STREAM_FORM "1" /* as stream_append.lua writes it */
 
 struct query {
-    struct redis_link *link;
+    const struct redis_route *route;
     uint64_t lanes; /* a bit for each that was asked for */
     unsigned lane;  /* of a read backwards, whose answer names none */
     bool back;
@@ -29,33 +29,32 @@ struct query {
     bool orphan;       /* the lanes were not asked: no caller waits */
 };
 
-static void put_key(const struct redis_link *link, struct buf *out)
+static void put_key(const struct redis_route *route, struct buf *out)
 {
-    buf_printf(out, "%s:{%s}:s", redis_link_store(link)->prefix,
-               partition_tag(partition_of(STREAM_HOME)));
+    buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(partition_of(STREAM_HOME)));
 }
 
-static void begin(struct redis_script *call, const struct redis_link *link, const char *text,
+static void begin(struct redis_script *call, const struct redis_route *route, const char *text,
                   const char *sha)
 {
     struct buf key = {0};
-    put_key(link, &key);
+    put_key(route, &key);
     redis_script_begin(call, text, sha, buf_span(&key));
     buf_free(&key);
 }
 
-int redis_stream_append(struct redis_link *link, const struct stream_call *call,
+int redis_stream_append(const struct redis_route *route, const struct stream_call *call,
                         backend_answer_fn *fn, void *arg)
 {
     struct redis_script script;
-    begin(&script, link, lua_stream_append, lua_stream_append_sha);
+    begin(&script, route, lua_stream_append, lua_stream_append_sha);
     redis_script_number(&script, call->limits->lanes);
     redis_script_number(&script, call->limits->entries);
     redis_script_number(&script, call->limits->refuse);
     redis_script_word(&script, call->node);
     redis_script_number(&script, call->number);
     redis_script_number(&script, call->before);
-    redis_script_word(&script, redis_link_timeline(link));
+    redis_script_word(&script, redis_route_timeline(route));
     redis_script_number(&script, call->seen);
     redis_script_word(&script, call->identity);
     redis_script_word(&script, call->fresh);
@@ -67,15 +66,15 @@ int redis_stream_append(struct redis_link *link, const struct stream_call *call,
             redis_script_share(&script, group->items, STREAM_ITEM_WORDS * group->count);
         }
     }
-    return redis_script_run(&script, link, fn, arg);
+    return redis_script_run(&script, route, fn, arg);
 }
 
-int redis_stream_state(struct redis_link *link, const struct stream_marks *marks,
+int redis_stream_state(const struct redis_route *route, const struct stream_marks *marks,
                        backend_answer_fn *fn, void *arg)
 {
     const struct stream_ask *ask = marks->ask;
     struct redis_script script;
-    begin(&script, link, lua_stream_state, lua_stream_state_sha);
+    begin(&script, route, lua_stream_state, lua_stream_state_sha);
     redis_script_number(&script, ask->keep);
     redis_script_number(&script, (uint64_t)ask->keep_ms * 1000);
     redis_script_number(&script, STREAM_KEEP_MOST);
@@ -91,7 +90,7 @@ int redis_stream_state(struct redis_link *link, const struct stream_marks *marks
         redis_script_word(&script, span_str(ask->marks[i].history.identity));
         redis_script_word(&script, span_str(ask->marks[i].history.timeline));
     }
-    return redis_script_run(&script, link, fn, arg);
+    return redis_script_run(&script, route, fn, arg);
 }
 
 /* ------------------------------------------------------------------------------------ reading */
@@ -175,7 +174,7 @@ static void query_free(struct query *query)
 static void on_head(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    if (redis_link_check(query->link, reply) && is_array(reply, 5)) {
+    if (redis_route_check(query->route, reply) && is_array(reply, 5)) {
         struct span timeline = text_of(reply->element[1]);
         bool named = text_of(reply->element[0]).len > 0;
         query->unread = named && !span_eq(text_of(reply->element[4]), SPAN(STREAM_FORM));
@@ -194,9 +193,9 @@ static void on_head(void *arg, const redisReply *reply)
 static void on_read(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
-    bool ok = redis_link_check(query->link, reply) && !query->unread;
+    bool ok = redis_route_check(query->route, reply) && !query->unread;
     if (query->unread) {
-        store_on_unread(redis_link_store(query->link), WIRE_KEY,
+        store_on_unread(query->route->store, WIRE_KEY,
                         "WIRE: the log stream is in a form that this node does not read");
     }
     if (ok && query->back) {
@@ -214,39 +213,39 @@ static void on_read(void *arg, const redisReply *reply)
     query_free(query);
 }
 
-static int ask_head(struct redis_link *link, struct query *query)
+static int ask_head(const struct redis_route *route, struct query *query)
 {
     static const char *const fields[] = {"id", "t", "was", "forks", "v"};
     struct buf command = {0}, key = {0};
-    put_key(link, &key);
+    put_key(route, &key);
     resp_command(&command, 2 + sizeof(fields) / sizeof(fields[0]));
     resp_word(&command, SPAN("HMGET"));
     resp_word(&command, buf_span(&key));
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         resp_word(&command, span_str(fields[i]));
     }
-    int sent = redis_link_command(link, buf_span(&command), on_head, query);
+    int sent = redis_route_command(route, buf_span(&command), on_head, query);
     buf_free(&command);
     buf_free(&key);
     return sent;
 }
 
-static void put_lane_key(const struct redis_link *link, unsigned lane, struct buf *command,
+static void put_lane_key(const struct redis_route *route, unsigned lane, struct buf *command,
                          struct buf *word)
 {
     word->len = 0;
-    put_key(link, word);
+    put_key(route, word);
     buf_printf(word, ":%u", lane);
     resp_word(command, buf_span(word));
 }
 
 /* XREVRANGE key last - COUNT most */
-static void put_back(const struct redis_link *link, const struct stream_query *query,
+static void put_back(const struct redis_route *route, const struct stream_query *query,
                      struct buf *command, struct buf *word)
 {
     resp_command(command, 6);
     resp_word(command, SPAN("XREVRANGE"));
-    put_lane_key(link, query->from->lane, command, word);
+    put_lane_key(route, query->from->lane, command, word);
     word->len = 0; /* a seq alone means its last entry here */
     buf_printf(word, "%" PRIu64, query->from->after);
     resp_word(command, buf_span(word));
@@ -256,7 +255,7 @@ static void put_back(const struct redis_link *link, const struct stream_query *q
 }
 
 /* XREAD COUNT most STREAMS key... after... : each after the last entry that `after` can name */
-static void put_forth(const struct redis_link *link, const struct stream_query *query,
+static void put_forth(const struct redis_route *route, const struct stream_query *query,
                       struct buf *command, struct buf *word)
 {
     resp_command(command, 4 + 2 * query->lanes);
@@ -265,7 +264,7 @@ static void put_forth(const struct redis_link *link, const struct stream_query *
     resp_number(command, query->most);
     resp_word(command, SPAN("STREAMS"));
     for (size_t i = 0; i < query->lanes; i++) {
-        put_lane_key(link, query->from[i].lane, command, word);
+        put_lane_key(route, query->from[i].lane, command, word);
     }
     for (size_t i = 0; i < query->lanes; i++) {
         word->len = 0;
@@ -274,12 +273,12 @@ static void put_forth(const struct redis_link *link, const struct stream_query *
     }
 }
 
-int redis_stream_read(struct redis_link *link, const struct stream_query *query, stream_read_fn *fn,
-                      void *arg)
+int redis_stream_read(const struct redis_route *route, const struct stream_query *query,
+                      stream_read_fn *fn, void *arg)
 {
     struct buf command = {0}, word = {0};
     struct query *kept = mem_zalloc(sizeof(*kept));
-    kept->link = link;
+    kept->route = route;
     kept->lane = query->from->lane;
     for (size_t i = 0; i < query->lanes; i++) {
         kept->lanes |= UINT64_C(1) << query->from[i].lane;
@@ -287,11 +286,11 @@ int redis_stream_read(struct redis_link *link, const struct stream_query *query,
     kept->back = query->back;
     kept->fn = fn;
     kept->arg = arg;
-    (query->back ? put_back : put_forth)(link, query, &command, &word);
-    int sent = ask_head(link, kept);
+    (query->back ? put_back : put_forth)(route, query, &command, &word);
+    int sent = ask_head(route, kept);
     if (sent != 0) {
         query_free(kept);
-    } else if (redis_link_command(link, buf_span(&command), on_read, kept) != 0) {
+    } else if (redis_route_command(route, buf_span(&command), on_read, kept) != 0) {
         kept->orphan = true;
         sent = -1;
     }

@@ -4,13 +4,13 @@
 #define MUSTER_STORE_REDIS_STREAM_H
 
 #include "store/backend.h"
-#include "store/redis/link.h"
+#include "store/redis/route.h"
 
-int redis_stream_append(struct redis_link *link, const struct stream_call *call,
+int redis_stream_append(const struct redis_route *route, const struct stream_call *call,
                         backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
-int redis_stream_read(struct redis_link *link, const struct stream_query *query, stream_read_fn *fn,
-                      void *arg) __attribute__((warn_unused_result));
-int redis_stream_state(struct redis_link *link, const struct stream_marks *marks,
+int redis_stream_read(const struct redis_route *route, const struct stream_query *query,
+                      stream_read_fn *fn, void *arg) __attribute__((warn_unused_result));
+int redis_stream_state(const struct redis_route *route, const struct stream_marks *marks,
                        backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 #endif

@@ -11,6 +11,7 @@ enum {
     DEFAULT_PORT = 6379,
     SENTINEL_PORT = 26379,
     SENTINELS_MOST = 16,
+    MEMBERS_MOST = 32,
     REDIS_URL_HOST_MOST = 255,
     DB_MOST = 9999,
     SHARDS_MOST = 256,
@@ -181,16 +182,35 @@ static const char *parse_sentinel(struct span text, struct redis_server *server)
     return wrong == NULL && text.ptr != NULL ? parse_master(text, server) : wrong;
 }
 
+/* One of the servers by which a cluster is found. */
+static const char *parse_member(struct span text, struct redis_server *server)
+{
+    struct span authority = span_cut(&text, '/');
+    const char *wrong = server->count == 0 ? parse_credentials(&authority, &server->login) : NULL;
+    if (wrong == NULL && text.ptr != NULL && text.len > 0) {
+        return "a cluster has no databases: nothing may stand behind '/'";
+    }
+    if (wrong == NULL && authority.len > 0 && memchr(authority.ptr, '@', authority.len) != NULL) {
+        return "user and password are those of all servers, and stand before the first one";
+    }
+    if (wrong == NULL && server->count == MEMBERS_MOST) {
+        return "too many servers: some of a cluster are enough";
+    }
+    return wrong == NULL ? parse_host(authority, DEFAULT_PORT, server) : wrong;
+}
+
 struct scheme {
     struct span text;
-    bool tls, sentinel;
+    bool tls, sentinel, cluster;
 };
 
 static const struct scheme schemes[] = {
-    {SPAN("redis://"), false, false},
-    {SPAN("rediss://"), true, false},
-    {SPAN("redis+sentinel://"), false, true},
-    {SPAN("rediss+sentinel://"), true, true},
+    {SPAN("redis://"), false, false, false},
+    {SPAN("rediss://"), true, false, false},
+    {SPAN("redis+sentinel://"), false, true, false},
+    {SPAN("rediss+sentinel://"), true, true, false},
+    {SPAN("redis+cluster://"), false, false, true},
+    {SPAN("rediss+cluster://"), true, false, true},
 };
 
 /* Cuts the scheme off *text; NULL when there is none that is known. */
@@ -221,7 +241,10 @@ static struct redis_server *add_server(struct redis_url *url, const struct schem
 {
     url->servers = mem_realloc(url->servers, (url->count + 1) * sizeof(*url->servers));
     struct redis_server *server = &url->servers[url->count++];
-    *server = (struct redis_server){.tls = scheme != NULL && scheme->tls};
+    *server = (struct redis_server){
+        .tls = scheme != NULL && scheme->tls,
+        .cluster = scheme != NULL && scheme->cluster,
+    };
     return server;
 }
 
@@ -231,6 +254,13 @@ static const char *parse_one(struct span whole, struct redis_url *url, const str
 {
     struct span text = span_cut(&whole, '#');
     const struct scheme *own = cut_scheme(&text);
+    if (url->count > 0 && url->servers[0].cluster) {
+        return own != NULL || whole.ptr != NULL ? "a cluster stands alone, without names behind '#'"
+                                                : parse_member(text, &url->servers[0]);
+    }
+    if (own != NULL && own->cluster && (url->count > 0 || whole.ptr != NULL)) {
+        return "a cluster stands alone, without names behind '#'";
+    }
     bool open = *scheme != NULL && (*scheme)->sentinel && url->count > 0 &&
                 url->servers[url->count - 1].master == NULL;
     if (open && own == NULL) {
@@ -249,7 +279,11 @@ static const char *parse_one(struct span whole, struct redis_url *url, const str
     }
     if (*scheme == NULL || (own == NULL && memmem(text.ptr, text.len, "://", 3) != NULL)) {
         return "a store is \"memory:\" or \"redis://[user:pass@]host:port[/db]\", rediss:// for "
-               "TLS, redis+sentinel://host:port,host:port/name; several with commas";
+               "TLS, redis+sentinel://host:port,host:port/name, several with commas; "
+               "or redis+cluster://host:port,host:port";
+    }
+    if ((*scheme)->cluster) {
+        return parse_member(text, server);
     }
     const char *wrong =
         (*scheme)->sentinel ? parse_sentinel(text, server) : parse_server(text, server);
@@ -264,7 +298,9 @@ static void name_by_place(struct redis_server *server)
     if (server->name != NULL) {
         return;
     }
-    if (server->master != NULL) {
+    if (server->cluster) {
+        buf_append(&name, SPAN("cluster"));
+    } else if (server->master != NULL) {
         buf_printf(&name, "%s", server->master);
     } else {
         buf_printf(&name, "%s:%u", server->at[0].host, server->at[0].port);
@@ -374,7 +410,7 @@ static bool same_text(const char *a, const char *b)
 static bool same_server(const struct redis_server *a, const struct redis_server *b)
 {
     bool same = a->count == b->count && same_text(a->master, b->master) && a->tls == b->tls &&
-                a->db == b->db;
+                a->db == b->db && a->cluster == b->cluster;
     for (size_t i = 0; i < a->count && same; i++) {
         same = a->at[i].port == b->at[i].port && same_text(a->at[i].host, b->at[i].host);
     }

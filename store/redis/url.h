@@ -3,6 +3,7 @@
  *
  *     redis://[user:pass@]host[:port][/db]          rediss:// over TLS
  *     redis+sentinel://[user:pass@]host[:port],host[:port]/name[?options]      rediss+sentinel://
+ *     redis+cluster://[user:pass@]host[:port],host[:port]      rediss+cluster://: some of its servers
  *
  * Several with commas; behind each its name in the fleet may stand, "#name" (else: its address, or its
  * master's name): the name says which keys live there (store/partition.h), whatever the address. After redis:// and rediss:// the scheme may be left out; after the name of a
@@ -28,10 +29,12 @@ struct redis_login {
 
 struct redis_server {
     char *name;                /* in the fleet: of several, each has another */
-    struct redis_endpoint *at; /* the server; or with `master` the sentinels to ask for it */
-    size_t count;              /* of `at`, 1 without `master` */
-    char *master;              /* name that the sentinels know it by; NULL: no sentinels */
-    bool tls;                  /* to the server, and to the sentinels */
+    struct redis_endpoint *at; /* the server; with `master` the sentinels to ask for it, with
+                                  `cluster` some that know the others */
+    size_t count;
+    bool cluster;
+    char *master; /* name that the sentinels know it by; NULL: no sentinels */
+    bool tls;     /* to the server, and to the sentinels */
     struct redis_login login, sentinel_login;
     unsigned db;
 };

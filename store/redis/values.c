@@ -35,7 +35,7 @@ static enum lookup_result result_of(enum lookup_verb verb, const redisReply *rep
 static void on_reply(void *arg, const redisReply *reply)
 {
     struct lookup_call *call = arg;
-    if (redis_link_check(call->link, reply)) {
+    if (redis_route_check(call->route, reply)) {
         lookup_finish(call, result_of(call->verb, reply), text_of(reply));
     } else {
         lookup_finish(call, LOOKUP_LOST, nothing);
@@ -54,7 +54,7 @@ static void on_swap(void *arg, enum backend_answer answer, struct span reply)
     }
 }
 
-static int send_swap(struct redis_link *link, const struct lookup_visit *visit,
+static int send_swap(const struct redis_route *route, const struct lookup_visit *visit,
                      struct lookup_call *call)
 {
     struct redis_script script;
@@ -62,7 +62,7 @@ static int send_swap(struct redis_link *link, const struct lookup_visit *visit,
     redis_script_word(&script, visit->old);
     redis_script_word(&script, visit->value);
     redis_script_number(&script, visit->life_ms);
-    return redis_script_run(&script, link, on_swap, call);
+    return redis_script_run(&script, route, on_swap, call);
 }
 
 static void print_set(const struct lookup_visit *visit, struct span mode, struct buf *out)
@@ -103,16 +103,16 @@ static void print_command(const struct lookup_visit *visit, struct buf *out)
     }
 }
 
-int redis_values_send(struct redis_link *link, const struct lookup_visit *visit,
+int redis_values_send(const struct redis_route *route, const struct lookup_visit *visit,
                       struct lookup_call *call)
 {
     struct buf command = {0};
-    call->link = link;
+    call->route = route;
     if (visit->verb == LOOKUP_SWAP) {
-        return send_swap(link, visit, call);
+        return send_swap(route, visit, call);
     }
     print_command(visit, &command);
-    int sent = redis_link_command(link, buf_span(&command), on_reply, call);
+    int sent = redis_route_command(route, buf_span(&command), on_reply, call);
     buf_free(&command);
     return sent;
 }

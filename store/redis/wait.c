@@ -87,7 +87,12 @@ static void on_waited(void *arg, const redisReply *reply)
 static void put_write(const struct redis_wait *wait, struct buf *out)
 {
     struct buf key = {0};
-    buf_printf(&key, "%s:wait", wait->store->prefix);
+    int tag = wait->events->tag(wait->arg);
+    if (tag >= 0) {
+        buf_printf(&key, "%s:{%s}:wait", wait->store->prefix, partition_tag((unsigned)tag));
+    } else {
+        buf_printf(&key, "%s:wait", wait->store->prefix);
+    }
     resp_command(out, 3);
     resp_word(out, SPAN("SET"));
     resp_word(out, buf_span(&key));

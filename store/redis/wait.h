@@ -19,6 +19,8 @@ struct redis_wait_events {
     void (*lost)(void *arg, const char *text);
     /* Too few replicas, or the server refused the question: a line for a person. */
     void (*trouble)(void *arg, const char *text);
+    /* A partition that the server has, where it is one of a cluster; -1: it is none. */
+    int (*tag)(void *arg);
 };
 
 /* New, without a connection. Asks for `store->replicas`. All is borrowed for its life. */

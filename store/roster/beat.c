@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* This node's lease on each server: renewed by a beat, whose answer says which leases live.
+/* This node's lease on each server, in a cluster in each of 16 tables: renewed by a beat, whose answer says which leases live.
  *
  *     link up --> beat --answer--> claims and snapshots may go --> a beat every BEAT ...
  *                             \--> what the answer means for the keys:
  *         another token               this node's lease ran out: claim all again
- *         another table or timeline   the server may lack what it was told: claim all again, read
- *                                     all again, and who is missing is held for one lease
+ *         another table or timeline   the server may lack what it was told, a release as well as a
+ *                                     claim: claim all again under another token, read all again,
+ *                                     and who is missing is held for one lease
  *         other nodes live            views drop the members of those that do not
  *
  * No claim is made before the link's first beat was answered, nor when the last answer is so old that
@@ -17,12 +18,13 @@
 struct lease_beat {
     struct store *store;
     unsigned shard;
+    bool elsewhere; /* the server may lack what it was told */
     char timeline[LEASE_TIMELINE_MOST + 1];
 };
 
 bool roster_is_leased(const struct store *store, unsigned shard)
 {
-    return clock_monotonic_us() < store->shards[shard].leased_us;
+    return clock_monotonic_us() < roster_leases(store, shard)->leased_us;
 }
 
 bool roster_hears(const struct store *store, unsigned shard)
@@ -41,8 +43,8 @@ void roster_flush(struct store *store)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
-        while (s->touches < ROSTER_TOUCHES_MOST && roster_is_leased(store, i) &&
-               !list_empty(&s->queue)) {
+        while (!list_empty(&s->queue) && s->touches < roster_touches_most(store) &&
+               roster_is_leased(store, i)) {
             struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
             list_del(&key->queue);
             roster_key_touch(key);
@@ -50,11 +52,17 @@ void roster_flush(struct store *store)
     }
 }
 
+/* Do the leases at `shard` count for the key? */
+static bool is_leased_at(const struct roster_key *key, unsigned shard)
+{
+    return key->store->backend->lease_at[key->shard] == shard;
+}
+
 static void judge_all(struct store *store, unsigned shard)
 {
     MAP_EACH(it, &store->roster.keys) {
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (key->shard == shard) {
+        if (is_leased_at(key, shard)) {
             key->judge = true;
             roster_key_kick(key);
         }
@@ -76,7 +84,7 @@ static void ask_again(struct store *store, unsigned shard, bool other)
 {
     MAP_EACH(it, &store->roster.keys) {
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (key->shard != shard) {
+        if (!is_leased_at(key, shard)) {
             continue;
         }
         roster_key_claim_again(key);
@@ -93,7 +101,7 @@ static void hold_on(struct store *store, unsigned shard)
     store->shards[shard].grace_us = clock_monotonic_us() + roster_lease_us(store);
     LIST_EACH(it, &store->roster.holding) {
         struct roster_key *key = LIST_ITEM(it, struct roster_key, holding);
-        if (key->shard == shard) {
+        if (is_leased_at(key, shard)) {
             roster_key_rehold(key);
         }
     }
@@ -115,11 +123,8 @@ static void apply(struct store *store, unsigned shard, const struct roster_lease
     }
 }
 
-/* What waits for a lease cannot be asked now. */
-static void tell_refused(struct store *store, unsigned shard)
+static void give_back_queue(struct shard *s)
 {
-    struct shard *s = &store->shards[shard];
-    s->refused_us = clock_monotonic_us();
     while (!list_empty(&s->queue)) {
         struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
         list_del(&key->queue);
@@ -128,13 +133,25 @@ static void tell_refused(struct store *store, unsigned shard)
     }
 }
 
-/* Is what the server has that what it was told? Where nothing is known of its history, a new link
- * means: it may not be. */
-static bool is_other(const struct shard *s, const struct lease_beat *beat,
-                     const struct roster_lease_news *news)
+/* What waits for a lease cannot be asked now. */
+static void tell_refused(struct store *store, unsigned shard)
 {
-    bool unknown = strcmp(beat->timeline, "-") == 0 && s->leased_us == 0;
-    return news->reborn || unknown || strcmp(beat->timeline, s->lease.timeline) != 0;
+    store->shards[shard].refused_us = clock_monotonic_us();
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (store->backend->lease_at[i] == shard) {
+            give_back_queue(&store->shards[i]);
+        }
+    }
+}
+
+/* May the server lack what it was told? Where nothing is known of its history, a new link means so.
+ * This node forgets a key with its last claim there: if the server did not hear of that, only a lease
+ * that runs out takes the member away. So the beat asks for another token. */
+static bool is_elsewhere(const struct shard *s, const char *timeline)
+{
+    bool unknown = strcmp(timeline, "-") == 0 && s->leased_us == 0;
+    bool other = unknown || s->doubted || strcmp(timeline, s->lease.timeline) != 0;
+    return s->lease.birth != 0 && other;
 }
 
 static void on_answer(void *arg, enum backend_answer answer, struct span reply)
@@ -146,16 +163,17 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     bool first = s->lease.birth == 0;
     s->beat = NULL;
     if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
-        bool other = !first && is_other(s, beat, &news);
+        bool other = !first && (news.reborn || beat->elsewhere);
         if (!roster_is_leased(store, beat->shard)) {
             hold_on(store, beat->shard);
         }
         store->stats.renewals++;
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
+        s->doubted = s->doubted && !beat->elsewhere;
         apply(store, beat->shard, &news, other);
         roster_flush(store);
-    } else if (answer != BACKEND_LOST) {
+    } else if (answer != BACKEND_LOST && s->up) {
         tell_refused(store, beat->shard);
     }
     free(beat);
@@ -171,9 +189,10 @@ void roster_beat(struct store *store, unsigned shard)
     beat->shard = shard;
     snprintf(beat->timeline, sizeof(beat->timeline), "%.*s", SPAN_ARG(timeline));
     bool same = strcmp(beat->timeline, s->lease.timeline) == 0;
+    beat->elsewhere = is_elsewhere(s, beat->timeline);
     struct roster_beat words = {
         .node = span_str(store->node),
-        .token = s->lease.token,
+        .token = beat->elsewhere ? 0 : s->lease.token,
         .birth = s->lease.birth,
         .version = same ? s->lease.version : 0,
         .floor = s->lease.floor,
@@ -194,7 +213,9 @@ void roster_beat_all(struct store *store)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         struct shard *s = &store->shards[i];
         bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
-        if (store->roster.ticking && s->up && s->beat == NULL && (due || s->leased_us == 0)) {
+        bool leases = store->backend->lease_at[i] == i;
+        if (store->roster.ticking && leases && s->up && s->beat == NULL &&
+            (due || s->leased_us == 0)) {
             roster_beat(store, i);
         }
     }

@@ -139,7 +139,7 @@ void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
 
-/* Both links of one server went up or down. */
-void roster_on_link(struct store *store, unsigned shard, bool up);
+/* Both links of the server of these shards went up or down. */
+void roster_on_link(struct store *store, const struct shard_set *which, bool up);
 
 #endif

@@ -9,6 +9,7 @@ enum {
     ROSTER_BEAT_MOST_US = 1000 * 1000,
     ROSTER_LIFE_LEASES = 1200,
     ROSTER_TOUCHES_MOST = 256, /* under way at a server: what comes after waits for answers */
+    ROSTER_TOUCHES_TAGGED = 8, /* the same for a partition of a cluster, whose servers have many */
 };
 
 static inline uint64_t roster_lease_us(const struct store *store)
@@ -41,6 +42,12 @@ static inline uint64_t roster_refresh_us(const struct store *store)
     return roster_life_us(store) / 3;
 }
 
+/* The shard whose leases count for `shard`, and what it is now. */
+static inline struct shard *roster_leases(const struct store *store, unsigned shard)
+{
+    return &store->shards[store->backend->lease_at[shard]];
+}
+
 /* May claims be made? This node's lease surely lives, and who else lives is known. */
 bool roster_is_leased(const struct store *store, unsigned shard);
 
@@ -53,6 +60,11 @@ void roster_beat(struct store *store, unsigned shard);
 
 /* Views hear who has died when a grace is over. */
 void roster_end_grace(struct store *store, uint64_t now_us);
+
+static inline unsigned roster_touches_most(const struct store *store)
+{
+    return store->backend->tagged ? ROSTER_TOUCHES_TAGGED : ROSTER_TOUCHES_MOST;
+}
 
 /* Has keys that waited touch, as many as may: at the end of a turn. */
 void roster_flush(struct store *store);

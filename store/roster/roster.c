@@ -29,7 +29,7 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     list_init(&key->sent);
     list_init(&key->settled);
     map_init(&key->claims);
-    roster_view_init(&key->view, &store->shards[shard].lease);
+    roster_view_init(&key->view, &roster_leases(store, shard)->lease);
     map_insert(&store->roster.keys, &key->node, span_of(key->name, name.len));
     roster_wheel_add(store, key);
     return key;

@@ -47,6 +47,12 @@ static struct roster_claim *find_claim(const struct roster_key *key, struct span
     return node != NULL ? MAP_ENTRY(node, struct roster_claim, node) : NULL;
 }
 
+/* Of this node's lease, by which its claims there live. */
+static uint64_t own_token(const struct roster_key *key)
+{
+    return roster_leases(key->store, key->shard)->lease.token;
+}
+
 /* A beat shall look at it. */
 static void make_uneasy(struct roster_key *key)
 {
@@ -67,7 +73,7 @@ static void compare_own(struct roster_key *key, enum roster_event event,
                         const struct roster_member *member)
 {
     struct roster_claim *claim = find_claim(key, member->name);
-    uint64_t token = key->store->shards[key->shard].lease.token;
+    uint64_t token = own_token(key);
     bool own =
         event == ROSTER_SET && token != 0 && roster_view_token(&key->view, member->name) == token;
     bool strange = claim == NULL && own;
@@ -325,7 +331,7 @@ static size_t gather(struct roster_key *key, struct roster_entry *entries)
             .member = map_key(&claim->node),
             .value = span_of(claim->value, claim->value_len),
             .gone = claim->released,
-            .token = key->store->shards[key->shard].lease.token,
+            .token = own_token(key),
         };
         bytes += claim->node.key_len + claim->value_len;
     }
@@ -374,7 +380,7 @@ static void touch(struct roster_key *key)
     struct roster_touch touch = {
         .key = map_key(&key->node),
         .channel = span_of(channel, key->node.key_len),
-        .token = key->store->shards[key->shard].lease.token,
+        .token = own_token(key),
         .refresh = key->refresh,
         .snapshot = key->want_snapshot && key->listening,
         .entries = entries,
@@ -401,7 +407,7 @@ void roster_key_touch(struct roster_key *key)
         return;
     }
     if (roster_is_leased(key->store, key->shard) &&
-        key->store->shards[key->shard].touches < ROSTER_TOUCHES_MOST) {
+        key->store->shards[key->shard].touches < roster_touches_most(key->store)) {
         touch(key);
     } else {
         roster_queue(key);
@@ -449,27 +455,45 @@ void roster_key_run(struct chore *chore)
     tell_current(key);
 }
 
-void roster_on_link(struct store *store, unsigned shard, bool up)
+static void key_on_link(struct roster_key *key, bool up)
+{
+    if (up) {
+        roster_view_doubt(&key->view, key->store->shards[key->shard].moved);
+        key->refused = false;
+    } else {
+        key->listening = false;
+        key->want_snapshot = true;
+        key->stale = true;
+    }
+    roster_key_kick(key);
+}
+
+/* Whether a server has what it was told is seen by the leases that it keeps; of one whose keys live by
+ * leases elsewhere, those are told. */
+static void shard_on_link(struct store *store, unsigned shard, bool up)
+{
+    struct shard *s = &store->shards[shard];
+    if (up && s->moved && roster_leases(store, shard) != s) {
+        roster_leases(store, shard)->doubted = true;
+    }
+    s->moved &= !up;
+    s->leased_us = 0;
+    s->lease.version = 0; /* the next server may call another list that */
+}
+
+void roster_on_link(struct store *store, const struct shard_set *which, bool up)
 {
     MAP_EACH(it, &store->roster.keys) {
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (key->shard != shard) {
-            continue;
+        if (shard_set_has(which, key->shard)) {
+            key_on_link(key, up);
         }
-        if (up) {
-            roster_view_doubt(&key->view, store->shards[shard].moved);
-            key->refused = false;
-        } else {
-            key->listening = false;
-            key->want_snapshot = true;
-            key->stale = true;
-        }
-        roster_key_kick(key);
     }
-    store->shards[shard].moved &= !up;
-    store->shards[shard].leased_us = 0;
-    store->shards[shard].lease.version =
-        0; /* what the next server calls that may be another list */
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (shard_set_has(which, i)) {
+            shard_on_link(store, i, up);
+        }
+    }
     if (up) {
         roster_beat_all(store);
     }

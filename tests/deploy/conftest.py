@@ -60,6 +60,7 @@ def defaults(settings_table):
 def variables(settings_rows):
     """Every MUSTER_ variable that the program knows."""
     known = {column.split("`")[1] for column in settings_rows}
+    known |= {column.split("`")[1] + "_FILE" for column in settings_rows if "`..._FILE`" in column}
     assert "MUSTER_STORE" in known
     return known
 

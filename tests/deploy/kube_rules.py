@@ -116,12 +116,20 @@ def judge_references(spec, objects, thing, kept):
     for volume in spec.get("volumes", ()):
         if "configMap" in volume and volume["configMap"]["name"] not in kept:
             named(there, "ConfigMap", volume["configMap"]["name"])
+        if volume.get("secret", {}).get("items") and volume["secret"]["secretName"] not in kept:
+            known = named(there, "Secret", volume["secret"]["secretName"])["stringData"]
+            assert {item["key"] for item in volume["secret"]["items"]} <= known.keys(), "a pod would wait for its key for ever"
 
 
 def selected(objects, selector):
     """The workloads, but for jobs and tests, whose pods a selector takes."""
     return [thing for thing in of_kind(objects, "Deployment")
             if selector.items() <= pod_of(thing)[0].items()]
+
+
+def judge_policy(policy):
+    """Empty lists are dropped by Kubernetes: who applies or compares again would find a change for ever."""
+    assert [] not in policy["spec"].values(), f"{policy['metadata']['name']}: {policy['spec']}"
 
 
 def judge_service(service, objects):
@@ -163,4 +171,6 @@ def judge(objects, kept=()):
             judge_container(container, spec)
     for service in of_kind(objects, "Service"):
         judge_service(service, objects)
+    for policy in of_kind(objects, "NetworkPolicy"):
+        judge_policy(policy)
     judge_selectors(objects)

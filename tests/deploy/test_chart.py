@@ -78,6 +78,11 @@ MATRIX = {
                 "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}},
                                  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}"]}, ()),
     "IPv6": ({**BASE, "listen": "[::]", "ipFamilyPolicy": "PreferDualStack"}, ()),
+    "files": ({**BASE, "settings": {"log-level": "debug"}, "chatKeys": {"pem": "x"}, "secret": {
+        **BASE["secret"], "logsAddToken": "t", "reload": ["store", "postgres", "logs-add-token"]}}, ()),
+    "files of a kept secret": ({"secret": {"existing": "mine", "reload": ["store", "minigame-token"]}}, ("mine",)),
+    "a settings file of one's own": ({**BASE, "settings": {"config": "/etc/mine/muster.conf", "log-level": "debug"}}, ()),
+    "as the cluster has it": ({**BASE, "node": {"unreachableSeconds": None}, "sink": {"unreachableSeconds": None}}, ()),
     "long names": ({**BASE, "fullnameOverride": "m" * 80, "image": {"digest": "sha256:" + "a" * 64}}, ()),
 }
 
@@ -91,6 +96,9 @@ REFUSED = {
     "memory": ({"secret": {**BASE["secret"], "store": "memory:"}}, "know nothing of each other"),
     "a port of root": ({**BASE, "ports": {"http": 80}}, "ports.http"),
     "a device port outside": ({**BASE, "dispatch": {"ports": [{"port": 7000}]}}, "not in dispatch.range"),
+    "a device port of the other kind": ({**BASE, "dispatch": {"range": "6000-6999, udp:3671", "ports": [{"port": 3671}]}},
+                                        "3671 .TCP. is not in dispatch.range"),
+    "a device port below": ({**BASE, "dispatch": {"range": "6000-6999,tcp:80"}}, "dispatch.range"),
     "a protocol": ({**BASE, "dispatch": {"ports": [{"port": 6001, "protocol": "SCTP"}]}}, "protocol"),
     "a setting with a value of its own": ({**BASE, "settings": {"drain": "5s"}}, "settings.drain"),
     "a secret among settings": ({**BASE, "settings": {"dispatch-secret": "x"}}, "settings.dispatch-secret"),
@@ -104,6 +112,8 @@ REFUSED = {
                                 "keda.prometheus"),
     "a route to nowhere": ({**BASE, "gateway": {"enabled": True}}, "gateway.parentRefs"),
     "scaling by nothing": ({**BASE, "autoscaling": {"enabled": True, "targetCPUPercent": 0}}, "by what"),
+    "a file of no setting": ({"secret": {"existing": "mine", "reload": ["redis"]}}, "no key of a setting"),
+    "a file of nothing": ({"secret": {**BASE["secret"], "reload": ["minigame-token"]}}, "no value in secret.minigameToken"),
     "a service type": ({**BASE, "service": {"type": "ExternalName"}}, "type"),
 }
 
@@ -123,6 +133,16 @@ def render(tmp_path):
 
 def node_of(objects):
     return pod_of(named(objects, "Deployment", "live-muster-node"))[1]
+
+
+def test_the_ports_of_the_public_drivers(render):
+    ports = "6000-6999, tcp:2020, udp:3671, udp:47808"
+    reached = [{"port": 2020}, {"port": 6001}, {"port": 3671, "protocol": "UDP"}, {"port": 47808, "protocol": "UDP"}]
+    objects = objects_of(render({**BASE, "dispatch": {"range": ports, "ports": reached}}))
+    assert node_env(objects)["MUSTER_DISPATCH_PORTS"] == ports
+    for protocol, numbers in (("TCP", [2020, 6001]), ("UDP", [3671, 47808])):
+        service = named(objects, "Service", f"live-muster-dispatch-{protocol.lower()}")
+        assert [(port["port"], port["protocol"]) for port in service["spec"]["ports"]] == [(n, protocol) for n in numbers]
 
 
 def node_env(objects):
@@ -432,3 +452,66 @@ def test_the_test_pod_asks_the_service(render):
     check, service = pod["spec"]["containers"]
     assert check["args"] == ["check"]
     assert environment(service) == {"HOST": "live-muster", "PORT": "80"}
+
+
+def mounted(objects, name):
+    """Path below /etc/muster of each volume of a Deployment's container, and the keys of its files of secrets."""
+    _, spec = pod_of(named(objects, "Deployment", name))
+    keys = {item["key"] for volume in spec["volumes"] if volume["name"] == "secret" for item in volume["secret"]["items"]}
+    return {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}, keys
+
+
+def test_secrets_from_files_are_for_who_needs_them(render):
+    objects = objects_of(render(MATRIX["files"][0]))
+    env = node_env(objects)
+    assert env["MUSTER_STORE_FILE"] == "/etc/muster/secret/store" and "MUSTER_STORE" not in env
+    assert env["MUSTER_LOGS_ADD_TOKEN_FILE"] == "/etc/muster/secret/logs-add-token"
+    assert "MUSTER_STATUS_TOKEN_FILE" not in env and "MUSTER_STATUS_TOKEN" in env, "what is not named comes as before"
+    places, keys = mounted(objects, "live-muster-node")
+    assert places["secret"] == "/etc/muster/secret" and keys == {"store", "logs-add-token"}, "nodes do not speak to PostgreSQL"
+    assert mounted(objects, "live-muster-sink")[1] == {"store", "postgres"}
+    migrate = pod_of(named(objects, "Deployment", "live-muster-sink"))[1]["initContainers"][0]
+    assert environment(migrate)["MUSTER_POSTGRES_FILE"] == "/etc/muster/secret/postgres"
+
+
+def sums(objects):
+    return [named(objects, "Deployment", f"live-muster-{part}")["spec"]["template"]["metadata"]["annotations"]["checksum/secret"]
+            for part in ("node", "sink")]
+
+
+def test_a_change_of_what_is_read_again_restarts_nobody(render):
+    def with_secret(**changes):
+        return objects_of(render({**MATRIX["files"][0], "secret": {**MATRIX["files"][0]["secret"], **changes}}))
+    before = sums(with_secret())
+    assert sums(with_secret(logsAddToken="another", store="redis://:new@r", postgres="postgresql://m:new@p/m")) == before
+    changed = sums(with_secret(statusToken="x"))
+    assert changed[0] != before[0] and changed[1] != before[1]
+
+
+def test_levels_of_the_log_stand_where_pods_look_again(render):
+    def node(**settings):
+        objects = objects_of(render({**BASE, "settings": settings}))
+        return objects, named(objects, "Deployment", "live-muster-node")["spec"]["template"]
+    objects, pod = node(**{"log-level": "debug", "lease": "5s"})
+    assert named(objects, "ConfigMap", "live-muster-live")["data"]["muster.conf"] == "log-format = json\nlog-level = debug\n"
+    env = node_env(objects)
+    assert env["MUSTER_CONFIG"] == "/etc/muster/live/muster.conf" and env["MUSTER_LEASE"] == "5s"
+    assert "MUSTER_LOG_LEVEL" not in env, "a variable would count more than the file"
+    assert node(**{"log-level": "info", "lease": "5s"})[1] == pod, "nobody is restarted"
+
+
+def test_they_are_settings_that_the_program_reads_again():
+    table = (manifests.ROOT / "node/core/settings_table.h").read_text()
+    live = re.findall(r"FIELD\((\w+)\)", table[table.index("#define SETTINGS_LIVE"):])
+    used = re.search(r'\$name := list (.*?) -}}', (manifests.CHART / "templates/_helpers.tpl").read_text())[1]
+    assert {name.replace("-", "_") for name in re.findall(r'"([a-z-]+)"', used)} <= set(live)
+
+
+def test_pods_of_a_lost_machine_are_replaced_soon(render):
+    def tolerations(values, part="node"):
+        return pod_of(named(objects_of(render(values)), "Deployment", f"live-muster-{part}"))[1].get("tolerations", [])
+    for part in ("node", "sink"):
+        told = tolerations({**BASE, part: {"unreachableSeconds": 10, "tolerations": [{"operator": "Exists", "key": "gpu"}]}}, part)
+        assert [(one["key"], one.get("tolerationSeconds")) for one in told] == [
+            ("gpu", None), ("node.kubernetes.io/not-ready", 10), ("node.kubernetes.io/unreachable", 10)]
+    assert tolerations(MATRIX["as the cluster has it"][0]) == []

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from lib.ports import free_port
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.waiting import wait_until
 
@@ -25,13 +24,6 @@ def findings(*flags, code, env=None):
 
 def found(all_, result, *words):
     assert any(one[0] == result and all(word in " ".join(one[1:]) for word in words) for one in all_), all_
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
 
 
 @pytest.mark.parametrize("flags, words, env", [
@@ -71,7 +63,7 @@ def test_a_redis_that_drops_keys(yard, policy):
 
 
 def test_a_redis_cluster_that_is_named_as_a_server(yard):
-    redis = yard.redis("--cluster-enabled", "yes")
+    redis = yard.redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     wait_until(lambda: b"cluster_state:ok" in redis.command("CLUSTER", "INFO"), "it has all slots")
     found(findings("--store", redis.url, code=1), "error", "Cluster")
@@ -110,5 +102,5 @@ def test_a_synchronous_standby_that_is_missing(postgres):
 
 
 def test_a_database_without_the_schema(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    server = yard.postgres(migrated=False)
     found(findings("--postgres", server.uri, code=1), "error", "postgres", "run muster migrate")

@@ -13,7 +13,7 @@ from lib.dispatch import (
     CLOSE, CLOSED, OPENED, RECEIVED, SECRET, WRITE, Datagrams, Device, Driver, pack, path_of, start_node,
     statistics, until_closed)
 from lib.ports import free_port
-from lib.tcp import HttpClient
+from lib.tcp import HttpClient, raw_get
 from lib.waiting import until
 
 
@@ -464,15 +464,6 @@ def test_bad_settings_are_named(yard, setting, value):
     node.expected_exit = 2
     assert node.popen.wait(20) == 2
     assert setting.replace("_", "-") in node.log()
-
-
-def raw_get(node, path, fields=""):
-    """Head and body of the answer, as they stand on the wire."""
-    with socket.create_connection(("127.0.0.1", node.port)) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, body = answer.decode().split("\r\n\r\n", 1)
-    return head, body
 
 
 HANDSHAKE = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

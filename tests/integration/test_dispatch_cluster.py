@@ -490,13 +490,14 @@ async def test_a_link_that_falls_cuts_only_what_went_over_it(yard):
 
 
 async def test_a_driver_of_todays_platform_comes_back_by_itself(yard, redis):
-    """What its transport sends: the token as a header, the module's id beside it, the newer paths; it tries again each second."""
+    """What its transport sends: the token and the module's id as headers, and the newer path. With that transport itself:
+    test_dispatch_drivers.py."""
     nodes = start_fleet(yard, [redis.url] * 2)
     port = free_port()
 
     async def connect(node):
         return await Driver.connect(node, port, "127.0.0.0/24", proto="tcp", token=None, base="/api/dispatch/v1", extra_headers={
-            "Authorization": f"Bearer {SECRET}", "X-Module-ID": "mod-EQh4ug~a2b", "User-Agent": "Crystal"})
+            "Authorization": f"Bearer {SECRET}", "X-Module-ID": "mod-EQh4ug~a2b"}, user_agent_header=None)
     driver = await connect(nodes[0])
     device = await Device.connect(nodes[1], port)
     await driver.expect(OPENED)

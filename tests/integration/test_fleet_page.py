@@ -14,8 +14,6 @@ from lib.browser import chromium
 from lib.fleet import HOSTILE, Load, full_lists, say_as_node, say_lists_as_node, start_fleet
 from lib.logs import begin_sink, stored
 from lib.ports import free_port
-from lib.postgres import Postgres
-from lib.process import muster
 from lib.sync import SyncClient
 from lib.waiting import until, wait_until
 
@@ -215,8 +213,7 @@ def test_what_the_nodes_carry(yard, redis, tmp_path):
 
 
 def test_how_far_a_sink_is_behind(yard, redis, tmp_path):
-    postgres = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", postgres.uri).returncode == 0
+    postgres = yard.postgres()
     [node] = yard.fleet([redis.url], postgres=postgres.uri)
     sink = begin_sink(yard, redis.url, postgres).ready()
     tile = lambda: text_of(driver, "carried").split("\nlog stream\n")[-1]

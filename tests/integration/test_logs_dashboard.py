@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from lib.postgres import Postgres
-from lib.process import ROOT, muster
+from lib.process import ROOT
 
 BOARD = json.loads((ROOT / "helm/muster/files/logs-dashboard.json").read_text())
 PANELS = {panel["title"]: panel["targets"][0]["rawSql"] for panel in BOARD["panels"]}
@@ -16,9 +15,7 @@ ALL = {"room": "", "user": "", "level": "", "words": ""}
 
 @pytest.fixture(scope="module")
 def server(module_yard):
-    postgres = module_yard.keep(Postgres("postgres", module_yard.folder)).make().start()
-    done = muster("migrate", "--postgres", postgres.uri)
-    assert done.returncode == 0, done.stderr
+    postgres = module_yard.postgres()
     postgres.psql("""select log_partition_make((now() at time zone 'UTC')::date), log_partition_make((now() at time zone 'UTC')::date - 1);
         insert into log_entry (server_time, seq_number, level, msg, user_name, room)
         select now() - i * interval '1 second', i, (array['info', 'info', 'warn', 'error', null])[i % 5 + 1], 'it''s line ' || i, 'u' || i % 3,

@@ -8,20 +8,11 @@ import time
 import pytest
 
 from lib.logs import Listener, add, begin_sink, stored
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.proxy import Proxy
 from lib.store import STREAM
 from lib.waiting import until, wait_until
 from test_settings import assert_not_well
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    return server
 
 
 def lead_to(proxy, server):

@@ -13,19 +13,9 @@ import websockets
 from lib.logs import stored
 from lib.node import Sink
 from lib.ports import free_port
-from lib.postgres import Postgres
-from lib.process import muster
 from lib.waiting import DEADLINE, wait_until
 
 DEEPEST = 128  # levels that muster's own reader follows
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    return server
 
 
 class Speaker:

@@ -3,21 +3,11 @@
 
 import time
 
-import pytest
-
 from lib.logs import Listener, stored
 from lib.node import Sink
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.waiting import until, wait_until
 from test_logs_from import Speaker, count, entry
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
 
 
 def mirror(yard, redis, postgres, url, **settings):

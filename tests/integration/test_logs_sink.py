@@ -13,19 +13,10 @@ import pytest
 
 from lib.logs import LosingProxy, Producer, add, begin_sink, judge, stored
 from lib.node import Sink
-from lib.postgres import Postgres
 from lib.process import ROOT, certificates, muster
 from lib.proxy import TlsFront
 from lib.store import STREAM
 from lib.waiting import wait_until
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    return server
 
 
 def rows(postgres, where="true"):
@@ -427,7 +418,7 @@ def test_entries_of_a_dropped_day_get_it_back(yard, redis, postgres):
 
 
 def test_migrate_many_at_once_and_again(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    server = yard.postgres(migrated=False)
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(muster("migrate", "--postgres", server.uri))) for _ in range(6)]
     for thread in threads:
@@ -450,7 +441,7 @@ def test_check_and_migrate_without_a_server(yard):
 
 
 def test_a_sink_before_migrate_waits(yard, redis):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
+    server = yard.postgres(migrated=False)
     [a] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, server)
     wait_until(lambda: "run muster migrate" in sink.log(), "it says what is missing")

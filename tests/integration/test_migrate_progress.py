@@ -14,7 +14,6 @@ import time
 
 import pytest
 
-from lib.postgres import Postgres
 from lib.process import BINARY, ROOT, clean_env, muster
 from lib.waiting import wait_until
 
@@ -54,7 +53,7 @@ class Terminal:
 
 @pytest.fixture
 def server(yard):
-    return yard.keep(Postgres("postgres", yard.folder)).make().start()
+    return yard.postgres(migrated=False)
 
 
 @contextlib.contextmanager

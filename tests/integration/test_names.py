@@ -44,13 +44,6 @@ def silent(yard):
     return dead
 
 
-@pytest.fixture
-def postgres(yard):
-    made = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", made.uri).returncode == 0
-    return made
-
-
 def begin(yard, etc, kind, name, **settings):
     process = kind(name, yard.folder, **settings)
     process.prefix = etc.prefix

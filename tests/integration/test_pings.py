@@ -3,8 +3,10 @@
 
 import asyncio
 
+import pytest
 import websockets
 
+from lib.dispatch import path_of, start_node
 from lib.waiting import until
 
 
@@ -15,15 +17,20 @@ class Mute(websockets.WebSocketClientProtocol):
         pass
 
 
-async def test_a_silent_peer_is_pinged_and_one_that_answers_stays(yard):
-    node = yard.node(ws_ping="400ms", ws_pong="400ms", chat_login="development")
+PATHS = ("/connect", "/chat", "/minigame", "/logs/listen", path_of(6000, "127.0.0.1"))
+
+
+@pytest.mark.parametrize("pong", ["400ms", "30s"])
+async def test_a_silent_peer_is_pinged_and_one_that_answers_stays(yard, pong):
+    """As often as `ws-ping` says, however long it may think."""
+    node = start_node(yard, ws_ping="400ms", ws_pong=pong, chat_login="development", dispatch_ports="6000-6999")
     pings = []
 
     class Counting(websockets.WebSocketClientProtocol):
         async def pong(self, data=b""):
             pings.append(data)
             await super().pong(data)
-    for path in ("/connect", "/chat", "/minigame", "/logs/listen"):
+    for path in PATHS:
         pings.clear()
         async with websockets.connect(node.ws(path), create_protocol=Counting, ping_interval=None) as socket:
             await until(lambda: len(pings) >= 4, f"pings on {path}")

@@ -3,36 +3,21 @@
 joins, leaves, kills and outages."""
 
 import asyncio
-import json
-import pathlib
 import random
-import shutil
-import subprocess
-import sys
 import time
 
 import pytest
 
-from lib.ports import free_port
-from lib.relay import Plugin, handshake
+from lib.relay import Plugin, handshake, start_nodes
 from lib.waiting import until
 
-HERE = pathlib.Path(__file__).parent
 GAP = "100ms"  # thirty of them share one process here
 
 
 @pytest.fixture
 def start(yard):
-    """Starts nodes on one store, each with a relay port of its own: start(stores, **settings)."""
-    def start(stores, **settings):
-        settings = {"lease": "2s", "relay_gap": GAP, **settings}
-        ports = [free_port() for _ in stores]
-        nodes = [yard.begin(store=store, relay=f"127.0.0.1:{port}", **settings) for store, port in zip(stores, ports)]
-        for node, port in zip(nodes, ports):
-            node.ready()
-            node.relay_port = port
-        return nodes
-    return start
+    """start(stores, **settings)"""
+    return lambda stores, **settings: start_nodes(yard, stores, **{"relay_gap": GAP, **settings})
 
 
 async def connect(node, name):
@@ -229,41 +214,3 @@ async def test_a_node_that_stood_still_past_its_lease(start, redis):
     for plugin in (one, two, three):
         plugin.check()
         plugin.close()
-
-
-def order(children, line):
-    for child in children:
-        child.stdin.write(f"{line}\n")
-        child.stdin.flush()
-
-
-def chat(commands):
-    """What the game servers tell in the end."""
-    children = [subprocess.Popen(command, cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                for command in commands]
-    for child in children:
-        assert child.stdout.readline() == "ready\n"
-    order(children, "go")
-    said = [child.stdout.readline() for child in children]
-    assert sum(map(int, said)) > 300, said
-    order(children, 60)
-    return [json.loads(child.communicate(timeout=60)[0]) for child in children]
-
-
-@pytest.mark.parametrize("program", [[sys.executable, "-m", "lib.relay"],
-                                     ["node", HERE / "node/relay_plugin.js"]], ids=["python", "node"])
-def test_four_servers_in_processes_of_their_own_chat_at_200_a_second(start, redis, program):
-    """The load under which the old host's plugins died, with the default gap, on a machine that has other work: what
-    cannot be told in time falls, of each sender alike, and nobody dies."""
-    if shutil.which(program[0]) is None:
-        pytest.skip(f"{program[0]} is not installed")
-    nodes = start([redis.url] * 2, relay_gap="50ms")
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
-    try:
-        results = chat([[*program, str(nodes[i % 2].relay_port), f"server {i}", "50", "4"] for i in range(4)])
-    finally:
-        for burner in burners:
-            burner.kill()
-            burner.wait()
-    assert not [result["failure"] for result in results if result["failure"]], results
-    assert all(result["heard"] >= 60 for result in results), results

@@ -5,9 +5,7 @@ import json
 import subprocess
 
 from lib.node import Sink
-from lib.postgres import Postgres
 from lib.ports import free_port
-from lib.process import muster
 from lib.relay import Plugin, handshake
 from lib.tcp import RawSocket
 from lib.waiting import wait_until
@@ -43,8 +41,7 @@ def test_another_redis_needs_a_restart(yard, redis, tmp_path):
 
 
 def test_the_uri_of_postgres(yard, redis, tmp_path):
-    postgres = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", postgres.uri).returncode == 0
+    postgres = yard.postgres()
     secret = tmp_path / "postgres"
     secret.write_text(postgres.uri_at(1))
     sink = yard.keep(Sink("sink", yard.folder, store=redis.url, env={"MUSTER_POSTGRES_FILE": str(secret)})).start()

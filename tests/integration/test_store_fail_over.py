@@ -9,8 +9,6 @@ import pytest
 
 from lib.chat import ChatClient
 from lib.logs import Listener, Producer, add, begin_sink, judge, stored
-from lib.process import muster
-from lib.postgres import Postgres
 from lib.redis import Sentinel
 from lib.store import STREAM
 from lib.waiting import until, wait_until
@@ -25,14 +23,6 @@ FOLLOWED_WITHIN = 8.0  # seconds; sentinels tell the old master after ten
 @pytest.fixture
 def group(yard):
     return Group(yard)
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    return server
 
 
 def hand_over(group):

@@ -12,7 +12,6 @@ import pytest
 
 from lib.logs import Listener, begin_sink
 from lib.ports import free_port
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.waiting import wait_until
 
@@ -42,14 +41,6 @@ async def heard(node, count, data, udp=False):
     entries = await listener.heard(count)
     await listener.close()
     return without_place(entries)
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres(f"postgres-{len(yard.started)}", yard.folder)).make().start()
-    done = muster("migrate", "--postgres", server.uri)
-    assert done.returncode == 0, done.stderr
-    return server
 
 
 @pytest.fixture

@@ -4,17 +4,19 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
 
 import pytest
+import websockets
 
 from lib.chat import ChatClient
 from lib.logs import stored
 from lib.ports import free_port
 from lib.process import BINARY, muster
-from lib.waiting import wait_until
+from lib.waiting import until, wait_until
 
 NAMED = "localhost"
 
@@ -25,6 +27,7 @@ class Terminal:
     def __init__(self, *args, **env):
         self.pid, self.end = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background has it ignored
             os.execve(BINARY, ["muster", *args], {**os.environ, "TERM": "xterm", **env})
         os.set_blocking(self.end, False)
         self.text = ""
@@ -189,8 +192,23 @@ def test_manual_and_completions_are_made_from_the_settings():
     assert completed("muster st") == ["status"]
     assert "--store-prefix" in completed("muster node --store-p")
     assert completed("muster node --log-format j") == ["json"]
-    assert "--watch" in completed("muster status --w")
+    for verb in ("status", "tail", "token"):
+        told = re.findall(r"^ +--([a-z]+)", muster("help", verb).stdout, re.M)
+        assert sorted(completed(f"muster {verb} --")) == sorted(f"--{flag}" for flag in {*told, "help"}), verb
     for shell, word in (("zsh", "#compdef muster"), ("fish", "-l store-prefix")):
         assert word in muster("help", "--completion", shell).stdout
         if shutil.which(shell):
             assert subprocess.run([shell, "-n"], input=muster("help", "--completion", shell).stdout, text=True, capture_output=True).returncode == 0
+
+
+async def test_tail_takes_lines_of_two_lanes_in_any_order(terminal):
+    """A listener hears lanes one after the other: what comes later may bear a smaller number."""
+    async def serve(socket, _):
+        for seq in (5, 3, 4, 5, 3):
+            await socket.send(json.dumps([{"seqNumber": seq, "msg": f"number {seq}"}]))
+        await socket.send(json.dumps([{"seqNumber": 6, "msg": "the end"}]))
+        await socket.wait_closed()
+    async with websockets.serve(serve, "127.0.0.1", port := free_port()):
+        screen = terminal("tail", "--http", f"127.0.0.1:{port}")
+        await until(lambda: "the end" in screen.shows(), "all came")
+        assert [screen.shows().count(f"number {seq}") for seq in (3, 4, 5)] == [1, 1, 1]

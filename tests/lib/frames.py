@@ -9,7 +9,7 @@ import struct
 import zlib
 
 from lib.sync import set_session
-from lib.tcp import Closed, HttpClient
+from lib.tcp import Closed, HttpClient, host_of
 from lib.ws import parse
 
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -89,7 +89,7 @@ class RawWebSocket(HttpClient):
     """A WebSocket whose every bit the test chooses. Sent frames are masked unless told otherwise."""
 
     def __init__(self, node, path="/connect", deflate_offer=None, receive_buffer=None, handshake=True):
-        super().__init__(node.port, receive_buffer)
+        super().__init__(node.port, receive_buffer, host_of(node))
         self.extensions = None
         if handshake:
             self.extensions = self.shake_hands(path, deflate_offer).headers.get("sec-websocket-extensions")

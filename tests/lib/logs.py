@@ -11,6 +11,7 @@ import websockets
 
 from lib.node import LEASE, Sink
 from lib.proxy import Proxy
+from lib.tcp import host_of
 from lib.waiting import DEADLINE, wait_until, within
 
 
@@ -20,7 +21,7 @@ def add(node, entries, token=None, **fields):
     headers = {"Content-Type": "application/json", **fields}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    link = http.client.HTTPConnection("127.0.0.1", node.port, timeout=DEADLINE)
+    link = http.client.HTTPConnection(host_of(node), node.port, timeout=DEADLINE)
     try:
         link.request("POST", "/logs/add", body, headers)
         answer = link.getresponse()
@@ -101,6 +102,7 @@ class Producer(threading.Thread):
                 status = None
             if status == 200:
                 self.accepted += ids
+                self.stopping.wait(0.003)  # the processors are for what is tested
             else:
                 self.refusals += 1
                 self.unsure += ids

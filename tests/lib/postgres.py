@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A PostgreSQL cluster of the test's own, on a free port, in a folder of its own."""
 
-import atexit
-import functools
 import glob
+import hashlib
 import os
 import pathlib
 import pwd
@@ -13,7 +12,8 @@ import subprocess
 import tempfile
 
 from lib.ports import free_port
-from lib.process import Process
+from lib.process import Process, muster
+from lib.shared import made_once
 from lib.waiting import wait_until
 
 
@@ -34,29 +34,49 @@ def as_user(command):
 def owned_folder():
     """A new one, of the user that PostgreSQL runs as."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-pg-"))
+    give_to_server(folder)
+    return folder
+
+
+def give_to_server(folder):
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         os.chmod(folder, 0o700)
-    return folder
 
 
-@functools.cache
-def fresh_cluster():
-    """What initdb makes: once for each process that runs tests, since it takes more than all else of most tests."""
-    folder = owned_folder()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.run(as_user([str(bin_folder() / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
+def cluster(programs, migrated):
+    """The data of a server of these programs that never ran, or of one that has Muster's schema: made once for all tests,
+    since it takes more than all else of most tests."""
+    make = migrate_into if migrated else initialise
+    name = f"{make.__name__}-{hashlib.sha256(bytes(programs)).hexdigest()[:8]}"
+    return made_once(name, lambda folder: make(folder, programs)) / "d"
+
+
+def initialise(folder, programs):
+    give_to_server(folder)
+    subprocess.run(as_user([str(programs / "initdb"), "-D", str(folder / "d"), "-U", "postgres", "-A", "trust",
                             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]),
                    check=True, stdout=subprocess.DEVNULL, cwd="/")
-    return folder / "d"
+
+
+def migrate_into(folder, programs):
+    give_to_server(folder)
+    server = Postgres("migrated", folder, programs).make().start()
+    done = muster("migrate", "--postgres", server.uri, deadline=60)
+    assert done.returncode == 0, done.stderr
+    server.popen.send_signal(signal.SIGINT)  # in order, with a checkpoint
+    assert server.popen.wait() == 0, server.log_tail()
+    (server.data / "d").rename(folder / "d")
+    server.stop()
 
 
 class Postgres(Process):
-    """Its data outlive a kill; stop() removes them."""
+    """Its data outlive a kill; stop() removes them. `programs`: the folder of another version's."""
 
-    def __init__(self, name, folder, **options):
+    def __init__(self, name, folder, programs=None, **options):
         super().__init__(name, folder)
+        self.programs = programs or bin_folder()
         self.port = free_port()
         self.data = owned_folder()
         self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
@@ -69,18 +89,19 @@ class Postgres(Process):
     def uri_at(port):
         return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
-    def make(self):
-        subprocess.run(["cp", "-a", "--reflink=auto", str(fresh_cluster()), str(self.data / "d")], check=True)
+    def make(self, migrated=False):
+        """Its data; with Muster's schema, if wanted."""
+        subprocess.run(["cp", "-a", "--reflink=auto", str(cluster(self.programs, migrated)), str(self.data / "d")], check=True)
         return self
 
     def make_standby_of(self, primary):
         """A copy of the primary as it is now, which follows it from its start on."""
-        subprocess.run(as_user([str(bin_folder() / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
+        subprocess.run(as_user([str(self.programs / "pg_basebackup"), "-d", primary.uri, "-D", str(self.data / "d"), "-R", "-X", "stream",
                                 "--checkpoint=fast", "--no-sync"]), check=True, cwd="/", stdout=subprocess.DEVNULL)
         return self
 
     def start(self):
-        command = [str(bin_folder() / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
+        command = [str(self.programs / "postgres"), "-D", str(self.data / "d"), "-p", str(self.port), "-h", "127.0.0.1",
                    "-k", ""]
         for name, value in self.options.items():
             command += ["-c", f"{name}={value}"]
@@ -95,7 +116,7 @@ class Postgres(Process):
 
     def psql(self, sql, check=True, limit=60):
         """Runs psql, which is what a user has."""
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
+        done = subprocess.run([str(bin_folder() / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.uri, "-c", sql],
                               capture_output=True, text=True, timeout=limit, check=False)
         assert not check or done.returncode == 0, f"{sql}\n{done.stderr}"
         return done

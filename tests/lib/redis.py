@@ -32,14 +32,17 @@ def with_clock(apart):
     return {**os.environ, "LD_PRELOAD": str(clock_library()), "CLOCK_APART_MS": str(int(apart * 1000))}
 
 
-def entries_of(server, prefix="muster", lanes=4):
-    """What the server has of the log stream: (writer, "call.index") to the payload."""
+def entries_of(server, prefix="muster"):
+    """What the server has of the log stream, whichever partition it lies in: (writer, "call.index") to the payload."""
     found = {}
-    for lane in range(lanes):
-        lines = server.ask("XRANGE", f"{prefix}:s:{lane}", "-", "+")
+    for key in server.ask("--scan", "--pattern", f"{prefix}:{{*}}:s:[0-9]"):
+        lines = server.ask("XRANGE", key, "-", "+")
         for i in range(0, len(lines) - 4, 5):  # id, tag, payload, writer, call.index
             found[lines[i + 3], lines[i + 4]] = lines[i + 2]
     return found
+
+
+AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is not kept waiting for others that might come (5 s)
 
 
 class Redis(Process):
@@ -58,7 +61,7 @@ class Redis(Process):
 
     def start(self):
         self.launch(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "no", "--dir", str(self.folder), *self.options], with_clock(self.apart))
+                     "--appendonly", "no", "--dir", str(self.folder), *AT_ONCE, *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
@@ -154,7 +157,7 @@ class KeptRedis(Redis):
 
     def command_line(self):
         return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
-                "--dir", str(self.folder), *self.options]
+                "--dir", str(self.folder), *AT_ONCE, *self.options]
 
     def start(self, *_):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -181,3 +184,98 @@ class KeptRedis(Redis):
         shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
         (self.folder / "appendonly.aof").unlink(missing_ok=True)
         self.start()
+
+
+class Member(Redis):
+    """One server of a cluster. Without `slots` its channels belong to no slot, as before Redis 7."""
+
+    def __init__(self, name, folder, *options, slots=True):
+        self.bus = free_port()
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        self.config = folder / name / "redis.conf"
+        self.config.write_text("" if slots else "rename-command SSUBSCRIBE ''\nrename-command SPUBLISH ''\n")
+        super().__init__(name, folder, "--cluster-enabled", "yes", "--cluster-port", str(self.bus), "--cluster-node-timeout", "1000",
+                         "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options)
+        self.folder = folder / name
+
+    def start(self):
+        self.launch(["redis-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                     "--dir", str(self.folder), *self.options], None)
+        wait_until(self.answers, f"{self.name} answers PING")
+        return self
+
+    @property
+    def id(self):
+        return self.ask("CLUSTER", "MYID")[0]
+
+    def slots(self):
+        """The slots that it has, as it sees them."""
+        for line in self.ask("CLUSTER", "NODES"):
+            words = line.split()
+            if "myself" in words[2]:
+                ranges = [word.split("-") for word in words[8:] if not word.startswith("[")]
+                return [slot for ends in ranges for slot in range(int(ends[0]), int(ends[-1]) + 1)]
+        return []
+
+    def sees(self, masters):
+        """All slots are served by so many masters, and nothing is under way."""
+        info = self.ask("CLUSTER", "INFO")
+        return "cluster_state:ok" in [line.strip() for line in info] and f"cluster_size:{masters}" in [line.strip() for line in info]
+
+
+class Cluster:
+    """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers."""
+
+    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True):
+        self.folder, self.options, self.with_slots = folder, options, slots
+        self.members = []
+        self.count, self.replicas = masters, replicas
+
+    def make(self):
+        member = Member(f"member{len(self.members)}", self.folder, *self.options, slots=self.with_slots)
+        self.members.append(member)
+        return member.start()
+
+    def cli(self, *words, check=True):
+        done = subprocess.run(["redis-cli", "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self):
+        places = [f"127.0.0.1:{self.make().port}" for _ in range(self.count * (1 + self.replicas))]
+        self.cli("create", *places, "--cluster-replicas", str(self.replicas), "--cluster-yes")
+        self.settled()
+        return self
+
+    @property
+    def url(self):
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+
+    def alive(self):
+        return [member for member in self.members if member.popen is not None and member.alive()]
+
+    def masters(self):
+        return [member for member in self.alive() if member.is_master() and member.slots()]
+
+    def settled(self, masters=None):
+        """All live servers agree on who has the slots, and replicas follow."""
+        count = masters or self.count
+        wait_until(lambda: all(member.sees(count) for member in self.alive()), f"the cluster has {count} masters with slots", 60)
+        wait_until(lambda: len({";".join(sorted(" ".join(line.split()[8:]) for line in member.ask("CLUSTER", "NODES")))
+                                for member in self.alive()}) == 1, "the servers agree", 60)
+
+    def reshard(self, source, target, slots):
+        self.cli("reshard", f"127.0.0.1:{target.port}", "--cluster-from", source.id, "--cluster-to", target.id,
+                 "--cluster-slots", str(slots), "--cluster-yes", "--cluster-timeout", "10000")
+
+    def add(self):
+        """A new master without slots."""
+        first, new = self.alive()[0], self.make()
+        self.cli("add-node", f"127.0.0.1:{new.port}", f"127.0.0.1:{first.port}")
+        wait_until(lambda: all(new.id in "".join(member.ask("CLUSTER", "NODES")) for member in self.alive()) and
+                   "cluster_state:ok" in "".join(new.ask("CLUSTER", "INFO")), "all know the new server")
+        return new
+
+    def stop(self):
+        for member in self.members:
+            member.stop()

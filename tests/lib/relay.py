@@ -10,9 +10,21 @@ import sys
 import threading
 import time
 
+from lib.ports import free_port
 from lib.waiting import until
 
 READ = 65536
+
+
+def start_nodes(yard, stores, relay_host="127.0.0.1", **settings):
+    """Nodes with a relay port of their own each, `relay_port`."""
+    settings = {"lease": "2s", **settings}
+    ports = [free_port() for _ in stores]
+    nodes = [yard.begin(store=store, relay=f"{relay_host}:{port}", **settings) for store, port in zip(stores, ports)]
+    for node, port in zip(nodes, ports):
+        node.ready()
+        node.relay_port = port
+    return nodes
 
 
 class Stillness:
@@ -207,6 +219,18 @@ class Plugin(Directory, asyncio.Protocol):
         await until(lambda: self.closed, f"{self.name} is closed")
 
 
+class Patient(Plugin):
+    """Outlives two packets in one read, and counts such reads."""
+
+    joined = 0
+
+    def take_read(self, data):
+        packets = packets_of(data)
+        self.joined += len(packets) > 1
+        for packet in packets:
+            self.take_packet(packet)
+
+
 class Splitter(Plugin):
     """A game server that takes packets apart itself: for relays without pacing."""
 
@@ -227,8 +251,9 @@ class Splitter(Plugin):
 
 def main(port, name, rate, seconds):
     """Joins and says so; at the next line of input says `rate` things a second for `seconds`, then how many it said;
-    the line after that tells how many it should hear. Ends with what it heard."""
-    seen = Directory()
+    the line after that ends it. Its last line is what it heard, how many reads had more than one packet, of which the
+    plugin would have died (whose fault that was is for who sees the packets to say), and of what else it died."""
+    seen, joined = Directory(), 0
     link = socket.create_connection(("127.0.0.1", port))
     link.sendall(json.dumps(handshake(name)).encode())
     seen.take_read(link.recv(READ))
@@ -249,20 +274,21 @@ def main(port, name, rate, seconds):
             print(talk(), flush=True)
         except OSError:
             print(0, flush=True)
-        expected, end = int(sys.stdin.readline()), time.monotonic() + 60
-        while len(seen.of("message")) < expected and time.monotonic() < end:
-            time.sleep(0.05)
+        sys.stdin.readline()
         link.shutdown(socket.SHUT_RDWR)
 
     threading.Thread(target=follow_orders, daemon=True).start()
     failure = None
     try:
         while data := link.recv(READ):
-            seen.take_read(data)
+            packets = packets_of(data)
+            joined += len(packets) > 1
+            for packet in packets:
+                seen.take_packet(packet)
     except (Failure, OSError) as error:
         failure = str(error)
         link.close()
-    print(json.dumps({"heard": len(seen.of("message")), "failure": failure}), flush=True)
+    print(json.dumps({"heard": len(seen.of("message")), "joined": joined, "failure": failure}), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import struct
 
 from lib.waiting import DEADLINE, Expired
 
+LOOPBACK = "127.0.0.1"
+
 Response = collections.namedtuple("Response", "version status headers body")
 
 
@@ -15,15 +17,20 @@ class Closed(Exception):
     """The server ended the connection where more was wanted."""
 
 
+def host_of(server):
+    """Where it is: on loopback, unless it says another place."""
+    return getattr(server, "host", LOOPBACK)
+
+
 class RawSocket:
     """A blocking TCP client with a buffer and deadlines."""
 
-    def __init__(self, port, receive_buffer=None):
+    def __init__(self, port, receive_buffer=None, host=LOOPBACK):
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
@@ -137,3 +144,12 @@ class HttpClient(RawSocket):
         if "content-length" in headers:
             return self.read(int(headers["content-length"]))
         return self.read_to_end()
+
+
+def raw_get(node, path, fields=""):
+    """Head and body of the answer, as they stand on the wire. `fields` are lines of the request."""
+    with socket.create_connection((LOOPBACK, node.port), timeout=DEADLINE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, body = answer.decode().split("\r\n\r\n", 1)
+    return head, body

@@ -4,6 +4,7 @@
 import itertools
 
 from lib.node import LEASE, Node, Workers
+from lib.postgres import Postgres
 from lib.proxy import Proxy
 from lib.redis import KeptRedis, Redis, Sentinel, TlsRedis
 
@@ -29,6 +30,11 @@ class Yard:
 
     def tls_redis(self, certificates, **options):
         return self.keep(TlsRedis(f"redis-{next(self.numbers)}", self.folder, certificates, **options)).start()
+
+    def postgres(self, migrated=True, **options):
+        """A server of this test's own; with Muster's schema, unless it is to do without."""
+        name = f"postgres-{next(self.numbers)}"
+        return self.keep(Postgres(name, self.folder, **options)).make(migrated).start()
 
     def sentinel(self, master, quorum, *directives):
         name = f"sentinel-{next(self.numbers)}"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """One lease for a node (docs/store.md, "Leases"; roster_beat.lua, store/roster): a node renews one lease on the server,
-and its claims name it by a token and live while it does. Two nodes: A claims and may die, stand still, or lose a beat;
+and its claims name it by a token and live while it does. Two nodes: A claims and may leave, die, stand still, or lose a beat;
 B watches. The server may stand still, be replaced by a replica that lacks the last writes, or come back empty.
 
 Time is counted in beats. What must hold: a member whose node lives and is heard is seen, and does not go from the view
-and come back; one whose node is dead does not stay longer than a lease, or a lease after the fault that hid it."""
+and come back; one whose node is dead, or that left, does not stay longer than a lease, or a lease after the fault that hid it."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ class Rules(NamedTuple):
     bridges: bool = True       # leases begin again when nobody could renew, and on another timeline
     news: bool = True          # a token above the last that a beat told is news, not over
     lists: bool = True         # a new link asks for the list, whatever its version is called
+    renames: bool = True       # who finds another timeline takes another token, and its old lease runs out
     waits: bool = True         # what is held is held for longer where the server was not heard meanwhile
 
 
@@ -34,6 +35,8 @@ class World(NamedTuple):
     losses: int = 0      # the server comes back empty
     standstills: int = 0
     lost: int = 0        # beats of A whose answer is lost
+    leaves: int = 0      # A's member goes, and A knows nothing of the key any more
+    deaths: bool = True
 
 
 class Server(NamedTuple):
@@ -44,6 +47,7 @@ class Server(NamedTuple):
     version: int = 0
     touched: int = 0
     a: tuple = (0, 0)    # lease of A: token, end; 0: none
+    a_old: tuple = (0, 0)  # the one before, that runs out
     b: tuple = (0, 0)
     claim: int = 0       # the token that the key's member names; 0: no member
 
@@ -68,7 +72,9 @@ class State(NamedTuple):
     b: Node = Node()
     alive: bool = True
     paused: int = 0
-    owed: bool = True     # A has to claim
+    wants: bool = True    # A has a member
+    left: int = -1        # since when it has none
+    owed: bool = True     # A has to claim, or to release
     view: int = 0         # B's: the token of A's member, or 0
     doubted: bool = True  # B has to read it
     held: int = -1        # until when B holds what it does not find
@@ -84,11 +90,12 @@ class State(NamedTuple):
     losses: int = 0
     standstills: int = 0
     lost: int = 0
+    leaves: int = 0
 
 
 def begin(world):
     return State(pauses=world.pauses, failovers=world.failovers, losses=world.losses, standstills=world.standstills,
-                 lost=world.lost)
+                 lost=world.lost, leaves=world.leaves)
 
 
 def beat_at(rules, server, who, node, now):
@@ -101,6 +108,10 @@ def beat_at(rules, server, who, node, now):
     last = max(server.last, node.floor)
     token, version = node.token, server.version
     mine = getattr(server, who)[0]
+    if rules.renames and node.birth and node.line != server.line:
+        token = 0
+        if who == "a" and mine and not server.a_old[0]:  # one that A never heard of is claimed by nobody
+            server = server._replace(a_old=(mine, now + TTL))
     if mine and token:
         token = mine
     elif mine != token or not token:
@@ -110,7 +121,7 @@ def beat_at(rules, server, who, node, now):
         version += 1
     server = server._replace(**{who: (token, now + TTL)}, last=last, table_line=server.line,
                              touched=now if witness or stood or gap <= 1 else server.touched)
-    for other in "ab":
+    for other in ("a", "a_old", "b"):
         owner, ends = getattr(server, other)
         if owner and stood:
             server = server._replace(**{other: (owner, now + TTL)})
@@ -125,7 +136,7 @@ def heard(rules, node, server, token, now):
     known = 0 if rules.lists and (node.fresh or node.line != server.line) else node.version
     live = node.live
     if server.birth != node.birth or server.version != known:
-        live = tuple(t for t, _ in (server.a, server.b) if t)
+        live = tuple(t for t, _ in (server.a, server.a_old, server.b) if t)
     return node._replace(token=token, birth=server.birth, line=server.line, version=server.version, last=server.last,
                          floor=max(node.floor, server.last), live=live, leased=now + TTL, fresh=False)
 
@@ -146,13 +157,16 @@ def a_beats(rules, state, answered=True):
         return state._replace(server=server, a=state.a._replace(leased=-1, fresh=True), beat=False, lost=state.lost - 1)
     again = token != state.a.token or (rules.claims_again and is_other(state.a, server))
     return state._replace(server=server, a=heard(rules, state.a, server, token, state.now), beat=False,
-                          owed=state.owed or again)
+                          owed=state.owed or (again and state.wants))
 
 
 def a_claims(rules, state):
-    """The change is published: B hears of it, unless its link is down."""
-    state = state._replace(owed=False, server=state.server._replace(claim=state.a.token))
-    return state if state.b.fresh or state.doubted else show(rules, state, state.a.token)
+    """The change is published: B hears of it, unless its link is down. What another lease claimed is not released."""
+    if not state.wants and state.server.claim != state.a.token:
+        return state._replace(owed=False)
+    claim = state.a.token if state.wants else 0
+    state = state._replace(owed=False, server=state.server._replace(claim=claim))
+    return state if state.b.fresh or state.doubted else show(rules, state, claim)
 
 
 def show(rules, state, token):
@@ -164,7 +178,7 @@ def show(rules, state, token):
 
 
 def see(state, token):
-    return state._replace(view=token, flickered=state.flickered or (state.view > 0 and token == 0 and state.alive))
+    return state._replace(view=token, flickered=state.flickered or (state.view > 0 and token == 0 and state.alive and state.wants))
 
 
 def b_looks(rules, state):
@@ -187,7 +201,7 @@ def b_looks(rules, state):
 def tick(rules, state):
     turning = state.alive and state.paused == 0
     return end_holds(rules, state._replace(now=state.now + 1, beat=True, look=True, paused=max(0, state.paused - 1),
-                                           unseen=state.unseen + 1 if turning and not state.view else 0))
+                                           unseen=state.unseen + 1 if turning and state.wants and not state.view else 0))
 
 
 def end_holds(rules, state):
@@ -223,6 +237,8 @@ def steps_of(world, rules):
                 yield "A beats, and hears nothing", a_beats(rules, state, answered=False)
         if turning and state.owed and sure:
             yield "A claims", a_claims(rules, state)
+        if turning and state.leaves and state.wants and state.server.claim:
+            yield "A leaves", state._replace(wants=False, left=state.now, leaves=state.leaves - 1, owed=True)
         if state.look:
             yield "B looks", b_looks(rules, state)
         if 0 <= max(state.held, state.grace) < state.now:
@@ -231,10 +247,10 @@ def steps_of(world, rules):
             yield "a beat later", tick(rules, state)
         if state.replica != state.server:
             yield "the replica follows", state._replace(replica=state.server)
-        if state.alive and state.now > 0:
+        if state.alive and state.now > 0 and world.deaths:
             yield "A dies", state._replace(alive=False, dead_since=state.now)
-            if state.pauses and state.paused == 0:
-                yield "A stands still", state._replace(paused=LEASE + 2, pauses=state.pauses - 1)
+        if state.alive and state.now > 0 and state.pauses and state.paused == 0:
+            yield "A stands still", state._replace(paused=LEASE + 2, pauses=state.pauses - 1)
         if state.failovers:
             yield "fail-over", new_links(state._replace(server=state.replica._replace(line=state.server.line + 1),
                                                         failovers=state.failovers - 1))
@@ -256,6 +272,9 @@ def judge_of(world, rules):
         after = max(state.dead_since, state.fault + LEASE if state.fault >= 0 else -1)
         if not state.alive and state.view and state.now > after + LEASE and not state.look:
             return f"stays: A died at {state.dead_since}, it is {state.now}"
+        gone = state.left >= 0 and state.alive and not state.paused and not state.owed
+        if gone and state.view and state.now > max(state.left, state.fault + LEASE if state.fault >= 0 else -1) + LEASE and not state.look:
+            return f"stays: A left at {state.left}, it is {state.now}"
         if calm and state.flickered:
             return "flickers: A lives, and B's view lost it"
         if state.unseen > 2 + world.lost:

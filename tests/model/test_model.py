@@ -62,7 +62,9 @@ FAULTS = {
     "a death that is noticed, and members that stay": (
         model_lease, Lease(), without(model_lease, reads_deaths=False), "stays"),
     "a claim that was lost with a fail-over": (
-        model_lease, Lease(failovers=1, pauses=0), without(model_lease, claims_again=False), "dropped"),
+        model_lease, Lease(failovers=1, pauses=0), without(model_lease, claims_again=False, renames=False), "dropped"),
+    "a release that was lost with a fail-over": (
+        model_lease, Lease(failovers=1, pauses=0, leaves=1, deaths=False), without(model_lease, renames=False), "stays"),
     "members that a server lost with its data": (
         model_lease, Lease(losses=1, pauses=0), without(model_lease, grace=False), "flickers"),
     "a server that stood still, and leases that ran out meanwhile": (
@@ -70,7 +72,7 @@ FAULTS = {
     "a claim that is heard of before its lease is": (
         model_lease, Lease(pauses=0), without(model_lease, news=False), "dropped"),
     "another server's list that has the same version": (
-        model_lease, Lease(failovers=1, pauses=0), without(model_lease, lists=False), "flickers"),
+        model_lease, Lease(failovers=1, pauses=0), without(model_lease, lists=False, renames=False), "flickers"),
     "a server that stands still while its loss is bridged": (
         model_lease, Lease(standstills=1, losses=1, pauses=0), without(model_lease, waits=False), "flickers"),
 }
@@ -117,6 +119,9 @@ LARGE = {
     "history": (model_history, History(says=(2, 1))),
     "history, two fail-overs": (model_history, History(says=(1, 1), failovers=2)),
     "lease": (model_lease, Lease(ticks=12, failovers=1, pauses=2)),
+    "lease, a member that goes, and a lost beat": (
+        model_lease, Lease(ticks=9, failovers=1, pauses=0, lost=1, leaves=1, deaths=False)),
+    "lease, a member that goes": (model_lease, Lease(ticks=11, failovers=1, pauses=0, leaves=1)),
     "lease, all faults": (model_lease, Lease(ticks=12, failovers=1, losses=1, standstills=1, pauses=0)),
 }
 

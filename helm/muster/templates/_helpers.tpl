@@ -58,7 +58,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- end -}}
 
 {{/* "yes" where Helm can ask a cluster: `helm template` and a dry run of the client cannot. */}}
-{{- define "muster.live" -}}
+{{- define "muster.asks" -}}
 {{- if lookup "apps/v1" "Deployment" .Release.Namespace "" -}}yes{{- end -}}
 {{- end -}}
 
@@ -104,6 +104,36 @@ statusToken: status-token
 mirrorToken: mirror-token
 {{- end -}}
 
+{{/* Secret keys by their value's name, all of them. */}}
+{{- define "muster.allSecretKeys" -}}
+store: store
+postgres: postgres
+{{ include "muster.secretKeys" . }}
+{{- end -}}
+
+{{/* Keys that pods of a component read from files, as a list: of = names of settings, or name of the key. */}}
+{{- define "muster.fileKeys" -}}
+{{- $keys := list "store" -}}
+{{- if has .component (list "sink" "test") -}}{{- $keys = append $keys "postgres" -}}{{- end -}}
+{{- if ne .component "sink" -}}{{- $keys = concat $keys (values (include "muster.secretKeys" .root | fromYaml)) -}}{{- end -}}
+{{- $files := list -}}
+{{- range $keys | sortAlpha -}}
+{{- if has . $.root.Values.secret.reload -}}{{- $files = append $files . -}}{{- end -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end -}}
+
+{{/* Settings that count at once when their file changes: they stand in a ConfigMap. Not where a file of your own has them. */}}
+{{- define "muster.live" -}}
+{{- $live := dict -}}
+{{- if not (hasKey .Values.settings "config") -}}
+{{- range $name := list "log-level" "log-format" -}}
+{{- if hasKey $.Values.settings $name -}}{{- $_ := set $live $name (get $.Values.settings $name) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $live -}}
+{{- end -}}
+
 {{/* What has a value of its own must not come in by the side door. */}}
 {{- define "muster.check" -}}
 {{- $owned := list "http" "admin" "drain" "store" "postgres" "relay" "tracker" "dispatch-ports" "dispatch-bind" "dispatch-proxy" "store-prefix" "logs-sink" -}}
@@ -118,10 +148,21 @@ mirrorToken: mirror-token
 {{- fail "settings.workers: a pod is one node; probes, metrics and the autoscaler see one. More nodes: node.replicas" -}}
 {{- end -}}
 {{- end -}}
-{{- if and (include "muster.madeSecret" .) (not (include "muster.live" .)) -}}
+{{- if and (include "muster.madeSecret" .) (not (include "muster.asks" .)) -}}
 {{- fail "secret.dispatchSecret: without a cluster to ask, each rendering would make up another token of drivers; set it, or use secret.existing, or dispatch.enabled=false" -}}
 {{- end -}}
+{{- $given := include "muster.allSecretKeys" . | fromYaml -}}
+{{- range .Values.secret.reload -}}
+{{- if not (has . (values $given)) -}}
+{{- fail (printf "secret.reload: %s is no key of a setting; there are %s" . (values $given | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
 {{- if not .Values.secret.existing -}}
+{{- range $value, $key := $given -}}
+{{- if and (has $key $.Values.secret.reload) (not (get $.Values.secret $value)) -}}
+{{- fail (printf "secret.reload: %s has no value in secret.%s, so there would be no file" $key $value) -}}
+{{- end -}}
+{{- end -}}
 {{- if not .Values.secret.store -}}
 {{- fail "secret.store is needed: the URL of Redis, or secret.existing with the key store" -}}
 {{- end -}}
@@ -136,10 +177,17 @@ mirrorToken: mirror-token
 {{- end -}}
 {{- end -}}
 {{- if .Values.dispatch.enabled -}}
-{{- $ends := splitList "-" .Values.dispatch.range -}}
-{{- range .Values.dispatch.ports -}}
-{{- if or (lt (int .port) (int (first $ends))) (gt (int .port) (int (last $ends))) -}}
-{{- fail (printf "dispatch.ports: %d is not in dispatch.range" (int .port)) -}}
+{{- range $port := .Values.dispatch.ports -}}
+{{- $kind := lower ($port.protocol | default "TCP") -}}
+{{- $found := false -}}
+{{- range $part := splitList "," (nospace $.Values.dispatch.range) -}}
+{{- $ends := splitList "-" (trimPrefix (printf "%s:" $kind) $part) -}}
+{{- if and (not (contains ":" (first $ends))) (ge (int $port.port) (int (first $ends))) (le (int $port.port) (int (last $ends))) -}}
+{{- $found = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail (printf "dispatch.ports: %d (%s) is not in dispatch.range" (int $port.port) (upper $kind)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -148,15 +196,27 @@ mirrorToken: mirror-token
 {{/* Settings and the store: what every verb gets. */}}
 {{- define "muster.env" -}}
 {{- include "muster.check" . -}}
+{{- $live := include "muster.live" . | fromYaml }}
 {{- range $name, $value := .Values.settings }}
+{{- if not (hasKey $live $name) }}
 - name: {{ include "muster.variable" $name }}
   value: {{ include "muster.text" $value | quote }}
+{{- end }}
+{{- end }}
+{{- if $live }}
+- name: MUSTER_CONFIG
+  value: /etc/muster/live/muster.conf
 {{- end }}
 - name: MUSTER_STORE_PREFIX
   value: {{ include "muster.storePrefix" . | quote }}
 {{- end -}}
 
+{{/* A secret setting: of the Secret's key, or of the file that changes with it (files: keys that are read from files). */}}
 {{- define "muster.envSecret" -}}
+{{- if has (.from | default .key) (.files | default list) -}}
+- name: {{ include "muster.variable" .key }}_FILE
+  value: /etc/muster/secret/{{ .from | default .key }}
+{{- else -}}
 - name: {{ include "muster.variable" .key }}
   valueFrom:
     secretKeyRef:
@@ -165,6 +225,7 @@ mirrorToken: mirror-token
       {{- if .optional }}
       optional: true
       {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "muster.nodeEnv" -}}
@@ -191,13 +252,14 @@ mirrorToken: mirror-token
 - name: MUSTER_DISPATCH_PROXY
   value: {{ join "," .Values.dispatch.proxy | quote }}
 {{- end }}
-{{ include "muster.envSecret" (dict "key" "store" "secret" $secret) }}
+{{- $files := include "muster.fileKeys" (dict "root" . "component" "node") | fromYamlArray }}
+{{ include "muster.envSecret" (dict "key" "store" "secret" $secret "files" $files) }}
 - name: MUSTER_LOGS_SINK
   value: {{ ternary "on" "off" .Values.sink.enabled | quote }}
 {{- range $key := values (include "muster.secretKeys" . | fromYaml) | sortAlpha }}
 {{- $from := $secret }}
 {{- if and (eq $key "dispatch-secret") (include "muster.madeSecret" $root) }}{{ $from = include "muster.madeSecret" $root }}{{ end }}
-{{ include "muster.envSecret" (dict "key" $key "secret" $from "optional" true) }}
+{{ include "muster.envSecret" (dict "key" $key "secret" $from "optional" true "files" $files) }}
 {{- end }}
 {{- range include "muster.chatKeyList" . | fromYamlArray }}
 - name: {{ ternary "MUSTER_CHAT_JWT_KEY" "MUSTER_CHAT_JWKS" (eq . "jwt.pem") }}
@@ -236,6 +298,59 @@ mirrorToken: mirror-token
 {{- toYaml $keys -}}
 {{- end -}}
 
+{{/* A container's mounts: root, component, and own, those of its values. */}}
+{{- define "muster.mounts" -}}
+{{- $mounts := list -}}
+{{- if and (ne .component "sink") (include "muster.chatKeyList" .root | fromYamlArray) -}}
+{{- $mounts = append $mounts (dict "name" "chat-keys" "mountPath" "/etc/muster/chat" "readOnly" true) -}}
+{{- end -}}
+{{- if include "muster.live" .root | fromYaml -}}
+{{- $mounts = append $mounts (dict "name" "live" "mountPath" "/etc/muster/live" "readOnly" true) -}}
+{{- end -}}
+{{- if include "muster.fileKeys" . | fromYamlArray -}}
+{{- $mounts = append $mounts (dict "name" "secret" "mountPath" "/etc/muster/secret" "readOnly" true) -}}
+{{- end -}}
+{{- with concat $mounts .root.Values.extraVolumeMounts .own -}}
+volumeMounts:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* A pod's volumes: as above. */}}
+{{- define "muster.volumes" -}}
+{{- $name := include "muster.fullname" .root -}}
+{{- $volumes := list -}}
+{{- if and (ne .component "sink") (include "muster.chatKeyList" .root | fromYamlArray) -}}
+{{- $keys := .root.Values.chatKeys -}}
+{{- $from := dict "configMap" (dict "name" ($keys.existing | default (printf "%s-chat-keys" $name))) -}}
+{{- if and $keys.existing (eq $keys.existingKind "Secret") -}}
+{{- $from = dict "secret" (dict "secretName" $keys.existing) -}}
+{{- end -}}
+{{- $volumes = append $volumes (merge (dict "name" "chat-keys") $from) -}}
+{{- end -}}
+{{- if include "muster.live" .root | fromYaml -}}
+{{- $volumes = append $volumes (dict "name" "live" "configMap" (dict "name" (printf "%s-live" $name))) -}}
+{{- end -}}
+{{- with include "muster.fileKeys" . | fromYamlArray -}}
+{{- $items := list -}}
+{{- range . -}}{{- $items = append $items (dict "key" . "path" .) -}}{{- end -}}
+{{- $volumes = append $volumes (dict "name" "secret" "secret" (dict "secretName" (include "muster.secret" $.root) "items" $items)) -}}
+{{- end -}}
+{{- with concat $volumes .root.Values.extraVolumes .own -}}
+volumes:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* Changes with the secrets that are read at the start only. */}}
+{{- define "muster.secretSum" -}}
+{{- $secret := deepCopy .Values.secret -}}
+{{- range $value, $key := include "muster.allSecretKeys" . | fromYaml -}}
+{{- if has $key $.Values.secret.reload -}}{{- $_ := unset $secret $value -}}{{- end -}}
+{{- end -}}
+{{- list $secret .Values.migrate.postgres | toJson | sha256sum -}}
+{{- end -}}
+
 {{- define "muster.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -262,7 +377,13 @@ imagePullSecrets:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .of.tolerations }}
+{{- $tolerations := .of.tolerations }}
+{{- if not (kindIs "invalid" .of.unreachableSeconds) }}
+{{- range $taint := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+{{- $tolerations = append $tolerations (dict "key" $taint "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $.of.unreachableSeconds)) }}
+{{- end }}
+{{- end }}
+{{- with $tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -37,7 +37,7 @@ static void start_request(struct http_conn *http)
     request->peer = *conn_peer(http->conn);
     request->own_only = http->server->options.same_origin;
     http->request = request;
-    if (http->served) {
+    if (http->answered_ms != 0) {
         conn_set_timer(http->conn, http->server->options.request_ms);
     }
 }
@@ -98,7 +98,6 @@ void http_reply(struct http_request *request, int status, const char *type, stru
     bool close = request->close;
     http_request_free(request);
     http->request = NULL;
-    http->served = true;
     http->answered_ms = clock_monotonic_ms();
     bool late = loop_turn_us(net_loop(http->server->net)) > LOOP_TURN_BUDGET_US;
     if ((++http->turn_requests == REQUESTS_PER_TURN || late) && http->feeding) {
@@ -281,7 +280,7 @@ static size_t feed_head(struct http_request *request, struct span bytes)
          * idle. */
         http_request_free(http->request);
         http->request = NULL;
-        if (http->served) {
+        if (http->answered_ms != 0) {
             conn_set_timer(http->conn, http->server->options.keep_alive_ms);
         }
     } else if (end > 0) {
@@ -408,7 +407,7 @@ static void on_drain(void *arg)
     uint64_t idle_ms = clock_monotonic_ms() - http->answered_ms;
     if (http->request != NULL) {
         http->request->close = true; /* after its answer */
-    } else if (http->served && idle_ms < LEAVE_MOMENT_MS) {
+    } else if (http->answered_ms != 0 && idle_ms < LEAVE_MOMENT_MS) {
         conn_set_timer(http->conn, (uint32_t)(LEAVE_MOMENT_MS - idle_ms));
     } else {
         http->closing = true;

@@ -47,7 +47,6 @@ struct http_conn {
     struct http_request *request; /* from its first byte to its answer */
     bool feeding;                 /* within on_data */
     bool upgraded;                /* another protocol has the conn */
-    bool served;                  /* a request was answered before */
     bool closing;                 /* what still comes in does not count */
     bool crowded;                 /* its client has too many connections */
     uint8_t turn_requests;        /* answered since the last read */

@@ -257,7 +257,7 @@ static void on_piece(struct ws *ws, struct ws_reader *reader, const struct wslay
             ws_on_close(ws, payload);
         } else if (ws->state == WS_OPEN && frame->opcode == WSLAY_PING) {
             ws_on_ping(ws, payload);
-        } /* a pong is an answer to nothing: we send no pings */
+        } /* a pong is as good as any other sign of life: on_data has seen it */
     }
 }
 

@@ -167,6 +167,8 @@ static int send_chunk(struct ws *ws, struct chunk *chunk)
 static size_t on_data(void *arg, struct span bytes)
 {
     struct ws *ws = arg;
+    bool answers =
+        ws->asked; /* the timer is that of the answer, and the next ping may be due before */
     ws->heard = tick_now();
     ws->asked = false;
     size_t used = ws_read(ws, bytes);
@@ -175,8 +177,11 @@ static size_t on_data(void *arg, struct span bytes)
          * back in time. */
         bool begun = !conn_is_paused(ws->conn, CONN_PAUSE_ALL) &&
                      (ws->partial != NULL || ws->reader != NULL);
-        if (begun != (ws->begun != 0)) {
+        bool turns = begun != (ws->begun != 0);
+        if (turns) {
             ws->begun = begun ? tick_now() : 0;
+        }
+        if (turns || answers) {
             set_timer(ws);
         }
     }

@@ -137,7 +137,7 @@ const anyKeys = {
   "[": () => goWhere(line => line.mark, -1), "]": () => goWhere(line => line.mark, 1),
   "/": () => { bar(true); $("search").focus(); $("search").select(); },
   h: () => { if (cursor) { const { name } = cursor.user; change(() => users.set(users.only, [...users.hidden, name])); } },
-  l: linkLine, p: () => pause(!paused), u: () => setView("zone", view.zone === "utc" ? "local" : "utc"), t: () => setView("time", view.time === "server" ? "client" : "server"),
+  l: linkLine, o: loadOlder, p: () => pause(!paused), u: () => setView("zone", view.zone === "utc" ? "local" : "utc"), t: () => setView("time", view.time === "server" ? "client" : "server"),
   "?": () => $("keys").showModal(),
 };
 document.addEventListener("keydown", event => {

@@ -158,7 +158,7 @@ function add(raw, stored = false) {
   count(line, 1);
   if (to === all.length) all.push(line); else all.splice(to, 0, line);
   densityStale = true;
-  if (judging()) { line.bits = -1; judgeLater(line); } else insert(line);
+  if (judging()) { line.bits = -1; judgeLater(line); } else if (!stored) insert(line);
 }
 
 /* Shows a line that was judged, if it passes. */
@@ -187,6 +187,15 @@ function pick() {
   hits = patterns.search ? shown.reduce((n, line) => n + (isHit(line) ? 1 : 0), 0) : 0;
 }
 
+/* Shows lines from before, all at once: what is in sight stays there. */
+function insertOlder() {
+  const first = firstShown(), keep = shown[first], by = keep ? list.scrollTop - tops[first] * ROW : 0;
+  pick();
+  resize();
+  if (keep && !follow) list.scrollTop = tops[indexOf(keep)] * ROW + by;
+  densityStale = true;
+}
+
 function trim() {
   if (all.length <= MOST && allUnits <= UNITS_MOST) return;
   const before = tops[tops.length - 1];
@@ -196,7 +205,9 @@ function trim() {
     selected.delete(line);
     if (line === cursor) cursor = null;
     if (line === anchor) anchor = null;
+    if (line.stored) older.ended = false;
   }
+  drawOlder();
   pick();
   densityStale = true;
   if (!follow) list.scrollTop = Math.max(0, list.scrollTop - (before - tops[tops.length - 1]) * ROW);
@@ -204,6 +215,7 @@ function trim() {
 
 /* Shows what passes now, and keeps the line in sight that one was at. */
 function refilter() {
+  dropHoles();
   const keep = cursor ?? shown[firstShown()];
   pick();
   densityStale = true;
@@ -221,6 +233,7 @@ function forget() {
   selected = new Set(); cursor = anchor = null;
   follow = true; unseen = 0; lastSeq = 0; hits = 0; densityStale = true;
   stopJudging();
+  dropStored();
 }
 
 function remove() {

@@ -42,7 +42,10 @@ function wantLine() {
   lineWanted = Number(new URLSearchParams(location.hash.slice(1)).get("line")) || 0;
   clearTimeout(lineTimer);
   if (!lineWanted || seekLine()) return;
-  lineTimer = setTimeout(() => { tell("The line of this link is not among the last lines of the stream; PostgreSQL may have it."); lineWanted = 0; }, LINE_MS);
+  lineTimer = setTimeout(() => {
+    if (older.has) loadLine(lineWanted); else tell("The line of this link is not among the last lines of the stream; PostgreSQL may have it.");
+    lineWanted = 0;
+  }, LINE_MS);
 }
 function seekLine() {
   if (!lineWanted) return true;
@@ -94,7 +97,7 @@ function connect() {
   say("connecting", "connecting");
   const mine = socket = openSocket(address());
   heard = Date.now();
-  mine.onopen = () => { if (mine === socket) { heard = Date.now(); sayLive(); wantLine(); } };
+  mine.onopen = () => { if (mine === socket) { heard = Date.now(); sayLive(); wantLine(); if (!older.has) findStored(); } };
   mine.onmessage = event => {
     if (mine !== socket) return;
     heard = Date.now();

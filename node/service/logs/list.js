@@ -122,7 +122,7 @@ function drawNow() {
   const now = cursor ? placeOf(shown, cursor.seq) : -1;
   if (now >= first && now < last) list.setAttribute("aria-activedescendant", "line-" + now); else list.removeAttribute("aria-activedescendant");
   const top = shown[firstShown()];
-  $("day").textContent = top && at(top) !== null ? `${new Date(at(top)).toLocaleDateString("en", { weekday: "short", timeZone: view.zone === "utc" ? "UTC" : undefined })} ${stamp(at(top)).slice(0, 10)}` : "";
+  $("day").textContent = top && at(top) !== null ? `${new Date(at(top)).toLocaleDateString("en", { weekday: "short", timeZone: view.zone === "utc" ? "UTC" : undefined })} ${stamp(at(top)).slice(0, 10)}${top.stored ? " · stored" : ""}` : "";
   if (unknown.length > 0) findRanges(unknown);
   drawCounts();
 }
@@ -236,6 +236,7 @@ function drawDetail() {
   const line = cursor, zone = zoneName(), fields = fieldsOf(line), pairs = [];
   if (line.client !== null) pairs.push(pair("client time", stamp(line.client), zone));
   if (line.server !== null) pairs.push(pair("server time", stamp(line.server), zone));
+  if (line.stored) pairs.push(pair("kept in", "PostgreSQL"));
   pairs.push(pair("level", levelWord(line)));
   if (line.user.name) pairs.push(pair("user", line.user.name));
   if (line.room.name) pairs.push(pair("room", line.room.name));

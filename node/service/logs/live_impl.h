@@ -45,6 +45,7 @@ enum tail_state { TAIL_OFF, TAIL_ASKING, TAIL_FOLLOWING };
 
 struct tail {
     enum tail_state state;
+    uint32_t most; /* entries of one lane that are asked for at once */
     bool reading;
     unsigned lanes;
     uint64_t last; /* of the stream when it was last asked */

@@ -11,6 +11,7 @@
 #include "node/service/logs/own.h"
 #include "node/service/logs/page.h"
 #include "node/service/logs/protobuf.h"
+#include "node/service/logs/stored.h"
 #include "node/service/logs/syslog.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
@@ -29,6 +30,7 @@ struct logs {
     struct logs_own *own;
     struct logs_depth *depth;
     struct logs_syslog *syslog;
+    struct logs_stored *stored;
     struct limit_table *rate;
     struct list adding;
 };
@@ -317,15 +319,36 @@ static void listen_at(struct logs *logs, struct http_request *request, bool own)
 }
 
 /* Who shows a token may hear the nodes' own lines. */
+static bool shows_own(const struct logs *logs)
+{
+    return logs->options.listen_token[0] != '\0' || logs->options.own_for_all;
+}
+
 static void on_listen(void *arg, struct http_request *request)
 {
-    struct logs *logs = arg;
-    listen_at(logs, request, logs->options.listen_token[0] != '\0' || logs->options.own_for_all);
+    listen_at(arg, request, shows_own(arg));
 }
 
 static void on_listen_at_admin(void *arg, struct http_request *request)
 {
     listen_at(arg, request, true);
+}
+
+static void read_at(struct logs *logs, struct http_request *request, bool own)
+{
+    if (http_authorize(request, HTTP_AUTH_IF_SET, logs->options.listen_token, NULL)) {
+        logs_stored_answer(logs->stored, request, own);
+    }
+}
+
+static void on_stored(void *arg, struct http_request *request)
+{
+    read_at(arg, request, shows_own(arg));
+}
+
+static void on_stored_at_admin(void *arg, struct http_request *request)
+{
+    read_at(arg, request, true);
 }
 
 static void on_page(void *arg, struct http_request *request)
@@ -335,6 +358,28 @@ static void on_page(void *arg, struct http_request *request)
 }
 
 /* ------------------------------------------------------------------------------------ life */
+
+static void route(struct logs *logs, struct http_server *server)
+{
+    struct http_server *admin = logs->options.admin;
+    http_route(server, "POST", "/logs/add", on_add, logs);
+    http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
+    http_route(server, "POST", "/v1/logs", on_otlp, logs);
+    http_route(server, "POST", "/gelf", on_gelf, logs);
+    http_guard(server, "/logs/add", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/loki/api/v1/push", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/v1/logs", HTTP_ORIGIN_LISTED);
+    http_guard(server, "/gelf", HTTP_ORIGIN_LISTED);
+    http_route_websocket(server, "/logs/listen", on_listen, logs);
+    http_route(server, "GET", "/logs/stored", on_stored, logs);
+    http_guard(server, "/logs/stored", HTTP_ORIGIN_OWN);
+    http_route(server, "GET", "/logs.html", on_page, logs);
+    if (admin != NULL) {
+        http_route_websocket(admin, "/logs/listen", on_listen_at_admin, logs);
+        http_route(admin, "GET", "/logs/stored", on_stored_at_admin, logs);
+        http_route(admin, "GET", "/logs.html", on_page, logs);
+    }
+}
 
 struct logs *logs_new(struct http_server *server, const struct logs_options *options)
 {
@@ -365,20 +410,12 @@ struct logs *logs_new(struct http_server *server, const struct logs_options *opt
                                                       .lanes = options->lanes,
                                                       .entry_limit = options->entry_limit,
                                                       .keys = options->keys});
-    http_route(server, "POST", "/logs/add", on_add, logs);
-    http_route(server, "POST", "/loki/api/v1/push", on_loki, logs);
-    http_route(server, "POST", "/v1/logs", on_otlp, logs);
-    http_route(server, "POST", "/gelf", on_gelf, logs);
-    http_guard(server, "/logs/add", HTTP_ORIGIN_LISTED);
-    http_guard(server, "/loki/api/v1/push", HTTP_ORIGIN_LISTED);
-    http_guard(server, "/v1/logs", HTTP_ORIGIN_LISTED);
-    http_guard(server, "/gelf", HTTP_ORIGIN_LISTED);
-    http_route_websocket(server, "/logs/listen", on_listen, logs);
-    http_route(server, "GET", "/logs.html", on_page, logs);
-    if (options->admin != NULL) {
-        http_route_websocket(options->admin, "/logs/listen", on_listen_at_admin, logs);
-        http_route(options->admin, "GET", "/logs.html", on_page, logs);
-    }
+    logs->stored =
+        logs_stored_new(&(struct logs_stored_options){.base = loop_base(net_loop(options->net)),
+                                                      .uri = options->postgres,
+                                                      .metrics = options->metrics,
+                                                      .node = options->node});
+    route(logs, server);
     return logs;
 }
 
@@ -404,6 +441,7 @@ void logs_free(struct logs **logs)
     }
     struct logs *gone = *logs;
     *logs = NULL;
+    logs_stored_free(&gone->stored);
     logs_syslog_free(&gone->syslog);
     logs_depth_free(&gone->depth);
     logs_own_free(&gone->own);

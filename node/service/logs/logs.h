@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs.html, and the node's own lines in the stream
+/* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs/stored, /logs.html, and the node's own lines in the stream
  * (wire page logs.md). */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LOGS_H
 #define MUSTER_NODE_SERVICE_LOGS_LOGS_H
@@ -29,6 +29,7 @@ struct logs_options {
     uint32_t rate;                        /* entries per second and address; 0: no limit */
     const char *syslog;                   /* where syslog is taken: syslog.h; empty: nowhere */
     const char *add_token, *listen_token; /* empty: none is needed */
+    const char *postgres;                 /* where the stored ones are read; empty: they are not */
     struct http_server *admin; /* listeners there hear the nodes' own lines; NULL: no such */
     bool own_for_all;          /* all hear them, without a token, too */
 };

@@ -132,7 +132,7 @@ function onBits(job, bits) {
   if (job.bulk) {
     if (--bulkLeft === 0) { refilter(); onSearched(); }
   } else if (bulkLeft === 0) {
-    job.lines.forEach(insert);
+    if (job.lines.some(line => line.stored)) insertOlder(); else job.lines.forEach(insert);
     draw();
   }
 }

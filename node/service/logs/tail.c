@@ -12,6 +12,7 @@
 enum {
     LOGS_TAIL_GATHER_MS = 60,
     LOGS_TAIL_READ_MOST = 500,           /* entries of one lane at once */
+    LOGS_TAIL_READ_LEAST = 8,            /* where they are large */
     LOGS_TAIL_MESSAGE_BYTES = 32 * 1024, /* after which a message ends */
     ASK_AGAIN_MS = 5000,                 /* for lanes that are new */
 };
@@ -111,6 +112,14 @@ static size_t lane_run(const struct logs_live *live, const struct stream_entry *
     return run;
 }
 
+/* Where not all that was read could go out, which is to be read again, fewer are asked for. */
+static void adapt(struct tail *tail, bool left, size_t went)
+{
+    size_t most = left ? went * 2 : (size_t)tail->most * 2;
+    most = most > LOGS_TAIL_READ_LEAST ? most : LOGS_TAIL_READ_LEAST;
+    tail->most = (uint32_t)(most < LOGS_TAIL_READ_MOST ? most : LOGS_TAIL_READ_MOST);
+}
+
 /* False when the server is in another history than some lane was read in: then all lanes go to where
  * they have to be read on. */
 static bool is_ours(struct tail *tail, const struct stream_head *head)
@@ -130,7 +139,8 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
 {
     struct logs_live *live = arg;
     struct tail *tail = &live->tail;
-    bool more = false;
+    bool more = false, left = false;
+    size_t went = 0;
     tail->reading = false;
     if (tail->state != TAIL_FOLLOWING) {
         return;
@@ -153,10 +163,13 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
             free(group);
         }
         map_deinit(&groups.by_room);
-        more = more || now < run || run == LOGS_TAIL_READ_MOST;
+        left = left || now < run;
+        more = more || now < run || run == tail->most;
+        went = now > went ? now : went;
         entries += run;
         count -= run;
     }
+    adapt(tail, left, went);
     arm(tail, more && ok ? 0 : LOGS_TAIL_GATHER_MS);
 }
 
@@ -190,6 +203,7 @@ static void on_state(void *arg, const struct stream_state *state)
     unsigned lanes = state->lanes > own ? state->lanes : own;
     if (tail->state == TAIL_ASKING) {
         tail->state = TAIL_FOLLOWING;
+        tail->most = LOGS_TAIL_READ_MOST;
         tail->lanes = 0;
         take_lanes(tail, state, lanes, state->last);
         /* What is there was written before the first listener came: should a server have it once
@@ -241,8 +255,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         for (unsigned i = 0; i < tail->lanes; i++) {
             from[i] = (struct stream_from){i, tail->places[i].seq};
         }
-        tail->reading = stream_read(live->options.store, from, tail->lanes, LOGS_TAIL_READ_MOST,
-                                    on_read, live) == 0;
+        tail->reading =
+            stream_read(live->options.store, from, tail->lanes, tail->most, on_read, live) == 0;
         if (!tail->reading) {
             arm(tail, LOGS_TAIL_GATHER_MS);
         }

@@ -8,13 +8,19 @@ enum {
     LEAST_GAP_US = 1000,
     QUICK_GAP_US = 30 * 1000, /* to a peer that is never late, while little waits */
     FOLLOW_MORE_US = 5 * 1000,
-    CALM_GAP_US = 100 * 1000,      /* to one that is, or that is not known yet */
-    KNOWN_AFTER = 4,               /* confirmations */
-    SPREAD_US = 200 * 1000,        /* what waits may take so long, where the least gap allows it */
-    FIRST_LOOK_US = 1000,          /* after a message was sent */
-    RAREST_LOOK_US = 50 * 1000,    /* later looks are a quarter of the time since apart */
-    HASTE_US = 500 * 1000,         /* what waits longer may follow one that is on its way */
-    CAREFUL_US = 30 * 1000 * 1000, /* after a packet was lost, when it may not */
+    CALM_GAP_US = 100 * 1000, /* to one that is, or that is not known yet */
+    KNOWN_AFTER = 4,          /* confirmations */
+    SPREAD_US = 200 * 1000,   /* what waits may take so long, where the least gap allows it */
+    FIRST_LOOK_US = 1000,     /* after a message was sent */
+    SOON_LOOK_US =
+        4 * 1000,        /* later looks are a quarter of the time since apart, so much at most */
+    SOON_US = 64 * 1000, /* within this time, */
+    RAREST_LOOK_US = 50 * 1000,     /* and so much after it */
+    OWN_TIMER_US = 36 * 1000,       /* a kernel (Linux) confirms 40 ms later of its own accord; */
+    OWN_TIMER_WIDTH_US = 14 * 1000, /* so wide is what is seen of that */
+    HASTE_US = 500 * 1000,          /* what waits longer may follow one that is on its way */
+    URGENT_US = 2500 * 1000,        /* what waits so long does it as closely as may be */
+    CAREFUL_US = 30 * 1000 * 1000,  /* after a packet was lost, when it may not */
 };
 
 struct item {
@@ -205,10 +211,18 @@ static void look_in(struct relay_paced *paced, uint64_t us)
 }
 
 /* Between two messages of which the first is not confirmed: what the least gap is for, and as much
- * again for what the way does to them. */
-static uint64_t follow_gap_us(const struct relay_paced *paced)
+ * again for what the way does to them; less of that the longer something has waited, before it has to
+ * fall, but not less than by how much round trips vary. */
+static uint64_t follow_gap_us(const struct relay_paced *paced, uint64_t waited_us,
+                              uint64_t varies_us)
 {
-    return 2 * paced->pacer->gap_us + FOLLOW_MORE_US;
+    uint64_t least = paced->pacer->gap_us + FOLLOW_MORE_US;
+    uint64_t spare = paced->pacer->gap_us;
+    uint64_t urgency = waited_us > HASTE_US ? waited_us - HASTE_US : 0;
+    urgency = urgency < URGENT_US - HASTE_US ? urgency : URGENT_US - HASTE_US;
+    uint64_t left = spare - spare * urgency / (URGENT_US - HASTE_US);
+    uint64_t uneven = varies_us < spare ? varies_us : spare;
+    return least + (left > uneven ? left : uneven);
 }
 
 static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
@@ -221,8 +235,8 @@ static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
     paced->sent_us = paced->moved_us = now;
     paced->heard_us = 0;
     paced->unacked = 0;
-    look = look < follow_gap_us(paced) ? look
-                                       : follow_gap_us(paced); /* another may have to follow it */
+    uint64_t follow = follow_gap_us(paced, URGENT_US, 0); /* another may have to */
+    look = look < follow ? look : follow;
     look_in(paced, look > FIRST_LOOK_US ? look : FIRST_LOOK_US);
     return true;
 }
@@ -258,7 +272,8 @@ static uint64_t most_of(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* However much waits, a peer whose last confirmations were late gets so much more time. */
+/* From when a quick peer would have confirmed a message to the next one. However much waits, a peer
+ * whose last confirmations were late gets so much more time. */
 static uint64_t gap_us(const struct relay_paced *paced)
 {
     uint64_t least = paced->pacer->gap_us, most = most_of(least, CALM_GAP_US);
@@ -267,12 +282,25 @@ static uint64_t gap_us(const struct relay_paced *paced)
     return paced->hurried ? least : least_of(most_of(spread, least + paced->late_us), most);
 }
 
-/* When the next message may go, all being confirmed. */
+/* When the next message may go, all being confirmed. A late confirmation takes nothing from the time to
+ * read in which it was awaited. */
 static uint64_t due_us(const struct relay_paced *paced)
 {
-    uint64_t due = paced->clear_us + gap_us(paced);
-    uint64_t spoke = paced->heard_us + paced->pacer->gap_us + paced->late_us;
+    uint64_t least = paced->pacer->gap_us;
+    uint64_t due =
+        most_of(paced->clear_us + least, paced->sent_us + paced->quickest_us + gap_us(paced));
+    uint64_t spoke = paced->heard_us + least + paced->late_us;
     return paced->heard_us != 0 ? least_of(due, spoke) : due;
+}
+
+/* What a confirmation that took so much longer than others tells of the program: a kernel that has no
+ * other reason to confirm does it by a timer of its own, whether or not there was a reader. */
+static uint64_t lateness_us(uint64_t late)
+{
+    if (late < OWN_TIMER_US) {
+        return late;
+    }
+    return late < OWN_TIMER_US + OWN_TIMER_WIDTH_US ? 0 : late - OWN_TIMER_US;
 }
 
 /* All was confirmed at last: how long did that take, for this peer? */
@@ -282,8 +310,8 @@ static void learn_rhythm(struct relay_paced *paced, uint64_t now)
     if (paced->confirmed == 0 || took < paced->quickest_us) {
         paced->quickest_us = took;
     } else {
-        late = took - paced->quickest_us;
-        paced->quickest_us += late / 64; /* the way may have become longer */
+        late = lateness_us(took - paced->quickest_us);
+        paced->quickest_us += (took - paced->quickest_us) / 64; /* the way may have become longer */
     }
     paced->late_us /= 2;
     paced->late_us = late > paced->late_us ? late : paced->late_us;
@@ -306,18 +334,20 @@ static uint64_t oldest_us(struct relay_paced *paced)
 static bool may_follow(struct relay_paced *paced, uint64_t now)
 {
     struct conn_path path;
-    if (paced->count == 0 || now - paced->sent_us < follow_gap_us(paced) ||
-        oldest_us(paced) + HASTE_US > now || !conn_path(paced->conn, &path)) {
+    uint64_t waited = paced->count > 0 ? now - oldest_us(paced) : 0;
+    if (waited < HASTE_US || now - paced->sent_us < follow_gap_us(paced, waited, 0) ||
+        !conn_path(paced->conn, &path)) {
         return false;
     }
     if (path.lost != paced->lost) {
         paced->lost = path.lost;
         paced->lost_us = now;
     }
-    uint64_t gap = follow_gap_us(paced);
+    uint64_t gap = follow_gap_us(paced, waited, path.varies_us);
     bool careful = paced->lost_us != 0 && now - paced->lost_us < CAREFUL_US;
     bool even = path.round_trip_us > gap && path.varies_us < path.round_trip_us / 4;
-    return even && !careful && path.in_flight <= path.round_trip_us / gap + 1;
+    return even && !careful && now - paced->sent_us >= gap &&
+           path.in_flight <= path.round_trip_us / gap + 1;
 }
 
 /* Is all confirmed? Else comes back to look, or loses patience. */
@@ -342,9 +372,8 @@ static bool is_clear(struct relay_paced *paced, uint64_t now)
     }
     uint64_t over = now - paced->sent_us;
     over -= least_of(over, paced->quickest_us);
-    uint64_t wait = over / 4;
-    wait = wait > FIRST_LOOK_US ? wait : FIRST_LOOK_US;
-    look_in(paced, wait < RAREST_LOOK_US ? wait : RAREST_LOOK_US);
+    uint64_t wait = most_of(over / 4, FIRST_LOOK_US);
+    look_in(paced, least_of(wait, over < SOON_US ? SOON_LOOK_US : RAREST_LOOK_US));
     return false;
 }
 
@@ -423,6 +452,10 @@ void relay_paced_let_go(struct relay_paced *paced)
 
 void relay_paced_heard(struct relay_paced *paced)
 {
+    if (!paced->clear && conn_unacked(paced->conn) == 0) {
+        paced->clear = true; /* that came with what it said, which tells nothing of its rhythm */
+        paced->clear_us = clock_monotonic_us();
+    }
     if (!paced->clear || paced->heard_us != 0) {
         return; /* it may have said so before it got the last one */
     }

@@ -38,6 +38,43 @@ int lab_shards(void **state)
     return 0;
 }
 
+int lab_cluster(void **state)
+{
+    (void)state;
+    lab.server_count = 6;
+    lab.cluster = true;
+    redis_start_cluster(lab.servers, lab.server_count);
+    snprintf(lab.url, sizeof(lab.url), "redis+cluster://127.0.0.1:%d,127.0.0.1:%d",
+             lab.servers[0].port, lab.servers[5].port);
+    return 0;
+}
+
+int lab_topics(void)
+{
+    int count = 0;
+    for (int i = 0; i < lab.server_count; i++) {
+        count += (int)redis_count(&lab.servers[i], "PUBSUB %s %s:*:b:*",
+                                  lab.cluster ? "SHARDCHANNELS" : "CHANNELS", lab.prefix);
+    }
+    return count;
+}
+
+struct redis_server_process *lab_master_of(const char *name)
+{
+    for (int i = 0; i < lab.server_count; i++) {
+        if (lab.servers[i].pid == 0 || !redis_is_master(&lab.servers[i])) {
+            continue;
+        }
+        redisReply *reply = redis_ask(&lab.servers[i], "GET %s", lab_key("l", name));
+        bool has = reply->type != REDIS_REPLY_ERROR;
+        freeReplyObject(reply);
+        if (has) {
+            return &lab.servers[i];
+        }
+    }
+    return NULL;
+}
+
 static void remove_certs(void)
 {
     char command[64];
@@ -117,9 +154,13 @@ int lab_end(void **state)
     lab.sentinel = (struct redis_server_process){0};
     for (int i = 0; i < lab.server_count; i++) {
         redis_kill(&lab.servers[i]);
+        if (lab.cluster) {
+            redis_forget_cluster(&lab.servers[i]);
+        }
         lab.servers[i] = (struct redis_server_process){0};
     }
     lab.server_count = 0;
+    lab.cluster = false;
     return 0;
 }
 

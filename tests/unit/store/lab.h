@@ -28,8 +28,9 @@ struct lab {
     struct event_base *base;
     struct event *tick;
     struct memory_hub *hub;
-    struct redis_server_process servers[2];
+    struct redis_server_process servers[6];
     struct redis_server_process sentinel; /* lab_pair: servers[0] is the master, [1] its replica */
+    bool cluster;                         /* the servers are three masters and their replicas */
     unsigned replicas;                    /* that stores wait for */
     char certs[32]; /* folder made by tests/certificates.sh; empty: not needed yet */
     struct store_tls tls;
@@ -52,7 +53,8 @@ int lab_memory(void **state);
 int lab_redis(void **state);
 int lab_shards(void **state);
 int lab_tls(void **state);
-int lab_pair(void **state);          /* and a sentinel */
+int lab_pair(void **state); /* and a sentinel */
+int lab_cluster(void **state);
 int lab_promoted_pair(void **state); /* the same after a planned fail-over */
 int lab_end(void **state);
 int lab_setup(void **state);
@@ -62,6 +64,12 @@ bool lab_is_redis(void);
 
 /* Waits until the sentinel has made servers[1] the master; they change places then. */
 void lab_promoted(void);
+
+/* Channels of topics that somebody hears, at all servers. */
+int lab_topics(void);
+
+/* The master that has the slots of a name's partition, of lab_cluster. */
+struct redis_server_process *lab_master_of(const char *name);
 
 /* Path of a file among the certificates, which are made when first asked for. One of a few buffers,
  * borrowed. */

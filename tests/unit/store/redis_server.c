@@ -63,7 +63,7 @@ int free_port(void)
     return 0;
 }
 
-enum { WORDS = 48, WORD = 128 };
+enum { WORDS = 64, WORD = 128 };
 
 struct words {
     char text[WORDS][WORD];
@@ -115,6 +115,23 @@ static const char *server_file(const struct redis_server_process *server)
     return name;
 }
 
+static void cluster_file(const struct redis_server_process *server, char name[32])
+{
+    snprintf(name, 32, "muster-%d.nodes", server->port);
+}
+
+static void add_cluster(struct words *words, const struct redis_server_process *server)
+{
+    char name[32];
+    cluster_file(server, name);
+    add(words, "--cluster-enabled", "yes");
+    add_number(words, "--cluster-port", server->cluster_port);
+    add(words, "--cluster-config-file", name);
+    add(words, "--cluster-node-timeout", "1000");
+    add(words, "--cluster-replica-validity-factor", "0");
+    add(words, "--repl-diskless-sync-delay", "0");
+}
+
 static void become_server(const struct redis_server_process *server)
 {
     static struct words words;
@@ -127,8 +144,13 @@ static void become_server(const struct redis_server_process *server)
     add(&words, "--dir", "/tmp");
     add(&words, "--dbfilename", server_file(server)); /* a replica keeps what it was sent there */
     add(&words, "--rdb-del-sync-files", "yes");
+    add(&words, "--repl-diskless-sync-delay",
+        "0"); /* for other replicas, of which there are none: 5 s */
     if (server->tls_port != 0) {
         add_tls(&words, server);
+    }
+    if (server->cluster_port != 0) {
+        add_cluster(&words, server);
     }
     if (server->extra[0][0] != '\0') {
         add(&words, server->extra[0], server->extra[1]);
@@ -285,6 +307,62 @@ bool redis_is_master(const struct redis_server_process *server)
         redisFree(context);
     }
     return master;
+}
+
+/* The line stands in CLUSTER INFO. */
+static bool cluster_says(const struct redis_server_process *server, const char *line)
+{
+    redisReply *reply = redis_ask(server, "CLUSTER INFO");
+    bool says = strstr(reply->str, line) != NULL;
+    freeReplyObject(reply);
+    return says;
+}
+
+bool redis_cluster_works(const struct redis_server_process *servers, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (servers[i].pid != 0 && !cluster_says(&servers[i], "cluster_state:ok")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void redis_cluster_cli(const char *words)
+{
+    char command[512];
+    snprintf(command, sizeof(command), "redis-cli --cluster %s >/dev/null", words);
+    if (system(command) != 0) {
+        die(command);
+    }
+}
+
+void redis_start_cluster(struct redis_server_process *servers, int count)
+{
+    char words[400] = "create";
+    struct timespec pause = a_moment();
+    for (int i = 0; i < count; i++) {
+        size_t len = strlen(words);
+        servers[i].port = free_port();
+        servers[i].cluster_port = free_port();
+        redis_forget_cluster(&servers[i]);
+        redis_start(&servers[i], NULL, NULL);
+        snprintf(words + len, sizeof(words) - len, " 127.0.0.1:%d", servers[i].port);
+    }
+    size_t len = strlen(words);
+    snprintf(words + len, sizeof(words) - len, " --cluster-replicas 1 --cluster-yes");
+    redis_cluster_cli(words);
+    while (!redis_cluster_works(servers, count)) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+void redis_forget_cluster(const struct redis_server_process *server)
+{
+    char name[32], path[48];
+    cluster_file(server, name);
+    snprintf(path, sizeof(path), "/tmp/%s", name);
+    unlink(path);
 }
 
 static void write_sentinel_config(const char *path, int port, int master_port)

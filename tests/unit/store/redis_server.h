@@ -15,6 +15,7 @@ struct redis_server_process {
     char certs[64];    /* folder with NAME.pem and NAME.key */
     char cert[16];     /* NAME of the server's own */
     bool demanding;    /* of a client certificate */
+    int cluster_port;  /* between the servers of a cluster; 0: it is none of one */
 };
 
 /* A port that no other test on this machine is given. */
@@ -34,6 +35,18 @@ void redis_start_replica(struct redis_server_process *server,
 /* Waits until `replica` follows and has all that `master` has written. */
 void redis_wait_follows(const struct redis_server_process *replica,
                         const struct redis_server_process *master);
+
+/* Starts `count` servers as a cluster, one replica for each master, and waits until it works. */
+void redis_start_cluster(struct redis_server_process *servers, int count);
+
+/* All live ones of these find that the cluster works. */
+bool redis_cluster_works(const struct redis_server_process *servers, int count);
+
+/* `redis-cli --cluster` with these words; they have to succeed. */
+void redis_cluster_cli(const char *words);
+
+/* Forgets who was in the cluster, for the end. */
+void redis_forget_cluster(const struct redis_server_process *server);
 
 /* A sentinel that watches `master` as "fleet" and decides alone; redis_kill ends it. */
 void redis_start_sentinel(struct redis_server_process *sentinel,

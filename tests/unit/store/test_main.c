@@ -6,7 +6,7 @@
 static int parts(void)
 {
     return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
-           test_reply() + test_outbox();
+           test_reply() + test_outbox() + test_map();
 }
 
 /* The store's contract, which is the same whatever is behind it. */
@@ -36,11 +36,16 @@ static int over_tls(void)
     return contract("tls", lab_tls) + test_tls();
 }
 
-/* The contract at a server that was promoted, then fail-overs amid it all. */
+/* The contract at three masters and their replicas, then servers that come, go and give slots away. */
+static int on_cluster(void)
+{
+    return contract("cluster", lab_cluster) + test_stream("cluster", lab_cluster) + test_cluster();
+}
+
+/* The contract at a server that was promoted. */
 static int on_pair(void)
 {
-    return contract("pair", lab_promoted_pair) + test_stream("pair", lab_promoted_pair) +
-           test_pair();
+    return contract("pair", lab_promoted_pair) + test_stream("pair", lab_promoted_pair);
 }
 
 static int other_faults(void)
@@ -56,6 +61,7 @@ static const struct {
     {"parts", parts},        {"memory", on_memory},
     {"redis", on_redis},     {"shards", on_shards},
     {"tls", over_tls},       {"pair", on_pair},
+    {"cluster", on_cluster}, {"fail_over", test_pair},
     {"faults", test_faults}, {"other_faults", other_faults},
 };
 

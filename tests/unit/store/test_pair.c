@@ -419,6 +419,41 @@ static void members_stay_forced(void **state)
     members_and_listeners(LAGGING_FORCED);
 }
 
+/* A node lets its only member of a key go, and knows nothing of the key any more; the next server never
+ * hears of that. */
+static void a_release_that_is_lost(enum fail_over kind)
+{
+    struct watcher watcher = {0};
+    lab_nodes(2);
+    claim(0, "k", "stays", "v");
+    claim(1, "k", "goes", "v");
+    watcher_start(&watcher, lab.nodes[0], "k");
+    WAIT(roster_count(watcher.watch) == 2 && watcher.currents > 0);
+    stop_following();
+    release(1, "k", "goes");
+    WAIT(roster_count(watcher.watch) == 1);
+    lab_run(LAG_MS);
+    watcher_mark(&watcher);
+    fail_over(kind);
+    WAIT(watcher.currents > 0);
+    WAIT(roster_count(watcher.watch) == 1);
+    assert_true(watcher_has(&watcher, "stays", "v"));
+    assert_int_equal(watcher.least, 1);
+    watcher_stop(&watcher);
+}
+
+static void a_release_lost_planned(void **state)
+{
+    (void)state;
+    a_release_that_is_lost(LAGGING_PLANNED);
+}
+
+static void a_release_lost_forced(void **state)
+{
+    (void)state;
+    a_release_that_is_lost(LAGGING_FORCED);
+}
+
 /* ------------------------------------------------------------------------------------ replicas */
 
 static void what_a_replica_has_is_accepted(void **state)
@@ -531,6 +566,8 @@ int test_pair(void)
         PAIR_TEST(history_forced_with_a_replica_that_lags),
         PAIR_TEST(members_stay_planned),
         PAIR_TEST(members_stay_forced),
+        PAIR_TEST(a_release_lost_planned),
+        PAIR_TEST(a_release_lost_forced),
         REPLICA_TEST(what_a_replica_has_is_accepted),
         REPLICA_TEST(what_no_replica_has_is_not_accepted),
         REPLICA_TEST(a_master_that_goes_while_a_replica_is_waited_for),

@@ -24,6 +24,8 @@ int test_tls(void);
 int test_wire(void);
 int test_partition(void);
 int test_pair(void);
+int test_map(void);
+int test_cluster(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 

@@ -23,7 +23,7 @@ struct attachment {
     struct list of_device, of_driver; /* links */
     struct dispatch_device *device;
     struct dispatch_driver *driver;
-    bool holding; /* the driver is full */
+    bool holding; /* the driver is full: it holds the device back */
     bool waiting; /* the driver waits until the device takes its writes */
 };
 
@@ -70,6 +70,10 @@ void dispatch_device_enter(struct dispatch_device *device);
 void dispatch_device_attach_all(struct dispatch_device *device);
 void dispatch_device_attach(struct dispatch_device *device, struct dispatch_driver *driver);
 void dispatch_device_detach(struct attachment *attachment);
+
+/* The driver holds the device back, or lets it send: the list of the driver, the mark and the device's
+ * count are one state, changed here alone. */
+void dispatch_device_hold(struct attachment *attachment, bool hold);
 
 /* RECEIVED to every attached driver. */
 void dispatch_device_deliver(struct dispatch_device *device, struct span bytes);

@@ -40,22 +40,30 @@ static void tell(const struct attachment *attachment, enum dispatch_type type)
     chunk_unref(chunk);
 }
 
+void dispatch_device_hold(struct attachment *attachment, bool hold)
+{
+    struct dispatch_driver *driver = attachment->driver;
+    attachment->device->held += hold ? 1U : 0U;
+    attachment->device->held -= attachment->holding ? 1U : 0U;
+    attachment->holding = hold;
+    list_del(&attachment->of_driver);
+    list_push_back(hold ? &driver->holding : &driver->flowing, &attachment->of_driver);
+    dispatch_flow_touch(attachment->device);
+}
+
 void dispatch_device_attach(struct dispatch_device *device, struct dispatch_driver *driver)
 {
     struct attachment *attachment = mem_zalloc(sizeof(*attachment));
     attachment->device = device;
     attachment->driver = driver;
-    attachment->holding = dispatch_driver_is_full(driver);
     list_push_back(&device->attachments, &attachment->of_device);
-    list_push_back(attachment->holding ? &driver->holding : &driver->flowing,
-                   &attachment->of_driver);
-    device->held += attachment->holding ? 1 : 0;
+    list_init(&attachment->of_driver);
+    dispatch_device_hold(attachment, dispatch_driver_is_full(driver));
     driver->granted += device->window;
     tell(attachment, DISPATCH_OPENED);
     if (attachment->holding) {
         dispatch_driver_is_holding(driver);
     }
-    dispatch_flow_touch(device);
 }
 
 void dispatch_device_attach_all(struct dispatch_device *device)

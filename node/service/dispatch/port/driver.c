@@ -16,6 +16,7 @@ enum {
     DISPATCH_DRIVER_PATIENCE_MS = 5 * 1000, /* for the cluster to learn of it */
     DRIVER_QUEUE = 256 * 1024 * 1024,       /* beyond what back-pressure lets in: only a fault */
     RELIEVED_PER_TURN = 16,                 /* devices that a driver lets go on at once */
+    MODULE_ID_MOST = 64,                    /* bytes of it in the log */
 };
 
 static struct dispatch *dispatch_of(const struct dispatch_driver *driver)
@@ -169,6 +170,18 @@ static void on_closed(void *arg)
 
 /* ------------------------------------------------------------------------------------ opening */
 
+/* The module for which a driver of today's platform asks, as it names it; new. */
+static struct buf module_of(const struct http_request *request)
+{
+    struct buf name = {0};
+    struct span id = http_header(request, "x-module-id");
+    buf_append(&name, span_of(id.ptr, id.len < MODULE_ID_MOST ? id.len : MODULE_ID_MOST));
+    if (name.len == 0) {
+        buf_append(&name, SPAN("-"));
+    }
+    return name;
+}
+
 static void open_driver(struct dispatch_driver *driver)
 {
     static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
@@ -177,8 +190,10 @@ static void open_driver(struct dispatch_driver *driver)
     list_del(&driver->registering);
     wheel_cancel(&driver->patience);
     driver->request = NULL;
+    struct buf module = module_of(request);
     driver->ws = ws_accept(request, &handler, driver);
     if (driver->ws == NULL) {
+        buf_free(&module);
         driver_end(driver);
         return;
     }
@@ -186,7 +201,8 @@ static void open_driver(struct dispatch_driver *driver)
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
     conn_set_member(ws_conn(driver->ws));
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),
-             LOG_TEXT_FIELD("driver", driver->member));
+             LOG_TEXT_FIELD("driver", driver->member), LOG_SPAN_FIELD("module", buf_span(&module)));
+    buf_free(&module);
     LIST_EACH(it, &port->devices) {
         struct dispatch_device *device = LIST_ITEM(it, struct dispatch_device, entry);
         if (cidr_list_has(&driver->accept, &device->peer)) {
@@ -250,13 +266,8 @@ void dispatch_driver_send(struct dispatch_driver *driver, struct chunk *chunk)
     driver->sent += chunk->len;
     if (dispatch_driver_is_full(driver)) {
         while (!list_empty(&driver->flowing)) {
-            struct attachment *attachment =
-                LIST_ITEM(driver->flowing.next, struct attachment, of_driver);
-            list_del(&attachment->of_driver);
-            list_push_back(&attachment->driver->holding, &attachment->of_driver);
-            attachment->holding = true;
-            attachment->device->held++;
-            dispatch_flow_touch(attachment->device);
+            dispatch_device_hold(LIST_ITEM(driver->flowing.next, struct attachment, of_driver),
+                                 true);
         }
         dispatch_driver_is_holding(driver);
     }
@@ -270,13 +281,8 @@ void dispatch_drivers_relieve(struct dispatch *dispatch)
             /* Resumes the devices held back longest first, a few at a time: what they send may fill
              * the driver again. */
             for (int i = 0; i < RELIEVED_PER_TURN && !list_empty(&driver->holding); i++) {
-                struct attachment *attachment =
-                    LIST_ITEM(driver->holding.next, struct attachment, of_driver);
-                list_del(&attachment->of_driver);
-                list_push_back(&attachment->driver->flowing, &attachment->of_driver);
-                attachment->holding = false;
-                attachment->device->held--;
-                dispatch_flow_touch(attachment->device);
+                dispatch_device_hold(LIST_ITEM(driver->holding.next, struct attachment, of_driver),
+                                     false);
             }
             if (list_empty(&driver->holding)) {
                 list_del(&driver->full);
