@@ -96,6 +96,7 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@cmake --build build-test
 	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
+	@./tests/second/autobahn.sh
 	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),shipped)
 	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh 3 loadfile tests --ignore tests/integration
 

@@ -55,8 +55,16 @@ static struct append *append_of(struct list *link)
 static void append_free(struct append *append)
 {
     list_del(&append->group.entry);
-    buf_free(&append->group.items);
+    chunk_unref(append->group.items);
     free(append);
+}
+
+/* What was to be stored is not to be stored any more. */
+static void empty(struct append *append)
+{
+    chunk_unref(append->group.items);
+    append->group.items = NULL;
+    append->group.count = 0;
 }
 
 /* Tells the caller the outcome, once; there is no later call. */
@@ -112,7 +120,7 @@ static void make_call(struct stream_table *table)
     sent->number = ++table->number;
     LIST_EACH(it, &table->waiting) {
         struct append *append = append_of(it);
-        size_t len = append->group.items.len;
+        size_t len = append->group.items->len;
         if (groups == CALL_GROUPS || (groups > 0 && sent->bytes + len > CALL_BYTES)) {
             break;
         }
@@ -202,7 +210,7 @@ static void conclude_call(struct store *store, struct stream_sent *sent, enum ba
         outcome = outcome == STREAM_STORED ? stored : outcome;
         if (outcome != STREAM_STORED) {
             sent->count -= append->group.count;
-            append->group.count = append->group.items.len = 0;
+            empty(append);
         }
         conclude(store, append, outcome);
     }
@@ -327,7 +335,7 @@ static void give_up(struct store *store)
     LIST_EACH(it, &table->waiting) {
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US) {
-            table->waiting_bytes -= append->group.items.len;
+            table->waiting_bytes -= append->group.items->len;
             conclude(store, append, STREAM_REFUSED);
             append_free(append);
         }
@@ -340,7 +348,7 @@ static void give_up(struct store *store)
         if (now - append->since_us > PATIENCE_US && append->fn != NULL) {
             conclude(store, append, STREAM_UNKNOWN);
             sent->count -= append->group.count;
-            append->group.count = append->group.items.len = 0;
+            empty(append);
         }
         left = left || append->fn != NULL;
     }
@@ -383,11 +391,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     store_leave(store);
 }
 
-int stream_append(struct store *store, const struct stream_item *items, size_t count,
-                  stream_append_fn *fn, void *arg)
+static bool has_room(const struct store *store)
+{
+    return store->shards[stream_home(store)].up && store->stream.waiting_bytes <= WAITING_BYTES;
+}
+
+int stream_append_chunk(struct store *store, struct chunk *items, size_t count,
+                        stream_append_fn *fn, void *arg)
 {
     struct stream_table *table = &store->stream;
-    if (!store->shards[stream_home(store)].up || table->waiting_bytes > WAITING_BYTES) {
+    if (!has_room(store)) {
         return -1;
     }
     struct append *append = mem_zalloc(sizeof(*append));
@@ -395,16 +408,31 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     append->arg = arg;
     append->since_us = clock_monotonic_us();
     append->group.count = count;
-    for (size_t i = 0; i < count; i++) {
-        stream_item_put(&append->group.items, &items[i]);
-    }
-    table->waiting_bytes += append->group.items.len;
+    append->group.items = chunk_ref(items);
+    table->waiting_bytes += items->len;
     list_push_back(&table->waiting, &append->group.entry);
     store_kick(store, &table->chore);
     if (!evtimer_pending(table->tick, NULL)) {
         timer_after(table->tick, STREAM_TICK_MS);
     }
     return 0;
+}
+
+int stream_append(struct store *store, const struct stream_item *items, size_t count,
+                  stream_append_fn *fn, void *arg)
+{
+    struct buf flat = {0};
+    if (!has_room(store)) {
+        return -1;
+    }
+    chunk_begin(&flat);
+    for (size_t i = 0; i < count; i++) {
+        stream_item_put(&flat, &items[i]);
+    }
+    struct chunk *chunk = chunk_end(&flat);
+    int begun = stream_append_chunk(store, chunk, count, fn, arg);
+    chunk_unref(chunk);
+    return begun;
 }
 
 /* A new link begins with the newest call once more: a server that lacks it says what it has. */

@@ -15,6 +15,7 @@
 #include "store/stream_types.h"
 
 struct store;
+struct chunk;
 
 /* Does the stream's server answer? It may be full: what is in the stream can be read nevertheless. */
 bool stream_reached(const struct store *store);
@@ -37,6 +38,11 @@ typedef void stream_append_fn(void *arg, enum stream_outcome outcome);
  * surely nothing was or will be stored: no link, or too much waits for it (`fn` is not called). */
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+/* The same for items that lie in a chunk as stream_item_put (stream_call.h) left them: many bytes are taken
+ * without a copy. Takes a reference. */
+int stream_append_chunk(struct store *store, struct chunk *items, size_t count,
+                        stream_append_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 /* Reads at most `most` entries of each of the lanes, in one step. 0, or -1 without a call of `fn`.
  */

@@ -2,26 +2,24 @@
 #include "store/stream_call.h"
 
 #include "store/base/decimal.h"
+#include "store/base/resp.h"
 
 void stream_item_put(struct buf *items, const struct stream_item *item)
 {
-    uint32_t head[3] = {item->lane, (uint32_t)item->tag.len, (uint32_t)item->payload.len};
-    buf_append(items, span_of(head, sizeof(head)));
-    buf_append(items, item->tag);
-    buf_append(items, item->payload);
+    resp_number(items, item->lane);
+    resp_word(items, item->tag);
+    resp_word(items, item->payload);
 }
 
 bool stream_item_next(struct span *rest, struct stream_item *item)
 {
-    uint32_t head[3];
-    if (rest->len < sizeof(head)) {
+    struct span lane;
+    uint64_t number;
+    if (!resp_cut(rest, &lane) || !resp_cut(rest, &item->tag) || !resp_cut(rest, &item->payload) ||
+        !decimal_read(lane, STREAM_LANES_MOST - 1, &number)) {
         return false;
     }
-    memcpy(head, rest->ptr, sizeof(head));
-    item->lane = head[0];
-    item->tag = span_of(rest->ptr + sizeof(head), head[1]);
-    item->payload = span_of(item->tag.ptr + head[1], head[2]);
-    *rest = span_skip(*rest, sizeof(head) + head[1] + head[2]);
+    item->lane = (unsigned)number;
     return true;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* stream call: what the word `stream` asks of a backend. Items lie flat, one after the other, in
- * the bytes of the caller that appends them. */
+/* stream call: what the word `stream` asks of a backend. Items lie flat, one after the other, in a
+ * chunk, in the form that Redis takes (store/base/resp.h): lane, tag and payload, a word each. So it
+ * goes to Redis, or stays in memory, without a copy. */
 #ifndef MUSTER_STORE_STREAM_CALL_H
 #define MUSTER_STORE_STREAM_CALL_H
 
 #include "store/base/buf.h"
+#include "store/base/chunk.h"
 #include "store/base/list.h"
 #include "store/stream_types.h"
 
@@ -20,7 +22,7 @@ enum {
 /* What one caller wants stored. */
 struct stream_group {
     struct list entry;
-    struct buf items;
+    struct chunk *items; /* a reference; NULL: given up, there are none */
     size_t count;
     uint32_t first; /* place of the first item in its call */
 };
@@ -66,9 +68,13 @@ struct stream_marks {
     struct span fresh;
 };
 
+/* `items` was begun with chunk_begin. */
 void stream_item_put(struct buf *items, const struct stream_item *item);
 
 /* Cuts the next item off *rest; false at the end. */
 bool stream_item_next(struct span *rest, struct stream_item *item);
+
+/* Words of an item. */
+enum { STREAM_ITEM_WORDS = 3 };
 
 #endif

@@ -14,6 +14,7 @@ HOW = (  # words of a reason, and what the tests with it need
     (r"kubectl", "kubectl"),
     (r"promtool", "promtool (Debian: prometheus)"),
     (r"[Nn]ode.*not installed|node is not", "Node.js 18 or newer"),
+    (r"Autobahn", "Python 2.7 with pip, for Autobahn's WebSocket suite"),
     (r"crystal", "Crystal (Debian: crystal)"),
     (r"packets to see", "root, and a kernel that shows packets"),
     (r"namespace", "root, and a kernel that lets it make network namespaces"),

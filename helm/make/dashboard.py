@@ -105,7 +105,8 @@ ROWS = {
         ("Queued and never sent", "cps", [("{{reason}}", by("reason", "muster_queue_dropped_total"))],
          "slow: read too slowly; gone: had gone"),
         ("HTTP", "reqps", [("requests", rate("muster_http_requests_total")),
-                           ("answered with 400 or more", rate("muster_http_errors_total"))], ""),
+                           ("answered with 400 or more", rate("muster_http_errors_total")),
+                           ("with a token in the address", rate("muster_http_url_tokens_total"))], ""),
         ("Writes for a delivery", "none", [
             ("writes per delivery", f"{rate('muster_writes_total')} / {rate('muster_deliveries_total')}")],
          "Below 1: bursts become few system calls"),

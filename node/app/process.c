@@ -145,6 +145,7 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .origins = settings->origins,
         .same_origin = admin,
         .guarded_writes = settings->env == ENV_PRODUCTION,
+        .no_url_tokens = !settings->url_tokens,
         .trusted = trusted,
     };
     ws_set_pings(settings->ws_ping, settings->ws_pong);

@@ -23,6 +23,8 @@
     METRIC(HTTP_REQUESTS, counter, "muster_http_requests_total", "", "HTTP requests answered")     \
     METRIC(HTTP_ERRORS, counter, "muster_http_errors_total", "",                                   \
            "HTTP requests answered with 400 or more")                                              \
+    METRIC(HTTP_URL_TOKENS, counter, "muster_http_url_tokens_total", "",                           \
+           "Right tokens that stood in an address, where access logs keep them")                   \
     METRIC(WS, gauge, "muster_websockets", "", "WebSockets open now")                              \
     METRIC(WS_MESSAGES_IN, counter, "muster_websocket_messages_received_total", "",                \
            "WebSocket messages received whole")                                                    \

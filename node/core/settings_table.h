@@ -36,7 +36,8 @@
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
     SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs here: scheme://host[:port], several with commas; empty: any (writes in production: none). Clients that are no browsers send no Origin and are not asked for one") \
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers whose X-Forwarded-For, Forwarded or PROXY header says who the client is; nobody else's is believed") \
-    SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token or as ?token=") \
+    SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token") \
+    SETTING(url_tokens, SWITCH, "on", 0, 0, "off|on", "off: a token in an address (?token=, ?bearer_token=) does not count, since access logs of proxies keep addresses; drivers of dispatch then send Authorization: Bearer") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db], rediss:// for TLS, or redis+sentinel://host:port,host:port/name[?db=N]; several with commas are shards; or redis+cluster://host:port,host:port") \
     SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
@@ -79,7 +80,7 @@
     SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: [tcp:|udp:]address:port, with commas; without tcp: or udp: both; no token guards it") \
     SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries that one IP address may add per second; 0: no limit (right behind a load balancer that is not in trusted-proxies)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
-    SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token or as ?token=") \
+    SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token") \
     GROUP(POSTGRES, "PostgreSQL", SETTINGS_ALL) \
     SETTING(postgres, SECRET, "", 0, 0, "", "connection URI of PostgreSQL, for sink, migrate and check; of a node: for the log viewer, so a role that may only read") \
     GROUP(SINK, "Sink", SETTINGS_SINK) \

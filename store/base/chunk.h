@@ -3,6 +3,7 @@
 #ifndef MUSTER_STORE_BASE_CHUNK_H
 #define MUSTER_STORE_BASE_CHUNK_H
 
+#include "store/base/buf.h"
 #include "store/base/mem.h"
 #include "store/base/span.h"
 
@@ -30,6 +31,23 @@ static inline struct chunk *chunk_copy(struct span bytes)
     if (bytes.len > 0) {
         memcpy(chunk->data, bytes.ptr, bytes.len);
     }
+    return chunk;
+}
+
+/* A buf that is to become a chunk, without a copy, begins so. */
+static inline void chunk_begin(struct buf *buf)
+{
+    buf_room(buf, sizeof(struct chunk));
+    buf_grew(buf, sizeof(struct chunk));
+}
+
+/* New, of what was appended since chunk_begin, below 4 GiB; `buf` is empty and free again. */
+static inline struct chunk *chunk_end(struct buf *buf)
+{
+    struct chunk *chunk = mem_realloc(buf->ptr, buf->len);
+    chunk->refs = 1;
+    chunk->len = (uint32_t)(buf->len - sizeof(*chunk));
+    *buf = (struct buf){0};
     return chunk;
 }
 

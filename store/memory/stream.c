@@ -9,8 +9,10 @@ struct kept {
     struct list entry;
     uint64_t seq, ordinal, call;
     uint32_t index;
-    uint32_t tag_len, payload_len, node_len;
-    char bytes[];
+    struct span tag, payload; /* in `chunk`, which has the others of its append, too */
+    struct chunk *chunk;
+    uint32_t node_len;
+    char node[];
 };
 
 static struct kept *kept_of(struct list *link)
@@ -30,6 +32,7 @@ static void drop_first(struct memory_lane *lane)
 {
     struct kept *first = kept_of(lane->entries.next);
     list_del(&first->entry);
+    chunk_unref(first->chunk);
     free(first);
     lane->length--;
 }
@@ -44,26 +47,22 @@ void memory_streams_deinit(struct memory_streams *streams)
 }
 
 static void keep(struct memory_streams *streams, const struct stream_item *item,
-                 const struct stream_call *call, uint32_t index, uint64_t now_us)
+                 struct chunk *chunk, const struct stream_call *call, uint32_t index,
+                 uint64_t now_us)
 {
     struct memory_lane *lane = &streams->lanes[item->lane];
-    struct kept *kept =
-        mem_alloc(sizeof(*kept) + item->tag.len + item->payload.len + call->node.len);
+    struct kept *kept = mem_alloc(sizeof(*kept) + call->node.len);
     streams->last = streams->last + 1 > now_us ? streams->last + 1 : now_us;
     kept->seq = streams->last;
     kept->ordinal = ++lane->appended;
     kept->call = call->number;
     kept->index = index;
-    kept->tag_len = (uint32_t)item->tag.len;
-    kept->payload_len = (uint32_t)item->payload.len;
+    kept->tag = item->tag;
+    kept->payload = item->payload;
+    kept->chunk = chunk_ref(chunk);
     kept->node_len = (uint32_t)call->node.len;
-    const struct span parts[] = {item->tag, item->payload, call->node};
-    char *to = kept->bytes;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (parts[i].len > 0) {
-            memcpy(to, parts[i].ptr, parts[i].len);
-        }
-        to += parts[i].len;
+    if (call->node.len > 0) {
+        memcpy(kept->node, call->node.ptr, call->node.len);
     }
     list_push_back(&lane->entries, &kept->entry);
     lane->length++;
@@ -112,13 +111,14 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
     struct buf outcomes = {0};
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
-        struct span rest = buf_span(&group->items);
+        struct chunk *items = group->items;
+        struct span rest = items != NULL ? span_of(items->data, items->len) : span_of(NULL, 0);
         struct stream_item item;
         uint32_t index = group->first;
         full =
             full || (group->count > 0 && refuse && entries + group->count > call->limits->entries);
         while (!full && stream_item_next(&rest, &item)) {
-            keep(streams, &item, call, index++, now_us);
+            keep(streams, &item, items, call, index++, now_us);
             entries++;
         }
         buf_append(&outcomes, full ? SPAN("0") : SPAN("1"));
@@ -186,14 +186,13 @@ static void add(struct memory_found *found, unsigned lane, const struct kept *ke
         found->cap = found->cap > 0 ? found->cap * 2 : 64;
         found->entries = mem_realloc(found->entries, found->cap * sizeof(*found->entries));
     }
-    const char *payload = kept->bytes + kept->tag_len;
     found->entries[found->count++] =
         (struct stream_entry){.lane = lane,
                               .seq = kept->seq,
                               .ordinal = kept->ordinal,
-                              .tag = span_of(kept->bytes, kept->tag_len),
-                              .payload = span_of(payload, kept->payload_len),
-                              .node = span_of(payload + kept->payload_len, kept->node_len),
+                              .tag = kept->tag,
+                              .payload = kept->payload,
+                              .node = span_of(kept->node, kept->node_len),
                               .call = kept->call,
                               .index = kept->index};
 }

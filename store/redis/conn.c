@@ -15,7 +15,8 @@
 enum {
     FIRST_WAITING = 32, /* power of two */
     REDIS_CONN_READ_MOST = 64 * 1024,
-    OUT_KEPT = 256 * 1024, /* bytes that an empty queue keeps */
+    WIRE_KEPT = 256 * 1024,       /* bytes that an empty queue keeps */
+    REDIS_SENT_MOST = 256 * 1024, /* bytes of a turn; then others have theirs */
 };
 
 struct waiting {
@@ -37,10 +38,10 @@ struct redis_conn {
     int fd;
     struct redis_tls *tls; /* NULL: none */
     struct event *readable;
-    struct event *flush; /* when this turn's other events are done, or the socket takes more */
-    struct buf clear;    /* with TLS: commands of this turn, not encrypted yet */
-    struct buf out;      /* for the wire */
-    size_t written;      /* bytes at the front of `out` */
+    struct event *flush;     /* when this turn's other events are done, or the socket takes more */
+    struct redis_outbox out; /* commands */
+    struct buf wire;         /* with TLS: what is encrypted, and its own messages */
+    size_t written;          /* bytes at the front of `wire` */
     struct redis_replies *replies;
     const struct redis_conn_events *events;
     void *arg;
@@ -136,7 +137,8 @@ static void flush_later(struct redis_conn *conn, bool was_idle)
 /* Tells the peer why its certificate was not believed, if the socket takes it. */
 static void send_alert(struct redis_conn *conn)
 {
-    if (send(conn->fd, conn->out.ptr + conn->written, redis_conn_queued(conn), MSG_NOSIGNAL) < 0) {
+    struct span wire = span_skip(buf_span(&conn->wire), conn->written);
+    if (send(conn->fd, wire.ptr, wire.len, MSG_NOSIGNAL) < 0) {
         return; /* it will see the connection go */
     }
 }
@@ -144,7 +146,7 @@ static void send_alert(struct redis_conn *conn)
 static void greet(struct redis_conn *conn)
 {
     bool idle = redis_conn_queued(conn) == 0;
-    int through = redis_tls_greet(conn->tls, &conn->out);
+    int through = redis_tls_greet(conn->tls, &conn->wire);
     flush_later(conn, idle);
     if (through < 0) {
         send_alert(conn);
@@ -165,7 +167,7 @@ static void take_wire(struct redis_conn *conn, struct span wire)
     }
     while (n > 0 && alive(conn) && conn->state == REDIS_CONN_OPEN) {
         bool idle = redis_conn_queued(conn) == 0;
-        n = redis_tls_open(conn->tls, conn->in, sizeof(conn->in), &conn->out);
+        n = redis_tls_open(conn->tls, conn->in, sizeof(conn->in), &conn->wire);
         flush_later(conn, idle);
         if (n > 0) {
             take_bytes(conn, span_of(conn->in, (size_t)n));
@@ -192,46 +194,72 @@ static void read_some(struct redis_conn *conn)
     }
 }
 
-static void empty(struct buf *buf)
+static struct span at_most(struct span bytes, size_t most)
 {
-    buf->len = 0;
-    if (buf->cap > OUT_KEPT) {
-        buf_free(buf);
-    }
+    return span_of(bytes.ptr, bytes.len < most ? bytes.len : most);
 }
 
+/* Encrypts what comes next, as far as the wire has room for it in a turn. */
 static bool seal(struct redis_conn *conn)
 {
-    if (conn->state == CONN_GREETING) {
-        return true; /* later */
+    while (conn->state == REDIS_CONN_OPEN && conn->wire.len - conn->written < REDIS_SENT_MOST) {
+        struct span clear = at_most(redis_outbox_front(&conn->out), REDIS_SENT_MOST);
+        if (clear.len == 0) {
+            break;
+        }
+        if (redis_tls_seal(conn->tls, clear, &conn->wire) != 0) {
+            lose(conn, redis_tls_error(conn->tls));
+            return false;
+        }
+        redis_outbox_take(&conn->out, clear.len);
     }
-    if (redis_tls_seal(conn->tls, buf_span(&conn->clear), &conn->out) != 0) {
-        lose(conn, redis_tls_error(conn->tls));
-        return false;
-    }
-    empty(&conn->clear);
     return true;
 }
 
+/* What the socket is to get next. */
+static struct span next_bytes(const struct redis_conn *conn)
+{
+    return conn->tls != NULL ? span_skip(buf_span(&conn->wire), conn->written)
+                             : redis_outbox_front(&conn->out);
+}
+
+static void took(struct redis_conn *conn, size_t n)
+{
+    if (conn->tls == NULL) {
+        redis_outbox_take(&conn->out, n);
+        return;
+    }
+    conn->written += n;
+    if (conn->written == conn->wire.len) {
+        conn->written = conn->wire.len = 0;
+        if (conn->wire.cap > WIRE_KEPT) {
+            buf_free(&conn->wire);
+        }
+    }
+}
+
+/* Up to REDIS_SENT_MOST bytes, or until the socket takes no more. */
 static void write_some(struct redis_conn *conn)
 {
-    if (conn->clear.len > 0 && !seal(conn)) {
+    size_t sent = 0;
+    ssize_t n = 1;
+    if (conn->tls != NULL && !seal(conn)) {
         return;
     }
-    size_t left = conn->out.len - conn->written;
-    if (left == 0) {
-        return;
+    while (n > 0 && sent < REDIS_SENT_MOST && next_bytes(conn).len > 0) {
+        struct span next = at_most(next_bytes(conn), REDIS_SENT_MOST - sent);
+        n = send(conn->fd, next.ptr, next.len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            lose(conn, strerror(errno));
+            return;
+        }
+        if (n > 0) {
+            took(conn, (size_t)n);
+            sent += (size_t)n;
+        }
     }
-    ssize_t n = send(conn->fd, conn->out.ptr + conn->written, left, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        lose(conn, strerror(errno));
-        return;
-    }
-    conn->written += n > 0 ? (size_t)n : 0;
-    if (conn->written == conn->out.len) {
-        conn->written = 0;
-        empty(&conn->out);
-    } else {
+    if (next_bytes(conn).len > 0 ||
+        (conn->state == REDIS_CONN_OPEN && redis_outbox_len(&conn->out) > 0)) {
         event_add(conn->flush, NULL);
     }
 }
@@ -264,8 +292,8 @@ static void free_parts(struct redis_conn *conn)
         close(conn->fd);
     }
     redis_tls_free(&conn->tls);
-    buf_free(&conn->clear);
-    buf_free(&conn->out);
+    redis_outbox_free(&conn->out);
+    buf_free(&conn->wire);
     redis_replies_free(&conn->replies);
     ring_free(&conn->waiting);
     free(conn);
@@ -350,27 +378,41 @@ struct redis_conn *redis_conn_new(const struct redis_dial *dial,
     return conn;
 }
 
-void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_fn *fn, void *arg)
+/* Before the command: was there nothing to be sent? */
+static bool begin_command(struct redis_conn *conn, redis_reply_fn *fn, void *arg)
 {
     conn->store->stats.commands++;
     if (fn != NULL) {
         push_waiting(conn, fn, arg);
     }
-    bool idle = redis_conn_queued(conn) == 0;
-    struct buf *to = conn->tls != NULL ? &conn->clear : &conn->out;
-    if (conn->written > 0 && conn->written > conn->out.len / 2) {
-        buf_consume(&conn->out, conn->written);
-        conn->written = 0;
-    }
-    buf_append(to, command);
+    return redis_conn_queued(conn) == 0;
+}
+
+static void end_command(struct redis_conn *conn, bool was_idle)
+{
     if (conn->state == REDIS_CONN_OPEN) {
-        flush_later(conn, idle);
+        flush_later(conn, was_idle);
     }
+}
+
+void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_fn *fn, void *arg)
+{
+    bool idle = begin_command(conn, fn, arg);
+    redis_outbox_put(&conn->out, command);
+    end_command(conn, idle);
+}
+
+void redis_conn_share(struct redis_conn *conn, const struct redis_outbox *command,
+                      redis_reply_fn *fn, void *arg)
+{
+    bool idle = begin_command(conn, fn, arg);
+    redis_outbox_add(&conn->out, command);
+    end_command(conn, idle);
 }
 
 size_t redis_conn_queued(const struct redis_conn *conn)
 {
-    return conn->out.len - conn->written + conn->clear.len;
+    return redis_outbox_len(&conn->out) + conn->wire.len - conn->written;
 }
 
 void redis_conn_free(struct redis_conn **conn)

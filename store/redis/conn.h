@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* redis conn: one connection, TCP or TLS over it, that speaks the Redis protocol: commands out in
  * order, answers in order to their callbacks, and on a subscribed connection everything else as
- * pushes. Commands of one turn of the loop leave in one write, at its end. hiredis' reader behind a
+ * pushes. Commands of one turn of the loop leave in one write, at its end, and what is long in several
+ * turns. hiredis' reader behind a
  * socket of our own; not hiredis' async context, which keeps a dictionary of channels, has no bound
  * on what it queues, and frees itself at times of its choosing; nor a bufferevent, which waits
  * another turn to write.
@@ -10,6 +11,7 @@
 #define MUSTER_STORE_REDIS_CONN_H
 
 #include "store/backend.h"
+#include "store/redis/outbox.h"
 #include "store/redis/tls.h"
 
 #include <hiredis/hiredis.h>
@@ -47,6 +49,11 @@ struct redis_conn *redis_conn_new(const struct redis_dial *dial,
 /* Queues `command` (one or more, already in RESP) for the end of the turn. `fn` gets the one
  * answer; NULL for what is answered by pushes only. */
 void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_fn *fn, void *arg);
+
+/* The same for a command whose long parts are shared, not copied. It leaves in steps, a turn each, and
+ * what is sent after it waits behind it. */
+void redis_conn_share(struct redis_conn *conn, const struct redis_outbox *command,
+                      redis_reply_fn *fn, void *arg);
 
 /* Bytes that the kernel did not take yet. */
 size_t redis_conn_queued(const struct redis_conn *conn);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/eval.h"
 
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
 
 void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
                         struct span key)
@@ -22,21 +22,39 @@ void redis_script_number(struct redis_script *call, uint64_t number)
     call->count++;
 }
 
-void redis_script_print(const struct redis_script *call, bool by_text, struct buf *out)
+void redis_script_share(struct redis_script *call, struct chunk *chunk, size_t count)
 {
-    resp_command(out, 3 + call->count);
-    resp_word(out, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
-    resp_word(out, span_str(by_text ? call->text : call->sha));
-    resp_number(out, 1);
-    buf_append(out, buf_span(&call->words));
+    redis_outbox_put(&call->before, buf_span(&call->words));
+    call->words.len = 0;
+    redis_outbox_share(&call->before, chunk);
+    call->count += count;
+}
+
+void redis_script_print(const struct redis_script *call, bool by_text, struct redis_outbox *out)
+{
+    struct buf head = {0};
+    resp_command(&head, 3 + call->count);
+    resp_word(&head, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
+    resp_word(&head, span_str(by_text ? call->text : call->sha));
+    resp_number(&head, 1);
+    redis_outbox_put(out, buf_span(&head));
+    redis_outbox_add(out, &call->before);
+    redis_outbox_put(out, buf_span(&call->words));
+    buf_free(&head);
 }
 
 void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
                        redis_reply_fn *fn, void *arg)
 {
-    struct buf command = {0};
+    struct redis_outbox command = {0};
     redis_script_print(call, by_text, &command);
-    redis_conn_send(conn, buf_span(&command), fn, arg);
-    buf_free(&command);
+    redis_conn_share(conn, &command, fn, arg);
+    redis_outbox_free(&command);
+    redis_script_free(call);
+}
+
+void redis_script_free(struct redis_script *call)
+{
+    redis_outbox_free(&call->before);
     buf_free(&call->words);
 }

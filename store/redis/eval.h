@@ -6,10 +6,11 @@
 #include "store/base/buf.h"
 #include "store/redis/conn.h"
 
-/* A script, its one key and its arguments: begin, add words with resp_word on `words`, run. */
+/* A script, its one key and its arguments: begin, add words, run. */
 struct redis_script {
     const char *text, *sha;
-    struct buf words; /* key and arguments, in RESP */
+    struct redis_outbox before; /* key and arguments, in RESP, */
+    struct buf words;           /* and those behind the last chunk */
     size_t count;
 };
 
@@ -18,11 +19,16 @@ void redis_script_begin(struct redis_script *call, const char *text, const char 
 void redis_script_word(struct redis_script *call, struct span word);
 void redis_script_number(struct redis_script *call, uint64_t number);
 
+/* Adds `count` words that lie in `chunk` in RESP (store/base/resp.h); takes a reference. */
+void redis_script_share(struct redis_script *call, struct chunk *chunk, size_t count);
+
 /* Sends and empties `call` over a connection, by its text or by its SHA-1; `fn` deals with NOSCRIPT. */
 void redis_script_send(struct redis_script *call, struct redis_conn *conn, bool by_text,
                        redis_reply_fn *fn, void *arg);
 
 /* Appends EVAL or EVALSHA; `call` keeps its words. */
-void redis_script_print(const struct redis_script *call, bool by_text, struct buf *out);
+void redis_script_print(const struct redis_script *call, bool by_text, struct redis_outbox *out);
+
+void redis_script_free(struct redis_script *call);
 
 #endif

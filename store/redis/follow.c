@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/follow.h"
 
+#include "store/base/resp.h"
 #include "store/redis/greeting.h"
 #include "store/redis/lookup.h"
-#include "store/redis/resp.h"
 #include "store/store_impl.h"
 
 enum { VOTES = 2 }; /* sentinels that have to name another master */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/greeting.h"
 
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
 
 static bool starts(const char *text, const char *word)
 {

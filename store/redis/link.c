@@ -5,11 +5,11 @@
 #include "store/base/clock.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
+#include "store/base/resp.h"
 #include "store/base/timer.h"
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
-#include "store/redis/resp.h"
 #include "store/redis/roll.h"
 #include "store/redis/scripts.h"
 #include "store/redis/sentinel.h"
@@ -870,12 +870,27 @@ size_t redis_link_queued(const struct redis_link *link)
     return link->state == LINK_UP ? redis_conn_queued(link->command) : 0;
 }
 
+static bool has_room(const struct redis_link *link)
+{
+    return link->state == LINK_UP && redis_conn_queued(link->command) <= REDIS_LINK_QUEUE_MOST;
+}
+
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
 {
-    if (link->state != LINK_UP || redis_conn_queued(link->command) > REDIS_LINK_QUEUE_MOST) {
+    if (!has_room(link)) {
         return -1;
     }
     redis_conn_send(link->command, command, fn, arg);
+    return 0;
+}
+
+int redis_link_share(struct redis_link *link, const struct redis_outbox *command,
+                     redis_reply_fn *fn, void *arg)
+{
+    if (!has_room(link)) {
+        return -1;
+    }
+    redis_conn_share(link->command, command, fn, arg);
     return 0;
 }
 

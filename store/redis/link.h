@@ -82,6 +82,10 @@ size_t redis_link_queued(const struct redis_link *link);
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
+/* The same for one whose long parts are shared. */
+int redis_link_share(struct redis_link *link, const struct redis_outbox *command,
+                     redis_reply_fn *fn, void *arg) __attribute__((warn_unused_result));
+
 /* What every redis_reply_fn does first: true when the answer can be used. A loss, an error that only
  * a new connection can heal, or that another server has the slot, is dealt with here. */
 bool redis_link_check(struct redis_link *link, const redisReply *reply);

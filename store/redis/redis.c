@@ -14,9 +14,9 @@
  *     <prefix>:wait         written before replicas are waited for (wait.h)
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
+#include "store/base/resp.h"
 #include "store/redis/inspect.h"
 #include "store/redis/link.h"
-#include "store/redis/resp.h"
 #include "store/redis/roll.h"
 #include "store/redis/route.h"
 #include "store/redis/script.h"

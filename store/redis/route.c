@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/route.h"
 
-#include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/store_impl.h"
@@ -17,7 +16,7 @@ struct call {
     struct list entry; /* while it waits to be sent again */
     const struct redis_route *route;
     struct redis_link *link; /* that it was sent over; goes with it */
-    struct buf command;
+    struct redis_outbox command;
     redis_reply_fn *fn;
     void *arg;
     uint64_t since_ms;
@@ -37,7 +36,7 @@ static void end_call(struct call *call, const redisReply *reply)
     if (call->again != NULL) {
         event_free(call->again);
     }
-    buf_free(&call->command);
+    redis_outbox_free(&call->command);
     free(call);
 }
 
@@ -49,7 +48,7 @@ static void send_call(struct call *call)
     call->link = redis_cluster_link(call->route->cluster, call->route->shard);
     call->turns++;
     if (call->link == NULL || call->turns > CALL_TURNS_MOST ||
-        redis_link_command(call->link, buf_span(&call->command), on_reply, call) < 0) {
+        redis_link_share(call->link, &call->command, on_reply, call) < 0) {
         end_call(call, NULL);
     }
 }
@@ -99,7 +98,7 @@ static void send_ask(struct call *call, const struct redis_redirect *to)
         return;
     }
     call->link = link;
-    if (redis_link_command(link, buf_span(&call->command), on_reply, call) < 0) {
+    if (redis_link_share(link, &call->command, on_reply, call) < 0) {
         send_later(call);
     }
 }
@@ -141,6 +140,19 @@ int redis_route_command(const struct redis_route *route, struct span command, re
     if (route->cluster == NULL) {
         return redis_link_command(route->link, command, fn, arg);
     }
+    struct redis_outbox box = {0};
+    redis_outbox_put(&box, command);
+    int sent = redis_route_share(route, &box, fn, arg);
+    redis_outbox_free(&box);
+    return sent;
+}
+
+int redis_route_share(const struct redis_route *route, const struct redis_outbox *command,
+                      redis_reply_fn *fn, void *arg)
+{
+    if (route->cluster == NULL) {
+        return redis_link_share(route->link, command, fn, arg);
+    }
     struct call *call = mem_zalloc(sizeof(*call));
     list_init(&call->entry);
     call->route = route;
@@ -148,11 +160,11 @@ int redis_route_command(const struct redis_route *route, struct span command, re
     call->fn = fn;
     call->arg = arg;
     call->since_ms = clock_monotonic_ms();
-    if (call->link == NULL || redis_link_command(call->link, command, on_reply, call) < 0) {
+    if (call->link == NULL || redis_link_share(call->link, command, on_reply, call) < 0) {
         free(call);
         return -1;
     }
-    buf_append(&call->command, command);
+    redis_outbox_add(&call->command, command);
     return 0;
 }
 

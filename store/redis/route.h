@@ -24,6 +24,10 @@ struct redis_link *redis_route_link(const struct redis_route *route);
 int redis_route_command(const struct redis_route *route, struct span command, redis_reply_fn *fn,
                         void *arg) __attribute__((warn_unused_result));
 
+/* The same for one whose long parts are shared. */
+int redis_route_share(const struct redis_route *route, const struct redis_outbox *command,
+                      redis_reply_fn *fn, void *arg) __attribute__((warn_unused_result));
+
 /* As redis_link_check, for answers to redis_route_command. */
 bool redis_route_check(const struct redis_route *route, const redisReply *reply);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/scout.h"
 
+#include "store/base/resp.h"
 #include "store/base/timer.h"
 #include "store/redis/greeting.h"
 #include "store/redis/lookup.h"
-#include "store/redis/resp.h"
 #include "store/store_impl.h"
 
 struct redis_scout {

@@ -14,7 +14,7 @@ struct script_run {
 static void finish(struct script_run *run, enum backend_answer answer, struct span reply)
 {
     run->fn(run->arg, answer, reply);
-    buf_free(&run->call.words);
+    redis_script_free(&run->call);
     free(run);
 }
 
@@ -22,10 +22,10 @@ static void on_reply(void *arg, const redisReply *reply);
 
 static int send_run(struct script_run *run)
 {
-    struct buf command = {0};
+    struct redis_outbox command = {0};
     redis_script_print(&run->call, run->by_text, &command);
-    int sent = redis_route_command(run->route, buf_span(&command), on_reply, run);
-    buf_free(&command);
+    int sent = redis_route_share(run->route, &command, on_reply, run);
+    redis_outbox_free(&command);
     return sent;
 }
 
@@ -55,7 +55,7 @@ int redis_script_run(struct redis_script *call, const struct redis_route *route,
     run->arg = arg;
     *call = (struct redis_script){0};
     if (send_run(run) < 0) {
-        buf_free(&run->call.words);
+        redis_script_free(&run->call);
         free(run);
         return -1;
     }

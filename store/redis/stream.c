@@ -4,7 +4,7 @@
 #include "store/redis/stream.h"
 
 #include "store/base/decimal.h"
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 #include "store/store_impl.h"
@@ -16,7 +16,8 @@
 
 struct query {
     const struct redis_route *route;
-    unsigned lane; /* of a read backwards, whose answer names none */
+    uint64_t lanes; /* a bit for each that was asked for */
+    unsigned lane;  /* of a read backwards, whose answer names none */
     bool back;
     stream_read_fn *fn;
     void *arg;
@@ -59,14 +60,10 @@ int redis_stream_append(const struct redis_route *route, const struct stream_cal
     redis_script_word(&script, call->fresh);
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
-        struct span rest = buf_span(&group->items);
-        struct stream_item item;
         redis_script_number(&script, group->count);
         redis_script_number(&script, group->first);
-        while (stream_item_next(&rest, &item)) {
-            redis_script_number(&script, item.lane);
-            redis_script_word(&script, item.tag);
-            redis_script_word(&script, item.payload);
+        if (group->items != NULL) {
+            redis_script_share(&script, group->items, STREAM_ITEM_WORDS * group->count);
         }
     }
     return redis_script_run(&script, route, fn, arg);
@@ -152,11 +149,16 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
     }
 }
 
-/* The number behind the last colon of a lane's key. */
-static unsigned lane_of_key(const redisReply *key)
+/* The number behind the last colon of a lane's key. false: it is none that was asked for. */
+static bool lane_of_key(const struct query *query, const redisReply *key, unsigned *lane)
 {
     const char *colon = key->type == REDIS_REPLY_STRING ? strrchr(key->str, ':') : NULL;
-    return colon != NULL ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+    uint64_t number;
+    if (colon == NULL || !decimal_read(span_str(colon + 1), STREAM_LANES_MOST - 1, &number)) {
+        return false;
+    }
+    *lane = (unsigned)number;
+    return (query->lanes >> number & 1) != 0;
 }
 
 static void query_free(struct query *query)
@@ -201,8 +203,9 @@ static void on_read(void *arg, const redisReply *reply)
     } else if (ok && reply->type == REDIS_REPLY_ARRAY) {
         for (size_t i = 0; i < reply->elements; i++) {
             const redisReply *one = reply->element[i];
-            if (is_array(one, 2)) {
-                take_lane(query, lane_of_key(one->element[0]), one->element[1]);
+            unsigned lane;
+            if (is_array(one, 2) && lane_of_key(query, one->element[0], &lane)) {
+                take_lane(query, lane, one->element[1]);
             }
         }
     }
@@ -277,6 +280,9 @@ int redis_stream_read(const struct redis_route *route, const struct stream_query
     struct query *kept = mem_zalloc(sizeof(*kept));
     kept->route = route;
     kept->lane = query->from->lane;
+    for (size_t i = 0; i < query->lanes; i++) {
+        kept->lanes |= UINT64_C(1) << query->from[i].lane;
+    }
     kept->back = query->back;
     kept->fn = fn;
     kept->arg = arg;

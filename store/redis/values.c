@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/values.h"
 
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 

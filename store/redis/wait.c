@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/wait.h"
 
+#include "store/base/resp.h"
 #include "store/base/timer.h"
 #include "store/redis/greeting.h"
-#include "store/redis/resp.h"
 #include "store/store_impl.h"
 
 enum { WAIT_ANSWER_MS = 1000 }; /* for the answer itself, beyond what WAIT may take */

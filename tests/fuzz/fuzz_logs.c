@@ -6,6 +6,7 @@
 #include "node/service/logs/row.h"
 #include "node/service/logs/words.h"
 #include "store/base/utf8.h"
+#include "store/stream_call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,13 +81,17 @@ static void try_batch_of(enum logs_shape binary, struct span type, struct span c
     char error[160];
     size_t at;
     if (logs_intake_read(&batch, &body, error, sizeof(error)) == LOGS_GOOD) {
-        for (size_t i = 0; i < batch.count; i++) {
-            struct span payload = batch.items[i].payload;
-            must(json_valid(payload, &at), "what is kept is JSON");
-            must(span_starts_with(payload, SPAN("{\"room\":")), "the room first");
-            must(batch.items[i].lane < 4, "lane");
-            must(try_row(payload), "what was taken becomes a row");
+        struct span rest =
+            batch.items != NULL ? span_of(batch.items->data, batch.items->len) : span_of(NULL, 0);
+        struct stream_item item;
+        size_t count = 0;
+        for (; stream_item_next(&rest, &item); count++) {
+            must(json_valid(item.payload, &at), "what is kept is JSON");
+            must(span_starts_with(item.payload, SPAN("{\"room\":")), "the room first");
+            must(item.lane < 4, "lane");
+            must(try_row(item.payload), "what was taken becomes a row");
         }
+        must(rest.len == 0 && count == batch.count, "all of it is items");
     }
     logs_batch_free(&batch);
 }

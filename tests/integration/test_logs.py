@@ -390,6 +390,21 @@ def test_tokens(yard):
             assert client.response_head()[1] == status, path
 
 
+def test_a_token_in_an_address_is_warned_of_and_can_be_refused(yard):
+    asked = "/logs/listen?token=hearer"
+    for setting, status, said in (("on", 101, "a token came in an address"), ("off", 401, "a token in an address was refused")):
+        a = yard.node(logs_listen_token="hearer", url_tokens=setting)
+        for path, wanted in ((asked, status), (asked, status), ("/logs/listen?token=x", 401)):
+            with HttpClient(a.port) as client:
+                client.send(handshake_request(path))
+                assert client.response_head()[1] == wanted, path
+        with HttpClient(a.port) as client:
+            client.send(handshake_request("/logs/listen", Authorization="Bearer hearer"))
+            assert client.response_head()[1] == 101
+        assert a.metrics()["muster_http_url_tokens_total"] == 2
+        assert a.log().count(said) == 1 and "hearer" not in a.log()
+
+
 def test_rate_limit(yard):
     a = yard.node(logs_rate=10)
     statuses = [add(a, [{"msg": "x"}] * 10)[0] for _ in range(20)]

@@ -24,7 +24,8 @@ bool http_token_eq(struct span given, struct span tokens);
 
 /* True when the request carries "Authorization: Bearer <secret>" (RFC 6750, 2.1), or the secret as
  * the query parameter of that name (2.3; browsers give a WebSocket no header; NULL: the query does
- * not count). Otherwise it is answered with 401 and WWW-Authenticate, and must not be touched. */
+ * not count; addresses end in access logs, so that is counted and said in the log, and nothing where
+ * http_options.no_url_tokens is set). Otherwise it is answered with 401 and WWW-Authenticate, and must not be touched. */
 bool http_authorize(struct http_request *request, enum http_auth when, const char *secret,
                     const char *query) __attribute__((warn_unused_result));
 

@@ -30,6 +30,7 @@ struct http_options {
                               * server's life; NULL or empty: any */
     bool same_origin; /* no page but this server's own may ask for anything */
     bool guarded_writes; /* with no origins, no other page may write (http_guard) */
+    bool no_url_tokens;  /* a token in the address does not count (http_authorize) */
 };
 
 /* Pages of which origin may ask for a path? Requests without the field Origin come from no other

@@ -36,6 +36,7 @@ struct http_server {
     struct http_route routes[HTTP_MOST_ROUTES];
     unsigned route_count;
     bool draining;
+    uint64_t url_token_ms; /* monotonic, of the last line about a token in an address; 0: none */
 };
 
 /* An HTTP connection: all that an idle one owns beside its conn. */

@@ -20,6 +20,7 @@ struct http_lines {
 struct http_chunks {
     uint8_t state; /* of body.c */
     uint8_t digits;
+    uint8_t place; /* of body.c: in an extension, or a line of the trailer */
     uint16_t line; /* bytes in extensions */
     uint64_t left; /* of the chunk's data */
     size_t trailer;

@@ -2,7 +2,8 @@
 #include "node/service/logs/batch.h"
 
 #include "node/service/logs/words.h"
-#include "store/base/mem.h"
+#include "store/base/check.h"
+#include "store/stream_call.h"
 
 #include <stdlib.h>
 
@@ -62,7 +63,7 @@ static void rewrite(struct logs_batch *batch, struct span object, size_t *tag_le
     struct chosen chosen = {0};
     struct span rest = json_inside(object);
     struct json_member member;
-    struct buf *out = &batch->text;
+    struct buf *out = &batch->one;
     choose(object, &batch->keys, &chosen);
     put_room(object, chosen.at[LOGS_ROOM], out, tag_len);
     for (size_t at = 1; json_next_member(&rest, &member); at++) {
@@ -98,34 +99,32 @@ bool logs_batch_add(struct logs_batch *batch, struct span object)
         }
         return true;
     }
-    if (batch->count == batch->cap) {
-        batch->cap = batch->cap > 0 ? batch->cap * 2 : 16;
-        batch->items = mem_realloc(batch->items, batch->cap * sizeof(*batch->items));
+    CHECK(batch->items == NULL);
+    if (batch->count++ == 0) {
+        chunk_begin(&batch->flat);
     }
-    struct stream_item *item = &batch->items[batch->count++];
-    size_t begin = batch->text.len;
-    rewrite(batch, object, &item->tag.len);
-    item->payload.len = batch->text.len - begin - item->tag.len;
+    struct stream_item item = {0};
+    batch->one.len = 0;
+    rewrite(batch, object, &item.tag.len);
+    item.tag.ptr = batch->one.ptr;
+    item.payload = span_skip(buf_span(&batch->one), item.tag.len);
+    item.lane = logs_lane(item.tag, batch->lanes);
+    stream_item_put(&batch->flat, &item);
     return true;
 }
 
-/* Only now does the text stay where it is. */
 void logs_batch_place(struct logs_batch *batch)
 {
-    const char *at = batch->text.ptr;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct stream_item *item = &batch->items[i];
-        item->tag.ptr = at;
-        item->payload.ptr = at + item->tag.len;
-        item->lane = logs_lane(item->tag, batch->lanes);
-        at = item->payload.ptr + item->payload.len;
+    if (batch->flat.len > 0) {
+        batch->items = chunk_end(&batch->flat);
     }
 }
 
 void logs_batch_free(struct logs_batch *batch)
 {
-    buf_free(&batch->text);
+    buf_free(&batch->one);
+    buf_free(&batch->flat);
     buf_free(&batch->reasons);
-    free(batch->items);
+    chunk_unref(batch->items);
     *batch = (struct logs_batch){0};
 }

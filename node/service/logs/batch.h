@@ -15,9 +15,9 @@ struct logs_batch {
     size_t entry_limit; /* bytes of an entry as it came */
     unsigned lanes;
     struct logs_keys keys;
-    struct buf text; /* tags and payloads */
-    struct stream_item *items;
-    size_t count, cap;
+    struct buf one, flat; /* an entry; all so far */
+    struct chunk *items; /* placed, as stream_append_chunk takes them; NULL: none are, or not yet */
+    size_t count;
     size_t seen;        /* entries that came, those left out too */
     size_t refused;     /* left out: over entry_limit */
     struct buf reasons; /* why, of the first ones: members of a JSON array */
@@ -27,7 +27,7 @@ struct logs_batch {
 bool logs_batch_add(struct logs_batch *batch, struct span object)
     __attribute__((warn_unused_result));
 
-/* After the last one: items say where each tag and payload stands. */
+/* Once, after the last one: makes `items`. */
 void logs_batch_place(struct logs_batch *batch);
 void logs_batch_free(struct logs_batch *batch);
 

@@ -153,7 +153,8 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     adding->reasons = batch->reasons;
     batch->reasons = (struct buf){0};
     list_push_back(&logs->adding, &adding->entry);
-    if (stream_append(logs->options.store, batch->items, batch->count, on_appended, adding) != 0) {
+    if (stream_append_chunk(logs->options.store, batch->items, batch->count, on_appended, adding) !=
+        0) {
         adding_free(adding);
         refuse(logs, request, batch->count, "the store cannot be reached: nothing was stored");
     }

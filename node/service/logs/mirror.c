@@ -80,8 +80,8 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
     if (mirror->asked.count == 0) {
         return;
     }
-    mirror->asking = stream_append(mirror->options.store, mirror->asked.items, mirror->asked.count,
-                                   on_appended, mirror) == 0;
+    mirror->asking = stream_append_chunk(mirror->options.store, mirror->asked.items,
+                                         mirror->asked.count, on_appended, mirror) == 0;
     if (!mirror->asking) {
         say_trouble(mirror, "the store cannot be reached");
         timer_after(mirror->next, MIRROR_AGAIN_MS);
@@ -91,7 +91,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 static bool has_room(void *arg)
 {
     const struct logs_mirror *mirror = arg;
-    return mirror->waiting.text.len < MIRROR_WAITING_BYTES &&
+    return mirror->waiting.flat.len < MIRROR_WAITING_BYTES &&
            mirror->waiting.count < LOGS_BATCH_MOST / 2;
 }
 

@@ -109,8 +109,8 @@ static void send_datagrams(void *arg)
         sent->count = syslog->datagrams.count;
         list_push_back(&syslog->sent, &sent->entry);
         logs_batch_place(&syslog->datagrams);
-        if (stream_append(syslog->options.store, syslog->datagrams.items, sent->count,
-                          on_datagrams_appended, sent) != 0) {
+        if (stream_append_chunk(syslog->options.store, syslog->datagrams.items, sent->count,
+                                on_datagrams_appended, sent) != 0) {
             on_datagrams_appended(sent, STREAM_REFUSED);
         }
     }
@@ -250,8 +250,8 @@ static void try_append(struct syslog_sender *sender)
         sender->tries = 0; /* the stream was not asked */
         return;
     }
-    sender->under_way = stream_append(syslog->options.store, sender->batch.items,
-                                      sender->batch.count, on_appended, sender) == 0;
+    sender->under_way = stream_append_chunk(syslog->options.store, sender->batch.items,
+                                            sender->batch.count, on_appended, sender) == 0;
     if (!sender->under_way) {
         wait_a_moment(sender);
     }

@@ -3,7 +3,7 @@ const $ = id => document.getElementById(id);
 
 /* ---------------------------------------------------------------- the token
  * Kept in the session of this tab, never in the address: addresses end in access logs. One that comes in the
- * address (?token= or #token=) is taken over, and taken out of it. */
+ * address is taken over, and taken out of it: #token=, which no browser sends; or ?token=, which old bookmarks have. */
 
 const token = {
   key: "muster token",

@@ -2,10 +2,12 @@
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
 #include "store/base/check.h"
+#include "store/base/chunk.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/base/resp.h"
 #include "store/base/ring.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -356,6 +358,38 @@ static void test_the_end_waits_for_nobody_who_reads_stderr(void **state)
     close(ends[1]);
 }
 
+static void test_words_of_a_command_are_cut_off(void **state)
+{
+    (void)state;
+    struct buf words = {0};
+    struct span rest, word;
+    chunk_begin(&words);
+    resp_word(&words, SPAN("a\r\n$9"));
+    resp_number(&words, 305);
+    resp_word(&words, SPAN(""));
+    struct chunk *chunk = chunk_end(&words);
+    rest = span_of(chunk->data, chunk->len);
+    for (size_t cut = 0; cut < rest.len; cut++) { /* what is not whole is no word */
+        struct span part = span_of(rest.ptr, cut);
+        while (resp_cut(&part, &word)) {
+        }
+        assert_true(part.len > 0 || cut == 0 || cut == 11 || cut == 20);
+    }
+    assert_true(resp_cut(&rest, &word) && span_eq(word, SPAN("a\r\n$9")));
+    assert_true(resp_cut(&rest, &word) && span_eq(word, SPAN("305")));
+    assert_true(resp_cut(&rest, &word) && word.len == 0);
+    assert_false(resp_cut(&rest, &word));
+    static const struct span bad[] = {{"*1\r\na\r\n", 7},
+                                      {"$x\r\na\r\n", 7},
+                                      {"$18446744073709551615\r\na\r\n", 26},
+                                      {"$2\r\na\r\n", 7}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        rest = bad[i];
+        assert_false(resp_cut(&rest, &word));
+    }
+    chunk_unref(chunk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_numbers_too_large_are_capped),
         cmocka_unit_test(test_a_ring_keeps_order_and_grows),
         cmocka_unit_test(test_backoff_doubles_up_to_its_bound),
+        cmocka_unit_test(test_words_of_a_command_are_cut_off),
         cmocka_unit_test(test_entropy_differs),
         cmocka_unit_test(test_the_end_waits_for_nobody_who_reads_stderr),
     };

@@ -3,6 +3,7 @@
 #include "tests.h"
 
 #include "store/stream.h"
+#include "store/stream_call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +144,36 @@ static void any_bytes_pass(void **state)
     read_on(0, 10);
     assert_int_equal(seen.count, 1);
     assert_memory_equal(seen.log.ptr, "0:=a\0\xff\r\n ", 9);
+}
+
+/* 6 MB in one append, and a little one behind it. */
+static void what_is_long_is_stored_whole(void **state)
+{
+    (void)state;
+    enum { LONG_ITEMS = 600, LONG_BYTES = 10000 };
+    struct buf items = {0};
+    char *payload = mem_alloc(LONG_BYTES);
+    size_t found = 0;
+    begin(2, SOME, false);
+    chunk_begin(&items);
+    for (unsigned i = 0; i < LONG_ITEMS; i++) {
+        memset(payload, (int)('a' + i % 26), LONG_BYTES);
+        const struct stream_item item = {i % LANES, SPAN("t"), span_of(payload, LONG_BYTES)};
+        stream_item_put(&items, &item);
+    }
+    struct chunk *chunk = chunk_end(&items);
+    assert_int_equal(stream_append_chunk(lab.nodes[0], chunk, LONG_ITEMS, on_outcome, NULL), 0);
+    chunk_unref(chunk);
+    assert_int_equal(put(0, 0, "t", "behind"), 0);
+    WAIT(outcomes.stored == 2);
+    read_on(1, SOME);
+    assert_int_equal(seen.count, LONG_ITEMS + 1);
+    assert_int_equal(seen.disorders + seen.holes, 0);
+    for (size_t at = 0; at < seen.log.len; at++) {
+        found += seen.log.ptr[at] == 'z';
+    }
+    assert_int_equal(found, LONG_ITEMS / 26 * LONG_BYTES);
+    free(payload);
 }
 
 static void the_numbers_grow_over_all_lanes_and_nodes(void **state)
@@ -343,6 +374,7 @@ int test_stream(const char *name, CMFixtureFunction start)
     const struct CMUnitTest tests[] = {
         LAB_TEST(what_is_appended_is_read_in_order),
         LAB_TEST(any_bytes_pass),
+        LAB_TEST(what_is_long_is_stored_whole),
         LAB_TEST(the_numbers_grow_over_all_lanes_and_nodes),
         LAB_TEST(a_read_takes_no_more_than_asked),
         LAB_TEST(backwards_the_newest_come_first),

@@ -13,6 +13,7 @@ int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
 int test_sink_batch(void);
 int test_reply(void);
+int test_outbox(void);
 int test_stream(const char *name, CMFixtureFunction start);
 int test_lookup(const char *name, CMFixtureFunction start);
 int test_lookup_faults(void);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/redis/resp.h"
+#include "store/base/resp.h"
+
+#include "store/base/decimal.h"
 
 enum {
     DIGITS_MOST = 20,
@@ -52,4 +54,20 @@ void resp_number(struct buf *out, uint64_t number)
     char text[DIGITS_MOST];
     char *begin = digits(text + sizeof(text), number);
     resp_word(out, span_of(begin, (size_t)(text + sizeof(text) - begin)));
+}
+
+bool resp_cut(struct span *rest, struct span *word)
+{
+    struct span text = *rest;
+    uint64_t len;
+    if (text.len == 0 || text.ptr[0] != '$') {
+        return false;
+    }
+    text = span_skip(text, 1);
+    if (!decimal_cut(&text, '\r', &len) || text.len < 3 || len > text.len - 3) {
+        return false;
+    }
+    *word = span_of(text.ptr + 1, (size_t)len);
+    *rest = span_skip(text, (size_t)len + 3); /* and both line ends */
+    return true;
 }

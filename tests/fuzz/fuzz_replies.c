@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/* A lying server: a store over real sockets to a server in this process, which answers what a Redis would,
+ * but where the input says otherwise. Whatever it says, each call is answered once and nothing breaks.
+ *
+ *     input = lie *   lie = which, length, bytes
+ *
+ * `which` is the number of the command that is answered so, with its top bit: bytes as they are, without:
+ * as a string. The first byte of the input chooses what is asked. */
+#include "store/bus.h"
+#include "store/history/history.h"
+#include "store/lookup.h"
+#include "store/redis/reply.h"
+#include "store/redis/scripts.h"
+#include "store/roster/roster.h"
+#include "store/store.h"
+#include "store/stream.h"
+
+#include "store/base/list.h"
+#include "store/base/resp.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    MOST_CONNS = 8,
+    MOST_COMMANDS = 128,
+    QUIET_TURNS = 3, /* without a byte: all is said */
+    MOST_TURNS = 400,
+    RAW_LIE = 0x80,
+    BY_SENTINEL = 1,
+};
+
+struct peer {
+    int fd;
+    struct redis_replies *commands; /* commands have the form of replies */
+    struct buf channel;             /* that it listens to */
+};
+
+static struct event_base *base;
+static int listener = -1;
+static uint16_t port;
+static struct peer peers[MOST_CONNS];
+static struct span lies[MOST_COMMANDS];
+static unsigned asked; /* commands so far */
+static int open_calls; /* that wait for their answer */
+static unsigned moved; /* bytes in this turn */
+
+static void must(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "broken: %s\n", what);
+        abort();
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the server */
+
+static void listen_here(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    must(bind(listener, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(listener, 64) == 0 &&
+             getsockname(listener, (struct sockaddr *)&at, &len) == 0,
+         "a port");
+    port = ntohs(at.sin_port);
+}
+
+static void say(int fd, struct span bytes)
+{
+    moved += bytes.len > 0;
+    while (bytes.len > 0) {
+        ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n <= 0) {
+            return;
+        }
+        bytes = span_skip(bytes, (size_t)n);
+    }
+}
+
+static bool word_is(const redisReply *command, size_t i, const char *text)
+{
+    return command->type == REDIS_REPLY_ARRAY && command->elements > i &&
+           command->element[i]->type == REDIS_REPLY_STRING &&
+           span_eq_nocase(span_of(command->element[i]->str, command->element[i]->len),
+                          span_str(text));
+}
+
+static struct span word_of(const redisReply *command, size_t i)
+{
+    return command->elements > i && command->element[i]->type == REDIS_REPLY_STRING
+               ? span_of(command->element[i]->str, command->element[i]->len)
+               : span_of(NULL, 0);
+}
+
+/* A message to who listens to that channel. */
+static void publish(struct span channel, struct span text)
+{
+    struct buf out = {0};
+    resp_command(&out, 3);
+    resp_word(&out, SPAN("message"));
+    resp_word(&out, channel);
+    resp_word(&out, text);
+    for (int i = 0; i < MOST_CONNS; i++) {
+        if (peers[i].fd >= 0 && span_eq(buf_span(&peers[i].channel), channel)) {
+            say(peers[i].fd, buf_span(&out));
+        }
+    }
+    buf_free(&out);
+}
+
+static void subscribe(struct peer *peer, const redisReply *command, struct buf *out)
+{
+    for (size_t i = 1; i < command->elements; i++) {
+        if (peer->channel.len == 0) { /* the link's own proof comes first */
+            buf_append(&peer->channel, word_of(command, i));
+        }
+        resp_command(out, 3);
+        resp_word(out, SPAN("subscribe"));
+        resp_word(out, word_of(command, i));
+        buf_printf(out, ":%zu\r\n", i);
+    }
+}
+
+static void answer_script(const redisReply *command, struct buf *out)
+{
+    if (span_eq(word_of(command, 1), span_str(lua_roll_sha))) {
+        resp_word(out, SPAN("+1 1 1 3"));
+    } else if (span_eq(word_of(command, 1), span_str(lua_stream_append_sha))) {
+        resp_word(out, SPAN("+ 0123456789abcdef - 1700000000000000 1 11"));
+    } else if (span_eq(word_of(command, 1), span_str(lua_stream_state_sha))) {
+        resp_word(out, SPAN("0123456789abcdef -  1700000000000000 2 5 3 2\n\n"));
+    } else if (span_eq(word_of(command, 1), span_str(lua_lookup_sha))) {
+        resp_word(out, SPAN("+x"));
+    } else {
+        resp_word(out, SPAN(""));
+    }
+}
+
+static void tell_master(struct buf *out)
+{
+    resp_command(out, 2);
+    resp_word(out, SPAN("127.0.0.1"));
+    resp_number(out, port);
+}
+
+/* What a Redis would answer, about. */
+static void answer(struct peer *peer, const redisReply *command, struct buf *out)
+{
+    if (word_is(command, 0, "SUBSCRIBE")) {
+        subscribe(peer, command, out);
+    } else if (word_is(command, 0, "PUBLISH")) {
+        buf_append(out, SPAN(":1\r\n"));
+        publish(word_of(command, 1), word_of(command, 2));
+    } else if (word_is(command, 0, "INFO")) {
+        resp_word(out, SPAN("connected_slaves:1\r\nmaster_replid:"
+                            "0123456789012345678901234567890123456789\r\n"));
+    } else if (word_is(command, 0, "ROLE")) {
+        buf_append(out, SPAN("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"));
+    } else if (word_is(command, 0, "SENTINEL")) {
+        tell_master(out);
+    } else if (word_is(command, 0, "EVALSHA") || word_is(command, 0, "EVAL")) {
+        answer_script(command, out);
+    } else if (word_is(command, 0, "HMGET")) {
+        buf_append(out, SPAN("*5\r\n$1\r\na\r\n$1\r\n-\r\n$0\r\n\r\n$0\r\n\r\n$1\r\n1\r\n"));
+    } else if (word_is(command, 0, "XREAD") || word_is(command, 0, "XREVRANGE")) {
+        buf_append(out, SPAN("*0\r\n"));
+    } else if (word_is(command, 0, "GET") || word_is(command, 0, "GETEX")) {
+        buf_append(out, SPAN("$1\r\nx\r\n"));
+    } else {
+        buf_append(out, SPAN("+OK\r\n"));
+    }
+}
+
+static void take_command(struct peer *peer, const redisReply *command)
+{
+    struct buf out = {0};
+    struct span lie = asked < MOST_COMMANDS ? lies[asked] : span_of(NULL, 0);
+    asked++;
+    if (lie.len == 0) {
+        answer(peer, command, &out);
+    } else if (((unsigned char)lie.ptr[0] & RAW_LIE) != 0) {
+        buf_append(&out, span_skip(lie, 2));
+    } else {
+        resp_word(&out, span_skip(lie, 2));
+    }
+    say(peer->fd, buf_span(&out));
+    buf_free(&out);
+}
+
+static void hang_up(struct peer *peer)
+{
+    if (peer->fd >= 0) {
+        close(peer->fd);
+        redis_replies_free(&peer->commands);
+        buf_free(&peer->channel);
+    }
+    *peer = (struct peer){.fd = -1};
+}
+
+static void hear(struct peer *peer)
+{
+    static char bytes[64 * 1024];
+    const redisReply *command;
+    ssize_t n = recv(peer->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n == 0) {
+        hang_up(peer);
+        return;
+    }
+    if (n < 0) {
+        return;
+    }
+    moved++;
+    must(redisReaderFeed(redis_replies_reader(peer->commands), bytes, (size_t)n) == REDIS_OK,
+         "fed");
+    while (peer->fd >= 0 && redis_replies_next(peer->commands, &command) == 1) {
+        take_command(peer, command);
+        redis_replies_done(peer->commands);
+    }
+}
+
+static void serve(void)
+{
+    for (int i = 0; i < MOST_CONNS; i++) {
+        if (peers[i].fd < 0) {
+            peers[i].fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            if (peers[i].fd >= 0) {
+                int on = 1;
+                setsockopt(peers[i].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+                peers[i].commands = redis_replies_new();
+                moved++;
+            }
+        }
+        if (peers[i].fd >= 0) {
+            hear(&peers[i]);
+        }
+    }
+}
+
+/* Turns until all is said. */
+static void settle(void)
+{
+    int quiet = 0;
+    for (int turn = 0; turn < MOST_TURNS && quiet < QUIET_TURNS; turn++) {
+        moved = 0;
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        serve();
+        quiet = moved == 0 ? quiet + 1 : 0;
+    }
+}
+
+/* ------------------------------------------------------------------------------------ the questions */
+
+static void look(struct span bytes)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        sum += (unsigned char)bytes.ptr[i]; /* a sanitizer sees what is not there */
+    }
+    must(sum != UINT32_MAX, "read");
+}
+
+static void on_lookup(void *arg, uint64_t tag, enum lookup_result result, struct span value)
+{
+    (void)arg, (void)tag, (void)result;
+    look(value);
+    open_calls--;
+}
+
+static void on_member(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    (void)arg, (void)event;
+    if (member != NULL) {
+        look(member->name);
+        look(member->value);
+    }
+}
+
+static void on_bus(void *arg, enum bus_event event, struct span payload)
+{
+    (void)arg, (void)event;
+    look(payload);
+}
+
+static void on_history(void *arg, enum history_event event, const struct history_entry *entry)
+{
+    (void)arg, (void)event;
+    if (entry != NULL) {
+        look(entry->value);
+    }
+}
+
+static void on_appended(void *arg, uint64_t tag, bool done)
+{
+    (void)arg, (void)tag, (void)done;
+    open_calls--;
+}
+
+static void on_entries(void *arg, uint64_t tag, bool ok, struct span entries)
+{
+    struct history_entry entry;
+    (void)arg, (void)tag;
+    while (ok && history_next(&entries, &entry)) {
+        look(entry.value);
+    }
+    open_calls--;
+}
+
+static void on_stored(void *arg, enum stream_outcome outcome)
+{
+    (void)arg, (void)outcome;
+    open_calls--;
+}
+
+static void on_read(void *arg, bool ok, const struct stream_head *head,
+                    const struct stream_entry *entries, size_t count)
+{
+    (void)arg;
+    for (size_t i = 0; ok && i < count; i++) {
+        must(entries[i].lane == 1 || entries[i].lane == 3, "a lane that was asked for");
+        look(entries[i].tag);
+        look(entries[i].payload);
+        look(entries[i].node);
+    }
+    if (ok) {
+        look(head->was);
+        look(head->forks);
+    }
+    open_calls--;
+}
+
+static void on_state(void *arg, const struct stream_state *state)
+{
+    (void)arg;
+    if (state != NULL) {
+        struct span writers = state->writers, node;
+        uint64_t call;
+        must(state->lanes <= STREAM_LANES_MOST, "lanes");
+        while (stream_next_writer(&writers, &node, &call)) {
+            look(node);
+        }
+    }
+    open_calls--;
+}
+
+static void count(int begun)
+{
+    open_calls += begun == 0;
+}
+
+static void ask_stream(struct store *store)
+{
+    static const struct stream_item item = {1, {"t", 1}, {"{\"room\":\"t\"}", 12}};
+    static const struct stream_from from[] = {{1, 5}, {3, 0}};
+    static const struct stream_ask ask = {.keep = 10, .writers = true};
+    count(stream_append(store, &item, 1, on_stored, NULL));
+    count(stream_append(store, &item, 1, on_stored, NULL));
+    count(stream_read(store, from, 2, 10, on_read, NULL));
+    count(stream_read_back(store, 3, UINT64_MAX, 10, on_read, NULL));
+    count(stream_state(store, &ask, on_state, NULL));
+}
+
+static void ask_lookup(struct store *store)
+{
+    const struct lookup_then then = {.fn = on_lookup};
+    count(lookup_get(store, SPAN("k"), &then));
+    count(lookup_touch(store, SPAN("k"), 1000, &then));
+    count(lookup_add(store, SPAN("k"), SPAN("v"), 1000, &then));
+    count(lookup_put(store, SPAN("k"), SPAN("v"), 1000, &then));
+    count(lookup_swap(store, SPAN("k"), SPAN("v"), SPAN("w"), 1000, &then));
+    count(lookup_delete(store, SPAN("k"), &then));
+}
+
+static void ask_history(struct store *store)
+{
+    const struct history_append append = {
+        .key = SPAN("h"), .value = SPAN("said"), .most = 10, .fn = on_appended};
+    count(history_append(store, &append));
+    count(history_read(store, SPAN("h"), 0, 10, on_entries, NULL, 1));
+}
+
+static void ask_all(struct store *store)
+{
+    struct roster_watch *watch = roster_watch(store, SPAN("r"), on_member, NULL);
+    struct bus_sub *sub = bus_subscribe(store, SPAN("b"), BUS_ECHO, on_bus, NULL);
+    struct history_watch *heard = history_watch(store, SPAN("h"), on_history, NULL);
+    settle();
+    roster_claim(store, SPAN("r"), SPAN("m"), SPAN("v"));
+    ask_stream(store);
+    ask_lookup(store);
+    ask_history(store);
+    bus_publish(store, SPAN("b"), SPAN("p"));
+    settle();
+    roster_release(store, SPAN("r"), SPAN("m"));
+    settle();
+    roster_unwatch(&watch);
+    bus_unsubscribe(&sub);
+    history_unwatch(&heard);
+}
+
+/* ------------------------------------------------------------------------------------ a run */
+
+static void read_lies(struct span data)
+{
+    memset(lies, 0, sizeof(lies));
+    while (data.len > 2) {
+        size_t len = (unsigned char)data.ptr[1];
+        len = len + 2 < data.len ? len + 2 : data.len;
+        lies[(unsigned char)data.ptr[0] % MOST_COMMANDS] = span_of(data.ptr, len);
+        data = span_skip(data, len);
+    }
+}
+
+static struct store *open_store(bool by_sentinel)
+{
+    char url[96], error[256];
+    snprintf(url, sizeof(url),
+             by_sentinel ? "redis+sentinel://127.0.0.1:%u/name" : "redis://127.0.0.1:%u", port);
+    const struct store_options options = {
+        .base = base, .url = url, .prefix = "f", .node = "node", .lease_ms = 10000};
+    struct store *store = store_open(&options, error, sizeof(error));
+    must(store != NULL, error);
+    stream_setup(store, &(struct stream_limits){.lanes = 4, .entries = 100});
+    return store;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (base == NULL) {
+        base = event_base_new();
+        listen_here();
+        for (int i = 0; i < MOST_CONNS; i++) {
+            peers[i].fd = -1;
+        }
+    }
+    if (size == 0) {
+        return 0;
+    }
+    asked = 0;
+    open_calls = 0;
+    read_lies(span_of(data + 1, size - 1));
+    struct store *store = open_store((data[0] & BY_SENTINEL) != 0);
+    settle();
+    ask_all(store);
+    must(open_calls >= 0, "no call is answered twice");
+    store_close(&store);
+    settle();
+    for (int i = 0; i < MOST_CONNS; i++) {
+        hang_up(&peers[i]);
+    }
+    return 0;
+}
