@@ -77,6 +77,8 @@ struct backend_ops {
     int (*replicated)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     /* What people know the server by, without secrets; borrowed. */
     const char *(*name)(struct backend *backend, unsigned shard);
+    /* "host port" that its last link led to, or NULL; borrowed until the next turn. NULL: no links. */
+    const char *(*at)(struct backend *backend, unsigned shard);
     bool (*ready)(struct backend *backend, unsigned shard);
     /* As store_inspect, one server: 0, or -1 when it cannot be asked. NULL: there are none. */
     int (*inspect)(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg);

@@ -86,6 +86,7 @@ static void free_shards(struct store *store, unsigned count)
         free(store->shards[i].beat); /* whose answer does not come any more */
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
+        free(store->shards[i].trouble);
     }
     free(store->shards);
 }
@@ -136,7 +137,8 @@ void store_close(struct store **store)
 }
 
 /* Those of `which` for which that is news. */
-static struct shard_set note_link(struct store *store, const struct shard_set *which, bool up)
+static struct shard_set note_link(struct store *store, const struct shard_set *which, bool up,
+                                  const char *text)
 {
     struct shard_set news = {{0}};
     for (unsigned i = 0; i < store->backend->shards; i++) {
@@ -149,13 +151,16 @@ static struct shard_set note_link(struct store *store, const struct shard_set *w
         }
         s->up = up;
         s->failed = !up;
+        if (up || text != NULL) {
+            store_note_trouble(store, i, up ? NULL : text);
+        }
     }
     return news;
 }
 
 void store_on_link(struct store *store, const struct shard_set *which, bool up, const char *text)
 {
-    struct shard_set news = note_link(store, which, up);
+    struct shard_set news = note_link(store, which, up, text);
     if (store->observer.link != NULL && text != NULL && !store->closing) {
         store->observer.link(store->observer.arg, up, text);
     }
@@ -221,19 +226,38 @@ static const char *wrong_option(const struct store_options *options)
             return "the node's name must not have spaces or control characters";
         }
     }
+    if (options->lease_ms < LEASE_LEAST_MS) {
+        return "the lease must be 200ms at least";
+    }
+    return NULL;
+}
+
+static const char *wrong_choice(const struct store_options *options, const char **about)
+{
+    *about = "prefix";
     if (options->prefix == NULL || options->prefix[0] == '\0') {
         return "the prefix must not be empty";
     }
     if (strpbrk(options->prefix, "{}") != NULL) {
         return "the prefix must not have braces";
     }
-    if (options->lease_ms < LEASE_LEAST_MS) {
-        return "the lease must be 200ms at least";
-    }
+    *about = "replicas";
     if (options->replicas > 0 && is_memory(options->url)) {
         return "memory: has no replicas to wait for";
     }
     return NULL;
+}
+
+int store_check(const struct store_options *options, const char **about, char *error,
+                size_t error_size)
+{
+    const char *wrong = wrong_choice(options, about);
+    if (wrong != NULL) {
+        snprintf(error, error_size, "%s", wrong);
+        return -1;
+    }
+    return redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, about, error,
+                       error_size);
 }
 
 static void make_shards(struct store *store)
@@ -249,13 +273,12 @@ static void make_shards(struct store *store)
 
 struct store *store_open(const struct store_options *options, char *error, size_t error_size)
 {
-    const char *wrong = wrong_option(options);
+    const char *wrong = wrong_option(options), *about;
     if (wrong != NULL) {
         snprintf(error, error_size, "%s", wrong);
         return NULL;
     }
-    if (redis_check(is_memory(options->url) ? NULL : options->url, &options->tls, error,
-                    error_size) < 0) {
+    if (store_check(options, &about, error, error_size) < 0) {
         return NULL;
     }
     struct store *store = mem_zalloc(sizeof(*store));

@@ -4,6 +4,7 @@
 #include "store/backend.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
+#include "store/inspect.h"
 #include "store/store_impl.h"
 
 enum { UNREAD_PAUSE_MS = 10 * 1000 };
@@ -116,6 +117,19 @@ bool store_is_named_before(const struct store *store, unsigned shard)
     return is_named_before(store, shard, false);
 }
 
+/* Of those that are away: what their links said, where they said anything. */
+static void print_troubles(const struct store *store, struct buf *out)
+{
+    const char *between = ": ";
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        if (!is_well(store, i) && store->shards[i].trouble != NULL &&
+            !is_named_before(store, i, true)) {
+            buf_printf(out, "%s%s", between, store->shards[i].trouble);
+            between = "; ";
+        }
+    }
+}
+
 void store_print_away(const struct store *store, struct buf *out)
 {
     size_t begin = out->len;
@@ -126,6 +140,7 @@ void store_print_away(const struct store *store, struct buf *out)
     }
     if (out->len > begin) {
         buf_printf(out, " (%u of %d partitions)", store_partitions_away(store), PARTITIONS);
+        print_troubles(store, out);
     }
 }
 
@@ -146,11 +161,18 @@ static bool is_server_well(const struct store *store, unsigned shard)
 }
 
 void store_each_server(const struct store *store,
-                       void (*fn)(void *arg, const char *name, bool well), void *arg)
+                       void (*fn)(void *arg, const struct store_place *place), void *arg)
 {
-    for (unsigned i = 0; i < store->backend->shards; i++) {
+    struct backend *backend = store->backend;
+    for (unsigned i = 0; i < backend->shards; i++) {
         if (!is_named_before(store, i, false)) {
-            fn(arg, server_name(store, i), is_server_well(store, i));
+            const struct store_place place = {
+                .name = server_name(store, i),
+                .at = backend->ops->at != NULL ? backend->ops->at(backend, i) : NULL,
+                .timeline = backend->ops->timeline(backend, i),
+                .well = is_server_well(store, i),
+            };
+            fn(arg, &place);
         }
     }
 }
@@ -195,6 +217,11 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 void store_on_refusal(struct store *store, unsigned shard, const char *text)
 {
     set_text(&store->shards[shard].refusal, text);
+}
+
+void store_note_trouble(struct store *store, unsigned shard, const char *text)
+{
+    set_text(&store->shards[shard].trouble, text);
 }
 
 const char *store_refusal(const struct store *store)

@@ -57,11 +57,8 @@ struct store_options {
     uint32_t lease_ms;  /* roster lease: within this time of a node's death its members are gone */
     struct wire_range wire; /* that it speaks; 0: what this program does (tests have others) */
     bool visitor;           /* only looks: it does not stand on the roll of the servers */
-    unsigned
-        replicas; /* of the server: an append to a stream or history counts when so many have it;
-                           0: when the server has */
-    struct memory_hub
-        *hub; /* memory only: borrowed and shared between stores; NULL: a hub of its own */
+    unsigned replicas;      /* an append counts when so many of the server's have it */
+    struct memory_hub *hub; /* memory only: borrowed, shared between stores; NULL: its own */
     struct store_observer observer;
 };
 
@@ -91,6 +88,11 @@ struct store_stats {
 int store_check_url(const char *url, char *error, size_t error_size)
     __attribute__((warn_unused_result));
 
+/* Checks what the operator chose without connecting. 0, or -1 with a message, and in `about` what is
+ * wrong: "url", "prefix", "replicas", "ca", "cert", "key" or "server-name". */
+int store_check(const struct store_options *options, const char **about, char *error,
+                size_t error_size) __attribute__((warn_unused_result));
+
 /* New store; connecting goes on in the background and is tried for ever. Copies the strings. NULL
  * with a message in `error` when an option is wrong. */
 struct store *store_open(const struct store_options *options, char *error, size_t error_size)
@@ -111,17 +113,10 @@ bool store_works(const struct store *store);
 /* How many partitions (store/partition.h) cannot be served now. */
 unsigned store_partitions_away(const struct store *store);
 
-/* Appends which servers are not well, "away: b:6379 (128 of 256 partitions)", or nothing. */
+/* Appends which servers are not well and why, "away: b:6379 (128 of 256 partitions): ...". */
 void store_print_away(const struct store *store, struct buf *out);
 
-/* Appends what a cluster looks like from here, a line for each server; nothing where there is none. */
-void store_print_map(const struct store *store, struct buf *out);
-
-/* Calls `fn` with each server's name, without user and password. */
-void store_each_server(const struct store *store,
-                       void (*fn)(void *arg, const char *name, bool well), void *arg);
-
-/* The same of the one server that the key or topic of that name lives on: what is asked of it is
+/* store_ready of the one server that the key or topic of that name lives on: what is asked of it is
  * likely to be answered, whatever is the matter with the others. */
 bool store_reaches(const struct store *store, struct span name);
 

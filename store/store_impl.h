@@ -27,6 +27,7 @@ struct shard {
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
+    char *trouble;        /* why its link is down, as that said last; NULL: it is up */
     uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
     bool
         doubted; /* another server, whose keys live by the leases here, may lack what it was told */
@@ -121,6 +122,9 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
 
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
+
+/* Why the link to a server is down, for a person; NULL: it is up. */
+void store_note_trouble(struct store *store, unsigned shard, const char *text);
 
 /* Appends the key in which something is kept for a shard, not for a name. */
 void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out);

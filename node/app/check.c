@@ -6,15 +6,19 @@
 #include "node/app/plan.h"
 #include "node/app/process.h"
 #include "node/core/loop.h"
+#include "node/net/listener.h"
+#include "node/net/udp.h"
 #include "node/proto/http/fetch.h"
 #include "node/proto/json/scan.h"
 #include "node/proto/jwt/jwt.h"
 #include "store/base/clock.h"
 #include "store/postgres/migrate.h"
+#include "store/postgres/postgres.h"
 #include "store/sink/sink.h"
 #include "store/store.h"
 #include "store/stream.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,14 +72,27 @@ static int finish(struct check *check)
 
 /* ------------------------------------------------------------------------------------ the settings */
 
-static void on_fault(void *arg, const char *error)
+static void on_fault(void *arg, const char *where, const char *what)
 {
     struct check *check = arg;
-    struct span rest = span_str(error), flag = span_cut(&rest, ':');
-    char about[64];
-    snprintf(about, sizeof(about), "%.*s", (int)(flag.len < 60 ? flag.len : 60), flag.ptr);
-    check_find(check, VERDICT_ERROR, about, "%s", rest.ptr != NULL ? span_trim(rest).ptr : error);
+    check_find(check, VERDICT_ERROR, where, "%s", what);
     check->faulty = true;
+}
+
+/* What another process has, or only another user may have, is there for the node that is meant. */
+static void on_bind(void *arg, const char *where, const char *bind, bool udp)
+{
+    struct check *check = arg;
+    char error[256];
+    if ((udp ? udp_probe : listener_probe)(bind, error, sizeof(error)) == 0) {
+        return;
+    }
+    bool taken = strstr(error, strerror(EADDRINUSE)) != NULL;
+    bool guarded = strstr(error, strerror(EACCES)) != NULL;
+    check_find(check, taken || guarded ? VERDICT_WARN : VERDICT_ERROR, where, "%s%s", error,
+               taken     ? ": by a node that runs already, or another program"
+               : guarded ? ": for this user"
+                         : "");
 }
 
 static void check_settings(struct check *check)
@@ -83,9 +100,12 @@ static void check_settings(struct check *check)
     const struct settings *settings = check->settings;
     struct buf foreign = {0};
     plan_each_node_fault(settings, on_fault, check);
-    if (settings->from[0] != '\0') {
+    if (settings->from[0] != '\0' || settings->mirror[0] != '\0') {
         plan_each_sink_fault(settings, on_fault, check);
+    } else if (settings->postgres[0] != '\0') {
+        plan_each_migrate_fault(settings, on_fault, check);
     }
+    plan_each_bind(settings, on_bind, check);
     if (!check->faulty) {
         check_find(check, VERDICT_OK, "settings", "a node can start with them");
     }
@@ -207,8 +227,7 @@ static void check_store(struct check *check)
         },
         error, sizeof(error));
     if (check->store == NULL) {
-        check_find(check, VERDICT_ERROR, "store", "%s", error);
-        return;
+        return; /* for what was said of the settings */
     }
     reach(check);
     if (!check->reached) {
@@ -253,8 +272,8 @@ static void check_postgres(struct check *check)
 {
     char error[512];
     const char *uri = check->settings->postgres;
-    if (uri[0] == '\0') {
-        return;
+    if (uri[0] == '\0' || postgres_check_uri(uri, error, sizeof(error)) != 0) {
+        return; /* none, or it was said of the settings */
     }
     int missing = migrate_check(uri, error, sizeof(error));
     if (missing < 0) {

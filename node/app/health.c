@@ -5,6 +5,7 @@
 #include "node/net/memory_watch.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
+#include "store/inspect.h"
 
 #include <stdlib.h>
 
@@ -47,27 +48,34 @@ static void on_healthz(void *arg, struct http_request *request)
     http_reply(request, 200, plain, SPAN("ok\n"));
 }
 
+/* Which servers of the store are away; nothing where they do not let this node in, which is said
+ * already. */
+static void print_away(const struct store *store, struct buf *out)
+{
+    if (store != NULL && store_refusal(store) == NULL) {
+        store_print_away(store, out);
+    }
+}
+
 static void on_readyz(void *arg, struct http_request *request)
 {
-    const char *reason = health_trouble(arg);
+    struct health *health = arg;
+    const char *reason = health_trouble(health);
+    struct buf away = {0}, text = {0};
+    print_away(health->options.app->store, &away);
     if (reason != NULL) {
-        http_reply_error(request, 503, "%s", reason);
-        return;
+        http_reply_error(request, 503, "%s%s%s", reason, away.len > 0 ? "; " : "", buf_text(&away));
+    } else {
+        buf_printf(&text, "ready\n%s%s", buf_text(&away), away.len > 0 ? "\n" : "");
+        http_reply(request, 200, plain, buf_span(&text));
     }
-    const struct health *health = arg;
-    struct buf text = {0};
-    buf_append(&text, SPAN("ready\n"));
-    if (health->options.app->store != NULL) {
-        store_print_away(health->options.app->store, &text);
-    }
-    buf_append(&text, text.ptr[text.len - 1] != '\n' ? SPAN("\n") : SPAN(""));
-    http_reply(request, 200, plain, buf_span(&text));
+    buf_free(&away);
     buf_free(&text);
 }
 
-static void print_server(void *arg, const char *name, bool well)
+static void print_server(void *arg, const struct store_place *place)
 {
-    buf_printf(arg, "muster_store_server_up{server=\"%s\"} %d\n", name, well);
+    buf_printf(arg, "muster_store_server_up{server=\"%s\"} %d\n", place->name, place->well);
 }
 
 /* One sample for each server of the list: the table of metrics has none whose labels are settings. */

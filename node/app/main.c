@@ -114,31 +114,42 @@ static int run_node(struct settings *settings)
     return node_run(settings, &none);
 }
 
+typedef void each_fault_fn(const struct settings *settings, plan_fault_fn *fault, void *arg);
+
+static void on_fault(void *arg, const char *where, const char *what)
+{
+    unsigned *faults = arg;
+    fprintf(stderr, "muster: %s: %s\n", where, what);
+    ++*faults;
+}
+
+/* Says all that is wrong. */
+static bool are_well(const struct settings *settings, each_fault_fn *each_fault)
+{
+    unsigned faults = 0;
+    each_fault(settings, on_fault, &faults);
+    return faults == 0;
+}
+
 static int run(const char *verb, struct settings *settings, bool json)
 {
-    char error[256];
     log_setup(settings->log_level, settings->log_format);
     bool stays = strcmp(verb, "node") == 0 || strcmp(verb, "sink") == 0;
     if (stays) {
         signal(SIGHUP, SIG_IGN); /* until the loop takes it */
     }
     if (strcmp(verb, "node") == 0) {
-        if (plan_check_node(settings, error, sizeof(error)) != 0) {
-            fprintf(stderr, "muster: %s\n", error);
-            return 2;
-        }
-        return run_node(settings);
+        return are_well(settings, plan_each_node_fault) ? run_node(settings) : 2;
     }
     if (strcmp(verb, "sink") == 0) {
-        if (plan_check_sink(settings, error, sizeof(error)) != 0) {
-            fprintf(stderr, "muster: %s\n", error);
+        if (!are_well(settings, plan_each_sink_fault)) {
             return 2;
         }
         handover_choose(0);
         return sink_verb(settings);
     }
     if (strcmp(verb, "migrate") == 0) {
-        return migrate_verb(settings);
+        return are_well(settings, plan_each_migrate_fault) ? migrate_verb(settings) : 2;
     }
     return check_run(settings, json);
 }

@@ -76,10 +76,6 @@ int migrate_verb(const struct settings *settings)
     char error[512];
     struct show show = {0};
     const struct migrate_observer observer = {.say = on_line, .step = on_step, .arg = &show};
-    if (settings->postgres[0] == '\0') {
-        log_error("--postgres is not set");
-        return 2;
-    }
     progress_init(&show.progress, settings->log_format == LOG_TEXT);
     int done =
         migrate_run(settings->postgres, MIGRATE_PATIENCE_MS, &observer, error, sizeof(error));

@@ -37,7 +37,7 @@ enum {
     OWN_DESCRIPTORS = 100,
     SAME_REQUEST_MS = 1000,
     LOOK_MS = 100,
-    UNCLAIMED_MS = 10 * 1000, /* until sockets that nobody took are closed */
+    UNCLAIMED_MS = 10 * 1000, /* after the drain, until sockets that nobody took are closed */
     POOL_MOST = 8192,
 };
 
@@ -52,7 +52,8 @@ struct node {
     struct event *beat;      /* of a worker */
     struct event *hand_over; /* SIGUSR2 */
     struct event *look; /* of a successor: does it serve; of a predecessor: does that one live */
-    bool succeeds, complete;
+    bool succeeds;
+    uint64_t drop_at_ms; /* of a successor that serves: when what nobody took is closed */
     bool draining;
     uint64_t asked_ms;          /* to leave */
     uint64_t draining_since_ms; /* the delay comes first */
@@ -188,24 +189,30 @@ static void on_hand_over(evutil_socket_t number, short what, void *arg)
     timer_after(node->look, LOOK_MS);
 }
 
-/* A successor that serves says so; what it was given and nobody took is closed some time later: device
- * ports are opened when the fleet has told of their drivers. A predecessor looks whether its
- * successor lives. */
+/* It serves. What it was given and nobody took is closed when the predecessor's clients have had time
+ * to come over: device ports are opened when the fleet has told of their drivers, and stay open while
+ * these come from there. */
+static void succeed(struct node *node)
+{
+    node->drop_at_ms = clock_monotonic_ms() + node->app.settings->drain + UNCLAIMED_MS;
+    if (!node->app.worker) {
+        handover_complete();
+    }
+}
+
+/* Of a successor: whether it serves. A predecessor looks whether its successor lives. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct node *node = arg;
     (void)fd, (void)what;
-    if (node->complete) {
+    if (node->succeeds && node->drop_at_ms == 0 && is_ready(node)) {
+        succeed(node);
+    } else if (node->succeeds && node->drop_at_ms != 0 && clock_monotonic_ms() > node->drop_at_ms) {
         unsigned dropped = inherited_drop();
         log_info("taken over", LOG_NUMBER_FIELD("sockets_closed", dropped));
-        node->succeeds = node->complete = false;
-    } else if (node->succeeds && is_ready(node)) {
-        node->complete = true;
-        if (!node->app.worker) {
-            handover_complete();
-        }
-        timer_after(node->look, UNCLAIMED_MS);
-    } else if (node->succeeds || handover_succeeded()) {
+        node->succeeds = false;
+    }
+    if (handover_succeeded() || node->succeeds) {
         timer_after(node->look, LOOK_MS);
     }
 }
@@ -218,6 +225,7 @@ static void watch_succession(struct node *node)
     node->hand_over = evsignal_new(base, SIGUSR2, on_hand_over, node);
     event_add(node->hand_over, NULL);
     if (node->succeeds) {
+        inherited_keep();
         timer_after(node->look, LOOK_MS);
     }
 }

@@ -6,17 +6,19 @@
 
 #include "node/core/settings.h"
 
-/* One more fault, in words that begin with the setting's flag. */
-typedef void plan_fault_fn(void *arg, const char *error);
+/* One more fault: the setting as the operator named it (a flag, a variable, a line of a file), and
+ * what is wrong with it. Both borrowed. */
+typedef void plan_fault_fn(void *arg, const char *where, const char *what);
 
-/* Tells `fault` all that would keep a node, or a sink, from starting. */
+/* Tells `fault` all that would keep a node, a sink or a migration from starting. */
 void plan_each_node_fault(const struct settings *settings, plan_fault_fn *fault, void *arg);
 void plan_each_sink_fault(const struct settings *settings, plan_fault_fn *fault, void *arg);
+void plan_each_migrate_fault(const struct settings *settings, plan_fault_fn *fault, void *arg);
 
-/* 0, or -1 with the first fault in `error`. */
-int plan_check_node(const struct settings *settings, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
-int plan_check_sink(const struct settings *settings, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
+/* An address that a node listens on, with the setting that names it: "host:port", borrowed. */
+typedef void plan_bind_fn(void *arg, const char *where, const char *bind, bool udp);
+
+/* Of HTTP, admin, relay and tracker, in this order. */
+void plan_each_bind(const struct settings *settings, plan_bind_fn *fn, void *arg);
 
 #endif

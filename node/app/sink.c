@@ -18,16 +18,23 @@
 #include "node/core/name.h"
 #include "node/net/listener.h"
 #include "node/proto/http/http.h"
+#include "node/proto/json/scan.h"
 #include "node/service/fleet/fleet.h"
 #include "node/service/logs/dump.h"
 #include "node/service/logs/mirror.h"
 #include "node/service/logs/row.h"
 #include "store/stream.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { STOP_MS = 10 * 1000, DAY_MS = 86400 * 1000 };
+enum {
+    STOP_MS = 10 * 1000,
+    DAY_MS = 86400 * 1000,
+    PLACE_MOST = 100, /* bytes of a server's name and the like */
+    COMPLAINT_MOST = 300,
+};
 
 struct process {
     struct app app;
@@ -41,14 +48,19 @@ struct process {
     struct process_signals signals;
     struct reload *reload;
     bool stopping;
+    struct buf complaint;  /* the last one about PostgreSQL, and when it was */
+    uint64_t complaint_ms; /* unix */
 };
 
 /* ------------------------------------------------------------------------------------ reports */
 
 static void on_say(void *arg, bool bad, const char *what, const char *text)
 {
-    (void)arg;
+    struct process *process = arg;
     if (bad) {
+        process->complaint.len = 0;
+        buf_printf(&process->complaint, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
+        process->complaint_ms = clock_unix_ms();
         log_warn("sink", LOG_TEXT_FIELD("about", what), LOG_TEXT_FIELD("detail", text));
     } else {
         log_info("sink", LOG_TEXT_FIELD("about", what), LOG_TEXT_FIELD("detail", text));
@@ -83,6 +95,32 @@ static void refresh(void *arg)
     metrics_set(metrics, METRIC_SINK_LAG_MS, stats->lag_ms);
     metrics_set(metrics, METRIC_SINK_DUE, stats->due);
     metrics_set(metrics, METRIC_SINK_POSTGRES_UP, stats->postgres_up);
+}
+
+/* What this sink tells the fleet of its PostgreSQL; no user and no password. */
+static void print_postgres(void *arg, struct buf *out)
+{
+    const struct process *process = arg;
+    struct postgres_server server;
+    buf_append(out, SPAN(",\"postgres\":{\"up\":"));
+    if (sink_server(process->sink, &server)) {
+        struct buf at = {0};
+        buf_printf(&at, "%s:%s/%s", server.host, server.port, server.database);
+        buf_append(out, SPAN("true,\"at\":"));
+        json_quote_cut(buf_span(&at), PLACE_MOST, out);
+        buf_append(out, SPAN(",\"version\":"));
+        json_quote_cut(span_str(server.version), PLACE_MOST, out);
+        buf_printf(out, ",\"role\":\"%s\"", server.standby ? "standby" : "primary");
+        buf_free(&at);
+    } else {
+        buf_append(out, SPAN("false"));
+    }
+    if (process->complaint_ms != 0) {
+        buf_append(out, SPAN(",\"error\":"));
+        json_quote_cut(buf_span(&process->complaint), COMPLAINT_MOST, out);
+        buf_printf(out, ",\"error_at\":%" PRIu64, process->complaint_ms);
+    }
+    buf_append(out, SPAN("}"));
 }
 
 /* Asked each time before figures are shown to the fleet. */
@@ -200,6 +238,8 @@ static void join_fleet(struct process *process)
                                              .token = process->app.settings->status_token,
                                              .trouble = trouble,
                                              .trouble_arg = process,
+                                             .more = print_postgres,
+                                             .more_arg = process,
                                          });
     }
 }
@@ -298,6 +338,7 @@ static void tear_down(struct process *process)
     logs_dump_free(&process->dump);
     logs_mirror_free(&process->mirror);
     sink_free(&process->sink);
+    buf_free(&process->complaint);
     store_close(&process->app.store);
     cidr_list_free(&process->app.trusted);
     wheel_free(&process->app.wheel);

@@ -167,8 +167,8 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
         sinks += is_sink(node);
     }
     width = width > 40 ? 40 : width;
-    printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "NODE", "UP", "CONNS", "MSG/S",
-           "MIB", "BUS MS", "VERSION", "AT", "STATE");
+    printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %-10s %s\n", width, "NODE", "UP", "CONNS",
+           "MSG/S", "MIB", "BUS MS", "VERSION", "AT", "ZONE", "STATE");
     json_array_foreach(nodes, i, node)
     {
         if (!is_sink(node)) {
@@ -176,14 +176,90 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
         }
     }
     if (sinks > 0) {
-        printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %s\n", width, "SINK", "UP", "LANES",
-               "STORED", "WAITING", "OLDEST S", "VERSION", "AT", "STATE");
+        printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %-10s %s\n", width, "SINK", "UP", "LANES",
+               "STORED", "WAITING", "OLDEST S", "VERSION", "AT", "ZONE", "STATE");
     }
     json_array_foreach(nodes, i, node)
     {
         if (is_sink(node)) {
             print_sink(node, width);
         }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ stores */
+
+static double number_of(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+static void print_redis(const json_t *server)
+{
+    double most = number_of(server, "most");
+    printf("%-31.40s %-8.12s %-8.10s %8.2f %8.0f %8.1f ", text_of(server, "name"),
+           text_of(server, "version"), text_of(server, "role"), number_of(server, "ms"),
+           number_of(server, "commands"), number_of(server, "used") / 1048576);
+    if (most > 0) {
+        printf("%8.0f", most / 1048576);
+    } else {
+        printf("%8s", "-");
+    }
+    printf(" %.0f\n", number_of(server, "replicas"));
+}
+
+/* As one node has asked them; the last word counts. */
+static void print_servers(const json_t *told)
+{
+    const json_t *last = NULL, *servers;
+    size_t i;
+    json_t *one;
+    json_array_foreach(told, i, one)
+    {
+        last = last == NULL || number_of(one, "time") > number_of(last, "time") ? one : last;
+    }
+    servers = json_object_get(last, "servers");
+    if (strcmp(text_of(json_array_get(servers, 0), "kind"), "memory") == 0) {
+        printf("\nSTORE  the memory of this one process\n");
+    } else if (json_array_size(servers) > 0) {
+        printf("\n%-31s %-8s %-8s %8s %8s %8s %8s %s\n", "REDIS", "VERSION", "ROLE", "MS", "CMD/S",
+               "MIB", "OF MIB", "REPLICAS");
+        json_array_foreach(servers, i, one)
+        {
+            print_redis(one);
+        }
+    }
+}
+
+static void print_postgres(const json_t *node)
+{
+    const json_t *postgres = json_object_get(node, "postgres");
+    double error_at = number_of(postgres, "error_at");
+    if (postgres == NULL) {
+        return;
+    }
+    printf("\nPOSTGRESQL OF ");
+    print_text(text_of(node, "name"));
+    printf("  %s %.60s %.12s %s\n",
+           json_is_true(json_object_get(postgres, "up")) ? "connected" : "AWAY",
+           text_of(postgres, "at"), text_of(postgres, "version"), text_of(postgres, "role"));
+    if (error_at > 0) {
+        printf("last error ");
+        print_clock(error_at);
+        printf("  ");
+        print_text(text_of(postgres, "error"));
+        printf("\n");
+    }
+}
+
+static void print_stores(const json_t *answer)
+{
+    size_t i;
+    json_t *node;
+    print_servers(json_object_get(answer, "servers"));
+    json_array_foreach(json_object_get(answer, "nodes"), i, node)
+    {
+        print_postgres(node);
     }
 }
 
@@ -203,12 +279,13 @@ static void print_verdict(const json_t *problems, double time_ms)
     json_array_foreach(problems, i, problem)
     {
         double since = json_number_value(json_object_get(problem, "since"));
+        bool alone = text_of(problem, "node")[0] == '\0'; /* about no node */
         printf("%s ", i > 0 ? ";" : "");
         print_text(text_of(problem, "node"));
-        printf(since > 0 ? " " : ": ");
+        printf("%s", alone ? "" : since > 0 ? " " : ": ");
         print_text(text_of(problem, "text"));
         if (since > 0) {
-            printf(" ");
+            printf(alone ? " since " : " ");
             print_clock(since);
         }
     }
@@ -254,6 +331,7 @@ static void show(struct status_view *view, struct span body)
         printf("%s", view->watch && terminal_has_colours() ? "\033[H\033[J" : "");
         print_verdict(problems, json_number_value(json_object_get(answer, "time")));
         print_nodes(view, json_object_get(answer, "nodes"));
+        print_stores(answer);
         print_events(json_object_get(answer, "events"));
     }
     json_decref(view->before);

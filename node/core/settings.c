@@ -322,13 +322,28 @@ static const char *find_config(const char *const args[], const char *const env[]
     return path != NULL && path[0] != '\0' ? path : NULL;
 }
 
+const char *settings_source_of(const struct settings *settings, struct span name,
+                               char out[static SETTINGS_SOURCE])
+{
+    struct span rest = buf_span(&settings->sources);
+    snprintf(out, SETTINGS_SOURCE, "--%.*s", SPAN_ARG(name));
+    while (rest.len > 0) {
+        struct span source = span_cut(&rest, '\0'), set = span_cut(&source, '=');
+        if (span_eq(set, name)) {
+            snprintf(out, SETTINGS_SOURCE, "%.*s", SPAN_ARG(source)); /* the later one counts */
+        }
+    }
+    return out;
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 /* Refuses settings that are fine for trying things out but would be a security hole in service. */
 static int check_production(const struct settings *settings, struct settings_source source)
 {
     if (settings->env == ENV_PRODUCTION && settings->chat_login == CHAT_LOGIN_DEVELOPMENT) {
-        source.name = "--chat-login";
+        char name[SETTINGS_SOURCE];
+        source.name = settings_source_of(settings, SPAN("chat-login"), name);
         return settings_refuse(&source, "%s", "development is refused where --env is production");
     }
     return 0;
@@ -398,6 +413,7 @@ void settings_deinit(struct settings *settings)
         }
     }
     buf_free(&settings->files);
+    buf_free(&settings->sources);
 }
 
 /* ------------------------------------------------------------------------------------ again */

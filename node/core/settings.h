@@ -52,6 +52,8 @@ struct settings {
     const char *const *args;
     const char *const *environment;
     const struct settings_checks *checks;
+    struct buf
+        sources; /* "store-prefix=MUSTER_STORE_PREFIX", as the operator wrote it, each with a NUL */
     struct buf files;  /* paths that were read, each with a NUL behind it */
     uint64_t stamp;    /* of these files, as they were */
     bool admin_is_own; /* a worker's admin address is not that of the settings */
@@ -79,6 +81,12 @@ int settings_read(struct settings *settings, const char *const args[], const cha
     __attribute__((warn_unused_result));
 
 void settings_deinit(struct settings *settings);
+
+/* How the operator named the setting `name` ("store-prefix") when giving it: the flag, the variable
+ * or the file's line; where he did not, or it is none, its flag. In `out`, which is returned. */
+enum { SETTINGS_SOURCE = 400 };
+const char *settings_source_of(const struct settings *settings, struct span name,
+                               char out[static SETTINGS_SOURCE]);
 
 /* Called by settings_reload for each setting that is another one now, by the name in files. `live`:
  * it is in force; else it needs a restart. */

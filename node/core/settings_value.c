@@ -333,15 +333,26 @@ static int set_text(const struct settings_row *row, char **slot, const char *val
     return 0;
 }
 
-int settings_set(const struct settings_row *row, struct settings *settings, const char *value,
-                 const struct settings_source *source)
+static int set_slot(const struct settings_row *row, void *slot, const char *value,
+                    const struct settings_source *source)
 {
-    void *slot = (char *)settings + row->offset;
     if (settings_is_text(row)) {
         return set_text(row, slot, value, source);
     }
     return row->kind == CHOICE || row->kind == SWITCH ? set_choice(row, slot, value, source)
                                                       : set_number(row, slot, value, source);
+}
+
+int settings_set(const struct settings_row *row, struct settings *settings, const char *value,
+                 const struct settings_source *source)
+{
+    char name[SETTINGS_NAME];
+    int result = set_slot(row, (char *)settings + row->offset, value, source);
+    if (result == 0 && source->name != row->field) { /* else it is the default */
+        buf_printf(&settings->sources, "%s=%s", settings_name(row, name), source->name);
+        buf_append(&settings->sources, span_of("", 1));
+    }
+    return result;
 }
 
 /* ------------------------------------------------------------------------------------ files */

@@ -42,17 +42,16 @@ static void ask_some(struct net *net, uint32_t most)
     }
 }
 
-/* As many as one turn has time for: the others in the next one. */
-static void end_some(struct drain *drain)
+/* As many as one turn has time for: the others in the next one. Are there more? */
+static bool end_some(struct net *net)
 {
-    struct net *net = drain->net;
     LIST_EACH(it, &net->all) {
         conn_end_now(LIST_ITEM(it, struct conn, all));
         if (loop_turn_us(net->loop) > LOOP_TURN_BUDGET_US) {
-            timer_after(drain->tick, 0);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -61,15 +60,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
+    bool soon = false;
     loop_awake(drain->net->loop);
     if (now >= drain->end_ms) {
-        end_some(drain);
+        soon = end_some(drain->net);
     } else {
         ask_some(drain->net, quota(drain, now));
     }
     if (drain->net->admission.count == 0) {
-        event_del(drain->tick);
         drain->done(drain->arg);
+    } else {
+        timer_after(drain->tick, soon ? 0 : DRAIN_TICK_MS);
     }
 }
 
@@ -80,7 +81,7 @@ struct drain *drain_start(struct net *net, uint32_t ms, void (*done)(void *arg),
     *drain = (struct drain){.net = net, .done = done, .arg = arg};
     drain->spread_until_ms = now + (uint64_t)ms * 8 / 10;
     drain->end_ms = now + (ms > LEAVE_MS ? ms : LEAVE_MS);
-    drain->tick = event_new(loop_base(net->loop), -1, EV_PERSIST, on_tick, drain);
+    drain->tick = evtimer_new(loop_base(net->loop), on_tick, drain);
     timer_after(drain->tick, DRAIN_TICK_MS);
     return drain;
 }

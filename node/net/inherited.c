@@ -17,6 +17,7 @@ struct inherited {
 
 static struct inherited *all; /* the process has one set of descriptors */
 static size_t count;
+static bool keeps;
 
 static int option(int fd, int name)
 {
@@ -81,9 +82,24 @@ bool inherited_has(int type, int family, const struct address *address)
     return find(type, family, address) != NULL;
 }
 
+void inherited_keep(void)
+{
+    keeps = true;
+}
+
+bool inherited_park(int fd)
+{
+    int twin = keeps ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (twin >= 0) {
+        inherited_add(twin);
+    }
+    return twin >= 0;
+}
+
 unsigned inherited_drop(void)
 {
     unsigned dropped = 0;
+    keeps = false;
     for (size_t i = 0; i < count; i++) {
         if (all[i].fd >= 0) {
             close(all[i].fd);

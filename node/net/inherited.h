@@ -19,6 +19,14 @@ int inherited_take(int type, int family, const struct address *address);
 /* Is there such a socket? */
 bool inherited_has(int type, int family, const struct address *address);
 
+/* Until inherited_drop: sockets that are parked stay here, open, for whoever binds there next. For a
+ * process that takes another one's place, whose clients come over one by one. */
+void inherited_keep(void);
+
+/* With inherited_keep, keeps what `fd` is, which stays the caller's; its peers wait meanwhile. Was
+ * it kept? */
+bool inherited_park(int fd);
+
 /* Closes those that nobody took: peers would wait there in vain. Returns how many. */
 unsigned inherited_drop(void);
 

@@ -3,6 +3,7 @@
 
 #include "node/core/log.h"
 #include "node/net/bound.h"
+#include "node/net/inherited.h"
 #include "store/base/mem.h"
 #include "store/base/timer.h"
 
@@ -178,6 +179,15 @@ void listener_retire(struct listener **listener)
     for (int i = 0; ours && i < LISTENER_BACKLOG && accept_one(*listener); i++) {
     }
     listener_close(listener);
+}
+
+void listener_park(struct listener **listener)
+{
+    if (*listener != NULL && inherited_park((*listener)->fd)) {
+        listener_close(listener);
+    } else {
+        listener_retire(listener);
+    }
 }
 
 void listener_close(struct listener **listener)

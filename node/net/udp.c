@@ -3,6 +3,7 @@
 
 #include "node/net/base.h"
 #include "node/net/bound.h"
+#include "node/net/inherited.h"
 #include "node/net/udp_impl.h"
 #include "node/net/udp_wire.h"
 #include "store/base/ring.h"
@@ -300,6 +301,14 @@ struct udp *udp_open(struct net *net, const char *bind, udp_fn *fn, void *arg, c
 const struct address *udp_address(const struct udp *udp)
 {
     return &udp->address;
+}
+
+void udp_park(struct udp **udp)
+{
+    if (*udp != NULL) {
+        inherited_park((*udp)->fd);
+    }
+    udp_close(udp);
 }
 
 void udp_close(struct udp **udp)

@@ -134,7 +134,8 @@ static void on_down(void *arg, const char *text)
     struct archive *archive = arg;
     struct buf error = {0};
     buf_append(&error, SPAN("PostgreSQL cannot be reached: "));
-    buf_append(&error, span_str(text));
+    struct span rest = span_str(text);
+    buf_append(&error, span_cut(&rest, '\n')); /* further lines guess why */
     for (unsigned left = archive->count; left > 0; left--) {
         give_up(archive, buf_text(&error));
     }

@@ -350,6 +350,24 @@ void postgres_close(struct postgres **postgres)
     free(pg);
 }
 
+/* What libpq says of it in quotation marks may be a password. */
+int postgres_check_uri(const char *uri, char *error, size_t error_size)
+{
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(uri, &why);
+    if (options == NULL) {
+        struct span said = span_str(why != NULL ? why : ""), open = span_cut(&said, '"');
+        bool tells = open.len > sizeof("missing ");
+        snprintf(error, error_size,
+                 "is no connection URI such as postgresql://user@host:5432/name%s%.*s",
+                 tells ? ": " : "", tells ? (int)strcspn(open.ptr, ":\"\n") : 0, open.ptr);
+    }
+    int result = options != NULL ? 0 : -1;
+    PQconninfoFree(options);
+    PQfreemem(why);
+    return result;
+}
+
 void postgres_take_any(struct postgres *pg)
 {
     pg->any = true;
@@ -387,6 +405,27 @@ const char *postgres_value(const struct postgres_answer *answer, int column)
                    PQgetisnull(rows, 0, column) == 0
                ? PQgetvalue(rows, 0, column)
                : NULL;
+}
+
+static const char *told(const struct postgres *pg, const char *name)
+{
+    const char *text = PQparameterStatus(pg->conn, name);
+    return text != NULL ? text : "";
+}
+
+bool postgres_server(const struct postgres *pg, struct postgres_server *server)
+{
+    if (pg->state < IDLE) {
+        return false;
+    }
+    *server = (struct postgres_server){
+        .host = PQhost(pg->conn),
+        .port = PQport(pg->conn),
+        .database = PQdb(pg->conn),
+        .version = told(pg, "server_version"),
+        .standby = strcmp(told(pg, "in_hot_standby"), "on") == 0,
+    };
+    return true;
 }
 
 void postgres_set_limit(struct postgres *pg, uint32_t ms)

@@ -21,6 +21,10 @@
 struct postgres;
 struct resolver;
 
+/* Can the connection URI be read? 0, or -1 with a message that repeats nothing of it. */
+int postgres_check_uri(const char *uri, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 struct postgres_events {
     /* A new session: nothing of an older one holds. Queries may be sent from here on. */
     void (*up)(void *arg);
@@ -67,6 +71,15 @@ void postgres_query(struct postgres *postgres, const char *sql, const struct spa
 
 /* The value in the first row, or NULL. */
 const char *postgres_value(const struct postgres_answer *answer, int column);
+
+/* The server of the session; text borrowed for the session's life. */
+struct postgres_server {
+    const char *host, *port, *database, *version;
+    bool standby;
+};
+
+/* False: there is no session. */
+bool postgres_server(const struct postgres *postgres, struct postgres_server *server);
 
 /* How long an answer may take before the session counts as dead, from the next query on; 0: for
  * ever. A minute where nothing is said. */

@@ -12,7 +12,8 @@ struct redis_inquiry {
     store_server_fn *fn;
     void *arg;
     char *info;
-    uint64_t sent_us; /* by our wall clock */
+    uint64_t sent_us;  /* by our wall clock */
+    uint64_t asked_us; /* monotonic */
 };
 
 static uint64_t wall_us(void)
@@ -46,7 +47,9 @@ static void on_time(void *arg, const redisReply *reply)
 {
     struct redis_inquiry *inquiry = arg;
     uint64_t theirs = 0, middle = (inquiry->sent_us + wall_us()) / 2;
-    struct store_server server = {.shard = inquiry->shard, .name = inquiry->name};
+    struct store_server server = {.shard = inquiry->shard,
+                                  .name = inquiry->name,
+                                  .answer_us = clock_monotonic_us() - inquiry->asked_us};
     if (reply != NULL) {
         server.info = inquiry->info != NULL ? span_str(inquiry->info) : span_of(NULL, 0);
         server.knows_time = read_time(reply, &theirs);
@@ -62,8 +65,12 @@ int redis_inspect(struct redis_link *link, unsigned shard, const char *name, sto
                   void *arg)
 {
     struct redis_inquiry *inquiry = mem_zalloc(sizeof(*inquiry));
-    *inquiry = (struct redis_inquiry){
-        shard, name != NULL ? mem_dup(span_str(name)) : NULL, fn, arg, NULL, wall_us()};
+    *inquiry = (struct redis_inquiry){.shard = shard,
+                                      .name = name != NULL ? mem_dup(span_str(name)) : NULL,
+                                      .fn = fn,
+                                      .arg = arg,
+                                      .sent_us = wall_us(),
+                                      .asked_us = clock_monotonic_us()};
     int sent = redis_link_command(link, SPAN("*1\r\n$4\r\nINFO\r\n"), on_info, inquiry);
     if (sent == 0) {
         sent = redis_link_command(link, SPAN("*1\r\n$4\r\nTIME\r\n"), on_time, inquiry);

@@ -892,6 +892,11 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
     }
 }
 
+const char *redis_link_at(const struct redis_link *link)
+{
+    return link->last;
+}
+
 struct span redis_link_timeline(const struct redis_link *link)
 {
     return span_str(link->timeline);

@@ -100,6 +100,9 @@ void redis_link_leave(struct redis_link *link);
  * it may not be asked. Borrowed until the next turn. */
 struct span redis_link_timeline(const struct redis_link *link);
 
+/* "host port" of the last link that was up, or NULL. Borrowed until the next turn. */
+const char *redis_link_at(const struct redis_link *link);
+
 /* The replicas are asked (store/redis/wait.h). 0, or -1 without a call of `fn`: the link is not up. */
 int redis_link_replicated(struct redis_link *link, backend_answer_fn *fn, void *arg)
     __attribute__((warn_unused_result));

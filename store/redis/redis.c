@@ -231,6 +231,12 @@ static const char *redis_name(struct backend *backend, unsigned shard)
                                   : redis->url.servers[shard].name;
 }
 
+static const char *redis_at(struct backend *backend, unsigned shard)
+{
+    struct redis_link *link = link_of(backend, shard);
+    return link != NULL ? redis_link_at(link) : NULL;
+}
+
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     struct redis_link *link = link_of(backend, shard);
@@ -312,36 +318,47 @@ static const struct redis_server *tls_server(const struct redis_url *url)
     return NULL;
 }
 
-static int try_files(const struct redis_tls_files *files, const struct redis_server *server,
-                     char *error, size_t error_size)
+/* The first option of TLS that is set; NULL: none. */
+static const char *first_of(const struct redis_tls_files *files)
 {
-    bool any =
-        files->ca != NULL || files->cert != NULL || files->key != NULL || files->peer_name != NULL;
-    if (server == NULL && any) {
+    return files->ca != NULL          ? "ca"
+           : files->cert != NULL      ? "cert"
+           : files->key != NULL       ? "key"
+           : files->peer_name != NULL ? "server-name"
+                                      : NULL;
+}
+
+static int try_files(const struct redis_tls_files *files, const struct redis_server *server,
+                     const char **about, char *error, size_t error_size)
+{
+    const char *first = first_of(files);
+    if (server == NULL && first != NULL) {
+        *about = first;
         snprintf(error, error_size, "TLS is configured, but no server is rediss://");
         return -1;
     }
     if (files->key != NULL && files->cert == NULL) {
+        *about = "key";
         snprintf(error, error_size, "TLS: a client key needs its certificate");
         return -1;
     }
     if (server == NULL) {
         return 0;
     }
-    struct redis_tls *tls = redis_tls_new(files, server->at[0].host, error, error_size);
-    int result = tls != NULL ? 0 : -1;
-    redis_tls_free(&tls);
-    return result;
+    *about = redis_tls_wrong_file(files, error, error_size);
+    return *about == NULL ? 0 : -1;
 }
 
-int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
+int redis_check(const char *url, const struct store_tls *tls, const char **about, char *error,
+                size_t error_size)
 {
     struct redis_url parsed = {0};
+    *about = "url";
     if (url != NULL && redis_url_parse(url, &parsed, error, error_size) < 0) {
         return -1;
     }
     struct redis_tls_files files = files_of(tls);
-    int result = try_files(&files, tls_server(&parsed), error, error_size);
+    int result = try_files(&files, tls_server(&parsed), about, error, error_size);
     free_files(&files);
     redis_url_free(&parsed);
     return result;
@@ -432,6 +449,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .leave = redis_leave,
         .replicated = redis_replicated,
         .name = redis_name,
+        .at = redis_at,
         .ready = redis_ready,
         .login_as = login_as,
         .inspect = inspect,

@@ -13,8 +13,8 @@ struct store_tls;
 struct backend *redis_open(struct store *store, const char *url, const struct store_tls *tls);
 
 /* Checks the URL (NULL: no Redis) and the files without connecting. 0, or -1 with a message in
- * `error`. */
-int redis_check(const char *url, const struct store_tls *tls, char *error, size_t error_size)
-    __attribute__((warn_unused_result));
+ * `error`, and `about` as store_check says it. */
+int redis_check(const char *url, const struct store_tls *tls, const char **about, char *error,
+                size_t error_size) __attribute__((warn_unused_result));
 
 #endif

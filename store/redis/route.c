@@ -172,6 +172,8 @@ void redis_route_end_calls(struct redis_cluster *cluster)
 {
     struct list *calls = redis_cluster_calls(cluster);
     while (!list_empty(calls)) {
-        end_call(LIST_ITEM(calls->next, struct call, entry), NULL);
+        struct list *first = calls->next;
+        list_del(first);
+        end_call(LIST_ITEM(first, struct call, entry), NULL);
     }
 }

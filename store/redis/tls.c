@@ -55,9 +55,17 @@ static int load_certificate(SSL_CTX *context, const struct redis_tls_files *file
     if (files->cert == NULL) {
         return 0;
     }
+    return SSL_CTX_use_certificate_chain_file(context, files->cert) == 1
+               ? 0
+               : refuse(error, error_size, "client certificate", files->cert);
+}
+
+static int load_key(SSL_CTX *context, const struct redis_tls_files *files, char *error,
+                    size_t error_size)
+{
     const char *key = files->key != NULL ? files->key : files->cert;
-    if (SSL_CTX_use_certificate_chain_file(context, files->cert) != 1) {
-        return refuse(error, error_size, "client certificate", files->cert);
+    if (key == NULL) {
+        return 0;
     }
     if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context) != 1) {
@@ -72,8 +80,20 @@ static int no_passphrase(char *into, int size, int writing, void *arg)
     return -1; /* a server has no user to ask */
 }
 
-static SSL_CTX *new_context(const struct redis_tls_files *files, char *error, size_t error_size)
+static const char *load_files(SSL_CTX *context, const struct redis_tls_files *files, char *error,
+                              size_t error_size)
 {
+    return load_authorities(context, files, error, error_size) != 0   ? "ca"
+           : load_certificate(context, files, error, error_size) != 0 ? "cert"
+           : load_key(context, files, error, error_size) != 0         ? "key"
+                                                                      : NULL;
+}
+
+/* `wrong`: the file that cannot be used, when that is what it fails for. */
+static SSL_CTX *new_context(const struct redis_tls_files *files, const char **wrong, char *error,
+                            size_t error_size)
+{
+    *wrong = NULL;
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (context == NULL) {
         snprintf(error, error_size, "TLS: %s", reason());
@@ -83,8 +103,8 @@ static SSL_CTX *new_context(const struct redis_tls_files *files, char *error, si
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-    if (load_authorities(context, files, error, error_size) != 0 ||
-        load_certificate(context, files, error, error_size) != 0) {
+    *wrong = load_files(context, files, error, error_size);
+    if (*wrong != NULL) {
         SSL_CTX_free(context);
         return NULL;
     }
@@ -122,11 +142,21 @@ static bool open_session(struct redis_tls *tls, SSL_CTX *context, const char *ho
     return expect(tls->ssl, host);
 }
 
+const char *redis_tls_wrong_file(const struct redis_tls_files *files, char *error,
+                                 size_t error_size)
+{
+    const char *wrong;
+    SSL_CTX *context = new_context(files, &wrong, error, error_size);
+    SSL_CTX_free(context);
+    return wrong;
+}
+
 struct redis_tls *redis_tls_new(const struct redis_tls_files *files, const char *host, char *error,
                                 size_t error_size)
 {
     ERR_clear_error();
-    SSL_CTX *context = new_context(files, error, error_size);
+    const char *wrong;
+    SSL_CTX *context = new_context(files, &wrong, error, error_size);
     if (context == NULL) {
         return NULL;
     }

@@ -25,6 +25,10 @@ struct redis_tls_files {
     char *peer_name; /* host that the server's certificate must name; NULL: the host connected to */
 };
 
+/* NULL when all files can be used; else which one cannot, "ca", "cert" or "key", with a message. */
+const char *redis_tls_wrong_file(const struct redis_tls_files *files, char *error,
+                                 size_t error_size) __attribute__((warn_unused_result));
+
 /* New session with `host`. NULL, with a message in `error`, when a file is of no use. */
 struct redis_tls *redis_tls_new(const struct redis_tls_files *files, const char *host, char *error,
                                 size_t error_size) __attribute__((warn_unused_result));

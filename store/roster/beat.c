@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* This node's lease on each server, in a cluster in each of 16 tables: renewed by a beat, whose answer says which leases live.
+/* This node's lease on each server, in a cluster in each of 16 tables: renewed by a beat, whose answer
+ * says which leases live.
  *
  *     link up --> beat --answer--> claims and snapshots may go --> a beat every BEAT ...
  *                             \--> what the answer means for the keys:
@@ -162,6 +163,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct roster_lease_news news;
     bool first = s->lease.birth == 0;
     s->beat = NULL;
+    s->doubted |= beat->elsewhere && answer != BACKEND_OK;
     if (answer == BACKEND_OK && s->up && roster_lease_read(&s->lease, reply, &news) == 0) {
         bool other = !first && (news.reborn || beat->elsewhere);
         if (!roster_is_leased(store, beat->shard)) {
@@ -170,7 +172,6 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         store->stats.renewals++;
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
-        s->doubted = s->doubted && !beat->elsewhere;
         apply(store, beat->shard, &news, other);
         roster_flush(store);
     } else if (answer != BACKEND_LOST && s->up) {
@@ -190,6 +191,7 @@ void roster_beat(struct store *store, unsigned shard)
     snprintf(beat->timeline, sizeof(beat->timeline), "%.*s", SPAN_ARG(timeline));
     bool same = strcmp(beat->timeline, s->lease.timeline) == 0;
     beat->elsewhere = is_elsewhere(s, beat->timeline);
+    s->doubted = false; /* unless the answer gets lost; before the first beat nothing was claimed */
     struct roster_beat words = {
         .node = span_str(store->node),
         .token = beat->elsewhere ? 0 : s->lease.token,

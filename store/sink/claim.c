@@ -39,9 +39,13 @@ static void on_claimed(void *arg, const struct postgres_answer *answer)
     sink_hear(&sink->patience, answer);
     if (ours == NULL) {
         if (answer->end == POSTGRES_FAILED) {
-            sink_trouble(sink, &sink->care_trouble, "the stream's name", answer->text);
+            sink_trouble(sink, &claim->trouble, "the stream's name", answer->text);
         }
-    } else if (ours[0] != 't') {
+        sink_on_progress(sink);
+        return;
+    }
+    sink_trouble(sink, &claim->trouble, "the stream's name", NULL);
+    if (ours[0] != 't') {
         refuse(sink);
     } else {
         memcpy(claim->identity, claim->asked, sizeof(claim->identity));

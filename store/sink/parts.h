@@ -33,6 +33,7 @@ struct sink_claim {
     char seen[STREAM_NAME]; /* had by this server while this process ran */
     uint64_t ask_at_ms;
     char *refused; /* why it is not ours; NULL: it is, or it is not known yet */
+    char *trouble; /* why it could not be asked the last time; NULL: it could */
 };
 
 #endif

@@ -322,6 +322,9 @@ const char *sink_unready(struct sink *sink)
     } else if (sink->care_trouble != NULL) {
         text.len = 0;
         buf_printf(&text, "partitions cannot be made: %s", sink->care_trouble);
+    } else if (sink->claim.trouble != NULL) {
+        text.len = 0;
+        buf_printf(&text, "the stream cannot be claimed: %s", sink->claim.trouble);
     } else if (sink->pooled != NULL) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL: %s", sink->pooled);
@@ -359,6 +362,11 @@ const struct sink_stats *sink_stats(struct sink *sink)
                                                   : 0;
     }
     return stats;
+}
+
+bool sink_server(const struct sink *sink, struct postgres_server *server)
+{
+    return postgres_server(sink->care, server);
 }
 
 struct sink *sink_new(const struct sink_options *options)
@@ -407,6 +415,7 @@ void sink_free(struct sink **sink)
     event_free(gone->tick);
     event_free(gone->stop_limit);
     free(gone->claim.refused);
+    free(gone->claim.trouble);
     free(gone->care_trouble);
     free(gone->link_trouble);
     free(gone->lanes);

@@ -17,6 +17,7 @@
 #ifndef MUSTER_STORE_SINK_SINK_H
 #define MUSTER_STORE_SINK_SINK_H
 
+#include "store/postgres/postgres.h"
 #include "store/sink/item.h"
 #include "store/store.h"
 
@@ -75,6 +76,9 @@ bool sink_has_room(const struct sink *sink);
  * a reason that is no entry's fault, or an entry has waited longer than half a minute. Borrowed
  * until the next call. */
 const char *sink_unready(struct sink *sink);
+
+/* Which server of PostgreSQL this sink has a session with. False: none. */
+bool sink_server(const struct sink *sink, struct postgres_server *server);
 
 /* As of now; borrowed until the next call. */
 const struct sink_stats *sink_stats(struct sink *sink);

@@ -12,7 +12,8 @@ static void check(const struct redis_url *url)
     for (size_t i = 0; i < url->count; i++) {
         const struct redis_server *server = &url->servers[i];
         bool login = server->login.user == NULL || server->login.pass != NULL;
-        if (server->count == 0 || (server->count > 1 && server->master == NULL) || !login) {
+        bool several = server->master != NULL || server->cluster;
+        if (server->count == 0 || (server->count > 1 && !several) || !login) {
             abort();
         }
     }

@@ -86,6 +86,7 @@ def test_redis_away_is_the_first_thing_that_is_said(yard, redis, tmp_path):
         wait_until(lambda: text_of(driver, "verdict").startswith("Redis cannot be reached, for"), "the verdict says so", 40)
         assert driver.title.startswith("⚠ Redis") and "figures are of" in text_of(driver, "verdict")
         assert "away" in text_of(driver, "stores")
+        wait_until(lambda: states(driver)[0].startswith("not known since "), "no card stays green with figures of before")
         keep_whole_page(driver, tmp_path, "away.png")
         redis.start()
         wait_until(lambda: "is back" in text_of(driver, "events"), "that it is back is an event", 40)
@@ -255,7 +256,7 @@ def test_folding_by_keyboard_is_kept(yard, tmp_path):
         driver.refresh()
         wait_until(lambda: states(driver) == ["well"], "its card")
         assert not is_open(), "and stays so"
-        driver.find_element(By.CSS_SELECTOR, 'a.tile[href="#sessions"]').send_keys(Keys.ENTER)
+        driver.find_element(By.CSS_SELECTOR, '.tile a[href="#sessions"]').send_keys(Keys.ENTER)
         wait_until(is_open, "what is asked for is unfolded")
 
 
@@ -273,6 +274,7 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
             speak(number)
         wait_until(lambda: len(cards(driver)) == 50, "fifty cards")
         wait_until(lambda: text_of(driver, "relay").startswith("Relay networks") and "2 networks" in text_of(driver, "relay"), "the lists")
+        wait_until(lambda: "of its memory" in text_of(driver, "stores"), "Redis was asked")
         tops = "return ['nodes', 'sessions', 'relay', 'ports', 'chat'].map(id => document.getElementById(id).offsetTop)"
         places = driver.execute_script(tops)
         keep_whole_page(driver, tmp_path, "fifty-before.png")
@@ -284,7 +286,7 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
         assert driver.execute_script(tops) == places, "nothing jumps when figures and rows change"
         assert [len(row_texts(driver, part)) for part in ("sessions", "relay", "ports", "chat")] == [8, 10, 8, 8], "a screenful of each"
         assert [row.split()[0] for row in row_texts(driver, "relay")] == ["creative"] * 5 + ["survival"] * 5, "of each network some"
-        more = driver.find_element(By.CSS_SELECTOR, "#ports button")
+        more = driver.find_element(By.CSS_SELECTOR, "#ports .more button")
         assert more.text == "show 100 more"
         more.send_keys(Keys.ENTER)
         wait_until(lambda: len(row_texts(driver, "ports")) == 108, "a hundred more")

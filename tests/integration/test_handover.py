@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SIGUSR2: another build takes the place of a node, and nobody meets a closed port."""
 
+import asyncio
 import json
 import os
 import pathlib
@@ -14,8 +15,9 @@ import threading
 import time
 
 import pytest
+import websockets
 
-from lib.dispatch import Device, Driver
+from lib.dispatch import RECEIVED, Device, Driver, unpack
 from lib.frames import RawWebSocket
 from lib.node import LEASE, Node, Workers
 from lib.ports import free_port
@@ -91,10 +93,62 @@ def knock_tracker(port):
     time.sleep(0.002)
 
 
+def knock_device(port):
+    """Who connects is let in. What it says comes back, unless its drivers are told to go just then: then it is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(b"knock")
+        assert link.recv(100) in (b"knock", b"knockknock", b"")
+    time.sleep(0.02)
+
+
+def knock_datagram_device(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.settimeout(10)
+        link.connect(("127.0.0.1", port))
+        link.send(b"knock")
+        assert link.recv(2048) == b"knock"
+    time.sleep(0.02)
+
+
+class Drivers(threading.Thread):
+    """A driver on each of some ports, which echoes; who is told to go comes again at once."""
+
+    def __init__(self, node, *ports):
+        super().__init__(daemon=True)
+        self.node, self.ports, self.over, self.codes, self.there = node, ports, False, [], 0
+
+    def run(self):
+        asyncio.run(self.serve())
+
+    async def serve(self):
+        every = [asyncio.ensure_future(self.drive(proto, port)) for proto, port in self.ports]
+        while not self.over:
+            await asyncio.sleep(0.05)
+        for one in every:
+            one.cancel()
+
+    async def drive(self, proto, port):
+        while True:
+            driver = await Driver.connect(self.node, port, proto=proto)
+            self.there += 1
+            try:
+                while True:
+                    frame = unpack(await driver.socket.recv())
+                    if frame.type == RECEIVED:
+                        await driver.write(frame, frame.data)
+            except websockets.ConnectionClosed:
+                self.codes.append(driver.socket.close_code)
+
+    def stop(self):
+        self.over = True
+        self.join()
+
+
 def another_build(path):
-    """Another file in the place of the program, as a package manager puts it there."""
+    """Another file in the place of the program, as a package manager puts it there: that of OTHER_BIN, or its own
+    bytes and some more."""
     fresh = path.with_suffix(".new")
-    shutil.copy(path, fresh)
+    shutil.copy(os.environ.get("OTHER_BIN", path), fresh)
     with open(fresh, "ab") as file:
         file.write(b"another build")
     fresh.rename(path)
@@ -138,20 +192,29 @@ def knockers(node, relay, tracker):
 
 
 def test_nobody_is_refused_and_no_datagram_is_unanswered(yard, redis, program):
-    relay, tracker, admin = free_port(), free_port(), free_port()
+    relay, tracker, admin, stream, datagrams = (free_port() for _ in range(5))
     node = Node("node", yard.folder, store=redis.url, lease=LEASE, drain="3s", relay=f"127.0.0.1:{relay}", relay_joins=0,
-                tracker=f"127.0.0.1:{tracker}", tracker_rate=0, admin=f"127.0.0.1:{admin}")
-    node.binary, node.admin_port = program, admin
+                tracker=f"127.0.0.1:{tracker}", tracker_rate=0, admin=f"127.0.0.1:{admin}", dispatch_bind="127.0.0.1",
+                dispatch_ports=f"tcp:{stream},udp:{datagrams}")
+    node.binary, node.admin_port, node.bind = program, admin, "127.0.0.1"
     node.is_ready = lambda: True
     yard.keep(node).start()
     wait_until(lambda: "listening for=http" in node.log(), "it listens")
-    crowd = [RawWebSocket(node) for _ in range(CROWD)]
-    all_ = knockers(node, relay, tracker)
+    first, last = (yard.keep(Drivers(node, ("tcp", stream), ("udp", datagrams))) for _ in range(2))
+    crowd = []
+    for drivers in (first, last):  # which are told to go one after the other, as those of a real fleet
+        drivers.start()
+        wait_until(lambda some=drivers: some.there == 2, "drivers are there")
+        crowd += [RawWebSocket(node) for _ in range(CROWD // 2)]
+    all_ = [*knockers(node, relay, tracker), Knocker("device", lambda: knock_device(stream)),
+            Knocker("datagram device", lambda: knock_datagram_device(datagrams))]
     for knocker in all_:
         knocker.start()
     hand_over(yard, node, crowd)
+    wait_until(lambda: first.there == last.there == 4, "the drivers have come again")
     for knocker in all_:
         knocker.judge()
+    assert first.codes == last.codes == [1001] * 2
     print({knocker.what: knocker.count for knocker in all_})
 
 

@@ -2,9 +2,12 @@
 """A node that is told to end cuts nobody short: what was asked is answered, and what was said is carried out."""
 
 import json
+import resource
 import socket
 import threading
 import time
+
+import pytest
 
 from lib.chat import ChatClient
 from lib.frames import CLOSE, TEXT, RawWebSocket, close_payload
@@ -13,6 +16,7 @@ from lib.tcp import Closed, HttpClient
 from lib.waiting import wait_until
 
 ASKERS = 12
+SILENT = 3000
 
 
 class Asker(threading.Thread):
@@ -86,6 +90,22 @@ def test_the_tracker_answers_to_the_end_of_the_drain(yard):
             answers += 1
         assert answers > 0 and time.monotonic() >= begun + 3, "it is there though no connection is"
     wait_until(lambda: not node.alive(), "it ends")
+
+
+def test_many_who_do_not_answer_are_no_reason_to_stay(yard):
+    """More than one turn has time to end: the next turns end the others, and then the node."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < SILENT + 500:
+        pytest.skip(f"the descriptor limit is {most}")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], SILENT + 500), before[1]))
+    node = yard.node(drain="0")
+    silent = [RawWebSocket(node) for _ in range(SILENT)]
+    node.term()
+    wait_until(lambda: not node.alive(), "it ends", 60)
+    for client in silent:
+        client.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_without_peers_nothing_is_waited_for(yard):

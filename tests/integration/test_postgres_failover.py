@@ -2,6 +2,7 @@
 """The sink follows PostgreSQL: standbys, promotions, poolers; and is not ready while it cannot store."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -123,4 +124,105 @@ def test_an_error_that_is_no_rows_fault(yard, redis, postgres, state, what):
     unready_while(sink, node, what)
     assert int(postgres.value("select count(*) from log_entry_rejected")) == 0
     postgres.psql("drop trigger fail on log_entry")
+    ready_again(sink, postgres)
+
+
+def set_read_only(server, value):
+    server.psql(f"alter system set default_transaction_read_only = {value}")
+    server.psql("select pg_reload_conf()")
+    wait_until(lambda: server.value("show default_transaction_read_only") == value, f"it is {value}")
+
+
+def test_a_primary_that_becomes_read_only_is_left(yard, redis, postgres, standby):
+    """As managed services do it: its sessions stay, nothing is cut. The other server of the URI takes over."""
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, both(postgres, standby)).ready()
+    stored(node, {"msg": "before"})
+    wait_until(lambda: stored_texts(postgres) == ["before"] and replicated(postgres), "it is stored on both")
+    set_read_only(postgres, "on")
+    standby.psql("select pg_promote()")
+    wait_until(lambda: standby.value("select pg_is_in_recovery()") == "f", "the standby is the primary")
+    set_read_only(standby, "off")  # which it may have taken over
+    stored(node, {"msg": "after"})
+    wait_until(lambda: stored_texts(standby) == ["before", "after"], "it is stored by the new primary", 60)
+    sink.ready()
+    assert "the server has become read-only" in sink.log()
+
+
+def test_an_address_that_first_leads_to_a_standby(yard, redis, postgres, standby):
+    way = yard.proxy(standby)
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres.uri_at(way.port))
+    wait_until(lambda: sink.status("/readyz") == 503 and "PostgreSQL cannot be reached" in sink.get("/readyz")[1], "it says what is wrong")
+    stored(node, {"msg": "waits"})
+    way.switch(postgres.port)
+    ready_again(sink, postgres)
+
+
+def sessions_of(server):
+    """The backends that serve sinks."""
+    return sorted(server.ask("select pid from pg_stat_activity where application_name like 'muster sink%'"))
+
+
+def test_time_outs_of_role_and_database_do_not_hurt(yard, redis, postgres):
+    """Each that the server knows is so short that a lane would not live for a second with it."""
+    migrate(postgres)
+    known = [row[0] for row in postgres.ask("select name from pg_settings where name in ('statement_timeout', 'lock_timeout', 'idle_session_timeout', "
+                                            "'idle_in_transaction_session_timeout', 'transaction_timeout')")]
+    assert len(known) >= 4
+    for name in known:
+        postgres.psql(f"alter database postgres set {name} = '700ms'")
+        postgres.psql(f"alter role postgres set {name} = '500ms'")
+    [node] = yard.fleet([redis.url])
+    sinks = [begin_sink(yard, redis.url, postgres).ready() for _ in range(2)]
+    wait_until(lambda: [sink.metrics()["muster_sink_lanes"] for sink in sinks] == [2, 2], "they share the lanes")
+    before = sessions_of(postgres)
+    assert len(before) >= 6
+    end = time.monotonic() + 3
+    wait_until(lambda: time.monotonic() > end, "six times as long as they may be idle")
+    assert sessions_of(postgres) == before, "no session was cut"
+    stored(node, {"msg": "after all"})
+    wait_until(lambda: stored_texts(postgres) == ["after all"], "it is stored")
+    for sink in sinks:
+        assert "timeout" not in sink.log() and sink.is_ready()
+
+
+def test_a_database_without_the_schema(yard, redis):
+    postgres = yard.postgres(migrated=False)
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres)
+    unready_while(sink, node, "run muster migrate")
+    migrate(postgres)
+    ready_again(sink, postgres)
+
+
+@pytest.mark.parametrize("table", ["log_entry", "log_lane"])
+def test_a_table_that_is_gone(yard, redis, postgres, table):
+    migrate(postgres)
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    postgres.psql(f"alter table {table} rename to elsewhere")
+    unready_while(sink, node, f'{table}\\" does not exist')
+    postgres.psql(f"alter table elsewhere rename to {table}")
+    ready_again(sink, postgres)
+
+
+def test_rights_that_are_taken_away(yard, redis, postgres):
+    migrate(postgres)
+    postgres.psql("create role writer login; grant muster_writer to writer")
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres.uri.replace("postgres@", "writer@")).ready()
+    postgres.psql("revoke muster_writer from writer")
+    unready_while(sink, node, "permission denied")
+    postgres.psql("grant muster_writer to writer")
+    ready_again(sink, postgres)
+
+
+def test_a_server_that_is_read_only_for_a_while(yard, redis, postgres):
+    migrate(postgres)
+    [node] = yard.fleet([redis.url])
+    sink = begin_sink(yard, redis.url, postgres).ready()
+    set_read_only(postgres, "on")
+    unready_while(sink, node, "read-only")
+    set_read_only(postgres, "off")
     ready_again(sink, postgres)

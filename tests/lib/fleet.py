@@ -118,7 +118,7 @@ def full_lists(number):
 def claim(redis, member, value):
     script = (ROOT / "store/redis/roster.lua").read_text()
     # A token of 0 is nobody's lease: it lives as long as the key.
-    answer = redis.command("EVAL", script, "1", key("r", "nodes"), key("w", "nodes"), "60000", "", "", "0", "+", member,
+    answer = redis.command("EVAL", script, "1", key("r", "nodes"), "PUBLISH", key("w", "nodes"), "60000", "", "", "0", "+", member,
                            json.dumps(value))
     assert not answer.startswith(b"-"), answer
 

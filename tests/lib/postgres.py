@@ -13,6 +13,7 @@ import tempfile
 
 from lib.ports import free_port
 from lib.process import Process, muster
+from lib.redis import with_clock
 from lib.shared import made_once
 from lib.waiting import wait_until
 
@@ -72,11 +73,13 @@ def migrate_into(folder, programs):
 
 
 class Postgres(Process):
-    """Its data outlive a kill; stop() removes them. `programs`: the folder of another version's."""
+    """Its data outlive a kill; stop() removes them. `programs`: the folder of another version's. Its clock is `apart`
+    seconds ahead."""
 
-    def __init__(self, name, folder, programs=None, **options):
+    def __init__(self, name, folder, programs=None, apart=0, **options):
         super().__init__(name, folder)
         self.programs = programs or bin_folder()
+        self.apart = apart
         self.port = free_port()
         self.data = owned_folder()
         self.options = {"fsync": "off", "max_connections": "60", "log_min_messages": "fatal", **options}
@@ -106,7 +109,8 @@ class Postgres(Process):
         for name, value in self.options.items():
             command += ["-c", f"{name}={value}"]
         with open(self.log_path, "ab") as log:
-            self.popen = subprocess.Popen(as_user(command), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.popen = subprocess.Popen(as_user(command), cwd="/", env=with_clock(self.apart), stdin=subprocess.DEVNULL,
+                                          stdout=log, stderr=log)
         wait_until(self.answers, f"{self.name} answers")
         return self
 

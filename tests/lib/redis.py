@@ -19,6 +19,7 @@ from lib.waiting import wait_until
 def clock_library():
     """preload/clock_apart.c, made when first asked for."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-clock-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user
     atexit.register(shutil.rmtree, folder, True)
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "clock_apart.so",
                     ROOT / "tests/integration/preload/clock_apart.c"], check=True)

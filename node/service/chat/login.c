@@ -362,8 +362,25 @@ static struct chat_keys_options keys_options(const struct chat_login_options *op
     };
 }
 
+/* Empty: off. */
+static int check_url(const char *name, const char *url, char *error, size_t error_size)
+{
+    struct span rest = span_str(url), scheme = span_cut(&rest, ':');
+    bool known = span_eq(scheme, SPAN("http")) || span_eq(scheme, SPAN("https"));
+    if (url[0] == '\0' || (known && span_starts_with(rest, SPAN("//")) && rest.len > 2)) {
+        return 0;
+    }
+    snprintf(error, error_size, "%s: '%.200s' is no http://host[:port][/path], nor https://", name,
+             url);
+    return -1;
+}
+
 int chat_login_check(const struct chat_login_options *options, char *error, size_t error_size)
 {
+    if (check_url("chat-account-url", options->account_url, error, error_size) != 0 ||
+        check_url("chat-login-url", options->login_url, error, error_size) != 0) {
+        return -1;
+    }
     struct chat_keys_options keys = keys_options(options, NULL);
     return chat_keys_check(&keys, error, error_size);
 }

@@ -60,6 +60,7 @@ struct fleet_events {
     size_t missing_count;
     uint64_t was[NEWSWORTHY], said_ms[NEWSWORTHY];
     uint64_t store_lost_ms; /* unix; 0: it is there, or never was */
+    struct buf store_lost;  /* what was lost */
     bool store_was_there;
     struct buf state;  /* what was last said of it */
     uint64_t state_ms; /* monotonic, when */
@@ -251,10 +252,17 @@ static struct attendance attendance_of(const struct fleet_events *events)
 }
 
 /* An event that all nodes see is reported by one of them. */
-static bool speaks_for_all(const struct fleet_events *events)
+bool fleet_events_speaks(const struct fleet_events *events)
 {
     struct attendance attendance = attendance_of(events);
     return attendance.first.ptr == NULL || span_eq(attendance.first, attendance.node);
+}
+
+void fleet_events_say_for_all(struct fleet_events *events, const char *what, const char *text)
+{
+    if (fleet_events_speaks(events)) {
+        say(events, what, "", clock_unix_ms(), text);
+    }
 }
 
 static void missing_remove(struct fleet_events *events, size_t at)
@@ -301,7 +309,7 @@ static void judge_missing(struct fleet_events *events)
         if (roster_find(events->presence, buf_span(&missing->name), &value)) {
             missing_remove(events, i);
         } else if (now >= missing->due_ms && store_ready(events->options.store)) {
-            if (speaks_for_all(events)) {
+            if (fleet_events_speaks(events)) {
                 say(events, "lost", buf_text(&missing->name), missing->at_ms,
                     "was lost: it did not leave in order");
             }
@@ -334,6 +342,24 @@ void fleet_events_each_lost(const struct fleet_events *events,
 
 /* ------------------------------------------------------------------------------------ this node */
 
+/* Both at once: while it was away nothing could be said. */
+static void say_store_is_back(struct fleet_events *events, uint64_t now)
+{
+    struct buf text = {0};
+    struct span away = buf_span(&events->store_lost);
+    if (!fleet_events_speaks(events)) {
+        return;
+    }
+    buf_append(&text, SPAN("the store could not be reached"));
+    buf_printf(&text, "%s%.*s", away.len > 0 ? "; " : "", SPAN_ARG(away));
+    say(events, "store lost", "", events->store_lost_ms, buf_text(&text));
+    text.len = 0;
+    buf_printf(&text, "the store was away for %" PRIu64 " s and is back",
+               (now - events->store_lost_ms + 999) / 1000);
+    say(events, "store back", "", now, buf_text(&text));
+    buf_free(&text);
+}
+
 static void look_at_store(struct fleet_events *events)
 {
     bool ready = store_ready(events->options.store) && !events->stale;
@@ -341,14 +367,10 @@ static void look_at_store(struct fleet_events *events)
     events->store_was_there |= ready;
     if (!ready && events->store_was_there && events->store_lost_ms == 0) {
         events->store_lost_ms = now;
+        events->store_lost.len = 0;
+        store_print_away(events->options.store, &events->store_lost);
     } else if (ready && events->store_lost_ms != 0) {
-        char text[96];
-        snprintf(text, sizeof(text), "the store was away for %" PRIu64 " s and is back",
-                 (now - events->store_lost_ms + 999) / 1000);
-        if (speaks_for_all(events)) {
-            say(events, "store lost", "", events->store_lost_ms, "the store could not be reached");
-            say(events, "store back", "", now, text);
-        }
+        say_store_is_back(events, now);
         events->store_lost_ms = 0;
     }
 }
@@ -376,7 +398,10 @@ static void look_at_state(struct fleet_events *events, const char *state)
         return; /* it may have seconds in it: another text is no news */
     }
     if (now[0] != '\0') {
-        say_own(events, "state", now);
+        struct buf line = {0}; /* the first one says what */
+        buf_append(&line, span_of(now, strcspn(now, "\n")));
+        say_own(events, "state", buf_text(&line));
+        buf_free(&line);
         events->state_ms = now_ms;
     } else if (state == NULL) {
         say_own(events, "well", "is well again");
@@ -444,5 +469,6 @@ void fleet_events_free(struct fleet_events **events)
         missing_remove(gone, gone->missing_count - 1);
     }
     buf_free(&gone->state);
+    buf_free(&gone->store_lost);
     free(gone);
 }

@@ -38,6 +38,12 @@ void fleet_events_look(struct fleet_events *events, const char *state);
 /* This node leaves in order: it says so, and its going is no loss. */
 void fleet_events_leave(struct fleet_events *events);
 
+/* Is this node the one that reports what all see? */
+bool fleet_events_speaks(const struct fleet_events *events);
+
+/* Reports that. Nothing where another node does. */
+void fleet_events_say_for_all(struct fleet_events *events, const char *what, const char *text);
+
 /* Appends them as a JSON array, the newest first. */
 void fleet_events_print(const struct fleet_events *events, struct buf *out);
 

@@ -9,6 +9,7 @@
 #include "node/service/fleet/events.h"
 #include "node/service/fleet/hour.h"
 #include "node/service/fleet/problems.h"
+#include "node/service/fleet/servers.h"
 #include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
@@ -29,6 +30,7 @@ enum {
 
 /* Behind a node's name, which has no blank in it. */
 #define LISTS SPAN(" lists")
+#define SERVERS SPAN(" servers")
 
 struct fleet {
     struct fleet_options options;
@@ -43,9 +45,12 @@ struct fleet {
     struct buf published; /* the lists as the roster has them */
     uint64_t lists_due_us;
     struct fleet_events *events;
+    struct fleet_servers *servers;
+    struct buf told; /* of the servers, as the roster has it; empty: another node tells */
     struct fleet_hour hour;
     struct buf problems; /* as viewers were last told */
     bool store_seen;
+    uint64_t away_ms; /* unix, since when a server is; 0: all are there */
 };
 
 struct asker {
@@ -56,6 +61,18 @@ struct asker {
 };
 
 /* ------------------------------------------------------------------------------------ this node */
+
+/* What this node cannot reach of the store, and since when. */
+static void print_away(struct fleet *fleet, struct buf *out)
+{
+    if (!fleet->store_seen || store_ready(fleet->options.store)) {
+        fleet->away_ms = 0;
+        return;
+    }
+    fleet->away_ms = fleet->away_ms != 0 ? fleet->away_ms : clock_unix_ms();
+    buf_printf(out, ",\"away_since\":%" PRIu64 ",\"away\":", fleet->away_ms);
+    fleet_servers_print_away(fleet->options.store, out);
+}
 
 static void print_node(struct fleet *fleet, struct buf *out)
 {
@@ -77,6 +94,10 @@ static void print_node(struct fleet *fleet, struct buf *out)
     if (options->zone[0] != '\0') {
         buf_append(out, SPAN(",\"zone\":"));
         json_quote_cut(span_str(options->zone), ZONE_MOST, out);
+    }
+    print_away(fleet, out);
+    if (options->more != NULL) {
+        options->more(options->more_arg, out);
     }
     buf_append(out, SPAN(",\"figures\":{"));
     metrics_print_json(options->metrics, out);
@@ -120,16 +141,52 @@ static void publish_lists(struct fleet *fleet)
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
 }
 
+/* One node asks the servers of the store, and tells all. */
+static void publish_servers(struct fleet *fleet, bool speaks)
+{
+    struct buf member = {0}, told = {0};
+    buf_append(&member, span_str(fleet->options.node));
+    buf_append(&member, SERVERS);
+    fleet_servers_look(fleet->servers, speaks);
+    if (fleet_servers_print(fleet->servers, fleet->options.node, &told)) {
+        if (!span_eq(buf_span(&told), buf_span(&fleet->told))) {
+            roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&told));
+        }
+    } else if (fleet->told.len > 0) {
+        roster_release(fleet->options.store, NODES, buf_span(&member));
+    }
+    buf_free(&fleet->told);
+    fleet->told = told;
+    buf_free(&member);
+}
+
+static void on_server_moved(void *arg, const char *text)
+{
+    struct fleet *fleet = arg;
+    fleet_events_say_for_all(fleet->events, "failover", text);
+}
+
 /* ------------------------------------------------------------------------------------ the view */
 
-/* Is it the member of a node's lists? Then the node's name goes to *node. */
-static bool is_lists(struct span member, struct span *node)
+/* Has the member that ending? Then the node's name before it goes to *node. */
+static bool is_of(struct span member, struct span ending, struct span *node)
 {
-    if (member.len <= LISTS.len || !span_eq(span_skip(member, member.len - LISTS.len), LISTS)) {
+    if (member.len <= ending.len || !span_eq(span_skip(member, member.len - ending.len), ending)) {
         return false;
     }
-    *node = span_of(member.ptr, member.len - LISTS.len);
+    *node = span_of(member.ptr, member.len - ending.len);
     return true;
+}
+
+static bool is_lists(struct span member, struct span *node)
+{
+    return is_of(member, LISTS, node);
+}
+
+static bool is_servers(struct span member)
+{
+    struct span node;
+    return is_of(member, SERVERS, &node);
 }
 
 struct view {
@@ -158,7 +215,7 @@ static void add_node(void *arg, const struct roster_member *member)
     const struct view *view = arg;
     struct buf *out = view->out;
     struct span node;
-    if (is_lists(member->name, &node)) {
+    if (is_lists(member->name, &node) || is_servers(member->name)) {
         return;
     }
     if (out->ptr[out->len - 1] != '[') {
@@ -170,11 +227,22 @@ static void add_node(void *arg, const struct roster_member *member)
     }
 }
 
+static void add_servers(void *arg, const struct roster_member *member)
+{
+    struct buf *out = arg;
+    if (is_servers(member->name)) {
+        buf_append(out, out->ptr[out->len - 1] == '[' ? SPAN("") : SPAN(","));
+        buf_append(out, member->value);
+    }
+}
+
 static void print_view(const struct fleet *fleet, struct buf *out)
 {
     struct view view = {fleet, out};
     buf_append(out, SPAN("{\"nodes\":["));
     roster_each(fleet->watch, add_node, &view);
+    buf_append(out, SPAN("],\"servers\":["));
+    roster_each(fleet->watch, add_servers, out);
     buf_append(out, SPAN("],\"events\":"));
     fleet_events_print(fleet->events, out);
     buf_append(out, SPAN(",\"problems\":"));
@@ -203,6 +271,13 @@ static void on_set(struct fleet *fleet, const struct roster_member *member)
         buf_append(&text, SPAN("}"));
         fleet_viewers_send(&fleet->viewers, buf_span(&text));
         buf_free(&text);
+    } else if (is_servers(member->name)) {
+        struct buf text = {0};
+        buf_append(&text, SPAN("["));
+        buf_append(&text, member->value);
+        buf_append(&text, SPAN("]"));
+        fleet_viewers_show(&fleet->viewers, "servers", buf_span(&text));
+        buf_free(&text);
     } else {
         fleet_viewers_show(&fleet->viewers, "node", member->value);
     }
@@ -212,7 +287,7 @@ static void on_set(struct fleet *fleet, const struct roster_member *member)
 static void on_gone(struct fleet *fleet, const struct roster_member *member)
 {
     struct span node;
-    if (!is_lists(member->name, &node)) {
+    if (!is_lists(member->name, &node) && !is_servers(member->name)) {
         struct buf quoted = {0};
         json_quote(member->name, &quoted);
         fleet_viewers_show(&fleet->viewers, "gone", buf_span(&quoted));
@@ -256,6 +331,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     buf_free(&value);
     fleet_hour_look(&fleet->hour, fleet->options.metrics, clock_monotonic_ms());
     publish_lists(fleet);
+    publish_servers(fleet, fleet_events_speaks(fleet->events));
     fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
     show_problems(fleet);
     show_absence(fleet);
@@ -421,6 +497,7 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
                                                                     .kind = options->kind,
                                                                     .started_s = fleet->started_s,
                                                                     .viewers = &fleet->viewers});
+    fleet->servers = fleet_servers_new(options->store, on_server_moved, fleet);
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
@@ -457,6 +534,8 @@ void fleet_free(struct fleet **fleet)
     event_free((*fleet)->publish);
     buf_free(&(*fleet)->published);
     buf_free(&(*fleet)->problems);
+    buf_free(&(*fleet)->told);
+    fleet_servers_free(&(*fleet)->servers);
     fleet_events_free(&(*fleet)->events);
     free(*fleet);
     *fleet = NULL;

@@ -29,6 +29,9 @@ struct fleet_options {
     /* Why no client should come here now, or NULL: what the node says of itself. */
     const char *(*trouble)(void *arg);
     void *trouble_arg;
+    /* Appends members to this node's object, each with a comma before it; NULL: none. */
+    void (*more)(void *arg, struct buf *out);
+    void *more_arg;
 };
 
 enum {

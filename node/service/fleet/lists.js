@@ -95,7 +95,7 @@ function write_cell(cell, content) {
 function make_list([name, title, , columns]) {
   const head = element("span", { className: "count" }), body = element("tbody"), note = element("span");
   const button = element("button", { type: "button" }), fewer = element("button", { type: "button", textContent: "show fewer" });
-  const titles = columns.map(([column]) => element("th", { scope: "col", textContent: column.replace("#", ""), className: column.endsWith("#") ? "number" : "" }));
+  const titles = columns.map(([column]) => element("th", { scope: "col", className: column.endsWith("#") ? "number" : "" }, column.endsWith("#") ? helped(column.slice(0, -1)) : column));
   const table = element("table", {}, element("colgroup", {}, ...columns.map(([, share]) => element("col", { style: `width: ${share}%` }))),
     element("thead", {}, element("tr", {}, ...titles)), body);
   button.onclick = () => { shown.set(name, shown.get(name) + MORE_ROWS); listsStale = true; redraw(); };
@@ -168,8 +168,9 @@ function draw_services(living) {
   arrange($("services"), SERVICES.filter(runs), service => element("article", { className: "service" },
     element("h3", { textContent: service }), element("dl"))).forEach((box, i) => {
     const service = SERVICES.filter(runs)[i];
-    fill(box.children[1], mine(service).sort((a, b) => is_count(a) - is_count(b)).map(name =>
-      [label(name, service), number(value_of(living, name))]));
+    const all = mine(service).sort((a, b) => is_count(a) - is_count(b));
+    fill(box.children[1], all.map(name => [label(name, service), number(value_of(living, name))]), i =>
+      element("dt", {}, element("button", { type: "button", textContent: label(all[i], service), title: all[i], onclick: () => explain_metric(label(all[i], service), all[i]) })));
   });
 }
 

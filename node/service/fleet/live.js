@@ -6,15 +6,15 @@ const EVENTS = 5; // at first
 
 /* The store is away for this page's node, or all nodes say so: one problem, and not one for each. */
 function sentences() {
-  const found = new Map();
-  for (const { node, text, since } of problems) {
+  const found = new Map(), alone = problems.filter(({ node }) => !node).map(({ text, since }) => `${text}, for ${duration((Date.now() - since) / 1000)}`);
+  for (const { node, text, since } of problems.filter(({ node }) => node)) {
     const key = since ? `${node} ${text} ${clock(since)}` : text;
     found.set(key, [...(found.get(key) ?? []), node]);
   }
-  return [...found].map(([text, names]) => {
+  return [...alone, ...[...found].map(([text, names]) => {
     if (problems.some(problem => problem.since && `${problem.node} ${problem.text} ${clock(problem.since)}` === text)) return text;
     return names.length > 3 ? `${names.length} nodes: ${text}` : `${names.join(", ")}: ${text}`;
-  });
+  })];
 }
 function judge() {
   if (!last_news && !(alive && store_away)) return ["", "…", ""];
@@ -28,6 +28,7 @@ function draw_verdict() {
   const [state, text, more] = judge(), colour = { well: "%231a7f37", bad: "%23c5221f" }[state] ?? "%23777";
   if ($("verdict").said === state + text + more) return;
   $("verdict").said = state + text + more;
+  document.querySelector("main").classList.toggle("known", last_news > 0 || store_away > 0);
   $("verdict").className = state;
   $("verdict").replaceChildren(text, ...(more ? [element("small", { textContent: more })] : []));
   document.title = state === "well" ? "Muster" : state === "bad" ? `⚠ ${text} · Muster` : "Muster";
@@ -41,7 +42,7 @@ function draw_clock() {
 
 /* ---------------------------------------------------------------- what happened */
 
-const BAD = new Set(["lost", "store lost", "limit", "port", "state"]), GOOD = new Set(["well", "store back", "came"]);
+const BAD = new Set(["lost", "store lost", "failover", "limit", "port", "state"]), GOOD = new Set(["well", "store back", "came"]);
 function draw_events() {
   const some = all_events ? events : events.slice(0, EVENTS);
   $("events").replaceChildren(...some.map(({ at, what, node, text }) => element("li", {},
@@ -132,12 +133,17 @@ function take_problems(list) {
       history: { messages: [], connections: [] }, card: make_card(name, false), gone: since, stale: true });
   }
 }
+/* When another node asks from now on, both may have told. */
+function take_servers(told) {
+  for (const one of told) if (one.time >= (take_servers.time ?? 0)) { take_servers.time = one.time; servers = one.servers; }
+}
 function take_all(message) {
   const names = new Set(message.nodes.map(value => value.name));
   events = (message.events ?? []).sort((a, b) => b.at - a.at);
   message.nodes.forEach(take);
   [...nodes.keys()].filter(name => !names.has(name)).forEach(lose);
   take_problems(message.problems ?? []);
+  take_servers(message.servers ?? []);
   draw_events();
 }
 
@@ -171,6 +177,7 @@ function connect() {
     if (message.nodes) take_all(message);
     if (message.node) take(message.node);
     if (message.of !== undefined) take_lists(message.of, message.lists);
+    if (message.servers && !message.nodes) take_servers(message.servers);
     if (message.gone) lose(message.gone);
     if (message.event && !events.some(event => JSON.stringify(event) === JSON.stringify(message.event))) { events = [message.event, ...events].sort((a, b) => b.at - a.at).slice(0, 100); draw_events(); }
     if (message.problems) take_problems(message.problems);
@@ -180,7 +187,7 @@ function connect() {
     alive = false;
     if (event.code === WANTS_TOKEN) { turned_away(); return; }
     say("connection lost, trying again…", true);
-    draw_verdict();
+    redraw();
     setTimeout(connect, wait + Math.random() * wait);
     wait = Math.min(wait * 2, 10000);
   };

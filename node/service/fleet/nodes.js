@@ -13,6 +13,7 @@ const early = new Map();      // name -> lists of a node that has not yet told i
 let drawing = false, drawn = 0, listsStale = true;
 
 /* What a figure is, and when to worry. */
+const WIDE = new Set(["at", "zone"]); // have a row of their own on a node's card
 const HELP = {
   "up": ["How long this process has been running.", "Often small: it is killed and started again."],
   "memory": ["Resident memory of the process.", "It grows for hours while connections do not; or comes near memory-limit."],
@@ -35,6 +36,33 @@ const HELP = {
   "lost": ["Sessions with PostgreSQL lost while a transaction was under way.", "It grows."],
   "sinks with a session": ["Sinks that have a session with PostgreSQL now, of all.", "Not all of them."],
   "lanes": ["Lanes of the log stream that this sink stores.", "0 on the only sink."],
+  "kept in": ["Without Redis a node is alone, and what it knows ends with it.", "There should be others."],
+  "server": ["Where the links lead to now: host and port.", "It is not where you expect the primary to be."],
+  "role": ["What the server says of itself.", "It is no master, or no primary: nothing can be written there."],
+  "answers in": ["Time for it to answer INFO, asked by one node every six seconds.", "Over 50 ms: it is busy (SLOWLOG GET), swaps, or is far away."],
+  "of its memory": ["What its data take, of maxmemory.", "Over 80 %: it will refuse writes. Raise maxmemory, look at logs-bound. Without maxmemory the machine is the limit, and the system kills it."],
+  "commands/s": ["Commands that it carries out a second, for all its clients.", "It grows without more clients; Redis has one core for them."],
+  "clients": ["Its connections: two or three for each node and sink.", "It grows and grows; maxclients."],
+  "replicas": ["How many follow it, when each was last heard of, and by how many bytes it is behind.", "There are none: its loss loses the last writes. Or they lag by seconds."],
+  "running for": ["Since its last start.", "Short: who restarted it?"],
+  "evicted": ["Keys that it dropped for want of memory.", "Not 0: maxmemory-policy must be noeviction."],
+  "last error": ["The last thing that a sink complained of, with its time; the sinks' logs have all.", "It is of now."],
+  "nodes": ["Nodes that the fleet's roster has now; sinks are counted beside them.", "Fewer than you run."],
+  "sinks": ["Processes that move the log stream into PostgreSQL.", "None, while the stream fills."],
+  "connections": ["Open connections of clients: WebSockets, HTTP, TCP.", "It drops at once: a network, a balancer; or nears connection-limit."],
+  "messages/s": ["WebSocket messages that came in a second, the last hour beside it.", "It falls to nothing while connections stay."],
+  "deliveries/s": ["Messages that went out a second, each receiver counted.", "It falls to nothing while messages come in."],
+  "slowest bus": ["The longest of all nodes' times for a message over Redis.", "Over 50 ms: Redis or the network is busy."],
+  "sessions": ["Sync sessions that have a member now, each counted once.", "It does not fit what your players do."],
+  "members": ["Clients in sync sessions; of a session, on all nodes.", "It does not fit what your players do."],
+  "chat users": ["Users logged in to the chat.", "It drops at once: logins fail, see the log."],
+  "relay servers": ["Game servers connected to the relay.", "One that should be there is missing in the list."],
+  "players": ["As the game server said when it came.", "It is the server's own word."],
+  "tracker peers": ["Peers that the tracker has answered lately; an estimate, within 2 %.", "It falls to nothing: UDP does not reach the nodes."],
+  "device ports": ["Ports that drivers have opened for devices.", "One that cannot be opened stands first in the list, red."],
+  "devices": ["Devices connected over TCP.", "They are gone while their port is open."],
+  "log stream": ["Log entries that Redis keeps, stored or not.", "It nears logs-bound."],
+  "sink lag": ["Age of the oldest log entry that is not in PostgreSQL, and how many there are.", "Over a minute."],
   "entries": ["Log entries of its lanes that wait.", "It grows."],
   "lag": ["Age of the oldest of them.", "Over a minute."],
 };
@@ -108,29 +136,43 @@ function arrange(place, keys, make) {
   if (!reading) place.made = new Map(keys.map(key => [key, place.made.get(key)]));
   return keys.map(key => place.made.get(key));
 }
-function explain(name) {
+function explain(name, [what, worry]) {
   set($("explain-title"), name);
-  set($("explain-what"), HELP[name][0]);
-  set($("explain-worry"), "Worry when: " + HELP[name][1]);
+  set($("explain-what"), what);
+  set($("explain-worry"), worry ? "Worry when: " + worry : "");
   $("explain").showModal();
 }
-function term(name) {
-  if (!HELP[name]) return element("dt", { textContent: name });
-  return element("dt", {}, element("button", { type: "button", textContent: name, title: `${HELP[name][0]} Worry when: ${HELP[name][1]}`, onclick: () => explain(name) }));
+/* The name of a figure, with a word of help behind it where there is one. */
+function helped(name, help = HELP[name]) {
+  if (!help) return name;
+  return element("button", { type: "button", textContent: name, title: `${help[0]} Worry when: ${help[1]}`, onclick: () => explain(name, help) });
 }
-function fill(list, rows) {
+const term = name => element("dt", {}, helped(name));
+/* All counts are explained where they are defined: in the node's /metrics. */
+async function explain_metric(name, metric) {
+  const base = metric.replace(/\{.*/, "");
+  try {
+    const text = await (await fetch("metrics")).text(), line = text.split("\n").find(line => line.startsWith(`# HELP ${base} `));
+    explain(name, [`${line ? line.slice(base.length + 8) : "It is not known here."} (${metric})`]);
+  } catch { explain(name, [metric]); }
+}
+function fill(list, rows, name_of = i => term(rows[i][0])) {
   const keys = rows.flatMap(([name]) => [name, "=" + name]);
   if (list.keys !== keys.join("\n")) {
     list.keys = keys.join("\n");
-    list.replaceChildren(...rows.flatMap(([name]) => [term(name), element("dd")]));
+    list.replaceChildren(...rows.flatMap((_, i) => [name_of(i), element("dd")]));
   }
-  rows.forEach(([, value], i) => set(list.children[2 * i + 1], value));
+  rows.forEach(([name, value], i) => {
+    const cell = list.children[2 * i + 1];
+    set(cell, value);
+    cell.classList.toggle("long", WIDE.has(name) || value.length > 21);
+  });
 }
 function fill_tiles(place, entries) {
   arrange(place, entries.map(([name]) => name), name => {
-    const target = entries.find(entry => entry[0] === name)[2];
-    return element(target ? "a" : "div", { className: "tile", ...(target && { href: "#" + target }) }, element("b"), element("span"));
-  }).forEach((tile, i) => { set(tile.children[0], entries[i][1]); set(tile.children[1], entries[i][3] ?? entries[i][0]); });
+    const target = entries.find(entry => entry[0] === name)[2], value = element("b");
+    return element("div", { className: "tile" }, target ? element("a", { href: "#" + target }, value) : value, element("span", {}, helped(name)));
+  }).forEach((tile, i) => { set(tile.querySelector("b"), entries[i][1]); set(tile.querySelector("button") ?? tile.lastChild, entries[i][3] ?? entries[i][0]); });
 }
 
 /* ---------------------------------------------------------------- nodes and sinks */
@@ -144,7 +186,7 @@ function make_card(name, sink) {
     const canvas = element("canvas", { title: title + ", the last hour" });
     canvas.setAttribute("role", "img");
     const caption = element("span");
-    plots.append(element("figure", {}, element("figcaption", {}, title, caption), canvas));
+    plots.append(element("figure", {}, element("figcaption", {}, helped(title), caption), canvas));
     card[key] = { canvas, caption };
   }
   const own = new URLSearchParams({ user: "server", cols: "node", show: name });
@@ -172,7 +214,6 @@ function points_of(node, key) {
   const kept = node.lists?.hour?.[key] ?? [];
   return kept.length > 1 ? [...kept, figures_of(node)[key]].slice(-POINTS) : node.history[key];
 }
-/* The address stands where its column is as wide as it is. */
 const zone_row = node => node.value.zone ? [["zone", node.value.zone]] : [];
 const sink_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["lanes", number(figure(node, "muster_sink_lanes"))], ["rows/s", number(rate(node, "muster_sink_rows_total"))],
@@ -180,14 +221,14 @@ const sink_rows = node => [["up", duration(node.value.time / 1000 - node.value.s
   ["version", node.value.version], ["at", node.value.http ?? ""], ...zone_row(node)];
 const node_rows = node => [["up", duration(node.value.time / 1000 - node.value.started)], ["memory", bytes(figures_of(node).memory)],
   ["CPU", number(figures_of(node).cpu) + " %"], ["bus lag", figures_of(node).lag.toFixed(figures_of(node).lag < 100 ? 2 : 0) + " ms"],
-  ["version", node.value.version], ["at", node.value.http ?? ""], ["sent/s", number(figures_of(node).deliveries)], ...zone_row(node)];
+  ["sent/s", number(figures_of(node).deliveries)], ["version", node.value.version], ["at", node.value.http ?? ""], ...zone_row(node)];
 function write_node(node) {
-  const { card, value } = node, now = figures_of(node), state = value.state;
-  const ill = !node.gone && state !== "well" && state !== "draining" && state !== "starting";
+  const { card, value } = node, now = figures_of(node), state = value.state.split("\n")[0];
+  const old = !node.gone && (store_away || !alive), ill = !node.gone && !old && state !== "well" && state !== "draining" && state !== "starting";
   card.classList.toggle("lost", Boolean(node.gone));
   card.classList.toggle("ill", ill);
-  set(card.state, node.gone ? `gone since ${clock(node.gone)}` : state);
-  card.state.className = "state" + (node.gone || ill ? " bad" : state === "draining" ? " draining" : "");
+  set(card.state, node.gone ? `gone since ${clock(node.gone)}` : old ? `not known since ${clock(last_news, true)}` : state);
+  card.state.className = "state" + (node.gone || ill ? " bad" : old ? " old" : state === "draining" ? " draining" : "");
   for (const key of ["messages", "connections"]) {
     if (!card[key]) continue;
     set(card[key].caption, number(now[key]));
@@ -196,6 +237,8 @@ function write_node(node) {
   fill(card.list, is_sink(node) ? sink_rows(node) : node_rows(node));
 }
 function draw_nodes(all) {
+  if (draw_nodes.old !== Boolean(store_away || !alive)) all.forEach(node => { node.stale = true; });
+  draw_nodes.old = Boolean(store_away || !alive);
   const order = $("order").value, rank = node => order === "name" ? 0 : -figures_of(node)[order];
   const ranks = new Map(all.map(node => [node, rank(node)]));
   all.sort((a, b) => Boolean(b.gone) - Boolean(a.gone) || ranks.get(a) - ranks.get(b) || order_of(a.value.name, b.value.name));
@@ -216,26 +259,52 @@ function draw_totals(living) {
     ["memory", bytes(sum("memory"))], ["slowest bus", most(living, node => figures_of(node).lag).toFixed(2) + " ms"]]);
 }
 
-/* ---------------------------------------------------------------- Redis and PostgreSQL, as the nodes see them */
+/* ---------------------------------------------------------------- Redis and PostgreSQL */
 
-function draw_stores(living) {
-  const sinks = living.filter(is_sink), up = living.filter(node => figure(node, "muster_store_up") > 0).length;
-  const connected = sinks.filter(node => figure(node, "muster_sink_postgres_up") > 0).length;
-  const away = store_away || up < living.length;
-  const cards = [["Redis", away ? "away" : living.length === 0 ? "not known yet" : "well", [
+let servers = []; // of the store, as one node has asked them
+const lag_of = ({ at, state, lag, behind }) => state && state !== "online" ? `${at} ${state}` : `${at} ${lag ?? "?"} s, ${bytes(behind)}`;
+function replicas_of(row) {
+  if (!row.replicas) return "none";
+  return `${row.replicas}, behind: ${row.followers.map(lag_of).join("; ")}${row.replicas > row.followers.length ? "; …" : ""}`;
+}
+function memory_of(row) {
+  return bytes(row.used) + (row.most ? ` of ${bytes(row.most)} (${(100 * row.used / row.most).toFixed(0)} %)` : ", no maxmemory");
+}
+function server_card(row, living) {
+  if (row.kind === "memory") return ["Store", "well", [["kept in", "the memory of this process"]]];
+  const away = add(living, node => (node.value.away ?? []).includes(row.name)), known = row.role !== undefined;
+  const rows = [["server", (row.at ?? row.name).replace(" ", ":")], ...known ? [["role", row.role], ["version", row.version]] : [], ["answers in", row.ms === undefined ? "not asked yet" : `${row.ms} ms`],
+    ...known ? [["of its memory", memory_of(row)], ["commands/s", number(row.commands)], ["clients", number(row.clients)], ["replicas", replicas_of(row)],
+      ["running for", duration(row.up)], ...row.evicted ? [["evicted", number(row.evicted)]] : []] : row.ms === undefined ? [] : [["more", "it may not be asked (INFO)"]]];
+  return [`${row.kind ?? "Redis"} ${row.name}`, store_away || away ? "away" : "well", rows];
+}
+/* As the nodes see them, all links together. */
+function links_card(living) {
+  const up = add(living, node => figure(node, "muster_store_up") > 0), away = store_away || up < living.length;
+  return ["Links to the store", away ? "away" : living.length === 0 ? "not known yet" : "well", [
     ["link", `${up} of ${living.length}`], ["round trip", most(living, node => mean_ms(node, "muster_store_command_seconds")).toFixed(2) + " ms"],
     ["bus", most(living, node => figures_of(node).lag).toFixed(2) + " ms"], ["asks/s", number(add(living, node => rate(node, "muster_store_commands_total")))],
-    ["errors/s", number(add(living, node => rate(node, "muster_store_errors_total")))], ["links built again", number(add(living, node => figure(node, "muster_store_reconnects_total")))]]]];
-  if (sinks.length > 0) cards.push(["PostgreSQL", connected === sinks.length ? "well" : "away", [
+    ["errors/s", number(add(living, node => rate(node, "muster_store_errors_total")))], ["links built again", number(add(living, node => figure(node, "muster_store_reconnects_total")))]]];
+}
+function postgres_card(sinks) {
+  const connected = sinks.filter(node => figure(node, "muster_sink_postgres_up") > 0).length, told = sinks.map(node => node.value.postgres ?? {});
+  const one = told.find(({ at }) => at), wrong = told.filter(({ error_at }) => error_at).sort((a, b) => b.error_at - a.error_at)[0];
+  return ["PostgreSQL", store_away || !alive ? "not known" : connected === sinks.length ? "well" : "away", [
+    ...one ? [["server", one.at], ["role", one.role], ["version", one.version.split(" ")[0]]] : [],
     ["sinks with a session", `${connected} of ${sinks.length}`], ["rows/s", number(add(sinks, node => rate(node, "muster_sink_rows_total")))],
     ["entries waiting", number(add(sinks, node => figure(node, "muster_sink_lag_entries")))],
     ["oldest waits", (most(sinks, node => figure(node, "muster_sink_lag_milliseconds")) / 1000).toFixed(1) + " s"],
-    ["refused", number(add(sinks, node => figure(node, "muster_sink_errors_total")))], ["lost", number(add(sinks, node => figure(node, "muster_sink_lost_total")))]]]);
-  arrange($("stores"), cards.map(([name]) => name), name => element("article", { className: "store" },
-    element("h3", {}, element("span", { textContent: name }), element("span", { className: "state" })), element("dl"))).forEach((card, i) => {
-    const [, state, rows] = cards[i], word = card.querySelector(".state");
+    ["refused", number(add(sinks, node => figure(node, "muster_sink_errors_total")))], ["lost", number(add(sinks, node => figure(node, "muster_sink_lost_total")))],
+    ["last error", wrong ? `${clock(wrong.error_at, true)} ${wrong.error}` : "none"]]];
+}
+function draw_stores(living) {
+  const sinks = living.filter(is_sink), cards = [...servers.map(row => server_card(row, living)), links_card(living), ...sinks.length > 0 ? [postgres_card(sinks)] : []];
+  arrange($("stores"), cards.map(([name]) => name), () => element("article", { className: "store" },
+    element("h3", {}, element("span"), element("span", { className: "state" })), element("dl"))).forEach((card, i) => {
+    const [name, state, rows] = cards[i], word = card.querySelector(".state");
+    set(card.querySelector("span"), name);
     set(word, state);
-    word.className = "state" + (state === "away" ? " bad" : "");
+    word.className = "state" + (state === "away" ? " bad" : state === "well" ? "" : " old");
     card.classList.toggle("ill", state === "away");
     fill(card.querySelector("dl"), rows);
   });

@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/problems.h"
 
-#include "node/proto/json/scan.h"
+#include "node/proto/json/walk.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A sink that is so far behind is one to look at; a node so young is still finding its store. */
-enum { LATE_MS = 60 * 1000, YOUNG_MS = 5000 };
+enum { LATE_MS = 60 * 1000, YOUNG_MS = 5000, AWAY_MOST = 16 };
+
+/* A server of the store that some nodes cannot reach. */
+struct server_away {
+    struct buf name;   /* JSON, a string */
+    uint64_t since_ms; /* the earliest */
+    unsigned nodes;
+};
 
 struct printing {
     struct buf *out;
     size_t start;
+    struct server_away away[AWAY_MOST];
+    size_t away_count;
+    unsigned nodes;
 };
 
-/* `node` is JSON, a string. */
+/* `node` is JSON, a string; an empty one where it is about no node alone. */
 static void print(struct printing *printing, struct span node, const char *text, uint64_t since_ms)
 {
     struct buf *out = printing->out;
@@ -63,13 +73,66 @@ static void look_at_sink(struct printing *printing, struct span node, struct spa
     }
 }
 
+static void add_away(struct printing *printing, struct span name, uint64_t since_ms)
+{
+    size_t i = 0;
+    while (i < printing->away_count && !span_eq(buf_span(&printing->away[i].name), name)) {
+        i++;
+    }
+    if (i == AWAY_MOST) {
+        return;
+    }
+    struct server_away *away = &printing->away[i];
+    if (i == printing->away_count) {
+        printing->away_count++;
+        buf_append(&away->name, name);
+    }
+    away->nodes++;
+    away->since_ms = away->since_ms == 0 || since_ms < away->since_ms ? since_ms : away->since_ms;
+}
+
+static void look_at_away(struct printing *printing, struct span names, uint64_t since_ms)
+{
+    struct span rest = json_inside(names), raw;
+    while (json_next_element(&rest, &raw)) {
+        if (json_kind_of(raw) == JSON_KIND_STRING) {
+            add_away(printing, raw, since_ms);
+        }
+    }
+}
+
+/* One problem for each server, however many nodes cannot reach it. */
+static void print_away(struct printing *printing)
+{
+    for (size_t i = 0; i < printing->away_count; i++) {
+        struct server_away *away = &printing->away[i];
+        struct buf text = {0};
+        buf_append(&text, SPAN("Redis "));
+        json_unquote(buf_span(&away->name), &text);
+        if (away->nodes < printing->nodes) {
+            buf_printf(&text, " away for %u of %u nodes and sinks", away->nodes, printing->nodes);
+        } else {
+            buf_append(&text, SPAN(" away"));
+        }
+        print(printing, SPAN("\"\""), buf_text(&text), away->since_ms);
+        buf_free(&text);
+        buf_free(&away->name);
+    }
+}
+
 static void look_at_node(void *arg, const struct roster_member *member)
 {
-    struct json_field fields[] = {{.name = "name"},    {.name = "state"},   {.name = "kind"},
-                                  {.name = "figures"}, {.name = "started"}, {.name = "time"}};
-    if (json_fields(member->value, fields, 6) != 0 || fields[0].kind != JSON_KIND_STRING ||
+    struct json_field fields[] = {{.name = "name"},    {.name = "state"},     {.name = "kind"},
+                                  {.name = "figures"}, {.name = "started"},   {.name = "time"},
+                                  {.name = "away"},    {.name = "away_since"}};
+    struct printing *printing = arg;
+    if (json_fields(member->value, fields, 8) != 0 || fields[0].kind != JSON_KIND_STRING ||
         fields[1].kind != JSON_KIND_STRING) {
         return; /* a node's lists */
+    }
+    printing->nodes++;
+    if (fields[6].kind == JSON_KIND_ARRAY) {
+        look_at_away(printing, fields[6].raw, number(&fields[7]));
     }
     if (number(&fields[5]) > number(&fields[4]) * 1000 + YOUNG_MS) {
         look_at_state(arg, fields[0].raw, fields[1].raw);
@@ -88,8 +151,9 @@ void fleet_problems_print(const struct roster_watch *nodes, const struct fleet_e
                           struct buf *out)
 {
     buf_append(out, SPAN("["));
-    struct printing printing = {out, out->len};
+    struct printing printing = {.out = out, .start = out->len};
     roster_each(nodes, look_at_node, &printing);
+    print_away(&printing);
     fleet_events_each_lost(events, print_lost, &printing);
     buf_append(out, SPAN("]"));
 }

@@ -5,6 +5,7 @@ let socket = null, wait = 0, retry = null, heard = 0, countdown = null, paused =
 function say(state, words) {
   $("state").dataset.state = state;
   $("state").textContent = words;
+  draw();
   document.title = `${paused ? "⏸ " : state === "live" ? "" : "○ "}${$("room").value.trim() || "all"} · Logs`;
 }
 function sayLive() { say(paused ? "paused" : "live", paused ? "paused" : "live"); }

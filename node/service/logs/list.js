@@ -143,7 +143,7 @@ function matchRank() {
 }
 function drawCounts() {
   $("empty").hidden = shown.length > 0;
-  $("empty").textContent = all.length > 0 ? "No line passes the filters." : "Nothing yet. Lines show here as they come.";
+  $("empty").textContent = $("state").dataset.state === "token" ? "This page shows nothing without a token." : all.length > 0 ? "No line passes the filters." : "Nothing yet. Lines show here as they come.";
   $("count").textContent = many(shown.length, "line");
   $("hidden-count").textContent = all.length > shown.length ? `${(all.length - shown.length).toLocaleString("en")} filtered out` : "";
   $("selected-count").textContent = selected.size > 0 ? `${selected.size.toLocaleString("en")} selected` : "";

@@ -91,8 +91,13 @@ static void port_close(struct dispatch_port *port)
         log_info("port closed", LOG_TEXT_FIELD("port", port->name));
     }
     wheel_cancel(&port->retry);
-    listener_retire(&port->listener);
-    udp_close(&port->udp);
+    if (port->dispatch->draining) {
+        listener_retire(&port->listener);
+        udp_close(&port->udp);
+    } else { /* its drivers may be on their way to this node */
+        listener_park(&port->listener);
+        udp_park(&port->udp);
+    }
     dispatch_udp_homes_free(&port->homes);
     set_unbound(port, false, NULL);
 }
@@ -324,7 +329,11 @@ void dispatch_ports_settle(struct dispatch *dispatch)
         list_del(&port->unsettled);
         bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
         char error[160];
-        if (!wanted || port->dispatch->draining) {
+        if (wanted && port->dispatch->draining && net_is_handed_over(dispatch->options.net)) {
+            /* The successor hears devices from here on; what drivers that are still here answer to
+             * datagrams leaves by the socket that both have. */
+            listener_retire(&port->listener);
+        } else if (!wanted || port->dispatch->draining) {
             port_close(port);
         } else if (!is_bound(port) && !has_reachable_driver(port)) {
             log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
