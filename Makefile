@@ -24,9 +24,10 @@ FUZZ_SECONDS ?= 600
 CHAOS_SECONDS ?= 300
 SOAK_SECONDS ?= 3600
 ARGS ?=
+KUBE_LOAD ?=
 
 .NOTPARALLEL:
-.PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz bench fuzz chaos soak readme manifests clean \
+.PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz kube bench fuzz chaos soak readme manifests clean \
 	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool envoy-tool
 
 all: build-packages
@@ -44,6 +45,7 @@ help:
 	@echo "make fuzz      the fuzz targets, for FUZZ_SECONDS=600 each"
 	@echo "make chaos     faults at random on a whole cluster, for CHAOS_SECONDS=300; proves what is promised"
 	@echo "make soak      steady load for SOAK_SECONDS=3600: is memory flat, is latency steady"
+	@echo "make kube      the chart on a Kubernetes (kubectl's): promises, figures; without one it says how to get one (ARGS='install rollout')"
 	@echo "make manifests what is made from helm/muster: k8s/, the dashboard"
 	@echo "make install   below PREFIX=/usr/local: program, systemd units, settings, pages (DESTDIR=...)"
 	@echo "make deb       a Debian package in build-package/, judged by lintian"
@@ -118,6 +120,10 @@ chaos: build-packages test-packages cluster-packages
 	@$(CMAKE) -B build-test -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON >/dev/null
 	@cmake --build build-test --target muster
 	@MUSTER_BIN=$(CURDIR)/build-test/muster /usr/bin/python3 tests/chaos/run.py $(CHAOS_SECONDS)
+
+# The chart on a real cluster, as a user has it. KUBE_LOAD='kind load docker-image' takes the image there.
+kube: test-packages helm-tool
+	@KUBE_LOAD="$(KUBE_LOAD)" /usr/bin/python3 tests/cluster/run.py $(ARGS)
 
 # Steady load for long: memory, descriptors and latency, in figures and as build/soak.svg.
 soak: all test-packages cluster-packages
