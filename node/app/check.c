@@ -83,7 +83,7 @@ static void on_fault(void *arg, const char *where, const char *what)
 static void on_bind(void *arg, const char *where, const char *bind, bool udp)
 {
     struct check *check = arg;
-    char error[256];
+    char error[256] = "";
     if ((udp ? udp_probe : listener_probe)(bind, error, sizeof(error)) == 0) {
         return;
     }
