@@ -94,15 +94,22 @@ static bool clash(const struct bound *a, const struct bound *b)
            strcmp(address_text(&a->address, one), address_text(&b->address, two)) == 0;
 }
 
+/* The relay looks at its list by itself. */
+static bool is_told_by_service(const struct bound *bound)
+{
+    return !bound->udp;
+}
+
 static void find_clashes(const struct plan *plan, const struct bounds *bounds)
 {
     for (size_t i = 0; i < bounds->count; i++) {
         for (size_t j = i + 1; j < bounds->count; j++) {
             const struct bound *a = &bounds->all[i], *b = &bounds->all[j];
             char text[ADDRESS_TEXT], what[SETTINGS_SOURCE + PLAN_ERROR];
-            if (clash(a, b) && strcmp(a->where, b->where) != 0) { /* a list says so itself */
-                snprintf(what, sizeof(what), "%s has the same address, %s", a->where,
-                         address_text(&a->address, text));
+            bool alone = strcmp(a->where, b->where) == 0;
+            if (clash(a, b) && !(alone && is_told_by_service(a))) {
+                snprintf(what, sizeof(what), "%s%s the same address, %s", alone ? "" : a->where,
+                         alone ? "names twice" : " has", address_text(&a->address, text));
                 plan->fault(plan->arg, b->where, what);
             }
         }
