@@ -89,6 +89,7 @@ static void read_names(struct http_request *request, const char *name, struct as
     struct buf text = {0};
     size_t at;
     if (!http_query(request, name, &text)) {
+        buf_free(&text);
         return;
     }
     bool good = json_valid(buf_span(&text), &at) &&
