@@ -181,10 +181,13 @@ async def test_relay(yard, redis):
     again.kill()
     await moved.knows()
     await old.start()
-    back = await Plugin.connect(old.port, "moved"), await Plugin.connect(old.port, "stays")
+    back = [await Plugin.connect(old.port, "moved")]
+    await until(lambda: old.names() == ["moved"], "it is back")
+    back.append(await Plugin.connect(old.port, "stays"))
+    await back[0].knows("stays")
     back[0].say("back")
     await back[1].hears("back")
-    for plugin in (moved, *back):
+    for plugin in [moved, *back]:
         plugin.check()
         plugin.close()
     assert old.failure is None

@@ -74,6 +74,9 @@ class Talk:
         return self
 
     async def __aexit__(self, *_):
+        """What is said while a link is away may be missed: so it goes on until most was said in peace."""
+        end = 3 * self.sent + 100
+        await until(lambda: self.sent >= end or self.task.done(), "it goes on", 60)
         self.task.cancel()
         for session, (_, follower) in self.sessions.items():
             heard = [message["data"] for message in await follower.fence() if message["type"] == "Push"]
