@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What this machine's own kernel says about TCP connections within it: each segment, and when it arrived. No process has
-to be scheduled in time for that."""
+"""What this machine's own kernel says about TCP connections within it: each segment, and when it arrived, or left. No process
+has to be scheduled in time for that."""
 
 import collections
 import ctypes
@@ -12,8 +12,8 @@ import threading
 import pytest
 
 SO_TIMESTAMPNS, SO_ATTACH_FILTER, SO_RCVBUFFORCE = 35, 26, 33
-SOL_PACKET, PACKET_STATISTICS, PACKET_HOST = 263, 6, 0
-ETH_P_IP = 0x0800
+SOL_PACKET, PACKET_STATISTICS, PACKET_HOST, PACKET_OUTGOING = 263, 6, 0, 4
+ETH_P_IP, ETH_P_ALL = 0x0800, 0x0003  # what leaves is shown to who sees all
 
 # `begins` is the number of the first byte in its stream, `confirms` that of the byte that is expected next.
 Segment = collections.namedtuple("Segment", "time source to begins confirms data")
@@ -32,10 +32,10 @@ def _program(ports):
 
 
 class Capture:
-    """Skips the test where the system forbids it."""
+    """Skips the test where the system forbids it. `leaving`: when each left, whatever became of it on its way."""
 
-    def __init__(self, ports, device="lo"):
-        self.ports, self.segments = ports, []
+    def __init__(self, ports, device="lo", leaving=False):
+        self.ports, self.segments, self.seen = ports, [], PACKET_OUTGOING if leaving else PACKET_HOST
         try:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         except PermissionError as error:
@@ -46,7 +46,7 @@ class Capture:
                                struct.pack("HL", count, ctypes.addressof(self.program)))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 1024 * 1024)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.bind((device, ETH_P_IP))
+        self.socket.bind((device, ETH_P_ALL if leaving else ETH_P_IP))
         self.ends, self.tell = socket.socketpair()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -61,7 +61,7 @@ class Capture:
 
     def _take(self):
         packet, notes, _, address = self.socket.recvmsg(65536, 64)
-        if address[2] != PACKET_HOST:
+        if address[2] != self.seen:
             return  # each one is seen twice: as it leaves and as it arrives
         seconds, nanoseconds = struct.unpack("ll", notes[0][2][:16])
         length, begin = struct.unpack_from("!H", packet, 2)[0], (packet[0] & 15) * 4
