@@ -309,8 +309,18 @@ static void on_closed(void *arg, enum conn_end how)
     free(client);
 }
 
-static const struct conn_handler handler = {
-    .data = on_data, .timer = on_timer, .poked = on_poked, .drain = on_drain, .closed = on_closed};
+static void on_drained(void *arg)
+{
+    struct relay_client *client = arg;
+    relay_paced_wrote(&client->out);
+}
+
+static const struct conn_handler handler = {.data = on_data,
+                                            .drained = on_drained,
+                                            .timer = on_timer,
+                                            .poked = on_poked,
+                                            .drain = on_drain,
+                                            .closed = on_closed};
 
 void relay_client_accept(struct relay_terms *terms, struct relay_network *network, int fd,
                          const struct address *peer)

@@ -450,6 +450,13 @@ void relay_paced_let_go(struct relay_paced *paced)
     paced->unpaced = true;
 }
 
+void relay_paced_wrote(struct relay_paced *paced)
+{
+    if (!paced->clear) {
+        paced->sent_us = paced->moved_us = clock_monotonic_us();
+    }
+}
+
 void relay_paced_heard(struct relay_paced *paced)
 {
     if (!paced->clear && conn_unacked(paced->conn) == 0) {

@@ -68,7 +68,7 @@ struct relay_paced {
     struct map lanes;     /* by topic; lanes are there while something waits in them */
     uint32_t count;       /* messages that wait */
     size_t bytes;         /* of what waits and may fall */
-    uint64_t sent_us;     /* when a message was last put on the wire */
+    uint64_t sent_us;     /* when a message was last put on the wire, or in the queue for it */
     uint64_t moved_us;    /* when the peer last confirmed some of it, or it was sent */
     uint64_t clear_us;    /* when all was first seen confirmed */
     uint64_t heard_us;    /* when the peer said something after it had all; 0: not since */
@@ -109,6 +109,10 @@ bool relay_paced_is_cut(const struct relay_paced *paced);
 
 /* The peer takes a stream of messages: they are sent at once, many in one write. Before the first. */
 void relay_paced_let_go(struct relay_paced *paced);
+
+/* The connection's queue is empty: for the owner's `drained`. A message is written at the end of the turn
+ * in which it was put in the queue, and a busy machine may let that be much later. */
+void relay_paced_wrote(struct relay_paced *paced);
 
 /* The peer said something: it has read what was there. */
 void relay_paced_heard(struct relay_paced *paced);

@@ -169,6 +169,12 @@ static void on_poked(void *arg)
     }
 }
 
+static void on_drained(void *arg)
+{
+    struct up_link *link = arg;
+    relay_paced_wrote(&link->out);
+}
+
 static void on_drain(void *arg)
 {
     struct up_link *link = arg;
@@ -191,8 +197,11 @@ static void on_closed(void *arg, enum conn_end how)
     free(link);
 }
 
-static const struct conn_handler handler = {
-    .data = on_data, .poked = on_poked, .drain = on_drain, .closed = on_closed};
+static const struct conn_handler handler = {.data = on_data,
+                                            .drained = on_drained,
+                                            .poked = on_poked,
+                                            .drain = on_drain,
+                                            .closed = on_closed};
 
 /* A connected or connecting socket, or -1. Ours goes to the network as one that was accepted. */
 static int open_socket(const struct up_side *side, struct address *peer)

@@ -46,8 +46,14 @@ static void on_poked(void *arg)
     bench->poked++;
 }
 
+static void on_drained(void *arg)
+{
+    struct bench *bench = arg;
+    relay_paced_wrote(&bench->paced);
+}
+
 static const struct conn_handler handler = {
-    .data = on_data, .poked = on_poked, .closed = on_closed};
+    .data = on_data, .drained = on_drained, .poked = on_poked, .closed = on_closed};
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
@@ -146,6 +152,21 @@ static void one_at_a_time(void **state)
     assert_true(say(&bench, 1, "four", PACED_TALK)); /* nothing waits: at once */
     run_ms(&bench, 1);
     assert_string_equal(read_once(&bench), "four");
+    end(&bench);
+}
+
+/* What else there is to do in the turn in which it was said is no part of the gap to the next one. */
+static void a_message_counts_from_when_it_is_written(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 1, "one", PACED_TALK));
+    usleep(GAP_MS * 1000);
+    uint64_t before = clock_monotonic_us();
+    run_ms(&bench, 1);
+    assert_true(bench.paced.sent_us >= before);
+    assert_string_equal(read_once(&bench), "one");
     end(&bench);
 }
 
@@ -433,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(a_message_counts_from_when_it_is_written),
         cmocka_unit_test(the_gap_begins_with_the_confirmation),
         cmocka_unit_test(the_gap_shrinks_as_more_waits),
         cmocka_unit_test(the_gap_follows_the_peers_rhythm),
