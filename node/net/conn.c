@@ -373,6 +373,9 @@ bool conn_path(const struct conn *conn, struct conn_path *path)
     *path = (struct conn_path){.round_trip_us = info.tcpi_min_rtt,
                                .varies_us = info.tcpi_rttvar,
                                .in_flight = info.tcpi_unacked,
+                               .window = info.tcpi_snd_cwnd,
+                               .held = info.tcpi_notsent_bytes,
+                               .rate = info.tcpi_pacing_rate,
                                .lost = info.tcpi_total_retrans};
     return true;
 }

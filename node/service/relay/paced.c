@@ -233,6 +233,7 @@ static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
     uint64_t look = paced->quickest_us - paced->quickest_us / 8;
     paced->clear = false;
     paced->sent_us = paced->moved_us = now;
+    paced->sent_len = chunk->len;
     paced->heard_us = 0;
     paced->unacked = 0;
     uint64_t follow = follow_gap_us(paced, URGENT_US, 0); /* another may have to */
@@ -329,6 +330,15 @@ static uint64_t oldest_us(struct relay_paced *paced)
     return oldest;
 }
 
+/* Would the kernel let a message leave at once? Some of its rules against congestion hold few back for
+ * some time (BBR: 4 in flight, 200 ms long), and the next one would come close behind. */
+static bool leaves_at_once(const struct relay_paced *paced, const struct conn_path *path,
+                           uint64_t since_us)
+{
+    return path->held == 0 && path->in_flight < path->window &&
+           paced->sent_len * 1000000ULL / most_of(path->rate, 1) <= since_us;
+}
+
 /* May a message follow one that is not confirmed yet? Only on a long and even way, on which nothing was
  * lost lately: what comes late stops what is behind it, and then both are read as one. */
 static bool may_follow(struct relay_paced *paced, uint64_t now)
@@ -346,7 +356,9 @@ static bool may_follow(struct relay_paced *paced, uint64_t now)
     uint64_t gap = follow_gap_us(paced, waited, path.varies_us);
     bool careful = paced->lost_us != 0 && now - paced->lost_us < CAREFUL_US;
     bool even = path.round_trip_us > gap && path.varies_us < path.round_trip_us / 4;
+    paced->sent_us = path.held > 0 ? now : paced->sent_us; /* it leaves later than now */
     return even && !careful && now - paced->sent_us >= gap &&
+           leaves_at_once(paced, &path, now - paced->sent_us) &&
            path.in_flight <= path.round_trip_us / gap + 1;
 }
 

@@ -69,6 +69,7 @@ struct relay_paced {
     uint32_t count;       /* messages that wait */
     size_t bytes;         /* of what waits and may fall */
     uint64_t sent_us;     /* when a message was last put on the wire, or in the queue for it */
+    size_t sent_len;      /* of that message, in bytes */
     uint64_t moved_us;    /* when the peer last confirmed some of it, or it was sent */
     uint64_t clear_us;    /* when all was first seen confirmed */
     uint64_t heard_us;    /* when the peer said something after it had all; 0: not since */
