@@ -47,6 +47,9 @@ struct backend_ops {
     /* Publishes `head` followed by `payload`. 0, or -1 when it surely goes nowhere. */
     int (*publish)(struct backend *backend, unsigned shard, struct span channel, struct span head,
                    struct span payload);
+    /* Has store_on_proof called when all that the server has said so far is heard; soon, or else with
+     * the next proof that is due. */
+    void (*prove)(struct backend *backend, unsigned shard);
     /* 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
@@ -111,6 +114,9 @@ void store_leave(struct store *store);
 /* These shards can be used from now on, or no more (also when a try to reach them failed). `text` is
  * for a person; NULL: it was told before, or is nothing that one should hear of. */
 void store_on_link(struct store *store, const struct shard_set *which, bool up, const char *text);
+
+/* All that the server of these shards had said by `asked_us` (monotonic) was heard before this. */
+void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us);
 
 /* The link that comes up next is to another server than the one before: what that one did last may
  * be unknown here. */

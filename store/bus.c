@@ -30,12 +30,14 @@ enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
 struct topic {
     struct map_node node;
     struct watchers subs;
-    struct list batch; /* in shard.asking or shard.leaving */
+    struct list batch; /* in shard.asking or shard.leaving, or shard.attended */
     unsigned shard;
     enum topic_state state;
-    bool gap;    /* the link fell; subscribers have to hear of it */
-    bool framed; /* payloads begin with a head: "W node link", later fields, a line's end */
-    char name[]; /* the whole channel */
+    bool gap;      /* the link fell; subscribers have to hear of it */
+    bool framed;   /* payloads begin with a head: "W node link", later fields, a line's end */
+    bool attended; /* its messages come by ways, and its state is that of the inbox: ON or OFF */
+    uint64_t since_us; /* attended: it began */
+    char name[];       /* the whole channel */
 };
 
 struct bus_sub {
@@ -93,13 +95,13 @@ static void topic_run(struct chore *chore)
     watchers_sweep(&topic->subs);
     topic_settle(topic);
     if (watchers_none(&topic->subs)) {
-        if (topic->state == TOPIC_OFF) {
+        if (topic->state == TOPIC_OFF || topic->attended) {
             topic_free(topic);
         } else if (topic->state == TOPIC_ON) {
             list_del(&topic->batch);
             list_push_back(&shard->leaving, &topic->batch);
         }
-    } else if (topic->state == TOPIC_OFF && shard->up) {
+    } else if (topic->state == TOPIC_OFF && shard->up && !topic->attended) {
         list_del(&topic->batch);
         list_push_back(&shard->asking, &topic->batch);
     }
@@ -166,28 +168,35 @@ bool bus_on_channel(struct store *store, struct span channel, bool on)
     return answered;
 }
 
-/* Cuts the head off *payload. Is the message one that comes after all that was heard of its node? */
-static bool take_head(struct topic *topic, struct span *payload, bool *own)
+bool bus_take_head(struct store *store, unsigned shard, struct span *message, struct span *origin,
+                   struct span *head)
 {
-    struct store *store = topic->subs.store;
-    struct shard *shard = &store->shards[topic->shard];
     uint64_t link;
-    if (!wire_cut(payload, store->wire)) {
+    if (!wire_cut(message, store->wire)) {
         store_on_unread(store, WIRE_MESSAGE,
                         "a message of another node is in a form that this node "
                         "does not read: are all of one release or its neighbours?");
         return false;
     }
-    struct span head = span_cut(payload, '\n');
-    struct span origin = span_cut(&head, ' ');
-    *own = span_eq(origin, span_str(store->node));
-    store->stats.received++;
-    if (!decimal_read(span_cut(&head, ' '), UINT64_MAX, &link) ||
-        !bus_speaker_goes_on(&shard->speakers, origin, link, clock_monotonic_us())) {
+    *head = span_cut(message, '\n');
+    *origin = span_cut(head, ' ');
+    if (!decimal_read(span_cut(head, ' '), UINT64_MAX, &link) ||
+        !bus_speaker_goes_on(&store->shards[shard].speakers, *origin, link, clock_monotonic_us())) {
         store->stats.late++;
         return false;
     }
     return true;
+}
+
+/* Cuts the head off *payload. Is the message one that comes after all that was heard of its node? */
+static bool take_head(struct topic *topic, struct span *payload, bool *own)
+{
+    struct store *store = topic->subs.store;
+    struct span origin = nothing, head;
+    bool good = bus_take_head(store, topic->shard, payload, &origin, &head);
+    store->stats.received += origin.len > 0;
+    *own = span_eq(origin, span_str(store->node));
+    return good;
 }
 
 void bus_on_message(struct store *store, struct span channel, struct span payload)
@@ -211,6 +220,7 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
 
 void bus_on_link(struct store *store, const struct shard_set *which, bool up)
 {
+    ways_on_link(store, which, up);
     for (unsigned i = 0; i < store->backend->shards; i++) {
         store->shards[i].links += shard_set_has(which, i) && up;
         store->shards[i].asked = shard_set_has(which, i) ? 0 : store->shards[i].asked;
@@ -221,6 +231,8 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
             if (!up) {
                 topic->state = TOPIC_OFF;
                 topic->gap = true;
+            }
+            if (!up && !topic->attended) {
                 list_del(&topic->batch);
             }
             watchers_kick(&topic->subs);
@@ -273,6 +285,71 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
     buf_free(&channel);
     joined->framed = true;
     return topic_join(joined, echo == BUS_ECHO, fn, arg);
+}
+
+/* ------------------------------------------------------------------------------------ by ways */
+
+static void attended_channel(const struct store *store, struct span topic, struct buf *channel)
+{
+    partition_key(channel, store->prefix, "c", topic);
+}
+
+struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, void *arg)
+{
+    struct buf channel = {0};
+    unsigned shard = store->backend->lease_at[store_shard(store, topic)];
+    attended_channel(store, topic, &channel);
+    struct topic *joined = topic_get(store, shard, buf_span(&channel));
+    buf_free(&channel);
+    if (!joined->attended) {
+        joined->attended = true;
+        joined->since_us = clock_monotonic_us();
+        joined->state = way_hears(store, shard) ? TOPIC_ON : TOPIC_OFF;
+        list_push_back(&store->shards[shard].attended, &joined->batch);
+    }
+    return topic_join(joined, false, fn, arg);
+}
+
+void bus_attended_link(struct store *store, unsigned shard, bool up)
+{
+    LIST_EACH(it, &store->shards[shard].attended) {
+        struct topic *topic = LIST_ITEM(it, struct topic, batch);
+        topic->state = up ? TOPIC_ON : TOPIC_OFF;
+        topic->gap |= !up;
+        watchers_kick(&topic->subs);
+    }
+}
+
+void bus_attended_gap(struct store *store, unsigned shard)
+{
+    LIST_EACH(it, &store->shards[shard].attended) {
+        struct topic *topic = LIST_ITEM(it, struct topic, batch);
+        topic->gap = true;
+        watchers_kick(&topic->subs);
+    }
+}
+
+/* What is older than the topic here is not for it: a repeat, for those who were here already. */
+void bus_attended_item(struct store *store, const struct way_item *item)
+{
+    struct buf channel = {0};
+    attended_channel(store, item->topic, &channel);
+    struct map_node *node = map_find(&store->topics, buf_span(&channel));
+    buf_free(&channel);
+    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+        return;
+    }
+    struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    store->stats.received++;
+    topic_settle(topic);
+    if (item->age_us > clock_monotonic_us() - topic->since_us) {
+        return;
+    }
+    WATCHERS_EACH(bus_sub, sub, &topic->subs) {
+        if (sub->ready) {
+            tell(sub, BUS_MESSAGE, item->payload);
+        }
+    }
 }
 
 /* Subscribes to a channel of the topic's server on which no node ever publishes. */

@@ -36,6 +36,12 @@ struct bus_sub *bus_subscribe(struct store *store, struct span topic, enum bus_e
                               bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
+/* The same for a topic whose messages come by ways, from crowds of that name (store/crowd.h), and never
+ * from this node. It costs no subscription at the server. BUS_GAP, with BUS_READY right behind it, also
+ * says that other nodes may have taken this one for dead, or that a message got lost. */
+struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, void *arg)
+    __attribute__((returns_nonnull, warn_unused_result));
+
 /* Ends *sub and nulls it; NULL inside is fine. No event comes after this. */
 void bus_unsubscribe(struct bus_sub **sub);
 

@@ -7,6 +7,7 @@ struct speaker {
     struct map_node node;
     uint64_t link;
     uint64_t heard_us;
+    uint64_t number; /* of its last parcel over that link; 0: not known */
     char name[];
 };
 
@@ -47,9 +48,29 @@ bool bus_speaker_goes_on(struct map *speakers, struct span node, uint64_t link, 
     if (link < speaker->link) {
         return false;
     }
+    speaker->number = link == speaker->link ? speaker->number : 0;
     speaker->link = link;
     speaker->heard_us = now_us;
     return true;
+}
+
+bool bus_speaker_missed(struct map *speakers, struct span node, uint64_t number)
+{
+    struct map_node *found = map_find(speakers, node);
+    if (found == NULL) {
+        return false;
+    }
+    struct speaker *speaker = MAP_ENTRY(found, struct speaker, node);
+    bool missed = speaker->number != 0 && number != 1 && number != speaker->number + 1;
+    speaker->number = number;
+    return missed;
+}
+
+void bus_speakers_restart(struct map *speakers)
+{
+    MAP_EACH(it, speakers) {
+        MAP_ENTRY(it, struct speaker, node)->number = 0;
+    }
 }
 
 void bus_speakers_deinit(struct map *speakers)

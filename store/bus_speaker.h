@@ -21,6 +21,13 @@ enum {
  * `speakers` are those of one server. */
 bool bus_speaker_goes_on(struct map *speakers, struct span node, uint64_t link, uint64_t now_us);
 
+/* Is something missing between the last parcel of `node` (store/way.h) and this one, of the link that
+ * bus_speaker_goes_on has just heard of? */
+bool bus_speaker_missed(struct map *speakers, struct span node, uint64_t number);
+
+/* This node's own link is another one: what was missed meanwhile was told. */
+void bus_speakers_restart(struct map *speakers);
+
 /* Forgets all. */
 void bus_speakers_deinit(struct map *speakers);
 

@@ -10,6 +10,7 @@
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
+#include "store/crowd.h"
 #include "store/history/impl.h"
 #include "store/memory/memory.h"
 #include "store/redis/redis.h"
@@ -94,6 +95,8 @@ static void free_shards(struct store *store, unsigned count)
 static void store_free(struct store *store)
 {
     unsigned shards = store->backend->shards;
+    crowds_deinit(store);
+    ways_deinit(store);
     store->backend->ops->free(store->backend);
     history_deinit(store);
     roster_deinit(store);
@@ -166,6 +169,7 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
     }
     if (!shard_set_is_empty(&news) && !store->closing) {
         bus_on_link(store, &news, up);
+        crowds_on_link(store, &news, up);
         roster_on_link(store, &news, up);
         stream_on_link(store, &news, up);
         history_on_link(store, &news, up);
@@ -267,6 +271,9 @@ static void make_shards(struct store *store)
         list_init(&store->shards[i].asking);
         list_init(&store->shards[i].leaving);
         map_init(&store->shards[i].speakers);
+        map_init(&store->shards[i].ways);
+        list_init(&store->shards[i].attended);
+        list_init(&store->shards[i].kept);
         list_init(&store->shards[i].queue);
     }
 }
@@ -294,6 +301,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->turn = evtimer_new(store->base, on_turn, store);
     store->release_limit = evtimer_new(store->base, on_release_limit, store);
     bus_init(store);
+    ways_init(store);
+    crowds_init(store);
     roster_init(store);
     stream_init(store);
     history_init(store);

@@ -74,10 +74,13 @@ struct store_stats {
     uint64_t published;   /* bus messages handed to servers */
     uint64_t received;    /* bus messages that came in for local subscribers */
     uint64_t unpublished; /* bus messages refused: link down or its queue full */
-    uint64_t late;        /* bus messages dropped: of a link that their node had given up */
-    uint64_t refetched;   /* history entries fetched because they had been missed */
-    uint64_t brought;     /* calls of the stream sent again to a server that had lost them */
-    uint64_t lost;        /* entries of the stream that a server took and lost, and no node kept */
+    uint64_t parcels;   /* messages that went by ways, each with all that one turn had for a node */
+    uint64_t repeats;   /* bus messages told again to a node that was learned of late */
+    uint64_t gaps;      /* parcels of other nodes that were missed */
+    uint64_t late;      /* bus messages dropped: of a link that their node had given up */
+    uint64_t refetched; /* history entries fetched because they had been missed */
+    uint64_t brought;   /* calls of the stream sent again to a server that had lost them */
+    uint64_t lost;      /* entries of the stream that a server took and lost, and no node kept */
     uint64_t replica_waits;    /* times replicas were waited for, each for all appends before it */
     uint64_t replica_timeouts; /* of these, without enough replicas */
     uint64_t resnapshots;      /* rosters read again because a change may have been missed */

@@ -16,6 +16,14 @@ struct chore {
     void (*run)(struct chore *chore);
 };
 
+/* Where this node hears what others have for it (store/way.h). */
+struct way_inbox {
+    struct store *store;
+    unsigned shard;
+    struct bus_sub *sub; /* NULL: not needed yet */
+    bool open;           /* it is heard */
+};
+
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
@@ -24,6 +32,10 @@ struct shard {
     unsigned asked;              /* of these, sent and not answered */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
+    struct map ways;             /* struct way, by node */
+    struct way_inbox inbox;
+    struct list attended; /* topics whose messages come by its inbox */
+    struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
@@ -99,6 +111,11 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
+    struct list filled;    /* ways with something to send */
+    struct event *parcels; /* sends it */
+    struct list crowds;    /* struct crowd */
+    size_t kept_bytes;     /* of all crowds */
+    struct event *prove;   /* pending while something is kept */
     struct roster_table roster;
     struct stream_table stream;
     struct buf lookup_name;              /* of the key of the last lookup, with prefix */

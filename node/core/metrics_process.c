@@ -115,6 +115,9 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     metrics_set(metrics, METRIC_BUS_PUBLISHED, stats->published);
     metrics_set(metrics, METRIC_BUS_RECEIVED, stats->received);
     metrics_set(metrics, METRIC_BUS_UNPUBLISHED, stats->unpublished);
+    metrics_set(metrics, METRIC_BUS_PARCELS, stats->parcels);
+    metrics_set(metrics, METRIC_BUS_REPEATS, stats->repeats);
+    metrics_set(metrics, METRIC_BUS_GAPS, stats->gaps);
     metrics_set(metrics, METRIC_BUS_LATE, stats->late);
     metrics_set(metrics, METRIC_WIRE_UNREAD_NODE, stats->unread[WIRE_NODE]);
     metrics_set(metrics, METRIC_WIRE_UNREAD_MESSAGE, stats->unread[WIRE_MESSAGE]);

@@ -204,6 +204,12 @@
            "Messages received from the bus")                                                       \
     METRIC(BUS_UNPUBLISHED, counter, "muster_bus_unpublished_total", "",                           \
            "Messages the bus could not take: link down or queue full")                             \
+    METRIC(BUS_PARCELS, counter, "muster_bus_parcels_total", "",                                   \
+           "Messages to other nodes, each with all that one turn of the loop had for a node")      \
+    METRIC(BUS_REPEATS, counter, "muster_bus_repeats_total", "",                                   \
+           "Messages told again to a node that was heard of after they were published")            \
+    METRIC(BUS_GAPS, counter, "muster_bus_gaps_total", "",                                         \
+           "Times a message of another node to this one was missed")                               \
     METRIC(BUS_LATE, counter, "muster_bus_late_total", "",                                         \
            "Messages dropped: their node had given up the link they came over")                    \
     METRIC(WIRE_UNREAD_NODE, counter, "muster_wire_unread_total", "{what=\"node\"}",               \

@@ -4,6 +4,7 @@
 #include "store/memory/memory.h"
 #include "store/backend.h"
 #include "store/base/buf.h"
+#include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/memory/history.h"
 #include "store/memory/lookup.h"
@@ -48,7 +49,8 @@ enum letter_kind {
     LETTER_MESSAGE,
     LETTER_ANSWER,
     LETTER_LOOKUP,
-    LETTER_READ
+    LETTER_READ,
+    LETTER_PROOF,
 };
 
 struct letter {
@@ -122,6 +124,14 @@ static void carry_out_read(struct memory *memory, const struct letter *letter)
     memory_stream_read(&memory->hub->streams, &request.query, request.fn, letter->arg);
 }
 
+static void carry_out_proof(struct store *store, const struct letter *letter)
+{
+    struct shard_set only = shard_set_one(0);
+    uint64_t asked_us;
+    memcpy(&asked_us, letter->payload.ptr, sizeof(asked_us));
+    store_on_proof(store, &only, asked_us);
+}
+
 static void open_letter(struct store *store, const struct letter *letter)
 {
     switch (letter->kind) {
@@ -137,6 +147,9 @@ static void open_letter(struct store *store, const struct letter *letter)
         break;
     case LETTER_READ:
         carry_out_read(CONTAINER_OF(store->backend, struct memory, backend), letter);
+        break;
+    case LETTER_PROOF:
+        carry_out_proof(store, letter);
         break;
     case LETTER_LOOKUP:
         lookup_finish(letter->arg, letter->result, letter->payload);
@@ -246,6 +259,15 @@ static int memory_publish(struct backend *backend, unsigned shard, struct span c
     hub_publish(memory->hub, channel, buf_span(&whole));
     buf_free(&whole);
     return 0;
+}
+
+/* Behind all that this store is to hear. */
+static void memory_prove(struct backend *backend, unsigned shard)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    uint64_t now = clock_monotonic_us();
+    (void)shard;
+    post(memory, LETTER_PROOF, span_of(NULL, 0), span_of(&now, sizeof(now)));
 }
 
 /* `answer` is freed. */
@@ -404,6 +426,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .subscribe = memory_subscribe,
         .unsubscribe = memory_unsubscribe,
         .publish = memory_publish,
+        .prove = memory_prove,
         .touch = memory_touch,
         .beat = memory_beat,
         .timeline = memory_timeline,

@@ -329,6 +329,13 @@ static void on_other_server(void *arg)
     (void)arg; /* a link's place stays; partitions move */
 }
 
+static void on_proof(void *arg, uint64_t asked_us)
+{
+    struct cluster_server *server = arg;
+    struct shard_set set = partitions_of(server);
+    store_on_proof(server->cluster->store, &set, asked_us);
+}
+
 static unsigned list_rolls(void *arg, unsigned *shards)
 {
     const struct cluster_server *server = arg;
@@ -428,6 +435,7 @@ static void on_welcomed(void *arg)
 static const struct redis_link_events link_events = {
     .link = on_link,
     .moved = on_other_server,
+    .proof = on_proof,
     .rolls = list_rolls,
     .cluster =
         &(const struct redis_link_cluster){

@@ -66,6 +66,7 @@ struct redis_link {
     uint64_t heard_us;    /* something last came over the subscribed one */
     uint64_t spoken_us;   /* the server published one that has not come back since; 0: all have */
     uint64_t beat_us;     /* the last one went out */
+    bool proving;         /* one was asked for, and has not come back */
     uint64_t up_us;
     uint64_t complained_us;
     char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
@@ -115,6 +116,7 @@ static void drop(struct redis_link *link)
     link->greeted = link->hearing = link->called = link->connected = false;
     link->rolls = 0;
     link->spoken_us = 0;
+    link->proving = false;
 }
 
 /* The one way down. `text` may belong to what goes now. */
@@ -216,6 +218,7 @@ static void prove_when_greeted(struct redis_link *link)
 {
     if (link->state == LINK_CONNECTING && link->greeted && link->hearing) {
         link->state = LINK_PROVING;
+        link->beat_us = clock_monotonic_us();
         send_proof(link);
     }
 }
@@ -456,8 +459,7 @@ static void send_proof(struct redis_link *link)
 {
     struct buf command = {0};
     char now[24];
-    link->beat_us = clock_monotonic_us();
-    snprintf(now, sizeof(now), "%" PRIu64, link->beat_us);
+    snprintf(now, sizeof(now), "%" PRIu64, clock_monotonic_us());
     resp_command(&command, 3);
     resp_word(&command, is_sharded(link, link->tag) ? SPAN("SPUBLISH") : SPAN("PUBLISH"));
     resp_word(&command, span_str(link->proof));
@@ -511,7 +513,7 @@ static void keep_proof(struct redis_link *link)
     const struct redis_link_cluster *cluster = link->events->cluster;
     if (is_sharded(link, link->tag) && !cluster->has(link->arg, (unsigned)link->tag)) {
         name_proof(link);
-        link->hearing = false;
+        link->hearing = link->proving = false;
         link->spoken_us = 0;
         ask_for_proof(link);
     }
@@ -585,12 +587,14 @@ static void on_proof(struct redis_link *link, const char *sent_us)
     uint64_t sent = strtoull(sent_us, NULL, 10);
     link->proved_us = clock_monotonic_us();
     link->spoken_us = 0;
+    link->proving = false;
     if (observer->bus_lag != NULL && !link->store->closing) {
         observer->bus_lag(observer->arg, (double)(link->proved_us - sent) / 1e6);
     }
     if (link->state == LINK_PROVING) {
         go_up(link);
     }
+    link->events->proof(link->arg, sent);
 }
 
 /* A partition that has another server by now, and whose channels are heard here all the same: where
@@ -752,10 +756,9 @@ static bool is_proved(const struct redis_link *link, uint64_t now)
 /* A proof whose channel is not confirmed yet says nothing. */
 static void prove_again(struct redis_link *link)
 {
+    link->beat_us = clock_monotonic_us();
     if (link->hearing) {
         send_proof(link);
-    } else {
-        link->beat_us = clock_monotonic_us();
     }
 }
 
@@ -863,6 +866,14 @@ bool redis_link_is_up(const struct redis_link *link)
 bool redis_link_ready(const struct redis_link *link)
 {
     return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+}
+
+void redis_link_prove(struct redis_link *link)
+{
+    if (link->state == LINK_UP && link->hearing && !link->proving) {
+        link->proving = true;
+        send_proof(link);
+    }
 }
 
 size_t redis_link_queued(const struct redis_link *link)

@@ -48,6 +48,8 @@ struct redis_link_events {
     void (*link)(void *arg, bool up, const char *text);
     /* The link that comes up next is to another server than the one before. */
     void (*moved)(void *arg);
+    /* A message of this node's own that went out at `asked_us` (monotonic) came back. */
+    void (*proof)(void *arg, uint64_t asked_us);
     /* Puts the shards on whose rolls at that server this node stands into `shards` (of REDIS_LINK_ROLLS);
      * returns how many. */
     unsigned (*rolls)(void *arg, unsigned *shards);
@@ -73,6 +75,9 @@ void redis_link_free(struct redis_link **link);
 
 /* Up, and proved within the last beats. */
 bool redis_link_ready(const struct redis_link *link);
+
+/* Asks for a proof besides those of the beats, unless one is under way. */
+void redis_link_prove(struct redis_link *link);
 
 /* Bytes of commands that the system has not taken yet. */
 size_t redis_link_queued(const struct redis_link *link);

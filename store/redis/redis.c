@@ -86,6 +86,14 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     return sent;
 }
 
+static void redis_prove(struct backend *backend, unsigned shard)
+{
+    struct redis_link *link = link_of(backend, shard);
+    if (link != NULL) {
+        redis_link_prove(link);
+    }
+}
+
 static struct span publish_word(struct backend *backend, unsigned shard)
 {
     struct redis_link *link = link_of(backend, shard);
@@ -392,6 +400,13 @@ static void on_moved(void *arg)
     store_on_moved(route->store, route->shard);
 }
 
+static void on_proof(void *arg, uint64_t asked_us)
+{
+    const struct redis_route *route = arg;
+    struct shard_set only = shard_set_one(route->shard);
+    store_on_proof(route->store, &only, asked_us);
+}
+
 static unsigned list_rolls(void *arg, unsigned *shards)
 {
     shards[0] = ((const struct redis_route *)arg)->shard;
@@ -400,7 +415,7 @@ static unsigned list_rolls(void *arg, unsigned *shards)
 
 static void open_list(struct redis *redis)
 {
-    static const struct redis_link_events events = {on_link, on_moved, list_rolls, NULL};
+    static const struct redis_link_events events = {on_link, on_moved, on_proof, list_rolls, NULL};
     struct backend *backend = &redis->backend;
     backend->shards = (unsigned)redis->url.count;
     share_out(&redis->url, backend->owner);
@@ -438,6 +453,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .subscribe = redis_subscribe,
         .unsubscribe = redis_unsubscribe,
         .publish = redis_publish,
+        .prove = redis_prove,
         .touch = redis_touch,
         .beat = redis_beat,
         .timeline = redis_timeline,

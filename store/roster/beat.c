@@ -14,6 +14,7 @@
  * the lease may be over: a claim of a lease that is over would be seen by nobody. */
 #include "store/base/clock.h"
 #include "store/base/mem.h"
+#include "store/bus_impl.h"
 #include "store/roster/impl.h"
 
 struct lease_beat {
@@ -109,12 +110,15 @@ static void hold_on(struct store *store, unsigned shard)
 }
 
 static void apply(struct store *store, unsigned shard, const struct roster_lease_news *news,
-                  bool other)
+                  bool first, bool other)
 {
     struct shard *s = &store->shards[shard];
     if (other) {
         s->lease.grace = true;
         s->grace_us = clock_monotonic_us() + roster_lease_us(store);
+    }
+    if (news->renamed && !first && !other) {
+        bus_attended_gap(store, shard); /* others have taken this node for dead */
     }
     if (news->renamed || other) {
         ask_again(store, shard, other);
@@ -172,7 +176,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         store->stats.renewals++;
         memcpy(s->lease.timeline, beat->timeline, sizeof(beat->timeline));
         s->leased_us = s->beat_us + roster_ttl_us(store);
-        apply(store, beat->shard, &news, other);
+        apply(store, beat->shard, &news, first, other);
         roster_flush(store);
     } else if (answer != BACKEND_LOST && s->up) {
         tell_refused(store, beat->shard);

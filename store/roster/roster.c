@@ -97,6 +97,13 @@ bool roster_holds(const struct roster_watch *watch)
     return watch->key->view.held_count > 0;
 }
 
+bool roster_is_sure(const struct roster_watch *watch)
+{
+    const struct roster_key *key = watch->key;
+    bool reads = key->want_snapshot || (key->in_flight && key->asked);
+    return watch->introduced && key->listening && key->view.whole && !key->view.doubted && !reads;
+}
+
 size_t roster_count(const struct roster_watch *watch)
 {
     return watch->introduced ? watch->key->view.members.count : 0;

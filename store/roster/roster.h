@@ -42,6 +42,10 @@ void roster_unwatch(struct roster_watch **watch);
  * other values, or be gone? */
 bool roster_holds(const struct roster_watch *watch);
 
+/* Is all that was heard of the key in the view that the watch was told of? Not while it has to be read
+ * again. */
+bool roster_is_sure(const struct roster_watch *watch);
+
 /* The members in the view. */
 size_t roster_count(const struct roster_watch *watch);
 

@@ -11,11 +11,13 @@ import pytest
 import model_history
 import model_lease
 import model_stream
+import model_ways
 from model_search import Found, search
 
 History = model_history.World
 Stream = model_stream.World
 Lease = model_lease.World
+Ways = model_ways.World
 
 
 def look(model, world, rules):
@@ -75,6 +77,20 @@ FAULTS = {
         model_lease, Lease(failovers=1, pauses=0), without(model_lease, lists=False, renames=False), "flickers"),
     "a server that stands still while its loss is bridged": (
         model_lease, Lease(standstills=1, losses=1, pauses=0), without(model_lease, waits=False), "flickers"),
+    "a push while the view lags behind a receiver that was told": (
+        model_ways, Ways(), without(model_ways, keeps=False), "lost"),
+    "a push that is kept for some time, and a view that lags for longer": (
+        model_ways, Ways(), without(model_ways, proves=False), "lost"),
+    "a proof that went out before the push": (
+        model_ways, Ways(), without(model_ways, behind=False), "lost"),
+    "a proof that comes back while the view has to be read again": (
+        model_ways, Ways(doubts=1), without(model_ways, sure=False), "lost"),
+    "a push before there is a view": (
+        model_ways, Ways(whole=False), without(model_ways, waits=False), "lost"),
+    "a repeat to a receiver that left and came back": (
+        model_ways, Ways(pushes=1, visits=2), without(model_ways, notes=False), "doubled"),
+    "a repeat of what was pushed before its receiver came": (
+        model_ways, Ways(whole=False), without(model_ways, ages=False), "old"),
 }
 
 
@@ -110,6 +126,9 @@ WORLDS = {
     "lease, a fail-over and a pause": (model_lease, Lease(ticks=7, failovers=1)),
     "lease, a fail-over and a lost beat": (model_lease, Lease(ticks=7, failovers=1, pauses=0, lost=1)),
     "lease, a server that stands still and loses its data": (model_lease, Lease(ticks=10, standstills=1, losses=1, pauses=0)),
+    "ways, a receiver that comes back": (model_ways, Ways(visits=2)),
+    "ways, a view that is read again": (model_ways, Ways(doubts=1)),
+    "ways, three pushes": (model_ways, Ways(pushes=3)),
 }
 
 LARGE = {
@@ -122,6 +141,8 @@ LARGE = {
     "lease, a member that goes, and a lost beat": (
         model_lease, Lease(ticks=9, failovers=1, pauses=0, lost=1, leaves=1, deaths=False)),
     "lease, a member that goes": (model_lease, Lease(ticks=11, failovers=1, pauses=0, leaves=1)),
+    "ways": (model_ways, Ways(pushes=3, visits=2, whole=False)),
+    "ways, views that are read again": (model_ways, Ways(doubts=2, visits=2)),
     "lease, all faults": (model_lease, Lease(ticks=12, failovers=1, losses=1, standstills=1, pauses=0)),
 }
 

@@ -4,12 +4,13 @@
 #include "node/core/log.h"
 #include "store/base/map.h"
 #include "store/bus.h"
+#include "store/crowd.h"
 #include "store/roster/roster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Key of the roster and topic of the pushes. */
+/* Key of the roster and of the crowd that gets the pushes. */
 #define KEY_PREFIX SPAN("sync:")
 
 struct sync_sessions {
@@ -23,13 +24,14 @@ struct sync_session {
     struct sync_sessions *all;
     struct buf key; /* KEY_PREFIX and the id */
     struct group room;
-    uint32_t leaders; /* among the members here */
-    struct bus_sub *pushes;
+    uint32_t leaders;       /* among the members here */
+    struct bus_sub *pushes; /* while there are followers here */
+    struct crowd *crowd;    /* the nodes of the followers, since the first push from here */
     struct roster_watch *watch;
     struct sync_state state; /* as of the watch's view */
     bool first;              /* of the nodes in the view, ours is the first by name */
     bool listening;          /* pushes of other nodes arrive, so members here may be counted */
-    bool healing;            /* the view was stale: all members here are told again */
+    bool healing; /* the view was stale, or pushes were missed: all members here are told again */
 };
 
 struct span sync_session_id(const struct sync_session *session)
@@ -203,7 +205,16 @@ static void on_push(void *arg, enum bus_event event, struct span payload)
         claim(session);
     } else {
         session->listening = false; /* new members are counted when pushes arrive again */
+        session->healing = true;
     }
+}
+
+/* A crowd_member_fn: a node with leaders only gets no pushes. */
+static bool has_followers(const struct roster_member *member, struct span *node)
+{
+    struct local_count count = read_count(member->value);
+    *node = member->name;
+    return count.players > count.leaders;
 }
 
 int sync_session_push(struct sync_seat *seat, struct span message)
@@ -211,7 +222,11 @@ int sync_session_push(struct sync_seat *seat, struct span message)
     struct sync_session *session = seat->session;
     metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHES, 1);
     deliver(session, message);
-    return bus_publish(session->all->options.store, buf_span(&session->key), message);
+    if (session->crowd == NULL) {
+        session->crowd =
+            crowd_open(session->all->options.store, buf_span(&session->key), has_followers);
+    }
+    return crowd_say(session->crowd, message);
 }
 
 /* ------------------------------------------------------------------------------------ sessions */
@@ -234,6 +249,7 @@ static void session_free(struct sync_session *session)
     roster_release(all->options.store, buf_span(&session->key), own_name(session));
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
+    crowd_close(&session->crowd);
     map_remove(&all->by_id, &session->node);
     buf_free(&session->key);
     free(session);
@@ -247,13 +263,11 @@ static void recount(struct sync_session *session)
         session_free(session);
         return;
     }
-    /* A node with leaders only has no receiver for pushes, and spares Redis and itself their own
-     * echo. */
     bool followed = session->room.count > session->leaders;
     if (followed && session->pushes == NULL) {
         session->listening = false;
-        session->pushes = bus_subscribe(session->all->options.store, buf_span(&session->key),
-                                        BUS_NO_ECHO, on_push, session);
+        session->pushes =
+            bus_attend(session->all->options.store, buf_span(&session->key), on_push, session);
     } else if (!followed) {
         bus_unsubscribe(&session->pushes);
     }

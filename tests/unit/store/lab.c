@@ -410,6 +410,11 @@ void listener_start(struct listener *listener, struct store *store, const char *
     listener->sub = bus_subscribe(store, span_str(topic), echo, on_bus, listener);
 }
 
+void listener_attend(struct listener *listener, struct store *store, const char *topic)
+{
+    listener->sub = bus_attend(store, span_str(topic), on_bus, listener);
+}
+
 void listener_stop(struct listener *listener)
 {
     bus_unsubscribe(&listener->sub);

@@ -137,6 +137,7 @@ struct listener {
 
 void listener_start(struct listener *listener, struct store *store, const char *topic,
                     enum bus_echo echo);
+void listener_attend(struct listener *listener, struct store *store, const char *topic);
 void listener_stop(struct listener *listener);
 const char *listener_log(struct listener *listener);
 

@@ -12,8 +12,8 @@ static int parts(void)
 /* The store's contract, which is the same whatever is behind it. */
 static int contract(const char *name, CMFixtureFunction start)
 {
-    return test_roster(name, start) + test_bus(name, start) + test_lookup(name, start) +
-           test_history(name, start);
+    return test_roster(name, start) + test_bus(name, start) + test_crowd(name, start) +
+           test_lookup(name, start) + test_history(name, start);
 }
 
 static int on_memory(void)
@@ -50,7 +50,8 @@ static int on_pair(void)
 
 static int other_faults(void)
 {
-    return test_wire() + test_partition() + test_lookup_faults() + test_history_faults();
+    return test_wire() + test_parcels() + test_partition() + test_lookup_faults() +
+           test_history_faults();
 }
 
 /* Each is a ctest case, so that they wait side by side. */

@@ -41,10 +41,30 @@ static void who_is_silent_for_long_is_forgotten(void **state)
     bus_speakers_deinit(&speakers);
 }
 
+static void a_parcel_that_is_missing_is_seen(void **state)
+{
+    struct map speakers;
+    (void)state;
+    map_init(&speakers);
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 1, 0));
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 5)); /* the first that is heard */
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 6));
+    assert_true(bus_speaker_missed(&speakers, SPAN("a"), 8));
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 9));
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 1)); /* the way begins again */
+    assert_true(bus_speaker_goes_on(&speakers, SPAN("a"), 2, 0));
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 7)); /* another link */
+    bus_speakers_restart(&speakers);
+    assert_false(bus_speaker_missed(&speakers, SPAN("a"), 99)); /* another one of this node */
+    assert_true(bus_speaker_missed(&speakers, SPAN("a"), 101));
+    bus_speakers_deinit(&speakers);
+}
+
 int test_speaker(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_link_is_not_heard_any_more),
+        cmocka_unit_test(a_parcel_that_is_missing_is_seen),
         cmocka_unit_test(who_is_silent_for_long_is_forgotten),
     };
     return cmocka_run_group_tests_name("speaker", tests, NULL, NULL);

@@ -11,6 +11,8 @@ int test_view(void);
 int test_lease(void);
 int test_roster(const char *name, CMFixtureFunction start);
 int test_bus(const char *name, CMFixtureFunction start);
+int test_crowd(const char *name, CMFixtureFunction start);
+int test_parcels(void);
 int test_sink_batch(void);
 int test_reply(void);
 int test_outbox(void);
