@@ -189,21 +189,24 @@ static void crowds_beside_one_another(void **state)
 {
     enum { MANY = 200, LARGE = 300 * 1024 };
     static struct listener l[MANY];
+    static struct watcher w[MANY];
     static struct crowd *crowds[MANY];
     char *large = mem_zalloc(LARGE + 1);
     char topic[16];
     (void)state;
     memset(l, 0, sizeof(l));
+    memset(w, 0, sizeof(w));
     memset(large, '\n', LARGE);
     lab_nodes(2);
     for (int i = 0; i < MANY; i++) {
         snprintf(topic, sizeof(topic), "t%d", i);
         listener_attend(&l[i], lab.nodes[1], topic);
         claim(1, topic, "node1", "in");
+        watcher_start(&w[i], lab.nodes[1], topic);
         crowds[i] = open_crowd(0, topic);
     }
     for (int i = 0; i < MANY; i++) {
-        WAIT(l[i].readies == 1);
+        WAIT(l[i].readies == 1 && watcher_has(&w[i], "node1", "in"));
     }
     for (int i = 0; i < 3 * MANY; i++) {
         snprintf(topic, sizeof(topic), "%d", i);
@@ -217,6 +220,7 @@ static void crowds_beside_one_another(void **state)
         snprintf(expected, sizeof(expected), "R '%d' '%d' '%d'", i, MANY + i, 2 * MANY + i);
         assert_int_equal(strncmp(listener_log(&l[i]), expected, strlen(expected)), 0);
         listener_stop(&l[i]);
+        watcher_stop(&w[i]);
         crowd_close(&crowds[i]);
     }
     free(large);
