@@ -15,6 +15,7 @@
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
 #include "store/watchers.h"
+#include "store/way.h"
 #include "store/wire.h"
 
 #include <inttypes.h>
@@ -48,6 +49,14 @@ struct bus_sub {
     bool ready;
 };
 WATCHER_FIRST(struct bus_sub);
+
+/* Where this node hears what others have for it (store/way.h). */
+struct bus_inbox {
+    struct store *store;
+    unsigned shard;
+    struct bus_sub *sub;
+    bool open; /* it is heard */
+};
 
 static const struct span nothing = {NULL, 0};
 
@@ -168,8 +177,10 @@ bool bus_on_channel(struct store *store, struct span channel, bool on)
     return answered;
 }
 
-bool bus_take_head(struct store *store, unsigned shard, struct span *message, struct span *origin,
-                   struct span *head)
+/* Cuts the head, "W node link ...", off a message of `shard`: *origin is the node, *head what stands
+ * behind the link. False where it is to be dropped: it cannot be read, or is late. */
+static bool cut_head(struct store *store, unsigned shard, struct span *message, struct span *origin,
+                     struct span *head)
 {
     uint64_t link;
     if (!wire_cut(message, store->wire)) {
@@ -193,7 +204,7 @@ static bool take_head(struct topic *topic, struct span *payload, bool *own)
 {
     struct store *store = topic->subs.store;
     struct span origin = nothing, head;
-    bool good = bus_take_head(store, topic->shard, payload, &origin, &head);
+    bool good = cut_head(store, topic->shard, payload, &origin, &head);
     store->stats.received += origin.len > 0;
     *own = span_eq(origin, span_str(store->node));
     return good;
@@ -220,10 +231,16 @@ void bus_on_message(struct store *store, struct span channel, struct span payloa
 
 void bus_on_link(struct store *store, const struct shard_set *which, bool up)
 {
-    ways_on_link(store, which, up);
+    ways_on_link(store, which);
     for (unsigned i = 0; i < store->backend->shards; i++) {
         store->shards[i].links += shard_set_has(which, i) && up;
         store->shards[i].asked = shard_set_has(which, i) ? 0 : store->shards[i].asked;
+        if (shard_set_has(which, i)) {
+            bus_speakers_restart(&store->shards[i].speakers);
+        }
+        if (shard_set_has(which, i) && store->shards[i].inbox != NULL) {
+            store->shards[i].inbox->open &= up;
+        }
     }
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
@@ -294,23 +311,7 @@ static void attended_channel(const struct store *store, struct span topic, struc
     partition_key(channel, store->prefix, "c", topic);
 }
 
-struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, void *arg)
-{
-    struct buf channel = {0};
-    unsigned shard = store->backend->lease_at[store_shard(store, topic)];
-    attended_channel(store, topic, &channel);
-    struct topic *joined = topic_get(store, shard, buf_span(&channel));
-    buf_free(&channel);
-    if (!joined->attended) {
-        joined->attended = true;
-        joined->since_us = clock_monotonic_us();
-        joined->state = way_hears(store, shard) ? TOPIC_ON : TOPIC_OFF;
-        list_push_back(&store->shards[shard].attended, &joined->batch);
-    }
-    return topic_join(joined, false, fn, arg);
-}
-
-void bus_attended_link(struct store *store, unsigned shard, bool up)
+static void attended_link(struct store *store, unsigned shard, bool up)
 {
     LIST_EACH(it, &store->shards[shard].attended) {
         struct topic *topic = LIST_ITEM(it, struct topic, batch);
@@ -330,7 +331,7 @@ void bus_attended_gap(struct store *store, unsigned shard)
 }
 
 /* What is older than the topic here is not for it: a repeat, for those who were here already. */
-void bus_attended_item(struct store *store, const struct way_item *item)
+static void attended_item(struct store *store, const struct way_item *item)
 {
     struct buf channel = {0};
     attended_channel(store, item->topic, &channel);
@@ -350,6 +351,74 @@ void bus_attended_item(struct store *store, const struct way_item *item)
             tell(sub, BUS_MESSAGE, item->payload);
         }
     }
+}
+
+static void on_parcel(struct store *store, unsigned shard, struct span parcel)
+{
+    struct span origin, head;
+    struct way_item item;
+    uint64_t number;
+    if (!cut_head(store, shard, &parcel, &origin, &head)) {
+        return;
+    }
+    if (!decimal_read(span_cut(&head, ' '), UINT64_MAX, &number)) {
+        number = 0;
+    }
+    if (bus_speaker_missed(&store->shards[shard].speakers, origin, number)) {
+        store->stats.gaps++;
+        bus_attended_gap(store, shard);
+    }
+    int more = way_next(&parcel, &item);
+    for (; more > 0; more = way_next(&parcel, &item)) {
+        attended_item(store, &item);
+    }
+    if (more < 0) {
+        store_on_unread(store, WIRE_MESSAGE, "a parcel of another node cannot be read");
+    }
+}
+
+static void on_inbox(void *arg, enum bus_event event, struct span payload)
+{
+    struct bus_inbox *inbox = arg;
+    if (event == BUS_MESSAGE) {
+        on_parcel(inbox->store, inbox->shard, payload);
+    } else {
+        inbox->open = event == BUS_READY;
+        attended_link(inbox->store, inbox->shard, inbox->open);
+    }
+}
+
+/* It is opened when it is first asked for, and stays. */
+static bool inbox_is_open(struct store *store, unsigned shard)
+{
+    struct bus_inbox *inbox = store->shards[shard].inbox;
+    if (inbox == NULL) {
+        struct buf channel = {0};
+        inbox = mem_zalloc(sizeof(*inbox));
+        inbox->store = store;
+        inbox->shard = shard;
+        way_inbox(store, shard, span_str(store->node), &channel);
+        inbox->sub = bus_channel_subscribe(store, shard, buf_span(&channel), on_inbox, inbox);
+        buf_free(&channel);
+        store->shards[shard].inbox = inbox;
+    }
+    return inbox->open;
+}
+
+struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, void *arg)
+{
+    struct buf channel = {0};
+    unsigned shard = store->backend->lease_at[store_shard(store, topic)];
+    attended_channel(store, topic, &channel);
+    struct topic *joined = topic_get(store, shard, buf_span(&channel));
+    buf_free(&channel);
+    if (!joined->attended) {
+        joined->attended = true;
+        joined->since_us = clock_monotonic_us();
+        joined->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
+        list_push_back(&store->shards[shard].attended, &joined->batch);
+    }
+    return topic_join(joined, false, fn, arg);
 }
 
 /* Subscribes to a channel of the topic's server on which no node ever publishes. */

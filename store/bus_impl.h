@@ -5,7 +5,6 @@
 
 #include "store/bus.h"
 #include "store/shard_set.h"
-#include "store/way.h"
 
 #include <stdbool.h>
 
@@ -24,15 +23,8 @@ struct bus_sub *bus_channel_subscribe(struct store *store, unsigned shard, struc
                                       bus_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
-/* Cuts the head, "W node link ...", off a message of `shard`: *origin is the node, *head what stands
- * behind the link. False where it is to be dropped: it cannot be read, or is late. */
-bool bus_take_head(struct store *store, unsigned shard, struct span *message, struct span *origin,
-                   struct span *head);
-
-/* For way.c, of what is attended at `shard`: the inbox is heard or not, something was missed, an item
- * came in. */
-void bus_attended_link(struct store *store, unsigned shard, bool up);
+/* Something for this node was missed by way of its inbox at `shard`: what is attended there hears of a
+ * gap. */
 void bus_attended_gap(struct store *store, unsigned shard);
-void bus_attended_item(struct store *store, const struct way_item *item);
 
 #endif

@@ -16,7 +16,7 @@ enum {
 /* Nodes, shared by the crowd and what was said to them. */
 struct circle {
     unsigned refs, count;
-    struct way *ways[];
+    struct bus_way *ways[];
 };
 
 struct crowd {
@@ -46,7 +46,7 @@ struct kept_push {
 
 static struct circle *circle_new(unsigned most)
 {
-    struct circle *circle = mem_alloc(sizeof(*circle) + most * sizeof(struct way *));
+    struct circle *circle = mem_alloc(sizeof(*circle) + most * sizeof(struct bus_way *));
     circle->refs = 1;
     circle->count = 0;
     return circle;
@@ -69,7 +69,7 @@ static void circle_unref(struct circle *circle)
     free(circle);
 }
 
-static bool circle_has(const struct circle *circle, const struct way *way)
+static bool circle_has(const struct circle *circle, const struct bus_way *way)
 {
     for (unsigned i = 0; circle != NULL && i < circle->count; i++) {
         if (circle->ways[i] == way) {
@@ -176,7 +176,7 @@ static void on_prove(evutil_socket_t fd, short what, void *arg)
     store_leave(store);
 }
 
-void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us)
+void crowds_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         if (!shard_set_has(which, i)) {
@@ -209,7 +209,7 @@ void crowds_on_link(struct store *store, const struct shard_set *which, bool up)
 
 /* ------------------------------------------------------------------------------------ who is there */
 
-static void say_to(struct crowd *crowd, struct way *way, struct span payload, uint64_t age_us)
+static void say_to(struct crowd *crowd, struct bus_way *way, struct span payload, uint64_t age_us)
 {
     const struct way_item item = {span_of(crowd->topic, crowd->topic_len), payload, age_us};
     way_send(way, &item);
@@ -220,7 +220,7 @@ static void repeat(struct crowd *crowd, struct kept_push *push)
 {
     uint64_t age_us = clock_monotonic_us() - push->said_us + 1;
     for (unsigned i = 0; i < crowd->circle->count; i++) {
-        struct way *way = crowd->circle->ways[i];
+        struct bus_way *way = crowd->circle->ways[i];
         if (!circle_has(push->told, way)) {
             say_to(crowd, way, span_of(push->payload, push->len), age_us);
             crowd->store->stats.repeats++;
@@ -244,7 +244,7 @@ static void gather(void *arg, const struct roster_member *member)
     if (!crowd->receives(member, &node) || span_eq(node, span_str(crowd->store->node))) {
         return;
     }
-    struct way *way = way_get(crowd->store, crowd->way_shard, node);
+    struct bus_way *way = way_get(crowd->store, crowd->way_shard, node);
     if (circle_has(all->circle, way)) {
         way_unref(way);
     } else {

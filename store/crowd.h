@@ -42,5 +42,6 @@ int crowd_say(struct crowd *crowd, struct span payload) __attribute__((warn_unus
 void crowds_init(struct store *store);
 void crowds_deinit(struct store *store);
 void crowds_on_link(struct store *store, const struct shard_set *which, bool up);
+void crowds_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us);
 
 #endif

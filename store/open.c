@@ -18,6 +18,7 @@
 #include "store/roster/impl.h"
 #include "store/store_impl.h"
 #include "store/stream_impl.h"
+#include "store/way.h"
 
 #include <ctype.h>
 
@@ -84,6 +85,7 @@ static void free_shards(struct store *store, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         bus_speakers_deinit(&store->shards[i].speakers);
         roster_lease_deinit(&store->shards[i].lease);
+        free(store->shards[i].inbox);
         free(store->shards[i].beat); /* whose answer does not come any more */
         free(store->shards[i].wire_text);
         free(store->shards[i].refusal);
@@ -174,6 +176,11 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
         stream_on_link(store, &news, up);
         history_on_link(store, &news, up);
     }
+}
+
+void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us)
+{
+    crowds_on_proof(store, which, asked_us);
 }
 
 static bool is_memory(const char *url)

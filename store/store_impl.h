@@ -16,14 +16,6 @@ struct chore {
     void (*run)(struct chore *chore);
 };
 
-/* Where this node hears what others have for it (store/way.h). */
-struct way_inbox {
-    struct store *store;
-    unsigned shard;
-    struct bus_sub *sub; /* NULL: not needed yet */
-    bool open;           /* it is heard */
-};
-
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
@@ -32,9 +24,9 @@ struct shard {
     unsigned asked;              /* of these, sent and not answered */
     uint64_t links;              /* how many there have been; the number of the present one */
     struct map speakers;         /* bus_speaker.h */
-    struct map ways;             /* struct way, by node */
-    struct way_inbox inbox;
-    struct list attended; /* topics whose messages come by its inbox */
+    struct map ways;             /* struct bus_way, by node */
+    struct bus_inbox *inbox;     /* NULL: not needed yet */
+    struct list attended;        /* topics whose messages come by its inbox */
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/way.h"
 
-#include "store/bus_impl.h"
-#include "store/bus_speaker.h"
+#include "store/base/decimal.h"
 #include "store/store_impl.h"
 
 #include <inttypes.h>
 
 enum { PARCEL_MOST = 64 * 1024 }; /* from here on it goes before the turn ends */
 
-struct way {
+struct bus_way {
     struct map_node node; /* in the shard */
     struct store *store;
     unsigned shard;
@@ -22,14 +21,14 @@ struct way {
 
 /* ------------------------------------------------------------------------------------ speaking */
 
-struct way *way_get(struct store *store, unsigned shard, struct span node)
+struct bus_way *way_get(struct store *store, unsigned shard, struct span node)
 {
     struct map *ways = &store->shards[shard].ways;
     struct map_node *found = map_find(ways, node);
     if (found != NULL) {
-        return way_ref(MAP_ENTRY(found, struct way, node));
+        return way_ref(MAP_ENTRY(found, struct bus_way, node));
     }
-    struct way *way = mem_zalloc(sizeof(*way) + node.len);
+    struct bus_way *way = mem_zalloc(sizeof(*way) + node.len);
     way->store = store;
     way->shard = shard;
     way->refs = 1;
@@ -39,13 +38,13 @@ struct way *way_get(struct store *store, unsigned shard, struct span node)
     return way;
 }
 
-struct way *way_ref(struct way *way)
+struct bus_way *way_ref(struct bus_way *way)
 {
     way->refs++;
     return way;
 }
 
-static void way_free(struct way *way)
+static void way_free(struct bus_way *way)
 {
     map_remove(&way->store->shards[way->shard].ways, &way->node);
     list_del(&way->filled);
@@ -53,8 +52,7 @@ static void way_free(struct way *way)
     free(way);
 }
 
-/* It has the tag of the shard's first partition: the same on all nodes, another one for each shard. */
-static void inbox_name(const struct store *store, unsigned shard, struct span node, struct buf *out)
+void way_inbox(const struct store *store, unsigned shard, struct span node, struct buf *out)
 {
     unsigned first = 0;
     while (first < PARTITIONS - 1 && store->backend->owner[first] != shard) {
@@ -63,12 +61,12 @@ static void inbox_name(const struct store *store, unsigned shard, struct span no
     buf_printf(out, "%s:{%s}:i:%.*s", store->prefix, partition_tag(first), SPAN_ARG(node));
 }
 
-static void send_parcel(struct way *way)
+static void send_parcel(struct bus_way *way)
 {
     struct store *store = way->store;
     struct buf text = {0};
     list_del(&way->filled);
-    inbox_name(store, way->shard, map_key(&way->node), &text);
+    way_inbox(store, way->shard, map_key(&way->node), &text);
     size_t channel = text.len;
     buf_printf(&text, "%u %s %" PRIu64 " %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[way->shard].links, ++way->number);
@@ -85,14 +83,14 @@ static void send_parcel(struct way *way)
 }
 
 /* A way that is used again begins with number 1 again, which is no gap. */
-void way_unref(struct way *way)
+void way_unref(struct bus_way *way)
 {
     if (--way->refs == 0 && way->parcel.len == 0) {
         way_free(way);
     }
 }
 
-void way_send(struct way *way, const struct way_item *item)
+void way_send(struct bus_way *way, const struct way_item *item)
 {
     struct store *store = way->store;
     buf_printf(&way->parcel, "%zu %zu %" PRIu64 "\n", item->topic.len, item->payload.len,
@@ -113,12 +111,12 @@ static void on_parcels(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     store_enter(store);
     while (!list_empty(&store->filled)) {
-        send_parcel(LIST_ITEM(store->filled.next, struct way, filled));
+        send_parcel(LIST_ITEM(store->filled.next, struct bus_way, filled));
     }
     store_leave(store);
 }
 
-/* ------------------------------------------------------------------------------------ hearing */
+/* ------------------------------------------------------------------------------------ reading */
 
 int way_next(struct span *rest, struct way_item *item)
 {
@@ -137,62 +135,13 @@ int way_next(struct span *rest, struct way_item *item)
     return 1;
 }
 
-static void on_parcel(struct store *store, unsigned shard, struct span parcel)
-{
-    struct span origin, head;
-    struct way_item item;
-    uint64_t number;
-    if (!bus_take_head(store, shard, &parcel, &origin, &head)) {
-        return;
-    }
-    if (!decimal_read(span_cut(&head, ' '), UINT64_MAX, &number)) {
-        number = 0;
-    }
-    if (bus_speaker_missed(&store->shards[shard].speakers, origin, number)) {
-        store->stats.gaps++;
-        bus_attended_gap(store, shard);
-    }
-    int more = way_next(&parcel, &item);
-    for (; more > 0; more = way_next(&parcel, &item)) {
-        bus_attended_item(store, &item);
-    }
-    if (more < 0) {
-        store_on_unread(store, WIRE_MESSAGE, "a parcel of another node cannot be read");
-    }
-}
-
-static void on_inbox(void *arg, enum bus_event event, struct span payload)
-{
-    struct way_inbox *inbox = arg;
-    if (event == BUS_MESSAGE) {
-        on_parcel(inbox->store, inbox->shard, payload);
-    } else {
-        inbox->open = event == BUS_READY;
-        bus_attended_link(inbox->store, inbox->shard, inbox->open);
-    }
-}
-
-bool way_hears(struct store *store, unsigned shard)
-{
-    struct way_inbox *inbox = &store->shards[shard].inbox;
-    if (inbox->sub == NULL) {
-        struct buf channel = {0};
-        inbox->store = store;
-        inbox->shard = shard;
-        inbox_name(store, shard, span_str(store->node), &channel);
-        inbox->sub = bus_channel_subscribe(store, shard, buf_span(&channel), on_inbox, inbox);
-        buf_free(&channel);
-    }
-    return inbox->open;
-}
-
 /* ------------------------------------------------------------------------------------ life */
 
 /* What waited is over, like all that the link took with it. */
 static void drop_parcels(struct store *store, const struct shard_set *which)
 {
     LIST_EACH(it, &store->filled) {
-        struct way *way = LIST_ITEM(it, struct way, filled);
+        struct bus_way *way = LIST_ITEM(it, struct bus_way, filled);
         if (shard_set_has(which, way->shard)) {
             list_del(&way->filled);
             way->parcel.len = 0;
@@ -203,7 +152,7 @@ static void drop_parcels(struct store *store, const struct shard_set *which)
     }
 }
 
-void ways_on_link(struct store *store, const struct shard_set *which, bool up)
+void ways_on_link(struct store *store, const struct shard_set *which)
 {
     drop_parcels(store, which);
     for (unsigned i = 0; i < store->backend->shards; i++) {
@@ -211,10 +160,8 @@ void ways_on_link(struct store *store, const struct shard_set *which, bool up)
         if (!shard_set_has(which, i)) {
             continue;
         }
-        s->inbox.open &= up;
-        bus_speakers_restart(&s->speakers);
         MAP_EACH(it, &s->ways) {
-            MAP_ENTRY(it, struct way, node)->number = 0;
+            MAP_ENTRY(it, struct bus_way, node)->number = 0;
         }
     }
 }
@@ -229,7 +176,7 @@ void ways_deinit(struct store *store)
 {
     for (unsigned i = 0; i < store->backend->shards; i++) {
         MAP_EACH(it, &store->shards[i].ways) {
-            way_free(MAP_ENTRY(it, struct way, node));
+            way_free(MAP_ENTRY(it, struct bus_way, node));
         }
         map_deinit(&store->shards[i].ways);
     }

@@ -17,8 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
 struct store;
-struct way;
+struct bus_way;
 
 struct way_item {
     struct span topic, payload;
@@ -26,24 +27,25 @@ struct way_item {
 };
 
 /* The way to `node` by the inboxes at `shard`, with one more reference. */
-struct way *way_get(struct store *store, unsigned shard, struct span node)
+struct bus_way *way_get(struct store *store, unsigned shard, struct span node)
     __attribute__((returns_nonnull, warn_unused_result));
 
-struct way *way_ref(struct way *way) __attribute__((returns_nonnull));
+struct bus_way *way_ref(struct bus_way *way) __attribute__((returns_nonnull));
 
 /* One reference less. */
-void way_unref(struct way *way);
+void way_unref(struct bus_way *way);
 
 /* Sends the item when the turn ends. */
-void way_send(struct way *way, const struct way_item *item);
+void way_send(struct bus_way *way, const struct way_item *item);
 
-/* Is this node's inbox at `shard` heard? It is opened when that is first asked for, and stays. */
-bool way_hears(struct store *store, unsigned shard);
+/* Appends the name of a node's inbox at `shard`. It has the tag of the shard's first partition: the same
+ * on all nodes, and another one for each shard. */
+void way_inbox(const struct store *store, unsigned shard, struct span node, struct buf *out);
 
-/* For bus.c: the link of these shards went up or down. */
-void ways_on_link(struct store *store, const struct shard_set *which, bool up);
+/* The link of these shards went up or down: what waited is over, and numbers begin again. */
+void ways_on_link(struct store *store, const struct shard_set *which);
 
-/* For store.c. */
+/* For open.c. */
 void ways_init(struct store *store);
 void ways_deinit(struct store *store);
 
