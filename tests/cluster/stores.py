@@ -64,8 +64,8 @@ class Stores(Place):
         return {"store": self.url(), "postgres": self.uri(), **more}
 
     def psql(self, sql, check=True):
-        return self.kubectl("exec", "-i", "deployment/postgres", "-c", "postgres", "--", "psql", "-X", "-q", "-A", "-t", "-v",
-                            "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "muster", "-d", self.database, data=sql, check=check)
+        return self.kubectl("exec", "-i", "deployment/postgres", "-c", "postgres", "--", "env", f"PGPASSWORD={PASSWORD}", "psql", "-X", "-q",
+                            "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "muster", "-d", self.database, data=sql, check=check)
 
     def ask(self, sql):
         return [line.split("|") for line in self.psql(sql).splitlines()]

@@ -13,7 +13,7 @@ from place import Failed, Place, every, is_ready, machines, run
 from lib.frames import RawWebSocket
 from lib.sync import SyncClient, members, new_session, push, set_session
 from lib.tcp import Closed
-from lib.waiting import until
+from lib.waiting import until, until_true
 from try_change import Around
 
 AWAY = 60  # seconds
@@ -37,7 +37,7 @@ async def force_delete(world, release):
         await until(lambda: sum(one.done() for one in closed) == there, "its clients are cut", 60)
         cut = time.monotonic()
         seen = await SyncClient.member(release.ways()[0], session)
-        await seen.until_state(len(together) - there + 1, False, 60)
+        await seen.in_state(len(together) - there + 1, False)
         told = time.monotonic() - cut
         await world.off(release.ready)
     world.table.row("a pod is deleted by force: the others know it", f"{told:.1f} s after its clients were cut, "
@@ -61,8 +61,8 @@ async def redis_deleted(world, release):
     await asyncio.sleep(AWAY)
     began = time.monotonic()
     await world.off(world.stores.back, "redis")
-    newcomer = await SyncClient.member(ways[0], session)
-    await newcomer.until_state(4, False, 60)
+    newcomer = await comes(ways[0], session)
+    await newcomer.in_state(4, False)
     world.table.row(f"Redis deleted, {AWAY} s away, back empty: sessions are right again", f"{time.monotonic() - began:.1f} s after its return began")
     world.table.row("Redis deleted: nobody is disconnected", f"{sum(crowd.codes.values())} of 100 closed", not crowd.codes)
     world.table.row("Redis deleted: no pod is started again", release.restarts() - restarts, release.restarts() == restarts)
@@ -70,6 +70,18 @@ async def redis_deleted(world, release):
         client.vanish()
     await crowd.stop()
     await world.off(release.ready)
+
+
+async def comes(way, session):
+    """A member, as soon as some pod is ready: until then Kubernetes refuses."""
+    came = []
+
+    async def tried():
+        with contextlib.suppress(OSError):
+            came.append(await SyncClient.member(way, session))
+        return came
+    await until_true(tried, "a newcomer is let in", 120)
+    return came[0]
 
 
 async def postgres_deleted(world, release):
