@@ -43,7 +43,9 @@ class Stores(Place):
         if thing["kind"] != "Deployment":
             return thing
         pod = thing["spec"]["template"]["spec"]
-        pod["nodeName"] = self.machine
+        pod["nodeSelector"] = {"kubernetes.io/hostname": self.machine}
+        for container in pod["containers"]:
+            container["resources"]["requests"]["cpu"] = "10m"  # several of them may share that machine
         next(one for one in pod["volumes"] if one["name"] == "data")["hostPath"] = {
             "path": self.kept_at, "type": "DirectoryOrCreate"}
         for volume in pod["volumes"]:
