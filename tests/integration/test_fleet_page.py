@@ -17,16 +17,24 @@ from lib.ports import free_port
 from lib.sync import SyncClient
 from lib.waiting import until, wait_until
 
-FRAMES = """
-const done = arguments[arguments.length - 1], gaps = [];
-let last = performance.now();
-function frame(now) {
-  gaps.push(now - last);
+# What a page does while news comes: elements made anew among the cards, and draws (frames after which something is changed).
+WATCH_DRAWS = """
+window.seen = {made: 0, draws: 0, began: performance.now(), frames: []};
+let changed = false, last = performance.now();
+new MutationObserver(records => {
+  changed = true;
+  for (const {addedNodes} of records) seen.made += [...addedNodes].filter(node => node.nodeType === 1).length;
+}).observe(document.getElementById("nodes"), {subtree: true, childList: true, attributes: true, characterData: true});
+const frame = now => {
+  seen.frames.push(now - last);
   last = now;
-  gaps.length < 120 ? requestAnimationFrame(frame) : done(gaps.sort((a, b) => a - b));
-}
+  if (changed) seen.draws++;
+  changed = false;
+  requestAnimationFrame(frame);
+};
 requestAnimationFrame(frame);
 """
+DRAW_MS = 400  # least time between two draws, in nodes.js
 
 
 def cards(driver):
@@ -278,10 +286,14 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
         tops = "return ['nodes', 'sessions', 'relay', 'ports', 'chat'].map(id => document.getElementById(id).offsetTop)"
         places = driver.execute_script(tops)
         keep_whole_page(driver, tmp_path, "fifty-before.png")
+        driver.execute_script(WATCH_DRAWS)
         for number in range(49):
             speak(number, 1)
-        gaps = driver.execute_async_script(FRAMES)
-        assert gaps[len(gaps) // 2] < 100, "ten frames a second and more, on whatever machine this is"
+        wait_until(lambda: driver.execute_script("return seen.draws > 2 && seen.frames.length > 60"), "it draws")
+        seen = driver.execute_script("return {...seen, ms: performance.now() - seen.began}")
+        print(f"between frames: median {sorted(seen['frames'])[len(seen['frames']) // 2]:.0f} ms; {seen['draws']} draws in {seen['ms']:.0f} ms")
+        assert seen["made"] == 0, "news of a node changes texts of its card; no card is made anew"
+        assert seen["draws"] <= seen["ms"] / DRAW_MS + 2, "however many nodes speak"
         keep_whole_page(driver, tmp_path, "fifty-later.png")
         assert driver.execute_script(tops) == places, "nothing jumps when figures and rows change"
         assert [len(row_texts(driver, part)) for part in ("sessions", "relay", "ports", "chat")] == [8, 10, 8, 8], "a screenful of each"
