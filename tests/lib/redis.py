@@ -50,6 +50,8 @@ class Redis(Process):
     """One redis-server without persistence: what starts again is empty. `options` are its own, beside
     those that make it a test's; its clock is `apart` seconds ahead."""
 
+    family = "redis"  # or valkey
+
     def __init__(self, name, folder, *options, apart=0):
         super().__init__(name, folder)
         self.port = free_port()
@@ -68,7 +70,7 @@ class Redis(Process):
 
     def ask(self, *words):
         """One command by redis-cli: the lines of its answer."""
-        done = subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run([f"{self.family}-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
         return done.stdout.split("\n")[:-1]
 
     def is_master(self):
@@ -200,7 +202,7 @@ class Member(Redis):
         self.folder = folder / name
 
     def start(self):
-        self.launch(["redis-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+        self.launch([f"{self.family}-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                      "--dir", str(self.folder), *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
@@ -273,10 +275,11 @@ class Tap:
 class Cluster:
     """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers. Without `slots`
     its channels belong to no slot, as before Redis 7. `lines` are of each server's configuration; with `certificates` (a
-    folder) nodes speak TLS to them, as they do to each other. `apart`: by how much each next server's clock is ahead."""
+    folder) nodes speak TLS to them, as they do to each other. `apart`: by how much each next server's clock is ahead. `family`: redis, valkey."""
 
-    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True, lines=(), certificates=None, apart=lambda: 0):
-        self.folder, self.options, self.apart = folder, options, apart
+    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True, lines=(), certificates=None, apart=lambda: 0,
+                 family="redis"):
+        self.folder, self.options, self.apart, self.family = folder, options, apart, family
         self.lines = [*lines, *(() if slots else ("rename-command SSUBSCRIBE ''", "rename-command SPUBLISH ''"))]
         self.certificates = certificates
         self.members = []
@@ -287,6 +290,7 @@ class Cluster:
 
     def make(self):
         member = Member(f"member{self.made}", self.folder, *self.options, lines=self.lines, apart=self.apart())
+        member.family = self.family
         if self.certificates is not None:
             member.serve_tls(self.certificates)
         self.made += 1
@@ -295,7 +299,7 @@ class Cluster:
 
     def cli(self, *words, check=True):
         tls = ["--tls", "--cacert", self.certificates / "ca.pem"] if self.certificates is not None else []
-        done = subprocess.run(["redis-cli", *tls, "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([f"{self.family}-cli", *tls, "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
