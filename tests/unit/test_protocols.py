@@ -37,10 +37,11 @@ def rows():
 
 
 def texts():
-    """What is quoted in tables and lists of errors and is a sentence: no path, no JSON, no setting."""
-    cells = [cell for row in rows() for cell in row] + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
+    """What is quoted in tables, lists and paragraphs of errors and is a sentence: no path, no JSON, no setting."""
+    items = re.findall(r"^- (.*(?:\n  .*)*)", PAGE, re.M)
+    cells = [cell for row in rows() for cell in row] + items + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
     found = {" ".join(text.split()) for cell in cells for text in re.findall(r"`([^`]+)`", cell)}
-    return sorted(text for text in found if re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
+    return sorted(text for text in found if not re.fullmatch(r"\w+: true", text) and re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
                   and not text.startswith(("Authorization", "Access-Control", "Retry-After", "Connection", "WWW", "Accept", "GET", "POST")))
 
 
