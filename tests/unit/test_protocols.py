@@ -107,3 +107,14 @@ def test_a_page_that_a_comment_names_is_there():
     for source, page, anchor in named:
         there = ROOT / "docs" / page
         assert there.is_file() and (not anchor or anchor in anchors(there)), f"{source}: docs/{page}#{anchor}"
+
+
+def test_each_figure_of_the_page_is_explained():
+    """Its help leads to a title of docs/figures.md, under which it is named."""
+    source = (ROOT / "node/service/fleet/nodes.js").read_text().split("const HELP = {", 1)[1].split("\n};", 1)[0]
+    page = (ROOT / "docs/figures.md").read_text()
+    places = dict(re.findall(r'^  "([^"]+)": \[.*, "([a-z-]+)"\],$', source, re.M))
+    assert len(places) == len(source.strip().splitlines()) > 40
+    sections = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): text for title, text in re.findall(r"^### (.*)\n((?:(?!##).*\n)*)", page, re.M)}
+    for figure, place in places.items():
+        assert f"`{figure}`" in sections[place], (figure, place)
