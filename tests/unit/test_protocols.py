@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/protocols.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = "\n".join(path.read_text() for folder in ("node/app", "node/service", "node/proto") for path in sorted((ROOT / folder).rglob("*.[ch]")))
+SOURCES = "\n".join(path.read_text() for folder in ("node/app", "node/service", "node/proto", "store") for path in sorted((ROOT / folder).rglob("*.[ch]")))
 HOLE = "\0"  # what differs from message to message
 
 
