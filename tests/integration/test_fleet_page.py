@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import pathlib
 import re
 
 from selenium.webdriver.common.action_chains import ActionChains
@@ -16,6 +17,8 @@ from lib.logs import begin_sink, stored
 from lib.ports import free_port
 from lib.sync import SyncClient
 from lib.waiting import until, wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What a page does while news comes: elements made anew among the cards, and draws (frames after which something is changed).
 WATCH_DRAWS = """
