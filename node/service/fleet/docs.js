@@ -37,7 +37,7 @@ function heading(line) {
 }
 function table(lines) {
   const rows = lines.map(line => line.replace(/^\||\|\s*$/g, "").split(/(?<!\\)\|/).map(cell => cell.trim().replaceAll("\\|", "|")));
-  const row = (cells, tag) => element("tr", ...cells.map(cell => element(tag, ...inline(cell))));
+  const row = (cells, tag) => element("tr", ...cells.map(cell => element(cell ? tag : "td", ...inline(cell))));
   const all = element("table", ...rows[0].some(cell => cell) ? [element("thead", row(rows[0], "th"))] : [], element("tbody", ...rows.slice(2).map(cells => row(cells, "td"))));
   const box = element("div", all);
   box.className = "wide";
