@@ -32,7 +32,7 @@ class Stores(Place):
         super().make(labels)
         self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "muster"},
                     "stringData": {"redis-password": PASSWORD, "postgres-password": PASSWORD}})
-        self.apply(*manifests("redis"), *map(self.on_the_machine, manifests("postgres")))
+        self.apply(*map(self.on_the_machine, manifests("redis") + manifests("postgres")))
         return self
 
     def ready(self):
@@ -46,6 +46,8 @@ class Stores(Place):
         pod["nodeSelector"] = {"kubernetes.io/hostname": self.machine}
         for container in pod["containers"]:
             container["resources"]["requests"]["cpu"] = "10m"  # several of them may share that machine
+        if thing["metadata"]["name"] != "postgres":
+            return thing
         next(one for one in pod["volumes"] if one["name"] == "data")["hostPath"] = {
             "path": self.kept_at, "type": "DirectoryOrCreate"}
         for volume in pod["volumes"]:
