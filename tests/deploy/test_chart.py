@@ -351,6 +351,15 @@ def test_spread(render, component):
     assert zone["podAffinityTerm"]["labelSelector"]["matchLabels"] == labels
 
 
+@pytest.mark.parametrize("component", ["node", "sink"])
+def test_a_zone_is_that_of_the_machine_or_of_the_settings(render, component):
+    def zone(values):
+        env = pod_of(named(objects_of(render(values)), "Deployment", f"live-muster-{component}"))[1]["containers"][0]["env"]
+        return [{key: value for key, value in one.items() if key != "name"} for one in env if one["name"] == "MUSTER_ZONE"]
+    assert zone(BASE) == [{"valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['topology.kubernetes.io/zone']"}}}]
+    assert zone({**BASE, "settings": {"zone": "rack-4"}}) == [{"value": "rack-4"}]
+
+
 def test_own_affinity_takes_the_place_of_zones(render):
     own = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}
     assert node_of(objects_of(render({**BASE, "node": {"affinity": own}})))["affinity"] == own

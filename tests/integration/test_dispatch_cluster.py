@@ -467,15 +467,17 @@ async def test_a_link_that_falls_cuts_only_what_went_over_it(yard):
     proxies = [yard.proxy(server) for server in servers]
     nodes, homes = [], []
 
-    def begin(urls):
+    async def begin(urls):
+        """A node is ready as soon as one of its servers is: the one that has its topic may be the other."""
         before = [node_topics(server) for server in servers]
         [node] = start_fleet(yard, [",".join(urls)], first=len(nodes))
         nodes.append(node)
-        homes.append(next(i for i in (0, 1) if node_topics(servers[i]) - before[i]))
-    begin([f"{proxy.url}#{at}" for at, proxy in enumerate(proxies)])
+        new = await until(lambda: [i for i in (0, 1) if node_topics(servers[i]) - before[i]], f"{node.name} has its topic")
+        homes.append(new[0])
+    await begin([f"{proxy.url}#{at}" for at, proxy in enumerate(proxies)])
     near, away = homes[0], 1 - homes[0]
     while not {near, away} <= set(homes[1:]):
-        begin([f"{server.url}#{at}" for at, server in enumerate(servers)])
+        await begin([f"{server.url}#{at}" for at, server in enumerate(servers)])
     at = {home: nodes[homes.index(home, 1)] for home in (near, away)}
     _, [kept], device, opened = await joined(nodes, [at[near]], nodes[0])
     _, [lost], lost_device, _ = await joined(nodes, [at[away]], nodes[0])

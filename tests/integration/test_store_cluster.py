@@ -176,7 +176,7 @@ def test_log_entries_are_stored_once_while_the_stream_moves(yard, redis_cluster,
     for _ in range(3):
         source = next(master for master in redis_cluster.masters() if int(slot) in master.slots())
         target = next(master for master in redis_cluster.masters() if master is not source)
-        migrate(source, target, slot)
+        redis_cluster.migrate(source, target, slot)
         redis_cluster.settled()
     for producer in producers:
         producer.stop()
@@ -190,16 +190,6 @@ def stream_tag(cluster):
             if key:
                 return key.split("{")[1].split("}")[0]
     raise AssertionError("no log stream")
-
-
-def migrate(source, target, slot):
-    """As redis-cli moves one slot."""
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-    while keys := [key for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, "10") if key]:
-        source.ask("MIGRATE", "127.0.0.1", str(target.port), "", "0", "5000", "KEYS", *keys)
-    target.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
-    source.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
 def test_the_map_is_told(redis_cluster):

@@ -101,6 +101,9 @@ class Redis(Process):
             link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
             return link.recv(65536)
 
+    def is_loaded(self):
+        return self.answers() and b"loading:0" in self.command("INFO", "persistence")
+
     def restart_empty(self):
         self.kill()
         return self.start()
@@ -177,9 +180,6 @@ class KeptRedis(Redis):
         shutil.copytree(self.folder / "copy", self.folder / "appendonlydir")
         return self.start()
 
-    def is_loaded(self):
-        return self.answers() and b"loading:0" in self.command("INFO", "persistence")
-
     def restart_empty(self):
         self.kill()
         shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
@@ -190,18 +190,18 @@ class KeptRedis(Redis):
 class Member(Redis):
     """One server of a cluster. Without `slots` its channels belong to no slot, as before Redis 7."""
 
-    def __init__(self, name, folder, *options, slots=True):
+    def __init__(self, name, folder, *options, slots=True, apart=0):
         self.bus = free_port()
         (folder / name).mkdir(parents=True, exist_ok=True)
         self.config = folder / name / "redis.conf"
         self.config.write_text("" if slots else "rename-command SSUBSCRIBE ''\nrename-command SPUBLISH ''\n")
         super().__init__(name, folder, "--cluster-enabled", "yes", "--cluster-port", str(self.bus), "--cluster-node-timeout", "1000",
-                         "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options)
+                         "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options, apart=apart)
         self.folder = folder / name
 
     def start(self):
         self.launch(["redis-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                     "--dir", str(self.folder), *self.options], None)
+                     "--dir", str(self.folder), *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
@@ -218,6 +218,15 @@ class Member(Redis):
                 return [slot for ends in ranges for slot in range(int(ends[0]), int(ends[-1]) + 1)]
         return []
 
+    def keys_in(self, slot):
+        """Some keys of that slot, with whatever bytes they have."""
+        rest, keys = self.command("CLUSTER", "GETKEYSINSLOT", str(slot), "10").partition(b"\r\n")[2], []
+        while rest:
+            length, _, rest = rest[1:].partition(b"\r\n")
+            keys.append(rest[:int(length)])
+            rest = rest[int(length) + 2:]
+        return keys
+
     def sees(self, masters):
         """All slots are served by so many masters, and nothing is under way."""
         info = self.ask("CLUSTER", "INFO")
@@ -225,17 +234,22 @@ class Member(Redis):
 
 
 class Cluster:
-    """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers."""
+    """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers. `apart`: by how much each next
+    server's clock is ahead."""
 
-    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True):
-        self.folder, self.options, self.with_slots = folder, options, slots
+    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True, apart=lambda: 0):
+        self.folder, self.options, self.with_slots, self.apart = folder, options, slots, apart
         self.members = []
+        self.made = 0
         self.count, self.replicas = masters, replicas
+        for _ in range(masters * (1 + replicas)):
+            self.make()
 
     def make(self):
-        member = Member(f"member{len(self.members)}", self.folder, *self.options, slots=self.with_slots)
+        member = Member(f"member{self.made}", self.folder, *self.options, slots=self.with_slots, apart=self.apart())
+        self.made += 1
         self.members.append(member)
-        return member.start()
+        return member
 
     def cli(self, *words, check=True):
         done = subprocess.run(["redis-cli", "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
@@ -243,7 +257,7 @@ class Cluster:
         return done.stdout
 
     def start(self):
-        places = [f"127.0.0.1:{self.make().port}" for _ in range(self.count * (1 + self.replicas))]
+        places = [f"127.0.0.1:{member.start().port}" for member in self.members]
         self.cli("create", *places, "--cluster-replicas", str(self.replicas), "--cluster-yes")
         self.settled()
         return self
@@ -262,16 +276,38 @@ class Cluster:
         """All live servers agree on who has the slots, and replicas follow."""
         count = masters or self.count
         wait_until(lambda: all(member.sees(count) for member in self.alive()), f"the cluster has {count} masters with slots", 60)
+        self.agreed()
+
+    def agreed(self):
+        """They say the same of all slots; a move before that is refused by redis-cli."""
         wait_until(lambda: len({";".join(sorted(" ".join(line.split()[8:]) for line in member.ask("CLUSTER", "NODES")))
                                 for member in self.alive()}) == 1, "the servers agree", 60)
 
     def reshard(self, source, target, slots):
+        self.agreed()
         self.cli("reshard", f"127.0.0.1:{target.port}", "--cluster-from", source.id, "--cluster-to", target.id,
                  "--cluster-slots", str(slots), "--cluster-yes", "--cluster-timeout", "10000")
 
+    def migrate(self, source, target, slot):
+        """One slot, as redis-cli moves it."""
+        target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.id)
+        while keys := source.keys_in(slot):
+            moved = source.command("MIGRATE", "127.0.0.1", str(target.port), "", "0", "5000", "KEYS", *keys)
+            assert moved.startswith((b"+OK", b"+NOKEY")), moved
+        for server in [target, source]:
+            server.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target.id)
+
+    def remove(self, member):
+        """A server that has no slots is forgotten by the others, and ends."""
+        others = [one for one in self.alive() if one is not member]
+        self.cli("del-node", f"127.0.0.1:{others[0].port}", member.id)
+        self.members.remove(member)
+        member.stop()
+
     def add(self):
         """A new master without slots."""
-        first, new = self.alive()[0], self.make()
+        first, new = self.alive()[0], self.make().start()
         self.cli("add-node", f"127.0.0.1:{new.port}", f"127.0.0.1:{first.port}")
         wait_until(lambda: all(new.id in "".join(member.ask("CLUSTER", "NODES")) for member in self.alive()) and
                    "cluster_state:ok" in "".join(new.ask("CLUSTER", "INFO")), "all know the new server")

@@ -209,6 +209,13 @@ postgres: postgres
 {{- end }}
 - name: MUSTER_STORE_PREFIX
   value: {{ include "muster.storePrefix" . | quote }}
+{{- if not (hasKey .Values.settings "zone") }}
+{{- /* Kubernetes 1.35 gives pods this label of their machine. Without it the variable is empty: no zone is told. */}}
+- name: MUSTER_ZONE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['topology.kubernetes.io/zone']
+{{- end }}
 {{- end -}}
 
 {{/* A secret setting: of the Secret's key, or of the file that changes with it (files: keys that are read from files). */}}

@@ -21,6 +21,8 @@ const fieldCounts = new Map(); // further keys of the entries -> how often
 const levelsOn = LEVELS.map(() => true);
 const levelCounts = LEVELS.map(() => 0);
 let columns = [];
+/* What the page has done, to see why it is slow: window.work in the browser's console. In one draw, and of one message: the most. */
+const work = window.work = { draws: 0, rows: 0, rowsOfDraw: 0, passes: 0, linesOfMessage: 0 };
 
 const text = v => v === undefined || v === null ? "" : typeof v === "string" ? v : JSON.stringify(v);
 
@@ -182,6 +184,7 @@ function retop(from) {
   for (let i = from; i < shown.length; i++) tops[i + 1] = tops[i] + shown[i].units;
 }
 function pick() {
+  work.passes++;
   shown = all.filter(passes);
   retop(0);
   hits = patterns.search ? shown.reduce((n, line) => n + (isHit(line) ? 1 : 0), 0) : 0;

@@ -31,6 +31,7 @@ function drawPause() {
   document.body.classList.toggle("paused", paused);
 }
 function take(entries) {
+  work.linesOfMessage = Math.max(work.linesOfMessage, entries.length);
   if (!paused) { for (const entry of entries) add(entry); draw(); return; }
   for (const entry of entries) waiting.push(entry);
   if (waiting.length > WAITING_MOST) lostWaiting += waiting.splice(0, waiting.length - WAITING_MOST).length;

@@ -118,6 +118,9 @@ function drawNow() {
     if (isHit(shown[i]) && shown[i].ranges === null) unknown.push(shown[i]);
     drawRow(row, shown[i], i);
   }
+  work.draws++;
+  work.rows += last - first;
+  work.rowsOfDraw = Math.max(work.rowsOfDraw, last - first);
   for (let i = last - first; i < pool.length; i++) { pool[i].hidden = true; pool[i].line = null; pool[i].removeAttribute("id"); }
   const now = cursor ? placeOf(shown, cursor.seq) : -1;
   if (now >= first && now < last) list.setAttribute("aria-activedescendant", "line-" + now); else list.removeAttribute("aria-activedescendant");
