@@ -58,7 +58,7 @@ function items(lines) {
 function blocks(lines) {
   const made = [];
   let at = 0;
-  const take = test => { const from = at; while (at < lines.length && test(lines[at])) at++; return lines.slice(from, at); };
+  const take = test => { const from = at; while (at < lines.length && test(lines[at], lines[at + 1] ?? "")) at++; return lines.slice(from, at); };
   while (at < lines.length) {
     const line = lines[at];
     if (line.trim() === "" || line.startsWith("<!--")) at++;
@@ -70,7 +70,7 @@ function blocks(lines) {
       at++;
     } else if (/^#+ /.test(line)) { made.push(heading(line)); at++; }
     else if (line.startsWith("|")) made.push(table(take(one => one.startsWith("|"))));
-    else if (/^([-*]|\d+\.) /.test(line)) made.push(items(take(one => /^([-*]|\d+\.) |^ +\S/.test(one))));
+    else if (/^([-*]|\d+\.) /.test(line)) made.push(items(take((one, next) => /^([-*]|\d+\.) |^ +\S/.test(one) || (one === "" && /^ {2,}\S/.test(next)))));
     else made.push(element("p", ...inline(take(one => one.trim() !== "" && !/^(```|#+ |\||[-*] |\d+\. )/.test(one)).join(" "))));
   }
   return made;
