@@ -19,6 +19,7 @@ HOW = (  # words of a reason, and what the tests with it need
     (r"packets to see", "root, and a kernel that shows packets"),
     (r"namespace", "root, and a kernel that lets it make network namespaces"),
     (r"descriptor limit", "a higher limit of descriptors (ulimit -n)"),
+    (r"valkey", "Valkey (valkey-server of Debian 13)"),
     (r"systemd-analyze", "systemd-analyze (Debian: systemd)"),
     (r"MUSTER_MODEL", "MUSTER_MODEL=large and minutes"),
 )

@@ -25,6 +25,7 @@ struct cluster_server {
     struct redis_server server; /* its login is the URL's */
     struct redis_link *link;
     bool up;
+    bool fell; /* since it had none of the partitions */
     unsigned partitions;
     unsigned slots, replicas; /* as the last map had it */
     uint64_t used_ms;         /* it had a partition, or was to take one over */
@@ -123,7 +124,7 @@ static void free_unused(struct redis_cluster *cluster)
         struct cluster_server *server = server_at(it);
         if (server->partitions > 0) {
             server->used_ms = now;
-        } else if (now - server->used_ms > SERVER_KEPT_MS) {
+        } else if (server->fell || now - server->used_ms > SERVER_KEPT_MS) {
             free_server(server);
         }
     }
@@ -314,6 +315,10 @@ static void on_link(void *arg, bool up, const char *text)
     struct redis_cluster *cluster = server->cluster;
     struct shard_set set = partitions_of(server);
     server->up = up;
+    server->fell = !up && server->partitions == 0;
+    if (server->fell) {
+        return; /* a master that was: nobody misses it */
+    }
     store_on_link(cluster->store, &set, up, text);
     if (!up) {
         want_map(cluster);

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import socket
 import statistics
 import subprocess
@@ -78,6 +79,12 @@ class Bench:
         with self.running(floor, os.path.join(self.tools, program), floor.address):
             wait_until(lambda: floor.check() or is_ready(floor), f"{floor.name} is ready")
             yield floor
+
+    def place(self, what):
+        """A folder for a server of several."""
+        path = pathlib.Path(self.folder, self._name(what))
+        path.mkdir()
+        return path
 
     def redis(self):
         return self.running(Redis(self._name("redis"), self.folder))

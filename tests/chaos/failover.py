@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 
+from alone import Alone, until
 from lib.redis import entries_of
 from lib.waiting import Expired, wait_until
 from pair import APART, NOWHERE
 from patience import MOST
 
 PROMOTED_WITHIN = 30.0
-NODES_WITHIN = 20.0
 COUNTED_WITHIN = 10.0
 KEPT = 10.0  # seconds for which a node can bring back what it wrote
 COUNTED = "logs: what Redis lost is not what the nodes say"
@@ -42,50 +42,25 @@ def _ask_for_long(check):
         return False
 
 
-async def _until(check, what, seconds):
-    return await asyncio.to_thread(wait_until, check, what, seconds)
-
-
-class FailOvers:
-    def __init__(self, storm):
-        self.storm, self.world, self.rng, self.tally = storm, storm.world, storm.rng, storm.tally
-        self.pair = storm.world.pair
-        self.turn = asyncio.Lock()
-        self.counted = self.world.nodes  # whose word counts
+class FailOvers(Alone):
+    def __init__(self, storm, pair):
+        super().__init__(storm, pair)
+        self.pair = pair
         self.gone = []
         self.tally.promise(COUNTED)
 
     def kinds(self):
         often = [self.fail_over_planned, self.fail_over_forced, self.fail_over_with_a_joiner, self.fail_over_planned_lagging,
                  self.fail_over_forced_lagging, self.restore_older]
-        return often * 2 + [self.stop_master, self.restart_master, self.drop_a_client, self.restore_much_older, self.empty_pair]
+        return (often * 2 + [self.stop_master, self.restart_master, self.drop_a_client, self.restore_much_older, self.empty_pair]) * 2
 
     # --- who is left alone meanwhile
 
     @contextlib.asynccontextmanager
-    async def nodes_left_alone(self):
-        """Gives the master, once nobody is being hurt whose word counts; None when that does not come soon."""
-        if self.turn.locked():
-            yield None
-            return
-        async with self.turn:
-            self.storm.spare_all = True
-            try:
-                yield await self._quiet_master()
-            finally:
-                self.storm.spare_all = False
-
-    async def _quiet_master(self):
-        try:
-            await _until(lambda: not any(node in self.storm.busy for node in self.world.nodes), "nodes are left alone", 6)
-            await asyncio.to_thread(self.pair.settle)
-            await self._nodes_are_there()
-        except (Expired, OSError):
-            return None
-        return self.pair.master()
-
-    async def _nodes_are_there(self):
-        await _until(lambda: all(node.is_ready() for node in self.counted), "nodes are ready", NODES_WITHIN)
+    async def master_alone(self):
+        """Gives the master; None when it does not come to that soon."""
+        async with self.nodes_left_alone() as pair:
+            yield pair.master() if pair is not None else None
 
     # --- what is lost and brought back
 
@@ -144,18 +119,18 @@ class FailOvers:
             old.command(*WRITES_PAUSE)
             had = await asyncio.to_thread(entries_of, old)
             if not lag:
-                await _until(lambda: new.follows(old), "it has what the master has", 10)
+                await until(lambda: new.follows(old), "it has what the master has", 10)
             has = await asyncio.to_thread(entries_of, new)
             old.kill()
         try:
-            await _until(lambda: self.pair.master() is new, "it is promoted", PROMOTED_WITHIN)
+            await until(lambda: self.pair.master() is new, "it is promoted", PROMOTED_WITHIN)
         except Expired:
             self.tally.count("fail-overs that the sentinels gave up")
             await asyncio.to_thread(self.pair.settle)
             return False
-        await self._nodes_are_there()
+        await self.nodes_are_there()
         await asyncio.sleep(self.rng.uniform(1, 3))  # those at the old master notice within a beat or two
-        await self._nodes_are_there()
+        await self.nodes_are_there()
         if planned:
             had = await asyncio.to_thread(entries_of, old)
             if not old.is_master():
@@ -168,31 +143,31 @@ class FailOvers:
     # --- the faults
 
     async def fail_over_planned(self):
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             return master is not None and await self._replaced(master, True)
 
     async def fail_over_forced(self):
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             return master is not None and await self._replaced(master, False)
 
     async def fail_over_planned_lagging(self):
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             return master is not None and await self._replaced(master, True, self.rng.uniform(0.3, 2.5))
 
     async def fail_over_forced_lagging(self):
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             return master is not None and await self._replaced(master, False, self.rng.uniform(0.3, 2.5))
 
     async def fail_over_with_a_joiner(self):
         """A node starts while others may still hang on the old master."""
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             if master is None:
                 return False
             node = self.rng.choice(self.world.nodes)
             self.world.harm(node.name)
             try:
                 await asyncio.to_thread(node.kill)
-                await _until(lambda: self.pair.other(master).follows(master), "the replica has all", 10)
+                await until(lambda: self.pair.other(master).follows(master), "the replica has all", 10)
 
                 async def join():
                     await asyncio.sleep(self.rng.uniform(0, 1))
@@ -204,31 +179,31 @@ class FailOvers:
                 finally:
                     self.counted = self.world.nodes
                     await joining
-                    await self._nodes_are_there()
+                    await self.nodes_are_there()
             finally:
                 self.world.harmed_no_more(node.name)
 
     async def stop_master(self):
         """For a moment, or for long enough that the other one takes over."""
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             if master is None:
                 return False
             master.pause()
             await asyncio.sleep(self.rng.uniform(0.2, 4))
             master.cont()
             await asyncio.to_thread(self.pair.settle)
-            await self._nodes_are_there()
+            await self.nodes_are_there()
             return True
 
     async def restart_master(self):
         """So fast that the sentinels may not notice."""
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             if master is None:
                 return False
             await asyncio.to_thread(master.kill)
             await asyncio.to_thread(master.start)
             await asyncio.to_thread(self.pair.settle)
-            await self._nodes_are_there()
+            await self.nodes_are_there()
             return True
 
     async def drop_a_client(self):
@@ -243,7 +218,7 @@ class FailOvers:
 
     async def _restored(self, age):
         """Both servers are gone; the file of some seconds ago is what there is, and the clock is another one."""
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             if master is None:
                 return False
             before, epoch = await asyncio.to_thread(counts, self.counted), self.pair.epoch()
@@ -257,10 +232,10 @@ class FailOvers:
             master.kill()
             master.apart = self.rng.randint(-APART, APART)
             await asyncio.to_thread(master.restart_from_copy)
-            await _until(master.is_loaded, "it has loaded", 20)
+            await until(master.is_loaded, "it has loaded", 20)
             has = await asyncio.to_thread(master.entries_of_copy)
             await asyncio.to_thread(self.pair.settle)
-            await self._nodes_are_there()
+            await self.nodes_are_there()
             await self._account({key: value for key, value in had.items() if key not in has}, before, epoch)
             return True
 
@@ -282,7 +257,7 @@ class FailOvers:
 
     async def empty_pair(self):
         """Both lose all, when nothing waits there that is promised to last."""
-        async with self.nodes_left_alone() as master:
+        async with self.master_alone() as master:
             if master is None:
                 return False
             return await self.storm.while_empty_is_fine(self._empty)
@@ -294,5 +269,5 @@ class FailOvers:
         for server in (master, self.pair.other(master)):
             await asyncio.to_thread(server.restart_empty)
         await asyncio.to_thread(self.pair.settle)
-        await self._nodes_are_there()
+        await self.nodes_are_there()
         return True

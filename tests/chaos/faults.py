@@ -7,7 +7,11 @@ import re
 import signal
 
 from failover import FailOvers
+from pair import Pair
+from slots import Moves, Slots
 from world import TO_NODES
+
+OF_PLACES = {Pair: FailOvers, Slots: Moves}  # the faults of servers that belong together
 
 
 class Storm:
@@ -17,9 +21,10 @@ class Storm:
         self.gentle = asyncio.Lock()  # one Redis is emptied at a time
         self.busy = set()  # who is being hurt
         self.spare_all = False  # no node is hurt now
+        self.servers = OF_PLACES[type(world.place)](self, world.place) if world.place is not None else None
         self.kinds = [self.kill_node, self.kill_node, self.end_node, self.stop_node]
-        if world.pair is not None:
-            self.kinds += FailOvers(self).kinds() * 2
+        if self.servers is not None:
+            self.kinds += self.servers.kinds()
         else:
             self.kinds += [self.pause_redis, self.restart_redis, self.empty_redis]
         if any(node for node in world.nodes if hasattr(node, "hurt_worker")):

@@ -11,6 +11,7 @@ from lib.waiting import wait_until
 
 PROOFS = "muster_bus_lag_seconds_count"
 RECONNECTS = "muster_store_reconnects_total"
+AWAY = "muster_store_partitions_away"
 
 
 class Single(Node):
@@ -95,6 +96,14 @@ def proofs(node):
         return None
 
 
+def serves_all(node):
+    """Each of its processes reaches every partition of the store."""
+    try:
+        return all(metrics.get(AWAY) == 0 for metrics in node.each_metrics())
+    except OSError:
+        return False
+
+
 def reconnects(nodes):
     """Changes when a link to Redis fell, or a process was replaced."""
     try:
@@ -104,4 +113,4 @@ def reconnects(nodes):
         return None
 
 
-__all__ = ["Group", "Single", "proofs", "reconnects"]
+__all__ = ["Group", "Single", "proofs", "reconnects", "serves_all"]

@@ -44,6 +44,8 @@ class Member(KeptRedis):
 
 
 class Pair:
+    masters = 1  # links of a node
+
     def __init__(self, folder, rng):
         self.servers = [Member(f"redis{i}", folder, rng.randint(-APART, APART)) for i in range(2)]
         self.servers[1].master_port = self.servers[0].port

@@ -111,6 +111,7 @@ class TrackerPlay(Play):
 
     async def start(self, world, rng):
         loop = asyncio.get_running_loop()
+        self.ports = self.ports[:len(world.nodes)]
         for number in range(self.count):
             _, peer = await loop.create_datagram_endpoint(lambda number=number: Peer(self, number),
                                                           local_addr=("127.0.0.1", 0))

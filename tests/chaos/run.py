@@ -26,6 +26,7 @@ from play_minigame import MinigamePlay  # noqa: E402
 from play_relay import RelayPlay  # noqa: E402
 from play_sync import SyncPlay  # noqa: E402
 from play_tracker import TrackerPlay  # noqa: E402
+from slots import Slots  # noqa: E402
 from tally import Tally  # noqa: E402
 from world import World  # noqa: E402
 
@@ -33,7 +34,8 @@ PLAYS = [SyncPlay, ChatPlay, MinigamePlay, RelayPlay, TrackerPlay, DispatchPlay,
 STORM = 9.0  # seconds of faults between two times of calm
 FILLING = 2  # plays that fill buffers in a time of calm
 TRIES = 4  # for a time of calm, on a slow machine
-TOPOLOGIES = ("one", "two", "pair")
+TOPOLOGIES = ("one", "two", "pair", "cluster")
+PLACES = {"pair": Pair, "cluster": Slots}  # whose servers belong together
 NOT_JUDGED = "plays that could not be judged"
 
 
@@ -129,8 +131,9 @@ def chaos(folder, seconds, seed, out=sys.stdout):
                "faults again)")
     tally.promise_in_calm(NOT_JUDGED)
     plays = plays_of(tally)
-    pair = (lambda place: Pair(place, random.Random(seed))) if topology == "pair" else None
-    world = World(folder, tally, plays=plays, servers=2 if topology == "two" else 1, pair=pair)
+    kind = PLACES.get(topology)
+    place = (lambda where: kind(where, random.Random(seed))) if kind is not None else None
+    world = World(folder, tally, plays=plays, servers=2 if topology == "two" else 1, place=place)
     try:
         tally.doing("starting Redis, PostgreSQL, nodes and sinks")
         world.start()

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 
-from fleet import Group, Single, proofs, reconnects
+from fleet import Group, Single, proofs, reconnects, serves_all
 from lib.haproxy import Balancer
 from lib.proxy import Proxy
 from lib.redis import KeptRedis
@@ -25,18 +25,17 @@ TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
 
 
 class World:
-    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on; with
-    `pair` (a function of the folder) it is a master with a replica and sentinels, which are reached straight.
-    `binary`: of nodes and sinks, when it is not the one under test."""
+    """Without `faults` nothing stands between the processes. Several Redis servers share what the cluster agrees on; or
+    they belong together, `place` (a function of the folder): a Pair with sentinels or a cluster's Slots, which are reached
+    straight. `binary`: of nodes and sinks, when it is not the one under test."""
 
-    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, pair=None, binary=None):
+    def __init__(self, folder, tally, plays=(), faults=True, workers=WORKERS, servers=1, place=None, binary=None):
         self.folder = pathlib.Path(folder)
         self.tally = tally
         self.plays = plays
-        self.pair = pair(self.folder) if pair is not None else None
-        self.servers = self.pair.servers if self.pair is not None else [
+        self.place = place(self.folder) if place is not None else None
+        self.servers = self.place.servers if self.place is not None else [
             KeptRedis(f"redis{number}", self.folder / f"redis{number}") for number in range(servers)]
-        self.masters = 1 if self.pair is not None else servers
         self.lost_for_good = set()  # log entries that Redis lost, as its servers' data show: their texts
         self.postgres = None
         self.nodes, self.sinks = [], []
@@ -90,8 +89,8 @@ class World:
         return proxy.port
 
     def link_to_redis(self, kind):
-        if self.pair is not None:
-            return self.pair.url
+        if self.place is not None:
+            return self.place.url
         return ",".join(f"redis://127.0.0.1:{self.link(kind, server.port)}#{server.name}" for server in self.servers)
 
     def service_port(self, service, number, how):
@@ -103,7 +102,7 @@ class World:
     def start(self):
         self.tally.promise("nodes not ready again", "clients of a sound node disconnected", "nodes that crashed",
                            "links to Redis that fell while all is well")
-        for server in [self.pair] if self.pair is not None else self.servers:
+        for server in [self.place] if self.place is not None else self.servers:
             server.start()
         for play in self.plays:
             play.build(self)
@@ -122,7 +121,7 @@ class World:
         """Ends all, and has each node judged."""
         faults = []
         links = [proxy for proxies in self.links.values() for proxy in proxies]
-        for thing in [*self.nodes, *self.sinks, self.balancer, *links, self.pair, *self.servers, self.postgres]:
+        for thing in [*self.nodes, *self.sinks, self.balancer, *links, self.place, *self.servers, self.postgres]:
             try:
                 if thing is not None:
                     thing.stop()
@@ -181,8 +180,8 @@ class World:
             wait_until(server.is_loaded, f"{server.name} has loaded")
 
     def _mend(self):
-        if self.pair is not None:
-            self.pair.settle()
+        if self.place is not None:
+            self.place.settle()
         else:
             self._mend_servers()
         for proxies in self.links.values():
@@ -198,10 +197,11 @@ class World:
             self.revive(process)
 
     async def _until_ready(self, node):
-        """Ready, which allows for a link that is down for a moment; so each link must be proved anew, too: twice, for
-        the first may be what made the link, before it heard again what it had subscribed to. The proofs of a node's
-        links have one count, and follow each other at one pace."""
-        more = 2 * self.masters
+        """Ready, which allows for a link that is down for a moment, and for servers that are away while others are there;
+        so all partitions must be served, and each link proved anew, too: twice, for the first may be what made the link,
+        before it heard again what it had subscribed to. The proofs of a node's links have one count, and follow each
+        other at one pace."""
+        more = 2 * (self.place.masters if self.place is not None else len(self.servers))
         before = await asyncio.to_thread(proofs, node) or []
         ready = False
 
@@ -211,7 +211,8 @@ class World:
                 if not node.alive():
                     raise AssertionError(f"ended with {node.exit_code()}: {node.log_tail(10)}")
                 now = await asyncio.to_thread(proofs, node)
-                ready = now is not None and _so_many_more(more, now, before) and await asyncio.to_thread(node.is_ready)
+                ready = (now is not None and _so_many_more(more, now, before) and await asyncio.to_thread(serves_all, node) and
+                         await asyncio.to_thread(node.is_ready))
                 await asyncio.sleep(0.05)
         asking = asyncio.create_task(ask())
         try:
@@ -241,7 +242,7 @@ class World:
 def _so_many_more(more, now, before):
     """A process that was replaced counts from 0."""
     old = before if len(before) == len(now) else [0] * len(now)
-    return all(count >= was + 2 or 2 <= count < was for count, was in zip(now, old))
+    return all(count >= was + more or more <= count < was for count, was in zip(now, old))
 
 
 def _status(port):

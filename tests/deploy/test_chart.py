@@ -46,6 +46,9 @@ MATRIX = {
         "enabled": True, "clients": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "metrics": [{"namespaceSelector": {}}],
         "egress": {"enabled": True, "store": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "storePorts": [6379, 26379],
                    "postgres": [{"podSelector": {}}], "extra": [{"ports": [{"port": 443}]}]}}}, ()),
+    "a Redis Cluster": ({"secret": {**BASE["secret"], "store": "redis+cluster://:p@redis-redis-cluster:6379"}, "networkPolicy": {
+        "enabled": True, "egress": {"enabled": True, "store": [
+            {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "redis-cluster"}}}]}}}, ()),
     "watched": ({**BASE, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
                                      "prometheusRule": {"enabled": True, "namespace": "monitoring"},
                                      "dashboard": {"enabled": True, "logs": True}}}, ()),

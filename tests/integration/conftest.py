@@ -12,7 +12,7 @@ import pytest
 from lib.process import BINARY
 
 SHIPPED = {  # says little of C, or nothing with a sanitizer's own memory in it
-    "test_accessibility", "test_fleet_page", "test_logs_dashboard", "test_logs_viewer",  # pages in a browser
+    "test_accessibility", "test_fleet_page", "test_logs_dashboard", "test_logs_viewer", "test_screenshots",  # pages in a browser
     "test_node_ws", "test_dispatch_drivers", "test_shippers",  # clients in other languages
     "test_memory", "test_out_of_memory",
 }

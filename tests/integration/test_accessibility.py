@@ -87,3 +87,12 @@ def test_the_question_for_a_token(yard, axe, tmp_path):
             driver.get(node.http(page))
             wait_until(lambda: driver.execute_script("return document.querySelector('#token-box[open]') !== null"), "it asks")
             assert faults(driver, axe) == []
+
+
+def test_the_pages_of_docs(yard, axe, tmp_path):
+    node = yard.node()
+    with chromium(tmp_path) as driver:
+        for page in ("figures", "operate", "glossary", "protocols"):
+            driver.get(node.http(f"/docs?page={page}"))
+            wait_until(lambda: driver.find_elements(By.TAG_NAME, "h1"), page)
+            assert faults(driver, axe) == []

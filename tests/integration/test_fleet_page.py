@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import pathlib
 import re
 
 from selenium.webdriver.common.action_chains import ActionChains
@@ -16,6 +17,8 @@ from lib.logs import begin_sink, stored
 from lib.ports import free_port
 from lib.sync import SyncClient
 from lib.waiting import until, wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What a page does while news comes: elements made anew among the cards, and draws (frames after which something is changed).
 WATCH_DRAWS = """
@@ -125,7 +128,42 @@ def test_figures_explain_themselves(yard, tmp_path):
         driver.find_element(By.XPATH, "//button[.='bus lag']").send_keys(Keys.ENTER)
         wait_until(lambda: "Worry when: Over 50 ms" in text_of(driver, "explain"), "what it is, when to worry")
         driver.find_element(By.CSS_SELECTOR, "#explain a").click()
-        wait_until(lambda: "/api/status" in driver.find_element(By.TAG_NAME, "body").text, "the page for operators, served by the binary")
+        wait_until(lambda: "Bus" in [title.text for title in driver.find_elements(By.TAG_NAME, "h3")], "the page of figures, served by the binary")
+        at = "return document.getElementById('bus').getBoundingClientRect().top"
+        wait_until(lambda: -5 <= driver.execute_script(at) < 300, "at the place of this figure")
+        keep_picture(driver, tmp_path, "docs.png")
+        driver.find_element(By.LINK_TEXT, "Several servers").click()
+        wait_until(lambda: "A list of servers" in driver.find_element(By.TAG_NAME, "main").text, "and on to another page")
+        assert not complaints(driver)
+
+
+def test_the_pages_of_docs(yard):
+    """In a browser each is shown, its links lead to titles that are there; for others it is text."""
+    node = yard.node()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        status, text = node.get(f"/docs?page={page.stem}")[:2]
+        assert (status, text) == (200, page.read_text())
+    assert node.get("/docs/operate")[1] == node.get("/docs?page=operate")[1] == node.get("/docs")[1]
+    assert node.get("/docs?page=../SECURITY")[0] == node.get("/docs?page=")[0] == 404
+
+
+def test_each_page_of_docs_is_shown_whole(yard, tmp_path):
+    node = yard.node()
+    with chromium(tmp_path) as driver:
+        titles, links = {}, set()
+        for page in sorted((ROOT / "docs").glob("*.md")):
+            driver.get(node.http(f"/docs?page={page.stem}"))
+            wait_until(lambda: driver.find_elements(By.TAG_NAME, "h1"), page.name)
+            titles[page.stem] = driver.execute_script("return [...document.querySelectorAll('h1, h2, h3')].map(title => title.id)")
+            links |= {(page.stem, link) for link in driver.execute_script("return [...document.querySelectorAll('main a')].map(link => link.getAttribute('href'))")}
+            shown = driver.execute_script("const t = document.querySelector('main').cloneNode(true); t.querySelectorAll('pre, code').forEach(c => c.remove()); return t.textContent")
+            assert not re.search(r"\*\*|\]\(|^\||```|^#", shown, re.M), "no mark is left"
+            words = lambda text: re.findall(r"[A-Za-z]{4,}", text)
+            assert len(words(driver.execute_script("return document.querySelector('main').textContent"))) > 0.8 * len(words(page.read_text()))
+        for page, link in links:
+            if found := re.fullmatch(r"(?:docs\?page=([\w-]+))?(?:#(.*))?", link):
+                assert found[1] in {None, *titles} and (found[2] is None or found[2] in titles[found[1] or page]), (page, link)
+        assert not complaints(driver)
 
 
 def test_the_page_comes_back_when_its_node_does(yard, redis, tmp_path):

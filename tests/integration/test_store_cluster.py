@@ -2,15 +2,19 @@
 """A Redis Cluster as the store: slots that move, masters that die, servers that come and go, and nobody is told anything wrong."""
 
 import asyncio
+import re
+import shutil
 
 import pytest
 
-from lib.logs import Producer, begin_sink, judge
+from lib.logs import Producer, add, begin_sink, judge
 from lib.postgres import Postgres
-from lib.process import muster
-from lib.redis import Cluster
+from lib.process import ROOT, certificates, muster
+from lib.redis import Cluster, Tap
+from lib.store import key as store_key
 from lib.sync import State, close_all, members, new_session, push
 from lib.waiting import until
+from test_store_acl import documented_rules
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
 
 SESSIONS = 24
@@ -99,12 +103,17 @@ async def test_all_masters_hold_some(nodes, redis_cluster):
     await close_all(clients_of(sessions))
 
 
-async def test_slots_that_move_under_load(nodes, redis_cluster):
+@pytest.mark.parametrize("family", ["redis", "valkey"])
+async def test_slots_that_move_under_load(yard, family):
+    if shutil.which(f"{family}-server") is None:
+        pytest.skip(f"no {family}-server")
+    cluster = yard.keep(Cluster(yard.folder, family=family)).start()
+    nodes = yard.fleet([cluster.url] * 2)
     sessions = await pairs(nodes)
-    source, target, _ = redis_cluster.masters()
+    source, target, _ = cluster.masters()
     async with Talk(sessions):
-        await asyncio.to_thread(redis_cluster.reshard, source, target, 3000)
-    await asyncio.to_thread(redis_cluster.settled)
+        await asyncio.to_thread(cluster.reshard, source, target, 3000)
+    await asyncio.to_thread(cluster.settled)
     await all_is_well(nodes, sessions)
     assert all(node.metrics()["muster_store_moves_total"] > 30 for node in nodes)
     await close_all(clients_of(sessions))
@@ -143,6 +152,62 @@ async def test_a_master_that_dies(nodes, redis_cluster):
     await close_all(clients_of(sessions))
 
 
+async def test_what_was_said_before_a_slot_moved_is_late(nodes, redis_cluster):
+    """Heard once more from the new server, as what an old link still held, it is passed over; and again after each move. What is
+    said in other partitions goes on meanwhile, by numbers of its own."""
+    session = new_session()
+    leader, follower = clients = await members(nodes, session, leaders=(0,))
+    others = await pairs(nodes)
+    roster = store_key("r", f"sync:{session}")
+    old, slot = [], int(redis_cluster.members[0].ask("CLUSTER", "KEYSLOT", roster)[0])
+    for number in range(2):
+        source = next(master for master in redis_cluster.masters() if slot in master.slots())
+        target = next(master for master in redis_cluster.masters() if master is not source)
+        tap = Tap(source, [channel for channel in source.ask("PUBSUB", "SHARDCHANNELS") if channel.startswith(roster[:len("muster:{xx}")])])
+        message = push(session, f"said {number}")
+        await leader.send(message)
+        await follower.next_of(lambda m, message=message: m["raw"] == message)
+        old += [one for one in tap.taken() if f"said {number}".encode() in one[1]]
+        assert len(old) == number + 1
+        tap.close()
+        await asyncio.to_thread(redis_cluster.migrate, source, target, slot)
+        await asyncio.to_thread(redis_cluster.settled)
+        await until_pushes_arrive(leader, [follower], session)
+        for channel, payload in old:
+            assert target.command("SPUBLISH", channel, payload) == b":1\r\n", "a node hears it"
+        await assert_pushes_arrive(leader, [follower], session)
+        assert [m.get("data") for m in follower.seen].count(f"said {number}") == 1
+    assert [m.get("data") for m in follower.seen if str(m.get("data")).startswith("said")] == ["said 0", "said 1"]
+    await all_is_well(nodes, others)
+    await close_all(clients + clients_of(others))
+
+
+def documented_rights():
+    """What a user needs at a cluster, as docs/redis.md has it."""
+    more = re.search(r"\*\*Rights\*\*, besides those below, at every server: `([^`]+)`", (ROOT / "docs/redis.md").read_text())[1]
+    return [*documented_rules(), *more.split()]
+
+
+async def test_a_user_of_a_cluster_over_tls(yard):
+    """Nothing is denied, whatever the servers do; and nobody is believed whose certificate is not."""
+    certs = certificates(yard.folder)
+    cluster = yard.keep(Cluster(yard.folder, lines=["user " + " ".join(documented_rights())], certificates=certs)).start()
+    url = cluster.url_of("muster:right@")
+    assert muster("check", "--store", url, "--store-ca", str(certs / "other-ca.pem")).returncode != 0
+    nodes = yard.fleet([url] * 2, store_ca=certs / "ca.pem")
+    sessions = await pairs(nodes)
+    source, target, dead = cluster.masters()
+    async with Talk(sessions):
+        await asyncio.to_thread(cluster.reshard, source, target, 1000)
+    assert add(nodes[0], [{"msg": "x", "room": "r"}])[0] == 200
+    await asyncio.to_thread(dead.kill)
+    await asyncio.to_thread(cluster.settled)
+    await all_is_well(nodes, sessions)
+    for server in cluster.alive():
+        assert server.command("ACL", "LOG") == b"*0\r\n", server.command("ACL", "LOG")
+    await close_all(clients_of(sessions))
+
+
 async def test_a_planned_fail_over(nodes, redis_cluster):
     sessions = await pairs(nodes)
     async with Talk(sessions):
@@ -176,7 +241,7 @@ def test_log_entries_are_stored_once_while_the_stream_moves(yard, redis_cluster,
     for _ in range(3):
         source = next(master for master in redis_cluster.masters() if int(slot) in master.slots())
         target = next(master for master in redis_cluster.masters() if master is not source)
-        migrate(source, target, slot)
+        redis_cluster.migrate(source, target, slot)
         redis_cluster.settled()
     for producer in producers:
         producer.stop()
@@ -190,16 +255,6 @@ def stream_tag(cluster):
             if key:
                 return key.split("{")[1].split("}")[0]
     raise AssertionError("no log stream")
-
-
-def migrate(source, target, slot):
-    """As redis-cli moves one slot."""
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-    while keys := [key for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, "10") if key]:
-        source.ask("MIGRATE", "127.0.0.1", str(target.port), "", "0", "5000", "KEYS", *keys)
-    target.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
-    source.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
 def test_the_map_is_told(redis_cluster):

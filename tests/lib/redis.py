@@ -50,6 +50,8 @@ class Redis(Process):
     """One redis-server without persistence: what starts again is empty. `options` are its own, beside
     those that make it a test's; its clock is `apart` seconds ahead."""
 
+    family = "redis"  # or valkey
+
     def __init__(self, name, folder, *options, apart=0):
         super().__init__(name, folder)
         self.port = free_port()
@@ -68,7 +70,7 @@ class Redis(Process):
 
     def ask(self, *words):
         """One command by redis-cli: the lines of its answer."""
-        done = subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run([f"{self.family}-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
         return done.stdout.split("\n")[:-1]
 
     def is_master(self):
@@ -100,6 +102,9 @@ class Redis(Process):
             data = [word if isinstance(word, bytes) else word.encode() for word in words]
             link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
             return link.recv(65536)
+
+    def is_loaded(self):
+        return self.answers() and b"loading:0" in self.command("INFO", "persistence")
 
     def restart_empty(self):
         self.kill()
@@ -177,9 +182,6 @@ class KeptRedis(Redis):
         shutil.copytree(self.folder / "copy", self.folder / "appendonlydir")
         return self.start()
 
-    def is_loaded(self):
-        return self.answers() and b"loading:0" in self.command("INFO", "persistence")
-
     def restart_empty(self):
         self.kill()
         shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
@@ -188,20 +190,20 @@ class KeptRedis(Redis):
 
 
 class Member(Redis):
-    """One server of a cluster. Without `slots` its channels belong to no slot, as before Redis 7."""
+    """One server of a cluster. `lines` are of its configuration."""
 
-    def __init__(self, name, folder, *options, slots=True):
+    def __init__(self, name, folder, *options, lines=(), apart=0):
         self.bus = free_port()
         (folder / name).mkdir(parents=True, exist_ok=True)
         self.config = folder / name / "redis.conf"
-        self.config.write_text("" if slots else "rename-command SSUBSCRIBE ''\nrename-command SPUBLISH ''\n")
+        self.config.write_text("".join(f"{line}\n" for line in lines))
         super().__init__(name, folder, "--cluster-enabled", "yes", "--cluster-port", str(self.bus), "--cluster-node-timeout", "1000",
-                         "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options)
+                         "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options, apart=apart)
         self.folder = folder / name
 
     def start(self):
-        self.launch(["redis-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                     "--dir", str(self.folder), *self.options], None)
+        self.launch([f"{self.family}-server", str(self.config), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                     "--dir", str(self.folder), *self.options], with_clock(self.apart))
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
@@ -218,39 +220,119 @@ class Member(Redis):
                 return [slot for ends in ranges for slot in range(int(ends[0]), int(ends[-1]) + 1)]
         return []
 
+    def serve_tls(self, certificates):
+        """On a port of its own, beside the one at which tests ask."""
+        self.tls_port = free_port()
+        self.options += ("--tls-port", str(self.tls_port), "--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", "no",
+                         "--tls-ca-cert-file", str(certificates / "ca.pem"), "--tls-cert-file", str(certificates / "server.pem"),
+                         "--tls-key-file", str(certificates / "server.key"))
+
+    def keys_in(self, slot):
+        """Some keys of that slot, with whatever bytes they have."""
+        rest, keys = self.command("CLUSTER", "GETKEYSINSLOT", str(slot), "10").partition(b"\r\n")[2], []
+        while rest:
+            length, _, rest = rest[1:].partition(b"\r\n")
+            keys.append(rest[:int(length)])
+            rest = rest[int(length) + 2:]
+        return keys
+
     def sees(self, masters):
         """All slots are served by so many masters, and nothing is under way."""
         info = self.ask("CLUSTER", "INFO")
         return "cluster_state:ok" in [line.strip() for line in info] and f"cluster_size:{masters}" in [line.strip() for line in info]
 
 
-class Cluster:
-    """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers."""
+class Tap:
+    """Hears what one server passes on over `channels`, which are of one slot."""
 
-    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True):
-        self.folder, self.options, self.with_slots = folder, options, slots
+    def __init__(self, server, channels):
+        self.link = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        self.bytes = self.link.makefile("rb")
+        self.link.sendall(" ".join(["SSUBSCRIBE", *channels]).encode() + b"\r\n")
+        for _ in channels:
+            assert self._next()[0] == b"ssubscribe"
+
+    def _next(self):
+        return [self._part() for _ in range(int(self.bytes.readline()[1:]))]
+
+    def _part(self):
+        head = self.bytes.readline()
+        return self.bytes.read(int(head[1:]) + 2)[:-2] if head.startswith(b"$") else head[1:-2]
+
+    def taken(self):
+        """(channel, bytes) of each message so far."""
+        self.link.sendall(b"PING\r\n")
+        found = []
+        while (parts := self._next())[0] != b"pong":
+            found.append((parts[1], parts[2]))
+        return found
+
+    def close(self):
+        self.bytes.close()
+        self.link.close()
+
+
+class Cluster:
+    """A Redis Cluster of three masters, a replica for each, as redis-cli makes it. `add` makes more servers. Without `slots`
+    its channels belong to no slot, as before Redis 7. `lines` are of each server's configuration; with `certificates` (a
+    folder) nodes speak TLS to them, as they do to each other. `apart`: by how much each next server's clock is ahead. `family`: redis, valkey."""
+
+    def __init__(self, folder, masters=3, replicas=1, options=(), slots=True, lines=(), certificates=None, apart=lambda: 0,
+                 family="redis"):
+        self.folder, self.options, self.apart, self.family = folder, options, apart, family
+        self.lines = [*lines, *(() if slots else ("rename-command SSUBSCRIBE ''", "rename-command SPUBLISH ''"))]
+        self.certificates = certificates
         self.members = []
+        self.made = 0
         self.count, self.replicas = masters, replicas
+        for _ in range(masters * (1 + replicas)):
+            self.make()
 
     def make(self):
-        member = Member(f"member{len(self.members)}", self.folder, *self.options, slots=self.with_slots)
+        member = Member(f"member{self.made}", self.folder, *self.options, lines=self.lines, apart=self.apart())
+        member.family = self.family
+        if self.certificates is not None:
+            member.serve_tls(self.certificates)
+        self.made += 1
         self.members.append(member)
-        return member.start()
+        return member
 
     def cli(self, *words, check=True):
-        done = subprocess.run(["redis-cli", "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
+        tls = ["--tls", "--cacert", self.certificates / "ca.pem"] if self.certificates is not None else []
+        done = subprocess.run([f"{self.family}-cli", *tls, "--cluster", *words], capture_output=True, text=True, timeout=120, check=False)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def start(self):
-        places = [f"127.0.0.1:{self.make().port}" for _ in range(self.count * (1 + self.replicas))]
-        self.cli("create", *places, "--cluster-replicas", str(self.replicas), "--cluster-yes")
+        places = [self.place(member.start()) for member in self.members]
+        if self.count < 3:
+            self._join_by_hand()
+        else:
+            self.cli("create", *places, "--cluster-replicas", str(self.replicas), "--cluster-yes")
         self.settled()
         return self
 
+    def _join_by_hand(self):
+        """Fewer masters than redis-cli makes."""
+        for number, member in enumerate(self.members):
+            ends = [str(at * 16384 // self.count) for at in (number, number + 1)]
+            member.ask("CLUSTER", "ADDSLOTSRANGE", ends[0], str(int(ends[1]) - 1))
+            member.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        for member in self.members[1:]:
+            self.members[0].ask("CLUSTER", "MEET", "127.0.0.1", str(member.port), str(member.bus))
+
     @property
     def url(self):
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+        return self.url_of("")
+
+    def url_of(self, login):
+        """`login`: "user:password@"."""
+        scheme = "redis" if self.certificates is None else "rediss"
+        return f"{scheme}+cluster://{login}" + ",".join(map(self.place, self.members))
+
+    def place(self, member):
+        """Where servers, nodes and redis-cli reach it."""
+        return f"127.0.0.1:{member.port if self.certificates is None else member.tls_port}"
 
     def alive(self):
         return [member for member in self.members if member.popen is not None and member.alive()]
@@ -262,17 +344,39 @@ class Cluster:
         """All live servers agree on who has the slots, and replicas follow."""
         count = masters or self.count
         wait_until(lambda: all(member.sees(count) for member in self.alive()), f"the cluster has {count} masters with slots", 60)
+        self.agreed()
+
+    def agreed(self):
+        """They say the same of all slots; a move before that is refused by redis-cli."""
         wait_until(lambda: len({";".join(sorted(" ".join(line.split()[8:]) for line in member.ask("CLUSTER", "NODES")))
                                 for member in self.alive()}) == 1, "the servers agree", 60)
 
     def reshard(self, source, target, slots):
-        self.cli("reshard", f"127.0.0.1:{target.port}", "--cluster-from", source.id, "--cluster-to", target.id,
+        self.agreed()
+        self.cli("reshard", self.place(target), "--cluster-from", source.id, "--cluster-to", target.id,
                  "--cluster-slots", str(slots), "--cluster-yes", "--cluster-timeout", "10000")
+
+    def migrate(self, source, target, slot):
+        """One slot, as redis-cli moves it."""
+        target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.id)
+        while keys := source.keys_in(slot):
+            moved = source.command("MIGRATE", *self.place(target).split(":"), "", "0", "5000", "KEYS", *keys)
+            assert moved.startswith((b"+OK", b"+NOKEY")), moved
+        for server in [target, source]:
+            server.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target.id)
+
+    def remove(self, member):
+        """A server that has no slots is forgotten by the others, and ends."""
+        others = [one for one in self.alive() if one is not member]
+        self.cli("del-node", self.place(others[0]), member.id)
+        self.members.remove(member)
+        member.stop()
 
     def add(self):
         """A new master without slots."""
-        first, new = self.alive()[0], self.make()
-        self.cli("add-node", f"127.0.0.1:{new.port}", f"127.0.0.1:{first.port}")
+        first, new = self.alive()[0], self.make().start()
+        self.cli("add-node", self.place(new), self.place(first))
         wait_until(lambda: all(new.id in "".join(member.ask("CLUSTER", "NODES")) for member in self.alive()) and
                    "cluster_state:ok" in "".join(new.ask("CLUSTER", "INFO")), "all know the new server")
         return new

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/protocols.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = "\n".join(path.read_text() for folder in ("node/app", "node/service", "node/proto") for path in sorted((ROOT / folder).rglob("*.[ch]")))
+SOURCES = "\n".join(path.read_text() for folder in ("node/app", "node/service", "node/proto", "store") for path in sorted((ROOT / folder).rglob("*.[ch]")))
 HOLE = "\0"  # what differs from message to message
 
 
@@ -37,10 +37,11 @@ def rows():
 
 
 def texts():
-    """What is quoted in tables and lists of errors and is a sentence: no path, no JSON, no setting."""
-    cells = [cell for row in rows() for cell in row] + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
+    """What is quoted in tables, lists and paragraphs of errors and is a sentence: no path, no JSON, no setting."""
+    items = re.findall(r"^- (.*(?:\n  .*)*)", PAGE, re.M)
+    cells = [cell for row in rows() for cell in row] + items + re.findall(r"^Errors: (.*?)\n\n", PAGE, re.M | re.S)
     found = {" ".join(text.split()) for cell in cells for text in re.findall(r"`([^`]+)`", cell)}
-    return sorted(text for text in found if re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
+    return sorted(text for text in found if not re.fullmatch(r"\w+: true", text) and re.fullmatch(r"[A-Za-z0-9][^{}/]* [^{}/]*", text)
                   and not text.startswith(("Authorization", "Access-Control", "Retry-After", "Connection", "WWW", "Accept", "GET", "POST")))
 
 
@@ -106,3 +107,14 @@ def test_a_page_that_a_comment_names_is_there():
     for source, page, anchor in named:
         there = ROOT / "docs" / page
         assert there.is_file() and (not anchor or anchor in anchors(there)), f"{source}: docs/{page}#{anchor}"
+
+
+def test_each_figure_of_the_page_is_explained():
+    """Its help leads to a title of docs/figures.md, under which it is named."""
+    source = (ROOT / "node/service/fleet/nodes.js").read_text().split("const HELP = {", 1)[1].split("\n};", 1)[0]
+    page = (ROOT / "docs/figures.md").read_text()
+    places = dict(re.findall(r'^  "([^"]+)": \[.*, "([a-z-]+)"\],$', source, re.M))
+    assert len(places) == len(source.strip().splitlines()) > 40
+    sections = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): text for title, text in re.findall(r"^### (.*)\n((?:(?!##).*\n)*)", page, re.M)}
+    for figure, place in places.items():
+        assert f"`{figure}`" in sections[place], (figure, place)

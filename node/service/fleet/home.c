@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/fleet/home.h"
 
+#include "node/service/fleet/docs.h"
 #include "node/service/fleet/page.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
@@ -52,19 +53,11 @@ static void on_text(void *arg, struct http_request *request)
 
 static void on_page(void *arg, struct http_request *request)
 {
-    struct span accept = http_header(request, "accept");
-    http_reply_field(request, "Vary", SPAN("Accept"));
-    if (accept.ptr != NULL && memmem(accept.ptr, accept.len, "text/html", 9) != NULL) {
+    if (fleet_docs_wants_html(request)) {
         http_reply_page(request, span_of(page_fleet, page_fleet_size));
     } else {
         on_text(arg, request);
     }
-}
-
-static void on_docs(void *arg, struct http_request *request)
-{
-    (void)arg;
-    http_reply(request, 200, "text/plain; charset=utf-8", span_of(page_operate, page_operate_size));
 }
 
 struct fleet_home *fleet_home_new(struct http_server *server,
@@ -75,7 +68,7 @@ struct fleet_home *fleet_home_new(struct http_server *server,
     home->started_ms = clock_monotonic_ms();
     metrics_set(options->metrics, METRIC_BUILD_NODE, 1);
     http_route(server, "GET", "/", on_page, home);
-    http_route(server, "GET", "/docs/operate", on_docs, home);
+    fleet_docs_route(server);
     return home;
 }
 

@@ -12,59 +12,59 @@ const nodes = new Map();      // name -> {value, before, lists, history, card, g
 const early = new Map();      // name -> lists of a node that has not yet told its figures
 let drawing = false, drawn = 0, listsStale = true;
 
-/* What a figure is, and when to worry. */
+/* What a figure is, when to worry, and where docs/figures.md says more. */
 const WIDE = new Set(["at", "zone"]); // have a row of their own on a node's card
 const HELP = {
-  "up": ["How long this process has been running.", "Often small: it is killed and started again."],
-  "memory": ["Resident memory of the process.", "It grows for hours while connections do not; or comes near memory-limit."],
-  "CPU": ["Of one core: a node is one loop on one core.", "Over 80 % for long: add nodes or workers."],
-  "bus lag": ["How long a message of a node to itself takes over Redis.", "Over 50 ms: Redis or the network is busy; over seconds: the link is torn down and built again."],
-  "sent/s": ["Messages that went out to clients, each receiver counted.", "It falls to nothing while messages come in."],
-  "version": ["The release that this node runs.", "Nodes of two releases for longer than an update takes."],
-  "zone": ["Where it runs, as its setting zone says.", "All nodes in one: they go together."],
-  "at": ["Address and port on which it serves HTTP.", "Two nodes of one address."],
-  "asks/s": ["Commands a second that all nodes send to Redis.", "It grows without more clients."],
-  "round trip": ["Mean time for Redis to answer a command, as the nodes see it; the slowest of them.", "Over 10 ms: Redis is busy (SLOWLOG GET), swaps, or is far away."],
-  "bus": ["Time of a message over Redis' pub/sub, the slowest node's.", "Over 50 ms."],
-  "errors/s": ["Commands that failed, or were lost with their link.", "Anything but 0 for long."],
-  "links built again": ["Links to Redis that were lost and built again, all nodes together.", "It grows while nobody works on Redis."],
-  "link": ["Nodes whose link to Redis has proved itself lately, of all.", "Not all of them."],
-  "rows/s": ["Log entries that all sinks store in PostgreSQL.", "0 while entries wait."],
-  "entries waiting": ["Log entries in the stream that are not in PostgreSQL yet.", "It grows: PostgreSQL is slower than what comes, or away. At logs-bound new entries are refused."],
-  "oldest waits": ["Age of the oldest log entry that is not stored yet.", "Over a minute."],
-  "refused": ["Transactions that PostgreSQL refused, since the sinks' start.", "It grows: see the sink's log lines."],
-  "lost": ["Sessions with PostgreSQL lost while a transaction was under way.", "It grows."],
-  "sinks with a session": ["Sinks that have a session with PostgreSQL now, of all.", "Not all of them."],
-  "lanes": ["Lanes of the log stream that this sink stores.", "0 on the only sink."],
-  "kept in": ["Without Redis a node is alone, and what it knows ends with it.", "There should be others."],
-  "server": ["Where the links lead to now: host and port.", "It is not where you expect the primary to be."],
-  "role": ["What the server says of itself.", "It is no master, or no primary: nothing can be written there."],
-  "answers in": ["Time for it to answer INFO, asked by one node every six seconds.", "Over 50 ms: it is busy (SLOWLOG GET), swaps, or is far away."],
-  "of its memory": ["What its data take, of maxmemory.", "Over 80 %: it will refuse writes. Raise maxmemory, look at logs-bound. Without maxmemory the machine is the limit, and the system kills it."],
-  "commands/s": ["Commands that it carries out a second, for all its clients.", "It grows without more clients; Redis has one core for them."],
-  "clients": ["Its connections: two or three for each node and sink.", "It grows and grows; maxclients."],
-  "replicas": ["How many follow it, when each was last heard of, and by how many bytes it is behind.", "There are none: its loss loses the last writes. Or they lag by seconds."],
-  "running for": ["Since its last start.", "Short: who restarted it?"],
-  "evicted": ["Keys that it dropped for want of memory.", "Not 0: maxmemory-policy must be noeviction."],
-  "last error": ["The last thing that a sink complained of, with its time; the sinks' logs have all.", "It is of now."],
-  "nodes": ["Nodes that the fleet's roster has now; sinks are counted beside them.", "Fewer than you run."],
-  "sinks": ["Processes that move the log stream into PostgreSQL.", "None, while the stream fills."],
-  "connections": ["Open connections of clients: WebSockets, HTTP, TCP.", "It drops at once: a network, a balancer; or nears connection-limit."],
-  "messages/s": ["WebSocket messages that came in a second, the last hour beside it.", "It falls to nothing while connections stay."],
-  "deliveries/s": ["Messages that went out a second, each receiver counted.", "It falls to nothing while messages come in."],
-  "slowest bus": ["The longest of all nodes' times for a message over Redis.", "Over 50 ms: Redis or the network is busy."],
-  "sessions": ["Sync sessions that have a member now, each counted once.", "It does not fit what your players do."],
-  "members": ["Clients in sync sessions; of a session, on all nodes.", "It does not fit what your players do."],
-  "chat users": ["Users logged in to the chat.", "It drops at once: logins fail, see the log."],
-  "relay servers": ["Game servers connected to the relay.", "One that should be there is missing in the list."],
-  "players": ["As the game server said when it came.", "It is the server's own word."],
-  "tracker peers": ["Peers that the tracker has answered lately; an estimate, within 2 %.", "It falls to nothing: UDP does not reach the nodes."],
-  "device ports": ["Ports that drivers have opened for devices.", "One that cannot be opened stands first in the list, red."],
-  "devices": ["Devices connected over TCP.", "They are gone while their port is open."],
-  "log stream": ["Log entries that Redis keeps, stored or not.", "It nears logs-bound."],
-  "sink lag": ["Age of the oldest log entry that is not in PostgreSQL, and how many there are.", "Over a minute."],
-  "entries": ["Log entries of its lanes that wait.", "It grows."],
-  "lag": ["Age of the oldest of them.", "Over a minute."],
+  "up": ["How long this process has been running.", "Often small: it is killed and started again.", "up"],
+  "memory": ["Resident memory of the process.", "It grows for hours while connections do not; or comes near memory-limit.", "memory"],
+  "CPU": ["Of one core: a node is one loop on one core.", "Over 80 % for long: add nodes or workers.", "cpu"],
+  "bus lag": ["How long a message of a node to itself takes over Redis.", "Over 50 ms: Redis or the network is busy; over seconds: the link is torn down and built again.", "bus"],
+  "sent/s": ["Messages that went out to clients, each receiver counted.", "It falls to nothing while messages come in.", "messages"],
+  "version": ["The release that this node runs.", "Nodes of two releases for longer than an update takes.", "version"],
+  "zone": ["Where it runs, as its setting zone says.", "All nodes in one: they go together.", "zone-and-address"],
+  "at": ["Address and port on which it serves HTTP.", "Two nodes of one address.", "zone-and-address"],
+  "asks/s": ["Commands a second that all nodes send to Redis.", "It grows without more clients.", "its-answer"],
+  "round trip": ["Mean time for Redis to answer a command, as the nodes see it; the slowest of them.", "Over 10 ms: Redis is busy (SLOWLOG GET), swaps, or is far away.", "links"],
+  "bus": ["Time of a message over Redis' pub/sub, the slowest node's.", "Over 50 ms.", "bus"],
+  "errors/s": ["Commands that failed, or were lost with their link.", "Anything but 0 for long.", "links"],
+  "links built again": ["Links to Redis that were lost and built again, all nodes together.", "It grows while nobody works on Redis.", "links"],
+  "link": ["Nodes whose link to Redis has proved itself lately, of all.", "Not all of them.", "links"],
+  "rows/s": ["Log entries that all sinks store in PostgreSQL.", "0 while entries wait.", "postgresql"],
+  "entries waiting": ["Log entries in the stream that are not in PostgreSQL yet.", "It grows: PostgreSQL is slower than what comes, or away. At logs-bound new entries are refused.", "log-stream"],
+  "oldest waits": ["Age of the oldest log entry that is not stored yet.", "Over a minute.", "log-stream"],
+  "refused": ["Transactions that PostgreSQL refused, since the sinks' start.", "It grows: see the sink's log lines.", "postgresql"],
+  "lost": ["Sessions with PostgreSQL lost while a transaction was under way.", "It grows.", "postgresql"],
+  "sinks with a session": ["Sinks that have a session with PostgreSQL now, of all.", "Not all of them.", "postgresql"],
+  "lanes": ["Lanes of the log stream that this sink stores.", "0 on the only sink.", "postgresql"],
+  "kept in": ["Without Redis a node is alone, and what it knows ends with it.", "There should be others.", "store"],
+  "server": ["Where the links lead to now: host and port.", "It is not where you expect the primary to be.", "store"],
+  "role": ["What the server says of itself.", "It is no master, or no primary: nothing can be written there.", "store"],
+  "answers in": ["Time for it to answer INFO, asked by one node every six seconds.", "Over 50 ms: it is busy (SLOWLOG GET), swaps, or is far away.", "its-answer"],
+  "of its memory": ["What its data take, of maxmemory.", "Over 80 %: it will refuse writes. Raise maxmemory, look at logs-bound. Without maxmemory the machine is the limit, and the system kills it.", "its-memory"],
+  "commands/s": ["Commands that it carries out a second, for all its clients.", "It grows without more clients; Redis has one core for them.", "its-answer"],
+  "clients": ["Its connections: two or three for each node and sink.", "It grows and grows; maxclients.", "store"],
+  "replicas": ["How many follow it, when each was last heard of, and by how many bytes it is behind.", "There are none: its loss loses the last writes. Or they lag by seconds.", "replicas"],
+  "running for": ["Since its last start.", "Short: who restarted it?", "store"],
+  "evicted": ["Keys that it dropped for want of memory.", "Not 0: maxmemory-policy must be noeviction.", "its-memory"],
+  "last error": ["The last thing that a sink complained of, with its time; the sinks' logs have all.", "It is of now.", "postgresql"],
+  "nodes": ["Nodes that the fleet's roster has now; sinks are counted beside them.", "Fewer than you run.", "nodes-and-sinks"],
+  "sinks": ["Processes that move the log stream into PostgreSQL.", "None, while the stream fills.", "nodes-and-sinks"],
+  "connections": ["Open connections of clients: WebSockets, HTTP, TCP.", "It drops at once: a network, a balancer; or nears connection-limit.", "messages"],
+  "messages/s": ["WebSocket messages that came in a second, the last hour beside it.", "It falls to nothing while connections stay.", "messages"],
+  "deliveries/s": ["Messages that went out a second, each receiver counted.", "It falls to nothing while messages come in.", "messages"],
+  "slowest bus": ["The longest of all nodes' times for a message over Redis.", "Over 50 ms: Redis or the network is busy.", "bus"],
+  "sessions": ["Sync sessions that have a member now, each counted once.", "It does not fit what your players do.", "sessions"],
+  "members": ["Clients in sync sessions; of a session, on all nodes.", "It does not fit what your players do.", "sessions"],
+  "chat users": ["Users logged in to the chat.", "It drops at once: logins fail, see the log.", "chat"],
+  "relay servers": ["Game servers connected to the relay.", "One that should be there is missing in the list.", "relay"],
+  "players": ["As the game server said when it came.", "It is the server's own word.", "relay"],
+  "tracker peers": ["Peers that the tracker has answered lately; an estimate, within 2 %.", "It falls to nothing: UDP does not reach the nodes.", "tracker"],
+  "device ports": ["Ports that drivers have opened for devices.", "One that cannot be opened stands first in the list, red.", "device-ports"],
+  "devices": ["Devices connected over TCP.", "They are gone while their port is open.", "device-ports"],
+  "log stream": ["Log entries that Redis keeps, stored or not.", "It nears logs-bound.", "log-stream"],
+  "sink lag": ["Age of the oldest log entry that is not in PostgreSQL, and how many there are.", "Over a minute.", "log-stream"],
+  "entries": ["Log entries of its lanes that wait.", "It grows.", "log-stream"],
+  "lag": ["Age of the oldest of them.", "Over a minute.", "log-stream"],
 };
 
 const number = n => n >= 1e6 ? (n / 1e6).toFixed(1) + " M" : n >= 1e4 ? (n / 1e3).toFixed(1) + " k"
@@ -136,10 +136,11 @@ function arrange(place, keys, make) {
   if (!reading) place.made = new Map(keys.map(key => [key, place.made.get(key)]));
   return keys.map(key => place.made.get(key));
 }
-function explain(name, [what, worry]) {
+function explain(name, [what, worry, place]) {
   set($("explain-title"), name);
   set($("explain-what"), what);
   set($("explain-worry"), worry ? "Worry when: " + worry : "");
+  $("explain-more").href = place ? "docs?page=figures#" + place : "docs?page=operate#watch-it";
   $("explain").showModal();
 }
 /* The name of a figure, with a word of help behind it where there is one. */

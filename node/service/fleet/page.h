@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The live page of the fleet, fleet.html, embedded at build time (cmake/embed_pages.cmake). */
+/* The live page of the fleet, fleet.html, and the one that shows a page of docs/, docs.html, embedded
+ * at build time (cmake/embed_pages.cmake). */
 #ifndef MUSTER_NODE_SERVICE_FLEET_PAGE_H
 #define MUSTER_NODE_SERVICE_FLEET_PAGE_H
 
@@ -8,8 +9,7 @@
 extern const char page_fleet[];
 extern const size_t page_fleet_size;
 
-/* docs/operate.md, which the page links to. */
-extern const char page_operate[];
-extern const size_t page_operate_size;
+extern const char page_docs[];
+extern const size_t page_docs_size;
 
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
+from . import (capacity, chat, cluster, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
                pushes, questions, relay, replicas, silent, stream, tracker)
 
 CASES = {
@@ -23,6 +23,7 @@ CASES = {
     "idle-redis": idle_redis,
     "join": join,
     "push": push,
+    "cluster": cluster,
     "neighbours": neighbours,
     "costs": costs,
     "capacity": capacity,
