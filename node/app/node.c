@@ -34,7 +34,7 @@
 #include <sys/resource.h>
 
 enum {
-    OWN_DESCRIPTORS = 100,
+    OWN_DESCRIPTORS = 100 + ADMISSION_WATCHERS,
     SAME_REQUEST_MS = 1000,
     LOOK_MS = 100,
     UNCLAIMED_MS = 10 * 1000, /* after the drain, until sockets that nobody took are closed */

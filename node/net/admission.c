@@ -38,6 +38,12 @@ bool admission_is_full(const struct admission *admission)
     return admission->overloaded || admission->count >= admission->limits.connections;
 }
 
+bool admission_allows_watcher(const struct admission *admission)
+{
+    uint64_t most = (uint64_t)admission->limits.connections + ADMISSION_WATCHERS;
+    return admission->count < most;
+}
+
 bool admission_is_crowded(const struct admission *admission, const struct address *peer)
 {
     const struct cidr_list *trusted = admission->limits.trusted;

@@ -12,9 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    ADMISSION_WATCHERS = 32, /* connections beyond the limit for those who watch the node */
+};
+
 struct net_limits {
     size_t queue;         /* outbound bytes per connection */
-    uint32_t connections; /* connections in all */
+    uint32_t connections; /* connections in all, and ADMISSION_WATCHERS more */
     uint32_t per_address; /* connections from one IP; 0: no limit */
     bool share_ports;     /* sockets that listen let others of this user listen there too */
     const struct cidr_list *trusted; /* proxies, which come for many; borrowed; NULL: none */
@@ -34,6 +38,10 @@ void admission_deinit(struct admission *admission);
 
 /* The node is full: no more clients would be admitted, whatever their address. */
 bool admission_is_full(const struct admission *admission);
+
+/* May one come in who watches the node? Some do when it is full, too: else it would be taken for dead
+ * and started again with everybody on it. */
+bool admission_allows_watcher(const struct admission *admission);
 
 /* May a connection from `peer` come in now? */
 bool admission_allows(const struct admission *admission, const struct address *peer);

@@ -12,11 +12,20 @@ void net_set_overloaded(struct net *net, bool overloaded)
     net->admission.overloaded = overloaded;
 }
 
-bool net_admit(struct net *net, const struct address *peer)
+static bool counted(struct net *net, bool admitted)
 {
-    bool admitted = admission_allows(&net->admission, peer);
     metrics_add(net->metrics, METRIC_CONNS_REFUSED, admitted ? 0 : 1);
     return admitted;
+}
+
+bool net_admit(struct net *net, const struct address *peer)
+{
+    return counted(net, admission_allows(&net->admission, peer));
+}
+
+bool net_admit_watcher(struct net *net)
+{
+    return counted(net, admission_allows_watcher(&net->admission));
 }
 
 struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metrics,

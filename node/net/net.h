@@ -25,6 +25,9 @@ void net_free(struct net **net);
 /* May a connection from `peer` come in now? Counts it as refused when not. */
 bool net_admit(struct net *net, const struct address *peer);
 
+/* The same for one who watches the node, as probes and Prometheus do. */
+bool net_admit_watcher(struct net *net);
+
 /* While overloaded, no client is admitted. */
 void net_set_overloaded(struct net *net, bool overloaded);
 

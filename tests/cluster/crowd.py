@@ -155,6 +155,7 @@ class Crowd:
     has the seconds that each return took, `moves` how often each one was moved."""
 
     def __init__(self, ways, count):
+        assert ways, "no pod is ready"
         self.ways, self.count = itertools.cycle(ways), count
         self.codes, self.back, self.moves = collections.Counter(), [], collections.Counter()
         self.inside, self.tasks, self.leaving = 0, [], False

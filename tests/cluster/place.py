@@ -13,7 +13,7 @@ from lib.waiting import wait_until
 CHART = ROOT / "helm/muster"
 SLOW = 300  # seconds that anything in a cluster may take on a busy machine
 TCP_PORT, UDP_PORT = 6000, 6100  # of devices
-OURS = "muster-try"  # begins the name of each namespace that is made here
+OURS = os.environ.get("KUBE_NAMES", "muster-try")  # begins the name of each namespace that is made here
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -114,7 +114,7 @@ class Release(Place):
         super().__init__(namespace)
         self.name = name
         self.full = name if "muster" in name else f"{name}-muster"
-        self.values = values
+        self.values = laid_over(values, {"commonLabels": {"tried-in": namespace}}) if values else {}
 
     def helm(self, *words, values=None, **options):
         data = None

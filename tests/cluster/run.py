@@ -4,6 +4,7 @@
 Ends with 1 when a promise was broken, with 2 where there is no cluster."""
 
 import asyncio
+import concurrent.futures
 import pathlib
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ def what_is_missing():
 
 
 async def act(world, names):
+    asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(64))  # calls that wait, many side by side
     shared = None
     for name in names:
         play, shares = TRIES[name]
@@ -57,6 +59,8 @@ async def act(world, names):
         began = time.monotonic()
         world.progress.line(f"{name}: {(play.__doc__ or '').splitlines()[0]}")
         try:
+            if shares:
+                await asyncio.to_thread(shared.ready)  # also after a try that stumbled
             await play(world, shared)
         except Exception as error:  # pylint: disable=broad-except
             world.table.row(name, f"stumbled: {error!r:.600}", False)

@@ -32,7 +32,7 @@ class Stores(Place):
         super().make(labels)
         self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "muster"},
                     "stringData": {"redis-password": PASSWORD, "postgres-password": PASSWORD}})
-        self.apply(*manifests("redis"), *map(self.on_the_machine, manifests("postgres")))
+        self.apply(*map(self.on_the_machine, manifests("redis") + manifests("postgres")))
         return self
 
     def ready(self):
@@ -43,7 +43,11 @@ class Stores(Place):
         if thing["kind"] != "Deployment":
             return thing
         pod = thing["spec"]["template"]["spec"]
-        pod["nodeName"] = self.machine
+        pod["nodeSelector"] = {"kubernetes.io/hostname": self.machine}
+        for container in pod["containers"]:
+            container["resources"]["requests"]["cpu"] = "10m"  # several of them may share that machine
+        if thing["metadata"]["name"] != "postgres":
+            return thing
         next(one for one in pod["volumes"] if one["name"] == "data")["hostPath"] = {
             "path": self.kept_at, "type": "DirectoryOrCreate"}
         for volume in pod["volumes"]:
@@ -64,8 +68,8 @@ class Stores(Place):
         return {"store": self.url(), "postgres": self.uri(), **more}
 
     def psql(self, sql, check=True):
-        return self.kubectl("exec", "-i", "deployment/postgres", "-c", "postgres", "--", "psql", "-X", "-q", "-A", "-t", "-v",
-                            "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "muster", "-d", self.database, data=sql, check=check)
+        return self.kubectl("exec", "-i", "deployment/postgres", "-c", "postgres", "--", "env", f"PGPASSWORD={PASSWORD}", "psql", "-X", "-q",
+                            "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "muster", "-d", self.database, data=sql, check=check)
 
     def ask(self, sql):
         return [line.split("|") for line in self.psql(sql).splitlines()]

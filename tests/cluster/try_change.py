@@ -247,10 +247,12 @@ async def drain(world, release):
         world.table.skip("a machine is emptied", "there is one machine only")
         return
     async with Around(world, release, 100) as around:
-        await world.off(run, "kubectl", "drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s",
-                        "--pod-selector", f"app.kubernetes.io/instance={release.name}")
-        await world.off(release.ready)
-        await world.off(run, "kubectl", "uncordon", name)
+        try:
+            await world.off(run, "kubectl", "drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s",
+                            "--pod-selector", f"tried-in={release.namespace}")
+            await world.off(release.ready)
+        finally:
+            await world.off(run, "kubectl", "uncordon", name)
     around.say("a machine is drained")
     around.say_gentle("a machine is drained", everywhere=False)
     await around.stored("a machine is drained")

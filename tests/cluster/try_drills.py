@@ -4,14 +4,16 @@ fleet, a Redis and a PostgreSQL of its own."""
 
 import asyncio
 import contextlib
+import http.client
+import json
 import os
+import select
 import time
 
 from crowd import AGAIN_AFTER
 from place import OURS, Place, Release
 from lib.chat import ChatClient
-from lib.frames import RawWebSocket
-from lib.logs import add
+from lib.frames import PING, PONG, RawWebSocket
 from lib.tcp import RawSocket
 from lib.tokens import Key
 from stores import Stores
@@ -36,7 +38,7 @@ class Drill:
         self.release = Release(f"{OURS}-{self.part}", world.values(
             secret=self.stores.secret(), node={"replicas": self.nodes, "resources": {"requests": {"cpu": "10m"}}},
             sink={"replicas": self.sinks, "resources": {"requests": {"cpu": "10m"}}}, **self.values))
-        self.held = []
+        self.held, self.link = [], None
 
     def prepare(self):
         """Namespace, stores and release are one."""
@@ -51,9 +53,15 @@ class Drill:
         """Each `every` seconds of the fault, the first time at once."""
 
     def work(self):
-        """Each two seconds, before and after: an entry of the log."""
-        with contextlib.suppress(OSError, AssertionError, IndexError):
-            add(self.ways[0], {"msg": "drill", "user": "drill"})
+        """Each two seconds, before and after: an entry of the log, on a connection that stays. A new one finds nobody where no node is ready."""
+        try:
+            if self.link is None:
+                self.link = http.client.HTTPConnection(self.ways[0].host, self.ways[0].port, timeout=20)
+            self.link.request("POST", "/logs/add", json.dumps([{"msg": "drill", "user": "drill"}]), {"Content-Type": "application/json"})
+            self.link.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            self.link.close()
+            self.link = None
 
     async def _work(self):
         while True:
@@ -204,6 +212,12 @@ class Crowded(Drill):
                 self.held.append(RawWebSocket(self.ways[0]))
 
     def again(self, second):
+        for one in self.held:
+            with contextlib.suppress(Exception):
+                while select.select([one.socket], [], [], 0)[0]:
+                    frame = one.next_frame()
+                    if frame.opcode == PING:
+                        one.frame(PONG, frame.payload)
         for _ in range(3):
             with contextlib.suppress(OSError):
                 RawSocket(self.ways[0].port, host=self.ways[0].host).close()

@@ -4,11 +4,13 @@ rules, each release by its own."""
 
 import json
 import pathlib
+import threading
+import time
 import urllib.parse
 
 import yaml
 
-from place import CHART, OURS, Place, helm, run
+from place import CHART, OURS, Failed, Place, helm, run
 from lib.waiting import wait_until
 
 IMAGE = "muster-try-prometheus:1"
@@ -49,6 +51,7 @@ class Watch(Place):
 
     def __init__(self):
         super().__init__(f"{OURS}-watch")
+        self.lock, self.seen, self.seen_at = threading.Lock(), [], 0.0
 
     def build(self, world):
         run("docker", "build", "-q", "--network", "host", "-t", IMAGE, FOLDER, limit=1800)
@@ -58,13 +61,13 @@ class Watch(Place):
         self.make()
         made = [rendered(release) for release in releases]
         files = {f"{release.namespace}.yml": yaml.safe_dump(rule["spec"]) for release, (_, rule) in zip(releases, made)}
-        files["prometheus.yml"] = yaml.safe_dump({"global": {"evaluation_interval": EVERY}, "rule_files": ["/etc/watch/muster-*.yml"],
+        files["prometheus.yml"] = yaml.safe_dump({"global": {"evaluation_interval": EVERY}, "rule_files": [f"/etc/watch/{OURS}-*.yml"],
                                                   "scrape_configs": [scrape_of(release.namespace, *selected(release, monitor))
                                                                      for release, (monitor, _) in zip(releases, made)]})
         self.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "watch"}, "data": files},
                    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "prometheus"}, "spec": {
                        "containers": [{"name": "prometheus", "image": IMAGE, "ports": [{"containerPort": 9090}], "volumeMounts": [
-                           {"name": "watch", "mountPath": "/etc/watch"}]}],
+                           {"name": "watch", "mountPath": "/etc/watch"}], "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}}}],
                        "volumes": [{"name": "watch", "configMap": {"name": "watch"}}]}})
         self.kubectl("wait", "--for=condition=Ready", "pod/prometheus", "--timeout=300s")
         for release in releases:
@@ -72,9 +75,17 @@ class Watch(Place):
         return self
 
     def api(self, path, **query):
+        """Asks again for a minute where Kubernetes or Prometheus has no time."""
         words = urllib.parse.urlencode(query)
-        return json.loads(run("kubectl", "get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/prometheus:9090/proxy/api/v1/{path}?{words}",
-                              limit=60))["data"]
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return json.loads(run("kubectl", "get", "--raw",
+                                      f"/api/v1/namespaces/{self.namespace}/pods/prometheus:9090/proxy/api/v1/{path}?{words}", limit=60))["data"]
+            except Failed:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
 
     def targets(self, release):
         found = self.query(f'sum(up{{namespace="{release.namespace}"}})')
@@ -86,9 +97,12 @@ class Watch(Place):
         return sorted((value for value in values if value == value), reverse=True)
 
     def alerts(self, release):
-        """Names of those that fire for it."""
-        return {one["labels"]["alertname"] for one in self.api("alerts")["alerts"]
-                if one["state"] == "firing" and one["labels"]["namespace"] == release.namespace}
+        """Names of those that fire for it. Asked once for all releases, each few seconds."""
+        with self.lock:
+            if time.monotonic() - self.seen_at > 3:
+                self.seen, self.seen_at = self.api("alerts")["alerts"], time.monotonic()
+            return {one["labels"]["alertname"] for one in self.seen
+                    if one["state"] == "firing" and one["labels"]["namespace"] == release.namespace}
 
 
 def panels():

@@ -11,12 +11,16 @@ import socket
 import pytest
 
 import manifests
+from lib.dispatch import OPENED, Device, Driver, bind_of, until_open
 from lib.ports import free_port
 from lib.process import Process
 from lib.sync import SyncClient, close_all, new_session, push
 from lib.waiting import until, wait_until
 
 TEXT = (manifests.ROOT / "docs/balancers.md").read_text()
+
+
+CHECK_OF_TCP = re.search(r"^ +healthCheck: \{.*\n", TEXT, re.MULTILINE)[0]  # asks the admin address, which these nodes have not apart
 
 
 class Balancer(Process):
@@ -56,9 +60,9 @@ class Balancer(Process):
             self.popen.wait(20)
 
 
-def piece(kind, addresses, drop=()):
-    """(text, ports) of the block of that kind: `addresses` replace what stands there; ports that it listens on are free ones."""
-    text = re.search(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)[1]
+def piece(title, addresses, drop=(), nth=0):
+    """(text, ports) of a block below that heading: `addresses` replace what stands there; ports that it listens on are free ones."""
+    text = re.findall(r"^```[a-z]+\n(.*?)^```", re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)[1], re.DOTALL | re.MULTILINE)[nth]
     for line in drop:
         assert line in text
         text = text.replace(line, "")
@@ -70,17 +74,21 @@ def piece(kind, addresses, drop=()):
     def moved(match):
         ports[int(match[2])] = free_port()
         return match[1] + str(ports[int(match[2])])
-    return re.sub(r"^(\s*listen |:|.*address: 0\.0\.0\.0, port_value: )(\d+)(?=;| \{|\}\})", moved, text, flags=re.MULTILINE), ports
+    return re.sub(r"^(\s*listen |:|.*address: 0\.0\.0\.0, port_value: |.*address: \":)(\d+)(?=;| \{|\}\}|\"\})", moved, text,
+                  flags=re.MULTILINE), ports
+
+
+DEVICES = 6001  # a port of devices at each node
 
 
 @pytest.fixture
 def nodes(yard, redis):
     made = []
-    for _ in range(2):
+    for number in range(2):
         relay = free_port()
         node = yard.begin(store=redis.url, lease="2s", relay=f"127.0.0.1:{relay}", relay_proxy="on", trusted_proxies="127.0.0.1",
-                          drain="5s")
-        node.relay = relay
+                          dispatch_bind=bind_of(number), dispatch_ports=str(DEVICES), dispatch_proxy="on", drain="5s")
+        node.relay, node.bind = relay, bind_of(number)
         made.append(node)
     return [node.ready() for node in made]
 
@@ -90,15 +98,26 @@ def redis(yard):
     return yard.redis()
 
 
-@pytest.fixture
-def nginx(yard, nodes):
-    addresses = {f"node{n}:{port}": f"127.0.0.1:{at}" for n, node in enumerate(nodes, 1)
-                 for port, at in ((8080, node.port), (1337, node.relay))}
+def relays(nodes):
+    return [f"127.0.0.1:{node.relay}" for node in nodes]
+
+
+def device_ports(nodes):
+    return [f"{node.bind}:{DEVICES}" for node in nodes]
+
+
+def of_nodes(nodes, tcp):
+    """What stands for nodes on the page to where they are; TCP of the relay's piece leads to `tcp`."""
+    return {name: address for n, node in enumerate(nodes, 1)
+            for name, address in ((f"node{n}:8080", f"127.0.0.1:{node.port}"), (f"node{n}:1337", tcp[n - 1]))}
+
+
+def begin_nginx(yard, nodes, tcp):
     module = "modules/ngx_stream_module.so"
     found = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
     if not found.exists():
         pytest.skip("no stream module of nginx")
-    text, ports = piece("nginx", {**addresses, module: str(found)})
+    text, ports = piece("nginx", {**of_nodes(nodes, tcp), module: str(found)})
     text = f"daemon off;\npid {yard.folder}/nginx.pid;\n" + text.replace("http {", paths_below(yard.folder), 1)
     return yard.keep(Balancer(yard.folder, "nginx", ["-p", str(yard.folder), "-c"], text, ports)).start()
 
@@ -109,36 +128,51 @@ def paths_below(folder):
     return "http {\n" + "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
 
 
-@pytest.fixture
-def caddy(yard, nodes):
+def begin_caddy(yard, nodes, _):
     addresses = {f"node{n}:8080": f"127.0.0.1:{node.port}" for n, node in enumerate(nodes, 1)}
-    text, ports = piece("caddyfile", addresses, drop=["        health_port 9090\n"])
+    text, ports = piece("Caddy", addresses, drop=["        health_port 9090\n"])
     return yard.keep(Balancer(yard.folder, "caddy", ["run", "--adapter", "caddyfile", "--config"], text, ports)).start()
 
 
-@pytest.fixture
-def envoy(yard, nodes):
-    def endpoint(host, port, health=""):
+def begin_envoy(yard, nodes, tcp):
+    def endpoint(at, health=""):
+        host, port = at.split(":")
         return f"address: {host}, port_value: {port}}}}}" + health
     checked = ", health_check_config: {port_value: 9090}"
     addresses = {}
     for n, node in enumerate(nodes, 1):
-        addresses[endpoint(f"node{n}", 8080, checked)] = endpoint("127.0.0.1", node.port)
-        addresses[endpoint(f"node{n}", 1337)] = endpoint("127.0.0.1", node.relay)
-    text, ports = piece("yaml", addresses)
+        addresses[endpoint(f"node{n}:8080", checked)] = endpoint(f"127.0.0.1:{node.port}")
+        addresses[endpoint(f"node{n}:1337")] = endpoint(tcp[n - 1])
+    text, ports = piece("Envoy", addresses)
     built = manifests.ROOT / "build-tools/envoy/envoy/_bin/envoy"
     words = ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning", "-c"]
     return yard.keep(Balancer(yard.folder, str(built) if built.exists() else "envoy", words, text, ports)).start()
 
 
-@pytest.fixture(params=["nginx", "envoy"])
-def with_tcp(request):
-    return request.getfixturevalue(request.param)
+def begin_traefik(yard, nodes, tcp):
+    routes = yard.folder / "routes.yaml"
+    routes.write_text(piece("Traefik", of_nodes(nodes, tcp), drop=["          port: 9090\n", CHECK_OF_TCP], nth=1)[0])
+    text, ports = piece("Traefik", {"/etc/traefik/routes.yaml": str(routes)})
+    return yard.keep(Balancer(yard.folder, "traefik", ["--configFile"], text, ports)).start()
 
 
-@pytest.fixture(params=["nginx", "caddy", "envoy"])
-def balancer(request):
-    return request.getfixturevalue(request.param)
+BEGIN = {"nginx": begin_nginx, "caddy": begin_caddy, "envoy": begin_envoy, "traefik": begin_traefik}
+TCP = ["nginx", "envoy", "traefik"]
+
+
+@pytest.fixture(params=TCP)
+def with_tcp(request, yard, nodes):
+    return BEGIN[request.param](yard, nodes, relays(nodes))
+
+
+@pytest.fixture(params=TCP)
+def with_devices(request, yard, nodes):
+    return BEGIN[request.param](yard, nodes, device_ports(nodes))
+
+
+@pytest.fixture(params=list(BEGIN))
+def balancer(request, yard, nodes):
+    return BEGIN[request.param](yard, nodes, relays(nodes))
 
 
 async def test_websockets_are_spread_and_pass(balancer, nodes):
@@ -177,3 +211,14 @@ def test_game_servers_pass_with_their_addresses(with_tcp, nodes):
                                  "playerCount": 0}).encode())
         assert json.loads(link.recv(4096))["type"] == "acknowledge"
         assert sum(node.metrics()["muster_relay_servers"] for node in nodes) == 1
+
+
+async def test_devices_pass_with_their_addresses(with_devices, nodes):
+    driver = await Driver.connect(nodes[0], DEVICES)
+    await until_open(nodes, DEVICES)
+    devices = [await Device.connect(None, with_devices.ports[1337], source=f"127.0.0.{9 + n}", host="127.0.0.1") for n in range(2)]
+    told = {(await driver.expect(OPENED)).ip for _ in devices}
+    assert told == {"127.0.0.9", "127.0.0.10"}
+    for device in devices:
+        device.close()
+    await driver.close()

@@ -43,12 +43,18 @@ static void init(void)
                                                 .body_limit = 64,
                                                 .request_ms = 1000000,
                                                 .keep_alive_ms = 1000000,
-                                                .ws_message_limit = 100};
+                                                .ws_message_limit = 100,
+                                                .origins = "https://o, http://p",
+                                                .no_url_tokens = true};
     fuzz_peer_init(&peer, &options);
     http_route(peer.server, "GET", "/", echo, NULL);
     http_route(peer.server, "POST", "/", echo, NULL);
     http_route(peer.server, "GET", "/l", later, NULL);
     http_route_websocket(peer.server, "/w", echo, NULL);
+    http_route(peer.server, "POST", "/p", echo, NULL);
+    http_guard(peer.server, "/p", HTTP_ORIGIN_LISTED);
+    http_route(peer.server, "GET", "/o", echo, NULL);
+    http_guard(peer.server, "/o", HTTP_ORIGIN_OWN);
 }
 
 /* Whether 100 is sent depends on how much has come. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of the input are packets of a game server: whatever they say, what is made of them for the
- * others is one valid JSON object with what must be in it. */
+/* Lines of the input are packets of a game server, and of a host that this one joined: whatever they say, what
+ * is made of them for the others is one valid JSON object with what must be in it. */
 #include "node/proto/json/scan.h"
 #include "node/service/relay/packet.h"
 #include "store/base/utf8.h"
@@ -60,6 +60,45 @@ static void say(struct span packet)
     buf_free(&text);
 }
 
+static void check_server(void *arg, const struct relay_server *server)
+{
+    struct json_field fields[] = {
+        {.name = "name"}, {.name = "color"}, {.name = "prefix"}, {.name = "playerCount"}};
+    struct map *directory = arg;
+    struct buf text = {0};
+    relay_print_connection(server, &text);
+    check_object(&text, fields, 4);
+    must(fields[1].raw.len == 8, "a colour has six digits");
+    must(map_find(directory, span_of(&server->id, sizeof(server->id))) == NULL, "none of ours");
+    buf_free(&text);
+}
+
+/* What a host says, and what our own servers are told then: all of them, and that it went. */
+static void be_told(struct span packet)
+{
+    struct relay_told told = {0};
+    struct map directory;
+    struct json_field known[] = {{.name = "identifier"}, {.name = "connections"}};
+    struct buf text = {0};
+    map_init(&directory);
+    enum relay_news news = relay_told_read(packet, &told);
+    relay_told_each(&told, check_server, &directory);
+    if (news == RELAY_NEWS_WELCOME) {
+        relay_print_acknowledge(&directory, told.id, told.host_look, &text);
+        check_object(&text, known, 2);
+        must(known[1].kind == JSON_KIND_ARRAY, "a directory");
+        text.len = 0;
+        relay_print_handshake(told.host_look, told.id, packet, told.id % 2 == 0, &text);
+        check_object(&text, known, 2);
+    } else if (news == RELAY_NEWS_WENT) {
+        relay_print_disconnect(told.id, &text);
+        check_object(&text, known, 2);
+    }
+    buf_free(&text);
+    map_deinit(&directory);
+    relay_told_deinit(&told);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span rest = span_of(data, size);
@@ -71,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue; /* the stream lets none through */
         }
         shake_hands(packet);
+        be_told(packet);
         if (kind == RELAY_SAYING) {
             say(packet);
         }

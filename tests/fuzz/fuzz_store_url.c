@@ -26,6 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = mem_dup(span_of(data, size));
     if (redis_url_parse(text, &url, error, sizeof(error)) == 0) {
         check(&url);
+        if (redis_url_take_logins(&url, text, error, sizeof(error)) != 0) {
+            abort(); /* it names the same servers */
+        }
         redis_url_free(&url);
     } else if (url.servers != NULL || url.count != 0) {
         abort();

@@ -48,11 +48,33 @@ static void check_pulse(const struct tracker_request *request)
     }
 }
 
+/* The same bytes as what another tracker says, which its peers are told. */
+static void check_forwarded(struct span datagram)
+{
+    static struct buf address;
+    address.len = 0;
+    enum tracker_says says = tracker_parse_answer(datagram, &address);
+    must((says == TRACKER_SAYS_ADDRESS) == (address.len > 0), "an address, where it is one");
+    if (says != TRACKER_SAYS_ADDRESS) {
+        return;
+    }
+    asked = sizeof "{\"action\":\"push\",\"shareId\":\"12345678\"}" - 1;
+    tracker_print_pushed(TRACKER_DOCUMENTED, buf_span(&address), SPAN("12345678"), &out);
+    check_answer("push of another tracker");
+    tracker_print_income(buf_span(&address), SPAN("12345678"), &out);
+    check_answer("income of another tracker");
+    asked = 0;
+    tracker_print_push(buf_span(&address), &out);
+    must(json_fields(buf_span(&out), NULL, 0) == 0, "a question");
+    out.len = 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tracker_request request;
     struct address peer = {.port = 65535};
     memset(peer.ip, 0xab, sizeof(peer.ip));
+    check_forwarded(span_of(data, size));
     if (tracker_parse(span_of(data, size), &peer, &request) != TRACKER_PARSED) {
         return 0;
     }

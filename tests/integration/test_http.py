@@ -474,6 +474,29 @@ def test_connections_beyond_a_limit_are_503(yard, limit):
         client.close()
 
 
+def can_connect(port):
+    try:
+        HttpClient(port).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_full_node_still_answers_those_who_watch_it(yard):
+    """Else a probe of liveness would have it started again, with everybody on it."""
+    node = yard.begin(connection_limit="5", admin=f"127.0.0.1:{(admin := free_port())}")
+    wait_until(lambda: can_connect(node.port), "it serves")
+    kept = [wait_until(lambda: admitted(node), "there is room") for _ in range(5)]
+    with HttpClient(node.port) as one_more:
+        one_more.send_while_taken(VERSION)
+        assert_error(one_more.response(), 503)
+    for path, status in (("/healthz", 200), ("/metrics", 200), ("/readyz", 503)):
+        with HttpClient(admin) as watcher:
+            assert watcher.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).status == status, path
+    for client in kept:
+        client.close()
+
+
 def test_idle_connections_are_ended(yard):
     node = yard.node(keep_alive="500ms")
     with HttpClient(node.port) as client:

@@ -72,6 +72,7 @@ def limited(yard):
 
 @pytest.mark.parametrize("field, value", [
     ("X_Forwarded_For", "{}"), ("X_Forwarded_For", "198.51.100.9, {}, 10.1.2.3"), ("Forwarded", 'for="{}:4711";proto=https'),
+    ("X_Forwarded_For", '", {}'), ("Forwarded", 'for=", for={}'),
 ])
 def test_rates_count_the_client_and_not_the_balancer(limited, field, value):
     first, second = value.format("203.0.113.1"), value.format("203.0.113.2")
@@ -83,6 +84,15 @@ def test_rates_count_the_client_and_not_the_balancer(limited, field, value):
 def test_others_are_not_believed(limited):
     taken = [adds(limited, source="127.0.0.2", X_Forwarded_For=f"203.0.113.{i}") for i in range(5)]
     assert taken[-1] == 429, taken
+
+
+def test_a_client_cannot_write_the_field_that_its_balancer_lets_pass(limited):
+    """nginx as the docs have it adds to X-Forwarded-For, and passes on what a client calls Forwarded."""
+    made_up = [adds(limited, X_Forwarded_For="203.0.113.1", Forwarded=f"for=198.51.100.{i}") for i in range(3)]
+    assert made_up == [400] * 3
+    made_up = [adds(limited, Forwarded="for=203.0.113.1", X_Forwarded_For=f"198.51.100.{i}") for i in range(3)]
+    assert made_up == [400] * 3
+    assert adds(limited, X_Forwarded_For="203.0.113.1", Forwarded="for=unknown") == 200
 
 
 def both(limited, first, second):

@@ -17,7 +17,9 @@ class OldHost:
 
     LOOK = {"name": "Old lobby", "color": "aa0000", "prefix": "[o]"}
 
-    def __init__(self):
+    def __init__(self, looks=(LOOK,)):
+        """`looks`: of the host among the servers that it names."""
+        self.looks = looks
         self.clients, self.next, self.failure, self.heard = {}, 1, None, []
         self.port = free_port()
 
@@ -45,7 +47,7 @@ class OldHost:
                     assert packet["type"] == "handshake" and packet["version"] == 1, packet
                     number, self.next = self.next, self.next + 1
                     look = {key: packet[key] for key in self.LOOK}
-                    there = [{"identifier": 0, **self.LOOK}, *({"identifier": i, **other} for i, (_, other) in self.clients.items())]
+                    there = [*({"identifier": 0, **its} for its in self.looks), *({"identifier": i, **other} for i, (_, other) in self.clients.items())]
                     writer.write(json.dumps({"type": "acknowledge", "identifier": number, "hostIdentifier": 0,
                                              "connections": there, "playerCount": 1}).encode())
                     await asyncio.sleep(0.05)  # what comes in one read would be no packet to the clients
@@ -114,6 +116,25 @@ async def test_game_servers_move_one_by_one(yard, redis):
     back.check(), moved.check()
     for plugin in (back, moved):
         plugin.close()
+    await old.stop()
+
+
+@pytest.mark.parametrize("looks, name", [
+    ((), "Host"), ((OldHost.LOOK, {**OldHost.LOOK, "name": "Again"}), "Again"), (({"name": 7},), ""),
+])
+async def test_an_old_host_that_says_its_look_twice_or_not_at_all(yard, looks, name):
+    old = await OldHost(looks).start()
+    port = free_port()
+    yard.node(relay=f"127.0.0.1:{port}", relay_upstream=f"127.0.0.1:{old.port}")
+    moved = await join(port, "moved")
+    await moved.knows(name)
+    while not moved.of("message"):  # what it says before the bridge has been welcomed is heard by nobody
+        old.tell({"type": "message", "identifier": 0, "username": "op", "content": "from the host"})
+        await asyncio.sleep(0.3)
+    assert moved.servers[moved.of("message")[-1]["identifier"]]["name"] == name
+    moved.check()
+    moved.close()
+    assert old.failure is None
     await old.stop()
 
 

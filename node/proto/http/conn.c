@@ -204,9 +204,10 @@ static struct http_error find_client(struct http_request *request)
     const struct http_conn *http = request->http;
     const struct cidr_list *trusted = http->server->options.trusted;
     const struct address *peer = conn_peer(http->conn);
-    if (trusted != NULL && cidr_list_has(trusted, peer)) {
-        request->peer = http_forwarded_client(trusted, peer, http_header(request, "forwarded"),
-                                              http_header(request, "x-forwarded-for"));
+    if (trusted != NULL && cidr_list_has(trusted, peer) &&
+        !http_forwarded_client(trusted, peer, http_header(request, "forwarded"),
+                               http_header(request, "x-forwarded-for"), &request->peer)) {
+        return http_error(400, "Forwarded and X-Forwarded-For name different clients");
     }
     bool crowded = http->crowded ||
                    (http_wants_websocket(request) && !conn_peer_may_be(http->conn, &request->peer));

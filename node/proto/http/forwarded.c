@@ -5,17 +5,17 @@
 #include <string.h>
 
 /* Cuts the last element of a list with commas off *list. Commas inside quotes (RFC 7239, 4) do not
- * count. false: there is none. */
+ * count: quotes are counted from the end, which proxies wrote. A client may have left one open before. false:
+ * there is none. */
 static bool cut_last(struct span *list, struct span *last)
 {
     bool quoted = false;
-    size_t begin = 0;
+    size_t begin = list->len;
     if (list->len == 0) {
         return false;
     }
-    for (size_t i = 0; i < list->len; i++) {
-        quoted = quoted != (list->ptr[i] == '"');
-        begin = list->ptr[i] == ',' && !quoted ? i + 1 : begin;
+    for (; begin > 0 && (quoted || list->ptr[begin - 1] != ','); begin--) {
+        quoted = quoted != (list->ptr[begin - 1] == '"');
     }
     *last = span_trim(span_skip(*list, begin));
     list->len = begin > 0 ? begin - 1 : 0;
@@ -66,15 +66,27 @@ static bool read_node(struct span text, struct address *out)
     return true;
 }
 
-struct address http_forwarded_client(const struct cidr_list *trusted, const struct address *peer,
-                                     struct span forwarded, struct span x_forwarded_for)
+/* Up to the first address that is no trusted proxy's; a trusted one where the list names no other. */
+static struct address follow(const struct cidr_list *trusted, const struct address *peer,
+                             struct span list, bool standard)
 {
-    bool standard = forwarded.len > 0;
-    struct span list = standard ? forwarded : x_forwarded_for, element;
     struct address client = *peer, hop;
+    struct span element;
     while (cidr_list_has(trusted, &client) && cut_last(&list, &element) &&
            read_node(standard ? for_of(element) : element, &hop)) {
         client = hop;
     }
     return client;
+}
+
+bool http_forwarded_client(const struct cidr_list *trusted, const struct address *peer,
+                           struct span forwarded, struct span x_forwarded_for,
+                           struct address *client)
+{
+    struct address standard = follow(trusted, peer, forwarded, true);
+    struct address other = follow(trusted, peer, x_forwarded_for, false);
+    bool by_standard = !cidr_list_has(trusted, &standard);
+    bool by_other = !cidr_list_has(trusted, &other);
+    *client = by_standard || (!by_other && forwarded.len > 0) ? standard : other;
+    return !(by_standard && by_other) || memcmp(standard.ip, other.ip, sizeof(other.ip)) == 0;
 }

@@ -28,6 +28,7 @@ struct http_options {
     const char
         *origins;     /* of pages that may open WebSockets and write, with commas; borrowed for the
                               * server's life; NULL or empty: any */
+    bool watchers;    /* is for those who watch the node: they come in when it is full, too */
     bool same_origin; /* no page but this server's own may ask for anything */
     bool guarded_writes; /* with no origins, no other page may write (http_guard) */
     bool no_url_tokens;  /* a token in the address does not count (http_authorize) */

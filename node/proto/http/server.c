@@ -49,7 +49,8 @@ static void refuse(int fd)
 void http_server_accept(void *arg, int fd, const struct address *peer)
 {
     struct http_server *server = arg;
-    if (net_admit(server->net, peer)) {
+    bool watchers = server->options.watchers;
+    if (watchers ? net_admit_watcher(server->net) : net_admit(server->net, peer)) {
         http_conn_new(server, fd, peer);
     } else {
         refuse(fd);

@@ -151,7 +151,8 @@ static uint64_t get_id(const struct json_field *field)
     return id >= 0 && id < 9007199254740992.0 ? (uint64_t)id : UINT64_MAX;
 }
 
-/* Appends the server that the object tells of. */
+/* Appends the server that the object tells of; nothing where it has no identifier: it could neither speak
+ * nor leave. */
 static void tell_server(struct span object, struct relay_told *told)
 {
     enum { TOLD_ID, TOLD_NAME, TOLD_COLOR, TOLD_PREFIX, TOLD_PLAYERS, TOLD_FIELDS };
@@ -161,7 +162,7 @@ static void tell_server(struct span object, struct relay_told *told)
         [TOLD_PLAYERS] = {.name = PLAYER_COUNT},
     };
     struct buf name = {0}, color = {0}, prefix = {0};
-    if (json_fields(object, fields, TOLD_FIELDS) != 0) {
+    if (json_fields(object, fields, TOLD_FIELDS) != 0 || get_id(&fields[TOLD_ID]) == UINT64_MAX) {
         return;
     }
     struct told_server *added = mem_zalloc(sizeof(*added));
@@ -185,15 +186,20 @@ static void told_server_free(struct told_server *server)
     free(server);
 }
 
-/* The host stands among the servers, but is none that could leave. */
+/* The host stands among the servers, but is none that could leave. One that does not say how it looks, or
+ * says it twice, has a look all the same: ours are told it. */
 static void take_out_host(struct relay_told *told)
 {
     LIST_EACH(it, &told->servers) {
         struct told_server *server = LIST_ITEM(it, struct told_server, entry);
         if (server->server.id == told->host) {
+            told->looks.len = 0;
             buf_append(&told->looks, server->server.look);
             told_server_free(server);
         }
+    }
+    if (told->looks.len == 0) {
+        relay_print_look(SPAN("Host"), SPAN(""), SPAN(""), &told->looks);
     }
     told->host_look = buf_span(&told->looks);
 }
@@ -225,8 +231,9 @@ enum relay_news relay_told_read(struct span packet, struct relay_told *told)
         return RELAY_NEWS_ELSE;
     }
     told->id = get_id(&fields[NEWS_ID]);
-    if (news == RELAY_NEWS_WELCOME && fields[NEWS_SERVERS].kind == JSON_KIND_ARRAY) {
-        struct span rest = json_inside(fields[NEWS_SERVERS].raw), raw;
+    if (news == RELAY_NEWS_WELCOME) {
+        bool list = fields[NEWS_SERVERS].kind == JSON_KIND_ARRAY;
+        struct span rest = list ? json_inside(fields[NEWS_SERVERS].raw) : SPAN(""), raw;
         while (json_next_element(&rest, &raw)) {
             tell_server(raw, told);
         }
