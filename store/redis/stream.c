@@ -26,7 +26,7 @@ struct query {
     struct stream_head head;
     char *was, *forks; /* what `head` has */
     bool unread;       /* the stream is in another form of the wire */
-    bool orphan;       /* the lanes were not asked: no caller waits */
+    unsigned left;     /* answers that it waits for; one that ends the link is the last */
 };
 
 static void put_key(const struct redis_route *route, struct buf *out)
@@ -169,6 +169,14 @@ static void query_free(struct query *query)
     free(query);
 }
 
+static void query_answered(struct query *query)
+{
+    query->left--;
+    if (query->left == 0) {
+        query_free(query);
+    }
+}
+
 /* [id, t, was, forks, v], asked before the lanes and in one write with them: what is read after it is
  * of that history. */
 static void on_head(void *arg, const redisReply *reply)
@@ -185,9 +193,7 @@ static void on_head(void *arg, const redisReply *reply)
         query->head.was = span_str(query->was);
         query->head.forks = span_str(query->forks);
     }
-    if (query->orphan) {
-        query_free(query);
-    }
+    query_answered(query);
 }
 
 static void on_read(void *arg, const redisReply *reply)
@@ -210,7 +216,7 @@ static void on_read(void *arg, const redisReply *reply)
         }
     }
     query->fn(query->arg, ok, &query->head, query->entries, query->count);
-    query_free(query);
+    query_answered(query);
 }
 
 static int ask_head(const struct redis_route *route, struct query *query)
@@ -290,9 +296,9 @@ int redis_stream_read(const struct redis_route *route, const struct stream_query
     int sent = ask_head(route, kept);
     if (sent != 0) {
         query_free(kept);
-    } else if (redis_route_command(route, buf_span(&command), on_read, kept) != 0) {
-        kept->orphan = true;
-        sent = -1;
+    } else {
+        sent = redis_route_command(route, buf_span(&command), on_read, kept);
+        kept->left = sent == 0 ? 2 : 1; /* of the head alone: no caller waits */
     }
     buf_free(&command);
     buf_free(&word);

@@ -4,6 +4,7 @@
 import asyncio
 import collections
 import itertools
+import select
 import socket
 import threading
 import time
@@ -13,9 +14,11 @@ import websockets
 from place import TCP_PORT, UDP_PORT
 from lib.chat import ChatClient
 from lib.dispatch import OPENED, RECEIVED, Datagrams, Device, Driver
+from lib.frames import PING, PONG
 from lib.logs import Listener, stored
 from lib.relay import Splitter
 from lib.sync import SyncClient, new_session, push, set_session
+from lib.tcp import Closed
 from lib.tracker import Peer
 from lib.waiting import until_true, within
 
@@ -216,6 +219,21 @@ class Crowd:
     def said(self):
         return f"{self.codes.total() if hasattr(self.codes, 'total') else sum(self.codes.values())} of {self.count} closed ({dict(self.codes)}), " \
                f"back within {self.slowest():.2f} s, {self.twice()} moved twice"
+
+
+def answer_pings(clients):
+    """Of raw WebSockets that only stay. Gives those that are still there."""
+    there = []
+    for one in clients:
+        try:
+            while select.select([one.socket], [], [], 0)[0]:
+                frame = one.next_frame()
+                if frame.opcode == PING:
+                    one.frame(PONG, frame.payload)
+            there.append(one)
+        except (OSError, AssertionError, Closed):
+            one.close()
+    return there
 
 
 class Talkers:

@@ -24,8 +24,11 @@ class Failed(AssertionError):
 def run(*words, data=None, check=True, limit=SLOW):
     """What it printed."""
     words = [str(word) for word in words]
-    done = subprocess.run(words, input=data, capture_output=True, text=True, timeout=limit, check=False,
-                          **({} if data is not None else {"stdin": subprocess.DEVNULL}))
+    try:
+        done = subprocess.run(words, input=data, capture_output=True, text=True, timeout=limit, check=False,
+                              **({} if data is not None else {"stdin": subprocess.DEVNULL}))
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"{' '.join(words)[:300]}: nothing in {late.timeout} s") from late
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(words)[:300]}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
     return done.stdout

@@ -28,6 +28,7 @@ TRIES = {
     "releases": (try_change.releases, True), "reload": (try_reload.reload, False), "drain": (try_change.drain, True),
     "force": (try_faults.force_delete, True), "redis": (try_faults.redis_deleted, True), "postgres": (try_faults.postgres_deleted, True),
     "names": (try_faults.names_away, True), "cut": (try_faults.cut_off, True), "memory": (try_faults.memory, False),
+    "full": (try_faults.full, False),
     "drills": (try_drills.drills, False),
 }
 

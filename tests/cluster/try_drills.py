@@ -7,13 +7,12 @@ import contextlib
 import http.client
 import json
 import os
-import select
 import time
 
-from crowd import AGAIN_AFTER
+from crowd import AGAIN_AFTER, answer_pings
 from place import OURS, Place, Release
 from lib.chat import ChatClient
-from lib.frames import PING, PONG, RawWebSocket
+from lib.frames import RawWebSocket
 from lib.tcp import RawSocket
 from lib.tokens import Key
 from stores import Stores
@@ -212,12 +211,7 @@ class Crowded(Drill):
                 self.held.append(RawWebSocket(self.ways[0]))
 
     def again(self, second):
-        for one in self.held:
-            with contextlib.suppress(Exception):
-                while select.select([one.socket], [], [], 0)[0]:
-                    frame = one.next_frame()
-                    if frame.opcode == PING:
-                        one.frame(PONG, frame.payload)
+        self.held = answer_pings(self.held)
         for _ in range(3):
             with contextlib.suppress(OSError):
                 RawSocket(self.ways[0].port, host=self.ways[0].host).close()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is promised when Redis breaks. */
 #include "proxy.h"
+#include "store/stream.h"
 #include "tests.h"
 
 #include <stdio.h>
@@ -423,6 +424,33 @@ static void a_replica_is_refused(void **state)
     stop(w, 1);
 }
 
+static void on_entries(void *arg, bool ok, const struct stream_head *head,
+                       const struct stream_entry *entries, size_t count)
+{
+    int *failed = arg;
+    (void)head, (void)entries, (void)count;
+    *failed += !ok;
+}
+
+/* The first of two answers ends the link, and with that the second question; what both share is not
+ * gone then (which a sanitizer sees). */
+static void a_question_whose_first_answer_ends_the_link(void **state)
+{
+    const struct stream_from from = {0, 0};
+    int failed = 0;
+    (void)state;
+    lab_nodes(1);
+    stream_setup(lab.nodes[0], &(struct stream_limits){1, 100, true});
+    freeReplyObject(redis_ask(redis, "CONFIG SET replica-serve-stale-data no"));
+    freeReplyObject(redis_ask(redis, "REPLICAOF 127.0.0.1 1"));
+    assert_int_equal(stream_read(lab.nodes[0], &from, 1, 10, on_entries, &failed), 0);
+    WAIT(failed == 1);
+    WAIT(strstr(lab.last_text, "MASTERDOWN") != NULL);
+    freeReplyObject(redis_ask(redis, "REPLICAOF NO ONE"));
+    WAIT(store_ready(lab.nodes[0]));
+    assert_int_equal(failed, 1);
+}
+
 static void a_lost_change_is_noticed(void **state)
 {
     static const char change[] = "local b, v, rest = string.match(redis.call('HGET', KEYS[1], "
@@ -650,6 +678,7 @@ int test_faults(void)
         FAULT_TEST(scripts_forgotten),
         FAULT_TEST(wrong_password),
         FAULT_TEST(a_replica_is_refused),
+        FAULT_TEST(a_question_whose_first_answer_ends_the_link),
         FAULT_TEST(a_lost_change_is_noticed),
         FAULT_TEST(a_release_while_down_is_sent_later),
         FAULT_TEST(release_all_gives_up_after_a_second),
