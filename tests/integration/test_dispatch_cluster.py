@@ -501,6 +501,7 @@ async def test_a_driver_of_todays_platform_comes_back_by_itself(yard, redis):
         return await Driver.connect(node, port, "127.0.0.0/24", proto="tcp", token=None, base="/api/dispatch/v1", extra_headers={
             "Authorization": f"Bearer {SECRET}", "X-Module-ID": "mod-EQh4ug~a2b"}, user_agent_header=None)
     driver = await connect(nodes[0])
+    await until_open(nodes, port)
     device = await Device.connect(nodes[1], port)
     await driver.expect(OPENED)
     await device.send(b"PWR?")
@@ -513,6 +514,7 @@ async def test_a_driver_of_todays_platform_comes_back_by_itself(yard, redis):
     with pytest.raises(OSError):
         await connect(nodes[0])
     again = await connect(nodes[1])
+    await until_open(nodes[1:], port)
     device = await Device.connect(nodes[1], port)
     frame = await again.expect(OPENED)
     await again.shut(frame)
