@@ -8,7 +8,7 @@
 #include "store/way.h"
 
 enum {
-    PROVE_MS = 10, /* how long something is kept, at least, before a proof is asked for */
+    PROVE_MS = 50, /* how long something is kept, at least, before a proof is asked for */
     KEPT_MOST = 16 * 1024 * 1024, /* bytes: beyond it the oldest goes unproved */
     QUEUE_MOST = 16 * 1024 * 1024,
 };

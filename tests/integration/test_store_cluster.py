@@ -11,7 +11,7 @@ from lib.logs import Producer, add, begin_sink, judge
 from lib.postgres import Postgres
 from lib.process import ROOT, certificates, muster
 from lib.redis import Cluster, Tap
-from lib.store import key as store_key
+from lib.store import inboxes
 from lib.sync import State, close_all, members, new_session, push
 from lib.waiting import until
 from test_store_acl import documented_rules
@@ -80,7 +80,7 @@ class Talk:
     async def __aexit__(self, *_):
         """What is said while a link is away may be missed: so it goes on until most was said in peace."""
         end = 3 * self.sent + 100
-        await until(lambda: self.sent >= end or self.task.done(), "it goes on", 60)
+        await until(lambda: self.sent >= end or self.task.done(), "it goes on", 180)
         self.task.cancel()
         for session, (_, follower) in self.sessions.items():
             heard = [message["data"] for message in await follower.fence() if message["type"] == "Push"]
@@ -158,12 +158,12 @@ async def test_what_was_said_before_a_slot_moved_is_late(nodes, redis_cluster):
     session = new_session()
     leader, follower = clients = await members(nodes, session, leaders=(0,))
     others = await pairs(nodes)
-    roster = store_key("r", f"sync:{session}")
-    old, slot = [], int(redis_cluster.members[0].ask("CLUSTER", "KEYSLOT", roster)[0])
+    inbox = inboxes(f"sync:{session}")
+    old, slot = [], int(redis_cluster.members[0].ask("CLUSTER", "KEYSLOT", inbox)[0])
     for number in range(2):
         source = next(master for master in redis_cluster.masters() if slot in master.slots())
         target = next(master for master in redis_cluster.masters() if master is not source)
-        tap = Tap(source, [channel for channel in source.ask("PUBSUB", "SHARDCHANNELS") if channel.startswith(roster[:len("muster:{xx}")])])
+        tap = Tap(source, [channel for channel in source.ask("PUBSUB", "SHARDCHANNELS") if channel.startswith(inbox)])
         message = push(session, f"said {number}")
         await leader.send(message)
         await follower.next_of(lambda m, message=message: m["raw"] == message)

@@ -24,3 +24,8 @@ def key(kind, name, prefix="muster"):
 
 
 STREAM = key("s", "l").rsplit(":", 1)[0]  # its lanes: STREAM:0 and so on
+
+
+def inboxes(name, prefix="muster"):
+    """How the channels begin by which nodes of a cluster hear what is said of a key: those of the 16 partitions around it."""
+    return f"{prefix}:{{{TAGS[partition_of(name) // 16 * 16]}}}:i:"
