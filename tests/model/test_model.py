@@ -133,17 +133,15 @@ WORLDS = {
 
 LARGE = {
     "stream": (model_stream, Stream(calls=(1, 1), failovers=2, clocks=(10, 7))),
-    "stream, tail": (model_stream, Stream(calls=(2, 1), tail=True, trims=False)),
-    "stream, restarts": (model_stream, Stream(calls=(2, 1), restarts=1, set_back=5)),
+    "stream, tail": (model_stream, Stream(calls=(1, 1), tail=True, trims=False)),
     "history": (model_history, History(says=(2, 1))),
     "history, two fail-overs": (model_history, History(says=(1, 1), failovers=2)),
-    "lease": (model_lease, Lease(ticks=12, failovers=1, pauses=2)),
+    "lease": (model_lease, Lease(ticks=9, failovers=1)),
     "lease, a member that goes, and a lost beat": (
-        model_lease, Lease(ticks=9, failovers=1, pauses=0, lost=1, leaves=1, deaths=False)),
-    "lease, a member that goes": (model_lease, Lease(ticks=11, failovers=1, pauses=0, leaves=1)),
+        model_lease, Lease(ticks=7, failovers=1, pauses=0, lost=1, leaves=1, deaths=False)),
+    "lease, a member that goes": (model_lease, Lease(ticks=8, failovers=1, pauses=0, leaves=1)),
     "ways": (model_ways, Ways(pushes=3, visits=2, whole=False)),
     "ways, views that are read again": (model_ways, Ways(doubts=2, visits=2)),
-    "lease, all faults": (model_lease, Lease(ticks=12, failovers=1, losses=1, standstills=1, pauses=0)),
 }
 
 
