@@ -12,7 +12,7 @@ import time
 import pytest
 
 from lib.chat import ChatClient
-from lib.dispatch import CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, is_open, statistics, until_closed
+from lib.dispatch import CLOSED, OPENED, RECEIVED, Datagrams, Device, Driver, statistics, until_closed
 from lib.node import LEASE
 from lib.ports import free_port
 from lib.process import muster
@@ -323,7 +323,7 @@ async def test_devices_of_all_workers_have_one_driver(start):
         await driver.close()
         await asyncio.gather(*(device.at_end() for device in devices.values()))
         await until(lambda: opened_by(workers, port) == [], "all have closed it")
-        assert not await is_open(workers, port)
+        await until_closed([workers], port)
         for device in devices.values():
             device.close()
 
