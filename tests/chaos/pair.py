@@ -4,7 +4,7 @@ with clocks that are apart."""
 
 import shutil
 
-from lib.redis import KeptRedis, Sentinel, entries_of
+from lib.redis import KeptRedis, Sentinel, entries_of, run_all
 from lib.waiting import wait_until
 
 SETTLED_WITHIN = 60.0  # seconds: an election that fails is tried again after three
@@ -91,13 +91,7 @@ class Pair:
 
     def settle(self):
         """Both run; one is the master, the other has all that it has, and a fail-over could begin."""
-        for server in self.servers:
-            if server.alive():
-                server.cont()
-            else:
-                server.start()
-        for server in self.servers:
-            wait_until(server.is_loaded, f"{server.name} has loaded")
+        run_all(self.servers)
         wait_until(self.master, "the sentinels name a master", SETTLED_WITHIN)
         wait_until(self._follows, "the replica follows", SETTLED_WITHIN)
 

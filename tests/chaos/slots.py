@@ -7,7 +7,7 @@ import random
 import shutil
 
 from alone import Alone, until
-from lib.redis import Cluster
+from lib.redis import Cluster, run_all
 from lib.waiting import wait_until
 
 APART = 30  # seconds between clocks, at most, either way
@@ -49,13 +49,7 @@ class Slots:
 
     def settle(self):
         """All run and agree on who has which slots; every replica has what its master has."""
-        for server in self.servers:
-            if server.alive():
-                server.cont()
-            else:
-                server.start()
-        for server in self.servers:
-            wait_until(server.is_loaded, f"{server.name} has loaded")
+        run_all(self.servers)
         self.cluster.settled()
         wait_until(self._in_step, "replicas follow", SETTLED_WITHIN)
 

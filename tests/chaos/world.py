@@ -11,7 +11,7 @@ import urllib.request
 from fleet import Group, Single, proofs, reconnects, serves_all
 from lib.haproxy import Balancer
 from lib.proxy import Proxy
-from lib.redis import KeptRedis
+from lib.redis import KeptRedis, run_all
 from lib.waiting import Expired, wait_until
 from links import Visit
 from patience import Patience
@@ -171,13 +171,7 @@ class World:
         self.calm = True
 
     def _mend_servers(self):
-        for server in self.servers:
-            if server.alive():
-                server.cont()
-            else:
-                server.start()
-        for server in self.servers:
-            wait_until(server.is_loaded, f"{server.name} has loaded")
+        run_all(self.servers)
 
     def _mend(self):
         if self.place is not None:

@@ -384,3 +384,14 @@ class Cluster:
     def stop(self):
         for member in self.members:
             member.stop()
+
+
+def run_all(servers):
+    """Whatever was done to them: each runs, and has what it kept."""
+    for server in servers:
+        if server.alive():
+            server.cont()
+        else:
+            server.start()
+    for server in servers:
+        wait_until(server.is_loaded, f"{server.name} has loaded")
