@@ -211,16 +211,17 @@ def test_a_day_that_cannot_leave_is_told(yard, redis, postgres):
     migrate(postgres.uri)
     postgres.psql("select log_partition_make('2020-01-01')")
 
-    def look(sink):
-        postgres.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'muster%'")
+    def look_again(sink):
+        postgres.psql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and "
+                      "application_name <> 'psql'")
         return sink.metrics()["muster_sink_days_due"]
 
     with open_transaction(postgres, "select count(*) from log_entry"):
         sink = begin_sink(yard, redis.url, postgres, sink_retention="30d").ready()
-        wait_until(lambda: look(sink) == 1, "the day is told")
+        wait_until(lambda: look_again(sink) == 1, "the day is told", deadline=60, pause=3)
         assert "1 are over their time and still there" in sink.log()
-    wait_until(lambda: look(sink) == 0, "the day is gone")
-    assert postgres.value(f"select to_regclass('{DAY}') is null") == "t"
+    wait_until(lambda: postgres.value(f"select to_regclass('{DAY}') is null") == "t", "the day is gone")
+    wait_until(lambda: look_again(sink) == 0, "nothing is due", deadline=60, pause=3)
 
 
 def test_where_sinks_stand_is_found_beside_a_snapshot(postgres):
