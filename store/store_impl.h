@@ -16,6 +16,26 @@ struct chore {
     void (*run)(struct chore *chore);
 };
 
+/* A walk over all that is in a map, in steps (store/sweep.h). */
+struct sweep {
+    struct chore chore;
+    struct store *store;
+    const struct map *map;
+    map_visit_fn *fn; /* its arg is the store */
+    uint32_t cursor;
+};
+
+/* How often each of these happened to a shard, as far as its keys are concerned; in a key: that it has
+ * seen. */
+struct roster_past {
+    uint32_t downs, ups; /* of its links */
+    uint32_t moves;      /* of the ups: to another server */
+    uint32_t renames;    /* of the leases there: this node has another token, or may need one */
+    uint32_t others;     /* of these: the server may lack what it was told */
+    uint32_t judged;     /* other nodes live */
+    uint32_t holds;      /* what is held is held for one more lease */
+};
+
 struct shard {
     bool up;
     bool failed;                 /* lost, or not reached at the last try */
@@ -26,7 +46,9 @@ struct shard {
     struct map speakers;         /* bus_speaker.h */
     struct map ways;             /* struct bus_way, by node */
     struct bus_inbox *inbox;     /* NULL: not needed yet */
-    struct list attended;        /* topics whose messages come by its inbox */
+    uint32_t gaps;               /* how often its topics missed something, */
+    uint32_t attended_gaps;      /* and those whose messages come by its inbox, beside that */
+    struct roster_past past;
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
@@ -58,6 +80,9 @@ struct roster_table {
     bool ticking;        /* since the first key */
     unsigned ticks;
     struct list uneasy; /* keys that a beat has to look at */
+    struct list expiring, looking, returning; /* of holding, uneasy, and queues: to be gone through now */
+    struct chore chore;  /* goes through these */
+    struct sweep sweep;  /* over all keys */
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
@@ -103,6 +128,7 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
+    struct sweep sweep; /* over them */
     struct list filled;    /* ways with something to send */
     struct event *parcels; /* sends it */
     struct list crowds;    /* struct crowd */
