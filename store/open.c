@@ -23,7 +23,7 @@
 #include <ctype.h>
 
 enum {
-    CHORES_PER_TURN = 128, /* each may tell a session's members something */
+    CHORES_PER_TURN = 64, /* each may tell a session's members something */
     RELEASE_LIMIT_MS = 1000,
     NODE_MOST = 64,
     LEASE_LEAST_MS = 200,

@@ -4,7 +4,7 @@
 
 enum {
     SLOTS = 512, /* 51.2 s; later deadlines are looked at once per round */
-    LOOKED_AT_PER_TURN = 256, /* timers; the others that are due come in the next turns */
+    LOOKED_AT_PER_TURN = 128, /* timers; the others that are due come in the next turns */
 };
 
 struct wheel {

@@ -432,8 +432,10 @@ static void on_readable(struct conn *conn)
 {
     struct loop *loop = conn->net->loop;
     uint64_t began_us = loop_turn_us(loop);
-    if (conn->unread) {
+    if (conn->unread && began_us < LOOP_TURN_BUDGET_US) {
         wait_for_events(conn); /* it stands in line already: no more events until it had its turn */
+    } else if (conn->unread) {
+        return; /* nor has this turn the time to say so, where thousands come at once */
     } else if (goes_first(conn) && began_us < LOOP_TURN_BUDGET_US) {
         read_some(conn);
         weigh(conn, loop_turn_us(loop) - began_us);

@@ -10,7 +10,7 @@ enum {
     DRAIN_TICK_MS = 50,
     LEAST_PER_TICK = 3, /* a few clients are no herd: they need not wait for the whole period */
     LEAVE_MS = 500,     /* for the leave-taking itself, however short the period is */
-    ASKED_PER_TURN = 128,
+    ASKED_PER_TURN = 64,
     ENDED_PER_TURN = 256,
 };
 

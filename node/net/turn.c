@@ -16,7 +16,7 @@ enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
     BACK_US = 500,   /* for those behind them; at least one of them is read */
     BULK_US = 1000,  /* for writing to many */
-    GONE_US = 1000,  /* for taking leave of those that are dead; of one at least */
+    GONE_US = 250,   /* for taking leave of those that are dead, or what the turn has left; of one at least */
 };
 
 static void settle(struct net *net)
@@ -35,6 +35,7 @@ static void settle(struct net *net)
 static void take_leave(struct net *net)
 {
     uint64_t until_us = loop_turn_us(net->loop) + GONE_US;
+    until_us = until_us > LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
     while (!list_empty(&net->gone)) {
         conn_do_todo(LIST_ITEM(net->gone.next, struct conn, todo));
         if (loop_turn_us(net->loop) >= until_us) {

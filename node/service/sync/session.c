@@ -139,7 +139,7 @@ static void tell(struct sync_session *session, bool (*whom)(struct receiver *mem
     struct buf text = {0};
     buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
                session->state.players, session->state.leader_connected ? "true" : "false");
-    group_send(&session->room, buf_span(&text), whom);
+    group_send_late(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
 
