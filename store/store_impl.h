@@ -7,34 +7,10 @@
 #include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/chore.h"
+#include "store/roster/counts.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
-
-/* Something to look at in the next turn of the loop; queued at most once. */
-struct chore {
-    struct list entry;
-    void (*run)(struct chore *chore);
-};
-
-/* A walk over all that is in a map, in steps (store/sweep.h). */
-struct sweep {
-    struct chore chore;
-    struct store *store;
-    const struct map *map;
-    map_visit_fn *fn; /* its arg is the store */
-    uint32_t cursor;
-};
-
-/* How often each of these happened to a shard, as far as its keys are concerned; in a key: that it has
- * seen. */
-struct roster_past {
-    uint32_t downs, ups; /* of its links */
-    uint32_t moves;      /* of the ups: to another server */
-    uint32_t renames;    /* of the leases there: this node has another token, or may need one */
-    uint32_t others;     /* of these: the server may lack what it was told */
-    uint32_t judged;     /* other nodes live */
-    uint32_t holds;      /* what is held is held for one more lease */
-};
 
 struct shard {
     bool up;
@@ -80,9 +56,10 @@ struct roster_table {
     bool ticking;        /* since the first key */
     unsigned ticks;
     struct list uneasy; /* keys that a beat has to look at */
-    struct list expiring, looking, returning; /* of holding, uneasy, and queues: to be gone through now */
-    struct chore chore;  /* goes through these */
-    struct sweep sweep;  /* over all keys */
+    struct list expiring, looking,
+        returning;      /* of holding, uneasy, and queues: to be gone through now */
+    struct chore chore; /* goes through these */
+    struct sweep sweep; /* over all keys */
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
@@ -128,7 +105,7 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
-    struct sweep sweep; /* over them */
+    struct sweep sweep;    /* over them */
     struct list filled;    /* ways with something to send */
     struct event *parcels; /* sends it */
     struct list crowds;    /* struct crowd */
@@ -145,8 +122,6 @@ struct store {
     void (*release_done)(void *arg);
     void *release_arg;
 };
-
-void store_kick(struct store *store, struct chore *chore);
 
 /* The form to write in now: the newest one that all nodes read that this one knows of. */
 unsigned store_wire_now(const struct store *store);

@@ -72,5 +72,5 @@ uint32_t group_send_late(struct group *group, struct span text,
 uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
 {
     return group->count >= GROUP_BULK_FROM ? group_send_late(group, text, wants)
-                                     : send_to(group, text, wants);
+                                           : send_to(group, text, wants);
 }

@@ -16,7 +16,8 @@ enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
     BACK_US = 500,   /* for those behind them; at least one of them is read */
     BULK_US = 1000,  /* for writing to many */
-    GONE_US = 250,   /* for taking leave of those that are dead, or what the turn has left; of one at least */
+    GONE_US =
+        250, /* for taking leave of those that are dead, or what the turn has left; of one at least */
 };
 
 static void settle(struct net *net)
@@ -92,8 +93,8 @@ void turn_end(void *arg)
     while (!list_empty(&net->udp_dirty)) {
         udp_flush(net->udp_dirty.next);
     }
-    if (!list_empty(&net->todo) || !list_empty(&net->gone) || !list_empty(&net->front) || !list_empty(&net->back) ||
-        !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
+    if (!list_empty(&net->todo) || !list_empty(&net->gone) || !list_empty(&net->front) ||
+        !list_empty(&net->back) || !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
         loop_again(net->loop);
     }
 }

@@ -102,7 +102,8 @@ bool roster_is_sure(const struct roster_watch *watch)
 {
     const struct roster_key *key = watch->key;
     bool reads = key->want_snapshot || (key->in_flight && key->asked);
-    return watch->introduced && !roster_key_is_behind(key) && key->listening && key->view.whole && !key->view.doubted && !reads;
+    return watch->introduced && !roster_key_is_behind(key) && key->listening && key->view.whole &&
+           !key->view.doubted && !reads;
 }
 
 size_t roster_count(const struct roster_watch *watch)

@@ -37,8 +37,8 @@ struct fleet {
     uint64_t started_s; /* unix */
     struct event *publish;
     struct group viewers;
-    struct list askers;         /* GET /api/status that wait for the view */
-    struct buf answer;          /* what such were told last, for those who ask soon after them */
+    struct list askers; /* GET /api/status that wait for the view */
+    struct buf answer;  /* what such were told last, for those who ask soon after them */
     uint64_t answered_ms;
     struct roster_watch *watch; /* while a page is open */
     bool current;               /* its view may be shown */

@@ -16,8 +16,8 @@
 
 struct sync_sessions {
     struct sync_sessions_options options;
-    struct map by_id; /* struct sync_session */
-    uint64_t members; /* of all of them, here */
+    struct map by_id;        /* struct sync_session */
+    uint64_t members;        /* of all of them, here */
     struct sync_ranks ranks; /* those of which ours is the first of the nodes by name, by members */
     struct metrics_source gauges;
 };
@@ -32,8 +32,8 @@ struct sync_session {
     struct crowd *crowd;    /* the nodes of the followers, since the first push from here */
     struct roster_watch *watch;
     struct sync_state state; /* as of the watch's view */
-    struct sync_rank rank;   /* in order while, of the nodes in the view, ours is the first by name */
-    bool listening;          /* pushes of other nodes arrive, so members here may be counted */
+    struct sync_rank rank; /* in order while, of the nodes in the view, ours is the first by name */
+    bool listening;        /* pushes of other nodes arrive, so members here may be counted */
     bool healing; /* the view was stale, or pushes were missed: all members here are told again */
 };
 
@@ -332,7 +332,8 @@ size_t sync_sessions_busiest(struct sync_sessions *sessions, struct sync_busy *o
                                     most < SYNC_BUSIEST_MOST ? most : SYNC_BUSIEST_MOST);
     for (size_t i = 0; i < found; i++) {
         const struct sync_session *session = CONTAINER_OF(first[i], struct sync_session, rank);
-        out[i] = (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
+        out[i] =
+            (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
     }
     *count = sessions->ranks.count;
     return found;

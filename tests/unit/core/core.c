@@ -414,7 +414,8 @@ static void test_timers_that_are_due_at_once_fire_in_turns(void **state)
         wheel_set(wheel, &alarms[i].timer, 100);
     }
     wheel_cancel(&alarms[500].timer);
-    wheel_set(wheel, &alarms[501].timer, 100000); /* later: stays where it is until it is looked at */
+    wheel_set(wheel, &alarms[501].timer,
+              100000); /* later: stays where it is until it is looked at */
     loop_run(all.loop);
     assert_int_equal(all.fired, 998);
     assert_int_equal(all.most, 128);
