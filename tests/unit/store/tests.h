@@ -27,7 +27,9 @@ int test_lease_faults(void);
 int test_tls(void);
 int test_wire(void);
 int test_partition(void);
-int test_pair(void);
+int test_pair_stream(void);
+int test_pair_members(void);
+int test_replicas(void);
 int test_map(void);
 int test_cluster(void);
 
