@@ -5,7 +5,8 @@
  *
  * One step is under way per topic at a time; the next step is chosen when that one is answered,
  * from the subscribers there then, so that any order of subscribe and unsubscribe ends right. A
- * lost link puts all its topics to OFF. */
+ * lost link puts all its topics to OFF: each when it is next looked at (topic_catch_up), and a sweep
+ * looks at all. */
 #include "store/bus.h"
 
 #include "store/base/buf.h"
@@ -14,6 +15,7 @@
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
+#include "store/sweep.h"
 #include "store/watchers.h"
 #include "store/way.h"
 #include "store/wire.h"
@@ -31,10 +33,11 @@ enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
 struct topic {
     struct map_node node;
     struct watchers subs;
-    struct list batch; /* in shard.asking or shard.leaving, or shard.attended */
+    struct list batch; /* in shard.asking or shard.leaving */
     unsigned shard;
     enum topic_state state;
     bool gap;      /* the link fell; subscribers have to hear of it */
+    uint32_t gaps; /* of the shard, that it knows of */
     bool framed;   /* payloads begin with a head: "W node link", later fields, a line's end */
     bool attended; /* its messages come by ways, and its state is that of the inbox: ON or OFF */
     uint64_t since_us; /* attended: it began */
@@ -64,6 +67,45 @@ static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
 {
     if (watcher_listens(&sub->watcher)) {
         sub->fn(sub->arg, event, payload);
+    }
+}
+
+static uint32_t gaps_of(const struct topic *topic)
+{
+    const struct shard *shard = &topic->subs.store->shards[topic->shard];
+    return shard->gaps + (topic->attended ? shard->attended_gaps : 0);
+}
+
+static bool is_inbox_open(const struct topic *topic)
+{
+    const struct bus_inbox *inbox = topic->subs.store->shards[topic->shard].inbox;
+    return inbox != NULL && inbox->open;
+}
+
+/* What happened to all topics of its shard, or to all that are attended there. */
+static void topic_catch_up(struct topic *topic)
+{
+    uint32_t gaps = gaps_of(topic);
+    if (topic->gaps != gaps) {
+        topic->gaps = gaps;
+        topic->gap = true;
+        topic->state = TOPIC_OFF;
+        list_del(&topic->batch);
+        watchers_kick(&topic->subs);
+    }
+    if (topic->attended) {
+        topic->state = is_inbox_open(topic) ? TOPIC_ON : TOPIC_OFF;
+    }
+}
+
+/* A map_visit_fn of the sweep. */
+static void look_again(void *arg, struct map_node *node)
+{
+    const struct store *store = arg;
+    struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    bool open = topic->attended ? is_inbox_open(topic) : store->shards[topic->shard].up;
+    if (topic->gaps != gaps_of(topic) || (topic->state != TOPIC_ON) == open) {
+        watchers_kick(&topic->subs);
     }
 }
 
@@ -102,6 +144,7 @@ static void topic_run(struct chore *chore)
     struct topic *topic = CONTAINER_OF(chore, struct topic, subs.chore);
     struct shard *shard = &topic->subs.store->shards[topic->shard];
     watchers_sweep(&topic->subs);
+    topic_catch_up(topic);
     topic_settle(topic);
     if (watchers_none(&topic->subs)) {
         if (topic->state == TOPIC_OFF || topic->attended) {
@@ -125,6 +168,7 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
     while (!list_empty(batch) && count < CHANNELS_PER_COMMAND) {
         struct topic *topic = LIST_ITEM(batch->next, struct topic, batch);
         list_del(&topic->batch);
+        topic_catch_up(topic);
         if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == watchers_none(&topic->subs)) {
             watchers_kick(&topic->subs);
             continue;
@@ -166,6 +210,7 @@ bool bus_on_channel(struct store *store, struct span channel, bool on)
         return false;
     }
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    topic_catch_up(topic);
     bool answered = topic->state == (on ? TOPIC_ASKED : TOPIC_LEAVING);
     store->shards[topic->shard].asked -= answered;
     if (on && topic->state == TOPIC_ASKED) {
@@ -213,11 +258,14 @@ static bool take_head(struct topic *topic, struct span *payload, bool *own)
 void bus_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
-    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+    struct topic *topic = node != NULL ? MAP_ENTRY(node, struct topic, node) : NULL;
+    bool own = false;
+    if (topic != NULL) {
+        topic_catch_up(topic);
+    }
+    if (topic == NULL || topic->state != TOPIC_ON) {
         return;
     }
-    struct topic *topic = MAP_ENTRY(node, struct topic, node);
-    bool own = false;
     topic_settle(topic);
     if (topic->framed && !take_head(topic, &payload, &own)) {
         return;
@@ -235,6 +283,7 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         store->shards[i].links += shard_set_has(which, i) && up;
         store->shards[i].asked = shard_set_has(which, i) ? 0 : store->shards[i].asked;
+        store->shards[i].gaps += shard_set_has(which, i) && !up;
         if (shard_set_has(which, i)) {
             bus_speakers_restart(&store->shards[i].speakers);
         }
@@ -242,19 +291,7 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
             store->shards[i].inbox->open &= up;
         }
     }
-    MAP_EACH(it, &store->topics) {
-        struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        if (shard_set_has(which, topic->shard)) {
-            if (!up) {
-                topic->state = TOPIC_OFF;
-                topic->gap = true;
-            }
-            if (!up && !topic->attended) {
-                list_del(&topic->batch);
-            }
-            watchers_kick(&topic->subs);
-        }
-    }
+    sweep_start(&store->sweep);
 }
 
 static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
@@ -266,6 +303,7 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     struct topic *topic = mem_zalloc(sizeof(*topic) + channel.len);
     memcpy(topic->name, channel.ptr, channel.len);
     topic->shard = shard;
+    topic->gaps = store->shards[shard].gaps;
     list_init(&topic->batch);
     watchers_init(&topic->subs, store, topic_run);
     map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
@@ -311,23 +349,10 @@ static void attended_channel(const struct store *store, struct span topic, struc
     partition_key(channel, store->prefix, "c", topic);
 }
 
-static void attended_link(struct store *store, unsigned shard, bool up)
-{
-    LIST_EACH(it, &store->shards[shard].attended) {
-        struct topic *topic = LIST_ITEM(it, struct topic, batch);
-        topic->state = up ? TOPIC_ON : TOPIC_OFF;
-        topic->gap |= !up;
-        watchers_kick(&topic->subs);
-    }
-}
-
 void bus_attended_gap(struct store *store, unsigned shard)
 {
-    LIST_EACH(it, &store->shards[shard].attended) {
-        struct topic *topic = LIST_ITEM(it, struct topic, batch);
-        topic->gap = true;
-        watchers_kick(&topic->subs);
-    }
+    store->shards[shard].attended_gaps++;
+    sweep_start(&store->sweep);
 }
 
 /* What is older than the topic here is not for it: a repeat, for those who were here already. */
@@ -336,11 +361,14 @@ static void attended_item(struct store *store, const struct way_item *item)
     struct buf channel = {0};
     attended_channel(store, item->topic, &channel);
     struct map_node *node = map_find(&store->topics, buf_span(&channel));
+    struct topic *topic = node != NULL ? MAP_ENTRY(node, struct topic, node) : NULL;
     buf_free(&channel);
-    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+    if (topic != NULL) {
+        topic_catch_up(topic);
+    }
+    if (topic == NULL || topic->state != TOPIC_ON) {
         return;
     }
-    struct topic *topic = MAP_ENTRY(node, struct topic, node);
     store->stats.received++;
     topic_settle(topic);
     if (item->age_us > clock_monotonic_us() - topic->since_us) {
@@ -384,7 +412,8 @@ static void on_inbox(void *arg, enum bus_event event, struct span payload)
         on_parcel(inbox->store, inbox->shard, payload);
     } else {
         inbox->open = event == BUS_READY;
-        attended_link(inbox->store, inbox->shard, inbox->open);
+        inbox->store->shards[inbox->shard].attended_gaps += !inbox->open;
+        sweep_start(&inbox->store->sweep);
     }
 }
 
@@ -416,7 +445,7 @@ struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, v
         joined->attended = true;
         joined->since_us = clock_monotonic_us();
         joined->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
-        list_push_back(&store->shards[shard].attended, &joined->batch);
+        joined->gaps = gaps_of(joined);
     }
     return topic_join(joined, false, fn, arg);
 }
@@ -457,7 +486,7 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
                store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);
-    int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload);
+    int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload, false);
     if (sent == 0) {
         store->stats.published++;
     } else {
@@ -470,6 +499,7 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
 void bus_init(struct store *store)
 {
     map_init(&store->topics);
+    sweep_init(&store->sweep, store, &store->topics, look_again);
 }
 
 void bus_deinit(struct store *store)
@@ -478,4 +508,5 @@ void bus_deinit(struct store *store)
         topic_free(MAP_ENTRY(it, struct topic, node));
     }
     map_deinit(&store->topics);
+    sweep_deinit(&store->sweep);
 }

@@ -7,14 +7,10 @@
 #include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/chore.h"
+#include "store/roster/counts.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
-
-/* Something to look at in the next turn of the loop; queued at most once. */
-struct chore {
-    struct list entry;
-    void (*run)(struct chore *chore);
-};
 
 struct shard {
     bool up;
@@ -26,7 +22,9 @@ struct shard {
     struct map speakers;         /* bus_speaker.h */
     struct map ways;             /* struct bus_way, by node */
     struct bus_inbox *inbox;     /* NULL: not needed yet */
-    struct list attended;        /* topics whose messages come by its inbox */
+    uint32_t gaps;               /* how often its topics missed something, */
+    uint32_t attended_gaps;      /* and those whose messages come by its inbox, beside that */
+    struct roster_past past;
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
@@ -58,6 +56,10 @@ struct roster_table {
     bool ticking;        /* since the first key */
     unsigned ticks;
     struct list uneasy; /* keys that a beat has to look at */
+    struct list expiring, looking,
+        returning;      /* of holding, uneasy, and queues: to be gone through now */
+    struct chore chore; /* goes through these */
+    struct sweep sweep; /* over all keys */
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
@@ -69,10 +71,13 @@ struct stream_table {
     struct list calls;  /* struct stream_sent, by number: those kept, and the one not answered */
     struct list hollow; /* those whose items are not kept any more */
     size_t kept_bytes, hollow_count;
+    uint64_t forgotten; /* the last call that is in neither list any more */
     uint64_t number;    /* the last one given out */
     uint64_t have;      /* the last call that the server is taken to have */
     uint64_t in_flight; /* number of the call under way; 0: none */
     uint64_t seen;      /* the greatest seq that an answer named */
+    uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
+    uint64_t down_us;   /* when the link fell; 0: it is up */
     struct stream_history history;
     struct list questions; /* reads and questions that wait for their answers */
     struct event *tick;
@@ -103,6 +108,7 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
+    struct sweep sweep;    /* over them */
     struct list filled;    /* ways with something to send */
     struct event *parcels; /* sends it */
     struct list crowds;    /* struct crowd */
@@ -119,8 +125,6 @@ struct store {
     void (*release_done)(void *arg);
     void *release_arg;
 };
-
-void store_kick(struct store *store, struct chore *chore);
 
 /* The form to write in now: the newest one that all nodes read that this one knows of. */
 unsigned store_wire_now(const struct store *store);

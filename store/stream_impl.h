@@ -17,6 +17,9 @@ void stream_deinit(struct store *store);
 /* Both links of the server of these shards went up or down. */
 void stream_on_link(struct store *store, const struct shard_set *which, bool up);
 
+/* The server said how the stream is; up to the seq `stored` sinks have all. */
+void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored);
+
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);
 

@@ -6,7 +6,7 @@
 static int parts(void)
 {
     return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
-           test_reply() + test_outbox() + test_map();
+           test_reply() + test_outbox() + test_hush() + test_map();
 }
 
 /* The store's contract, which is the same whatever is behind it. */
@@ -18,7 +18,7 @@ static int contract(const char *name, CMFixtureFunction start)
 
 static int on_memory(void)
 {
-    return contract("memory", lab_memory) + test_stream("memory", lab_memory);
+    return contract("memory", lab_memory) + test_stream("memory", lab_memory) + test_sweep();
 }
 
 static int on_redis(void)

@@ -16,6 +16,7 @@ int test_parcels(void);
 int test_sink_batch(void);
 int test_reply(void);
 int test_outbox(void);
+int test_hush(void);
 int test_stream(const char *name, CMFixtureFunction start);
 int test_lookup(const char *name, CMFixtureFunction start);
 int test_lookup_faults(void);
@@ -32,6 +33,7 @@ int test_pair_members(void);
 int test_replicas(void);
 int test_map(void);
 int test_cluster(void);
+int test_sweep(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 
