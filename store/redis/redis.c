@@ -64,13 +64,8 @@ static void redis_unsubscribe(struct backend *backend, unsigned shard, const str
     }
 }
 
-static void on_publish(void *arg, const redisReply *reply)
-{
-    redis_link_check(arg, reply);
-}
-
 static int redis_publish(struct backend *backend, unsigned shard, struct span channel,
-                         struct span head, struct span payload)
+                         struct span head, struct span payload, bool quiet)
 {
     struct redis_link *link = link_of(backend, shard);
     struct buf command = {0};
@@ -81,7 +76,7 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     resp_word(&command, redis_link_publish_word(link));
     resp_word(&command, channel);
     resp_joined(&command, head, payload);
-    int sent = redis_link_command(link, buf_span(&command), on_publish, link);
+    int sent = redis_link_say(link, buf_span(&command), quiet);
     buf_free(&command);
     return sent;
 }
