@@ -33,6 +33,7 @@ struct topic {
     struct watchers subs;
     struct list batch; /* in shard.asking or shard.leaving, or shard.attended */
     unsigned shard;
+    int partition; /* by which its server is found; -1: it is one of a server */
     enum topic_state state;
     bool gap;      /* the link fell; subscribers have to hear of it */
     bool framed;   /* payloads begin with a head: "W node link", later fields, a line's end */
@@ -50,15 +51,22 @@ struct bus_sub {
 };
 WATCHER_FIRST(struct bus_sub);
 
-/* Where this node hears what others have for it (store/way.h). */
+/* Where this node hears what others have for it (store/way.h). Where the list of servers changes it may have
+ * two names. */
 struct bus_inbox {
     struct store *store;
     unsigned shard;
-    struct bus_sub *sub;
-    bool open; /* it is heard */
+    struct inbox_name {
+        struct bus_inbox *inbox;
+        struct bus_sub *sub; /* NULL: it has no such name */
+        bool heard;
+    } names[2];
+    bool open; /* by all its names it is heard */
 };
 
 static const struct span nothing = {NULL, 0};
+
+static bool inbox_is_open(struct store *store, unsigned shard);
 
 static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
 {
@@ -238,8 +246,8 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
         if (shard_set_has(which, i)) {
             bus_speakers_restart(&store->shards[i].speakers);
         }
-        if (shard_set_has(which, i) && store->shards[i].inbox != NULL) {
-            store->shards[i].inbox->open &= up;
+        if (shard_set_has(which, i) && store->shards[i].inbox != NULL && !up) {
+            store->shards[i].inbox->open = false;
         }
     }
     MAP_EACH(it, &store->topics) {
@@ -257,6 +265,45 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
     }
 }
 
+/* What comes over the old server's link is not this topic's any more. */
+static void topic_move(struct topic *topic, unsigned shard)
+{
+    struct store *store = topic->subs.store;
+    struct span channel = map_key(&topic->node);
+    bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
+    list_del(&topic->batch);
+    if (!topic->attended) {
+        store->shards[topic->shard].asked -= asked;
+        if (topic->state == TOPIC_ON || topic->state == TOPIC_ASKED) {
+            store->backend->ops->unsubscribe(store->backend, topic->shard, &channel, 1);
+        }
+    }
+    topic->gap = true;
+    topic->shard = shard;
+    topic->state = TOPIC_OFF;
+    if (topic->attended) {
+        list_push_back(&store->shards[shard].attended, &topic->batch);
+        topic->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
+    }
+    watchers_kick(&topic->subs);
+}
+
+void bus_on_owner(struct store *store)
+{
+    const struct backend *backend = store->backend;
+    MAP_EACH(it, &store->topics) {
+        struct topic *topic = MAP_ENTRY(it, struct topic, node);
+        if (topic->partition < 0) {
+            continue;
+        }
+        unsigned shard = backend->owner[topic->partition];
+        shard = topic->attended ? backend->lease_at[shard] : shard;
+        if (shard != topic->shard) {
+            topic_move(topic, shard);
+        }
+    }
+}
+
 static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
 {
     struct map_node *node = map_find(&store->topics, channel);
@@ -266,6 +313,7 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     struct topic *topic = mem_zalloc(sizeof(*topic) + channel.len);
     memcpy(topic->name, channel.ptr, channel.len);
     topic->shard = shard;
+    topic->partition = partition_of_channel(channel);
     list_init(&topic->batch);
     watchers_init(&topic->subs, store, topic_run);
     map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
@@ -330,8 +378,9 @@ void bus_attended_gap(struct store *store, unsigned shard)
     }
 }
 
-/* What is older than the topic here is not for it: a repeat, for those who were here already. */
-static void attended_item(struct store *store, const struct way_item *item)
+/* What is older than the topic here is not for it: a repeat, for those who were here already. Nor is what
+ * comes by another server than the topic has by now. */
+static void attended_item(struct store *store, unsigned shard, const struct way_item *item)
 {
     struct buf channel = {0};
     attended_channel(store, item->topic, &channel);
@@ -343,6 +392,9 @@ static void attended_item(struct store *store, const struct way_item *item)
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
     store->stats.received++;
     topic_settle(topic);
+    if (topic->shard != shard) {
+        return;
+    }
     if (item->age_us > clock_monotonic_us() - topic->since_us) {
         return;
     }
@@ -370,7 +422,7 @@ static void on_parcel(struct store *store, unsigned shard, struct span parcel)
     }
     int more = way_next(&parcel, &item);
     for (; more > 0; more = way_next(&parcel, &item)) {
-        attended_item(store, &item);
+        attended_item(store, shard, &item);
     }
     if (more < 0) {
         store_on_unread(store, WIRE_MESSAGE, "a parcel of another node cannot be read");
@@ -379,13 +431,21 @@ static void on_parcel(struct store *store, unsigned shard, struct span parcel)
 
 static void on_inbox(void *arg, enum bus_event event, struct span payload)
 {
-    struct bus_inbox *inbox = arg;
+    struct inbox_name *name = arg;
+    struct bus_inbox *inbox = name->inbox;
     if (event == BUS_MESSAGE) {
         on_parcel(inbox->store, inbox->shard, payload);
     } else {
-        inbox->open = event == BUS_READY;
+        name->heard = event == BUS_READY;
+        inbox->open = inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
         attended_link(inbox->store, inbox->shard, inbox->open);
     }
+}
+
+static void inbox_hear(struct inbox_name *name, struct bus_inbox *inbox, struct span channel)
+{
+    name->inbox = inbox;
+    name->sub = bus_channel_subscribe(inbox->store, inbox->shard, channel, on_inbox, name);
 }
 
 /* It is opened when it is first asked for, and stays. */
@@ -393,13 +453,18 @@ static bool inbox_is_open(struct store *store, unsigned shard)
 {
     struct bus_inbox *inbox = store->shards[shard].inbox;
     if (inbox == NULL) {
-        struct buf channel = {0};
+        struct buf channel = {0}, next = {0};
         inbox = mem_zalloc(sizeof(*inbox));
         inbox->store = store;
         inbox->shard = shard;
-        way_inbox(store, shard, span_str(store->node), &channel);
-        inbox->sub = bus_channel_subscribe(store, shard, buf_span(&channel), on_inbox, inbox);
+        way_inbox(store, shard, false, span_str(store->node), &channel);
+        way_inbox(store, shard, true, span_str(store->node), &next);
+        inbox_hear(&inbox->names[0], inbox, buf_span(&channel));
+        if (!span_eq(buf_span(&channel), buf_span(&next))) {
+            inbox_hear(&inbox->names[1], inbox, buf_span(&next));
+        }
         buf_free(&channel);
+        buf_free(&next);
         store->shards[shard].inbox = inbox;
     }
     return inbox->open;
@@ -425,9 +490,9 @@ struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, v
 struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
 {
     struct buf channel = {0};
-    unsigned shard = store_shard(store, topic);
-    store_shard_key(store, shard, "f", &channel);
-    buf_printf(&channel, ":%u:%s", shard, store->node);
+    unsigned shard = store_shard(store, topic), partition = partition_of(topic);
+    buf_printf(&channel, "%s:{%s}:f:%u:%s", store->prefix, partition_tag(partition), partition,
+               store->node);
     struct bus_sub *sub = bus_channel_subscribe(store, shard, buf_span(&channel), fn, arg);
     buf_free(&channel);
     return sub;

@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "store/backend.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/inspect.h"
@@ -22,6 +23,13 @@ void store_kick(struct store *store, struct chore *chore)
 unsigned store_shard(const struct store *store, struct span name)
 {
     return store->backend->owner[partition_of(name)];
+}
+
+unsigned store_key_shard(const struct store *store, struct span key)
+{
+    int partition = partition_of_key(key);
+    CHECK(partition >= 0);
+    return store->backend->owner[partition];
 }
 
 void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out)

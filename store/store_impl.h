@@ -62,6 +62,7 @@ struct roster_table {
 };
 
 struct stream_table {
+    unsigned home; /* the shard where it lives, as of the last store_on_owner */
     struct stream_limits limits;
     struct chore chore;
     struct list waiting; /* struct append */
@@ -83,10 +84,22 @@ struct history_table {
     struct event *tick; /* runs while something waits in a key */
 };
 
+/* A list of servers that changes, as redis/change.c sees it; all zero: it stays. */
+struct store_change {
+    const char *before, *after; /* the lists, as servers keep them; borrowed */
+    const uint8_t *owner_before, *owner_after; /* of each partition; borrowed */
+    struct shard_set was;   /* servers of the old list */
+    struct shard_set begun; /* servers where all know of the change */
+    bool moving;            /* those are all */
+    bool done;              /* all partitions have moved, and nothing of them is left behind */
+    unsigned waiting, all;  /* partitions that have to move, that had to */
+};
+
 struct store {
     struct event_base *base;
     char *prefix, *node;
     char *servers; /* the list of them, as they keep it; NULL: memory */
+    struct store_change change;
     uint32_t lease_ms;
     struct wire_range wire;
     bool visitor;
@@ -143,5 +156,8 @@ bool store_is_named_before(const struct store *store, unsigned shard);
 
 /* The server that a key or topic lives on: the same on every node. */
 unsigned store_shard(const struct store *store, struct span name);
+
+/* The same of the whole key, with its tag. */
+unsigned store_key_shard(const struct store *store, struct span key);
 
 #endif

@@ -448,6 +448,16 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
     }
 }
 
+/* The stream has another server. */
+void stream_on_owner(struct store *store)
+{
+    struct shard_set now = shard_set_one(stream_home(store));
+    if (store->stream.home != stream_home(store)) {
+        store->stream.home = stream_home(store);
+        stream_on_link(store, &now, true);
+    }
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 void stream_setup(struct store *store, const struct stream_limits *limits)

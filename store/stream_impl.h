@@ -17,6 +17,9 @@ void stream_deinit(struct store *store);
 /* Both links of the server of these shards went up or down. */
 void stream_on_link(struct store *store, const struct shard_set *which, bool up);
 
+/* As store_on_owner. */
+void stream_on_owner(struct store *store);
+
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);
 

@@ -183,7 +183,7 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
         fail(link, reply->str);
     } else if (strncmp(reply->str, "WIRE ", 5) == 0) {
         store_on_unread(link->store, WIRE_KEY, reply->str);
-    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
+    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0 && !redis_error_is_fence(reply->str)) {
         complain(link, reply->str);
     }
     return false;
@@ -526,11 +526,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
     if (conn == link->subscriber) {
         ask_for_proof(link);
     } else {
-        redis_greeting_load(conn, lua_lookup, on_greeting, link);
-        redis_greeting_load(conn, lua_roster, on_greeting, link);
-        redis_greeting_load(conn, lua_roster_beat, on_greeting, link);
-        redis_greeting_load(conn, lua_history, on_greeting, link);
-        redis_greeting_load(conn, lua_roll, on_greeting, link);
+        redis_greeting_load(conn, link->events->cluster == NULL, on_greeting, link);
         ask_role(link);
         link->connected = true;
         begin_rolls(link);
@@ -603,6 +599,9 @@ static bool is_elsewhere(struct redis_link *link, struct span channel)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
     int partition = cluster != NULL ? partition_of_key(channel) : -1;
+    if (cluster == NULL) {
+        return link->events->has != NULL && !link->events->has(link->arg, channel);
+    }
     return partition >= 0 && !cluster->has(link->arg, (unsigned)partition);
 }
 

@@ -53,6 +53,8 @@ struct redis_link_events {
     /* Puts the shards on whose rolls at that server this node stands into `shards` (of REDIS_LINK_ROLLS);
      * returns how many. */
     unsigned (*rolls)(void *arg, unsigned *shards);
+    /* Is that channel this server's? NULL: all that it is asked for are. */
+    bool (*has)(void *arg, struct span channel);
     const struct redis_link_cluster *cluster; /* NULL: the server is not one of a cluster */
 };
 

@@ -348,6 +348,12 @@ static const char *give_names(struct redis_url *url)
 char *redis_url_list(const struct redis_url *url)
 {
     struct buf list = {0};
+    if (url->before != NULL) {
+        buf_printf(&list, "%s;%s", url->before, url->after);
+        char *both = mem_dup(buf_span(&list));
+        buf_free(&list);
+        return both;
+    }
     char **names = sorted_names(url);
     for (size_t i = 0; i < url->count; i++) {
         buf_printf(&list, "%s%s", i > 0 ? "," : "", names[i]);
@@ -378,12 +384,20 @@ void redis_url_free(struct redis_url *url)
         free_server(&url->servers[i]);
     }
     free(url->servers);
+    free(url->before);
+    free(url->after);
     *url = (struct redis_url){0};
 }
 
-int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t error_size)
+static void put_all(struct redis_url *url)
 {
-    struct span rest = span_str(text);
+    for (size_t i = 0; i < url->count; i++) {
+        url->servers[i].before = url->servers[i].after = true;
+    }
+}
+
+static int parse_list(struct span rest, struct redis_url *out, char *error, size_t error_size)
+{
     const struct scheme *scheme = NULL;
     const char *wrong = NULL;
     *out = (struct redis_url){0};
@@ -399,6 +413,7 @@ int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t
         redis_url_free(out);
         return -1;
     }
+    put_all(out);
     return 0;
 }
 
@@ -415,6 +430,85 @@ static bool same_server(const struct redis_server *a, const struct redis_server 
         same = a->at[i].port == b->at[i].port && same_text(a->at[i].host, b->at[i].host);
     }
     return same;
+}
+
+/* ------------------------------------------------------------------------------ a list that changes */
+
+static struct redis_server *find_name(const struct redis_url *url, const char *name)
+{
+    for (size_t i = 0; i < url->count; i++) {
+        if (strcmp(url->servers[i].name, name) == 0) {
+            return &url->servers[i];
+        }
+    }
+    return NULL;
+}
+
+/* The servers of both go into `old`. */
+static const char *merge(struct redis_url *old, struct redis_url *new)
+{
+    for (size_t i = 0; i < old->count; i++) {
+        old->servers[i].after = false;
+    }
+    for (size_t i = 0; i < new->count; i++) {
+        struct redis_server *server = &new->servers[i], *known = find_name(old, server->name);
+        if (known != NULL && !same_server(known, server)) {
+            return "a server has the same name in both lists, and is reached in two ways";
+        }
+        if (known != NULL) {
+            known->after = true;
+        } else if (old->count == SHARDS_MOST) {
+            return "too many servers";
+        } else {
+            struct redis_server *place = add_server(old, NULL);
+            *place = *server;
+            place->before = false;
+            *server = (struct redis_server){0};
+        }
+    }
+    old->named = true;
+    return NULL;
+}
+
+static const char *join(struct redis_url *old, struct redis_url *new)
+{
+    if (old->servers[0].cluster || new->servers[0].cluster) {
+        return "a cluster moves its slots by itself, and stands alone";
+    }
+    char *before = redis_url_list(old), *after = redis_url_list(new);
+    const char *wrong =
+        strcmp(before, after) == 0 ? "both lists have the same servers" : merge(old, new);
+    old->before = before;
+    old->after = after;
+    return wrong;
+}
+
+int redis_url_parse(const char *text, struct redis_url *out, char *error, size_t error_size)
+{
+    struct span rest = span_str(text), first = span_cut(&rest, ';');
+    struct redis_url after;
+    const char *wrong = NULL;
+    if (parse_list(first, out, error, error_size) < 0) {
+        return -1;
+    }
+    if (rest.ptr == NULL) {
+        return 0;
+    }
+    if (parse_list(rest, &after, error, error_size) < 0) {
+        redis_url_free(out);
+        return -1;
+    }
+    if (memchr(rest.ptr, ';', rest.len) != NULL) {
+        wrong = "one list changes into one other: old;new";
+    }
+    wrong = wrong == NULL ? join(out, &after) : wrong;
+    redis_url_free(&after);
+    if (wrong != NULL) {
+        snprintf(error, error_size, "store URL: %s", wrong);
+        redis_url_free(out);
+        return -1;
+    }
+    return 0;
 }
 
 static void swap_logins(struct redis_login *a, struct redis_login *b)

@@ -9,7 +9,10 @@
  * master's name): the name says which keys live there (store/partition.h), whatever the address. After redis:// and rediss:// the scheme may be left out; after the name of a
  * master it must be there. Options, joined by &: db=N, sentinel-user=U, sentinel-pass=P. User and
  * pass may hold percent-escapes (a comma, '@', ':', '/', '?' and '&' in them must be escaped) and
- * are meant for the servers, not for the sentinels. An IPv6 address stands in brackets. */
+ * are meant for the servers, not for the sentinels. An IPv6 address stands in brackets.
+ *
+ * "old;new" are two such lists: the first one changes into the second one while nodes run
+ * (docs/store.md#a-list-that-changes). A ';' in user or pass is escaped, too. */
 #ifndef MUSTER_STORE_REDIS_URL_H
 #define MUSTER_STORE_REDIS_URL_H
 
@@ -37,12 +40,14 @@ struct redis_server {
     bool tls;     /* to the server, and to the sentinels */
     struct redis_login login, sentinel_login;
     unsigned db;
+    bool before, after; /* it is in the list that was, in the one that is to be; both, where none changes */
 };
 
 struct redis_url {
     struct redis_server *servers;
     size_t count;
     bool named; /* they have names that all nodes know */
+    char *before, *after; /* the lists as redis_url_list has them; NULL: none changes */
 };
 
 /* Fills `out`, to be given to redis_url_free. Returns 0, or -1 with a message, which never shows a
@@ -56,7 +61,8 @@ int redis_url_take_logins(struct redis_url *url, const char *text, char *error, 
     __attribute__((warn_unused_result));
 
 /* New text of the list, the same for all nodes that have the same servers: their names in order; "one
- * server" for one without a name of its own, which each node may reach at another address. */
+ * server" for one without a name of its own, which each node may reach at another address. Of a list that
+ * changes: both, with ';' between. */
 char *redis_url_list(const struct redis_url *url);
 
 void redis_url_free(struct redis_url *url);

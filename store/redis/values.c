@@ -58,11 +58,11 @@ static int send_swap(const struct redis_route *route, const struct lookup_visit 
                      struct lookup_call *call)
 {
     struct redis_script script;
-    redis_script_begin(&script, lua_lookup, lua_lookup_sha, visit->key);
+    redis_script_begin(&script, &lua_lookup, visit->key);
     redis_script_word(&script, visit->old);
     redis_script_word(&script, visit->value);
     redis_script_number(&script, visit->life_ms);
-    return redis_script_run(&script, route, on_swap, call);
+    return redis_script_follow(&script, route, on_swap, call);
 }
 
 static void print_set(const struct lookup_visit *visit, struct span mode, struct buf *out)
@@ -112,7 +112,7 @@ int redis_values_send(const struct redis_route *route, const struct lookup_visit
         return send_swap(route, visit, call);
     }
     print_command(visit, &command);
-    int sent = redis_route_command(route, buf_span(&command), on_reply, call);
+    int sent = redis_route_command(route, visit->key, buf_span(&command), PATIENCE_FOLLOWS, on_reply, call);
     buf_free(&command);
     return sent;
 }

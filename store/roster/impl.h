@@ -50,6 +50,7 @@ struct roster_key {
     struct list pending, sent, settled;
 
     bool in_flight;     /* a touch is */
+    unsigned touched;   /* the shard where it is */
     bool asked;         /* it asks for a snapshot */
     bool want_snapshot; /* the next one shall */
     bool refresh;       /* the next one lets the key's life begin again */
@@ -138,6 +139,9 @@ void roster_queue(struct roster_key *key);
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
+
+/* As store_on_owner. */
+void roster_on_owner(struct store *store);
 
 /* Both links of the server of these shards went up or down. */
 void roster_on_link(struct store *store, const struct shard_set *which, bool up);

@@ -287,12 +287,13 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct roster_note note;
     bool asked = key->asked;
     key->in_flight = key->asked = false;
-    key->store->shards[key->shard].touches--;
+    key->store->shards[key->touched].touches--;
     roster_key_kick(key);
-    if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
+    bool elsewhere = key->touched != key->shard; /* the key has another server by now */
+    if (elsewhere || answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
         send_again(key, &key->sent);
         key->want_snapshot |= asked;
-        key->refused = answer != BACKEND_LOST;
+        key->refused = !elsewhere && answer != BACKEND_LOST;
         key->stale |= key->refused;
         if (key->refused) {
             make_uneasy(key);
@@ -390,6 +391,7 @@ static void touch(struct roster_key *key)
         send_again(key, &key->sent);
     } else {
         key->store->shards[key->shard].touches++;
+        key->touched = key->shard;
         forget_ghosts(key, touch.count - claims);
         key->in_flight = true;
         key->asked = touch.snapshot;
@@ -497,6 +499,32 @@ void roster_on_link(struct store *store, const struct shard_set *which, bool up)
     if (up) {
         roster_beat_all(store);
     }
+}
+
+/* The key has nothing at its new server: all claim again there, by their leases at that one, and who is missing
+ * is held as at a server that lost its data. */
+static void key_on_owner(struct roster_key *key, unsigned shard)
+{
+    key_on_link(key, false);
+    list_del(&key->queue);
+    key->shard = shard;
+    key->view.lease = &roster_leases(key->store, shard)->lease;
+    key->goal_birth = key->goal_version = 0;
+    key->heard = key->refused = false;
+    roster_view_doubt(&key->view, true);
+    roster_key_claim_again(key);
+}
+
+void roster_on_owner(struct store *store)
+{
+    MAP_EACH(it, &store->roster.keys) {
+        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
+        unsigned shard = store_key_shard(store, map_key(it));
+        if (shard != key->shard) {
+            key_on_owner(key, shard);
+        }
+    }
+    roster_beat_all(store);
 }
 
 void roster_key_claim_again(struct roster_key *key)
