@@ -1,39 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/link.h"
 
-#include "store/base/backoff.h"
 #include "store/base/clock.h"
-#include "store/base/decimal.h"
-#include "store/base/entropy.h"
-#include "store/base/resp.h"
 #include "store/base/timer.h"
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
+#include "store/redis/pace.h"
+#include "store/redis/proof.h"
+#include "store/redis/push.h"
+#include "store/redis/reply.h"
+#include "store/redis/role.h"
 #include "store/redis/roll.h"
 #include "store/redis/scripts.h"
 #include "store/redis/sentinel.h"
 #include "store/redis/wait.h"
 #include "store/store_impl.h"
 
-#include <inttypes.h>
-#include <limits.h>
-
 enum {
     REDIS_LINK_QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
-    REDIS_LINK_BACKOFF_FIRST_MS = 100,
-    REDIS_LINK_BACKOFF_MOST_MS = 5000,
-    BEAT_LEAST_MS = 100,
-    BEAT_MOST_MS = 1000,
-    PROOF_BEATS = 3,
-    PROOF_PATIENCE = 4, /* limits for which it may be behind what else comes */
-    PROOF_LEAST_MS = 1000,
-    CONNECT_LEAST_MS = 3000,
-    FIND_MOST_MS = 1000, /* to connect, where sentinels may name another server meanwhile */
-    CONNECT_MOST_MS = 5000,
-    TOKEN_DIGITS = 16,
     COMPLAINT_PAUSE_MS = 1000,
-    TIMELINE_DIGITS = 16,
 };
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
@@ -52,42 +38,18 @@ struct redis_link {
     bool connected;          /* the command connection is there */
     bool called;             /* its rolls were asked */
     unsigned rolls;          /* of these, not answered */
-    bool hearing;            /* the subscribed one hears the proof */
-    int tag;                 /* in a cluster: whose tag the proof has; -1: none */
-    uint64_t proof_asked_us; /* the proof's channel was asked for */
     char *last;              /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer;     /* next try, or the time limit of this one */
     struct event *beat;
     struct backoff backoff;
     unsigned tries;
-    char *proof;          /* channel of this connection's own messages */
-    uint64_t proved_us;   /* the last one came back */
+    struct redis_proof proof;
     uint64_t answered_us; /* the command connection last answered */
-    uint64_t heard_us;    /* something last came over the subscribed one */
-    uint64_t spoken_us;   /* the server published one that has not come back since; 0: all have */
     uint64_t beat_us;     /* the last one went out */
-    bool proving;         /* one was asked for, and has not come back */
     uint64_t up_us;
     uint64_t complained_us;
-    char timeline[TIMELINE_DIGITS + 1]; /* of the server, as it said last */
-    bool unguarded; /* it takes writes without a replica that follows: min-replicas-to-write is 0 */
-    unsigned followers; /* replicas, as it said last; UINT_MAX: it does not say */
+    struct redis_role role; /* of the server, as it said last */
 };
-
-static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
-static uint64_t beat_ms(const struct redis_link *link)
-{
-    return clamp(link->store->lease_ms / 5, BEAT_LEAST_MS, BEAT_MOST_MS);
-}
-
-static uint64_t proof_limit_us(const struct redis_link *link)
-{
-    return clamp(beat_ms(link) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;
-}
 
 static void report(struct redis_link *link, bool up, const char *text)
 {
@@ -111,12 +73,9 @@ static void drop(struct redis_link *link)
     }
     event_del(link->beat);
     event_del(link->timer);
-    free(link->proof);
-    link->proof = NULL;
-    link->greeted = link->hearing = link->called = link->connected = false;
+    redis_proof_forget(&link->proof);
+    link->greeted = link->called = link->connected = false;
     link->rolls = 0;
-    link->spoken_us = 0;
-    link->proving = false;
 }
 
 /* The one way down. `text` may belong to what goes now. */
@@ -189,12 +148,6 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     return false;
 }
 
-static struct span reply_span(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
-                                             : span_of(NULL, 0);
-}
-
 static void on_greeting(void *arg, const redisReply *reply)
 {
     if (reply != NULL && redis_greeting_refused(reply)) {
@@ -202,13 +155,11 @@ static void on_greeting(void *arg, const redisReply *reply)
     }
 }
 
-/* The proof's time runs from here: what it waited for before is the server's other work, which it
- * answers. */
 static void on_spoken(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
-    if (redis_link_check(link, reply) && link->spoken_us == 0) {
-        link->spoken_us = link->answered_us;
+    if (redis_link_check(link, reply)) {
+        redis_proof_spoken(&link->proof, link->answered_us);
     }
 }
 
@@ -216,15 +167,14 @@ static void send_proof(struct redis_link *link);
 
 static void prove_when_greeted(struct redis_link *link)
 {
-    if (link->state == LINK_CONNECTING && link->greeted && link->hearing) {
+    if (link->state == LINK_CONNECTING && link->greeted && link->proof.hearing) {
         link->state = LINK_PROVING;
         link->beat_us = clock_monotonic_us();
         send_proof(link);
     }
 }
 
-/* ROLE: publishing at a replica does not reach the other nodes. Where an ACL forbids the question
- * the server is believed to be no replica. */
+/* Publishing at a replica does not reach the other nodes. */
 static void on_role(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -234,34 +184,12 @@ static void on_role(void *arg, const redisReply *reply)
     link->answered_us = clock_monotonic_us();
     if (reply->type == REDIS_REPLY_ERROR && redis_error_is_fatal(reply->str)) {
         fail(link, reply->str);
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-               reply->element[0]->type == REDIS_REPLY_STRING &&
-               strcmp(reply->element[0]->str, "master") != 0) {
+    } else if (redis_role_is_replica(reply)) {
         fail(link, "READONLY: the server is a replica");
     }
 }
 
 /* ------------------------------------------------------------------------------------ the roll */
-
-/* Another form of the wire, or an older one that is about to be written again for this node. */
-static void turn_away(struct redis_link *link, unsigned shard, enum roll_answer answer,
-                      const struct redis_roll *roll)
-{
-    struct buf text = {0};
-    if (roll->nodes == 0 && roll->list.len == 0) {
-        buf_append(&text, SPAN("the roll of the server cannot be read"));
-    } else {
-        redis_roll_print(roll, link->store, &text);
-    }
-    if (answer != ROLL_LATER) {
-        store_on_refusal(link->store, shard, buf_text(&text));
-    }
-    if (answer == ROLL_NEVER) {
-        store_on_unread(link->store, WIRE_NODE, buf_text(&text));
-    }
-    fail(link, buf_text(&text));
-    buf_free(&text);
-}
 
 /* The last roll that was asked has answered, or said that another server has it by now. */
 static void end_rolls(struct redis_link *link)
@@ -296,21 +224,17 @@ static bool take_list(struct redis_link *link, const struct redis_roll *roll)
 static void take_roll(struct redis_link *link, unsigned shard, struct span answer)
 {
     struct redis_roll roll;
-    struct buf text = {0};
+    struct buf refusal = {0};
     enum roll_answer welcome = redis_roll_read(answer, &roll);
     if (welcome == ROLL_OTHER_LIST && take_list(link, &roll)) {
         return;
     }
-    redis_roll_print(&roll, link->store, &text);
-    store_on_roll(link->store, shard, roll.shared, roll.nodes > 0 ? buf_text(&text) : NULL);
-    buf_free(&text);
-    if (welcome != ROLL_WELCOME && (welcome != ROLL_LATER || !link->greeted)) {
-        turn_away(link, shard, welcome, &roll);
-        return;
+    bool in = redis_roll_take(&roll, welcome, link->greeted, link->store, shard, &refusal);
+    if (!in) {
+        fail(link, buf_text(&refusal));
     }
-    store_on_refusal(link->store, shard, NULL);
-    if (store_refusal(link->store) != NULL) {
-        fail(link, store_refusal(link->store)); /* who is refused by one server uses none */
+    buf_free(&refusal);
+    if (!in) {
         return;
     }
     if (link->events->cluster != NULL) {
@@ -344,7 +268,7 @@ static void on_roll(void *arg, const redisReply *reply)
     } else if (error) {
         fail(link, reply->str);
     } else {
-        take_roll(link, call.shard, reply_span(reply));
+        take_roll(link, call.shard, redis_reply_text(reply));
     }
 }
 
@@ -378,7 +302,7 @@ static void call_rolls(struct redis_link *link)
  * so this node must know first by which it can. */
 static void begin_rolls(struct redis_link *link)
 {
-    bool knows = link->events->cluster == NULL || link->hearing;
+    bool knows = link->events->cluster == NULL || link->proof.hearing;
     if (link->connected && knows && !link->called) {
         call_rolls(link);
         end_rolls(link);
@@ -394,22 +318,6 @@ void redis_link_leave(struct redis_link *link)
 
 /* ------------------------------------------------------------------------------------ greeting */
 
-/* The digits of `field` at the start of a line of INFO; empty when it has none. */
-static struct span info_field(struct span info, struct span field)
-{
-    while (info.len > 0) {
-        struct span line = span_cut(&info, '\n');
-        if (span_starts_with(line, field)) {
-            struct span value = span_skip(line, field.len);
-            return span_cut(&value, '\r');
-        }
-    }
-    return span_of(NULL, 0);
-}
-
-/* INFO replication: a server begins a new replication history when it is promoted and when it
- * starts. Where an ACL forbids the question, or the answer does not say, there is one history
- * only. */
 static void on_info(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
@@ -420,27 +328,7 @@ static void on_info(void *arg, const redisReply *reply)
         fail(link, reply->str);
         return;
     }
-    struct span info = reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
-                                                         : span_of(NULL, 0);
-    struct span id = info_field(info, SPAN("master_replid:"));
-    uint64_t followers;
-    link->followers =
-        decimal_read(info_field(info, SPAN("connected_slaves:")), UINT_MAX, &followers)
-            ? (unsigned)followers
-            : UINT_MAX;
-    link->unguarded = id.len > 0 && info_field(info, SPAN("min_slaves_good_slaves:")).len == 0;
-    if (id.len < TIMELINE_DIGITS || strspn(id.ptr, "0") >= TIMELINE_DIGITS) {
-        snprintf(link->timeline, sizeof(link->timeline), "-");
-    } else {
-        snprintf(link->timeline, sizeof(link->timeline), "%.*s", TIMELINE_DIGITS, id.ptr);
-    }
-}
-
-static void ask_role(struct redis_link *link)
-{
-    redis_conn_send(link->command, SPAN("*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"), on_info,
-                    link);
-    redis_conn_send(link->command, SPAN("*1\r\n$4\r\nROLE\r\n"), on_role, link);
+    redis_role_take(&link->role, reply);
 }
 
 /* Do the channels with that tag (-1: none) belong to a slot? */
@@ -457,64 +345,27 @@ struct span redis_link_publish_word(const struct redis_link *link)
 
 static void send_proof(struct redis_link *link)
 {
-    struct buf command = {0};
-    char now[24];
-    snprintf(now, sizeof(now), "%" PRIu64, clock_monotonic_us());
-    resp_command(&command, 3);
-    resp_word(&command, is_sharded(link, link->tag) ? SPAN("SPUBLISH") : SPAN("PUBLISH"));
-    resp_word(&command, span_str(link->proof));
-    resp_word(&command, span_str(now));
-    redis_conn_send(link->command, buf_span(&command), on_spoken, link);
-    buf_free(&command);
-}
-
-static void send_subscribe(struct redis_link *link, const struct span *channels, size_t count,
-                           bool sharded, bool on)
-{
-    struct buf out = {0};
-    resp_command(&out, count + 1);
-    resp_word(&out, sharded ? on ? SPAN("SSUBSCRIBE") : SPAN("SUNSUBSCRIBE")
-                    : on ? SPAN("SUBSCRIBE")
-                            : SPAN("UNSUBSCRIBE"));
-    for (size_t i = 0; i < count; i++) {
-        resp_word(&out, channels[i]);
-    }
-    redis_conn_send(link->subscriber, buf_span(&out), NULL, NULL);
-    buf_free(&out);
+    redis_proof_send(&link->proof, link->command, is_sharded(link, link->proof.tag), on_spoken,
+                     link);
 }
 
 static void ask_for_proof(struct redis_link *link)
 {
-    struct span proof = span_str(link->proof);
-    link->proof_asked_us = clock_monotonic_us();
-    send_subscribe(link, &proof, 1, is_sharded(link, link->tag), true);
+    redis_proof_listen(&link->proof, link->subscriber, is_sharded(link, link->proof.tag));
 }
 
 static void name_proof(struct redis_link *link)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
-    struct buf proof = {0};
-    char token[TOKEN_DIGITS + 1];
-    entropy_hex(token, TOKEN_DIGITS);
-    link->tag = cluster != NULL ? cluster->tag(link->arg) : -1;
-    buf_append(&proof, span_str(link->store->prefix));
-    if (link->tag >= 0) {
-        buf_printf(&proof, ":{%s}", partition_tag((unsigned)link->tag));
-    }
-    buf_printf(&proof, ":proof:%s:%s", link->store->node, token);
-    free(link->proof);
-    link->proof = mem_dup(buf_span(&proof));
-    buf_free(&proof);
+    redis_proof_name(&link->proof, link->store, cluster != NULL ? cluster->tag(link->arg) : -1);
 }
 
 /* In a cluster the proof's own slot may have moved away. */
 static void keep_proof(struct redis_link *link)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
-    if (is_sharded(link, link->tag) && !cluster->has(link->arg, (unsigned)link->tag)) {
+    if (is_sharded(link, link->proof.tag) && !cluster->has(link->arg, (unsigned)link->proof.tag)) {
         name_proof(link);
-        link->hearing = link->proving = false;
-        link->spoken_us = 0;
         ask_for_proof(link);
     }
 }
@@ -527,7 +378,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
         ask_for_proof(link);
     } else {
         redis_greeting_load(conn, link->events->cluster == NULL, on_greeting, link);
-        ask_role(link);
+        redis_role_ask(link->command, on_info, on_role, link);
         link->connected = true;
         begin_rolls(link);
     }
@@ -552,12 +403,12 @@ static void report_up(struct redis_link *link)
 {
     struct buf text = {0};
     buf_append(&text, SPAN("connected"));
-    if (link->followers < link->store->replicas) {
+    if (link->role.followers < link->store->replicas) {
         buf_printf(&text,
                    "; %u replicas follow it, and store-replicas wants %u: nothing will be "
                    "accepted",
-                   link->followers, link->store->replicas);
-    } else if (link->unguarded && link->follow != NULL) {
+                   link->role.followers, link->store->replicas);
+    } else if (link->role.unguarded && link->follow != NULL) {
         /* redis.io/docs/management/sentinel: a fail-over may lose what no replica has. */
         buf_append(&text, SPAN("; min-replicas-to-write is not set there: a fail-over may lose the "
                                "last writes"));
@@ -570,22 +421,19 @@ static void go_up(struct redis_link *link)
 {
     event_del(link->timer);
     link->state = LINK_UP;
-    link->up_us = link->proved_us;
+    link->up_us = link->proof.proved_us;
     link->store->stats.reconnects += link->last != NULL;
     note_server(link);
-    timer_after(link->beat, beat_ms(link));
+    timer_after(link->beat, redis_pace_beat_ms(link->store));
     report_up(link);
 }
 
-static void on_proof(struct redis_link *link, const char *sent_us)
+static void on_proof(struct redis_link *link, struct span text)
 {
     const struct store_observer *observer = &link->store->observer;
-    uint64_t sent = strtoull(sent_us, NULL, 10);
-    link->proved_us = clock_monotonic_us();
-    link->spoken_us = 0;
-    link->proving = false;
+    uint64_t sent = redis_proof_back(&link->proof, text);
     if (observer->bus_lag != NULL && !link->store->closing) {
-        observer->bus_lag(observer->arg, (double)(link->proved_us - sent) / 1e6);
+        observer->bus_lag(observer->arg, (double)(link->proof.proved_us - sent) / 1e6);
     }
     if (link->state == LINK_PROVING) {
         go_up(link);
@@ -605,14 +453,14 @@ static bool is_elsewhere(struct redis_link *link, struct span channel)
     return partition >= 0 && !cluster->has(link->arg, (unsigned)partition);
 }
 
-static void take_message(struct redis_link *link, struct span channel, const redisReply *payload)
+static void take_message(struct redis_link *link, const struct redis_push *push)
 {
-    if (span_eq(channel, span_str(link->proof))) {
-        on_proof(link, payload->str);
-    } else if (!is_elsewhere(link, channel)) {
-        bus_on_message(link->store, channel, reply_span(payload));
+    if (span_eq(push->channel, span_str(link->proof.channel))) {
+        on_proof(link, push->payload);
+    } else if (!is_elsewhere(link, push->channel)) {
+        bus_on_message(link->store, push->channel, push->payload);
     } else if (!is_sharded(link, 0)) {
-        send_subscribe(link, &channel, 1, false, false);
+        redis_push_subscribe(link->subscriber, &push->channel, 1, false, false);
     }
 }
 
@@ -620,12 +468,12 @@ static void take_channel(struct redis_link *link, struct span channel, bool on)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
     int partition = cluster != NULL ? partition_of_key(channel) : -1;
-    if (span_eq(channel, span_str(link->proof)) && on) {
-        link->hearing = true;
+    if (span_eq(channel, span_str(link->proof.channel)) && on) {
+        link->proof.hearing = true;
         begin_rolls(link);
         prove_when_greeted(link);
-    } else if (span_eq(channel, span_str(link->proof))) {
-        cluster->gave_up(link->arg, (unsigned)link->tag);
+    } else if (span_eq(channel, span_str(link->proof.channel))) {
+        cluster->gave_up(link->arg, (unsigned)link->proof.tag);
         keep_proof(link);
     } else if (!is_elsewhere(link, channel) && !bus_on_channel(link->store, channel, on) && !on &&
                partition >= 0 && is_sharded(link, partition)) {
@@ -638,7 +486,7 @@ static void take_push_error(struct redis_link *link, const char *error)
     const struct redis_link_cluster *cluster = link->events->cluster;
     bool unknown = strstr(error, "unknown command") != NULL;
     if (is_redirected(link, error)) {
-        if (link->hearing) {
+        if (link->proof.hearing) {
             keep_proof(link);
         } else {
             fail(link, error); /* the proof's own slot */
@@ -651,51 +499,31 @@ static void take_push_error(struct redis_link *link, const char *error)
     fail(link, error);
 }
 
-/* [["s"]"message", channel, payload], [["s"]"subscribe" | ["s"]"unsubscribe", channel, count] */
 static void on_push(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
-    link->heard_us = clock_monotonic_us();
+    link->proof.heard_us = clock_monotonic_us();
     if (reply->type == REDIS_REPLY_ERROR) {
         take_push_error(link, reply->str);
         return;
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        return;
-    }
-    struct span kind = reply_span(reply->element[0]);
-    struct span channel = reply_span(reply->element[1]);
-    bool slots = span_eq(kind, SPAN("smessage")) || span_eq(kind, SPAN("ssubscribe")) ||
-                 span_eq(kind, SPAN("sunsubscribe"));
-    kind = span_skip(kind, slots);
-    if (span_eq(kind, SPAN("message"))) {
-        take_message(link, channel, reply->element[2]);
-    } else {
-        take_channel(link, channel, span_eq(kind, SPAN("subscribe")));
+    struct redis_push push;
+    switch (redis_push_read(reply, &push)) {
+    case PUSH_MESSAGE:
+        take_message(link, &push);
+        break;
+    case PUSH_ON:
+    case PUSH_OFF:
+        take_channel(link, push.channel, push.kind == PUSH_ON);
+        break;
+    case PUSH_NONE:
+        break;
     }
 }
 
 static void on_lost(void *arg, const char *text)
 {
     fail(arg, text);
-}
-
-/* A fail-over is over for all nodes at nearly the same time, or members of the last ones run out:
- * so a try that began too early, at a master that does not answer any more, must not hold a node
- * up. */
-static uint64_t connect_limit_ms(const struct redis_link *link)
-{
-    uint64_t lease = link->store->lease_ms;
-    return link->server->master != NULL ? clamp(lease / 8, FIND_MOST_MS / 4, FIND_MOST_MS)
-                                        : clamp(lease / 2, CONNECT_LEAST_MS, CONNECT_MOST_MS);
-}
-
-static uint64_t backoff_most_ms(const struct redis_link *link)
-{
-    /* Back within a third of the lease, so that no node's members run out meanwhile. */
-    uint64_t part = link->server->master != NULL ? 10 : 3;
-    return clamp(link->store->lease_ms / part, REDIS_LINK_BACKOFF_FIRST_MS,
-                 REDIS_LINK_BACKOFF_MOST_MS);
 }
 
 static void on_found(void *arg, const struct redis_dial *dial, const char *text)
@@ -707,7 +535,7 @@ static void on_found(void *arg, const struct redis_dial *dial, const char *text)
         fail(link, text);
         return;
     }
-    timer_after(link->timer, connect_limit_ms(link));
+    timer_after(link->timer, redis_pace_connect_ms(link->store, link->server));
     link->command = redis_conn_new(dial, &events, link, error, sizeof(error));
     if (link->command != NULL) {
         link->subscriber = redis_conn_new(dial, &events, link, error, sizeof(error));
@@ -723,7 +551,8 @@ static void start(struct redis_link *link)
     name_proof(link);
     link->state = LINK_CONNECTING;
     uint64_t sentinels = link->server->master != NULL ? link->server->count : 0;
-    timer_after(link->timer, connect_limit_ms(link) + sentinels * SENTINEL_MS);
+    timer_after(link->timer,
+                redis_pace_connect_ms(link->store, link->server) + sentinels * SENTINEL_MS);
     redis_find_start(link->find, link->tries++);
 }
 
@@ -743,20 +572,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     store_leave(store);
 }
 
-/* A proof that the server published comes back in time, or behind what else comes, but not for long:
- * a subscribed connection to another server may hear others, too. */
-static bool is_proved(const struct redis_link *link, uint64_t now)
-{
-    uint64_t limit = proof_limit_us(link);
-    return link->spoken_us == 0 || now - link->spoken_us <= limit ||
-           (now - link->heard_us <= limit && now - link->spoken_us <= PROOF_PATIENCE * limit);
-}
-
 /* A proof whose channel is not confirmed yet says nothing. */
 static void prove_again(struct redis_link *link)
 {
     link->beat_us = clock_monotonic_us();
-    if (link->hearing) {
+    if (link->proof.hearing) {
         send_proof(link);
     }
 }
@@ -769,29 +589,30 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     uint64_t now = clock_monotonic_us();
     (void)fd, (void)what;
     store_enter(store);
-    bool late = now - link->beat_us > 2 * beat_ms(link) * 1000;
+    bool late = now - link->beat_us > 2 * redis_pace_beat_ms(link->store) * 1000;
     if (late) {
-        link->proved_us = link->answered_us = now;
-        link->spoken_us = 0;
+        link->answered_us = now;
+        redis_proof_excuse(&link->proof, now);
     }
-    if (!is_proved(link, now)) {
+    if (!redis_proof_holds(&link->proof, redis_pace_proof_us(link->store), now)) {
         fail(link, "a message published to it does not come back in time");
-    } else if (now - link->answered_us > proof_limit_us(link)) {
+    } else if (now - link->answered_us > redis_pace_proof_us(link->store)) {
         fail(link, "it does not answer in time");
-    } else if (!link->hearing && now - link->proof_asked_us > proof_limit_us(link)) {
+    } else if (!link->proof.hearing &&
+               now - link->proof.asked_us > redis_pace_proof_us(link->store)) {
         fail(link, "it does not answer to SSUBSCRIBE");
     } else {
-        if (now - link->up_us > proof_limit_us(link)) {
+        if (now - link->up_us > redis_pace_proof_us(link->store)) {
             backoff_reset(&link->backoff);
         }
-        ask_role(link);
+        redis_role_ask(link->command, on_info, on_role, link);
         call_rolls(link);
         keep_proof(link);
         prove_again(link);
         if (link->follow != NULL) {
             redis_follow_beat(link->follow, redis_find_endpoint(link->find));
         }
-        timer_after(link->beat, beat_ms(link));
+        timer_after(link->beat, redis_pace_beat_ms(link->store));
     }
     store_leave(store);
 }
@@ -833,8 +654,7 @@ struct redis_link *redis_link_new(struct store *store, const struct redis_link_e
     }
     link->timer = evtimer_new(store->base, on_timer, link);
     link->beat = evtimer_new(store->base, on_beat, link);
-    link->backoff.first_ms = REDIS_LINK_BACKOFF_FIRST_MS;
-    link->backoff.most_ms = (uint32_t)backoff_most_ms(link);
+    link->backoff = redis_pace_backoff(store, server);
     timer_after(link->timer, 0);
     return link;
 }
@@ -864,13 +684,14 @@ bool redis_link_is_up(const struct redis_link *link)
 
 bool redis_link_ready(const struct redis_link *link)
 {
-    return link->state == LINK_UP && clock_monotonic_us() - link->proved_us <= proof_limit_us(link);
+    return link->state == LINK_UP &&
+           clock_monotonic_us() - link->proof.proved_us <= redis_pace_proof_us(link->store);
 }
 
 void redis_link_prove(struct redis_link *link)
 {
-    if (link->state == LINK_UP && link->hearing && !link->proving) {
-        link->proving = true;
+    if (link->state == LINK_UP && link->proof.hearing && !link->proof.proving) {
+        link->proof.proving = true;
         send_proof(link);
     }
 }
@@ -913,7 +734,7 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
                           bool on)
 {
     if (link->state == LINK_UP) {
-        send_subscribe(link, channels, count, is_sharded(link, 0), on);
+        redis_push_subscribe(link->subscriber, channels, count, is_sharded(link, 0), on);
     }
 }
 
@@ -924,7 +745,7 @@ const char *redis_link_at(const struct redis_link *link)
 
 struct span redis_link_timeline(const struct redis_link *link)
 {
-    return span_str(link->timeline);
+    return span_str(link->role.timeline);
 }
 
 struct store *redis_link_store(const struct redis_link *link)

@@ -7,6 +7,8 @@
 #ifndef MUSTER_STORE_REDIS_REPLY_H
 #define MUSTER_STORE_REDIS_REPLY_H
 
+#include "store/base/span.h"
+
 #include <hiredis/hiredis.h>
 
 struct redis_replies;
@@ -23,5 +25,12 @@ redisReader *redis_replies_reader(struct redis_replies *replies);
 int redis_replies_next(struct redis_replies *replies, const redisReply **reply)
     __attribute__((warn_unused_result));
 void redis_replies_done(struct redis_replies *replies);
+
+/* The bytes of a string, borrowed with the reply; empty when it is of another kind. */
+static inline struct span redis_reply_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
+                                             : span_of(NULL, 0);
+}
 
 #endif

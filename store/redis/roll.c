@@ -88,3 +88,40 @@ void redis_roll_print(const struct redis_roll *roll, const struct store *store, 
     buf_append(out, SPAN(", this node "));
     print_range(out, store->wire.from, store->wire.to);
 }
+
+/* Another form of the wire, or an older one that is about to be written again for this node. */
+static void turn_away(const struct redis_roll *roll, enum roll_answer answer, struct store *store,
+                      unsigned shard, struct buf *text)
+{
+    if (roll->nodes == 0 && roll->list.len == 0) {
+        buf_append(text, SPAN("the roll of the server cannot be read"));
+    } else {
+        redis_roll_print(roll, store, text);
+    }
+    if (answer != ROLL_LATER) {
+        store_on_refusal(store, shard, buf_text(text));
+    }
+    if (answer == ROLL_NEVER) {
+        store_on_unread(store, WIRE_NODE, buf_text(text));
+    }
+}
+
+bool redis_roll_take(const struct redis_roll *roll, enum roll_answer answer, bool is_in,
+                     struct store *store, unsigned shard, struct buf *refusal)
+{
+    struct buf text = {0};
+    redis_roll_print(roll, store, &text);
+    store_on_roll(store, shard, roll->shared, roll->nodes > 0 ? buf_text(&text) : NULL);
+    buf_free(&text);
+    if (answer != ROLL_WELCOME && (answer != ROLL_LATER || !is_in)) {
+        turn_away(roll, answer, store, shard, refusal);
+        return false;
+    }
+    store_on_refusal(store, shard, NULL);
+    if (store_refusal(store) != NULL) {
+        /* One that is refused by one server uses none. */
+        buf_append(refusal, span_str(store_refusal(store)));
+        return false;
+    }
+    return true;
+}

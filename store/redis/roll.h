@@ -33,4 +33,10 @@ enum roll_answer redis_roll_read(struct span text, struct redis_roll *roll);
 /* "the fleet speaks 1 to 2, this node 3", or which servers the fleet has */
 void redis_roll_print(const struct redis_roll *roll, const struct store *store, struct buf *out);
 
+/* Tells the store what the roll of `shard` said, and says whether this node may go on: `is_in`, it was let
+ * in before, and is not sent away for a form that it is about to write no more. If not, `refusal` gets
+ * why. */
+bool redis_roll_take(const struct redis_roll *roll, enum roll_answer answer, bool is_in,
+                     struct store *store, unsigned shard, struct buf *refusal);
+
 #endif

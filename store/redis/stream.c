@@ -5,6 +5,7 @@
 
 #include "store/base/decimal.h"
 #include "store/base/resp.h"
+#include "store/redis/reply.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 #include "store/store_impl.h"
@@ -100,12 +101,6 @@ static bool is_array(const redisReply *reply, size_t least)
     return reply->type == REDIS_REPLY_ARRAY && reply->elements >= least;
 }
 
-static struct span text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len)
-                                             : span_of(NULL, 0);
-}
-
 /* Cuts a number and what follows it, up to and with the `end` byte, off *rest; 0 where none stands. */
 static uint64_t number_cut(struct span *rest, char end)
 {
@@ -119,8 +114,8 @@ static void take_writer(struct stream_entry *entry, const redisReply *fields)
     entry->node = span_of(NULL, 0);
     entry->call = entry->index = 0;
     if (is_array(fields, 4)) {
-        struct span numbers = text_of(fields->element[3]);
-        entry->node = text_of(fields->element[2]);
+        struct span numbers = redis_reply_text(fields->element[3]);
+        entry->node = redis_reply_text(fields->element[2]);
         entry->call = number_cut(&numbers, '.');
         entry->index = (uint32_t)number_cut(&numbers, '.');
     }
@@ -139,12 +134,12 @@ static void take_lane(struct query *query, unsigned lane, const redisReply *list
             query->entries = mem_realloc(query->entries, query->cap * sizeof(*query->entries));
         }
         struct stream_entry *entry = &query->entries[query->count++];
-        struct span id = text_of(one->element[0]);
+        struct span id = redis_reply_text(one->element[0]);
         entry->lane = lane;
         entry->seq = number_cut(&id, '-');
         entry->ordinal = number_cut(&id, '-');
-        entry->tag = text_of(one->element[1]->element[0]);
-        entry->payload = text_of(one->element[1]->element[1]);
+        entry->tag = redis_reply_text(one->element[1]->element[0]);
+        entry->payload = redis_reply_text(one->element[1]->element[1]);
         take_writer(entry, one->element[1]);
     }
 }
@@ -183,13 +178,13 @@ static void on_head(void *arg, const redisReply *reply)
 {
     struct query *query = arg;
     if (redis_route_check(query->route, reply) && is_array(reply, 5)) {
-        struct span timeline = text_of(reply->element[1]);
-        bool named = text_of(reply->element[0]).len > 0;
-        query->unread = named && !span_eq(text_of(reply->element[4]), SPAN(STREAM_FORM));
-        stream_name_set(query->head.history.identity, text_of(reply->element[0]));
+        struct span timeline = redis_reply_text(reply->element[1]);
+        bool named = redis_reply_text(reply->element[0]).len > 0;
+        query->unread = named && !span_eq(redis_reply_text(reply->element[4]), SPAN(STREAM_FORM));
+        stream_name_set(query->head.history.identity, redis_reply_text(reply->element[0]));
         stream_name_set(query->head.history.timeline, timeline.len > 0 ? timeline : SPAN("-"));
-        query->was = mem_dup(text_of(reply->element[2]));
-        query->forks = mem_dup(text_of(reply->element[3]));
+        query->was = mem_dup(redis_reply_text(reply->element[2]));
+        query->forks = mem_dup(redis_reply_text(reply->element[3]));
         query->head.was = span_str(query->was);
         query->head.forks = span_str(query->forks);
     }

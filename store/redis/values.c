@@ -2,15 +2,11 @@
 #include "store/redis/values.h"
 
 #include "store/base/resp.h"
+#include "store/redis/reply.h"
 #include "store/redis/script.h"
 #include "store/redis/scripts.h"
 
 static const struct span nothing = {NULL, 0};
-
-static struct span text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, (size_t)reply->len) : nothing;
-}
 
 /* GET, GETEX: nil or the value. SET ... NX: nil or OK. SET ... GET: nil or the value before. DEL:
  * how many. */
@@ -36,7 +32,7 @@ static void on_reply(void *arg, const redisReply *reply)
 {
     struct lookup_call *call = arg;
     if (redis_route_check(call->route, reply)) {
-        lookup_finish(call, result_of(call->verb, reply), text_of(reply));
+        lookup_finish(call, result_of(call->verb, reply), redis_reply_text(reply));
     } else {
         lookup_finish(call, LOOKUP_LOST, nothing);
     }

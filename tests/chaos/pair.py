@@ -55,8 +55,7 @@ class Pair:
 
     @property
     def url(self):
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{Sentinel.NAME}"
+        return Sentinel.url_of(self.sentinels)
 
     def start(self):
         for server in self.servers:

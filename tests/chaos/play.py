@@ -2,6 +2,7 @@
 """What the plays have in common."""
 
 import asyncio
+import contextlib
 
 import websockets
 
@@ -68,6 +69,20 @@ class Play:
 
     async def end(self, world):
         """After all clients of all plays have left: nothing may be left of them."""
+
+
+@contextlib.asynccontextmanager
+async def at_work(plays, world, rng):
+    """Their clients live meanwhile; when all have left, each play looks whether nothing is left of them."""
+    for play in plays:
+        await play.start(world, rng)
+    try:
+        yield
+    finally:
+        for play in plays:
+            await play.stop()
+    for play in plays:
+        await play.end(world)
 
 
 class Comer:

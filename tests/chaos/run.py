@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from faults import Storm  # noqa: E402
 from lib.process import muster  # noqa: E402
 from pair import Pair  # noqa: E402
+from play import at_work  # noqa: E402
 from play_chat import ChatPlay  # noqa: E402
 from play_datagrams import DatagramsPlay  # noqa: E402
 from play_dispatch import DispatchPlay  # noqa: E402
@@ -103,23 +104,18 @@ def say_what_waits(tally):
 async def perform(world, plays, tally, seconds, rng):
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, say_what_waits, tally)
-    for play in plays:
-        await play.start(world, rng)
-    storm = Storm(world, rng)
-    progress = asyncio.create_task(report_progress(tally, storm, seconds))
-    try:
-        await settle(world, plays, tally)
-        end = loop.time() + seconds
-        while loop.time() < end:
-            await storm.rage(min(STORM, max(1.0, end - loop.time())))
-            await settle(world, plays, tally, rng)
-            tally.count("storms")
-    finally:
-        progress.cancel()
-        for play in plays:
-            await play.stop()
-    for play in plays:
-        await play.end(world)
+    async with at_work(plays, world, rng):
+        storm = Storm(world, rng)
+        progress = asyncio.create_task(report_progress(tally, storm, seconds))
+        try:
+            await settle(world, plays, tally)
+            end = loop.time() + seconds
+            while loop.time() < end:
+                await storm.rage(min(STORM, max(1.0, end - loop.time())))
+                await settle(world, plays, tally, rng)
+                tally.count("storms")
+        finally:
+            progress.cancel()
     tally.count("faults injected", storm.done)
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+from play import at_work
 from run import plays_of, settle
 from tally import Tally
 from world import World
@@ -136,23 +137,19 @@ async def come_and_go(world, tally):
 async def soak(world, plays, tally, seconds, samples):
     for play in plays:
         play.latency = lambda latency, name=play.name: samples.latencies[name].append(latency)
-        await play.start(world, random.Random(1))
-    await settle(world, plays, tally)
-    churn = asyncio.create_task(come_and_go(world, tally))
-    interval = min(30.0, max(1.0, seconds / 240))
-    began = tally.began = time.monotonic()
-    samples.forget()
-    while (now := time.monotonic() - began) < seconds:
-        await asyncio.sleep(interval)
-        samples.take(time.monotonic() - began)
-        if tally.on_terminal or int(now / 60) != int((now + interval) / 60):
-            tally.progress(seconds, 0)
-    churn.cancel()
-    await settle(world, plays, tally)
-    for play in plays:
-        await play.stop()
-    for play in plays:
-        await play.end(world)
+    async with at_work(plays, world, random.Random(1)):
+        await settle(world, plays, tally)
+        churn = asyncio.create_task(come_and_go(world, tally))
+        interval = min(30.0, max(1.0, seconds / 240))
+        began = tally.began = time.monotonic()
+        samples.forget()
+        while (now := time.monotonic() - began) < seconds:
+            await asyncio.sleep(interval)
+            samples.take(time.monotonic() - began)
+            if tally.on_terminal or int(now / 60) != int((now + interval) / 60):
+                tally.progress(seconds, 0)
+        churn.cancel()
+        await settle(world, plays, tally)
 
 
 def main():

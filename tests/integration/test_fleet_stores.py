@@ -3,13 +3,11 @@
 
 import json
 
-import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from lib.browser import chromium
 from lib.logs import begin_sink, stored
-from lib.postgres import Postgres
 from lib.process import muster
 from lib.redis import Cluster
 from lib.waiting import wait_until
@@ -68,7 +66,7 @@ def test_a_fail_over_is_an_event(yard):
     nodes = yard.fleet([group.url] * 2, lease="2s")
     wait_until(lambda: servers(nodes[0]) and servers(nodes[0])[0].get("role") == "master", "the master was asked")
     group.master.kill()
-    wait_until(group.promoted, "the sentinels promote the replica", 60)
+    wait_until(group.replica.is_master, "the sentinels promote the replica", 60)
     wait_until(lambda: len(events(nodes[0], "failover")) == 1, "it is told once", 60)
     [text] = events(nodes[1], "failover")
     assert text == f"Redis {group.sentinels[0].NAME} failed over: 127.0.0.1 {group.replica.port} serves it now, before it was 127.0.0.1 {group.master.port}"
@@ -105,13 +103,6 @@ def test_one_of_several_servers_away_is_named_in_the_verdict(yard, tmp_path):
         lost.start()
         wait_until(lambda: text_of(driver, "verdict") == "All is well", "and all is well", 40)
         assert living.alive()
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
 
 
 def test_postgres_has_a_card_with_its_last_error(yard, redis, postgres, tmp_path):

@@ -5,8 +5,6 @@ read while it goes on: an attack costs the attacker's connection, never another'
 import base64
 import hashlib
 import json
-import os
-import pathlib
 import re
 import threading
 import time
@@ -15,6 +13,8 @@ import pytest
 
 from lib.frames import BINARY, CONTINUATION, PING, TEXT, RawWebSocket, deflate, frame_bytes, handshake_request
 from lib.logs import add
+from lib.measure import resident
+from lib.node import is_sanitized
 from lib.ports import free_port, listens
 from lib.process import muster
 from lib.sync import SyncClient, close_all, new_session, push, set_session
@@ -27,15 +27,6 @@ GROWTH = 48 * MIB  # far below what each attack asks for; under a sanitizer free
 ASAN_FACTOR = 8
 
 
-def resident(node):
-    fields = pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def is_sanitized(node):
-    return "libasan" in pathlib.Path(f"/proc/{node.pid}/maps").read_text()
-
-
 class Watch(threading.Thread):
     """An honest client that asks all the time, and the node's memory."""
 
@@ -43,7 +34,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.node = node
         self.client = RawWebSocket(node).join(new_session())
-        self.before = resident(node)
+        self.before = resident(node.pid)
         self.most = self.before
         self.slowest = 0.0
         self.asked = 0
@@ -58,7 +49,7 @@ class Watch(threading.Thread):
                 assert self.client.next_text() == "pong"
                 self.slowest = max(self.slowest, time.monotonic() - began)
                 self.asked += 1
-                self.most = max(self.most, resident(self.node))
+                self.most = max(self.most, resident(self.node.pid))
                 self.over.wait(0.005)
         except (Closed, OSError, AssertionError) as failure:
             self.failure = failure
@@ -80,7 +71,7 @@ class Watch(threading.Thread):
         grown = self.most - self.before
         print(f"{self.asked} honest questions, slowest {self.slowest * 1000:.0f} ms, memory grown by {grown / MIB:.1f} MiB")
         assert self.slowest < PATIENCE, f"an honest client waited {self.slowest:.2f} s"
-        assert grown < GROWTH * (ASAN_FACTOR if is_sanitized(self.node) else 1), f"memory grew by {grown / MIB:.1f} MiB"
+        assert grown < GROWTH * (ASAN_FACTOR if is_sanitized(self.node.binary) else 1), f"memory grew by {grown / MIB:.1f} MiB"
 
 
 @pytest.fixture(scope="module")

@@ -32,13 +32,6 @@ def promote(replica):
     assert replica.command("REPLICAOF", "NO", "ONE").startswith(b"+OK")
 
 
-def follows(replica, master):
-    def offset(server):
-        lines = server.command("INFO", "replication").split(b"\r\n")
-        return next(line for line in lines if line.startswith(b"master_repl_offset"))
-    wait_until(lambda: offset(replica) == offset(master), "the replica has all")
-
-
 def say(node, name, count):
     for i in range(0, count, 10):
         stored(node, [{"msg": f"{name}{n}", "room": f"r{n}", "user": "u"} for n in range(i, i + 10)])
@@ -69,7 +62,7 @@ async def test_a_promoted_replica_and_a_node_that_is_there_first(yard, redis, po
     listener = await Listener.join(old)
     await asyncio.to_thread(say, old, "before", 50)
     await listener.heard(50)
-    follows(replica, redis)
+    wait_until(lambda: replica.follows(redis), "the replica has all")
     promote(replica)
     [new] = yard.fleet([replica.url])
     await asyncio.to_thread(say, new, "new", 300)
@@ -114,7 +107,7 @@ def test_an_answer_that_is_lost_with_its_server(yard, redis, postgres):
     [node] = yard.fleet([ways[0].url])
     begin_sink(yard, ways[1].url, postgres, sink_age="20ms").ready()
     say(node, "before", 10)
-    follows(replica, redis)
+    wait_until(lambda: replica.follows(redis), "the replica has all")
     promote(replica)
     ways[0].word = b"precious0"
     ways[0].ways[ways[0].port] = "127.0.0.1", replica.port  # for the next link

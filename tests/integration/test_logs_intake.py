@@ -14,6 +14,7 @@ import pytest
 
 from lib.logs import Listener, add
 from lib.node import is_sanitized
+from lib.protobuf import fixed, logs_request, part, varint
 from lib.waiting import DEADLINE
 
 
@@ -160,36 +161,12 @@ async def test_otlp(node):
         200, '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"more than 4096 bytes"}}')
 
 
-def varint(number):
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-def part(tag, value):
-    """A field of protobuf: of bytes or text with their length, of a number as a varint."""
-    if isinstance(value, int):
-        return varint(tag << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(tag << 3 | 2) + varint(len(value)) + value
-
-
-def fixed(tag, number):
-    return varint(tag << 3 | 1) + number.to_bytes(8, "little")
-
-
 def snappy_block(data):
     """One literal, after the length (snappy's format description)."""
     return varint(len(data)) + (bytes([(len(data) - 1) << 2]) if len(data) <= 60 else b"\xf0" + bytes([len(data) - 1])) + data
 
 
 PROTOBUF = {"Content_Type": "application/x-protobuf"}
-
-
-def logs_request(record):
-    return part(1, part(2, part(2, record)))
 
 
 async def test_otlp_as_protobuf(node):
@@ -202,7 +179,7 @@ async def test_otlp_as_protobuf(node):
     assert entry == {"room": "shop", "level": "warn", "timestamp": TIME + 0.456, "msg": "bad \ufffd end", "few": -3, "half": 0.5, "raw": "01ab",
                      "list": {"values": [{"stringValue": "in"}, {"intValue": "7"}]}, "traceId": "000102030405060708090a0b0c0d0e0f"}
     large = part(5, part(1, "x" * 5000))
-    status, text = post(node, "/v1/logs", part(1, part(2, part(2, record) + part(2, large))), **PROTOBUF)
+    status, text = post(node, "/v1/logs", logs_request(record, large), **PROTOBUF)
     assert (status, text.encode()) == (200, part(1, part(1, 1) + part(2, "more than 4096 bytes")))
     packed = gzip.compress(logs_request(record))
     assert post(node, "/v1/logs", packed, Content_Encoding="gzip", **PROTOBUF) == (200, "")

@@ -2,16 +2,15 @@
 """`muster sink`: exactly once into PostgreSQL, whatever breaks."""
 
 import json
-import pathlib
 import random
 import re
-import resource
 import threading
 import time
 
 import pytest
 
 from lib.logs import LosingProxy, Producer, add, begin_sink, judge, stored
+from lib.measure import resident
 from lib.node import Sink
 from lib.process import ROOT, certificates, muster
 from lib.proxy import TlsFront
@@ -363,11 +362,6 @@ def test_exactly_once_through_kills_of_everything(yard, redis, postgres, seed):
     judge(postgres, producers)
 
 
-def resident(process):
-    """Bytes, as of now; the process' own figure is looked up once a second."""
-    return int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def test_memory_stays_flat_while_much_drains(yard, redis, postgres):
     [a] = yard.fleet([redis.url])
     for _ in range(40):
@@ -375,9 +369,9 @@ def test_memory_stays_flat_while_much_drains(yard, redis, postgres):
     # Under a sanitizer, what was freed counts as used unless it is told otherwise.
     sink = begin_sink(yard, redis.url, postgres, env={"ASAN_OPTIONS": "quarantine_size_mb=4"}).ready()
     wait_until(lambda: rows(postgres) > 15000, "a part", 60)
-    early = resident(sink)
+    early = resident(sink.pid)
     wait_until(lambda: rows(postgres) == 60000, "all", 120)
-    assert resident(sink) < early * 1.2 + 8e6
+    assert resident(sink.pid) < early * 1.2 + 8e6
 
 
 def test_memory_is_bounded_when_small_entries_are_followed_by_large_ones(yard, redis, postgres):
@@ -390,12 +384,12 @@ def test_memory_is_bounded_when_small_entries_are_followed_by_large_ones(yard, r
     sink.pause()
     for _ in range(430):
         stored(a, [{"msg": "y" * 31000, "room": f"r{i}"} for i in range(7)])
-    early = most = resident(sink)
+    early = most = resident(sink.pid)
     sink.cont()
     while rows(postgres) < 8010:
-        most = max(most, resident(sink))
+        most = max(most, resident(sink.pid))
     assert most < early + 200e6
-    assert resident(sink) < early + 120e6
+    assert resident(sink.pid) < early + 120e6
 
 
 def test_partitions_are_made_ahead_and_dropped(yard, redis, postgres):

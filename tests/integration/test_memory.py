@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from lib.frames import CLOSE, RawWebSocket
+from lib.measure import resident
 from lib.node import Node
 from lib.sync import SyncClient, close_all, new_session, push, set_session
 from lib.waiting import until, wait_until
@@ -20,11 +21,6 @@ ATTACKERS = 60  # who together are told more than the limit
 pytestmark = pytest.mark.skipif(b"libasan" in Node.binary.read_bytes(), reason="a sanitizer's own memory is most of it")
 CLOSED = "clients with the most to read were closed"
 GROUPS = pathlib.Path("/sys/fs/cgroup")
-
-
-def resident(node):
-    fields = pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGESIZE")
 
 
 class Attack:
@@ -48,7 +44,7 @@ class Attack:
             for _ in range(PUSHES):
                 await attacker.send(push(session, DATA))
             await attacker.fence()
-            self.most = max(self.most, resident(self.node))
+            self.most = max(self.most, resident(self.node.pid))
             if CLOSED in self.node.log_tail():
                 return
             await leader.send(push(leader.session, str(number)))

@@ -8,11 +8,10 @@ import shutil
 import pytest
 
 from lib.logs import Producer, add, begin_sink, judge
-from lib.postgres import Postgres
 from lib.process import ROOT, certificates, muster
 from lib.redis import Cluster, Tap
 from lib.store import inboxes
-from lib.sync import State, close_all, members, new_session, push
+from lib.sync import State, close_all, members, new_session, pairs, push
 from lib.waiting import until
 from test_store_acl import documented_rules
 from test_sync_cluster import all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive, until_pushes_arrive
@@ -30,18 +29,6 @@ def redis_cluster(yard):
 @pytest.fixture
 def nodes(yard, redis_cluster):
     return yard.fleet([redis_cluster.url] * 2)
-
-
-@pytest.fixture
-def postgres(yard):
-    server = yard.keep(Postgres("postgres", yard.folder)).make().start()
-    assert muster("migrate", "--postgres", server.uri).returncode == 0
-    return server
-
-
-async def pairs(nodes):
-    """A leader on one node and a follower on the other, for each of some sessions."""
-    return {session: await members(nodes, session, leaders=(0,)) for session in (new_session() for _ in range(SESSIONS))}
 
 
 def clients_of(sessions):
@@ -93,7 +80,7 @@ def servers(node):
 
 
 async def test_all_masters_hold_some(nodes, redis_cluster):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     counts = [int(master.command("DBSIZE")[1:].split()[0]) for master in redis_cluster.masters()]
     assert len(counts) == 3 and all(count > 0 for count in counts), counts
     for master in redis_cluster.masters():
@@ -109,7 +96,7 @@ async def test_slots_that_move_under_load(yard, family):
         pytest.skip(f"no {family}-server")
     cluster = yard.keep(Cluster(yard.folder, family=family)).start()
     nodes = yard.fleet([cluster.url] * 2)
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     source, target, _ = cluster.masters()
     async with Talk(sessions):
         await asyncio.to_thread(cluster.reshard, source, target, 3000)
@@ -120,7 +107,7 @@ async def test_slots_that_move_under_load(yard, family):
 
 
 async def test_a_server_more_and_one_less(nodes, redis_cluster):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     new = await asyncio.to_thread(redis_cluster.add)
     async with Talk(sessions):
         for source in redis_cluster.masters()[:3]:
@@ -139,7 +126,7 @@ async def test_a_server_more_and_one_less(nodes, redis_cluster):
 
 
 async def test_a_master_that_dies(nodes, redis_cluster):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     dead = redis_cluster.masters()[1]
     await asyncio.to_thread(dead.kill)
     await until(lambda: all(f"away: 127.0.0.1:{dead.port} (8" in node.get("/readyz")[1] for node in nodes), "/readyz says which is away")
@@ -157,7 +144,7 @@ async def test_what_was_said_before_a_slot_moved_is_late(nodes, redis_cluster):
     said in other partitions goes on meanwhile, by numbers of its own."""
     session = new_session()
     leader, follower = clients = await members(nodes, session, leaders=(0,))
-    others = await pairs(nodes)
+    others = await pairs(nodes, SESSIONS)
     inbox = inboxes(f"sync:{session}")
     old, slot = [], int(redis_cluster.members[0].ask("CLUSTER", "KEYSLOT", inbox)[0])
     for number in range(2):
@@ -195,7 +182,7 @@ async def test_a_user_of_a_cluster_over_tls(yard):
     url = cluster.url_of("muster:right@")
     assert muster("check", "--store", url, "--store-ca", str(certs / "other-ca.pem")).returncode != 0
     nodes = yard.fleet([url] * 2, store_ca=certs / "ca.pem")
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     source, target, dead = cluster.masters()
     async with Talk(sessions):
         await asyncio.to_thread(cluster.reshard, source, target, 1000)
@@ -209,7 +196,7 @@ async def test_a_user_of_a_cluster_over_tls(yard):
 
 
 async def test_a_planned_fail_over(nodes, redis_cluster):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     async with Talk(sessions):
         for replica in [member for member in redis_cluster.alive() if not member.is_master()]:
             assert replica.ask("CLUSTER", "FAILOVER") == ["OK"]
@@ -222,7 +209,7 @@ async def test_a_planned_fail_over(nodes, redis_cluster):
 async def test_servers_without_channels_of_slots(yard):
     cluster = yard.keep(Cluster(yard.folder, slots=False)).start()
     nodes = yard.fleet([cluster.url] * 2)
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     source, target, _ = cluster.masters()
     assert any("every server hears every message" in line for line in nodes[0].log_tail().split("\n"))
     async with Talk(sessions):

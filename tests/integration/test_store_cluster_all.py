@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 
 from faults import Storm  # noqa: E402
+from play import at_work  # noqa: E402
 from run import NOT_JUDGED, plays_of, settle  # noqa: E402
 from slots import Slots  # noqa: E402
 from tally import Tally  # noqa: E402
@@ -17,10 +18,8 @@ from world import World  # noqa: E402
 
 
 async def perform(world, plays, tally):
-    for play in plays:
-        await play.start(world, random.Random(1))
     servers = Storm(world, random.Random(1)).servers
-    try:
+    async with at_work(plays, world, random.Random(1)):
         await settle(world, plays, tally)
         for acts in ((servers.move_slots, servers.move_the_stream, servers.server_more_or_less, servers.server_more_or_less),
                      (servers.fail_over_planned, servers.kill_master)):
@@ -28,11 +27,6 @@ async def perform(world, plays, tally):
             for act in acts:
                 assert await act(), act.__name__
             await settle(world, plays, tally)
-    finally:
-        for play in plays:
-            await play.stop()
-    for play in plays:
-        await play.end(world)
 
 
 def test_all_protocols_while_slots_move_and_a_master_dies(tmp_path):

@@ -12,7 +12,7 @@ from lib.logs import Listener, Producer, add, begin_sink, judge, stored
 from lib.redis import Sentinel
 from lib.store import STREAM
 from lib.waiting import until, wait_until
-from test_logs_fork import follows, lead_to, once, promote, replica_of, say, table, wait_table
+from test_logs_fork import lead_to, once, promote, replica_of, say, table, wait_table
 from test_minigame import SETTINGS, events, number_of, servers, start
 from test_store_sentinel import Group
 
@@ -27,7 +27,7 @@ def group(yard):
 
 def hand_over(group):
     wait_until(lambda: group.sentinels[0].command("SENTINEL", "FAILOVER", Sentinel.NAME).startswith(b"+OK"), "it begins")
-    wait_until(group.promoted, "the replica is promoted", 60)
+    wait_until(group.replica.is_master, "the replica is promoted", 60)
 
 
 class Talker:
@@ -112,7 +112,7 @@ async def test_a_replica_that_lacks_three_hundred_messages(yard, redis, more, wr
     ann, ben, eve = [await ChatClient.member(node, name) for node, name in ((a, "ann"), (b, "ben"), (c, "eve"))]
     await eve.say("first")
     assert await ben.texts(1) == ["first"]
-    await asyncio.to_thread(follows, replica, redis)
+    await until(lambda: replica.follows(redis), "the replica has all")
     promote(replica)
     for i in range(300):
         await eve.say(f"e{i}")
@@ -205,7 +205,7 @@ def test_what_a_server_lost_for_good_is_counted(yard, redis, postgres):
     wait_table(postgres, once(("before", 20)))
     sink.kill()
     yard.dismiss(sink)
-    follows(replica, redis)
+    wait_until(lambda: replica.follows(redis), "the replica has all")
     promote(replica)
     say(node, "old", 200)
     old = time.monotonic()

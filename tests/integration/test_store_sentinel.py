@@ -27,14 +27,7 @@ class Group:
 
     @property
     def url(self):
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{Sentinel.NAME}"
-
-    def promoted(self):
-        try:
-            return self.replica.command("ROLE").startswith(b"*3\r\n$6\r\nmaster")
-        except OSError:  # sentinels cut all its clients off when they promote it
-            return False
+        return Sentinel.url_of(self.sentinels)
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ async def play_through(nodes, group, fault):
     leader, *followers = clients = await members(nodes, session, leaders=(0,))
     await assert_pushes_arrive(leader, followers, session)
     await asyncio.to_thread(fault)
-    await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
+    await asyncio.to_thread(wait_until, group.replica.is_master, "the sentinels promote the replica", 60)
     await until_pushes_arrive(leader, followers, session)
     await all_ready(nodes)
     await assert_a_newcomer_is_counted(nodes[1], clients, session)
@@ -101,7 +94,7 @@ async def test_a_node_killed_during_the_fail_over(yard, group):
     leader, follower, _ = await members(nodes, session, leaders=(0,))
     await asyncio.to_thread(group.master.kill)
     nodes[2].kill()
-    await asyncio.to_thread(wait_until, group.promoted, "the sentinels promote the replica", 60)
+    await asyncio.to_thread(wait_until, group.replica.is_master, "the sentinels promote the replica", 60)
     for client in (leader, follower):
         await client.until_state(2, True)
     await until_pushes_arrive(leader, [follower], session)

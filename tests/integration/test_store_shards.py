@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lib.process import muster
-from lib.sync import State, SyncClient, close_all, is_warning, members, new_session, push, set_session
+from lib.sync import State, SyncClient, close_all, is_warning, pairs, push, set_session
 from lib.waiting import until, wait_until
 from test_settings import assert_not_well
 from test_sync_cluster import (LEASE_SECONDS, SLACK, all_ready, assert_a_newcomer_is_counted, assert_pushes_arrive,
@@ -25,11 +25,6 @@ def shards(yard):
 @pytest.fixture
 def nodes(yard, shards):
     return yard.fleet([",".join(shard.url for shard in shards)] * 2)
-
-
-async def pairs(nodes):
-    """A leader on one node and a follower on the other, for each of some sessions."""
-    return {session: await members(nodes, session, leaders=(0,)) for session in (new_session() for _ in range(SESSIONS))}
 
 
 async def reached(sessions):
@@ -58,7 +53,7 @@ def keys_of(shard):
 
 
 async def test_both_servers_hold_some(nodes, shards):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     counts = [keys_of(shard) for shard in shards]
     assert all(count > 0 for count in counts) and sum(counts) >= SESSIONS, counts
     for session, (leader, follower) in sessions.items():
@@ -67,7 +62,7 @@ async def test_both_servers_hold_some(nodes, shards):
 
 
 async def test_a_killed_shard_takes_no_session_of_the_other_with_it(nodes, shards):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     await asyncio.to_thread(shards[1].kill)
     await until(lambda: all(is_away(node, shards[1]) for node in nodes), "/readyz says which is away")
     assert [node.status("/readyz") for node in nodes] == [200] * 2
@@ -111,7 +106,7 @@ def test_a_node_with_another_list_is_not_let_in(yard, nodes, shards):
 
 
 async def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     await asyncio.to_thread(shards[1].kill)
     await until(lambda: is_away(nodes[0], shards[1]), "/readyz says which is away")
     alive = await reached(sessions)
@@ -126,7 +121,7 @@ async def test_a_node_killed_while_a_shard_is_gone(nodes, shards):
 
 
 async def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes, shards):
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     await asyncio.to_thread(shards[1].kill)
     await until(lambda: all(is_away(node, shards[1]) for node in nodes), "/readyz says which is away")
     assert [node.status("/readyz") for node in nodes] == [200] * 2
@@ -144,7 +139,7 @@ async def test_who_comes_to_a_session_of_a_living_shard_hears_of_no_outage(nodes
 
 async def test_a_shard_that_refuses_is_named(nodes, shards):
     """What the other one takes meanwhile says nothing about it."""
-    sessions = await pairs(nodes)
+    sessions = await pairs(nodes, SESSIONS)
     shards[1].command("CONFIG", "SET", "maxmemory", "1")
     await until(lambda: is_away(nodes[0], shards[1]), "it is named")
     end = time.monotonic() + LEASE_SECONDS

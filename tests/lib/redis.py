@@ -152,6 +152,11 @@ class Sentinel(Redis):
         wait_until(self.answers, f"{self.name} answers PING")
         return self
 
+    @classmethod
+    def url_of(cls, sentinels):
+        """The URL by which nodes ask them."""
+        return f"redis+sentinel://{','.join(sentinel.address for sentinel in sentinels)}/{cls.NAME}"
+
     def sees_all(self):
         """It knows enough sentinels and a replica: a fail-over can succeed."""
         return (self.command("SENTINEL", "CKQUORUM", self.NAME).startswith(b"+OK")

@@ -96,5 +96,10 @@ async def members(nodes, session, leaders=()):
     return joined
 
 
+async def pairs(nodes, count):
+    """A leader on one node and a follower on the other, for each of so many sessions."""
+    return {session: await members(nodes, session, leaders=(0,)) for session in (new_session() for _ in range(count))}
+
+
 async def close_all(clients):
     await asyncio.gather(*(client.close() for client in clients))

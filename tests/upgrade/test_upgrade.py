@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 
 from lib.process import BINARY  # noqa: E402
+from play import at_work  # noqa: E402
 from release import NoRelease, build, commit  # noqa: E402
 from run import NOT_JUDGED, plays_of, settle  # noqa: E402
 from tally import Tally  # noqa: E402
@@ -45,20 +46,13 @@ async def change(world, process, binary):
 
 
 async def perform(world, plays, tally, binaries):
-    for play in plays:
-        await play.start(world, random.Random(1))
-    try:
+    async with at_work(plays, world, random.Random(1)):
         await settle(world, plays, tally)
         for words, nodes, sinks, which in STEPS:
             tally.line(words)
             for process in [*(world.nodes[i] for i in nodes), *(world.sinks[i] for i in sinks)]:
                 await change(world, process, binaries[which])
             await settle(world, plays, tally)
-    finally:
-        for play in plays:
-            await play.stop()
-    for play in plays:
-        await play.end(world)
 
 
 def unread(world):

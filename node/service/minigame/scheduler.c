@@ -2,13 +2,14 @@
 #include "node/service/minigame/scheduler.h"
 
 #include "node/core/log.h"
+#include "node/service/minigame/draw.h"
+#include "node/service/minigame/letters.h"
 #include "node/service/minigame/prizes.h"
 #include "node/service/minigame/request.h"
 #include "node/service/minigame/state.h"
+#include "node/service/minigame/survey.h"
 #include "store/base/clock.h"
-#include "store/base/entropy.h"
 #include "store/base/mem.h"
-#include "store/base/utf8.h"
 #include "store/bus.h"
 #include "store/history/history.h"
 #include "store/roster/roster.h"
@@ -17,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The topic of the letters, and the key of the seats. */
-#define KEY SPAN("minigame")
 #define LEDGER SPAN("minigame:ledger")
 
 enum {
@@ -32,6 +31,7 @@ enum {
 
 struct minigame_scheduler {
     struct minigame_scheduler_options options;
+    struct minigame_post letters;
     struct bus_sub *sub;
     struct roster_watch *watch;
     struct wheel_timer tick;
@@ -51,49 +51,11 @@ struct minigame_scheduler {
 
 /* ------------------------------------------------------------------------------------ letters */
 
-/* Publishes `json` (stolen). 0, or -1 when it reaches no other node. */
-static int publish(struct minigame_scheduler *scheduler, json_t *json)
-{
-    char *text = json_dumps(json, JSON_COMPACT);
-    int sent = bus_publish(scheduler->options.store, KEY, span_str(text));
-    free(text);
-    json_decref(json);
-    return sent;
-}
-
-/* To every socket of the cluster; while the bus is away, only to the sockets here. Steals
- * `json`. */
-static void broadcast_now(struct minigame_scheduler *scheduler, json_t *json)
-{
-    if (publish(scheduler, json_pack("{s:O}", "all", json)) != 0) {
-        minigame_sockets_say(scheduler->options.sockets, json);
-    }
-    json_decref(json);
-}
-
-/* A letter to "all", the answer "to" a node, or for the "own" socket that asked, which is told only
- * when nothing came of it: not `kept`. Borrowed. */
-static void deliver(struct minigame_scheduler *scheduler, json_t *letter, bool kept)
-{
-    json_t *all = json_object_get(letter, "all"), *own = json_object_get(letter, "own");
-    if (all != NULL && kept) {
-        broadcast_now(scheduler, json_incref(all));
-    } else if (json_object_get(letter, "to") != NULL) {
-        if (!kept) {
-            json_object_set_new(letter, "error", json_string(MINIGAME_UNREACHABLE));
-        }
-        publish(scheduler, json_incref(letter));
-    } else if (own != NULL && !kept) {
-        minigame_sockets_refuse(scheduler->options.sockets, (uint64_t)json_integer_value(own),
-                                MINIGAME_UNREACHABLE);
-    }
-}
-
 /* Says it when what it speaks of is in the store. Steals `letter`. */
 static void post(struct minigame_scheduler *scheduler, json_t *letter)
 {
     if (scheduler->draft == NULL) {
-        deliver(scheduler, letter, true);
+        minigame_post_deliver(&scheduler->letters, letter, true);
         json_decref(letter);
     } else {
         json_array_append_new(scheduler->unsaid, letter);
@@ -106,14 +68,9 @@ static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
     post(scheduler, json_pack("{s:o}", "all", json));
 }
 
-static json_t *update_json(void)
-{
-    return json_pack("{s:s}", "info", "update");
-}
-
 void minigame_scheduler_update(struct minigame_scheduler *scheduler)
 {
-    broadcast_now(scheduler, update_json());
+    minigame_post_broadcast(&scheduler->letters, minigame_post_update());
 }
 
 /* ------------------------------------------------------------------------------------ state */
@@ -139,7 +96,8 @@ static void claim(struct minigame_scheduler *scheduler)
         free(text);
         text = minigame_state_print_seat(state, scheduler->since_us);
     }
-    roster_claim(scheduler->options.store, KEY, span_str(scheduler->options.node), span_str(text));
+    roster_claim(scheduler->options.store, MINIGAME_KEY, span_str(scheduler->options.node),
+                 span_str(text));
     free(text);
 }
 
@@ -182,7 +140,7 @@ static void settle(struct minigame_scheduler *scheduler, bool kept)
     json_t *letters = scheduler->unsaid;
     scheduler->unsaid = json_array();
     for (size_t i = 0; i < json_array_size(letters); i++) {
-        deliver(scheduler, json_array_get(letters, i), kept);
+        minigame_post_deliver(&scheduler->letters, json_array_get(letters, i), kept);
     }
     json_decref(letters);
 }
@@ -255,50 +213,11 @@ static void read_ledger(struct minigame_scheduler *scheduler)
 
 /* ------------------------------------------------------------------------------------ seats */
 
-/* What the seats say, all looked at. */
-struct survey {
-    struct minigame_scheduler *scheduler;
-    struct minigame_state *newest; /* state in the others' seats, owned; or NULL */
-    uint64_t newest_since;         /* of the seat that it lies in */
-    bool shared;                   /* another one has the same state as this node */
-    uint64_t since;                /* of the longest sitting */
-    char runner[MINIGAME_NODE_SIZE];
-};
-
-static void look_at_seat(void *arg, const struct roster_member *member)
-{
-    struct survey *survey = arg;
-    char name[MINIGAME_NODE_SIZE];
-    uint64_t since;
-    struct minigame_state *state = minigame_state_read_seat(member->value, &since);
-    if (state == NULL || member->name.len >= MINIGAME_NODE_SIZE) {
-        minigame_state_free(&state);
-        return;
-    }
-    snprintf(name, sizeof(name), "%.*s", SPAN_ARG(member->name));
-    if (survey->runner[0] == '\0' || since < survey->since ||
-        (since == survey->since && strcmp(name, survey->runner) < 0)) {
-        survey->since = since;
-        memcpy(survey->runner, name, MINIGAME_NODE_SIZE);
-    }
-    if (strcmp(name, survey->scheduler->options.node) != 0) {
-        int64_t newest = survey->newest != NULL ? survey->newest->version : -1;
-        survey->shared = survey->shared || minigame_state_is_same(state, survey->scheduler->state);
-        if (state->version > newest || (state->version == newest && since < survey->newest_since)) {
-            minigame_state_free(&survey->newest);
-            survey->newest = state;
-            survey->newest_since = since;
-            return;
-        }
-    }
-    minigame_state_free(&state);
-}
-
 /* Has another node gone on from the state that this node has? This node's own draft comes back from
  * nodes that took it already. */
-static bool is_overtaken(const struct survey *survey)
+static bool is_overtaken(const struct minigame_scheduler *scheduler,
+                         const struct minigame_survey *survey)
 {
-    const struct minigame_scheduler *scheduler = survey->scheduler;
     int64_t own = scheduler->state->version;
     int64_t newest = survey->newest != NULL ? survey->newest->version : -1;
     if (newest > own) {
@@ -327,11 +246,11 @@ static bool is_runner(const struct minigame_scheduler *scheduler)
 
 static void take_view(struct minigame_scheduler *scheduler)
 {
-    struct survey survey = {.scheduler = scheduler};
-    roster_each(scheduler->watch, look_at_seat, &survey);
+    struct minigame_survey survey = {.node = scheduler->options.node, .state = scheduler->state};
+    minigame_survey_take(&survey, scheduler->watch);
     bool was_runner = is_runner(scheduler);
     memcpy(scheduler->runner, survey.runner, MINIGAME_NODE_SIZE);
-    if (is_overtaken(&survey)) {
+    if (is_overtaken(scheduler, &survey)) {
         settle(scheduler, false);
         minigame_state_free(&scheduler->state);
         scheduler->state = survey.newest;
@@ -379,53 +298,28 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ rounds */
 
-/* A fair choice of up to MINIGAME_PLAYERS_MOST among all players given to it (reservoir
- * sampling). */
-struct draw {
-    char *players[MINIGAME_PLAYERS_MOST]; /* owned */
-    uint64_t seen;
-};
-
-static void draw_player(void *arg, struct span user)
-{
-    struct draw *draw = arg;
-    if (!utf8_valid(user)) {
-        return;
-    }
-    uint64_t at = draw->seen++;
-    at = at < MINIGAME_PLAYERS_MOST ? at : entropy_below(draw->seen);
-    if (at < MINIGAME_PLAYERS_MOST) {
-        free(draw->players[at]);
-        draw->players[at] = mem_dup(user);
-    }
-}
-
 /* False, and nothing drawn, while it is not known which players are online. */
-static bool draw_players(struct minigame_scheduler *scheduler, struct draw *draw)
+static bool draw_players(struct minigame_scheduler *scheduler, struct minigame_draw *draw)
 {
-    *draw = (struct draw){0};
-    return scheduler->options.each_online(scheduler->options.online, draw_player, draw);
+    *draw = (struct minigame_draw){0};
+    return scheduler->options.each_online(scheduler->options.online, minigame_draw_add, draw);
 }
 
 /* Steals the players of `draw`. */
-static void set_up_round(struct minigame_scheduler *scheduler, const struct draw *draw)
+static void set_up_round(struct minigame_scheduler *scheduler, struct minigame_draw *draw)
 {
     struct minigame_round *round =
         minigame_state_add_round(edit(scheduler), (int64_t)clock_unix_ms());
-    while (round->player_count < MINIGAME_PLAYERS_MOST &&
-           draw->players[round->player_count] != NULL) {
-        round->players[round->player_count] = draw->players[round->player_count];
-        round->player_count++;
-    }
+    minigame_draw_end(draw, round);
     commit(scheduler);
-    broadcast(scheduler, update_json());
+    broadcast(scheduler, minigame_post_update());
 }
 
 static void on_tick(struct wheel_timer *timer)
 {
     struct minigame_scheduler *scheduler = CONTAINER_OF(timer, struct minigame_scheduler, tick);
     const struct minigame_state *state = scheduler->state;
-    struct draw draw;
+    struct minigame_draw draw;
     read_ledger(scheduler);
     if (scheduler->ledger_behind && is_runner(scheduler) && scheduler->draft == NULL &&
         state->version > 0) {
@@ -468,7 +362,7 @@ static int64_t get_seconds(const json_t *request, const char *key, int64_t prese
 static void start(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                   size_t error_size)
 {
-    struct draw draw;
+    struct minigame_draw draw;
     if (!draw_players(scheduler, &draw)) {
         snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
         return;
@@ -575,7 +469,7 @@ static void on_bus(void *arg, enum bus_event event, struct span payload)
 {
     struct minigame_scheduler *scheduler = arg;
     if (event == BUS_READY) {
-        json_t *update = update_json();
+        json_t *update = minigame_post_update();
         minigame_sockets_say(scheduler->options.sockets, update);
         json_decref(update);
     } else if (event == BUS_MESSAGE) {
@@ -598,9 +492,10 @@ void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
             post(scheduler, json_pack("{s:I}", "own", (json_int_t)asker));
         }
     } else if (runner != NULL &&
-               publish(scheduler, json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
-                                            scheduler->options.node, "id", (json_int_t)asker,
-                                            "request", request)) == 0) {
+               minigame_post_publish(&scheduler->letters,
+                                     json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
+                                               scheduler->options.node, "id", (json_int_t)asker,
+                                               "request", request)) == 0) {
         minigame_sockets_await(sockets, asker);
     } else {
         minigame_sockets_refuse(sockets, asker, MINIGAME_UNREACHABLE);
@@ -613,11 +508,12 @@ struct minigame_scheduler *minigame_scheduler_new(const struct minigame_schedule
 {
     struct minigame_scheduler *scheduler = mem_zalloc(sizeof(*scheduler));
     scheduler->options = *options;
+    scheduler->letters = (struct minigame_post){options->store, options->sockets};
     scheduler->unsaid = json_array();
     scheduler->since_us = clock_unix_ms() * 1000;
     scheduler->state = minigame_state_new();
-    scheduler->sub = bus_subscribe(options->store, KEY, BUS_ECHO, on_bus, scheduler);
-    scheduler->watch = roster_watch(options->store, KEY, on_roster, scheduler);
+    scheduler->sub = bus_subscribe(options->store, MINIGAME_KEY, BUS_ECHO, on_bus, scheduler);
+    scheduler->watch = roster_watch(options->store, MINIGAME_KEY, on_roster, scheduler);
     claim(scheduler);
     wheel_timer_init(&scheduler->tick, on_tick);
     wheel_set(options->wheel, &scheduler->tick, MINIGAME_TICK_MS);

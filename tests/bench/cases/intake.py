@@ -9,6 +9,7 @@ import time
 
 from harness import BenchError, Result
 from lib.measure import cpu_of
+from lib.protobuf import fixed, logs_request, part
 
 NOW = 1795000000000
 TEXT = "player {} of the hunt moved to area {} and hit for {}"
@@ -26,19 +27,6 @@ def lines(count):
     return b"".join(json.dumps(entry(i)).encode() + b"\n" for i in range(count))
 
 
-def varint(number):
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-def part(tag, value):
-    value = value.encode() if isinstance(value, str) else value
-    return varint(tag << 3 | 2) + varint(len(value)) + value
-
-
 def attributes(one):
     return [("user", one["user"]), ("room", one["room"])]
 
@@ -52,9 +40,9 @@ def otlp(count):
 
 def otlp_protobuf(count):
     def record(one):
-        return (b"\x09" + (one["timestamp"] * 1000000).to_bytes(8, "little") + b"\x10\x09" + part(5, part(1, one["msg"])) +
+        return (fixed(1, one["timestamp"] * 1000000) + part(2, 9) + part(5, part(1, one["msg"])) +
                 b"".join(part(6, part(1, key) + part(2, part(1, value))) for key, value in attributes(one)))
-    return part(1, part(2, b"".join(part(2, record(entry(i))) for i in range(count))))
+    return logs_request(*(record(entry(i)) for i in range(count)))
 
 
 JSON, NDJSON, PROTOBUF = ({"Content-Type": kind} for kind in ("application/json", "application/x-ndjson", "application/x-protobuf"))

@@ -33,7 +33,7 @@ struct chat {
 };
 
 struct mark {
-    uint64_t ns, cpu, own_cpu, deliveries;
+    uint64_t ns, cpu, deliveries;
     uint32_t done;
 };
 
@@ -110,7 +110,7 @@ static void open_clients(struct chat *chat)
     chat->clients = mem_zalloc(everybody(chat) * sizeof(*chat->clients));
     for (uint32_t i = 0; i < everybody(chat); i++) {
         client_init(&chat->clients[i], &chat->kind, options->nodes[i % options->node_count],
-                    client_source(options->source, options->per_address, i), i);
+                    client_source(i), i);
     }
     phase_set("connecting");
     client_open_all(chat->loop, chat->clients, everybody(chat));
@@ -154,7 +154,6 @@ static struct mark take_mark(const struct chat *chat)
 {
     return (struct mark){.ns = now_ns(),
                          .cpu = cpu_of_nodes(chat->options),
-                         .own_cpu = cpu_ns(0),
                          .deliveries = chat->deliveries,
                          .done = chat->done};
 }
@@ -186,9 +185,8 @@ void mode_chat(struct loop *loop, const struct options *options)
     struct mark from = take_mark(&chat);
     say_for(&chat, options->seconds);
     struct mark to = take_mark(&chat);
-    printf("{\"deliveries\":%" PRIu64 ",\"messages\":%u,\"seconds\":%.6f,\"cpu_ns\":%" PRIu64
-           ",\"load_cpu_ns\":%" PRIu64 "}\n",
+    printf("{\"deliveries\":%" PRIu64 ",\"messages\":%u,\"seconds\":%.6f,\"cpu_ns\":%" PRIu64 "}\n",
            to.deliveries - from.deliveries, to.done - from.done, (double)(to.ns - from.ns) / 1e9,
-           to.cpu - from.cpu, to.own_cpu - from.own_cpu);
+           to.cpu - from.cpu);
     client_close_all(chat.clients, everybody(&chat));
 }

@@ -36,10 +36,9 @@ enum {
 static char read_buffer[READ_SIZE];
 static size_t opened;
 
-struct in_addr client_source(uint32_t first, uint32_t per_address, uint32_t index)
+struct in_addr client_source(uint32_t index)
 {
-    uint32_t host = first + index / per_address;
-    return (struct in_addr){htonl(INADDR_LOOPBACK - 1 + host)};
+    return (struct in_addr){htonl(INADDR_LOOPBACK + 1 + index / CLIENTS_PER_ADDRESS)};
 }
 
 static void set_option(int fd, int level, int name, int value)

@@ -38,8 +38,10 @@ struct client {
     struct buf in, out; /* what is half-read, what the kernel did not take */
 };
 
-/* The address of client `index` when `per_address` share one, from 127.0.0.`first` up. */
-struct in_addr client_source(uint32_t first, uint32_t per_address, uint32_t index);
+enum { CLIENTS_PER_ADDRESS = 1000 }; /* so many ports of one are free anywhere */
+
+/* The address of client `index`, from 127.0.0.2 up. */
+struct in_addr client_source(uint32_t index);
 
 /* Fills in a client that client_open_all is to open. `kind` is borrowed for good. */
 void client_init(struct client *client, const struct client_kind *kind, struct sockaddr_in node,

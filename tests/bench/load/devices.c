@@ -35,7 +35,7 @@ static void open_device(const struct options *options, uint32_t index)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in source = {.sin_family = AF_INET};
-    source.sin_addr = client_source(options->source, options->per_address, index);
+    source.sin_addr = client_source(index);
     must(fd >= 0, "socket");
     must(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == 0, "setsockopt");
     must(bind(fd, (struct sockaddr *)&source, sizeof(source)) == 0, "bind");

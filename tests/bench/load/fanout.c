@@ -29,11 +29,11 @@ struct fanout {
     uint32_t joined, sent, done;
     uint32_t have[WINDOW_MAX];
     bool sending;
-    uint64_t deliveries, states, deflated, bytes;
+    uint64_t deliveries, deflated, bytes;
 };
 
 struct mark {
-    uint64_t ns, cpu, own_cpu, deliveries, deflated, bytes;
+    uint64_t ns, cpu, deliveries, deflated, bytes;
     uint32_t done;
 };
 
@@ -64,7 +64,6 @@ static void note_state(struct fanout *fanout, struct client *client, struct span
     if (!sync_state(text, &state)) {
         fail("client %u wants push %u, got: %.*s", client->index, client->received, SPAN_ARG(text));
     }
-    fanout->states++;
     fanout->joined += client->joined ? 0 : 1;
     client->joined = true;
 }
@@ -93,8 +92,7 @@ static void open_clients(struct fanout *fanout)
     fanout->clients = mem_zalloc(count * sizeof(*fanout->clients));
     for (uint32_t i = 0; i < count; i++) {
         client_init(&fanout->clients[i], i == 0 ? &fanout->sender : &fanout->receiver,
-                    options->nodes[i % options->node_count],
-                    client_source(options->source, options->per_address, i), i);
+                    options->nodes[i % options->node_count], client_source(i), i);
     }
     phase_set("connecting");
     client_open_all(fanout->loop, fanout->clients, count);
@@ -132,7 +130,6 @@ static struct mark take_mark(const struct fanout *fanout)
     return (struct mark){
         .ns = now_ns(),
         .cpu = fanout->options->pid != 0 ? cpu_ns(fanout->options->pid) : 0,
-        .own_cpu = cpu_ns(0),
         .deliveries = fanout->deliveries,
         .deflated = fanout->deflated,
         .bytes = fanout->bytes,
@@ -140,14 +137,12 @@ static struct mark take_mark(const struct fanout *fanout)
     };
 }
 
-static void print_result(const struct fanout *fanout, struct mark from, struct mark to)
+static void print_result(struct mark from, struct mark to)
 {
     printf("{\"deliveries\":%" PRIu64 ",\"pushes\":%u,\"seconds\":%.6f,\"cpu_ns\":%" PRIu64
-           ",\"load_cpu_ns\":%" PRIu64 ",\"deflated\":%" PRIu64 ",\"payload_bytes\":%" PRIu64
-           ",\"states\":%" PRIu64 ",\"inflated\":%" PRIu64 "}\n",
+           ",\"deflated\":%" PRIu64 ",\"payload_bytes\":%" PRIu64 "}\n",
            to.deliveries - from.deliveries, to.done - from.done, (double)(to.ns - from.ns) / 1e9,
-           to.cpu - from.cpu, to.own_cpu - from.own_cpu, to.deflated - from.deflated,
-           to.bytes - from.bytes, fanout->states, inflater_count(fanout->inflater));
+           to.cpu - from.cpu, to.deflated - from.deflated, to.bytes - from.bytes);
 }
 
 void mode_fanout(struct loop *loop, const struct options *options)
@@ -168,6 +163,6 @@ void mode_fanout(struct loop *loop, const struct options *options)
     struct mark from = take_mark(&fanout);
     push_for(&fanout, options->seconds);
     struct mark to = take_mark(&fanout);
-    print_result(&fanout, from, to);
+    print_result(from, to);
     client_close_all(fanout.clients, options->connections + 1);
 }

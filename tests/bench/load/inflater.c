@@ -18,7 +18,6 @@ struct kept {
 
 struct inflater {
     z_stream stream;
-    uint64_t count;
     struct kept kept[KEPT];
 };
 
@@ -51,7 +50,6 @@ static void inflate_kept(struct inflater *inflater, struct kept *kept)
         fail("a message does not inflate: %d", status);
     }
     buf_grew(&kept->text, TEXT_LIMIT - stream->avail_out);
-    inflater->count++;
 }
 
 static bool is_kept(const struct kept *kept, struct span deflated)
@@ -71,9 +69,4 @@ struct span inflater_text(struct inflater *inflater, const struct frame *frame, 
         inflate_kept(inflater, kept);
     }
     return buf_span(&kept->text);
-}
-
-uint64_t inflater_count(const struct inflater *inflater)
-{
-    return inflater->count;
 }

@@ -14,7 +14,4 @@ struct inflater *inflater_new(void);
  * cannot be inflated. `hint` says which kept one it is likely to equal: the number of a push. */
 struct span inflater_text(struct inflater *inflater, const struct frame *frame, uint32_t hint);
 
-/* Messages inflated in full so far. */
-uint64_t inflater_count(const struct inflater *inflater);
-
 #endif

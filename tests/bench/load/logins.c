@@ -58,7 +58,7 @@ void mode_logins(struct loop *loop, const struct options *options)
     buf_printf(&logins.request, "{\"action\":\"login\",\"token\":\"%s\"}", options->token);
     for (uint32_t i = 0; i < options->connections; i++) {
         client_init(&logins.clients[i], &logins.kind, options->nodes[i % options->node_count],
-                    client_source(options->source, options->per_address, i), i);
+                    client_source(i), i);
     }
     phase_set("connecting");
     client_open_all(loop, logins.clients, options->connections);

@@ -37,8 +37,6 @@ static const struct option_spec specs[] = {
     {"--pid", NUMBER, offsetof(struct options, pid)},
     {"--second-pid", NUMBER, offsetof(struct options, second_pid)},
     {"--token", TEXT, offsetof(struct options, token)},
-    {"--per-address", NUMBER, offsetof(struct options, per_address)},
-    {"--source", NUMBER, offsetof(struct options, source)},
     {"--limit", NUMBER, offsetof(struct options, limit)},
 };
 
@@ -132,8 +130,6 @@ void options_read(struct options *options, int argc, char **argv)
         .period_ms = 150,
         .warm_up = 1,
         .seconds = 3,
-        .per_address = 1000,
-        .source = 2,
         .limit = 120,
     };
     for (int i = 0; i < argc; i += 2) {

@@ -26,8 +26,7 @@ struct options {
     pid_t pid;         /* --pid: the process whose CPU time is measured */
     pid_t second_pid;  /* --second-pid: and another */
     const char *token; /* --token: what clients of the chat log in with */
-    uint32_t per_address, source;
-    uint32_t limit; /* seconds until the program gives up */
+    uint32_t limit;    /* seconds until the program gives up */
 };
 
 /* Reads them; ends the program with a message when one is wrong. */

@@ -34,16 +34,11 @@ struct pushes {
     struct session *sessions;
     struct schedule schedule, bare_schedule;
     struct bare_pair bare;
-    struct samples local, remote; /* receivers on the leader's node, on other nodes */
-    uint32_t complete;            /* clients that have seen their whole session */
+    struct samples samples;
+    uint32_t complete; /* clients that have seen their whole session */
     uint64_t sent, received;
     bool recording;
 };
-
-static bool on_leaders_node(const struct pushes *pushes, const struct client *client)
-{
-    return client->index % pushes->options->members % pushes->options->node_count == 0;
-}
 
 static void note_delivery(struct pushes *pushes, struct client *client,
                           const struct session *session)
@@ -51,8 +46,7 @@ static void note_delivery(struct pushes *pushes, struct client *client,
     uint64_t sent_at = session->sent_at[client->received++ % RING];
     pushes->received++;
     if (pushes->recording) {
-        samples_add(on_leaders_node(pushes, client) ? &pushes->local : &pushes->remote,
-                    now_ns() - sent_at);
+        samples_add(&pushes->samples, now_ns() - sent_at);
     }
 }
 
@@ -109,8 +103,7 @@ static void open_sessions(struct pushes *pushes)
     for (uint32_t i = 0; i < options->sessions * options->members; i++) {
         uint32_t session = i / options->members, member = i % options->members;
         client_init(&pushes->clients[i], &pushes->kind,
-                    options->nodes[(session + member) % options->node_count],
-                    client_source(options->source, options->per_address, i), i);
+                    options->nodes[(session + member) % options->node_count], client_source(i), i);
     }
     for (uint32_t i = 0; i < options->sessions; i++) {
         struct session *session = &pushes->sessions[i];
@@ -175,20 +168,9 @@ static void drain(struct pushes *pushes)
 static void print_result(struct pushes *pushes)
 {
     uint64_t due = pushes->sent * (pushes->options->members - 1);
-    struct samples all = {0};
-    for (size_t i = 0; i < pushes->local.count; i++) {
-        samples_add(&all, pushes->local.ns[i]);
-    }
-    for (size_t i = 0; i < pushes->remote.count; i++) {
-        samples_add(&all, pushes->remote.ns[i]);
-    }
     printf("{\"pushes\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"bare_lost\":%u,", pushes->sent,
            due - pushes->received, pushes->bare.published - pushes->bare.received);
-    samples_print(&all, "all");
-    putchar(',');
-    samples_print(&pushes->local, "local");
-    putchar(',');
-    samples_print(&pushes->remote, "remote");
+    samples_print(&pushes->samples, "all");
     putchar(',');
     samples_print(&pushes->bare.samples, "bare");
     puts("}");

@@ -13,7 +13,7 @@ struct samples {
 
 void samples_add(struct samples *samples, uint64_t ns);
 
-/* Prints `"name":{"count":n,"p50":..,"p99":..,"max":..}`, in microseconds. Sorts them. */
+/* Prints `"name":{"count":n,"p50":..,"p99":..}`, in microseconds. Sorts them. */
 void samples_print(struct samples *samples, const char *name);
 
 #endif

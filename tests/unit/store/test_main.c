@@ -59,11 +59,18 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"parts", parts},        {"memory", on_memory},
-    {"redis", on_redis},     {"shards", on_shards},
-    {"tls", over_tls},       {"pair", on_pair},
-    {"cluster", on_cluster}, {"fail_over", test_pair},
-    {"faults", test_faults}, {"other_faults", other_faults},
+    {"parts", parts},
+    {"memory", on_memory},
+    {"redis", on_redis},
+    {"shards", on_shards},
+    {"tls", over_tls},
+    {"pair", on_pair},
+    {"cluster", on_cluster},
+    {"fail_over", test_pair},
+    {"faults", test_faults},
+    {"link_faults", test_link_faults},
+    {"lease_faults", test_lease_faults},
+    {"other_faults", other_faults},
 };
 
 /* `test_store [GROUP [PATTERN]]`: one group or all, and of those the tests whose names match. */

@@ -22,6 +22,8 @@ int test_lookup_faults(void);
 int test_history(const char *name, CMFixtureFunction start);
 int test_history_faults(void);
 int test_faults(void);
+int test_link_faults(void);
+int test_lease_faults(void);
 int test_tls(void);
 int test_wire(void);
 int test_partition(void);
