@@ -30,6 +30,7 @@ int test_partition(void);
 int test_pair(void);
 int test_map(void);
 int test_cluster(void);
+int test_change(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 
