@@ -152,6 +152,32 @@ void store_print_away(const struct store *store, struct buf *out)
     }
 }
 
+unsigned store_partitions_waiting(const struct store *store)
+{
+    return store->change.waiting;
+}
+
+void store_print_change(const struct store *store, struct buf *out)
+{
+    const struct store_change *change = &store->change;
+    unsigned moved = change->all - change->waiting;
+    if (change->after == NULL) {
+        return;
+    }
+    if (change->over) {
+        buf_append(out, SPAN("the list of servers has changed: all may go on with the new one"));
+    } else if (change->waiting == 0) {
+        buf_printf(out, "the list of servers changes: all %u partitions have moved, and what they "
+                        "left behind is deleted", moved);
+    } else if (change->moving) {
+        buf_printf(out, "the list of servers changes: %u of %u partitions have moved", moved,
+                   change->all);
+    } else {
+        buf_printf(out, "the list of servers changes: %u partitions wait until all nodes and sinks "
+                        "have both lists", change->waiting);
+    }
+}
+
 void store_print_map(const struct store *store, struct buf *out)
 {
     if (store->backend->ops->print_map != NULL) {

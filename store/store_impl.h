@@ -92,6 +92,7 @@ struct store_change {
     struct shard_set begun; /* servers where all know of the change */
     bool moving;            /* those are all */
     bool done;              /* all partitions have moved, and nothing of them is left behind */
+    bool over;              /* all servers know so: the new list counts */
     unsigned waiting, all;  /* partitions that have to move, that had to */
 };
 

@@ -105,6 +105,7 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     const struct store_stats *stats = store_stats(store);
     metrics_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
     metrics_set(metrics, METRIC_STORE_AWAY, store_partitions_away(store));
+    metrics_set(metrics, METRIC_STORE_WAITING, store_partitions_waiting(store));
     metrics_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
     metrics_set(metrics, METRIC_STORE_ERRORS, stats->errors);
     metrics_set(metrics, METRIC_STORE_MOVES, stats->moves);

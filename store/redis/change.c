@@ -91,7 +91,7 @@ static void note_progress(struct redis_change *change)
     struct store_change *noted = &change->store->change;
     bool moving = true;
     noted->waiting = 0;
-    noted->done = true;
+    noted->done = noted->over = true;
     for (unsigned p = 0; p < PARTITIONS; p++) {
         noted->waiting += is_waiting(change, p);
     }
@@ -99,6 +99,7 @@ static void note_progress(struct redis_change *change)
         const struct change_server *server = &change->servers[i];
         bool begun = server->moves.phase >= MOVES_MOVING;
         noted->done = noted->done && is_done(change, i);
+        noted->over = noted->over && server->moves.phase == MOVES_AFTER;
         moving = moving && begun;
         if (begun) {
             shard_set_add(&noted->begun, i);

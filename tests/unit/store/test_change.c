@@ -54,7 +54,7 @@ static void open_ready(int index, const char *numbers)
 static bool is_over(int index)
 {
     const struct store_change *change = &lab.nodes[index]->change;
-    return change->all > 0 && change->waiting == 0 && change->done;
+    return change->all > 0 && change->waiting == 0 && change->over;
 }
 
 static void name_of(char name[16], int i)
