@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/change.h"
 
+#include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/redis/mover.h"
 #include "store/redis/moves.h"
@@ -9,6 +10,7 @@
 enum {
     CHANGE_TICK_MS = 500,
     CHANGE_MOVING_MS = 100, /* while partitions move */
+    CHANGE_REST_MS = 1000,
 };
 
 struct change_server {
@@ -35,6 +37,7 @@ struct redis_change {
     struct shard_set moved;
     uint64_t count;
     struct event *tick;
+    uint64_t rest_ms;          /* it begins nothing before that: the last attempt was in vain */
     struct redis_mover *mover; /* NULL: this node moves nothing just now */
     struct redis_route_moves moves;
 };
@@ -298,10 +301,11 @@ static bool choose(const struct redis_change *change, unsigned from, struct redi
     return count > 0;
 }
 
-static void on_moved(void *arg)
+static void on_moved(void *arg, bool done)
 {
     struct redis_change *change = arg;
     redis_mover_free(&change->mover);
+    change->rest_ms = done ? 0 : clock_monotonic_ms() + CHANGE_REST_MS;
     for (unsigned i = 0; i < change->backend->shards; i++) {
         ask(&change->servers[i]);
     }
@@ -330,7 +334,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     for (unsigned i = 0; i < change->backend->shards; i++) {
         ask(&change->servers[i]);
     }
-    if (!store->visitor && !store->releasing && change->mover == NULL) {
+    bool idle = change->mover == NULL && clock_monotonic_ms() >= change->rest_ms;
+    if (!store->visitor && !store->releasing && idle) {
         consider_moving(change);
     }
     bool moving = store->change.moving && !store->change.done;

@@ -38,6 +38,7 @@ struct redis_link {
     bool connected;          /* the command connection is there */
     bool called;             /* its rolls were asked */
     unsigned rolls;          /* of these, not answered */
+    uint64_t rolled_us;      /* when the last one was asked that was answered */
     char *last;              /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer;     /* next try, or the time limit of this one */
     struct event *beat;
@@ -247,6 +248,7 @@ struct roll_call {
     struct redis_link *link;
     unsigned shard;
     enum roll_verb verb;
+    uint64_t asked_us;
 };
 
 static void send_roll(const struct roll_call *call, bool by_text);
@@ -268,6 +270,7 @@ static void on_roll(void *arg, const redisReply *reply)
     } else if (error) {
         fail(link, reply->str);
     } else {
+        link->rolled_us = call.asked_us;
         take_roll(link, call.shard, redis_reply_text(reply));
     }
 }
@@ -287,7 +290,7 @@ static void send_rolls(struct redis_link *link, enum roll_verb verb)
     unsigned shards[REDIS_LINK_ROLLS];
     unsigned count = link->events->rolls(link->arg, shards);
     for (unsigned i = 0; i < count; i++) {
-        send_roll(&(struct roll_call){link, shards[i], verb}, false);
+        send_roll(&(struct roll_call){link, shards[i], verb, clock_monotonic_us()}, false);
     }
     link->called = true;
 }
@@ -686,6 +689,12 @@ bool redis_link_ready(const struct redis_link *link)
 {
     return link->state == LINK_UP &&
            clock_monotonic_us() - link->proof.proved_us <= redis_pace_proof_us(link->store);
+}
+
+bool redis_link_is_on_roll(const struct redis_link *link)
+{
+    uint64_t lease_us = (uint64_t)link->store->lease_ms * 1000;
+    return link->state == LINK_UP && clock_monotonic_us() - link->rolled_us < lease_us;
 }
 
 void redis_link_prove(struct redis_link *link)

@@ -78,6 +78,10 @@ void redis_link_free(struct redis_link **link);
 /* Up, and proved within the last beats. */
 bool redis_link_ready(const struct redis_link *link);
 
+/* Surely on the roll of the server: what was there when it last said so is there, whatever this node has slept
+ * through since. */
+bool redis_link_is_on_roll(const struct redis_link *link);
+
 /* Asks for a proof besides those of the beats, unless one is under way. */
 void redis_link_prove(struct redis_link *link);
 

@@ -35,11 +35,12 @@ enum mover_step {
 struct redis_mover {
     struct store *store;
     struct redis_mover_plan plan;
-    void (*fn)(void *arg);
+    redis_mover_fn *fn;
     void *arg;
     char token[TOKEN_DIGITS + 1];
     enum mover_step step;
     bool under_way;    /* a visit is */
+    bool done;
     bool let_go, gone; /* it is over with the answer; it is to be freed then */
     char cursor[24];
     unsigned lane;
@@ -212,10 +213,12 @@ static void go_on(struct redis_mover *mover, struct span reply)
         go(mover, MOVER_HERE);
         break;
     case MOVER_HERE:
+        mover->done = true;
         go(mover, MOVER_END);
         break;
     case MOVER_SWEEP:
         take_scan(mover, reply, MOVER_END);
+        mover->done = is_at_end(mover);
         break;
     case MOVER_END:
     case MOVER_OVER:
@@ -252,12 +255,12 @@ static void on_over(evutil_socket_t fd, short what, void *arg)
     struct store *store = mover->store;
     (void)fd, (void)what;
     store_enter(store);
-    mover->fn(mover->arg);
+    mover->fn(mover->arg, mover->done);
     store_leave(store);
 }
 
 struct redis_mover *redis_mover_new(struct store *store, const struct redis_mover_plan *plan,
-                                    void (*fn)(void *arg), void *arg)
+                                    redis_mover_fn *fn, void *arg)
 {
     struct redis_mover *mover = mem_zalloc(sizeof(*mover));
     mover->store = store;

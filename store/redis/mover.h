@@ -28,9 +28,11 @@ struct redis_mover_plan {
     struct shard_set partitions;
 };
 
-/* `fn` is called when it is over, whatever became of it; the mover is to be freed, and may be inside. */
+/* It is over: all of it was done, or not. The mover is to be freed, and may be inside. */
+typedef void redis_mover_fn(void *arg, bool done);
+
 struct redis_mover *redis_mover_new(struct store *store, const struct redis_mover_plan *plan,
-                                    void (*fn)(void *arg), void *arg)
+                                    redis_mover_fn *fn, void *arg)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* The link to that server fell: what was said over it may be forgotten there, so this attempt is over. */

@@ -162,6 +162,10 @@ end
 
 -- At the new one: what comes is this attempt's to put, unless it is there.
 verbs['open'] = function()
+    local _, mover = string.match(redis.call('HGET', key, 'mover') or '', '(%d+) (%S+)')
+    if mover == token then
+        return redis.error_reply('SAME a server of the list that changes has two names')
+    end
     if phase ~= 'moving' or not all(function(tag) return redis.call('HGET', key, '+' .. tag) ~= 'here' end) then
         return ''
     end

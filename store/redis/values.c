@@ -61,6 +61,13 @@ static int send_swap(const struct redis_route *route, const struct lookup_visit 
     return redis_script_follow(&script, route, on_swap, call);
 }
 
+/* A node that stood still for longer than a lease may not have heard that the list of servers changed; values
+ * are the one thing that it would look for without a look at the fence (fence.lua). */
+static bool may_be_elsewhere(const struct redis_route *route)
+{
+    return route->cluster == NULL && route->moves == NULL && !redis_link_is_on_roll(route->link);
+}
+
 static void print_set(const struct lookup_visit *visit, struct span mode, struct buf *out)
 {
     resp_command(out, 6);
@@ -104,6 +111,9 @@ int redis_values_send(const struct redis_route *route, const struct lookup_visit
 {
     struct buf command = {0};
     call->route = route;
+    if (may_be_elsewhere(route)) {
+        return -1;
+    }
     if (visit->verb == LOOKUP_SWAP) {
         return send_swap(route, visit, call);
     }

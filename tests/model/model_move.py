@@ -18,8 +18,8 @@ NOBODY = -1
 
 class Rules(NamedTuple):
     roll: bool = True     # nothing moves while a node with the old list is on the roll
-    leased: bool = True   # who was not on the roll for a lease asks it before anything else
     fence: bool = True    # each command looks at the marker, in the same step
+    everyone: bool = True  # those of nodes with the old list do, too
     hold: bool = True     # nothing is taken while it is copied
     token: bool = True    # what a mover puts at Y counts while no other one has begun
     commits: bool = True  # it has moved only if the hold is still the mover's
@@ -34,7 +34,7 @@ NEW = Rules()
 
 class World(NamedTuple):
     says: tuple = (1, 1)
-    pauses: int = 0     # a node stands still for a lease, its next command under way
+    pauses: int = 0     # a node stands still for a lease
     slow: int = 0       # movers whose hold runs out
     losses: int = 0     # X goes back to what it had a step before
     restarts: bool = True
@@ -108,16 +108,13 @@ def answer(world, rules, state, number):
     node = state.nodes[number]
     entry = (number, node.sent)
     server = state.y if node.at else state.x
-    fenced = rules.fence and node.kind == WITH_BOTH and not node.at
+    fenced = rules.fence and not node.at and (rules.everyone or node.kind == WITH_BOTH)
     if fenced and server.marker == "gone":
         return state._replace(nodes=put(state.nodes, number, node._replace(sent=0, asked=False)))
     if fenced and server.marker == "held" and server.holder not in state.over and rules.hold:
         return None
     server = append(server, entry)
     state = state._replace(y=server) if node.at else set_x(state, server)
-    if node.paused or not node.on_roll:
-        # Its answer comes when the node has found that it was away for too long: it counts as lost.
-        return state._replace(nodes=put(state.nodes, number, node._replace(sent=0)))
     return state._replace(nodes=put(state.nodes, number, node._replace(sent=0, said=max(node.said, entry[1]))))
 
 
@@ -129,7 +126,7 @@ def node_steps(world, rules, state, number):
         return state._replace(nodes=put(state.nodes, number, node._replace(**changes)))
 
     if node.paused:
-        yield f"{name} goes on", to(paused=False, on_roll=node.on_roll or not rules.leased)
+        yield f"{name} goes on", to(paused=False)
     if node.sent:
         after = answer(world, rules, state, number)
         if after:
@@ -141,7 +138,7 @@ def node_steps(world, rules, state, number):
     refused = node.kind == WITH_OLD and state.movers
     if not refused and node.kind != WITH_NEW:
         yield f"{name} beats", learn(rules, state, number)
-    usable = node.on_roll and (node.asked or not rules.asks_both)
+    usable = node.asked or not rules.asks_both
     if not node.sent and node.said < world.says[number] and usable:
         at = 1 if node.moved or node.kind == WITH_NEW else 0
         yield f"{name} says {node.said + 1}", to(sent=node.said + 1, at=at)

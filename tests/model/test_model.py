@@ -94,9 +94,9 @@ FAULTS = {
     "a repeat of what was pushed before its receiver came": (
         model_ways, Ways(whole=False), without(model_ways, ages=False), "old"),
     "a partition that moves while a node with the old list is there": (
-        model_move, Move(), without(model_move, roll=False), "lost"),
+        model_move, Move(), without(model_move, roll=False, everyone=False), "lost"),
     "a node with the old list that stood still": (
-        model_move, Move(pauses=1), without(model_move, leased=False), "lost"),
+        model_move, Move(pauses=1), without(model_move, everyone=False), "lost"),
     "a command that does not look at the marker": (
         model_move, Move(), without(model_move, fence=False), "lost"),
     "a partition that is copied while it is written": (

@@ -9,6 +9,7 @@
 #include "store/stream.h"
 #include "tests.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -176,6 +177,11 @@ static void expect_stream(int node, int writers, int each)
     buf_free(&seen.log);
 }
 
+static int values_at(int server)
+{
+    return (int)redis_count(&lab.servers[server], "KEYS %s:{??}:l:*", lab.prefix);
+}
+
 /* ------------------------------------------------------------------------------------ the tests */
 
 static void nothing_moves_while_a_node_has_the_old_list(void **state)
@@ -206,12 +212,8 @@ static void nothing_moves_while_a_node_has_the_old_list(void **state)
     WAIT(values.right == NAMES);
     assert_int_equal(values.wrong, 0);
     /* Nothing is left of it where it was. */
-    int left = (int)redis_count(&lab.servers[0], "EVAL %s 0",
-                                "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:l:*')) do n = n + 1 end return n");
-    int there = (int)redis_count(&lab.servers[1], "EVAL %s 0",
-                                 "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:l:*')) do n = n + 1 end return n");
-    assert_int_equal(left + there, NAMES);
-    assert_true(there > 0 && left > 0);
+    assert_int_equal(values_at(0) + values_at(1), NAMES);
+    assert_true(values_at(0) > 0 && values_at(1) > 0);
 }
 
 /* One change after another; values, rosters, topics, histories and the stream are at work all the time. */
@@ -309,6 +311,139 @@ static void all_servers_are_others(void **state)
     change_under_load("0,1", "0,1;2", "2");
 }
 
+/* Many values, so that a look at all of them takes its time: "<number>" for each name. */
+static void fill(const struct redis_server_process *server, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "f%d", i);
+        freeReplyObject(redis_ask(server, "SET %s %s PX 600000", lab_key("l", name), "1 x"));
+    }
+}
+
+static int count_filled(int count)
+{
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "f%d", i);
+        unsigned owner = lab.nodes[1]->backend->owner[partition_of(span_str(name))];
+        found += (int)redis_count(&lab.servers[owner], "EXISTS %s", lab_key("l", name));
+    }
+    return found;
+}
+
+static bool some_moved(int index)
+{
+    const struct store_change *change = &lab.nodes[index]->change;
+    return change->waiting < change->all;
+}
+
+/* Whichever node moves: the other one goes on, and what it had begun counts for nothing. */
+static void a_node_goes_in_the_middle(void **state)
+{
+    enum { MANY = 3000 };
+    (void)state;
+    fill(&lab.servers[0], MANY);
+    open_ready(0, "0;0,1");
+    open_ready(1, "0;0,1");
+    WAIT(some_moved(1));
+    store_close(&lab.nodes[0]);
+    open_ready(2, "0;0,1");
+    lab_run(150);
+    store_close(&lab.nodes[2]);
+    WAIT(is_over(1));
+    assert_int_equal(count_filled(MANY), MANY);
+    assert_int_equal(values_at(0) + values_at(1), MANY);
+}
+
+/* The new server goes away: what has not moved is served where it is, and moves when it is back. */
+static void the_new_server_goes_in_the_middle(void **state)
+{
+    struct values values = {0};
+    (void)state;
+    open_ready(2, "0");
+    put_values(2);
+    store_close(&lab.nodes[2]);
+    open_ready(0, "0;0,1");
+    open_ready(1, "0;0,1");
+    WAIT(some_moved(1) && some_moved(0));
+    kill(lab.servers[1].pid, SIGSTOP);
+    WAIT(!store_ready(lab.nodes[0]) && !store_ready(lab.nodes[1]));
+    assert_true(store_works(lab.nodes[0]));
+    int asked = get_values(0, &values);
+    WAIT(values.right + values.refused + values.wrong == asked);
+    assert_int_equal(values.wrong, 0);
+    assert_true(values.right > 0);
+    kill(lab.servers[1].pid, SIGCONT);
+    WAIT(is_over(0) && is_over(1));
+    values = (struct values){0};
+    assert_int_equal(get_values(1, &values), NAMES);
+    WAIT(values.right == NAMES);
+}
+
+/* The old server loses all that it had, the markers, too: what had moved is where it is, for nodes that begin
+ * then as well. */
+static void the_old_server_loses_its_data_in_the_middle(void **state)
+{
+    bool moved[NAMES];
+    (void)state;
+    open_ready(2, "0");
+    put_values(2);
+    store_close(&lab.nodes[2]);
+    fill(&lab.servers[0], 2000);
+    open_ready(0, "0;0,1");
+    open_ready(1, "0;0,1");
+    WAIT(some_moved(1) && lab.nodes[1]->change.waiting < 80);
+    redis_kill(&lab.servers[0]);
+    WAIT(!store_ready(lab.nodes[1]));
+    lab_run(200);
+    int count = 0;
+    for (int i = 0; i < NAMES; i++) {
+        char name[16];
+        name_of(name, i);
+        moved[i] = lab.nodes[1]->backend->owner[partition_of(span_str(name))] == 1;
+        count += moved[i];
+    }
+    assert_in_range(count, 1, NAMES - 1);
+    redis_start(&lab.servers[0], NULL, NULL);
+    open_ready(3, "0;0,1");
+    WAIT(is_over(1) && is_over(3));
+    for (int i = 0; i < NAMES; i++) {
+        char name[16];
+        struct buf log = {0};
+        struct lookup_then then = {on_value, &log, (uint64_t)i};
+        name_of(name, i);
+        assert_int_equal(lookup_get(lab.nodes[3], span_str(name), &then), 0);
+        WAIT(log.len > 0);
+        char expected[32];
+        snprintf(expected, sizeof(expected), "%d=%d%s ", i, moved[i] ? LOOKUP_DONE : LOOKUP_ABSENT,
+                 moved[i] ? name : "");
+        assert_string_equal(buf_text(&log), expected);
+        buf_free(&log);
+    }
+}
+
+/* It would be emptied for itself. */
+static void a_server_with_two_names_is_left_alone(void **state)
+{
+    char url[256];
+    struct values values = {0};
+    (void)state;
+    open_ready(0, "0");
+    put_values(0);
+    store_close(&lab.nodes[0]);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d;redis://localhost:%d#b", lab.servers[0].port,
+             lab.servers[0].port);
+    lab.last_trouble[0] = '\0';
+    lab_node_at(0, url);
+    WAIT(strstr(lab.last_trouble, "has two names") != NULL);
+    WAIT(store_ready(lab.nodes[0]));
+    int asked = get_values(0, &values);
+    WAIT(values.right == asked);
+    assert_int_equal(asked, NAMES);
+}
+
 int test_change(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +452,10 @@ int test_change(void)
         LAB_TEST(two_servers_become_three),
         LAB_TEST(two_servers_become_one),
         LAB_TEST(all_servers_are_others),
+        LAB_TEST(a_node_goes_in_the_middle),
+        LAB_TEST(the_new_server_goes_in_the_middle),
+        LAB_TEST(the_old_server_loses_its_data_in_the_middle),
+        LAB_TEST(a_server_with_two_names_is_left_alone),
     };
     return cmocka_run_group_tests_name("change", tests, lab_three, lab_end);
 }
