@@ -437,7 +437,8 @@ static void on_inbox(void *arg, enum bus_event event, struct span payload)
         on_parcel(inbox->store, inbox->shard, payload);
     } else {
         name->heard = event == BUS_READY;
-        inbox->open = inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
+        inbox->open =
+            inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
         attended_link(inbox->store, inbox->shard, inbox->open);
     }
 }

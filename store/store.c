@@ -167,14 +167,18 @@ void store_print_change(const struct store *store, struct buf *out)
     if (change->over) {
         buf_append(out, SPAN("the list of servers has changed: all may go on with the new one"));
     } else if (change->waiting == 0) {
-        buf_printf(out, "the list of servers changes: all %u partitions have moved, and what they "
-                        "left behind is deleted", moved);
+        buf_printf(out,
+                   "the list of servers changes: all %u partitions have moved, and what they "
+                   "left behind is deleted",
+                   moved);
     } else if (change->moving) {
         buf_printf(out, "the list of servers changes: %u of %u partitions have moved", moved,
                    change->all);
     } else {
-        buf_printf(out, "the list of servers changes: %u partitions wait until all nodes and sinks "
-                        "have both lists", change->waiting);
+        buf_printf(out,
+                   "the list of servers changes: %u partitions wait until all nodes and sinks "
+                   "have both lists",
+                   change->waiting);
     }
 }
 

@@ -119,13 +119,6 @@ unsigned store_partitions_away(const struct store *store);
 /* Appends which servers are not well and why, "away: b:6379 (128 of 256 partitions): ...". */
 void store_print_away(const struct store *store, struct buf *out);
 
-/* How many partitions have still to go to another server of a list that changes. */
-unsigned store_partitions_waiting(const struct store *store);
-
-/* Appends how far that is, "the list of servers changes: 37 of 131 partitions have moved"; nothing where the list
- * stays. */
-void store_print_change(const struct store *store, struct buf *out);
-
 /* store_ready of the one server that the key or topic of that name lives on: what is asked of it is
  * likely to be answered, whatever is the matter with the others. */
 bool store_reaches(const struct store *store, struct span name);

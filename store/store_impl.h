@@ -7,6 +7,7 @@
 #include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/list_change.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
 
@@ -84,18 +85,6 @@ struct history_table {
     struct event *tick; /* runs while something waits in a key */
 };
 
-/* A list of servers that changes, as redis/change.c sees it; all zero: it stays. */
-struct store_change {
-    const char *before, *after; /* the lists, as servers keep them; borrowed */
-    const uint8_t *owner_before, *owner_after; /* of each partition; borrowed */
-    struct shard_set was;   /* servers of the old list */
-    struct shard_set begun; /* servers where all know of the change */
-    bool moving;            /* those are all */
-    bool done;              /* all partitions have moved, and nothing of them is left behind */
-    bool over;              /* all servers know so: the new list counts */
-    unsigned waiting, all;  /* partitions that have to move, that had to */
-};
-
 struct store {
     struct event_base *base;
     char *prefix, *node;
@@ -155,10 +144,8 @@ void store_shard_key(const struct store *store, unsigned shard, const char *kind
 /* Has the shard the server of one before it? */
 bool store_is_named_before(const struct store *store, unsigned shard);
 
-/* The server that a key or topic lives on: the same on every node. */
+/* The server that a key or topic lives on: the same on every node; and that of a whole key, with its tag. */
 unsigned store_shard(const struct store *store, struct span name);
-
-/* The same of the whole key, with its tag. */
 unsigned store_key_shard(const struct store *store, struct span key);
 
 #endif

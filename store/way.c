@@ -69,8 +69,8 @@ static void send_parcel(struct bus_way *way)
     struct store *store = way->store;
     struct buf text = {0};
     list_del(&way->filled);
-    way_inbox(store, way->shard, shard_set_has(&store->change.begun, way->shard), map_key(&way->node),
-              &text);
+    way_inbox(store, way->shard, shard_set_has(&store->change.begun, way->shard),
+              map_key(&way->node), &text);
     size_t channel = text.len;
     buf_printf(&text, "%u %s %" PRIu64 " %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[way->shard].links, ++way->number);

@@ -12,6 +12,7 @@
 #include "node/proto/json/scan.h"
 #include "node/proto/jwt/jwt.h"
 #include "store/base/clock.h"
+#include "store/list_change.h"
 #include "store/postgres/migrate.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/sink.h"

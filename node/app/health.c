@@ -6,6 +6,7 @@
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "store/inspect.h"
+#include "store/list_change.h"
 
 #include <stdlib.h>
 

@@ -5,6 +5,7 @@
 #include "node/core/log_out.h"
 #include "store/base/check.h"
 #include "store/base/clock.h"
+#include "store/list_change.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -182,8 +182,9 @@
            "Commands sent to the store")                                                           \
     METRIC(STORE_ERRORS, counter, "muster_store_errors_total", "",                                 \
            "Store commands that failed or were lost with their link")                              \
-    METRIC(STORE_MOVES, counter, "muster_store_moves_total", "",                                   \
-           "Partitions that another server took over: of a Redis Cluster, or of a list that changes")                         \
+    METRIC(                                                                                        \
+        STORE_MOVES, counter, "muster_store_moves_total", "",                                      \
+        "Partitions that another server took over: of a Redis Cluster, or of a list that changes") \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built again after a loss")                                          \
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \

@@ -19,7 +19,8 @@ struct change_server {
     bool up;                  /* its link is */
     bool told;                /* and the store knows */
     char *text;               /* what the link said, for the store; NULL: it is told */
-    uint64_t up_at, heard_at; /* when the link came up; when the last question was asked that was answered */
+    uint64_t up_at,
+        heard_at; /* when the link came up; when the last question was asked that was answered */
     uint64_t asked_at;
     bool asking, again; /* a question is under way; another one is wanted behind it */
     bool telling;       /* it is told what came to it */
@@ -138,7 +139,8 @@ static const struct change_server *unheard(const struct redis_change *change,
     }
     for (unsigned p = 0; p < PARTITIONS && server->moves.phase == MOVES_MOVING; p++) {
         const struct change_server *to = &change->servers[change->after[p]];
-        if (old_home(change, p) == server && is_waiting(change, p) && to->heard_at < server->up_at) {
+        if (old_home(change, p) == server && is_waiting(change, p) &&
+            to->heard_at < server->up_at) {
             return to;
         }
     }
@@ -392,8 +394,7 @@ static bool has(void *arg, struct span channel)
 {
     const struct change_server *server = arg;
     int partition = partition_of_channel(channel);
-    return partition < 0 ||
-           server->change->backend->owner[partition] == server->route.shard;
+    return partition < 0 || server->change->backend->owner[partition] == server->route.shard;
 }
 
 /* ------------------------------------------------------------------------------------------ life */
@@ -421,8 +422,8 @@ struct redis_change *redis_change_new(struct backend *backend, struct redis_rout
                                       const struct redis_tls_files *files,
                                       struct resolver *resolver)
 {
-    static const struct redis_link_events events = {on_link, on_other_server, on_proof,
-                                                    list_rolls, has, NULL};
+    static const struct redis_link_events events = {
+        on_link, on_other_server, on_proof, list_rolls, has, NULL};
     struct redis_change *change = mem_zalloc(sizeof(*change));
     change->store = backend->store;
     change->backend = backend;

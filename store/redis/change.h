@@ -17,10 +17,9 @@ struct redis_change;
 
 /* New, with links to all servers of `url`, which has a list that changes; sets the owners of the backend, and
  * `routes`, one for each server. All is borrowed for its life. */
-struct redis_change *redis_change_new(struct backend *backend, struct redis_route *routes,
-                                      const struct redis_url *url,
-                                      const struct redis_tls_files *files,
-                                      struct resolver *resolver)
+struct redis_change *
+redis_change_new(struct backend *backend, struct redis_route *routes, const struct redis_url *url,
+                 const struct redis_tls_files *files, struct resolver *resolver)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* Frees its links, too. */

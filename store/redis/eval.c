@@ -37,7 +37,7 @@ void redis_script_print(const struct redis_script *call, bool by_text, struct re
     resp_word(&head, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
     const struct redis_lua *lua = call->lua;
     bool fenced = call->fenced && lua->fenced != NULL;
-    resp_word(&head, span_str(by_text ? fenced ? lua->fenced : lua->text
+    resp_word(&head, span_str(by_text  ? fenced ? lua->fenced : lua->text
                               : fenced ? lua->fenced_sha
                                        : lua->sha));
     resp_number(&head, 1);

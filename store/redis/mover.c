@@ -8,7 +8,7 @@
 #include "store/stream_call.h"
 
 enum {
-    TOKEN_DIGITS = 16,
+    MOVER_TOKEN_DIGITS = 16,
     LANE_ENTRIES = 500,
     LANE_ID_MOST = 48,
 };
@@ -37,9 +37,9 @@ struct redis_mover {
     struct redis_mover_plan plan;
     redis_mover_fn *fn;
     void *arg;
-    char token[TOKEN_DIGITS + 1];
+    char token[MOVER_TOKEN_DIGITS + 1];
     enum mover_step step;
-    bool under_way;    /* a visit is */
+    bool under_way; /* a visit is */
     bool done;
     bool let_go, gone; /* it is over with the answer; it is to be freed then */
     char cursor[24];
@@ -267,7 +267,7 @@ struct redis_mover *redis_mover_new(struct store *store, const struct redis_move
     mover->plan = *plan;
     mover->fn = fn;
     mover->arg = arg;
-    entropy_hex(mover->token, TOKEN_DIGITS);
+    entropy_hex(mover->token, MOVER_TOKEN_DIGITS);
     mover->over = evtimer_new(store->base, on_over, mover);
     go(mover, MOVER_BEGIN);
     return mover;

@@ -19,12 +19,15 @@
 #include "store/redis/route.h"
 #include "store/shard_set.h"
 
-enum { MOVER_BATCH = 8 }; /* partitions that are held together: each needs a look at all keys of the server */
+enum {
+    MOVER_BATCH = 8
+}; /* partitions that are held together: each needs a look at all keys of the server */
 
 struct redis_mover;
 
 struct redis_mover_plan {
-    const struct redis_route *from, *to; /* past the fence; `to` NULL: what has left `from` is deleted */
+    const struct redis_route *from,
+        *to; /* past the fence; `to` NULL: what has left `from` is deleted */
     struct shard_set partitions;
 };
 

@@ -6,15 +6,17 @@
 #include "store/redis/script.h"
 #include "store/shard_set.h"
 
-enum { MOVES_HOLD_MS = 2000 }; /* for which partitions are held for a mover that says nothing more */
+enum {
+    MOVES_HOLD_MS = 2000
+}; /* for which partitions are held for a mover that says nothing more */
 
 /* How far the change is at a server. */
 enum moves_phase { MOVES_UNKNOWN, MOVES_BEFORE, MOVES_MOVING, MOVES_AFTER };
 
 struct redis_moves {
     enum moves_phase phase;
-    bool swept; /* what has left is deleted */
-    bool busy;  /* a node moves something from it just now */
+    bool swept;                  /* what has left is deleted */
+    bool busy;                   /* a node moves something from it just now */
     struct shard_set gone, here; /* partitions that left, that came */
 };
 

@@ -91,7 +91,8 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     resp_joined(&command, head, payload);
     const struct redis_route *route = route_of(backend, shard);
     int sent = route->moves != NULL && partition_of_channel(channel) >= 0
-                   ? redis_route_command(route, channel, buf_span(&command), PATIENCE_NONE, on_guarded, NULL)
+                   ? redis_route_command(route, channel, buf_span(&command), PATIENCE_NONE,
+                                         on_guarded, NULL)
                    : redis_link_command(link, buf_span(&command), on_publish, link);
     buf_free(&command);
     return sent;
@@ -222,8 +223,9 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
         redis_script_number(&script, call->limit);
         break;
     }
-    return call->verb == HISTORY_NEWEST ? redis_script_follow(&script, route_of(backend, shard), fn, arg)
-                                        : redis_script_run(&script, route_of(backend, shard), fn, arg);
+    return call->verb == HISTORY_NEWEST
+               ? redis_script_follow(&script, route_of(backend, shard), fn, arg)
+               : redis_script_run(&script, route_of(backend, shard), fn, arg);
 }
 
 static void redis_leave(struct backend *backend)
@@ -417,8 +419,8 @@ static unsigned list_rolls(void *arg, unsigned *shards)
 
 static void open_list(struct redis *redis)
 {
-    static const struct redis_link_events events = {on_link, on_moved, on_proof,
-                                                    list_rolls, NULL, NULL};
+    static const struct redis_link_events events = {on_link,    on_moved, on_proof,
+                                                    list_rolls, NULL,     NULL};
     struct backend *backend = &redis->backend;
     backend->shards = (unsigned)redis->url.count;
     redis_change_share_out(&redis->url, false, backend->owner);
@@ -428,8 +430,8 @@ static void open_list(struct redis *redis)
         backend->lease_at[i] = (uint8_t)i;
     }
     if (redis->url.before != NULL) {
-        redis->change = redis_change_new(backend, redis->routes, &redis->url, &redis->files,
-                                         redis->resolver);
+        redis->change =
+            redis_change_new(backend, redis->routes, &redis->url, &redis->files, redis->resolver);
         return;
     }
     for (unsigned i = 0; i < backend->shards; i++) {

@@ -104,7 +104,8 @@ static void send_later(struct call *call)
         call->again = evtimer_new(call->route->store->base, on_again, call);
     }
     const struct redis_route *route = call->route;
-    list_push_back(route->moves != NULL ? &route->moves->calls : redis_cluster_calls(route->cluster),
+    list_push_back(route->moves != NULL ? &route->moves->calls
+                                        : redis_cluster_calls(route->cluster),
                    &call->entry);
     timer_after(call->again, CALL_PAUSE_MS);
 }

@@ -18,16 +18,17 @@
 struct redis_route {
     struct store *store;
     unsigned shard;
-    struct redis_link *link;          /* NULL: in a cluster */
-    struct redis_cluster *cluster;    /* NULL: none */
-    struct redis_route_moves *moves;  /* NULL: none of its partitions moves; a cluster's do by themselves */
+    struct redis_link *link;       /* NULL: in a cluster */
+    struct redis_cluster *cluster; /* NULL: none */
+    struct redis_route_moves
+        *moves; /* NULL: none of its partitions moves; a cluster's do by themselves */
 };
 
 /* What routes of a list that changes share. */
 struct redis_route_moves {
-    const struct redis_route *routes;         /* by shard */
-    struct list calls;                        /* that wait to be sent again */
-    void (*gone)(void *arg, unsigned shard);  /* that server says that a partition has left */
+    const struct redis_route *routes;        /* by shard */
+    struct list calls;                       /* that wait to be sent again */
+    void (*gone)(void *arg, unsigned shard); /* that server says that a partition has left */
     void *arg;
 };
 
@@ -36,7 +37,7 @@ struct redis_link *redis_route_link(const struct redis_route *route);
 
 /* What becomes of a command whose partition is on its way to another server of a list, or has left. */
 enum redis_patience {
-    PATIENCE_HOLDS,   /* it waits while the partition is held; once that has left it counts as lost */
+    PATIENCE_HOLDS, /* it waits while the partition is held; once that has left it counts as lost */
     PATIENCE_FOLLOWS, /* and goes to where the partition is then: nothing in it is the old server's */
     PATIENCE_NONE,    /* it counts as lost */
 };

@@ -225,7 +225,8 @@ static int ask_head(const struct redis_route *route, struct query *query)
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         resp_word(&command, span_str(fields[i]));
     }
-    int sent = redis_route_command(route, buf_span(&key), buf_span(&command), PATIENCE_NONE, on_head, query);
+    int sent = redis_route_command(route, buf_span(&key), buf_span(&command), PATIENCE_NONE,
+                                   on_head, query);
     buf_free(&command);
     buf_free(&key);
     return sent;

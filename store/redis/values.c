@@ -118,7 +118,8 @@ int redis_values_send(const struct redis_route *route, const struct lookup_visit
         return send_swap(route, visit, call);
     }
     print_command(visit, &command);
-    int sent = redis_route_command(route, visit->key, buf_span(&command), PATIENCE_FOLLOWS, on_reply, call);
+    int sent = redis_route_command(route, visit->key, buf_span(&command), PATIENCE_FOLLOWS,
+                                   on_reply, call);
     buf_free(&command);
     return sent;
 }

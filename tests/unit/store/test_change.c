@@ -78,7 +78,8 @@ static void put_values(int node)
         char name[16];
         struct lookup_then then = {on_value, &log, (uint64_t)i};
         name_of(name, i);
-        assert_int_equal(lookup_add(lab.nodes[node], span_str(name), span_str(name), 60000, &then), 0);
+        assert_int_equal(lookup_add(lab.nodes[node], span_str(name), span_str(name), 60000, &then),
+                         0);
     }
     struct buf expected = {0};
     for (int i = 0; i < NAMES; i++) {

@@ -194,7 +194,8 @@ static void a_list_that_changes(void **state)
     assert_string_equal(url.after, "z");
     assert_true(url.servers[1].before && !url.servers[1].after);
     char error[128];
-    assert_int_equal(redis_url_take_logins(&url, "redis://:new@a#x,b#y;redis+sentinel://s:1,s:2/m#z",
+    assert_int_equal(redis_url_take_logins(&url,
+                                           "redis://:new@a#x,b#y;redis+sentinel://s:1,s:2/m#z",
                                            error, sizeof(error)),
                      0);
     assert_string_equal(url.servers[0].login.pass, "new");
@@ -202,7 +203,7 @@ static void a_list_that_changes(void **state)
     redis_url_free(&url);
     refuse("redis://a,b;redis://b,a", "both lists have the same servers");
     refuse("redis://a;redis://b;redis://c", "one list changes into one other");
-    refuse("redis://a#x;redis://b#x", "the same name in both lists");
+    refuse("redis://a#x;redis://b#x,c#y", "the same name in both lists");
     refuse("redis://a;redis://a#x", "another name in each");
     refuse("redis://a;redis+cluster://b", "a cluster moves its slots by itself");
     refuse("redis+cluster://b;redis://a", "a cluster");
