@@ -17,6 +17,9 @@
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 enum {
     CALL_BYTES = 1024 * 1024, /* after which a call takes no more groups in */
     CALL_GROUPS = 512,
@@ -82,6 +85,7 @@ struct stream_sent {
     uint64_t number;
     struct list groups; /* struct append; their callers may be gone */
     size_t bytes, count;
+    uint64_t seq;        /* none of its entries is above, where it was written last */
     struct buf outcomes; /* while replicas are waited for */
     uint64_t done_us;    /* 0: not answered */
 };
@@ -216,21 +220,49 @@ static void conclude_call(struct store *store, struct stream_sent *sent, enum ba
     }
 }
 
+static bool is_same_stream(const struct stream_table *table, const struct stream_history *history)
+{
+    return strcmp(history->identity, table->history.identity) == 0;
+}
+
 /* The server lacks what it, or the one before it, had taken: what is kept goes again, what is not
- * is lost. A stream that was made again lost all, and only the sink knows what it had stored. */
+ * is lost. A stream that was made again lost all: what sinks had is no loss. */
 static void fall_back(struct store *store, const struct stream_answer *answer)
 {
     struct stream_table *table = &store->stream;
-    bool same = strcmp(answer->history.identity, table->history.identity) == 0;
+    bool same = is_same_stream(table, &answer->history);
+    uint64_t before = store->stats.lost;
     LIST_EACH(it, &table->hollow) {
         struct stream_sent *sent = sent_of(it);
         if (sent->number > answer->known) {
-            store->stats.lost += same ? sent->count : 0;
+            store->stats.lost += same || sent->seq > table->stored ? sent->count : 0;
             sent_free(sent);
             table->hollow_count--;
         }
     }
+    if (same && answer->known > 0 && answer->known < table->forgotten) {
+        store->stats.lost += table->forgotten - answer->known; /* at least one entry in each */
+        table->forgotten = answer->known;
+    }
     table->have = answer->known;
+    if (store->stats.lost > before) {
+        char text[96];
+        snprintf(text, sizeof(text),
+                 "%" PRIu64 " log entries that Redis had accepted are lost: no node kept them",
+                 store->stats.lost - before);
+        store_on_trouble(store, text);
+    }
+}
+
+/* What is known of a stream says nothing of another one. */
+static void follow(struct stream_table *table, const struct stream_answer *answer)
+{
+    if (!is_same_stream(table, &answer->history)) {
+        table->stored = 0;
+    }
+    table->stored = answer->stored > table->stored ? answer->stored : table->stored;
+    table->history = answer->history;
+    table->seen = answer->last > table->seen ? answer->last : table->seen;
 }
 
 static struct stream_sent *in_flight(struct stream_table *table)
@@ -265,7 +297,7 @@ static void on_replicated(void *arg, enum backend_answer answer, struct span rep
     }
 }
 
-/* True when the call stays in flight until replicas have it. */
+/* True when the call stays in flight until replicas have it, or goes again: nobody is there to ask. */
 static bool wait_for_replicas(struct store *store, struct stream_sent *sent, struct span outcomes)
 {
     struct backend *backend = store->backend;
@@ -277,6 +309,8 @@ static bool wait_for_replicas(struct store *store, struct stream_sent *sent, str
     buf_append(&sent->outcomes, outcomes);
     if (backend->ops->replicated(backend, stream_home(store), on_replicated, store) == 0) {
         store->stream.in_flight = sent->number;
+    } else {
+        store->stream.have = sent->number - 1;
     }
     return true;
 }
@@ -289,8 +323,8 @@ static void take_answer(struct store *store, struct stream_sent *sent,
         fall_back(store, answer);
         return;
     }
-    table->history = answer->history;
-    table->seen = answer->last > table->seen ? answer->last : table->seen;
+    follow(table, answer);
+    sent->seq = answer->before && sent->seq != 0 ? sent->seq : answer->last;
     table->have = sent->number > table->have ? sent->number : table->have;
     if (sent->done_us != 0) {
         store->stats.brought += !answer->before;
@@ -357,10 +391,14 @@ static void give_up(struct store *store)
     }
 }
 
-/* What is old enough to be safe, or too much, is not kept. */
+/* What is old enough to be safe, or too much, is not kept. While the link is down nothing gets older: what
+ * the server had taken last is what it may have lost, however long it is away. */
 static void age(struct stream_table *table)
 {
     uint64_t now = clock_monotonic_us();
+    if (table->down_us != 0) {
+        return;
+    }
     while (!list_empty(&table->calls)) {
         struct stream_sent *sent = sent_of(table->calls.next);
         bool old = now - sent->done_us > KEPT_US || table->kept_bytes > KEPT_BYTES;
@@ -372,6 +410,7 @@ static void age(struct stream_table *table)
         list_del(&sent->entry);
         list_push_back(&table->hollow, &sent->entry);
         if (++table->hollow_count > HOLLOW_MOST) {
+            table->forgotten = sent_of(table->hollow.next)->number;
             sent_free(sent_of(table->hollow.next));
             table->hollow_count--;
         }
@@ -435,16 +474,47 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     return begun;
 }
 
-/* A new link begins with the newest call once more: a server that lacks it says what it has. */
+/* The newest call once more: a server that lacks it says what it has. */
+static void begin_again(struct store *store)
+{
+    struct stream_table *table = &store->stream;
+    uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
+    if (newest_number > 0 && table->have >= newest_number) {
+        table->have = newest_number - 1;
+    }
+    store_kick(store, &table->chore);
+}
+
 void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 {
     struct stream_table *table = &store->stream;
-    if (up && shard_set_has(which, stream_home(store))) {
-        uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
-        if (newest_number > 0 && table->have >= newest_number) {
-            table->have = newest_number - 1;
-        }
-        store_kick(store, &store->stream.chore);
+    uint64_t now = clock_monotonic_us();
+    if (!shard_set_has(which, stream_home(store))) {
+        return;
+    }
+    if (!up) {
+        table->down_us = table->down_us != 0 ? table->down_us : now;
+        return;
+    }
+    LIST_EACH(it, &table->calls) {
+        struct stream_sent *sent = sent_of(it);
+        sent->done_us += sent->done_us != 0 && table->down_us != 0 ? now - table->down_us : 0;
+    }
+    table->down_us = 0;
+    begin_again(store);
+}
+
+/* A server that lost its data while the link was up: a node that has nothing to say notices by this. */
+void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored)
+{
+    struct stream_table *table = &store->stream;
+    if (table->history.identity[0] == '\0') {
+        return;
+    }
+    if (strcmp(history->identity, table->history.identity) != 0) {
+        begin_again(store);
+    } else {
+        table->stored = stored > table->stored ? stored : table->stored;
     }
 }
 

@@ -42,7 +42,8 @@ int stream_answer_read(struct span text, struct stream_answer *answer)
 {
     struct span state = span_cut(&text, ' ');
     stream_history_cut(&text, &answer->history);
-    bool good = decimal_cut(&text, ' ', &answer->last) && decimal_cut(&text, ' ', &answer->known);
+    bool good = decimal_cut(&text, ' ', &answer->last) && decimal_cut(&text, ' ', &answer->known) &&
+                decimal_cut(&text, ' ', &answer->stored);
     answer->before = span_eq(state, SPAN("="));
     answer->done = answer->before || span_eq(state, SPAN("+"));
     answer->outcomes = text;

@@ -38,12 +38,13 @@ struct stream_call {
     struct list *groups;  /* struct stream_group; borrowed */
 };
 
-/* The answer: "<state> <identity> <timeline> <last> <known> <outcomes>", where state is + for done,
- * = for done before, and - for a server that lacks calls behind `known`. */
+/* The answer: "<state> <identity> <timeline> <last> <known> <stored> <outcomes>", where state is + for
+ * done, = for done before, and - for a server that lacks calls behind `known`. */
 struct stream_answer {
     bool done, before;
     struct stream_history history;
     uint64_t last, known;
+    uint64_t stored;      /* sinks have all up to this seq; 0: not looked at */
     struct span outcomes; /* a letter for each group: 1 stored, 0 the bound is reached */
 };
 

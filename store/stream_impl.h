@@ -20,6 +20,9 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 /* As store_on_owner. */
 void stream_on_owner(struct store *store);
 
+/* The server said how the stream is; up to the seq `stored` sinks have all. */
+void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored);
+
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);
 

@@ -28,6 +28,7 @@ void stream_place_reset(struct stream_place *place)
     }
     place->history = (struct stream_history){0};
     place->seq = place->ordinal = 0;
+    place->whole = false;
 }
 
 void stream_place_deinit(struct stream_place *place)
@@ -60,11 +61,18 @@ static uint64_t shared(struct span forks, const char *timeline)
     return 0;
 }
 
+bool stream_place_is_elsewhere(const struct stream_place *place, const struct stream_head *head)
+{
+    return place->history.identity[0] != '\0' &&
+           strcmp(place->history.identity, head->history.identity) != 0;
+}
+
 void stream_place_follow(struct stream_place *place, const struct stream_head *head)
 {
     bool none = place->history.identity[0] == '\0';
-    if (!none && strcmp(place->history.identity, head->history.identity) != 0) {
+    if (stream_place_is_elsewhere(place, head)) {
         place->seq = place->ordinal = 0;
+        place->whole = true;
     } else if (!none && strcmp(place->history.timeline, head->history.timeline) != 0) {
         uint64_t until = shared(head->forks, place->history.timeline);
         place->seq = until < place->seq ? until : place->seq;
@@ -112,7 +120,8 @@ void stream_place_learn(struct stream_place *place, struct span node, uint64_t c
 bool stream_place_take(struct stream_place *place, const struct stream_entry *entry,
                        uint64_t *missing)
 {
-    bool hole = place->ordinal > 0 && entry->ordinal > place->ordinal + 1;
+    bool known = place->ordinal > 0 || place->whole;
+    bool hole = known && entry->ordinal > place->ordinal + 1;
     *missing = hole ? entry->ordinal - place->ordinal - 1 : 0;
     place->seq = entry->seq;
     place->ordinal = entry->ordinal;

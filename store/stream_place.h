@@ -11,6 +11,7 @@
 struct stream_place {
     struct stream_history history;
     uint64_t seq, ordinal; /* of the last entry taken */
+    bool whole;            /* read from the stream's beginning: what is not there is missing */
     struct map writers;
 };
 
@@ -22,6 +23,9 @@ void stream_place_deinit(struct stream_place *place);
 
 /* False when `head` is of another history than the place: what was read is of no use. */
 bool stream_place_is_in(const struct stream_place *place, const struct stream_head *head);
+
+/* True when the place is in a stream of another identity: that one is gone. */
+bool stream_place_is_elsewhere(const struct stream_place *place, const struct stream_head *head);
 
 /* Moves the place into that history: back to what both share, or to the beginning of a stream of
  * another identity. A place in no history yet takes it as its own. */

@@ -75,7 +75,8 @@ static uint64_t cut_number(struct span *rest)
     return decimal_read(span_cut(rest, ' '), UINT64_MAX, &number) ? number : 0;
 }
 
-static void read_state(struct span text, struct stream_state *state)
+/* Gives, besides, the seq up to which sinks have all. */
+static uint64_t read_state(struct span text, struct stream_state *state)
 {
     struct span line = span_cut(&text, '\n');
     stream_history_cut(&line, &state->head.history);
@@ -84,11 +85,13 @@ static void read_state(struct span text, struct stream_state *state)
     uint64_t lanes = cut_number(&line);
     state->lanes = lanes < STREAM_LANES_MOST ? (unsigned)lanes : STREAM_LANES_MOST;
     state->entries = cut_number(&line);
+    uint64_t stored = cut_number(&line);
     for (unsigned i = 0; i < state->lanes; i++) {
         state->unstored[i] = cut_number(&line);
     }
     state->head.forks = span_cut(&text, '\n');
     state->writers = text;
+    return stored;
 }
 
 bool stream_next_writer(struct span *writers, struct span *node, uint64_t *call)
@@ -104,7 +107,10 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
     struct asking *asking = arg;
     struct stream_state state = {0};
     if (!asking->store->closing) {
-        read_state(reply, &state);
+        uint64_t stored = read_state(reply, &state);
+        if (answer == BACKEND_OK) {
+            stream_on_state(asking->store, &state.head.history, stored);
+        }
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }
     list_del(&asking->entry);

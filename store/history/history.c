@@ -84,6 +84,8 @@ void history_on_link(struct store *store, const struct shard_set *which, bool up
         if (!up) {
             history_queue_link_down(key);
             history_watch_link_down(key);
+        } else {
+            history_queue_link_up(key);
         }
         history_key_kick(key);
     }

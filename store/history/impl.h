@@ -47,7 +47,7 @@ struct history_key {
     bool current;
     uint64_t birth, last;
     struct history_timeline timeline;
-    struct buf mark; /* "sequence writer" of the entry at `last`; empty: it was not read */
+    struct buf mark; /* "sequence writer" of the entry at `last`; empty: the server did not say */
     uint64_t heard_birth, heard_last; /* came in while a fetch was under way */
     struct history_timeline heard_timeline;
     struct map writers; /* of each, what was delivered last, or was there before the watch */
@@ -89,6 +89,9 @@ void history_queue_run(struct history_key *key);
 
 /* The link fell: what was sent, or confirmed a moment ago, goes again. Reads are answered. */
 void history_queue_link_down(struct history_key *key);
+
+/* It is back: what was confirmed is not kept for ever. */
+void history_queue_link_up(struct history_key *key);
 
 /* Gives up what has waited too long. True while there is something left to look at. */
 bool history_queue_tick(struct history_key *key, uint64_t now_us);

@@ -222,7 +222,8 @@ void history_queue_link_down(struct history_key *key)
 {
     struct list again;
     list_init(&again);
-    LIST_EACH(it, &key->confirmed) {
+    LIST_EACH(it, &key->confirmed) { /* however long the server is away */
+        pending_of(it)->until_us = UINT64_MAX;
         key->count++;
         key->bytes += pending_of(it)->len;
     }
@@ -237,6 +238,16 @@ void history_queue_link_down(struct history_key *key)
         struct history_read *read = LIST_ITEM(reads.next, struct history_read, entry);
         list_del(&read->entry);
         on_read(read, BACKEND_LOST, span_of(NULL, 0));
+    }
+}
+
+void history_queue_link_up(struct history_key *key)
+{
+    LIST_EACH(it, &key->waiting) {
+        struct history_pending *pending = pending_of(it);
+        if (pending->until_us == UINT64_MAX) {
+            pending->until_us = clock_monotonic_us() + confirmed_us;
+        }
     }
 }
 

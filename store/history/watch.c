@@ -84,12 +84,18 @@ static struct history_writer *writer_get(struct history_key *key, struct span na
     return writer;
 }
 
+/* The entry at the place: whoever reads on from there asks whether it still is that one. */
+static void set_mark(struct history_key *key, const struct history_record *record)
+{
+    key->mark.len = 0;
+    buf_printf(&key->mark, "%" PRIu64 " %.*s", record->sequence, SPAN_ARG(record->writer));
+}
+
 static void deliver(struct history_key *key, const struct history_record *record)
 {
     struct history_writer *writer = writer_get(key, record->writer);
     key->last = record->id;
-    key->mark.len = 0;
-    buf_printf(&key->mark, "%" PRIu64 " %.*s", record->sequence, SPAN_ARG(record->writer));
+    set_mark(key, record);
     if (record->sequence > writer->sequence) {
         writer->sequence = record->sequence;
         tell_all(key, HISTORY_ENTRY, &(struct history_entry){record->id, record->value});
@@ -212,13 +218,17 @@ static void take_fetched(struct history_key *key, const struct history_note *not
 /* What is there was said before this watch: whatever comes again of it is not new. */
 static void take_position(struct history_key *key, const struct history_note *note)
 {
-    struct span rest = note->writers, name;
+    struct span rest = note->writers, records = note->records, name;
+    struct history_record record;
     uint64_t sequence;
     key->positioned = true;
     key->mark.len = 0;
     key->birth = note->birth;
     key->last = note->last;
     set_timeline(&key->timeline, note->timeline);
+    if (history_note_next(&records, &record)) {
+        set_mark(key, &record);
+    }
     while (history_note_writer(&rest, &name, &sequence)) {
         writer_get(key, name)->sequence = sequence;
     }

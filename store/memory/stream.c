@@ -129,7 +129,7 @@ void memory_stream_append(struct memory_streams *streams, const struct stream_ca
             drop_first(oldest);
         }
     }
-    buf_printf(answer, "+ %s - %" PRIu64 " %" PRIu64 " %s", streams->identity, streams->last,
+    buf_printf(answer, "+ %s - %" PRIu64 " %" PRIu64 " 0 %s", streams->identity, streams->last,
                call->number, buf_text(&outcomes));
     buf_free(&outcomes);
 }
@@ -165,7 +165,7 @@ void memory_stream_state(struct memory_streams *streams, const struct stream_mar
         lane->stored = stored > lane->stored ? stored : lane->stored;
         trim(lane, ask, mark->seq);
     }
-    buf_printf(answer, "%s -  %" PRIu64 " %u %" PRIu64, streams->identity, streams->last,
+    buf_printf(answer, "%s -  %" PRIu64 " %u %" PRIu64 " 0", streams->identity, streams->last,
                streams->used, fill(streams, false));
     for (unsigned i = 0; i < streams->used; i++) {
         buf_printf(answer, " %" PRIu64, unstored(&streams->lanes[i]));

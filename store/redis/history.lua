@@ -9,7 +9,7 @@
 --          'f' birth timeline after mark limit    entries behind `after`: behind the last place that
 --                                   is shared, when the caller knew another timeline, and from the
 --                                   first one when it knew another birth, or read another entry at
---                                   `after` ("sequence writer"). Limit 0: the writers
+--                                   `after` ("sequence writer"). Limit 0: the last one, and the writers
 --          'n' offset limit         the newest ones, the newest first
 -- answer   a history note (store/history/note.h); appends publish one too. What timelines are:
 --          docs/store.md
@@ -68,14 +68,16 @@ local function list(from, to, step)
     return count, parts
 end
 
--- A node that takes a position learns what was taken of each writer: none of that is new to it.
+-- A node that takes a position learns what was taken of each writer: none of that is new to it; and
+-- what stands at its place.
 local function writers()
-    local parts, count = {}, 0
+    local found, parts = list(math.max(last, first), last, 1)
+    local count = 0
     for name in string.gmatch(redis.call('HGET', key, 'W') or '', '[^\n]+') do
         count = count + 1
-        parts[count] = (redis.call('HGET', key, 'w' .. name) or '0') .. ' ' .. #name .. '\n' .. name
+        parts[found + count] = (redis.call('HGET', key, 'w' .. name) or '0') .. ' ' .. #name .. '\n' .. name
     end
-    return note(last, 0, parts, count)
+    return note(last, found, parts, count)
 end
 
 -- Where a server does not say what its history is, or a key was put back by hand: is this what the

@@ -84,6 +84,7 @@ int redis_stream_state(const struct redis_route *route, const struct stream_mark
     redis_script_word(&script, ask->identity);
     redis_script_word(&script, marks->fresh);
     redis_script_number(&script, ask->writers);
+    redis_script_word(&script, span_str(route->store->node));
     for (size_t i = 0; i < ask->count; i++) {
         redis_script_number(&script, ask->marks[i].lane);
         redis_script_number(&script, ask->marks[i].seq);

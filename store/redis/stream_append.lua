@@ -3,15 +3,15 @@
 --
 -- KEYS[1]  hash of the stream: v (the wire form, store/wire.h), id, was, t, forks (docs/store.md), last (seq), lanes, sink (Unix
 --          time until which a sink counts as there), a<lane> (entries appended), s<lane> (of these,
---          stored), n<node> -> "call time outcomes". Lane 0 is the stream KEYS[1]:0, with entries
---          <seq>-<ordinal> of two fields: tag -> payload, node -> "call.index".
+--          stored), q<lane> -> "ordinal seq" of the last of these, n<node> -> "call time outcomes". Lane 0 is the
+--          stream KEYS[1]:0, with entries <seq>-<ordinal> of two fields: tag -> payload, node -> "call.index".
 -- ARGV     lanes, bound, refuse (1 or 0), node, number of the call, number of the one before it,
 --          timeline of the server, seen (seq above which new ones are), identity that the node knew,
 --          identity of a new stream, then for each caller: count, index of the first, and count
 --          times lane, tag, payload
--- answer   "state identity timeline last known outcomes": state is +, or = where the call was
---          carried out before, and the outcomes have a letter for each caller, 1 stored, 0 the bound is
---          reached; or - where the server lacks calls of
+-- answer   "state identity timeline last known stored outcomes": state is +, or = where the call was
+--          carried out before; up to the seq `stored` sinks have all (0: not looked at); the outcomes have
+--          a letter for each caller, 1 stored, 0 the bound is reached; or - where the server lacks calls of
 --          the node behind `known`, and nothing was done
 local meta = KEYS[1]
 local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
@@ -28,9 +28,9 @@ if identity and head[7] ~= WIRE then
     return redis.error_reply('WIRE ' .. meta .. ' is of form ' .. (head[7] or '0') .. ', this node reads ' .. WIRE)
 end
 
-local function answer(state, done)
+local function answer(state, done, stored)
     return state .. ' ' .. (identity or '') .. ' ' .. (timeline or '') .. ' ' .. whole(last) .. ' ' ..
-        (known or '0') .. ' ' .. done
+        (known or '0') .. ' ' .. whole(stored or 0) .. ' ' .. done
 end
 
 if tonumber(known or 0) >= tonumber(call) then
@@ -78,13 +78,18 @@ end
 
 local used = math.max(tonumber(head[4] or 0), lanes)
 local refuse = ARGV[3] == '1' or tonumber(head[5] or 0) > tonumber(time[1])
-local appended, kept, length = {}, 0, {}
+local appended, kept, length, stored = {}, 0, {}, tonumber(head[3] or 0)
 for lane = 0, used - 1 do
-    local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
+    local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane, 'q' .. lane)
     appended[lane] = tonumber(count[1] or 0)
     length[lane] = redis.call('XLEN', meta .. ':' .. lane)
     local unstored = math.min(length[lane], appended[lane] - tonumber(count[2] or 0))
     kept = kept + (refuse and unstored or length[lane])
+    -- A sink that writes no q says nothing of it: taken as if all were stored.
+    local ordinal, seq = string.match(count[3] or '', '^(%d+) (%d+)$')
+    if unstored > 0 and (not count[2] or ordinal == count[2]) then
+        stored = math.min(stored, tonumber(seq or 0))
+    end
 end
 
 -- The first caller that finds no room, and all after it, are refused: what is stored of a call is
@@ -138,4 +143,4 @@ for lane in pairs(changed) do
 end
 redis.call('HSET', meta, unpack(fields))
 known = call
-return answer('+', outcomes)
+return answer('+', outcomes, stored)

@@ -5,11 +5,11 @@
 -- ARGV     keep (entries of each lane that stay), microseconds for which entries stay, the most that
 --          stay for that, sink (seconds for which the sink counts as there; 0: it is not a sink that
 --          asks), seen (seq above which new ones are), identity that the asker knew, identity of a
---          new stream, writers (1: list them), then lane, seq, ordinal, identity, timeline for each
---          mark
--- answer   "identity timeline was last lanes entries", the unstored entries of each lane, a line
---          with the forks, and a line "call node" for each writer
-local WIRE, meta = '1', KEYS[1]
+--          new stream, writers (1: list them), node of the asker, which is not silent then, then lane,
+--          seq, ordinal, identity, timeline for each mark
+-- answer   "identity timeline was last lanes entries stored" (stored: as stream_append.lua says), the
+--          unstored entries of each lane, a line with the forks, and a line "call node" for each writer
+local WIRE, FRESH, meta = '1', 600, KEYS[1]
 local head = redis.call('HMGET', meta, 'id', 't', 'last', 'lanes', 'was', 'forks', 'v')
 local identity, timeline = head[1], head[2] or '-'
 local last, lanes = tonumber(head[3] or 0), tonumber(head[4] or 0)
@@ -33,7 +33,7 @@ end
 -- What goes, goes first: a server that is full lets a script write once it has made room. A mark of
 -- another history says nothing about this one (docs/store.md).
 local fields = {}
-for i = 9, #ARGV, 5 do
+for i = 10, #ARGV, 5 do
     local lane, seq, ordinal = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
     if ARGV[i + 3] == identity and ARGV[i + 4] == timeline then
         local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
@@ -41,12 +41,21 @@ for i = 9, #ARGV, 5 do
         if ordinal > tonumber(count[2] or 0) then
             fields[#fields + 1] = 's' .. lane
             fields[#fields + 1] = whole(ordinal)
+            fields[#fields + 1] = 'q' .. lane
+            fields[#fields + 1] = whole(ordinal) .. ' ' .. whole(seq)
         end
         local length = redis.call('XLEN', meta .. ':' .. lane)
         trim(lane, math.min(seq + 1, now - tonumber(ARGV[2])), length - tonumber(ARGV[1]))
         length = redis.call('XLEN', meta .. ':' .. lane)
         trim(lane, seq + 1, length - math.max(tonumber(ARGV[1]), tonumber(ARGV[3])))
     end
+end
+-- Whoever asks is there: its calls are not forgotten (stream_append.lua), however long it had none.
+local call = redis.call('HGET', meta, 'n' .. ARGV[9])
+local number, at, outcomes = string.match(call or '', '^(%d+) (%d+) (%d*)$')
+if number and tonumber(at) < tonumber(time[1]) - FRESH then
+    fields[#fields + 1] = 'n' .. ARGV[9]
+    fields[#fields + 1] = number .. ' ' .. time[1] .. ' ' .. outcomes
 end
 if sink > 0 then
     if not identity then
@@ -77,13 +86,17 @@ if #fields > 0 then
     end
 end
 
-local entries, unstored = 0, {}
+local entries, unstored, stored = 0, {}, last
 for lane = 0, lanes - 1 do
-    local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
+    local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane, 'q' .. lane)
     local length = redis.call('XLEN', meta .. ':' .. lane)
     entries = entries + length
     unstored[#unstored + 1] = math.max(0, math.min(length, tonumber(count[1] or 0) -
         tonumber(count[2] or 0)))
+    local ordinal, seq = string.match(count[3] or '', '^(%d+) (%d+)$')
+    if unstored[#unstored] > 0 and (not count[2] or ordinal == count[2]) then
+        stored = math.min(stored, tonumber(seq or 0))
+    end
 end
 local parts = {}
 if ARGV[8] == '1' then
@@ -96,5 +109,5 @@ if ARGV[8] == '1' then
     end
 end
 return (identity or '') .. ' ' .. timeline .. ' ' .. (head[5] or '') .. ' ' .. whole(last) .. ' ' ..
-    lanes .. ' ' .. entries .. ' ' .. table.concat(unstored, ' ') .. '\n' .. (head[6] or '') .. '\n' ..
+    lanes .. ' ' .. entries .. ' ' .. whole(stored) .. ' ' .. table.concat(unstored, ' ') .. '\n' .. (head[6] or '') .. '\n' ..
     table.concat(parts)

@@ -158,7 +158,8 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
     struct store *store = wait->store;
     (void)fd, (void)what;
     store_enter(store);
-    wait->events->lost(wait->arg, "WAIT is not answered in time");
+    wait->events->lost(wait->arg, wait->connected ? "WAIT is not answered in time"
+                                                  : "no connection for WAIT in time");
     store_leave(store);
 }
 
@@ -192,6 +193,9 @@ int redis_wait_ask(struct redis_wait *wait, backend_answer_fn *fn, void *arg)
     struct ask *ask = mem_zalloc(sizeof(*ask));
     ask->fn = fn;
     ask->arg = arg;
+    if (!wait->connected && list_empty(&wait->waiting)) {
+        timer_after(wait->limit, STORE_REPLICAS_MS + WAIT_ANSWER_MS);
+    }
     list_push_back(&wait->waiting, &ask->entry);
     next_question(wait);
     return 0;

@@ -26,6 +26,7 @@ STORED_WITHIN = 30.0
 STUCK_TEXT = 8192
 STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 SKIPPED = re.compile(r"(\d+) entries were skipped here")
+DOUBTED = "entries may have been skipped here"  # Redis was away, or lost the stream; what comes after that is not in doubt
 
 
 def _read_on(socket, total):
@@ -153,6 +154,8 @@ class LogsPlay(Play):
                         ear.heard.add(entry["msg"])
                     elif SKIPPED.search(entry.get("msg", "")):
                         ear.skipped = True
+                    elif entry.get("msg", "").startswith(DOUBTED):
+                        ear.since = max(ear.since, time.monotonic())
         finally:
             self.ears.remove(ear)
 

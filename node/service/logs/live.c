@@ -50,12 +50,22 @@ static void skip(struct log_listener *listener, uint64_t count, uint64_t last)
     listener->last_skipped = last > listener->last_skipped ? last : listener->last_skipped;
 }
 
+static bool is_owed(const struct log_listener *listener)
+{
+    return listener->skipped > 0 || listener->doubts;
+}
+
 static void tell_skipped(struct log_listener *listener)
 {
     struct buf text = {0}, msg = {0};
     struct shared_message frame;
-    buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
+    if (listener->doubts) {
+        buf_append(&msg, SPAN("entries may have been skipped here: Redis was away"));
+    } else {
+        buf_printf(&msg, "%" PRIu64 " entries were skipped here", listener->skipped);
+    }
     listener->skipped = 0;
+    listener->doubts = false;
     buf_append(&text, SPAN("["));
     logs_print_note(&text, clock_unix_ms(), listener->last_skipped, buf_span(&msg));
     buf_append(&text, SPAN("]"));
@@ -77,12 +87,12 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     }
     /* One that skips goes on only when it has caught up by half. */
     bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
-    if (!room || (listener->skipped > 0 && queued > limit / 2)) {
+    if (!room || (is_owed(listener) && queued > limit / 2)) {
         skip(listener, run.count, run.last);
         metrics_add(metrics, METRIC_LOGS_SKIPPED, run.count);
         return;
     }
-    if (listener->skipped > 0) {
+    if (is_owed(listener)) {
         tell_skipped(listener);
     }
     group_send_one(&listener->member, frame);
@@ -162,6 +172,28 @@ void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
     }
 }
 
+/* Told at once to whom reads; the others hear it when they do. */
+static void add_doubt(struct list *listeners, uint64_t last)
+{
+    LIST_EACH(it, listeners) {
+        struct log_listener *listener = listener_of(it);
+        skip(listener, 0, last);
+        listener->doubts = true;
+        if (listener->backlog == NULL && ws_is_open(listener->member.ws) &&
+            conn_queued(ws_conn(listener->member.ws)) == 0) {
+            tell_skipped(listener);
+        }
+    }
+}
+
+void logs_live_doubt(struct logs_live *live, uint64_t last)
+{
+    add_doubt(&live->everywhere, last);
+    MAP_EACH(it, &live->rooms) {
+        add_doubt(&MAP_ENTRY(it, struct live_room, node)->listeners, last);
+    }
+}
+
 /* ------------------------------------------------------------------------------------ listeners */
 
 static void listener_free(struct log_listener *listener)
@@ -189,7 +221,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 static void on_drained(void *arg)
 {
     struct log_listener *listener = arg;
-    if (listener->skipped > 0 && listener->backlog == NULL && ws_is_open(listener->member.ws)) {
+    if (is_owed(listener) && listener->backlog == NULL && ws_is_open(listener->member.ws)) {
         tell_skipped(listener);
     }
 }

@@ -39,6 +39,7 @@ struct log_listener {
     struct buf held;       /* messages that wait for the backlog: struct held, text */
     uint64_t skipped;      /* entries, since it was last told */
     uint64_t last_skipped; /* the highest number among them */
+    bool doubts;           /* more may be missing, nobody knows how many */
 };
 
 enum tail_state { TAIL_OFF, TAIL_ASKING, TAIL_FOLLOWING };
@@ -47,6 +48,7 @@ struct tail {
     enum tail_state state;
     uint32_t most; /* entries of one lane that are asked for at once */
     bool reading;
+    bool blind; /* listeners were let in before it was known where the stream ends */
     unsigned lanes;
     uint64_t last; /* of the stream when it was last asked */
     struct stream_place places[STREAM_LANES_MOST];
@@ -72,6 +74,8 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
                        struct logs_run run);
 /* All listeners are told that `count` entries are missing, none with a number above `last`. */
 void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last);
+/* All listeners are told that entries may be missing, nobody knows how many. */
+void logs_live_doubt(struct logs_live *live, uint64_t last);
 /* The tail follows, or will once the store is back: lets in the listeners that wait. */
 void logs_live_admit(struct logs_live *live);
 /* One message to one listener, or none when it has no room for it. */

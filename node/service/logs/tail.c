@@ -121,15 +121,23 @@ static void adapt(struct tail *tail, bool left, size_t went)
 }
 
 /* False when the server is in another history than some lane was read in: then all lanes go to where
- * they have to be read on. */
-static bool is_ours(struct tail *tail, const struct stream_head *head)
+ * they have to be read on. Of a stream that is gone nobody knows whether there was more to read. */
+static bool is_ours(struct logs_live *live, const struct stream_head *head)
 {
-    bool ours = true;
+    struct tail *tail = &live->tail;
+    bool ours = true, gone = false;
+    uint64_t last = tail->last;
     for (unsigned i = 0; i < tail->lanes && head->history.identity[0] != '\0'; i++) {
         if (!stream_place_is_in(&tail->places[i], head)) {
+            const struct stream_place *place = &tail->places[i];
+            gone = gone || stream_place_is_elsewhere(place, head);
+            last = place->seq > last ? place->seq : last;
             stream_place_follow(&tail->places[i], head);
             ours = false;
         }
+    }
+    if (gone) {
+        logs_live_doubt(live, last);
     }
     return ours;
 }
@@ -145,7 +153,7 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
     if (tail->state != TAIL_FOLLOWING) {
         return;
     }
-    if (ok && !is_ours(tail, head)) {
+    if (ok && !is_ours(live, head)) {
         arm(tail, 0);
         return;
     }
@@ -187,6 +195,39 @@ static void take_lanes(struct tail *tail, const struct stream_state *state, unsi
     }
 }
 
+/* With the store away listeners are let in, and hear once it is back. What other nodes take before this one
+ * is back, too, is behind them by then: they are told so. */
+static void admit_blind(struct logs_live *live)
+{
+    live->tail.blind = live->tail.blind || live->tail.state == TAIL_ASKING;
+    logs_live_admit(live);
+}
+
+/* Where the stream ends is where the tail begins. */
+static void begin_following(struct logs_live *live, const struct stream_state *state,
+                            unsigned lanes)
+{
+    struct tail *tail = &live->tail;
+    tail->state = TAIL_FOLLOWING;
+    tail->most = LOGS_TAIL_READ_MOST;
+    tail->lanes = 0;
+    take_lanes(tail, state, lanes, state->last);
+    /* What is there was written before the first listener came: should a server have it once more, it is
+     * not new. */
+    for (unsigned i = 0; i < tail->lanes; i++) {
+        struct span rest = state->writers, node;
+        uint64_t call;
+        while (stream_next_writer(&rest, &node, &call)) {
+            stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
+        }
+    }
+    if (tail->blind) {
+        tail->blind = false;
+        logs_live_doubt(live, state->last);
+    }
+    arm(tail, LOGS_TAIL_GATHER_MS);
+}
+
 static void on_state(void *arg, const struct stream_state *state)
 {
     struct logs_live *live = arg;
@@ -196,26 +237,13 @@ static void on_state(void *arg, const struct stream_state *state)
         return;
     }
     if (state == NULL) {
-        logs_live_admit(live); /* with the store away they are let in, and hear once it is back */
+        admit_blind(live);
         arm(tail, LOGS_TAIL_GATHER_MS);
         return;
     }
     unsigned lanes = state->lanes > own ? state->lanes : own;
     if (tail->state == TAIL_ASKING) {
-        tail->state = TAIL_FOLLOWING;
-        tail->most = LOGS_TAIL_READ_MOST;
-        tail->lanes = 0;
-        take_lanes(tail, state, lanes, state->last);
-        /* What is there was written before the first listener came: should a server have it once
-         * more, it is not new. */
-        for (unsigned i = 0; i < tail->lanes; i++) {
-            struct span rest = state->writers, node;
-            uint64_t call;
-            while (stream_next_writer(&rest, &node, &call)) {
-                stream_place_learn(&tail->places[i], node, call, UINT32_MAX);
-            }
-        }
-        arm(tail, LOGS_TAIL_GATHER_MS);
+        begin_following(live, state, lanes);
     }
     take_lanes(tail, state, lanes, tail->last);
     tail->last = state->last;
@@ -229,7 +257,7 @@ static void ask(struct logs_live *live)
     struct stream_ask question = {.writers = tail->state == TAIL_ASKING};
     if (stream_state(live->options.store, &question, on_state, live) != 0 &&
         tail->state == TAIL_ASKING) {
-        logs_live_admit(live);
+        admit_blind(live);
         arm(tail, LOGS_TAIL_GATHER_MS);
     }
 }
@@ -267,9 +295,10 @@ void logs_tail_start(struct logs_live *live)
 {
     if (live->tail.state == TAIL_OFF) {
         live->tail.state = TAIL_ASKING;
+        live->tail.blind = false;
         ask(live);
     } else if (live->tail.state == TAIL_ASKING && !stream_reached(live->options.store)) {
-        logs_live_admit(live);
+        admit_blind(live);
     }
 }
 
