@@ -10,12 +10,7 @@
 #include "store/list_change.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
-
-/* Something to look at in the next turn of the loop; queued at most once. */
-struct chore {
-    struct list entry;
-    void (*run)(struct chore *chore);
-};
+#include "store/stream_table.h"
 
 struct shard {
     bool up;
@@ -60,27 +55,6 @@ struct roster_table {
     unsigned ticks;
     struct list uneasy; /* keys that a beat has to look at */
     size_t claims;      /* of all keys, with releases not answered yet */
-};
-
-struct stream_table {
-    unsigned home; /* the shard where it lives, as of the last store_on_owner */
-    struct stream_limits limits;
-    struct chore chore;
-    struct list waiting; /* struct append */
-    size_t waiting_bytes;
-    struct list calls;  /* struct stream_sent, by number: those kept, and the one not answered */
-    struct list hollow; /* those whose items are not kept any more */
-    size_t kept_bytes, hollow_count;
-    uint64_t forgotten; /* the last call that is in neither list any more */
-    uint64_t number;    /* the last one given out */
-    uint64_t have;      /* the last call that the server is taken to have */
-    uint64_t in_flight; /* number of the call under way; 0: none */
-    uint64_t seen;      /* the greatest seq that an answer named */
-    uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
-    uint64_t down_us;   /* when the link fell; 0: it is up */
-    struct stream_history history;
-    struct list questions; /* reads and questions that wait for their answers */
-    struct event *tick;
 };
 
 struct history_table {

@@ -524,7 +524,7 @@ void stream_on_owner(struct store *store)
     struct shard_set now = shard_set_one(stream_home(store));
     if (store->stream.home != stream_home(store)) {
         store->stream.home = stream_home(store);
-        stream_on_link(store, &now, true);
+        stream_on_link(store, &now, store->shards[stream_home(store)].up);
     }
 }
 

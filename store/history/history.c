@@ -100,6 +100,9 @@ void history_on_owner(struct store *store)
             history_queue_link_down(key);
             history_watch_link_down(key);
             key->shard = shard;
+            if (history_key_up(key)) {
+                history_queue_link_up(key);
+            }
             history_key_kick(key);
         }
     }
