@@ -5,7 +5,8 @@
  *
  * One step is under way per topic at a time; the next step is chosen when that one is answered,
  * from the subscribers there then, so that any order of subscribe and unsubscribe ends right. A
- * lost link puts all its topics to OFF. */
+ * lost link puts all its topics to OFF: each when it is next looked at (topic_catch_up), and a sweep
+ * looks at all. */
 #include "store/bus.h"
 
 #include "store/base/buf.h"
@@ -14,6 +15,7 @@
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
 #include "store/bus_speaker.h"
+#include "store/sweep.h"
 #include "store/watchers.h"
 #include "store/way.h"
 #include "store/wire.h"
@@ -31,11 +33,12 @@ enum topic_state { TOPIC_OFF, TOPIC_ASKED, TOPIC_ON, TOPIC_LEAVING };
 struct topic {
     struct map_node node;
     struct watchers subs;
-    struct list batch; /* in shard.asking or shard.leaving, or shard.attended */
+    struct list batch; /* in shard.asking or shard.leaving */
     unsigned shard;
     int partition; /* by which its server is found; -1: it is one of a server */
     enum topic_state state;
     bool gap;      /* the link fell; subscribers have to hear of it */
+    uint32_t gaps; /* of the shard, that it knows of */
     bool framed;   /* payloads begin with a head: "W node link", later fields, a line's end */
     bool attended; /* its messages come by ways, and its state is that of the inbox: ON or OFF */
     uint64_t since_us; /* attended: it began */
@@ -75,6 +78,45 @@ static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
     }
 }
 
+static uint32_t gaps_of(const struct topic *topic)
+{
+    const struct shard *shard = &topic->subs.store->shards[topic->shard];
+    return shard->gaps + (topic->attended ? shard->attended_gaps : 0);
+}
+
+static bool is_inbox_open(const struct topic *topic)
+{
+    const struct bus_inbox *inbox = topic->subs.store->shards[topic->shard].inbox;
+    return inbox != NULL && inbox->open;
+}
+
+/* What happened to all topics of its shard, or to all that are attended there. */
+static void topic_catch_up(struct topic *topic)
+{
+    uint32_t gaps = gaps_of(topic);
+    if (topic->gaps != gaps) {
+        topic->gaps = gaps;
+        topic->gap = true;
+        topic->state = TOPIC_OFF;
+        list_del(&topic->batch);
+        watchers_kick(&topic->subs);
+    }
+    if (topic->attended) {
+        topic->state = is_inbox_open(topic) ? TOPIC_ON : TOPIC_OFF;
+    }
+}
+
+/* A map_visit_fn of the sweep. */
+static void look_again(void *arg, struct map_node *node)
+{
+    const struct store *store = arg;
+    struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    bool open = topic->attended ? is_inbox_open(topic) : store->shards[topic->shard].up;
+    if (topic->gaps != gaps_of(topic) || (topic->state != TOPIC_ON) == open) {
+        watchers_kick(&topic->subs);
+    }
+}
+
 /* Tells subscribers of the gap and of the readiness that they do not know yet. */
 static void topic_settle(struct topic *topic)
 {
@@ -110,6 +152,7 @@ static void topic_run(struct chore *chore)
     struct topic *topic = CONTAINER_OF(chore, struct topic, subs.chore);
     struct shard *shard = &topic->subs.store->shards[topic->shard];
     watchers_sweep(&topic->subs);
+    topic_catch_up(topic);
     topic_settle(topic);
     if (watchers_none(&topic->subs)) {
         if (topic->state == TOPIC_OFF || topic->attended) {
@@ -133,6 +176,7 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
     while (!list_empty(batch) && count < CHANNELS_PER_COMMAND) {
         struct topic *topic = LIST_ITEM(batch->next, struct topic, batch);
         list_del(&topic->batch);
+        topic_catch_up(topic);
         if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == watchers_none(&topic->subs)) {
             watchers_kick(&topic->subs);
             continue;
@@ -174,6 +218,7 @@ bool bus_on_channel(struct store *store, struct span channel, bool on)
         return false;
     }
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
+    topic_catch_up(topic);
     bool answered = topic->state == (on ? TOPIC_ASKED : TOPIC_LEAVING);
     store->shards[topic->shard].asked -= answered;
     if (on && topic->state == TOPIC_ASKED) {
@@ -221,11 +266,14 @@ static bool take_head(struct topic *topic, struct span *payload, bool *own)
 void bus_on_message(struct store *store, struct span channel, struct span payload)
 {
     struct map_node *node = map_find(&store->topics, channel);
-    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+    struct topic *topic = node != NULL ? MAP_ENTRY(node, struct topic, node) : NULL;
+    bool own = false;
+    if (topic != NULL) {
+        topic_catch_up(topic);
+    }
+    if (topic == NULL || topic->state != TOPIC_ON) {
         return;
     }
-    struct topic *topic = MAP_ENTRY(node, struct topic, node);
-    bool own = false;
     topic_settle(topic);
     if (topic->framed && !take_head(topic, &payload, &own)) {
         return;
@@ -243,6 +291,7 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
     for (unsigned i = 0; i < store->backend->shards; i++) {
         store->shards[i].links += shard_set_has(which, i) && up;
         store->shards[i].asked = shard_set_has(which, i) ? 0 : store->shards[i].asked;
+        store->shards[i].gaps += shard_set_has(which, i) && !up;
         if (shard_set_has(which, i)) {
             bus_speakers_restart(&store->shards[i].speakers);
         }
@@ -250,19 +299,7 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
             store->shards[i].inbox->open = false;
         }
     }
-    MAP_EACH(it, &store->topics) {
-        struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        if (shard_set_has(which, topic->shard)) {
-            if (!up) {
-                topic->state = TOPIC_OFF;
-                topic->gap = true;
-            }
-            if (!up && !topic->attended) {
-                list_del(&topic->batch);
-            }
-            watchers_kick(&topic->subs);
-        }
-    }
+    sweep_start(&store->sweep);
 }
 
 /* What comes over the old server's link is not this topic's any more. */
@@ -270,9 +307,10 @@ static void topic_move(struct topic *topic, unsigned shard)
 {
     struct store *store = topic->subs.store;
     struct span channel = map_key(&topic->node);
-    bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
+    topic_catch_up(topic);
     list_del(&topic->batch);
     if (!topic->attended) {
+        bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
         store->shards[topic->shard].asked -= asked;
         if (topic->state == TOPIC_ON || topic->state == TOPIC_ASKED) {
             store->backend->ops->unsubscribe(store->backend, topic->shard, &channel, 1);
@@ -281,25 +319,28 @@ static void topic_move(struct topic *topic, unsigned shard)
     topic->gap = true;
     topic->shard = shard;
     topic->state = TOPIC_OFF;
-    if (topic->attended) {
-        list_push_back(&store->shards[shard].attended, &topic->batch);
-        topic->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
-    }
+    topic->gaps = gaps_of(topic);
     watchers_kick(&topic->subs);
 }
 
 void bus_on_owner(struct store *store)
 {
     const struct backend *backend = store->backend;
+    struct shard_set attended = {{0}};
     MAP_EACH(it, &store->topics) {
         struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        if (topic->partition < 0) {
-            continue;
+        unsigned shard = topic->partition >= 0 ? backend->owner[topic->partition] : topic->shard;
+        if (topic->partition >= 0 && topic->attended) {
+            shard = backend->lease_at[shard];
+            shard_set_add(&attended, shard);
         }
-        unsigned shard = backend->owner[topic->partition];
-        shard = topic->attended ? backend->lease_at[shard] : shard;
         if (shard != topic->shard) {
             topic_move(topic, shard);
+        }
+    }
+    for (unsigned i = 0; i < backend->shards; i++) {
+        if (shard_set_has(&attended, i)) {
+            inbox_is_open(store, i);
         }
     }
 }
@@ -314,6 +355,7 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     memcpy(topic->name, channel.ptr, channel.len);
     topic->shard = shard;
     topic->partition = partition_of_channel(channel);
+    topic->gaps = store->shards[shard].gaps;
     list_init(&topic->batch);
     watchers_init(&topic->subs, store, topic_run);
     map_insert(&store->topics, &topic->node, span_of(topic->name, channel.len));
@@ -359,23 +401,10 @@ static void attended_channel(const struct store *store, struct span topic, struc
     partition_key(channel, store->prefix, "c", topic);
 }
 
-static void attended_link(struct store *store, unsigned shard, bool up)
-{
-    LIST_EACH(it, &store->shards[shard].attended) {
-        struct topic *topic = LIST_ITEM(it, struct topic, batch);
-        topic->state = up ? TOPIC_ON : TOPIC_OFF;
-        topic->gap |= !up;
-        watchers_kick(&topic->subs);
-    }
-}
-
 void bus_attended_gap(struct store *store, unsigned shard)
 {
-    LIST_EACH(it, &store->shards[shard].attended) {
-        struct topic *topic = LIST_ITEM(it, struct topic, batch);
-        topic->gap = true;
-        watchers_kick(&topic->subs);
-    }
+    store->shards[shard].attended_gaps++;
+    sweep_start(&store->sweep);
 }
 
 /* What is older than the topic here is not for it: a repeat, for those who were here already. Nor is what
@@ -385,11 +414,14 @@ static void attended_item(struct store *store, unsigned shard, const struct way_
     struct buf channel = {0};
     attended_channel(store, item->topic, &channel);
     struct map_node *node = map_find(&store->topics, buf_span(&channel));
+    struct topic *topic = node != NULL ? MAP_ENTRY(node, struct topic, node) : NULL;
     buf_free(&channel);
-    if (node == NULL || MAP_ENTRY(node, struct topic, node)->state != TOPIC_ON) {
+    if (topic != NULL) {
+        topic_catch_up(topic);
+    }
+    if (topic == NULL || topic->state != TOPIC_ON) {
         return;
     }
-    struct topic *topic = MAP_ENTRY(node, struct topic, node);
     store->stats.received++;
     topic_settle(topic);
     if (topic->shard != shard) {
@@ -439,7 +471,8 @@ static void on_inbox(void *arg, enum bus_event event, struct span payload)
         name->heard = event == BUS_READY;
         inbox->open =
             inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
-        attended_link(inbox->store, inbox->shard, inbox->open);
+        inbox->store->shards[inbox->shard].attended_gaps += event != BUS_READY;
+        sweep_start(&inbox->store->sweep);
     }
 }
 
@@ -482,7 +515,7 @@ struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, v
         joined->attended = true;
         joined->since_us = clock_monotonic_us();
         joined->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
-        list_push_back(&store->shards[shard].attended, &joined->batch);
+        joined->gaps = gaps_of(joined);
     }
     return topic_join(joined, false, fn, arg);
 }
@@ -536,6 +569,7 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
 void bus_init(struct store *store)
 {
     map_init(&store->topics);
+    sweep_init(&store->sweep, store, &store->topics, look_again);
 }
 
 void bus_deinit(struct store *store)
@@ -544,4 +578,5 @@ void bus_deinit(struct store *store)
         topic_free(MAP_ENTRY(it, struct topic, node));
     }
     map_deinit(&store->topics);
+    sweep_deinit(&store->sweep);
 }

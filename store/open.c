@@ -23,7 +23,7 @@
 #include <ctype.h>
 
 enum {
-    CHORES_PER_TURN = 512,
+    CHORES_PER_TURN = 64, /* each may tell a session's members something */
     RELEASE_LIMIT_MS = 1000,
     NODE_MOST = 64,
     LEASE_LEAST_MS = 200,
@@ -290,7 +290,6 @@ static void make_shards(struct store *store)
         list_init(&store->shards[i].leaving);
         map_init(&store->shards[i].speakers);
         map_init(&store->shards[i].ways);
-        list_init(&store->shards[i].attended);
         list_init(&store->shards[i].kept);
         list_init(&store->shards[i].queue);
     }

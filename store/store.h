@@ -84,6 +84,7 @@ struct store_stats {
     uint64_t replica_waits;    /* times replicas were waited for, each for all appends before it */
     uint64_t replica_timeouts; /* of these, without enough replicas */
     uint64_t resnapshots;      /* rosters read again because a change may have been missed */
+    uint64_t swept; /* steps of the walks over what something happened to (store/sweep.h) */
     uint64_t unread[WIRE_KINDS]; /* in a form that this node, or the fleet, does not read */
 };
 

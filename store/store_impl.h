@@ -7,7 +7,9 @@
 #include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
+#include "store/chore.h"
 #include "store/list_change.h"
+#include "store/roster/counts.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
 #include "store/stream_table.h"
@@ -22,7 +24,9 @@ struct shard {
     struct map speakers;         /* bus_speaker.h */
     struct map ways;             /* struct bus_way, by node */
     struct bus_inbox *inbox;     /* NULL: not needed yet */
-    struct list attended;        /* topics whose messages come by its inbox */
+    uint32_t gaps;               /* how often its topics missed something, */
+    uint32_t attended_gaps;      /* and those whose messages come by its inbox, beside that */
+    struct roster_past past;
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
@@ -54,6 +58,10 @@ struct roster_table {
     bool ticking;        /* since the first key */
     unsigned ticks;
     struct list uneasy; /* keys that a beat has to look at */
+    struct list expiring, looking,
+        returning;      /* of holding, uneasy, and queues: to be gone through now */
+    struct chore chore; /* goes through these */
+    struct sweep sweep; /* over all keys */
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
@@ -83,6 +91,7 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
+    struct sweep sweep;    /* over them */
     struct list filled;    /* ways with something to send */
     struct event *parcels; /* sends it */
     struct list crowds;    /* struct crowd */
@@ -99,8 +108,6 @@ struct store {
     void (*release_done)(void *arg);
     void *release_arg;
 };
-
-void store_kick(struct store *store, struct chore *chore);
 
 /* The form to write in now: the newest one that all nodes read that this one knows of. */
 unsigned store_wire_now(const struct store *store);

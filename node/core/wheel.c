@@ -2,11 +2,16 @@
 #include "node/core/wheel.h"
 #include "store/base/timer.h"
 
-enum { SLOTS = 512 }; /* 51.2 s; later deadlines are looked at once per round */
+enum {
+    SLOTS = 512,              /* 51.2 s; later deadlines are looked at once per round */
+    LOOKED_AT_PER_TURN = 128, /* timers; the others that are due come in the next turns */
+};
 
 struct wheel {
     struct loop *loop;
     struct event *tick_event;
+    struct event *rest; /* pending while some wait in `due` */
+    struct list due;    /* of slots that were passed; still to be looked at */
     uint64_t start_ms;
     uint32_t tick; /* the last one whose slot was looked at; never 0 */
     struct list slots[SLOTS];
@@ -29,21 +34,35 @@ static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
     list_push_back(&wheel->slots[timer->slot % SLOTS], &timer->entry);
 }
 
-static void look_at_slot(struct wheel *wheel)
+static void look_at(struct wheel *wheel, struct wheel_timer *timer)
 {
-    struct list due;
-    list_init(&due);
-    list_splice(&due, &wheel->slots[wheel->tick % SLOTS]);
-    while (!list_empty(&due)) {
-        struct wheel_timer *timer = LIST_ITEM(due.next, struct wheel_timer, entry);
-        list_del(&timer->entry);
-        if (timer->deadline > wheel->tick) {
-            stand_in(wheel, timer);
-        } else {
-            timer->deadline = 0;
-            timer->fn(timer);
-        }
+    list_del(&timer->entry);
+    if (timer->deadline > wheel->tick) {
+        stand_in(wheel, timer);
+    } else {
+        timer->deadline = 0;
+        timer->fn(timer);
     }
+}
+
+/* Many may be due at once: those who came in one storm, or all after a standstill. */
+static void look_at_due(struct wheel *wheel)
+{
+    for (int left = LOOKED_AT_PER_TURN; left > 0 && !list_empty(&wheel->due); left--) {
+        look_at(wheel, LIST_ITEM(wheel->due.next, struct wheel_timer, entry));
+    }
+    if (!list_empty(&wheel->due)) {
+        timer_after(wheel->rest, 0);
+    }
+}
+
+static void on_rest(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct wheel *wheel = arg;
+    loop_awake(wheel->loop);
+    look_at_due(wheel);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -54,8 +73,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     loop_awake(wheel->loop);
     for (uint32_t now = tick_now(wheel); wheel->tick < now;) {
         wheel->tick++;
-        look_at_slot(wheel);
+        list_splice(&wheel->due, &wheel->slots[wheel->tick % SLOTS]);
     }
+    look_at_due(wheel);
 }
 
 struct wheel *wheel_new(struct loop *loop)
@@ -67,6 +87,8 @@ struct wheel *wheel_new(struct loop *loop)
     for (size_t i = 0; i < SLOTS; i++) {
         list_init(&wheel->slots[i]);
     }
+    list_init(&wheel->due);
+    wheel->rest = evtimer_new(loop_base(loop), on_rest, wheel);
     wheel->tick_event = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, wheel);
     timer_after(wheel->tick_event, WHEEL_TICK_MS);
     return wheel;
@@ -76,6 +98,7 @@ void wheel_free(struct wheel **wheel)
 {
     if (*wheel != NULL) {
         event_free((*wheel)->tick_event);
+        event_free((*wheel)->rest);
         free(*wheel);
         *wheel = NULL;
     }

@@ -4,8 +4,6 @@
 #include "node/net/net.h"
 #include "store/base/check.h"
 
-enum { BULK_FROM = 64 }; /* receivers: a message to so many can wait for those to few */
-
 void group_init(struct group *group, struct metrics *metrics)
 {
     list_init(&group->receivers);
@@ -38,20 +36,11 @@ void group_send_one(struct receiver *receiver, struct shared_message *message)
     }
 }
 
-/* What is sent from now on is one message to many, or no more. */
-static void set_bulk(struct group *group, bool bulk)
-{
-    if (group->count >= BULK_FROM) {
-        const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
-        net_send_bulk(conn_net(ws_conn(any->ws)), bulk);
-    }
-}
-
-uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
+static uint32_t send_to(struct group *group, struct span text,
+                        bool (*wants)(struct receiver *receiver))
 {
     struct shared_message message;
     uint32_t sent = 0;
-    set_bulk(group, true);
     shared_message_init(&message, WS_TEXT, text);
     LIST_EACH(it, &group->receivers) {
         struct receiver *receiver = LIST_ITEM(it, struct receiver, entry);
@@ -61,8 +50,27 @@ uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct 
         }
     }
     shared_message_deinit(&message);
-    set_bulk(group, false);
     metrics_add(group->metrics, METRIC_DELIVERIES, sent);
     metrics_add(group->metrics, METRIC_WS_MESSAGES_OUT, sent);
     return sent;
+}
+
+uint32_t group_send_late(struct group *group, struct span text,
+                         bool (*wants)(struct receiver *receiver))
+{
+    if (group->count == 0) {
+        return 0;
+    }
+    const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
+    struct net *net = conn_net(ws_conn(any->ws));
+    net_send_bulk(net, true);
+    uint32_t sent = send_to(group, text, wants);
+    net_send_bulk(net, false);
+    return sent;
+}
+
+uint32_t group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
+{
+    return group->count >= GROUP_BULK_FROM ? group_send_late(group, text, wants)
+                                           : send_to(group, text, wants);
 }

@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+enum { GROUP_BULK_FROM = 64 }; /* receivers: a message to so many can wait for those to few */
+
 /* Lives inside the receiver's object. */
 struct receiver {
     struct list entry;
@@ -32,6 +34,10 @@ void group_remove(struct group *group, struct receiver *receiver);
 /* Sends a text message to the receivers that `wants` (NULL: all) says yes to. Returns to how many. */
 uint32_t group_send(struct group *group, struct span text,
                     bool (*wants)(struct receiver *receiver));
+
+/* The same, but what goes to others may be written first: for what many groups are sent at once. */
+uint32_t group_send_late(struct group *group, struct span text,
+                         bool (*wants)(struct receiver *receiver));
 
 /* Sends one message to one receiver. */
 void group_send_one(struct receiver *receiver, struct shared_message *message);

@@ -20,8 +20,10 @@ struct net {
     struct list all;         /* struct conn; those that were asked to leave stand behind */
     uint32_t leaving;        /* how many these are */
     struct list todo;        /* struct conn: to be settled when the turn ends */
+    struct list gone;        /* struct conn: dead; closed() and freed when a turn ends */
     struct list front, back; /* struct conn: to be read, in the order in which they came (turn.c) */
     struct list dirty, bulk; /* struct conn: to be written when the turn ends; bulk can wait */
+    struct list blocked;     /* struct conn: the kernel took no more; by `dirty` */
     bool sends_bulk;         /* what is queued now can wait */
     struct list udp_dirty;   /* sockets with datagrams to write when the turn ends */
     struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */

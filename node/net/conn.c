@@ -27,6 +27,13 @@ enum {
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
+static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reason)
+{
+    uint32_t before = conn->out.ring.count;
+    outq_drop(&conn->out, &conn->net->pool, keep_started);
+    metrics_add(conn->net->metrics, reason, before - conn->out.ring.count);
+}
+
 static void end(struct conn *conn, enum conn_end how)
 {
     if (conn->state == CONN_DEAD) {
@@ -36,9 +43,10 @@ static void end(struct conn *conn, enum conn_end how)
     conn->end = (uint8_t)how;
     event_del(&conn->event);
     wheel_cancel(&conn->timer);
+    drop_queue(conn, false, METRIC_QUEUE_DROPPED_GONE);
     list_del(&conn->dirty);
     list_del(&conn->todo);
-    list_push_back(&conn->net->todo, &conn->todo);
+    list_push_back(&conn->net->gone, &conn->todo);
     loop_again(conn->net->loop);
 }
 
@@ -123,18 +131,10 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
     conn->arg = arg;
 }
 
-static void drop_queue(struct conn *conn, bool keep_started, enum metric_id reason)
-{
-    uint32_t before = conn->out.ring.count;
-    outq_drop(&conn->out, &conn->net->pool, keep_started);
-    metrics_add(conn->net->metrics, reason, before - conn->out.ring.count);
-}
-
 void conn_free(struct conn *conn)
 {
     CHECK(conn->state == CONN_DEAD && list_empty(&conn->todo) && list_empty(&conn->dirty));
     close(event_get_fd(&conn->event));
-    drop_queue(conn, false, METRIC_QUEUE_DROPPED_GONE);
     if (conn->held != NULL) {
         buf_free(conn->held);
         free(conn->held);
@@ -291,6 +291,7 @@ static bool hears_out(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     int more = 1;
+    list_del(&conn->dirty);
     for (int i = 0; i < CONN_WRITES_PER_TURN && more > 0 && conn->out.ring.count > 0; i++) {
         more = write_some(conn);
     }
@@ -299,7 +300,10 @@ void conn_flush(struct conn *conn)
         return;
     }
     conn->blocked = conn->out.ring.count > 0;
-    if (!conn->blocked) {
+    if (conn->blocked) {
+        list_del(&conn->dirty);
+        list_push_back(&conn->net->blocked, &conn->dirty);
+    } else {
         written(conn);
     }
     wait_for_events(conn);
@@ -428,8 +432,10 @@ static void on_readable(struct conn *conn)
 {
     struct loop *loop = conn->net->loop;
     uint64_t began_us = loop_turn_us(loop);
-    if (conn->unread) {
+    if (conn->unread && began_us < LOOP_TURN_BUDGET_US) {
         wait_for_events(conn); /* it stands in line already: no more events until it had its turn */
+    } else if (conn->unread) {
+        return; /* nor has this turn the time to say so, where thousands come at once */
     } else if (goes_first(conn) && began_us < LOOP_TURN_BUDGET_US) {
         read_some(conn);
         weigh(conn, loop_turn_us(loop) - began_us);

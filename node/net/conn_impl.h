@@ -23,7 +23,7 @@ struct conn {
     void *arg;
     struct list all;   /* of the net */
     struct list todo;  /* poked, resumed, to be read or dead: in a line of the net's */
-    struct list dirty; /* has a queue to write when the turn ends */
+    struct list dirty; /* has a queue to write when the turn ends, or when the kernel takes more */
     struct wheel_timer timer;
     struct outq out;
     struct buf *held; /* bytes read that a paused handler has not taken; mostly NULL */

@@ -10,12 +10,15 @@ enum {
     DRAIN_TICK_MS = 50,
     LEAST_PER_TICK = 3, /* a few clients are no herd: they need not wait for the whole period */
     LEAVE_MS = 500,     /* for the leave-taking itself, however short the period is */
+    ASKED_PER_TURN = 64,
+    ENDED_PER_TURN = 256,
 };
 
 struct drain {
     struct net *net;
     struct event *tick;
     uint64_t spread_until_ms, end_ms;
+    uint32_t due; /* still to be asked of those whose tick has come */
     void (*done)(void *arg);
     void *arg;
 };
@@ -42,16 +45,27 @@ static void ask_some(struct net *net, uint32_t most)
     }
 }
 
-/* As many as one turn has time for: the others in the next one. Are there more? */
-static bool end_some(struct net *net)
+/* Those of this tick, a turn's worth at a time. Are some left for the next turn? */
+static bool ask_due(struct drain *drain, uint64_t now_ms)
 {
-    LIST_EACH(it, &net->all) {
-        conn_end_now(LIST_ITEM(it, struct conn, all));
-        if (loop_turn_us(net->loop) > LOOP_TURN_BUDGET_US) {
-            return true;
-        }
+    if (drain->due == 0) {
+        drain->due = quota(drain, now_ms);
     }
-    return false;
+    uint32_t now = drain->due < ASKED_PER_TURN ? drain->due : ASKED_PER_TURN;
+    ask_some(drain->net, now);
+    drain->due -= now;
+    return drain->due > 0;
+}
+
+/* Those that were ended stand behind all others, until they are gone. */
+static void end_some(struct net *net)
+{
+    for (uint32_t left = ENDED_PER_TURN; left > 0 && !list_empty(&net->all); left--) {
+        struct conn *conn = LIST_ITEM(net->all.next, struct conn, all);
+        conn_end_now(conn);
+        list_del(&conn->all);
+        list_push_back(&net->all, &conn->all);
+    }
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -60,12 +74,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct drain *drain = arg;
     uint64_t now = clock_monotonic_ms();
-    bool soon = false;
+    bool soon = true;
     loop_awake(drain->net->loop);
     if (now >= drain->end_ms) {
-        soon = end_some(drain->net);
+        end_some(drain->net);
     } else {
-        ask_some(drain->net, quota(drain, now));
+        soon = ask_due(drain, now);
     }
     if (drain->net->admission.count == 0) {
         drain->done(drain->arg);

@@ -35,6 +35,8 @@ struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metr
     *net = (struct net){.loop = loop, .wheel = wheel, .metrics = metrics};
     list_init(&net->all);
     list_init(&net->todo);
+    list_init(&net->gone);
+    list_init(&net->blocked);
     list_init(&net->front);
     list_init(&net->back);
     list_init(&net->dirty);

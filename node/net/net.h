@@ -60,8 +60,8 @@ uint64_t net_sends(const struct net *net);
 uint64_t net_queued_bytes(const struct net *net);
 
 /* Memory is short: closes the connections with the most that their peers have not read, largest
- * first, until about `bytes` will be free. Returns how many were closed; the memory comes back when
- * the turn ends, or when a peer that was told to go (conn_handler.relieve) is closed by another
+ * first, until about `bytes` will be free. Returns how many were closed; the memory comes back at
+ * once, or when a peer that was told to go (conn_handler.relieve) is closed by another
  * call because it has not read that either. */
 unsigned net_relieve(struct net *net, uint64_t bytes);
 

@@ -21,29 +21,35 @@ static int compare_largest_first(const void *a, const void *b)
     return (one->bytes < other->bytes) - (one->bytes > other->bytes);
 }
 
-/* Collects the connections whose sockets take no more; `found` has room for all. */
-static size_t find_candidates(struct net *net, struct candidate *found)
+/* Collects the connections whose sockets take no more: new, *count of them; NULL: none. */
+static struct candidate *find_candidates(struct net *net, size_t *count)
 {
-    size_t count = 0;
-    LIST_EACH(it, &net->all) {
-        struct conn *conn = LIST_ITEM(it, struct conn, all);
-        if (conn->state != CONN_DEAD && conn_queued(conn) > 0) {
-            size_t bytes = conn_unacked(conn);
-            found[count] = (struct candidate){.conn = conn, .bytes = bytes};
-            count += bytes >= LEAST_QUEUE ? 1 : 0;
+    struct candidate *found = NULL;
+    size_t room = 0;
+    *count = 0;
+    for (struct list *it = net->blocked.next; it != &net->blocked; it = it->next) {
+        struct conn *conn = LIST_ITEM(it, struct conn, dirty);
+        size_t bytes = conn_unacked(conn);
+        if (bytes < LEAST_QUEUE) {
+            continue;
         }
+        if (*count == room) {
+            room = room > 0 ? room * 2 : 64;
+            found = mem_realloc(found, room * sizeof(*found));
+        }
+        found[(*count)++] = (struct candidate){.conn = conn, .bytes = bytes};
     }
-    return count;
+    return found;
 }
 
 unsigned net_relieve(struct net *net, uint64_t bytes)
 {
-    if (net->admission.count == 0) {
+    size_t count;
+    struct candidate *found = find_candidates(net, &count);
+    unsigned closed = 0;
+    if (found == NULL) {
         return 0;
     }
-    struct candidate *found = mem_alloc((net->admission.count + 1) * sizeof(*found));
-    size_t count = find_candidates(net, found);
-    unsigned closed = 0;
     qsort(found, count, sizeof(*found), compare_largest_first);
     for (uint64_t freed = 0; closed < count && freed < bytes; closed++) {
         freed += found[closed].bytes;

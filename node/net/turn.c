@@ -3,7 +3,8 @@
  *
  *     event of a member --time left?--> read at once          bulk: of a message to many
  *              of others \--not--> front, or back
- *     at the end: settle todo -> read front -> write dirty -> read some of back -> write dirty -> write some of bulk
+ *     at the end: settle todo -> some of gone -> read front -> write dirty -> read some of back -> write dirty
+ *                 -> write some of bulk
  *
  * A member (conn_set_member) whose reads are short goes before all others. What one turn has no time for
  * comes first, among its like, in the next one, which does not wait. */
@@ -15,6 +16,8 @@ enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
     BACK_US = 500,   /* for those behind them; at least one of them is read */
     BULK_US = 1000,  /* for writing to many */
+    GONE_US =
+        250, /* for taking leave of those that are dead, or what the turn has left; of one at least */
 };
 
 static void settle(struct net *net)
@@ -26,6 +29,19 @@ static void settle(struct net *net)
         struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
         list_del(&conn->todo);
         conn_do_todo(conn);
+    }
+}
+
+/* Many may die at once: a balancer, or a network, went with all its clients. */
+static void take_leave(struct net *net)
+{
+    uint64_t until_us = loop_turn_us(net->loop) + GONE_US;
+    until_us = until_us > LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
+    while (!list_empty(&net->gone)) {
+        conn_do_todo(LIST_ITEM(net->gone.next, struct conn, todo));
+        if (loop_turn_us(net->loop) >= until_us) {
+            break;
+        }
     }
 }
 
@@ -68,6 +84,7 @@ void turn_end(void *arg)
 {
     struct net *net = arg;
     settle(net);
+    take_leave(net);
     read_line(net, &net->front, FRONT_US);
     write_line(net, &net->dirty, 0);
     read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US);
@@ -76,8 +93,8 @@ void turn_end(void *arg)
     while (!list_empty(&net->udp_dirty)) {
         udp_flush(net->udp_dirty.next);
     }
-    if (!list_empty(&net->todo) || !list_empty(&net->front) || !list_empty(&net->back) ||
-        !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
+    if (!list_empty(&net->todo) || !list_empty(&net->gone) || !list_empty(&net->front) ||
+        !list_empty(&net->back) || !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
         loop_again(net->loop);
     }
 }

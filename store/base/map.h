@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* map: byte-string keys to nodes kept inside the objects themselves. Keys are hashed with SipHash
- * under a random seed of the map's own, so that peers that choose keys cannot choose collisions. */
+ * under a random seed of the map's own, so that peers that choose keys cannot choose collisions. A large
+ * map grows in steps: no insert takes long. */
 #ifndef MUSTER_STORE_BASE_MAP_H
 #define MUSTER_STORE_BASE_MAP_H
 
@@ -42,6 +43,17 @@ void map_remove(struct map *map, struct map_node *node);
 /* Walks all nodes: start with NULL, ends with NULL. The node before may have been removed already
  * (pass the one you got; fetch the next before you remove it) but nothing may be inserted. */
 struct map_node *map_next(const struct map *map, const struct map_node *node);
+
+typedef void map_visit_fn(void *arg, struct map_node *node);
+
+/* A walk in steps, between which the map may change: begin with cursor 0, go on with what is returned;
+ * 0: it is through. Each step visits some nodes, one on average. Those that are there all the time are
+ * visited, once or more often; `fn` may change nothing of the map. */
+uint32_t map_scan(const struct map *map, uint32_t cursor, map_visit_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
+/* Buckets whose nodes a table that grew has still to take over. */
+uint32_t map_unmoved(const struct map *map);
 
 static inline struct span map_key(const struct map_node *node)
 {

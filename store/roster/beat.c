@@ -16,6 +16,7 @@
 #include "store/base/mem.h"
 #include "store/bus_impl.h"
 #include "store/roster/impl.h"
+#include "store/sweep.h"
 
 struct lease_beat {
     struct store *store;
@@ -54,21 +55,11 @@ void roster_flush(struct store *store)
     }
 }
 
-/* Do the leases at `shard` count for the key? */
-static bool is_leased_at(const struct roster_key *key, unsigned shard)
-{
-    return key->store->backend->lease_at[key->shard] == shard;
-}
-
+/* Views drop the members of nodes that do not live. */
 static void judge_all(struct store *store, unsigned shard)
 {
-    MAP_EACH(it, &store->roster.keys) {
-        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (is_leased_at(key, shard)) {
-            key->judge = true;
-            roster_key_kick(key);
-        }
-    }
+    store->shards[shard].past.judged++;
+    sweep_start(&store->roster.sweep);
 }
 
 void roster_end_grace(struct store *store, uint64_t now_us)
@@ -84,16 +75,9 @@ void roster_end_grace(struct store *store, uint64_t now_us)
 
 static void ask_again(struct store *store, unsigned shard, bool other)
 {
-    MAP_EACH(it, &store->roster.keys) {
-        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (!is_leased_at(key, shard)) {
-            continue;
-        }
-        roster_key_claim_again(key);
-        if (other) {
-            roster_key_doubt(key, true);
-        }
-    }
+    store->shards[shard].past.renames++;
+    store->shards[shard].past.others += other;
+    sweep_start(&store->roster.sweep);
 }
 
 /* Nothing was heard for so long that others may have come back unheard, or may come only now: what is
@@ -101,12 +85,8 @@ static void ask_again(struct store *store, unsigned shard, bool other)
 static void hold_on(struct store *store, unsigned shard)
 {
     store->shards[shard].grace_us = clock_monotonic_us() + roster_lease_us(store);
-    LIST_EACH(it, &store->roster.holding) {
-        struct roster_key *key = LIST_ITEM(it, struct roster_key, holding);
-        if (is_leased_at(key, shard)) {
-            roster_key_rehold(key);
-        }
-    }
+    store->shards[shard].past.holds++;
+    sweep_start(&store->roster.sweep);
 }
 
 static void apply(struct store *store, unsigned shard, const struct roster_lease_news *news,
@@ -128,23 +108,13 @@ static void apply(struct store *store, unsigned shard, const struct roster_lease
     }
 }
 
-static void give_back_queue(struct shard *s)
-{
-    while (!list_empty(&s->queue)) {
-        struct roster_key *key = LIST_ITEM(s->queue.next, struct roster_key, queue);
-        list_del(&key->queue);
-        key->stale = true;
-        roster_key_kick(key);
-    }
-}
-
 /* What waits for a lease cannot be asked now. */
 static void tell_refused(struct store *store, unsigned shard)
 {
     store->shards[shard].refused_us = clock_monotonic_us();
     for (unsigned i = 0; i < store->backend->shards; i++) {
         if (store->backend->lease_at[i] == shard) {
-            give_back_queue(&store->shards[i]);
+            roster_go_through(store, &store->roster.returning, &store->shards[i].queue);
         }
     }
 }

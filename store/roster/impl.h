@@ -8,6 +8,7 @@
  *
  * roster.c  the calls of roster.h: they change what is wanted and kick the key
  * sync.c    wanted against had: touches, answers, changes, what watchers are told
+ * past.c    what happens to all keys at once: counted in their shard, seen by each when it is looked at
  * beat.c    this node's lease on each server, and what its answers mean for the keys
  * lease.c   what an answer says
  * wheel.c   when a beat is due, and when a key is refreshed
@@ -59,6 +60,7 @@ struct roster_key {
     bool suspect;       /* what the view says of own members is to be compared with the claims */
     bool judge;         /* other nodes live than when the view was last looked at */
     uint8_t looks;      /* of beats, since the key became uneasy */
+    struct roster_past seen; /* of its shard and of that of its leases */
 
     uint64_t goal_birth, goal_version; /* the newest known: what the view must reach */
     bool heard;                        /* changes while a touch was in flight, the last one: */
@@ -115,20 +117,24 @@ void roster_key_touch(struct roster_key *key);
 /* A beat comes: try again what was refused, read again what does not come. */
 void roster_key_look(struct roster_key *key);
 
-/* Everything that is claimed goes to the server (again). */
-void roster_key_claim_again(struct roster_key *key);
+/* What happened to all keys of its shard that it has not seen, if anything. */
+void roster_key_catch_up(struct roster_key *key);
+bool roster_key_is_behind(const struct roster_key *key);
+/* Nothing that was before it came to be. */
+void roster_key_begin(struct roster_key *key);
 
-/* What its view holds is held for one lease from now on. */
-void roster_key_rehold(struct roster_key *key);
-
-/* The server may be another one than before (`moved`: surely), or has lost its data. */
-void roster_key_doubt(struct roster_key *key, bool moved);
+/* The key has another server, and nothing there: all claim again, by their leases at that one, and who is missing
+ * is held as at a server that lost its data. */
+void roster_key_move(struct roster_key *key, unsigned shard);
 
 /* The members that a lost server left behind whose time is over. */
 void roster_key_expire(struct roster_key *key, uint64_t now_us);
 
 /* Puts a new key on the wheel, at a random place. */
 void roster_wheel_add(struct store *store, struct roster_key *key);
+/* Goes through all of a list of keys, some in each turn: has each look, expire or say that it is stale. */
+void roster_go_through(struct store *store, struct list *to, struct list *from);
+
 void roster_wheel_init(struct store *store);
 void roster_wheel_deinit(struct store *store);
 

@@ -30,6 +30,7 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     list_init(&key->settled);
     map_init(&key->claims);
     roster_view_init(&key->view, &roster_leases(store, shard)->lease);
+    roster_key_begin(key);
     map_insert(&store->roster.keys, &key->node, span_of(key->name, name.len));
     roster_wheel_add(store, key);
     return key;
@@ -101,7 +102,8 @@ bool roster_is_sure(const struct roster_watch *watch)
 {
     const struct roster_key *key = watch->key;
     bool reads = key->want_snapshot || (key->in_flight && key->asked);
-    return watch->introduced && key->listening && key->view.whole && !key->view.doubted && !reads;
+    return watch->introduced && !roster_key_is_behind(key) && key->listening && key->view.whole &&
+           !key->view.doubted && !reads;
 }
 
 size_t roster_count(const struct roster_watch *watch)

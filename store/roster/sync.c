@@ -15,6 +15,7 @@
 #include "store/base/clock.h"
 #include "store/bus_impl.h"
 #include "store/roster/impl.h"
+#include "store/sweep.h"
 
 enum {
     TOUCH_ENTRIES = 128,      /* claims in one touch */
@@ -178,8 +179,9 @@ static void after_view(struct roster_key *key, enum view_outcome outcome)
 
 void roster_key_expire(struct roster_key *key, uint64_t now_us)
 {
-    if (key->listening) {
-        after_view(key, roster_view_expire(&key->view, now_us, on_member, key));
+    roster_key_catch_up(key);
+    if (key->listening && roster_view_expire(&key->view, now_us, on_member, key) == VIEW_CHANGED) {
+        after_view(key, VIEW_CHANGED);
     }
 }
 
@@ -220,6 +222,7 @@ static void on_change(struct roster_key *key, struct span payload)
 static void on_channel(void *arg, enum bus_event event, struct span payload)
 {
     struct roster_key *key = arg;
+    roster_key_catch_up(key);
     switch (event) {
     case BUS_READY:
         key->listening = true;
@@ -286,6 +289,7 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     struct roster_key *key = arg;
     struct roster_note note;
     bool asked = key->asked;
+    roster_key_catch_up(key);
     key->in_flight = key->asked = false;
     key->store->shards[key->touched].touches--;
     roster_key_kick(key);
@@ -402,6 +406,7 @@ static void touch(struct roster_key *key)
 
 void roster_key_touch(struct roster_key *key)
 {
+    roster_key_catch_up(key);
     bool watched = !watchers_none(&key->watches);
     bool wanted = !list_empty(&key->pending) || (watched && key->want_snapshot);
     bool possible = !key->in_flight && !key->refused && key->store->shards[key->shard].up;
@@ -445,6 +450,7 @@ void roster_key_run(struct chore *chore)
 {
     struct roster_key *key = CONTAINER_OF(chore, struct roster_key, watches.chore);
     watchers_sweep(&key->watches);
+    roster_key_catch_up(key);
     consider_listening(key);
     if (watchers_none(&key->watches) && key->claims.count == 0 && !key->in_flight) {
         roster_key_free(key);
@@ -457,19 +463,6 @@ void roster_key_run(struct chore *chore)
     tell_current(key);
 }
 
-static void key_on_link(struct roster_key *key, bool up)
-{
-    if (up) {
-        roster_view_doubt(&key->view, key->store->shards[key->shard].moved);
-        key->refused = false;
-    } else {
-        key->listening = false;
-        key->want_snapshot = true;
-        key->stale = true;
-    }
-    roster_key_kick(key);
-}
-
 /* Whether a server has what it was told is seen by the leases that it keeps; of one whose keys live by
  * leases elsewhere, those are told. */
 static void shard_on_link(struct store *store, unsigned shard, bool up)
@@ -478,6 +471,9 @@ static void shard_on_link(struct store *store, unsigned shard, bool up)
     if (up && s->moved && roster_leases(store, shard) != s) {
         roster_leases(store, shard)->doubted = true;
     }
+    s->past.downs += !up;
+    s->past.ups += up;
+    s->past.moves += up && s->moved;
     s->moved &= !up;
     s->leased_us = 0;
     s->lease.version = 0; /* the next server may call another list that */
@@ -485,34 +481,15 @@ static void shard_on_link(struct store *store, unsigned shard, bool up)
 
 void roster_on_link(struct store *store, const struct shard_set *which, bool up)
 {
-    MAP_EACH(it, &store->roster.keys) {
-        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        if (shard_set_has(which, key->shard)) {
-            key_on_link(key, up);
-        }
-    }
     for (unsigned i = 0; i < store->backend->shards; i++) {
         if (shard_set_has(which, i)) {
             shard_on_link(store, i, up);
         }
     }
+    sweep_start(&store->roster.sweep);
     if (up) {
         roster_beat_all(store);
     }
-}
-
-/* The key has nothing at its new server: all claim again there, by their leases at that one, and who is missing
- * is held as at a server that lost its data. */
-static void key_on_owner(struct roster_key *key, unsigned shard)
-{
-    key_on_link(key, false);
-    list_del(&key->queue);
-    key->shard = shard;
-    key->view.lease = &roster_leases(key->store, shard)->lease;
-    key->goal_birth = key->goal_version = 0;
-    key->heard = key->refused = false;
-    roster_view_doubt(&key->view, true);
-    roster_key_claim_again(key);
 }
 
 void roster_on_owner(struct store *store)
@@ -521,35 +498,15 @@ void roster_on_owner(struct store *store)
         struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
         unsigned shard = store_key_shard(store, map_key(it));
         if (shard != key->shard) {
-            key_on_owner(key, shard);
+            roster_key_move(key, shard);
         }
     }
     roster_beat_all(store);
 }
 
-void roster_key_claim_again(struct roster_key *key)
-{
-    send_again(key, &key->settled);
-    LIST_EACH(it, &key->sent) {
-        LIST_ITEM(it, struct roster_claim, entry)->again = true;
-    }
-    roster_key_kick(key);
-}
-
-void roster_key_rehold(struct roster_key *key)
-{
-    roster_view_rehold(&key->view, clock_monotonic_us() + roster_lease_us(key->store));
-}
-
-void roster_key_doubt(struct roster_key *key, bool moved)
-{
-    roster_view_doubt(&key->view, moved);
-    key->want_snapshot = true;
-    roster_key_kick(key);
-}
-
 void roster_key_due(struct roster_key *key)
 {
+    roster_key_catch_up(key);
     if (key->store->shards[key->shard].up && !key->in_flight && key->claims.count > 0) {
         send_again(key, &key->settled);
         key->refresh = true;
@@ -559,6 +516,7 @@ void roster_key_due(struct roster_key *key)
 
 void roster_key_look(struct roster_key *key)
 {
+    roster_key_catch_up(key);
     bool reached = roster_view_reached(&key->view, key->goal_birth, key->goal_version);
     bool waits = key->listening && key->view.whole && !reached;
     if (key->refused) {

@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import re
+import time
 import urllib.error
 import urllib.request
 
@@ -257,3 +259,21 @@ async def test_what_the_old_server_told_is_told_to_curl(yard, redis):
     redis.kill()
     await until(lambda: told(node.port)["state"] == "the store cannot be reached", "it is not well")
     await close_all([*clients, idle])
+
+
+def reads_of_the_roster(redis):
+    """Each begins with a subscription to its changes."""
+    return int(re.search(r"cmdstat_subscribe:calls=(\d+)", "\n".join(redis.ask("info", "commandstats")))[1])
+
+
+def test_many_who_ask_read_the_roster_once(yard):
+    redis = yard.redis()
+    first, second = yard.fleet([redis.url] * 2)
+    wait_until(lambda: len(names(status(first))) == 2, "it sees both")
+    asked, before, began = 40, reads_of_the_roster(redis), time.monotonic()
+    answers = [status(first) for _ in range(asked)]
+    assert all(names(answer) == names(answers[0]) for answer in answers)
+    every = 2  # seconds: so often nodes say something new
+    assert reads_of_the_roster(redis) - before <= (time.monotonic() - began) / every + 1 < asked
+    second.kill()
+    wait_until(lambda: len(names(status(first))) == 1, "what is told is not kept for long")

@@ -133,6 +133,9 @@ def test_an_empty_server_whose_clock_is_behind(yard, redis, postgres):
     stored(node, [{"msg": f"after{n}", "user": "u"} for n in range(1, 20)])
     begin_sink(yard, redis.url, postgres, sink_age="20ms")
     wait_table(postgres, once(("before", 20), ("after", 20)))
+    newest, oldest = [int(postgres.value(f"select {which}(seq_number) from log_entry where msg like '{name}%'"))
+                      for which, name in (("max", "before"), ("min", "after"))]
+    assert oldest > newest, "numbers grow, also for who knows nothing of servers"
 
 
 def test_two_fleets_with_one_database(yard, redis, postgres):
@@ -178,6 +181,8 @@ def test_a_database_that_lost_its_last_commits(yard, redis, postgres, keep, come
     postgres.psql("create table was_lane as table log_lane; create table was_writer as table log_writer")
     say(node, "lost", 400)
     wait_table(postgres, once(("before", 20), ("lost", 400)))
+    wait_until(lambda: redis.ask("HMGET", STREAM, "s0", "s1", "s2", "s3") == redis.ask("HMGET", STREAM, "a0", "a1", "a2", "a3"),
+               "the stream knows that all is stored")
     if not comes_back:
         wait_until(lambda: redis.command("XLEN", f"{STREAM}:0") == b":0\r\n", "the stream is trimmed")
     sink.kill()

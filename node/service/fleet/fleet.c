@@ -37,7 +37,9 @@ struct fleet {
     uint64_t started_s; /* unix */
     struct event *publish;
     struct group viewers;
-    struct list askers;         /* GET /api/status that wait for the view */
+    struct list askers; /* GET /api/status that wait for the view */
+    struct buf answer;  /* what such were told last, for those who ask soon after them */
+    uint64_t answered_ms;
     struct roster_watch *watch; /* while a page is open */
     bool current;               /* its view may be shown */
     struct fleet_list lists[FLEET_LISTS];
@@ -320,6 +322,20 @@ static void show_absence(struct fleet *fleet)
     }
 }
 
+/* What was told so lately that nodes have hardly said more since: the roster is read for many who ask
+ * once. */
+static bool is_fresh(const struct fleet *fleet)
+{
+    return fleet->answer.len > 0 && clock_monotonic_ms() - fleet->answered_ms < PUBLISH_MS;
+}
+
+static void forget_answer(struct fleet *fleet)
+{
+    if (!is_fresh(fleet)) {
+        buf_free(&fleet->answer);
+    }
+}
+
 static void on_publish(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -335,6 +351,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
     show_problems(fleet);
     show_absence(fleet);
+    forget_answer(fleet);
 }
 
 /* ------------------------------------------------------------------------------------ askers */
@@ -350,13 +367,16 @@ static struct http_request *asker_end(struct asker *asker)
 
 static void answer_askers(struct fleet *fleet)
 {
-    struct buf view = {0};
-    print_view(fleet, &view);
+    if (list_empty(&fleet->askers)) {
+        return;
+    }
+    fleet->answer.len = 0;
+    fleet->answered_ms = clock_monotonic_ms();
+    print_view(fleet, &fleet->answer);
     while (!list_empty(&fleet->askers)) {
         struct asker *asker = LIST_ITEM(fleet->askers.next, struct asker, entry);
-        http_reply(asker_end(asker), 200, "application/json", buf_span(&view));
+        http_reply(asker_end(asker), 200, "application/json", buf_span(&fleet->answer));
     }
-    buf_free(&view);
 }
 
 /* The watch ends with the last open page. */
@@ -416,6 +436,10 @@ static void on_status(void *arg, struct http_request *request)
 {
     struct fleet *fleet = arg;
     if (!http_authorize(request, HTTP_AUTH_IF_SET, fleet->options.token, "token")) {
+        return;
+    }
+    if (!fleet->current && is_fresh(fleet) && store_ready(fleet->options.store)) {
+        http_reply(request, 200, "application/json", buf_span(&fleet->answer));
         return;
     }
     struct asker *asker = mem_zalloc(sizeof(*asker));
@@ -535,6 +559,7 @@ void fleet_free(struct fleet **fleet)
     buf_free(&(*fleet)->published);
     buf_free(&(*fleet)->problems);
     buf_free(&(*fleet)->told);
+    buf_free(&(*fleet)->answer);
     fleet_servers_free(&(*fleet)->servers);
     fleet_events_free(&(*fleet)->events);
     free(*fleet);

@@ -166,12 +166,14 @@ static void lane_done(struct backlog *backlog)
     if (backlog->count > 0) {
         qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
     }
+    logs_live_set_bulk(live, true);
     send_found(backlog);
     while (!list_empty(&backlog->listeners)) {
         struct log_listener *listener = sharer_of(backlog->listeners.next);
         detach(listener);
         logs_listener_backlog_done(listener);
     }
+    logs_live_set_bulk(live, false);
     pay(backlog);
     backlog_free(backlog);
     timer_after(live->backlog_timer, 0);

@@ -110,6 +110,13 @@ static void hold(struct log_listener *listener, struct span text, struct logs_ru
     buf_append(&listener->held, text);
 }
 
+void logs_live_set_bulk(struct logs_live *live, bool bulk)
+{
+    if (live->count >= GROUP_BULK_FROM) {
+        net_send_bulk(live->options.net, bulk);
+    }
+}
+
 static void deliver_to(struct list *listeners, struct shared_message *frame, struct logs_run run)
 {
     LIST_EACH(it, listeners) {
@@ -127,6 +134,7 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
 {
     struct shared_message frame;
     shared_message_init(&frame, WS_TEXT, text);
+    logs_live_set_bulk(live, true);
     deliver_to(&live->everywhere, &frame, run);
     if (room.len > 0) {
         struct map_node *node = map_find(&live->rooms, room);
@@ -138,6 +146,7 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
             deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, run);
         }
     }
+    logs_live_set_bulk(live, false);
     shared_message_deinit(&frame);
 }
 

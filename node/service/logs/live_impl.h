@@ -98,4 +98,7 @@ void logs_backlog_deinit(struct logs_live *live);
 /* Sends it, or what there is of it, and then what was held. Called by backlog.c itself. */
 void logs_listener_backlog_done(struct log_listener *listener);
 
+/* What is sent from now on goes to many, or no more (net_send_bulk): some would hold up all others. */
+void logs_live_set_bulk(struct logs_live *live, bool bulk);
+
 #endif

@@ -2,6 +2,7 @@
 #include "node/service/sync/session.h"
 
 #include "node/core/log.h"
+#include "node/service/sync/ranks.h"
 #include "store/base/map.h"
 #include "store/bus.h"
 #include "store/crowd.h"
@@ -15,7 +16,9 @@
 
 struct sync_sessions {
     struct sync_sessions_options options;
-    struct map by_id; /* struct sync_session */
+    struct map by_id;        /* struct sync_session */
+    uint64_t members;        /* of all of them, here */
+    struct sync_ranks ranks; /* those of which ours is the first of the nodes by name, by members */
     struct metrics_source gauges;
 };
 
@@ -29,8 +32,8 @@ struct sync_session {
     struct crowd *crowd;    /* the nodes of the followers, since the first push from here */
     struct roster_watch *watch;
     struct sync_state state; /* as of the watch's view */
-    bool first;              /* of the nodes in the view, ours is the first by name */
-    bool listening;          /* pushes of other nodes arrive, so members here may be counted */
+    struct sync_rank rank; /* in order while, of the nodes in the view, ours is the first by name */
+    bool listening;        /* pushes of other nodes arrive, so members here may be counted */
     bool healing; /* the view was stale, or pushes were missed: all members here are told again */
 };
 
@@ -103,7 +106,11 @@ static void take_view(struct sync_session *session)
     struct tally tally = {.session = session, .first = true};
     roster_each(session->watch, add_member, &tally);
     session->state = tally.state;
-    session->first = tally.first;
+    if (tally.first) {
+        sync_ranks_put(&session->all->ranks, &session->rank, tally.state.players);
+    } else {
+        sync_ranks_drop(&session->all->ranks, &session->rank);
+    }
 }
 
 /* The view counts exactly the members that are here now. */
@@ -132,7 +139,7 @@ static void tell(struct sync_session *session, bool (*whom)(struct receiver *mem
     struct buf text = {0};
     buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
                session->state.players, session->state.leader_connected ? "true" : "false");
-    group_send(&session->room, buf_span(&text), whom);
+    group_send_late(&session->room, buf_span(&text), whom);
     buf_free(&text);
 }
 
@@ -238,6 +245,7 @@ static struct sync_session *session_new(struct sync_sessions *all, struct span i
     buf_append(&session->key, KEY_PREFIX);
     buf_append(&session->key, id);
     group_init(&session->room, all->options.metrics);
+    sync_rank_init(&session->rank);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
     return session;
@@ -250,6 +258,7 @@ static void session_free(struct sync_session *session)
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
     crowd_close(&session->crowd);
+    sync_ranks_drop(&all->ranks, &session->rank);
     map_remove(&all->by_id, &session->node);
     buf_free(&session->key);
     free(session);
@@ -287,6 +296,7 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
     seat->told = false;
     session->leaders += leader ? 1 : 0;
     group_add(&session->room, &seat->member, ws);
+    sessions->members++;
     recount(session);
 }
 
@@ -310,53 +320,31 @@ void sync_session_leave(struct sync_seat *seat)
     seat->session = NULL;
     session->leaders -= seat->leader ? 1 : 0;
     group_remove(&session->room, &seat->member);
+    session->all->members--;
     recount(session);
 }
 
-/* Puts it where it belongs among the `count` in `out`, which are in order; the least falls out. */
-static size_t rank(const struct sync_session *session, struct sync_busy *out, size_t count,
-                   size_t most)
+size_t sync_sessions_busiest(struct sync_sessions *sessions, struct sync_busy *out, size_t most,
+                             size_t *count)
 {
-    size_t at = count < most ? count : most;
-    while (at > 0 && out[at - 1].state.players < session->state.players) {
-        at--;
+    struct sync_rank *first[SYNC_BUSIEST_MOST];
+    size_t found = sync_ranks_first(&sessions->ranks, first,
+                                    most < SYNC_BUSIEST_MOST ? most : SYNC_BUSIEST_MOST);
+    for (size_t i = 0; i < found; i++) {
+        const struct sync_session *session = CONTAINER_OF(first[i], struct sync_session, rank);
+        out[i] =
+            (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
     }
-    if (at == most) {
-        return count;
-    }
-    size_t moved = count < most ? count - at : most - 1 - at;
-    memmove(&out[at + 1], &out[at], moved * sizeof(*out));
-    out[at] = (struct sync_busy){session, session->state, (uint32_t)roster_count(session->watch)};
-    return count < most ? count + 1 : most;
-}
-
-size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_busy *out,
-                             size_t most, size_t *count)
-{
-    size_t written = 0;
-    *count = 0;
-    MAP_EACH(it, &sessions->by_id) {
-        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
-        if (session->first) {
-            ++*count;
-            written = rank(session, out, written, most);
-        }
-    }
-    return written;
+    *count = sessions->ranks.count;
+    return found;
 }
 
 static void count_gauges(void *arg, struct metrics *metrics)
 {
     const struct sync_sessions *sessions = arg;
-    uint64_t members = 0, first = 0;
-    MAP_EACH(it, &sessions->by_id) {
-        const struct sync_session *session = MAP_ENTRY(it, struct sync_session, node);
-        members += session->room.count;
-        first += session->first ? 1 : 0;
-    }
     metrics_set(metrics, METRIC_SYNC_SESSIONS, sessions->by_id.count);
-    metrics_set(metrics, METRIC_SYNC_SESSIONS_FIRST, first);
-    metrics_set(metrics, METRIC_SYNC_MEMBERS, members);
+    metrics_set(metrics, METRIC_SYNC_SESSIONS_FIRST, sessions->ranks.count);
+    metrics_set(metrics, METRIC_SYNC_MEMBERS, sessions->members);
 }
 
 struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *options)
@@ -364,6 +352,7 @@ struct sync_sessions *sync_sessions_new(const struct sync_sessions_options *opti
     struct sync_sessions *sessions = mem_zalloc(sizeof(*sessions));
     sessions->options = *options;
     map_init(&sessions->by_id);
+    sync_ranks_init(&sessions->ranks);
     metrics_source_add(options->metrics, &sessions->gauges, count_gauges, sessions);
     return sessions;
 }

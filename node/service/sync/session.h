@@ -63,6 +63,8 @@ struct span sync_session_id(const struct sync_session *session);
 /* Is the server well on which the session lives? */
 bool sync_session_is_reached(const struct sync_session *session);
 
+enum { SYNC_BUSIEST_MOST = 32 };
+
 /* A session of which this node is the first by name. */
 struct sync_busy {
     const struct sync_session *session; /* borrowed until the next event */
@@ -71,10 +73,11 @@ struct sync_busy {
 };
 
 /* The sessions with the most members in the whole cluster among those of which this node is the
- * first by name, so that of all nodes exactly one tells of a session: at most `most` of them, the
- * busiest first. *count: how many there are. Returns how many were written to `out`. */
-size_t sync_sessions_busiest(const struct sync_sessions *sessions, struct sync_busy *out,
-                             size_t most, size_t *count);
+ * first by name, so that of all nodes exactly one tells of a session: at most `most` and
+ * SYNC_BUSIEST_MOST of them, the busiest first. *count: how many there are. Returns how many were
+ * written to `out`. */
+size_t sync_sessions_busiest(struct sync_sessions *sessions, struct sync_busy *out, size_t most,
+                             size_t *count);
 
 /* Relays `message` to every member of the seat's session that is no leader, everywhere. 0, or -1
  * when it reached only the members on this node though there are others. */

@@ -17,7 +17,6 @@
 enum {
     SESSION_ID_LIMIT = 256, /* bytes */
     SYNC_NAME_LIMIT = 64,
-    SHOWN_SESSIONS = 32,
 };
 
 struct sync {
@@ -257,8 +256,8 @@ struct sync *sync_new(struct http_server *server, const struct sync_options *opt
 
 void sync_describe(const struct sync *sync, struct buf *out)
 {
-    struct sync_busy busy[SHOWN_SESSIONS];
-    size_t all, count = sync_sessions_busiest(sync->sessions, busy, SHOWN_SESSIONS, &all);
+    struct sync_busy busy[SYNC_BUSIEST_MOST];
+    size_t all, count = sync_sessions_busiest(sync->sessions, busy, SYNC_BUSIEST_MOST, &all);
     buf_append(out, SPAN("{\"rows\":["));
     for (size_t i = 0; i < count; i++) {
         uint64_t label = map_siphash(sync->label_key, sync_session_id(busy[i].session));

@@ -142,8 +142,25 @@ static int64_t parse_frame(struct span in, struct frame *frame)
     return in.len - head < len ? 0 : (int64_t)(head + len);
 }
 
-static void on_close_frame(const struct client *client, struct span payload)
+/* A client that is let go, or the end of the program. */
+static bool let_go(struct client *client)
 {
+    if (client->kind->gone == NULL) {
+        return false;
+    }
+    loop_remove(client->loop, &client->handler);
+    close(client->handler.fd);
+    client->handler.fd = -1;
+    buf_free(&client->out);
+    client->kind->gone(client);
+    return true;
+}
+
+static void on_close_frame(struct client *client, struct span payload)
+{
+    if (let_go(client)) {
+        return;
+    }
     unsigned code = payload.len < 2 ? 0 : (uint8_t)payload.ptr[0] << 8 | (uint8_t)payload.ptr[1];
     struct span reason = span_skip(payload, payload.len < 2 ? payload.len : 2);
     fail("the server closed client %u: %u %.*s", client->index, code, SPAN_ARG(reason));
@@ -178,6 +195,9 @@ static size_t handle_frames(struct client *client, struct span in)
     while ((n = parse_frame(span_skip(in, taken), &frame)) > 0) {
         handle_frame(client, &frame);
         taken += (size_t)n;
+        if (client->handler.fd < 0) {
+            return in.len;
+        }
     }
     if (n < 0) {
         fail("client %u got a broken frame", client->index);
@@ -223,6 +243,9 @@ static size_t handle_bytes(struct client *client, struct span in)
 static void on_readable(struct client *client)
 {
     ssize_t n = recv(client->handler.fd, read_buffer, READ_SIZE, 0);
+    if ((n == 0 || (n < 0 && errno != EAGAIN)) && let_go(client)) {
+        return;
+    }
     if (n == 0 || (n < 0 && errno != EAGAIN)) {
         fail("client %u lost its connection: %s", client->index, n == 0 ? "end" : strerror(errno));
     }
@@ -326,8 +349,10 @@ void client_close_all(struct client *clients, size_t count)
     struct linger reset = {.l_onoff = 1};
     for (size_t i = 0; i < count; i++) {
         int fd = clients[i].handler.fd;
-        must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0, "setsockopt");
-        close(fd);
+        if (fd >= 0) {
+            must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0, "setsockopt");
+            close(fd);
+        }
         buf_free(&clients[i].in);
         buf_free(&clients[i].out);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* client: a WebSocket connection of the load generator. Whatever a server must not do (close,
- * refuse, break the framing) ends the program, so the modes only see frames that are right. */
+ * refuse, break the framing) ends the program, so the modes only see frames that are right; a mode may
+ * let those go that are closed. */
 #ifndef MUSTER_BENCH_LOAD_CLIENT_H
 #define MUSTER_BENCH_LOAD_CLIENT_H
 
@@ -22,7 +23,8 @@ struct client_kind {
     const char *path;
     bool deflate;                                                    /* offer permessage-deflate */
     void (*frame)(struct client *client, const struct frame *frame); /* text or binary */
-    void *arg;                                                       /* for the mode */
+    void (*gone)(struct client *client); /* the server closed it; NULL: that ends the program */
+    void *arg;                           /* for the mode */
 };
 
 struct client {

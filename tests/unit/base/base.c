@@ -145,6 +145,93 @@ static void test_map_walk_allows_removal(void **state)
     map_deinit(&map);
 }
 
+static uint32_t insert_numbered(struct map *map, struct item *items, int from, int to)
+{
+    uint32_t most = 0;
+    for (int i = from; i < to; i++) {
+        uint32_t unmoved = map_unmoved(map), buckets = map->mask;
+        snprintf(items[i].key, sizeof(items[i].key), "n%d", i);
+        map_insert(map, &items[i].node, span_str(items[i].key));
+        if (map->mask == buckets && unmoved > 0) {
+            uint32_t moved = unmoved - map_unmoved(map);
+            most = moved > most ? moved : most;
+        }
+    }
+    return most;
+}
+
+/* A map of many takes over its nodes in steps when it grows, and all are found meanwhile. */
+static void test_a_large_map_grows_in_steps(void **state)
+{
+    (void)state;
+    enum { N = 20000, GROWS_AT = 2049 };
+    static struct item items[N];
+    struct map map;
+    map_init(&map);
+    insert_numbered(&map, items, 0, GROWS_AT);
+    assert_true(map_unmoved(&map) >= 2048 - 4);
+    for (int i = 0; i < GROWS_AT; i++) {
+        assert_ptr_equal(map_find(&map, span_str(items[i].key)), &items[i].node);
+    }
+    int seen = 0;
+    MAP_EACH(node, &map) {
+        if (seen++ % 2 == 0) {
+            map_remove(&map, node);
+        }
+    }
+    assert_int_equal(seen, GROWS_AT);
+    assert_int_equal(map.count, GROWS_AT / 2);
+    assert_true(insert_numbered(&map, items, GROWS_AT, N) <= 4);
+    for (int i = GROWS_AT; i < N; i++) {
+        assert_ptr_equal(map_find(&map, span_str(items[i].key)), &items[i].node);
+    }
+    map_deinit(&map);
+}
+
+struct scanning {
+    unsigned char *seen;
+    struct item *items;
+    int most, step;
+};
+
+static void on_scanned(void *arg, struct map_node *node)
+{
+    struct scanning *scanning = arg;
+    scanning->seen[CONTAINER_OF(node, struct item, node) - scanning->items] = 1;
+    scanning->most = ++scanning->step > scanning->most ? scanning->step : scanning->most;
+}
+
+/* Nodes that are there all the time are visited, though the map grows twice during the walk. */
+static void test_a_map_may_grow_while_it_is_scanned(void **state)
+{
+    (void)state;
+    enum { FIRST = 3000, N = 15000 };
+    static struct item items[N];
+    static unsigned char seen[N];
+    struct map map;
+    struct scanning scanning = {seen, items, 0, 0};
+    uint32_t cursor = 0;
+    int steps = 0, have = FIRST;
+    map_init(&map);
+    assert_int_equal(map_scan(&map, 0, on_scanned, &scanning), 0);
+    insert_numbered(&map, items, 0, FIRST);
+    do {
+        scanning.step = 0;
+        cursor = map_scan(&map, cursor, on_scanned, &scanning);
+        int more = have < N ? have + 5 : N;
+        insert_numbered(&map, items, have, more);
+        have = more;
+        steps++;
+    } while (cursor != 0);
+    assert_int_equal(have, N);
+    assert_true(steps > 2048);
+    assert_true(scanning.most < 32);
+    for (int i = 0; i < FIRST; i++) {
+        assert_int_equal(seen[i], 1);
+    }
+    map_deinit(&map);
+}
+
 static void test_map_takes_any_bytes_as_key(void **state)
 {
     (void)state;
@@ -397,6 +484,8 @@ int main(void)
         cmocka_unit_test(test_a_walk_whose_neighbour_goes_is_noticed),
         cmocka_unit_test(test_map_finds_what_was_put_in),
         cmocka_unit_test(test_map_walk_allows_removal),
+        cmocka_unit_test(test_a_large_map_grows_in_steps),
+        cmocka_unit_test(test_a_map_may_grow_while_it_is_scanned),
         cmocka_unit_test(test_map_takes_any_bytes_as_key),
         cmocka_unit_test(test_siphash_matches_the_reference),
         cmocka_unit_test(test_list_keeps_order),

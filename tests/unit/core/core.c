@@ -379,6 +379,51 @@ static void test_wheel_fires_in_time_and_never_early(void **state)
     loop_free(&loop);
 }
 
+struct crowd_of_alarms {
+    struct loop *loop;
+    uint64_t turn;
+    int in_turn, most, fired;
+};
+
+struct crowd_alarm {
+    struct wheel_timer timer;
+    struct crowd_of_alarms *all;
+};
+
+static void on_crowd_alarm(struct wheel_timer *timer)
+{
+    struct crowd_of_alarms *all = CONTAINER_OF(timer, struct crowd_alarm, timer)->all;
+    all->in_turn = all->turn == loop_turn(all->loop) ? all->in_turn + 1 : 1;
+    all->turn = loop_turn(all->loop);
+    all->most = all->in_turn > all->most ? all->in_turn : all->most;
+    if (++all->fired == 998) {
+        loop_stop(all->loop);
+    }
+}
+
+/* A thousand that are due at the same moment are not one turn of the loop. */
+static void test_timers_that_are_due_at_once_fire_in_turns(void **state)
+{
+    (void)state;
+    static struct crowd_alarm alarms[1000];
+    struct crowd_of_alarms all = {.loop = loop_new()};
+    struct wheel *wheel = wheel_new(all.loop);
+    for (int i = 0; i < 1000; i++) {
+        alarms[i].all = &all;
+        wheel_timer_init(&alarms[i].timer, on_crowd_alarm);
+        wheel_set(wheel, &alarms[i].timer, 100);
+    }
+    wheel_cancel(&alarms[500].timer);
+    wheel_set(wheel, &alarms[501].timer,
+              100000); /* later: stays where it is until it is looked at */
+    loop_run(all.loop);
+    assert_int_equal(all.fired, 998);
+    assert_int_equal(all.most, 128);
+    wheel_cancel(&alarms[501].timer);
+    wheel_free(&wheel);
+    loop_free(&all.loop);
+}
+
 static void assert_place(bool same, const char *one, const char *other)
 {
     assert_int_equal(name_same_place(span_str(one), span_str(other)), same);
@@ -436,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_markdown_names_every_setting),
         cmocka_unit_test(test_metrics_print_prometheus_text),
         cmocka_unit_test(test_wheel_fires_in_time_and_never_early),
+        cmocka_unit_test(test_timers_that_are_due_at_once_fire_in_turns),
         cmocka_unit_test(test_names_tell_who_holds_the_same_ports),
         cmocka_unit_test(test_workers_of_one_group_are_at_one_place),
     };

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PLAYERS = 40 };
+enum { PLAYERS = 300 };
 
 struct player {
     struct scene *scene;
@@ -27,7 +27,19 @@ struct scene {
     unsigned count, wanted;
     char order[512];
     unsigned read;
+    unsigned closed_us; /* how long a closed() takes */
+    unsigned asked, closed, in_turn, most_in_turn;
+    uint64_t turn;
 };
+
+/* Counts what one turn has of something. */
+static void count_in_turn(struct scene *scene)
+{
+    scene->in_turn = scene->turn == loop_turn(scene->loop) ? scene->in_turn + 1 : 1;
+    scene->turn = loop_turn(scene->loop);
+    scene->most_in_turn =
+        scene->in_turn > scene->most_in_turn ? scene->in_turn : scene->most_in_turn;
+}
 
 static size_t on_data(void *arg, struct span bytes)
 {
@@ -43,11 +55,30 @@ static size_t on_data(void *arg, struct span bytes)
 
 static void on_closed(void *arg, enum conn_end end)
 {
-    (void)arg;
+    struct scene *scene = ((struct player *)arg)->scene;
     (void)end;
+    usleep(scene->closed_us);
+    scene->closed++;
+    if (scene->closed_us > 0) {
+        count_in_turn(scene);
+    }
+    if (scene->closed_us > 0 && scene->closed == scene->count) {
+        loop_stop(scene->loop);
+    }
 }
 
-static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
+static void on_drain(void *arg)
+{
+    struct scene *scene = ((struct player *)arg)->scene;
+    scene->asked++;
+    count_in_turn(scene);
+    if (scene->asked == scene->count) {
+        loop_stop(scene->loop);
+    }
+}
+
+static const struct conn_handler handler = {
+    .data = on_data, .closed = on_closed, .drain = on_drain};
 
 static int set_up(void **state)
 {
@@ -198,6 +229,41 @@ static void test_turns_are_measured(void **state)
     assert_int_equal(long_turns(scene, 8), 1); /* over 25 ms */
 }
 
+/* All peers are gone at once, and each farewell takes a millisecond. */
+static void test_those_who_die_at_once_go_in_turns(void **state)
+{
+    struct scene *scene = *state;
+    scene->closed_us = 1000;
+    for (unsigned i = 0; i < PLAYERS; i++) {
+        struct player *player = enter(scene, 'a', 0, i % 2 == 0);
+        shutdown(player->peer, SHUT_RDWR);
+    }
+    loop_run(scene->loop);
+    assert_int_equal(scene->closed, PLAYERS);
+    assert_true(scene->most_in_turn <= 3);
+    scene->closed_us = 0;
+}
+
+static void on_drained(void *arg)
+{
+    loop_stop(((struct scene *)arg)->loop);
+}
+
+/* In a short drain many leave with each tick: a turn's worth at a time. */
+static void test_a_drain_asks_and_ends_in_turns(void **state)
+{
+    struct scene *scene = *state;
+    for (unsigned i = 0; i < PLAYERS; i++) {
+        enter(scene, 'a', 0, false);
+    }
+    net_drain(scene->net, 100, on_drained, scene);
+    loop_run(scene->loop);
+    assert_int_equal(scene->asked, PLAYERS);
+    assert_int_equal(scene->most_in_turn, 64);
+    loop_run(scene->loop);
+    assert_int_equal(scene->closed, PLAYERS); /* nobody left by himself */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +275,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bulk_is_written_behind_what_goes_to_few, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_turns_are_measured, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_those_who_die_at_once_go_in_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_drain_asks_and_ends_in_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static int contract(const char *name, CMFixtureFunction start)
 
 static int on_memory(void)
 {
-    return contract("memory", lab_memory) + test_stream("memory", lab_memory);
+    return contract("memory", lab_memory) + test_stream("memory", lab_memory) + test_sweep();
 }
 
 static int on_redis(void)
