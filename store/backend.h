@@ -44,9 +44,10 @@ struct backend_ops {
                       size_t count);
     void (*unsubscribe)(struct backend *backend, unsigned shard, const struct span *channels,
                         size_t count);
-    /* Publishes `head` followed by `payload`. 0, or -1 when it surely goes nowhere. */
+    /* Publishes `head` followed by `payload`. 0, or -1 when it surely goes nowhere. `quiet`: the server
+     * need not say what it thinks of it. */
     int (*publish)(struct backend *backend, unsigned shard, struct span channel, struct span head,
-                   struct span payload);
+                   struct span payload, bool quiet);
     /* Has store_on_proof called when all that the server has said so far is heard; soon, or else with
      * the next proof that is due. */
     void (*prove)(struct backend *backend, unsigned shard);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/way.h"
 
+#include "store/base/clock.h"
 #include "store/base/decimal.h"
 #include "store/store_impl.h"
 
 #include <inttypes.h>
 
-enum { PARCEL_MOST = 64 * 1024 }; /* from here on it goes before the turn ends */
+enum {
+    PARCEL_MOST = 64 * 1024, /* from here on it goes before the turn ends */
+    ASK_US = 1000 * 1000,    /* after so long the server is asked again what it thinks of a parcel */
+};
 
 struct bus_way {
     struct map_node node; /* in the shard */
@@ -14,6 +18,7 @@ struct bus_way {
     unsigned shard;
     unsigned refs;
     uint64_t number;    /* of the last parcel over this link */
+    uint64_t asked_us;  /* the server was asked what it thinks of one */
     struct buf parcel;  /* of this turn */
     struct list filled; /* in the store while the parcel has something */
     char name[];
@@ -64,6 +69,17 @@ void way_inbox(const struct store *store, unsigned shard, bool next, struct span
     buf_printf(out, "%s:{%s}:i:%.*s", store->prefix, partition_tag(first), SPAN_ARG(node));
 }
 
+/* An error is the same for all of a way: nobody need read an answer to each. */
+static bool is_quiet(struct bus_way *way)
+{
+    uint64_t now = clock_monotonic_us();
+    bool quiet = way->number > 1 && now - way->asked_us < ASK_US;
+    if (!quiet) {
+        way->asked_us = now;
+    }
+    return quiet;
+}
+
 static void send_parcel(struct bus_way *way)
 {
     struct store *store = way->store;
@@ -76,7 +92,7 @@ static void send_parcel(struct bus_way *way)
                store->shards[way->shard].links, ++way->number);
     int sent =
         store->backend->ops->publish(store->backend, way->shard, span_of(text.ptr, channel),
-                                     span_skip(buf_span(&text), channel), buf_span(&way->parcel));
+                                     span_skip(buf_span(&text), channel), buf_span(&way->parcel), is_quiet(way));
     store->stats.parcels += sent == 0;
     store->stats.unpublished += sent != 0;
     way->parcel.len = 0;

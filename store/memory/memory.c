@@ -249,11 +249,11 @@ static void hub_publish(struct memory_hub *hub, struct span channel_name, struct
 }
 
 static int memory_publish(struct backend *backend, unsigned shard, struct span channel,
-                          struct span head, struct span payload)
+                          struct span head, struct span payload, bool quiet)
 {
     struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
     struct buf whole = {0};
-    (void)shard;
+    (void)shard, (void)quiet;
     buf_append(&whole, head);
     buf_append(&whole, payload);
     hub_publish(memory->hub, channel, buf_span(&whole));

@@ -48,6 +48,7 @@ struct redis_conn {
     struct ring waiting; /* of struct waiting: the calls that are not answered yet */
     bool busy;           /* inside a callback of its own: free later */
     bool dead;
+    bool skips; /* answers may be left out: an error may be that of CLIENT REPLY SKIP itself */
     char in[REDIS_CONN_READ_MOST];
 };
 
@@ -73,21 +74,6 @@ static void report_time(struct redis_conn *conn, uint64_t since_us)
     }
 }
 
-static void take_reply(struct redis_conn *conn, const redisReply *reply)
-{
-    struct store_stats *stats = &conn->store->stats;
-    stats->errors += reply->type == REDIS_REPLY_ERROR;
-    if (conn->waiting.count == 0) {
-        conn->events->push(conn->arg, reply);
-        return;
-    }
-    struct waiting one = shift_waiting(conn);
-    report_time(conn, one.since_us);
-    if (!conn->dead) {
-        one.fn(one.arg, reply);
-    }
-}
-
 static bool alive(const struct redis_conn *conn)
 {
     return !conn->dead && conn->state != CONN_FAILED;
@@ -100,6 +86,34 @@ static void lose(struct redis_conn *conn, const char *text)
         event_del(conn->readable);
         event_del(conn->flush);
         conn->events->lost(conn->arg, text);
+    }
+}
+
+/* A script of others' that does not end, or rights that were taken away: SKIP had an answer, and so has
+ * what was to be skipped. */
+static bool is_out_of_step(const struct redis_conn *conn, const redisReply *reply)
+{
+    return conn->skips && reply->type == REDIS_REPLY_ERROR &&
+           (strncmp(reply->str, "BUSY ", 5) == 0 ||
+            (strncmp(reply->str, "NOPERM", 6) == 0 && strstr(reply->str, "'client") != NULL));
+}
+
+static void take_reply(struct redis_conn *conn, const redisReply *reply)
+{
+    struct store_stats *stats = &conn->store->stats;
+    stats->errors += reply->type == REDIS_REPLY_ERROR;
+    if (is_out_of_step(conn, reply)) {
+        lose(conn, reply->str);
+        return;
+    }
+    if (conn->waiting.count == 0) {
+        conn->events->push(conn->arg, reply);
+        return;
+    }
+    struct waiting one = shift_waiting(conn);
+    report_time(conn, one.since_us);
+    if (!conn->dead) {
+        one.fn(one.arg, reply);
     }
 }
 
@@ -408,6 +422,11 @@ void redis_conn_share(struct redis_conn *conn, const struct redis_outbox *comman
     bool idle = begin_command(conn, fn, arg);
     redis_outbox_add(&conn->out, command);
     end_command(conn, idle);
+}
+
+void redis_conn_skips(struct redis_conn *conn)
+{
+    conn->skips = true;
 }
 
 size_t redis_conn_queued(const struct redis_conn *conn)

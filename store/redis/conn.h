@@ -55,6 +55,10 @@ void redis_conn_send(struct redis_conn *conn, struct span command, redis_reply_f
 void redis_conn_share(struct redis_conn *conn, const struct redis_outbox *command,
                       redis_reply_fn *fn, void *arg);
 
+/* From here on CLIENT REPLY SKIP is sent, too, which has no answer but where it is refused: that ends the
+ * connection, for nobody waits for it. */
+void redis_conn_skips(struct redis_conn *conn);
+
 /* Bytes that the kernel did not take yet. */
 size_t redis_conn_queued(const struct redis_conn *conn);
 

@@ -6,6 +6,7 @@
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/greeting.h"
+#include "store/redis/hush.h"
 #include "store/redis/pace.h"
 #include "store/redis/proof.h"
 #include "store/redis/push.h"
@@ -45,6 +46,7 @@ struct redis_link {
     struct backoff backoff;
     unsigned tries;
     struct redis_proof proof;
+    struct redis_hush hush; /* of the command connection; not used in a cluster */
     uint64_t answered_us; /* the command connection last answered */
     uint64_t beat_us;     /* the last one went out */
     uint64_t up_us;
@@ -67,6 +69,7 @@ static void drop(struct redis_link *link)
         redis_follow_stop(link->follow);
     }
     redis_find_stop(link->find);
+    redis_hush_forget(&link->hush);
     redis_conn_free(&link->command);
     redis_conn_free(&link->subscriber);
     if (link->wait != NULL) {
@@ -373,6 +376,11 @@ static void keep_proof(struct redis_link *link)
     }
 }
 
+static void on_lost(void *arg, const char *text)
+{
+    fail(arg, text);
+}
+
 static void on_connected(void *arg, struct redis_conn *conn)
 {
     struct redis_link *link = arg;
@@ -382,6 +390,9 @@ static void on_connected(void *arg, struct redis_conn *conn)
     } else {
         redis_greeting_load(conn, link->events->cluster == NULL, on_greeting, link);
         redis_role_ask(link->command, on_info, on_role, link);
+        if (link->events->cluster == NULL) {
+            redis_hush_begin(&link->hush, conn, span_str(link->store->prefix), on_lost, link);
+        }
         link->connected = true;
         begin_rolls(link);
     }
@@ -522,11 +533,6 @@ static void on_push(void *arg, const redisReply *reply)
     case PUSH_NONE:
         break;
     }
-}
-
-static void on_lost(void *arg, const char *text)
-{
-    fail(arg, text);
 }
 
 static void on_found(void *arg, const struct redis_dial *dial, const char *text)
@@ -721,6 +727,25 @@ int redis_link_command(struct redis_link *link, struct span command, redis_reply
         return -1;
     }
     redis_conn_send(link->command, command, fn, arg);
+    return 0;
+}
+
+static void on_said(void *arg, const redisReply *reply)
+{
+    redis_link_check(arg, reply);
+}
+
+/* In a cluster the answer may be that another server has the slot. */
+int redis_link_say(struct redis_link *link, struct span command, bool quiet)
+{
+    if (!has_room(link)) {
+        return -1;
+    }
+    if (quiet && link->hush.works) {
+        redis_hush_send(&link->hush, command);
+    } else {
+        redis_conn_send(link->command, command, on_said, link);
+    }
     return 0;
 }
 

@@ -93,6 +93,11 @@ size_t redis_link_queued(const struct redis_link *link);
 int redis_link_command(struct redis_link *link, struct span command, redis_reply_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
+/* The same for one whose answer only says whether it failed. With `quiet` there is none where the server
+ * can leave it out: who sends many alike asks for that of the first, and now and then. */
+int redis_link_say(struct redis_link *link, struct span command, bool quiet)
+    __attribute__((warn_unused_result));
+
 /* The same for one whose long parts are shared. */
 int redis_link_share(struct redis_link *link, const struct redis_outbox *command,
                      redis_reply_fn *fn, void *arg) __attribute__((warn_unused_result));

@@ -66,11 +66,6 @@ static void redis_unsubscribe(struct backend *backend, unsigned shard, const str
     }
 }
 
-static void on_publish(void *arg, const redisReply *reply)
-{
-    redis_link_check(arg, reply);
-}
-
 /* What was not published, since its partition has left, comes before the gap that its listeners hear of. */
 static void on_guarded(void *arg, const redisReply *reply)
 {
@@ -78,7 +73,7 @@ static void on_guarded(void *arg, const redisReply *reply)
 }
 
 static int redis_publish(struct backend *backend, unsigned shard, struct span channel,
-                         struct span head, struct span payload)
+                         struct span head, struct span payload, bool quiet)
 {
     struct redis_link *link = link_of(backend, shard);
     struct buf command = {0};
@@ -93,7 +88,7 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     int sent = route->moves != NULL && partition_of_channel(channel) >= 0
                    ? redis_route_command(route, channel, buf_span(&command), PATIENCE_NONE,
                                          on_guarded, NULL)
-                   : redis_link_command(link, buf_span(&command), on_publish, link);
+                   : redis_link_say(link, buf_span(&command), quiet);
     buf_free(&command);
     return sent;
 }

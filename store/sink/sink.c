@@ -177,7 +177,6 @@ static void note_due(struct sink *sink, unsigned due)
                  "open (pg_stat_activity says whose)",
                  due);
         sink->options.say(sink->options.arg, true, "days of log_entry", text);
-        sink->stats.due = due;
     }
     sink->stats.due = due > 0 && sink->due_before > 0 ? due : 0;
     sink->due_before = due;

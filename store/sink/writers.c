@@ -17,38 +17,41 @@ static bool is_named(const struct span *named, size_t count, struct span node)
     return false;
 }
 
-static void put_one(const struct sink_lane *lane, struct buf *sql, struct span node,
-                    const struct sink_row *row)
+static void put_call(const struct sink_lane *lane, struct buf *sql, const struct span *nodes,
+                     size_t count)
 {
-    buf_append(sql, SPAN("("));
+    buf_append(sql, SPAN("select log_writer_move("));
     sink_quote(sql, span_str(lane->sink->options.stream));
-    buf_printf(sql, ", %u, ", lane->number);
-    sink_quote(sql, node);
-    buf_printf(sql, ", %" PRIu64 ", %" PRIu32 ")", row->call, row->index);
+    buf_printf(sql, ", %u, array[", lane->number);
+    for (size_t i = 0; i < count; i++) {
+        buf_append(sql, i > 0 ? SPAN(", ") : SPAN(""));
+        sink_quote(sql, nodes[i]);
+    }
+    buf_append(sql, SPAN("], "));
 }
 
 /* The last of each writer, from the end. */
 void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, size_t count)
 {
     struct span *named = mem_alloc((count > 0 ? count : 1) * sizeof(*named));
+    struct buf calls = {0}, entries = {0};
     size_t writers = 0;
     for (size_t i = at + count; i > at; i--) {
+        const struct sink_row *row = &lane->flying->row[i - 1];
         struct span node = sink_batch_node(lane->flying, i - 1);
         if (node.len == 0 || is_named(named, writers, node)) {
             continue;
         }
-        buf_append(sql, writers > 0
-                            ? SPAN(", ")
-                            : SPAN("insert into log_writer (stream, lane, node, call, entry) "
-                                   "values "));
-        put_one(lane, sql, node, &lane->flying->row[i - 1]);
         named[writers++] = node;
+        buf_printf(&calls, "%s%" PRIu64, calls.len > 0 ? "," : "", row->call);
+        buf_printf(&entries, "%s%" PRIu32, entries.len > 0 ? "," : "", row->index);
     }
     if (writers > 0) {
-        buf_append(sql,
-                   SPAN(" on conflict (stream, lane, node) do update set call = excluded.call, "
-                        "entry = excluded.entry, moved_at = now(); "));
+        put_call(lane, sql, named, writers);
+        buf_printf(sql, "'{%s}', '{%s}'); ", buf_text(&calls), buf_text(&entries));
     }
+    buf_free(&calls);
+    buf_free(&entries);
     free(named);
 }
 

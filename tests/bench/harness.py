@@ -71,6 +71,12 @@ class Bench:
         with self.running(node) as node:
             yield node.ready()
 
+    def migrate(self, uri):
+        """Gives the database its tables."""
+        done = subprocess.run([self.muster, "migrate", "--postgres", uri], env=clean_env(), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BenchError(f"migrate: {done.stderr.strip()}")
+
     @contextlib.contextmanager
     def floor(self, program="bench_floor", is_ready=accepts):
         """A program of this folder that does the same work with nothing around it."""

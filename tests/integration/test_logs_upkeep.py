@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The sink beside everybody: least rights, days that are over, servers that cannot be written to, and what /readyz says."""
 
+import contextlib
 import platform
 import shutil
 import subprocess
@@ -180,26 +181,76 @@ def test_a_day_leaves_beside_somebody_who_reads_for_long(yard, redis, postgres):
     migrate(postgres.uri)
     postgres.psql("select log_partition_make('2020-01-01')")
     [node] = yard.fleet([redis.url])
-    reader = subprocess.Popen(["psql", "-X", "-q", "-d", postgres.uri], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                              env=clean_env())
-    reader.stdin.write("begin; select count(*) from log_entry;\n")
-    reader.stdin.flush()
-    wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where state = 'idle in transaction'") == "1", "it reads")
-    sink = begin_sink(yard, redis.url, postgres, sink_retention="30d").ready()
-    wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where query like '%detach partition%' and "
-                                      "wait_event_type = 'Lock'") == "1", "the sink waits for it")
-    worst = 0
-    for i in range(20):
-        began = time.monotonic()
-        postgres.psql("set lock_timeout = '1s'; select count(*) from log_entry")
-        stored(node, {"msg": f"{i}"})
-        worst = max(worst, time.monotonic() - began)
-    wait_until(lambda: rows(postgres) == 20, "others store")
-    assert worst < 1
-    reader.stdin.close()
-    reader.wait()
+    with open_transaction(postgres, "select count(*) from log_entry"):
+        sink = begin_sink(yard, redis.url, postgres, sink_retention="30d").ready()
+        wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where query like '%detach partition%' and "
+                                          "wait_event_type = 'Lock'") == "1", "the sink waits for it")
+        for i in range(20):
+            postgres.psql("set lock_timeout = '1s'; select count(*) from log_entry")
+            stored(node, {"msg": f"{i}"})
+        wait_until(lambda: rows(postgres) == 20, "others store")
     wait_until(lambda: postgres.value(f"select to_regclass('{DAY}') is null") == "t", "the day is gone")
     assert "detach partition" in sink.log_tail()
+
+
+@contextlib.contextmanager
+def open_transaction(postgres, sql):
+    """Somebody who has read that, and keeps the transaction open."""
+    reader = subprocess.Popen(["psql", "-X", "-q", "-d", postgres.uri], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                              env=clean_env())
+    reader.stdin.write(f"begin isolation level repeatable read; {sql};\n")
+    reader.stdin.flush()
+    wait_until(lambda: postgres.value("select count(*) from pg_stat_activity where state = 'idle in transaction'") == "1", "it reads")
+    yield
+    reader.stdin.close()
+    reader.wait()
+
+
+def test_a_day_that_cannot_leave_is_told(yard, redis, postgres):
+    """In the log and in muster_sink_days_due, once it was due at two looks; a look comes with each connection, too."""
+    migrate(postgres.uri)
+    postgres.psql("select log_partition_make('2020-01-01')")
+
+    def look_again(sink):
+        postgres.psql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and "
+                      "application_name <> 'psql' and query not like '%detach%'")
+        return sink.metrics()["muster_sink_days_due"]
+
+    with open_transaction(postgres, "select count(*) from log_entry"):
+        sink = begin_sink(yard, redis.url, postgres, sink_retention="30d").ready()
+        wait_until(lambda: look_again(sink) == 1, "the day is told", deadline=60, pause=3)
+        assert "1 are over their time and still there" in sink.log()
+    wait_until(lambda: postgres.value(f"select to_regclass('{DAY}') is null") == "t", "the day is gone")
+    wait_until(lambda: look_again(sink) == 0, "nothing is due", deadline=60, pause=3)
+
+
+def test_where_sinks_stand_is_found_beside_a_snapshot(postgres):
+    """While it is open no version of a row goes: who looked by the key would walk past all of them."""
+    migrate(postgres.uri)
+    postgres.psql("insert into log_lane (stream, lane) values ('s', 1)")
+
+    def moves(first, count):
+        return "".join(f"select log_lane_move('s', 1, {at}, {at + 1}, 1, 'i', 't'); select log_writer_move('s', 1, "
+                       f"array['left', 'right'], array[{at}, {at}], array[{at}, 0]);\n" for at in range(first, first + count))
+
+    def session(text):
+        return subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", postgres.uri], input=text, text=True, check=False,
+                              capture_output=True, env=clean_env(), timeout=60)
+
+    def scans():
+        return [int(count) for [count] in postgres.ask("select idx_scan from pg_stat_user_tables where relname in "
+                                                       "('log_lane', 'log_writer') order by relname")]
+
+    with open_transaction(postgres, "select count(*) from log_lane"):
+        before = scans()
+        assert session(moves(0, 200)).returncode == 0
+        assert [now - then for now, then in zip(scans(), before)] == [1, 2], "by each key once, and no more"
+    # Another sink had the lane meanwhile: the place that a session noted is that of an older version.
+    other = f"\\! psql -X -q -d {postgres.uri} -c \"{moves(201, 1).strip()}\" >/dev/null\n"
+    assert session(moves(200, 1) + other.replace("\n", " ").strip() + "\n" + moves(202, 1)).stderr == ""
+    assert postgres.value("select seq_number from log_lane where stream = 's'") == "203"
+    assert postgres.ask("select node, call, entry from log_writer order by node") == [["left", "202", "202"], ["right", "202", "0"]]
+    assert "does not stand at 7" in session(moves(7, 1)).stderr
 
 
 def test_a_day_that_is_over_gets_its_indexes(yard, redis, postgres):

@@ -119,7 +119,7 @@ def run(bench):
     bodies = [body(i) for i in range(0, count, BODY)]
     with postgres(bench) as server, bench.redis() as redis:
         store = f"redis://{redis.address}"
-        subprocess.run([bench.muster, "migrate", "--postgres", server.uri], check=True, stderr=subprocess.DEVNULL)
+        bench.migrate(server.uri)
         make_wal(server, count)
         ratios, memory = [], []
         for _ in range(1 if bench.quick else 3):

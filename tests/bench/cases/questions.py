@@ -190,7 +190,7 @@ def run(bench):
             psql(server, "postgres", f"create database {base}")
         with open(BEFORE) as sql:
             psql(server, "before", sql.read())
-        subprocess.run([bench.muster, "migrate", "--postgres", uri(server, "now")], check=True, stderr=subprocess.DEVNULL)
+        bench.migrate(uri(server, "now"))
         used = fill(bench, server, rows)
         upkeep(server, "now", False)
         for base in ("before", "now"):

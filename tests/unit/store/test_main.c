@@ -6,7 +6,7 @@
 static int parts(void)
 {
     return test_url() + test_speaker() + test_view() + test_lease() + test_sink_batch() +
-           test_reply() + test_outbox() + test_map();
+           test_reply() + test_outbox() + test_hush() + test_map();
 }
 
 /* The store's contract, which is the same whatever is behind it. */

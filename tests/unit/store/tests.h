@@ -16,6 +16,7 @@ int test_parcels(void);
 int test_sink_batch(void);
 int test_reply(void);
 int test_outbox(void);
+int test_hush(void);
 int test_stream(const char *name, CMFixtureFunction start);
 int test_lookup(const char *name, CMFixtureFunction start);
 int test_lookup_faults(void);
