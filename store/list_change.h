@@ -11,14 +11,14 @@ struct store;
 
 /* A list of servers that changes, as redis/change.c sees it; all zero: it stays. */
 struct store_change {
-    const char *before, *after; /* the lists, as servers keep them; borrowed */
+    const char *before, *after;                /* the lists, as servers keep them; borrowed */
     const uint8_t *owner_before, *owner_after; /* of each partition; borrowed */
-    struct shard_set was;   /* servers of the old list */
-    struct shard_set begun; /* servers where all know of the change */
-    bool moving;            /* those are all */
-    bool done;              /* all partitions have moved, and nothing of them is left behind */
-    bool over;              /* all servers know so: the new list counts */
-    unsigned waiting, all;  /* partitions that have to move, that had to */
+    struct shard_set was;                      /* servers of the old list */
+    struct shard_set begun;                    /* servers where all know of the change */
+    bool moving;                               /* those are all */
+    bool done;             /* all partitions have moved, and nothing of them is left behind */
+    bool over;             /* all servers know so: the new list counts */
+    unsigned waiting, all; /* partitions that have to move, that had to */
 };
 
 /* How many partitions have still to go to another server. */

@@ -122,9 +122,7 @@ void roster_key_catch_up(struct roster_key *key);
 bool roster_key_is_behind(const struct roster_key *key);
 /* Nothing that was before it came to be. */
 void roster_key_begin(struct roster_key *key);
-
-/* The key has another server, and nothing there: all claim again, by their leases at that one, and who is missing
- * is held as at a server that lost its data. */
+/* The key has another server, and nothing there: as at a server that lost its data. */
 void roster_key_move(struct roster_key *key, unsigned shard);
 
 /* The members that a lost server left behind whose time is over. */
@@ -146,8 +144,7 @@ void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
 
-/* As store_on_owner. */
-void roster_on_owner(struct store *store);
+void roster_on_owner(struct store *store); /* as store_on_owner */
 
 /* Both links of the server of these shards went up or down. */
 void roster_on_link(struct store *store, const struct shard_set *which, bool up);
