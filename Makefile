@@ -13,7 +13,7 @@ CLUSTER_PACKAGES := redis-server haproxy curl openssl
 
 CMAKE := cmake -S . -G Ninja
 # The integration tests mostly wait for processes: so many run side by side.
-TEST_JOBS ?= 8
+TEST_JOBS ?= 12
 # All: each build runs every integration test. Empty: tests/integration/conftest.py says which build runs what.
 SHARE ?=
 LINT_PACKAGES := cppcheck shellcheck binutils pyflakes3 pycodestyle clang-format
@@ -27,7 +27,7 @@ ARGS ?=
 KUBE_LOAD ?=
 
 .NOTPARALLEL:
-.PHONY: all help install deb sbom reproducible run cluster lint format test test-release test-sanitized test-fuzz kube bench fuzz chaos soak readme manifests clean \
+.PHONY: all help install deb sbom reproducible run cluster lint format test test-needs test-release build-sanitized test-sanitized build-fuzz test-fuzz kube bench fuzz chaos soak readme manifests clean \
 	quiet-build run-packages build-packages test-packages lint-packages cluster-packages node-packages helm-tool envoy-tool
 
 all: build-packages
@@ -82,7 +82,7 @@ quiet-build: build-packages
 	@cmake --build build --target muster -- --quiet
 
 test:
-	@MAKE="$(MAKE)" ./tests/all.sh lint test-release test-sanitized test-fuzz
+	@MAKE="$(MAKE)" ./tests/all.sh test-needs "build-sanitized lint build-fuzz" test-release test-sanitized test-fuzz
 
 # Static analysis; a finding fails, or stands in the code as suppressed with its reason.
 lint: build-packages lint-packages
@@ -99,14 +99,22 @@ test-release: build-packages test-packages lint-packages node-packages helm-tool
 	@./tests/units.sh build-test $(TEST_JOBS) 300
 	@/usr/bin/python3 tests/readme.py build-test/muster --check
 	@./tests/second/autobahn.sh
-	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),shipped)
-	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh 3 loadfile tests --ignore tests/integration
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh $(TEST_JOBS) tests/integration --share $(or $(SHARE),shipped)
+	@MUSTER_BIN=$(CURDIR)/build-test/muster ./tests/beside.sh 4 tests --ignore tests/integration
 
-test-sanitized: build-packages test-packages node-packages
+# What the parts of `make test` install, before some of them go on side by side.
+test-needs: build-packages test-packages lint-packages node-packages helm-tool envoy-tool
+
+build-sanitized: build-packages test-packages
 	@$(CMAKE) -B build-asan -DMUSTER_TESTS=ON -DMUSTER_WERROR=ON -DMUSTER_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan
+
+test-sanitized: build-sanitized node-packages
 	@./tests/units.sh build-asan $(TEST_JOBS) 600
-	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) load tests/integration --share $(or $(SHARE),sanitized)
+	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration --share $(or $(SHARE),sanitized)
+
+build-fuzz: build-packages test-packages
+	@./tests/fuzz/run.sh 0
 
 test-fuzz: build-packages test-packages
 	@./tests/fuzz/run.sh 5

@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from urllib.parse import quote
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -41,12 +42,12 @@ def copied(program):
 
 
 def package_of(path):
-    """(package, version) by dpkg; it knows files by the path before or after /usr was merged."""
+    """(package, version, architecture) by dpkg; it knows files by the path before or after /usr was merged."""
     for candidate in (path, path.removeprefix("/usr")):
         done = subprocess.run(["dpkg-query", "-S", candidate], capture_output=True, text=True)
         if done.returncode == 0:
             package = done.stdout.split(": ")[0].split(",")[0]
-            return package.split(":")[0], output("dpkg-query", "-W", "-f=${Version}", package)
+            return package.split(":")[0], *output("dpkg-query", "-W", "-f=${Version} ${Architecture}", package).split()
     sys.exit(f"sbom: no package has {path}")
 
 
@@ -66,7 +67,7 @@ def document(program):
     relations = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-muster"}]
     libraries = [(*one, "DYNAMIC_LINK") for one in needed(program)] + [(*one, "STATIC_LINK") for one in copied(program)]
     for soname, path, how in libraries:
-        package, package_version = package_of(path)
+        package, package_version, architecture = package_of(path)
         reference = "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", soname)
         packages.append({
             "SPDXID": reference, "name": package, "versionInfo": package_version, "packageFileName": soname,
@@ -74,7 +75,8 @@ def document(program):
             "copyrightText": "NOASSERTION", "primaryPackagePurpose": "LIBRARY",
             "checksums": [{"algorithm": "SHA256", "checksumValue": checksum(path)}],
             "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
-                              "referenceLocator": f"pkg:deb/debian/{package}@{package_version}?distro={release['VERSION_CODENAME']}"}]})
+                              "referenceLocator": f"pkg:deb/debian/{quote(package)}@{quote(package_version, ':')}"
+                                                  f"?arch={architecture}&distro={release['VERSION_CODENAME']}"}]})
         relations.append({"spdxElementId": "SPDXRef-muster", "relationshipType": how, "relatedSpdxElement": reference})
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"muster-{version}",

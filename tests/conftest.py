@@ -5,6 +5,7 @@ coroutine runs in a loop of its own, and the clients that it leaves are gone whe
 import asyncio
 import inspect
 import os
+import pathlib
 
 import pytest
 
@@ -89,6 +90,36 @@ def pytest_runtest_makereport(item):
         yard = item.funcargs.get(name) if hasattr(item, "funcargs") else None
         for node_name, log in yard.logs() if yard is not None else ():
             report.sections.append((f"log of {node_name}", log))
+
+
+# Files that take longest, the longest first: they are begun before all others, so that no worker is left with one of them in
+# the end. What is not here, or here and short by now, costs some seconds at most.
+LONGEST = (
+    "test_upgrade", "test_chaos", "test_model", "test_store_cluster_all", "test_relay_pacing", "test_logs_sink", "test_postgres_failover",
+    "test_store_cluster", "test_dispatch_flow", "test_logs_from", "test_dispatch_early", "test_chat_login", "test_dispatch_cluster", "test_check",
+    "test_relay_cluster", "test_minigame", "test_chat", "test_logs", "test_hostile", "test_chat_cluster", "test_relay", "test_logs_fork",
+    "test_fleet_stores", "test_store_fail_over", "test_redis_stands_still", "test_log",
+)
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadscope`: tests of a file behind each other, so that they share what it starts; those of the longest ones each by
+    itself. A worker has two tests before it at most."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LongestFirst(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::", 1)[0]
+            return nodeid if pathlib.PurePath(file).stem in LONGEST else file
+    return LongestFirst(config, log)
 
 
 def pytest_configure(config):

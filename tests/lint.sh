@@ -20,15 +20,11 @@ echo "pyflakes, pycodestyle: nothing found"
 echo "spdx: nothing found"
 
 if clang-format --version 2>/dev/null | grep -q "version $FORMAT\."; then
-    differ=$(git ls-files '*.c' '*.h' | while read -r file; do
-        clang-format "$file" | cmp -s - "$file" || echo "$file"
-    done)
-    if [ -n "$differ" ]; then
-        echo "clang-format: not as .clang-format has it (make format): $differ"
+    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror || {
+        echo "clang-format: not as .clang-format has it (make format)"
         exit 1
-    else
-        echo "clang-format: nothing found"
-    fi
+    }
+    echo "clang-format: nothing found"
 else
     echo "clang-format: not tried, it is not version $FORMAT"
 fi

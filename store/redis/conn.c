@@ -4,6 +4,7 @@
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/base/ring.h"
+#include "store/base/timer.h"
 #include "store/redis/reply.h"
 #include "store/store_impl.h"
 
@@ -17,6 +18,7 @@ enum {
     REDIS_CONN_READ_MOST = 64 * 1024,
     WIRE_KEPT = 256 * 1024,       /* bytes that an empty queue keeps */
     REDIS_SENT_MOST = 256 * 1024, /* bytes of a turn; then others have theirs */
+    REPLIES_PER_TURN = 128,       /* each may tell a session's members something */
 };
 
 struct waiting {
@@ -38,7 +40,9 @@ struct redis_conn {
     int fd;
     struct redis_tls *tls; /* NULL: none */
     struct event *readable;
-    struct event *flush;     /* when this turn's other events are done, or the socket takes more */
+    struct event *flush; /* when this turn's other events are done, or the socket takes more */
+    struct event *more;  /* in the next turn, while `rest` */
+    bool rest;           /* the reader has more replies; nothing is read before these are taken */
     struct redis_outbox out; /* commands */
     struct buf wire;         /* with TLS: what is encrypted, and its own messages */
     size_t written;          /* bytes at the front of `wire` */
@@ -85,6 +89,7 @@ static void lose(struct redis_conn *conn, const char *text)
         conn->state = CONN_FAILED;
         event_del(conn->readable);
         event_del(conn->flush);
+        event_del(conn->more);
         conn->events->lost(conn->arg, text);
     }
 }
@@ -117,11 +122,16 @@ static void take_reply(struct redis_conn *conn, const redisReply *reply)
     }
 }
 
-/* Hands on the whole replies that the reader has. */
+/* Hands on whole replies that the reader has, as many as one turn may have. */
 static int take_replies(struct redis_conn *conn)
 {
-    while (alive(conn)) {
+    for (int left = REPLIES_PER_TURN; alive(conn); left--) {
         const redisReply *reply;
+        if (left == 0) {
+            conn->rest = true;
+            timer_after(conn->more, 0);
+            return 0;
+        }
         int rc = redis_replies_next(conn->replies, &reply);
         if (rc <= 0) {
             return rc;
@@ -132,11 +142,16 @@ static int take_replies(struct redis_conn *conn)
     return 0;
 }
 
+static void lose_stranger(struct redis_conn *conn)
+{
+    lose(conn, "the server does not speak the Redis protocol");
+}
+
 static void take_bytes(struct redis_conn *conn, struct span bytes)
 {
     if (redisReaderFeed(redis_replies_reader(conn->replies), bytes.ptr, bytes.len) != REDIS_OK ||
         take_replies(conn) != 0) {
-        lose(conn, "the server does not speak the Redis protocol");
+        lose_stranger(conn);
     }
 }
 
@@ -171,15 +186,11 @@ static void greet(struct redis_conn *conn)
     }
 }
 
-/* `conn->in` is free again once TLS has taken what was read into it. */
-static void take_wire(struct redis_conn *conn, struct span wire)
+/* Takes what TLS has of replies. */
+static void open_wire(struct redis_conn *conn)
 {
     ssize_t n = 1;
-    redis_tls_feed(conn->tls, wire);
-    if (conn->state == CONN_GREETING) {
-        greet(conn);
-    }
-    while (n > 0 && alive(conn) && conn->state == REDIS_CONN_OPEN) {
+    while (n > 0 && alive(conn) && conn->state == REDIS_CONN_OPEN && !conn->rest) {
         bool idle = redis_conn_queued(conn) == 0;
         n = redis_tls_open(conn->tls, conn->in, sizeof(conn->in), &conn->wire);
         flush_later(conn, idle);
@@ -189,6 +200,16 @@ static void take_wire(struct redis_conn *conn, struct span wire)
             lose(conn, redis_tls_error(conn->tls));
         }
     }
+}
+
+/* `conn->in` is free again once TLS has taken what was read into it. */
+static void take_wire(struct redis_conn *conn, struct span wire)
+{
+    redis_tls_feed(conn->tls, wire);
+    if (conn->state == CONN_GREETING) {
+        greet(conn);
+    }
+    open_wire(conn);
 }
 
 /* One read per turn: what is left makes the socket readable again. */
@@ -303,6 +324,7 @@ static void free_parts(struct redis_conn *conn)
     if (conn->fd >= 0) {
         event_free(conn->readable);
         event_free(conn->flush);
+        event_free(conn->more);
         close(conn->fd);
     }
     redis_tls_free(&conn->tls);
@@ -334,7 +356,23 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct redis_conn *conn = arg;
     (void)fd, (void)what;
     enter(conn);
-    read_some(conn);
+    if (!conn->rest) {
+        read_some(conn);
+    }
+    leave(conn);
+}
+
+static void on_more(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_conn *conn = arg;
+    (void)fd, (void)what;
+    enter(conn);
+    conn->rest = false;
+    if (take_replies(conn) != 0) {
+        lose_stranger(conn);
+    } else if (conn->tls != NULL) {
+        open_wire(conn);
+    }
     leave(conn);
 }
 
@@ -362,6 +400,7 @@ static int dial_out(struct redis_conn *conn, const struct redis_dial *dial)
     conn->readable =
         event_new(conn->store->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     conn->flush = event_new(conn->store->base, conn->fd, EV_WRITE, on_flush, conn);
+    conn->more = evtimer_new(conn->store->base, on_more, conn);
     bool begun = connect(conn->fd, dial->address, (socklen_t)dial->len) == 0;
     return begun || errno == EINPROGRESS ? 0 : -1;
 }
@@ -444,6 +483,7 @@ void redis_conn_free(struct redis_conn **conn)
     gone->dead = true;
     event_del(gone->readable);
     event_del(gone->flush);
+    event_del(gone->more);
     while (gone->waiting.count > 0) {
         struct waiting one = shift_waiting(gone);
         gone->store->stats.errors++;

@@ -39,7 +39,7 @@ struct roster_claim {
 struct roster_key {
     struct map_node node; /* by name */
     struct store *store;
-    unsigned shard;
+    unsigned shard, touched;                   /* where it is; where a touch is under way */
     struct list wheel, holding, uneasy, queue; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
@@ -51,7 +51,6 @@ struct roster_key {
     struct list pending, sent, settled;
 
     bool in_flight;     /* a touch is */
-    unsigned touched;   /* the shard where it is */
     bool asked;         /* it asks for a snapshot */
     bool want_snapshot; /* the next one shall */
     bool refresh;       /* the next one lets the key's life begin again */

@@ -65,19 +65,19 @@ class Slots:
     def slot_of_stream(self):
         """(the master that has the log stream, its slot); None while there is none."""
         for master in self.cluster.masters():
-            for key in filter(None, master.ask("--scan", "--pattern", STREAM)):
+            for key in master.keys(STREAM):
                 return master, int(master.ask("CLUSTER", "KEYSLOT", key)[0])
         return None
 
     def grow(self):
         self.grown = self.cluster.add()
-        self.cluster.reshard(self.cluster.masters()[0], self.grown, 500)
+        self.cluster.hand_over(self.cluster.masters()[0], self.grown, 0.1)
         self.cluster.count += 1
 
     def shrink(self):
         gone, self.grown = self.grown, None
         target = next(master for master in self.cluster.masters() if master is not gone)
-        self.cluster.reshard(gone, target, len(gone.slots()))
+        self.cluster.hand_over(gone, target)
         self.cluster.count -= 1
         self.cluster.settled()
         self.cluster.remove(gone)
@@ -111,7 +111,7 @@ class Moves(Alone):
     async def move_slots(self):
         def act():
             source, target = self.rng.sample(self.place.cluster.masters(), 2)
-            self.place.cluster.reshard(source, target, min(len(source.slots()) - 100, self.rng.randint(100, 1200)))
+            self.place.cluster.hand_over(source, target, self.rng.uniform(0.02, 0.25))
             return True
         return await self._in_turn(act)
 

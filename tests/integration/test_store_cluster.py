@@ -99,7 +99,8 @@ async def test_slots_that_move_under_load(yard, family):
     sessions = await pairs(nodes, SESSIONS)
     source, target, _ = cluster.masters()
     async with Talk(sessions):
-        await asyncio.to_thread(cluster.reshard, source, target, 3000)
+        await asyncio.to_thread(cluster.reshard, source, target, 500)
+        await asyncio.to_thread(cluster.hand_over, source, target, 1 / 2)
     await asyncio.to_thread(cluster.settled)
     await all_is_well(nodes, sessions)
     assert all(node.metrics()["muster_store_moves_total"] > 30 for node in nodes)
@@ -111,13 +112,13 @@ async def test_a_server_more_and_one_less(nodes, redis_cluster):
     new = await asyncio.to_thread(redis_cluster.add)
     async with Talk(sessions):
         for source in redis_cluster.masters()[:3]:
-            await asyncio.to_thread(redis_cluster.reshard, source, new, 1365)
+            await asyncio.to_thread(redis_cluster.hand_over, source, new, 1 / 4)
     await asyncio.to_thread(redis_cluster.settled, 4)
     place = f"127.0.0.1:{new.port}"
     await until(lambda: all(servers(node).get(place) == 1 for node in nodes), "the new server is used")
     await all_is_well(nodes, sessions)
     async with Talk(sessions):
-        await asyncio.to_thread(redis_cluster.reshard, new, redis_cluster.masters()[0], 3 * 1365)
+        await asyncio.to_thread(redis_cluster.hand_over, new, redis_cluster.masters()[0])
     await asyncio.to_thread(redis_cluster.settled, 3)
     await until(lambda: all(place not in servers(node) for node in nodes), "it is used no more")
     await until(lambda: not [line for line in new.ask("CLIENT", "LIST") if "name=vm" in line or " sub=1" in line], "its links are gone")

@@ -2,7 +2,9 @@
 """Redis servers and sentinels."""
 
 import atexit
+import binascii
 import functools
+import math
 import os
 import pathlib
 import shutil
@@ -12,6 +14,7 @@ import tempfile
 
 from lib.ports import free_port
 from lib.process import ROOT, Process
+from lib.store import TAGS
 from lib.waiting import wait_until
 
 
@@ -36,11 +39,37 @@ def with_clock(apart):
 def entries_of(server, prefix="muster"):
     """What the server has of the log stream, whichever partition it lies in: (writer, "call.index") to the payload."""
     found = {}
-    for key in server.ask("--scan", "--pattern", f"{prefix}:{{*}}:s:[0-9]"):
+    for key in server.keys(f"{prefix}:{{*}}:s:[0-9]"):
         lines = server.ask("XRANGE", key, "-", "+")
         for i in range(0, len(lines) - 4, 5):  # id, tag, payload, writer, call.index
             found[lines[i + 3], lines[i + 4]] = lines[i + 2]
     return found
+
+
+def slot_of(tag):
+    """Of all keys with that hash tag, in a cluster."""
+    return binascii.crc_hqx(tag.encode(), 0) % 16384
+
+
+def in_resp(words):
+    """A command as Redis reads it."""
+    data = [word if isinstance(word, bytes) else word.encode() for word in words]
+    return b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data)
+
+
+def lines_of(answer):
+    """The next answer of a server, read from a file."""
+    head = answer.readline()
+    if not head.endswith(b"\r\n"):
+        raise ConnectionError("the server has gone")
+    kind, text = head[:1], head[1:-2].decode()
+    if kind == b"*":
+        return [line for _ in range(int(text)) for line in lines_of(answer)]
+    if kind != b"$":
+        return [text]
+    if text == "-1":
+        return [""]
+    return answer.read(int(text) + 2)[:-2].decode(errors="replace").split("\n")
 
 
 AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is not kept waiting for others that might come (5 s)
@@ -69,9 +98,19 @@ class Redis(Process):
         return self
 
     def ask(self, *words):
-        """One command by redis-cli: the lines of its answer."""
-        done = subprocess.run([f"{self.family}-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True, timeout=30)
-        return done.stdout.split("\n")[:-1]
+        """One command: the lines of its answer as redis-cli would print them."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as link, link.makefile("rb") as answer:
+            link.sendall(in_resp(words))
+            return lines_of(answer)
+
+    def keys(self, pattern):
+        """Those that it has, some of them twice maybe."""
+        cursor, found = "0", []
+        while True:
+            cursor, *some = self.ask("SCAN", cursor, "MATCH", pattern, "COUNT", "1000")
+            found += some
+            if cursor == "0":
+                return found
 
     def is_master(self):
         try:
@@ -99,8 +138,7 @@ class Redis(Process):
     def command(self, *words):
         """Sends one command, returns the raw start of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-            data = [word if isinstance(word, bytes) else word.encode() for word in words]
-            link.sendall(b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data))
+            link.sendall(in_resp(words))
             return link.recv(65536)
 
     def is_loaded(self):
@@ -224,6 +262,11 @@ class Member(Redis):
                 ranges = [word.split("-") for word in words[8:] if not word.startswith("[")]
                 return [slot for ends in ranges for slot in range(int(ends[0]), int(ends[-1]) + 1)]
         return []
+
+    def view(self):
+        """What it says of each server that it knows: of which it is the replica, and its slots."""
+        told = [line.split() for line in self.ask("CLUSTER", "NODES") if line]
+        return frozenset((words[0], words[3], *words[8:]) for words in told)
 
     def serve_tls(self, certificates):
         """On a port of its own, beside the one at which tests ask."""
@@ -352,24 +395,38 @@ class Cluster:
         self.agreed()
 
     def agreed(self):
-        """They say the same of all slots; a move before that is refused by redis-cli."""
-        wait_until(lambda: len({";".join(sorted(" ".join(line.split()[8:]) for line in member.ask("CLUSTER", "NODES")))
-                                for member in self.alive()}) == 1, "the servers agree", 60)
+        """They say the same of all slots, and of who is whose replica; a move before that is refused by redis-cli."""
+        wait_until(lambda: len({member.view() for member in self.alive()}) == 1, "the servers agree", 60)
 
     def reshard(self, source, target, slots):
         self.agreed()
         self.cli("reshard", self.place(target), "--cluster-from", source.id, "--cluster-to", target.id,
                  "--cluster-slots", str(slots), "--cluster-yes", "--cluster-timeout", "10000")
 
-    def migrate(self, source, target, slot):
-        """One slot, as redis-cli moves it."""
-        target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.id)
-        source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.id)
-        while keys := source.keys_in(slot):
-            moved = source.command("MIGRATE", *self.place(target).split(":"), "", "0", "5000", "KEYS", *keys)
-            assert moved.startswith((b"+OK", b"+NOKEY")), moved
-        for server in [target, source]:
-            server.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target.id)
+    def migrate(self, source, target, *slots):
+        """Slots, one after the other, as redis-cli moves them."""
+        ids = {server: server.id for server in (source, target)}
+        told = [target, source, *(server for server in self.masters() if server not in ids)]
+
+        def set_slot(server, slot, verb, other):
+            said = server.command("CLUSTER", "SETSLOT", str(slot), verb, ids[other])
+            # With its last slot a master becomes a replica, which is told nothing.
+            assert said == b"+OK\r\n" or (verb == "NODE" and b"only with masters" in said), said
+        for slot in slots:
+            set_slot(target, slot, "IMPORTING", source)
+            set_slot(source, slot, "MIGRATING", target)
+            while keys := source.keys_in(slot):
+                moved = source.command("MIGRATE", *self.place(target).split(":"), "", "0", "5000", "KEYS", *keys)
+                assert moved.startswith((b"+OK", b"+NOKEY")), moved
+            for server in told:
+                set_slot(server, slot, "NODE", target)
+
+    def hand_over(self, source, target, share=1.0):
+        """The slots of that share of the partitions that `source` has. In the thousands of slots between them there is
+        nothing: reshard() moves these, too, for most of its time."""
+        self.agreed()
+        slots = sorted(set(map(slot_of, TAGS)) & set(source.slots()))
+        self.migrate(source, target, *slots[:math.ceil(len(slots) * share)])
 
     def remove(self, member):
         """A server that has no slots is forgotten by the others, and ends."""

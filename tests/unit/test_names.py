@@ -39,20 +39,20 @@ def objects():
             yield f"{floor}/{source}", path
 
 
-def externals(path):
-    said = subprocess.run(["nm", "--defined-only", "-g", path], capture_output=True, text=True, check=True).stdout
-    return [line.split()[2] for line in said.splitlines() if len(line.split()) == 3 and not line.split()[2].startswith("__")]
+def externals(paths):
+    """(object file, name) of each."""
+    said = subprocess.run(["nm", "--defined-only", "-g", "-A", *paths], capture_output=True, text=True, check=True).stdout
+    told = [line.partition(":") for line in said.splitlines()]
+    return [(pathlib.Path(path), words.split()[2]) for path, _, words in told
+            if len(words.split()) == 3 and not words.split()[2].startswith("__")]
 
 
 def test_an_external_begins_with_its_module():
-    seen = 0
-    for source, path in objects():
-        if not (ROOT / source).exists() or (ROOT / source).stem == "main":
-            continue
-        for name in externals(path):
-            seen += 1
-            assert name.startswith(tuple(modules_of(source))), f"{source}: {name}"
-    assert seen > 300
+    sources = {path: source for source, path in objects() if (ROOT / source).exists() and (ROOT / source).stem != "main"}
+    names = externals(sources)
+    for path, name in names:
+        assert name.startswith(tuple(modules_of(sources[path]))), f"{sources[path]}: {name}"
+    assert len(names) > 300
 
 
 def definitions():

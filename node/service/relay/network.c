@@ -21,8 +21,9 @@
 
 enum {
     ID_TEXT = 24,
-    STRETCH = 10,       /* seconds' worth of joins at once */
-    HELD_BACK_MS = 100, /* between two looks at the seats that the rates of joins hold back */
+    STRETCH = 10,          /* seconds' worth of joins at once */
+    ADMITTED_PER_TURN = 8, /* seats: each is told of all servers */
+    HELD_BACK_MS = 100,    /* between two looks at the seats that the rates of joins hold back */
 };
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
@@ -36,6 +37,7 @@ struct relay_network {
     struct list seats;       /* seats in the room; by seat.link */
     struct bus_sub *packets; /* while there is a seat */
     struct limit_table *joins;
+    struct event *admit;     /* pending while seats that the view has wait for a turn */
     struct event *held_back; /* pending while the rates of joins hold a seat back */
     bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
@@ -95,6 +97,7 @@ static struct relay_server *add_server(struct relay_network *network, uint64_t i
     server->node = span_cut(&rest, ' ');
     server->players = read_number(span_cut(&rest, ' '));
     server->look = rest;
+    relay_print_known(id, rest, &server->known);
     if (span_eq(server->node, span_str(network->options.node))) {
         server->seat = find_seat(network, id);
     }
@@ -111,6 +114,7 @@ static void remove_server(struct relay_network *network, struct relay_server *se
 {
     map_remove(&network->directory, &server->entry);
     free(server->value);
+    buf_free(&server->known);
     free(server);
 }
 
@@ -239,17 +243,31 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
 /* The view is whole: the seats that it has now get it as it is. */
 static void admit_listed(struct relay_network *network)
 {
+    int left = ADMITTED_PER_TURN;
     LIST_EACH(it, &network->waiting) {
         struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
         const struct relay_server *server = find(network, seat->id);
         if (server == NULL || server->seat != seat || relay_seat_has_left(seat)) {
             continue;
         }
+        if (left-- == 0) {
+            timer_after(network->admit, 0); /* they are told of changes until then at once */
+            return;
+        }
         list_del(&seat->entry);
         list_push_back(&network->seats, &seat->entry);
         relay_room_add(&network->room, &seat->member, seat->out);
         relay_seat_admitted(seat);
     }
+}
+
+static void on_admit(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct relay_network *network = arg;
+    loop_awake(network->options.loop);
+    admit_listed(network);
 }
 
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
@@ -383,6 +401,7 @@ struct relay_network *relay_network_new(struct span name,
     list_init(&network->seats);
     relay_held_init(&network->held);
     network->joins = limit_table_new(options->joins, options->joins * STRETCH);
+    network->admit = evtimer_new(loop_base(options->loop), on_admit, network);
     network->held_back = evtimer_new(loop_base(options->loop), on_held_back, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
@@ -404,6 +423,7 @@ void relay_network_free(struct relay_network **network)
     relay_held_deinit(&gone->held);
     limit_table_free(&gone->joins);
     event_free(gone->held_back);
+    event_free(gone->admit);
     buf_free(&gone->key);
     free(gone);
 }

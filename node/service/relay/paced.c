@@ -66,11 +66,17 @@ static struct item *first_item(const struct lane *lane)
     return LIST_ITEM(lane->items.next, struct item, entry);
 }
 
-static struct lane *lane_of(struct relay_paced *paced, uint64_t topic)
+static struct lane *find_lane(const struct relay_paced *paced, uint64_t topic)
 {
     struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof(topic)));
-    if (node != NULL) {
-        return MAP_ENTRY(node, struct lane, node);
+    return node != NULL ? MAP_ENTRY(node, struct lane, node) : NULL;
+}
+
+static struct lane *lane_of(struct relay_paced *paced, uint64_t topic)
+{
+    struct lane *had = find_lane(paced, topic);
+    if (had != NULL) {
+        return had;
     }
     struct lane *lane = mem_zalloc(sizeof(*lane));
     lane->topic = topic;
@@ -156,21 +162,39 @@ static bool fold(struct relay_paced *paced, struct lane *lane)
     return found;
 }
 
+static void put_in_lane(struct relay_paced *paced, struct lane *lane, struct chunk *chunk,
+                        enum relay_paced_kind kind, uint64_t queued_us)
+{
+    struct item *item = mem_zalloc(sizeof(*item));
+    *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = queued_us, .kind = kind};
+    list_push_back(&lane->items, &item->entry);
+    lane->bytes += bytes_of(item);
+    paced->bytes += bytes_of(item);
+    paced->count++;
+}
+
+/* More is to be told of a topic whose beginning waits in the line: from now on it has a lane. */
+static void leave_line(struct relay_paced *paced, uint64_t topic)
+{
+    struct relay_begin *begin;
+    while ((begin = relay_begins_take(&paced->begins, topic)) != NULL) {
+        paced->count--;
+        put_in_lane(paced, lane_of(paced, topic), begin->chunk, PACED_BEGIN, begin->queued_us);
+        relay_begin_unref(begin);
+    }
+}
+
 static void queue(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark,
                   uint64_t now)
 {
+    leave_line(paced, mark.topic);
     struct lane *lane = lane_of(paced, mark.topic);
     drop_old(paced, lane, now);
     if (mark.kind == PACED_END && fold(paced, lane)) {
         free_if_empty(paced, lane);
         return;
     }
-    struct item *item = mem_zalloc(sizeof(*item));
-    *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = now, .kind = mark.kind};
-    list_push_back(&lane->items, &item->entry);
-    lane->bytes += bytes_of(item);
-    paced->bytes += bytes_of(item);
-    paced->count++;
+    put_in_lane(paced, lane, chunk, mark.kind, now);
     while (paced->bytes > paced->pacer->options.limit) {
         drop_oldest_talk(paced, fattest(paced));
     }
@@ -185,6 +209,8 @@ static void drop_all(struct relay_paced *paced)
         }
         free_if_empty(paced, lane);
     }
+    paced->count -= relay_begins_count(&paced->begins);
+    relay_begins_clear(&paced->begins);
 }
 
 /* ------------------------------------------------------------------------------------ sending */
@@ -242,9 +268,36 @@ static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
     return true;
 }
 
-/* The next message of the lane whose turn it is; nothing when all that waited was too old. */
+/* What waited longer, and between two of the line one of a lane. */
+static bool line_is_next(const struct relay_paced *paced)
+{
+    const struct relay_begin *begin = relay_begins_first(&paced->begins);
+    if (begin == NULL || list_empty(&paced->turns)) {
+        return begin != NULL;
+    }
+    const struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
+    return !paced->began && begin->queued_us <= first_item(lane)->queued_us;
+}
+
+static void send_begin(struct relay_paced *paced, uint64_t now)
+{
+    struct chunk *chunk = chunk_ref(relay_begins_first(&paced->begins)->chunk);
+    relay_begins_shift(&paced->begins);
+    paced->count--;
+    paced->began = true;
+    put(paced, chunk, now);
+    chunk_unref(chunk);
+}
+
+/* The next message of the line, or of the lane whose turn it is; nothing when all that waited was too
+ * old. */
 static void send_next(struct relay_paced *paced, uint64_t now)
 {
+    if (line_is_next(paced)) {
+        send_begin(paced, now);
+        return;
+    }
+    paced->began = false;
     while (!list_empty(&paced->turns)) {
         struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
         drop_old(paced, lane, now);
@@ -260,6 +313,9 @@ static void send_next(struct relay_paced *paced, uint64_t now)
             return;
         }
         free_if_empty(paced, lane);
+    }
+    if (relay_begins_count(&paced->begins) > 0) {
+        send_begin(paced, now);
     }
 }
 
@@ -322,7 +378,8 @@ static void learn_rhythm(struct relay_paced *paced, uint64_t now)
 /* Since when the message waits that has waited longest. */
 static uint64_t oldest_us(struct relay_paced *paced)
 {
-    uint64_t oldest = UINT64_MAX;
+    const struct relay_begin *begin = relay_begins_first(&paced->begins);
+    uint64_t oldest = begin != NULL ? begin->queued_us : UINT64_MAX;
     LIST_EACH(it, &paced->turns) {
         const struct lane *lane = LIST_ITEM(it, struct lane, turn);
         oldest = least_of(oldest, first_item(lane)->queued_us);
@@ -436,20 +493,41 @@ void relay_paced_deinit(struct relay_paced *paced)
     map_deinit(&paced->lanes);
 }
 
-bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark)
+static bool is_paced(const struct relay_paced *paced)
 {
-    struct relay_pacer *pacer = paced->pacer;
-    if (paced->over) {
-        return false;
-    }
-    if (!pacer->options.on || paced->unpaced) {
-        return conn_send(paced->conn, chunk) == 0 || cut(paced);
-    }
-    queue(paced, chunk, mark, clock_monotonic_us());
+    return paced->pacer->options.on && !paced->unpaced;
+}
+
+/* Something was queued. */
+static bool queued(struct relay_paced *paced)
+{
     if (!evtimer_pending(&paced->look, NULL)) {
         go_on(paced);
     }
     return !paced->over;
+}
+
+bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark)
+{
+    if (paced->over) {
+        return false;
+    }
+    if (!is_paced(paced)) {
+        return conn_send(paced->conn, chunk) == 0 || cut(paced);
+    }
+    queue(paced, chunk, mark, clock_monotonic_us());
+    return queued(paced);
+}
+
+bool relay_paced_send_begin(struct relay_paced *paced, struct relay_begin *begin)
+{
+    const struct relay_paced_mark mark = {.topic = begin->topic, .kind = PACED_BEGIN};
+    if (paced->over || !is_paced(paced) || find_lane(paced, begin->topic) != NULL) {
+        return relay_paced_send(paced, begin->chunk, mark);
+    }
+    relay_begins_push(&paced->begins, begin);
+    paced->count++;
+    return queued(paced);
 }
 
 bool relay_paced_is_cut(const struct relay_paced *paced)

@@ -15,7 +15,8 @@
  * that is on its way, a safe gap behind, smaller as the wait grows,
  * when something waited long and no packet was lost lately. Lanes have
  * their turn one message at a time, so that a topic with much to say delays no other; the order
- * within a topic is kept. What waits is bounded:
+ * within a topic is kept. Beginnings of topics of which nothing else waits stand in a line of their
+ * own, which has its turn between the lanes. What waits is bounded:
  *
  *  - a topic that ends before its beginning was told is not told at all, so that of one topic an
  *    end, a beginning and what lies after it wait at most;
@@ -30,6 +31,7 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/net/conn.h"
+#include "node/service/relay/begins.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
 
@@ -62,12 +64,13 @@ void relay_pacer_free(struct relay_pacer **pacer);
 /* Lives inside the peer's object. */
 struct relay_paced {
     struct relay_pacer *pacer;
-    struct conn *conn;    /* borrowed */
-    struct event look;    /* due when there may be something to do */
-    struct list turns;    /* lanes, the next one first */
-    struct map lanes;     /* by topic; lanes are there while something waits in them */
-    uint32_t count;       /* messages that wait */
-    size_t bytes;         /* of what waits and may fall */
+    struct conn *conn;          /* borrowed */
+    struct event look;          /* due when there may be something to do */
+    struct list turns;          /* lanes, the next one first */
+    struct map lanes;           /* by topic; lanes are there while something waits in them */
+    struct relay_begins begins; /* of topics of which nothing else waits */
+    uint32_t count;             /* messages that wait */
+    size_t bytes;               /* of what waits and may fall */
     uint64_t sent_us;     /* when a message was last put on the wire, or in the queue for it */
     size_t sent_len;      /* of that message, in bytes */
     uint64_t moved_us;    /* when the peer last confirmed some of it, or it was sent */
@@ -79,6 +82,7 @@ struct relay_paced {
     uint32_t lost;        /* packets lost, as of then */
     uint32_t confirmed;   /* messages, up to a few */
     size_t unacked;       /* at the last look */
+    bool began;           /* the last message was one of `begins`: a lane is next */
     bool clear;           /* all was seen confirmed since the last message */
     bool hurried;         /* no gap but the least one */
     bool unpaced;         /* it takes packets apart itself */
@@ -103,6 +107,9 @@ void relay_paced_deinit(struct relay_paced *paced);
 /* Sends `chunk`, with its own reference, now or later, after what was sent before of the same
  * topic. false when the peer was cut, now or earlier. */
 bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark);
+
+/* The same for the beginning of a topic that many are told: it is kept once. */
+bool relay_paced_send_begin(struct relay_paced *paced, struct relay_begin *begin);
 
 /* The peer is given up: nothing waits any more and later sends are dropped. Its owner is to end the
  * connection. */

@@ -332,7 +332,7 @@ void relay_print_disconnect(uint64_t id, struct buf *out)
     buf_printf(out, "{\"type\":\"disconnect\",\"identifier\":%" PRIu64 "}", id);
 }
 
-static void print_known(uint64_t id, struct span look, struct buf *out)
+void relay_print_known(uint64_t id, struct span look, struct buf *out)
 {
     buf_printf(out, "{\"identifier\":%" PRIu64 ",", id);
     buf_append(out, look);
@@ -346,12 +346,12 @@ void relay_print_acknowledge(const struct map *directory, uint64_t id, struct sp
                "{\"type\":\"acknowledge\",\"identifier\":%" PRIu64 ",\"hostIdentifier\":%d,"
                "\"playerCount\":0,\"connections\":[",
                id, RELAY_HOST_ID);
-    print_known(RELAY_HOST_ID, host_look, out);
+    relay_print_known(RELAY_HOST_ID, host_look, out);
     MAP_EACH(it, directory) {
         const struct relay_server *server = MAP_ENTRY(it, struct relay_server, entry);
         if (server->id != id) {
             buf_append(out, SPAN(","));
-            print_known(server->id, server->look, out);
+            buf_append(out, buf_span(&server->known));
         }
     }
     buf_append(out, SPAN("]}"));

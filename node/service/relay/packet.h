@@ -75,6 +75,9 @@ void relay_print_saying(struct span packet, uint64_t id, struct buf *out);
 void relay_print_connection(const struct relay_server *server, struct buf *out);
 void relay_print_disconnect(uint64_t id, struct buf *out);
 
+/* A server as one that comes is told of it: a JSON object. */
+void relay_print_known(uint64_t id, struct span look, struct buf *out);
+
 /* The answer to the handshake of server `id`: the host, of that look, and the directory (struct
  * relay_server) without the server itself. */
 void relay_print_acknowledge(const struct map *directory, uint64_t id, struct span host_look,

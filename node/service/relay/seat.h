@@ -6,6 +6,7 @@
 
 #include "node/net/address.h"
 #include "node/service/relay/room.h"
+#include "store/base/buf.h"
 #include "store/base/list.h"
 #include "store/base/map.h"
 
@@ -35,6 +36,7 @@ struct relay_server {
     struct span look;        /* how it is to be shown: the members of a JSON object, borrowed */
     struct span node;        /* where it is connected, borrowed */
     char *value;             /* what the spans lie in; the network's */
+    struct buf known;        /* what others are told of it when they come; the network's */
     struct relay_seat *seat; /* connected here, or NULL */
 };
 

@@ -79,7 +79,7 @@ void mode_hold(struct loop *loop, const struct options *options)
     struct client *clients = mem_zalloc(count * sizeof(*clients));
     for (uint32_t i = 0; i < count; i++) {
         client_init(&clients[i], &kind, options->nodes[i % options->node_count],
-                    client_source(options->source, options->per_address, i), i);
+                    client_source(i), i);
     }
     phase_set("connecting");
     client_open_all(loop, clients, count);

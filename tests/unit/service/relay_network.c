@@ -40,6 +40,8 @@ struct bench {
     struct relay_network *network;
     struct event *stop;
     struct server one, two;
+    uint64_t turn; /* of the last admission; how many it had, and the most that one had */
+    int in_turn, most_in_turn;
 };
 
 /* Here the test stands in for client.c. */
@@ -51,7 +53,13 @@ bool relay_seat_has_left(struct relay_seat *seat)
 
 void relay_seat_admitted(struct relay_seat *seat)
 {
-    CONTAINER_OF(seat, struct server, seat)->admitted = true;
+    struct server *server = CONTAINER_OF(seat, struct server, seat);
+    struct bench *bench = server->bench;
+    server->admitted = true;
+    bench->in_turn = bench->turn == loop_turn(bench->loop) ? bench->in_turn + 1 : 1;
+    bench->turn = loop_turn(bench->loop);
+    bench->most_in_turn =
+        bench->in_turn > bench->most_in_turn ? bench->in_turn : bench->most_in_turn;
 }
 
 void relay_seat_listed(struct relay_seat *seat, bool listed)
@@ -115,16 +123,22 @@ static void on_closed(void *arg, enum conn_end how)
 
 static const struct conn_handler handler = {.data = on_data, .closed = on_closed};
 
-static void join(struct bench *bench, struct server *server, const char *look)
+static void join_from(struct bench *bench, struct server *server, const char *look,
+                      const struct address *from)
 {
     int fds[2];
+    server->bench = bench;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     server->peer = fds[1];
-    struct conn *conn =
-        conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, server);
+    struct conn *conn = conn_new(bench->net, fds[0], from, &handler, server);
     relay_paced_init(&server->out, bench->pacer, conn);
     relay_network_join(bench->network, &server->seat, &server->out, conn_peer(conn), span_str(look),
                        4);
+}
+
+static void join(struct bench *bench, struct server *server, const char *look)
+{
+    join_from(bench, server, look, &(struct address){.port = 1});
 }
 
 static int set_up(void **state)
@@ -349,6 +363,27 @@ static void held_packets_are_bounded(void **state)
     relay_held_deinit(&held);
 }
 
+/* Each is told of all others: many that come at once are not one turn of the loop. */
+static void many_are_admitted_in_turns(void **state)
+{
+    enum { CROWD = 40, ADMITTED_PER_TURN = 8 };
+    static struct server crowd[CROWD];
+    struct bench *bench = *state;
+    memset(crowd, 0, sizeof(crowd));
+    for (int i = 0; i < CROWD; i++) {
+        struct address from = {.port = 1};
+        from.ip[0] = (unsigned char)(i + 1);
+        join_from(bench, &crowd[i], "LOOK", &from);
+    }
+    run_ms(bench, 500);
+    assert_int_equal(relay_network_admitted(bench->network), CROWD);
+    assert_int_equal(bench->most_in_turn, ADMITTED_PER_TURN);
+    for (int i = 0; i < CROWD; i++) {
+        assert_true(crowd[i].admitted);
+        leave(&crowd[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +394,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_left_while_held_back_is_not_claimed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_leaves_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(held_packets_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_are_admitted_in_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

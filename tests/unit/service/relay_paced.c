@@ -325,6 +325,50 @@ static void an_untold_topic_is_not_ended(void **state)
     end(&bench);
 }
 
+static bool say_begin(struct bench *bench, struct relay_begin *begin)
+{
+    return relay_paced_send_begin(&bench->paced, begin);
+}
+
+/* A thousand beginnings wait as pointers to what all peers are told, and hold up no talk. */
+static void beginnings_are_kept_once(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    static struct relay_begin *begins[MANY];
+    struct bench one = {0}, two = {0};
+    start(&one, true);
+    start(&two, true);
+    assert_true(say(&one, 9, "first", PACED_TALK));
+    assert_true(say(&two, 9, "first", PACED_TALK));
+    for (uint64_t i = 0; i < MANY; i++) {
+        struct chunk *chunk = chunk_copy(SPAN("+"));
+        begins[i] = relay_begin_new(chunk, 100 + i);
+        assert_true(say_begin(&one, begins[i]) && say_begin(&two, begins[i]));
+        assert_int_equal(chunk->refs, 2); /* ours and that of what is kept once */
+        chunk_unref(chunk);
+    }
+    assert_int_equal(relay_paced_waiting(&one.paced), MANY);
+    assert_int_equal(one.paced.lanes.count, 0);
+    assert_true(say(&one, 101, "-", PACED_END)); /* its beginning was not told yet */
+    assert_true(say(&one, 100, "hi", PACED_TALK));
+    assert_int_equal(relay_paced_waiting(&one.paced), MANY);
+    assert_true(say(&one, 7, "talk", PACED_TALK));
+    assert_int_equal(one.paced.lanes.count, 2);
+    run_ms(&one, 1);
+    assert_string_equal(read_once(&one), "first");
+    const char *const told[] = {"+", "+", "+", "talk", "+", "hi"};
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        run_ms(&one, 2 * CALM_MS);
+        assert_string_equal(read_once(&one), told[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        relay_begin_unref(begins[i]);
+    }
+    end(&one);
+    end(&two);
+}
+
 static const char sixty[] = "------------------------------------------------------------";
 
 static void the_oldest_talk_of_the_fattest_falls(void **state)
@@ -461,6 +505,7 @@ int main(void)
         cmocka_unit_test(steady_chat_is_not_late),
         cmocka_unit_test(lanes_have_their_turn),
         cmocka_unit_test(an_untold_topic_is_not_ended),
+        cmocka_unit_test(beginnings_are_kept_once),
         cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),
         cmocka_unit_test(talk_gets_too_old),
         cmocka_unit_test(who_confirms_nothing_is_cut),

@@ -2,11 +2,13 @@
 /* What happens to all topics and all rosters of a node at once is told to each, in turns: none of them
  * goes over all. */
 #include "store/bus_impl.h"
+#include "store/lookup.h"
 #include "store/store_impl.h"
 #include "store/sweep.h"
 #include "tests.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { MANY = 2000, TOLD_PER_TURN = 64 };
 
@@ -106,11 +108,47 @@ static void a_link_is_told_in_turns(void **state)
     end();
 }
 
+struct answers {
+    int all, in_turn;
+};
+
+static void on_answer(void *arg, uint64_t tag, enum lookup_result result, struct span value)
+{
+    struct answers *answers = arg;
+    (void)tag, (void)result, (void)value;
+    answers->all++;
+    answers->in_turn++;
+}
+
+/* They lie in the socket together, and are taken from it in one read. */
+static void replies_are_taken_in_turns(void **state)
+{
+    (void)state;
+    enum { ASKED = 1000, TAKEN_PER_TURN = 128 };
+    struct answers answers = {0};
+    const struct lookup_then then = {on_answer, &answers, 0};
+    int turns = 0;
+    lab_nodes(1);
+    for (int i = 0; i < ASKED; i++) {
+        assert_int_equal(lookup_get(lab.nodes[0], SPAN("k"), &then), 0);
+    }
+    while (answers.all < ASKED) {
+        answers.in_turn = 0;
+        lab_turn();
+        assert_true(answers.in_turn <= TAKEN_PER_TURN);
+        turns += answers.in_turn > 0;
+        usleep(turns == 0 ? 1000 : 0);
+    }
+    assert_true(turns >= ASKED / TAKEN_PER_TURN);
+}
+
 int test_sweep(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(a_gap_is_told_in_turns),
         LAB_TEST(a_link_is_told_in_turns),
     };
-    return cmocka_run_group_tests_name("sweep", tests, lab_memory, lab_end);
+    const struct CMUnitTest at_redis[] = {LAB_TEST(replies_are_taken_in_turns)};
+    return cmocka_run_group_tests_name("sweep", tests, lab_memory, lab_end) +
+           cmocka_run_group_tests_name("replies", at_redis, lab_redis, lab_end);
 }
