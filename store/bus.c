@@ -486,7 +486,8 @@ int bus_publish(struct store *store, struct span topic, struct span payload)
                store->shards[store_shard(store, topic)].links);
     struct span channel = span_of(text.ptr, channel_len);
     struct span head = span_skip(buf_span(&text), channel_len);
-    int sent = backend->ops->publish(backend, store_shard(store, topic), channel, head, payload, false);
+    int sent =
+        backend->ops->publish(backend, store_shard(store, topic), channel, head, payload, false);
     if (sent == 0) {
         store->stats.published++;
     } else {

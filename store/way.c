@@ -9,7 +9,7 @@
 
 enum {
     PARCEL_MOST = 64 * 1024, /* from here on it goes before the turn ends */
-    ASK_US = 1000 * 1000,    /* after so long the server is asked again what it thinks of a parcel */
+    ASK_US = 1000 * 1000, /* after so long the server is asked again what it thinks of a parcel */
 };
 
 struct bus_way {
@@ -86,9 +86,9 @@ static void send_parcel(struct bus_way *way)
     size_t channel = text.len;
     buf_printf(&text, "%u %s %" PRIu64 " %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[way->shard].links, ++way->number);
-    int sent =
-        store->backend->ops->publish(store->backend, way->shard, span_of(text.ptr, channel),
-                                     span_skip(buf_span(&text), channel), buf_span(&way->parcel), is_quiet(way));
+    int sent = store->backend->ops->publish(store->backend, way->shard, span_of(text.ptr, channel),
+                                            span_skip(buf_span(&text), channel),
+                                            buf_span(&way->parcel), is_quiet(way));
     store->stats.parcels += sent == 0;
     store->stats.unpublished += sent != 0;
     way->parcel.len = 0;

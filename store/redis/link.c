@@ -46,8 +46,8 @@ struct redis_link {
     unsigned tries;
     struct redis_proof proof;
     struct redis_hush hush; /* of the command connection; not used in a cluster */
-    uint64_t answered_us; /* the command connection last answered */
-    uint64_t beat_us;     /* the last one went out */
+    uint64_t answered_us;   /* the command connection last answered */
+    uint64_t beat_us;       /* the last one went out */
     uint64_t up_us;
     uint64_t complained_us;
     struct redis_role role; /* of the server, as it said last */
