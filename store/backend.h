@@ -123,6 +123,10 @@ void store_on_proof(struct store *store, const struct shard_set *which, uint64_t
  * be unknown here. */
 void store_on_moved(struct store *store, unsigned shard);
 
+/* Other servers own some partitions than before (backend->owner): what lives there is heard, asked and claimed
+ * there from now on, as after a link that fell and came up again. */
+void store_on_owner(struct store *store);
+
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);
 

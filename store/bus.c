@@ -35,6 +35,7 @@ struct topic {
     struct watchers subs;
     struct list batch; /* in shard.asking or shard.leaving */
     unsigned shard;
+    int partition; /* by which its server is found; -1: it is one of a server */
     enum topic_state state;
     bool gap;      /* the link fell; subscribers have to hear of it */
     uint32_t gaps; /* of the shard, that it knows of */
@@ -53,15 +54,22 @@ struct bus_sub {
 };
 WATCHER_FIRST(struct bus_sub);
 
-/* Where this node hears what others have for it (store/way.h). */
+/* Where this node hears what others have for it (store/way.h). Where the list of servers changes it may have
+ * two names. */
 struct bus_inbox {
     struct store *store;
     unsigned shard;
-    struct bus_sub *sub;
-    bool open; /* it is heard */
+    struct inbox_name {
+        struct bus_inbox *inbox;
+        struct bus_sub *sub; /* NULL: it has no such name */
+        bool heard;
+    } names[2];
+    bool open; /* by all its names it is heard */
 };
 
 static const struct span nothing = {NULL, 0};
+
+static bool inbox_is_open(struct store *store, unsigned shard);
 
 static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
 {
@@ -287,11 +295,54 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
         if (shard_set_has(which, i)) {
             bus_speakers_restart(&store->shards[i].speakers);
         }
-        if (shard_set_has(which, i) && store->shards[i].inbox != NULL) {
-            store->shards[i].inbox->open &= up;
+        if (shard_set_has(which, i) && store->shards[i].inbox != NULL && !up) {
+            store->shards[i].inbox->open = false;
         }
     }
     sweep_start(&store->sweep);
+}
+
+/* What comes over the old server's link is not this topic's any more. */
+static void topic_move(struct topic *topic, unsigned shard)
+{
+    struct store *store = topic->subs.store;
+    struct span channel = map_key(&topic->node);
+    topic_catch_up(topic);
+    list_del(&topic->batch);
+    if (!topic->attended) {
+        bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
+        store->shards[topic->shard].asked -= asked;
+        if (topic->state == TOPIC_ON || topic->state == TOPIC_ASKED) {
+            store->backend->ops->unsubscribe(store->backend, topic->shard, &channel, 1);
+        }
+    }
+    topic->gap = true;
+    topic->shard = shard;
+    topic->state = TOPIC_OFF;
+    topic->gaps = gaps_of(topic);
+    watchers_kick(&topic->subs);
+}
+
+void bus_on_owner(struct store *store)
+{
+    const struct backend *backend = store->backend;
+    struct shard_set attended = {{0}};
+    MAP_EACH(it, &store->topics) {
+        struct topic *topic = MAP_ENTRY(it, struct topic, node);
+        unsigned shard = topic->partition >= 0 ? backend->owner[topic->partition] : topic->shard;
+        if (topic->partition >= 0 && topic->attended) {
+            shard = backend->lease_at[shard];
+            shard_set_add(&attended, shard);
+        }
+        if (shard != topic->shard) {
+            topic_move(topic, shard);
+        }
+    }
+    for (unsigned i = 0; i < backend->shards; i++) {
+        if (shard_set_has(&attended, i)) {
+            inbox_is_open(store, i);
+        }
+    }
 }
 
 static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
@@ -303,6 +354,7 @@ static struct topic *topic_get(struct store *store, unsigned shard, struct span 
     struct topic *topic = mem_zalloc(sizeof(*topic) + channel.len);
     memcpy(topic->name, channel.ptr, channel.len);
     topic->shard = shard;
+    topic->partition = partition_of_channel(channel);
     topic->gaps = store->shards[shard].gaps;
     list_init(&topic->batch);
     watchers_init(&topic->subs, store, topic_run);
@@ -355,8 +407,9 @@ void bus_attended_gap(struct store *store, unsigned shard)
     sweep_start(&store->sweep);
 }
 
-/* What is older than the topic here is not for it: a repeat, for those who were here already. */
-static void attended_item(struct store *store, const struct way_item *item)
+/* What is older than the topic here is not for it: a repeat, for those who were here already. Nor is what
+ * comes by another server than the topic has by now. */
+static void attended_item(struct store *store, unsigned shard, const struct way_item *item)
 {
     struct buf channel = {0};
     attended_channel(store, item->topic, &channel);
@@ -371,6 +424,9 @@ static void attended_item(struct store *store, const struct way_item *item)
     }
     store->stats.received++;
     topic_settle(topic);
+    if (topic->shard != shard) {
+        return;
+    }
     if (item->age_us > clock_monotonic_us() - topic->since_us) {
         return;
     }
@@ -398,7 +454,7 @@ static void on_parcel(struct store *store, unsigned shard, struct span parcel)
     }
     int more = way_next(&parcel, &item);
     for (; more > 0; more = way_next(&parcel, &item)) {
-        attended_item(store, &item);
+        attended_item(store, shard, &item);
     }
     if (more < 0) {
         store_on_unread(store, WIRE_MESSAGE, "a parcel of another node cannot be read");
@@ -407,14 +463,23 @@ static void on_parcel(struct store *store, unsigned shard, struct span parcel)
 
 static void on_inbox(void *arg, enum bus_event event, struct span payload)
 {
-    struct bus_inbox *inbox = arg;
+    struct inbox_name *name = arg;
+    struct bus_inbox *inbox = name->inbox;
     if (event == BUS_MESSAGE) {
         on_parcel(inbox->store, inbox->shard, payload);
     } else {
-        inbox->open = event == BUS_READY;
-        inbox->store->shards[inbox->shard].attended_gaps += !inbox->open;
+        name->heard = event == BUS_READY;
+        inbox->open =
+            inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
+        inbox->store->shards[inbox->shard].attended_gaps += event != BUS_READY;
         sweep_start(&inbox->store->sweep);
     }
+}
+
+static void inbox_hear(struct inbox_name *name, struct bus_inbox *inbox, struct span channel)
+{
+    name->inbox = inbox;
+    name->sub = bus_channel_subscribe(inbox->store, inbox->shard, channel, on_inbox, name);
 }
 
 /* It is opened when it is first asked for, and stays. */
@@ -422,13 +487,18 @@ static bool inbox_is_open(struct store *store, unsigned shard)
 {
     struct bus_inbox *inbox = store->shards[shard].inbox;
     if (inbox == NULL) {
-        struct buf channel = {0};
+        struct buf channel = {0}, next = {0};
         inbox = mem_zalloc(sizeof(*inbox));
         inbox->store = store;
         inbox->shard = shard;
-        way_inbox(store, shard, span_str(store->node), &channel);
-        inbox->sub = bus_channel_subscribe(store, shard, buf_span(&channel), on_inbox, inbox);
+        way_inbox(store, shard, false, span_str(store->node), &channel);
+        way_inbox(store, shard, true, span_str(store->node), &next);
+        inbox_hear(&inbox->names[0], inbox, buf_span(&channel));
+        if (!span_eq(buf_span(&channel), buf_span(&next))) {
+            inbox_hear(&inbox->names[1], inbox, buf_span(&next));
+        }
         buf_free(&channel);
+        buf_free(&next);
         store->shards[shard].inbox = inbox;
     }
     return inbox->open;
@@ -454,9 +524,9 @@ struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, v
 struct bus_sub *bus_follow(struct store *store, struct span topic, bus_fn *fn, void *arg)
 {
     struct buf channel = {0};
-    unsigned shard = store_shard(store, topic);
-    store_shard_key(store, shard, "f", &channel);
-    buf_printf(&channel, ":%u:%s", shard, store->node);
+    unsigned shard = store_shard(store, topic), partition = partition_of(topic);
+    buf_printf(&channel, "%s:{%s}:f:%u:%s", store->prefix, partition_tag(partition), partition,
+               store->node);
     struct bus_sub *sub = bus_channel_subscribe(store, shard, buf_span(&channel), fn, arg);
     buf_free(&channel);
     return sub;

@@ -14,6 +14,9 @@ void bus_deinit(struct store *store);
 /* Both links of the server of these shards went up or down. */
 void bus_on_link(struct store *store, const struct shard_set *which, bool up);
 
+/* As store_on_owner. */
+void bus_on_owner(struct store *store);
+
 /* Sends the subscriptions gathered in this turn. */
 void bus_flush(struct store *store);
 

@@ -319,6 +319,27 @@ int crowd_say(struct crowd *crowd, struct span payload)
     return 0;
 }
 
+/* What was said by the old server's ways is over; who is there is known, and is told by the new one's. */
+void crowds_on_owner(struct store *store)
+{
+    LIST_EACH(it, &store->crowds) {
+        struct crowd *crowd = LIST_ITEM(it, struct crowd, entry);
+        unsigned shard = store_shard(store, span_of(crowd->topic, crowd->topic_len));
+        if (shard == crowd->shard) {
+            continue;
+        }
+        LIST_EACH(one, &crowd->kept) {
+            forget(LIST_ITEM(one, struct kept_push, mine));
+        }
+        crowd->shard = shard;
+        crowd->way_shard = store->backend->lease_at[shard];
+        if (crowd->circle != NULL) {
+            look(crowd);
+        }
+        end_if_done(crowd);
+    }
+}
+
 void crowds_init(struct store *store)
 {
     list_init(&store->crowds);

@@ -178,6 +178,17 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
     }
 }
 
+void store_on_owner(struct store *store)
+{
+    if (!store->closing) {
+        crowds_on_owner(store);
+        bus_on_owner(store);
+        roster_on_owner(store);
+        stream_on_owner(store);
+        history_on_owner(store);
+    }
+}
+
 void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us)
 {
     crowds_on_proof(store, which, asked_us);
@@ -315,5 +326,6 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url, &options->tls);
     make_shards(store);
+    store->stream.home = stream_home(store);
     return store;
 }

@@ -65,11 +65,23 @@ int partition_of_key(struct span key)
     struct span before = span_cut(&key, '{');
     struct span tag = span_cut(&key, '}');
     (void)before;
+    return partition_of_tag(tag);
+}
+
+int partition_of_tag(struct span tag)
+{
     if (tag.len == 0) {
         return -1;
     }
     unsigned partition = partition_near(slot_of(tag));
     return span_eq(tag, span_str(tags[partition])) ? (int)partition : -1;
+}
+
+int partition_of_channel(struct span channel)
+{
+    struct span rest = channel;
+    span_cut(&rest, '}');
+    return span_starts_with(rest, SPAN(":i:")) ? -1 : partition_of_key(channel);
 }
 
 void partition_key(struct buf *out, const char *prefix, const char *kind, struct span name)

@@ -36,6 +36,12 @@ static inline unsigned partition_near(unsigned slot)
 /* Whose tag stands in a key or channel; -1: no partition's. */
 int partition_of_key(struct span key);
 
+/* Whose tag that is; -1: nobody's. */
+int partition_of_tag(struct span tag);
+
+/* The partition by which a channel's server is found; -1: none. A node's inbox is one of a server. */
+int partition_of_channel(struct span channel);
+
 /* Appends the whole key. */
 void partition_key(struct buf *out, const char *prefix, const char *kind, struct span name);
 

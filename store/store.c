@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "store/backend.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/inspect.h"
@@ -22,6 +23,13 @@ void store_kick(struct store *store, struct chore *chore)
 unsigned store_shard(const struct store *store, struct span name)
 {
     return store->backend->owner[partition_of(name)];
+}
+
+unsigned store_key_shard(const struct store *store, struct span key)
+{
+    int partition = partition_of_key(key);
+    CHECK(partition >= 0);
+    return store->backend->owner[partition];
 }
 
 void store_shard_key(const struct store *store, unsigned shard, const char *kind, struct buf *out)
@@ -141,6 +149,36 @@ void store_print_away(const struct store *store, struct buf *out)
     if (out->len > begin) {
         buf_printf(out, " (%u of %d partitions)", store_partitions_away(store), PARTITIONS);
         print_troubles(store, out);
+    }
+}
+
+unsigned store_partitions_waiting(const struct store *store)
+{
+    return store->change.waiting;
+}
+
+void store_print_change(const struct store *store, struct buf *out)
+{
+    const struct store_change *change = &store->change;
+    unsigned moved = change->all - change->waiting;
+    if (change->after == NULL) {
+        return;
+    }
+    if (change->over) {
+        buf_append(out, SPAN("the list of servers has changed: all may go on with the new one"));
+    } else if (change->waiting == 0) {
+        buf_printf(out,
+                   "the list of servers changes: all %u partitions have moved, and what they "
+                   "left behind is deleted",
+                   moved);
+    } else if (change->moving) {
+        buf_printf(out, "the list of servers changes: %u of %u partitions have moved", moved,
+                   change->all);
+    } else {
+        buf_printf(out,
+                   "the list of servers changes: %u partitions wait until all nodes and sinks "
+                   "have both lists",
+                   change->waiting);
     }
 }
 

@@ -8,9 +8,11 @@
 #include "store/base/list.h"
 #include "store/base/map.h"
 #include "store/chore.h"
+#include "store/list_change.h"
 #include "store/roster/counts.h"
 #include "store/roster/lease.h"
 #include "store/store.h"
+#include "store/stream_table.h"
 
 struct shard {
     bool up;
@@ -63,26 +65,6 @@ struct roster_table {
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
-struct stream_table {
-    struct stream_limits limits;
-    struct chore chore;
-    struct list waiting; /* struct append */
-    size_t waiting_bytes;
-    struct list calls;  /* struct stream_sent, by number: those kept, and the one not answered */
-    struct list hollow; /* those whose items are not kept any more */
-    size_t kept_bytes, hollow_count;
-    uint64_t forgotten; /* the last call that is in neither list any more */
-    uint64_t number;    /* the last one given out */
-    uint64_t have;      /* the last call that the server is taken to have */
-    uint64_t in_flight; /* number of the call under way; 0: none */
-    uint64_t seen;      /* the greatest seq that an answer named */
-    uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
-    uint64_t down_us;   /* when the link fell; 0: it is up */
-    struct stream_history history;
-    struct list questions; /* reads and questions that wait for their answers */
-    struct event *tick;
-};
-
 struct history_table {
     struct map keys;
     struct event *tick; /* runs while something waits in a key */
@@ -92,6 +74,7 @@ struct store {
     struct event_base *base;
     char *prefix, *node;
     char *servers; /* the list of them, as they keep it; NULL: memory */
+    struct store_change change;
     uint32_t lease_ms;
     struct wire_range wire;
     bool visitor;
@@ -145,7 +128,8 @@ void store_shard_key(const struct store *store, unsigned shard, const char *kind
 /* Has the shard the server of one before it? */
 bool store_is_named_before(const struct store *store, unsigned shard);
 
-/* The server that a key or topic lives on: the same on every node. */
+/* The server that a key or topic lives on: the same on every node; and that of a whole key, with its tag. */
 unsigned store_shard(const struct store *store, struct span name);
+unsigned store_key_shard(const struct store *store, struct span key);
 
 #endif

@@ -518,6 +518,16 @@ void stream_on_state(struct store *store, const struct stream_history *history, 
     }
 }
 
+/* The stream has another server. */
+void stream_on_owner(struct store *store)
+{
+    struct shard_set now = shard_set_one(stream_home(store));
+    if (store->stream.home != stream_home(store)) {
+        store->stream.home = stream_home(store);
+        stream_on_link(store, &now, store->shards[stream_home(store)].up);
+    }
+}
+
 /* ------------------------------------------------------------------------------------ life */
 
 void stream_setup(struct store *store, const struct stream_limits *limits)

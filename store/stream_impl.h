@@ -17,6 +17,9 @@ void stream_deinit(struct store *store);
 /* Both links of the server of these shards went up or down. */
 void stream_on_link(struct store *store, const struct shard_set *which, bool up);
 
+/* As store_on_owner. */
+void stream_on_owner(struct store *store);
+
 /* The server said how the stream is; up to the seq `stored` sinks have all. */
 void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored);
 

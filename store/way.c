@@ -57,10 +57,13 @@ static void way_free(struct bus_way *way)
     free(way);
 }
 
-void way_inbox(const struct store *store, unsigned shard, struct span node, struct buf *out)
+void way_inbox(const struct store *store, unsigned shard, bool next, struct span node,
+               struct buf *out)
 {
     unsigned first = 0;
-    while (first < PARTITIONS - 1 && store->backend->owner[first] != shard) {
+    const uint8_t *owner = next ? store->change.owner_after : store->change.owner_before;
+    owner = owner != NULL ? owner : store->backend->owner;
+    while (first < PARTITIONS - 1 && owner[first] != shard) {
         first++;
     }
     buf_printf(out, "%s:{%s}:i:%.*s", store->prefix, partition_tag(first), SPAN_ARG(node));
@@ -82,7 +85,8 @@ static void send_parcel(struct bus_way *way)
     struct store *store = way->store;
     struct buf text = {0};
     list_del(&way->filled);
-    way_inbox(store, way->shard, map_key(&way->node), &text);
+    way_inbox(store, way->shard, shard_set_has(&store->change.begun, way->shard),
+              map_key(&way->node), &text);
     size_t channel = text.len;
     buf_printf(&text, "%u %s %" PRIu64 " %" PRIu64 "\n", store_wire_now(store), store->node,
                store->shards[way->shard].links, ++way->number);

@@ -39,8 +39,10 @@ void way_unref(struct bus_way *way);
 void way_send(struct bus_way *way, const struct way_item *item);
 
 /* Appends the name of a node's inbox at `shard`. It has the tag of the shard's first partition: the same
- * on all nodes, and another one for each shard. */
-void way_inbox(const struct store *store, unsigned shard, struct span node, struct buf *out);
+ * on all nodes, and another one for each shard. Of a list that changes: of the old one, or (`next`) of the new
+ * one; a node hears both, and is spoken to by the new one where all know of the change. */
+void way_inbox(const struct store *store, unsigned shard, bool next, struct span node,
+               struct buf *out);
 
 /* The link of these shards went up or down: what waited is over, and numbers begin again. */
 void ways_on_link(struct store *store, const struct shard_set *which);

@@ -127,6 +127,7 @@ ROWS = {
          "What is late came over a link that its node had given up: told to nobody, so that order holds"),
         ("Servers that a node can use", "none", [(EACH, per_node("muster_store_server_up"))], "As many as `store` names"),
         ("Partitions away", "none", [(EACH, per_node("muster_store_partitions_away"))], "Of 256, on servers that a node cannot use now"),
+        ("Partitions that wait to move", "none", [(EACH, per_node("muster_store_partitions_waiting"))], "To another server, while the list of `store` changes"),
         ("Store trouble", "cps", [("errors", rate("muster_store_errors_total")),
                                   ("reconnects", rate("muster_store_reconnects_total")),
                                   ("partitions moved", rate("muster_store_moves_total")),

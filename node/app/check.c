@@ -12,6 +12,7 @@
 #include "node/proto/json/scan.h"
 #include "node/proto/jwt/jwt.h"
 #include "store/base/clock.h"
+#include "store/list_change.h"
 #include "store/postgres/migrate.h"
 #include "store/postgres/postgres.h"
 #include "store/sink/sink.h"
@@ -209,6 +210,17 @@ static void check_wire(struct check *check)
     buf_free(&text);
 }
 
+/* How far a list that changes is. */
+static void check_change(struct check *check)
+{
+    struct buf text = {0};
+    store_print_change(check->store, &text);
+    if (text.len > 0) {
+        check_find(check, VERDICT_OK, "store", "%s", buf_text(&text));
+    }
+    buf_free(&text);
+}
+
 static void check_store(struct check *check)
 {
     const struct settings *settings = check->settings;
@@ -235,6 +247,7 @@ static void check_store(struct check *check)
     } else {
         check_find(check, VERDICT_OK, "store", "reached, and messages come back");
         ask_stream(check);
+        check_change(check);
         check_wire(check);
         check_redis(check);
     }

@@ -6,6 +6,7 @@
 #include "store/base/clock.h"
 #include "store/base/mem.h"
 #include "store/inspect.h"
+#include "store/list_change.h"
 
 #include <stdlib.h>
 
@@ -61,15 +62,20 @@ static void on_readyz(void *arg, struct http_request *request)
 {
     struct health *health = arg;
     const char *reason = health_trouble(health);
-    struct buf away = {0}, text = {0};
+    struct buf away = {0}, change = {0}, text = {0};
     print_away(health->options.app->store, &away);
     if (reason != NULL) {
         http_reply_error(request, 503, "%s%s%s", reason, away.len > 0 ? "; " : "", buf_text(&away));
     } else {
-        buf_printf(&text, "ready\n%s%s", buf_text(&away), away.len > 0 ? "\n" : "");
+        if (health->options.app->store != NULL) {
+            store_print_change(health->options.app->store, &change);
+        }
+        buf_printf(&text, "ready\n%s%s%s%s", buf_text(&away), away.len > 0 ? "\n" : "",
+                   buf_text(&change), change.len > 0 ? "\n" : "");
         http_reply(request, 200, plain, buf_span(&text));
     }
     buf_free(&away);
+    buf_free(&change);
     buf_free(&text);
 }
 

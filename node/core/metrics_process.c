@@ -5,6 +5,7 @@
 #include "node/core/log_out.h"
 #include "store/base/check.h"
 #include "store/base/clock.h"
+#include "store/list_change.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -105,6 +106,7 @@ void metrics_process_refresh(struct metrics *metrics, const struct store *store)
     const struct store_stats *stats = store_stats(store);
     metrics_set(metrics, METRIC_STORE_UP, store_ready(store) ? 1 : 0);
     metrics_set(metrics, METRIC_STORE_AWAY, store_partitions_away(store));
+    metrics_set(metrics, METRIC_STORE_WAITING, store_partitions_waiting(store));
     metrics_set(metrics, METRIC_STORE_COMMANDS, stats->commands);
     metrics_set(metrics, METRIC_STORE_ERRORS, stats->errors);
     metrics_set(metrics, METRIC_STORE_MOVES, stats->moves);

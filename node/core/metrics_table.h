@@ -176,12 +176,15 @@
            "1 while every store server has proved itself lately")                                  \
     METRIC(STORE_AWAY, gauge, "muster_store_partitions_away", "",                                  \
            "Of 256 partitions of the store, those that this node cannot serve now")                \
+    METRIC(STORE_WAITING, gauge, "muster_store_partitions_waiting", "",                            \
+           "Partitions that have still to go to another server of a list that changes")            \
     METRIC(STORE_COMMANDS, counter, "muster_store_commands_total", "",                             \
            "Commands sent to the store")                                                           \
     METRIC(STORE_ERRORS, counter, "muster_store_errors_total", "",                                 \
            "Store commands that failed or were lost with their link")                              \
-    METRIC(STORE_MOVES, counter, "muster_store_moves_total", "",                                   \
-           "Partitions that another server of a Redis Cluster took over.")                         \
+    METRIC(                                                                                        \
+        STORE_MOVES, counter, "muster_store_moves_total", "",                                      \
+        "Partitions that another server took over: of a Redis Cluster, or of a list that changes") \
     METRIC(STORE_RECONNECTS, counter, "muster_store_reconnects_total", "",                         \
            "Links to the store built again after a loss")                                          \
     METRIC(STORE_RENEWALS, counter, "muster_roster_renewals_total", "",                            \

@@ -39,7 +39,7 @@
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token") \
     SETTING(url_tokens, SWITCH, "on", 0, 0, "off|on", "off: tokens in addresses (?token=), which access logs keep, do not count") \
     GROUP(STORE, "Store", SETTINGS_NODE | SETTINGS_SINK) \
-    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db],...; also rediss:, redis+sentinel:, redis+cluster:") \
+    SETTING(store, STORE, "memory:", 0, 0, "", "memory:, redis://[user:pass@]host:port[/db],...; rediss:, redis+sentinel:, redis+cluster:; old;new") \
     SETTING(store_ca, TEXT, "", 0, 0, "", "PEM file of the authorities that rediss:// believes; empty: those of the system") \
     SETTING(store_cert, TEXT, "", 0, 0, "", "PEM file of the client certificate for rediss://, with its chain") \
     SETTING(store_key, TEXT, "", 0, 0, "", "PEM file of its key; empty: in the file of store-cert") \

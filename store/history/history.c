@@ -91,6 +91,23 @@ void history_on_link(struct store *store, const struct shard_set *which, bool up
     }
 }
 
+void history_on_owner(struct store *store)
+{
+    MAP_EACH(it, &store->history.keys) {
+        struct history_key *key = MAP_ENTRY(it, struct history_key, node);
+        unsigned shard = store_key_shard(store, map_key(it));
+        if (shard != key->shard) {
+            history_queue_link_down(key);
+            history_watch_link_down(key);
+            key->shard = shard;
+            if (history_key_up(key)) {
+                history_queue_link_up(key);
+            }
+            history_key_kick(key);
+        }
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct store *store = arg;

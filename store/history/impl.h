@@ -112,6 +112,9 @@ static inline bool history_key_watched(const struct history_key *key)
 void history_init(struct store *store);
 void history_deinit(struct store *store);
 
+/* As store_on_owner. */
+void history_on_owner(struct store *store);
+
 /* Both links of the server of these shards went up or down. */
 void history_on_link(struct store *store, const struct shard_set *which, bool up);
 

@@ -3,10 +3,10 @@
 
 #include "store/base/resp.h"
 
-void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
-                        struct span key)
+void redis_script_begin(struct redis_script *call, const struct redis_lua *lua, struct span key)
 {
-    *call = (struct redis_script){.text = text, .sha = sha};
+    *call = (struct redis_script){.lua = lua};
+    buf_append(&call->key, key);
     redis_script_word(call, key);
 }
 
@@ -35,7 +35,11 @@ void redis_script_print(const struct redis_script *call, bool by_text, struct re
     struct buf head = {0};
     resp_command(&head, 3 + call->count);
     resp_word(&head, by_text ? SPAN("EVAL") : SPAN("EVALSHA"));
-    resp_word(&head, span_str(by_text ? call->text : call->sha));
+    const struct redis_lua *lua = call->lua;
+    bool fenced = call->fenced && lua->fenced != NULL;
+    resp_word(&head, span_str(by_text  ? fenced ? lua->fenced : lua->text
+                              : fenced ? lua->fenced_sha
+                                       : lua->sha));
     resp_number(&head, 1);
     redis_outbox_put(out, buf_span(&head));
     redis_outbox_add(out, &call->before);
@@ -57,4 +61,5 @@ void redis_script_free(struct redis_script *call)
 {
     redis_outbox_free(&call->before);
     buf_free(&call->words);
+    buf_free(&call->key);
 }

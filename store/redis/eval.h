@@ -5,17 +5,19 @@
 
 #include "store/base/buf.h"
 #include "store/redis/conn.h"
+#include "store/redis/scripts.h"
 
 /* A script, its one key and its arguments: begin, add words, run. */
 struct redis_script {
-    const char *text, *sha;
+    const struct redis_lua *lua;
+    struct buf key;
+    bool fenced;                /* it goes behind the fence, where it has one */
     struct redis_outbox before; /* key and arguments, in RESP, */
     struct buf words;           /* and those behind the last chunk */
     size_t count;
 };
 
-void redis_script_begin(struct redis_script *call, const char *text, const char *sha,
-                        struct span key);
+void redis_script_begin(struct redis_script *call, const struct redis_lua *lua, struct span key);
 void redis_script_word(struct redis_script *call, struct span word);
 void redis_script_number(struct redis_script *call, uint64_t number);
 

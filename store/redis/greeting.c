@@ -2,10 +2,16 @@
 #include "store/redis/greeting.h"
 
 #include "store/base/resp.h"
+#include "store/redis/scripts.h"
 
 static bool starts(const char *text, const char *word)
 {
     return strncmp(text, word, strlen(word)) == 0;
+}
+
+bool redis_error_is_fence(const char *text)
+{
+    return starts(text, "HELD ") || starts(text, "GONE ");
 }
 
 bool redis_error_is_fatal(const char *text)
@@ -67,8 +73,13 @@ void redis_greeting_send(struct redis_conn *conn, const struct redis_server *ser
     send_words(conn, set_name, 3, fn, arg);
 }
 
-void redis_greeting_load(struct redis_conn *conn, const char *script, redis_reply_fn *fn, void *arg)
+void redis_greeting_load(struct redis_conn *conn, bool fenced, redis_reply_fn *fn, void *arg)
 {
-    const char *load[] = {"SCRIPT", "LOAD", script};
-    send_words(conn, load, 3, fn, arg);
+    static const struct redis_lua *const used[] = {&lua_lookup, &lua_roster, &lua_roster_beat,
+                                                   &lua_history, &lua_roll};
+    for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+        bool behind = fenced && used[i]->fenced != NULL;
+        const char *load[] = {"SCRIPT", "LOAD", behind ? used[i]->fenced : used[i]->text};
+        send_words(conn, load, 3, fn, arg);
+    }
 }

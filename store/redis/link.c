@@ -39,6 +39,7 @@ struct redis_link {
     bool connected;          /* the command connection is there */
     bool called;             /* its rolls were asked */
     unsigned rolls;          /* of these, not answered */
+    uint64_t rolled_us;      /* when the last one was asked that was answered */
     char *last;              /* "host port" of the last link that was up; NULL: this is the first */
     struct event *timer;     /* next try, or the time limit of this one */
     struct event *beat;
@@ -145,7 +146,7 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
         fail(link, reply->str);
     } else if (strncmp(reply->str, "WIRE ", 5) == 0) {
         store_on_unread(link->store, WIRE_KEY, reply->str);
-    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0) {
+    } else if (strncmp(reply->str, "NOSCRIPT", 8) != 0 && !redis_error_is_fence(reply->str)) {
         complain(link, reply->str);
     }
     return false;
@@ -250,6 +251,7 @@ struct roll_call {
     struct redis_link *link;
     unsigned shard;
     enum roll_verb verb;
+    uint64_t asked_us;
 };
 
 static void send_roll(const struct roll_call *call, bool by_text);
@@ -271,6 +273,7 @@ static void on_roll(void *arg, const redisReply *reply)
     } else if (error) {
         fail(link, reply->str);
     } else {
+        link->rolled_us = call.asked_us;
         take_roll(link, call.shard, redis_reply_text(reply));
     }
 }
@@ -290,7 +293,7 @@ static void send_rolls(struct redis_link *link, enum roll_verb verb)
     unsigned shards[REDIS_LINK_ROLLS];
     unsigned count = link->events->rolls(link->arg, shards);
     for (unsigned i = 0; i < count; i++) {
-        send_roll(&(struct roll_call){link, shards[i], verb}, false);
+        send_roll(&(struct roll_call){link, shards[i], verb, clock_monotonic_us()}, false);
     }
     link->called = true;
 }
@@ -385,11 +388,7 @@ static void on_connected(void *arg, struct redis_conn *conn)
     if (conn == link->subscriber) {
         ask_for_proof(link);
     } else {
-        redis_greeting_load(conn, lua_lookup, on_greeting, link);
-        redis_greeting_load(conn, lua_roster, on_greeting, link);
-        redis_greeting_load(conn, lua_roster_beat, on_greeting, link);
-        redis_greeting_load(conn, lua_history, on_greeting, link);
-        redis_greeting_load(conn, lua_roll, on_greeting, link);
+        redis_greeting_load(conn, link->events->cluster == NULL, on_greeting, link);
         redis_role_ask(link->command, on_info, on_role, link);
         if (link->events->cluster == NULL) {
             redis_hush_begin(&link->hush, conn, span_str(link->store->prefix), on_lost, link);
@@ -462,6 +461,9 @@ static bool is_elsewhere(struct redis_link *link, struct span channel)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
     int partition = cluster != NULL ? partition_of_key(channel) : -1;
+    if (cluster == NULL) {
+        return link->events->has != NULL && !link->events->has(link->arg, channel);
+    }
     return partition >= 0 && !cluster->has(link->arg, (unsigned)partition);
 }
 
@@ -693,6 +695,12 @@ bool redis_link_ready(const struct redis_link *link)
 {
     return link->state == LINK_UP &&
            clock_monotonic_us() - link->proof.proved_us <= redis_pace_proof_us(link->store);
+}
+
+bool redis_link_is_on_roll(const struct redis_link *link)
+{
+    uint64_t lease_us = (uint64_t)link->store->lease_ms * 1000;
+    return link->state == LINK_UP && clock_monotonic_us() - link->rolled_us < lease_us;
 }
 
 void redis_link_prove(struct redis_link *link)

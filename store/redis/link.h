@@ -53,6 +53,8 @@ struct redis_link_events {
     /* Puts the shards on whose rolls at that server this node stands into `shards` (of REDIS_LINK_ROLLS);
      * returns how many. */
     unsigned (*rolls)(void *arg, unsigned *shards);
+    /* Is that channel this server's? NULL: all that it is asked for are. */
+    bool (*has)(void *arg, struct span channel);
     const struct redis_link_cluster *cluster; /* NULL: the server is not one of a cluster */
 };
 
@@ -75,6 +77,10 @@ void redis_link_free(struct redis_link **link);
 
 /* Up, and proved within the last beats. */
 bool redis_link_ready(const struct redis_link *link);
+
+/* Surely on the roll of the server: what was there when it last said so is there, whatever this node has slept
+ * through since. */
+bool redis_link_is_on_roll(const struct redis_link *link);
 
 /* Asks for a proof besides those of the beats, unless one is under way. */
 void redis_link_prove(struct redis_link *link);

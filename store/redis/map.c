@@ -21,7 +21,8 @@ static bool is_text(const redisReply *reply, const char *text)
 /* Does it name a host? */
 static bool is_host(const redisReply *reply)
 {
-    return reply != NULL && has_text(reply) && reply->len > 0 && strcmp(reply->str, "?") != 0;
+    return reply != NULL && has_text(reply) && reply->str[0] != '\0' &&
+           strcmp(reply->str, "?") != 0;
 }
 
 /* The value behind `name` in an array of names and values; NULL: there is none. */
@@ -50,8 +51,16 @@ static bool is_range(const redisReply *from, const redisReply *to)
            from->integer >= 0 && from->integer <= to->integer && to->integer < CLUSTER_SLOTS;
 }
 
-static void give(struct redis_map *map, size_t server, unsigned from, unsigned to)
+/* 0, or -1 where another range has some of it: how many slots nobody has could not be said. */
+static int give(struct redis_map *map, size_t server, unsigned from, unsigned to)
 {
+    for (unsigned slot = from; slot <= to; slot++) {
+        uint8_t bit = (uint8_t)(1U << slot % 8);
+        if ((map->given[slot / 8] & bit) != 0) {
+            return -1;
+        }
+        map->given[slot / 8] |= bit;
+    }
     map->servers[server].slots += to - from + 1;
     map->slots += to - from + 1;
     for (unsigned p = partition_near(from); p <= partition_near(to); p++) {
@@ -60,6 +69,7 @@ static void give(struct redis_map *map, size_t server, unsigned from, unsigned t
             map->owner[p] = (int)server;
         }
     }
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------ CLUSTER SHARDS */
@@ -103,11 +113,11 @@ static int read_shard(struct redis_map *map, const redisReply *shard, const char
     }
     add_server(map, host, port->integer, asked)->replicas = replicas;
     for (size_t i = 0; i + 1 < slots->elements; i += 2) {
-        if (!is_range(slots->element[i], slots->element[i + 1])) {
+        if (!is_range(slots->element[i], slots->element[i + 1]) ||
+            give(map, map->count - 1, (unsigned)slots->element[i]->integer,
+                 (unsigned)slots->element[i + 1]->integer) < 0) {
             return -1;
         }
-        give(map, map->count - 1, (unsigned)slots->element[i]->integer,
-             (unsigned)slots->element[i + 1]->integer);
     }
     return 0;
 }
@@ -144,8 +154,8 @@ static int read_range(struct redis_map *map, const redisReply *range, const char
         add_server(map, host, port, asked);
     }
     map->servers[server].replicas = (unsigned)range->elements - 3;
-    give(map, server, (unsigned)range->element[0]->integer, (unsigned)range->element[1]->integer);
-    return 0;
+    return give(map, server, (unsigned)range->element[0]->integer,
+                (unsigned)range->element[1]->integer);
 }
 
 /* ---------------------------------------------------------------------------------------- both */

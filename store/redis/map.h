@@ -18,12 +18,14 @@ struct redis_map_server {
 struct redis_map {
     struct redis_map_server *servers;
     size_t count;
-    int owner[PARTITIONS]; /* place in `servers`; -1: nobody has the slot */
-    unsigned slots;        /* that a server has */
+    int owner[PARTITIONS];            /* place in `servers`; -1: nobody has the slot */
+    unsigned slots;                   /* that a server has */
+    uint8_t given[CLUSTER_SLOTS / 8]; /* a bit for each of them */
 };
 
 /* Reads either answer. `asked` is the host that gave it, meant where it names none; `tls`: its ports
- * for TLS are wanted. 0, or -1 when it is none, and nothing is to be freed. */
+ * for TLS are wanted. 0, or -1 when it is none, or gives a slot
+ * twice, and nothing is to be freed. */
 int redis_map_read(struct redis_map *map, const redisReply *reply, const char *asked, bool tls)
     __attribute__((warn_unused_result));
 

@@ -15,6 +15,7 @@
  *     <prefix>:proof:...    channel of a link's own messages */
 #include "store/redis/redis.h"
 #include "store/base/resp.h"
+#include "store/redis/change.h"
 #include "store/redis/inspect.h"
 #include "store/redis/link.h"
 #include "store/redis/roll.h"
@@ -33,6 +34,7 @@ struct redis {
     struct redis_tls_files files;
     struct redis_route *routes;    /* of each shard */
     struct redis_cluster *cluster; /* NULL: a server or a list of them */
+    struct redis_change *change;   /* NULL: a list that stays */
     struct resolver *resolver;
 };
 
@@ -64,6 +66,12 @@ static void redis_unsubscribe(struct backend *backend, unsigned shard, const str
     }
 }
 
+/* What was not published, since its partition has left, comes before the gap that its listeners hear of. */
+static void on_guarded(void *arg, const redisReply *reply)
+{
+    (void)arg, (void)reply;
+}
+
 static int redis_publish(struct backend *backend, unsigned shard, struct span channel,
                          struct span head, struct span payload, bool quiet)
 {
@@ -76,7 +84,11 @@ static int redis_publish(struct backend *backend, unsigned shard, struct span ch
     resp_word(&command, redis_link_publish_word(link));
     resp_word(&command, channel);
     resp_joined(&command, head, payload);
-    int sent = redis_link_say(link, buf_span(&command), quiet);
+    const struct redis_route *route = route_of(backend, shard);
+    int sent = route->moves != NULL && partition_of_channel(channel) >= 0
+                   ? redis_route_command(route, channel, buf_span(&command), PATIENCE_NONE,
+                                         on_guarded, NULL)
+                   : redis_link_say(link, buf_span(&command), quiet);
     buf_free(&command);
     return sent;
 }
@@ -99,7 +111,7 @@ static int redis_touch(struct backend *backend, unsigned shard, const struct ros
                        backend_answer_fn *fn, void *arg)
 {
     struct redis_script call;
-    redis_script_begin(&call, lua_roster, lua_roster_sha, touch->key);
+    redis_script_begin(&call, &lua_roster, touch->key);
     redis_script_word(&call, publish_word(backend, shard));
     redis_script_word(&call, touch->channel);
     redis_script_number(&call, roster_life_us(backend->store) / 1000);
@@ -130,7 +142,7 @@ static int redis_beat(struct backend *backend, unsigned shard, const struct rost
     struct redis_script call;
     struct buf key = {0};
     store_shard_key(backend->store, shard, "n", &key);
-    redis_script_begin(&call, lua_roster_beat, lua_roster_beat_sha, buf_span(&key));
+    redis_script_begin(&call, &lua_roster_beat, buf_span(&key));
     buf_free(&key);
     redis_script_word(&call, beat->node);
     redis_script_number(&call, beat->token);
@@ -178,7 +190,7 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
                          backend_answer_fn *fn, void *arg)
 {
     struct redis_script script;
-    redis_script_begin(&script, lua_history, lua_history_sha, call->key);
+    redis_script_begin(&script, &lua_history, call->key);
     switch (call->verb) {
     case HISTORY_APPEND:
         redis_script_word(&script, SPAN("a"));
@@ -206,7 +218,9 @@ static int redis_history(struct backend *backend, unsigned shard, const struct h
         redis_script_number(&script, call->limit);
         break;
     }
-    return redis_script_run(&script, route_of(backend, shard), fn, arg);
+    return call->verb == HISTORY_NEWEST
+               ? redis_script_follow(&script, route_of(backend, shard), fn, arg)
+               : redis_script_run(&script, route_of(backend, shard), fn, arg);
 }
 
 static void redis_leave(struct backend *backend)
@@ -243,7 +257,8 @@ static const char *redis_at(struct backend *backend, unsigned shard)
 static bool redis_ready(struct backend *backend, unsigned shard)
 {
     struct redis_link *link = link_of(backend, shard);
-    return link != NULL && redis_link_ready(link);
+    bool changes = CONTAINER_OF(backend, struct redis, backend)->change != NULL;
+    return link != NULL && redis_link_ready(link) && (!changes || backend->store->shards[shard].up);
 }
 
 static int inspect(struct backend *backend, unsigned shard, store_server_fn *fn, void *arg)
@@ -282,12 +297,14 @@ static void free_files(struct redis_tls_files *files)
 static void redis_free(struct backend *backend)
 {
     struct redis *redis = CONTAINER_OF(backend, struct redis, backend);
-    for (unsigned i = 0; redis->cluster == NULL && i < backend->shards; i++) {
+    bool own = redis->cluster == NULL && redis->change == NULL;
+    for (unsigned i = 0; own && i < backend->shards; i++) {
         redis_link_free(&redis->routes[i].link);
     }
     if (redis->cluster != NULL) {
-        redis_route_end_calls(redis->cluster);
+        redis_route_end_calls(redis_cluster_calls(redis->cluster));
     }
+    redis_change_free(&redis->change);
     redis_cluster_free(&redis->cluster);
     resolver_free(&redis->resolver);
     free(redis->routes);
@@ -367,19 +384,6 @@ int redis_check(const char *url, const struct store_tls *tls, const char **about
     return result;
 }
 
-/* Each partition to the server that weighs most for it. */
-static void share_out(const struct redis_url *url, uint8_t owner[PARTITIONS])
-{
-    for (unsigned p = 0; p < PARTITIONS; p++) {
-        uint64_t most = 0;
-        for (size_t i = 0; i < url->count; i++) {
-            uint64_t weight = partition_weight(p, span_str(url->servers[i].name));
-            owner[p] = weight > most ? (uint8_t)i : owner[p];
-            most = weight > most ? weight : most;
-        }
-    }
-}
-
 /* ------------------------------------------------------------- the link of a shard of a list */
 
 static void on_link(void *arg, bool up, const char *text)
@@ -410,15 +414,23 @@ static unsigned list_rolls(void *arg, unsigned *shards)
 
 static void open_list(struct redis *redis)
 {
-    static const struct redis_link_events events = {on_link, on_moved, on_proof, list_rolls, NULL};
+    static const struct redis_link_events events = {on_link,    on_moved, on_proof,
+                                                    list_rolls, NULL,     NULL};
     struct backend *backend = &redis->backend;
     backend->shards = (unsigned)redis->url.count;
-    share_out(&redis->url, backend->owner);
+    redis_change_share_out(&redis->url, false, backend->owner);
     backend->store->servers = redis_url_list(&redis->url);
     redis->routes = mem_zalloc(backend->shards * sizeof(*redis->routes));
     for (unsigned i = 0; i < backend->shards; i++) {
-        struct redis_route *route = &redis->routes[i];
         backend->lease_at[i] = (uint8_t)i;
+    }
+    if (redis->url.before != NULL) {
+        redis->change =
+            redis_change_new(backend, redis->routes, &redis->url, &redis->files, redis->resolver);
+        return;
+    }
+    for (unsigned i = 0; i < backend->shards; i++) {
+        struct redis_route *route = &redis->routes[i];
         route->store = backend->store;
         route->shard = i;
         route->link = redis_link_new(backend->store, &events, route, &redis->url.servers[i],
@@ -438,7 +450,7 @@ static void open_cluster(struct redis *redis)
     for (unsigned p = 0; p < PARTITIONS; p++) {
         backend->owner[p] = (uint8_t)p;
         backend->lease_at[p] = redis_cluster_leases(p);
-        redis->routes[p] = (struct redis_route){backend->store, p, NULL, redis->cluster};
+        redis->routes[p] = (struct redis_route){backend->store, p, NULL, redis->cluster, NULL};
     }
 }
 

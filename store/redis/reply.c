@@ -7,7 +7,8 @@
 
 enum {
     BLOCK = 64 * 1024,
-    SPARE_MOST = 64, /* blocks kept for the next reply */
+    SPARE_MOST = 64,         /* blocks kept for the next reply */
+    ELEMENTS_MOST = 1 << 20, /* of all arrays of a reply */
     ALIGN = _Alignof(max_align_t),
 };
 
@@ -22,6 +23,7 @@ struct redis_replies {
     struct block *blocks; /* of this reply, newest first; never NULL: the oldest stays */
     struct block *spare;  /* of size BLOCK */
     size_t spares;
+    size_t elements; /* that this reply has announced */
 };
 
 /* The number of elements that hiredis hands to createArray. */
@@ -81,13 +83,19 @@ static void *create_string(const redisReadTask *task, char *text, size_t len)
     return reply;
 }
 
+/* Room is made for what is announced: a few bytes must not take all memory. */
 static void *create_array(const redisReadTask *task, reply_count count)
 {
+    struct redis_replies *replies = task->privdata;
     size_t elements = count > 0 ? (size_t)count : 0;
+    if (elements > ELEMENTS_MOST - replies->elements) {
+        return NULL; /* an error of the reader */
+    }
+    replies->elements += elements;
     redisReply *reply = put(task, 0);
     reply->elements = elements;
     if (elements > 0) {
-        reply->element = room_for(task->privdata, elements * sizeof(redisReply *));
+        reply->element = room_for(replies, elements * sizeof(redisReply *));
         memset(reply->element, 0, elements * sizeof(redisReply *));
     }
     return reply;
@@ -162,6 +170,7 @@ static void drop_spare(struct redis_replies *replies)
  * time. */
 void redis_replies_done(struct redis_replies *replies)
 {
+    replies->elements = 0;
     if (replies->spare != NULL) {
         drop_spare(replies);
     }

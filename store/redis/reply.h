@@ -21,7 +21,8 @@ void redis_replies_free(struct redis_replies **replies);
 redisReader *redis_replies_reader(struct redis_replies *replies);
 
 /* 1 and the next whole reply in *reply, borrowed until redis_replies_done, which must come before
- * the next call; 0 when there is none yet; -1 when what was fed is not Redis' protocol. */
+ * the next call; 0 when there is none yet; -1 when what was fed is not Redis' protocol,
+ * or a reply announces more than a million elements. */
 int redis_replies_next(struct redis_replies *replies, const redisReply **reply)
     __attribute__((warn_unused_result));
 void redis_replies_done(struct redis_replies *replies);

@@ -10,7 +10,7 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, unsi
 {
     struct buf key = {0};
     store_shard_key(store, shard, "roll", &key);
-    redis_script_begin(call, lua_roll, lua_roll_sha, buf_span(&key));
+    redis_script_begin(call, &lua_roll, buf_span(&key));
     buf_free(&key);
     redis_script_word(call, verb == ROLL_BE_IN ? SPAN("+")
                             : verb == ROLL_ASK ? SPAN("?")
@@ -21,6 +21,12 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, unsi
     redis_script_number(call, store->wire.from);
     redis_script_number(call, store->wire.to);
     redis_script_word(call, span_str(store->servers));
+    if (store->change.after != NULL) {
+        redis_script_word(call, span_str(store->change.before));
+        redis_script_word(call, span_str(store->change.after));
+        redis_script_number(call, shard_set_has(&store->change.was, shard));
+        redis_script_number(call, store->change.done);
+    }
 }
 
 static unsigned least(unsigned a, unsigned b)

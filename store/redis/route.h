@@ -4,7 +4,12 @@
  *
  *     MOVED ----> the partition moves; to its new server
  *     ASK ------> ASKING and the command to the server that takes the slot over
- *     TRYAGAIN -> again in a moment, for some seconds; then it counts as lost */
+ *     TRYAGAIN -> again in a moment, for some seconds; then it counts as lost
+ *
+ * The same in a list that changes, where each command looks at the fence (fence.lua):
+ *
+ *     HELD -----> again in a moment
+ *     GONE -----> to where the partition is by then, or it counts as lost */
 #ifndef MUSTER_STORE_REDIS_ROUTE_H
 #define MUSTER_STORE_REDIS_ROUTE_H
 
@@ -15,17 +20,37 @@ struct redis_route {
     unsigned shard;
     struct redis_link *link;       /* NULL: in a cluster */
     struct redis_cluster *cluster; /* NULL: none */
+    struct redis_route_moves
+        *moves; /* NULL: none of its partitions moves; a cluster's do by themselves */
+};
+
+/* What routes of a list that changes share. */
+struct redis_route_moves {
+    const struct redis_route *routes;        /* by shard */
+    struct list calls;                       /* that wait to be sent again */
+    void (*gone)(void *arg, unsigned shard); /* that server says that a partition has left */
+    void *arg;
 };
 
 /* The link of the shard now; NULL: none. */
 struct redis_link *redis_route_link(const struct redis_route *route);
 
-/* As redis_link_command. In a cluster `fn` gets no redirection: NULL where it led nowhere. */
-int redis_route_command(const struct redis_route *route, struct span command, redis_reply_fn *fn,
-                        void *arg) __attribute__((warn_unused_result));
+/* What becomes of a command whose partition is on its way to another server of a list, or has left. */
+enum redis_patience {
+    PATIENCE_HOLDS, /* it waits while the partition is held; once that has left it counts as lost */
+    PATIENCE_FOLLOWS, /* and goes to where the partition is then: nothing in it is the old server's */
+    PATIENCE_NONE,    /* it counts as lost */
+};
 
-/* The same for one whose long parts are shared. */
-int redis_route_share(const struct redis_route *route, const struct redis_outbox *command,
+/* As redis_link_command, for a plain command that touches `key`, or publishes there. In a cluster, and where
+ * the list changes, `fn` gets no redirection: NULL where it led nowhere. */
+int redis_route_command(const struct redis_route *route, struct span key, struct span command,
+                        enum redis_patience patience, redis_reply_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
+/* The same for one whose long parts are shared, and which looks at the fence itself. */
+int redis_route_share(const struct redis_route *route, struct span key,
+                      const struct redis_outbox *command, enum redis_patience patience,
                       redis_reply_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 /* As redis_link_check, for answers to redis_route_command. */
@@ -35,6 +60,6 @@ bool redis_route_check(const struct redis_route *route, const redisReply *reply)
 struct span redis_route_timeline(const struct redis_route *route);
 
 /* Ends the calls that wait to be sent again, each with NULL. */
-void redis_route_end_calls(struct redis_cluster *cluster);
+void redis_route_end_calls(struct list *calls);
 
 #endif

@@ -9,6 +9,7 @@ struct script_run {
     backend_answer_fn *fn;
     void *arg;
     bool by_text;
+    enum redis_patience patience;
 };
 
 static void finish(struct script_run *run, enum backend_answer answer, struct span reply)
@@ -24,7 +25,8 @@ static int send_run(struct script_run *run)
 {
     struct redis_outbox command = {0};
     redis_script_print(&run->call, run->by_text, &command);
-    int sent = redis_route_share(run->route, &command, on_reply, run);
+    int sent = redis_route_share(run->route, buf_span(&run->call.key), &command, run->patience,
+                                 on_reply, run);
     redis_outbox_free(&command);
     return sent;
 }
@@ -45,12 +47,14 @@ static void on_reply(void *arg, const redisReply *reply)
     }
 }
 
-int redis_script_run(struct redis_script *call, const struct redis_route *route,
-                     backend_answer_fn *fn, void *arg)
+static int begin_run(struct redis_script *call, const struct redis_route *route,
+                     enum redis_patience patience, backend_answer_fn *fn, void *arg)
 {
     struct script_run *run = mem_zalloc(sizeof(*run));
     run->route = route;
     run->call = *call;
+    run->call.fenced = route->cluster == NULL;
+    run->patience = patience;
     run->fn = fn;
     run->arg = arg;
     *call = (struct redis_script){0};
@@ -60,4 +64,16 @@ int redis_script_run(struct redis_script *call, const struct redis_route *route,
         return -1;
     }
     return 0;
+}
+
+int redis_script_run(struct redis_script *call, const struct redis_route *route,
+                     backend_answer_fn *fn, void *arg)
+{
+    return begin_run(call, route, PATIENCE_HOLDS, fn, arg);
+}
+
+int redis_script_follow(struct redis_script *call, const struct redis_route *route,
+                        backend_answer_fn *fn, void *arg)
+{
+    return begin_run(call, route, PATIENCE_FOLLOWS, fn, arg);
 }

@@ -4,20 +4,19 @@
 #ifndef MUSTER_STORE_REDIS_SCRIPTS_H
 #define MUSTER_STORE_REDIS_SCRIPTS_H
 
-extern const char lua_lookup[];
-extern const char lua_lookup_sha[];
-extern const char lua_history[];
-extern const char lua_history_sha[];
-extern const char lua_roll[];
-extern const char lua_roll_sha[];
-extern const char lua_roster[];
-extern const char lua_roster_sha[];
-extern const char lua_roster_beat[];
-extern const char lua_roster_beat_sha[];
+struct redis_lua {
+    const char *text, *sha;
+    const char *fenced, *fenced_sha; /* the same behind fence.lua; NULL: it touches no partition */
+};
 
-extern const char lua_stream_append[];
-extern const char lua_stream_append_sha[];
-extern const char lua_stream_state[];
-extern const char lua_stream_state_sha[];
+extern const struct redis_lua lua_lookup;
+extern const struct redis_lua lua_history;
+extern const struct redis_lua lua_guarded;
+extern const struct redis_lua lua_moves;
+extern const struct redis_lua lua_roll;
+extern const struct redis_lua lua_roster;
+extern const struct redis_lua lua_roster_beat;
+extern const struct redis_lua lua_stream_append;
+extern const struct redis_lua lua_stream_state;
 
 #endif

@@ -35,12 +35,12 @@ static void put_key(const struct redis_route *route, struct buf *out)
     buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(partition_of(STREAM_HOME)));
 }
 
-static void begin(struct redis_script *call, const struct redis_route *route, const char *text,
-                  const char *sha)
+static void begin(struct redis_script *call, const struct redis_route *route,
+                  const struct redis_lua *lua)
 {
     struct buf key = {0};
     put_key(route, &key);
-    redis_script_begin(call, text, sha, buf_span(&key));
+    redis_script_begin(call, lua, buf_span(&key));
     buf_free(&key);
 }
 
@@ -48,7 +48,7 @@ int redis_stream_append(const struct redis_route *route, const struct stream_cal
                         backend_answer_fn *fn, void *arg)
 {
     struct redis_script script;
-    begin(&script, route, lua_stream_append, lua_stream_append_sha);
+    begin(&script, route, &lua_stream_append);
     redis_script_number(&script, call->limits->lanes);
     redis_script_number(&script, call->limits->entries);
     redis_script_number(&script, call->limits->refuse);
@@ -75,7 +75,7 @@ int redis_stream_state(const struct redis_route *route, const struct stream_mark
 {
     const struct stream_ask *ask = marks->ask;
     struct redis_script script;
-    begin(&script, route, lua_stream_state, lua_stream_state_sha);
+    begin(&script, route, &lua_stream_state);
     redis_script_number(&script, ask->keep);
     redis_script_number(&script, (uint64_t)ask->keep_ms * 1000);
     redis_script_number(&script, STREAM_KEEP_MOST);
@@ -226,7 +226,8 @@ static int ask_head(const struct redis_route *route, struct query *query)
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         resp_word(&command, span_str(fields[i]));
     }
-    int sent = redis_route_command(route, buf_span(&command), on_head, query);
+    int sent = redis_route_command(route, buf_span(&key), buf_span(&command), PATIENCE_NONE,
+                                   on_head, query);
     buf_free(&command);
     buf_free(&key);
     return sent;
@@ -293,7 +294,10 @@ int redis_stream_read(const struct redis_route *route, const struct stream_query
     if (sent != 0) {
         query_free(kept);
     } else {
-        sent = redis_route_command(route, buf_span(&command), on_read, kept);
+        word.len = 0;
+        put_key(route, &word);
+        sent = redis_route_command(route, buf_span(&word), buf_span(&command), PATIENCE_NONE,
+                                   on_read, kept);
         kept->left = sent == 0 ? 2 : 1; /* of the head alone: no caller waits */
     }
     buf_free(&command);

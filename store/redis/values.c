@@ -54,11 +54,18 @@ static int send_swap(const struct redis_route *route, const struct lookup_visit 
                      struct lookup_call *call)
 {
     struct redis_script script;
-    redis_script_begin(&script, lua_lookup, lua_lookup_sha, visit->key);
+    redis_script_begin(&script, &lua_lookup, visit->key);
     redis_script_word(&script, visit->old);
     redis_script_word(&script, visit->value);
     redis_script_number(&script, visit->life_ms);
-    return redis_script_run(&script, route, on_swap, call);
+    return redis_script_follow(&script, route, on_swap, call);
+}
+
+/* A node that stood still for longer than a lease may not have heard that the list of servers changed; values
+ * are the one thing that it would look for without a look at the fence (fence.lua). */
+static bool may_be_elsewhere(const struct redis_route *route)
+{
+    return route->cluster == NULL && route->moves == NULL && !redis_link_is_on_roll(route->link);
 }
 
 static void print_set(const struct lookup_visit *visit, struct span mode, struct buf *out)
@@ -104,11 +111,15 @@ int redis_values_send(const struct redis_route *route, const struct lookup_visit
 {
     struct buf command = {0};
     call->route = route;
+    if (may_be_elsewhere(route)) {
+        return -1;
+    }
     if (visit->verb == LOOKUP_SWAP) {
         return send_swap(route, visit, call);
     }
     print_command(visit, &command);
-    int sent = redis_route_command(route, buf_span(&command), on_reply, call);
+    int sent = redis_route_command(route, visit->key, buf_span(&command), PATIENCE_FOLLOWS,
+                                   on_reply, call);
     buf_free(&command);
     return sent;
 }

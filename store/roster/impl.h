@@ -39,7 +39,7 @@ struct roster_claim {
 struct roster_key {
     struct map_node node; /* by name */
     struct store *store;
-    unsigned shard;
+    unsigned shard, touched;                   /* where it is; where a touch is under way */
     struct list wheel, holding, uneasy, queue; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
@@ -121,6 +121,8 @@ void roster_key_catch_up(struct roster_key *key);
 bool roster_key_is_behind(const struct roster_key *key);
 /* Nothing that was before it came to be. */
 void roster_key_begin(struct roster_key *key);
+/* The key has another server, and nothing there: as at a server that lost its data. */
+void roster_key_move(struct roster_key *key, unsigned shard);
 
 /* The members that a lost server left behind whose time is over. */
 void roster_key_expire(struct roster_key *key, uint64_t now_us);
@@ -140,6 +142,8 @@ void roster_queue(struct roster_key *key);
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
+
+void roster_on_owner(struct store *store); /* as store_on_owner */
 
 /* Both links of the server of these shards went up or down. */
 void roster_on_link(struct store *store, const struct shard_set *which, bool up);

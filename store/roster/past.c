@@ -87,3 +87,18 @@ void roster_key_catch_up(struct roster_key *key)
         roster_key_kick(key);
     }
 }
+
+void roster_key_move(struct roster_key *key, unsigned shard)
+{
+    roster_key_catch_up(key);
+    list_del(&key->queue);
+    key->shard = shard;
+    key->view.lease = &roster_leases(key->store, shard)->lease;
+    key->listening = key->heard = key->refused = false;
+    key->want_snapshot = key->stale = true;
+    key->goal_birth = key->goal_version = 0;
+    roster_view_doubt(&key->view, true);
+    claim_again(key);
+    roster_key_begin(key);
+    roster_key_kick(key);
+}

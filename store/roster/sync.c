@@ -291,12 +291,13 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
     bool asked = key->asked;
     roster_key_catch_up(key);
     key->in_flight = key->asked = false;
-    key->store->shards[key->shard].touches--;
+    key->store->shards[key->touched].touches--;
     roster_key_kick(key);
-    if (answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
+    bool elsewhere = key->touched != key->shard; /* the key has another server by now */
+    if (elsewhere || answer != BACKEND_OK || roster_note_read(reply, &note) < 0) {
         send_again(key, &key->sent);
         key->want_snapshot |= asked;
-        key->refused = answer != BACKEND_LOST;
+        key->refused = !elsewhere && answer != BACKEND_LOST;
         key->stale |= key->refused;
         if (key->refused) {
             make_uneasy(key);
@@ -394,6 +395,7 @@ static void touch(struct roster_key *key)
         send_again(key, &key->sent);
     } else {
         key->store->shards[key->shard].touches++;
+        key->touched = key->shard;
         forget_ghosts(key, touch.count - claims);
         key->in_flight = true;
         key->asked = touch.snapshot;
@@ -488,6 +490,18 @@ void roster_on_link(struct store *store, const struct shard_set *which, bool up)
     if (up) {
         roster_beat_all(store);
     }
+}
+
+void roster_on_owner(struct store *store)
+{
+    MAP_EACH(it, &store->roster.keys) {
+        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
+        unsigned shard = store_key_shard(store, map_key(it));
+        if (shard != key->shard) {
+            roster_key_move(key, shard);
+        }
+    }
+    roster_beat_all(store);
 }
 
 void roster_key_due(struct roster_key *key)

@@ -10,6 +10,7 @@ import pytest
 
 import model_history
 import model_lease
+import model_move
 import model_stream
 import model_ways
 from model_search import Found, search
@@ -18,6 +19,7 @@ History = model_history.World
 Stream = model_stream.World
 Lease = model_lease.World
 Ways = model_ways.World
+Move = model_move.World
 
 
 def look(model, world, rules):
@@ -91,6 +93,26 @@ FAULTS = {
         model_ways, Ways(pushes=1, visits=2), without(model_ways, notes=False), "doubled"),
     "a repeat of what was pushed before its receiver came": (
         model_ways, Ways(whole=False), without(model_ways, ages=False), "old"),
+    "a partition that moves while a node with the old list is there": (
+        model_move, Move(), without(model_move, roll=False, everyone=False), "lost"),
+    "a node with the old list that stood still": (
+        model_move, Move(pauses=1), without(model_move, everyone=False), "lost"),
+    "a command that does not look at the marker": (
+        model_move, Move(), without(model_move, fence=False), "lost"),
+    "a partition that is copied while it is written": (
+        model_move, Move(), without(model_move, hold=False), "lost"),
+    "two movers at a time": (
+        model_move, Move(slow=1), without(model_move, token=False), "lost"),
+    "a mover that is too late": (
+        model_move, Move(slow=1), without(model_move, commits=False), "lost"),
+    "an old server that forgets that a partition has left": (
+        model_move, Move(losses=1), without(model_move, here=False), "lost"),
+    "the same, and a mover that begins once more": (
+        model_move, Move(slow=1, losses=1), without(model_move, spares=False), "lost"),
+    "the same, and a node that does not ask the new server": (
+        model_move, Move(slow=1, losses=1), without(model_move, asks_both=False), "lost"),
+    "the same, and a mover that goes on": (
+        model_move, Move(slow=1, losses=1), without(model_move, lets_go=False), "lost"),
 }
 
 
@@ -129,6 +151,7 @@ WORLDS = {
     "ways, a receiver that comes back": (model_ways, Ways(visits=2)),
     "ways, a view that is read again": (model_ways, Ways(doubts=1)),
     "ways, three pushes": (model_ways, Ways(pushes=3)),
+    "a move, three calls": (model_move, Move(says=(2, 1), slow=1)),
 }
 
 LARGE = {
@@ -142,6 +165,8 @@ LARGE = {
     "lease, a member that goes": (model_lease, Lease(ticks=8, failovers=1, pauses=0, leaves=1)),
     "ways": (model_ways, Ways(pushes=3, visits=2, whole=False)),
     "ways, views that are read again": (model_ways, Ways(doubts=2, visits=2)),
+    "a move, two movers and a node that stands still": (model_move, Move(pauses=1, slow=1)),
+    "a move, three movers and a server that goes back": (model_move, Move(slow=2, losses=1)),
 }
 
 

@@ -80,6 +80,7 @@ static const struct {
     {"link_faults", test_link_faults},
     {"lease_faults", test_lease_faults},
     {"other_faults", other_faults},
+    {"change", test_change},
 };
 
 /* `test_store [GROUP [PATTERN]]`: one group or all, and of those the tests whose names match. */

@@ -88,6 +88,8 @@ static void what_is_no_map_is_refused(void **state)
         "*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\nb\r\n:0\r\n",
         "*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\nb\r\n:65536\r\n",
         "*1\r\n*2\r\n:0\r\n:1\r\n",
+        "*2\r\n*3\r\n:0\r\n:9\r\n*2\r\n$1\r\nb\r\n:8\r\n*3\r\n:9\r\n:16383\r\n*2\r\n$1\r\nc\r\n:"
+        "8\r\n",
         "*1\r\n*4\r\n+slots\r\n*2\r\n:0\r\n+x\r\n+nodes\r\n*1\r\n" NODE("71", "master", "online"),
         "*1\r\n*4\r\n+slots\r\n*2\r\n:0\r\n:1\r\n+nodes\r\n*1\r\n*2\r\n+role\r\n+master\r\n",
     };

@@ -85,12 +85,55 @@ static void what_is_no_protocol_is_an_error(void **state)
     redis_replies_free(&replies);
 }
 
+static void expect(const char *text, int answer)
+{
+    struct redis_replies *replies = redis_replies_new();
+    const redisReply *reply;
+    redisReaderFeed(redis_replies_reader(replies), text, strlen(text));
+    assert_int_equal(redis_replies_next(replies, &reply), answer);
+    redis_replies_free(&replies);
+}
+
+/* A few bytes announce what never comes; those of all arrays of a reply count together. */
+static void too_many_elements_are_an_error(void **state)
+{
+    (void)state;
+    expect("*4294967295\r\n", -1);
+    expect("*1048577\r\n", -1);
+    expect("*1048576\r\n", 0);
+    expect("*2\r\n*600000\r\n", 0);
+    expect("*1\r\n*1048575\r\n", 0);
+    expect("*1\r\n*1\r\n*1048575\r\n", -1);
+}
+
+/* What one reply had is not held against the next. */
+static void each_reply_has_its_own_elements(void **state)
+{
+    struct redis_replies *replies = redis_replies_new();
+    struct buf text = {0};
+    const redisReply *reply;
+    (void)state;
+    buf_append(&text, SPAN("*400000\r\n"));
+    for (int i = 0; i < 400000; i++) {
+        buf_append(&text, SPAN(":1\r\n"));
+    }
+    for (int i = 0; i < 4; i++) {
+        redisReaderFeed(redis_replies_reader(replies), text.ptr, text.len);
+        assert_int_equal(redis_replies_next(replies, &reply), 1);
+        redis_replies_done(replies);
+    }
+    buf_free(&text);
+    redis_replies_free(&replies);
+}
+
 int test_reply(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_are_as_hiredis_makes_them),
         cmocka_unit_test(large_replies_take_more_blocks_and_give_them_back),
         cmocka_unit_test(what_is_no_protocol_is_an_error),
+        cmocka_unit_test(too_many_elements_are_an_error),
+        cmocka_unit_test(each_reply_has_its_own_elements),
     };
     return cmocka_run_group_tests_name("replies", tests, NULL, NULL);
 }

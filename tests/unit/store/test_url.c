@@ -173,9 +173,48 @@ static void the_store_checks_its_options(void **state)
     event_base_free(base);
 }
 
+static void a_list_that_changes(void **state)
+{
+    struct redis_url url;
+    (void)state;
+    parse("redis://a:1;redis://b:2,a:1,c#third", &url);
+    assert_int_equal(url.count, 3);
+    assert_string_equal(url.before, "one server");
+    assert_string_equal(url.after, "a:1,b:2,third");
+    char *list = redis_url_list(&url);
+    assert_string_equal(list, "one server;a:1,b:2,third");
+    free(list);
+    assert_true(url.servers[0].before && url.servers[0].after);
+    assert_true(!url.servers[1].before && url.servers[1].after);
+    assert_string_equal(url.servers[2].name, "third");
+    redis_url_free(&url);
+    parse("redis://:geheim@a#x,b#y;redis+sentinel://s:1,s:2/m#z", &url);
+    assert_int_equal(url.count, 3);
+    assert_string_equal(url.before, "x,y");
+    assert_string_equal(url.after, "z");
+    assert_true(url.servers[1].before && !url.servers[1].after);
+    char error[128];
+    assert_int_equal(redis_url_take_logins(&url,
+                                           "redis://:new@a#x,b#y;redis+sentinel://s:1,s:2/m#z",
+                                           error, sizeof(error)),
+                     0);
+    assert_string_equal(url.servers[0].login.pass, "new");
+    assert_int_equal(redis_url_take_logins(&url, "redis://a#x,b#y", error, sizeof(error)), -1);
+    redis_url_free(&url);
+    refuse("redis://a,b;redis://b,a", "both lists have the same servers");
+    refuse("redis://a;redis://b;redis://c", "one list changes into one other");
+    refuse("redis://a#x;redis://b#x,c#y", "the same name in both lists");
+    refuse("redis://a;redis://a#x", "another name in each");
+    refuse("redis://a;redis+cluster://b", "a cluster moves its slots by itself");
+    refuse("redis+cluster://b;redis://a", "a cluster");
+    refuse("redis://:geheim@a;", "a server is empty");
+    refuse(";redis://:geheim@a", "a server is empty");
+}
+
 int test_url(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_that_changes),
         cmocka_unit_test(one_server),
         cmocka_unit_test(several_servers_and_ipv6),
         cmocka_unit_test(tls_goes_on_after_a_comma),

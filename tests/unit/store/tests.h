@@ -33,6 +33,7 @@ int test_pair_members(void);
 int test_replicas(void);
 int test_map(void);
 int test_cluster(void);
+int test_change(void);
 int test_sweep(void);
 
 #define LAB_TEST(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
