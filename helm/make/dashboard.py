@@ -155,7 +155,8 @@ ROWS = {
         ("Logins", "cps", [("good", rate("muster_chat_logins_total")), ("failed", rate("muster_chat_logins_failed_total"))], ""),
         ("Chat messages", "mps", [("accepted", rate("muster_chat_messages_total")),
                                   ("over the rate", rate("muster_chat_rate_limited_total")),
-                                  ("given up", rate("muster_chat_undelivered_total"))], ""),
+                                  ("given up", rate("muster_chat_undelivered_total")),
+                                  ("gone before they were heard", rate("muster_chat_lost_total"))], ""),
     ],
     "Cross-server chat": [
         ("Game servers", "short", [(EACH, per_node("muster_relay_servers"))], ""),

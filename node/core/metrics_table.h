@@ -170,6 +170,8 @@
            "Chat requests refused: more than the rate allows")                                     \
     METRIC(CHAT_UNDELIVERED, counter, "muster_chat_undelivered_total", "",                         \
            "Chat messages given up: the store could not be reached in time")                       \
+    METRIC(CHAT_LOST, counter, "muster_chat_lost_total", "",                                       \
+           "Chat messages gone from the store before this node's clients heard them, at most")     \
     METRIC(MINIGAME_SOCKETS, gauge, "muster_minigame_connections", "",                             \
            "Minigame connections open now")                                                        \
     METRIC(STORE_UP, gauge, "muster_store_up", "",                                                 \

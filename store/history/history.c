@@ -70,7 +70,7 @@ bool history_next(struct span *entries, struct history_entry *entry)
     if (!history_note_next(entries, &record)) {
         return false;
     }
-    *entry = (struct history_entry){record.id, record.value};
+    *entry = (struct history_entry){.id = record.id, .value = record.value};
     return true;
 }
 

@@ -36,9 +36,10 @@ enum history_event {
 struct history_entry {
     uint64_t id; /* grows; below 2^53 */
     struct span value;
+    uint64_t lost; /* of LOST alone, which has nothing else: how many, at most */
 };
 
-/* `entry` is borrowed until return, and NULL but for ENTRY. The watcher may unwatch inside. */
+/* `entry` is borrowed until return, and NULL but for ENTRY and LOST. The watcher may unwatch inside. */
 typedef void history_fn(void *arg, enum history_event event, const struct history_entry *entry);
 
 /* New watch of `key` (1 to 512 bytes, copied): entries appended from now on, among them all that

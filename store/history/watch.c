@@ -98,7 +98,8 @@ static void deliver(struct history_key *key, const struct history_record *record
     set_mark(key, record);
     if (record->sequence > writer->sequence) {
         writer->sequence = record->sequence;
-        tell_all(key, HISTORY_ENTRY, &(struct history_entry){record->id, record->value});
+        tell_all(key, HISTORY_ENTRY,
+                 &(struct history_entry){.id = record->id, .value = record->value});
     }
 }
 
@@ -207,7 +208,7 @@ static void take_fetched(struct history_key *key, const struct history_note *not
     }
     while (history_note_next(&rest, &record)) {
         if (record.id > key->last + 1) {
-            tell_all(key, HISTORY_LOST, NULL);
+            tell_all(key, HISTORY_LOST, &(struct history_entry){.lost = record.id - key->last - 1});
         }
         deliver(key, &record);
         key->store->stats.refetched++;

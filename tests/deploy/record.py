@@ -228,6 +228,45 @@ class LogsLost(Scene):
             self.dumpers[0].cont()
 
 
+class StreamLost(Scene):
+    """Redis loses its data while no sink is there to store what waits in it; nodes keep the last ten seconds of that."""
+
+    def second(self, at, fault):
+        super().second(at, fault)
+        if fault == 0:
+            self.dumpers[0].pause()
+            for number in range(40):
+                self.log(f"lost {number}")
+        if fault == 30:
+            self.redis.restart_empty()
+            self.dumpers[0].cont()
+
+
+class ChatLost(Scene):
+    """A node is cut off from Redis while more is said at another one than Redis keeps."""
+
+    settings = {"chat_login": "development", "chat_rate": "1000", "chat_burst": "1000"}
+
+    def make(self):
+        super().make()
+        self.proxy = self.yard.proxy(self.redis)
+        self.store = self.proxy.url
+        self.fleet.append(self.add_node())
+
+    def second(self, at, fault):
+        super().second(at, fault)
+        if fault == 0:
+            self.proxy.cut()
+            self.chat = RawWebSocket(self.fleet[0], path="/chat")
+            self.chat.text('{"action":"login","token":"alice"}')
+        if 0 <= fault < 30:
+            for number in range(50):
+                self.chat.text(f'{{"action":"message","message":"{fault}.{number}"}}')
+                self.chat.next_frame()
+        if fault == 30:
+            self.proxy.mend()
+
+
 class PostgresAway(Scene):
     def second(self, at, fault):
         super().second(at, fault)
@@ -280,8 +319,9 @@ class MemoryShort(Scene):
 
 SCENES = {"rolling-update": Rolling, "nodes-gone": Gone, "node-hangs": Hangs, "node-restarts": Restarts, "store-away": StoreAway,
           "store-links-break": LinksBreak, "store-full": StoreFull, "store-slow": StoreSlow, "crowded": Crowded,
-          "logins-fail": LoginsFail, "device-port-taken": PortTaken, "logs-lost": LogsLost, "postgres-away": PostgresAway,
-          "postgres-never": PostgresNever, "sinks-gone": SinksGone, "stream-full": StreamFull, "memory-short": MemoryShort}
+          "logins-fail": LoginsFail, "device-port-taken": PortTaken, "logs-lost": LogsLost, "stream-lost": StreamLost,
+          "chat-lost": ChatLost, "postgres-away": PostgresAway, "postgres-never": PostgresNever, "sinks-gone": SinksGone,
+          "stream-full": StreamFull, "memory-short": MemoryShort}
 
 
 # ------------------------------------------------------------------------------------ scraping

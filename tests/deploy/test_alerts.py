@@ -31,6 +31,7 @@ RECORDED = {
     "logins-fail": ["MusterLoginsFail"],
     "device-port-taken": ["MusterDevicePortClosed"],
     "logs-lost": ["MusterLogsLost"],
+    "stream-lost": ["MusterStreamLost"],
     "postgres-away": ["MusterSinkGone", "MusterSinkBehind"],
     "postgres-never": ["MusterSinkGone"],
     "sinks-gone": ["MusterSinkGone"],

@@ -140,6 +140,24 @@ async def test_a_node_cut_off_fetches_what_it_missed(yard, redis):
     await cut_off(proxy.freeze, proxy.thaw)
 
 
+async def test_more_is_said_than_redis_keeps_for_a_node_that_is_cut_off(yard, redis):
+    """What its clients never hear is counted there, and told."""
+    proxy = yard.proxy(redis)
+    far, near = yard.fleet([proxy.url, redis.url], **SETTINGS)
+    a, b = await one_each([far, near])
+    await write(b, "b", 1)
+    assert await a.texts(1) == ["b 0"]
+    proxy.cut()
+    await until(lambda: not far.is_ready(), "it is cut off")
+    await write(b, "b", 1100, start=1)
+    proxy.mend()
+    assert await a.texts(1000) == [f"b {i}" for i in range(101, 1101)]
+    assert await a.quiet()
+    assert (far.metrics()["muster_chat_lost_total"], near.metrics()["muster_chat_lost_total"]) == (100, 0)
+    assert re.search("chat messages were lost.* lost=100", far.log())
+    await asyncio.gather(a.close(), b.close())
+
+
 async def test_subscribers_that_stay_behind_at_another_server(yard, redis):
     """A fail-over after which deliveries would stop for good, with every connection healthy."""
     other = yard.redis()

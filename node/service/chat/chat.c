@@ -330,7 +330,9 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     if (event == HISTORY_ENTRY) {
         group_send(&chat->room, entry->value, NULL);
     } else if (event == HISTORY_LOST) {
-        log_warn("chat messages were lost: more came than are kept, or the store lost its memory");
+        metrics_add(chat->options.metrics, METRIC_CHAT_LOST, entry->lost);
+        log_warn("chat messages were lost: more came than are kept, or the store lost its memory",
+                 LOG_NUMBER_FIELD("lost", entry->lost));
     }
 }
 

@@ -35,6 +35,7 @@ static const struct newsworthy {
     {METRIC_SINK_LANES, "sink", "took over lanes of the log stream"},
     {METRIC_SINK_LOST, "sink", "lost PostgreSQL with a transaction under way"},
     {METRIC_STREAM_LOST, "store", "Redis lost log entries that it had accepted"},
+    {METRIC_CHAT_LOST, "store", "chat messages were gone before clients here heard them"},
     {METRIC_SINK_MISSED, "sink", "log entries were gone before they could be stored"},
 };
 enum { NEWSWORTHY = sizeof(newsworthy) / sizeof(*newsworthy) };

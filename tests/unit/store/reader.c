@@ -14,13 +14,14 @@ static void on_event(void *arg, enum history_event event, const struct history_e
         reader->fell |= entry->id <= reader->last_id;
         reader->last_id = entry->id;
     } else {
-        assert_null(entry);
+        assert_int_equal(entry != NULL, event == HISTORY_LOST);
         buf_append(&reader->log, event == HISTORY_CURRENT ? SPAN("C")
                                  : event == HISTORY_STALE ? SPAN("S")
                                                           : SPAN("L"));
         reader->currents += event == HISTORY_CURRENT;
         reader->stales += event == HISTORY_STALE;
         reader->losts += event == HISTORY_LOST;
+        reader->lost += event == HISTORY_LOST ? (int)entry->lost : 0;
     }
     if (reader->end_inside) {
         history_unwatch(&reader->watch);

@@ -14,6 +14,7 @@ struct reader {
     struct history_watch *watch;
     struct buf log;
     int entries, currents, stales, losts;
+    int lost; /* entries, as LOST said */
     uint64_t last_id;
     bool fell; /* an id was not above the one before */
     bool end_inside;

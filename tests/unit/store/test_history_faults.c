@@ -181,6 +181,7 @@ static void what_was_trimmed_meanwhile_is_told(void **state)
     WAIT(outcome.done == 21 && r.currents >= 2);
     WAIT(strstr(buf_text(&r.log), "n1.19") != NULL);
     assert_true(r.entries == 21 ? r.losts == 0 : r.losts > 0);
+    assert_int_equal(r.entries + r.lost, 21);
     reader_stop(&r);
 }
 
