@@ -131,7 +131,7 @@ static void grow(struct map *map)
     make_table(map, (old.mask + 1) * 2);
     struct map_move *move = move_of(map);
     if (move == NULL || before == NULL) {
-        for (uint32_t i = 0; i <= old.mask; i++) {
+        for (uint32_t i = 0; old.buckets != NULL && i <= old.mask; i++) {
             move_bucket(map, old.buckets[i]);
         }
         free(old.buckets);
