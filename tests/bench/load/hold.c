@@ -78,8 +78,8 @@ void mode_hold(struct loop *loop, const struct options *options)
     uint32_t count = options->connections;
     struct client *clients = mem_zalloc(count * sizeof(*clients));
     for (uint32_t i = 0; i < count; i++) {
-        client_init(&clients[i], &kind, options->nodes[i % options->node_count],
-                    client_source(i), i);
+        client_init(&clients[i], &kind, options->nodes[i % options->node_count], client_source(i),
+                    i);
     }
     phase_set("connecting");
     client_open_all(loop, clients, count);

@@ -68,8 +68,10 @@ static void begin(void)
     assert_int_equal(listen(play.listening, 1), 0);
     getsockname(play.listening, (struct sockaddr *)&at, &len);
     lab_nodes(1);
-    const struct redis_dial dial = {
-        .store = lab.nodes[0], .address = (struct sockaddr *)&at, .len = sizeof(at), .host = "test"};
+    const struct redis_dial dial = {.store = lab.nodes[0],
+                                    .address = (struct sockaddr *)&at,
+                                    .len = sizeof(at),
+                                    .host = "test"};
     play.conn = redis_conn_new(&dial, &events, NULL, error, sizeof(error));
     assert_non_null(play.conn);
     play.served = accept(play.listening, NULL, NULL); /* the kernel has completed it */
@@ -141,7 +143,8 @@ static void a_server_without_it(void **state)
 /* With nothing skipped: OK, or the time, or an error stands where the number should. */
 static void a_server_that_answers_what_it_should_skip(void **state)
 {
-    static const char *const instead[] = {"+OK\r\n", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n", "-NOPERM no\r\n"};
+    static const char *const instead[] = {"+OK\r\n", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n",
+                                          "-NOPERM no\r\n"};
     (void)state;
     for (size_t i = 0; i < sizeof(instead) / sizeof(instead[0]); i++) {
         greet();
