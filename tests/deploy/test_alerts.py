@@ -32,6 +32,7 @@ RECORDED = {
     "device-port-taken": ["MusterDevicePortClosed"],
     "logs-lost": ["MusterLogsLost"],
     "stream-lost": ["MusterStreamLost"],
+    "chat-lost": ["MusterChatLost"],
     "postgres-away": ["MusterSinkGone", "MusterSinkBehind"],
     "postgres-never": ["MusterSinkGone"],
     "sinks-gone": ["MusterSinkGone"],
