@@ -130,13 +130,13 @@ static void subscribe(struct peer *peer, const redisReply *command, struct buf *
 
 static void answer_script(const redisReply *command, struct buf *out)
 {
-    if (span_eq(word_of(command, 1), span_str(lua_roll_sha))) {
+    if (span_eq(word_of(command, 1), span_str(lua_roll.sha))) {
         resp_word(out, SPAN("+1 1 1 3"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_stream_append_sha))) {
+    } else if (span_eq(word_of(command, 1), span_str(lua_stream_append.sha))) {
         resp_word(out, SPAN("+ 0123456789abcdef - 1700000000000000 1 11"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_stream_state_sha))) {
+    } else if (span_eq(word_of(command, 1), span_str(lua_stream_state.sha))) {
         resp_word(out, SPAN("0123456789abcdef -  1700000000000000 2 5 3 2\n\n"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_lookup_sha))) {
+    } else if (span_eq(word_of(command, 1), span_str(lua_lookup.sha))) {
         resp_word(out, SPAN("+x"));
     } else {
         resp_word(out, SPAN(""));
