@@ -72,7 +72,7 @@ def texts(redis, name):
 
 
 def history(redis):
-    return b"".join(redis.command("HGETALL", key) for key in redis.ask("--scan", "--pattern", "muster:{*}:h:*"))
+    return b"".join(redis.command("HGETALL", key) for key in redis.ask("KEYS", "muster:{*}:h:*"))
 
 
 def test_a_node_that_had_nothing_to_say_for_an_hour(yard, redis):
