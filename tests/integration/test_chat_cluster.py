@@ -150,6 +150,7 @@ async def test_more_is_said_than_redis_keeps_for_a_node_that_is_cut_off(yard, re
     proxy.cut()
     await until(lambda: not far.is_ready(), "it is cut off")
     await write(b, "b", 1100, start=1)
+    assert len(await b.texts(1101)) == 1101, "all of it is in Redis"
     proxy.mend()
     assert await a.texts(1000) == [f"b {i}" for i in range(101, 1101)]
     assert await a.quiet()
