@@ -61,7 +61,7 @@ fi
 told=$(mktemp -d)
 export MUSTER_SKIPS="$told/skips"
 free=$(df -Pm . | awk 'NR == 2 { print $4 }')
-echo "make test: about 12 minutes on two cores with nothing else to do; 400 MB below build-*/ and up to 500 MB in the"
+echo "make test: about 17 minutes on two cores with nothing else to do; 400 MB below build-*/ and up to 500 MB in the"
 echo "folder for temporary files or in /dev/shm, $free MB are free here. Parts: $*; meanwhile: $meanwhile"
 all=$(date +%s)
 ${MAKE:-make} --no-print-directory "$needs" || exit
