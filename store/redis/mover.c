@@ -69,6 +69,7 @@ static void end(struct redis_mover *mover)
 }
 
 static void on_answer(void *arg, enum backend_answer answer, struct span reply);
+static void on_copied(void *arg, enum backend_answer answer, struct span reply);
 
 static void put_lane(const struct redis_mover *mover, struct redis_script *call)
 {
@@ -166,6 +167,20 @@ static void take_scan(struct redis_mover *mover, struct span reply, enum mover_s
     }
 }
 
+/* With store-replicas, what was accepted stays so: the new server's replicas have it before the old one gives it
+ * up. */
+static void go_commit(struct redis_mover *mover)
+{
+    if (mover->store->replicas == 0) {
+        go(mover, MOVER_COMMIT);
+        return;
+    }
+    mover->under_way = redis_link_replicated(mover->plan.to->link, on_copied, mover) == 0;
+    if (!mover->under_way) {
+        go(mover, MOVER_END);
+    }
+}
+
 /* What follows on a step that was taken. */
 static void go_on(struct redis_mover *mover, struct span reply)
 {
@@ -207,7 +222,7 @@ static void go_on(struct redis_mover *mover, struct span reply)
         }
         break;
     case MOVER_CLOSE:
-        go(mover, MOVER_COMMIT);
+        go_commit(mover);
         break;
     case MOVER_COMMIT:
         go(mover, MOVER_HERE);
@@ -246,6 +261,20 @@ static void on_answer(void *arg, enum backend_answer answer, struct span reply)
         go(mover, MOVER_END);
     } else {
         go_on(mover, reply);
+    }
+}
+
+static void on_copied(void *arg, enum backend_answer answer, struct span reply)
+{
+    struct redis_mover *mover = arg;
+    (void)reply;
+    mover->under_way = false;
+    if (mover->gone) {
+        mover_free(mover);
+    } else if (mover->let_go || answer == BACKEND_LOST) {
+        end(mover);
+    } else {
+        go(mover, answer == BACKEND_OK ? MOVER_COMMIT : MOVER_END);
     }
 }
 

@@ -16,7 +16,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local ends_then = string.format('%.0f', now + tonumber(life))
 local ends_mover = string.format('%.0f', now + 5 * tonumber(life))
-local MOST_KEYS, MOST_SCANS, MOST_WORDS = 64, 50, 2000
+local MOST_KEYS, MOST_SCANS, MOST_WORDS, MOST_BYTES = 64, 50, 2000, 1048576
 
 local list = redis.call('HGET', prefix .. ':roll', 'l')
 local phase = list == ARGV[2] and 'moving' or list == ARGV[3] and 'after' or 'before'
@@ -209,7 +209,7 @@ verbs['take'] = function()
     local cursor = scan(ARGV[7], function(name, tag, rest)
         local kind = string.sub(rest, 1, 1)
         if wanted[tag] and kind ~= 'r' and not string.match(rest, '^s:%d+$') then
-            found[#found + 1] = pack(name)
+            found[#found + 1] = pack(name) or nil
         end
         return #found < MOST_KEYS
     end)
@@ -219,13 +219,17 @@ end
 -- Wants a lane's key, the id behind which, how many; the last id, a line's end, and the entries, packed. They are only
 -- ever appended, so most of them can go before anything is held.
 verbs['lane'] = function()
-    local words, last = {ARGV[7], 'stream', '-1'}, ARGV[8]
+    local words, last, bytes = {ARGV[7], 'stream', '-1'}, ARGV[8], 0
     for _, entry in ipairs(redis.call('XRANGE', ARGV[7], last == '' and '-' or '(' .. last, '+', 'COUNT', ARGV[9])) do
         last = entry[1]
         words[#words + 1] = last
         words[#words + 1] = tostring(#entry[2])
         for _, word in ipairs(entry[2]) do
             words[#words + 1] = word
+            bytes = bytes + #word
+        end
+        if bytes > MOST_BYTES then
+            break
         end
     end
     if not hold_on() and not taken(redis.call('HGET', key, 'mover')) then
