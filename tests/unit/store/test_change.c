@@ -383,6 +383,30 @@ static void the_new_server_goes_in_the_middle(void **state)
     WAIT(values.right == NAMES);
 }
 
+/* With store-replicas: what is copied is where one more server has it, before it counts. */
+static void what_moves_waits_for_a_replica(void **state)
+{
+    struct redis_server_process replica = {0};
+    struct values values = {0};
+    (void)state;
+    open_ready(2, "0");
+    put_values(2);
+    store_close(&lab.nodes[2]);
+    lab.replicas = 1;
+    open_ready(0, "0;0,1");
+    WAIT(lab.nodes[0]->change.moving);
+    lab_run(3000); /* longer than a replica is waited for */
+    assert_int_equal(lab.nodes[0]->change.waiting, lab.nodes[0]->change.all);
+    assert_int_equal(values_at(0), NAMES);
+    redis_start_replica(&replica, &lab.servers[1]);
+    WAIT(is_over(0));
+    assert_int_equal(get_values(0, &values), NAMES);
+    WAIT(values.right == NAMES);
+    assert_int_equal(redis_count(&replica, "DBSIZE") > 0, 1);
+    redis_kill(&replica);
+    lab.replicas = 0;
+}
+
 /* The old server loses all that it had, the markers, too: what had moved is where it is, for nodes that begin
  * then as well. */
 static void the_old_server_loses_its_data_in_the_middle(void **state)
@@ -455,6 +479,7 @@ int test_change(void)
         LAB_TEST(all_servers_are_others),
         LAB_TEST(a_node_goes_in_the_middle),
         LAB_TEST(the_new_server_goes_in_the_middle),
+        LAB_TEST(what_moves_waits_for_a_replica),
         LAB_TEST(the_old_server_loses_its_data_in_the_middle),
         LAB_TEST(a_server_with_two_names_is_left_alone),
     };
