@@ -159,13 +159,17 @@ class StoreFull(Scene):
             self.log("x" * 1000)
 
 
-class StoreSlow(Scene):
+class OneBehindAProxy(Scene):
+    """One more node, whose way to Redis is the scene's."""
+
     def make(self):
         super().make()
         self.proxy = self.yard.proxy(self.redis)
         self.store = self.proxy.url
         self.fleet.append(self.add_node())
 
+
+class StoreSlow(OneBehindAProxy):
     def second(self, at, fault):
         if fault == 0:
             self.proxy.delay = 0.8
@@ -242,16 +246,10 @@ class StreamLost(Scene):
             self.dumpers[0].cont()
 
 
-class ChatLost(Scene):
+class ChatLost(OneBehindAProxy):
     """A node is cut off from Redis while more is said at another one than Redis keeps."""
 
     settings = {"chat_login": "development", "chat_rate": "1000", "chat_burst": "1000"}
-
-    def make(self):
-        super().make()
-        self.proxy = self.yard.proxy(self.redis)
-        self.store = self.proxy.url
-        self.fleet.append(self.add_node())
 
     def second(self, at, fault):
         super().second(at, fault)

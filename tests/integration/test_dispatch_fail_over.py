@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from lib.dispatch import OPENED, RECEIVED, Device, Driver, start_fleet
+from lib.dispatch import start_fleet
 from lib.waiting import until
-from test_dispatch_cluster import follow, joined, leave, reaches_again, stream
+from test_dispatch_cluster import leave, reaches_again, torn
 from test_logs_fork import lead_to, promote, replica_of
 
 
@@ -21,25 +21,14 @@ async def test_another_server_takes_over(yard, redis, whose, lags):
     nodes = start_fleet(yard, [way.url for way in ways])
     if lags:
         promote(replica)  # it never hears of the port, its driver, and what the nodes say of themselves from now on
-    port, [driver], device, opened = await joined(nodes, [nodes[0]], nodes[1])
-    local = await Device.connect(nodes[0], port, "127.0.0.60")
-    opened_local = await driver.expect(OPENED)
-    local_driver = await Driver.connect(nodes[0], port, "127.0.0.60")
-    assert (await local_driver.expect(OPENED)).id == opened_local.id
-    stop = asyncio.Event()
-    sending = asyncio.create_task(stream(device, stop))
-    following = asyncio.create_task(follow(driver, opened.id, True))
-    await until(lambda: getattr(driver, "lines", 0) > 1000, "the stream flows")
-    if not lags:
-        promote(replica)
-    for at in (0, 1) if whose == "driver" else (1, 0):
-        await asyncio.to_thread(lead_to, ways[at], replica)
-        await until(lambda at=at: nodes[at].log().count("connected") > 1 and nodes[at].is_ready(), "it is at the new server", 60)
-    assert await following > 1000
-    assert await device.at_end()
-    stop.set()
-    await sending
-    await local.send(b"one node needs no Redis")
-    assert (await local_driver.expect(RECEIVED)).data == b"one node needs no Redis"
-    await reaches_again(nodes[1], port, driver)
-    await leave(nodes, port, [driver, local_driver])
+
+    async def take_over():
+        if not lags:
+            promote(replica)
+        for at in (0, 1) if whose == "driver" else (1, 0):
+            await asyncio.to_thread(lead_to, ways[at], replica)
+            await until(lambda at=at: nodes[at].log().count("connected") > 1 and nodes[at].is_ready(), "it is at the new server", 60)
+
+    port, drivers = await torn(nodes, take_over)
+    await reaches_again(nodes[1], port, drivers[0])
+    await leave(nodes, port, drivers)
