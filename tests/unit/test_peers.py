@@ -49,9 +49,9 @@ def test_only_what_stands_between_the_markers_is_written(tmp_path, monkeypatch):
     for one in (muster, floor):
         monkeypatch.setattr(one, "program", pathlib.Path(sys.executable), raising=False)
         monkeypatch.setattr(one, "version", lambda: "0")
-    sides = {"fan-out": [Seen(muster, {"us_a_delivery": 1.0}), Seen(floor, {"us_a_delivery": 2.0})], "idle": [Seen(muster, {"KiB_each": 0.5})],
-             "groups": [Seen(muster, {"us_of_nodes_a_push": 60, "us_of_Redis_bare": 33.0, "lost": 7}, "it ended")]}
-    page.write(page.Found([muster, floor], {"ws": "no npm"}, sides, {"receivers": 10, "idle": 10, "sessions": 10}), path)
+    sides = {"fan-out": [Seen(muster, {"us_a_delivery": 1.0, "us_a_delivery_of_several": 0.5}), Seen(floor, {"us_a_delivery": 2.0})], "idle": [Seen(muster, {"KiB_each": 0.5})],
+             "groups": [Seen(muster, {"us_of_nodes_a_push": 60, "us_of_Redis_a_push": 33.0, "lost": 7}, "it ended")]}
+    page.write(page.Found([muster, floor], {"ws": "no npm"}, sides, {"receivers": 10, "idle": 10, "sessions": 10, "pushes": 100}), path)
     before, _, rest = path.read_text().partition(page.BEGIN)
     made, _, after = rest.partition(page.END)
     assert before == TEXT.partition(page.BEGIN)[0] and after == TEXT.partition(page.END)[2]
@@ -93,5 +93,5 @@ def test_the_case_runs_to_its_end():
     done = subprocess.run([sys.executable, ROOT / "tests/bench/run.py", *words, "--only", "Muster,the floor", "--build", BUILD],
                           env={name: value for name, value in os.environ.items() if name != "MUSTER_BIN"}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    for row in (r"\| Muster( \| \S+){6} \|", r"\| the floor( \| \S+){6} \|", r"\| the floor: a bare `PUBLISH` \|"):
+    for row in (r"\| Muster( \| \S+){7} \|", r"\| the floor( \| \S+){7} \|", r"\| the floor: a bare `PUBLISH` \|"):
         assert re.search(rf"^{row}", done.stdout, re.M), done.stdout

@@ -14,7 +14,7 @@ import time
 from harness import BenchError, Result, median
 from lib.waiting import wait_until
 from peers import PEERS, page
-from peers.peer import Unavailable, failed, memory, used
+from peers.peer import Peer, Unavailable, failed, memory, used
 
 from .redis_cost import commands, cpu_us
 
@@ -55,6 +55,15 @@ class Crowd:
         self.popen.communicate()
 
 
+class BarePair(Peer):
+    """A publisher, Redis and a subscriber."""
+
+    name, dialect = "the floor: a bare `PUBLISH`", "floor"
+
+
+BARE = BarePair()
+
+
 class Side:
     """A peer in one part of the comparison, and what was seen of it."""
 
@@ -77,8 +86,10 @@ class Side:
         self.bench.progress.step(f"{self.part}: {what}, {self.peer.name}: {told}")
 
     def note(self, **figures):
+        """Remembers them, and says them."""
         for name, value in figures.items():
             self.seen.setdefault(name, []).append(value)
+        return ", ".join(f"{value:.2f} {name.replace('_', ' ')}" for name, value in figures.items())
 
     def result(self):
         """The middle of each figure."""
@@ -94,29 +105,35 @@ def sides(bench, peers, part):
         yield made
 
 
-def told(side):
-    return ", ".join(f"{values[-1]:.2f} {name.replace('_', ' ')}" for name, values in side.seen.items())
+def counts(bench):
+    """How many of what."""
+    asked = bench.options
+    sessions = asked.sessions or (100 if bench.quick else 1000)
+    return {"receivers": asked.receivers or (200 if bench.quick else 1000), "sessions": sessions, "pushes": min(asked.pushes or PUSHES, sessions * 10),
+            "idle": (asked.idle or (400 if bench.quick else 6000)) // MEMBERS * MEMBERS}
 
 
 # ------------------------------------------------------------------------------------ one server
 
 def fan_out(bench, peers):
     """One sender, all others of its group hear it."""
-    receivers = bench.options.receivers or (200 if bench.quick else 1000)
+    receivers = counts(bench)["receivers"]
 
     def begin(side):
         side.servers = side.stack.enter_context(side.peer.service(bench))
-        side.crowd = side.stack.enter_context(Crowd(bench, side.peer, side.servers, receivers + 1, receivers + 1, window=WINDOW, size=SIZE))
-        side.crowd.ask(f"window {bench.warm_up}")
-        return f"{receivers} are in"
+        side.crowd = side.stack.enter_context(Crowd(bench, side.peer, side.servers, receivers + 1, receivers + 1, size=SIZE))
+        side.crowd.ask(f"window {WINDOW} {bench.warm_up}")
+        return f"{receivers:,} are in"
+
+    def delivery(side, window):
+        before = used(side.servers)
+        seen = side.crowd.ask(f"window {window} {min(bench.seconds, 1.5)}")
+        if seen["lost"]:
+            raise BenchError(f"{seen['lost']:,} of {seen['lost'] + seen['deliveries']:,} deliveries were lost")
+        return (used(side.servers) - before) / seen["deliveries"]
 
     def measure(side):
-        before = used(side.servers)
-        seen = side.crowd.ask(f"window {min(bench.seconds, 2)}")
-        if seen["lost"]:
-            raise BenchError(f"{seen['lost']} of {seen['lost'] + seen['deliveries']} deliveries were lost")
-        side.note(us_a_delivery=(used(side.servers) - before) / seen["deliveries"])
-        return told(side)
+        return side.note(us_a_delivery=delivery(side, 1), us_a_delivery_of_several=delivery(side, WINDOW))
 
     with sides(bench, [peer for peer in peers if peer.fanout], "fan-out") as made:
         for side in made:
@@ -129,7 +146,7 @@ def fan_out(bench, peers):
 
 def idle(bench, peers):
     """All come at once and join groups of four; then nobody says anything."""
-    count = (bench.options.idle or (400 if bench.quick else 6000)) // MEMBERS * MEMBERS
+    count = counts(bench)["idle"]
     quiet = 2.0 if bench.quick else QUIET
     kept = {peer: Side(bench, peer, "idle") for peer in peers}
 
@@ -139,13 +156,11 @@ def idle(bench, peers):
         side.empty = memory(side.servers)
         before = used(side.servers)
         side.crowd = side.stack.enter_context(Crowd(bench, side.peer, side.servers, count, MEMBERS, all_join=1))
-        side.note(us_a_join=(used(side.servers) - before) / count, seconds_until_all_are_in=side.crowd.entered["seconds"])
-        return told(side)
+        return side.note(us_a_join=(used(side.servers) - before) / count, seconds_until_all_are_in=side.crowd.entered["seconds"])
 
     def end(side):
-        side.note(ms_a_second=(used(side.servers) - side.before) / 1000 / (time.monotonic() - side.since),
-                  KiB_each=(memory(side.servers) - side.empty) / count / 1024, MiB_empty=side.empty / (1 << 20))
-        return told(side)
+        return side.note(ms_a_second=(used(side.servers) - side.before) / 1000 / (time.monotonic() - side.since),
+                         KiB_each=(memory(side.servers) - side.empty) / count / 1024, MiB_empty=side.empty / (1 << 20))
 
     def look(side):
         side.before, side.since = used(side.servers), time.monotonic()
@@ -180,8 +195,7 @@ def steady(redis):
 
 def groups(bench, peers):
     """Groups of four over two nodes and Redis; the first of each says something now and then."""
-    sessions = bench.options.sessions or (100 if bench.quick else 1000)
-    rate = min(PUSHES, sessions * 10)
+    sessions, rate = counts(bench)["sessions"], counts(bench)["pushes"]
     quiet = 2.0 if bench.quick else QUIET
 
     def read(side):
@@ -193,6 +207,9 @@ def groups(bench, peers):
 
     def begin(side):
         side.redis = side.stack.enter_context(bench.redis()) if side.peer.redis else None
+        if side.peer is BARE:
+            side.servers = []
+            return "there"
         side.servers = side.stack.enter_context(side.peer.service(bench, 2, side.redis))
         time.sleep(1)
         before = read(side)
@@ -202,8 +219,7 @@ def groups(bench, peers):
             wait_until(steady(side.redis), "Redis has carried out the joins", 60)
         nodes, redis, _, _ = since(side, before)
         members = side.crowd.entered["members"]
-        side.note(us_of_nodes_a_join=nodes / members, us_of_Redis_a_join=redis / members)
-        return told(side)
+        return side.note(us_of_nodes_a_join=nodes / members, us_of_Redis_a_join=redis / members)
 
     def look(side):
         side.before = read(side)
@@ -212,18 +228,32 @@ def groups(bench, peers):
     def rest(side):
         nodes, redis, asked, seconds = since(side, side.before)
         side.quiet = nodes / seconds, redis / seconds
-        side.note(ms_a_second_of_nodes=nodes / 1000 / seconds, ms_a_second_of_Redis=redis / 1000 / seconds, commands_a_second=asked / seconds)
-        return told(side)
+        if side.servers:
+            side.note(ms_a_second_of_nodes=nodes / 1000 / seconds)
+        return side.note(ms_a_second_of_Redis=redis / 1000 / seconds, commands_a_second=asked / seconds)
+
+    def publish(side):
+        """As many messages from one connection to another."""
+        before = cpu_us(side.redis)
+        seen = bench.load("pushes", sessions=0, rate=rate, size=PUSH_SIZE, redis=side.redis.address, warm_up=0)
+        return side.note(us_of_Redis_a_push=(cpu_us(side.redis) - before - side.quiet[1] * bench.seconds) / seen["bare"]["count"])
+
+    def warm(side):
+        if side.peer is BARE:
+            return "nothing to do"
+        return side.crowd.ask(f"paced {bench.warm_up * 2}")
 
     def measure(side):
+        if side.peer is BARE:
+            return publish(side)
         before = read(side)
         seen = side.crowd.ask(f"paced {bench.seconds}")
         nodes, redis, _, seconds = since(side, before)
-        side.note(us_of_nodes_a_push=(nodes - side.quiet[0] * seconds) / seen["pushes"],
-                  us_of_Redis_a_push=(redis - side.quiet[1] * seconds) / seen["pushes"], lost=seen["lost"])
-        return told(side)
+        return side.note(us_of_nodes_a_push=(nodes - side.quiet[0] * seconds) / seen["pushes"],
+                         us_of_Redis_a_push=(redis - side.quiet[1] * seconds) / seen["pushes"], lost=seen["lost"],
+                         seconds_behind=max(0, seen["seconds"] - bench.seconds))
 
-    with sides(bench, [peer for peer in peers if peer.fleet], "groups") as made:
+    with sides(bench, [*(peer for peer in peers if peer.fleet), BARE], "groups") as made:
         for side in made:
             side.step("all come", begin)
         time.sleep(2)
@@ -232,19 +262,12 @@ def groups(bench, peers):
         time.sleep(quiet)
         for side in made:
             side.step("quiet", rest)
+        for side in made:
+            side.step("warm", warm)
         for number in range(bench.rounds):
             for side in made:
                 side.step(f"round {number + 1} of {bench.rounds}", measure)
-            bare(bench, rate, made)
     return made
-
-
-def bare(bench, rate, made):
-    """What Redis takes for as many messages from one connection to another."""
-    with bench.redis() as redis:
-        before = cpu_us(redis)
-        seen = bench.load("pushes", sessions=0, rate=rate, size=PUSH_SIZE, redis=redis.address, warm_up=0)
-        made[0].note(us_of_Redis_bare=(cpu_us(redis) - before) / seen["bare"]["count"])
 
 
 # ------------------------------------------------------------------------------------ the case
@@ -259,6 +282,7 @@ def ready(bench):
     have, without = [], {}
     for peer in PEERS:
         if peer.name not in wanted:
+            without[peer.name] = "not asked for"
             continue
         try:
             peer.install(shelf.resolve())
@@ -273,15 +297,34 @@ def ready(bench):
 def run(bench):
     have, without = ready(bench)
     parts = {"fan-out": fan_out(bench, have), "idle": idle(bench, have), "groups": groups(bench, have)}
-    found = page.Found(have, without, parts, {
-        "receivers": bench.options.receivers or 1000, "idle": bench.options.idle or 6000, "sessions": bench.options.sessions or 1000})
+    found = page.Found(have, without, parts, counts(bench))
     if bench.options.write:
         page.write(found)
     for line in page.tables(found):
         bench.progress.line(line)
-    return [Result(f"{part}: {side.peer.name}", None, next(iter(side.result().values())), note=side.failure or told_in_full(side))
-            for part, made in parts.items() for side in made if side.seen]
+    return [ratio for name, what in COMPARED.items() for ratio in beside(name, what, parts)]
 
 
-def told_in_full(side):
-    return "; ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in side.result().items())
+COMPARED = {
+    "us_a_delivery": "CPU time of a delivery, one message at a time",
+    "us_a_delivery_of_several": "CPU time of a delivery, 8 messages at a time",
+    "us_a_join": "CPU time of a connection that joins",
+    "KiB_each": "memory of an idle connection",
+    "us_of_nodes_a_push": "CPU time of two nodes for a push",
+    "us_of_Redis_a_push": "CPU time of Redis for a push",
+    "us_of_Redis_a_join": "CPU time of Redis for a join",
+    "ms_a_second_of_Redis": "CPU time of Redis while nobody says anything",
+}
+
+
+def beside(name, what, parts):
+    """Muster's figure by that of the best peer."""
+    found = {side.peer: side.result()[name] for made in parts.values() for side in made if name in side.seen}
+    if name.endswith(("Redis", "Redis_a_push", "Redis_a_join")):
+        found = {peer: value for peer, value in found.items() if peer.redis}
+    ours = next((value for peer, value in found.items() if peer.dialect == "muster"), None)
+    theirs = {peer.name: value for peer, value in found.items() if peer.dialect not in ("muster", "floor")}
+    if ours is not None and theirs:
+        best = min(theirs, key=theirs.get)
+        yield Result(f"{what}, times that of the best peer", None, ours / theirs[best] if theirs[best] > 0 else float("inf"),
+                     note=f"{ours:.2f}; {best} {theirs[best]:.2f}")

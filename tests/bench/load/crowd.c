@@ -4,8 +4,8 @@
  * it its own words back it does not join, unless --all-join. Says how long all took to be in, and
  * then does what each line of its standard input asks for, answered by a line of JSON:
  *
- *   window SECONDS   --window publications of each group are on their way at any time
- *   paced SECONDS    each group publishes once in --period-ms
+ *   window COUNT SECONDS   so many publications of each group are on their way at any time
+ *   paced SECONDS          each group publishes once in --period-ms
  *
  * A publication is done when every member has it. The end of input ends the program. */
 #include "store/base/mem.h"
@@ -26,8 +26,9 @@ enum {
     WINDOW_MAX = 64,
     ID_SIZE = 32,
     PATH_SIZE = 96,
-    DRAIN_S = 10, /* for what is on its way at the end of a phase */
 };
+
+static const uint64_t DRAIN_NS = 60000000000U; /* for what is on its way at the end of a phase */
 
 struct crowd;
 
@@ -51,7 +52,7 @@ struct crowd {
     struct schedule schedule;
     uint32_t group_count, in;
     uint64_t due, received, lost;
-    bool windowed; /* what is done is followed by the next */
+    uint32_t window; /* not 0: so many are on their way, what is done is followed by the next */
 };
 
 static void publish(struct group *group)
@@ -64,7 +65,7 @@ static void publish(struct group *group)
 
 static void fill_window(struct group *group)
 {
-    while (group->crowd->windowed && group->sent - group->done < group->crowd->options->window) {
+    while (group->sent - group->done < group->crowd->window) {
         publish(group);
     }
 }
@@ -89,7 +90,7 @@ static void note_data(struct group *group, struct client *client, struct span da
     group->crowd->lost += (uint64_t)number - client->received;
     client->received = (uint32_t)number + 1;
     group->crowd->received++;
-    if (group->crowd->windowed) {
+    if (group->crowd->window > 0) {
         group->have[number % WINDOW_MAX]++;
         note_done(group);
     }
@@ -214,7 +215,7 @@ static void on_due(void *arg, uint32_t which)
 /* Until all that was published has come, or is given up. */
 static void drain(struct crowd *crowd)
 {
-    uint64_t end = now_ns() + DRAIN_S * 1000000000U;
+    uint64_t end = now_ns() + DRAIN_NS;
     while (crowd->received + crowd->lost < crowd->due && now_ns() < end) {
         loop_turn(crowd->loop);
     }
@@ -232,22 +233,25 @@ static void drain(struct crowd *crowd)
 static void run_phase(struct crowd *crowd, const char *line)
 {
     double seconds = 0;
-    bool windowed = sscanf(line, "window %lf", &seconds) == 1;
-    if (!windowed && sscanf(line, "paced %lf", &seconds) != 1) {
+    uint32_t window = 0;
+    if (sscanf(line, "window %u %lf", &window, &seconds) != 2 &&
+        sscanf(line, "paced %lf", &seconds) != 1) {
         fail("%s: not known", line);
+    }
+    if (window > WINDOW_MAX) {
+        fail("a window is %d at most", WINDOW_MAX);
     }
     uint64_t start = now_ns();
     crowd->due = crowd->received = crowd->lost = 0;
-    crowd->windowed = windowed;
-    if (windowed) {
-        for (uint32_t i = 0; i < crowd->group_count; i++) {
-            fill_window(&crowd->groups[i]);
-        }
-    } else {
+    crowd->window = window;
+    for (uint32_t i = 0; i < crowd->group_count; i++) {
+        fill_window(&crowd->groups[i]);
+    }
+    if (window == 0) {
         schedule_start(&crowd->schedule);
     }
     loop_run_for(crowd->loop, seconds);
-    crowd->windowed = false;
+    crowd->window = 0;
     schedule_stop(&crowd->schedule);
     drain(crowd);
     uint64_t each = crowd->groups[0].receivers;
@@ -298,8 +302,8 @@ static void obey(struct crowd *crowd)
 void mode_crowd(struct loop *loop, const struct options *options)
 {
     mode_needs_node(options);
-    if (options->members < 2 || options->window == 0 || options->window > WINDOW_MAX) {
-        fail("--members must be 2 or more, --window 1 to %d", WINDOW_MAX);
+    if (options->members < 2) {
+        fail("--members must be 2 or more");
     }
     struct crowd crowd = {.loop = loop,
                           .options = options,

@@ -11,6 +11,8 @@ from lib.process import ROOT
 PAGE = ROOT / "docs" / "compare.md"
 BEGIN, END = "<!-- begin: make bench ARGS='peers --write' -->", "<!-- end -->"
 
+KEPT_UP = 0.5  # seconds after the last message
+
 Found = collections.namedtuple("Found", "peers without parts counts")
 
 
@@ -41,11 +43,11 @@ def figures_of(found, part, *names):
 
 def one_server(found):
     """Fan-out beside idle, by peer."""
-    fan = {side.peer: figures[0] for side, figures in figures_of(found, "fan-out", "us_a_delivery")}
+    fan = {side.peer: figures for side, figures in figures_of(found, "fan-out", "us_a_delivery", "us_a_delivery_of_several")}
     names = "us_a_join", "seconds_until_all_are_in", "KiB_each", "ms_a_second", "MiB_empty"
     still = {side.peer: figures for side, figures in figures_of(found, "idle", *names)}
-    rows = [[peer.name, fan.get(peer, ""), *still.get(peer, [""] * len(names))] for peer in found.peers]
-    head = ["", "a delivery, µs", "a connection that joins, µs", "all are in, s", "memory of one, KiB", "all idle, ms a second", "empty, MiB"]
+    rows = [[peer.name, *fan.get(peer, [""] * 2), *still.get(peer, [""] * len(names))] for peer in found.peers]
+    head = ["", "a delivery, µs", "the same, 8 on their way", "a connection that joins, µs", "all are in, s", "memory of one, KiB", "all idle, ms a second", "empty, MiB"]
     return table(head, rows)
 
 
@@ -53,8 +55,6 @@ def several(found):
     names = "us_of_nodes_a_push", "us_of_Redis_a_push", "us_of_Redis_a_join", "ms_a_second_of_Redis", "commands_a_second", "ms_a_second_of_nodes"
     rows = [[side.peer.name, *figures] if side.peer.redis else [side.peer.name, figures[0], "", "", "", "", figures[-1]]
             for side, figures in figures_of(found, "groups", *names)]
-    bare = [side.result()["us_of_Redis_bare"] for side in found.parts["groups"] if "us_of_Redis_bare" in side.seen]
-    rows += [["the floor: a bare `PUBLISH`", "", figure(value), "", "", "", ""] for value in bare]
     head = ["", "a push, nodes, µs", "a push, Redis, µs", "a join, Redis, µs", "quiet, Redis, ms a second", "commands a second", "quiet, nodes, ms a second"]
     return table(head, rows)
 
@@ -70,11 +70,14 @@ def versions(found):
 def notes(found):
     for part, made in found.parts.items():
         for side in made:
-            lost = sum(side.seen.get("lost", []))
+            lost, behind = sum(side.seen.get("lost", [])), side.result().get("seconds_behind", 0)
             if side.failure is not None:
                 yield f"- {part}, {side.peer.name}: gave up. `{side.failure}`"
-            elif lost:
+            elif lost > 0:
                 yield f"- {part}, {side.peer.name}: {lost:,.0f} deliveries were lost."
+            elif behind > KEPT_UP:
+                yield (f"- {part}, {side.peer.name}: did not keep up on this machine. The last delivery came {behind:.1f} s after the last message was "
+                       "sent. What has to wait is joined, which makes each cheaper.")
     for name, reason in found.without.items():
         yield f"- {name} was left out: {reason}"
 
@@ -83,10 +86,10 @@ def tables(found):
     """Lines of Markdown."""
     counts = found.counts
     yield from ["", f"Seen on {time.strftime('%d %B %Y').lstrip('0')}: {os.cpu_count()} cores shared with other work, {platform.machine()}, Linux {platform.release().split('-')[0]}.", ""]
-    yield from [f"**One server.** A group of {counts['receivers'] + 1:,}, 200-byte messages from one of them to all others, 8 on their way. Then "
+    yield from [f"**One server.** A group of {counts['receivers'] + 1:,}, 200-byte messages from one of them to all others, one after the other and 8 on their way. Then "
                 f"{counts['idle']:,} connections that come at once, join groups of 4 and say nothing.", ""]
     yield from one_server(found)
-    yield from ["", f"**Two servers.** {counts['sessions']:,} groups of 4 over both, 1 KB from the first of a group to the three others, 2,000 a second in all.", ""]
+    yield from ["", f"**Two servers.** {counts['sessions']:,} groups of 4 over both, 1 KB from the first of a group to the three others, {counts['pushes']:,} a second in all.", ""]
     yield from several(found)
     yield from ["", "**Versions, and what must be there to run it.** Program, its shared libraries, its packages; no operating system.", ""]
     yield from table(["", "version", "MiB"], versions(found))
