@@ -117,7 +117,7 @@ bool store_works(const struct store *store);
 /* How many partitions (store/partition.h) cannot be served now. */
 unsigned store_partitions_away(const struct store *store);
 
-/* Appends which servers are not well and why, "away: b:6379 (128 of 256 partitions): ...". */
+/* Appends which servers are not healthy and why, "away: b:6379 (128 of 256 partitions): ...". */
 void store_print_away(const struct store *store, struct buf *out);
 
 /* store_ready of the one server that the key or topic of that name lives on: what is asked of it is

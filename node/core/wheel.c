@@ -45,7 +45,7 @@ static void look_at(struct wheel *wheel, struct wheel_timer *timer)
     }
 }
 
-/* Many may be due at once: those who came in one storm, or all after a standstill. */
+/* Many may be due at once: those that came in one storm, or all after a standstill. */
 static void look_at_due(struct wheel *wheel)
 {
     for (int left = LOOKED_AT_PER_TURN; left > 0 && !list_empty(&wheel->due); left--) {

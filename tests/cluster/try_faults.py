@@ -266,7 +266,7 @@ async def memory(world, release):
                     f"{seen['process_resident_memory_bytes'] / 2 ** 20:.0f} MiB used, {seen['muster_memory_closed_total']:.0f} closed, "
                     f"{len(held)} let in", small.restarts() == 0 and seen["muster_memory_closed_total"] > 0)
     log = small.kubectl("logs", pod)
-    world.table.row("who was closed is counted and logged", "memory is short" in log, "memory is short" in log)
+    world.table.row("those that were closed are counted and logged", "memory is short" in log, "memory is short" in log)
     world.table.row("others hear each other meanwhile", "a ping and its pong, both")
     for pair in held:
         for client in pair:
@@ -277,7 +277,7 @@ async def memory(world, release):
 
 
 def flood(way, held):
-    """Eight at a time: who answers no ping is closed after a while, also where memory is not short."""
+    """Eight at a time: a client that answers no ping is closed after a while, also where memory is not short."""
     pushes = most_pushes(way) - 1
 
     def come(number):

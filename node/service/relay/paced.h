@@ -10,7 +10,7 @@
  * The gap is as long as the peer's own rhythm asks for: short for one whose system confirms as quickly as
  * ever (it does so when the program reads), and longer, up to a most, for one that was late lately; what
  * the system does by a timer of its own is not late. It is counted from when a quick peer would have
- * confirmed, and the least one from when this one did. Who speaks has read what was there. It shrinks as
+ * confirmed, and the least one from when this one did. A client that speaks has read what was there. It shrinks as
  * more waits. Toward a peer so far away that one message at a time is too few, the next may follow one
  * that is on its way, a safe gap behind, smaller as the wait grows,
  * when something waited long and no packet was lost lately. Lanes have
