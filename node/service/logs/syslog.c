@@ -10,6 +10,7 @@
 #include "store/base/clock.h"
 #include "store/base/list.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ enum {
 };
 
 /* One socket of the setting's list. */
-struct syslog_door {
+struct syslog_listener {
     struct list entry;
     struct logs_syslog *syslog;
     char bind[ADDRESS_TEXT];
@@ -52,7 +53,7 @@ struct syslog_sender {
 
 struct logs_syslog {
     struct logs_syslog_options options;
-    struct list doors, senders;
+    struct list listeners, senders;
     unsigned orphans;
     struct event *retry;
     struct logs_batch datagrams; /* of this turn */
@@ -122,8 +123,8 @@ static void send_datagrams(void *arg)
 
 static void on_datagram(void *arg, const struct udp_path *path, struct span bytes)
 {
-    struct syslog_door *door = arg;
-    struct logs_syslog *syslog = door->syslog;
+    struct syslog_listener *at = arg;
+    struct logs_syslog *syslog = at->syslog;
     if (bytes.len == 0) {
         return;
     }
@@ -231,7 +232,7 @@ static void wait_a_moment(struct syslog_sender *sender)
     sender->waits = true;
     sender->tries++;
     if (!event_pending(sender->syslog->retry, EV_TIMEOUT, NULL)) {
-        event_add(sender->syslog->retry, &(struct timeval){.tv_sec = RETRY_S});
+        timer_after(sender->syslog->retry, RETRY_S * 1000);
     }
 }
 
@@ -359,8 +360,8 @@ static const struct conn_handler handler = {
 
 static void on_accept(void *arg, int fd, const struct address *peer)
 {
-    const struct syslog_door *door = arg;
-    struct logs_syslog *syslog = door->syslog;
+    const struct syslog_listener *at = arg;
+    struct logs_syslog *syslog = at->syslog;
     if (!net_admit(syslog->options.net, peer)) {
         close(fd);
         return;
@@ -376,20 +377,20 @@ static void on_accept(void *arg, int fd, const struct address *peer)
 
 /* ------------------------------------------------------------------------------------ the list */
 
-static int read_door(struct span text, struct syslog_door *door)
+static int read_listener(struct span text, struct syslog_listener *at)
 {
     struct address address;
     int family;
     bool tcp = span_starts_with(text, SPAN("tcp:")), udp = span_starts_with(text, SPAN("udp:"));
     text = span_skip(text, tcp || udp ? 4 : 0);
-    door->tcp = !udp;
-    door->udp = !tcp;
-    if (text.len == 0 || text.len >= sizeof(door->bind)) {
+    at->tcp = !udp;
+    at->udp = !tcp;
+    if (text.len == 0 || text.len >= sizeof(at->bind)) {
         return -1;
     }
-    memcpy(door->bind, text.ptr, text.len);
-    door->bind[text.len] = '\0';
-    return address_parse_bind(door->bind, &address, &family);
+    memcpy(at->bind, text.ptr, text.len);
+    at->bind[text.len] = '\0';
+    return address_parse_bind(at->bind, &address, &family);
 }
 
 int logs_syslog_check(const char *listen, char *error, size_t error_size)
@@ -397,8 +398,8 @@ int logs_syslog_check(const char *listen, char *error, size_t error_size)
     struct span rest = span_str(listen);
     while (rest.len > 0) {
         struct span text = span_trim(span_cut(&rest, ','));
-        struct syslog_door door;
-        if (read_door(text, &door) != 0) {
+        struct syslog_listener at;
+        if (read_listener(text, &at) != 0) {
             snprintf(error, error_size,
                      "logs-syslog: '%.*s' is not [tcp:|udp:]address:port, as in udp:0.0.0.0:514",
                      SPAN_ARG(text));
@@ -412,17 +413,17 @@ int logs_syslog_probe(const char *listen, char *error, size_t error_size)
 {
     struct span rest = span_str(listen);
     while (rest.len > 0) {
-        struct syslog_door door;
+        struct syslog_listener at;
         struct address address;
         int family;
-        if (read_door(span_trim(span_cut(&rest, ',')), &door) != 0 ||
-            address_parse_bind(door.bind, &address, &family) != 0 || address.port == 0) {
+        if (read_listener(span_trim(span_cut(&rest, ',')), &at) != 0 ||
+            address_parse_bind(at.bind, &address, &family) != 0 || address.port == 0) {
             snprintf(error, error_size,
                      "logs-syslog: a port of 0 would be another one in each of several workers");
             return -1;
         }
-        if ((door.tcp && listener_probe(door.bind, error, error_size) != 0) ||
-            (door.udp && udp_probe(door.bind, error, error_size) != 0)) {
+        if ((at.tcp && listener_probe(at.bind, error, error_size) != 0) ||
+            (at.udp && udp_probe(at.bind, error, error_size) != 0)) {
             return -1;
         }
     }
@@ -436,22 +437,22 @@ static void log_listening(const char *how, const struct address *address)
              LOG_TEXT_FIELD("address", address_text(address, text)));
 }
 
-static int open_door(struct syslog_door *door, char *error, size_t error_size)
+static int open_listener(struct syslog_listener *at, char *error, size_t error_size)
 {
-    struct net *net = door->syslog->options.net;
-    if (door->tcp) {
-        door->listener = listener_open(net, door->bind, on_accept, door, error, error_size);
-        if (door->listener == NULL) {
+    struct net *net = at->syslog->options.net;
+    if (at->tcp) {
+        at->listener = listener_open(net, at->bind, on_accept, at, error, error_size);
+        if (at->listener == NULL) {
             return -1;
         }
-        log_listening("syslog over TCP", listener_address(door->listener));
+        log_listening("syslog over TCP", listener_address(at->listener));
     }
-    if (door->udp) {
-        door->socket = udp_open(net, door->bind, on_datagram, door, error, error_size);
-        if (door->socket == NULL) {
+    if (at->udp) {
+        at->socket = udp_open(net, at->bind, on_datagram, at, error, error_size);
+        if (at->socket == NULL) {
             return -1;
         }
-        log_listening("syslog over UDP", udp_address(door->socket));
+        log_listening("syslog over UDP", udp_address(at->socket));
     }
     return 0;
 }
@@ -460,11 +461,11 @@ int logs_syslog_listen(struct logs_syslog *syslog, char *error, size_t error_siz
 {
     struct span rest = span_str(syslog->options.listen);
     while (rest.len > 0) {
-        struct syslog_door *door = mem_zalloc(sizeof(*door));
-        door->syslog = syslog;
-        list_push_back(&syslog->doors, &door->entry);
-        if (read_door(span_trim(span_cut(&rest, ',')), door) == 0 &&
-            open_door(door, error, error_size) != 0) {
+        struct syslog_listener *at = mem_zalloc(sizeof(*at));
+        at->syslog = syslog;
+        list_push_back(&syslog->listeners, &at->entry);
+        if (read_listener(span_trim(span_cut(&rest, ',')), at) == 0 &&
+            open_listener(at, error, error_size) != 0) {
             return -1;
         }
     }
@@ -479,7 +480,7 @@ struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
     struct loop *loop = net_loop(options->net);
     syslog->options = *options;
     syslog->datagrams = fresh_batch(syslog);
-    list_init(&syslog->doors);
+    list_init(&syslog->listeners);
     list_init(&syslog->senders);
     list_init(&syslog->sent);
     syslog->retry = evtimer_new(loop_base(loop), on_retry, syslog);
@@ -491,19 +492,19 @@ struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
 
 void logs_syslog_retire(struct logs_syslog *syslog)
 {
-    LIST_EACH(it, &syslog->doors) {
-        listener_retire(&LIST_ITEM(it, struct syslog_door, entry)->listener);
+    LIST_EACH(it, &syslog->listeners) {
+        listener_retire(&LIST_ITEM(it, struct syslog_listener, entry)->listener);
     }
 }
 
 void logs_syslog_stop(struct logs_syslog *syslog)
 {
-    LIST_EACH(it, &syslog->doors) {
-        struct syslog_door *door = LIST_ITEM(it, struct syslog_door, entry);
-        listener_close(&door->listener);
-        udp_close(&door->socket);
-        list_del(&door->entry);
-        free(door);
+    LIST_EACH(it, &syslog->listeners) {
+        struct syslog_listener *at = LIST_ITEM(it, struct syslog_listener, entry);
+        listener_close(&at->listener);
+        udp_close(&at->socket);
+        list_del(&at->entry);
+        free(at);
     }
 }
 
