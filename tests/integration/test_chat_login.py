@@ -100,7 +100,7 @@ def test_forged_tokens(yard, key, tmp_path):
     node = yard.node(chat_jwt_key=key.pem_file(tmp_path))
     import hashlib
     import hmac
-    from lib.tokens import b64
+    from lib.base64url import b64
     head, body, signature = key.token().split(".")
 
     def hs256(secret):

@@ -9,7 +9,8 @@ import time
 import jwt
 import pytest
 
-from lib.tokens import Key, b64
+from lib.base64url import b64
+from lib.tokens import Key
 from second.mutations import Mutator
 from second.programs import answers, program
 
