@@ -433,6 +433,7 @@ static void drop_stored(struct sink_lane *lane, uint64_t fed)
 
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
 {
+    CHECK(lane->state == LANE_FINDING);
     lane->seq = lane->place.seq = seq;
     lane->ordinal = lane->place.ordinal = ordinal;
     lane->history = lane->place.history;
