@@ -65,3 +65,15 @@ def test_comments_are_plain():
 @pytest.mark.parametrize("line", ["whoever reads", "/* Who reads too little, is closed. */", "built anew", "it is through."])
 def test_a_hard_word_is_found(line):
     assert any(re.search(one, line) for one in EVERYWHERE)
+
+
+def test_what_the_map_of_decisions_names_is_there():
+    """docs/develop.md, "Where it is decided": each function is defined in the file beside it, each other path is one."""
+    rows = [line.split("|")[1:4] for line in (ROOT / "docs/develop.md").read_text().split("## Where it is decided")[1].split("\n## ")[0].splitlines()
+            if line.startswith("| ") and "`" in line]
+    assert len(rows) > 8
+    for _, read, beside in rows:
+        function, path = re.findall(r"`([^`]+)` in `([^`]+)`", read)[0]
+        assert re.search(rf"^[a-z].*\b{function.replace('...', '[a-z]+')}\(", (ROOT / path).read_text(), re.MULTILINE), (function, path)
+        for name in re.findall(r"`([a-z_/]+\.(?:[ch]|lua))`", beside):
+            assert [known for known in CODE if known.as_posix().endswith(f"/{name}")], name
