@@ -6,6 +6,7 @@
 #include "node/net/listener.h"
 #include "node/net/udp.h"
 #include "node/service/logs/batch.h"
+#include "node/service/logs/syslog_frames.h"
 #include "node/service/logs/syslog_message.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
@@ -23,7 +24,6 @@ enum {
     RETRY_S = 1,
     ORPHANS_MOST = 256, /* senders that left while the stream did not take what they said */
     ORPHAN_TRIES = 60,
-    COUNT_DIGITS = 9,
 };
 
 /* One socket of the setting's list. */
@@ -42,10 +42,8 @@ struct syslog_sender {
     struct logs_syslog *syslog;
     struct conn *conn; /* NULL: it left */
     struct address peer;
-    struct buf in;           /* what came and is no whole message yet, or waits */
-    size_t looked;           /* bytes at its front in which no line ends */
-    size_t skip;             /* bytes of a counted message that is too large, still to come */
-    bool skip_line;          /* the same for a line */
+    struct buf in; /* what came and is no whole message yet, or waits */
+    struct logs_frames frames;
     struct logs_batch batch; /* what is on its way, or waits for its next try */
     bool under_way, waits, drains;
     unsigned tries;
@@ -136,75 +134,6 @@ static void on_datagram(void *arg, const struct udp_path *path, struct span byte
     }
 }
 
-/* ------------------------------------------------------------------------------------ framing */
-
-/* A count and a space before the message (RFC 6587, 3.4.1). 0: it is none, or not whole yet. */
-static size_t read_length(struct span text, size_t *head)
-{
-    size_t length = 0, at = 0;
-    while (at < text.len && at < COUNT_DIGITS && text.ptr[at] >= '0' && text.ptr[at] <= '9') {
-        length = length * 10 + (size_t)(text.ptr[at++] - '0');
-    }
-    *head = at + 1;
-    return at > 0 && at < text.len && text.ptr[at] == ' ' && text.ptr[0] != '0' ? length : 0;
-}
-
-/* Cuts the next whole message off *rest. false: none is there. */
-static bool take_counted(struct syslog_sender *sender, size_t head, size_t length,
-                         struct span *rest, struct span *message)
-{
-    sender->looked = 0; /* its count may have come in parts */
-    if (length > sender->syslog->options.entry_limit) {
-        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
-        sender->skip = length;
-        *rest = span_skip(*rest, head);
-        *message = SPAN("");
-        return true;
-    }
-    if (rest->len < head + length) {
-        return false;
-    }
-    *message = span_of(rest->ptr + head, length);
-    *rest = span_skip(*rest, head + length);
-    return true;
-}
-
-/* A line's end, or a NUL (3.4.2). */
-static bool take_line(struct syslog_sender *sender, struct span *rest, struct span *message)
-{
-    size_t len = sender->looked, most = sender->syslog->options.entry_limit;
-    while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
-        len++;
-    }
-    bool whole = len < rest->len;
-    bool large = len > most;
-    sender->looked = whole || large ? 0 : len;
-    if (!whole && !large) {
-        return false;
-    }
-    if (large && !sender->skip_line) {
-        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
-    }
-    *message = large || sender->skip_line ? SPAN("") : span_of(rest->ptr, len);
-    sender->skip_line = !whole;
-    *rest = span_skip(*rest, len + (whole ? 1 : 0));
-    return true;
-}
-
-/* An empty message is one that was skipped. */
-static bool take_message(struct syslog_sender *sender, struct span *rest, struct span *message)
-{
-    size_t head, skipped = sender->skip < rest->len ? sender->skip : rest->len;
-    sender->skip -= skipped;
-    *rest = span_skip(*rest, skipped);
-    if (rest->len == 0) {
-        return false;
-    }
-    size_t length = sender->skip_line ? 0 : read_length(*rest, &head);
-    return length > 0 ? take_counted(sender, head, length, rest, message)
-                      : take_line(sender, rest, message);
-}
-
 /* ------------------------------------------------------------------------------------ TCP */
 
 static void sender_free(struct syslog_sender *sender)
@@ -219,12 +148,15 @@ static void sender_free(struct syslog_sender *sender)
 static void gather(struct syslog_sender *sender)
 {
     struct span rest = buf_span(&sender->in), message;
-    while (sender->batch.seen < SYSLOG_BATCH_MOST && take_message(sender, &rest, &message)) {
+    while (sender->batch.seen < SYSLOG_BATCH_MOST &&
+           logs_frames_take(&sender->frames, &rest, &message)) {
         if (message.len > 0 && !add(sender->syslog, &sender->batch, message)) {
             break; /* cannot be: it holds more than SYSLOG_BATCH_MOST */
         }
     }
     buf_consume(&sender->in, sender->in.len - rest.len);
+    count(sender->syslog, METRIC_LOGS_TOO_LARGE, sender->frames.too_large);
+    sender->frames.too_large = 0;
 }
 
 static void wait_a_moment(struct syslog_sender *sender)
@@ -339,9 +271,7 @@ static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
     struct syslog_sender *sender = arg;
-    size_t head;
-    if (sender->in.len > 0 && sender->skip == 0 && !sender->skip_line &&
-        read_length(buf_span(&sender->in), &head) == 0) {
+    if (logs_frames_is_last_line(&sender->frames, buf_span(&sender->in))) {
         buf_append(&sender->in, SPAN("\n"));
     }
     sender->conn = NULL;
@@ -370,6 +300,7 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     sender->syslog = syslog;
     sender->peer = *peer;
     sender->batch = fresh_batch(syslog);
+    sender->frames.most = syslog->options.entry_limit;
     list_push_back(&syslog->senders, &sender->entry);
     sender->conn = conn_new(syslog->options.net, fd, peer, &handler, sender);
     conn_set_read_limit(sender->conn, SYSLOG_READ_MOST);
