@@ -43,10 +43,10 @@ struct relay_client {
     struct buf name;           /* as the handshake tells */
     struct limit_bucket limit; /* of packets */
     enum relay_client_state state;
-    bool left_early; /* before it was admitted: to be ended when the turn is over */
-    bool unlisted;   /* the directory lost it */
-    bool slowed;     /* it says too much */
-    bool grumbled;   /* an unknown packet was logged */
+    bool left_early;      /* before it was admitted: to be ended when the turn is over */
+    bool unlisted;        /* the directory lost it */
+    bool slowed;          /* it says too much */
+    bool told_of_unknown; /* an unknown packet was logged */
     bool turned_away;
 };
 
@@ -197,8 +197,8 @@ static void on_packet(struct relay_client *client, struct span packet)
         buf_free(&text);
     } else {
         metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
-        if (!client->grumbled) {
-            client->grumbled = true;
+        if (!client->told_of_unknown) {
+            client->told_of_unknown = true;
             log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(&type));
         }
     }

@@ -110,7 +110,7 @@ static void item_free(struct relay_paced *paced, struct lane *lane, struct item 
     free(item);
 }
 
-static void let_fall(struct relay_paced *paced, struct lane *lane, struct item *item)
+static void drop_item(struct relay_paced *paced, struct lane *lane, struct item *item)
 {
     metrics_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
     item_free(paced, lane, item);
@@ -121,11 +121,11 @@ static void drop_old(struct relay_paced *paced, struct lane *lane, uint64_t now)
 {
     while (!list_empty(&lane->items) && first_item(lane)->kind == PACED_TALK &&
            now - first_item(lane)->queued_us > PACED_AGE_MS * 1000ULL) {
-        let_fall(paced, lane, first_item(lane));
+        drop_item(paced, lane, first_item(lane));
     }
 }
 
-static struct lane *fattest(struct relay_paced *paced)
+static struct lane *largest_lane(struct relay_paced *paced)
 {
     struct lane *most = LIST_ITEM(paced->turns.next, struct lane, turn);
     LIST_EACH(it, &paced->turns) {
@@ -140,7 +140,7 @@ static void drop_oldest_talk(struct relay_paced *paced, struct lane *lane)
     LIST_EACH(it, &lane->items) {
         struct item *item = LIST_ITEM(it, struct item, entry);
         if (item->kind == PACED_TALK) {
-            let_fall(paced, lane, item);
+            drop_item(paced, lane, item);
             break;
         }
     }
@@ -196,7 +196,7 @@ static void queue(struct relay_paced *paced, struct chunk *chunk, struct relay_p
     }
     put_in_lane(paced, lane, chunk, mark.kind, now);
     while (paced->bytes > paced->pacer->options.limit) {
-        drop_oldest_talk(paced, fattest(paced));
+        drop_oldest_talk(paced, largest_lane(paced));
     }
 }
 
