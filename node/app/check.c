@@ -233,7 +233,7 @@ static void check_store(struct check *check)
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
             .visitor = true,
-            .replicas = (unsigned)settings->store_replicas,
+            .replicas = settings->store_replicas,
             .observer = {.link = on_link, .trouble = on_refusal, .arg = check},
         },
         error, sizeof(error));
