@@ -143,8 +143,4 @@ void store_release_all(struct store *store, void (*done)(void *arg), void *arg);
  * holders must not touch them any more. */
 void store_close(struct store **store);
 
-/* A place where several memory stores of one process meet, as Redis is for nodes (tests). */
-struct memory_hub *memory_hub_new(void);
-void memory_hub_free(struct memory_hub **hub);
-
 #endif

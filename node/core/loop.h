@@ -26,9 +26,6 @@ void loop_free(struct loop **loop);
 /* The libevent base, borrowed. */
 struct event_base *loop_base(const struct loop *loop);
 
-/* Milliseconds of a clock that never jumps. */
-uint64_t loop_now_ms(const struct loop *loop);
-
 /* The number of the turn that runs: what happens in one turn bears one number. */
 uint64_t loop_turn(const struct loop *loop);
 

@@ -3,6 +3,7 @@
 #ifndef MUSTER_STORE_REDIS_LINK_IMPL_H
 #define MUSTER_STORE_REDIS_LINK_IMPL_H
 
+#include "store/base/backoff.h"
 #include "store/redis/find.h"
 #include "store/redis/follow.h"
 #include "store/redis/hush.h"

@@ -8,6 +8,7 @@
 #include "node/service/relay/early.h"
 #include "store/base/clock.h"
 #include "store/bus.h"
+#include "store/memory/memory.h"
 #include "store/roster/roster.h"
 #include "tests/unit/cmocka_all.h"
 
