@@ -354,13 +354,13 @@ static void held_packets_are_bounded(void **state)
     relay_room_remove(&room, &bench->one.seat.member);
     run_ms(bench, 50);
     expect_told(&bench->one, "ac");
-    assert_int_equal(held.bytes, 0);
+    assert_int_equal(early.bytes, 0);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(relay_early_add(&early, 3, span_of(big, sizeof(big)), 2000), 0);
     }
     assert_int_equal(relay_early_add(&early, 3, span_of(big, sizeof(big)), 2000), 1);
     assert_int_equal(relay_early_add(&early, 3, SPAN("d"), 2000 + RELAY_EARLY_MS), 3);
-    assert_true(held.bytes <= RELAY_EARLY_BYTES);
+    assert_true(early.bytes <= RELAY_EARLY_BYTES);
     relay_early_deinit(&early);
 }
 
