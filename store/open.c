@@ -326,6 +326,6 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url, &options->tls);
     make_shards(store);
-    store->stream.home = stream_home(store);
+    stream_find_homes(store);
     return store;
 }

@@ -252,6 +252,13 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
     set_text(&store->shards[shard].wire_text, text);
 }
 
+void store_on_narrow(struct store *store, unsigned shard, bool narrow)
+{
+    store->narrow += narrow;
+    store->narrow -= store->shards[shard].narrow;
+    store->shards[shard].narrow = narrow;
+}
+
 void store_on_refusal(struct store *store, unsigned shard, const char *text)
 {
     set_text(&store->shards[shard].refusal, text);

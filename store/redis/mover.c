@@ -5,12 +5,14 @@
 #include "store/base/timer.h"
 #include "store/redis/moves.h"
 #include "store/store_impl.h"
-#include "store/stream_call.h"
+#include "store/stream_part.h"
 
 enum {
     MOVER_TOKEN_DIGITS = 16,
     LANE_ENTRIES = 500,
     LANE_ID_MOST = 48,
+    PART_LANES = STREAM_LANES_MOST / STREAM_PARTS, /* but for the first part, which may have all */
+    LANES_MOST = STREAM_LANES_MOST + (STREAM_PARTS - 1) * PART_LANES,
 };
 
 enum mover_step {
@@ -43,8 +45,8 @@ struct redis_mover {
     bool done;
     bool let_go, gone; /* it is over with the answer; it is to be freed then */
     char cursor[24];
-    unsigned lane;
-    char last[STREAM_LANES_MOST][LANE_ID_MOST]; /* of each lane, what was put last; "": nothing */
+    unsigned lane;                      /* of all that all parts of the stream can have */
+    char last[LANES_MOST][LANE_ID_MOST]; /* of each of these, what was put last; "": nothing */
     struct event *over;
 };
 
@@ -71,11 +73,30 @@ static void end(struct redis_mover *mover)
 static void on_answer(void *arg, enum backend_answer answer, struct span reply);
 static void on_copied(void *arg, enum backend_answer answer, struct span reply);
 
+static unsigned part_of(unsigned lane)
+{
+    return lane < STREAM_LANES_MOST ? 0 : 1 + (lane - STREAM_LANES_MOST) / PART_LANES;
+}
+
+/* Its number in its part. */
+static unsigned number_of(unsigned lane)
+{
+    unsigned part = part_of(lane);
+    return part == 0 ? lane
+                     : stream_part_lane(part, (lane - STREAM_LANES_MOST) % PART_LANES);
+}
+
+static bool moves_lane(const struct redis_mover *mover, unsigned lane)
+{
+    return shard_set_has(&mover->plan.partitions, stream_part_partition(part_of(lane)));
+}
+
 static void put_lane(const struct redis_mover *mover, struct redis_script *call)
 {
     struct buf key = {0};
-    unsigned home = partition_of(STREAM_HOME);
-    buf_printf(&key, "%s:{%s}:s:%u", mover->store->prefix, partition_tag(home), mover->lane);
+    unsigned home = stream_part_partition(part_of(mover->lane));
+    buf_printf(&key, "%s:{%s}:s:%u", mover->store->prefix, partition_tag(home),
+               number_of(mover->lane));
     redis_script_word(call, buf_span(&key));
     redis_script_word(call, span_str(mover->last[mover->lane]));
     redis_script_number(call, LANE_ENTRIES);
@@ -114,16 +135,14 @@ static void scan_from_start(struct redis_mover *mover, enum mover_step step)
     go(mover, step);
 }
 
-static bool has_stream(const struct redis_mover *mover)
-{
-    return shard_set_has(&mover->plan.partitions, partition_of(STREAM_HOME));
-}
-
 /* The lanes, one after the other, then what comes behind them. */
 static void go_lane(struct redis_mover *mover, unsigned lane, enum mover_step step)
 {
+    while (lane < LANES_MOST && !moves_lane(mover, lane)) {
+        lane++;
+    }
     mover->lane = lane;
-    if (has_stream(mover) && lane < STREAM_LANES_MOST) {
+    if (lane < LANES_MOST) {
         go(mover, step);
     } else {
         go(mover, step == MOVER_LANE ? MOVER_CLOSE : MOVER_HOLD);

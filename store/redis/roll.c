@@ -53,6 +53,7 @@ static void take_words(struct redis_roll *roll, struct span words)
     roll->writes = greatest(roll->writes, (unsigned)number[1]);
     roll->from = first ? (unsigned)number[2] : least(roll->from, (unsigned)number[2]);
     roll->to = greatest(roll->to, (unsigned)number[3]);
+    roll->narrow = roll->narrow || !span_eq(span_cut(&words, ' '), SPAN("parts"));
     roll->shared = first ? (unsigned)number[3] : least(roll->shared, (unsigned)number[3]);
 }
 
@@ -113,6 +114,7 @@ bool redis_roll_take(const struct redis_roll *roll, enum roll_answer answer, boo
     redis_roll_print(roll, store, &text);
     store_on_roll(store, shard, roll->shared, roll->nodes > 0 ? buf_text(&text) : NULL);
     buf_free(&text);
+    store_on_narrow(store, shard, roll->narrow);
     if (answer != ROLL_WELCOME && (answer != ROLL_LATER || !is_in)) {
         turn_away(roll, answer, store, shard, refusal);
         return false;
