@@ -7,6 +7,7 @@
 #include "store/base/timer.h"
 #include "store/inspect.h"
 #include "store/store_impl.h"
+#include "store/stream_impl.h"
 
 enum { UNREAD_PAUSE_MS = 10 * 1000 };
 
@@ -220,14 +221,28 @@ bool store_reaches(const struct store *store, struct span name)
     return is_well(store, store_shard(store, name));
 }
 
+/* What all read, and this one. */
+static void find_shared(struct store *store)
+{
+    store->wire_shared = store->wire_most;
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        unsigned shared = store->shards[i].wire_shared;
+        store->wire_shared =
+            shared != 0 && shared < store->wire_shared ? shared : store->wire_shared;
+    }
+}
+
 unsigned store_wire_now(const struct store *store)
 {
-    unsigned now = store->wire.to;
-    for (unsigned i = 0; store->shards != NULL && i < store->backend->shards; i++) {
-        unsigned shared = store->shards[i].wire_shared;
-        now = shared != 0 && shared < now ? shared : now;
-    }
+    unsigned now = store->wire_shared < store->wire.to ? store->wire_shared : store->wire.to;
     return now > store->wire.from ? now : store->wire.from;
+}
+
+/* What was begun in the newer form is ended in it first. */
+unsigned store_wire_on_rolls(const struct store *store)
+{
+    unsigned now = store->wire_shared > store->wire.from ? store->wire_shared : store->wire.from;
+    return now < STORE_WIRE_PARTS && stream_is_scattered(store) ? STORE_WIRE_PARTS : now;
 }
 
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text)
@@ -249,14 +264,8 @@ static void set_text(char **at, const char *text)
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text)
 {
     store->shards[shard].wire_shared = shared;
+    find_shared(store);
     set_text(&store->shards[shard].wire_text, text);
-}
-
-void store_on_narrow(struct store *store, unsigned shard, bool narrow)
-{
-    store->narrow += narrow;
-    store->narrow -= store->shards[shard].narrow;
-    store->shards[shard].narrow = narrow;
 }
 
 void store_on_refusal(struct store *store, unsigned shard, const char *text)

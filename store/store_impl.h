@@ -29,7 +29,6 @@ struct shard {
     struct roster_past past;
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
-    bool narrow;          /* some of them read the first part of a stream only */
     char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
     char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
     char *trouble;        /* why its link is down, as that said last; NULL: it is up */
@@ -77,7 +76,9 @@ struct store {
     char *servers; /* the list of them, as they keep it; NULL: memory */
     struct store_change change;
     uint32_t lease_ms;
-    struct wire_range wire;
+    struct wire_range wire; /* of messages and keys */
+    unsigned wire_most;     /* the newest form that it says on rolls that it reads */
+    unsigned wire_shared;   /* the newest that all on all rolls read, and this one */
     bool visitor;
     unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
@@ -100,7 +101,6 @@ struct store {
     struct event *prove;   /* pending while something is kept */
     struct roster_table roster;
     struct stream_tables stream;
-    unsigned narrow; /* shards where somebody on the roll reads the first part of a stream only */
     struct buf lookup_name;              /* of the key of the last lookup, with prefix */
     struct buf lookup_value, lookup_old; /* of the last lookup, each with its form */
     struct history_table history;
@@ -111,15 +111,15 @@ struct store {
     void *release_arg;
 };
 
-/* The form to write in now: the newest one that all nodes read that this one knows of. */
+/* The form to write in now: the newest one that all nodes read that this one knows of; and what is said of that
+ * on rolls, which know of one more (STORE_WIRE_PARTS). */
 unsigned store_wire_now(const struct store *store);
+unsigned store_wire_on_rolls(const struct store *store);
 
 /* What the roll of a server said: the newest form that all other nodes there read (0: there are none), and
  * a line of what they speak. */
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text);
 
-/* And whether some of them read the first part of the stream only (store/stream_part.h). */
-void store_on_narrow(struct store *store, unsigned shard, bool narrow);
 
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);

@@ -500,6 +500,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---------------------------------------------------------------------------------- several parts */
 
+bool stream_is_scattered(const struct store *store)
+{
+    bool some = false;
+    for (unsigned i = 1; i < STREAM_PARTS; i++) {
+        const struct stream_table *table = &store->stream.parts[i];
+        const struct stream_sent *sent = newest(table);
+        some = some || !list_empty(&table->waiting) || (sent != NULL && sent->done_us == 0);
+    }
+    return some;
+}
+
 /* What an append has for each part. */
 struct shares {
     unsigned parts; /* that it touches */

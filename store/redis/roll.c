@@ -17,9 +17,9 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, unsi
                                                : SPAN("-"));
     redis_script_word(call, span_str(store->node));
     redis_script_number(call, (uint64_t)store->lease_ms * 1000);
-    redis_script_number(call, store_wire_now(store));
+    redis_script_number(call, store_wire_on_rolls(store));
     redis_script_number(call, store->wire.from);
-    redis_script_number(call, store->wire.to);
+    redis_script_number(call, store->wire_most);
     redis_script_word(call, span_str(store->servers));
     if (store->change.after != NULL) {
         redis_script_word(call, span_str(store->change.before));
@@ -53,7 +53,6 @@ static void take_words(struct redis_roll *roll, struct span words)
     roll->writes = greatest(roll->writes, (unsigned)number[1]);
     roll->from = first ? (unsigned)number[2] : least(roll->from, (unsigned)number[2]);
     roll->to = greatest(roll->to, (unsigned)number[3]);
-    roll->narrow = roll->narrow || !span_eq(span_cut(&words, ' '), SPAN("parts"));
     roll->shared = first ? (unsigned)number[3] : least(roll->shared, (unsigned)number[3]);
 }
 
@@ -87,7 +86,7 @@ void redis_roll_print(const struct redis_roll *roll, const struct store *store, 
     buf_append(out, SPAN("the fleet speaks "));
     print_range(out, roll->from, roll->to);
     buf_append(out, SPAN(", this node "));
-    print_range(out, store->wire.from, store->wire.to);
+    print_range(out, store->wire.from, store->wire_most);
 }
 
 /* Another form of the wire, or an older one that is about to be written again for this node. */
@@ -114,7 +113,6 @@ bool redis_roll_take(const struct redis_roll *roll, enum roll_answer answer, boo
     redis_roll_print(roll, store, &text);
     store_on_roll(store, shard, roll->shared, roll->nodes > 0 ? buf_text(&text) : NULL);
     buf_free(&text);
-    store_on_narrow(store, shard, roll->narrow);
     if (answer != ROLL_WELCOME && (answer != ROLL_LATER || !is_in)) {
         turn_away(roll, answer, store, shard, refusal);
         return false;

@@ -15,7 +15,6 @@ struct redis_roll {
     unsigned nodes;    /* how many others there are */
     unsigned from, to; /* forms that one of them reads, at least */
     unsigned shared;   /* the newest form that all of them read */
-    bool narrow;       /* some of them read the first part of the stream only */
     unsigned writes;   /* the newest form that one of them writes */
     struct span list;  /* OTHER_LIST: the servers of the fleet; borrowed with the answer */
 };

@@ -3,16 +3,15 @@
 -- link begins and at each beat; one that could not be understood is not let in (docs/store.md#wire-version).
 --
 -- KEYS[1]  hash: 'l' -> the list of servers of the fleet, which stays; 'n' .. node -> "until words", 'c' -> "count words;" for all that are on it, 's' -> the first
---          `until`, or before it. Words: "writes from to", forms of the wire, and what the node can besides
+--          `until`, or before it. Words: "writes from to", forms of the wire
 --          <prefix>:moves  partitions on their way (moves.lua), where the list changes
 -- ARGV     '+' be on it, '?' only ask, '-' leave it; node, lease (us), writes, from, to, the caller's list of servers;
 --          of a list that changes, "old;new", also: old, new, is the server one of old (1 or 0), have all partitions moved (1 or 0)
---          Words that this release says: "writes from to parts"; "parts": it reads all parts of the stream
 -- answer   '+' welcome, '=' once the others write what this one reads, '-' never while they are there, then
 --          "count words;" for all others; or '!' and the list that is kept here: it is another one
 local key, verb, node = KEYS[1], ARGV[1], ARGV[2]
 local lease, from, to = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local own = ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. ' parts'
+local own = ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local head = redis.call('HMGET', key, 'c', 's', 'n' .. node, 'l')

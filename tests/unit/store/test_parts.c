@@ -256,7 +256,7 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
     begin(1, 100000);
     unsigned lane = 1;
     put_and_wait(lane, "spread");
-    say_on_roll("1 1 1");
+    say_on_roll("1 1 1"); /* as the release before does */
     WAIT(!stream_is_spread(lab.nodes[0]));
     put_and_wait(lane, "narrow");
     say_on_roll("");
