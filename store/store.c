@@ -7,7 +7,6 @@
 #include "store/base/timer.h"
 #include "store/inspect.h"
 #include "store/store_impl.h"
-#include "store/stream_impl.h"
 
 enum { UNREAD_PAUSE_MS = 10 * 1000 };
 
@@ -238,11 +237,21 @@ unsigned store_wire_now(const struct store *store)
     return now > store->wire.from ? now : store->wire.from;
 }
 
+/* Does something wait to be stored in another part of the stream than the first? */
+static bool is_scattered(const struct store *store)
+{
+    size_t open = 0;
+    for (unsigned i = 1; i < STREAM_PARTS; i++) {
+        open += store->stream.parts[i].open;
+    }
+    return open > 0;
+}
+
 /* What was begun in the newer form is ended in it first. */
 unsigned store_wire_on_rolls(const struct store *store)
 {
     unsigned now = store->wire_shared > store->wire.from ? store->wire_shared : store->wire.from;
-    return now < STORE_WIRE_PARTS && stream_is_scattered(store) ? STORE_WIRE_PARTS : now;
+    return now < STORE_WIRE_PARTS && is_scattered(store) ? STORE_WIRE_PARTS : now;
 }
 
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text)

@@ -120,7 +120,6 @@ unsigned store_wire_on_rolls(const struct store *store);
  * a line of what they speak. */
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text);
 
-
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);
 

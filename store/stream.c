@@ -30,7 +30,9 @@ enum {
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
-    UNWELL_US = 1000 * 1000, /* for which a part that refused something is spared what others would have to share */
+    UNWELL_US =
+        1000 *
+        1000, /* for which a part that refused something is spared what others would have to share */
 };
 
 static unsigned home_of(const struct stream_table *table)
@@ -95,12 +97,13 @@ static void note(struct stream_result *result, uint64_t lanes, enum stream_outco
 }
 
 /* What became of this share; with the last one the caller is told of all. */
-static void conclude(struct store *store, struct append *append, enum stream_outcome outcome)
+static void conclude(struct stream_table *table, struct append *append, enum stream_outcome outcome)
 {
     struct whole *whole = append->whole;
     if (whole != NULL) {
         note(&whole->result, append->lanes, outcome);
-        if (whole->left == 1 && !store->closing) {
+        table->open--;
+        if (whole->left == 1 && !table->store->closing) {
             whole->fn(whole->arg, &whole->result);
         }
         whole_unref(append);
@@ -257,8 +260,9 @@ static enum stream_outcome outcome_of(enum backend_answer answer, struct span ou
 
 /* Tells the callers: those whose entries were stored that they are `stored`. What was refused must not
  * be stored later, by another server. */
-static void conclude_call(struct stream_table *table, struct stream_sent *sent, enum backend_answer answer,
-                          struct span outcomes, enum stream_outcome stored)
+static void conclude_call(struct stream_table *table, struct stream_sent *sent,
+                          enum backend_answer answer, struct span outcomes,
+                          enum stream_outcome stored)
 {
     size_t at = 0;
     table->unwell_us = 0;
@@ -271,7 +275,7 @@ static void conclude_call(struct stream_table *table, struct stream_sent *sent, 
             empty(append);
             table->unwell_us = clock_monotonic_us();
         }
-        conclude(table->store, append, outcome);
+        conclude(table, append, outcome);
     }
 }
 
@@ -419,7 +423,6 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
  * the others stand behind it. */
 static void give_up(struct stream_table *table)
 {
-    struct store *store = table->store;
     uint64_t now = clock_monotonic_us();
     struct stream_sent *sent = newest(table);
     bool left = false;
@@ -427,7 +430,7 @@ static void give_up(struct stream_table *table)
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US) {
             table->waiting_bytes -= append->group.items->len;
-            conclude(store, append, STREAM_REFUSED);
+            conclude(table, append, STREAM_REFUSED);
             append_free(append);
         }
     }
@@ -437,7 +440,7 @@ static void give_up(struct stream_table *table)
     LIST_EACH(it, &sent->groups) {
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US && append->whole != NULL) {
-            conclude(store, append, STREAM_UNKNOWN);
+            conclude(table, append, STREAM_UNKNOWN);
             table->unwell_us = now;
             sent->count -= append->group.count;
             empty(append);
@@ -500,17 +503,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---------------------------------------------------------------------------------- several parts */
 
-bool stream_is_scattered(const struct store *store)
-{
-    bool some = false;
-    for (unsigned i = 1; i < STREAM_PARTS; i++) {
-        const struct stream_table *table = &store->stream.parts[i];
-        const struct stream_sent *sent = newest(table);
-        some = some || !list_empty(&table->waiting) || (sent != NULL && sent->done_us == 0);
-    }
-    return some;
-}
-
 /* What an append has for each part. */
 struct shares {
     unsigned parts; /* that it touches */
@@ -572,8 +564,8 @@ static bool has_room(const struct stream_table *table)
  * stored twice where the caller sends all of it again. */
 static bool is_well(const struct stream_table *table)
 {
-    return has_room(table) && (table->unwell_us == 0 ||
-                               clock_monotonic_us() - table->unwell_us > UNWELL_US);
+    return has_room(table) &&
+           (table->unwell_us == 0 || clock_monotonic_us() - table->unwell_us > UNWELL_US);
 }
 
 /* Takes over the reference to `items`. */
@@ -587,6 +579,7 @@ static void queue(struct stream_table *table, struct chunk *items, const struct 
     append->group.count = shares->counts[table->part];
     append->group.items = items;
     whole->left++;
+    table->open++;
     table->waiting_bytes += items->len;
     list_push_back(&table->waiting, &append->group.entry);
     store_kick(table->store, &table->chore);

@@ -10,8 +10,8 @@
 
 enum {
     FOLLOW_GATHER_MS = 60,
-    FOLLOW_READ_LEAST = 8,  /* of one lane at once, where they are large */
-    ASK_AGAIN_MS = 5000,    /* for lanes that are new */
+    FOLLOW_READ_LEAST = 8, /* of one lane at once, where they are large */
+    ASK_AGAIN_MS = 5000,   /* for lanes that are new */
 };
 
 enum follow_state { FOLLOW_OFF, FOLLOW_ASKING, FOLLOW_FOLLOWING };
@@ -259,8 +259,8 @@ static void ask(struct follow_part *part)
 {
     struct stream_ask question = {.writers = part->state == FOLLOW_ASKING};
     part->asked_ms = clock_monotonic_ms();
-    part->asking = stream_state(part->follow->options.store, part->part, &question, on_state,
-                                part) == 0;
+    part->asking =
+        stream_state(part->follow->options.store, part->part, &question, on_state, part) == 0;
     if (!part->asking && part->state == FOLLOW_ASKING) {
         go_blind(part);
         arm(part, FOLLOW_GATHER_MS);
@@ -295,10 +295,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         }
         return;
     }
-    if (clock_monotonic_ms() - part->asked_ms > ASK_AGAIN_MS) {
+    if (clock_monotonic_ms() - part->asked_ms >= ASK_AGAIN_MS) {
         ask(part);
     }
-    if (part->lanes == 0 || (!part->there && !stream_may_spread(options->store) && part->part > 0)) {
+    if (part->lanes == 0 ||
+        (!part->there && !stream_may_spread(options->store) && part->part > 0)) {
         arm(part, ASK_AGAIN_MS); /* nobody writes there */
     } else if (!part->reading) {
         read_on(part);
@@ -327,8 +328,7 @@ size_t stream_follow_ends(const struct stream_follow *follow, struct stream_end 
     for (unsigned p = 0; p < STREAM_PARTS; p++) {
         const struct follow_part *part = &follow->parts[p];
         for (unsigned i = 0; i < part->lanes && part->state == FOLLOW_FOLLOWING; i++) {
-            ends[count++] =
-                (struct stream_end){stream_part_lane(p, i), p, part->places[i].seq};
+            ends[count++] = (struct stream_end){stream_part_lane(p, i), p, part->places[i].seq};
         }
     }
     return count;

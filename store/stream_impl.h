@@ -23,10 +23,8 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 void stream_on_owner(struct store *store);
 
 /* The server said how the part is; up to the seq `stored` sinks have all. */
-void stream_on_state(struct stream_table *table, const struct stream_history *history, uint64_t stored);
-
-/* Does something wait to be stored in another part than the first? */
-bool stream_is_scattered(const struct store *store);
+void stream_on_state(struct stream_table *table, const struct stream_history *history,
+                     uint64_t stored);
 
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);

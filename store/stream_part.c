@@ -9,7 +9,8 @@ enum { PART_STEP = PARTITIONS / STREAM_PARTS };
 /* The parts that are used first are far from each other: a master of a cluster has partitions in a row. */
 unsigned stream_part_partition(unsigned part)
 {
-    static const uint8_t order[STREAM_PARTS] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+    static const uint8_t order[STREAM_PARTS] = {0, 8, 4, 12, 2, 10, 6, 14,
+                                                1, 9, 5, 13, 3, 11, 7, 15};
     return (partition_of(STREAM_HOME) + order[part] * PART_STEP) % PARTITIONS;
 }
 
@@ -41,7 +42,8 @@ bool stream_may_spread(const struct store *store)
 
 bool stream_is_spread(const struct store *store)
 {
-    return stream_may_spread(store) && store->wire_shared >= STORE_WIRE_PARTS && !is_alone_yet(store);
+    return stream_may_spread(store) && store->wire_shared >= STORE_WIRE_PARTS &&
+           !is_alone_yet(store);
 }
 
 unsigned stream_part_of_lane(const struct store *store, unsigned lane)

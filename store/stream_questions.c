@@ -127,7 +127,8 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
         uint64_t stored = read_state(reply, asking->part, &state);
         if (answer == BACKEND_OK) {
             note_depth(&asking->store->stream.parts[asking->part], &state);
-            stream_on_state(&asking->store->stream.parts[asking->part], &state.head.history, stored);
+            stream_on_state(&asking->store->stream.parts[asking->part], &state.head.history,
+                            stored);
         }
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }

@@ -13,6 +13,7 @@ struct stream_table {
     struct chore chore;
     struct list waiting; /* struct append */
     size_t waiting_bytes;
+    size_t open;        /* appends whose callers do not know what became of them */
     struct list calls;  /* struct stream_sent, by number: those kept, and the one not answered */
     struct list hollow; /* those whose items are not kept any more */
     size_t kept_bytes, hollow_count;
@@ -23,7 +24,8 @@ struct stream_table {
     uint64_t seen;      /* the greatest seq that an answer named */
     uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
     uint64_t down_us;   /* when the link fell; 0: it is up */
-    uint64_t unwell_us; /* when it last refused something; 0: it has taken something since, or never did */
+    uint64_t
+        unwell_us; /* when it last refused something; 0: it has taken something since, or never did */
     uint64_t entries, unstored; /* as the server said last */
     struct stream_history history;
     struct event *tick;

@@ -12,7 +12,7 @@
 enum {
     STREAM_LANES_MOST = 64,
     STREAM_PARTS = 16, /* of a stream, at most (stream_part.h) */
-    STREAM_NAME = 24, /* bytes for an identity or a timeline, with the NUL */
+    STREAM_NAME = 24,  /* bytes for an identity or a timeline, with the NUL */
 };
 
 /* Whose history numbers belong to (docs/store.md#words); empty where there is none. */
@@ -56,11 +56,11 @@ struct stream_result {
         STREAM_STORED,
         STREAM_FULL,    /* the bound is reached: not stored */
         STREAM_REFUSED, /* by the server (out of memory), or it is away: not stored */
-        STREAM_ALONE,   /* too few replicas had it in time: stored by one server, which may yet lose it */
+        STREAM_ALONE, /* too few replicas had it in time: stored by one server, which may yet lose it */
         STREAM_UNKNOWN, /* the server did not answer for some seconds: may be stored, or not */
     } outcome;          /* the last of these that is true of any lane */
-    uint64_t stored;    /* the lanes whose items are stored: all, unless the outcome is another one */
-    uint64_t refused;   /* those whose items surely are not, and may be appended again */
+    uint64_t stored;  /* the lanes whose items are stored: all, unless the outcome is another one */
+    uint64_t refused; /* those whose items surely are not, and may be appended again */
 };
 
 struct stream_from {

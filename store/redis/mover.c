@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/mover.h"
 
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/redis/moves.h"
@@ -45,7 +46,8 @@ struct redis_mover {
     bool done;
     bool let_go, gone; /* it is over with the answer; it is to be freed then */
     char cursor[24];
-    unsigned lane;                      /* of all that all parts of the stream can have */
+    struct buf left;                     /* names that were found at it, and not taken yet */
+    unsigned lane;                       /* of all that all parts of the stream can have */
     char last[LANES_MOST][LANE_ID_MOST]; /* of each of these, what was put last; "": nothing */
     struct event *over;
 };
@@ -82,8 +84,7 @@ static unsigned part_of(unsigned lane)
 static unsigned number_of(unsigned lane)
 {
     unsigned part = part_of(lane);
-    return part == 0 ? lane
-                     : stream_part_lane(part, (lane - STREAM_LANES_MOST) % PART_LANES);
+    return part == 0 ? lane : stream_part_lane(part, (lane - STREAM_LANES_MOST) % PART_LANES);
 }
 
 static bool moves_lane(const struct redis_mover *mover, unsigned lane)
@@ -118,6 +119,9 @@ static void visit(struct redis_mover *mover, enum mover_step step, struct span p
     } else if (step == MOVER_CLEAR || step == MOVER_TAKE || step == MOVER_SWEEP) {
         redis_script_word(&call, span_str(mover->cursor));
     }
+    if (step == MOVER_TAKE) {
+        redis_script_word(&call, buf_span(&mover->left));
+    }
     mover->under_way = redis_script_run(&call, at, on_answer, mover) == 0;
     if (!mover->under_way) {
         end(mover);
@@ -131,7 +135,8 @@ static void go(struct redis_mover *mover, enum mover_step step)
 
 static void scan_from_start(struct redis_mover *mover, enum mover_step step)
 {
-    snprintf(mover->cursor, sizeof(mover->cursor), "0");
+    mover->left.len = 0;
+    set_cursor(mover, SPAN("0"));
     go(mover, step);
 }
 
@@ -149,17 +154,28 @@ static void go_lane(struct redis_mover *mover, unsigned lane, enum mover_step st
     }
 }
 
-/* "cursor" or "cursor\npacked" */
-static struct span cut_cursor(struct redis_mover *mover, struct span reply)
+static void set_cursor(struct redis_mover *mover, struct span cursor)
 {
-    struct span cursor = span_cut(&reply, '\n');
     snprintf(mover->cursor, sizeof(mover->cursor), "%.*s", SPAN_ARG(cursor));
+}
+
+/* Cuts "cursor bytes\nnames" off; what was taken is left. */
+static struct span cut_taken(struct redis_mover *mover, struct span reply)
+{
+    struct span head = span_cut(&reply, '\n');
+    uint64_t bytes = 0;
+    set_cursor(mover, span_cut(&head, ' '));
+    mover->left.len = 0;
+    if (decimal_read(head, reply.len, &bytes)) {
+        buf_append(&mover->left, span_of(reply.ptr, bytes));
+        reply = span_skip(reply, bytes);
+    }
     return reply;
 }
 
 static bool is_at_end(const struct redis_mover *mover)
 {
-    return strcmp(mover->cursor, "0") == 0;
+    return strcmp(mover->cursor, "0") == 0 && mover->left.len == 0;
 }
 
 static void take_lane(struct redis_mover *mover, struct span reply)
@@ -176,7 +192,7 @@ static void take_lane(struct redis_mover *mover, struct span reply)
 
 static void take_scan(struct redis_mover *mover, struct span reply, enum mover_step next)
 {
-    cut_cursor(mover, reply);
+    set_cursor(mover, reply);
     if (!is_at_end(mover)) {
         go(mover, mover->step);
     } else if (next == MOVER_LANE_BEFORE) {
@@ -231,7 +247,7 @@ static void go_on(struct redis_mover *mover, struct span reply)
         scan_from_start(mover, MOVER_TAKE);
         break;
     case MOVER_TAKE:
-        visit(mover, MOVER_PUT, cut_cursor(mover, reply));
+        visit(mover, MOVER_PUT, cut_taken(mover, reply));
         break;
     case MOVER_PUT:
         if (is_at_end(mover)) {
@@ -263,6 +279,7 @@ static void go_on(struct redis_mover *mover, struct span reply)
 
 static void mover_free(struct redis_mover *mover)
 {
+    buf_free(&mover->left);
     event_free(mover->over);
     free(mover);
 }

@@ -33,8 +33,7 @@ struct query {
 
 static void put_key(const struct redis_route *route, unsigned part, struct buf *out)
 {
-    buf_printf(out, "%s:{%s}:s", route->store->prefix,
-               partition_tag(stream_part_partition(part)));
+    buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(stream_part_partition(part)));
 }
 
 static void begin(struct redis_script *call, const struct redis_route *route, unsigned part,

@@ -15,25 +15,12 @@
 #include "store/stream_place.h"
 #include "store/stream_read.h"
 
-/* What is stored of one part of the stream (store/stream_part.h); without a stream there is one. */
-struct sink_part {
-    struct sink *sink;
-    unsigned number;
-    char *name; /* under which PostgreSQL knows it */
-    struct sink_lane **lanes;
-    unsigned count;
-    struct sink_roll roll;
-    struct sink_claim claim;
-    bool asking;
-    uint64_t ask_at_ms; /* not before, unless there is something to tell */
-};
-
 struct sink_lane {
     struct sink *sink;
     struct sink_part *part;
     unsigned number;
     uint64_t behind, behind_since_ms; /* entries that no sink has stored, as the stream says */
-    struct postgres *pg; /* NULL: off */
+    struct postgres *pg;              /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal;         /* stored; without a stream, seq too counts what was fed */
     struct stream_history history; /* that they belong to */
@@ -71,8 +58,8 @@ struct sink {
     struct sink_part parts[STREAM_PARTS];
     struct sink_lane **lanes; /* of all parts */
     unsigned count, flights;  /* of lanes; with a transaction under way */
-    unsigned turn;           /* the lane that is asked first when one ends */
-    struct postgres *care;   /* partitions */
+    unsigned turn;            /* the lane that is asked first when one ends */
+    struct postgres *care;    /* partitions */
     bool care_up, stopping;
     uint64_t care_at_ms;
     struct sink_patience patience; /* of the care session */

@@ -99,7 +99,8 @@ void sink_lane_read_more(struct sink_lane *lane, uint64_t now)
     lane->read_generation = lane->generation;
     lane->read_most = most;
     struct stream_from from = {lane->number, lane->place.seq};
-    lane->reading = stream_read(options->store, lane->part->number, &from, 1, most, on_read, lane) == 0;
+    lane->reading =
+        stream_read(options->store, lane->part->number, &from, 1, most, on_read, lane) == 0;
     if (!lane->reading) {
         lane->read_at_ms = now + IDLE_MS;
     }

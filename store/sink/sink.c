@@ -12,8 +12,8 @@
 
 enum {
     SINK_TICK_MS = 1000,
-    SOON_MS = 50, /* from something stored to the stream being told */
-    LOOK_AGAIN_MS = 5000, /* at a part that nobody writes to */
+    SOON_MS = 50,        /* from something stored to the stream being told */
+    PART_LOOK_MS = 5000, /* at a part that nobody writes to */
     CARE_MS = 60 * 1000,
     DAYS_AHEAD = 3,
     WAIT_MOST_MS = 30 * 1000, /* of a batch, before the sink is not ready */
@@ -180,7 +180,7 @@ static void tell_part(struct sink_part *part)
     if (part->number > 0 && ask.count == 0 && now < part->ask_at_ms) {
         return;
     }
-    part->ask_at_ms = now + (part->count > 0 ? SINK_TICK_MS : LOOK_AGAIN_MS);
+    part->ask_at_ms = now + (part->count > 0 ? SINK_TICK_MS : PART_LOOK_MS);
     part->asking = stream_state(sink->options.store, part->number, &ask, on_state, part) == 0;
     for (unsigned i = 0; i < part->count && !part->asking; i++) {
         part->lanes[i]->marked = 0;
@@ -481,8 +481,9 @@ struct sink *sink_new(const struct sink_options *options)
     for (unsigned i = 0; i < STREAM_PARTS; i++) {
         part_init(&sink->parts[i], sink, i);
     }
-    sink_set_lanes(&sink->parts[0],
-                   options->store != NULL ? stream_part_lanes(options->store, 0, options->lanes) : 1);
+    sink_set_lanes(&sink->parts[0], options->store != NULL
+                                        ? stream_part_lanes(options->store, 0, options->lanes)
+                                        : 1);
     return sink;
 }
 

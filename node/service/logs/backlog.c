@@ -271,10 +271,8 @@ static void begin(struct backlog *backlog)
     for (size_t i = 0; i < backlog->lanes; i++) {
         bool its = ends[i].lane == logs_lane(room, lanes);
         if (any || its || ends[i].lane == logs_lane(SPAN(""), lanes)) {
-            backlog->scans[i] = (struct lane_scan){.backlog = backlog,
-                                                   .end = ends[i],
-                                                   .roomless = !any && !its,
-                                                   .page = PAGE_FIRST};
+            backlog->scans[i] = (struct lane_scan){
+                .backlog = backlog, .end = ends[i], .roomless = !any && !its, .page = PAGE_FIRST};
             backlog->open++;
             read_page(&backlog->scans[i], ends[i].seq);
         }

@@ -156,8 +156,8 @@ void logs_batch_keep(struct logs_batch *batch, uint64_t lanes)
     for (size_t i = 0; stream_item_next(&rest, &item); i++) {
         if (is_of(&item, lanes)) {
             stream_item_put(&flat, &item);
-            buf_append(&elements, span_of(batch->elements.ptr + i * sizeof(uint16_t),
-                                          sizeof(uint16_t)));
+            buf_append(&elements,
+                       span_of(batch->elements.ptr + i * sizeof(uint16_t), sizeof(uint16_t)));
             kept++;
         }
     }

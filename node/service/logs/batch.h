@@ -19,9 +19,9 @@ struct logs_batch {
     struct chunk *items; /* placed, as stream_append_chunk takes them; NULL: none are, or not yet */
     size_t count;
     struct buf elements; /* for each of them its place among those that came, as uint16_t */
-    size_t seen;        /* entries that came, those left out too */
-    size_t refused;     /* left out: over entry_limit */
-    struct buf reasons; /* why, of the first ones: members of a JSON array */
+    size_t seen;         /* entries that came, those left out too */
+    size_t refused;      /* left out: over entry_limit */
+    struct buf reasons;  /* why, of the first ones: members of a JSON array */
 };
 
 /* `object` is a valid JSON object. false: there are LOGS_BATCH_MOST already. */

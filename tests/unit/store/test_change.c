@@ -384,6 +384,37 @@ static void the_new_server_goes_in_the_middle(void **state)
     WAIT(values.right == NAMES);
 }
 
+/* Large values of one partition go in several steps: the new server takes no word of more than 3 MB here. */
+static void what_is_large_moves_in_parts(void **state)
+{
+    enum { LARGE = 24, LARGE_BYTES = 200 * 1024 };
+    char name[24], *value = mem_alloc(LARGE_BYTES);
+    int number = 0, made = 0;
+    (void)state;
+    memset(value, 'x', LARGE_BYTES);
+    freeReplyObject(redis_ask(&lab.servers[1], "CONFIG SET proto-max-bulk-len 3000000"));
+    open_ready(2, "0");
+    open_ready(0, "0;0,1");
+    const struct store_change *change = &lab.nodes[0]->change;
+    unsigned partition = 0;
+    while (change->owner_before[partition] == change->owner_after[partition]) {
+        partition++;
+    }
+    for (; made < LARGE; number++) {
+        snprintf(name, sizeof(name), "large%d", number);
+        if (partition_of(span_str(name)) == partition) {
+            freeReplyObject(redis_ask(&lab.servers[0], "SET %s %b", lab_key("l", name), value,
+                                      (size_t)LARGE_BYTES));
+            made++;
+        }
+    }
+    free(value);
+    store_close(&lab.nodes[2]);
+    WAIT(is_over(0));
+    assert_int_equal(values_at(1), LARGE);
+    freeReplyObject(redis_ask(&lab.servers[1], "CONFIG SET proto-max-bulk-len 512mb"));
+}
+
 /* With store-replicas: what is copied is where one more server has it, before it counts. */
 static void what_moves_waits_for_a_replica(void **state)
 {
@@ -480,6 +511,7 @@ int test_change(void)
         LAB_TEST(all_servers_are_others),
         LAB_TEST(a_node_goes_in_the_middle),
         LAB_TEST(the_new_server_goes_in_the_middle),
+        LAB_TEST(what_is_large_moves_in_parts),
         LAB_TEST(what_moves_waits_for_a_replica),
         LAB_TEST(the_old_server_loses_its_data_in_the_middle),
         LAB_TEST(a_server_with_two_names_is_left_alone),

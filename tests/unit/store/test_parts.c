@@ -142,8 +142,7 @@ static void what_touches_all_is_stored_in_all_and_no_number_twice(void **state)
         items[i] = (struct stream_item){i % LANES, SPAN("t"), SPAN("x")};
     }
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(
-            stream_append(lab.nodes[i % 2], items, LANES * EACH, on_outcome, NULL), 0);
+        assert_int_equal(stream_append(lab.nodes[i % 2], items, LANES * EACH, on_outcome, NULL), 0);
     }
     WAIT(said.answers == 4);
     assert_int_equal(said.result.outcome, STREAM_STORED);
@@ -268,9 +267,9 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
     for (size_t i = 0; i < seen.count; i++) {
         bool narrow = strcmp(seen.entries[i].payload, "narrow") == 0;
         assert_int_equal(seen.entries[i].part, narrow ? 0 : lane);
-        uint64_t *seq = narrow                                              ? &second
+        uint64_t *seq = narrow                                           ? &second
                         : strcmp(seen.entries[i].payload, "spread") == 0 ? &first
-                                                                            : &third;
+                                                                         : &third;
         *seq = seen.entries[i].seq;
     }
     assert_true(first < second && second < third);
@@ -321,11 +320,8 @@ static struct stream_follow *follow(int node)
                                                        on_doubt};
     buf_free(&heard.log);
     memset(&heard, 0, sizeof(heard));
-    struct stream_follow *made =
-        stream_follow_new(&(struct stream_follow_options){.store = lab.nodes[node],
-                                                          .lanes = LANES,
-                                                          .budget = 1024 * 1024,
-                                                          .events = &events});
+    struct stream_follow *made = stream_follow_new(&(struct stream_follow_options){
+        .store = lab.nodes[node], .lanes = LANES, .budget = 1024 * 1024, .events = &events});
     stream_follow_start(made);
     return made;
 }

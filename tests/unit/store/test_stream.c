@@ -122,9 +122,9 @@ static const char *read_on(int node, size_t most)
     seen.log.len = seen.count = 0;
     for (uintptr_t part = 0; part < stream_parts(lab.nodes[node]); part++) {
         int before = seen.answers;
-        assert_int_equal(stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read,
-                                     (void *)part),
-                         0);
+        assert_int_equal(
+            stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read, (void *)part),
+            0);
         WAIT(seen.answers > before);
     }
     return buf_text(&seen.log);
@@ -145,8 +145,7 @@ static void ask_part(unsigned part, const struct stream_mark *marks, size_t coun
             ask.count++;
         }
     }
-    assert_int_equal(
-        stream_state(lab.nodes[0], part, &ask, on_state, (void *)(uintptr_t)part), 0);
+    assert_int_equal(stream_state(lab.nodes[0], part, &ask, on_state, (void *)(uintptr_t)part), 0);
     WAIT(states > before);
 }
 
@@ -325,7 +324,7 @@ static void what_a_sink_has_stored_makes_room_and_goes(void **state)
     ask_state(&mark, 1, SOME, true);
     assert_int_equal(state_seen.unstored[1], 4);
     assert_int_equal(state_seen.entries, 10); /* kept for those who look back */
-    unsigned other = is_spread() ? 1 : 2; /* a lane that shares the bound */
+    unsigned other = is_spread() ? 1 : 2;     /* a lane that shares the bound */
     for (int i = 0; i < 8; i++) {
         put_and_wait(0, other, "y");
     }
