@@ -133,6 +133,11 @@ static void go(struct redis_mover *mover, enum mover_step step)
     visit(mover, step, span_of(NULL, 0));
 }
 
+static void set_cursor(struct redis_mover *mover, struct span cursor)
+{
+    snprintf(mover->cursor, sizeof(mover->cursor), "%.*s", SPAN_ARG(cursor));
+}
+
 static void scan_from_start(struct redis_mover *mover, enum mover_step step)
 {
     mover->left.len = 0;
@@ -152,11 +157,6 @@ static void go_lane(struct redis_mover *mover, unsigned lane, enum mover_step st
     } else {
         go(mover, step == MOVER_LANE ? MOVER_CLOSE : MOVER_HOLD);
     }
-}
-
-static void set_cursor(struct redis_mover *mover, struct span cursor)
-{
-    snprintf(mover->cursor, sizeof(mover->cursor), "%.*s", SPAN_ARG(cursor));
 }
 
 /* Cuts "cursor bytes\nnames" off; what was taken is left. */
