@@ -279,7 +279,7 @@ void sink_close_spare(struct sink_part *part)
     }
 }
 
-/* What flies is stored first. */
+/* The batch that is being stored goes first. */
 static void leave_some(struct sink_part *part)
 {
     unsigned held = count_held(part), wanted = share(part);
