@@ -108,7 +108,7 @@ def test_what_one_server_refused_is_named_and_sent_again_alone(yard, servers, no
     assert len(answer["elements"]) == answer["refused"]
     metrics = nodes[0].metrics()
     assert metrics["muster_logs_added_total"] == answer["stored"] and metrics["muster_logs_refused_total"] == answer["refused"]
-    # Whoever sends all of it again while it goes on doubles nothing.
+    # A client that sends all of it again while it goes on doubles nothing.
     assert add(nodes[0], entries)[0] == 503
     wait_until(lambda: len(rows(postgres)) == answer["stored"], "the others are stored")
     servers[1].command("CONFIG", "SET", "maxmemory", "0")

@@ -220,7 +220,7 @@ static void where_one_is_full_the_others_say_which_is_refused(void **state)
     assert_int_equal(said.result.outcome, STREAM_FULL);
     assert_int_equal(said.result.stored, bit(free));
     assert_int_equal(said.result.refused, bit(full));
-    /* Whoever sends all of it again would store the other share twice. */
+    /* A caller that sends all of it again would store the other share twice. */
     assert_int_equal(put_both(full, free, "c", false), -1);
     put_and_wait(full, "d");
     assert_int_equal(said.result.outcome, STREAM_FULL);
@@ -355,7 +355,7 @@ static void who_follows_hears_all_parts_each_for_itself(void **state)
     buf_free(&heard.log);
 }
 
-/* Who comes while a server is away hears the others at once, and of that one what comes once it is back. */
+/* A listener that comes while a server is away hears the others at once, that one once it is back. */
 static void who_comes_while_a_server_is_away_is_let_in(void **state)
 {
     (void)state;
