@@ -146,6 +146,7 @@ static void on_login_request(struct chat_client *client, const struct chat_reque
     if (client->attempt != NULL) {
         say_error(client, "a login is under way, please wait");
     } else if (has_token) {
+        conn_set_costly(ws_conn(client->ws)); /* a signature */
         client->attempt = chat_login_token(login, buf_span(&token), on_login, client);
     } else if (has_name) {
         client->attempt =
