@@ -337,7 +337,7 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     }
 }
 
-bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg)
+bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg)
 {
     return chat_online_each(((const struct chat *)chat)->online, fn, arg);
 }
