@@ -8,7 +8,7 @@ ARG BASE=debian:${SUITE}-slim
 FROM ${BASE} AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends make >/dev/null
 WORKDIR /src
-# First what the packages depend on, so that a change of code does not install them anew.
+# First what the packages depend on, so that a change of code does not install them again.
 COPY Makefile ./
 COPY tests/install.sh tests/
 RUN make build-packages
@@ -22,7 +22,7 @@ RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_WERROR=ON 
 RUN ldd /build/muster | awk '$2 == "=>" && $3 ~ "^/" { n = split($3, path, "/"); print "*/" path[n] }' \
     | xargs dpkg-query -S | cut -d: -f1 | sort -u >/build/packages && cat /build/packages
 
-# What the program needs in a folder: its libraries, the names of users, whom TLS trusts.
+# What the program needs in a folder: its libraries, the names of users, the authorities that TLS trusts.
 RUN apt-get install -y -qq --no-install-recommends ca-certificates >/dev/null \
     && mkdir -p /bare/usr/local/bin /bare/etc/ssl/certs /bare/usr/lib/ssl /bare/usr/share/doc/muster \
     && cp /build/muster /bare/usr/local/bin/ && cp LICENSE /bare/usr/share/doc/muster/copyright \
@@ -44,7 +44,7 @@ CMD ["node"]
 
 FROM ${BASE}
 COPY --from=build /build/packages /tmp/packages
-# ca-certificates: to know whom TLS speaks to.
+# ca-certificates: TLS checks with them which server it speaks to.
 RUN apt-get update -qq \
     && xargs apt-get install -y -qq --no-install-recommends ca-certificates </tmp/packages >/dev/null \
     && rm -rf /tmp/packages /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \

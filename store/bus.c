@@ -407,7 +407,7 @@ void bus_attended_gap(struct store *store, unsigned shard)
     sweep_start(&store->sweep);
 }
 
-/* What is older than the topic here is not for it: a repeat, for those who were here already. Nor is what
+/* What is older than the topic here is not for it: a repeat, for subscribers that were here already. Nor is what
  * comes by another server than the topic has by now. */
 static void attended_item(struct store *store, unsigned shard, const struct way_item *item)
 {

@@ -36,7 +36,7 @@ struct kept_push {
     struct list entry; /* in the shard */
     struct list mine;  /* in the crowd */
     struct crowd *crowd;
-    struct circle *told; /* who got it; NULL: nobody */
+    struct circle *told; /* the nodes that got it; NULL: none */
     uint64_t said_us;
     size_t len;
     char payload[];
@@ -215,7 +215,7 @@ static void say_to(struct crowd *crowd, struct bus_way *way, struct span payload
     way_send(way, &item);
 }
 
-/* To those who were not told; 0 would say that it is new. */
+/* To nodes that were not told; 0 would say that it is new. */
 static void repeat(struct crowd *crowd, struct kept_push *push)
 {
     uint64_t age_us = clock_monotonic_us() - push->said_us + 1;
@@ -319,7 +319,7 @@ int crowd_say(struct crowd *crowd, struct span payload)
     return 0;
 }
 
-/* What was said by the old server's ways is over; who is there is known, and is told by the new one's. */
+/* What was said by the old server's ways is over; nodes that are there are known, and told by the new ones. */
 void crowds_on_owner(struct store *store)
 {
     LIST_EACH(it, &store->crowds) {

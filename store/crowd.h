@@ -7,7 +7,7 @@
  *     who speaks:    say --> to the nodes in the view, and kept --> a proof: forgotten
  *                                                        \--> a node comes into the view: repeated to it
  *
- * The view of who speaks may lag behind a receiver that knows already that it is there. So what was
+ * A speaker's view may lag behind a receiver that knows already that it is there. So what was
  * said is kept until a message of this node's own, which went out after it, came back, and the view
  * has all that was heard before that; it is repeated to a node that comes into the view meanwhile.
  * What is said before there is a view waits for it (tests/model/model_ways.py). */

@@ -6,6 +6,7 @@
  *     the backend --> store_on_*: tells watchers, kicks chores */
 #include "store/store.h"
 
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 #include "store/bus_impl.h"
@@ -123,6 +124,7 @@ void store_enter(struct store *store)
 
 void store_leave(struct store *store)
 {
+    CHECK(store->depth > 0);
     if (--store->depth == 0 && store->closing) {
         store_free(store);
     }

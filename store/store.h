@@ -117,7 +117,7 @@ bool store_works(const struct store *store);
 /* How many partitions (store/partition.h) cannot be served now. */
 unsigned store_partitions_away(const struct store *store);
 
-/* Appends which servers are not well and why, "away: b:6379 (128 of 256 partitions): ...". */
+/* Appends which servers are not healthy and why, "away: b:6379 (128 of 256 partitions): ...". */
 void store_print_away(const struct store *store, struct buf *out);
 
 /* store_ready of the one server that the key or topic of that name lives on: what is asked of it is
@@ -142,9 +142,5 @@ void store_release_all(struct store *store, void (*done)(void *arg), void *arg);
  * lease, as after a kill. Watches and subscriptions still open are freed too, without events: their
  * holders must not touch them any more. */
 void store_close(struct store **store);
-
-/* A place where several memory stores of one process meet, as Redis is for nodes (tests). */
-struct memory_hub *memory_hub_new(void);
-void memory_hub_free(struct memory_hub **hub);
 
 #endif

@@ -6,7 +6,7 @@
  *     each one: compares the count with the one it saw last --when it is next looked at, or swept--> does what
  *     has to be done
  *
- * What is swept is right before the sweep comes, too: whoever looks at it compares first. */
+ * What is swept is right before the sweep comes, too: code that looks at it compares first. */
 #ifndef MUSTER_STORE_SWEEP_H
 #define MUSTER_STORE_SWEEP_H
 
@@ -18,7 +18,7 @@ enum { SWEEP_STEPS = 256 }; /* of one run: about as many nodes */
 /* `fn` is called with each node and may kick chores, but change nothing of the map. Both are borrowed. */
 void sweep_init(struct sweep *sweep, struct store *store, const struct map *map, map_visit_fn *fn);
 
-/* Begins, or begins anew where it is under way. */
+/* Begins, or begins again where it is under way. */
 void sweep_start(struct sweep *sweep);
 
 void sweep_deinit(struct sweep *sweep);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/watchers.h"
+#include "store/base/check.h"
 
 void watchers_init(struct watchers *watchers, struct store *store, void (*run)(struct chore *chore))
 {
@@ -32,6 +33,7 @@ void watchers_join(struct watchers *watchers, struct watcher *watcher)
 
 void watchers_leave(struct watcher *watcher)
 {
+    CHECK(!watcher->left);
     watcher->left = true;
     watchers_kick(watcher->of);
 }

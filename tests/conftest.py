@@ -71,7 +71,7 @@ def node_settings():
 
 @pytest.fixture
 def node(module_yard, node_settings):
-    """A node with the memory store, shared by the tests of a file. Who kills it is blamed; the next
+    """A node with the memory store, shared by the tests of a file. A test that kills it is blamed; the next
     test gets another one."""
     node = module_yard.any_node() or module_yard.node(**node_settings)
     yield node

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/app/beat.h"
+#include "store/base/timer.h"
 
 #include <sys/mman.h>
 
@@ -27,13 +28,12 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 struct event *beat_start(struct event_base *base, bool (*ready)(void *arg), void *arg)
 {
-    const struct timeval second = {.tv_sec = 1};
     if (chosen == NULL) {
         return NULL;
     }
     is_ready = ready;
     struct event *event = event_new(base, -1, EV_PERSIST, on_second, arg);
-    event_add(event, &second);
+    timer_after(event, 1000);
     return event;
 }
 

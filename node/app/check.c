@@ -12,6 +12,7 @@
 #include "node/proto/json/scan.h"
 #include "node/proto/jwt/jwt.h"
 #include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/list_change.h"
 #include "store/postgres/migrate.h"
 #include "store/postgres/postgres.h"
@@ -155,7 +156,7 @@ static void on_patience_over(evutil_socket_t fd, short what, void *arg)
     struct check *check = arg;
     bool silent = strstr(check->trouble, "no answer") != NULL;
     if (silent && clock_monotonic_ms() - check->begun_ms < NAMES_S * 1000) {
-        event_add(check->patience, &(struct timeval){.tv_sec = PATIENCE_S});
+        timer_after(check->patience, PATIENCE_S * 1000);
         return;
     }
     loop_stop(check->loop);
@@ -164,12 +165,11 @@ static void on_patience_over(evutil_socket_t fd, short what, void *arg)
 /* Waits until the store has proved itself, or patience is over. */
 static void reach(struct check *check)
 {
-    struct timeval every = {.tv_usec = ASK_MS * 1000}, patience = {.tv_sec = PATIENCE_S};
     struct event *ask = event_new(loop_base(check->loop), -1, EV_PERSIST, on_ask, check);
     check->patience = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
     check->begun_ms = clock_monotonic_ms();
-    event_add(ask, &every);
-    event_add(check->patience, &patience);
+    timer_after(ask, ASK_MS);
+    timer_after(check->patience, PATIENCE_S * 1000);
     loop_run(check->loop);
     event_free(ask);
     event_free(check->patience);
@@ -190,9 +190,8 @@ static void on_state(void *arg, const struct stream_state *state)
 static void ask_stream(struct check *check)
 {
     const struct stream_ask ask = {.count = 0};
-    struct timeval patience = {.tv_sec = PATIENCE_S};
     struct event *over = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
-    event_add(over, &patience);
+    timer_after(over, PATIENCE_S * 1000);
     if (stream_state(check->store, &ask, on_state, check) == 0) {
         loop_run(check->loop);
     }
@@ -234,7 +233,7 @@ static void check_store(struct check *check)
             .node = "check",
             .lease_ms = CHECK_LEASE_MS,
             .visitor = true,
-            .replicas = (unsigned)settings->store_replicas,
+            .replicas = settings->store_replicas,
             .observer = {.link = on_link, .trouble = on_refusal, .arg = check},
         },
         error, sizeof(error));

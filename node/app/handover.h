@@ -33,7 +33,7 @@ void handover_choose(int group);
 /* Closes all that were given: the workers have theirs. */
 void handover_forget(void);
 
-/* This process serves: the predecessor is told to leave, and the service manager who is in charge. Once;
+/* This process serves: the predecessor is told to leave, the service manager that this one is in charge. Once;
  * nothing without a predecessor. */
 void handover_complete(void);
 

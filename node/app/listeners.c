@@ -6,13 +6,14 @@
 #include "node/net/listener.h"
 #include "node/service/logs/logs.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    DOORS_LOOK_MS = 20,
+    LISTENERS_LOOK_MS = 20,
     LOOKS_MOST = 250, /* five seconds: clients are told of an outage, too */
 };
 
@@ -131,10 +132,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 static void wait_for_store(struct listeners *listeners)
 {
-    struct timeval every = {.tv_usec = DOORS_LOOK_MS * 1000};
     listeners->look = event_new(loop_base(net_loop(listeners->parts.app->net)), -1, EV_PERSIST,
                                 on_look, listeners);
-    event_add(listeners->look, &every);
+    timer_after(listeners->look, LISTENERS_LOOK_MS);
     health_hold(listeners->parts.health, true);
 }
 

@@ -134,7 +134,7 @@ static void check_store(const struct plan *plan)
         .url = settings->store,
         .tls = process_store_tls(settings),
         .prefix = settings->store_prefix,
-        .replicas = (unsigned)settings->store_replicas,
+        .replicas = settings->store_replicas,
     };
     const char *about;
     char error[PLAN_ERROR], name[64];

@@ -109,7 +109,7 @@ struct store *process_open_store(const struct settings *settings, struct event_b
         .prefix = settings->store_prefix,
         .node = name,
         .lease_ms = settings->lease,
-        .replicas = (unsigned)settings->store_replicas,
+        .replicas = settings->store_replicas,
         .observer = {.link = on_link,
                      .trouble = on_trouble,
                      .bus_lag = on_bus_lag,

@@ -3,6 +3,7 @@
 
 #include "node/core/log.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -93,7 +94,6 @@ struct reload *reload_new(struct event_base *base, struct settings *settings, st
                           bool usr2)
 {
     struct reload *reload = mem_zalloc(sizeof(*reload));
-    struct timeval every = {.tv_sec = 1};
     reload->settings = settings;
     reload->store = store;
     reload->hup = watch(base, SIGHUP, on_hup, reload);
@@ -101,7 +101,7 @@ struct reload *reload_new(struct event_base *base, struct settings *settings, st
     reload->usr2 = usr2 ? watch(base, SIGUSR2, on_user_signal, reload) : NULL;
     reload->look = event_new(base, -1, EV_PERSIST, on_look, reload);
     if (settings->files.len > 0) {
-        event_add(reload->look, &every);
+        timer_after(reload->look, 1000);
     }
     return reload;
 }

@@ -77,12 +77,6 @@ struct event_base *loop_base(const struct loop *loop)
     return loop->base;
 }
 
-uint64_t loop_now_ms(const struct loop *loop)
-{
-    (void)loop;
-    return clock_monotonic_ms();
-}
-
 uint64_t loop_turn(const struct loop *loop)
 {
     return loop->turn;

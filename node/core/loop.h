@@ -4,7 +4,7 @@
  *     wait -> callbacks of what happened -> hooks in the order they were added -> next turn
  *
  * Work that is better done once per turn (writing, freeing) hangs on a hook. While a turn lasts, all
- * that came meanwhile waits: so whoever has much to do looks at loop_turn_us and leaves the rest for
+ * that came meanwhile waits: so code that has much to do looks at loop_turn_us and leaves the rest for
  * the next turn. */
 #ifndef MUSTER_NODE_CORE_LOOP_H
 #define MUSTER_NODE_CORE_LOOP_H
@@ -16,7 +16,7 @@
 
 struct loop;
 
-/* What one turn may take of the time of all others, in microseconds: who shares it out stops there. */
+/* What one turn may take of the time of all others, in microseconds: what shares it out stops there. */
 enum { LOOP_TURN_BUDGET_US = 2000 };
 
 /* New, or the process ends with a message: without an event loop there is nothing to run. */
@@ -25,9 +25,6 @@ void loop_free(struct loop **loop);
 
 /* The libevent base, borrowed. */
 struct event_base *loop_base(const struct loop *loop);
-
-/* Milliseconds of a clock that never jumps. */
-uint64_t loop_now_ms(const struct loop *loop);
 
 /* The number of the turn that runs: what happens in one turn bears one number. */
 uint64_t loop_turn(const struct loop *loop);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/core/wheel.h"
+
+#include "store/base/clock.h"
 #include "store/base/timer.h"
 
 enum {
@@ -19,7 +21,7 @@ struct wheel {
 
 static uint32_t tick_now(const struct wheel *wheel)
 {
-    return (uint32_t)((loop_now_ms(wheel->loop) - wheel->start_ms) / WHEEL_TICK_MS) + 1;
+    return (uint32_t)((clock_monotonic_ms() - wheel->start_ms) / WHEEL_TICK_MS) + 1;
 }
 
 static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
@@ -45,7 +47,7 @@ static void look_at(struct wheel *wheel, struct wheel_timer *timer)
     }
 }
 
-/* Many may be due at once: those who came in one storm, or all after a standstill. */
+/* Many may be due at once: those that came in one storm, or all after a standstill. */
 static void look_at_due(struct wheel *wheel)
 {
     for (int left = LOOKED_AT_PER_TURN; left > 0 && !list_empty(&wheel->due); left--) {
@@ -82,7 +84,7 @@ struct wheel *wheel_new(struct loop *loop)
 {
     struct wheel *wheel = mem_zalloc(sizeof(*wheel));
     wheel->loop = loop;
-    wheel->start_ms = loop_now_ms(loop);
+    wheel->start_ms = clock_monotonic_ms();
     wheel->tick = 1;
     for (size_t i = 0; i < SLOTS; i++) {
         list_init(&wheel->slots[i]);

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    ADMISSION_WATCHERS = 32, /* connections beyond the limit for those who watch the node */
+    ADMISSION_WATCHERS = 32, /* connections beyond the limit for clients that watch the node */
 };
 
 struct net_limits {

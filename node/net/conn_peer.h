@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* conn peer: a trusted proxy said for whom it connects. */
+/* conn peer: a trusted proxy said which client it connects for. */
 #ifndef MUSTER_NODE_NET_CONN_PEER_H
 #define MUSTER_NODE_NET_CONN_PEER_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* inherited: bound sockets that this process was started with, by the one whose place it takes or by
- * a service manager. Whoever binds to the same address is given the socket instead: nobody who
+ * a service manager. Code that binds to the same address is given the socket instead: no client that
  * connects meets a closed port in between. */
 #ifndef MUSTER_NODE_NET_INHERITED_H
 #define MUSTER_NODE_NET_INHERITED_H
@@ -19,7 +19,7 @@ int inherited_take(int type, int family, const struct address *address);
 /* Is there such a socket? */
 bool inherited_has(int type, int family, const struct address *address);
 
-/* Until inherited_drop: sockets that are parked stay here, open, for whoever binds there next. For a
+/* Until inherited_drop: sockets that are parked stay here, open, for the next one that binds there. For a
  * process that takes another one's place, whose clients come over one by one. */
 void inherited_keep(void);
 

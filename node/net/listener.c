@@ -66,7 +66,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct listener *listener = arg;
     if (net_is_handed_over(listener->net)) {
-        event_del(listener->event); /* whoever connects is the successor's */
+        event_del(listener->event); /* clients that connect are the successor's */
         return;
     }
     loop_awake(net_loop(listener->net));

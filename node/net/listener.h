@@ -37,7 +37,7 @@ void listener_set_keepalive(struct listener *listener, int idle_s, int interval_
  * closing alone would reset them. After net_hand_over they are the successor's. NULL inside is fine. */
 void listener_retire(struct listener **listener);
 
-/* The same, but after inherited_keep the socket stays open, and those who wait there wait for whoever
+/* The same, but after inherited_keep the socket stays open, and clients that wait there wait for the one that
  * listens there next. */
 void listener_park(struct listener **listener);
 

@@ -5,6 +5,7 @@
 #include "node/core/log.h"
 #include "node/core/metrics_process.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -71,7 +72,6 @@ static void on_turn_end(void *arg)
 
 struct memory_watch *memory_watch_new(struct net *net, int64_t limit)
 {
-    struct timeval every = {.tv_sec = 1};
     struct memory_watch *watch = mem_zalloc(sizeof(*watch));
     watch->net = net;
     watch->limit = limit > 0 ? (uint64_t)limit : 0;
@@ -82,7 +82,7 @@ struct memory_watch *memory_watch_new(struct net *net, int64_t limit)
     metrics_set(net_metrics(net), METRIC_MEMORY_LIMIT, watch->limit);
     watch->look = event_new(loop_base(net_loop(net)), -1, EV_PERSIST, on_second, watch);
     if (watch->limit > 0) {
-        event_add(watch->look, &every);
+        timer_after(watch->look, 1000);
         loop_at_turn_end(net_loop(net), on_turn_end, watch);
     }
     return watch;

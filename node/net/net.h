@@ -25,7 +25,7 @@ void net_free(struct net **net);
 /* May a connection from `peer` come in now? Counts it as refused when not. */
 bool net_admit(struct net *net, const struct address *peer);
 
-/* The same for one who watches the node, as probes and Prometheus do. */
+/* The same for a client that watches the node, as probes and Prometheus do. */
 bool net_admit_watcher(struct net *net);
 
 /* While overloaded, no client is admitted. */

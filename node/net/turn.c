@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who has his turn, for how long:
+/* Which connection has its turn, and for how long:
  *
  *     event of a member --time left, nobody in front?--> read at once          bulk: of a message to many
  *              of others \--not--> front, or back

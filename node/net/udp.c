@@ -146,7 +146,7 @@ static void wait_for_events(struct udp *udp, bool blocked)
 static void stop_reading(struct udp *udp)
 {
     bool blocked = udp->blocked;
-    udp->blocked = !blocked; /* so that the events are set anew */
+    udp->blocked = !blocked; /* so that the events are set again */
     wait_for_events(udp, blocked);
 }
 

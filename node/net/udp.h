@@ -45,7 +45,7 @@ int udp_send(struct udp *udp, const struct udp_path *path, struct chunk *chunk);
 /* Writes what the kernel takes of the queue, stops receiving and frees; NULL inside is fine. */
 void udp_close(struct udp **udp);
 
-/* The same, but after inherited_keep the socket stays open: datagrams wait for whoever binds there next. */
+/* The same, but after inherited_keep the socket stays open: datagrams wait for the next owner. */
 void udp_park(struct udp **udp);
 
 #endif

@@ -128,7 +128,7 @@ static void on_up(void *arg)
     ask_next(archive);
 }
 
-/* Who waits hears so; who asks from now on waits for the next try. */
+/* Askers that wait hear so; one that asks from now on waits for the next try. */
 static void on_down(void *arg, const char *text)
 {
     struct archive *archive = arg;

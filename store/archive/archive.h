@@ -29,7 +29,7 @@ struct archive_answer {
 typedef void archive_fn(void *arg, const struct archive_answer *answer);
 
 /* New, without a session. `base` and `uri` are borrowed; `uri` is read at each try to connect. `name` is
- * copied: who asks, for pg_stat_activity. */
+ * copied: the asker's name, for pg_stat_activity. */
 struct archive *archive_new(struct event_base *base, const char *uri, const char *name)
     __attribute__((returns_nonnull, warn_unused_result));
 

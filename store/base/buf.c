@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/base/buf.h"
 
+#include "store/base/check.h"
 #include "store/base/mem.h"
 
 #include <stdio.h>
@@ -51,6 +52,7 @@ void buf_printf(struct buf *buf, const char *format, ...)
 
 void buf_consume(struct buf *buf, size_t n)
 {
+    CHECK(n <= buf->len);
     buf->len -= n;
     if (n > 0 && buf->len > 0) {
         memmove(buf->ptr, buf->ptr + n, buf->len);

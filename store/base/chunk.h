@@ -4,6 +4,7 @@
 #define MUSTER_STORE_BASE_CHUNK_H
 
 #include "store/base/buf.h"
+#include "store/base/check.h"
 #include "store/base/mem.h"
 #include "store/base/span.h"
 
@@ -61,8 +62,11 @@ static inline struct chunk *chunk_ref(struct chunk *chunk)
 /* One reference less; NULL is fine. */
 static inline void chunk_unref(struct chunk *chunk)
 {
-    if (chunk != NULL && --chunk->refs == 0) {
-        free(chunk);
+    if (chunk != NULL) {
+        CHECK(chunk->refs > 0);
+        if (--chunk->refs == 0) {
+            free(chunk);
+        }
     }
 }
 

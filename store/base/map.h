@@ -47,7 +47,7 @@ struct map_node *map_next(const struct map *map, const struct map_node *node);
 typedef void map_visit_fn(void *arg, struct map_node *node);
 
 /* A walk in steps, between which the map may change: begin with cursor 0, go on with what is returned;
- * 0: it is through. Each step visits some nodes, one on average. Those that are there all the time are
+ * 0: it is done. Each step visits some nodes, one on average. Those that are there all the time are
  * visited, once or more often; `fn` may change nothing of the map. */
 uint32_t map_scan(const struct map *map, uint32_t cursor, map_visit_fn *fn, void *arg)
     __attribute__((warn_unused_result));

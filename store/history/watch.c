@@ -84,7 +84,7 @@ static struct history_writer *writer_get(struct history_key *key, struct span na
     return writer;
 }
 
-/* The entry at the place: whoever reads on from there asks whether it still is that one. */
+/* The entry at the place: a reader that goes on from there asks whether it still is that one. */
 static void set_mark(struct history_key *key, const struct history_record *record)
 {
     key->mark.len = 0;

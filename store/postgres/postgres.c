@@ -3,6 +3,7 @@
 
 #include "store/base/backoff.h"
 #include "store/base/buf.h"
+#include "store/base/check.h"
 #include "store/base/mem.h"
 #include "store/base/timer.h"
 #include "store/postgres/hosts.h"
@@ -294,6 +295,7 @@ static void on_place(void *arg, const struct postgres_place *place, const char *
 
 static void start(struct postgres *pg)
 {
+    CHECK(pg->state == POSTGRES_WAITING);
     pg->state = POSTGRES_CONNECTING;
     arm(pg, CONNECT_S * 1000);
     postgres_hosts_ask(pg->hosts, pg->uri);
@@ -381,6 +383,7 @@ bool postgres_is_idle(const struct postgres *pg)
 void postgres_query(struct postgres *pg, const char *sql, const struct span *copy, size_t pieces,
                     postgres_fn *fn, void *arg)
 {
+    CHECK(pg->state == IDLE);
     pg->fn = fn;
     pg->fn_arg = arg;
     pg->pieces = pieces < COPY_PIECES ? pieces : COPY_PIECES;

@@ -58,7 +58,7 @@ struct postgres *postgres_open(struct event_base *base, struct resolver *resolve
 /* Ends *postgres and nulls it, without any more calls; not inside one of its own calls. */
 void postgres_close(struct postgres **postgres);
 
-/* Any server will do from the next session on, a standby, too, unless the URI says otherwise: for who only
+/* Any server will do from the next session on, a standby, too, unless the URI says otherwise: for one that only
  * reads. */
 void postgres_take_any(struct postgres *postgres);
 

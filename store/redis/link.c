@@ -1,57 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/redis/link.h"
+#include "store/redis/link_impl.h"
 
 #include "store/base/clock.h"
 #include "store/base/timer.h"
-#include "store/redis/find.h"
-#include "store/redis/follow.h"
 #include "store/redis/greeting.h"
-#include "store/redis/hush.h"
 #include "store/redis/pace.h"
-#include "store/redis/proof.h"
 #include "store/redis/push.h"
 #include "store/redis/reply.h"
-#include "store/redis/role.h"
 #include "store/redis/roll.h"
 #include "store/redis/scripts.h"
 #include "store/redis/sentinel.h"
-#include "store/redis/wait.h"
-#include "store/store_impl.h"
 
 enum {
     REDIS_LINK_QUEUE_MOST = 16 * 1024 * 1024, /* bytes not yet taken by the kernel */
     COMPLAINT_PAUSE_MS = 1000,
-};
-
-enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_PROVING, LINK_UP };
-
-struct redis_link {
-    struct store *store;
-    const struct redis_link_events *events;
-    void *arg;
-    const struct redis_server *server;
-    enum link_state state;
-    struct redis_find *find;
-    struct redis_follow *follow; /* NULL: no sentinels */
-    struct redis_conn *command, *subscriber;
-    struct redis_wait *wait; /* NULL: no replicas are waited for */
-    bool greeted;            /* the command connection is usable, this node on the roll */
-    bool connected;          /* the command connection is there */
-    bool called;             /* its rolls were asked */
-    unsigned rolls;          /* of these, not answered */
-    uint64_t rolled_us;      /* when the last one was asked that was answered */
-    char *last;              /* "host port" of the last link that was up; NULL: this is the first */
-    struct event *timer;     /* next try, or the time limit of this one */
-    struct event *beat;
-    struct backoff backoff;
-    unsigned tries;
-    struct redis_proof proof;
-    struct redis_hush hush; /* of the command connection; not used in a cluster */
-    uint64_t answered_us;   /* the command connection last answered */
-    uint64_t beat_us;       /* the last one went out */
-    uint64_t up_us;
-    uint64_t complained_us;
-    struct redis_role role; /* of the server, as it said last */
 };
 
 static void report(struct redis_link *link, bool up, const char *text)
@@ -116,20 +78,6 @@ static void complain(struct redis_link *link, const char *text)
     }
 }
 
-/* True when a server of a cluster says that it does not serve the slot. */
-static bool is_redirected(struct redis_link *link, const char *error)
-{
-    const struct redis_link_cluster *cluster = link->events->cluster;
-    struct redis_redirect to = {.kind = REDIRECT_NONE};
-    if (cluster != NULL) {
-        to = redis_redirect_read(error);
-    }
-    if (to.kind == REDIRECT_MOVED || to.kind == REDIRECT_UNSERVED) {
-        cluster->redirected(link->arg, &to);
-    }
-    return to.kind != REDIRECT_NONE;
-}
-
 bool redis_link_check(struct redis_link *link, const redisReply *reply)
 {
     if (reply == NULL) {
@@ -139,7 +87,7 @@ bool redis_link_check(struct redis_link *link, const redisReply *reply)
     if (reply->type != REDIS_REPLY_ERROR) {
         return true;
     }
-    if (is_redirected(link, reply->str)) {
+    if (redis_link_is_redirected(link, reply->str)) {
         return false;
     }
     if (redis_error_is_fatal(reply->str)) {
@@ -268,7 +216,7 @@ static void on_roll(void *arg, const redisReply *reply)
     link->rolls--;
     if (error && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
         send_roll(&call, true);
-    } else if (error && is_redirected(link, reply->str)) {
+    } else if (error && redis_link_is_redirected(link, reply->str)) {
         end_rolls(link);
     } else if (error) {
         fail(link, reply->str);
@@ -337,27 +285,21 @@ static void on_info(void *arg, const redisReply *reply)
     redis_role_take(&link->role, reply);
 }
 
-/* Do the channels with that tag (-1: none) belong to a slot? */
-static bool is_sharded(const struct redis_link *link, int tag)
-{
-    const struct redis_link_cluster *cluster = link->events->cluster;
-    return cluster != NULL && tag >= 0 && cluster->is_sharded(link->arg);
-}
-
 struct span redis_link_publish_word(const struct redis_link *link)
 {
-    return is_sharded(link, 0) ? SPAN("SPUBLISH") : SPAN("PUBLISH");
+    return redis_link_is_sharded(link, 0) ? SPAN("SPUBLISH") : SPAN("PUBLISH");
 }
 
 static void send_proof(struct redis_link *link)
 {
-    redis_proof_send(&link->proof, link->command, is_sharded(link, link->proof.tag), on_spoken,
-                     link);
+    redis_proof_send(&link->proof, link->command, redis_link_is_sharded(link, link->proof.tag),
+                     on_spoken, link);
 }
 
 static void ask_for_proof(struct redis_link *link)
 {
-    redis_proof_listen(&link->proof, link->subscriber, is_sharded(link, link->proof.tag));
+    redis_proof_listen(&link->proof, link->subscriber,
+                       redis_link_is_sharded(link, link->proof.tag));
 }
 
 static void name_proof(struct redis_link *link)
@@ -370,7 +312,8 @@ static void name_proof(struct redis_link *link)
 static void keep_proof(struct redis_link *link)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
-    if (is_sharded(link, link->proof.tag) && !cluster->has(link->arg, (unsigned)link->proof.tag)) {
+    if (redis_link_is_sharded(link, link->proof.tag) &&
+        !cluster->has(link->arg, (unsigned)link->proof.tag)) {
         name_proof(link);
         ask_for_proof(link);
     }
@@ -455,82 +398,25 @@ static void on_proof(struct redis_link *link, struct span text)
     link->events->proof(link->arg, sent);
 }
 
-/* A partition that has another server by now, and whose channels are heard here all the same: where
- * every server hears all, for ever. */
-static bool is_elsewhere(struct redis_link *link, struct span channel)
-{
-    const struct redis_link_cluster *cluster = link->events->cluster;
-    int partition = cluster != NULL ? partition_of_key(channel) : -1;
-    if (cluster == NULL) {
-        return link->events->has != NULL && !link->events->has(link->arg, channel);
-    }
-    return partition >= 0 && !cluster->has(link->arg, (unsigned)partition);
-}
-
-static void take_message(struct redis_link *link, const struct redis_push *push)
-{
-    if (span_eq(push->channel, span_str(link->proof.channel))) {
-        on_proof(link, push->payload);
-    } else if (!is_elsewhere(link, push->channel)) {
-        bus_on_message(link->store, push->channel, push->payload);
-    } else if (!is_sharded(link, 0)) {
-        redis_push_subscribe(link->subscriber, &push->channel, 1, false, false);
-    }
-}
-
-static void take_channel(struct redis_link *link, struct span channel, bool on)
-{
-    const struct redis_link_cluster *cluster = link->events->cluster;
-    int partition = cluster != NULL ? partition_of_key(channel) : -1;
-    if (span_eq(channel, span_str(link->proof.channel)) && on) {
-        link->proof.hearing = true;
-        begin_rolls(link);
-        prove_when_greeted(link);
-    } else if (span_eq(channel, span_str(link->proof.channel))) {
-        cluster->gave_up(link->arg, (unsigned)link->proof.tag);
-        keep_proof(link);
-    } else if (!is_elsewhere(link, channel) && !bus_on_channel(link->store, channel, on) && !on &&
-               partition >= 0 && is_sharded(link, partition)) {
-        cluster->gave_up(link->arg, (unsigned)partition);
-    }
-}
-
-static void take_push_error(struct redis_link *link, const char *error)
-{
-    const struct redis_link_cluster *cluster = link->events->cluster;
-    bool unknown = strstr(error, "unknown command") != NULL;
-    if (is_redirected(link, error)) {
-        if (link->proof.hearing) {
-            keep_proof(link);
-        } else {
-            fail(link, error); /* the proof's own slot */
-        }
-        return;
-    }
-    if (unknown && is_sharded(link, 0)) {
-        cluster->go_plain(link->arg, false);
-    }
-    fail(link, error);
-}
-
 static void on_push(void *arg, const redisReply *reply)
 {
     struct redis_link *link = arg;
-    link->proof.heard_us = clock_monotonic_us();
-    if (reply->type == REDIS_REPLY_ERROR) {
-        take_push_error(link, reply->str);
-        return;
-    }
-    struct redis_push push;
-    switch (redis_push_read(reply, &push)) {
-    case PUSH_MESSAGE:
-        take_message(link, &push);
+    struct span proof = {NULL, 0};
+    switch (redis_link_hear(link, reply, &proof)) {
+    case HEARD_PROOF:
+        on_proof(link, proof);
         break;
-    case PUSH_ON:
-    case PUSH_OFF:
-        take_channel(link, push.channel, push.kind == PUSH_ON);
+    case HEARD_PROOF_ON:
+        begin_rolls(link);
+        prove_when_greeted(link);
         break;
-    case PUSH_NONE:
+    case HEARD_PROOF_GAVE_UP:
+        keep_proof(link);
+        break;
+    case HEARD_ERROR:
+        fail(link, reply->str);
+        break;
+    case HEARD_NOTHING:
         break;
     }
 }
@@ -768,7 +654,7 @@ void redis_link_subscribe(struct redis_link *link, const struct span *channels, 
                           bool on)
 {
     if (link->state == LINK_UP) {
-        redis_push_subscribe(link->subscriber, channels, count, is_sharded(link, 0), on);
+        redis_push_subscribe(link->subscriber, channels, count, redis_link_is_sharded(link, 0), on);
     }
 }
 

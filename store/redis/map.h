@@ -12,7 +12,7 @@
 /* A master with slots. */
 struct redis_map_server {
     struct redis_endpoint at; /* owned */
-    unsigned slots, replicas; /* replicas that are well */
+    unsigned slots, replicas; /* replicas that are healthy */
 };
 
 struct redis_map {

@@ -50,7 +50,7 @@ for i = 10, #ARGV, 5 do
         trim(lane, seq + 1, length - math.max(tonumber(ARGV[1]), tonumber(ARGV[3])))
     end
 end
--- Whoever asks is there: its calls are not forgotten (stream_append.lua), however long it had none.
+-- The writer that asks is there: its calls are not forgotten (stream_append.lua), however long it had none.
 local call = redis.call('HGET', meta, 'n' .. ARGV[9])
 local number, at, outcomes = string.match(call or '', '^(%d+) (%d+) (%d*)$')
 if number and tonumber(at) < tonumber(time[1]) - FRESH then

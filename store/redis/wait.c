@@ -39,7 +39,7 @@ static void tell_all(struct list *asks, enum backend_answer answer)
     }
 }
 
-/* True when the connection can go on. A master that becomes a replica lets go of who waits there. */
+/* True when the connection can go on. A master that becomes a replica lets go of clients that wait there. */
 static bool is_usable(struct redis_wait *wait, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ERROR) {
@@ -65,7 +65,7 @@ static void on_waited(void *arg, const redisReply *reply)
 {
     struct redis_wait *wait = arg;
     if (reply == NULL || !is_usable(wait, reply)) {
-        return; /* who asked is told when the connection is hung up */
+        return; /* the askers are told when the connection is hung up */
     }
     event_del(wait->limit);
     bool enough = wait->written && reply->type == REDIS_REPLY_INTEGER &&

@@ -38,7 +38,7 @@ int redis_wait_dial(struct redis_wait *wait, const struct redis_dial *dial, char
 int redis_wait_ask(struct redis_wait *wait, backend_answer_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
-/* Closes the connection; who waits is told BACKEND_LOST. */
+/* Closes the connection; askers that wait are told BACKEND_LOST. */
 void redis_wait_hang_up(struct redis_wait *wait);
 
 /* Nulls; NULL and pointer to NULL are fine. */

@@ -193,7 +193,7 @@ static void take_done(struct resolver *resolver)
     pthread_mutex_unlock(&crew->lock);
 }
 
-/* The first one that is over and waited for. An error is not kept for those who come later. */
+/* The first one that is over and waited for. An error is not kept for askers that come later. */
 static struct job *deliverable(struct resolver *resolver)
 {
     uint64_t now = clock_monotonic_ms();
@@ -209,7 +209,7 @@ static struct job *deliverable(struct resolver *resolver)
     return NULL;
 }
 
-/* Who asks from inside a call gets a look-up of its own. */
+/* An asker inside a call gets a look-up of its own. */
 static void deliver(struct job *job)
 {
     list_del(&job->entry);

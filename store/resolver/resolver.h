@@ -5,7 +5,7 @@
  *
  *     ask --> QUEUED --a thread is free--> RUNNING --> OVER --> fn of each that asked
  *
- * Those that ask for one name at the same time share one look-up. Who gives up and asks again finds
+ * Those that ask for one name at the same time share one look-up. An asker that gives up and asks again finds
  * the same one, or its answer: a name that takes longer than one try is found all the same. */
 #ifndef MUSTER_STORE_RESOLVER_RESOLVER_H
 #define MUSTER_STORE_RESOLVER_RESOLVER_H

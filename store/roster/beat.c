@@ -89,6 +89,9 @@ static void hold_on(struct store *store, unsigned shard)
     sweep_start(&store->roster.sweep);
 }
 
+/* A node that died is one whose lease the answer does not list any more: each view drops its members,
+ * and watches are told ROSTER_GONE. Where it is this node that others took for dead, or the server may
+ * lack what it was told, all is claimed again, and none that is missing counts as dead for a lease. */
 static void apply(struct store *store, unsigned shard, const struct roster_lease_news *news,
                   bool first, bool other)
 {

@@ -3,7 +3,7 @@
  *
  * A node *claims* (key, member, value): absolute local truth, repeated until it is in, so that a
  * late, lost or repeated write heals by itself. It lives while the node's lease does, of which there
- * is one on each server, renewed by a beat; who hears of a lease that ran out drops that node's
+ * is one on each server, renewed by a beat; a node that hears of a lease that ran out drops that node's
  * members from its views at once, and from the key when it next touches it. Every real change of a
  * key has a version and is published; a *watch* follows it and holds the view of the key as of one
  * version, less those whose lease is over.

@@ -362,7 +362,7 @@ static size_t gather_ghosts(const struct roster_key *key, struct roster_entry *e
 static void forget_ghosts(struct roster_key *key, size_t count)
 {
     for (; count > 0; count--) {
-        roster_view_exorcise(LIST_ITEM(key->view.ghosts.next, struct roster_ghost, entry));
+        roster_view_end_ghost(LIST_ITEM(key->view.ghosts.next, struct roster_ghost, entry));
     }
 }
 

@@ -40,7 +40,7 @@ void roster_view_reset(struct roster_view *view)
         member_free(member);
     }
     LIST_EACH(it, &view->ghosts) {
-        roster_view_exorcise(LIST_ITEM(it, struct roster_ghost, entry));
+        roster_view_end_ghost(LIST_ITEM(it, struct roster_ghost, entry));
     }
     map_deinit(&view->members);
     roster_view_init(view, view->lease);
@@ -92,7 +92,7 @@ static bool is_over(const struct roster_view *view, uint64_t token)
     return view->lease != NULL && roster_lease_is_over(view->lease, token);
 }
 
-static void haunt(struct roster_view *view, struct span name, uint64_t token)
+static void add_ghost(struct roster_view *view, struct span name, uint64_t token)
 {
     struct roster_ghost *ghost = mem_zalloc(sizeof(*ghost) + name.len);
     ghost->token = token;
@@ -101,20 +101,20 @@ static void haunt(struct roster_view *view, struct span name, uint64_t token)
     list_push_back(&view->ghosts, &ghost->entry);
 }
 
-void roster_view_exorcise(struct roster_ghost *ghost)
+void roster_view_end_ghost(struct roster_ghost *ghost)
 {
     list_del(&ghost->entry);
     free(ghost);
 }
 
 /* The server's key was rid of it by another node. */
-static void laid_to_rest(struct roster_view *view, const struct roster_entry *entry)
+static void end_ghost_of(struct roster_view *view, const struct roster_entry *entry)
 {
     LIST_EACH(it, &view->ghosts) {
         struct roster_ghost *ghost = LIST_ITEM(it, struct roster_ghost, entry);
         if (ghost->token == entry->token &&
             span_eq(span_of(ghost->name, ghost->len), entry->member)) {
-            roster_view_exorcise(ghost);
+            roster_view_end_ghost(ghost);
         }
     }
 }
@@ -126,7 +126,7 @@ static bool take(struct roster_view *view, const struct roster_entry *entry, ros
     struct view_member *member = find(view, entry->member);
     bool fresh = member == NULL;
     if (is_over(view, entry->token)) {
-        haunt(view, entry->member, entry->token);
+        add_ghost(view, entry->member, entry->token);
         if (!fresh) {
             drop(view, member, fn, arg);
         }
@@ -185,7 +185,7 @@ enum view_outcome roster_view_change(struct roster_view *view, const struct rost
             news |= take(view, &entry, fn, arg);
             continue;
         }
-        laid_to_rest(view, &entry);
+        end_ghost_of(view, &entry);
         if (member != NULL) {
             drop(view, member, fn, arg);
             news = true;
@@ -210,7 +210,7 @@ enum view_outcome roster_view_snapshot(struct roster_view *view, const struct ro
         MAP_ENTRY(it, struct view_member, node)->listed = false;
     }
     LIST_EACH(it, &view->ghosts) {
-        roster_view_exorcise(LIST_ITEM(it, struct roster_ghost, entry));
+        roster_view_end_ghost(LIST_ITEM(it, struct roster_ghost, entry));
     }
     view->whole = true;
     view->doubted = view->moved = false;
@@ -271,7 +271,7 @@ enum view_outcome roster_view_judge(struct roster_view *view, roster_view_fn *fn
     MAP_EACH(it, &view->members) {
         struct view_member *member = MAP_ENTRY(it, struct view_member, node);
         if (list_empty(&member->held) && is_over(view, member->token)) {
-            haunt(view, map_key(it), member->token);
+            add_ghost(view, map_key(it), member->token);
             drop(view, member, fn, arg);
             news = true;
         }

@@ -75,7 +75,7 @@ enum view_outcome roster_view_expire(struct roster_view *view, uint64_t now, ros
 enum view_outcome roster_view_judge(struct roster_view *view, roster_view_fn *fn, void *arg);
 
 /* Forgets a ghost. */
-void roster_view_exorcise(struct roster_ghost *ghost);
+void roster_view_end_ghost(struct roster_ghost *ghost);
 
 /* The view shows that version of that birth, or a later one of the same birth. */
 bool roster_view_reached(const struct roster_view *view, uint64_t birth, uint64_t version);

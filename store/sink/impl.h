@@ -34,8 +34,8 @@ struct sink_lane {
     uint64_t read_at_ms;                  /* not before */
     size_t read_most;
     struct backoff backoff;
-    struct sink_batch batches[2], *filling, *flying;
-    size_t at, run; /* the first row of `flying` that is not stored; rows under way */
+    struct sink_batch batches[2], *filling, *storing;
+    size_t at, run; /* the first row of `storing` that is not stored; rows under way */
     size_t limit;   /* rows that may go together: halved to find a bad one */
     int64_t day;    /* whose partition is there; -1: none known */
     unsigned partition_errors;

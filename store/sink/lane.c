@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*  A lane that is ours (how it came to be: lease.c):
  *
- *  stream --> filling; filling, when ripe and nothing flies --> flying; flying, a run at a time -->
+ *  stream --> filling; filling, when ripe and nothing is stored --> storing, a run at a time -->
  *  PostgreSQL. */
 #include "store/sink/impl.h"
 #include "store/sink/writers.h"
@@ -65,7 +65,7 @@ void sink_lane_forget(struct sink_lane *lane)
     set_sending(lane, SENDING_NOTHING);
     lane->run = 0;
     if (!lane_is_fed(lane)) {
-        clear(lane, lane->flying);
+        clear(lane, lane->storing);
         clear(lane, lane->filling);
         lane->at = 0;
     }
@@ -110,8 +110,8 @@ static void on_failed(struct sink_lane *lane, const struct postgres_answer *answ
     } else if (lane->run > 1) {
         lane->limit = lane->run / 2;
         sink_lane_step(lane);
-    } else if (lane->flying->row[lane->at].reason == NULL) {
-        lane->flying->row[lane->at].reason = "refused by PostgreSQL";
+    } else if (lane->storing->row[lane->at].reason == NULL) {
+        lane->storing->row[lane->at].reason = "refused by PostgreSQL";
         sink_lane_step(lane);
     } else {
         lane->ascii = true; /* even as a dead letter */
@@ -122,7 +122,7 @@ static void on_failed(struct sink_lane *lane, const struct postgres_answer *answ
 /* `stored` entries from lane->at on are done with. */
 static void move_on(struct sink_lane *lane, size_t stored)
 {
-    const struct sink_row *last = &lane->flying->row[lane->at + stored - 1];
+    const struct sink_row *last = &lane->storing->row[lane->at + stored - 1];
     size_t rows = lane->sink->options.rows;
     lane->seq = place_of(lane, last);
     lane->ordinal = last->ordinal;
@@ -134,8 +134,8 @@ static void move_on(struct sink_lane *lane, size_t stored)
     lane->partition_errors = 0;
     lane->ascii = false;
     backoff_reset(&lane->backoff);
-    if (lane->at == lane->flying->count) {
-        clear(lane, lane->flying);
+    if (lane->at == lane->storing->count) {
+        clear(lane, lane->storing);
         lane->at = 0;
     }
     sink_on_progress(lane->sink);
@@ -153,7 +153,7 @@ static void on_copied(void *arg, const struct postgres_answer *answer)
         on_failed(lane, answer);
     } else {
         stats->rows += lane->run;
-        stats->bytes += sink_batch_rows(lane->flying, lane->at, lane->run).len;
+        stats->bytes += sink_batch_rows(lane->storing, lane->at, lane->run).len;
         stats->batches++;
         if (lane->trouble != NULL) {
             sink_trouble(lane->sink, &lane->trouble, "storing log entries", NULL);
@@ -172,7 +172,7 @@ static void on_rejected(void *arg, const struct postgres_answer *answer)
     if (answer->end == POSTGRES_FAILED) {
         on_failed(lane, answer);
     } else {
-        const char *why = lane->flying->row[lane->at].reason;
+        const char *why = lane->storing->row[lane->at].reason;
         lane->sink->stats.rejected++;
         lane->sink->options.say(lane->sink->options.arg, true, "log entry rejected",
                                 lane->trouble != NULL ? lane->trouble : why);
@@ -189,7 +189,7 @@ static void on_partition(void *arg, const struct postgres_answer *answer)
         return;
     }
     if (answer->end == POSTGRES_DONE) {
-        lane->day = sink_day(lane->flying->row[lane->at].time_us);
+        lane->day = sink_day(lane->storing->row[lane->at].time_us);
         sink_lane_step(lane);
     } else if (sink_lost_race(answer)) {
         sink_lane_step(lane);
@@ -212,10 +212,10 @@ static void put_move_to(const struct sink_lane *lane, struct buf *sql, uint64_t 
     buf_append(sql, SPAN("); "));
 }
 
-/* The lane, and its writers, behind `count` flying rows. */
+/* The lane, and its writers, behind `count` rows that are being stored. */
 static void put_move(const struct sink_lane *lane, struct buf *sql, size_t count)
 {
-    const struct sink_row *to = &lane->flying->row[lane->at + count - 1];
+    const struct sink_row *to = &lane->storing->row[lane->at + count - 1];
     put_move_to(lane, sql, place_of(lane, to), to->ordinal);
     sink_writers_put(lane, sql, lane->at, count);
 }
@@ -274,7 +274,7 @@ static void send_partition(struct sink_lane *lane, int64_t day)
 
 static void send_rows(struct sink_lane *lane)
 {
-    const struct span copy[] = {PG_COPY_HEAD, sink_batch_rows(lane->flying, lane->at, lane->run),
+    const struct span copy[] = {PG_COPY_HEAD, sink_batch_rows(lane->storing, lane->at, lane->run),
                                 PG_COPY_TAIL};
     struct buf sql = {0};
     set_sending(lane, SENDING_ROWS);
@@ -306,7 +306,7 @@ static int64_t time_kept(int64_t us)
 
 static void send_rejected(struct sink_lane *lane)
 {
-    const struct sink_row *row = &lane->flying->row[lane->at];
+    const struct sink_row *row = &lane->storing->row[lane->at];
     struct buf sql = {0};
     lane->run = 1;
     put_move(lane, &sql, 1);
@@ -319,7 +319,7 @@ static void send_rejected(struct sink_lane *lane)
     bool told = lane->trouble != NULL && strcmp(reason, "refused by PostgreSQL") == 0;
     sink_quote(&sql, span_str(told ? lane->trouble : reason));
     buf_append(&sql, SPAN(", "));
-    put_raw(lane, &sql, sink_batch_raw(lane->flying, lane->at));
+    put_raw(lane, &sql, sink_batch_raw(lane->storing, lane->at));
     buf_append(&sql, SPAN(")"));
     set_sending(lane, SENDING_LETTER);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_rejected, lane);
@@ -338,20 +338,20 @@ static bool is_ripe(const struct sink_lane *lane, uint64_t now)
 static void send_next(struct sink_lane *lane, uint64_t now)
 {
     CHECK(lane->sending == SENDING_NOTHING);
-    if (lane->flying->count == 0 && is_ripe(lane, now)) {
-        struct sink_batch *empty = lane->flying;
-        lane->flying = lane->filling;
+    if (lane->storing->count == 0 && is_ripe(lane, now)) {
+        struct sink_batch *empty = lane->storing;
+        lane->storing = lane->filling;
         lane->filling = empty;
         lane->at = 0;
     }
-    if (lane->flying->count == 0) {
+    if (lane->storing->count == 0) {
         if (has_place_to_store(lane)) {
             send_place(lane);
         }
         return;
     }
-    const struct sink_row *first = &lane->flying->row[lane->at];
-    lane->run = sink_batch_run(lane->flying, lane->at, lane->limit, lane->sink->options.bytes);
+    const struct sink_row *first = &lane->storing->row[lane->at];
+    lane->run = sink_batch_run(lane->storing, lane->at, lane->limit, lane->sink->options.bytes);
     if (lane->run == 0) {
         send_rejected(lane);
     } else if (sink_day(first->time_us) != lane->day) {
@@ -421,7 +421,7 @@ bool sink_feed(struct sink *sink, const struct sink_item *item)
  * lost, too. */
 static void drop_stored(struct sink_lane *lane, uint64_t fed)
 {
-    struct sink_batch *batch = lane->flying;
+    struct sink_batch *batch = lane->storing;
     while (lane->at < batch->count && batch->row[lane->at].ordinal <= fed) {
         lane->sink->stats.rows += batch->row[lane->at++].reason == NULL;
     }
@@ -433,6 +433,7 @@ static void drop_stored(struct sink_lane *lane, uint64_t fed)
 
 void sink_lane_run_from(struct sink_lane *lane, uint64_t seq, uint64_t ordinal)
 {
+    CHECK(lane->state == LANE_FINDING);
     lane->seq = lane->place.seq = seq;
     lane->ordinal = lane->place.ordinal = ordinal;
     lane->history = lane->place.history;
@@ -460,7 +461,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 size_t sink_lane_unstored(const struct sink_lane *lane)
 {
-    return lane->filling->count + lane->flying->count - lane->at;
+    return lane->filling->count + lane->storing->count - lane->at;
 }
 
 bool sink_lane_is_quiet(const struct sink_lane *lane)
@@ -470,13 +471,13 @@ bool sink_lane_is_quiet(const struct sink_lane *lane)
         return sink_lane_unstored(lane) == 0; /* only this process has it */
     }
     return !at_work || (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg)) ||
-           (lane->flying->count == 0 && lane->filling->count == 0 && !lane->reading);
+           (lane->storing->count == 0 && lane->filling->count == 0 && !lane->reading);
 }
 
 int64_t sink_lane_oldest_us(const struct sink_lane *lane)
 {
-    if (lane->flying->count > 0) {
-        return lane->flying->row[lane->at].time_us;
+    if (lane->storing->count > 0) {
+        return lane->storing->row[lane->at].time_us;
     }
     return lane->filling->count > 0 ? lane->filling->row[0].time_us : 0;
 }
@@ -487,7 +488,7 @@ struct sink_lane *sink_lane_new(struct sink *sink, unsigned number)
     lane->sink = sink;
     lane->number = number;
     lane->filling = &lane->batches[0];
-    lane->flying = &lane->batches[1];
+    lane->storing = &lane->batches[1];
     lane->limit = sink->options.rows;
     lane->day = -1;
     lane->entry_bytes = 1024;

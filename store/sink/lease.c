@@ -273,7 +273,7 @@ void sink_close_spare(struct sink *sink)
     }
 }
 
-/* What flies is stored first. */
+/* The batch that is being stored goes first. */
 static void leave_some(struct sink *sink)
 {
     unsigned held = count_held(sink), wanted = share(sink);

@@ -10,7 +10,7 @@ enum lane_state {
     LANE_LOCKING, /* asks for the lock */
     LANE_FINDING, /* has it, and asks where the lane stands */
     LANE_RUNNING,
-    LANE_LEAVING, /* reads no more, and is let go when nothing flies */
+    LANE_LEAVING, /* reads no more, and is let go when nothing is being stored */
 };
 
 /* What PostgreSQL was asked for and has not answered. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a lane gets its entries: while one batch flies the next is read, until it is full. */
+/* How a lane gets its entries: while one batch is stored the next is read, until it is full. */
 #include "store/sink/impl.h"
 
 #include "store/base/clock.h"

@@ -296,7 +296,7 @@ static uint64_t waits_ms(const struct sink *sink)
     for (unsigned i = 0; i < sink->count; i++) {
         const struct sink_lane *lane = sink->lanes[i];
         oldest = sink_earlier(oldest, lane->patience.since_ms);
-        oldest = sink_earlier(oldest, lane->flying->count > 0 ? lane->flying->since_ms : 0);
+        oldest = sink_earlier(oldest, lane->storing->count > 0 ? lane->storing->since_ms : 0);
     }
     return now - oldest;
 }

@@ -37,8 +37,8 @@ void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, 
     struct buf calls = {0}, entries = {0};
     size_t writers = 0;
     for (size_t i = at + count; i > at; i--) {
-        const struct sink_row *row = &lane->flying->row[i - 1];
-        struct span node = sink_batch_node(lane->flying, i - 1);
+        const struct sink_row *row = &lane->storing->row[i - 1];
+        struct span node = sink_batch_node(lane->storing, i - 1);
         if (node.len == 0 || is_named(named, writers, node)) {
             continue;
         }

@@ -7,7 +7,7 @@
 
 struct sink_lane;
 
-/* Appends the statement that says what is stored of the writers of `count` flying rows from `at`;
+/* Appends the statement that says what is stored of the writers of `count` rows of the batch being stored, from `at`;
  * nothing when none is named. */
 void sink_writers_put(const struct sink_lane *lane, struct buf *sql, size_t at, size_t count);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults of the servers' own are done one at a time; some while no node is being hurt: who could bring back what a server
+"""Faults of the servers' own are done one at a time; some while no node is being hurt: those that could bring back what a server
 lost must live meanwhile."""
 
 import asyncio

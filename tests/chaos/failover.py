@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Faults of a pair of Redis servers with sentinels. What one server had and the next one lacks is compared with what the
-nodes say. Meanwhile no node is killed: whoever could bring it back would be gone, and so would the count."""
+nodes say. Meanwhile no node is killed: what could bring it back would be gone, and so would the count."""
 
 import asyncio
 import contextlib

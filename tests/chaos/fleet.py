@@ -42,7 +42,7 @@ class Group(Workers):
         return total
 
     def kill(self):
-        """SIGKILL for all of it; first the parent, who would start workers anew."""
+        """SIGKILL for all of it; first the parent, which would start workers again."""
         self.expected_exit = None
         pids = self.children()
         if self.alive():

@@ -95,7 +95,7 @@ class Pair:
         wait_until(self._follows, "the replica follows", SETTLED_WITHIN)
 
     def _follows(self):
-        """Who does not follow is told to: a sentinel would do so after ten seconds."""
+        """A server that does not follow is told to: a sentinel would do so after ten seconds."""
         master = self.master()
         if master is None:
             return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Chat: whoever stays connected hears each message of whoever stays connected once and in order, whatever happens to
+"""Chat: a client that stays connected hears each message of those that stay connected once and in order, whatever happens to
 Redis and to links; when all is well all hear all in the same order."""
 
 import asyncio
@@ -160,7 +160,7 @@ class ChatPlay(Play):
         talker = next(user for user in self.users if user.socket is not None)
         for number in range(STUCK_BYTES // STUCK_TEXT):
             await talker.say(talker.socket, "x" * STUCK_TEXT)
-            if number % STUCK_STRETCH == 0:  # whoever lags would be closed, too
+            if number % STUCK_STRETCH == 0:  # clients that lag would be closed, too
                 await self._all_hear(talker)
         self.tally.count("fault: fill buffers, chat")
         await self.settle(world)

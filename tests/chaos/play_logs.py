@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Logs: every entry that a node accepted is in PostgreSQL once; of one whose answer was lost at most one row; nobody
-who listens hears an entry twice on one connection, or misses one of which it is not told that it was skipped. Redis is emptied
+a listener hears an entry twice on one connection, or misses one of which it is not told that it was skipped. Redis is emptied
 only when nothing waits there for PostgreSQL, and loses for good only what the world knows of."""
 
 import asyncio

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Minigame: one scheduler for the cluster, whoever is asked and whatever dies. A round is the same wherever it is shown,
+"""Minigame: one scheduler for the cluster, whichever node is asked and whatever dies. A round is the same wherever it is shown,
 is paid once, and a balance that was told is never taken back; when all is well every game server hears the same.
 
-Winners are paid by position alone: who first ends a game uses one of the first three; ends of games that were paid use
+Winners are paid by position alone: the one that ends a game first uses one of the first three; ends of games that were paid use
 the fourth or fifth, so that a prize of those was paid twice."""
 
 import asyncio
@@ -23,7 +23,7 @@ PAID_AGAIN = [POOL * PRIZES[position] // 100 for position in AGAIN]
 TWICE, TAKEN_BACK, TWO_WAYS = PROMISES = (
     "minigame: games paid twice", "minigame: balances taken back", "minigame: rounds shown two ways")
 BACK, STANDS, DIFFER, UNPAID, NOT_SAME = PROMISES_OF_CALM = (
-    "minigame: rounds begun anew while all is well", "minigame: no scheduler while all is well",
+    "minigame: rounds begun again while all is well", "minigame: no scheduler while all is well",
     "minigame: nodes that show different rounds while all is well", "minigame: games not paid while all is well",
     "minigame: other results for some while all is well")
 

@@ -169,7 +169,7 @@ class RelayPlay(Play):
         stuck.close()
 
     async def _all_hear(self, talker):
-        """Who lags is not told everything; so the next message waits for this."""
+        """A client that lags is not told everything; so the next message waits for this."""
         stay, number = (talker.name, talker.stay), talker.said
         await self.world.until(lambda: all(number in seat.heard.get(stay, ()) for seat in self.seats if seat is not talker),
                                "all hear", HEARD_WITHIN)

@@ -17,13 +17,13 @@ from world import LEASE, Expired
 COUNTS_WITHIN = LEASE + 4.0  # seconds; slack for the loop of a busy machine, which plays the clients too
 PUSHED_IN_CALM = 5
 PAUSE = 0.1
-PING_PAUSE = 60.0  # seconds; who is silent for five minutes is closed
+PING_PAUSE = 60.0  # seconds; a client that is silent for five minutes is closed
 STUCK_PUSH = 32 * 1024
 STUCK_BYTES = 6 * 1024 * 1024  # more than the kernel and the node keep for one client
 
 
 def push_text(session, epoch, number, sent):
-    """White space and number forms that a server which writes JSON anew would not keep."""
+    """White space and number forms that a server that writes JSON again would not keep."""
     return (f'{{"type": "Push",  "sessionId":"{session}", "data":{{"e":{epoch},"n":{number},"t":{sent:.6f},'
             f'"x":1.50e1,"pad":"{"p" * (number % 700)}"}}}}')
 

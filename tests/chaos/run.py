@@ -64,7 +64,7 @@ async def ask_all(plays, tally, act):
 
 
 async def in_calm(world, tally, act):
-    """Done anew when links fell meanwhile of nothing but the machine being slow: then not all was well."""
+    """Done again when links fell meanwhile of nothing but the machine being slow: then not all was well."""
     for _ in range(TRIES):
         mark = await world.in_calm()
         world.patience.reset()
@@ -78,12 +78,12 @@ async def in_calm(world, tally, act):
         if not (fell and slow):
             return
         tally.count("times of calm that a slow machine disturbed")
-        tally.line(f"links fell on a slow machine ({world.patience.longest:.1f} s for a step): judged anew")
+        tally.line(f"links fell on a slow machine ({world.patience.longest:.1f} s for a step): judged again")
     tally.count("times of calm that never came to be judged")
 
 
 async def settle(world, plays, tally, rng=None):
-    """Mends all and has each play judge; with a die, some of them fill buffers then."""
+    """Repairs all and has each play judge; with a die, some of them fill buffers then."""
     await world.heal()
     await in_calm(world, tally, lambda: ask_all(plays, tally, lambda play: play.settle(world)))
     if rng is not None:
@@ -92,7 +92,7 @@ async def settle(world, plays, tally, rng=None):
 
 
 def say_what_waits(tally):
-    """On SIGUSR1: where each task is, for whoever wonders why nothing goes on."""
+    """On SIGUSR1: where each task is, for a person that wonders why nothing goes on."""
     for task in asyncio.all_tasks():
         waits, chain = task.get_coro(), []
         while getattr(waits, "cr_frame", None) is not None:

@@ -17,7 +17,7 @@ from links import Visit
 from patience import Patience
 
 LEASE = 2.0
-READY_WITHIN = 15.0  # seconds after everything is mended
+READY_WITHIN = 15.0  # seconds after everything is repaired
 WORKERS = (1, 1, 2, 2)  # of each node
 QUEUE_LIMIT = "256k"  # so that buffers are full before long
 TO_NODES, NODES_TO_REDIS, SINKS_TO_REDIS, SINKS_TO_POSTGRES = (
@@ -192,7 +192,7 @@ class World:
 
     async def _until_ready(self, node):
         """Ready, which allows for a link that is down for a moment, and for servers that are away while others are there;
-        so all partitions must be served, and each link proved anew, too: twice, for the first may be what made the link,
+        so all partitions must be served, and each link proved again, too: twice, for the first may be what made the link,
         before it heard again what it had subscribed to. The proofs of a node's links have one count, and follow each
         other at one pace."""
         more = 2 * (self.place.masters if self.place is not None else len(self.servers))

@@ -22,7 +22,7 @@ from lib.tcp import Closed
 from lib.tracker import Peer
 from lib.waiting import until_true, within
 
-AGAIN_AFTER = 0.05  # seconds until who was closed tries again
+AGAIN_AFTER = 0.05  # seconds until a client that was closed tries again
 ANYBODY = "0.0.0.0/0"
 
 
@@ -287,7 +287,7 @@ class Talkers:
             pass
 
     async def _listen(self):
-        """Who was away asks the history for what it missed."""
+        """A client that was away asks the history for what it missed."""
         while not self.leaving:
             client = await self._come("listener")
             try:

@@ -281,6 +281,6 @@ async def plain(world, _):
         before = {pod["metadata"]["name"] for pod in release.pods()}
         await world.off(run, "kubectl", "apply", "-k", at)
         await world.off(release.ready)
-        world.table.row("applied again: no pod is made anew", f"{len(before)} pods", before == {pod["metadata"]["name"] for pod in release.pods()})
+        world.table.row("applied again: no pod is made again", f"{len(before)} pods", before == {pod["metadata"]["name"] for pod in release.pods()})
         world.table.row("`kubectl diff -k k8s/` finds nothing", "nothing", run("kubectl", "diff", "-k", at, check=False) == "")
         await world.off(run, "kubectl", "delete", "-k", at, "--timeout=240s")

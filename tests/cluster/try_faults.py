@@ -11,8 +11,8 @@ import time
 
 from crowd import Crowd, answer_pings
 from place import Failed, Place, every, is_ready, machines, run
-from lib.frames import RawWebSocket
-from lib.sync import SyncClient, members, new_session, push, set_session
+from lib.frames import RawWebSocket, deaf_pair
+from lib.sync import SyncClient, members, new_session, push
 from lib.tcp import Closed
 from lib.waiting import until, until_true
 from try_change import Around
@@ -213,20 +213,9 @@ async def full(world, _):
 
 # ------------------------------------------------------------------------------------ memory
 
-def pair_of(way, name):
-    """One who reads nothing, and a leader who pushes to him."""
-    session = f"{name}-{new_session()}"
-    deaf, leader = RawWebSocket(way, receive_buffer=4096), RawWebSocket(way)
-    deaf.text(set_session(session))
-    leader.text(set_session(session, leader=True))
-    while '"playersCount":2' not in leader.next_text():
-        pass
-    return session, deaf, leader
-
-
 def most_pushes(way):
     """How many a client who does not read is sent before he is closed, by queue-limit. Some go into buffers on the way, which differ."""
-    session, deaf, leader = pair_of(way, "probe")
+    session, deaf, leader = deaf_pair(way, "probe")
     with contextlib.closing(deaf), contextlib.closing(leader):
         for count in range(1, 400):
             leader.text(push(session, PIECE))
@@ -241,7 +230,7 @@ def most_pushes(way):
 
 
 def attack(way, number, pushes):
-    session, deaf, leader = pair_of(way, f"flood-{number}")
+    session, deaf, leader = deaf_pair(way, f"flood-{number}")
     for _ in range(pushes):
         leader.text(push(session, PIECE))
     return deaf, leader
@@ -266,7 +255,7 @@ async def memory(world, release):
                     f"{seen['process_resident_memory_bytes'] / 2 ** 20:.0f} MiB used, {seen['muster_memory_closed_total']:.0f} closed, "
                     f"{len(held)} let in", small.restarts() == 0 and seen["muster_memory_closed_total"] > 0)
     log = small.kubectl("logs", pod)
-    world.table.row("who was closed is counted and logged", "memory is short" in log, "memory is short" in log)
+    world.table.row("those that were closed are counted and logged", "memory is short" in log, "memory is short" in log)
     world.table.row("others hear each other meanwhile", "a ping and its pong, both")
     for pair in held:
         for client in pair:
@@ -277,7 +266,7 @@ async def memory(world, release):
 
 
 def flood(way, held):
-    """Eight at a time: who answers no ping is closed after a while, also where memory is not short."""
+    """Eight at a time: a client that answers no ping is closed after a while, also where memory is not short."""
     pushes = most_pushes(way) - 1
 
     def come(number):

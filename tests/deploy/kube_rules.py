@@ -128,7 +128,7 @@ def selected(objects, selector):
 
 
 def judge_policy(policy):
-    """Empty lists are dropped by Kubernetes: who applies or compares again would find a change for ever."""
+    """Empty lists are dropped by Kubernetes: a tool that applies or compares again would find a change for ever."""
     assert [] not in policy["spec"].values(), f"{policy['metadata']['name']}: {policy['spec']}"
 
 

@@ -20,12 +20,12 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "helm/make")]
 
 # pylint: disable=wrong-import-position
 from lib.dispatch import SECRET, bind_of, node_settings, path_of  # noqa: E402
-from lib.frames import RawWebSocket  # noqa: E402
+from lib.frames import RawWebSocket, deaf_pair  # noqa: E402
 from lib.logs import add, begin_sink  # noqa: E402
 from lib.ports import free_port  # noqa: E402
 from lib.postgres import Postgres  # noqa: E402
 from lib.process import muster, samples  # noqa: E402
-from lib.sync import push, set_session  # noqa: E402
+from lib.sync import push  # noqa: E402
 from lib.yard import Yard  # noqa: E402
 
 import manifests  # noqa: E402
@@ -305,13 +305,9 @@ class MemoryShort(Scene):
                     self.pairs.append(self.flood(len(self.pairs)))
 
     def flood(self, number):
-        deaf, leader = RawWebSocket(self.fleet[0], receive_buffer=4096), RawWebSocket(self.fleet[0])
-        deaf.text(set_session(f"flood-{number}"))
-        leader.text(set_session(f"flood-{number}", leader=True))
-        while "true" not in leader.next_text():
-            pass
+        session, deaf, leader = deaf_pair(self.fleet[0], f"flood-{number}")
         for _ in range(30):
-            leader.text(push(f"flood-{number}", "x" * 200_000))
+            leader.text(push(session, "x" * 200_000))
         return deaf, leader
 
 

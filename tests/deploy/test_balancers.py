@@ -123,7 +123,7 @@ def begin_nginx(yard, nodes, tcp):
 
 
 def paths_below(folder):
-    """Where nginx keeps what it buffers, for who is not root."""
+    """Where nginx keeps what it buffers, for users other than root."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return "http {\n" + "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
 

@@ -104,7 +104,7 @@ async def test_crowds_tell_what_a_killed_node_does_to_them(here):
     asking.start()
     here.nodes[1].kill()
     await crowd.all_in()
-    await until(lambda: asking.failures, "who asks the killed one is cut")
+    await until(lambda: asking.failures, "a client that asks the killed one is cut")
     asking.stop()
     assert set(crowd.codes) == {1006}
     await crowd.stop()

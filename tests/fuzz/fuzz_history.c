@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a history note: what is taken can be walked, and written anew it is the same. */
+/* Any bytes as a history note: what is taken can be walked, and written again it is the same. */
 #include "store/history/note.h"
 
 #include <stdlib.h>

@@ -99,7 +99,7 @@ static struct span word_of(const redisReply *command, size_t i)
                : span_of(NULL, 0);
 }
 
-/* A message to who listens to that channel. */
+/* A message to the listeners of that channel. */
 static void publish(struct span channel, struct span text)
 {
     struct buf out = {0};

@@ -1,12 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* Syslog: whatever a message is, what it becomes is one JSON object that a batch takes. */
+/* Syslog: whatever a message is, what it becomes is one JSON object that a batch takes; and the messages
+ * of a stream are the same whole and byte by byte. */
 #include "node/proto/json/walk.h"
+#include "node/service/logs/syslog_frames.h"
 #include "node/service/logs/syslog_message.h"
+#include "store/base/buf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { MESSAGE_MOST = 64 };
+
+/* Gives it `piece` bytes at a time, and writes each message with an end to `out`. */
+static void cut(const uint8_t *data, size_t size, size_t piece, struct buf *out)
+{
+    struct logs_frames frames = {.most = MESSAGE_MOST};
+    struct buf in = {0};
+    for (size_t at = 0; at < size; at += piece) {
+        buf_append(&in, span_of(data + at, piece < size - at ? piece : size - at));
+        struct span rest = buf_span(&in), message;
+        while (logs_frames_take(&frames, &rest, &message)) {
+            if (message.len > 0) {
+                buf_append(out, message);
+                buf_append(out, SPAN("\n"));
+            }
+        }
+        buf_consume(&in, in.len - rest.len);
+    }
+    buf_free(&in);
+}
+
+static void compare(const uint8_t *data, size_t size)
+{
+    struct buf whole = {0}, pieces = {0};
+    cut(data, size, size, &whole);
+    cut(data, size, 1, &pieces);
+    if (!span_eq(buf_span(&whole), buf_span(&pieces))) {
+        fprintf(stderr, "broken: %zu bytes whole, %zu in pieces\n", whole.len, pieces.len);
+        abort();
+    }
+    buf_free(&whole);
+    buf_free(&pieces);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -18,5 +55,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     buf_free(&entry);
+    compare(data, size);
     return 0;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # usage: run.sh SECONDS [coverage]   replays each target's corpus, then fuzzes it for so long. What breaks it is left in
-# tests/fuzz/found/; mend it and keep the case in corpus/. 0 seconds: only builds the targets.
+# tests/fuzz/found/; fix it and keep the case in corpus/. 0 seconds: only builds the targets.
 set -eu
 
 cd "$(dirname "$0")/../.."

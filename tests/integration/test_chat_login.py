@@ -100,7 +100,7 @@ def test_forged_tokens(yard, key, tmp_path):
     node = yard.node(chat_jwt_key=key.pem_file(tmp_path))
     import hashlib
     import hmac
-    from lib.tokens import b64
+    from lib.base64url import b64
     head, body, signature = key.token().split(".")
 
     def hs256(secret):
@@ -393,7 +393,7 @@ async def test_a_slow_account_service_holds_up_nobody(yard, key, service, fleet_
     assert 0.9 < time.monotonic() - begin < 5
     service.release.set()
     service.behave = service.well
-    await until(lambda: service.open == 0, "the held ones are through")
+    await until(lambda: service.open == 0, "the held ones are done")
     assert await waiting[0].login(key.token("slow0")) == CONNECTED
 
 

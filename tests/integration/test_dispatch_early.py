@@ -89,7 +89,7 @@ async def test_a_device_may_come_before_its_node_is_known(yard):
     late.freeze()
     far = two.start_far()
     await until_open([far], port)
-    with contextlib.closing(Datagrams()) as other:  # has no need to wait, and takes no room from who has
+    with contextlib.closing(Datagrams()) as other:  # has no need to wait, and takes no room from those that have
         for i in range(ROOM // SMALL + SMALLEST):
             data = bytes(SMALL if i < ROOM // SMALL else 1)
             other.send(far, port, data)

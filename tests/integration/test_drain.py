@@ -111,7 +111,7 @@ async def test_peers_of_a_draining_node_have_right_counts(yard, redis):
 
 
 async def test_clients_that_come_back_find_the_other_node(yard, redis):
-    """A rolling restart: whoever is sent away joins again elsewhere."""
+    """A rolling restart: a client that is sent away joins again elsewhere."""
     nodes = yard.fleet([redis.url] * 2)
     session = new_session()
     clients = await members([nodes[1]] * 6, session, leaders=(0,))

@@ -124,10 +124,10 @@ async def test_what_each_node_carries(yard, redis):
     await until(lambda: sorted(row["members"] for _, row in rows("sessions")) == [1, 3], "each session is told once")
     (_, shared), = [pair for pair in rows("sessions") if pair[1]["members"] == 3]
     assert shared["nodes"] == 3 and shared["leader"] is True
-    await until(lambda: len(lists_of(second, "chat")) == 2, "who said something is named")
+    await until(lambda: len(lists_of(second, "chat")) == 2, "users that said something are named")
     assert sorted((node, row["name"]) for node, row in rows("chat")) == sorted([(one, HOSTILE), (two, "Ada")])
     silent = next(entry for entry in status(third) if entry["name"] == two)["lists"]["chat"]
-    assert silent["more"] == 1, "who said nothing is only counted"
+    assert silent["more"] == 1, "users that said nothing are only counted"
     await until(lambda: len([1 for _, row in rows("relay") for _ in row["servers"]]) == 3, "the servers")
     relay = {(node, row["name"]): row for node, row in rows("relay")}
     assert relay[one, "default"]["servers"] == [{"name": HOSTILE[:48], "players": 7}]
@@ -234,7 +234,7 @@ def test_in_production_an_open_page_is_warned_of(yard, settings, warned):
 
 
 async def test_what_the_old_server_told_is_told_to_curl(yard, redis):
-    """Is it well, active sessions and sockets, bytes pushed, uptime (docs/protocols.md#sync), as text to whoever asks for no HTML."""
+    """Is it well, active sessions and sockets, bytes pushed, uptime (docs/protocols.md#sync), as text where no HTML is asked for."""
     node = yard.begin(store=redis.url, lease="2s", admin=f"127.0.0.1:{(admin := free_port())}")
     session = new_session()
 

@@ -20,7 +20,7 @@ from lib.waiting import until, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# What a page does while news comes: elements made anew among the cards, and draws (frames after which something is changed).
+# What a page does while news comes: elements made again among the cards, and draws (frames after which something is changed).
 WATCH_DRAWS = """
 window.seen = {made: 0, draws: 0, began: performance.now(), frames: []};
 let changed = false, last = performance.now();
@@ -53,7 +53,7 @@ def complaints(driver):
 
 
 def keep_picture(driver, tmp_path, name):
-    assert driver.save_screenshot(str(tmp_path / name)), "a picture for whoever looks"
+    assert driver.save_screenshot(str(tmp_path / name)), "a picture to look at"
 
 
 def test_three_nodes_one_killed(yard, redis, tmp_path):
@@ -241,7 +241,7 @@ def test_what_the_nodes_carry(yard, redis, tmp_path):
         assert f"2 on {one}" in port and f"1 on {two}" in port
         wait_until(lambda: "3 users online" in text_of(driver, "chat"), "the chat")
         assert sorted(row_texts(driver, "chat")) == sorted([f"{HOSTILE} {one}", f"Ada {two}"])
-        assert "and 1 more" in text_of(driver, "chat"), "who is silent is not named"
+        assert "and 1 more" in text_of(driver, "chat"), "silent users are not named"
         wait_until(lambda: "no sink" in text_of(driver, "carried"), "there is no sink")
         wait_until(lambda: "12\ntracker peers" in text_of(driver, "carried")
                    or "11\ntracker peers" in text_of(driver, "carried"), "the tracker's peers")
@@ -330,7 +330,7 @@ def test_fifty_nodes_with_full_lists_stay_smooth(yard, redis, tmp_path):
         wait_until(lambda: driver.execute_script("return seen.draws > 2 && seen.frames.length > 60"), "it draws")
         seen = driver.execute_script("return {...seen, ms: performance.now() - seen.began}")
         print(f"between frames: median {sorted(seen['frames'])[len(seen['frames']) // 2]:.0f} ms; {seen['draws']} draws in {seen['ms']:.0f} ms")
-        assert seen["made"] == 0, "news of a node changes texts of its card; no card is made anew"
+        assert seen["made"] == 0, "news of a node changes texts of its card; no card is made again"
         assert seen["draws"] <= seen["ms"] / DRAW_MS + 2, "however many nodes speak"
         keep_whole_page(driver, tmp_path, "fifty-later.png")
         assert driver.execute_script(tops) == places, "nothing jumps when figures and rows change"

@@ -95,7 +95,7 @@ def knock_tracker(port):
 
 
 def knock_device(port):
-    """Who connects is let in. What it says comes back, unless its drivers are told to go just then: then it is closed."""
+    """A client that connects is let in. What it says comes back, unless its drivers are told to go just then: then it is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         link.sendall(b"knock")
         assert link.recv(100) in (b"knock", b"knockknock", b"")
@@ -112,7 +112,7 @@ def knock_datagram_device(port):
 
 
 class Drivers(threading.Thread):
-    """A driver on each of some ports, which echoes; who is told to go comes again at once."""
+    """A driver on each of some ports, which echoes; one that is told to go comes again at once."""
 
     def __init__(self, node, *ports):
         super().__init__(daemon=True)

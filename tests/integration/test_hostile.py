@@ -125,7 +125,7 @@ def test_more_connections_of_one_address_than_allowed(yard):
     for client in clients:
         client.send_while_taken(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
     statuses = [client.response().status for client in clients]
-    assert 18 <= statuses.count(200) <= 20 and statuses.count(200) + statuses.count(503) == 30  # who asked /readyz counts
+    assert 18 <= statuses.count(200) <= 20 and statuses.count(200) + statuses.count(503) == 30  # the one that asked /readyz counts
     for client in clients:
         client.close()
 

@@ -135,7 +135,7 @@ def test_an_empty_server_whose_clock_is_behind(yard, redis, postgres):
     wait_table(postgres, once(("before", 20), ("after", 20)))
     newest, oldest = [int(postgres.value(f"select {which}(seq_number) from log_entry where msg like '{name}%'"))
                       for which, name in (("max", "before"), ("min", "after"))]
-    assert oldest > newest, "numbers grow, also for who knows nothing of servers"
+    assert oldest > newest, "numbers grow, also for readers that know nothing of servers"
 
 
 def test_two_fleets_with_one_database(yard, redis, postgres):

@@ -19,7 +19,7 @@ DEEPEST = 128  # levels that muster's own reader follows
 
 
 class Speaker:
-    """A server that speaks the wire page and says what it is told to, to whoever listens."""
+    """A server that speaks as docs/protocols.md has it and says what it is told to, to those that listen."""
 
     def __init__(self, host="127.0.0.1"):
         self.name, self.host, self.port = "speaker", host, free_port()

@@ -158,7 +158,7 @@ def lanes_of(sinks):
 
 
 def wait_shares(sinks, wanted):
-    """Until the sinks hold that many lanes, whoever holds how many."""
+    """Until the sinks hold that many lanes, however many each holds."""
     seen = []
 
     def even():
@@ -461,7 +461,7 @@ def begin_dumper(yard, url, postgres, **settings):
 
 
 def test_from_another_server(yard, postgres):
-    """A server with the memory store, which no sink can reach otherwise; killed and begun anew."""
+    """A server with the memory store, which no sink can reach otherwise; killed and begun again."""
     a = yard.node(logs_listen_token="secret")
     dumper = begin_dumper(yard, a.ws("/logs/listen"), postgres, logs_listen_token="secret").ready()
     stored(a, [{"msg": str(i), "room": f"r{i % 3}", "level": "Debug"} for i in range(100)])
@@ -472,7 +472,7 @@ def test_from_another_server(yard, postgres):
     wait_until(lambda: dumper.status("/readyz") == 503, "it notices")
     a.start().ready()
     dumper.ready()
-    stored(a, {"msg": "anew"})
+    stored(a, {"msg": "again"})
     wait_rows(postgres, 101)
 
 
@@ -525,7 +525,7 @@ def test_from_over_tls(yard, postgres, tmp_path, host):
     wait_until(lambda: dumper.status("/readyz") == 503, "it notices")
     a.start().ready()
     dumper.ready()
-    stored(a, {"msg": "anew"})
+    stored(a, {"msg": "again"})
     wait_rows(postgres, 2001)
 
 

@@ -87,7 +87,7 @@ def collations(postgres, schema="public"):
 
 
 def test_three_roles_in_a_schema_of_their_own(yard, redis, server):
-    """Who migrates owns; a sink is a writer and no more; people are readers."""
+    """The role that migrates owns; a sink is a writer and no more; people are readers."""
     server.psql("create role owner login createrole; create role shipper login; create role person login; "
                 "create schema logs authorization owner")
     assert "NOTICE" not in migrate(uri_of(server, "owner", "logs"))
@@ -225,7 +225,7 @@ def test_a_day_that_cannot_leave_is_told(yard, redis, postgres):
 
 
 def test_where_sinks_stand_is_found_beside_a_snapshot(postgres):
-    """While it is open no version of a row goes: who looked by the key would walk past all of them."""
+    """While it is open no version of a row goes: a look by the key would walk past all of them."""
     migrate(postgres.uri)
     postgres.psql("insert into log_lane (stream, lane) values ('s', 1)")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""/minigame: one scheduler for the cluster, whoever was asked, that outlives the node it runs on."""
+"""/minigame: one scheduler for the cluster, whichever node was asked, that outlives the node it runs on."""
 
 import asyncio
 import json

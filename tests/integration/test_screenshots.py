@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Both pages as a person sees them: desktop and phone, light and dark; well, Redis away, a node lost, a sink behind, a wrong token. The pictures are
-for whoever looks (SCREENSHOTS=folder keeps them); what a program can judge of them is judged here."""
+for people (SCREENSHOTS=folder keeps them); what a program can judge of them is judged here."""
 
 import os
 import pathlib

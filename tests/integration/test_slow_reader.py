@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who does not read is cut, and costs the others nothing."""
+"""A client that does not read is cut, and costs the others nothing."""
 
 import asyncio
 import json

@@ -32,7 +32,7 @@ class Growing(World):
         return [*self.nodes, *self.sinks]
 
     async def started_again(self, process, store):
-        """Ended in order and started anew with that list, as an update does."""
+        """Ended in order and started again with that list, as an update does."""
         self.harm(process.name)
         process.settings["store"] = store
         await asyncio.to_thread(process.term)

@@ -92,7 +92,7 @@ def test_a_node_that_had_nothing_to_say_for_an_hour(yard, redis):
 
 @pytest.mark.parametrize("stored_before", [True, False])
 def test_a_server_that_lost_what_nobody_keeps(yard, redis, postgres, stored_before):
-    """What no sink had stored is counted by who took it; what one had is no loss."""
+    """What no sink had stored is counted by the node that took it; what one had is no loss."""
     [node] = yard.fleet([redis.url])
     sink = begin_sink(yard, redis.url, postgres, sink_age="20ms").ready()
     say(node, "before", 20)
@@ -204,7 +204,7 @@ class Stalling(Proxy):
 
 
 def test_a_connection_for_replicas_that_never_comes_up(yard, tmp_path):
-    """The link is given up and built anew; nobody waits for ever."""
+    """The link is given up and built again; no caller waits for ever."""
     certs = certificates(tmp_path)
     master = yard.tls_redis(certs)
     replica = yard.redis("--replicaof", f"127.0.0.1 {master.port}")

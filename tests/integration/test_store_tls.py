@@ -85,7 +85,7 @@ def test_a_password_is_sent_to_nobody_who_is_not_believed(yard, certs):
 
 
 async def test_a_renewed_certificate_counts_without_a_restart(yard, certs, tmp_path):
-    """cert-manager and the like write the file anew: the next connection has it."""
+    """cert-manager and the like write the file again: the next connection has it."""
     redis = yard.tls_redis(certs, clients=True)
     shown, key = tmp_path / "shown.pem", tmp_path / "shown.key"
     shown.write_text((certs / "stranger.pem").read_text())

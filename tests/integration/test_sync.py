@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Session sync on one node: each row of the wire page."""
+"""Session sync on one node: each row of docs/protocols.md#sync."""
 
 import asyncio
 import json

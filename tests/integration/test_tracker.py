@@ -142,7 +142,7 @@ def test_override_with_each_field(lone, fields, told):
         assert b.push(share_id) == {"peeraddr": told.format(port=port)}
         a.ask("pulse")
         assert b.push(share_id) == {"peeraddr": told.format(port=port)}, "a pulse without it leaves it"
-        assert b.push(a.announce()) == {"peeraddr": a.address}, "announce begins anew"
+        assert b.push(a.announce()) == {"peeraddr": a.address}, "announce begins again"
 
 
 @pytest.mark.parametrize("fields", [
@@ -501,7 +501,7 @@ def test_what_waits_for_redis_is_answered_when_it_dies(yard, redis):
 
 
 def test_a_shard_that_comes_back_empty_costs_no_living_peer_its_id(yard, redis):
-    """Whichever half of what is known of a peer was lost: the next pulse mends it, or tells."""
+    """Whichever half of what is known of a peer was lost: the next pulse repairs it, or tells."""
     other = yard.redis()
     node = tracker_node(yard, store=f"{redis.url},{other.url}", lease="2s")
     with contextlib.ExitStack() as stack:
@@ -520,7 +520,7 @@ def test_a_shard_that_comes_back_empty_costs_no_living_peer_its_id(yard, redis):
 
 
 def test_while_a_shard_is_gone_share_ids_live_on_the_others(yard, dialect):
-    """Who cannot be served is whose address lives on the lost one, and nobody else."""
+    """Peers that cannot be served are those whose address lives on the lost one, and nobody else."""
     shards = [yard.redis(), yard.redis()]
     node = tracker_node(yard, store=",".join(shard.url for shard in shards), lease="2s", tracker_dialect=dialect)
     with contextlib.ExitStack() as stack:

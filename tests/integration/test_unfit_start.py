@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What whoever starts a process may leave unfit: signals ignored or blocked, descriptors closed, nobody at the end of
+"""What the starter of a process may leave unfit: signals ignored or blocked, descriptors closed, nobody at the end of
 stderr."""
 
 import json
@@ -48,7 +48,7 @@ def test_signals_of_whoever_starts_them_do_not_matter(yard, redis, tmp_path, bef
 
 
 class Unheard(Workers):
-    """Whoever read their stderr is gone from the start."""
+    """The reader of their stderr is gone from the start."""
 
     def launch(self, command, env=None):
         reader, writer = os.pipe()

@@ -147,7 +147,7 @@ async def test_servers_of_all_workers_share_one_chat(start):
     assert len({server.identifier for server in servers}) == 3
     await asyncio.gather(*(talk(server, 0, 100) for server in servers))
     await all_hear(servers, servers, 100)
-    for _ in range(20):  # whoever is asked
+    for _ in range(20):  # whichever worker is asked
         assert directory(workers) == {server.identifier for server in servers}
     for server in servers:
         server.close()
@@ -241,7 +241,7 @@ def test_peers_of_all_workers_find_each_other(start):
         assert all(peer.ask("pulse")["data"]["status"] == "0" for peer in peers)
         assert peers[0].push("00000000") == UNKNOWN
         handed = gauges(workers, "muster_tracker_incomes_handed_over_total")
-        assert handed == [0, 0, 0], "they hold one port: whoever answers tells the other peer, too"
+        assert handed == [0, 0, 0], "they hold one port: the worker that answers tells the other peer, too"
 
 
 def test_a_killed_worker_costs_no_share_id(start):
@@ -318,7 +318,7 @@ async def test_devices_of_all_workers_have_one_driver(start):
         await opened_by_all(workers, port)
         devices = await devices_on_all(workers, port, [driver], 2)
         await they_talk(driver, devices)
-        for _ in range(10):  # whoever is asked
+        for _ in range(10):  # whichever worker is asked
             await until(lambda: statistics(workers)["tcp_clients"] == {str(port): len(devices)}, "all are counted")
         await driver.close()
         await asyncio.gather(*(device.at_end() for device in devices.values()))

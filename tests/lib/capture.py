@@ -13,7 +13,7 @@ import pytest
 
 SO_TIMESTAMPNS, SO_ATTACH_FILTER, SO_RCVBUFFORCE = 35, 26, 33
 SOL_PACKET, PACKET_STATISTICS, PACKET_HOST, PACKET_OUTGOING = 263, 6, 0, 4
-ETH_P_IP, ETH_P_ALL = 0x0800, 0x0003  # what leaves is shown to who sees all
+ETH_P_IP, ETH_P_ALL = 0x0800, 0x0003  # what leaves is shown to a socket that sees all
 
 # `begins` is the number of the first byte in its stream, `confirms` that of the byte that is expected next.
 Segment = collections.namedtuple("Segment", "time source to begins confirms data")

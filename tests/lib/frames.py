@@ -8,7 +8,7 @@ import os
 import struct
 import zlib
 
-from lib.sync import set_session
+from lib.sync import new_session, set_session
 from lib.tcp import Closed, HttpClient, host_of
 from lib.ws import parse
 
@@ -185,3 +185,14 @@ def close_code(frame):
     assert len(frame.payload) < 126 and frame.fin and frame.rsv == 0
     frame.payload[2:].decode()
     return struct.unpack("!H", frame.payload[:2])[0] if frame.payload else 1005
+
+
+def deaf_pair(node, name):
+    """A session of its own, one member that reads nothing, and a leader that can push to it."""
+    session = f"{name}-{new_session()}"
+    deaf, leader = RawWebSocket(node, receive_buffer=4096), RawWebSocket(node)
+    deaf.text(set_session(session))
+    leader.text(set_session(session, leader=True))
+    while '"playersCount":2' not in leader.next_text():
+        pass
+    return session, deaf, leader

@@ -18,7 +18,7 @@ def rss(pid):
 
 
 def resident(pid):
-    """The same, in pages that the process itself counts now and then: quick, for who asks all the time."""
+    """The same, in pages that the process itself counts now and then: quick, for a caller that asks all the time."""
     return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -58,7 +58,7 @@ class Pooler:
 
     @staticmethod
     def _log_in(client, servers):
-        """The same start for both; the client hears of the first. Whoever asks for encryption gets none."""
+        """The same start for both; the client hears of the first. A client that asks for encryption gets none."""
         while True:
             head = read_exactly(client, 4)
             start = head + read_exactly(client, struct.unpack(">I", head)[0] - 4)

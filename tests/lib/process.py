@@ -14,7 +14,7 @@ SETTINGS_IN_ENV = re.compile(r"MUSTER_|SG_ENV$")
 
 
 def clean_env(extra=None):
-    """The environment without settings of whoever runs the tests."""
+    """The environment without settings of the shell that runs the tests."""
     env = {name: value for name, value in os.environ.items() if not SETTINGS_IN_ENV.match(name)}
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(extra or {})
@@ -93,7 +93,7 @@ class Process:
         self.signal(signal.SIGCONT)
 
     def is_stopped(self):
-        """By a signal. Who is not may be just now at its end under the leak checker, which stops its own process, and
+        """By a signal. A process that is not may be just now at its end under the leak checker, which stops its own process, and
         for ever where a SIGCONT comes between."""
         with contextlib.suppress(OSError):
             return (pathlib.Path("/proc") / str(self.pid) / "stat").read_text().rsplit(") ", 1)[1][0] == "T"

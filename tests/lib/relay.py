@@ -252,7 +252,7 @@ class Splitter(Plugin):
 def main(port, name, rate, seconds):
     """Joins and says so; at the next line of input says `rate` things a second for `seconds`, then how many it said;
     the line after that ends it. Its last line is what it heard, how many reads had more than one packet, of which the
-    plugin would have died (whose fault that was is for who sees the packets to say), and of what else it died."""
+    plugin would have died (whose fault that was is for a reader of the packets to say), and of what else it died."""
     seen, joined = Directory(), 0
     link = socket.create_connection(("127.0.0.1", port))
     link.sendall(json.dumps(handshake(name)).encode())

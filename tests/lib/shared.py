@@ -12,7 +12,7 @@ NAME = "MUSTER_SHARED"  # variable: the folder, as conftest.py made it for its w
 
 
 def share():
-    """Makes the folder of this run; who called takes it away with unshare()."""
+    """Makes the folder of this run; the caller takes it away with unshare()."""
     folder = tempfile.mkdtemp(prefix="muster-shared-")
     os.chmod(folder, 0o755)  # PostgreSQL runs as another user, in a folder of its own below
     os.environ[NAME] = folder

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Keys, and chat tokens that they sign."""
 
-import base64
 import json
 import time
 
@@ -9,11 +8,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from lib.base64url import b64
+
 AUDIENCE = "heavenland-api"
-
-
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def number_b64(number, size=None):

@@ -10,7 +10,7 @@ from model_stream import put
 
 class Rules(NamedTuple):
     timelines: bool = True  # a watch asks whose history it is, and goes back to the last place that is shared
-    learned: bool = True    # who takes a position learns the writers of what is there
+    learned: bool = True    # a node that takes a position learns the writers of what is there
     look_back: int = 0      # so many of the newest entries are looked at again after a lost link
 
 
@@ -68,7 +68,7 @@ class Node(NamedTuple):
 class State(NamedTuple):
     servers: tuple
     master: int
-    other: bool                 # the old master still serves who hangs on it
+    other: bool                 # the old master still serves those that hang on it
     behind: tuple               # keys that the replica has not got yet
     nodes: tuple
     replids: int
@@ -162,7 +162,7 @@ def link_falls(node, world, at):
 
 
 def send(world, rules, state, number):
-    """The node's oldest unconfirmed number, to its server, which tells who listens there."""
+    """The node's oldest unconfirmed number, to its server, which tells the listeners there."""
     node = state.nodes[number]
     at = node.at
     key, entry = append(rules, state.servers[at], number, node.sent + 1)

@@ -9,19 +9,19 @@ and come back; one whose node is dead, or that left, does not stay longer than a
 from typing import NamedTuple
 
 TTL = 2          # beats: a lease is over later than that after the last one
-LEASE = TTL + 1  # and whoever watches knows
+LEASE = TTL + 1  # and the watchers know
 STANDSTILL = 4
 
 
 class Rules(NamedTuple):
     incarnation: bool = True   # a node whose lease ran out gets another token, and claims again
-    reads_deaths: bool = True  # who beats hears which leases live, and views drop the members of others
-    claims_again: bool = True  # who finds another timeline claims all that it has
-    grace: bool = True         # who is missing at a server that lost its data is held for a lease
+    reads_deaths: bool = True  # a node that beats hears which leases live, and views drop the members of others
+    claims_again: bool = True  # a node that finds another timeline claims all that it has
+    grace: bool = True         # a node that is missing at a server that lost its data is held for a lease
     bridges: bool = True       # leases begin again when nobody could renew, and on another timeline
     news: bool = True          # a token above the last that a beat told is news, not over
     lists: bool = True         # a new link asks for the list, whatever its version is called
-    renames: bool = True       # who finds another timeline takes another token, and its old lease runs out
+    renames: bool = True       # a node that finds another timeline takes another token, and its old lease runs out
     waits: bool = True         # what is held is held for longer where the server was not heard meanwhile
 
 
@@ -182,7 +182,7 @@ def see(state, token):
 
 
 def b_looks(rules, state):
-    """B's beat; then it reads the key where it has to, or drops who is over."""
+    """B's beat; then it reads the key where it has to, or drops the node whose lease is over."""
     server, token = beat_at(rules, state.server, "b", state.b, state.now)
     if rules.waits and state.now > state.b.leased:
         state = state._replace(held=state.now + LEASE if state.held >= 0 else -1,
@@ -205,7 +205,7 @@ def tick(rules, state):
 
 
 def end_holds(rules, state):
-    """B's own clock says that who could come back has."""
+    """B's own clock says that nodes that could come back have."""
     if rules.waits and state.now > state.b.leased:
         return state
     if 0 <= state.held < state.now:

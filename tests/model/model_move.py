@@ -25,8 +25,8 @@ class Rules(NamedTuple):
     commits: bool = True  # it has moved only if the hold is still the mover's
     here: bool = True     # Y says so, too, before anybody uses it there
     spares: bool = True   # Y is not opened where it says that it has the partition
-    asks_both: bool = True  # who starts, or whose link to X fell, asks Y before it uses X
-    lets_go: bool = True  # a mover whose link to X fell begins anew
+    asks_both: bool = True  # a node that starts, or whose link to X fell, asks Y before it uses X
+    lets_go: bool = True  # a mover whose link to X fell begins again
 
 
 NEW = Rules()
@@ -95,7 +95,7 @@ def append(server, entry):
 # ------------------------------------------------------------------------------------------ a node
 
 def learn(rules, state, number):
-    """A beat: the roll and the markers of X and of Y. Who hears that it is gone says so to Y, and then counts on it."""
+    """A beat: the roll and the markers of X and of Y. A node that hears that it is gone says so to Y, and then counts on it."""
     node = state.nodes[number]
     if state.x.marker == "gone" and rules.here:
         state = state._replace(y=state.y._replace(here=True))

@@ -81,8 +81,8 @@ class Reader(NamedTuple):
 
 class State(NamedTuple):
     servers: tuple
-    master: int                 # whom the sentinels name
-    other: bool                 # the old master still serves who hangs on it
+    master: int                 # the one that the sentinels name
+    other: bool                 # the old master still serves those that hang on it
     behind: tuple               # what the replica has not got yet: keys, oldest first
     saved: Key                  # the file from which the master may be restored
     nodes: tuple

@@ -13,13 +13,13 @@ NOBODY = -1
 
 
 class Rules(NamedTuple):
-    keeps: bool = True   # what was pushed is kept, and repeated to who is learned of late
+    keeps: bool = True   # what was pushed is kept, and repeated to nodes that are learned of late
     proves: bool = True  # it is kept until a message of the node's own came back that went out after it
     behind: bool = True  # such a message says nothing of what was pushed after it
     sure: bool = True    # nor does it while the view has to be read again
     waits: bool = True   # what is pushed before there is a view goes when there is one
-    notes: bool = True   # it is noted to whom something went already
-    ages: bool = True    # a repeat says how old it is; who came later drops it
+    notes: bool = True   # it is noted which nodes something went to already
+    ages: bool = True    # a repeat says how old it is; a node that came later drops it
 
 
 NEW = Rules()

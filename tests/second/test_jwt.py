@@ -9,7 +9,8 @@ import time
 import jwt
 import pytest
 
-from lib.tokens import Key, b64
+from lib.base64url import b64
+from lib.tokens import Key
 from second.mutations import Mutator
 from second.programs import answers, program
 
@@ -110,7 +111,7 @@ def test_what_we_take_pyjwt_takes(algorithm, tmp_path):
         if line.startswith("good"):
             taken += 1
             if claims is None and says_unencoded(token):
-                continue  # RFC 7797, 6: without "crit" it means nothing to who does not know it
+                continue  # RFC 7797, 6: without "crit" it means nothing to a reader that does not know it
             if claims is None or bytes.fromhex(line.split()[1]).decode() != claims["sub"]:
                 wrong.append((f"we take what PyJWT refuses ({error!r})", token, claims))
         elif claims is not None:

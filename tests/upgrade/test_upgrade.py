@@ -36,7 +36,7 @@ def both():
 
 
 async def change(world, process, binary):
-    """Ends it in order and starts it anew as that binary, as an update does."""
+    """Ends it in order and starts it again as that binary, as an update does."""
     world.harm(process.name)
     await asyncio.to_thread(process.term)
     process.binary = binary

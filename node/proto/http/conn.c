@@ -198,7 +198,7 @@ static struct http_error expect(struct http_request *request, bool more_came)
     return HTTP_OK;
 }
 
-/* Who asks, where a trusted proxy says so: of one connection each request may be of another. */
+/* The client, where a trusted proxy names it: each request of one connection may be another client's. */
 static struct http_error find_client(struct http_request *request)
 {
     const struct http_conn *http = request->http;

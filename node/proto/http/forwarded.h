@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* http forwarded: who a request is from when proxies stand between, by the fields that they add to:
- * Forwarded (RFC 7239) and X-Forwarded-For. Each proxy appends the address of whoever connected to it,
+/* http forwarded: which client a request is from when proxies stand between, by the fields that they add to:
+ * Forwarded (RFC 7239) and X-Forwarded-For. Each proxy appends the address that connected to it,
  * so the list is read from its end, through proxies that are trusted: the first address that is none of
  * these is the client's. What stands before it the client may have made up.
  *

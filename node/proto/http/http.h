@@ -24,11 +24,11 @@ struct http_options {
     uint32_t request_ms; /* time for a request to come in whole, from its first byte (or accept) */
     uint32_t keep_alive_ms;          /* silence between requests */
     size_t ws_message_limit;         /* bytes of a WebSocket message, after inflating */
-    const struct cidr_list *trusted; /* proxies that say for whom they ask; borrowed; NULL: none */
+    const struct cidr_list *trusted; /* proxies that are believed; borrowed; NULL: none */
     const char
         *origins;     /* of pages that may open WebSockets and write, with commas; borrowed for the
                               * server's life; NULL or empty: any */
-    bool watchers;    /* is for those who watch the node: they come in when it is full, too */
+    bool watchers;    /* is for clients that watch the node: they come in when it is full, too */
     bool same_origin; /* no page but this server's own may ask for anything */
     bool guarded_writes; /* with no origins, no other page may write (http_guard) */
     bool no_url_tokens;  /* a token in the address does not count (http_authorize) */

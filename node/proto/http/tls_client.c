@@ -30,7 +30,7 @@ static bool expect(SSL *ssl, const char *host)
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-static bool believe(SSL_CTX *context, const char *ca)
+static bool set_authorities(SSL_CTX *context, const char *ca)
 {
     return (ca[0] == '\0' ? SSL_CTX_set_default_verify_paths(context)
                           : SSL_CTX_load_verify_locations(context, ca, NULL)) == 1;
@@ -41,7 +41,7 @@ struct ssl_st *tls_client_new(const char *ca, const char *host, char *error, siz
     ERR_clear_error();
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL *ssl = NULL;
-    if (context != NULL && !believe(context, ca)) {
+    if (context != NULL && !set_authorities(context, ca)) {
         snprintf(error, error_size, "TLS: cannot use the authorities in %s: %s",
                  ca[0] != '\0' ? ca : "the system's store", reason_of(ERR_get_error()));
         SSL_CTX_free(context);

@@ -17,7 +17,7 @@
 
 enum {
     RSA_LEAST_BITS = 2048,       /* RFC 7518, 3.3 */
-    RSA_MOST_BITS = 8 * 1024,    /* more costs whoever checks */
+    RSA_MOST_BITS = 8 * 1024,    /* longer ones cost the checker too much */
     RSA_EXPONENT_MOST_BYTES = 8, /* likewise */
     COORDINATE_MOST = 66,        /* bytes of one of P-521 */
     ED25519_BYTES = 32,

@@ -6,6 +6,7 @@
 #include "node/proto/http/impl.h"
 #include "node/proto/ws/deflate.h"
 #include "node/proto/ws/impl.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 
 enum {
@@ -126,6 +127,7 @@ void ws_yield(struct ws *ws)
 /* The one place where the state changes. */
 static void set_state(struct ws *ws, enum ws_state state)
 {
+    CHECK(state > ws->state); /* only towards the end */
     if (ws->state == WS_OPEN) {
         metrics_sub(metrics_of(ws), METRIC_WS, 1);
     }

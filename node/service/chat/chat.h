@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (docs/protocols.md#chat). */
+/* chat: the WebSocket /chat of game clients, and GET /api, GET /api/version (docs/protocols.md#chat).
+ *
+ *     login --login.c: token, keys, account service--> user --online.c--> claimed in the roster
+ *     message --rate, words.c--> history, in the fleet's order --> recent.c --> all clients of each node
+ *
+ * A message has a number in the history, so a node that lost the store reads what it missed, and
+ * nothing is told twice. A client that reads too slowly is closed, and asks for the history when it is
+ * back. */
 #ifndef MUSTER_NODE_SERVICE_CHAT_CHAT_H
 #define MUSTER_NODE_SERVICE_CHAT_CHAT_H
 

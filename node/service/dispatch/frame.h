@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dispatch_frame: what dispatch and its drivers say to each other, one frame in one binary
- * WebSocket message (seeds/server-dispatch.md):
+ * WebSocket message (docs/protocols.md#dispatch):
  *
  *     u8 type | IP address as text, NUL | u64 id or port | u32 size | size bytes      big-endian */
 #ifndef MUSTER_NODE_SERVICE_DISPATCH_FRAME_H

@@ -38,7 +38,7 @@ struct fleet {
     struct event *publish;
     struct group viewers;
     struct list askers; /* GET /api/status that wait for the view */
-    struct buf answer;  /* what such were told last, for those who ask soon after them */
+    struct buf answer;  /* what such were told last, for requests that come soon after them */
     uint64_t answered_ms;
     struct roster_watch *watch; /* while a page is open */
     bool current;               /* its view may be shown */
@@ -314,7 +314,7 @@ static void show_problems(struct fleet *fleet)
     fleet->problems = problems;
 }
 
-/* Whoever opens the page while the store is away is told so, and not left to wait for a view. */
+/* A client that opens the page while the store is away is told so, and does not wait for a view. */
 static void show_absence(struct fleet *fleet)
 {
     if (!fleet->current && fleet->viewers.count > 0 && !store_ready(fleet->options.store)) {

@@ -7,6 +7,7 @@
 #include "node/service/logs/row.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +61,6 @@ static void take(struct logs_dump *dump, struct span payload, bool *full)
     *full = !dump->options.entry(dump->options.arg, &item) || *full;
 }
 
-static const struct timeval pause = {0, LOGS_DUMP_PAUSE_MS * 1000};
-
 /* Each entry is judged alone, later: one that is no JSON, or nested too deep, costs no other. */
 static void on_message(void *arg, struct span text)
 {
@@ -78,7 +77,7 @@ static void on_message(void *arg, struct span text)
     } /* else "pong" and its like */
     if (full) {
         ws_client_pause(dump->client, true);
-        event_add(dump->resume, &pause);
+        timer_after(dump->resume, LOGS_DUMP_PAUSE_MS);
     }
 }
 
@@ -89,7 +88,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     if (dump->options.room(dump->options.arg)) {
         ws_client_pause(dump->client, false);
     } else {
-        event_add(dump->resume, &pause);
+        timer_after(dump->resume, LOGS_DUMP_PAUSE_MS);
     }
 }
 

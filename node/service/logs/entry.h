@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* logs entry: the words of a log entry on the wire (wire page logs.md). What comes in at /logs/add
+/* logs entry: the words of a log entry on the wire (docs/protocols.md#logs). What comes in at /logs/add
  * becomes what the stream keeps: one object per entry, the room first,
  *
  *     {"room":"r","timestamp":1700000000000,"level":"info",...}

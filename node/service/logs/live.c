@@ -181,7 +181,7 @@ void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
     }
 }
 
-/* Told at once to whom reads; the others hear it when they do. */
+/* Told at once to listeners that read; the others hear it when they do. */
 static void add_doubt(struct list *listeners, uint64_t last)
 {
     LIST_EACH(it, listeners) {

@@ -16,7 +16,7 @@
 struct logs_run {
     size_t count;
     uint64_t last; /* sequence number of the last one */
-    bool own;      /* all are lines of nodes: for those who may hear them */
+    bool own;      /* all are lines of nodes: for listeners that may hear them */
 };
 
 struct live_room {

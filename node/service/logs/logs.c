@@ -318,7 +318,7 @@ static void listen_at(struct logs *logs, struct http_request *request, bool own)
     buf_free(&beats);
 }
 
-/* Who shows a token may hear the nodes' own lines. */
+/* A client that shows a token may hear the nodes' own lines. */
 static bool shows_own(const struct logs *logs)
 {
     return logs->options.listen_token[0] != '\0' || logs->options.own_for_all;

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs/stored, /logs.html, and the node's own lines in the stream
- * (wire page logs.md). */
+/* logs: POST /logs/add (and where Loki, OTLP and GELF send to), WS /logs/listen, GET /logs/stored,
+ * /logs.html, and the node's own lines in the stream (docs/protocols.md#logs).
+ *
+ *     request --intake.c: coding, form, shape--> batch.c --> stream --> stored: answered
+ *     syslog.c, own.c: other ways in ----------------^          '--one tail a node--> live.c: listeners
+ *                                                    '--sink (store/sink)--> PostgreSQL --> stored.c
+ *
+ * An entry is accepted when the stream has it; when that is full, and a sink is to empty it, it is
+ * refused with 503. A listener that reads slowly is told how many entries it was not shown. */
 #ifndef MUSTER_NODE_SERVICE_LOGS_LOGS_H
 #define MUSTER_NODE_SERVICE_LOGS_LOGS_H
 

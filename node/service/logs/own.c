@@ -5,6 +5,7 @@
 #include "node/service/logs/entry.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
+#include "store/base/timer.h"
 #include "store/stream.h"
 
 #include <stdlib.h>
@@ -39,9 +40,8 @@ static void drop(struct logs_own *own, struct line *line)
 
 static void arm(struct logs_own *own)
 {
-    static const struct timeval gather = {0, LOGS_OWN_GATHER_MS * 1000};
     if (own->count > 0 && own->appending == 0 && !event_pending(own->timer, EV_TIMEOUT, NULL)) {
-        event_add(own->timer, &gather);
+        timer_after(own->timer, LOGS_OWN_GATHER_MS);
     }
 }
 

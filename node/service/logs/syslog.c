@@ -6,10 +6,12 @@
 #include "node/net/listener.h"
 #include "node/net/udp.h"
 #include "node/service/logs/batch.h"
+#include "node/service/logs/syslog_frames.h"
 #include "node/service/logs/syslog_message.h"
 #include "store/base/clock.h"
 #include "store/base/list.h"
 #include "store/base/mem.h"
+#include "store/base/timer.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -22,11 +24,10 @@ enum {
     RETRY_S = 1,
     ORPHANS_MOST = 256, /* senders that left while the stream did not take what they said */
     ORPHAN_TRIES = 60,
-    COUNT_DIGITS = 9,
 };
 
 /* One socket of the setting's list. */
-struct syslog_door {
+struct syslog_listener {
     struct list entry;
     struct logs_syslog *syslog;
     char bind[ADDRESS_TEXT];
@@ -41,10 +42,8 @@ struct syslog_sender {
     struct logs_syslog *syslog;
     struct conn *conn; /* NULL: it left */
     struct address peer;
-    struct buf in;           /* what came and is no whole message yet, or waits */
-    size_t looked;           /* bytes at its front in which no line ends */
-    size_t skip;             /* bytes of a counted message that is too large, still to come */
-    bool skip_line;          /* the same for a line */
+    struct buf in; /* what came and is no whole message yet, or waits */
+    struct logs_frames frames;
     struct logs_batch batch; /* what is on its way, or waits for its next try */
     bool under_way, waits, drains;
     unsigned tries;
@@ -52,7 +51,7 @@ struct syslog_sender {
 
 struct logs_syslog {
     struct logs_syslog_options options;
-    struct list doors, senders;
+    struct list listeners, senders;
     unsigned orphans;
     struct event *retry;
     struct logs_batch datagrams; /* of this turn */
@@ -122,8 +121,8 @@ static void send_datagrams(void *arg)
 
 static void on_datagram(void *arg, const struct udp_path *path, struct span bytes)
 {
-    struct syslog_door *door = arg;
-    struct logs_syslog *syslog = door->syslog;
+    struct syslog_listener *at = arg;
+    struct logs_syslog *syslog = at->syslog;
     if (bytes.len == 0) {
         return;
     }
@@ -133,75 +132,6 @@ static void on_datagram(void *arg, const struct udp_path *path, struct span byte
         send_datagrams(syslog);
         (void)add(syslog, &syslog->datagrams, bytes); /* an empty one has room */
     }
-}
-
-/* ------------------------------------------------------------------------------------ framing */
-
-/* A count and a space before the message (RFC 6587, 3.4.1). 0: it is none, or not whole yet. */
-static size_t read_length(struct span text, size_t *head)
-{
-    size_t length = 0, at = 0;
-    while (at < text.len && at < COUNT_DIGITS && text.ptr[at] >= '0' && text.ptr[at] <= '9') {
-        length = length * 10 + (size_t)(text.ptr[at++] - '0');
-    }
-    *head = at + 1;
-    return at > 0 && at < text.len && text.ptr[at] == ' ' && text.ptr[0] != '0' ? length : 0;
-}
-
-/* Cuts the next whole message off *rest. false: none is there. */
-static bool take_counted(struct syslog_sender *sender, size_t head, size_t length,
-                         struct span *rest, struct span *message)
-{
-    sender->looked = 0; /* its count may have come in parts */
-    if (length > sender->syslog->options.entry_limit) {
-        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
-        sender->skip = length;
-        *rest = span_skip(*rest, head);
-        *message = SPAN("");
-        return true;
-    }
-    if (rest->len < head + length) {
-        return false;
-    }
-    *message = span_of(rest->ptr + head, length);
-    *rest = span_skip(*rest, head + length);
-    return true;
-}
-
-/* A line's end, or a NUL (3.4.2). */
-static bool take_line(struct syslog_sender *sender, struct span *rest, struct span *message)
-{
-    size_t len = sender->looked, most = sender->syslog->options.entry_limit;
-    while (len < rest->len && rest->ptr[len] != '\n' && rest->ptr[len] != '\0') {
-        len++;
-    }
-    bool whole = len < rest->len;
-    bool large = len > most;
-    sender->looked = whole || large ? 0 : len;
-    if (!whole && !large) {
-        return false;
-    }
-    if (large && !sender->skip_line) {
-        count(sender->syslog, METRIC_LOGS_TOO_LARGE, 1);
-    }
-    *message = large || sender->skip_line ? SPAN("") : span_of(rest->ptr, len);
-    sender->skip_line = !whole;
-    *rest = span_skip(*rest, len + (whole ? 1 : 0));
-    return true;
-}
-
-/* An empty message is one that was skipped. */
-static bool take_message(struct syslog_sender *sender, struct span *rest, struct span *message)
-{
-    size_t head, skipped = sender->skip < rest->len ? sender->skip : rest->len;
-    sender->skip -= skipped;
-    *rest = span_skip(*rest, skipped);
-    if (rest->len == 0) {
-        return false;
-    }
-    size_t length = sender->skip_line ? 0 : read_length(*rest, &head);
-    return length > 0 ? take_counted(sender, head, length, rest, message)
-                      : take_line(sender, rest, message);
 }
 
 /* ------------------------------------------------------------------------------------ TCP */
@@ -218,12 +148,15 @@ static void sender_free(struct syslog_sender *sender)
 static void gather(struct syslog_sender *sender)
 {
     struct span rest = buf_span(&sender->in), message;
-    while (sender->batch.seen < SYSLOG_BATCH_MOST && take_message(sender, &rest, &message)) {
+    while (sender->batch.seen < SYSLOG_BATCH_MOST &&
+           logs_frames_take(&sender->frames, &rest, &message)) {
         if (message.len > 0 && !add(sender->syslog, &sender->batch, message)) {
             break; /* cannot be: it holds more than SYSLOG_BATCH_MOST */
         }
     }
     buf_consume(&sender->in, sender->in.len - rest.len);
+    count(sender->syslog, METRIC_LOGS_TOO_LARGE, sender->frames.too_large);
+    sender->frames.too_large = 0;
 }
 
 static void wait_a_moment(struct syslog_sender *sender)
@@ -231,7 +164,7 @@ static void wait_a_moment(struct syslog_sender *sender)
     sender->waits = true;
     sender->tries++;
     if (!event_pending(sender->syslog->retry, EV_TIMEOUT, NULL)) {
-        event_add(sender->syslog->retry, &(struct timeval){.tv_sec = RETRY_S});
+        timer_after(sender->syslog->retry, RETRY_S * 1000);
     }
 }
 
@@ -338,9 +271,7 @@ static void on_closed(void *arg, enum conn_end end)
 {
     (void)end;
     struct syslog_sender *sender = arg;
-    size_t head;
-    if (sender->in.len > 0 && sender->skip == 0 && !sender->skip_line &&
-        read_length(buf_span(&sender->in), &head) == 0) {
+    if (logs_frames_is_last_line(&sender->frames, buf_span(&sender->in))) {
         buf_append(&sender->in, SPAN("\n"));
     }
     sender->conn = NULL;
@@ -359,8 +290,8 @@ static const struct conn_handler handler = {
 
 static void on_accept(void *arg, int fd, const struct address *peer)
 {
-    const struct syslog_door *door = arg;
-    struct logs_syslog *syslog = door->syslog;
+    const struct syslog_listener *at = arg;
+    struct logs_syslog *syslog = at->syslog;
     if (!net_admit(syslog->options.net, peer)) {
         close(fd);
         return;
@@ -369,6 +300,7 @@ static void on_accept(void *arg, int fd, const struct address *peer)
     sender->syslog = syslog;
     sender->peer = *peer;
     sender->batch = fresh_batch(syslog);
+    sender->frames.most = syslog->options.entry_limit;
     list_push_back(&syslog->senders, &sender->entry);
     sender->conn = conn_new(syslog->options.net, fd, peer, &handler, sender);
     conn_set_read_limit(sender->conn, SYSLOG_READ_MOST);
@@ -376,20 +308,20 @@ static void on_accept(void *arg, int fd, const struct address *peer)
 
 /* ------------------------------------------------------------------------------------ the list */
 
-static int read_door(struct span text, struct syslog_door *door)
+static int read_listener(struct span text, struct syslog_listener *at)
 {
     struct address address;
     int family;
     bool tcp = span_starts_with(text, SPAN("tcp:")), udp = span_starts_with(text, SPAN("udp:"));
     text = span_skip(text, tcp || udp ? 4 : 0);
-    door->tcp = !udp;
-    door->udp = !tcp;
-    if (text.len == 0 || text.len >= sizeof(door->bind)) {
+    at->tcp = !udp;
+    at->udp = !tcp;
+    if (text.len == 0 || text.len >= sizeof(at->bind)) {
         return -1;
     }
-    memcpy(door->bind, text.ptr, text.len);
-    door->bind[text.len] = '\0';
-    return address_parse_bind(door->bind, &address, &family);
+    memcpy(at->bind, text.ptr, text.len);
+    at->bind[text.len] = '\0';
+    return address_parse_bind(at->bind, &address, &family);
 }
 
 int logs_syslog_check(const char *listen, char *error, size_t error_size)
@@ -397,8 +329,8 @@ int logs_syslog_check(const char *listen, char *error, size_t error_size)
     struct span rest = span_str(listen);
     while (rest.len > 0) {
         struct span text = span_trim(span_cut(&rest, ','));
-        struct syslog_door door;
-        if (read_door(text, &door) != 0) {
+        struct syslog_listener at;
+        if (read_listener(text, &at) != 0) {
             snprintf(error, error_size,
                      "logs-syslog: '%.*s' is not [tcp:|udp:]address:port, as in udp:0.0.0.0:514",
                      SPAN_ARG(text));
@@ -412,17 +344,17 @@ int logs_syslog_probe(const char *listen, char *error, size_t error_size)
 {
     struct span rest = span_str(listen);
     while (rest.len > 0) {
-        struct syslog_door door;
+        struct syslog_listener at;
         struct address address;
         int family;
-        if (read_door(span_trim(span_cut(&rest, ',')), &door) != 0 ||
-            address_parse_bind(door.bind, &address, &family) != 0 || address.port == 0) {
+        if (read_listener(span_trim(span_cut(&rest, ',')), &at) != 0 ||
+            address_parse_bind(at.bind, &address, &family) != 0 || address.port == 0) {
             snprintf(error, error_size,
                      "logs-syslog: a port of 0 would be another one in each of several workers");
             return -1;
         }
-        if ((door.tcp && listener_probe(door.bind, error, error_size) != 0) ||
-            (door.udp && udp_probe(door.bind, error, error_size) != 0)) {
+        if ((at.tcp && listener_probe(at.bind, error, error_size) != 0) ||
+            (at.udp && udp_probe(at.bind, error, error_size) != 0)) {
             return -1;
         }
     }
@@ -436,22 +368,22 @@ static void log_listening(const char *how, const struct address *address)
              LOG_TEXT_FIELD("address", address_text(address, text)));
 }
 
-static int open_door(struct syslog_door *door, char *error, size_t error_size)
+static int open_listener(struct syslog_listener *at, char *error, size_t error_size)
 {
-    struct net *net = door->syslog->options.net;
-    if (door->tcp) {
-        door->listener = listener_open(net, door->bind, on_accept, door, error, error_size);
-        if (door->listener == NULL) {
+    struct net *net = at->syslog->options.net;
+    if (at->tcp) {
+        at->listener = listener_open(net, at->bind, on_accept, at, error, error_size);
+        if (at->listener == NULL) {
             return -1;
         }
-        log_listening("syslog over TCP", listener_address(door->listener));
+        log_listening("syslog over TCP", listener_address(at->listener));
     }
-    if (door->udp) {
-        door->socket = udp_open(net, door->bind, on_datagram, door, error, error_size);
-        if (door->socket == NULL) {
+    if (at->udp) {
+        at->socket = udp_open(net, at->bind, on_datagram, at, error, error_size);
+        if (at->socket == NULL) {
             return -1;
         }
-        log_listening("syslog over UDP", udp_address(door->socket));
+        log_listening("syslog over UDP", udp_address(at->socket));
     }
     return 0;
 }
@@ -460,11 +392,11 @@ int logs_syslog_listen(struct logs_syslog *syslog, char *error, size_t error_siz
 {
     struct span rest = span_str(syslog->options.listen);
     while (rest.len > 0) {
-        struct syslog_door *door = mem_zalloc(sizeof(*door));
-        door->syslog = syslog;
-        list_push_back(&syslog->doors, &door->entry);
-        if (read_door(span_trim(span_cut(&rest, ',')), door) == 0 &&
-            open_door(door, error, error_size) != 0) {
+        struct syslog_listener *at = mem_zalloc(sizeof(*at));
+        at->syslog = syslog;
+        list_push_back(&syslog->listeners, &at->entry);
+        if (read_listener(span_trim(span_cut(&rest, ',')), at) == 0 &&
+            open_listener(at, error, error_size) != 0) {
             return -1;
         }
     }
@@ -479,7 +411,7 @@ struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
     struct loop *loop = net_loop(options->net);
     syslog->options = *options;
     syslog->datagrams = fresh_batch(syslog);
-    list_init(&syslog->doors);
+    list_init(&syslog->listeners);
     list_init(&syslog->senders);
     list_init(&syslog->sent);
     syslog->retry = evtimer_new(loop_base(loop), on_retry, syslog);
@@ -491,19 +423,19 @@ struct logs_syslog *logs_syslog_new(const struct logs_syslog_options *options)
 
 void logs_syslog_retire(struct logs_syslog *syslog)
 {
-    LIST_EACH(it, &syslog->doors) {
-        listener_retire(&LIST_ITEM(it, struct syslog_door, entry)->listener);
+    LIST_EACH(it, &syslog->listeners) {
+        listener_retire(&LIST_ITEM(it, struct syslog_listener, entry)->listener);
     }
 }
 
 void logs_syslog_stop(struct logs_syslog *syslog)
 {
-    LIST_EACH(it, &syslog->doors) {
-        struct syslog_door *door = LIST_ITEM(it, struct syslog_door, entry);
-        listener_close(&door->listener);
-        udp_close(&door->socket);
-        list_del(&door->entry);
-        free(door);
+    LIST_EACH(it, &syslog->listeners) {
+        struct syslog_listener *at = LIST_ITEM(it, struct syslog_listener, entry);
+        listener_close(&at->listener);
+        udp_close(&at->socket);
+        list_del(&at->entry);
+        free(at);
     }
 }
 

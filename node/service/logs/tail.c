@@ -4,6 +4,7 @@
  * listener for a round. */
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
 
@@ -208,6 +209,7 @@ static void begin_following(struct logs_live *live, const struct stream_state *s
                             unsigned lanes)
 {
     struct tail *tail = &live->tail;
+    CHECK(tail->state == TAIL_ASKING);
     tail->state = TAIL_FOLLOWING;
     tail->most = LOGS_TAIL_READ_MOST;
     tail->lanes = 0;

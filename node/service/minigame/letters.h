@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* minigame letters: what nodes write to each other about the game, over one topic of the bus: JSON with
- * whom it is for: "all" sockets of the cluster, or one node ("to"). */
+ * its receivers: "all" sockets of the cluster, or one node ("to"). */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_LETTERS_H
 #define MUSTER_NODE_SERVICE_MINIGAME_LETTERS_H
 

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* minigame: the WebSocket /minigame of game servers, GET /api/gaming/events and GET or POST
- * /api/webhook/minigame (docs/protocols.md#minigame). */
+ * /api/webhook/minigame (docs/protocols.md#minigame).
+ *
+ *     request --request.c: its form--> scheduler.c --bus--> the runner, one node of the fleet, does it
+ *     all sockets <-- sockets.c <--bus-- what the runner says, once the store has it
+ *
+ * The state (state.c) lies in the roster and in a history: another node goes on with it when the runner
+ * dies. Players are drawn from the users in the chat (draw.c), and paid by their places (prizes.c). */
 #ifndef MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
 #define MUSTER_NODE_SERVICE_MINIGAME_MINIGAME_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* relay_begins: beginnings of topics that wait for one peer, the first one first. What is told to a
- * thousand peers is kept once, and each has a pointer to it: a network that meets anew has a million of
+ * thousand peers is kept once, and each has a pointer to it: a network that meets again has a million of
  * these. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_BEGINS_H
 #define MUSTER_NODE_SERVICE_RELAY_BEGINS_H

@@ -8,6 +8,7 @@
 #include "node/proto/json/stream.h"
 #include "node/proto/proxy.h"
 #include "node/service/relay/packet.h"
+#include "store/base/check.h"
 #include "store/base/clock.h"
 
 #include <stdlib.h>
@@ -42,10 +43,10 @@ struct relay_client {
     struct buf name;           /* as the handshake tells */
     struct limit_bucket limit; /* of packets */
     enum relay_client_state state;
-    bool left_early; /* before it was admitted: to be ended when the turn is over */
-    bool unlisted;   /* the directory lost it */
-    bool slowed;     /* it says too much */
-    bool grumbled;   /* an unknown packet was logged */
+    bool left_early;      /* before it was admitted: to be ended when the turn is over */
+    bool unlisted;        /* the directory lost it */
+    bool slowed;          /* it says too much */
+    bool told_of_unknown; /* an unknown packet was logged */
     bool turned_away;
 };
 
@@ -97,6 +98,7 @@ static void log_end(struct relay_client *client, const char *reason)
 
 static void finish(struct relay_client *client)
 {
+    CHECK(client->state != CLIENT_OVER && client->seat.network == NULL);
     client->state = CLIENT_OVER;
     conn_finish(client->conn, FAREWELL_MS);
 }
@@ -168,6 +170,7 @@ static void on_handshake(struct relay_client *client, struct span packet)
         if (handshake.stream || is_unpaced(client)) {
             relay_paced_let_go(&client->out);
         }
+        CHECK(client->state == CLIENT_NEW);
         client->state = CLIENT_WAITING;
         conn_set_timer(client->conn, client->terms->timeout_ms);
         relay_network_join(client->network, &client->seat, &client->out, &client->peer,
@@ -194,8 +197,8 @@ static void on_packet(struct relay_client *client, struct span packet)
         buf_free(&text);
     } else {
         metrics_add(client->terms->metrics, METRIC_RELAY_IGNORED, 1);
-        if (!client->grumbled) {
-            client->grumbled = true;
+        if (!client->told_of_unknown) {
+            client->told_of_unknown = true;
             log_client(LOG_WARN, "relay packet of unknown type ignored", client, buf_text(&type));
         }
     }
@@ -372,6 +375,7 @@ void relay_seat_admitted(struct relay_seat *seat)
 {
     struct relay_client *client = client_of(seat);
     struct buf text = {0};
+    CHECK(client->state == CLIENT_WAITING);
     client->state = CLIENT_JOINED;
     conn_set_member(client->conn);
     conn_set_timer(client->conn, 0);

@@ -41,7 +41,7 @@ struct relay_network {
     struct event *held_back; /* pending while the rates of joins hold a seat back */
     bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
-    struct relay_held held;
+    struct relay_early early;
 };
 
 struct span relay_network_name(const struct relay_network *network)
@@ -234,7 +234,7 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
     }
     relay_print_connection(server, &packet);
     tell_room(network, &packet, mark_of(id, PACED_BEGIN), server->seat);
-    relay_held_send(&network->held, id, clock_monotonic_ms(), &network->room);
+    relay_early_send(&network->early, id, clock_monotonic_ms(), &network->room);
     if (server->seat != NULL && is_admitted(server->seat)) {
         relay_seat_listed(server->seat, true);
     }
@@ -317,7 +317,7 @@ static void on_packet(void *arg, enum bus_event event, struct span payload)
     } else if (network->room.count > 0 && sender != 0) {
         metrics_add(network->options.metrics, METRIC_RELAY_HELD, 1);
         metrics_add(network->options.metrics, METRIC_RELAY_UNKNOWN,
-                    relay_held_add(&network->held, sender, payload, clock_monotonic_ms()));
+                    relay_early_add(&network->early, sender, payload, clock_monotonic_ms()));
     }
 }
 
@@ -382,7 +382,7 @@ void relay_network_leave(struct relay_seat *seat)
     if (list_empty(&network->waiting) && list_empty(&network->seats)) {
         bus_unsubscribe(&network->packets);
         network->hearing = false;
-        relay_held_deinit(&network->held);
+        relay_early_deinit(&network->early);
     }
 }
 
@@ -399,7 +399,7 @@ struct relay_network *relay_network_new(struct span name,
     relay_room_init(&network->room, options->metrics);
     list_init(&network->waiting);
     list_init(&network->seats);
-    relay_held_init(&network->held);
+    relay_early_init(&network->early);
     network->joins = limit_table_new(options->joins, options->joins * STRETCH);
     network->admit = evtimer_new(loop_base(options->loop), on_admit, network);
     network->held_back = evtimer_new(loop_base(options->loop), on_held_back, network);
@@ -420,7 +420,7 @@ void relay_network_free(struct relay_network **network)
         remove_server(gone, MAP_ENTRY(it, struct relay_server, entry));
     }
     map_deinit(&gone->directory);
-    relay_held_deinit(&gone->held);
+    relay_early_deinit(&gone->early);
     limit_table_free(&gone->joins);
     event_free(gone->held_back);
     event_free(gone->admit);

@@ -23,22 +23,6 @@ enum {
     CAREFUL_US = 30 * 1000 * 1000,  /* after a packet was lost, when it may not */
 };
 
-struct item {
-    struct list entry;
-    struct chunk *chunk;
-    uint64_t queued_us;
-    enum relay_paced_kind kind;
-};
-
-/* What waits of one topic: [END] [BEGIN] and TALK anywhere. */
-struct lane {
-    struct map_node node; /* by the bytes of topic */
-    struct list turn;
-    struct list items;
-    uint64_t topic;
-    size_t bytes; /* of what may fall */
-};
-
 struct relay_pacer {
     struct relay_pacer_options options;
     uint64_t gap_us;
@@ -59,160 +43,6 @@ void relay_pacer_free(struct relay_pacer **pacer)
     *pacer = NULL;
 }
 
-/* ------------------------------------------------------------------------------------ lanes */
-
-static struct item *first_item(const struct lane *lane)
-{
-    return LIST_ITEM(lane->items.next, struct item, entry);
-}
-
-static struct lane *find_lane(const struct relay_paced *paced, uint64_t topic)
-{
-    struct map_node *node = map_find(&paced->lanes, span_of(&topic, sizeof(topic)));
-    return node != NULL ? MAP_ENTRY(node, struct lane, node) : NULL;
-}
-
-static struct lane *lane_of(struct relay_paced *paced, uint64_t topic)
-{
-    struct lane *had = find_lane(paced, topic);
-    if (had != NULL) {
-        return had;
-    }
-    struct lane *lane = mem_zalloc(sizeof(*lane));
-    lane->topic = topic;
-    list_init(&lane->items);
-    list_push_back(&paced->turns, &lane->turn);
-    map_insert(&paced->lanes, &lane->node, span_of(&lane->topic, sizeof(lane->topic)));
-    return lane;
-}
-
-static void free_if_empty(struct relay_paced *paced, struct lane *lane)
-{
-    if (list_empty(&lane->items)) {
-        list_del(&lane->turn);
-        map_remove(&paced->lanes, &lane->node);
-        free(lane);
-    }
-}
-
-static size_t bytes_of(const struct item *item)
-{
-    return item->kind == PACED_TALK ? item->chunk->len + sizeof(*item) : 0;
-}
-
-static void item_free(struct relay_paced *paced, struct lane *lane, struct item *item)
-{
-    lane->bytes -= bytes_of(item);
-    paced->bytes -= bytes_of(item);
-    paced->count--;
-    list_del(&item->entry);
-    chunk_unref(item->chunk);
-    free(item);
-}
-
-static void let_fall(struct relay_paced *paced, struct lane *lane, struct item *item)
-{
-    metrics_add(paced->pacer->options.metrics, METRIC_PACED_DROPPED, 1);
-    item_free(paced, lane, item);
-}
-
-/* What waited too long at the front of the lane. */
-static void drop_old(struct relay_paced *paced, struct lane *lane, uint64_t now)
-{
-    while (!list_empty(&lane->items) && first_item(lane)->kind == PACED_TALK &&
-           now - first_item(lane)->queued_us > PACED_AGE_MS * 1000ULL) {
-        let_fall(paced, lane, first_item(lane));
-    }
-}
-
-static struct lane *fattest(struct relay_paced *paced)
-{
-    struct lane *most = LIST_ITEM(paced->turns.next, struct lane, turn);
-    LIST_EACH(it, &paced->turns) {
-        struct lane *lane = LIST_ITEM(it, struct lane, turn);
-        most = lane->bytes > most->bytes ? lane : most;
-    }
-    return most;
-}
-
-static void drop_oldest_talk(struct relay_paced *paced, struct lane *lane)
-{
-    LIST_EACH(it, &lane->items) {
-        struct item *item = LIST_ITEM(it, struct item, entry);
-        if (item->kind == PACED_TALK) {
-            let_fall(paced, lane, item);
-            break;
-        }
-    }
-    free_if_empty(paced, lane);
-}
-
-/* The topic ends: where its beginning still waits, that and all that follows goes. True when there
- * is nothing left to tell of it. */
-static bool fold(struct relay_paced *paced, struct lane *lane)
-{
-    bool found = false;
-    LIST_EACH(it, &lane->items) {
-        struct item *item = LIST_ITEM(it, struct item, entry);
-        found = found || item->kind == PACED_BEGIN;
-        if (found) {
-            item_free(paced, lane, item);
-        }
-    }
-    return found;
-}
-
-static void put_in_lane(struct relay_paced *paced, struct lane *lane, struct chunk *chunk,
-                        enum relay_paced_kind kind, uint64_t queued_us)
-{
-    struct item *item = mem_zalloc(sizeof(*item));
-    *item = (struct item){.chunk = chunk_ref(chunk), .queued_us = queued_us, .kind = kind};
-    list_push_back(&lane->items, &item->entry);
-    lane->bytes += bytes_of(item);
-    paced->bytes += bytes_of(item);
-    paced->count++;
-}
-
-/* More is to be told of a topic whose beginning waits in the line: from now on it has a lane. */
-static void leave_line(struct relay_paced *paced, uint64_t topic)
-{
-    struct relay_begin *begin;
-    while ((begin = relay_begins_take(&paced->begins, topic)) != NULL) {
-        paced->count--;
-        put_in_lane(paced, lane_of(paced, topic), begin->chunk, PACED_BEGIN, begin->queued_us);
-        relay_begin_unref(begin);
-    }
-}
-
-static void queue(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark,
-                  uint64_t now)
-{
-    leave_line(paced, mark.topic);
-    struct lane *lane = lane_of(paced, mark.topic);
-    drop_old(paced, lane, now);
-    if (mark.kind == PACED_END && fold(paced, lane)) {
-        free_if_empty(paced, lane);
-        return;
-    }
-    put_in_lane(paced, lane, chunk, mark.kind, now);
-    while (paced->bytes > paced->pacer->options.limit) {
-        drop_oldest_talk(paced, fattest(paced));
-    }
-}
-
-static void drop_all(struct relay_paced *paced)
-{
-    MAP_EACH(it, &paced->lanes) {
-        struct lane *lane = MAP_ENTRY(it, struct lane, node);
-        LIST_EACH(item, &lane->items) {
-            item_free(paced, lane, LIST_ITEM(item, struct item, entry));
-        }
-        free_if_empty(paced, lane);
-    }
-    paced->count -= relay_begins_count(&paced->begins);
-    relay_begins_clear(&paced->begins);
-}
-
 /* ------------------------------------------------------------------------------------ sending */
 
 static bool cut(struct relay_paced *paced)
@@ -223,7 +53,7 @@ static bool cut(struct relay_paced *paced)
     paced->over = true;
     metrics_add(paced->pacer->options.metrics, METRIC_PACED_CUT, 1);
     event_del(&paced->look);
-    drop_all(paced);
+    relay_queue_clear(&paced->queue);
     conn_drop_queue(paced->conn);
     conn_poke(paced->conn);
     return false;
@@ -268,54 +98,13 @@ static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
     return true;
 }
 
-/* What waited longer, and between two of the line one of a lane. */
-static bool line_is_next(const struct relay_paced *paced)
-{
-    const struct relay_begin *begin = relay_begins_first(&paced->begins);
-    if (begin == NULL || list_empty(&paced->turns)) {
-        return begin != NULL;
-    }
-    const struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
-    return !paced->began && begin->queued_us <= first_item(lane)->queued_us;
-}
-
-static void send_begin(struct relay_paced *paced, uint64_t now)
-{
-    struct chunk *chunk = chunk_ref(relay_begins_first(&paced->begins)->chunk);
-    relay_begins_shift(&paced->begins);
-    paced->count--;
-    paced->began = true;
-    put(paced, chunk, now);
-    chunk_unref(chunk);
-}
-
-/* The next message of the line, or of the lane whose turn it is; nothing when all that waited was too
- * old. */
+/* The next message; nothing when all that waited was too old. */
 static void send_next(struct relay_paced *paced, uint64_t now)
 {
-    if (line_is_next(paced)) {
-        send_begin(paced, now);
-        return;
-    }
-    paced->began = false;
-    while (!list_empty(&paced->turns)) {
-        struct lane *lane = LIST_ITEM(paced->turns.next, struct lane, turn);
-        drop_old(paced, lane, now);
-        list_del(&lane->turn);
-        list_push_back(&paced->turns, &lane->turn);
-        if (!list_empty(&lane->items)) {
-            struct item *item = first_item(lane);
-            struct chunk *chunk = chunk_ref(item->chunk);
-            item_free(paced, lane, item);
-            free_if_empty(paced, lane);
-            put(paced, chunk, now);
-            chunk_unref(chunk);
-            return;
-        }
-        free_if_empty(paced, lane);
-    }
-    if (relay_begins_count(&paced->begins) > 0) {
-        send_begin(paced, now);
+    struct chunk *chunk = relay_queue_take(&paced->queue, now);
+    if (chunk != NULL) {
+        put(paced, chunk, now);
+        chunk_unref(chunk);
     }
 }
 
@@ -335,7 +124,8 @@ static uint64_t gap_us(const struct relay_paced *paced)
 {
     uint64_t least = paced->pacer->gap_us, most = most_of(least, CALM_GAP_US);
     uint64_t rhythm = paced->confirmed < KNOWN_AFTER ? CALM_GAP_US : QUICK_GAP_US + paced->late_us;
-    uint64_t spread = least_of(rhythm, SPREAD_US / (paced->count > 0 ? paced->count : 1));
+    uint64_t spread =
+        least_of(rhythm, SPREAD_US / (paced->queue.count > 0 ? paced->queue.count : 1));
     return paced->hurried ? least : least_of(most_of(spread, least + paced->late_us), most);
 }
 
@@ -375,18 +165,6 @@ static void learn_rhythm(struct relay_paced *paced, uint64_t now)
     paced->confirmed += paced->confirmed < KNOWN_AFTER ? 1 : 0;
 }
 
-/* Since when the message waits that has waited longest. */
-static uint64_t oldest_us(struct relay_paced *paced)
-{
-    const struct relay_begin *begin = relay_begins_first(&paced->begins);
-    uint64_t oldest = begin != NULL ? begin->queued_us : UINT64_MAX;
-    LIST_EACH(it, &paced->turns) {
-        const struct lane *lane = LIST_ITEM(it, struct lane, turn);
-        oldest = least_of(oldest, first_item(lane)->queued_us);
-    }
-    return oldest;
-}
-
 /* Would the kernel let a message leave at once? Some of its rules against congestion hold few back for
  * some time (BBR: 4 in flight, 200 ms long), and the next one would come close behind. */
 static bool leaves_at_once(const struct relay_paced *paced, const struct conn_path *path,
@@ -401,7 +179,7 @@ static bool leaves_at_once(const struct relay_paced *paced, const struct conn_pa
 static bool may_follow(struct relay_paced *paced, uint64_t now)
 {
     struct conn_path path;
-    uint64_t waited = paced->count > 0 ? now - oldest_us(paced) : 0;
+    uint64_t waited = paced->queue.count > 0 ? now - relay_queue_oldest_us(&paced->queue) : 0;
     if (waited < HASTE_US || now - paced->sent_us < follow_gap_us(paced, waited, 0) ||
         !conn_path(paced->conn, &path)) {
         return false;
@@ -457,7 +235,7 @@ static void go_on(struct relay_paced *paced)
         }
         return;
     }
-    if (paced->count == 0) {
+    if (paced->queue.count == 0) {
         return;
     }
     uint64_t due = due_us(paced);
@@ -466,7 +244,7 @@ static void go_on(struct relay_paced *paced)
         return;
     }
     send_next(paced, now);
-    if (paced->count == 0 && paced->hurried) {
+    if (paced->queue.count == 0 && paced->hurried) {
         conn_poke(paced->conn);
     }
 }
@@ -481,16 +259,14 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn)
 {
     *paced = (struct relay_paced){.pacer = pacer, .conn = conn, .clear = true};
-    list_init(&paced->turns);
-    map_init(&paced->lanes);
+    relay_queue_init(&paced->queue, pacer->options.metrics, pacer->options.limit);
     evtimer_assign(&paced->look, loop_base(pacer->options.loop), on_look, paced);
 }
 
 void relay_paced_deinit(struct relay_paced *paced)
 {
     event_del(&paced->look);
-    drop_all(paced);
-    map_deinit(&paced->lanes);
+    relay_queue_deinit(&paced->queue);
 }
 
 static bool is_paced(const struct relay_paced *paced)
@@ -515,18 +291,16 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
     if (!is_paced(paced)) {
         return conn_send(paced->conn, chunk) == 0 || cut(paced);
     }
-    queue(paced, chunk, mark, clock_monotonic_us());
+    relay_queue_put(&paced->queue, chunk, mark, clock_monotonic_us());
     return queued(paced);
 }
 
 bool relay_paced_send_begin(struct relay_paced *paced, struct relay_begin *begin)
 {
     const struct relay_paced_mark mark = {.topic = begin->topic, .kind = PACED_BEGIN};
-    if (paced->over || !is_paced(paced) || find_lane(paced, begin->topic) != NULL) {
+    if (paced->over || !is_paced(paced) || !relay_queue_put_begin(&paced->queue, begin)) {
         return relay_paced_send(paced, begin->chunk, mark);
     }
-    relay_begins_push(&paced->begins, begin);
-    paced->count++;
     return queued(paced);
 }
 
@@ -557,7 +331,7 @@ void relay_paced_heard(struct relay_paced *paced)
         return; /* it may have said so before it got the last one */
     }
     paced->heard_us = clock_monotonic_us();
-    if (paced->count > 0) {
+    if (paced->queue.count > 0) {
         evtimer_del(&paced->look);
         go_on(paced);
     }
@@ -566,7 +340,7 @@ void relay_paced_heard(struct relay_paced *paced)
 void relay_paced_hurry(struct relay_paced *paced)
 {
     paced->hurried = true;
-    if (paced->count > 0) {
+    if (paced->queue.count > 0) {
         evtimer_del(&paced->look);
         go_on(paced);
     }
@@ -574,5 +348,5 @@ void relay_paced_hurry(struct relay_paced *paced)
 
 uint32_t relay_paced_waiting(const struct relay_paced *paced)
 {
-    return paced->count;
+    return paced->queue.count;
 }

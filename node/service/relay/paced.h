@@ -3,25 +3,15 @@
  * keeps no boundaries, so the next message is put on the wire only when the peer's kernel was seen
  * to have confirmed the last one, and a gap (confirmed is not yet read) has passed since then.
  *
- *     relay_paced_send --> lane of its topic --\
- *     relay_paced_send --> lane of its topic ---+-- in turn --> confirmed, gap over: conn_send
- *     relay_paced_send --> lane of its topic --/
+ *     relay_paced_send --> queue.h: what waits, and whose turn it is --> confirmed, gap over: conn_send
  *
  * The gap is as long as the peer's own rhythm asks for: short for one whose system confirms as quickly as
  * ever (it does so when the program reads), and longer, up to a most, for one that was late lately; what
  * the system does by a timer of its own is not late. It is counted from when a quick peer would have
- * confirmed, and the least one from when this one did. Who speaks has read what was there. It shrinks as
- * more waits. Toward a peer so far away that one message at a time is too few, the next may follow one
- * that is on its way, a safe gap behind, smaller as the wait grows,
- * when something waited long and no packet was lost lately. Lanes have
- * their turn one message at a time, so that a topic with much to say delays no other; the order
- * within a topic is kept. Beginnings of topics of which nothing else waits stand in a line of their
- * own, which has its turn between the lanes. What waits is bounded:
- *
- *  - a topic that ends before its beginning was told is not told at all, so that of one topic an
- *    end, a beginning and what lies after it wait at most;
- *  - of what may fall, what waited too long falls, and over the limit the oldest of the lane that
- *    holds most.
+ * confirmed, and the least one from when this one did. A peer that speaks has read what was there. The
+ * gap shrinks as more waits. Toward a peer so far away that one message at a time is too few, the next
+ * may follow one that is on its way, a safe gap behind, smaller as the wait grows, when something waited
+ * long and no packet was lost lately.
  *
  * A peer that confirms nothing for long is cut, and only that peer. What the owner is to see to comes
  * to it as conn_poke(): the peer was cut, or nothing waits any more after relay_paced_hurry. */
@@ -31,18 +21,13 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/net/conn.h"
-#include "node/service/relay/begins.h"
-#include "store/base/list.h"
-#include "store/base/map.h"
+#include "node/service/relay/queue.h"
 
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    PACED_AGE_MS = 5 * 1000,       /* what may fall does after waiting so long */
-    PACED_PATIENCE_MS = 20 * 1000, /* a peer that confirms nothing for so long is cut */
-};
+enum { PACED_PATIENCE_MS = 20 * 1000 }; /* a peer that confirms nothing for so long is cut */
 
 /* What a set of peers shares. */
 struct relay_pacer;
@@ -53,52 +38,35 @@ struct relay_pacer_options {
     struct metrics *metrics; /* borrowed */
     bool on;                 /* false: messages are sent at once, many in one write */
     uint32_t gap_ms;         /* the least gap */
-    size_t limit;            /* bytes of what may fall that wait for one peer */
+    size_t limit;            /* bytes of what may be dropped that wait for one peer */
 };
 
 struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options);
 
-/* Frees; every paced must be through with. */
+/* Frees; every relay_paced is gone. */
 void relay_pacer_free(struct relay_pacer **pacer);
 
 /* Lives inside the peer's object. */
 struct relay_paced {
     struct relay_pacer *pacer;
-    struct conn *conn;          /* borrowed */
-    struct event look;          /* due when there may be something to do */
-    struct list turns;          /* lanes, the next one first */
-    struct map lanes;           /* by topic; lanes are there while something waits in them */
-    struct relay_begins begins; /* of topics of which nothing else waits */
-    uint32_t count;             /* messages that wait */
-    size_t bytes;               /* of what waits and may fall */
-    uint64_t sent_us;     /* when a message was last put on the wire, or in the queue for it */
-    size_t sent_len;      /* of that message, in bytes */
-    uint64_t moved_us;    /* when the peer last confirmed some of it, or it was sent */
-    uint64_t clear_us;    /* when all was first seen confirmed */
-    uint64_t heard_us;    /* when the peer said something after it had all; 0: not since */
-    uint64_t quickest_us; /* from sending to the confirmation, as the quickest ones took */
-    uint64_t late_us;     /* by how much one took longer lately */
-    uint64_t lost_us;     /* when a loss was noticed; 0: never */
-    uint32_t lost;        /* packets lost, as of then */
-    uint32_t confirmed;   /* messages, up to a few */
-    size_t unacked;       /* at the last look */
-    bool began;           /* the last message was one of `begins`: a lane is next */
-    bool clear;           /* all was seen confirmed since the last message */
-    bool hurried;         /* no gap but the least one */
-    bool unpaced;         /* it takes packets apart itself */
-    bool over;            /* cut */
-};
-
-enum relay_paced_kind {
-    PACED_BEGIN, /* of a topic; never falls, but with its end */
-    PACED_TALK,  /* may fall */
-    PACED_END,   /* of a topic; never falls, but with its beginning */
-};
-
-/* What a message is about. */
-struct relay_paced_mark {
-    uint64_t topic;
-    enum relay_paced_kind kind;
+    struct conn *conn;        /* borrowed */
+    struct event look;        /* due when there may be something to do */
+    struct relay_queue queue; /* what waits */
+    uint64_t sent_us;         /* when a message was last put on the wire, or in the queue for it */
+    size_t sent_len;          /* of that message, in bytes */
+    uint64_t moved_us;        /* when the peer last confirmed some of it, or it was sent */
+    uint64_t clear_us;        /* when all was first seen confirmed */
+    uint64_t heard_us;        /* when the peer said something after it had all; 0: not since */
+    uint64_t quickest_us;     /* from sending to the confirmation, as the quickest ones took */
+    uint64_t late_us;         /* by how much one took longer lately */
+    uint64_t lost_us;         /* when a loss was noticed; 0: never */
+    uint32_t lost;            /* packets lost, as of then */
+    uint32_t confirmed;       /* messages, up to a few */
+    size_t unacked;           /* at the last look */
+    bool clear;               /* all was seen confirmed since the last message */
+    bool hurried;             /* no gap but the least one */
+    bool unpaced;             /* it takes packets apart itself */
+    bool over;                /* cut */
 };
 
 void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn);

@@ -38,7 +38,7 @@ void relay_handshake_deinit(struct relay_handshake *handshake);
 /* What a host says, as one hears it that has joined it. */
 enum relay_news {
     RELAY_NEWS_ELSE,    /* nothing that matters here */
-    RELAY_NEWS_WELCOME, /* the handshake was taken: who one is, the host, and who is there */
+    RELAY_NEWS_WELCOME, /* the handshake was taken: own identity, host, and the others there */
     RELAY_NEWS_CAME,    /* a server */
     RELAY_NEWS_WENT,
     RELAY_NEWS_SAYING, /* of a server: join, leave, message */

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* relay: cross-server chat. The cluster is the host that game servers connect to over plain TCP;
- * what one of them says goes to all others of its network, on whatever node they are. */
+ * what one of them says goes to all others of its network, on whatever node they are
+ * (docs/protocols.md#relay).
+ *
+ *     client.c: one connection --handshake--> network.c: claimed in the directory, a roster --> admitted
+ *     a packet --> room here, and over the bus to the rooms of other nodes --> paced.c --> each server
+ *
+ * Each server is told of all others before it hears them. What waits for one that reads slowly is
+ * bounded, and then it is closed; no other waits for it. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_RELAY_H
 #define MUSTER_NODE_SERVICE_RELAY_RELAY_H
 

@@ -304,7 +304,7 @@ static void on_server(void *arg, const struct relay_server *server)
     }
 }
 
-/* The old host told who it is: its ear on our side takes its look, and its identifier as origin. */
+/* The old host told its identity: its ear on our side takes its look, and its identifier as origin. */
 static void on_host(struct up_side *side, const struct relay_told *told)
 {
     struct up_side *other = side->other;

@@ -60,7 +60,7 @@ void sync_session_leave(struct sync_seat *seat);
 
 struct span sync_session_id(const struct sync_session *session);
 
-/* Is the server well on which the session lives? */
+/* Is the server healthy on which the session lives? */
 bool sync_session_is_reached(const struct sync_session *session);
 
 enum { SYNC_BUSIEST_MOST = 32 };

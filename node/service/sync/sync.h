@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* sync: the WebSocket /connect of game overlays (docs/protocols.md#sync), and GET /version. */
+/* sync: the WebSocket /connect of game overlays (docs/protocols.md#sync), and GET /version.
+ *
+ *     SetSession --session.c: count, claim--> roster --the fleet's counts--> SessionState to all members
+ *     Push of a leader --sync.c: may it?--> members here, and the bus to nodes that have others
+ *
+ * A client is in one session at a time, and what it says next is heard when that is counted. A member
+ * that reads too slowly is closed. When the store may have lost something, members are told the state
+ * again; pushes of that time are lost. */
 #ifndef MUSTER_NODE_SERVICE_SYNC_SYNC_H
 #define MUSTER_NODE_SERVICE_SYNC_SYNC_H
 

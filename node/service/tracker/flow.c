@@ -418,7 +418,7 @@ static void find_target(struct tracker *tracker, struct tracker_call *call)
                   lookup_get(tracker->options.store, id_key(tracker, call->asked.share_id), &then));
 }
 
-/* Who asks in the dialect that asks nobody to announce first is told of if known. */
+/* In the dialect in which no peer has to announce first, the asker is told of if it is known. */
 static void on_anybody(struct tracker *tracker, struct tracker_call *call,
                        enum lookup_result result, struct span value)
 {

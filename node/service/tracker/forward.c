@@ -6,7 +6,7 @@
  *                                            --> silence: after a while nobody has it
  *
  * A slot is a socket of its own, since one of the dialects does not say in an answer what was asked.
- * Slots are few: whoever guesses share ids does not reach the older tracker faster than they become
+ * Slots are few: a client that guesses share ids does not reach the older tracker faster than they become
  * free. The host's name is looked up when the node starts and every minute, without waiting. */
 #include "node/service/tracker/impl.h"
 
@@ -30,7 +30,7 @@ struct forward_slot {
     struct udp *udp;
     struct event *patience;
     struct tracker_forward_ticket {
-        uint32_t call, generation; /* who asks */
+        uint32_t call, generation; /* the asker */
     } ticket;
     char share_id[TRACKER_SHARE_ID];
     bool busy, announced;

@@ -47,8 +47,8 @@ enum tracker_says {
     TRACKER_SAYS_ELSE,      /* nothing that matters here, or no JSON */
     TRACKER_SAYS_ADDRESS,   /* of the peer that was asked for */
     TRACKER_SAYS_NOBODY,    /* has the share id that was asked for */
-    TRACKER_SAYS_ANNOUNCED, /* whoever asks is known now */
-    TRACKER_SAYS_EXPIRED,   /* whoever asks is not known */
+    TRACKER_SAYS_ANNOUNCED, /* the peer that asks is known now */
+    TRACKER_SAYS_EXPIRED,   /* the peer that asks is not known */
 };
 
 /* Reads such an answer; the peer's address is appended to `address`, at most TRACKER_TOLD_MOST bytes

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* tracker: tells peers on the Internet where the others are, over UDP (docs/protocols.md#tracker). Any node
  * answers for any peer: what is known of a peer is in the store, and goes with its time. It may be asked
- * at several addresses, each in one of two dialects; they share all that is known. */
+ * at several addresses, each in one of two dialects; they share all that is known.
+ *
+ *     datagram --tracker.c: rate, message.c--> call --flow.c: look-ups in the store--> answers
+ *
+ * Nothing waits: a datagram over the rate is dropped and counted, a call that the store does not answer
+ * ends with an error. Redis is the truth; a node remembers no peer. */
 #ifndef MUSTER_NODE_SERVICE_TRACKER_TRACKER_H
 #define MUSTER_NODE_SERVICE_TRACKER_TRACKER_H
 

@@ -44,7 +44,7 @@ class Side:
         try:
             self.bench.load("pushes", sessions=self.sessions, members=4, size=1024, period_ms=PERIOD_MS, seconds=2 * SETTLE + WINDOW + 3,
                             node=[node.address for node in self.nodes], session=f"cluster-{self.masters}")
-        except Exception as error:  # told by whoever waits
+        except Exception as error:  # told by the one that waits
             self.failure = error
 
     def read(self):

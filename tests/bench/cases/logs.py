@@ -2,7 +2,7 @@
 """From the stream into PostgreSQL: a sink alone drains a full stream, by a bare COPY of the same rows
 into the same (emptied) table on the same server, from a file, over one session. Both are the time
 from the start to the last row committed, a sink's start and its connecting included; both write their
-WAL into files that are there already (a fresh server has to make them, which took whoever came first
+WAL into files that are there already (a fresh server has to make them, which took the one that came first
 half as long again), and both end with a COMMIT that waits for the disk: the COPY with one for all, the
 sink with one for each batch. Then the way from /logs/add on, and the sink's memory while
 it all drains."""

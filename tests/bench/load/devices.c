@@ -6,9 +6,7 @@
 #include "tests/bench/load/mode.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { AT_ONCE = 128 };
 
@@ -20,15 +18,6 @@ static void on_frame(struct client *client, const struct frame *frame)
         fail("driver %u was told something else than OPENED", client->index);
     }
     opened++;
-}
-
-static void on_input(struct handler *handler, uint32_t events)
-{
-    char byte;
-    (void)events;
-    if (read(handler->fd, &byte, 1) <= 0) {
-        handler->fd = -1;
-    }
 }
 
 static void open_device(const struct options *options, uint32_t index)
@@ -46,7 +35,6 @@ static void open_device(const struct options *options, uint32_t index)
 void mode_devices(struct loop *loop, const struct options *options)
 {
     struct client_kind kind = {.path = options->path, .frame = on_frame};
-    struct handler input = {.fd = STDIN_FILENO, .ready = on_input};
     struct client driver;
     mode_needs_node(options);
     client_init(&driver, &kind, options->nodes[0], (struct in_addr){htonl(INADDR_LOOPBACK)}, 0);
@@ -58,11 +46,6 @@ void mode_devices(struct loop *loop, const struct options *options)
         }
         loop_turn(loop);
     }
-    puts("ready");
-    fflush(stdout);
-    loop_add(loop, &input, EPOLLIN);
-    while (input.fd >= 0) {
-        loop_turn(loop);
-    }
+    loop_hold(loop);
     printf("{\"devices\":%u}\n", opened);
 }

@@ -8,8 +8,6 @@
 #include "tests/bench/load/sync.h"
 
 #include <stdio.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 static uint32_t answered, frames, gone;
 
@@ -25,15 +23,6 @@ static void on_gone(struct client *client)
 {
     (void)client;
     gone++;
-}
-
-static void on_input(struct handler *handler, uint32_t events)
-{
-    char byte;
-    (void)events;
-    if (read(handler->fd, &byte, 1) <= 0) {
-        handler->fd = -1;
-    }
 }
 
 static bool enter(struct client *client, const struct options *options)
@@ -85,15 +74,9 @@ void mode_hold(struct loop *loop, const struct options *options)
     client_open_all(loop, clients, count);
     phase_set("joining");
     enter_all(loop, clients, options);
-    puts("ready");
-    fflush(stdout);
     phase_set("holding");
-    struct handler input = {.fd = STDIN_FILENO, .ready = on_input};
-    loop_add(loop, &input, EPOLLIN);
     frames = 0;
-    while (input.fd >= 0) {
-        loop_turn(loop);
-    }
+    loop_hold(loop);
     client_close_all(clients, count);
     free(clients);
     printf("{\"connections\":%u,\"frames\":%u,\"gone\":%u}\n", count, frames, gone);

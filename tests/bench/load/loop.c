@@ -4,6 +4,7 @@
 #include "tests/bench/load/fail.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -55,6 +56,26 @@ void loop_run_for(struct loop *loop, double seconds)
 {
     uint64_t end = now_ns() + (uint64_t)(seconds * 1e9);
     while (now_ns() < end) {
+        loop_turn(loop);
+    }
+}
+
+static void on_input(struct handler *handler, uint32_t events)
+{
+    char byte;
+    (void)events;
+    if (read(handler->fd, &byte, 1) <= 0) {
+        handler->fd = -1;
+    }
+}
+
+void loop_hold(struct loop *loop)
+{
+    struct handler input = {.fd = STDIN_FILENO, .ready = on_input};
+    puts("ready");
+    fflush(stdout);
+    loop_add(loop, &input, EPOLLIN);
+    while (input.fd >= 0) {
         loop_turn(loop);
     }
 }

@@ -29,6 +29,9 @@ void loop_turn(struct loop *loop);
 /* loop_turn for that long. */
 void loop_run_for(struct loop *loop, double seconds);
 
+/* Says `ready`, and turns until standard input ends. */
+void loop_hold(struct loop *loop);
+
 /* A timer descriptor, not armed. */
 int timer_open(void);
 

@@ -170,7 +170,7 @@ static void on_readable(struct handler *handler, uint32_t events)
     }
 }
 
-/* UDP may lose: who heard nothing for long begins anew. */
+/* UDP may lose: a peer that heard nothing for long begins again. */
 static void look_for_lost(struct swarm *swarm)
 {
     uint64_t now = now_ns();

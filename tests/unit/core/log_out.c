@@ -115,7 +115,7 @@ static void test_a_full_pipe_blocks_nobody(void **state)
     struct trial trial = {0};
     assert_int_equal(pipe(trial.ends), 0);
     try_full(&trial);
-    /* Who shares the pipe with us finds it as it was. */
+    /* Another process that shares the pipe finds it as it was. */
     assert_int_equal(fcntl(trial.ends[1], F_GETFL) & O_NONBLOCK, 0);
     give_stderr_back(&trial);
 }

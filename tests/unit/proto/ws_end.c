@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a WebSocket ends, who is too slow for it, and how it shares the loop. */
+/* How a WebSocket ends, which peer is too slow for it, and how it shares the loop. */
 #include "node/net/net.h"
 #include "node/proto/ws/deflate.h"
 #include "tests/unit/proto/ws_script.h"
@@ -70,7 +70,7 @@ static void test_a_reason_is_cut_between_characters(void **state)
     shake(peer, SHAKE "\r\n");
     ws_close(service.ws, WS_NORMAL, reason);
     ws_close(service.ws, WS_NORMAL, "a second time");
-    ws_send(service.ws, WS_TEXT, SPAN("let fall"));
+    ws_send(service.ws, WS_TEXT, SPAN("dropped"));
     peer_settle(peer);
     assert_int_equal(peer->got.len, 2 + 2 + 122);
     assert_int_equal(service.closed, 1);

@@ -8,6 +8,7 @@
 #include "node/service/relay/early.h"
 #include "store/base/clock.h"
 #include "store/bus.h"
+#include "store/memory/memory.h"
 #include "store/roster/roster.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -338,29 +339,29 @@ static void who_leaves_is_gone(void **state)
 static void held_packets_are_bounded(void **state)
 {
     struct bench *bench = *state;
-    struct relay_held held;
+    struct relay_early early;
     struct relay_room room;
-    char big[RELAY_HELD_BYTES / 4] = {0};
+    char big[RELAY_EARLY_BYTES / 4] = {0};
     join(bench, &bench->one, "ONE");
-    relay_held_init(&held);
+    relay_early_init(&early);
     relay_room_init(&room, &bench->metrics);
     relay_room_add(&room, &bench->one.seat.member, &bench->one.out);
-    assert_int_equal(relay_held_add(&held, 1, SPAN("a"), 1000), 0);
-    assert_int_equal(relay_held_add(&held, 2, SPAN("b"), 1000), 0);
-    assert_int_equal(relay_held_add(&held, 1, SPAN("c"), 1000), 0);
-    relay_held_send(&held, 1, 1001, &room);
-    relay_held_send(&held, 2, 1000 + RELAY_HELD_MS, &room);
+    assert_int_equal(relay_early_add(&early, 1, SPAN("a"), 1000), 0);
+    assert_int_equal(relay_early_add(&early, 2, SPAN("b"), 1000), 0);
+    assert_int_equal(relay_early_add(&early, 1, SPAN("c"), 1000), 0);
+    relay_early_send(&early, 1, 1001, &room);
+    relay_early_send(&early, 2, 1000 + RELAY_EARLY_MS, &room);
     relay_room_remove(&room, &bench->one.seat.member);
     run_ms(bench, 50);
     expect_told(&bench->one, "ac");
-    assert_int_equal(held.bytes, 0);
+    assert_int_equal(early.bytes, 0);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof(big)), 2000), 0);
+        assert_int_equal(relay_early_add(&early, 3, span_of(big, sizeof(big)), 2000), 0);
     }
-    assert_int_equal(relay_held_add(&held, 3, span_of(big, sizeof(big)), 2000), 1);
-    assert_int_equal(relay_held_add(&held, 3, SPAN("d"), 2000 + RELAY_HELD_MS), 3);
-    assert_true(held.bytes <= RELAY_HELD_BYTES);
-    relay_held_deinit(&held);
+    assert_int_equal(relay_early_add(&early, 3, span_of(big, sizeof(big)), 2000), 1);
+    assert_int_equal(relay_early_add(&early, 3, SPAN("d"), 2000 + RELAY_EARLY_MS), 3);
+    assert_true(early.bytes <= RELAY_EARLY_BYTES);
+    relay_early_deinit(&early);
 }
 
 /* Each is told of all others: many that come at once are not one turn of the loop. */

@@ -349,12 +349,12 @@ static void beginnings_are_kept_once(void **state)
         chunk_unref(chunk);
     }
     assert_int_equal(relay_paced_waiting(&one.paced), MANY);
-    assert_int_equal(one.paced.lanes.count, 0);
+    assert_int_equal(one.paced.queue.lanes.count, 0);
     assert_true(say(&one, 101, "-", PACED_END)); /* its beginning was not told yet */
     assert_true(say(&one, 100, "hi", PACED_TALK));
     assert_int_equal(relay_paced_waiting(&one.paced), MANY);
     assert_true(say(&one, 7, "talk", PACED_TALK));
-    assert_int_equal(one.paced.lanes.count, 2);
+    assert_int_equal(one.paced.queue.lanes.count, 2);
     run_ms(&one, 1);
     assert_string_equal(read_once(&one), "first");
     const char *const told[] = {"+", "+", "+", "talk", "+", "hi"};
@@ -381,7 +381,7 @@ static void the_oldest_talk_of_the_fattest_falls(void **state)
     assert_true(say(&bench, 1, "+1", PACED_BEGIN));
     for (int i = 0; i < 100; i++) {
         assert_true(say(&bench, 1, sixty, PACED_TALK));
-        assert_true(bench.paced.bytes <= LIMIT);
+        assert_true(bench.paced.queue.bytes <= LIMIT);
     }
     assert_true(say(&bench, 1, "last", PACED_TALK));
     assert_true(bench.metrics.value[METRIC_PACED_DROPPED] > 90);

@@ -2,6 +2,7 @@
 #include "lab.h"
 
 #include "store/base/clock.h"
+#include "store/memory/memory.h"
 #include "store/partition.h"
 #include "store/stream_call.h"
 

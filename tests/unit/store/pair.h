@@ -26,7 +26,7 @@ void pair_stop_following(void);
 
 bool pair_lags(enum fail_over kind);
 
-/* The old master goes on in a planned one, for whoever still is there. */
+/* The old master goes on in a planned one, for clients that still are there. */
 void pair_fail_over(enum fail_over kind);
 
 #endif

@@ -45,7 +45,7 @@ bool redis_cluster_works(const struct redis_server_process *servers, int count);
 /* `redis-cli --cluster` with these words; they have to succeed. */
 void redis_cluster_cli(const char *words);
 
-/* Forgets who was in the cluster, for the end. */
+/* Forgets the members of the cluster, for the end. */
 void redis_forget_cluster(const struct redis_server_process *server);
 
 /* A sentinel that watches `master` as "fleet" and decides alone; redis_kill ends it. */

@@ -95,7 +95,7 @@ static void test_many_ask_and_some_give_up(void **state)
     assert_null(lab->other);
 }
 
-/* Who gave up before the answer came and asks again gets it, in a later turn. */
+/* An asker that gave up before the answer came and asks again gets it, in a later turn. */
 static void test_an_answer_is_kept_for_who_comes_back(void **state)
 {
     struct lab *lab = *state;

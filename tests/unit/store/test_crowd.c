@@ -291,7 +291,7 @@ static void what_is_no_parcel_is_told(void **state)
     end(&l, &w, 1);
 }
 
-/* Its lease ran out while it was away; who speaks to the crowd has not named it meanwhile. */
+/* Its lease ran out while it was away; no speaker of the crowd has named it meanwhile. */
 static void who_was_taken_for_dead_hears_of_a_gap(void **state)
 {
     struct listener l = {0};

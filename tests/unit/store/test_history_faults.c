@@ -214,7 +214,7 @@ static void refused_and_then_taken(void **state)
 }
 
 /* A replica without the newest entries takes over, and gives their ids to others before all have come
- * over to it: who comes late gets those too. */
+ * over to it: a watch that comes late gets those too. */
 static void taken_over_by_one_that_lags(void **state)
 {
     struct reader late = {0};
@@ -282,7 +282,7 @@ static void what_was_said_before_is_not_new(void **state)
 
 /* A master, and a replica that does not follow any more and is promoted: one node is at the new
  * master already and says 300 things, while two stay with the old one and say more than it. Nothing
- * that the new master has is missed by those who come to it, and nothing comes twice. */
+ * that the new master has is missed by watches that come to it, and nothing comes twice. */
 static void forked(void **state)
 {
     struct redis_server_process *replica = &lab.servers[1];

@@ -157,7 +157,7 @@ static void a_server_that_answers_what_it_should_skip(void **state)
     }
 }
 
-/* SKIP itself is answered, and so is what follows it: those who wait must get neither. */
+/* SKIP itself is answered, and so is what follows it: askers that wait must get neither. */
 static void a_right_that_is_taken_away(void **state)
 {
     static const char *const refusals[] = {

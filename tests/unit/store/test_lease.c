@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a beat's answer says, and who is over by it. */
+/* What a beat's answer says, and whose lease is over by it. */
 #include "store/roster/lease.h"
 #include "store/roster/view.h"
 #include "tests.h"

@@ -148,7 +148,7 @@ static void a_late_write_is_put_right(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(redis_count(redis, "EVAL %s 3 %s %s:n %s %s", write, lab_key("r", "k"),
                                      lab.prefix, lab_key("w", "k"), members[i]),
-                         2); /* who heard it */
+                         2); /* the one that heard it */
         WAIT(strstr(watcher_log(&w[1]), i == 0 ? "+m0=old" : "+left=old") != NULL);
     }
     WAIT(watcher_has(&w[1], "m0", "v") && !watcher_has(&w[1], "left", "old"));

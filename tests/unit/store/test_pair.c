@@ -183,7 +183,7 @@ static void stream_forced_with_a_replica_that_lags(void **state)
     stream_through(LAGGING_FORCED);
 }
 
-/* The sentinel stands still after it has promoted the replica: those who were there stay with the old
+/* The sentinel stands still after it has promoted the replica: clients that were there stay with the old
  * master, and a node that starts is at the new one. */
 static struct store *start_beside(void)
 {

@@ -161,7 +161,7 @@ static void a_release_gives_the_last_value(void **state)
     WAIT(w[0].gones == 1 && w[1].gones == 1);
     assert_string_equal(watcher_log(&w[1]), "-a=2 *");
     WAIT(w[0].currents >= 2);
-    claim(1, "k", "a", "3"); /* the key went and comes to be anew */
+    claim(1, "k", "a", "3"); /* the key went and comes to be again */
     WAIT(watcher_has(&w[0], "a", "3") && watcher_has(&w[1], "a", "3"));
     watcher_stop(&w[0]);
     watcher_stop(&w[1]);

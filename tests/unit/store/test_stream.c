@@ -278,7 +278,7 @@ static void what_a_sink_has_stored_makes_room_and_goes(void **state)
     struct stream_mark mark = {.lane = 1, .seq = seen.seq[1], .ordinal = seen.ordinal[1]};
     ask_state(&mark, 1, SOME, true);
     assert_int_equal(state_seen.unstored[1], 4);
-    assert_int_equal(state_seen.entries, 10); /* kept for those who look back */
+    assert_int_equal(state_seen.entries, 10); /* kept for readers that look back */
     for (int i = 0; i < 8; i++) {
         put_and_wait(0, 2, "y");
     }

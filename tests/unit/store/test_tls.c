@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS: whom a store believes, and whom a server does. The contract tests run over TLS beside this.
+/* TLS: which servers a store believes, and which clients a server does. The contract tests run over TLS beside this.
  */
 #include "tests.h"
 

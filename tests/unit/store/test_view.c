@@ -185,7 +185,7 @@ static void another_server_with_a_newer_version(void **state)
     assert_int_equal(roster_view_expire(&view, 100, on_event, NULL), VIEW_CHANGED);
     heard("-b=2");
     roster_view_doubt(&view,
-                      false); /* the same server after a lost link: who is not there has gone */
+                      false); /* the same server after a lost link: what is not there has gone */
     assert_int_equal(snapshot(&view, 9, 9, 100, ""), VIEW_CHANGED);
     heard("-a=1");
     roster_view_reset(&view);

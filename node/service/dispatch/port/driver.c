@@ -8,6 +8,7 @@
 #include "node/service/dispatch/mesh/mesh.h"
 #include "node/service/dispatch/port/port.h"
 #include "node/service/dispatch/port/udp.h"
+#include "store/base/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ static void driver_end(struct dispatch_driver *driver)
 {
     struct dispatch_port *port = driver->port;
     bool was_open = driver->state == DRIVER_OPEN;
+    CHECK(driver->state != DRIVER_ENDED);
     driver->state = DRIVER_ENDED;
     list_del(&driver->entry);
     list_del(&driver->registering);
@@ -190,6 +192,7 @@ static void open_driver(struct dispatch_driver *driver)
     list_del(&driver->registering);
     wheel_cancel(&driver->patience);
     driver->request = NULL;
+    CHECK(driver->state == DRIVER_REGISTERING);
     struct buf module = module_of(request);
     driver->ws = ws_accept(request, &handler, driver);
     if (driver->ws == NULL) {
