@@ -5,6 +5,8 @@
 #include "tests/bench/load/fail.h"
 #include "tests/bench/load/mode.h"
 
+#include <stdio.h>
+
 static void on_frame(struct client *client, const struct frame *frame)
 {
     fail("idle client %u got: %.*s", client->index, SPAN_ARG(frame->payload));
