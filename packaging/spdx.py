@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LINE = "SPDX-License-Identifier: MIT"
 COMMENTS = {
     ".c": f"/* {LINE} */", ".h": f"/* {LINE} */", ".lua": f"-- {LINE}",
-    ".py": f"# {LINE}", ".sh": f"# {LINE}", ".cmake": f"# {LINE}", ".mjs": f"// {LINE}",
+    ".py": f"# {LINE}", ".sh": f"# {LINE}", ".cmake": f"# {LINE}", ".mjs": f"// {LINE}", ".cjs": f"// {LINE}",
 }
 NAMES = {"CMakeLists.txt": f"# {LINE}", "Makefile": f"# {LINE}", "Dockerfile": f"# {LINE}", "run": f"# {LINE}"}
 

@@ -53,6 +53,7 @@ class Bench:
         self.muster, self.tools = options.muster, options.tools
         self.quick, self.progress = options.quick, progress
         self.rows = options.rows
+        self.options = options  # those that one case alone has
         self.rounds = options.rounds or (3 if options.quick else 5)
         self.seconds = 1.0 if options.quick else 3.0
         self.warm_up = 0.5 if options.quick else 1.0

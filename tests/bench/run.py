@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from cases import CASES  # noqa: E402
+from cases import CASES, ON_REQUEST  # noqa: E402
 from harness import Bench  # noqa: E402
 from lib.node import Node  # noqa: E402
 from lib.progress import Progress  # noqa: E402
@@ -22,9 +22,15 @@ from lib.progress import Progress  # noqa: E402
 
 def read_options():
     parser = argparse.ArgumentParser(description="Measures a muster node against floors.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all but {', '.join(ON_REQUEST)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rows", type=int, help="that `questions` are asked of (5,000,000)")
+    parser.add_argument("--only", metavar="NAME,...", help="of `peers`: these (Muster,ws)")
+    parser.add_argument("--receivers", type=int, help="of `peers`: of its fan-out (1,000)")
+    parser.add_argument("--idle", type=int, help="of `peers`: its idle connections (6,000)")
+    parser.add_argument("--sessions", type=int, help="of `peers`: its groups of 4 (1,000)")
+    parser.add_argument("--pushes", type=int, help="of `peers`: a second in these groups (2,000)")
+    parser.add_argument("--write", action="store_true", help="`peers` writes its tables into docs/compare.md")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
     # Taken out of the environment: nodes refuse MUSTER_ variables that are no settings.
     build = os.environ.pop("MUSTER_BUILD", None) or os.path.join(ROOT, "build")
@@ -81,7 +87,7 @@ def main():
     progress.line(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.2f} (best: near 0)")
     bench = Bench(options, progress)
     results, failed = [], False
-    cases = options.cases or list(CASES)
+    cases = options.cases or [name for name in CASES if name not in ON_REQUEST]
     for number, name in enumerate(cases, 1):
         try:
             results += run_case(bench, progress, name, number, len(cases))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
-from . import (capacity, chat, cluster, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, push,
-               pushes, questions, relay, replicas, silent, stream, tracker)
+from . import (capacity, chat, cluster, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, peers,
+               push, pushes, questions, relay, replicas, silent, stream, tracker)
 
 CASES = {
     "idle": idle,
@@ -27,4 +27,7 @@ CASES = {
     "neighbours": neighbours,
     "costs": costs,
     "capacity": capacity,
+    "peers": peers,
 }
+
+ON_REQUEST = ["peers"]  # they bring programs from elsewhere

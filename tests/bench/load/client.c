@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connect -> (writable) request -> (readable) answer -> frames.
+/* connect -> (writable) request -> (readable) answer -> frames; without WebSocket: connect -> bytes.
  *
  * All clients read into one buffer; a client owns memory only while a frame is half-read. */
 #include "tests/bench/load/client.h"
@@ -58,7 +58,7 @@ static void flush(struct client *client)
     }
 }
 
-static void send_bytes(struct client *client, struct span bytes)
+void client_send_bytes(struct client *client, struct span bytes)
 {
     ssize_t n = 0;
     if (client->out.len == 0) {
@@ -105,7 +105,7 @@ static void send_frame(struct client *client, uint8_t opcode, struct span payloa
         at[i] = (uint8_t)payload.ptr[i] ^ (uint8_t)(mask >> (8 * (i & 3)));
     }
     buf_grew(&scratch, head + sizeof(mask) + payload.len);
-    send_bytes(client, buf_span(&scratch));
+    client_send_bytes(client, buf_span(&scratch));
 }
 
 void client_send(struct client *client, struct span text)
@@ -205,6 +205,15 @@ static size_t handle_frames(struct client *client, struct span in)
     return taken;
 }
 
+static void note_open(struct client *client)
+{
+    client->state = CLIENT_OPEN;
+    opened++;
+    if (client->kind->open != NULL) {
+        client->kind->open(client);
+    }
+}
+
 /* Returns the bytes of the answer, 0 when it is not yet whole. */
 static size_t handle_answer(struct client *client, struct span in)
 {
@@ -223,14 +232,16 @@ static size_t handle_answer(struct client *client, struct span in)
         deflate != client->kind->deflate) {
         fail("client %u was answered:\n%.*s", client->index, SPAN_ARG(in));
     }
-    client->state = CLIENT_OPEN;
-    opened++;
+    note_open(client);
     return len;
 }
 
 static size_t handle_bytes(struct client *client, struct span in)
 {
     size_t taken = 0;
+    if (client->kind->bytes != NULL) {
+        return client->kind->bytes(client, in);
+    }
     if (client->state == CLIENT_UPGRADING) {
         taken = handle_answer(client, in);
     }
@@ -278,7 +289,7 @@ static void send_request(struct client *client)
                client->kind->deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     client->state = CLIENT_UPGRADING;
     loop_change(client->loop, &client->handler, EPOLLIN);
-    send_bytes(client, buf_span(&request));
+    client_send_bytes(client, buf_span(&request));
 }
 
 static void on_connected(struct client *client)
@@ -288,7 +299,12 @@ static void on_connected(struct client *client)
     must(getsockopt(client->handler.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0, "getsockopt");
     errno = error;
     must(error == 0, "connect");
-    send_request(client);
+    if (client->kind->bytes == NULL) {
+        send_request(client);
+        return;
+    }
+    loop_change(client->loop, &client->handler, EPOLLIN);
+    note_open(client);
 }
 
 static void on_ready(struct handler *handler, uint32_t events)

@@ -23,6 +23,9 @@ struct client_kind {
     const char *path;
     bool deflate;                                                    /* offer permessage-deflate */
     void (*frame)(struct client *client, const struct frame *frame); /* text or binary */
+    /* Not NULL: there is no WebSocket, and this takes what comes; returns the bytes it took. */
+    size_t (*bytes)(struct client *client, struct span in);
+    void (*open)(struct client *client); /* it may send from now on; NULL: nobody asks */
     void (*gone)(struct client *client); /* the server closed it; NULL: that ends the program */
     void *arg;                           /* for the mode */
 };
@@ -54,6 +57,9 @@ void client_open_all(struct loop *loop, struct client *clients, size_t count);
 
 /* Sends one masked text frame. */
 void client_send(struct client *client, struct span text);
+
+/* Sends bytes as they are, for a kind without WebSocket. */
+void client_send_bytes(struct client *client, struct span bytes);
 
 /* Closes with a reset, so that no port stays taken. */
 void client_close_all(struct client *clients, size_t count);

@@ -12,7 +12,7 @@ static const struct {
     {"idle", mode_idle},       {"fanout", mode_fanout},   {"pushes", mode_pushes},
     {"relay", mode_relay},     {"tracker", mode_tracker}, {"stream", mode_stream},
     {"devices", mode_devices}, {"chat", mode_chat},       {"logins", mode_logins},
-    {"hold", mode_hold},
+    {"hold", mode_hold},       {"crowd", mode_crowd},
 };
 
 void mode_needs_node(const struct options *options)
@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     struct options options;
     struct loop loop;
     if (argc < 2) {
-        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices|chat|logins|hold "
+        fail("usage: bench_load idle|fanout|pushes|relay|tracker|stream|devices|chat|logins|hold|"
+             "crowd "
              "--node ADDRESS:PORT ...");
     }
     mode_fn *run = find(argv[1]);

@@ -18,10 +18,17 @@ struct message {
  * short keys and numbers that vary. */
 void message_init(struct message *message, const char *session, size_t len);
 
+/* Only the data of such a push, of `len` bytes (at least 120). A JSON parser and printer gives back
+ * the same bytes. */
+void message_init_data(struct message *message, size_t len);
+
 /* The bytes of push `number`, borrowed until the next call. */
 struct span message_number(struct message *message, uint32_t number);
 
 /* True when `text` is push `number`, byte for byte. */
 bool message_is(const struct message *message, struct span text, uint32_t number);
+
+/* The number of a text that is one of the pushes, or -1. */
+int64_t message_number_of(const struct message *message, struct span text);
 
 #endif

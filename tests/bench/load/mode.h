@@ -9,9 +9,10 @@
 
 typedef void mode_fn(struct loop *loop, const struct options *options);
 
-mode_fn mode_idle;    /* connections that only stay */
-mode_fn mode_hold;    /* connections that join a session or log in, and stay */
-mode_fn mode_fanout;  /* one sender, many receivers, a window of pushes in flight */
+mode_fn mode_idle;   /* connections that only stay */
+mode_fn mode_hold;   /* connections that join a session or log in, and stay */
+mode_fn mode_fanout; /* one sender, many receivers, a window of pushes in flight */
+mode_fn mode_crowd; /* groups on any server whose dialect it speaks, told what to do line by line */
 mode_fn mode_pushes;  /* many sessions on several nodes, and a bare pair on their Redis */
 mode_fn mode_relay;   /* game servers of the cross-server chat, which talk in turn to all others */
 mode_fn mode_tracker; /* UDP peers of a tracker, or of an echo */

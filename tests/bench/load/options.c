@@ -36,6 +36,8 @@ static const struct option_spec specs[] = {
     {"--seconds", SECONDS, offsetof(struct options, seconds)},
     {"--pid", NUMBER, offsetof(struct options, pid)},
     {"--second-pid", NUMBER, offsetof(struct options, second_pid)},
+    {"--dialect", TEXT, offsetof(struct options, dialect)},
+    {"--all-join", FLAG, offsetof(struct options, all_join)},
     {"--token", TEXT, offsetof(struct options, token)},
     {"--limit", NUMBER, offsetof(struct options, limit)},
 };
@@ -122,6 +124,7 @@ void options_read(struct options *options, int argc, char **argv)
         .path = "/connect",
         .session = "bench",
         .token = "bench",
+        .dialect = "muster",
         .connections = 1000,
         .sessions = 250,
         .members = 4,

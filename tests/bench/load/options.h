@@ -23,10 +23,12 @@ struct options {
     const char *session; /* first part of every session id */
     uint32_t connections, sessions, members, size, window, period_ms, rate;
     double warm_up, seconds;
-    pid_t pid;         /* --pid: the process whose CPU time is measured */
-    pid_t second_pid;  /* --second-pid: and another */
-    const char *token; /* --token: what clients of the chat log in with */
-    uint32_t limit;    /* seconds until the program gives up */
+    pid_t pid;           /* --pid: the process whose CPU time is measured */
+    pid_t second_pid;    /* --second-pid: and another */
+    const char *dialect; /* --dialect: how the server is spoken to (dialect.h) */
+    bool all_join;       /* --all-join 1: the senders join as others do */
+    const char *token;   /* --token: what clients of the chat log in with */
+    uint32_t limit;      /* seconds until the program gives up */
 };
 
 /* Reads them; ends the program with a message when one is wrong. */
