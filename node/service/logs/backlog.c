@@ -284,7 +284,7 @@ static unsigned count_read(const struct logs_live *live, const struct address *f
     *same = false;
     for (struct list *it = live->backlogs.next; it != &live->backlogs; it = it->next) {
         const struct backlog *backlog = LIST_ITEM(it, struct backlog, entry);
-        *same |= memcmp(backlog->from.ip, from->ip, sizeof(from->ip)) == 0;
+        *same |= address_same_source(&backlog->from, from);
         count++;
     }
     return count;
