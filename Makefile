@@ -114,10 +114,13 @@ test-sanitized: build-sanitized node-packages
 	@MUSTER_BIN=$(CURDIR)/build-asan/muster ./tests/beside.sh $(TEST_JOBS) tests/integration --share $(or $(SHARE),sanitized)
 
 build-fuzz: build-packages test-packages
+	@./tests/install.sh $(FUZZ_PACKAGES)
 	@./tests/fuzz/run.sh 0
+	@./tests/fuzz/coverage.sh --build
 
 test-fuzz: build-packages test-packages
-	@./tests/fuzz/run.sh 5
+	@./tests/install.sh $(FUZZ_PACKAGES)
+	@./tests/fuzz/run.sh 5 coverage
 
 fuzz: build-packages test-packages
 	@./tests/install.sh $(FUZZ_PACKAGES)

@@ -62,7 +62,7 @@
     SETTING(queue_limit, SIZE, "1m", 4 * KIB, GIB, "", "most outbound bytes waiting for one client; over it the client is closed") \
     SETTING(header_limit, SIZE, "16k", KIB, 1024 * KIB, "", "largest HTTP request line and header fields") \
     SETTING(connection_limit, COUNT, "0", 0, 10000000, "", "most client connections; over it new ones get 503; 0: as many as there are descriptors") \
-    SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most connections from one IP address; 0: no limit (right behind a balancer: trusted-proxies)") \
+    SETTING(address_limit, COUNT, "0", 0, 10000000, "", "most connections from one address (IPv6: /64); 0: no limit (behind a balancer: trusted-proxies)") \
     SETTING(memory_limit, SIZE, "auto", 0, 1024 * GIB, "auto", "memory from which on nobody new is let in; auto: 90 % of the container's; 0: no limit") \
     SETTING(request_timeout, DURATION, "10s", 100, HOUR, "", "time for an HTTP request to come in whole") \
     SETTING(keep_alive, DURATION, "75s", 100, HOUR, "", "silence after which an HTTP connection without a request is closed") \
@@ -78,7 +78,7 @@
     SETTING(logs_user_keys, TEXT, "", 0, 0, "", "the same for `user`") \
     SETTING(logs_entry_limit, SIZE, "100k", 256, 16 * 1024 * KIB, "", "largest log entry") \
     SETTING(logs_syslog, TEXT, "", 0, 0, "", "takes syslog here: address:port,..., of one kind with tcp: or udp: before it; no token") \
-    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries a second from one IP address; 0: no limit (right behind a balancer)") \
+    SETTING(logs_rate, COUNT, "0", 0, 1000000, "", "log entries a second from one address (IPv6: /64); 0: no limit (right behind a balancer)") \
     SETTING(logs_add_token, TOKEN, "", 0, 0, "", "when set, /logs/add wants it as a bearer token") \
     SETTING(logs_listen_token, TOKEN, "", 0, 0, "", "when set, /logs/listen wants it as a bearer token") \
     GROUP(POSTGRES, "PostgreSQL", SETTINGS_ALL) \

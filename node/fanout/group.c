@@ -29,6 +29,9 @@ void group_remove(struct group *group, struct receiver *receiver)
 void group_send_one(struct receiver *receiver, struct shared_message *message)
 {
     struct ws *ws = receiver->ws;
+    if (!ws_is_open(ws)) {
+        return; /* a close frame is the last one, whoever still asks (RFC 6455, 5.5.1) */
+    }
     struct chunk *chunk =
         shared_message_chunk(message, ws_deflates(ws) ? SHARED_WS_DEFLATED : SHARED_WS_PLAIN);
     if (conn_send(ws_conn(ws), chunk) != 0) {

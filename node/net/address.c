@@ -38,6 +38,19 @@ bool address_is_any(const struct address *address)
     return memcmp(address->ip + (four ? 12 : 0), zero, four ? 4 : sizeof(zero)) == 0;
 }
 
+struct address_source address_source(const struct address *address)
+{
+    struct address_source source = {{0}};
+    memcpy(source.ip, address->ip, address_is_ipv4(address) ? 16 : 8);
+    return source;
+}
+
+bool address_same_source(const struct address *a, const struct address *b)
+{
+    struct address_source one = address_source(a), two = address_source(b);
+    return memcmp(one.ip, two.ip, sizeof(one.ip)) == 0;
+}
+
 bool address_eq(const struct address *a, const struct address *b)
 {
     return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;

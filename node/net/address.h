@@ -29,6 +29,14 @@ bool address_is_ipv4(const struct address *address);
 /* Of no host: 0.0.0.0 or :: (the port does not count). */
 bool address_is_any(const struct address *address);
 
+/* Whom limits by address count: an IPv4 address, or the /64 of an IPv6 one, which is what one customer
+ * has: else he would come from another address each time. */
+struct address_source {
+    unsigned char ip[16];
+};
+struct address_source address_source(const struct address *address);
+bool address_same_source(const struct address *a, const struct address *b);
+
 /* IP and port. */
 bool address_eq(const struct address *a, const struct address *b);
 

@@ -4,22 +4,25 @@
 
 #include <stdlib.h>
 
-/* How many connections one IP has. */
+/* How many connections one source has. */
 struct peer_count {
     struct map_node node;
-    unsigned char ip[16];
+    struct address_source source;
     uint32_t count;
 };
 
-static struct span ip_of(const struct address *peer)
-{
-    return span_of(peer->ip, sizeof(peer->ip));
-}
-
 static struct peer_count *find_peer(const struct admission *admission, const struct address *peer)
 {
-    struct map_node *node = map_find(&admission->addresses, ip_of(peer));
+    struct address_source source = address_source(peer);
+    struct map_node *node = map_find(&admission->addresses, span_of(&source, sizeof(source)));
     return node != NULL ? MAP_ENTRY(node, struct peer_count, node) : NULL;
+}
+
+/* Proxies come for many. */
+static bool counts(const struct admission *admission, const struct address *peer)
+{
+    const struct cidr_list *trusted = admission->limits.trusted;
+    return admission->limits.per_address > 0 && (trusted == NULL || !cidr_list_has(trusted, peer));
 }
 
 void admission_init(struct admission *admission, const struct net_limits *limits)
@@ -46,10 +49,8 @@ bool admission_allows_watcher(const struct admission *admission)
 
 bool admission_is_crowded(const struct admission *admission, const struct address *peer)
 {
-    const struct cidr_list *trusted = admission->limits.trusted;
     const struct peer_count *from = find_peer(admission, peer);
-    return from != NULL && from->count >= admission->limits.per_address &&
-           (trusted == NULL || !cidr_list_has(trusted, peer));
+    return from != NULL && from->count >= admission->limits.per_address && counts(admission, peer);
 }
 
 bool admission_allows(const struct admission *admission, const struct address *peer)
@@ -60,14 +61,15 @@ bool admission_allows(const struct admission *admission, const struct address *p
 void admission_add(struct admission *admission, const struct address *peer)
 {
     admission->count++;
-    if (admission->limits.per_address == 0) {
+    if (!counts(admission, peer)) {
         return;
     }
     struct peer_count *from = find_peer(admission, peer);
     if (from == NULL) {
         from = mem_zalloc(sizeof(*from));
-        memcpy(from->ip, peer->ip, sizeof(from->ip));
-        map_insert(&admission->addresses, &from->node, span_of(from->ip, sizeof(from->ip)));
+        from->source = address_source(peer);
+        map_insert(&admission->addresses, &from->node,
+                   span_of(&from->source, sizeof(from->source)));
     }
     from->count++;
 }
@@ -76,7 +78,7 @@ void admission_remove(struct admission *admission, const struct address *peer)
 {
     CHECK(admission->count > 0);
     admission->count--;
-    struct peer_count *from = find_peer(admission, peer);
+    struct peer_count *from = counts(admission, peer) ? find_peer(admission, peer) : NULL;
     if (from != NULL && --from->count == 0) {
         map_remove(&admission->addresses, &from->node);
         free(from);

@@ -19,14 +19,14 @@ enum {
 struct net_limits {
     size_t queue;         /* outbound bytes per connection */
     uint32_t connections; /* connections in all, and ADMISSION_WATCHERS more */
-    uint32_t per_address; /* connections from one IP; 0: no limit */
+    uint32_t per_address; /* connections from one address (address_source); 0: no limit */
     bool share_ports;     /* sockets that listen let others of this user listen there too */
     const struct cidr_list *trusted; /* proxies, which come for many; borrowed; NULL: none */
 };
 
 struct admission {
     struct net_limits limits;
-    struct map addresses; /* struct peer_count by IP, where there is a limit */
+    struct map addresses; /* struct peer_count by source, where there is a limit */
     uint32_t count;
     bool overloaded; /* admits no client */
 };

@@ -22,7 +22,9 @@ enum {
     STALL_MS =
         10 * 1000,  /* at least, between two looks whether the peer takes what is left for it */
     HEAVY_US = 300, /* a read that takes so long makes a connection heavy, */
-    LIGHT_US = 75,  /* one so short light again */
+    HEAVY_BYTES = 16 * 1024, /* or after which so much more waits for its peer; */
+    LIGHT_US = 75,           /* one so short light again */
+    UNREAD_US = 500,         /* of a turn, for asking the kernel to say no more of those in line */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -232,10 +234,25 @@ static void read_some(struct conn *conn)
     }
 }
 
-/* Who takes long waits behind those who do not. */
-static void weigh(struct conn *conn, uint64_t us)
+/* What a connection had cost before a read. */
+struct cost {
+    uint64_t us;
+    size_t queued;
+};
+
+static struct cost cost_so_far(const struct conn *conn)
 {
-    conn->heavy = us > HEAVY_US || (conn->heavy && us > LIGHT_US);
+    return (struct cost){loop_turn_us(conn->net->loop), conn->out.bytes};
+}
+
+/* Who takes long, or has much written for it, waits behind those who do not. */
+static void weigh(struct conn *conn, const struct cost *before)
+{
+    struct cost now = cost_so_far(conn);
+    uint64_t us = now.us - before->us;
+    bool costs = conn->costly || us > HEAVY_US || now.queued > before->queued + HEAVY_BYTES;
+    conn->heavy = costs || (conn->heavy && us > LIGHT_US);
+    conn->costly = false;
 }
 
 /* ------------------------------------------------------------------------------------ writing */
@@ -430,15 +447,15 @@ void conn_drop_queue(struct conn *conn)
 
 static void on_readable(struct conn *conn)
 {
-    struct loop *loop = conn->net->loop;
-    uint64_t began_us = loop_turn_us(loop);
-    if (conn->unread && began_us < LOOP_TURN_BUDGET_US) {
+    struct cost before = cost_so_far(conn);
+    bool free = before.us < LOOP_TURN_BUDGET_US && list_empty(&conn->net->front);
+    if (conn->unread && before.us < UNREAD_US) {
         wait_for_events(conn); /* it stands in line already: no more events until it had its turn */
     } else if (conn->unread) {
         return; /* nor has this turn the time to say so, where thousands come at once */
-    } else if (goes_first(conn) && began_us < LOOP_TURN_BUDGET_US) {
+    } else if (goes_first(conn) && free) {
         read_some(conn);
-        weigh(conn, loop_turn_us(loop) - began_us);
+        weigh(conn, &before);
     } else {
         conn->unread = true;
         stand_in_line(conn);
@@ -485,8 +502,7 @@ static void read_on(struct conn *conn)
 
 void conn_do_todo(struct conn *conn)
 {
-    struct loop *loop = conn->net->loop;
-    uint64_t began_us = loop_turn_us(loop);
+    struct cost before = cost_so_far(conn);
     if (conn->poked && conn->state != CONN_DEAD) {
         call_poked(conn);
     }
@@ -497,7 +513,7 @@ void conn_do_todo(struct conn *conn)
         conn_free(conn);
         return;
     }
-    weigh(conn, loop_turn_us(loop) - began_us);
+    weigh(conn, &before);
     wait_for_events(conn);
 }
 
@@ -545,6 +561,11 @@ void conn_yield(struct conn *conn)
 void conn_set_member(struct conn *conn)
 {
     conn->member = true;
+}
+
+void conn_set_costly(struct conn *conn)
+{
+    conn->costly = true;
 }
 
 void conn_set_timer(struct conn *conn, uint32_t ms)

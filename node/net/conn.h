@@ -128,8 +128,12 @@ void conn_poke(struct conn *conn);
 void conn_yield(struct conn *conn);
 
 /* It is in, logged in or has joined: when there is much to do its reads come before those of
- * others, as long as each is short. */
+ * others, as long as each is short and brings about little to write to it. */
 void conn_set_member(struct conn *conn);
+
+/* What it just said costs more than reading it: work in a thread. Its next read waits behind those of
+ * members, like one after a long read. */
+void conn_set_costly(struct conn *conn);
 
 /* No more sends: writes what is queued, for as long as the peer takes 4 KiB of it every 10 s (every
  * `linger_ms`, when that is longer; else by a reset, see below), then shuts down, and reads to the

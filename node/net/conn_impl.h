@@ -48,7 +48,8 @@ struct conn {
     bool settling : 1; /* conn_do_todo is at work, and sets the events when it is done */
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
     bool member : 1;   /* goes before others, unless it is */
-    bool heavy : 1;    /* what it sent last took long to read */
+    bool heavy : 1;    /* what it sent last cost much */
+    bool costly : 1;   /* what is read now costs more than its time */
     bool unread : 1;   /* its event came, and it stands in line */
     bool bulk : 1;     /* it stands in the line of the bulk */
 };

@@ -7,7 +7,7 @@
 
 bool conn_peer_may_be(const struct conn *conn, const struct address *peer)
 {
-    return memcmp(conn->peer.ip, peer->ip, sizeof(peer->ip)) == 0 ||
+    return address_same_source(&conn->peer, peer) ||
            !admission_is_crowded(&conn->net->admission, peer);
 }
 

@@ -97,10 +97,9 @@ static struct limit_bucket *bucket_of(struct limit_table *table, const unsigned 
 bool limit_table_take(struct limit_table *table, const struct address *peer, uint32_t tokens,
                       uint64_t now_us)
 {
-    unsigned char ip[16] = {0};
     if (table->sets == NULL) {
         return true;
     }
-    memcpy(ip, peer->ip, address_is_ipv4(peer) ? 16 : 8);
-    return limit_take(bucket_of(table, ip), table->per_second, table->burst, tokens, now_us);
+    struct address_source source = address_source(peer);
+    return limit_take(bucket_of(table, source.ip), table->per_second, table->burst, tokens, now_us);
 }

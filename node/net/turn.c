@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which connection has its turn, and for how long:
  *
- *     event of a member --time left?--> read at once          bulk: of a message to many
+ *     event of a member --time left, nobody in front?--> read at once          bulk: of a message to many
  *              of others \--not--> front, or back
- *     at the end: settle todo -> some of gone -> read front -> write dirty -> read some of back -> write dirty
+ *     at the end: settle todo -> some of gone -> read front -> write dirty -> read and answer some of back
  *                 -> write some of bulk
  *
  * A member (conn_set_member) whose reads are short goes before all others. What one turn has no time for
@@ -14,7 +14,7 @@
 
 enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
-    BACK_US = 500,   /* for those behind them; at least one of them is read */
+    BACK_US = 500,   /* for those behind them, with their answers; at least one of them is read */
     BULK_US = 1000,  /* for writing to many */
     GONE_US =
         250, /* for taking leave of those that are dead, or what the turn has left; of one at least */
@@ -52,21 +52,6 @@ static void put_back(struct list *now, struct list *line)
     list_splice(line, now);
 }
 
-static void read_line(struct net *net, struct list *line, uint64_t until_us)
-{
-    struct list now;
-    list_init(&now);
-    list_splice(&now, line);
-    bool first = true;
-    while (!list_empty(&now) && (first || loop_turn_us(net->loop) < until_us)) {
-        struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
-        list_del(&conn->todo);
-        conn_do_todo(conn);
-        first = false;
-    }
-    put_back(&now, line);
-}
-
 static void write_line(struct net *net, struct list *line, uint64_t until_us)
 {
     struct list now;
@@ -80,15 +65,33 @@ static void write_line(struct net *net, struct list *line, uint64_t until_us)
     put_back(&now, line);
 }
 
+/* `answers`: what a read brings about is written before the next one, in the same time. */
+static void read_line(struct net *net, struct list *line, uint64_t until_us, bool answers)
+{
+    struct list now;
+    list_init(&now);
+    list_splice(&now, line);
+    bool first = true;
+    while (!list_empty(&now) && (first || loop_turn_us(net->loop) < until_us)) {
+        struct conn *conn = LIST_ITEM(now.next, struct conn, todo);
+        list_del(&conn->todo);
+        conn_do_todo(conn);
+        if (answers) {
+            write_line(net, &net->dirty, 0);
+        }
+        first = false;
+    }
+    put_back(&now, line);
+}
+
 void turn_end(void *arg)
 {
     struct net *net = arg;
     settle(net);
     take_leave(net);
-    read_line(net, &net->front, FRONT_US);
+    read_line(net, &net->front, FRONT_US, false);
     write_line(net, &net->dirty, 0);
-    read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US);
-    write_line(net, &net->dirty, 0);
+    read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US, true);
     write_line(net, &net->bulk, loop_turn_us(net->loop) + BULK_US);
     while (!list_empty(&net->udp_dirty)) {
         udp_flush(net->udp_dirty.next);

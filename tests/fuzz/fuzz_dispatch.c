@@ -4,6 +4,7 @@
 #include "node/net/cidr.h"
 #include "node/service/dispatch/frame.h"
 #include "node/service/dispatch/mesh/message.h"
+#include "store/wire.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ static void mesh_again(struct span rest, struct buf *again)
     if (dispatch_mesh_message_read_head(&rest, &head) != 0) {
         return;
     }
+    must(dispatch_mesh_message_is_read(&head) || head.form != STORE_WIRE_TO);
     dispatch_mesh_message_put_head(again, &head);
     while (dispatch_mesh_message_next(&rest, &frame) > 0) {
         dispatch_mesh_message_put(again, &frame);

@@ -68,6 +68,20 @@ static bool is_deep(json_t *json, unsigned depth)
     return deep;
 }
 
+/* The beginning of a text: up to the character that reaches so many bytes. */
+static void compare_cut(const struct buf *whole, struct span raw)
+{
+    struct buf cut = {0};
+    for (size_t most = 0; most < 12; most++) {
+        cut.len = 0;
+        json_unquote_cut(raw, most, &cut);
+        must(span_starts_with(buf_span(whole), buf_span(&cut)) && utf8_valid(buf_span(&cut)),
+             "the beginning");
+        must(cut.len < most + 4 && (cut.len >= most || cut.len == whole->len), "as much as it may");
+    }
+    buf_free(&cut);
+}
+
 static void compare_string(const json_t *value, struct span raw)
 {
     struct buf text = {0}, again = {0}, back = {0};
@@ -75,6 +89,7 @@ static void compare_string(const json_t *value, struct span raw)
     must(utf8_valid(buf_span(&text)), "unquoted UTF-8");
     must(span_eq(buf_span(&text), span_of(json_string_value(value), json_string_length(value))),
          "unquoted");
+    compare_cut(&text, raw);
     json_quote(buf_span(&text), &again);
     must(accepts(buf_span(&again), 1), "quoted");
     json_unquote(buf_span(&again), &back);
@@ -109,12 +124,16 @@ static void compare_fields(const json_t *object, struct span text)
     }
 }
 
-/* Any bytes at all may be quoted. */
+/* Any bytes at all may be quoted, whole or cut. */
 static void quote(struct span bytes)
 {
     struct buf quoted = {0};
+    size_t most = (unsigned char)bytes.ptr[0];
     json_quote(bytes, &quoted);
     must(utf8_valid(buf_span(&quoted)) && accepts(buf_span(&quoted), 3), "any bytes quoted");
+    quoted.len = 0;
+    json_quote_cut(bytes, most, &quoted);
+    must(utf8_valid(buf_span(&quoted)) && accepts(buf_span(&quoted), 3), "and cut");
     buf_free(&quoted);
 }
 

@@ -90,6 +90,12 @@ static void read_keys(struct span bytes, bool pem)
     int result = pem ? jwt_keys_add_pem(read, bytes, error, sizeof(error))
                      : jwt_keys_set_jwks(read, bytes, error, sizeof(error));
     must((result == 0) == (jwt_keys_count(read) > 0) && (result == 0) == (error[0] == '\0'));
+    struct jwt_keys *again = jwt_keys_ref(read), *of_set = jwt_keys_new();
+    jwt_keys_free(&again);
+    jwt_keys_copy_set(of_set, read);
+    must(jwt_keys_count(of_set) == (pem ? 0 : jwt_keys_count(read)));
+    must(jwt_keys_add_secret(of_set, SPAN(""), error, sizeof(error)) != 0);
+    jwt_keys_free(&of_set);
     struct jwt_keys *copy = jwt_keys_copy(read);
     must(jwt_keys_count(copy) == jwt_keys_count(read));
     must(pem || jwt_keys_set_jwks(copy, bytes, error, sizeof(error)) == result);

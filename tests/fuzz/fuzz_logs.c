@@ -3,6 +3,7 @@
  * room first), and each of them, and any bytes at all, must come out of logs_row as a row whose
  * binary form holds together and whose texts PostgreSQL takes: UTF-8 without NUL. */
 #include "node/service/logs/intake.h"
+#include "node/service/logs/protobuf.h"
 #include "node/service/logs/row.h"
 #include "node/service/logs/words.h"
 #include "store/base/utf8.h"
@@ -101,6 +102,20 @@ static void try_batch(struct span type, struct span coding, struct span bytes)
     try_batch_of(LOGS_SHAPE_ENTRY, type, coding, bytes);
 }
 
+/* What a sender of protobuf is told. */
+static void answer(struct span text)
+{
+    struct buf out = {0};
+    logs_protobuf_response(0, text, &out);
+    must(out.len == 0, "nothing was refused");
+    logs_protobuf_response(text.len + 1, text, &out);
+    must(out.len > text.len, "how many, and why");
+    out.len = 0;
+    logs_protobuf_status(text, &out);
+    must(out.len > text.len, "why");
+    buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span text = span_of(data, size);
@@ -116,6 +131,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_batch(SPAN(""), SPAN("snappy"), text);
     try_batch_of(LOGS_SHAPE_OTLP, SPAN("application/x-protobuf"), SPAN(""), text);
     try_batch_of(LOGS_SHAPE_LOKI, SPAN("application/x-protobuf"), SPAN("identity"), text);
+    try_batch(SPAN(""), SPAN("br"), text);
+    try_batch(SPAN("application/x-protobuf"), SPAN(""), text);
+    answer(text);
     if (logs_word_time(text, &time_us)) {
         must(time_us < INT64_C(1) << 62, "a time");
     }

@@ -29,6 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (redis_url_take_logins(&url, text, error, sizeof(error)) != 0) {
             abort(); /* it names the same servers */
         }
+        error[0] = '\0';
+        if ((redis_url_take_logins(&url, "redis://elsewhere:9", error, sizeof(error)) != 0) ==
+            (error[0] == '\0')) {
+            abort(); /* others, mostly: then it says so */
+        }
+        if (redis_url_take_logins(&url, "x", error, sizeof(error)) == 0) {
+            abort();
+        }
         redis_url_free(&url);
     } else if (url.servers != NULL || url.count != 0) {
         abort();

@@ -2,12 +2,13 @@
 """SIGTERM: clients are sent elsewhere, claims released, and the process ends in order."""
 
 import asyncio
+import json
 import signal
 import time
 
 import pytest
 
-from lib.frames import RawWebSocket
+from lib.frames import CLOSE, RawWebSocket, close_payload
 from lib.sync import SyncClient, close_all, members, new_session
 from lib.tcp import HttpClient
 from lib.waiting import until, wait_until
@@ -54,6 +55,23 @@ def test_a_client_that_does_not_answer_cannot_hold_it(yard):
     with RawWebSocket(node):
         node.term()
         wait_until(lambda: node.exit_code() == 0, "the node ends")
+
+
+@pytest.mark.parametrize("question", ["history", "nothing of the kind"])
+def test_nothing_is_said_behind_the_farewell(yard, question):
+    """Who asks all the same, before he has read it, gets no frame behind the close frame (RFC 6455, 5.5.1)."""
+    node = yard.node(drain="3s", chat_login="development")
+    with RawWebSocket(node, "/chat") as client:
+        client.text(json.dumps({"action": "login", "token": "a"}))
+        assert "connected" in client.next_text()
+        client.text(json.dumps({"action": "history", "limit": 1, "offset": 0}))
+        assert "history" in client.next_text()
+        node.term()
+        assert client.next_frame().opcode == CLOSE
+        client.text(json.dumps({"action": question, "limit": 1, "offset": 0}))
+        client.frame(CLOSE, close_payload(1001))
+        assert client.at_end(), "it ends"
+    wait_until(lambda: node.exit_code() == 0, "the node ends")
 
 
 def test_the_second_sigterm_ends_it_at_once(yard):

@@ -330,6 +330,20 @@ def test_in_production_no_other_page_writes(yard, line, body):
         assert ask_as(node.port, THEIRS, one, body if one is line else b"").status == 403
 
 
+def test_no_picture_of_another_page_writes_or_reads(yard):
+    """It bears no Origin. Browsers say where it comes from, if not over plain HTTP."""
+    node = yard.node(**PRODUCTION)
+    webhook = "GET /api/webhook/minigame"
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200), (None, 200)):
+        fields = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"} if site else {}
+        assert ask_as(node.port, None, webhook, **fields).status == status, site
+        assert ask_as(node.port, None, "GET /metrics", **fields).status == status, site
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert ask_as(node.port, None, webhook, **followed).status == 403, "a link that writes"
+    assert ask_as(node.port, None, "GET /metrics", **followed).status == 200, "a link to read"
+    assert ask_as(yard.node().port, None, webhook, **followed).status == 200, "in development, without a list, any page may"
+
+
 def test_writes_are_for_the_listed_pages(yard):
     node = yard.node(origins=OURS)
     for line, body in WRITES:

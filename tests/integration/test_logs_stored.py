@@ -29,9 +29,10 @@ def reader(postgres):
     return postgres.uri.replace("postgres@", "looker@")
 
 
-def ask(node, token=None, **query):
+def ask(node, token=None, client=None, **query):
     query = {name: json.dumps(value) if isinstance(value, list) else value for name, value in query.items()}
-    request = urllib.request.Request(node.http("/logs/stored?" + urllib.parse.urlencode(query)), headers={"Authorization": f"Bearer {token}"} if token else {})
+    headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **({"X-Forwarded-For": client} if client else {})}
+    request = urllib.request.Request(node.http("/logs/stored?" + urllib.parse.urlencode(query)), headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, json.load(answer)
@@ -126,16 +127,25 @@ def test_without_postgres_and_with_one_that_is_away(yard, redis, postgres):
 
 
 def test_a_slow_postgres_holds_up_nobody(yard, redis, postgres):
-    [node] = yard.fleet([redis.url], postgres=reader(postgres), logs_sink="off")
+    [node] = yard.fleet([redis.url], postgres=reader(postgres), logs_sink="off", trusted_proxies="127.0.0.1")
     fill(postgres, 5)
     assert len(messages(node)) == 5
     postgres.signal_all(signal.SIGSTOP)
     answers = []
-    askers = [threading.Thread(target=lambda: answers.append(ask(node))) for _ in range(20)]
-    for asker in askers:
-        asker.start()
-    wait_until(lambda: len([1 for status, _ in answers if status == 503]) >= 4, "over sixteen are turned away at once")
-    assert all("too many" in said["error"] for _, said in answers)
+
+    def begin(client, count):
+        askers = [threading.Thread(target=lambda: answers.append(ask(node, client=client))) for _ in range(count)]
+        for asker in askers:
+            asker.start()
+        return askers
+
+    askers = begin("203.0.113.0", 20)
+    wait_until(lambda: len(answers) == 16, "one address does not take all places")
+    assert all(status == 503 and "of this address" in said["error"] for status, said in answers)
+    askers += [asker for i in range(1, 4) for asker in begin(f"203.0.113.{i}", 4)]
+    askers += begin("203.0.113.5", 2)
+    wait_until(lambda: len(answers) == 18, "over sixteen are turned away at once")
+    assert all("ask this node" in said["error"] for _, said in answers[16:])
     for _ in range(5):
         assert node.get("/healthz")[0] == 200
     postgres.signal_all(signal.SIGCONT)

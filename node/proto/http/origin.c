@@ -38,6 +38,22 @@ static bool has_list(const struct http_options *options)
     return options->origins != NULL && options->origins[0] != '\0';
 }
 
+/* A picture, a script or a link of another site's page: such requests bear no Origin, but their browser
+ * says so (Fetch Metadata) where it trusts the connection. */
+static bool is_of_another_site(const struct http_request *request)
+{
+    struct span site = http_header(request, "sec-fetch-site");
+    return site.ptr != NULL && !span_eq(site, SPAN("same-origin")) && !span_eq(site, SPAN("none"));
+}
+
+/* No Origin: one of another site's may only be a link to what is then shown as a page of its own. */
+static bool may_unnamed(const struct http_request *request, enum http_origin guard)
+{
+    return !is_of_another_site(request) ||
+           (guard == HTTP_ORIGIN_OWN &&
+            span_eq(http_header(request, "sec-fetch-mode"), SPAN("navigate")));
+}
+
 bool http_origin_may(const struct http_request *request, const struct http_options *options,
                      enum http_origin guard)
 {
@@ -45,11 +61,15 @@ bool http_origin_may(const struct http_request *request, const struct http_optio
     if (options->same_origin) {
         guard = HTTP_ORIGIN_OWN;
     }
-    if (guard == HTTP_ORIGIN_ANY || origin.ptr == NULL || is_own(request, origin)) {
+    bool all = guard == HTTP_ORIGIN_LISTED && !has_list(options) && !options->guarded_writes;
+    if (guard == HTTP_ORIGIN_ANY || all) {
         return true;
     }
-    return guard == HTTP_ORIGIN_LISTED &&
-           (has_list(options) ? is_listed(origin, options->origins) : !options->guarded_writes);
+    if (origin.ptr == NULL) {
+        return may_unnamed(request, guard);
+    }
+    return is_own(request, origin) ||
+           (guard == HTTP_ORIGIN_LISTED && is_listed(origin, options->origins));
 }
 
 bool http_origin_may_connect(const struct http_request *request, const struct http_options *options)

@@ -146,6 +146,7 @@ static void on_login_request(struct chat_client *client, const struct chat_reque
     if (client->attempt != NULL) {
         say_error(client, "a login is under way, please wait");
     } else if (has_token) {
+        conn_set_costly(ws_conn(client->ws)); /* a signature */
         client->attempt = chat_login_token(login, buf_span(&token), on_login, client);
     } else if (has_name) {
         client->attempt =
@@ -336,7 +337,7 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     }
 }
 
-bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg)
+bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg)
 {
     return chat_online_each(((const struct chat *)chat)->online, fn, arg);
 }

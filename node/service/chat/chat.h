@@ -42,8 +42,9 @@ void chat_describe(const struct chat *chat, struct buf *out);
 /* Frees; its sockets must be gone. NULL inside is fine. */
 void chat_free(struct chat **chat);
 
-/* Calls `fn` once with each user logged in anywhere in the cluster; false, without a call, while
- * that is not known. `chat` is a struct chat: a callback for services that must not know of it. */
-bool chat_each_online(void *chat, void (*fn)(void *arg, struct span user), void *arg);
+/* Calls `fn` once with each user logged in anywhere in the cluster, until it returns false. False,
+ * without a call, while that is not known. `chat` is a struct chat: a callback for services that must
+ * not know of it. */
+bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg);
 
 #endif

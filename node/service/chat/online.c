@@ -179,10 +179,13 @@ void chat_online_describe(const struct chat_online *online, struct buf *out)
 
 /* --------------------------------------------------------------------------- the cluster's */
 
-/* A walk over all users, each given once: the users of other nodes are collected first. */
+/* A walk over all users, each given once: those of this node, then those of others. */
 struct walk {
     const struct chat_online *online;
-    struct map seen;
+    struct map seen; /* of other nodes */
+    bool (*fn)(void *arg, struct span user);
+    void *arg;
+    bool over; /* no more are wanted */
 };
 
 struct seen_user {
@@ -199,29 +202,31 @@ static void see_part(void *arg, const struct roster_member *member)
 {
     struct walk *walk = arg;
     struct span rest = member->value;
-    while (!is_own(walk->online, member->name) && rest.len > 0) {
+    while (!walk->over && rest.len > 0 && !is_own(walk->online, member->name)) {
         struct span user = span_cut(&rest, '\0');
         if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
             struct seen_user *seen = mem_zalloc(sizeof(*seen));
             map_insert(&walk->seen, &seen->node, user); /* the view's bytes stay during the walk */
+            walk->over = !walk->fn(walk->arg, user);
         }
     }
 }
 
-bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+bool chat_online_each(const struct chat_online *online, bool (*fn)(void *arg, struct span user),
                       void *arg)
 {
-    struct walk walk = {.online = online};
+    struct walk walk = {.online = online, .fn = fn, .arg = arg};
     if (!online->seen) {
         return false;
     }
     map_init(&walk.seen);
-    roster_each(online->watch, see_part, &walk);
     MAP_EACH(it, &online->users) {
-        fn(arg, map_key(it));
+        walk.over = walk.over || !fn(arg, map_key(it));
+    }
+    if (!walk.over) {
+        roster_each(online->watch, see_part, &walk);
     }
     MAP_EACH(it, &walk.seen) {
-        fn(arg, map_key(it));
         map_remove(&walk.seen, it);
         free(MAP_ENTRY(it, struct seen_user, node));
     }

@@ -34,9 +34,9 @@ void chat_online_spoke(struct chat_online *online, const char *user, const char 
  * users here. Names are cut. */
 void chat_online_describe(const struct chat_online *online, struct buf *out);
 
-/* Calls `fn` once with each user logged in anywhere, in no order. False, without a call, while this
- * node has not seen the roster yet. */
-bool chat_online_each(const struct chat_online *online, void (*fn)(void *arg, struct span user),
+/* Calls `fn` once with each user logged in anywhere, in no order, until it returns false. False, without a
+ * call, while this node has not seen the roster yet. */
+bool chat_online_each(const struct chat_online *online, bool (*fn)(void *arg, struct span user),
                       void *arg) __attribute__((warn_unused_result));
 
 #endif

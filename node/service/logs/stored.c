@@ -15,6 +15,7 @@ enum {
     STORED_PAGE = 500,
     STORED_NAMES_MOST = 64,       /* of one list */
     STORED_NAME_BYTES_MOST = 512, /* what a column holds (row.c) */
+    STORED_OF_ADDRESS = 4,        /* requests that wait, of one address: the rest is for others */
 };
 
 struct logs_stored {
@@ -28,6 +29,7 @@ struct stored_asker {
     struct list entry;
     struct logs_stored *stored;
     struct http_request *request;
+    struct address from;
 };
 
 /* A list of names of a question. */
@@ -209,12 +211,28 @@ static void on_answer(void *arg, const struct archive_answer *answer)
     buf_free(&body);
 }
 
+static unsigned count_of(const struct logs_stored *stored, const struct address *from)
+{
+    unsigned count = 0;
+    for (struct list *it = stored->waiting.next; it != &stored->waiting; it = it->next) {
+        const struct stored_asker *waiting = LIST_ITEM(it, struct stored_asker, entry);
+        count += address_same_source(&waiting->from, from) ? 1 : 0;
+    }
+    return count;
+}
+
 static void ask(struct logs_stored *stored, struct http_request *request,
                 const struct archive_question *question)
 {
+    if (count_of(stored, http_peer(request)) >= STORED_OF_ADDRESS) {
+        http_reply_field(request, "Retry-After", SPAN("2"));
+        http_reply_error(request, 503, "too many of this address ask for stored lines at once");
+        return;
+    }
     struct stored_asker *waiting = mem_zalloc(sizeof(*waiting));
     waiting->stored = stored;
     waiting->request = request;
+    waiting->from = *http_peer(request);
     list_push_back(&stored->waiting, &waiting->entry);
     if (archive_ask(stored->archive, question, on_answer, waiting) != 0) {
         http_reply_field(request, "Retry-After", SPAN("2"));

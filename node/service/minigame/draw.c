@@ -7,11 +7,11 @@
 
 #include <stdlib.h>
 
-void minigame_draw_add(void *arg, struct span user)
+bool minigame_draw_add(void *arg, struct span user)
 {
     struct minigame_draw *draw = arg;
     if (!utf8_valid(user)) {
-        return;
+        return true;
     }
     uint64_t at = draw->seen++;
     at = at < MINIGAME_PLAYERS_MOST ? at : entropy_below(draw->seen);
@@ -19,6 +19,7 @@ void minigame_draw_add(void *arg, struct span user)
         free(draw->players[at]);
         draw->players[at] = mem_dup(user);
     }
+    return true;
 }
 
 void minigame_draw_end(struct minigame_draw *draw, struct minigame_round *round)

@@ -11,8 +11,8 @@ struct minigame_draw {
     uint64_t seen;
 };
 
-/* One player more. `draw` is a struct minigame_draw, zeroed before the first. */
-void minigame_draw_add(void *draw, struct span user);
+/* One player more; true. `draw` is a struct minigame_draw, zeroed before the first. */
+bool minigame_draw_add(void *draw, struct span user);
 
 /* Its players into `round`, which has none; steals them. */
 void minigame_draw_end(struct minigame_draw *draw, struct minigame_round *round);

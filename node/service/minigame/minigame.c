@@ -18,28 +18,74 @@ enum {
     ONLINE_MOST = 5000, /* players in an answer */
     RATE = 20,          /* requests a second of one socket, in the long run */
     BURST = 100,        /* and at once */
+    PLAYERS_PAUSE = 10, /* times as long as it takes to list all, until they are listed again */
 };
 
 struct minigame {
     struct minigame_options options;
     struct minigame_sockets sockets;
     struct minigame_scheduler *scheduler;
+    /* Who is online, as it was said last; NULL: not yet. Whoever asks a thousand times a second makes no
+     * thousand lists of thousands. */
+    char *players;
+    struct shared_message answer; /* of `players` */
+    uint64_t stale_us;            /* of a clock that never jumps */
 };
 
 /* ------------------------------------------------------------------------------------ sockets */
 
-static void add_player(void *arg, struct span user)
+static bool add_player(void *arg, struct span user)
 {
     json_t *list = arg;
-    if (json_array_size(list) < ONLINE_MOST) {
-        json_array_append_new(list, json_stringn(user.ptr, user.len));
+    json_array_append_new(list, json_stringn(user.ptr, user.len));
+    return json_array_size(list) < ONLINE_MOST;
+}
+
+static void forget_players(struct minigame *minigame)
+{
+    if (minigame->players != NULL) {
+        shared_message_deinit(&minigame->answer);
+        free(minigame->players);
+        minigame->players = NULL;
+    }
+}
+
+/* Makes the answer new where it is time. false: it is not known who is online. */
+static bool look_at_players(struct minigame *minigame)
+{
+    uint64_t now_us = clock_monotonic_us();
+    if (minigame->players != NULL && now_us < minigame->stale_us) {
+        return true;
+    }
+    json_t *players = json_array();
+    forget_players(minigame);
+    if (!minigame->options.each_online(minigame->options.online, add_player, players)) {
+        json_decref(players);
+        return false;
+    }
+    json_t *answer = json_pack("{s:o}", "online_players", players);
+    minigame->players = json_dumps(answer, 0);
+    json_decref(answer);
+    shared_message_init(&minigame->answer, WS_TEXT, span_str(minigame->players));
+    uint64_t done_us = clock_monotonic_us();
+    minigame->stale_us = done_us + (done_us - now_us) * PLAYERS_PAUSE;
+    return true;
+}
+
+static void say_players(struct minigame *minigame, struct minigame_socket *socket)
+{
+    if (look_at_players(minigame)) {
+        group_send_one(&socket->receiver, &minigame->answer);
+        metrics_add(minigame->options.metrics, METRIC_WS_MESSAGES_OUT, 1);
+    } else {
+        minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
     }
 }
 
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct minigame_socket *socket = arg;
-    const struct minigame *minigame = socket->owner;
+    struct minigame *minigame = socket->owner;
     if (!limit_take(&socket->limit, RATE, BURST, 1, clock_monotonic_us())) {
         minigame_socket_error(socket, "too many requests, please slow down");
         return;
@@ -49,13 +95,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     if (fault != NULL) {
         minigame_socket_error(socket, fault);
     } else if (minigame_request_action(request) == MINIGAME_ONLINE) {
-        json_t *players = json_array();
-        if (minigame->options.each_online(minigame->options.online, add_player, players)) {
-            minigame_socket_send(socket, json_pack("{s:o}", "online_players", players));
-        } else {
-            json_decref(players);
-            minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
-        }
+        say_players(minigame, socket);
     } else {
         minigame_scheduler_ask(minigame->scheduler, socket->id, request);
     }
@@ -132,6 +172,7 @@ void minigame_free(struct minigame **minigame)
     }
     minigame_scheduler_free(&(*minigame)->scheduler);
     minigame_sockets_deinit(&(*minigame)->sockets);
+    forget_players(*minigame);
     free(*minigame);
     *minigame = NULL;
 }

@@ -22,9 +22,9 @@ struct minigame_options {
     struct metrics *metrics; /* borrowed */
     struct wheel *wheel;     /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
-    /* Calls `fn` once with each player online anywhere in the cluster; false, without a call, while
-     * that is not known. */
-    bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
+    /* Calls `fn` once with each player online anywhere in the cluster, until it returns false. False,
+     * without a call, while that is not known. */
+    bool (*each_online)(void *online, bool (*fn)(void *arg, struct span user), void *arg);
     void *online;
     const char *token, *webhook_token; /* bearer tokens that must be shown; "": none; borrowed */
 };

@@ -37,9 +37,9 @@ struct minigame_scheduler_options {
     struct wheel *wheel;              /* borrowed */
     const char *node;                 /* this node's name, borrowed */
     struct minigame_sockets *sockets; /* that hear what it says; borrowed */
-    /* Calls `fn` once with each player online anywhere in the cluster; false, without a call, while
-     * that is not known. */
-    bool (*each_online)(void *online, void (*fn)(void *arg, struct span user), void *arg);
+    /* Calls `fn` once with each player online anywhere in the cluster, until it returns false. False,
+     * without a call, while that is not known. */
+    bool (*each_online)(void *online, bool (*fn)(void *arg, struct span user), void *arg);
     void *online;
 };
 

@@ -444,6 +444,34 @@ static void test_drain_asks_then_closes(void **state)
     assert_true(bench->closed);
 }
 
+/* One customer has a whole /64 of IPv6; a proxy comes for many. */
+static void test_a_limit_by_address_counts_customers(void **state)
+{
+    struct cidr_list trusted;
+    struct span wrong;
+    struct admission admission;
+    struct address first, second, other, proxy;
+    (void)state;
+    assert_int_equal(cidr_list_parse(SPAN("2001:db8:0:1::9"), &trusted, &wrong), 0);
+    assert_int_equal(address_parse_ip(SPAN("2001:db8:0:1::1"), &first), 0);
+    assert_int_equal(address_parse_ip(SPAN("2001:db8:0:1:ffff::2"), &second), 0);
+    assert_int_equal(address_parse_ip(SPAN("2001:db8:0:2::1"), &other), 0);
+    assert_int_equal(address_parse_ip(SPAN("2001:db8:0:1::9"), &proxy), 0);
+    admission_init(&admission,
+                   &(struct net_limits){.connections = 10, .per_address = 1, .trusted = &trusted});
+    admission_add(&admission, &proxy);
+    assert_true(admission_allows(&admission, &first));
+    admission_add(&admission, &first);
+    assert_false(admission_allows(&admission, &second));
+    assert_true(admission_allows(&admission, &other) && admission_allows(&admission, &proxy));
+    admission_remove(&admission, &proxy);
+    assert_false(admission_allows(&admission, &second));
+    admission_remove(&admission, &first);
+    assert_true(admission_allows(&admission, &second));
+    admission_deinit(&admission);
+    cidr_list_free(&trusted);
+}
+
 /* ------------------------------------------------------------------------------------ listener */
 
 static void on_accept(void *arg, int fd, const struct address *peer)
@@ -500,6 +528,7 @@ int main(void)
         CONN_TEST(test_timer_fires_and_is_moved),
         CONN_TEST(test_net_admits_within_its_limits),
         CONN_TEST(test_drain_asks_then_closes),
+        cmocka_unit_test(test_a_limit_by_address_counts_customers),
         CONN_TEST(test_listener_accepts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,9 @@ struct player {
     struct conn *conn;
     int peer;
     unsigned takes_us;
+    size_t answers;        /* bytes that are sent to it when it was read */
+    bool costs;            /* more than its read */
+    struct player *before; /* has its answer when this one is read */
     char name;
 };
 
@@ -41,11 +44,29 @@ static void count_in_turn(struct scene *scene)
         scene->in_turn > scene->most_in_turn ? scene->in_turn : scene->most_in_turn;
 }
 
+static void answer(struct player *player)
+{
+    if (player->answers > 0) {
+        struct chunk *chunk = chunk_new(player->answers);
+        memset(chunk->data, 'x', player->answers);
+        assert_int_equal(conn_send(player->conn, chunk), 0);
+        chunk_unref(chunk);
+    }
+}
+
 static size_t on_data(void *arg, struct span bytes)
 {
     struct player *player = arg;
     struct scene *scene = player->scene;
     usleep(player->takes_us);
+    if (player->costs) {
+        conn_set_costly(player->conn);
+    }
+    answer(player);
+    if (player->before != NULL) {
+        char got[1];
+        assert_int_equal(recv(player->before->peer, got, 1, MSG_DONTWAIT), 1);
+    }
     scene->order[scene->read++] = player->name;
     if (scene->read == scene->wanted) {
         loop_stop(scene->loop);
@@ -196,6 +217,61 @@ static void test_who_takes_long_waits_behind(void **state)
     assert_string_equal(scene->order, "SQSSSQ");
 }
 
+/* The order in which `player` and a quick one are read when it speaks first. The kernel forgets before who
+ * was ready. */
+static void speak_before(struct scene *scene, struct player *player, struct player *quick)
+{
+    event_base_loop(loop_base(scene->loop), EVLOOP_NONBLOCK);
+    say(player);
+    say(quick);
+    run_until(scene, 2);
+}
+
+/* Like one that takes long: where it has work done elsewhere, or much written to it. */
+static void test_who_costs_much_waits_behind(void **state)
+{
+    struct scene *scene = *state;
+    struct player *one = enter(scene, 'C', 10, true), *two = enter(scene, 'A', 10, true);
+    struct player *quick = enter(scene, 'Q', 10, true);
+    one->costs = true;
+    speak_before(scene, one, quick);
+    one->costs = false;
+    speak_before(scene, one, quick);
+    speak_before(scene, one, quick);
+    two->answers = 32 * 1024;
+    speak_before(scene, two, quick);
+    two->answers = 0;
+    speak_before(scene, two, quick);
+    speak_before(scene, two, quick);
+    assert_string_equal(scene->order, "CQQCCQAQQAAQ");
+}
+
+/* Eight have their time in the first turn. Who speaks again comes after those that waited. */
+static void test_members_are_read_as_they_came(void **state)
+{
+    struct scene *scene = *state;
+    for (char name = 'a'; name < 'a' + 12; name++) {
+        say(enter(scene, name, 250, true));
+    }
+    run_until(scene, 8);
+    say(&scene->players[0]);
+    run_until(scene, 13 - scene->read);
+    assert_string_equal(scene->order, "abcdefghijkla");
+}
+
+/* A turn's time for those behind is theirs with what is written for them. */
+static void test_answers_of_those_behind_are_written_one_by_one(void **state)
+{
+    struct scene *scene = *state;
+    struct player *first = enter(scene, 'a', 10, false), *second = enter(scene, 'b', 10, false);
+    first->answers = 1;
+    second->before = first;
+    say(first);
+    say(second);
+    run_until(scene, 2);
+    assert_string_equal(scene->order, "ab");
+}
+
 static void send_to(struct player *player, const char *text)
 {
     struct chunk *chunk = chunk_copy(span_str(text));
@@ -272,6 +348,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_member_waits_for_one_of_the_others_only, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_who_takes_long_waits_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_costs_much_waits_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_members_are_read_as_they_came, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_answers_of_those_behind_are_written_one_by_one, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_bulk_is_written_behind_what_goes_to_few, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_turns_are_measured, set_up, tear_down),
