@@ -11,6 +11,7 @@ from lib.ports import free_port
 from lib.waiting import Expired, until, within
 
 KIB = 1024
+PIECE, FLOOD = 128 * KIB, 100 * 128 * KIB  # bytes
 CUT = "muster_dispatch_cut_total"
 STALLED = "muster_dispatch_stalled_total"
 
@@ -148,18 +149,23 @@ async def test_a_burst_of_many_drivers_is_no_reason_to_cut_streams(yard, redis):
         driver.vanish()
 
 
-async def test_a_device_can_tell_that_not_all_for_it_came_through(yard):
-    """A clean end after a part of what its driver wrote would be a stream cut silently."""
-    node = start_node(yard, dispatch_stall="1s")
-    port = free_port()
+async def flood(node, port):
+    """A driver that writes FLOOD bytes to a device that takes few of them; the task that does."""
     driver = await Driver.connect(node, port, write_limit=64 * KIB)
     device = await narrow_device(node, port)
     opened = await driver.expect(OPENED)
 
     async def send():
-        for _ in range(100):
-            await driver.write(opened, bytes(128 * KIB))
-    sending = asyncio.create_task(send())
+        for _ in range(FLOOD // PIECE):
+            await driver.write(opened, bytes(PIECE))
+    return driver, device, asyncio.create_task(send())
+
+
+async def test_a_device_can_tell_that_not_all_for_it_came_through(yard):
+    """A clean end after a part of what its driver wrote would be a stream cut silently."""
+    node = start_node(yard, dispatch_stall="1s")
+    port = free_port()
+    driver, device, sending = await flood(node, port)
     await driver.expect(CLOSED)
     with pytest.raises(ConnectionResetError):
         await sip(device, 60, 256 * KIB, 0)
@@ -172,19 +178,12 @@ async def test_a_node_that_leaves_does_not_end_a_stream_as_if_it_were_whole(yard
     """Its drain is over before a device that stands still has taken all."""
     node = start_node(yard, drain="1s")
     port = free_port()
-    driver = await Driver.connect(node, port, write_limit=64 * KIB)
-    device = await narrow_device(node, port)
-    opened = await driver.expect(OPENED)
-
-    async def send():
-        for _ in range(100):
-            await driver.write(opened, bytes(128 * KIB))
-    sending = asyncio.create_task(send())
+    driver, device, sending = await flood(node, port)
     taken = [0, -1]
     while taken[-1] != taken[-2] or taken[-1] == 0:
         await asyncio.sleep(0.2)  # until it stands still: the device takes no more
         taken.append(node.metrics()["muster_dispatch_sent_bytes_total"])
-    assert taken[-1] < 100 * 128 * KIB
+    assert taken[-1] < FLOOD
     node.term()
     await until(lambda: not node.alive(), "the node has left")
     with pytest.raises(ConnectionResetError):

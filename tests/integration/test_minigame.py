@@ -119,23 +119,29 @@ async def test_the_events_as_the_game_client_reads_them(node):
     del players
 
 
+async def win(nodes, turn):
+    """Rounds until one has drawn alice, who wins it: her balance has outlived `turn` games. Returns what is to be kept open."""
+    all_ = await servers(nodes)
+    player = await ChatClient.member(nodes[0], "alice")
+    await until(lambda: number_of(events(nodes[0])) >= turn, "numbers go on")
+    drawn = False
+    while not drawn:
+        before = number_of(events(nodes[0]))
+        await start(all_[0], period=1000)
+        await until(lambda: number_of(events(nodes[0])) > before, "a new round")
+        drawn = "alice" in events(nodes[0])["players"]
+    number = number_of(events(nodes[0]))
+    await all_[0].send({"action": "game_end", "id": f"HLG-{number}", "leaderboard": [{"id": "alice", "position": 1}]})
+    answer = await all_[0].next_of(lambda message: "data" in message or "error" in message)
+    assert answer["data"] == [{"id": "alice", "won": 396, "balance": 396 * (turn + 1)}]
+    return all_, player
+
+
 async def test_balances_and_numbers_outlive_all_nodes(yard, redis):
     """A ledger is no lease: also when each node released its claims, and when Redis was full of nothing else."""
     for turn, stop in enumerate(("stop", "kill", "stop")):
         nodes = yard.fleet([redis.url] * 2, lease="1s", **SETTINGS)
-        all_ = await servers(nodes)
-        player = await ChatClient.member(nodes[0], "alice")
-        await until(lambda: number_of(events(nodes[0])) >= turn, "numbers go on")
-        drawn = False
-        while not drawn:
-            before = number_of(events(nodes[0]))
-            await start(all_[0], period=1000)
-            await until(lambda: number_of(events(nodes[0])) > before, "a new round")
-            drawn = "alice" in events(nodes[0])["players"]
-        number = number_of(events(nodes[0]))
-        await all_[0].send({"action": "game_end", "id": f"HLG-{number}", "leaderboard": [{"id": "alice", "position": 1}]})
-        answer = await all_[0].next_of(lambda message: "data" in message or "error" in message)
-        assert answer["data"] == [{"id": "alice", "won": 396, "balance": 396 * (turn + 1)}]
+        all_, player = await win(nodes, turn)
         for node in nodes:
             getattr(node, stop)()
         del player

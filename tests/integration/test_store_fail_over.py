@@ -13,7 +13,7 @@ from lib.redis import Sentinel
 from lib.store import STREAM
 from lib.waiting import until, wait_until
 from test_logs_fork import lead_to, once, promote, replica_of, say, table, wait_table
-from test_minigame import SETTINGS, events, number_of, servers, start
+from test_minigame import SETTINGS, win
 from test_store_sentinel import Group
 
 CHAT = {"chat_login": "development", "chat_rate": 10000, "chat_burst": 10000}
@@ -224,19 +224,7 @@ async def test_balances_after_a_fail_over_and_a_restart_of_all_nodes(yard, group
         nodes = yard.fleet([group.url] * 2, lease="1s", **SETTINGS)
         place = f"127.0.0.1 port {(group.master, group.replica)[turn].port}: connected"
         await until(lambda: all(place in node.log() and node.is_ready() for node in nodes), "all are at the master")
-        all_ = await servers(nodes)
-        player = await ChatClient.member(nodes[0], "alice")
-        await until(lambda: number_of(events(nodes[0])) >= turn, "numbers go on")
-        drawn = False
-        while not drawn:
-            before = number_of(events(nodes[0]))
-            await start(all_[0], period=1000)
-            await until(lambda: number_of(events(nodes[0])) > before, "a new round")
-            drawn = "alice" in events(nodes[0])["players"]
-        number = number_of(events(nodes[0]))
-        await all_[0].send({"action": "game_end", "id": f"HLG-{number}", "leaderboard": [{"id": "alice", "position": 1}]})
-        answer = await all_[0].next_of(lambda message: "data" in message or "error" in message)
-        assert answer["data"] == [{"id": "alice", "won": 396, "balance": 396 * (turn + 1)}]
+        all_, player = await win(nodes, turn)
         if turn == 0:
             await asyncio.to_thread(hand_over, group)
             for node in nodes:

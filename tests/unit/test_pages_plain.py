@@ -77,3 +77,11 @@ def test_what_the_map_of_decisions_names_is_there():
         assert re.search(rf"^[a-z].*\b{function.replace('...', '[a-z]+')}\(", (ROOT / path).read_text(), re.MULTILINE), (function, path)
         for name in re.findall(r"`([a-z_/]+\.(?:[ch]|lua))`", beside):
             assert [known for known in CODE if known.as_posix().endswith(f"/{name}")], name
+
+
+def test_the_map_of_the_house_has_each_folder():
+    """But for the three of dispatch, which its door explains."""
+    house = (ROOT / "docs/develop.md").read_text().split("## The house")[1].split("```")[1]
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in tracked("node/*.[ch]", "node/*.js", "store/*.[ch]")}
+    missing = {folder for folder in folders if not re.search(rf"\b{folder.rsplit('/', 1)[-1]}\b", house)}
+    assert len(folders) > 25 and {folder for folder in missing if "/dispatch/" not in folder} == set()

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* relay_queue: the messages that wait for one peer, in lanes by their topic.
+/* relay_queue: the messages that wait for one peer, by their topic.
  *
- *     relay_queue_put --> lane of its topic --\
- *     relay_queue_put --> lane of its topic ---+-- in turn --> relay_queue_take
- *     relay_queue_put_begin --> the line -----/
+ *     relay_queue_put --> behind others of its topic --\
+ *     relay_queue_put --> behind others of its topic ---+-- in turn --> relay_queue_take
+ *     relay_queue_put_begin --> the line --------------/
  *
- * Lanes have their turn one message at a time, so that a topic with much to say delays no other; the order
+ * Topics have their turn one message at a time, so that one with much to say delays no other; the order
  * within a topic is kept. Beginnings of topics of which nothing else waits stand in a line of their own,
- * which has its turn between the lanes. What waits is bounded:
+ * which has its turn between the topics. What waits is bounded:
  *
  *  - a topic that ends before its beginning was told is not told at all, so that of one topic an
  *    end, a beginning and what lies after it wait at most;
- *  - talk that waited too long is dropped, and over the limit the oldest of the lane that holds most. */
+ *  - talk that waited too long is dropped, and over the limit the oldest of the topic that holds most. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_QUEUE_H
 #define MUSTER_NODE_SERVICE_RELAY_QUEUE_H
 
@@ -40,12 +40,12 @@ struct relay_paced_mark {
 struct relay_queue {
     struct metrics *metrics;    /* borrowed */
     size_t limit;               /* bytes of talk */
-    struct list turns;          /* lanes, the next one first */
-    struct map lanes;           /* by topic; lanes are there while something waits in them */
+    struct list turns;          /* struct relay_topic, the next one first */
+    struct map topics;          /* by id; those of which something waits */
     struct relay_begins begins; /* of topics of which nothing else waits */
     uint32_t count;             /* messages that wait */
     size_t bytes;               /* of talk that waits */
-    bool began;                 /* the last one taken was one of `begins`: a lane is next */
+    bool began;                 /* the last one taken was one of `begins`: a topic is next */
 };
 
 void relay_queue_init(struct relay_queue *queue, struct metrics *metrics, size_t limit);

@@ -107,13 +107,9 @@ static void open_clients(struct chat *chat)
 {
     const struct options *options = chat->options;
     chat->kind = (struct client_kind){.path = options->path, .frame = on_frame, .arg = chat};
-    chat->clients = mem_zalloc(everybody(chat) * sizeof(*chat->clients));
-    for (uint32_t i = 0; i < everybody(chat); i++) {
-        client_init(&chat->clients[i], &chat->kind, options->nodes[i % options->node_count],
-                    client_source(i), i);
-    }
     phase_set("connecting");
-    client_open_all(chat->loop, chat->clients, everybody(chat));
+    chat->clients = client_connect(chat->loop, &chat->kind, options->nodes, options->node_count,
+                                   everybody(chat));
 }
 
 static void log_in(struct chat *chat)

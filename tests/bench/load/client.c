@@ -360,6 +360,17 @@ void client_open_all(struct loop *loop, struct client *clients, size_t count)
     }
 }
 
+struct client *client_connect(struct loop *loop, const struct client_kind *kind,
+                              const struct sockaddr_in *nodes, size_t node_count, uint32_t count)
+{
+    struct client *clients = mem_zalloc(count * sizeof(*clients));
+    for (uint32_t i = 0; i < count; i++) {
+        client_init(&clients[i], kind, nodes[i % node_count], client_source(i), i);
+    }
+    client_open_all(loop, clients, count);
+    return clients;
+}
+
 void client_close_all(struct client *clients, size_t count)
 {
     struct linger reset = {.l_onoff = 1};

@@ -61,6 +61,10 @@ void client_send(struct client *client, struct span text);
 /* Sends bytes as they are, for a kind without WebSocket. */
 void client_send_bytes(struct client *client, struct span bytes);
 
+/* New, `count` clients of one kind, numbered, on the nodes in turn; all are open. */
+struct client *client_connect(struct loop *loop, const struct client_kind *kind,
+                              const struct sockaddr_in *nodes, size_t node_count, uint32_t count);
+
 /* Closes with a reset, so that no port stays taken. */
 void client_close_all(struct client *clients, size_t count);
 

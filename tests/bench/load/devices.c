@@ -6,6 +6,7 @@
 #include "tests/bench/load/mode.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 enum { AT_ONCE = 128 };

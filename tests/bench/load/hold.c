@@ -65,13 +65,9 @@ void mode_hold(struct loop *loop, const struct options *options)
     mode_needs_node(options);
     struct client_kind kind = {.path = options->path, .frame = on_frame, .gone = on_gone};
     uint32_t count = options->connections;
-    struct client *clients = mem_zalloc(count * sizeof(*clients));
-    for (uint32_t i = 0; i < count; i++) {
-        client_init(&clients[i], &kind, options->nodes[i % options->node_count], client_source(i),
-                    i);
-    }
     phase_set("connecting");
-    client_open_all(loop, clients, count);
+    struct client *clients =
+        client_connect(loop, &kind, options->nodes, options->node_count, count);
     phase_set("joining");
     enter_all(loop, clients, options);
     phase_set("holding");

@@ -5,6 +5,8 @@
 #include "tests/bench/load/fail.h"
 #include "tests/bench/load/mode.h"
 
+#include <stdio.h>
+
 static void on_frame(struct client *client, const struct frame *frame)
 {
     fail("idle client %u got: %.*s", client->index, SPAN_ARG(frame->payload));
@@ -16,13 +18,9 @@ void mode_idle(struct loop *loop, const struct options *options)
     struct client_kind kind = {
         .path = options->path, .deflate = options->deflate, .frame = on_frame};
     uint32_t count = options->connections;
-    struct client *clients = mem_zalloc(count * sizeof(*clients));
-    for (uint32_t i = 0; i < count; i++) {
-        client_init(&clients[i], &kind, options->nodes[i % options->node_count], client_source(i),
-                    i);
-    }
     phase_set("connecting");
-    client_open_all(loop, clients, count);
+    struct client *clients =
+        client_connect(loop, &kind, options->nodes, options->node_count, count);
     phase_set("idling");
     loop_hold(loop);
     client_close_all(clients, count);

@@ -54,14 +54,10 @@ void mode_logins(struct loop *loop, const struct options *options)
     mode_needs_node(options);
     struct logins logins = {.loop = loop};
     logins.kind = (struct client_kind){.path = options->path, .frame = on_frame, .arg = &logins};
-    logins.clients = mem_zalloc(options->connections * sizeof(*logins.clients));
     buf_printf(&logins.request, "{\"action\":\"login\",\"token\":\"%s\"}", options->token);
-    for (uint32_t i = 0; i < options->connections; i++) {
-        client_init(&logins.clients[i], &logins.kind, options->nodes[i % options->node_count],
-                    client_source(i), i);
-    }
     phase_set("connecting");
-    client_open_all(loop, logins.clients, options->connections);
+    logins.clients = client_connect(loop, &logins.kind, options->nodes, options->node_count,
+                                    options->connections);
     phase_set("warming up");
     log_in_for(&logins, options, options->warm_up);
     phase_set("measuring");

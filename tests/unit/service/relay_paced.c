@@ -285,7 +285,7 @@ static void steady_chat_is_not_late(void **state)
     end(&bench);
 }
 
-static void lanes_have_their_turn(void **state)
+static void topics_have_their_turn(void **state)
 {
     (void)state;
     struct bench bench = {0};
@@ -349,12 +349,12 @@ static void beginnings_are_kept_once(void **state)
         chunk_unref(chunk);
     }
     assert_int_equal(relay_paced_waiting(&one.paced), MANY);
-    assert_int_equal(one.paced.queue.lanes.count, 0);
+    assert_int_equal(one.paced.queue.topics.count, 0);
     assert_true(say(&one, 101, "-", PACED_END)); /* its beginning was not told yet */
     assert_true(say(&one, 100, "hi", PACED_TALK));
     assert_int_equal(relay_paced_waiting(&one.paced), MANY);
     assert_true(say(&one, 7, "talk", PACED_TALK));
-    assert_int_equal(one.paced.queue.lanes.count, 2);
+    assert_int_equal(one.paced.queue.topics.count, 2);
     run_ms(&one, 1);
     assert_string_equal(read_once(&one), "first");
     const char *const told[] = {"+", "+", "+", "talk", "+", "hi"};
@@ -503,7 +503,7 @@ int main(void)
         cmocka_unit_test(the_gap_shrinks_as_more_waits),
         cmocka_unit_test(the_gap_follows_the_peers_rhythm),
         cmocka_unit_test(steady_chat_is_not_late),
-        cmocka_unit_test(lanes_have_their_turn),
+        cmocka_unit_test(topics_have_their_turn),
         cmocka_unit_test(an_untold_topic_is_not_ended),
         cmocka_unit_test(beginnings_are_kept_once),
         cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),

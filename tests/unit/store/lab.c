@@ -441,3 +441,15 @@ int publish(int node, const char *topic, const char *payload)
 {
     return bus_publish(lab.nodes[node], span_str(topic), span_str(payload));
 }
+
+int lab_redis_setup(void **state)
+{
+    lab_redis(state);
+    return lab_setup(state);
+}
+
+int lab_redis_teardown(void **state)
+{
+    lab_teardown(state);
+    return lab_end(state);
+}

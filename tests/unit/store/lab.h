@@ -60,6 +60,10 @@ int lab_end(void **state);
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
+/* For one test with a Redis of its own: both at once. */
+int lab_redis_setup(void **state);
+int lab_redis_teardown(void **state);
+
 bool lab_is_redis(void);
 
 /* Waits until the sentinel has made servers[1] the master; they change places then. */

@@ -10,18 +10,6 @@
 
 static struct redis_server_process *const redis = &lab.servers[0];
 
-static int start_server(void **state)
-{
-    lab_redis(state);
-    return lab_setup(state);
-}
-
-static int end_server(void **state)
-{
-    lab_teardown(state);
-    return lab_end(state);
-}
-
 /* Three nodes that watch, two of which write all the time while `fault` goes on. */
 struct stream {
     struct reader r[3];
@@ -331,7 +319,7 @@ static void forked(void **state)
     redis_kill(replica);
 }
 
-#define FAULT(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
+#define FAULT(function) cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
 
 int test_history_faults(void)
 {

@@ -251,18 +251,6 @@ static void one_command_for_each_call(void **state)
 
 static struct redis_server_process *const redis = &lab.servers[0];
 
-static int start_server(void **state)
-{
-    lab_redis(state);
-    return lab_setup(state);
-}
-
-static int end_server(void **state)
-{
-    lab_teardown(state);
-    return lab_end(state);
-}
-
 /* Every call that was sent is answered once, with LOST where the server went first. */
 static void a_killed_server_loses_what_is_open(void **state)
 {
@@ -326,7 +314,7 @@ static void lifetimes_are_the_servers(void **state)
     assert_in_range(redis_count(redis, "PTTL %s", lab_key("l", "k")), 1, LONG_MS);
 }
 
-#define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, start_server, end_server)
+#define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
 
 int test_lookup_faults(void)
 {
