@@ -143,6 +143,9 @@ void store_on_unread(struct store *store, enum wire_unread kind, const char *tex
  * gives a channel up says so by itself. */
 bool bus_on_channel(struct store *store, struct span channel, bool on);
 
+/* False when the channel is heard at another shard by now: what comes over this one's link says nothing. */
+bool bus_is_heard_at(const struct store *store, struct span channel, unsigned shard);
+
 void bus_on_message(struct store *store, struct span channel, struct span payload);
 
 #endif
