@@ -103,9 +103,6 @@ static inline void claim_move(struct roster_key *key, struct roster_claim *claim
     claim->place = place;
 }
 
-/* What waits for a pulse of that shard's link goes with it. */
-void roster_end_patience(struct store *store, unsigned leases);
-
 /* New and pending. */
 struct roster_claim *roster_claim_new(struct roster_key *key, struct span member);
 void roster_claim_free(struct roster_key *key, struct roster_claim *claim);
@@ -145,7 +142,6 @@ void roster_queue(struct roster_key *key);
 void roster_init(struct store *store);
 void roster_deinit(struct store *store);
 void roster_release_every(struct store *store);
-
 void roster_on_owner(struct store *store); /* as store_on_owner */
 
 /* Both links of the server of these shards went up or down. */

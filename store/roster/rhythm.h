@@ -61,6 +61,9 @@ void roster_beat(struct store *store, unsigned shard);
 /* As store_on_pulse. */
 void roster_pulse(struct store *store, unsigned shard);
 
+/* The claims that wait for a pulse of that shard's link go with it. */
+void roster_end_patience(struct store *store, unsigned leases);
+
 /* Views hear who has died when a grace is over. */
 void roster_end_grace(struct store *store, uint64_t now_us);
 

@@ -25,7 +25,7 @@ struct minigame {
     struct minigame_options options;
     struct minigame_sockets sockets;
     struct minigame_scheduler *scheduler;
-    /* Who is online, as it was said last; NULL: not yet. A thousand questions a second make no thousand
+    /* The users that are online, as it was said last; NULL: not yet. A thousand questions a second make no thousand
      * lists of thousands. */
     char *players;
     struct shared_message answer; /* of `players` */
