@@ -122,9 +122,8 @@ static const char *read_on(int node, size_t most)
     seen.log.len = seen.count = 0;
     for (uintptr_t part = 0; part < stream_parts(lab.nodes[node]); part++) {
         int before = seen.answers;
-        assert_int_equal(
-            stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read, (void *)part),
-            0);
+        WAIT(stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read,
+                         (void *)part) == 0);
         WAIT(seen.answers > before);
     }
     return buf_text(&seen.log);
