@@ -133,7 +133,7 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
     conn->arg = arg;
 }
 
-void conn_free(struct conn *conn)
+static void conn_free(struct conn *conn)
 {
     CHECK(conn->state == CONN_DEAD && list_empty(&conn->todo) && list_empty(&conn->dirty));
     close(event_get_fd(&conn->event));
@@ -245,7 +245,7 @@ static struct cost cost_so_far(const struct conn *conn)
     return (struct cost){loop_turn_us(conn->net->loop), conn->out.bytes};
 }
 
-/* Who takes long, or has much written for it, waits behind those who do not. */
+/* A connection that takes long, or has much written for it, waits behind others. */
 static void weigh(struct conn *conn, const struct cost *before)
 {
     struct cost now = cost_so_far(conn);
