@@ -319,7 +319,8 @@ static void forked(void **state)
     redis_kill(replica);
 }
 
-#define FAULT(function) cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
+#define FAULT(function)                                                                            \
+    cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
 
 int test_history_faults(void)
 {

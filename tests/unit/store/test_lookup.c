@@ -314,7 +314,8 @@ static void lifetimes_are_the_servers(void **state)
     assert_in_range(redis_count(redis, "PTTL %s", lab_key("l", "k")), 1, LONG_MS);
 }
 
-#define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
+#define FAULT_TEST(function)                                                                       \
+    cmocka_unit_test_setup_teardown(function, lab_redis_setup, lab_redis_teardown)
 
 int test_lookup_faults(void)
 {
