@@ -102,6 +102,7 @@ struct backend {
     /* A shard is served as a whole, by one server at a time: a server of a list, or a partition of a
      * cluster. */
     unsigned shards;
+    unsigned parts;                   /* in which its stream may lie (store/stream_part.h) */
     uint8_t owner[PARTITIONS];        /* which shard has a partition */
     uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
     bool tagged; /* a shard is a partition: what is kept for it has its tag, too */

@@ -313,6 +313,8 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->node = mem_dup(span_str(options->node));
     store->lease_ms = options->lease_ms;
     store->wire = options->wire.to != 0 ? options->wire : wire_own();
+    store->wire_most = options->wire.to != 0 ? options->wire.to : STORE_WIRE_PARTS;
+    store->wire_shared = store->wire_most;
     store->visitor = options->visitor;
     store->replicas = options->replicas;
     store->observer = options->observer;
@@ -328,6 +330,6 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->backend = is_memory(options->url) ? memory_open(store, options->hub)
                                              : redis_open(store, options->url, &options->tls);
     make_shards(store);
-    store->stream.home = stream_home(store);
+    stream_find_homes(store);
     return store;
 }

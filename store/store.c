@@ -220,14 +220,38 @@ bool store_reaches(const struct store *store, struct span name)
     return is_well(store, store_shard(store, name));
 }
 
+/* What all read, and this one. */
+static void find_shared(struct store *store)
+{
+    store->wire_shared = store->wire_most;
+    for (unsigned i = 0; i < store->backend->shards; i++) {
+        unsigned shared = store->shards[i].wire_shared;
+        store->wire_shared =
+            shared != 0 && shared < store->wire_shared ? shared : store->wire_shared;
+    }
+}
+
 unsigned store_wire_now(const struct store *store)
 {
-    unsigned now = store->wire.to;
-    for (unsigned i = 0; store->shards != NULL && i < store->backend->shards; i++) {
-        unsigned shared = store->shards[i].wire_shared;
-        now = shared != 0 && shared < now ? shared : now;
-    }
+    unsigned now = store->wire_shared < store->wire.to ? store->wire_shared : store->wire.to;
     return now > store->wire.from ? now : store->wire.from;
+}
+
+/* Does something wait to be stored in another part of the stream than the first? */
+static bool is_scattered(const struct store *store)
+{
+    size_t open = 0;
+    for (unsigned i = 1; i < STREAM_PARTS; i++) {
+        open += store->stream.parts[i].open;
+    }
+    return open > 0;
+}
+
+/* What was begun in the newer form is ended in it first. */
+unsigned store_wire_on_rolls(const struct store *store)
+{
+    unsigned now = store->wire_shared > store->wire.from ? store->wire_shared : store->wire.from;
+    return now < STORE_WIRE_PARTS && is_scattered(store) ? STORE_WIRE_PARTS : now;
 }
 
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text)
@@ -249,6 +273,7 @@ static void set_text(char **at, const char *text)
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text)
 {
     store->shards[shard].wire_shared = shared;
+    find_shared(store);
     set_text(&store->shards[shard].wire_text, text);
 }
 

@@ -76,7 +76,9 @@ struct store {
     char *servers; /* the list of them, as they keep it; NULL: memory */
     struct store_change change;
     uint32_t lease_ms;
-    struct wire_range wire;
+    struct wire_range wire; /* of messages and keys */
+    unsigned wire_most;     /* the newest form that it says on rolls that it reads */
+    unsigned wire_shared;   /* the newest that all on all rolls read, and this one */
     bool visitor;
     unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
@@ -98,7 +100,7 @@ struct store {
     size_t kept_bytes;     /* of all crowds */
     struct event *prove;   /* pending while something is kept */
     struct roster_table roster;
-    struct stream_table stream;
+    struct stream_tables stream;
     struct buf lookup_name;              /* of the key of the last lookup, with prefix */
     struct buf lookup_value, lookup_old; /* of the last lookup, each with its form */
     struct history_table history;
@@ -109,8 +111,10 @@ struct store {
     void *release_arg;
 };
 
-/* The form to write in now: the newest one that all nodes read that this one knows of. */
+/* The form to write in now: the newest one that all nodes read that this one knows of; and what is said of that
+ * on rolls, which know of one more (STORE_WIRE_PARTS). */
 unsigned store_wire_now(const struct store *store);
+unsigned store_wire_on_rolls(const struct store *store);
 
 /* What the roll of a server said: the newest form that all other nodes there read (0: there are none), and
  * a line of what they speak. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The appends of stream.h.
  *
- *     stream_append -> waiting --joined, when the one before is answered--> call -> outcomes, kept
- *                                                                          |  ^
- *                                                              link lost   v  | link up: again
+ *     stream_append, its share of a part -> waiting --joined, when the one before is answered--> call -> outcomes, kept
+ *                                                                                                |  ^
+ *                                                                                    link lost   v  | link up: again
  *
- * One call is in flight at a time: then the server has to remember only each node's last one to
+ * Each part of the stream has its own calls. One of them is in flight at a time: then the server has to remember only each node's last one to
  * know what it has carried out. What was answered is kept for a while: a server that lacks it (a
  * replica that was promoted, an older file) says so, and gets it before anything that is newer. */
 #include "store/stream.h"
@@ -16,6 +16,7 @@
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
+#include "store/stream_part.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,24 +30,31 @@ enum {
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
+    UNWELL_US =
+        1000 *
+        1000, /* for which a part that refused something is spared what others would have to share */
 };
 
-unsigned stream_home(const struct store *store)
+static unsigned home_of(const struct stream_table *table)
 {
-    return store_shard(store, STREAM_HOME);
-}
-
-bool stream_reached(const struct store *store)
-{
-    return store->backend->ops->ready(store->backend, stream_home(store));
+    return stream_part_home(table->store, table->part);
 }
 
 /* ------------------------------------------------------------------------------------ appending */
 
+/* What a caller appends: in one part of the stream, or in several. */
+struct whole {
+    stream_append_fn *fn;
+    void *arg;
+    unsigned left; /* parts that have not said what became of it */
+    struct stream_result result;
+};
+
+/* Its share of one part. */
 struct append {
     struct stream_group group;
-    stream_append_fn *fn; /* NULL: given up */
-    void *arg;
+    struct whole *whole; /* NULL: it knows what became of it */
+    uint64_t lanes;      /* a bit for each */
     uint64_t since_us;
 };
 
@@ -55,10 +63,21 @@ static struct append *append_of(struct list *link)
     return CONTAINER_OF(link, struct append, group.entry);
 }
 
+/* Lets go of the whole, once. */
+static void whole_unref(struct append *append)
+{
+    struct whole *whole = append->whole;
+    append->whole = NULL;
+    if (whole != NULL && --whole->left == 0) {
+        free(whole);
+    }
+}
+
 static void append_free(struct append *append)
 {
     list_del(&append->group.entry);
     chunk_unref(append->group.items);
+    whole_unref(append);
     free(append);
 }
 
@@ -70,13 +89,24 @@ static void empty(struct append *append)
     append->group.count = 0;
 }
 
-/* Tells the caller the outcome, once; there is no later call. */
-static void conclude(struct store *store, struct append *append, enum stream_outcome outcome)
+static void note(struct stream_result *result, uint64_t lanes, enum stream_outcome outcome)
 {
-    stream_append_fn *fn = append->fn;
-    append->fn = NULL;
-    if (fn != NULL && !store->closing) {
-        fn(append->arg, outcome);
+    result->outcome = outcome > result->outcome ? outcome : result->outcome;
+    result->stored |= outcome == STREAM_STORED ? lanes : 0;
+    result->refused |= outcome == STREAM_FULL || outcome == STREAM_REFUSED ? lanes : 0;
+}
+
+/* What became of this share; with the last one the caller is told of all. */
+static void conclude(struct stream_table *table, struct append *append, enum stream_outcome outcome)
+{
+    struct whole *whole = append->whole;
+    if (whole != NULL) {
+        note(&whole->result, append->lanes, outcome);
+        table->open--;
+        if (whole->left == 1 && !table->store->closing) {
+            whole->fn(whole->arg, &whole->result);
+        }
+        whole_unref(append);
     }
 }
 
@@ -154,11 +184,36 @@ static struct stream_sent *first_lacking(const struct stream_table *table)
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply);
 
-/* Sends what is to be sent, if it can be. */
-static void fly(struct store *store)
+/* All parts together have so many entries as the stream may have. */
+static struct stream_limits limits_of(const struct stream_table *table)
 {
-    struct stream_table *table = &store->stream;
-    unsigned shard = stream_home(store);
+    struct stream_limits limits = table->store->stream.limits;
+    if (stream_is_spread(table->store)) {
+        unsigned parts = limits.lanes < STREAM_PARTS ? limits.lanes : STREAM_PARTS;
+        limits.entries = limits.entries / parts > 0 ? limits.entries / parts : 1;
+    }
+    limits.lanes = stream_part_lanes(table->store, table->part, limits.lanes);
+    return limits;
+}
+
+/* What new numbers are above. Where rooms go from one part to another, their numbers go on, too; else the clock
+ * of one server is no business of the others. */
+static uint64_t floor_of(const struct stream_table *table)
+{
+    const struct stream_tables *all = &table->store->stream;
+    uint64_t seen = table->seen > all->narrow_seen ? table->seen : all->narrow_seen;
+    for (unsigned i = 0; i < STREAM_PARTS && !stream_is_spread(table->store); i++) {
+        seen = all->parts[i].seen > seen ? all->parts[i].seen : seen;
+    }
+    return seen;
+}
+
+/* Sends what is to be sent, if it can be. */
+static void fly(struct stream_table *table)
+{
+    struct store *store = table->store;
+    unsigned shard = home_of(table);
+    struct stream_limits limits = limits_of(table);
     char fresh[STREAM_IDENTITY_DIGITS + 1];
     if (table->in_flight != 0 || !store->shards[shard].up) {
         return;
@@ -173,25 +228,26 @@ static void fly(struct store *store)
     }
     entropy_hex(fresh, STREAM_IDENTITY_DIGITS);
     struct stream_call call = {
-        .limits = &table->limits,
+        .part = table->part,
+        .spread = table->part > 0 || stream_is_spread(store),
+        .limits = &limits,
         .node = span_str(store->node),
         .number = sent->number,
         .before = table->have,
-        .seen = table->seen,
+        .seen = floor_of(table),
         .identity = span_str(table->history.identity),
         .fresh = span_str(fresh),
         .groups = &sent->groups,
     };
     struct backend *backend = store->backend;
-    if (backend->ops->stream_append(backend, shard, &call, on_appended, store) == 0) {
+    if (backend->ops->stream_append(backend, shard, &call, on_appended, table) == 0) {
         table->in_flight = sent->number;
     }
 }
 
 static void run(struct chore *chore)
 {
-    struct stream_table *table = CONTAINER_OF(chore, struct stream_table, chore);
-    fly(CONTAINER_OF(table, struct store, stream));
+    fly(CONTAINER_OF(chore, struct stream_table, chore));
 }
 
 static enum stream_outcome outcome_of(enum backend_answer answer, struct span outcomes, size_t at)
@@ -204,10 +260,12 @@ static enum stream_outcome outcome_of(enum backend_answer answer, struct span ou
 
 /* Tells the callers: those whose entries were stored that they are `stored`. What was refused must not
  * be stored later, by another server. */
-static void conclude_call(struct store *store, struct stream_sent *sent, enum backend_answer answer,
-                          struct span outcomes, enum stream_outcome stored)
+static void conclude_call(struct stream_table *table, struct stream_sent *sent,
+                          enum backend_answer answer, struct span outcomes,
+                          enum stream_outcome stored)
 {
     size_t at = 0;
+    table->unwell_us = 0;
     LIST_EACH(it, &sent->groups) {
         struct append *append = append_of(it);
         enum stream_outcome outcome = outcome_of(answer, outcomes, at++);
@@ -215,8 +273,9 @@ static void conclude_call(struct store *store, struct stream_sent *sent, enum ba
         if (outcome != STREAM_STORED) {
             sent->count -= append->group.count;
             empty(append);
+            table->unwell_us = clock_monotonic_us();
         }
-        conclude(store, append, outcome);
+        conclude(table, append, outcome);
     }
 }
 
@@ -227,9 +286,9 @@ static bool is_same_stream(const struct stream_table *table, const struct stream
 
 /* The server lacks what it, or the one before it, had taken: what is kept goes again, what is not
  * is lost. A stream that was made again lost all: what sinks had is no loss. */
-static void fall_back(struct store *store, const struct stream_answer *answer)
+static void fall_back(struct stream_table *table, const struct stream_answer *answer)
 {
-    struct stream_table *table = &store->stream;
+    struct store *store = table->store;
     bool same = is_same_stream(table, &answer->history);
     uint64_t before = store->stats.lost;
     LIST_EACH(it, &table->hollow) {
@@ -263,6 +322,9 @@ static void follow(struct stream_table *table, const struct stream_answer *answe
     table->stored = answer->stored > table->stored ? answer->stored : table->stored;
     table->history = answer->history;
     table->seen = answer->last > table->seen ? answer->last : table->seen;
+    if (!stream_is_spread(table->store) && answer->last > table->store->stream.narrow_seen) {
+        table->store->stream.narrow_seen = answer->last;
+    }
 }
 
 static struct stream_sent *in_flight(struct stream_table *table)
@@ -275,70 +337,69 @@ static struct stream_sent *in_flight(struct stream_table *table)
     return NULL;
 }
 
-static void finish_call(struct store *store, struct stream_sent *sent, struct span outcomes,
+static void finish_call(struct stream_table *table, struct stream_sent *sent, struct span outcomes,
                         enum stream_outcome stored)
 {
     sent->done_us = clock_monotonic_us();
-    store->stream.kept_bytes += sent->bytes;
-    conclude_call(store, sent, BACKEND_OK, outcomes, stored);
+    table->kept_bytes += sent->bytes;
+    conclude_call(table, sent, BACKEND_OK, outcomes, stored);
 }
 
 /* A call whose replicas are not heard of stays in flight: it goes again over the next link. */
 static void on_replicated(void *arg, enum backend_answer answer, struct span reply)
 {
-    struct store *store = arg;
-    struct stream_sent *sent = in_flight(&store->stream);
+    struct stream_table *table = arg;
+    struct stream_sent *sent = in_flight(table);
     (void)reply;
-    store->stream.in_flight = 0;
+    table->in_flight = 0;
     if (answer != BACKEND_LOST && sent != NULL) {
-        finish_call(store, sent, buf_span(&sent->outcomes),
+        finish_call(table, sent, buf_span(&sent->outcomes),
                     answer == BACKEND_OK ? STREAM_STORED : STREAM_ALONE);
-        store_kick(store, &store->stream.chore);
+        store_kick(table->store, &table->chore);
     }
 }
 
 /* True when the call stays in flight until replicas have it, or goes again: nobody is there to ask. */
-static bool wait_for_replicas(struct store *store, struct stream_sent *sent, struct span outcomes)
+static bool wait_for_replicas(struct stream_table *table, struct stream_sent *sent,
+                              struct span outcomes)
 {
-    struct backend *backend = store->backend;
-    if (store->replicas == 0 || outcomes.len == 0 ||
+    struct backend *backend = table->store->backend;
+    if (table->store->replicas == 0 || outcomes.len == 0 ||
         memchr(outcomes.ptr, '1', outcomes.len) == NULL) {
         return false;
     }
     sent->outcomes.len = 0;
     buf_append(&sent->outcomes, outcomes);
-    if (backend->ops->replicated(backend, stream_home(store), on_replicated, store) == 0) {
-        store->stream.in_flight = sent->number;
+    if (backend->ops->replicated(backend, home_of(table), on_replicated, table) == 0) {
+        table->in_flight = sent->number;
     } else {
-        store->stream.have = sent->number - 1;
+        table->have = sent->number - 1;
     }
     return true;
 }
 
-static void take_answer(struct store *store, struct stream_sent *sent,
+static void take_answer(struct stream_table *table, struct stream_sent *sent,
                         const struct stream_answer *answer)
 {
-    struct stream_table *table = &store->stream;
     if (!answer->done) {
-        fall_back(store, answer);
+        fall_back(table, answer);
         return;
     }
     follow(table, answer);
     sent->seq = answer->before && sent->seq != 0 ? sent->seq : answer->last;
     table->have = sent->number > table->have ? sent->number : table->have;
     if (sent->done_us != 0) {
-        store->stats.brought += !answer->before;
+        table->store->stats.brought += !answer->before;
         return;
     }
-    if (!wait_for_replicas(store, sent, answer->outcomes)) {
-        finish_call(store, sent, answer->outcomes, STREAM_STORED);
+    if (!wait_for_replicas(table, sent, answer->outcomes)) {
+        finish_call(table, sent, answer->outcomes, STREAM_STORED);
     }
 }
 
 static void on_appended(void *arg, enum backend_answer answer, struct span reply)
 {
-    struct store *store = arg;
-    struct stream_table *table = &store->stream;
+    struct stream_table *table = arg;
     struct stream_sent *sent = in_flight(table);
     struct stream_answer read = {0};
     table->in_flight = 0;
@@ -347,22 +408,21 @@ static void on_appended(void *arg, enum backend_answer answer, struct span reply
     }
     if (answer == BACKEND_OK && stream_answer_read(reply, &read) == 0) {
         if (sent != NULL) {
-            take_answer(store, sent, &read);
+            take_answer(table, sent, &read);
         }
     } else if (sent != NULL && sent->done_us == 0) {
-        conclude_call(store, sent, BACKEND_REFUSED, span_of(NULL, 0), STREAM_REFUSED);
+        conclude_call(table, sent, BACKEND_REFUSED, span_of(NULL, 0), STREAM_REFUSED);
         sent_free(sent);
     } else {
         return; /* what is brought back can wait for the next call */
     }
-    store_kick(store, &table->chore);
+    store_kick(table->store, &table->chore);
 }
 
 /* Tells callers that have waited too long. A call in flight keeps its place, empty: the outcomes of
  * the others stand behind it. */
-static void give_up(struct store *store)
+static void give_up(struct stream_table *table)
 {
-    struct stream_table *table = &store->stream;
     uint64_t now = clock_monotonic_us();
     struct stream_sent *sent = newest(table);
     bool left = false;
@@ -370,7 +430,7 @@ static void give_up(struct store *store)
         struct append *append = append_of(it);
         if (now - append->since_us > PATIENCE_US) {
             table->waiting_bytes -= append->group.items->len;
-            conclude(store, append, STREAM_REFUSED);
+            conclude(table, append, STREAM_REFUSED);
             append_free(append);
         }
     }
@@ -379,16 +439,26 @@ static void give_up(struct store *store)
     }
     LIST_EACH(it, &sent->groups) {
         struct append *append = append_of(it);
-        if (now - append->since_us > PATIENCE_US && append->fn != NULL) {
-            conclude(store, append, STREAM_UNKNOWN);
+        if (now - append->since_us > PATIENCE_US && append->whole != NULL) {
+            conclude(table, append, STREAM_UNKNOWN);
+            table->unwell_us = now;
             sent->count -= append->group.count;
             empty(append);
         }
-        left = left || append->fn != NULL;
+        left = left || append->whole != NULL;
     }
     if (!left && table->in_flight != sent->number) {
         sent_free(sent);
     }
+}
+
+static size_t kept_bytes(const struct store *store)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        bytes += store->stream.parts[i].kept_bytes;
+    }
+    return bytes;
 }
 
 /* What is old enough to be safe, or too much, is not kept. While the link is down nothing gets older: what
@@ -401,7 +471,7 @@ static void age(struct stream_table *table)
     }
     while (!list_empty(&table->calls)) {
         struct stream_sent *sent = sent_of(table->calls.next);
-        bool old = now - sent->done_us > KEPT_US || table->kept_bytes > KEPT_BYTES;
+        bool old = now - sent->done_us > KEPT_US || kept_bytes(table->store) > KEPT_BYTES;
         if (sent->done_us == 0 || sent->number == table->in_flight || !old) {
             break;
         }
@@ -419,51 +489,156 @@ static void age(struct stream_table *table)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    struct store *store = arg;
+    struct stream_table *table = arg;
+    struct store *store = table->store;
     (void)fd, (void)what;
     store_enter(store);
-    give_up(store);
-    age(&store->stream);
-    if (!list_empty(&store->stream.waiting) || !list_empty(&store->stream.calls)) {
-        timer_after(store->stream.tick, STREAM_TICK_MS);
+    give_up(table);
+    age(table);
+    if (!list_empty(&table->waiting) || !list_empty(&table->calls)) {
+        timer_after(table->tick, STREAM_TICK_MS);
     }
     store_leave(store);
 }
 
-static bool has_room(const struct store *store)
+/* ---------------------------------------------------------------------------------- several parts */
+
+/* What an append has for each part. */
+struct shares {
+    unsigned parts; /* that it touches */
+    uint64_t lanes[STREAM_PARTS];
+    size_t counts[STREAM_PARTS];
+};
+
+static void share_out(const struct store *store, struct chunk *items, size_t count,
+                      struct shares *shares)
 {
-    return store->shards[stream_home(store)].up && store->stream.waiting_bytes <= WAITING_BYTES;
+    struct span rest = span_of(items->data, items->len);
+    struct stream_item item;
+    *shares = (struct shares){0};
+    bool spread = stream_is_spread(store);
+    while (spread && stream_item_next(&rest, &item)) {
+        unsigned part = item.lane % STREAM_PARTS;
+        shares->parts += shares->lanes[part] == 0;
+        shares->lanes[part] |= UINT64_C(1) << item.lane;
+        shares->counts[part]++;
+    }
+    if (shares->parts == 0) {
+        *shares = (struct shares){.parts = 1, .lanes = {UINT64_MAX}, .counts = {count}};
+    }
+}
+
+/* A part's share of the items, in their order. */
+static struct chunk *cut_share(struct chunk *items, unsigned part)
+{
+    struct span rest = span_of(items->data, items->len), before = rest;
+    struct stream_item item;
+    struct buf flat = {0};
+    chunk_begin(&flat);
+    for (; stream_item_next(&rest, &item); before = rest) {
+        if (item.lane % STREAM_PARTS == part) {
+            buf_append(&flat, span_of(before.ptr, before.len - rest.len));
+        }
+    }
+    return chunk_end(&flat);
+}
+
+static size_t waiting_bytes(const struct store *store)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        bytes += store->stream.parts[i].waiting_bytes;
+    }
+    return bytes;
+}
+
+/* What waits for one server that stands still leaves the others some. */
+static bool has_room(const struct stream_table *table)
+{
+    return table->store->shards[home_of(table)].up &&
+           (waiting_bytes(table->store) <= WAITING_BYTES ||
+            table->waiting_bytes <= WAITING_BYTES / STREAM_PARTS / 2);
+}
+
+/* May it be given something of which other parts get a share? What is stored there and refused here is
+ * stored twice where the caller sends all of it again. */
+static bool is_well(const struct stream_table *table)
+{
+    return has_room(table) &&
+           (table->unwell_us == 0 || clock_monotonic_us() - table->unwell_us > UNWELL_US);
+}
+
+/* Takes over the reference to `items`. */
+static void queue(struct stream_table *table, struct chunk *items, const struct shares *shares,
+                  struct whole *whole)
+{
+    struct append *append = mem_zalloc(sizeof(*append));
+    append->whole = whole;
+    append->lanes = shares->lanes[table->part];
+    append->since_us = clock_monotonic_us();
+    append->group.count = shares->counts[table->part];
+    append->group.items = items;
+    whole->left++;
+    table->open++;
+    table->waiting_bytes += items->len;
+    list_push_back(&table->waiting, &append->group.entry);
+    store_kick(table->store, &table->chore);
+    if (!evtimer_pending(table->tick, NULL)) {
+        timer_after(table->tick, STREAM_TICK_MS);
+    }
+}
+
+/* Can all that it touches take it? Or, `apart`, some? */
+static bool can_take(const struct store *store, const struct shares *shares, bool apart)
+{
+    unsigned able = 0;
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        const struct stream_table *table = &store->stream.parts[i];
+        bool alone = apart || shares->parts == 1;
+        able += shares->lanes[i] != 0 && (alone ? has_room(table) : is_well(table));
+    }
+    return apart ? able > 0 : able == shares->parts;
+}
+
+static int append_items(struct store *store, struct chunk *items, size_t count, bool apart,
+                        stream_append_fn *fn, void *arg)
+{
+    struct shares shares;
+    share_out(store, items, count, &shares);
+    if (!can_take(store, &shares, apart)) {
+        return -1;
+    }
+    struct whole *whole = mem_zalloc(sizeof(*whole));
+    whole->fn = fn;
+    whole->arg = arg;
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        struct stream_table *table = &store->stream.parts[i];
+        if (shares.lanes[i] != 0 && has_room(table)) {
+            queue(table, shares.parts == 1 ? chunk_ref(items) : cut_share(items, i), &shares,
+                  whole);
+        } else if (shares.lanes[i] != 0) {
+            note(&whole->result, shares.lanes[i], STREAM_REFUSED);
+        }
+    }
+    return 0;
 }
 
 int stream_append_chunk(struct store *store, struct chunk *items, size_t count,
                         stream_append_fn *fn, void *arg)
 {
-    struct stream_table *table = &store->stream;
-    if (!has_room(store)) {
-        return -1;
-    }
-    struct append *append = mem_zalloc(sizeof(*append));
-    append->fn = fn;
-    append->arg = arg;
-    append->since_us = clock_monotonic_us();
-    append->group.count = count;
-    append->group.items = chunk_ref(items);
-    table->waiting_bytes += items->len;
-    list_push_back(&table->waiting, &append->group.entry);
-    store_kick(store, &table->chore);
-    if (!evtimer_pending(table->tick, NULL)) {
-        timer_after(table->tick, STREAM_TICK_MS);
-    }
-    return 0;
+    return append_items(store, items, count, false, fn, arg);
+}
+
+int stream_append_apart(struct store *store, struct chunk *items, size_t count,
+                        stream_append_fn *fn, void *arg)
+{
+    return append_items(store, items, count, true, fn, arg);
 }
 
 int stream_append(struct store *store, const struct stream_item *items, size_t count,
                   stream_append_fn *fn, void *arg)
 {
     struct buf flat = {0};
-    if (!has_room(store)) {
-        return -1;
-    }
     chunk_begin(&flat);
     for (size_t i = 0; i < count; i++) {
         stream_item_put(&flat, &items[i]);
@@ -474,24 +649,21 @@ int stream_append(struct store *store, const struct stream_item *items, size_t c
     return begun;
 }
 
+/* ------------------------------------------------------------------------------- what links tell */
+
 /* The newest call once more: a server that lacks it says what it has. */
-static void begin_again(struct store *store)
+static void begin_again(struct stream_table *table)
 {
-    struct stream_table *table = &store->stream;
     uint64_t newest_number = newest(table) != NULL ? newest(table)->number : 0;
     if (newest_number > 0 && table->have >= newest_number) {
         table->have = newest_number - 1;
     }
-    store_kick(store, &table->chore);
+    store_kick(table->store, &table->chore);
 }
 
-void stream_on_link(struct store *store, const struct shard_set *which, bool up)
+static void on_link(struct stream_table *table, bool up)
 {
-    struct stream_table *table = &store->stream;
     uint64_t now = clock_monotonic_us();
-    if (!shard_set_has(which, stream_home(store))) {
-        return;
-    }
     if (!up) {
         table->down_us = table->down_us != 0 ? table->down_us : now;
         return;
@@ -501,30 +673,41 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
         sent->done_us += sent->done_us != 0 && table->down_us != 0 ? now - table->down_us : 0;
     }
     table->down_us = 0;
-    begin_again(store);
+    begin_again(table);
+}
+
+void stream_on_link(struct store *store, const struct shard_set *which, bool up)
+{
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        if (shard_set_has(which, stream_part_home(store, i))) {
+            on_link(&store->stream.parts[i], up);
+        }
+    }
 }
 
 /* A server that lost its data while the link was up: a node that has nothing to say notices by this. */
-void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored)
+void stream_on_state(struct stream_table *table, const struct stream_history *history,
+                     uint64_t stored)
 {
-    struct stream_table *table = &store->stream;
     if (table->history.identity[0] == '\0') {
         return;
     }
     if (strcmp(history->identity, table->history.identity) != 0) {
-        begin_again(store);
+        begin_again(table);
     } else {
         table->stored = stored > table->stored ? stored : table->stored;
     }
 }
 
-/* The stream has another server. */
+/* A part has another server. */
 void stream_on_owner(struct store *store)
 {
-    struct shard_set now = shard_set_one(stream_home(store));
-    if (store->stream.home != stream_home(store)) {
-        store->stream.home = stream_home(store);
-        stream_on_link(store, &now, store->shards[stream_home(store)].up);
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        struct stream_table *table = &store->stream.parts[i];
+        if (table->home != home_of(table)) {
+            table->home = home_of(table);
+            on_link(table, store->shards[table->home].up);
+        }
     }
 }
 
@@ -535,22 +718,36 @@ void stream_setup(struct store *store, const struct stream_limits *limits)
     store->stream.limits = *limits;
 }
 
-void stream_init(struct store *store)
+static void table_init(struct stream_table *table, struct store *store, unsigned part)
 {
-    struct stream_table *table = &store->stream;
-    table->limits = (struct stream_limits){.lanes = 1, .entries = UINT32_MAX};
+    table->store = store;
+    table->part = part;
     table->chore.run = run;
     list_init(&table->chore.entry);
     list_init(&table->waiting);
     list_init(&table->calls);
     list_init(&table->hollow);
-    list_init(&table->questions);
-    table->tick = evtimer_new(store->base, on_tick, store);
+    table->tick = evtimer_new(store->base, on_tick, table);
 }
 
-void stream_deinit(struct store *store)
+void stream_init(struct store *store)
 {
-    struct stream_table *table = &store->stream;
+    store->stream.limits = (struct stream_limits){.lanes = 1, .entries = UINT32_MAX};
+    list_init(&store->stream.questions);
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        table_init(&store->stream.parts[i], store, i);
+    }
+}
+
+void stream_find_homes(struct store *store)
+{
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        store->stream.parts[i].home = home_of(&store->stream.parts[i]);
+    }
+}
+
+static void table_deinit(struct stream_table *table)
+{
     while (!list_empty(&table->waiting)) {
         append_free(append_of(table->waiting.next));
     }
@@ -558,7 +755,14 @@ void stream_deinit(struct store *store)
     while (!list_empty(&table->calls)) {
         sent_free(sent_of(table->calls.next));
     }
-    stream_questions_free(store);
     list_del(&table->chore.entry);
     event_free(table->tick);
+}
+
+void stream_deinit(struct store *store)
+{
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        table_deinit(&store->stream.parts[i]);
+    }
+    stream_questions_free(store);
 }

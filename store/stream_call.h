@@ -10,7 +10,7 @@
 #include "store/base/list.h"
 #include "store/stream_types.h"
 
-/* The name whose partition has the stream. */
+/* The name whose partition has the stream; the first part of it, where there are several (stream_part.h). */
 #define STREAM_HOME SPAN("l")
 
 /* How long a sink that does not show itself still counts as there. */
@@ -28,6 +28,8 @@ struct stream_group {
 };
 
 struct stream_call {
+    unsigned part;
+    bool spread; /* to several parts: numbers are such as no other part gives */
     const struct stream_limits *limits;
     struct span node;
     uint64_t number; /* of the node's calls, from 1: the server keeps the last one's outcomes */
@@ -57,6 +59,7 @@ void stream_name_set(char name[STREAM_NAME], struct span text);
 void stream_history_cut(struct span *rest, struct stream_history *history);
 
 struct stream_query {
+    unsigned part;
     const struct stream_from *from;
     size_t lanes;
     size_t most;
@@ -65,6 +68,7 @@ struct stream_query {
 
 /* stream_state asks: stream.h. `fresh` is the identity of a stream that is made now. */
 struct stream_marks {
+    unsigned part;
     const struct stream_ask *ask;
     struct span fresh;
 };

@@ -8,11 +8,13 @@
 
 enum { STREAM_IDENTITY_DIGITS = 16 };
 
-/* The server that has the stream. */
-unsigned stream_home(const struct store *store);
+struct stream_table;
 
 void stream_init(struct store *store);
 void stream_deinit(struct store *store);
+
+/* The backend is there: it knows where the parts are. */
+void stream_find_homes(struct store *store);
 
 /* Both links of the server of these shards went up or down. */
 void stream_on_link(struct store *store, const struct shard_set *which, bool up);
@@ -20,8 +22,9 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 /* As store_on_owner. */
 void stream_on_owner(struct store *store);
 
-/* The server said how the stream is; up to the seq `stored` sinks have all. */
-void stream_on_state(struct store *store, const struct stream_history *history, uint64_t stored);
+/* The server said how the part is; up to the seq `stored` sinks have all. */
+void stream_on_state(struct stream_table *table, const struct stream_history *history,
+                     uint64_t stored);
 
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The questions of stream.h: reads of lanes, and how the stream is. */
+/* The questions of stream_read.h: reads of lanes, and how a part is; and how all of them are. */
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
+#include "store/stream_part.h"
+#include "store/stream_read.h"
 
 #include <assert.h>
+
+bool stream_reached(const struct store *store, unsigned part)
+{
+    return store->backend->ops->ready(store->backend, stream_part_home(store, part));
+}
 
 /* ------------------------------------------------------------------------------------ reading */
 
@@ -32,7 +39,7 @@ static void on_entries(void *arg, bool ok, const struct stream_head *head,
 static int read_query(struct store *store, const struct stream_query *query, stream_read_fn *fn,
                       void *arg)
 {
-    unsigned shard = stream_home(store);
+    unsigned shard = stream_part_home(store, query->part);
     struct reading *reading = mem_zalloc(sizeof(*reading));
     *reading = (struct reading){.store = store, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &reading->entry);
@@ -45,18 +52,18 @@ static int read_query(struct store *store, const struct stream_query *query, str
     return 0;
 }
 
-int stream_read(struct store *store, const struct stream_from *from, size_t lanes, size_t most,
-                stream_read_fn *fn, void *arg)
+int stream_read(struct store *store, unsigned part, const struct stream_from *from, size_t lanes,
+                size_t most, stream_read_fn *fn, void *arg)
 {
-    struct stream_query query = {from, lanes, most, false};
+    struct stream_query query = {part, from, lanes, most, false};
     return read_query(store, &query, fn, arg);
 }
 
-int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t most,
+int stream_read_back(struct store *store, unsigned part, unsigned lane, uint64_t last, size_t most,
                      stream_read_fn *fn, void *arg)
 {
     struct stream_from from = {lane, last};
-    struct stream_query query = {&from, 1, most, true};
+    struct stream_query query = {part, &from, 1, most, true};
     return read_query(store, &query, fn, arg);
 }
 
@@ -65,6 +72,7 @@ int stream_read_back(struct store *store, unsigned lane, uint64_t last, size_t m
 struct asking {
     struct list entry;
     struct store *store;
+    unsigned part;
     stream_state_fn *fn;
     void *arg;
 };
@@ -76,7 +84,7 @@ static uint64_t cut_number(struct span *rest)
 }
 
 /* Gives, besides, the seq up to which sinks have all. */
-static uint64_t read_state(struct span text, struct stream_state *state)
+static uint64_t read_state(struct span text, unsigned part, struct stream_state *state)
 {
     struct span line = span_cut(&text, '\n');
     stream_history_cut(&line, &state->head.history);
@@ -86,7 +94,7 @@ static uint64_t read_state(struct span text, struct stream_state *state)
     state->lanes = lanes < STREAM_LANES_MOST ? (unsigned)lanes : STREAM_LANES_MOST;
     state->entries = cut_number(&line);
     uint64_t stored = cut_number(&line);
-    for (unsigned i = 0; i < state->lanes; i++) {
+    for (unsigned i = part; i < state->lanes; i += stream_part_step(part)) {
         state->unstored[i] = cut_number(&line);
     }
     state->head.forks = span_cut(&text, '\n');
@@ -102,14 +110,25 @@ bool stream_next_writer(struct span *writers, struct span *node, uint64_t *call)
     return good;
 }
 
+static void note_depth(struct stream_table *table, const struct stream_state *state)
+{
+    table->entries = state->entries;
+    table->unstored = 0;
+    for (unsigned i = 0; i < state->lanes; i++) {
+        table->unstored += state->unstored[i];
+    }
+}
+
 static void on_state(void *arg, enum backend_answer answer, struct span reply)
 {
     struct asking *asking = arg;
     struct stream_state state = {0};
     if (!asking->store->closing) {
-        uint64_t stored = read_state(reply, &state);
+        uint64_t stored = read_state(reply, asking->part, &state);
         if (answer == BACKEND_OK) {
-            stream_on_state(asking->store, &state.head.history, stored);
+            note_depth(&asking->store->stream.parts[asking->part], &state);
+            stream_on_state(&asking->store->stream.parts[asking->part], &state.head.history,
+                            stored);
         }
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }
@@ -117,14 +136,15 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
     free(asking);
 }
 
-int stream_state(struct store *store, const struct stream_ask *ask, stream_state_fn *fn, void *arg)
+int stream_state(struct store *store, unsigned part, const struct stream_ask *ask,
+                 stream_state_fn *fn, void *arg)
 {
-    unsigned shard = stream_home(store);
+    unsigned shard = stream_part_home(store, part);
     char fresh[STREAM_IDENTITY_DIGITS + 1];
     struct asking *asking = mem_zalloc(sizeof(*asking));
     entropy_hex(fresh, STREAM_IDENTITY_DIGITS);
-    struct stream_marks call = {ask, span_str(fresh)};
-    *asking = (struct asking){.store = store, .fn = fn, .arg = arg};
+    struct stream_marks call = {part, ask, span_str(fresh)};
+    *asking = (struct asking){.store = store, .part = part, .fn = fn, .arg = arg};
     list_push_back(&store->stream.questions, &asking->entry);
     if (!store->shards[shard].up ||
         store->backend->ops->stream_state(store->backend, shard, &call, on_state, asking) != 0) {
@@ -135,13 +155,60 @@ int stream_state(struct store *store, const struct stream_ask *ask, stream_state
     return 0;
 }
 
+/* ------------------------------------------------------------------------------------ all parts */
+
+struct sounding {
+    struct list entry;
+    struct store *store;
+    stream_depth_fn *fn;
+    void *arg;
+    unsigned left; /* parts that have not answered */
+    bool some;     /* one did */
+};
+
+/* Of a part that does not answer, what was known stands until it is back. */
+static void on_sounded(void *arg, const struct stream_state *state)
+{
+    struct sounding *sounding = arg;
+    struct stream_depth depth = {0};
+    sounding->some = sounding->some || state != NULL;
+    if (--sounding->left > 0) {
+        return;
+    }
+    for (unsigned i = 0; i < stream_parts(sounding->store); i++) {
+        depth.entries += sounding->store->stream.parts[i].entries;
+        depth.unstored += sounding->store->stream.parts[i].unstored;
+    }
+    sounding->fn(sounding->arg, sounding->some ? &depth : NULL);
+    list_del(&sounding->entry);
+    free(sounding);
+}
+
+int stream_depth(struct store *store, stream_depth_fn *fn, void *arg)
+{
+    struct sounding *sounding = mem_zalloc(sizeof(*sounding));
+    *sounding = (struct sounding){.store = store, .fn = fn, .arg = arg};
+    list_push_back(&store->stream.questions, &sounding->entry);
+    for (unsigned i = 0; i < stream_parts(store); i++) {
+        sounding->left +=
+            stream_state(store, i, &(struct stream_ask){0}, on_sounded, sounding) == 0;
+    }
+    if (sounding->left == 0) {
+        list_del(&sounding->entry);
+        free(sounding);
+        return -1;
+    }
+    return 0;
+}
+
 void stream_questions_free(struct store *store)
 {
     struct list *questions = &store->stream.questions;
     while (!list_empty(questions)) {
-        /* A reading or an asking: of both it is the first member. */
+        /* A reading, an asking or a sounding: of all it is the first member. */
         static_assert(offsetof(struct reading, entry) == 0, "freed by its list entry");
         static_assert(offsetof(struct asking, entry) == 0, "freed by its list entry");
+        static_assert(offsetof(struct sounding, entry) == 0, "freed by its list entry");
         struct list *first = questions->next;
         list_del(first);
         free(first);

@@ -11,7 +11,8 @@
 
 enum {
     STREAM_LANES_MOST = 64,
-    STREAM_NAME = 24, /* bytes for an identity or a timeline, with the NUL */
+    STREAM_PARTS = 16, /* of a stream, at most (stream_part.h) */
+    STREAM_NAME = 24,  /* bytes for an identity or a timeline, with the NUL */
 };
 
 /* Whose history numbers belong to (docs/store.md#words); empty where there is none. */
@@ -47,6 +48,19 @@ struct stream_entry {
     struct span node; /* the writer; empty: none known */
     uint64_t call; /* its call, and the entry's place in it: the same however often it is written */
     uint32_t index;
+};
+
+/* What became of an append, lane by lane: a bit for each. */
+struct stream_result {
+    enum stream_outcome {
+        STREAM_STORED,
+        STREAM_FULL,    /* the bound is reached: not stored */
+        STREAM_REFUSED, /* by the server (out of memory), or it is away: not stored */
+        STREAM_ALONE, /* too few replicas had it in time: stored by one server, which may yet lose it */
+        STREAM_UNKNOWN, /* the server did not answer for some seconds: may be stored, or not */
+    } outcome;          /* the last of these that is true of any lane */
+    uint64_t stored;  /* the lanes whose items are stored: all, unless the outcome is another one */
+    uint64_t refused; /* those whose items surely are not, and may be appended again */
 };
 
 struct stream_from {

@@ -16,6 +16,9 @@
 enum {
     STORE_WIRE_FROM = 1, /* the oldest form that this program reads, */
     STORE_WIRE_TO = 1,   /* and the newest; what scripts put into heads of keys */
+    STORE_WIRE_PARTS =
+        2, /* what the roll says beside: messages and keys are as in 1, but the log stream
+                             may lie in several parts (store/stream_part.h) */
     STORE_WIRE_MOST = 9, /* it is one digit */
 };
 

@@ -18,7 +18,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sink/sink.h"
 #include "store/store.h"
-#include "store/stream.h"
+#include "store/stream_read.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -192,7 +192,7 @@ static void ask_stream(struct check *check)
     const struct stream_ask ask = {.count = 0};
     struct event *over = event_new(loop_base(check->loop), -1, 0, on_patience_over, check);
     timer_after(over, PATIENCE_S * 1000);
-    if (stream_state(check->store, &ask, on_state, check) == 0) {
+    if (stream_state(check->store, 0, &ask, on_state, check) == 0) {
         loop_run(check->loop);
     }
     event_free(over);

@@ -442,7 +442,7 @@ struct backend *memory_open(struct store *store, struct memory_hub *hub)
         .free = memory_free,
     };
     struct memory *memory = mem_zalloc(sizeof(*memory));
-    memory->backend = (struct backend){.ops = &ops, .store = store, .shards = 1};
+    memory->backend = (struct backend){.ops = &ops, .store = store, .shards = 1, .parts = 1};
     memory->own_hub = hub == NULL;
     memory->hub = hub != NULL ? hub : memory_hub_new();
     list_init(&memory->ears);

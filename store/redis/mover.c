@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/mover.h"
 
+#include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/redis/moves.h"
 #include "store/store_impl.h"
-#include "store/stream_call.h"
+#include "store/stream_part.h"
 
 enum {
     MOVER_TOKEN_DIGITS = 16,
     LANE_ENTRIES = 500,
     LANE_ID_MOST = 48,
+    PART_LANES = STREAM_LANES_MOST / STREAM_PARTS, /* but for the first part, which may have all */
+    LANES_MOST = STREAM_LANES_MOST + (STREAM_PARTS - 1) * PART_LANES,
 };
 
 enum mover_step {
@@ -43,8 +46,9 @@ struct redis_mover {
     bool done;
     bool let_go, gone; /* it is over with the answer; it is to be freed then */
     char cursor[24];
-    unsigned lane;
-    char last[STREAM_LANES_MOST][LANE_ID_MOST]; /* of each lane, what was put last; "": nothing */
+    struct buf left;                     /* names that were found at it, and not taken yet */
+    unsigned lane;                       /* of all that all parts of the stream can have */
+    char last[LANES_MOST][LANE_ID_MOST]; /* of each of these, what was put last; "": nothing */
     struct event *over;
 };
 
@@ -71,11 +75,29 @@ static void end(struct redis_mover *mover)
 static void on_answer(void *arg, enum backend_answer answer, struct span reply);
 static void on_copied(void *arg, enum backend_answer answer, struct span reply);
 
+static unsigned part_of(unsigned lane)
+{
+    return lane < STREAM_LANES_MOST ? 0 : 1 + (lane - STREAM_LANES_MOST) / PART_LANES;
+}
+
+/* Its number in its part. */
+static unsigned number_of(unsigned lane)
+{
+    unsigned part = part_of(lane);
+    return part == 0 ? lane : stream_part_lane(part, (lane - STREAM_LANES_MOST) % PART_LANES);
+}
+
+static bool moves_lane(const struct redis_mover *mover, unsigned lane)
+{
+    return shard_set_has(&mover->plan.partitions, stream_part_partition(part_of(lane)));
+}
+
 static void put_lane(const struct redis_mover *mover, struct redis_script *call)
 {
     struct buf key = {0};
-    unsigned home = partition_of(STREAM_HOME);
-    buf_printf(&key, "%s:{%s}:s:%u", mover->store->prefix, partition_tag(home), mover->lane);
+    unsigned home = stream_part_partition(part_of(mover->lane));
+    buf_printf(&key, "%s:{%s}:s:%u", mover->store->prefix, partition_tag(home),
+               number_of(mover->lane));
     redis_script_word(call, buf_span(&key));
     redis_script_word(call, span_str(mover->last[mover->lane]));
     redis_script_number(call, LANE_ENTRIES);
@@ -97,6 +119,9 @@ static void visit(struct redis_mover *mover, enum mover_step step, struct span p
     } else if (step == MOVER_CLEAR || step == MOVER_TAKE || step == MOVER_SWEEP) {
         redis_script_word(&call, span_str(mover->cursor));
     }
+    if (step == MOVER_TAKE) {
+        redis_script_word(&call, buf_span(&mover->left));
+    }
     mover->under_way = redis_script_run(&call, at, on_answer, mover) == 0;
     if (!mover->under_way) {
         end(mover);
@@ -108,39 +133,49 @@ static void go(struct redis_mover *mover, enum mover_step step)
     visit(mover, step, span_of(NULL, 0));
 }
 
-static void scan_from_start(struct redis_mover *mover, enum mover_step step)
+static void set_cursor(struct redis_mover *mover, struct span cursor)
 {
-    snprintf(mover->cursor, sizeof(mover->cursor), "0");
-    go(mover, step);
+    snprintf(mover->cursor, sizeof(mover->cursor), "%.*s", SPAN_ARG(cursor));
 }
 
-static bool has_stream(const struct redis_mover *mover)
+static void scan_from_start(struct redis_mover *mover, enum mover_step step)
 {
-    return shard_set_has(&mover->plan.partitions, partition_of(STREAM_HOME));
+    mover->left.len = 0;
+    set_cursor(mover, SPAN("0"));
+    go(mover, step);
 }
 
 /* The lanes, one after the other, then what comes behind them. */
 static void go_lane(struct redis_mover *mover, unsigned lane, enum mover_step step)
 {
+    while (lane < LANES_MOST && !moves_lane(mover, lane)) {
+        lane++;
+    }
     mover->lane = lane;
-    if (has_stream(mover) && lane < STREAM_LANES_MOST) {
+    if (lane < LANES_MOST) {
         go(mover, step);
     } else {
         go(mover, step == MOVER_LANE ? MOVER_CLOSE : MOVER_HOLD);
     }
 }
 
-/* "cursor" or "cursor\npacked" */
-static struct span cut_cursor(struct redis_mover *mover, struct span reply)
+/* Cuts "cursor bytes\nnames" off; what was taken is left. */
+static struct span cut_taken(struct redis_mover *mover, struct span reply)
 {
-    struct span cursor = span_cut(&reply, '\n');
-    snprintf(mover->cursor, sizeof(mover->cursor), "%.*s", SPAN_ARG(cursor));
+    struct span head = span_cut(&reply, '\n');
+    uint64_t bytes = 0;
+    set_cursor(mover, span_cut(&head, ' '));
+    mover->left.len = 0;
+    if (decimal_read(head, reply.len, &bytes)) {
+        buf_append(&mover->left, span_of(reply.ptr, bytes));
+        reply = span_skip(reply, bytes);
+    }
     return reply;
 }
 
 static bool is_at_end(const struct redis_mover *mover)
 {
-    return strcmp(mover->cursor, "0") == 0;
+    return strcmp(mover->cursor, "0") == 0 && mover->left.len == 0;
 }
 
 static void take_lane(struct redis_mover *mover, struct span reply)
@@ -157,7 +192,7 @@ static void take_lane(struct redis_mover *mover, struct span reply)
 
 static void take_scan(struct redis_mover *mover, struct span reply, enum mover_step next)
 {
-    cut_cursor(mover, reply);
+    set_cursor(mover, reply);
     if (!is_at_end(mover)) {
         go(mover, mover->step);
     } else if (next == MOVER_LANE_BEFORE) {
@@ -212,7 +247,7 @@ static void go_on(struct redis_mover *mover, struct span reply)
         scan_from_start(mover, MOVER_TAKE);
         break;
     case MOVER_TAKE:
-        visit(mover, MOVER_PUT, cut_cursor(mover, reply));
+        visit(mover, MOVER_PUT, cut_taken(mover, reply));
         break;
     case MOVER_PUT:
         if (is_at_end(mover)) {
@@ -244,6 +279,7 @@ static void go_on(struct redis_mover *mover, struct span reply)
 
 static void mover_free(struct redis_mover *mover)
 {
+    buf_free(&mover->left);
     event_free(mover->over);
     free(mover);
 }

@@ -199,21 +199,34 @@ verbs['hold'] = function()
     return hold_on() and '+' or ''
 end
 
--- Wants a cursor; the next one, a line's end, and what was found, packed. No rosters: all claim again where the
--- partition is then; no lanes of the stream: those are long.
+-- Wants a cursor, and names that were found there and not taken yet, packed, or ""; the next cursor, a space, how many
+-- bytes follow of names that are still to be taken, a line's end, these, and what was taken, packed. No rosters: all
+-- claim again where the partition is then; no lanes of the stream: those are long.
 verbs['take'] = function()
     if not hold_on() then
         return ''
     end
-    local found = {}
-    local cursor = scan(ARGV[7], function(name, tag, rest)
-        local kind = string.sub(rest, 1, 1)
-        if wanted[tag] and kind ~= 'r' and not string.match(rest, '^s:%d+$') then
-            found[#found + 1] = pack(name) or nil
+    local cursor, names = ARGV[7], ARGV[8] ~= '' and cmsgpack.unpack(ARGV[8]) or {}
+    if #names == 0 then
+        cursor = scan(cursor, function(name, tag, rest)
+            local kind = string.sub(rest, 1, 1)
+            if wanted[tag] and kind ~= 'r' and not string.match(rest, '^s:%d+$') then
+                names[#names + 1] = name
+            end
+            return #names < MOST_KEYS
+        end)
+    end
+    local found, bytes, at = {}, 0, 1
+    while at <= #names and bytes < MOST_BYTES do
+        local words = pack(names[at])
+        for _, word in ipairs(words or {}) do
+            bytes = bytes + #word
         end
-        return #found < MOST_KEYS
-    end)
-    return cursor .. '\n' .. cmsgpack.pack(found)
+        found[#found + 1] = words or nil
+        at = at + 1
+    end
+    local left = at <= #names and cmsgpack.pack({unpack(names, at)}) or ''
+    return cursor .. ' ' .. #left .. '\n' .. left .. cmsgpack.pack(found)
 end
 
 -- Wants a lane's key, the id behind which, how many; the last id, a line's end, and the entries, packed. They are only

@@ -17,9 +17,9 @@ void redis_roll_begin(struct redis_script *call, const struct store *store, unsi
                                                : SPAN("-"));
     redis_script_word(call, span_str(store->node));
     redis_script_number(call, (uint64_t)store->lease_ms * 1000);
-    redis_script_number(call, store_wire_now(store));
+    redis_script_number(call, store_wire_on_rolls(store));
     redis_script_number(call, store->wire.from);
-    redis_script_number(call, store->wire.to);
+    redis_script_number(call, store->wire_most);
     redis_script_word(call, span_str(store->servers));
     if (store->change.after != NULL) {
         redis_script_word(call, span_str(store->change.before));
@@ -86,7 +86,7 @@ void redis_roll_print(const struct redis_roll *roll, const struct store *store, 
     buf_append(out, SPAN("the fleet speaks "));
     print_range(out, roll->from, roll->to);
     buf_append(out, SPAN(", this node "));
-    print_range(out, store->wire.from, store->wire.to);
+    print_range(out, store->wire.from, store->wire_most);
 }
 
 /* Another form of the wire, or an older one that is about to be written again for this node. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*     <prefix>:{t}:s           hash of the stream (stream_append.lua)
+/*     <prefix>:{t}:s           hash of a part of the stream (stream_append.lua)
  *     <prefix>:{t}:s:<lane>    the lane: entries <seq>-<ordinal>: tag -> payload, node -> "call.index" */
 #include "store/redis/stream.h"
 
@@ -10,6 +10,7 @@
 #include "store/redis/scripts.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
+#include "store/stream_part.h"
 
 #include <inttypes.h>
 
@@ -30,16 +31,16 @@ struct query {
     unsigned left;     /* answers that it waits for; one that ends the link is the last */
 };
 
-static void put_key(const struct redis_route *route, struct buf *out)
+static void put_key(const struct redis_route *route, unsigned part, struct buf *out)
 {
-    buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(partition_of(STREAM_HOME)));
+    buf_printf(out, "%s:{%s}:s", route->store->prefix, partition_tag(stream_part_partition(part)));
 }
 
-static void begin(struct redis_script *call, const struct redis_route *route,
+static void begin(struct redis_script *call, const struct redis_route *route, unsigned part,
                   const struct redis_lua *lua)
 {
     struct buf key = {0};
-    put_key(route, &key);
+    put_key(route, part, &key);
     redis_script_begin(call, lua, buf_span(&key));
     buf_free(&key);
 }
@@ -48,7 +49,7 @@ int redis_stream_append(const struct redis_route *route, const struct stream_cal
                         backend_answer_fn *fn, void *arg)
 {
     struct redis_script script;
-    begin(&script, route, &lua_stream_append);
+    begin(&script, route, call->part, &lua_stream_append);
     redis_script_number(&script, call->limits->lanes);
     redis_script_number(&script, call->limits->entries);
     redis_script_number(&script, call->limits->refuse);
@@ -59,6 +60,9 @@ int redis_stream_append(const struct redis_route *route, const struct stream_cal
     redis_script_number(&script, call->seen);
     redis_script_word(&script, call->identity);
     redis_script_word(&script, call->fresh);
+    redis_script_number(&script, call->part);
+    redis_script_number(&script, stream_part_step(call->part));
+    redis_script_number(&script, call->spread ? STREAM_PARTS : 1);
     LIST_EACH(it, call->groups) {
         const struct stream_group *group = CONTAINER_OF(it, struct stream_group, entry);
         redis_script_number(&script, group->count);
@@ -75,7 +79,7 @@ int redis_stream_state(const struct redis_route *route, const struct stream_mark
 {
     const struct stream_ask *ask = marks->ask;
     struct redis_script script;
-    begin(&script, route, &lua_stream_state);
+    begin(&script, route, marks->part, &lua_stream_state);
     redis_script_number(&script, ask->keep);
     redis_script_number(&script, (uint64_t)ask->keep_ms * 1000);
     redis_script_number(&script, STREAM_KEEP_MOST);
@@ -85,6 +89,8 @@ int redis_stream_state(const struct redis_route *route, const struct stream_mark
     redis_script_word(&script, marks->fresh);
     redis_script_number(&script, ask->writers);
     redis_script_word(&script, span_str(route->store->node));
+    redis_script_number(&script, marks->part);
+    redis_script_number(&script, stream_part_step(marks->part));
     for (size_t i = 0; i < ask->count; i++) {
         redis_script_number(&script, ask->marks[i].lane);
         redis_script_number(&script, ask->marks[i].seq);
@@ -215,11 +221,11 @@ static void on_read(void *arg, const redisReply *reply)
     query_answered(query);
 }
 
-static int ask_head(const struct redis_route *route, struct query *query)
+static int ask_head(const struct redis_route *route, unsigned part, struct query *query)
 {
     static const char *const fields[] = {"id", "t", "was", "forks", "v"};
     struct buf command = {0}, key = {0};
-    put_key(route, &key);
+    put_key(route, part, &key);
     resp_command(&command, 2 + sizeof(fields) / sizeof(fields[0]));
     resp_word(&command, SPAN("HMGET"));
     resp_word(&command, buf_span(&key));
@@ -233,11 +239,11 @@ static int ask_head(const struct redis_route *route, struct query *query)
     return sent;
 }
 
-static void put_lane_key(const struct redis_route *route, unsigned lane, struct buf *command,
-                         struct buf *word)
+static void put_lane_key(const struct redis_route *route, unsigned part, unsigned lane,
+                         struct buf *command, struct buf *word)
 {
     word->len = 0;
-    put_key(route, word);
+    put_key(route, part, word);
     buf_printf(word, ":%u", lane);
     resp_word(command, buf_span(word));
 }
@@ -248,7 +254,7 @@ static void put_back(const struct redis_route *route, const struct stream_query 
 {
     resp_command(command, 6);
     resp_word(command, SPAN("XREVRANGE"));
-    put_lane_key(route, query->from->lane, command, word);
+    put_lane_key(route, query->part, query->from->lane, command, word);
     word->len = 0; /* a seq alone means its last entry here */
     buf_printf(word, "%" PRIu64, query->from->after);
     resp_word(command, buf_span(word));
@@ -267,7 +273,7 @@ static void put_forth(const struct redis_route *route, const struct stream_query
     resp_number(command, query->most);
     resp_word(command, SPAN("STREAMS"));
     for (size_t i = 0; i < query->lanes; i++) {
-        put_lane_key(route, query->from[i].lane, command, word);
+        put_lane_key(route, query->part, query->from[i].lane, command, word);
     }
     for (size_t i = 0; i < query->lanes; i++) {
         word->len = 0;
@@ -290,12 +296,12 @@ int redis_stream_read(const struct redis_route *route, const struct stream_query
     kept->fn = fn;
     kept->arg = arg;
     (query->back ? put_back : put_forth)(route, query, &command, &word);
-    int sent = ask_head(route, kept);
+    int sent = ask_head(route, query->part, kept);
     if (sent != 0) {
         query_free(kept);
     } else {
         word.len = 0;
-        put_key(route, &word);
+        put_key(route, query->part, &word);
         sent = redis_route_command(route, buf_span(&word), buf_span(&command), PATIENCE_NONE,
                                    on_read, kept);
         kept->left = sent == 0 ? 2 : 1; /* of the head alone: no caller waits */

@@ -7,7 +7,9 @@
 --          stream KEYS[1]:0, with entries <seq>-<ordinal> of two fields: tag -> payload, node -> "call.index".
 -- ARGV     lanes, bound, refuse (1 or 0), node, number of the call, number of the one before it,
 --          timeline of the server, seen (seq above which new ones are), identity that the node knew,
---          identity of a new stream, then for each caller: count, index of the first, and count
+--          identity of a new stream, the first lane and the step to the next that the key may have, the number of
+--          parts of the stream (of which this is the one with the number of its first lane: what is given as a
+--          number here leaves that rest, and is given in no other part), then for each caller: count, index of the first, and count
 --          times lane, tag, payload
 -- answer   "state identity timeline last known stored outcomes": state is +, or = where the call was
 --          carried out before; up to the seq `stored` sinks have all (0: not looked at); the outcomes have
@@ -15,6 +17,7 @@
 --          the node behind `known`, and nothing was done
 local meta = KEYS[1]
 local lanes, bound, node, call = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
+local first, step, parts = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local WIRE, FORKS = '1', 8
 
 local function whole(number)
@@ -79,7 +82,7 @@ end
 local used = math.max(tonumber(head[4] or 0), lanes)
 local refuse = ARGV[3] == '1' or tonumber(head[5] or 0) > tonumber(time[1])
 local appended, kept, length, stored = {}, 0, {}, tonumber(head[3] or 0)
-for lane = 0, used - 1 do
+for lane = first, used - 1, step do
     local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane, 'q' .. lane)
     appended[lane] = tonumber(count[1] or 0)
     length[lane] = redis.call('XLEN', meta .. ':' .. lane)
@@ -94,7 +97,7 @@ end
 
 -- The first caller that finds no room, and all after it, are refused: what is stored of a call is
 -- its beginning, and a reader that had an entry of it had those before it.
-local results, changed, at, full = {}, {}, 11, false
+local results, changed, at, full = {}, {}, 14, false
 while at <= #ARGV do
     local count, index = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
     at = at + 2
@@ -105,6 +108,7 @@ while at <= #ARGV do
         for i = at, at + 3 * count - 1, 3 do
             local lane = tonumber(ARGV[i])
             last = math.max(last + 1, now)
+            last = last + (first - last) % parts
             appended[lane] = appended[lane] + 1
             length[lane] = length[lane] + 1
             changed[lane] = true
@@ -121,9 +125,9 @@ end
 -- The oldest go: from the lane whose first entry is the oldest.
 while not refuse and kept > bound do
     local oldest, chosen
-    for lane = 0, used - 1 do
-        local first = redis.call('XRANGE', meta .. ':' .. lane, '-', '+', 'COUNT', 1)[1]
-        local seq = first and tonumber(string.match(first[1], '^%d+'))
+    for lane = first, used - 1, step do
+        local entry = redis.call('XRANGE', meta .. ':' .. lane, '-', '+', 'COUNT', 1)[1]
+        local seq = entry and tonumber(string.match(entry[1], '^%d+'))
         if seq and (not oldest or seq < oldest) then
             oldest, chosen = seq, lane
         end

@@ -5,8 +5,8 @@
 -- ARGV     keep (entries of each lane that stay), microseconds for which entries stay, the most that
 --          stay for that, sink (seconds for which the sink counts as there; 0: it is not a sink that
 --          asks), seen (seq above which new ones are), identity that the asker knew, identity of a
---          new stream, writers (1: list them), node of the asker, which is not silent then, then lane,
---          seq, ordinal, identity, timeline for each mark
+--          new stream, writers (1: list them), node of the asker, which is not silent then, the first lane and
+--          the step to the next that the key may have, then lane, seq, ordinal, identity, timeline for each mark
 -- answer   "identity timeline was last lanes entries stored" (stored: as stream_append.lua says), the
 --          unstored entries of each lane, a line with the forks, and a line "call node" for each writer
 local WIRE, FRESH, meta = '1', 600, KEYS[1]
@@ -33,7 +33,7 @@ end
 -- What goes, goes first: a server that is full lets a script write once it has made room. A mark of
 -- another history says nothing about this one (docs/store.md).
 local fields = {}
-for i = 10, #ARGV, 5 do
+for i = 12, #ARGV, 5 do
     local lane, seq, ordinal = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
     if ARGV[i + 3] == identity and ARGV[i + 4] == timeline then
         local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane)
@@ -87,7 +87,7 @@ if #fields > 0 then
 end
 
 local entries, unstored, stored = 0, {}, last
-for lane = 0, lanes - 1 do
+for lane = tonumber(ARGV[10]), lanes - 1, tonumber(ARGV[11]) do
     local count = redis.call('HMGET', meta, 'a' .. lane, 's' .. lane, 'q' .. lane)
     local length = redis.call('XLEN', meta .. ':' .. lane)
     entries = entries + length

@@ -17,9 +17,10 @@ enum {
     CLAIM_SOON_MS = 1000,
 };
 
-static void refuse(struct sink *sink)
+static void refuse(struct sink_part *part)
 {
-    struct sink_claim *claim = &sink->claim;
+    struct sink *sink = part->sink;
+    struct sink_claim *claim = &part->claim;
     struct buf text = {0};
     buf_printf(&text,
                "the database stores the stream of another fleet under the name %s: give each fleet "
@@ -32,8 +33,9 @@ static void refuse(struct sink *sink)
 
 static void on_claimed(void *arg, const struct postgres_answer *answer)
 {
-    struct sink *sink = arg;
-    struct sink_claim *claim = &sink->claim;
+    struct sink_part *part = arg;
+    struct sink *sink = part->sink;
+    struct sink_claim *claim = &part->claim;
     const char *ours = answer->end == POSTGRES_DONE ? postgres_value(answer, 0) : NULL;
     claim->ask_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
     sink_hear(&sink->patience, answer);
@@ -46,7 +48,7 @@ static void on_claimed(void *arg, const struct postgres_answer *answer)
     }
     sink_trouble(sink, &claim->trouble, "the stream's name", NULL);
     if (ours[0] != 't') {
-        refuse(sink);
+        refuse(part);
     } else {
         memcpy(claim->identity, claim->asked, sizeof(claim->identity));
         memcpy(claim->seen, claim->asked, sizeof(claim->seen));
@@ -56,9 +58,9 @@ static void on_claimed(void *arg, const struct postgres_answer *answer)
     sink_on_progress(sink);
 }
 
-void sink_claim_note(struct sink *sink, const struct stream_head *head)
+void sink_claim_note(struct sink_part *part, const struct stream_head *head)
 {
-    struct sink_claim *claim = &sink->claim;
+    struct sink_claim *claim = &part->claim;
     size_t was = head->was.len < sizeof(claim->was) ? head->was.len : 0;
     if (strcmp(claim->wanted, head->history.identity) != 0) {
         claim->ask_at_ms = 0;
@@ -70,14 +72,15 @@ void sink_claim_note(struct sink *sink, const struct stream_head *head)
     }
 }
 
-void sink_claim_step(struct sink *sink)
+void sink_claim_step(struct sink_part *part)
 {
-    struct sink_claim *claim = &sink->claim;
+    struct sink *sink = part->sink;
+    struct sink_claim *claim = &part->claim;
     if (sink->options.store == NULL || sink->stopping || claim->wanted[0] == '\0' ||
         clock_monotonic_ms() < claim->ask_at_ms || !postgres_is_idle(sink->care)) {
         return;
     }
-    const char *const words[] = {sink->options.stream, claim->wanted, claim->was, claim->seen};
+    const char *const words[] = {part->name, claim->wanted, claim->was, claim->seen};
     struct buf sql = {0};
     buf_append(&sql, SPAN("select log_stream_take("));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -88,12 +91,12 @@ void sink_claim_step(struct sink *sink)
     memcpy(claim->asked, claim->wanted, sizeof(claim->asked));
     claim->ask_at_ms = UINT64_MAX; /* until it is answered */
     sink_await(&sink->patience);
-    postgres_query(sink->care, buf_text(&sql), NULL, 0, on_claimed, sink);
+    postgres_query(sink->care, buf_text(&sql), NULL, 0, on_claimed, part);
     buf_free(&sql);
 }
 
-bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head)
+bool sink_claim_is_ours(const struct sink_part *part, const struct stream_head *head)
 {
-    const char *identity = sink->claim.identity;
+    const char *identity = part->claim.identity;
     return identity[0] != '\0' && strcmp(identity, head->history.identity) == 0;
 }

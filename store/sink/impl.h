@@ -11,13 +11,16 @@
 #include "store/sink/patience.h"
 #include "store/sink/phase.h"
 #include "store/sink/sink.h"
-#include "store/stream.h"
+#include "store/stream_part.h"
 #include "store/stream_place.h"
+#include "store/stream_read.h"
 
 struct sink_lane {
     struct sink *sink;
+    struct sink_part *part;
     unsigned number;
-    struct postgres *pg; /* NULL: off */
+    uint64_t behind, behind_since_ms; /* entries that no sink has stored, as the stream says */
+    struct postgres *pg;              /* NULL: off */
     enum lane_state state;
     uint64_t seq, ordinal;         /* stored; without a stream, seq too counts what was fed */
     struct stream_history history; /* that they belong to */
@@ -52,12 +55,12 @@ struct sink {
     struct sink_options options;
     struct resolver *resolver; /* of all its sessions */
     struct sink_stats stats;
-    struct sink_lane **lanes;
-    unsigned count, flights; /* of lanes; with a transaction under way */
-    unsigned turn;           /* the lane that is asked first when one ends */
-    struct postgres *care;   /* partitions */
+    struct sink_part parts[STREAM_PARTS];
+    struct sink_lane **lanes; /* of all parts */
+    unsigned count, flights;  /* of lanes; with a transaction under way */
+    unsigned turn;            /* the lane that is asked first when one ends */
+    struct postgres *care;    /* partitions */
     bool care_up, stopping;
-    struct sink_roll roll;
     uint64_t care_at_ms;
     struct sink_patience patience; /* of the care session */
     struct sink_upkeep upkeep;
@@ -66,17 +69,15 @@ struct sink {
     const char *pooled;  /* what is wrong when it has changed inside the session; else NULL */
     char *unready;       /* the last answer of sink_unready */
     char *care_trouble, *link_trouble;
-    struct sink_claim claim;
-    bool asking, soon; /* soon: the tick was brought forward */
+    bool soon; /* the tick was brought forward */
     struct event *tick;
-    uint64_t unstored[STREAM_LANES_MOST], behind_since_ms[STREAM_LANES_MOST];
     struct event *stop_limit;
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
 
 /* lane.c */
-struct sink_lane *sink_lane_new(struct sink *sink, unsigned number);
+struct sink_lane *sink_lane_new(struct sink_part *part, unsigned number);
 void sink_lane_free(struct sink_lane **lane);
 /* Entries that it holds, and that are not known to be stored. */
 size_t sink_lane_unstored(const struct sink_lane *lane);
@@ -106,24 +107,24 @@ void sink_lane_open(struct sink_lane *lane);
 /* For a lane that finds its place, or leaves: what comes next. */
 void sink_lane_lease_step(struct sink_lane *lane);
 /* Asks for lanes up to the sink's share. */
-void sink_share_out(struct sink *sink);
+void sink_share_out(struct sink_part *part);
 /* Ends sessions that are not needed any more; not inside a call of one. */
-void sink_close_spare(struct sink *sink);
-/* Once a second, when the care session is idle. */
+void sink_close_spare(struct sink_part *part);
+/* Of each part once a second, when the care session is idle. */
 void sink_call_roll(struct sink *sink);
 /* Appends what every session of the sink begins with. */
 void sink_put_session(struct buf *sql);
 
 /* claim.c: the server has this stream; asks whether it is ours, when it is time. */
-void sink_claim_note(struct sink *sink, const struct stream_head *head);
-void sink_claim_step(struct sink *sink);
-bool sink_claim_is_ours(const struct sink *sink, const struct stream_head *head);
+void sink_claim_note(struct sink_part *part, const struct stream_head *head);
+void sink_claim_step(struct sink_part *part);
+bool sink_claim_is_ours(const struct sink_part *part, const struct stream_head *head);
 
 /* sink.c */
 /* Sees to the partitions when it is time and the care session is idle. */
 void sink_care(struct sink *sink);
-/* There are at least so many lanes. */
-void sink_set_lanes(struct sink *sink, unsigned count);
+/* The part has at least so many lanes. */
+void sink_set_lanes(struct sink_part *part, unsigned count);
 /* Making a partition failed because another session has just made it: try again. */
 bool sink_lost_race(const struct postgres_answer *answer);
 /* Another lane may send now. */

@@ -203,7 +203,7 @@ static void put_move_to(const struct sink_lane *lane, struct buf *sql, uint64_t 
                         uint64_t ordinal)
 {
     buf_append(sql, SPAN("select log_lane_move("));
-    sink_quote(sql, span_str(lane->sink->options.stream));
+    sink_quote(sql, span_str(lane->part->name));
     buf_printf(sql, ", %u, %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", ", lane->number, lane->seq, seq,
                ordinal);
     sink_quote(sql, span_str(lane->place.history.identity));
@@ -482,9 +482,11 @@ int64_t sink_lane_oldest_us(const struct sink_lane *lane)
     return lane->filling->count > 0 ? lane->filling->row[0].time_us : 0;
 }
 
-struct sink_lane *sink_lane_new(struct sink *sink, unsigned number)
+struct sink_lane *sink_lane_new(struct sink_part *part, unsigned number)
 {
+    struct sink *sink = part->sink;
     struct sink_lane *lane = mem_zalloc(sizeof(*lane));
+    lane->part = part;
     lane->sink = sink;
     lane->number = number;
     lane->filling = &lane->batches[0];

@@ -39,10 +39,10 @@ enum {
 
 /* The first of the two numbers of every lock; the second is the lane's, or for the roll the number of
  * lanes below 0. */
-static void put_lock_key(const struct sink *sink, struct buf *sql)
+static void put_lock_key(const struct sink_part *part, struct buf *sql)
 {
     buf_append(sql, SPAN("hashtext('muster log lane ' || "));
-    sink_quote(sql, span_str(sink->options.stream));
+    sink_quote(sql, span_str(part->name));
     buf_append(sql, SPAN(")"));
 }
 
@@ -99,14 +99,14 @@ static void find_position(struct sink_lane *lane)
                    FORGOTTEN_DAYS);
     }
     buf_append(&sql, SPAN("insert into log_lane (stream, lane) values ("));
-    sink_quote(&sql, span_str(lane->sink->options.stream));
+    sink_quote(&sql, span_str(lane->part->name));
     buf_printf(&sql,
                ", %u) on conflict do nothing; select seq_number, ordinal, identity, timeline, ",
                lane->number);
     sink_writers_ask(lane, &sql);
     buf_append(&sql, SPAN(" from log_lane "));
     buf_append(&sql, SPAN("where stream = "));
-    sink_quote(&sql, span_str(lane->sink->options.stream));
+    sink_quote(&sql, span_str(lane->part->name));
     buf_printf(&sql, " and lane = %u", lane->number);
     sink_await(&lane->patience);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_found, lane);
@@ -117,7 +117,7 @@ static void wait_until(struct sink_lane *lane, uint64_t ask_at_ms)
 {
     lane->state = LANE_WAITING;
     lane->ask_at_ms = ask_at_ms;
-    sink_share_out(lane->sink);
+    sink_share_out(lane->part);
 }
 
 static void on_lock(void *arg, const struct postgres_answer *answer)
@@ -142,7 +142,7 @@ static void ask_lock(struct sink_lane *lane)
     lane->state = LANE_LOCKING;
     sink_put_session(&sql);
     buf_append(&sql, SPAN("select pg_try_advisory_lock("));
-    put_lock_key(lane->sink, &sql);
+    put_lock_key(lane->part, &sql);
     buf_printf(&sql, ", %u)", lane->number);
     postgres_query(lane->pg, buf_text(&sql), NULL, 0, on_lock, lane);
     buf_free(&sql);
@@ -215,37 +215,43 @@ static bool is_held(const struct sink_lane *lane)
     return lane->state != LANE_OFF && lane->state != LANE_WAITING && lane->state != LANE_LEAVING;
 }
 
-static unsigned count_held(const struct sink *sink)
+static unsigned count_held(const struct sink_part *part)
 {
     unsigned held = 0;
-    for (unsigned i = 0; i < sink->count; i++) {
-        held += is_held(sink->lanes[i]);
+    for (unsigned i = 0; i < part->count; i++) {
+        held += is_held(part->lanes[i]);
     }
     return held;
 }
 
-/* Shares differ by one at most, and add up to all lanes. */
-static unsigned share(const struct sink *sink)
+/* The sink's place among those that serve the part: each part has another first one. */
+static unsigned rank(const struct sink_part *part)
 {
-    const struct sink_roll *roll = &sink->roll;
-    return roll->sinks > 0 ? sink->count / roll->sinks + (roll->rank < sink->count % roll->sinks)
-                           : 0;
+    const struct sink_roll *roll = &part->roll;
+    return roll->sinks > 0 ? (roll->rank + part->number) % roll->sinks : 0;
+}
+
+/* Shares differ by one at most, and add up to all lanes. */
+static unsigned share(const struct sink_part *part)
+{
+    unsigned sinks = part->roll.sinks;
+    return sinks > 0 ? part->count / sinks + (rank(part) < part->count % sinks) : 0;
 }
 
 /* The lane that comes `n`th for this sink: each begins elsewhere, so that they seldom ask for the
  * same. */
-static struct sink_lane *lane_at(const struct sink *sink, unsigned n)
+static struct sink_lane *lane_at(const struct sink_part *part, unsigned n)
 {
-    unsigned first = sink->roll.sinks > 0 ? sink->roll.rank * sink->count / sink->roll.sinks : 0;
-    return sink->lanes[(first + n) % sink->count];
+    unsigned sinks = part->roll.sinks, first = sinks > 0 ? rank(part) * part->count / sinks : 0;
+    return part->lanes[(first + n) % part->count];
 }
 
-void sink_share_out(struct sink *sink)
+void sink_share_out(struct sink_part *part)
 {
     uint64_t now = clock_monotonic_ms();
-    unsigned held = count_held(sink), wanted = share(sink);
-    for (unsigned n = 0; n < sink->count && held < wanted && !sink->stopping; n++) {
-        struct sink_lane *lane = lane_at(sink, n);
+    unsigned held = count_held(part), wanted = share(part);
+    for (unsigned n = 0; n < part->count && held < wanted && !part->sink->stopping; n++) {
+        struct sink_lane *lane = lane_at(part, n);
         if (now < lane->ask_at_ms) {
             continue;
         }
@@ -259,11 +265,11 @@ void sink_share_out(struct sink *sink)
     }
 }
 
-void sink_close_spare(struct sink *sink)
+void sink_close_spare(struct sink_part *part)
 {
-    unsigned held = count_held(sink), wanted = share(sink);
-    for (unsigned n = sink->count; n > 0; n--) {
-        struct sink_lane *lane = lane_at(sink, n - 1);
+    unsigned held = count_held(part), wanted = share(part);
+    for (unsigned n = part->count; n > 0; n--) {
+        struct sink_lane *lane = lane_at(part, n - 1);
         bool spare = lane->state == LANE_DOWN && held > wanted;
         if (spare || (lane->state == LANE_WAITING && held >= wanted) ||
             (lane->state == LANE_LEAVING && postgres_is_idle(lane->pg))) {
@@ -274,17 +280,17 @@ void sink_close_spare(struct sink *sink)
 }
 
 /* The batch that is being stored goes first. */
-static void leave_some(struct sink *sink)
+static void leave_some(struct sink_part *part)
 {
-    unsigned held = count_held(sink), wanted = share(sink);
-    sink->roll.above = held > wanted ? sink->roll.above + 1 : 0;
-    for (unsigned n = sink->count; n > 0 && held > wanted && sink->roll.above >= PATIENCE; n--) {
-        struct sink_lane *lane = lane_at(sink, n - 1);
+    unsigned held = count_held(part), wanted = share(part);
+    part->roll.above = held > wanted ? part->roll.above + 1 : 0;
+    for (unsigned n = part->count; n > 0 && held > wanted && part->roll.above >= PATIENCE; n--) {
+        struct sink_lane *lane = lane_at(part, n - 1);
         if (lane->state == LANE_RUNNING) {
             lane->state = LANE_LEAVING;
-            sink->stats.lanes--;
+            part->sink->stats.lanes--;
             held--;
-            sink_on_progress(sink);
+            sink_on_progress(part->sink);
         }
     }
 }
@@ -304,8 +310,9 @@ static void note_backend(struct sink *sink, const char *pid)
 
 static void on_roll(void *arg, const struct postgres_answer *answer)
 {
-    struct sink *sink = arg;
-    struct sink_roll *roll = &sink->roll;
+    struct sink_part *part = arg;
+    struct sink *sink = part->sink;
+    struct sink_roll *roll = &part->roll;
     if (answer->end == POSTGRES_FAILED) {
         postgres_reset(sink->care, answer->text); /* it is unknown what is locked */
     }
@@ -325,49 +332,45 @@ static void on_roll(void *arg, const struct postgres_answer *answer)
     roll->told = roll->asked;
     roll->sinks = roll->told > 0 && sinks != NULL ? (unsigned)strtoul(sinks, NULL, 10) : 0;
     roll->rank = rank != NULL ? (unsigned)strtoul(rank, NULL, 10) : 0;
-    sink_set_lanes(sink, most < STREAM_LANES_MOST ? most : STREAM_LANES_MOST);
-    leave_some(sink);
-    sink_share_out(sink);
+    sink_set_lanes(part, most);
+    leave_some(part);
+    sink_share_out(part);
     sink_care(sink);
+    sink_call_roll(sink);
 }
 
 /* It reaches what it reads from, and gets the sessions it wants. */
-static bool is_able(const struct sink *sink)
+static bool is_able(const struct sink_part *part)
 {
-    bool able = stream_reached(sink->options.store);
-    for (unsigned i = 0; i < sink->count; i++) {
-        able = able && sink->lanes[i]->state != LANE_DOWN;
+    bool able = stream_reached(part->sink->options.store, part->number);
+    for (unsigned i = 0; i < part->count; i++) {
+        able = able && part->lanes[i]->state != LANE_DOWN;
     }
     return able;
 }
 
-static void put_roll_lock(const struct sink *sink, struct buf *sql, const char *function,
+static void put_roll_lock(const struct sink_part *part, struct buf *sql, const char *function,
                           unsigned lanes)
 {
     if (lanes > 0) {
         buf_printf(sql, "select %s(", function);
-        put_lock_key(sink, sql);
+        put_lock_key(part, sql);
         buf_printf(sql, ", -%u); ", lanes);
     }
 }
 
-void sink_call_roll(struct sink *sink)
+static void call_roll(struct sink_part *part)
 {
-    struct sink_roll *roll = &sink->roll;
-    uint64_t now = clock_monotonic_ms();
-    if (sink->options.store == NULL || sink->stopping || now < roll->at_ms ||
-        !postgres_is_idle(sink->care)) {
-        return;
-    }
+    struct sink_roll *roll = &part->roll;
     struct buf sql = {0};
-    roll->at_ms = now + ROLL_MS;
-    roll->unable = is_able(sink) ? 0 : roll->unable + 1;
-    bool ours = sink->claim.identity[0] != '\0';
-    roll->asked = ours && roll->unable < UNABLE ? sink->count : 0;
+    roll->at_ms = clock_monotonic_ms() + ROLL_MS;
+    roll->unable = is_able(part) ? 0 : roll->unable + 1;
+    bool ours = part->claim.identity[0] != '\0';
+    roll->asked = ours && roll->unable < UNABLE ? part->count : 0;
     if (roll->asked != roll->told) {
         sink_put_session(&sql);
-        put_roll_lock(sink, &sql, "pg_try_advisory_lock_shared", roll->asked);
-        put_roll_lock(sink, &sql, "pg_advisory_unlock_shared", roll->told);
+        put_roll_lock(part, &sql, "pg_try_advisory_lock_shared", roll->asked);
+        put_roll_lock(part, &sql, "pg_advisory_unlock_shared", roll->told);
     }
     buf_append(&sql, SPAN("select count(distinct l.pid), count(distinct l.pid) filter "
                           "(where l.pid < pg_backend_pid()), 4294967296 - min(l.objid::bigint), "
@@ -377,12 +380,23 @@ void sink_call_roll(struct sink *sink)
                           "where l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted "
                           "and l.database = (select oid from pg_database "
                           "where datname = current_database()) and l.classid = "));
-    put_lock_key(sink, &sql);
+    put_lock_key(part, &sql);
     buf_printf(&sql,
                "::oid and l.objid >= %" PRIu64 "::bigint::oid and l.objsubid = 2 "
                "and (l.pid = pg_backend_pid() or coalesce("
                "a.state_change > clock_timestamp() - interval '%d seconds', true))",
                (UINT64_C(1) << 32) - STREAM_LANES_MOST, SILENT_S);
-    postgres_query(sink->care, buf_text(&sql), NULL, 0, on_roll, sink);
+    postgres_query(part->sink->care, buf_text(&sql), NULL, 0, on_roll, part);
     buf_free(&sql);
+}
+
+void sink_call_roll(struct sink *sink)
+{
+    uint64_t now = clock_monotonic_ms();
+    for (unsigned i = 0; i < STREAM_PARTS && sink->options.store != NULL && !sink->stopping; i++) {
+        struct sink_part *part = &sink->parts[i];
+        if (part->count > 0 && now >= part->roll.at_ms && postgres_is_idle(sink->care)) {
+            call_roll(part);
+        }
+    }
 }

@@ -6,6 +6,8 @@
 #include "store/stream_types.h"
 
 struct postgres;
+struct sink;
+struct sink_lane;
 
 /* The last roll call: see lease.c. */
 struct sink_roll {
@@ -34,6 +36,19 @@ struct sink_claim {
     uint64_t ask_at_ms;
     char *refused; /* why it is not ours; NULL: it is, or it is not known yet */
     char *trouble; /* why it could not be asked the last time; NULL: it could */
+};
+
+/* What is stored of one part of the stream (store/stream_part.h); without a stream there is one. */
+struct sink_part {
+    struct sink *sink;
+    unsigned number;
+    char *name; /* under which PostgreSQL knows it */
+    struct sink_lane **lanes;
+    unsigned count;
+    struct sink_roll roll;
+    struct sink_claim claim;
+    bool asking;
+    uint64_t ask_at_ms; /* not before, unless there is something to tell */
 };
 
 #endif

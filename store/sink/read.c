@@ -53,8 +53,8 @@ static void take(struct sink_lane *lane, const struct stream_entry *entry, uint6
  * was read before is stored first; then the lane goes where it has to be read on. */
 static bool is_of_its_history(struct sink_lane *lane, const struct stream_head *head)
 {
-    if (!sink_claim_is_ours(lane->sink, head)) {
-        sink_claim_note(lane->sink, head);
+    if (!sink_claim_is_ours(lane->part, head)) {
+        sink_claim_note(lane->part, head);
         return false;
     }
     if (stream_place_is_in(&lane->place, head)) {
@@ -99,7 +99,8 @@ void sink_lane_read_more(struct sink_lane *lane, uint64_t now)
     lane->read_generation = lane->generation;
     lane->read_most = most;
     struct stream_from from = {lane->number, lane->place.seq};
-    lane->reading = stream_read(options->store, &from, 1, most, on_read, lane) == 0;
+    lane->reading =
+        stream_read(options->store, lane->part->number, &from, 1, most, on_read, lane) == 0;
     if (!lane->reading) {
         lane->read_at_ms = now + IDLE_MS;
     }

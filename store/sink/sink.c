@@ -12,7 +12,8 @@
 
 enum {
     SINK_TICK_MS = 1000,
-    SOON_MS = 50, /* from something stored to the stream being told */
+    SOON_MS = 50,        /* from something stored to the stream being told */
+    PART_LOOK_MS = 5000, /* at a part that nobody writes to */
     CARE_MS = 60 * 1000,
     DAYS_AHEAD = 3,
     WAIT_MOST_MS = 30 * 1000, /* of a batch, before the sink is not ready */
@@ -42,15 +43,25 @@ void sink_trouble(struct sink *sink, char **last, const char *what, const char *
 
 /* ------------------------------------------------------------------------------ the stream */
 
-void sink_set_lanes(struct sink *sink, unsigned count)
+static void add_lane(struct sink_part *part)
 {
-    if (count <= sink->count || sink->stopping) {
+    struct sink *sink = part->sink;
+    struct sink_lane *lane = sink_lane_new(part, stream_part_lane(part->number, part->count));
+    part->lanes[part->count++] = lane;
+    sink->lanes = mem_realloc(sink->lanes, (sink->count + 1) * sizeof(struct sink_lane *));
+    sink->lanes[sink->count++] = lane;
+}
+
+void sink_set_lanes(struct sink_part *part, unsigned count)
+{
+    unsigned most = stream_part_count(part->number, STREAM_LANES_MOST);
+    count = count < most ? count : most;
+    if (count <= part->count || part->sink->stopping) {
         return;
     }
-    sink->lanes = mem_realloc(sink->lanes, count * sizeof(struct sink_lane *));
-    while (sink->count < count) {
-        sink->lanes[sink->count] = sink_lane_new(sink, sink->count);
-        sink->count++;
+    part->lanes = mem_realloc(part->lanes, count * sizeof(struct sink_lane *));
+    while (part->count < count) {
+        add_lane(part);
     }
 }
 
@@ -64,6 +75,15 @@ static void finish_stop(struct sink *sink)
     }
 }
 
+static bool is_asking(const struct sink *sink)
+{
+    bool asking = false;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        asking = asking || sink->parts[i].asking;
+    }
+    return asking;
+}
+
 static bool is_quiet(const struct sink *sink)
 {
     for (unsigned i = 0; i < sink->count; i++) {
@@ -71,74 +91,114 @@ static bool is_quiet(const struct sink *sink)
             return false;
         }
     }
-    return !sink->asking;
+    return !is_asking(sink);
 }
 
-static size_t gather_marks(struct sink *sink, struct stream_mark *marks)
+static size_t gather_marks(struct sink_part *part, struct stream_mark *marks)
 {
     size_t count = 0;
-    for (unsigned i = 0; i < sink->count && i < STREAM_LANES_MOST; i++) {
-        struct sink_lane *lane = sink->lanes[i];
+    for (unsigned i = 0; i < part->count; i++) {
+        struct sink_lane *lane = part->lanes[i];
         if (lane->state == LANE_RUNNING && lane->seq != lane->marked) {
-            marks[count++] = (struct stream_mark){i, lane->seq, lane->ordinal, lane->history};
+            marks[count++] =
+                (struct stream_mark){lane->number, lane->seq, lane->ordinal, lane->history};
             lane->marked = lane->seq;
         }
     }
     return count;
 }
 
+static void note_behind(struct sink_lane *lane, uint64_t unstored)
+{
+    lane->behind = unstored;
+    if (unstored == 0) {
+        lane->behind_since_ms = 0;
+    } else if (lane->behind_since_ms == 0) {
+        lane->behind_since_ms = clock_monotonic_ms();
+    }
+}
+
+/* A part from a time with more servers is served until it is stored. */
+static bool is_wanted(const struct sink_part *part, const struct stream_state *state)
+{
+    bool wanted = part->number == 0 || stream_is_spread(part->sink->options.store);
+    for (unsigned i = 0; i < state->lanes; i++) {
+        wanted = wanted || state->unstored[i] > 0;
+    }
+    return wanted;
+}
+
 static void on_state(void *arg, const struct stream_state *state)
 {
-    struct sink *sink = arg;
-    uint64_t now = clock_monotonic_ms();
-    sink->asking = false;
-    for (unsigned i = 0; i < STREAM_LANES_MOST && state != NULL; i++) {
-        sink->unstored[i] = state->unstored[i];
-        if (state->unstored[i] == 0) {
-            sink->behind_since_ms[i] = 0;
-        } else if (sink->behind_since_ms[i] == 0) {
-            sink->behind_since_ms[i] = now;
-        }
-    }
-    for (unsigned i = 0; i < sink->count && state == NULL; i++) {
-        sink->lanes[i]->marked = 0; /* it may not have heard */
-    }
+    struct sink_part *part = arg;
+    struct sink *sink = part->sink;
+    part->asking = false;
     if (state != NULL) {
-        sink_set_lanes(sink, state->lanes);
-        sink_claim_note(sink, &state->head);
-        sink_claim_step(sink);
+        if (is_wanted(part, state)) {
+            sink_set_lanes(part, stream_part_count(part->number, state->lanes));
+        }
+        sink_claim_note(part, &state->head);
+        sink_claim_step(part);
+    }
+    for (unsigned i = 0; i < part->count; i++) {
+        if (state == NULL) {
+            part->lanes[i]->marked = 0; /* it may not have heard */
+        } else {
+            note_behind(part->lanes[i], state->unstored[part->lanes[i]->number]);
+        }
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
     }
 }
 
-static uint64_t newest_seen(const struct sink *sink)
+static uint64_t newest_seen(const struct sink_part *part)
 {
     uint64_t seen = 0;
-    for (unsigned i = 0; i < sink->count; i++) {
-        const struct sink_lane *lane = sink->lanes[i];
+    for (unsigned i = 0; i < part->count; i++) {
+        const struct sink_lane *lane = part->lanes[i];
         seen = lane->state == LANE_RUNNING && lane->place.seq > seen ? lane->place.seq : seen;
     }
     return seen;
 }
 
 /* Tells the stream what is stored, and asks how it is. */
-static void tell_stream(struct sink *sink)
+static void tell_part(struct sink_part *part)
 {
+    struct sink *sink = part->sink;
     struct stream_mark marks[STREAM_LANES_MOST];
     struct stream_ask ask = {
         .marks = marks,
-        .count = gather_marks(sink, marks),
+        .count = gather_marks(part, marks),
         .keep = sink->options.keep / (sink->count > 0 ? sink->count : 1),
         .keep_ms = sink->options.keep_ms,
-        .seen = newest_seen(sink),
-        .sink = sink->claim.refused == NULL,
-        .identity = span_str(sink->claim.seen),
+        .seen = newest_seen(part),
+        .sink = part->claim.refused == NULL && part->count > 0,
+        .identity = span_str(part->claim.seen),
     };
-    sink->asking = stream_state(sink->options.store, &ask, on_state, sink) == 0;
-    for (unsigned i = 0; i < sink->count && !sink->asking; i++) {
-        sink->lanes[i]->marked = 0;
+    uint64_t now = clock_monotonic_ms();
+    if (part->number > 0 && ask.count == 0 && now < part->ask_at_ms) {
+        return;
+    }
+    part->ask_at_ms = now + (part->count > 0 ? SINK_TICK_MS : PART_LOOK_MS);
+    part->asking = stream_state(sink->options.store, part->number, &ask, on_state, part) == 0;
+    for (unsigned i = 0; i < part->count && !part->asking; i++) {
+        part->lanes[i]->marked = 0;
+    }
+}
+
+/* Part 0 has lanes in any case, the others where the stream is spread. */
+static void tell_stream(struct sink *sink)
+{
+    for (unsigned i = 0; i < stream_parts(sink->options.store); i++) {
+        struct sink_part *part = &sink->parts[i];
+        unsigned lanes = stream_part_lanes(sink->options.store, i, sink->options.lanes);
+        if (i == 0 || stream_is_spread(sink->options.store)) {
+            sink_set_lanes(part, stream_part_count(i, lanes));
+        }
+        if (!part->asking) {
+            tell_part(part);
+        }
     }
 }
 
@@ -237,7 +297,10 @@ static void on_care_up(void *arg)
     if (sink->options.store == NULL) {
         sink_trouble(sink, &sink->link_trouble, "PostgreSQL", NULL);
     }
-    sink->roll.at_ms = sink->care_at_ms = 0;
+    sink->care_at_ms = 0;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        sink->parts[i].roll.at_ms = 0;
+    }
     sink_call_roll(sink);
     sink_care(sink);
 }
@@ -247,8 +310,10 @@ static void on_care_down(void *arg, const char *text)
     struct sink *sink = arg;
     sink_trouble(sink, &sink->link_trouble, "PostgreSQL", text);
     sink->care_up = false;
-    sink->roll.told = 0;
-    sink->claim.ask_at_ms = 0;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        sink->parts[i].roll.told = 0;
+        sink->parts[i].claim.ask_at_ms = 0;
+    }
 }
 
 /* ------------------------------------------------------------------------------------ time */
@@ -259,18 +324,20 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     timer_after(sink->tick, SINK_TICK_MS);
     sink->soon = false;
-    if (sink->options.store != NULL && !sink->asking) {
+    if (sink->options.store != NULL) {
         tell_stream(sink);
     }
     if (sink->stopping && is_quiet(sink)) {
         finish_stop(sink);
         return;
     }
-    if (sink->options.store != NULL) {
-        sink_claim_step(sink);
-        sink_call_roll(sink);
-        sink_share_out(sink);
-        sink_close_spare(sink);
+    for (unsigned i = 0; i < STREAM_PARTS && sink->options.store != NULL; i++) {
+        sink_claim_step(&sink->parts[i]);
+    }
+    sink_call_roll(sink);
+    for (unsigned i = 0; i < STREAM_PARTS && sink->options.store != NULL; i++) {
+        sink_share_out(&sink->parts[i]);
+        sink_close_spare(&sink->parts[i]);
     }
     sink_care(sink);
     sink_upkeep(sink);
@@ -301,6 +368,17 @@ static uint64_t waits_ms(const struct sink *sink)
     return now - oldest;
 }
 
+/* Why a part is not ours, or why that could not be asked; NULL: it is well with all. */
+static const char *claim_says(const struct sink *sink, bool refused)
+{
+    const char *text = NULL;
+    for (unsigned i = 0; i < STREAM_PARTS && text == NULL; i++) {
+        const struct sink_claim *claim = &sink->parts[i].claim;
+        text = refused ? claim->refused : claim->trouble;
+    }
+    return text;
+}
+
 const char *sink_unready(struct sink *sink)
 {
     struct buf text = {0};
@@ -311,19 +389,20 @@ const char *sink_unready(struct sink *sink)
         }
     }
     const struct sink_stats *stats = sink_stats(sink);
+    const char *refused = claim_says(sink, true), *unclaimed = claim_says(sink, false);
     if (!stats->postgres_up) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL cannot be reached: %s",
                    sink->link_trouble != NULL ? sink->link_trouble : "no answer yet");
-    } else if (sink->claim.refused != NULL) {
+    } else if (refused != NULL) {
         text.len = 0;
-        buf_append(&text, span_str(sink->claim.refused));
+        buf_append(&text, span_str(refused));
     } else if (sink->care_trouble != NULL) {
         text.len = 0;
         buf_printf(&text, "partitions cannot be made: %s", sink->care_trouble);
-    } else if (sink->claim.trouble != NULL) {
+    } else if (unclaimed != NULL) {
         text.len = 0;
-        buf_printf(&text, "the stream cannot be claimed: %s", sink->claim.trouble);
+        buf_printf(&text, "the stream cannot be claimed: %s", unclaimed);
     } else if (sink->pooled != NULL) {
         text.len = 0;
         buf_printf(&text, "PostgreSQL: %s", sink->pooled);
@@ -337,15 +416,14 @@ const char *sink_unready(struct sink *sink)
     return sink->unready;
 }
 
-static uint64_t lane_lag_ms(const struct sink *sink, unsigned lane)
+static uint64_t lane_lag_ms(const struct sink_lane *lane)
 {
-    int64_t oldest = sink_lane_oldest_us(sink->lanes[lane]);
+    int64_t oldest = sink_lane_oldest_us(lane);
     int64_t now_us = (int64_t)clock_unix_ms() * 1000;
     if (oldest > 0) {
         return now_us > oldest ? (uint64_t)(now_us - oldest) / 1000 : 0;
     }
-    uint64_t since = lane < STREAM_LANES_MOST ? sink->behind_since_ms[lane] : 0;
-    return since > 0 ? clock_monotonic_ms() - since : 0;
+    return lane->behind_since_ms > 0 ? clock_monotonic_ms() - lane->behind_since_ms : 0;
 }
 
 const struct sink_stats *sink_stats(struct sink *sink)
@@ -354,11 +432,10 @@ const struct sink_stats *sink_stats(struct sink *sink)
     stats->postgres_up = sink->care_up;
     stats->lag = stats->lag_ms = 0;
     for (unsigned i = 0; i < sink->count; i++) {
-        uint64_t ms = lane_lag_ms(sink, i);
+        uint64_t ms = lane_lag_ms(sink->lanes[i]);
         stats->lag_ms = ms > stats->lag_ms ? ms : stats->lag_ms;
         stats->lag += sink->options.store == NULL ? sink_lane_unstored(sink->lanes[i])
-                      : i < STREAM_LANES_MOST     ? sink->unstored[i]
-                                                  : 0;
+                                                  : sink->lanes[i]->behind;
     }
     return stats;
 }
@@ -366,6 +443,28 @@ const struct sink_stats *sink_stats(struct sink *sink)
 bool sink_server(const struct sink *sink, struct postgres_server *server)
 {
     return postgres_server(sink->care, server);
+}
+
+/* A prefix has no braces, so no other fleet's stream has such a name. */
+static void part_init(struct sink_part *part, struct sink *sink, unsigned number)
+{
+    struct buf name = {0};
+    buf_append(&name, span_str(sink->options.stream));
+    if (number > 0) {
+        buf_printf(&name, "{%u}", number);
+    }
+    part->sink = sink;
+    part->number = number;
+    part->name = mem_dup(buf_span(&name));
+    buf_free(&name);
+}
+
+static void part_deinit(struct sink_part *part)
+{
+    free(part->name);
+    free(part->lanes);
+    free(part->claim.refused);
+    free(part->claim.trouble);
 }
 
 struct sink *sink_new(const struct sink_options *options)
@@ -379,7 +478,12 @@ struct sink *sink_new(const struct sink_options *options)
     sink->care = postgres_open(options->base, sink->resolver, options->uri, "muster sink care",
                                &care_events, sink);
     timer_after(sink->tick, SOON_MS);
-    sink_set_lanes(sink, options->store != NULL ? options->lanes : 1);
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        part_init(&sink->parts[i], sink, i);
+    }
+    sink_set_lanes(&sink->parts[0], options->store != NULL
+                                        ? stream_part_lanes(options->store, 0, options->lanes)
+                                        : 1);
     return sink;
 }
 
@@ -413,10 +517,11 @@ void sink_free(struct sink **sink)
     free(gone->unready);
     event_free(gone->tick);
     event_free(gone->stop_limit);
-    free(gone->claim.refused);
-    free(gone->claim.trouble);
     free(gone->care_trouble);
     free(gone->link_trouble);
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        part_deinit(&gone->parts[i]);
+    }
     free(gone->lanes);
     free(gone);
 }

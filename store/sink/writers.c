@@ -21,7 +21,7 @@ static void put_call(const struct sink_lane *lane, struct buf *sql, const struct
                      size_t count)
 {
     buf_append(sql, SPAN("select log_writer_move("));
-    sink_quote(sql, span_str(lane->sink->options.stream));
+    sink_quote(sql, span_str(lane->part->name));
     buf_printf(sql, ", %u, array[", lane->number);
     for (size_t i = 0; i < count; i++) {
         buf_append(sql, i > 0 ? SPAN(", ") : SPAN(""));
@@ -59,7 +59,7 @@ void sink_writers_ask(const struct sink_lane *lane, struct buf *sql)
 {
     buf_append(sql, SPAN("(select string_agg(node || ' ' || call || ' ' || entry, e'\\n') "
                          "from log_writer where stream = "));
-    sink_quote(sql, span_str(lane->sink->options.stream));
+    sink_quote(sql, span_str(lane->part->name));
     buf_printf(sql, " and lane = %u)", lane->number);
 }
 

@@ -14,6 +14,7 @@
 #include "store/roster/roster.h"
 #include "store/store.h"
 #include "store/stream.h"
+#include "store/stream_read.h"
 
 #include "store/base/list.h"
 #include "store/base/resp.h"
@@ -312,9 +313,9 @@ static void on_entries(void *arg, uint64_t tag, bool ok, struct span entries)
     open_calls--;
 }
 
-static void on_stored(void *arg, enum stream_outcome outcome)
+static void on_stored(void *arg, const struct stream_result *result)
 {
-    (void)arg, (void)outcome;
+    (void)arg, (void)result;
     open_calls--;
 }
 
@@ -361,9 +362,9 @@ static void ask_stream(struct store *store)
     static const struct stream_ask ask = {.keep = 10, .writers = true};
     count(stream_append(store, &item, 1, on_stored, NULL));
     count(stream_append(store, &item, 1, on_stored, NULL));
-    count(stream_read(store, from, 2, 10, on_read, NULL));
-    count(stream_read_back(store, 3, UINT64_MAX, 10, on_read, NULL));
-    count(stream_state(store, &ask, on_state, NULL));
+    count(stream_read(store, 0, from, 2, 10, on_read, NULL));
+    count(stream_read_back(store, 0, 3, UINT64_MAX, 10, on_read, NULL));
+    count(stream_state(store, 0, &ask, on_state, NULL));
 }
 
 static void ask_lookup(struct store *store)

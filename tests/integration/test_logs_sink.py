@@ -14,6 +14,7 @@ from lib.measure import resident
 from lib.node import Sink
 from lib.process import ROOT, certificates, muster
 from lib.proxy import TlsFront
+from lib.redis import entries_of
 from lib.store import STREAM
 from lib.waiting import wait_until
 
@@ -265,14 +266,14 @@ def test_a_sink_that_cannot_read_leaves_its_lanes_to_the_others(yard, redis, pos
     judge(postgres, [producer])
 
 
-def test_a_sink_needs_the_server_of_the_stream_and_no_other(yard, postgres):
+def test_a_sink_needs_the_server_of_the_entries_and_no_other(yard, postgres):
     shards = [yard.redis(), yard.redis()]
     store = ",".join(shard.url for shard in shards)
     [a] = yard.fleet([store])
     sink = begin_sink(yard, store, postgres).ready()
     stored(a, {"msg": "before"})
     wait_rows(postgres, 1)
-    [other] = [shard for shard in shards if STREAM.encode() not in shard.command("KEYS", "muster:*:s*")]
+    [other] = [shard for shard in shards if not entries_of(shard)]
     other.kill()
     wait_until(lambda: "away: " in sink.get("/readyz")[1], "it has noticed")
     for count in range(2, 10):  # longer than others would wait for it before they took its lanes

@@ -22,23 +22,23 @@ def speak(redis, node, writes, reads, verb="+"):
 
 
 def test_a_node_that_the_fleet_does_not_read_says_so_and_stays_out(yard, redis):
-    speak(redis, "far", 3, (2, 3))
+    speak(redis, "far", 4, (3, 4))
     node = yard.begin(store=redis.url)
-    wait_until(lambda: node.status("/readyz") == 503 and "the fleet speaks 2 to 3, this node 1" in node.get("/readyz")[1],
+    wait_until(lambda: node.status("/readyz") == 503 and "the fleet speaks 3 to 4, this node 1 to 2" in node.get("/readyz")[1],
                "it is told")
     assert node.metrics()['muster_wire_unread_total{what="node"}'] > 0
-    assert "the fleet speaks 2 to 3, this node 1" in node.log()
-    assert_not_well(muster("check", "--store", redis.url), "the fleet speaks 2 to 3, this node 1")
-    speak(redis, "far", 3, (2, 3), "-")
+    assert "the fleet speaks 3 to 4, this node 1 to 2" in node.log()
+    assert_not_well(muster("check", "--store", redis.url), "the fleet speaks 3 to 4, this node 1 to 2")
+    speak(redis, "far", 4, (3, 4), "-")
     node.ready()
-    assert "the fleet speaks 1, this node 1" in muster("check", "--store", redis.url).stdout
+    assert "the fleet speaks 1 to 2, this node 1 to 2" in muster("check", "--store", redis.url).stdout
 
 
 def test_one_that_comes_later_disturbs_nobody(yard, redis):
     node = yard.node(store=redis.url)
     script = (ROOT / "store/redis/roll.lua").read_text()
-    answer = redis.command("EVAL", script, "1", "muster:roll", "+", "far", LEASE_US, "2", "2", "3", ONE)
-    assert answer.split(b"\r\n")[1] == b"-1 1 1 1;", "it is not let in, and told what this one speaks"
+    answer = redis.command("EVAL", script, "1", "muster:roll", "+", "far", LEASE_US, "3", "3", "4", ONE)
+    assert answer.split(b"\r\n")[1] == b"-1 2 1 2;", "it is not let in, and told what this one speaks"
     assert node.is_ready()
 
 

@@ -59,6 +59,14 @@ def test_only_what_stands_between_the_markers_is_written(tmp_path, monkeypatch):
     assert "- ws was left out: no npm" in made and "gave up. `it ended`" in made
 
 
+def test_it_is_said_where_others_need_less():
+    muster, floor, *others = PEERS
+    given = {muster: 3.0, floor: 1.0, others[0]: 2.0, others[1]: 2.5, others[2]: 4.0}
+    assert page.below("a join", given) == [["a join", "3.00", f"{others[0].name} 2.00; {others[1].name} 2.50"]]
+    assert page.below("a join", {**given, muster: 1.5}) == []
+    assert page.below("a join", {others[0]: 1.0}) == []
+
+
 def test_a_page_without_markers_is_not_written():
     with pytest.raises(AssertionError, match="no markers"):
         page.written("# A page", ["a line"])
@@ -91,7 +99,7 @@ def test_the_case_runs_to_its_end():
     """With what needs no registry, a few of each."""
     words = "peers --quick --rounds 1 --receivers 20 --idle 40 --sessions 10".split()
     done = subprocess.run([sys.executable, ROOT / "tests/bench/run.py", *words, "--only", "Muster,the floor", "--build", BUILD],
-                          env={name: value for name, value in os.environ.items() if name != "MUSTER_BIN"}, capture_output=True, text=True, timeout=120)
+                          env={name: value for name, value in os.environ.items() if name != "MUSTER_BIN"}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     for row in (r"\| Muster( \| \S+){7} \|", r"\| the floor( \| \S+){7} \|", r"\| the floor: a bare `PUBLISH` \|"):
         assert re.search(rf"^{row}", done.stdout, re.M), done.stdout

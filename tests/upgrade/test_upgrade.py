@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 
 from lib.process import BINARY  # noqa: E402
+from lib.store import STREAM  # noqa: E402
 from play import at_work  # noqa: E402
 from release import NoRelease, build, commit  # noqa: E402
 from run import NOT_JUDGED, plays_of, settle  # noqa: E402
@@ -45,13 +46,14 @@ async def change(world, process, binary):
     world.harmed_no_more(process.name)
 
 
-async def perform(world, plays, tally, binaries):
+async def perform(world, plays, tally, binaries, look=lambda words: None):
     async with at_work(plays, world, random.Random(1)):
         await settle(world, plays, tally)
         for words, nodes, sinks, which in STEPS:
             tally.line(words)
             for process in [*(world.nodes[i] for i in nodes), *(world.sinks[i] for i in sinks)]:
                 await change(world, process, binaries[which])
+            look(words)
             await settle(world, plays, tally)
 
 
@@ -73,3 +75,39 @@ def test_all_protocols_across_an_update_and_back(tmp_path, binaries):
         world.stop()
     tally.report()
     assert tally.kept(), "\n".join(tally.details)
+
+
+def in_other_parts(world):
+    """How many entries were ever written to other parts of the log stream than the first, the one that the last release knows."""
+    count = 0
+    for server in world.servers:
+        for name in set(server.keys("muster:{*}:s")) - {STREAM}:
+            words = server.ask("HGETALL", name)
+            count += sum(int(value) for field, value in zip(words[::2], words[1::2]) if field.startswith("a"))
+    return count
+
+
+def test_the_stream_has_one_part_while_the_last_release_is_there(tmp_path, binaries):
+    """Two servers, over which this release spreads it; the clients of both count what they hear, and the table has each once."""
+    tally = Tally(sys.stdout)
+    tally.promise_in_calm(NOT_JUDGED)
+    plays = [play for play in plays_of(tally) if play.name == "logs"]
+    world = World(tmp_path, tally, plays=plays, faults=False, servers=2, binary=binaries["old"])
+    seen = {}
+
+    def look(words):
+        seen[words] = in_other_parts(world)
+
+    try:
+        world.start()
+        asyncio.run(perform(world, plays, tally, binaries, look))
+        last = in_other_parts(world)
+        assert not unread(world)
+    finally:
+        world.stop()
+    tally.report()
+    print(seen, last)
+    assert tally.kept(), "\n".join(tally.details)
+    assert seen["half of all are new"] == 0, "one of the last release is there"
+    assert seen["one node is rolled back"] > 0, "all were new"
+    assert seen["one node is rolled back"] == last, "one of the last release was there from then on"

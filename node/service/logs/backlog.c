@@ -31,7 +31,7 @@ struct backlog_found {
 
 struct lane_scan {
     struct backlog *backlog;
-    unsigned lane;
+    struct stream_end end;
     bool roomless; /* the lane is read for entries without a room only */
     size_t scanned, matched, bytes, page;
 };
@@ -47,8 +47,8 @@ struct backlog {
     struct backlog_found *found;
     size_t count, cap;
     struct buf text;
-    unsigned lanes;
-    struct lane_scan scans[STREAM_LANES_MOST];
+    size_t lanes;
+    struct lane_scan scans[STREAM_ENDS_MOST];
 };
 
 static struct log_listener *sharer_of(struct list *link)
@@ -150,7 +150,7 @@ static void pay(const struct backlog *backlog)
 {
     struct logs_live *live = backlog->live;
     uint64_t now = clock_monotonic_ms(), bytes = 0;
-    for (unsigned i = 0; i < backlog->lanes; i++) {
+    for (size_t i = 0; i < backlog->lanes; i++) {
         bytes += backlog->scans[i].bytes;
     }
     live->backlog_pause_ms =
@@ -236,42 +236,45 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
 static void read_page(struct lane_scan *scan, uint64_t last)
 {
     struct store *store = scan->backlog->live->options.store;
-    if (stream_read_back(store, scan->lane, last, scan->page, on_page, scan) != 0) {
+    if (stream_end_read_back(store, &scan->end, last, scan->page, on_page, scan) != 0) {
         lane_done(scan->backlog);
     }
 }
 
-static bool may_hold(const struct backlog *backlog, unsigned lane)
+/* Lanes beyond ours are from a time with more of them: then a room may be in any. */
+static bool has_more_lanes(const struct stream_end *ends, size_t count, unsigned lanes)
 {
-    struct span room = buf_span(&backlog->room);
-    unsigned lanes = backlog->live->options.lanes;
-    /* Lanes beyond ours are from a time with more of them: then a room may be in any. */
-    return room.len == 0 || backlog->lanes > lanes || lane == logs_lane(room, lanes) ||
-           lane == logs_lane(SPAN(""), lanes);
+    bool more = false;
+    for (size_t i = 0; i < count; i++) {
+        more = more || ends[i].lane >= lanes;
+    }
+    return more;
 }
 
 /* From where the tail stands now: what its listeners held until here is part of it. */
 static void begin(struct backlog *backlog)
 {
     struct logs_live *live = backlog->live;
+    struct span room = buf_span(&backlog->room);
     unsigned lanes = live->options.lanes;
     LIST_EACH(it, &backlog->listeners) {
         struct log_listener *listener = sharer_of(it);
         buf_free(&listener->held);
         listener->skipped = 0;
     }
-    backlog->lanes = live->tail.lanes;
+    struct stream_end ends[STREAM_ENDS_MOST];
+    backlog->lanes = stream_follow_ends(live->tail, ends);
     list_del(&backlog->entry);
     list_push_back(&live->backlogs, &backlog->entry);
     backlog->open = 1; /* this function's own */
-    for (unsigned i = 0; i < live->tail.lanes; i++) {
-        if (may_hold(backlog, i)) {
-            backlog->scans[i] =
-                (struct lane_scan){.backlog = backlog, .lane = i, .page = PAGE_FIRST};
-            backlog->scans[i].roomless = backlog->room.len > 0 && backlog->lanes <= lanes &&
-                                         i != logs_lane(buf_span(&backlog->room), lanes);
+    bool any = room.len == 0 || has_more_lanes(ends, backlog->lanes, lanes);
+    for (size_t i = 0; i < backlog->lanes; i++) {
+        bool its = ends[i].lane == logs_lane(room, lanes);
+        if (any || its || ends[i].lane == logs_lane(SPAN(""), lanes)) {
+            backlog->scans[i] = (struct lane_scan){
+                .backlog = backlog, .end = ends[i], .roomless = !any && !its, .page = PAGE_FIRST};
             backlog->open++;
-            read_page(&backlog->scans[i], live->tail.places[i].seq);
+            read_page(&backlog->scans[i], ends[i].seq);
         }
     }
     lane_done(backlog);

@@ -110,6 +110,8 @@ bool logs_batch_add(struct logs_batch *batch, struct span object)
     item.payload = span_skip(buf_span(&batch->one), item.tag.len);
     item.lane = logs_lane(item.tag, batch->lanes);
     stream_item_put(&batch->flat, &item);
+    const uint16_t place = (uint16_t)element;
+    buf_append(&batch->elements, span_of(&place, sizeof(place)));
     return true;
 }
 
@@ -120,8 +122,69 @@ void logs_batch_place(struct logs_batch *batch)
     }
 }
 
+static struct span items_of(const struct logs_batch *batch)
+{
+    return span_of(batch->items->data, batch->items->len);
+}
+
+static bool is_of(const struct stream_item *item, uint64_t lanes)
+{
+    return (lanes >> item->lane & 1) != 0;
+}
+
+size_t logs_batch_count(const struct logs_batch *batch, uint64_t lanes)
+{
+    struct span rest = items_of(batch);
+    struct stream_item item;
+    size_t count = 0;
+    while (stream_item_next(&rest, &item)) {
+        count += is_of(&item, lanes);
+    }
+    return count;
+}
+
+void logs_batch_keep(struct logs_batch *batch, uint64_t lanes)
+{
+    struct span rest = items_of(batch);
+    struct stream_item item;
+    if (logs_batch_count(batch, lanes) == batch->count) {
+        return;
+    }
+    struct buf flat = {0}, elements = {0};
+    size_t kept = 0;
+    chunk_begin(&flat);
+    for (size_t i = 0; stream_item_next(&rest, &item); i++) {
+        if (is_of(&item, lanes)) {
+            stream_item_put(&flat, &item);
+            buf_append(&elements,
+                       span_of(batch->elements.ptr + i * sizeof(uint16_t), sizeof(uint16_t)));
+            kept++;
+        }
+    }
+    chunk_unref(batch->items);
+    buf_free(&batch->elements);
+    batch->items = chunk_end(&flat);
+    batch->elements = elements;
+    batch->count = kept;
+}
+
+void logs_batch_print_others(const struct logs_batch *batch, uint64_t lanes, struct buf *out)
+{
+    struct span rest = items_of(batch);
+    struct stream_item item;
+    size_t others = 0;
+    for (size_t i = 0; stream_item_next(&rest, &item); i++) {
+        uint16_t element;
+        memcpy(&element, batch->elements.ptr + i * sizeof(element), sizeof(element));
+        if (!is_of(&item, lanes)) {
+            buf_printf(out, "%s%u", others++ > 0 ? "," : "", element);
+        }
+    }
+}
+
 void logs_batch_free(struct logs_batch *batch)
 {
+    buf_free(&batch->elements);
     buf_free(&batch->one);
     buf_free(&batch->flat);
     buf_free(&batch->reasons);

@@ -18,9 +18,10 @@ struct logs_batch {
     struct buf one, flat; /* an entry; all so far */
     struct chunk *items; /* placed, as stream_append_chunk takes them; NULL: none are, or not yet */
     size_t count;
-    size_t seen;        /* entries that came, those left out too */
-    size_t refused;     /* left out: over entry_limit */
-    struct buf reasons; /* why, of the first ones: members of a JSON array */
+    struct buf elements; /* for each of them its place among those that came, as uint16_t */
+    size_t seen;         /* entries that came, those left out too */
+    size_t refused;      /* left out: over entry_limit */
+    struct buf reasons;  /* why, of the first ones: members of a JSON array */
 };
 
 /* `object` is a valid JSON object. false: there are LOGS_BATCH_MOST already. */
@@ -29,6 +30,15 @@ bool logs_batch_add(struct logs_batch *batch, struct span object)
 
 /* Once, after the last one: makes `items`. */
 void logs_batch_place(struct logs_batch *batch);
+
+/* Placed items of these lanes stay (a bit for each), the others go. */
+void logs_batch_keep(struct logs_batch *batch, uint64_t lanes);
+
+/* How many there are of these lanes. */
+size_t logs_batch_count(const struct logs_batch *batch, uint64_t lanes);
+
+/* Appends the places of the items of other lanes, as members of a JSON array. */
+void logs_batch_print_others(const struct logs_batch *batch, uint64_t lanes, struct buf *out);
 void logs_batch_free(struct logs_batch *batch);
 
 #endif

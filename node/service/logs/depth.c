@@ -19,24 +19,19 @@ struct logs_depth {
     struct wheel_timer timer;
 };
 
-static void on_state(void *arg, const struct stream_state *state)
+static void on_depth(void *arg, const struct stream_depth *now)
 {
     struct logs_depth *depth = arg;
-    uint64_t unstored = 0;
-    if (state == NULL) {
-        return; /* what was known stands until the store is back */
+    if (now != NULL) { /* else what was known stands until the store is back */
+        metrics_set(depth->metrics, METRIC_LOGS_STREAM, now->entries);
+        metrics_set(depth->metrics, METRIC_LOGS_UNSTORED, now->unstored);
     }
-    for (unsigned i = 0; i < state->lanes; i++) {
-        unstored += state->unstored[i];
-    }
-    metrics_set(depth->metrics, METRIC_LOGS_STREAM, state->entries);
-    metrics_set(depth->metrics, METRIC_LOGS_UNSTORED, unstored);
 }
 
 static void on_timer(struct wheel_timer *timer)
 {
     struct logs_depth *depth = CONTAINER_OF(timer, struct logs_depth, timer);
-    bool asked = stream_state(depth->store, &(struct stream_ask){0}, on_state, depth) == 0;
+    bool asked = stream_depth(depth->store, on_depth, depth) == 0;
     wheel_set(depth->wheel, timer, asked ? EVERY_MS + entropy_below(EVERY_MS) : FIRST_MS);
 }
 

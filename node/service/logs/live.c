@@ -256,7 +256,7 @@ static void admit(struct log_listener *listener)
     }
     list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
                    &listener->entry);
-    if (listener->wants > 0 && live->tail.state == TAIL_FOLLOWING) {
+    if (listener->wants > 0) {
         logs_backlog_start(listener);
     }
 }
@@ -282,10 +282,10 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
     list_push_back(&live->waiting, &listener->entry);
     listener->room = wish->room.len > 0 ? room_get(live, wish->room) : NULL;
     live->count++;
-    if (live->tail.state == TAIL_FOLLOWING) {
+    if (stream_follow_is_ready(live->tail)) {
         admit(listener);
     } else {
-        logs_tail_start(live);
+        stream_follow_start(live->tail);
     }
 }
 
@@ -309,7 +309,7 @@ struct logs_live *logs_live_new(const struct logs_live_options *options)
     list_init(&live->everywhere);
     list_init(&live->waiting);
     logs_backlog_init(live);
-    logs_tail_init(live);
+    live->tail = logs_tail_new(live);
     metrics_source_add(options->metrics, &live->gauges, count_gauges, live);
     return live;
 }
@@ -326,7 +326,7 @@ void logs_live_free(struct logs_live **live)
         listener_free(listener);
     }
     logs_backlog_deinit(*live);
-    logs_tail_deinit(*live);
+    stream_follow_free(&(*live)->tail);
     map_deinit(&(*live)->rooms);
     free(*live);
     *live = NULL;

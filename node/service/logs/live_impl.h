@@ -7,8 +7,7 @@
 #include "node/fanout/group.h"
 #include "node/service/logs/live.h"
 #include "store/base/map.h"
-#include "store/stream.h"
-#include "store/stream_place.h"
+#include "store/stream_follow.h"
 
 #include <event2/event.h>
 
@@ -42,26 +41,12 @@ struct log_listener {
     bool doubts;           /* more may be missing, nobody knows how many */
 };
 
-enum tail_state { TAIL_OFF, TAIL_ASKING, TAIL_FOLLOWING };
-
-struct tail {
-    enum tail_state state;
-    uint32_t most; /* entries of one lane that are asked for at once */
-    bool reading;
-    bool blind; /* listeners were let in before it was known where the stream ends */
-    unsigned lanes;
-    uint64_t last; /* of the stream when it was last asked */
-    struct stream_place places[STREAM_LANES_MOST];
-    struct event *timer;
-    uint64_t asked_ms;
-};
-
 struct logs_live {
     struct logs_live_options options;
     struct map rooms;
     struct list everywhere, waiting;
     uint32_t count; /* listeners, waiting ones too */
-    struct tail tail;
+    struct stream_follow *tail;
     struct list backlogs, backlog_line; /* being read; waiting for that */
     uint64_t backlog_pause_ms;          /* monotonic: none begins before */
     struct event *backlog_timer;
@@ -83,10 +68,7 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
                         struct logs_run run);
 
 /* tail.c */
-void logs_tail_init(struct logs_live *live);
-void logs_tail_deinit(struct logs_live *live);
-/* A listener has joined: the tail starts if it was off. */
-void logs_tail_start(struct logs_live *live);
+struct stream_follow *logs_tail_new(struct logs_live *live);
 bool logs_live_wants(const struct logs_live *live, struct span room);
 
 /* backlog.c */

@@ -57,8 +57,7 @@ struct adding {
     struct http_request *request;
     enum door door;
     bool protobuf; /* the answer, too */
-    size_t count, refused;
-    struct buf reasons;
+    struct logs_batch batch;
 };
 
 /* ------------------------------------------------------------------------------------ adding */
@@ -76,13 +75,13 @@ static void print_partial(const struct adding *adding, struct buf *out)
     char why[64];
     snprintf(why, sizeof(why), "more than %zu bytes", adding->logs->options.entry_limit);
     if (adding->protobuf) {
-        logs_protobuf_response(adding->refused, span_str(why), out);
-    } else if (adding->refused == 0) {
+        logs_protobuf_response(adding->batch.refused, span_str(why), out);
+    } else if (adding->batch.refused == 0) {
         buf_append(out, SPAN("{}"));
     } else {
         buf_printf(out,
                    "{\"partialSuccess\":{\"rejectedLogRecords\":\"%zu\",\"errorMessage\":\"%s\"}}",
-                   adding->refused, why);
+                   adding->batch.refused, why);
     }
 }
 
@@ -93,11 +92,11 @@ static void reply_stored(const struct adding *adding)
     int status = adding->door == DOOR_LOKI ? 204 : adding->door == DOOR_GELF ? 202 : 200;
     if (adding->door == DOOR_OTLP) {
         print_partial(adding, &text);
-    } else if (adding->refused > 0) {
+    } else if (adding->batch.refused > 0) {
         status = 200;
-        buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->count,
-                   adding->refused);
-        buf_append(&text, buf_span(&adding->reasons));
+        buf_printf(&text, "{\"stored\":%zu,\"refused\":%zu,\"reasons\":[", adding->batch.count,
+                   adding->batch.refused);
+        buf_append(&text, buf_span(&adding->batch.reasons));
         buf_append(&text, SPAN("]}"));
     }
     const char *type = adding->door == DOOR_OTLP && adding->protobuf ? "application/x-protobuf"
@@ -110,32 +109,56 @@ static void reply_stored(const struct adding *adding)
 static void adding_free(struct adding *adding)
 {
     list_del(&adding->entry);
-    buf_free(&adding->reasons);
+    logs_batch_free(&adding->batch);
     free(adding);
 }
 
-static void on_appended(void *arg, enum stream_outcome outcome)
+static const char *why_not(enum stream_outcome outcome, bool some)
+{
+    switch (outcome) {
+    case STREAM_FULL:
+        return some ? "the log stream is full" : "the log stream is full: nothing was stored";
+    case STREAM_ALONE:
+        return "too few replicas of the store had it in time: it may be stored, or not";
+    case STREAM_UNKNOWN:
+        return "the store did not answer in time";
+    case STREAM_STORED:
+    case STREAM_REFUSED:
+        break;
+    }
+    return some ? "the store took not all" : "the store took nothing";
+}
+
+/* Some servers have stored their part of it, others not: which entries are to be sent again. */
+static void reply_partly(const struct adding *adding, const struct stream_result *result)
+{
+    struct logs *logs = adding->logs;
+    struct buf elements = {0}, text = {0};
+    size_t stored = logs_batch_count(&adding->batch, result->stored);
+    size_t others = adding->batch.count - stored;
+    logs_batch_print_others(&adding->batch, result->stored, &elements);
+    buf_printf(&text,
+               "{\"error\": \"%s\", \"stored\": %zu, \"refused\": %zu, \"elements\": [%s]}\n",
+               why_not(result->outcome, true), stored, others, buf_text(&elements));
+    metrics_add(logs->options.metrics, METRIC_LOGS_ADDED, stored);
+    metrics_add(logs->options.metrics, METRIC_LOGS_REFUSED, others);
+    http_reply_field(adding->request, "Retry-After", SPAN("2"));
+    http_reply(adding->request, 503, "application/json", buf_span(&text));
+    buf_free(&elements);
+    buf_free(&text);
+}
+
+static void on_appended(void *arg, const struct stream_result *result)
 {
     struct adding *adding = arg;
     struct logs *logs = adding->logs;
-    switch (outcome) {
-    case STREAM_STORED:
-        metrics_add(logs->options.metrics, METRIC_LOGS_ADDED, adding->count);
+    if (result->outcome == STREAM_STORED) {
+        metrics_add(logs->options.metrics, METRIC_LOGS_ADDED, adding->batch.count);
         reply_stored(adding);
-        break;
-    case STREAM_FULL:
-        refuse(logs, adding->request, adding->count, "the log stream is full: nothing was stored");
-        break;
-    case STREAM_REFUSED:
-        refuse(logs, adding->request, adding->count, "the store took nothing");
-        break;
-    case STREAM_ALONE:
-        refuse(logs, adding->request, adding->count,
-               "too few replicas of the store had it in time: it may be stored, or not");
-        break;
-    case STREAM_UNKNOWN:
-        refuse(logs, adding->request, adding->count, "the store did not answer in time");
-        break;
+    } else if (result->stored != 0) {
+        reply_partly(adding, result);
+    } else {
+        refuse(logs, adding->request, adding->batch.count, why_not(result->outcome, false));
     }
     adding_free(adding);
 }
@@ -148,15 +171,14 @@ static void append(struct logs *logs, struct http_request *request, struct logs_
     adding->request = request;
     adding->door = door;
     adding->protobuf = logs_is_protobuf(http_header(request, "content-type"));
-    adding->count = batch->count;
-    adding->refused = batch->refused;
-    adding->reasons = batch->reasons;
-    batch->reasons = (struct buf){0};
+    adding->batch = *batch;
+    *batch = (struct logs_batch){0};
     list_push_back(&logs->adding, &adding->entry);
-    if (stream_append_chunk(logs->options.store, batch->items, batch->count, on_appended, adding) !=
-        0) {
+    if (stream_append_chunk(logs->options.store, adding->batch.items, adding->batch.count,
+                            on_appended, adding) != 0) {
+        refuse(logs, request, adding->batch.count,
+               "the store cannot be reached: nothing was stored");
         adding_free(adding);
-        refuse(logs, request, batch->count, "the store cannot be reached: nothing was stored");
     }
 }
 

@@ -47,13 +47,14 @@ static void say_trouble(struct logs_mirror *mirror, const char *why)
 
 /* An answer that did not come may have been a yes: the entries are not added twice, as a sender of
  * /logs/add would not. */
-static void on_appended(void *arg, enum stream_outcome outcome)
+static void on_appended(void *arg, const struct stream_result *result)
 {
     struct logs_mirror *mirror = arg;
     mirror->asking = false;
-    if (outcome == STREAM_FULL || outcome == STREAM_REFUSED) {
-        say_trouble(mirror,
-                    outcome == STREAM_FULL ? "the log stream is full" : "the store takes nothing");
+    if (result->refused != 0) {
+        logs_batch_keep(&mirror->asked, result->refused);
+        say_trouble(mirror, result->outcome == STREAM_FULL ? "the log stream is full"
+                                                           : "the store takes nothing");
         timer_after(mirror->next, MIRROR_AGAIN_MS);
         return;
     }

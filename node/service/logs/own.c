@@ -64,13 +64,13 @@ static void on_line(void *arg, const char *level, struct span text, size_t msg_a
     arm(own);
 }
 
-static void on_appended(void *arg, enum stream_outcome outcome)
+static void on_appended(void *arg, const struct stream_result *result)
 {
     struct logs_own *own = arg;
     uint64_t turn = loop_turn(own->options.loop);
     size_t lost = own->appending;
     own->appending = 0;
-    if (outcome != STREAM_STORED) {
+    if (result->outcome != STREAM_STORED) {
         LIST_EACH(it, &own->lines) {
             struct line *line = LIST_ITEM(it, struct line, entry);
             if (line->turn == turn) { /* about this failure: it would fail, and so on for ever */

@@ -61,7 +61,7 @@ struct logs_syslog {
 struct syslog_sent {
     struct list entry;
     struct logs_syslog *syslog;
-    size_t count;
+    struct logs_batch batch;
 };
 
 static struct logs_batch fresh_batch(const struct logs_syslog *syslog)
@@ -88,15 +88,28 @@ static bool add(struct logs_syslog *syslog, struct logs_batch *batch, struct spa
     return added;
 }
 
+/* Counts what was stored, of some lanes, and what was not, but for what waits. */
+static void note_outcome(const struct logs_syslog *syslog, const struct logs_batch *batch,
+                         uint64_t stored, uint64_t waiting)
+{
+    count(syslog, METRIC_LOGS_ADDED, logs_batch_count(batch, stored));
+    count(syslog, METRIC_LOGS_REFUSED, batch->count - logs_batch_count(batch, stored | waiting));
+}
+
 /* ------------------------------------------------------------------------------------ UDP */
 
-static void on_datagrams_appended(void *arg, enum stream_outcome outcome)
+static void sent_free(struct syslog_sent *sent)
+{
+    list_del(&sent->entry);
+    logs_batch_free(&sent->batch);
+    free(sent);
+}
+
+static void on_datagrams_appended(void *arg, const struct stream_result *result)
 {
     struct syslog_sent *sent = arg;
-    count(sent->syslog, outcome == STREAM_STORED ? METRIC_LOGS_ADDED : METRIC_LOGS_REFUSED,
-          sent->count);
-    list_del(&sent->entry);
-    free(sent);
+    note_outcome(sent->syslog, &sent->batch, result->stored, 0);
+    sent_free(sent);
 }
 
 static void send_datagrams(void *arg)
@@ -105,12 +118,14 @@ static void send_datagrams(void *arg)
     if (syslog->datagrams.count > 0) {
         struct syslog_sent *sent = mem_zalloc(sizeof(*sent));
         sent->syslog = syslog;
-        sent->count = syslog->datagrams.count;
+        sent->batch = syslog->datagrams;
+        syslog->datagrams = fresh_batch(syslog);
         list_push_back(&syslog->sent, &sent->entry);
-        logs_batch_place(&syslog->datagrams);
-        if (stream_append_chunk(syslog->options.store, syslog->datagrams.items, sent->count,
+        logs_batch_place(&sent->batch);
+        if (stream_append_apart(syslog->options.store, sent->batch.items, sent->batch.count,
                                 on_datagrams_appended, sent) != 0) {
-            on_datagrams_appended(sent, STREAM_REFUSED);
+            note_outcome(syslog, &sent->batch, 0, 0);
+            sent_free(sent);
         }
     }
     if (syslog->datagrams.seen > 0) {
@@ -168,7 +183,7 @@ static void wait_a_moment(struct syslog_sender *sender)
     }
 }
 
-static void on_appended(void *arg, enum stream_outcome outcome);
+static void on_appended(void *arg, const struct stream_result *result);
 
 /* Sends the batch off; afterwards it is under way, or waits. */
 static void try_append(struct syslog_sender *sender)
@@ -214,17 +229,17 @@ static void settle(struct syslog_sender *sender)
     }
 }
 
-static void on_appended(void *arg, enum stream_outcome outcome)
+static void on_appended(void *arg, const struct stream_result *result)
 {
     struct syslog_sender *sender = arg;
     sender->under_way = false;
-    if (outcome == STREAM_FULL || outcome == STREAM_REFUSED) {
+    /* What may be stored or not is not sent again: it would be there twice. */
+    note_outcome(sender->syslog, &sender->batch, result->stored, result->refused);
+    if (result->refused != 0) {
+        logs_batch_keep(&sender->batch, result->refused);
         wait_a_moment(sender);
         return;
     }
-    /* What may be stored or not is not sent again: it would be there twice. */
-    count(sender->syslog, outcome == STREAM_STORED ? METRIC_LOGS_ADDED : METRIC_LOGS_REFUSED,
-          sender->batch.count);
     logs_batch_free(&sender->batch);
     sender->batch = fresh_batch(sender->syslog);
     sender->tries = 0;
@@ -451,9 +466,7 @@ void logs_syslog_free(struct logs_syslog **syslog)
         sender_free(LIST_ITEM(gone->senders.next, struct syslog_sender, entry));
     }
     while (!list_empty(&gone->sent)) {
-        struct list *entry = gone->sent.next;
-        list_del(entry);
-        free(LIST_ITEM(entry, struct syslog_sent, entry));
+        sent_free(LIST_ITEM(gone->sent.next, struct syslog_sent, entry));
     }
     event_free(gone->retry);
     logs_batch_free(&gone->datagrams);

@@ -282,7 +282,7 @@ static void on_input(struct handler *handler, uint32_t events)
     input->whole = strchr(input->line, '\n') != NULL;
 }
 
-/* One line at a time: whoever asks waits for the answer. */
+/* One line at a time: the one who asks waits for the answer. */
 static void obey(struct crowd *crowd)
 {
     struct input input = {.handler = {.fd = STDIN_FILENO, .ready = on_input}};

@@ -5,7 +5,7 @@
 
 #include <sys/epoll.h>
 
-enum { AT_ONCE = 64 }; /* who is behind reads answers between, and may stop */
+enum { AT_ONCE = 64 }; /* one that is behind reads answers between, and may stop */
 
 static int compare(const void *a, const void *b)
 {

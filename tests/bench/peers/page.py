@@ -13,6 +13,8 @@ BEGIN, END = "<!-- begin: make bench ARGS='peers --write' -->", "<!-- end -->"
 
 KEPT_UP = 0.5  # seconds after the last message
 
+MOST = 4        # peers in a cell
+
 Found = collections.namedtuple("Found", "peers without parts counts")
 
 
@@ -59,6 +61,37 @@ def several(found):
     return table(head, rows)
 
 
+COLUMNS = {  # of both tables, in which less is better: the part, and in words
+    "us_a_delivery": ("fan-out", "a delivery, µs"),
+    "us_a_delivery_of_several": ("fan-out", "a delivery, 8 on their way, µs"),
+    "us_a_join": ("idle", "a connection that joins, µs"),
+    "seconds_until_all_are_in": ("idle", "all are in, s"),
+    "KiB_each": ("idle", "memory of a connection, KiB"),
+    "ms_a_second": ("idle", "all idle, ms a second"),
+    "MiB_empty": ("idle", "empty, MiB"),
+    "us_of_nodes_a_push": ("groups", "a push, nodes, µs"),
+    "us_of_Redis_a_push": ("groups", "a push, Redis, µs"),
+    "us_of_Redis_a_join": ("groups", "a join, Redis, µs"),
+    "ms_a_second_of_Redis": ("groups", "quiet, Redis, ms a second"),
+    "ms_a_second_of_nodes": ("groups", "quiet, nodes, ms a second"),
+}
+
+
+def below(words, values):
+    """A row, if a peer needs less than Muster."""
+    ours = next((value for peer, value in values.items() if peer.dialect == "muster"), None)
+    less = sorted((value, peer.name) for peer, value in values.items() if None not in (value, ours) and value < ours and peer.dialect != "floor")
+    return [[words, figure(ours), "; ".join(f"{name} {figure(value)}" for value, name in less[:MOST])]] if less else []
+
+
+def lower(found):
+    """A row for each column in which a peer needs less than Muster."""
+    for name, (part, words) in COLUMNS.items():
+        of_redis = "_of_Redis" in name
+        yield from below(words, {side.peer: side.result().get(name) for side in found.parts[part] if side.peer.redis or not of_redis})
+    yield from below("what must be there to run it, MiB", {peer: peer.size() / (1 << 20) for peer in found.peers})
+
+
 def versions(found):
     seen = set()
     for peer in found.peers:
@@ -93,6 +126,8 @@ def tables(found):
     yield from several(found)
     yield from ["", "**Versions, and what must be there to run it.** Program, its shared libraries, its packages; no operating system.", ""]
     yield from table(["", "version", "MiB"], versions(found))
+    yield from ["", "**Where others need less than Muster** (the lowest four):", ""]
+    yield from table(["", "Muster", "others"], lower(found))
     said = list(notes(found))
     if said:
         yield from ["", *said]

@@ -68,7 +68,7 @@ static void on_refused(evutil_socket_t fd, short what, void *arg)
     bench->fn = NULL;
     log_info("about the failure");
     usleep(3000);
-    fn(bench->arg, STREAM_REFUSED);
+    fn(bench->arg, &(struct stream_result){.outcome = STREAM_REFUSED});
 }
 
 static int set_up(void **state)
@@ -107,7 +107,7 @@ static void each_line_that_is_lost_counts(void **state)
                      6); /* five, and the one about it */
     assert_int_equal(bench->count, 1);
     assert_non_null(strstr(buf_text(&bench->texts), "of an earlier turn"));
-    bench->fn(bench->arg, STREAM_STORED);
+    bench->fn(bench->arg, &(struct stream_result){.outcome = STREAM_STORED});
     bench->fn = NULL;
     run_ms(150);
     assert_null(bench->fn); /* nothing is left */
@@ -123,7 +123,7 @@ static void lines_wait_for_a_store(void **state)
     bench->has_no_store = false;
     run_ms(150);
     assert_int_equal(bench->count, 1);
-    bench->fn(bench->arg, STREAM_STORED);
+    bench->fn(bench->arg, &(struct stream_result){.outcome = STREAM_STORED});
     bench->fn = NULL;
     assert_int_equal(bench->metrics.value[METRIC_LOGS_OWN_LOST], 0);
 }

@@ -7,6 +7,7 @@
 #include "store/partition.h"
 #include "store/store_impl.h"
 #include "store/stream.h"
+#include "store/stream_read.h"
 #include "tests.h"
 
 #include <signal.h>
@@ -117,10 +118,10 @@ static int get_values(int node, struct values *values)
     return asked;
 }
 
-static void on_appended(void *arg, enum stream_outcome outcome)
+static void on_appended(void *arg, const struct stream_result *result)
 {
     int *stored = arg;
-    stored[outcome == STREAM_STORED]++;
+    stored[result->outcome == STREAM_STORED]++;
 }
 
 static void append_entry(int node, int number, int *stored)
@@ -134,8 +135,8 @@ static void append_entry(int node, int number, int *stored)
 }
 
 struct entries {
-    size_t count;
-    bool ok, answered;
+    size_t count, bad;
+    unsigned answers;
     struct buf log;
 };
 
@@ -144,10 +145,9 @@ static void on_entries(void *arg, bool ok, const struct stream_head *head,
 {
     struct entries *seen = arg;
     (void)head;
-    seen->ok = ok;
-    seen->answered = true;
-    seen->count = count;
-    seen->log.len = 0;
+    seen->bad += !ok;
+    seen->answers++;
+    seen->count += count;
     for (size_t i = 0; i < count; i++) {
         buf_printf(&seen->log, "%.*s ", SPAN_ARG(entries[i].payload));
     }
@@ -157,10 +157,11 @@ static void on_entries(void *arg, bool ok, const struct stream_head *head,
 static void read_stream(int node, struct entries *seen)
 {
     static const struct stream_from from[] = {{0, 0}, {1, 0}, {2, 0}, {3, 0}};
-    seen->answered = false;
-    assert_int_equal(stream_read(lab.nodes[node], from, 4, 10000, on_entries, seen), 0);
-    WAIT(seen->answered);
-    assert_true(seen->ok);
+    for (unsigned part = 0; part < STREAM_PARTS; part++) {
+        assert_int_equal(stream_read(lab.nodes[node], part, from, 4, 10000, on_entries, seen), 0);
+    }
+    WAIT(seen->answers == STREAM_PARTS);
+    assert_int_equal(seen->bad, 0);
 }
 
 static void expect_stream(int node, int writers, int each)
@@ -383,6 +384,37 @@ static void the_new_server_goes_in_the_middle(void **state)
     WAIT(values.right == NAMES);
 }
 
+/* Large values of one partition go in several steps: the new server takes no word of more than 3 MB here. */
+static void what_is_large_moves_in_parts(void **state)
+{
+    enum { LARGE = 24, LARGE_BYTES = 200 * 1024 };
+    char name[24], *value = mem_alloc(LARGE_BYTES);
+    int number = 0, made = 0;
+    (void)state;
+    memset(value, 'x', LARGE_BYTES);
+    freeReplyObject(redis_ask(&lab.servers[1], "CONFIG SET proto-max-bulk-len 3000000"));
+    open_ready(2, "0");
+    open_ready(0, "0;0,1");
+    const struct store_change *change = &lab.nodes[0]->change;
+    unsigned partition = 0;
+    while (change->owner_before[partition] == change->owner_after[partition]) {
+        partition++;
+    }
+    for (; made < LARGE; number++) {
+        snprintf(name, sizeof(name), "large%d", number);
+        if (partition_of(span_str(name)) == partition) {
+            freeReplyObject(redis_ask(&lab.servers[0], "SET %s %b", lab_key("l", name), value,
+                                      (size_t)LARGE_BYTES));
+            made++;
+        }
+    }
+    free(value);
+    store_close(&lab.nodes[2]);
+    WAIT(is_over(0));
+    assert_int_equal(values_at(1), LARGE);
+    freeReplyObject(redis_ask(&lab.servers[1], "CONFIG SET proto-max-bulk-len 512mb"));
+}
+
 /* With store-replicas: what is copied is where one more server has it, before it counts. */
 static void what_moves_waits_for_a_replica(void **state)
 {
@@ -479,6 +511,7 @@ int test_change(void)
         LAB_TEST(all_servers_are_others),
         LAB_TEST(a_node_goes_in_the_middle),
         LAB_TEST(the_new_server_goes_in_the_middle),
+        LAB_TEST(what_is_large_moves_in_parts),
         LAB_TEST(what_moves_waits_for_a_replica),
         LAB_TEST(the_old_server_loses_its_data_in_the_middle),
         LAB_TEST(a_server_with_two_names_is_left_alone),

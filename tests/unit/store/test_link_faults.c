@@ -3,6 +3,7 @@
 #include "faults.h"
 #include "proxy.h"
 #include "store/stream.h"
+#include "store/stream_read.h"
 #include "tests.h"
 
 #include <stdio.h>
@@ -177,7 +178,7 @@ static void a_question_whose_first_answer_ends_the_link(void **state)
     stream_setup(lab.nodes[0], &(struct stream_limits){1, 100, true});
     freeReplyObject(redis_ask(redis, "CONFIG SET replica-serve-stale-data no"));
     freeReplyObject(redis_ask(redis, "REPLICAOF 127.0.0.1 1"));
-    assert_int_equal(stream_read(lab.nodes[0], &from, 1, 10, on_entries, &failed), 0);
+    assert_int_equal(stream_read(lab.nodes[0], 0, &from, 1, 10, on_entries, &failed), 0);
     WAIT(failed == 1);
     WAIT(strstr(lab.last_text, "MASTERDOWN") != NULL);
     freeReplyObject(redis_ask(redis, "REPLICAOF NO ONE"));

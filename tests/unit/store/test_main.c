@@ -70,6 +70,7 @@ static const struct {
     {"shards", on_shards},
     {"tls", over_tls},
     {"pair", on_pair},
+    {"stream_parts", test_parts},
     {"cluster", on_cluster},
     {"fail_over", test_pair_stream},
     {"fail_over_members", test_pair_members},

@@ -4,6 +4,7 @@
 #include "reader.h"
 #include "store/stream.h"
 #include "store/stream_place.h"
+#include "store/stream_read.h"
 #include "tests.h"
 
 #include <stdio.h>
@@ -30,9 +31,9 @@ static void tail_begin(void)
     stream_place_init(&tail.place);
 }
 
-static void on_outcome(void *arg, enum stream_outcome outcome)
+static void on_outcome(void *arg, const struct stream_result *result)
 {
-    *(enum stream_outcome *)arg = outcome;
+    *(enum stream_outcome *)arg = result->outcome;
     tail.answers++;
 }
 
@@ -88,7 +89,7 @@ static void hear(unsigned ms)
     while (lab_ms() < end) {
         struct stream_from from = {0, tail.place.seq};
         if (!tail.asking) {
-            tail.asking = stream_read(lab.nodes[2], &from, 1, 1000, on_tail, NULL) == 0;
+            tail.asking = stream_read(lab.nodes[2], 0, &from, 1, 1000, on_tail, NULL) == 0;
         }
         lab_turn();
     }

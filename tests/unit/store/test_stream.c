@@ -4,6 +4,8 @@
 
 #include "store/stream.h"
 #include "store/stream_call.h"
+#include "store/stream_part.h"
+#include "store/stream_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +25,21 @@ static struct {
     bool ok;
 } seen;
 
-static struct stream_state state_seen;
-static struct stream_history history; /* as the last answer named it */
+/* Of all parts together. */
+static struct {
+    uint64_t last, entries, unstored[LANES];
+    unsigned lanes;
+} state_seen;
+
+static struct stream_history histories[STREAM_PARTS]; /* as the last answers named them */
+static struct stream_result last_result;
 static int states;
 
-static void on_outcome(void *arg, enum stream_outcome outcome)
+static void on_outcome(void *arg, const struct stream_result *result)
 {
+    enum stream_outcome outcome = result->outcome;
     (void)arg;
+    last_result = *result;
     outcomes.stored += outcome == STREAM_STORED;
     outcomes.full += outcome == STREAM_FULL;
     outcomes.refused += outcome == STREAM_REFUSED;
@@ -39,12 +49,10 @@ static void on_outcome(void *arg, enum stream_outcome outcome)
 static void on_read(void *arg, bool ok, const struct stream_head *head,
                     const struct stream_entry *entries, size_t count)
 {
-    (void)arg;
-    history = head->history;
+    histories[(uintptr_t)arg] = head->history;
     seen.ok = ok;
     seen.answers++;
-    seen.log.len = 0;
-    seen.count = count;
+    seen.count += count;
     seen.first = count > 0 ? entries[0].seq : 0;
     for (size_t i = 0; i < count; i++) {
         const struct stream_entry *e = &entries[i];
@@ -60,12 +68,21 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
 
 static void on_state(void *arg, const struct stream_state *state)
 {
-    (void)arg;
     states++;
     if (state != NULL) {
-        state_seen = *state;
-        history = state->head.history;
+        histories[(uintptr_t)arg] = state->head.history;
+        state_seen.last = state->last > state_seen.last ? state->last : state_seen.last;
+        state_seen.lanes = state->lanes > state_seen.lanes ? state->lanes : state_seen.lanes;
+        state_seen.entries += state->entries;
+        for (unsigned i = 0; i < LANES; i++) {
+            state_seen.unstored[i] += state->unstored[i];
+        }
     }
+}
+
+static bool is_spread(void)
+{
+    return stream_is_spread(lab.nodes[0]);
 }
 
 static void begin(int nodes, uint64_t bound, bool refuse)
@@ -76,7 +93,9 @@ static void begin(int nodes, uint64_t bound, bool refuse)
     lab_nodes(nodes);
     lab_turn(); /* the memory store serves from its first turn on */
     for (int i = 0; i < nodes; i++) {
-        stream_setup(lab.nodes[i], &(struct stream_limits){LANES, bound, refuse});
+        /* Where each lane is a part of its own: so many entries for each. */
+        const uint64_t entries = is_spread() ? bound * LANES : bound;
+        stream_setup(lab.nodes[i], &(struct stream_limits){LANES, entries, refuse});
     }
 }
 
@@ -97,27 +116,56 @@ static void put_and_wait(int node, unsigned lane, const char *payload)
 static const char *read_on(int node, size_t most)
 {
     struct stream_from from[LANES];
-    int before = seen.answers;
     for (unsigned i = 0; i < LANES; i++) {
         from[i] = (struct stream_from){i, seen.seq[i]};
     }
-    assert_int_equal(stream_read(lab.nodes[node], from, LANES, most, on_read, NULL), 0);
-    WAIT(seen.answers > before);
+    seen.log.len = seen.count = 0;
+    for (uintptr_t part = 0; part < stream_parts(lab.nodes[node]); part++) {
+        int before = seen.answers;
+        assert_int_equal(
+            stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read, (void *)part),
+            0);
+        WAIT(seen.answers > before);
+    }
     return buf_text(&seen.log);
+}
+
+static void ask_part(unsigned part, const struct stream_mark *marks, size_t count, uint64_t keep,
+                     bool sink)
+{
+    int before = states;
+    struct stream_mark its[LANES];
+    struct stream_ask ask = {.marks = its, .keep = keep, .sink = sink, .writers = true};
+    for (size_t i = 0; i < count; i++) {
+        if (stream_part_of_lane(lab.nodes[0], marks[i].lane) == part) {
+            its[ask.count] = marks[i];
+            if (marks[i].history.identity[0] == '\0') {
+                its[ask.count].history = histories[part];
+            }
+            ask.count++;
+        }
+    }
+    assert_int_equal(stream_state(lab.nodes[0], part, &ask, on_state, (void *)(uintptr_t)part), 0);
+    WAIT(states > before);
 }
 
 static void ask_state(const struct stream_mark *marks, size_t count, uint64_t keep, bool sink)
 {
-    int before = states;
-    struct stream_mark of_now[LANES];
-    struct stream_ask ask = {
-        .marks = of_now, .count = count, .keep = keep, .sink = sink, .writers = true};
-    for (size_t i = 0; i < count; i++) {
-        of_now[i] = marks[i];
-        of_now[i].history = marks[i].history.identity[0] != '\0' ? marks[i].history : history;
+    memset(&state_seen, 0, sizeof(state_seen));
+    for (unsigned part = 0; part < stream_parts(lab.nodes[0]); part++) {
+        bool used = part == 0 || (is_spread() && part < LANES);
+        ask_part(part, marks, count, keep, sink && used);
     }
-    assert_int_equal(stream_state(lab.nodes[0], &ask, on_state, NULL), 0);
-    WAIT(states > before);
+}
+
+static void read_back(unsigned lane, uint64_t last, size_t most)
+{
+    int before = seen.answers;
+    seen.log.len = seen.count = 0;
+    assert_int_equal(stream_read_back(lab.nodes[0], stream_part_of_lane(lab.nodes[0], lane), lane,
+                                      last, most, on_read, NULL),
+                     0);
+    WAIT(seen.answers > before);
 }
 
 static void what_is_appended_is_read_in_order(void **state)
@@ -219,13 +267,9 @@ static void backwards_the_newest_come_first(void **state)
     put_and_wait(0, 2, "a");
     put_and_wait(0, 2, "b");
     put_and_wait(0, 2, "c");
-    int before = seen.answers;
-    assert_int_equal(stream_read_back(lab.nodes[0], 2, UINT64_MAX, 2, on_read, NULL), 0);
-    WAIT(seen.answers > before);
+    read_back(2, UINT64_MAX, 2);
     assert_string_equal(buf_text(&seen.log), "2:t=c 2:t=b ");
-    before = seen.answers;
-    assert_int_equal(stream_read_back(lab.nodes[0], 2, seen.seq[2] - 1, 9, on_read, NULL), 0);
-    WAIT(seen.answers > before);
+    read_back(2, seen.seq[2] - 1, 9);
     assert_string_equal(buf_text(&seen.log), "2:t=a ");
 }
 
@@ -240,11 +284,12 @@ static void without_a_sink_the_oldest_go(void **state)
     }
     assert_int_equal(outcomes.stored, 25);
     read_on(0, 100);
-    assert_int_equal(seen.count, 10);
+    const size_t kept = is_spread() ? 20 : 10;
+    assert_int_equal(seen.count, kept);
     assert_true(seen.holes > 0);
     ask_state(NULL, 0, 0, false);
-    assert_int_equal(state_seen.entries, 10);
-    assert_int_equal(state_seen.unstored[0] + state_seen.unstored[1], 10);
+    assert_int_equal(state_seen.entries, kept);
+    assert_int_equal(state_seen.unstored[0] + state_seen.unstored[1], kept);
 }
 
 static void at_the_bound_a_caller_is_refused_whole(void **state)
@@ -253,7 +298,7 @@ static void at_the_bound_a_caller_is_refused_whole(void **state)
     struct stream_item three[3];
     begin(1, 10, true);
     for (unsigned i = 0; i < 3; i++) {
-        three[i] = (struct stream_item){i, SPAN("t"), SPAN("x")};
+        three[i] = (struct stream_item){is_spread() ? 0 : i, SPAN("t"), SPAN("x")};
     }
     for (int i = 0; i < 5; i++) {
         assert_int_equal(stream_append(lab.nodes[0], three, 3, on_outcome, NULL), 0);
@@ -279,14 +324,14 @@ static void what_a_sink_has_stored_makes_room_and_goes(void **state)
     ask_state(&mark, 1, SOME, true);
     assert_int_equal(state_seen.unstored[1], 4);
     assert_int_equal(state_seen.entries, 10); /* kept for readers that look back */
+    unsigned other = is_spread() ? 1 : 2;     /* a lane that shares the bound */
     for (int i = 0; i < 8; i++) {
-        put_and_wait(0, 2, "y");
+        put_and_wait(0, other, "y");
     }
     assert_int_equal(outcomes.stored, 16);
     ask_state(&mark, 1, 0, true);
     assert_true(state_seen.entries >= 10); /* nothing unstored goes */
-    assert_int_equal(state_seen.unstored[1], 4);
-    assert_int_equal(state_seen.unstored[2], 6);
+    assert_int_equal(state_seen.unstored[1] + state_seen.unstored[2], 10);
     read_on(0, 100);
     assert_int_equal(seen.holes, 0);
     assert_int_equal(seen.count, 10);

@@ -28,6 +28,7 @@ int test_lease_faults(void);
 int test_tls(void);
 int test_wire(void);
 int test_partition(void);
+int test_parts(void);
 int test_pair_stream(void);
 int test_pair_members(void);
 int test_replicas(void);
