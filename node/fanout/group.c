@@ -30,7 +30,7 @@ void group_send_one(struct receiver *receiver, struct shared_message *message)
 {
     struct ws *ws = receiver->ws;
     if (!ws_is_open(ws)) {
-        return; /* a close frame is the last one, whoever still asks (RFC 6455, 5.5.1) */
+        return; /* a close frame is the last one, even if the peer still asks (RFC 6455, 5.5.1) */
     }
     struct chunk *chunk =
         shared_message_chunk(message, ws_deflates(ws) ? SHARED_WS_DEFLATED : SHARED_WS_PLAIN);

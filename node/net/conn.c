@@ -245,7 +245,7 @@ static struct cost cost_so_far(const struct conn *conn)
     return (struct cost){loop_turn_us(conn->net->loop), conn->out.bytes};
 }
 
-/* A connection that takes long, or has much written for it, waits behind others. */
+/* One that takes long, or has much written for it, waits behind those that do not. */
 static void weigh(struct conn *conn, const struct cost *before)
 {
     struct cost now = cost_so_far(conn);

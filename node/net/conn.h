@@ -119,16 +119,12 @@ void conn_set_timer(struct conn *conn, uint32_t ms);
 /* Calls poked() when this turn ends. */
 void conn_poke(struct conn *conn);
 
-/* It had enough of this turn: pauses it for fairness, and calls poked(), which resumes it, when it is
- * its turn again. */
+/* It had enough of this turn: pauses it for fairness; poked(), in its next turn, resumes it. */
 void conn_yield(struct conn *conn);
 
-/* It is in, logged in or has joined: when there is much to do its reads come before those of
- * others, as long as each is short and brings about little to write to it. */
+/* It is in, logged in or has joined: when there is much to do its reads come before those of others, as
+ * long as each is short, brings little to write to it, and is not said to cost more (work in a thread). */
 void conn_set_member(struct conn *conn);
-
-/* What it just said costs more than reading it: work in a thread. Its next read waits behind those of
- * members, like one after a long read. */
 void conn_set_costly(struct conn *conn);
 
 /* No more sends: writes what is queued, for as long as the peer takes 4 KiB of it every 10 s (every

@@ -59,7 +59,7 @@ def test_a_client_that_does_not_answer_cannot_hold_it(yard):
 
 @pytest.mark.parametrize("question", ["history", "nothing of the kind"])
 def test_nothing_is_said_behind_the_farewell(yard, question):
-    """Who asks all the same, before he has read it, gets no frame behind the close frame (RFC 6455, 5.5.1)."""
+    """A client that asks all the same, before it has read it, gets no frame behind the close frame (RFC 6455, 5.5.1)."""
     node = yard.node(drain="3s", chat_login="development")
     with RawWebSocket(node, "/chat") as client:
         client.text(json.dumps({"action": "login", "token": "a"}))

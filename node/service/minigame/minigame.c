@@ -25,8 +25,8 @@ struct minigame {
     struct minigame_options options;
     struct minigame_sockets sockets;
     struct minigame_scheduler *scheduler;
-    /* Who is online, as it was said last; NULL: not yet. Whoever asks a thousand times a second makes no
-     * thousand lists of thousands. */
+    /* Who is online, as it was said last; NULL: not yet. A thousand questions a second make no thousand
+     * lists of thousands. */
     char *players;
     struct shared_message answer; /* of `players` */
     uint64_t stale_us;            /* of a clock that never jumps */

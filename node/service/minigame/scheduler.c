@@ -22,6 +22,7 @@
 
 enum {
     MINIGAME_TICK_MS = 200,
+    UPDATE_PAUSE_MS = 100,          /* between two updates that somebody asked for */
     MINIGAME_SEAT_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
     LEDGER_MOST = 8,                /* states kept; the newest one counts */
     LEDGER_MS = 5000,               /* for which one is tried to be written */
@@ -35,6 +36,9 @@ struct minigame_scheduler {
     struct bus_sub *sub;
     struct roster_watch *watch;
     struct wheel_timer tick;
+    struct wheel_timer update; /* says one that waits */
+    uint64_t updated_ms;       /* monotonic, of the last one; 0: none yet */
+    bool update_waits;
     uint64_t since_us;               /* when this node took its seat */
     struct minigame_state *state;    /* as it is shown and told */
     struct minigame_state *draft;    /* changed here, not known to be in the store; or NULL */
@@ -68,9 +72,28 @@ static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
     post(scheduler, json_pack("{s:o}", "all", json));
 }
 
+static void say_update(struct minigame_scheduler *scheduler)
+{
+    scheduler->updated_ms = clock_monotonic_ms();
+    scheduler->update_waits = false;
+    minigame_post_broadcast(&scheduler->letters, minigame_post_update());
+}
+
+static void on_update_due(struct wheel_timer *timer)
+{
+    say_update(CONTAINER_OF(timer, struct minigame_scheduler, update));
+}
+
 void minigame_scheduler_update(struct minigame_scheduler *scheduler)
 {
-    minigame_post_broadcast(&scheduler->letters, minigame_post_update());
+    uint64_t now = clock_monotonic_ms(), next = scheduler->updated_ms + UPDATE_PAUSE_MS;
+    if (scheduler->updated_ms == 0 || now >= next) {
+        wheel_cancel(&scheduler->update);
+        say_update(scheduler);
+    } else if (!scheduler->update_waits) {
+        scheduler->update_waits = true;
+        wheel_set(scheduler->options.wheel, &scheduler->update, next - now);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ state */
@@ -516,6 +539,7 @@ struct minigame_scheduler *minigame_scheduler_new(const struct minigame_schedule
     scheduler->watch = roster_watch(options->store, MINIGAME_KEY, on_roster, scheduler);
     claim(scheduler);
     wheel_timer_init(&scheduler->tick, on_tick);
+    wheel_timer_init(&scheduler->update, on_update_due);
     wheel_set(options->wheel, &scheduler->tick, MINIGAME_TICK_MS);
     return scheduler;
 }
@@ -530,6 +554,7 @@ void minigame_scheduler_free(struct minigame_scheduler **scheduler)
     roster_unwatch(&gone->watch);
     bus_unsubscribe(&gone->sub);
     wheel_cancel(&gone->tick);
+    wheel_cancel(&gone->update);
     minigame_state_free(&gone->state);
     minigame_state_free(&gone->draft);
     json_decref(gone->unsaid);

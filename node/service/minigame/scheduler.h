@@ -53,7 +53,7 @@ void minigame_scheduler_free(struct minigame_scheduler **scheduler);
 void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker, json_t *request);
 
 /* Tells every socket of the cluster to look at the events; while the bus is away, only the sockets
- * here. */
+ * here. Who is told looks at all that there is: what is asked for at once is said twice, now and once more. */
 void minigame_scheduler_update(struct minigame_scheduler *scheduler);
 
 /* The current round as GET /api/gaming/events shows it: new. `flat`: in the form with one level. */

@@ -6,13 +6,17 @@ what is asked of others: Redis (rosters: sessions, their members) and an operato
 import contextlib
 import itertools
 import json
+import selectors
 import socket
+import threading
 import time
 
 from harness import Result
 from lib.accounts import AccountService
 from lib.frames import TEXT, frame_bytes
 from lib.measure import cpu_of
+from lib.ports import free_port
+from lib.relay import handshake as relay_handshake
 from lib.tokens import Key
 from noise import read_frames, read_head, websocket
 
@@ -124,6 +128,121 @@ def rosters(bench):
             yield row(name, len(frames[0]), us, ns, back, note)
 
 
+def datagrams(bench):
+    """Of the tracker, through Redis: addresses of senders can be made up, so each may be another's."""
+    port = free_port()
+    with bench.redis() as redis, bench.node(redis.url, tracker=f"127.0.0.1:{port}", tracker_rate="0") as node:
+        link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        link.settimeout(5)
+        link.connect(("127.0.0.1", port))
+        for name, message in (("tracker: announce", {"action": "announce"}),
+                              ("tracker: a share id that nobody has", {"action": "push", "shareId": "abcdefgh"}),
+                              ("tracker: what is no JSON", "x")):
+            data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
+            count, before = itertools.count(), cpu_of(redis.pid)
+
+            def ask(data=data, count=count):
+                next(count)
+                link.send(data)
+                return len(link.recv(2048))
+            try:
+                us, ns, back = measure(node, ask, len(data))
+            except socket.timeout:
+                bench.progress.step(f"{name}: no answer")
+                continue
+            yield row(name, len(data), us, ns, back, f"; Redis {(cpu_of(redis.pid) - before) / next(count) * 1e6:.0f} us")
+        link.close()
+
+
+def game_servers(bench):
+    """Of the relay: one that comes and goes in a network of 100 on two nodes, and what one says to them."""
+    ports = [free_port(), free_port()]
+    common = {"relay_joins": "0", "relay_rate": "0", "relay_pacing": "off"}
+    with bench.redis() as redis, bench.node(redis.url, relay=f"127.0.0.1:{ports[0]}", **common) as node, \
+            bench.node(redis.url, relay=f"127.0.0.1:{ports[1]}", **common) as other:
+        others = []
+        hello = json.dumps(relay_handshake("a")).encode()
+
+        def join(port):
+            link = socket.create_connection(("127.0.0.1", port), 10)
+            link.sendall(hello)
+            size = len(link.recv(1 << 16))
+            return link, size
+        drained = threading.Event()
+
+        def drain():
+            chosen = selectors.DefaultSelector()
+            for link in others:
+                chosen.register(link, selectors.EVENT_READ)
+            while not drained.is_set():
+                for key, _ in chosen.select(0.1):
+                    key.fileobj.recv(1 << 16)
+        for number in range(100):
+            others.append(join(ports[number % 2])[0])
+        reader = threading.Thread(target=drain, daemon=True)
+        reader.start()
+        speaker, saying = join(ports[0])[0], json.dumps({"type": "message", "content": "x" * 100, "username": "u"}).encode()
+        count = itertools.count()
+
+        def come_and_go():
+            next(count)
+            link, size = join(ports[0])
+            link.close()
+            return size
+
+        def say():
+            next(count)
+            speaker.sendall(saying)
+            time.sleep(0.001)
+            return 0
+        for name, ask, size in (("relay: one that comes and goes", come_and_go, len(hello)), ("relay: a message to 100", say, len(saying))):
+            count, redis_cpu, other_cpu = itertools.count(), cpu_of(redis.pid), cpu_of(other.pid)
+            us, ns, back = measure(node, ask, size)
+            asked = next(count)
+            note = (f"; Redis {(cpu_of(redis.pid) - redis_cpu) / asked * 1e6:.0f} us, "
+                    f"the other node {(cpu_of(other.pid) - other_cpu) / asked * 1e6:.0f} us")
+            yield row(name, size, us, ns, back, note)
+        drained.set()
+        reader.join()
+        for link in [speaker, *others]:
+            link.close()
+
+
+def rounds_of_games(bench):
+    """Of minigame: who is online, 5,000 of them on another node; and the webhook, with 100 game servers on two nodes."""
+    settings = {"chat_login": "development"}
+    with bench.redis() as redis, bench.node(redis.url, **settings) as node, bench.node(redis.url, **settings) as other:
+        users = [websocket(other.address, "/chat") for _ in range(5000)]
+        for number, user in enumerate(users):
+            ask_frame(user, text({"action": "login", "token": f"user-{number:05}"}))
+        servers = [websocket(one.address, "/minigame") for one in (node, other) for _ in range(50)]
+        question = text({"action": "online_players"})
+        asking = itertools.cycle([websocket(node.address, "/minigame") for _ in range(200)])
+        for name, ask, size in (("minigame: who is online, of 5,000", lambda: ask_last(next(asking), question), len(question)),):
+            us, ns, back = measure(node, ask, size)
+            yield row(name, size, us, ns, back)
+        hook, link = post("/api/webhook/minigame", b"{}"), connected(node)
+        redis_cpu, other_cpu, count = cpu_of(redis.pid), cpu_of(other.pid), itertools.count()
+
+        def call():
+            next(count)
+            return ask_http(link, hook)
+        us, ns, back = measure(node, call, len(hook))
+        asked = next(count)
+        yield row("minigame: the webhook, 100 game servers", len(hook), us, ns, back,
+                  f"; Redis {(cpu_of(redis.pid) - redis_cpu) / asked * 1e6:.0f} us, the other node {(cpu_of(other.pid) - other_cpu) / asked * 1e6:.0f} us")
+        for one in [*users, *servers]:
+            one.close()
+
+
+def ask_last(link, request):
+    """Bytes of the answer, whatever was said to all before it."""
+    link.sendall(request)
+    while b"online_players" not in (answer := read_frames(link, 1)) and b"error" not in answer:
+        pass
+    return len(answer) + 4
+
+
 @contextlib.contextmanager
 def services():
     service = AccountService().start()
@@ -168,4 +287,4 @@ def run(bench):
             us, ns, back = measure(node, ask, size)
             bench.progress.step(f"{name}: {us:.0f} us")
             rows.append(row(name, size, us, ns, back))
-    return rows + [*rosters(bench), *of_operators(bench)]
+    return rows + [*rosters(bench), *datagrams(bench), *game_servers(bench), *rounds_of_games(bench), *of_operators(bench)]

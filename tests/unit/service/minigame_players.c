@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is online, as game servers ask for it: thousands of names for a request of thirty bytes. They are
- * listed seldom enough to leave the loop nine tenths of its time, and no more of them than an answer has. */
+/* Short requests that cost much: who is online is thousands of names for thirty bytes, and the webhook tells
+ * all game servers of the fleet. */
 #include "node/service/minigame/minigame.h"
 
 #include "node/net/net.h"
@@ -138,6 +138,44 @@ static void test_they_are_listed_a_tenth_of_the_time(void **state)
     assert_int_equal(bench->listed, 2);
 }
 
+/* Updates that the peer hears while time goes on. */
+static unsigned hear_updates(struct bench *bench)
+{
+    struct buf got = {0};
+    unsigned count = 0;
+    for (int turn = 0; turn < 20; turn++) {
+        loop_run(bench->loop);
+        ssize_t n = recv(bench->peer, buf_room(&got, 65536), 65536, MSG_DONTWAIT);
+        buf_grew(&got, n > 0 ? (size_t)n : 0);
+    }
+    const char *at = got.ptr;
+    while (got.len > 0 &&
+           (at = memmem(at, got.len - (size_t)(at - got.ptr), "update", 6)) != NULL) {
+        count++;
+        at += 6;
+    }
+    buf_free(&got);
+    return count;
+}
+
+static void test_calls_of_the_webhook_at_once_are_two_updates(void **state)
+{
+    static const char call[] =
+        "POST /api/webhook/minigame HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    struct bench *bench = *state;
+    int fds[2];
+    hear_updates(bench);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    http_server_accept(bench->server, fds[0], &(struct address){.port = 1});
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(send(fds[1], call, sizeof(call) - 1, 0), sizeof(call) - 1);
+    }
+    assert_int_equal(hear_updates(bench), 2);
+    assert_int_equal(send(fds[1], call, sizeof(call) - 1, 0), sizeof(call) - 1);
+    assert_int_equal(hear_updates(bench), 1);
+    close(fds[1]);
+}
+
 static void test_no_more_than_an_answer_has(void **state)
 {
     struct bench *bench = *state;
@@ -149,6 +187,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_they_are_listed_a_tenth_of_the_time, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_calls_of_the_webhook_at_once_are_two_updates, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_no_more_than_an_answer_has, set_up, tear_down),
     };
