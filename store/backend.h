@@ -105,6 +105,7 @@ struct backend {
     unsigned parts;                   /* in which its stream may lie (store/stream_part.h) */
     uint8_t owner[PARTITIONS];        /* which shard has a partition */
     uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
+    bool pulses;                      /* calls store_on_pulse */
     bool tagged; /* a shard is a partition: what is kept for it has its tag, too */
 };
 
@@ -119,6 +120,10 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
 
 /* All that the server of these shards had said by `asked_us` (monotonic) was heard before this. */
 void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us);
+
+/* A link that leads to this table of leases is up and says something just now, as it does once a beat
+ * (roster_beat_us): what is due there soon goes with it. */
+void store_on_pulse(struct store *store, unsigned shard);
 
 /* The link that comes up next is to another server than the one before: what that one did last may
  * be unknown here. */
@@ -137,6 +142,9 @@ void store_on_unread(struct store *store, enum wire_unread kind, const char *tex
 /* `channel` is heard from now on, or no more. False when nobody had asked for that: a server that
  * gives a channel up says so by itself. */
 bool bus_on_channel(struct store *store, struct span channel, bool on);
+
+/* False when the channel is heard at another shard by now: what comes over this one's link says nothing. */
+bool bus_is_heard_at(const struct store *store, struct span channel, unsigned shard);
 
 void bus_on_message(struct store *store, struct span channel, struct span payload);
 

@@ -61,7 +61,7 @@ struct bus_inbox {
     unsigned shard;
     struct inbox_name {
         struct bus_inbox *inbox;
-        struct bus_sub *sub; /* NULL: it has no such name */
+        struct bus_sub *sub; /* NULL: it has no such name, or not just now */
         bool heard;
     } names[2];
     bool open; /* by all its names it is heard */
@@ -70,6 +70,7 @@ struct bus_inbox {
 static const struct span nothing = {NULL, 0};
 
 static bool inbox_is_open(struct store *store, unsigned shard);
+static void inboxes_settle(struct store *store);
 
 static void tell(struct bus_sub *sub, enum bus_event event, struct span payload)
 {
@@ -343,6 +344,7 @@ void bus_on_owner(struct store *store)
             inbox_is_open(store, i);
         }
     }
+    inboxes_settle(store);
 }
 
 static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
@@ -461,6 +463,16 @@ static void on_parcel(struct store *store, unsigned shard, struct span parcel)
     }
 }
 
+static void inbox_look(struct bus_inbox *inbox)
+{
+    bool open = true;
+    for (unsigned i = 0; i < 2; i++) {
+        open = open && (inbox->names[i].sub == NULL || inbox->names[i].heard);
+    }
+    inbox->open = open;
+    sweep_start(&inbox->store->sweep);
+}
+
 static void on_inbox(void *arg, enum bus_event event, struct span payload)
 {
     struct inbox_name *name = arg;
@@ -469,17 +481,87 @@ static void on_inbox(void *arg, enum bus_event event, struct span payload)
         on_parcel(inbox->store, inbox->shard, payload);
     } else {
         name->heard = event == BUS_READY;
-        inbox->open =
-            inbox->names[0].heard && (inbox->names[1].sub == NULL || inbox->names[1].heard);
         inbox->store->shards[inbox->shard].attended_gaps += event != BUS_READY;
-        sweep_start(&inbox->store->sweep);
+        inbox_look(inbox);
     }
+}
+
+/* The shard whose name by the other list is this one: of two servers one may have had the partition that is
+ * the first of the other. -1: none. */
+static int rival_of(const struct store *store, unsigned shard, bool next, struct span channel)
+{
+    int rival = -1;
+    for (unsigned i = 0; i < store->backend->shards && rival < 0; i++) {
+        struct buf other = {0};
+        way_inbox(store, i, !next, span_str(store->node), &other);
+        rival = i != shard && span_eq(buf_span(&other), channel) ? (int)i : -1;
+        buf_free(&other);
+    }
+    return rival;
+}
+
+/* Is the inbox heard by that name now? The old one of a server counts until all know of the change, when the
+ * new ones begin to: so a name that both lists have, for two servers, is heard at one at a time. */
+static bool is_name_of_now(const struct store *store, unsigned shard, bool next,
+                           struct span channel)
+{
+    const struct shard_set *begun = &store->change.begun;
+    int rival = store->change.after != NULL ? rival_of(store, shard, next, channel) : -1;
+    if (rival < 0) {
+        return true;
+    }
+    return next ? shard_set_has(begun, shard)
+                : !shard_set_has(begun, shard) && !shard_set_has(begun, (unsigned)rival);
 }
 
 static void inbox_hear(struct inbox_name *name, struct bus_inbox *inbox, struct span channel)
 {
     name->inbox = inbox;
-    name->sub = bus_channel_subscribe(inbox->store, inbox->shard, channel, on_inbox, name);
+    name->heard = false;
+    struct topic *topic = topic_get(inbox->store, inbox->shard, channel);
+    if (topic->shard != inbox->shard) {
+        topic_move(topic, inbox->shard);
+    }
+    name->sub = topic_join(topic, true, on_inbox, name);
+}
+
+/* Begins to hear the names of now, or, `ends`, hears the others no more. */
+static void inbox_settle(struct bus_inbox *inbox, bool ends)
+{
+    const struct store *store = inbox->store;
+    for (unsigned i = 0; i < 2; i++) {
+        struct buf channel = {0}, first = {0};
+        struct inbox_name *name = &inbox->names[i];
+        way_inbox(store, inbox->shard, false, span_str(store->node), &first);
+        way_inbox(store, inbox->shard, i == 1, span_str(store->node), &channel);
+        bool has = i == 0 || !span_eq(buf_span(&first), buf_span(&channel));
+        bool now = has && is_name_of_now(store, inbox->shard, i == 1, buf_span(&channel));
+        if (ends && !now && name->sub != NULL) {
+            bus_unsubscribe(&name->sub);
+        } else if (!ends && now && name->sub == NULL) {
+            inbox_hear(name, inbox, buf_span(&channel));
+        }
+        buf_free(&channel);
+        buf_free(&first);
+    }
+    inbox_look(inbox);
+}
+
+static void inboxes_settle(struct store *store)
+{
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < store->backend->shards; i++) {
+            if (store->shards[i].inbox != NULL) {
+                inbox_settle(store->shards[i].inbox, pass == 0);
+            }
+        }
+    }
+}
+
+bool bus_is_heard_at(const struct store *store, struct span channel, unsigned shard)
+{
+    struct map_node *node = map_find(&store->topics, channel);
+    return node == NULL || MAP_ENTRY(node, struct topic, node)->shard == shard;
 }
 
 /* It is opened when it is first asked for, and stays. */
@@ -487,19 +569,11 @@ static bool inbox_is_open(struct store *store, unsigned shard)
 {
     struct bus_inbox *inbox = store->shards[shard].inbox;
     if (inbox == NULL) {
-        struct buf channel = {0}, next = {0};
         inbox = mem_zalloc(sizeof(*inbox));
         inbox->store = store;
         inbox->shard = shard;
-        way_inbox(store, shard, false, span_str(store->node), &channel);
-        way_inbox(store, shard, true, span_str(store->node), &next);
-        inbox_hear(&inbox->names[0], inbox, buf_span(&channel));
-        if (!span_eq(buf_span(&channel), buf_span(&next))) {
-            inbox_hear(&inbox->names[1], inbox, buf_span(&next));
-        }
-        buf_free(&channel);
-        buf_free(&next);
         store->shards[shard].inbox = inbox;
+        inboxes_settle(store);
     }
     return inbox->open;
 }

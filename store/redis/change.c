@@ -121,8 +121,10 @@ static void apply(struct redis_change *change)
         news += change->backend->owner[p] != owner;
         change->backend->owner[p] = owner;
     }
+    const struct shard_set begun = change->store->change.begun;
     note_progress(change);
-    if (news > 0) {
+    bool begins = memcmp(&begun, &change->store->change.begun, sizeof(begun)) != 0;
+    if (news > 0 || begins) {
         change->store->stats.moves += news;
         store_on_owner(change->store);
     }
@@ -389,12 +391,14 @@ static unsigned list_rolls(void *arg, unsigned *shards)
     return 1;
 }
 
-/* An inbox stays where it is. */
+/* An inbox stays where it is, but its name may go to another one. */
 static bool has(void *arg, struct span channel)
 {
     const struct change_server *server = arg;
+    unsigned shard = server->route.shard;
     int partition = partition_of_channel(channel);
-    return partition < 0 || server->change->backend->owner[partition] == server->route.shard;
+    return partition < 0 ? bus_is_heard_at(server->change->store, channel, shard)
+                         : server->change->backend->owner[partition] == shard;
 }
 
 /* ------------------------------------------------------------------------------------------ life */
