@@ -133,7 +133,7 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
     conn->arg = arg;
 }
 
-void conn_free(struct conn *conn)
+static void conn_free(struct conn *conn)
 {
     CHECK(conn->state == CONN_DEAD && list_empty(&conn->todo) && list_empty(&conn->dirty));
     close(event_get_fd(&conn->event));

@@ -18,7 +18,6 @@
 #include <stdint.h>
 
 struct net;
-
 struct conn;
 
 enum { CONN_LEAST_TAKEN = 4 * 1024 }; /* bytes: a peer that takes fewer in its time does not read */
@@ -48,8 +47,7 @@ struct conn_handler {
     void (*drain)(void *arg);
     /* It is over; the last call. */
     void (*closed)(void *arg, enum conn_end end);
-    /* A peer that sends no more may still read: what is queued goes out first. Else that ends it.
-     */
+    /* A peer that sends no more may still read: what is queued goes out first. Else that ends it. */
     bool half_open;
     /* What a peer said before it refused to hear more is still given, to its end; sends are dropped
      * meanwhile. Else the refusal ends it. */
@@ -77,8 +75,7 @@ void conn_set_read_limit(struct conn *conn, size_t bytes);
 /* Bytes in the queue. */
 size_t conn_queued(const struct conn *conn);
 
-/* Bytes that the peer's kernel has not confirmed: in the queue, and in the socket (SIOCOUTQ). One
- * system call. */
+/* Bytes that the peer's kernel has not confirmed: in the queue and in the socket. One system call. */
 size_t conn_unacked(const struct conn *conn);
 
 /* Does the peer take what it is sent? Of `sent` bytes that were given to the connection in all, those
@@ -90,8 +87,7 @@ uint32_t conn_taken(const struct conn *conn, uint64_t sent);
  * are confirmed in steps too large for the queue alone to tell. One system call. */
 bool conn_takes(const struct conn *conn, uint64_t sent, uint32_t *mark);
 
-/* Has the peer closed or reset its side, whatever is still to be read before that? For connections
- * that are paused: others hear of it. One system call. */
+/* Has the peer closed or reset its side, for connections that are paused? One system call. */
 bool conn_peer_left(const struct conn *conn);
 
 /* Do bytes of the peer wait in the socket? One system call. */

@@ -57,7 +57,6 @@ struct conn {
 /* For net.c: the end of a turn. */
 void conn_do_todo(struct conn *conn);
 void conn_flush(struct conn *conn);
-void conn_free(struct conn *conn);
 
 /* For net.c, when memory is short: the handler's leave-taking, at the first time; a reset from then
  * on, when the peer has not read even that. */

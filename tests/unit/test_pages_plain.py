@@ -20,7 +20,7 @@ CODE = tracked("*.c", "*.h", "*.lua", "*.py", "*.sh", "*.js", "*.css", "*.html",
 CELL = 100  # characters; the addresses of links do not count
 # Without an antecedent the reader looks for the subject: "a client that reads", not "who reads".
 EVERYWHERE = [r"\b[Ww]hoever\b", r"\b[Aa]new\b", r"\blets? fall\b", r"\bhow-manieth\b", r"\b(is|are|was) through\b(?! [a-z`])",
-              r"(\. |/\* |^# |^ *\"\"\")Who [a-z]+s\b[^?:]*,"]
+              r"(\. |/\* |^# |^ *\"\"\")Who (?!is\b)[a-z]+s\b[^?:]*,"]
 HARD = [r"\bmend(ed|s)?\b", r"\. Who [a-z]+s\b", "cannot quite be excluded", "neither yes nor no", "closed without words",
         "drop what one has", "nothing of this is felt", "asks nobody", "shares only its fate", "so many as Redis keeps", "needs it twice", "by so much"]
 
