@@ -105,6 +105,7 @@ struct backend {
     unsigned parts;                   /* in which its stream may lie (store/stream_part.h) */
     uint8_t owner[PARTITIONS];        /* which shard has a partition */
     uint8_t lease_at[SHARD_SET_MOST]; /* the shard whose table of leases counts for a shard */
+    bool pulses;                      /* calls store_on_pulse */
     bool tagged; /* a shard is a partition: what is kept for it has its tag, too */
 };
 
@@ -119,6 +120,10 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
 
 /* All that the server of these shards had said by `asked_us` (monotonic) was heard before this. */
 void store_on_proof(struct store *store, const struct shard_set *which, uint64_t asked_us);
+
+/* A link that leads to this table of leases is up and says something just now, as it does once a beat
+ * (roster_beat_us): what is due there soon goes with it. */
+void store_on_pulse(struct store *store, unsigned shard);
 
 /* The link that comes up next is to another server than the one before: what that one did last may
  * be unknown here. */

@@ -196,6 +196,11 @@ void store_on_proof(struct store *store, const struct shard_set *which, uint64_t
     crowds_on_proof(store, which, asked_us);
 }
 
+void store_on_pulse(struct store *store, unsigned shard)
+{
+    roster_pulse(store, shard);
+}
+
 static bool is_memory(const char *url)
 {
     return strcmp(url, "memory:") == 0;

@@ -57,7 +57,8 @@ struct roster_table {
     struct list holding; /* keys whose view holds members of a lost server */
     bool ticking;        /* since the first key */
     unsigned ticks;
-    struct list uneasy; /* keys that a beat has to look at */
+    struct list uneasy;  /* keys that a beat has to look at */
+    struct list patient; /* keys whose claims wait for the next pulse of their leases' link */
     struct list expiring, looking,
         returning;      /* of holding, uneasy, and queues: to be gone through now */
     struct chore chore; /* goes through these */

@@ -476,6 +476,16 @@ static void prove_again(struct redis_link *link)
     }
 }
 
+/* What is said once a beat goes in one write, since each one wakes the server. */
+static void pulse(struct redis_link *link)
+{
+    unsigned tables[REDIS_LINK_ROLLS];
+    unsigned count = link->events->rolls(link->arg, tables);
+    for (unsigned i = 0; i < count; i++) {
+        store_on_pulse(link->store, tables[i]);
+    }
+}
+
 /* A beat that comes late itself judges nothing: this process stood still, not the server. */
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
@@ -502,6 +512,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         }
         redis_role_ask(link->command, on_info, on_role, link);
         call_rolls(link);
+        pulse(link);
         keep_proof(link);
         prove_again(link);
         if (link->follow != NULL) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/redis/pace.h"
 
+#include "store/roster/rhythm.h"
 #include "store/store_impl.h"
 
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MOST_MS = 5000,
     BEAT_LEAST_MS = 100,
-    BEAT_MOST_MS = 1000,
-    PROOF_BEATS = 3,
+    PROOF_BEATS = 2,
     PROOF_LEAST_MS = 1000,
     CONNECT_LEAST_MS = 3000,
     CONNECT_MOST_MS = 5000,
@@ -22,7 +22,7 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 
 uint64_t redis_pace_beat_ms(const struct store *store)
 {
-    return clamp(store->lease_ms / 5, BEAT_LEAST_MS, BEAT_MOST_MS);
+    return clamp(roster_beat_us(store) / 1000, BEAT_LEAST_MS, UINT64_MAX);
 }
 
 uint64_t redis_pace_proof_us(const struct store *store)

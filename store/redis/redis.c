@@ -486,7 +486,8 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         abort(); /* store_open has checked it */
     }
     redis->files = files_of(tls);
-    redis->backend = (struct backend){.ops = &ops, .store = store, .parts = STREAM_PARTS};
+    redis->backend =
+        (struct backend){.ops = &ops, .store = store, .parts = STREAM_PARTS, .pulses = true};
     redis->resolver = resolver_new(store->base);
     if (redis->url.servers[0].cluster) {
         open_cluster(redis);

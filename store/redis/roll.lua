@@ -38,6 +38,14 @@ local function write(...)
     redis.pcall(...)
 end
 
+-- All speak alike, nobody's time is up, and the caller is one of them: as nearly always.
+local alike = tonumber(string.match(head[1] or '', '^(%d+) ' .. own .. ';$') or 0)
+if verb == '+' and not changes and now < soonest and alike > 0 and
+    string.match(head[3] or '', '^%d+ (.*)$') == own then
+    write('HSET', key, 'n' .. node, whole(now + lease) .. ' ' .. own)
+    return alike > 1 and '+' .. whole(alike - 1) .. ' ' .. own .. ';' or '+'
+end
+
 for number, words in string.gmatch(head[1] or '', '(%d+) ([^;]+);') do
     counts[words] = tonumber(number)
 end

@@ -186,16 +186,28 @@ void roster_beat(struct store *store, unsigned shard)
     }
 }
 
+/* Beats when the last one went out that many eighths of a beat ago. */
+static void beat_when_due(struct store *store, unsigned shard, unsigned eighths)
+{
+    const struct shard *s = &store->shards[shard];
+    uint64_t ago = clock_monotonic_us() - s->beat_us;
+    bool due = s->leased_us == 0 || ago * 8 >= roster_beat_us(store) * eighths;
+    bool leases = store->backend->lease_at[shard] == shard;
+    if (store->roster.ticking && leases && s->up && s->beat == NULL && due) {
+        roster_beat(store, shard);
+    }
+}
+
+/* Where links pulse, those are waited for a moment. */
 void roster_beat_all(struct store *store)
 {
-    uint64_t now = clock_monotonic_us();
     for (unsigned i = 0; i < store->backend->shards; i++) {
-        struct shard *s = &store->shards[i];
-        bool due = now - s->beat_us + roster_beat_us(store) / 8 >= roster_beat_us(store);
-        bool leases = store->backend->lease_at[i] == i;
-        if (store->roster.ticking && leases && s->up && s->beat == NULL &&
-            (due || s->leased_us == 0)) {
-            roster_beat(store, i);
-        }
+        beat_when_due(store, i, store->backend->pulses ? 9 : 7);
     }
+}
+
+void roster_pulse(struct store *store, unsigned shard)
+{
+    beat_when_due(store, shard, 4);
+    roster_end_patience(store, shard);
 }

@@ -39,8 +39,8 @@ struct roster_claim {
 struct roster_key {
     struct map_node node; /* by name */
     struct store *store;
-    unsigned shard, touched;                   /* where it is; where a touch is under way */
-    struct list wheel, holding, uneasy, queue; /* links */
+    unsigned shard, touched; /* where it is; where a touch is under way */
+    struct list wheel, holding, uneasy, patient, queue; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
     bool listening;      /* they surely come in */
@@ -102,6 +102,9 @@ static inline void claim_move(struct roster_key *key, struct roster_claim *claim
                    &claim->entry);
     claim->place = place;
 }
+
+/* What waits for a pulse of that shard's link goes with it. */
+void roster_end_patience(struct store *store, unsigned leases);
 
 /* New and pending. */
 struct roster_claim *roster_claim_new(struct roster_key *key, struct span member);

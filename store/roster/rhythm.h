@@ -58,6 +58,9 @@ bool roster_hears(const struct store *store, unsigned shard);
 void roster_beat_all(struct store *store);
 void roster_beat(struct store *store, unsigned shard);
 
+/* As store_on_pulse. */
+void roster_pulse(struct store *store, unsigned shard);
+
 /* Views hear who has died when a grace is over. */
 void roster_end_grace(struct store *store, uint64_t now_us);
 

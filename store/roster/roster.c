@@ -23,6 +23,7 @@ static struct roster_key *key_new(struct store *store, struct span name, unsigne
     key->shard = shard;
     list_init(&key->holding);
     list_init(&key->uneasy);
+    list_init(&key->patient);
     list_init(&key->queue);
     watchers_init(&key->watches, store, roster_key_run);
     list_init(&key->pending);
@@ -68,6 +69,7 @@ void roster_key_free(struct roster_key *key)
     list_del(&key->wheel);
     list_del(&key->holding);
     list_del(&key->uneasy);
+    list_del(&key->patient);
     list_del(&key->queue);
     map_remove(&key->store->roster.keys, &key->node);
     free(key);
@@ -167,12 +169,9 @@ static void claim_changed(struct roster_key *key, struct roster_claim *claim)
     }
 }
 
-void roster_claim(struct store *store, struct span key_name, struct span member, struct span value)
+/* The claim is wanted with that value; nobody is told yet. */
+static void want(struct roster_key *key, struct span member, struct span value)
 {
-    if (store->releasing) {
-        return;
-    }
-    struct roster_key *key = roster_key_get(store, key_name);
     struct map_node *node = map_find(&key->claims, member);
     struct roster_claim *claim =
         node != NULL ? MAP_ENTRY(node, struct roster_claim, node) : roster_claim_new(key, member);
@@ -185,7 +184,42 @@ void roster_claim(struct store *store, struct span key_name, struct span member,
         claim->released = false;
         claim_changed(key, claim);
     }
-    owe_current(key);
+}
+
+void roster_claim(struct store *store, struct span key_name, struct span member, struct span value)
+{
+    if (!store->releasing) {
+        struct roster_key *key = roster_key_get(store, key_name);
+        want(key, member, value);
+        owe_current(key);
+    }
+}
+
+void roster_claim_patiently(struct store *store, struct span key_name, struct span member,
+                            struct span value)
+{
+    if (store->releasing) {
+        return;
+    }
+    struct roster_key *key = roster_key_get(store, key_name);
+    bool waits = store->backend->pulses && roster_is_leased(store, key->shard);
+    want(key, member, value);
+    if (!waits) {
+        owe_current(key);
+    } else if (list_empty(&key->patient)) {
+        list_push_back(&store->roster.patient, &key->patient);
+    }
+}
+
+void roster_end_patience(struct store *store, unsigned leases)
+{
+    LIST_EACH(it, &store->roster.patient) {
+        struct roster_key *key = LIST_ITEM(it, struct roster_key, patient);
+        if (store->backend->lease_at[key->shard] == leases) {
+            list_del(&key->patient);
+            owe_current(key);
+        }
+    }
 }
 
 static void release(struct roster_key *key, struct roster_claim *claim)

@@ -62,6 +62,11 @@ bool roster_find(const struct roster_watch *watch, struct span name, struct span
  * hears. */
 void roster_claim(struct store *store, struct span key, struct span member, struct span value);
 
+/* As roster_claim, for what nobody waits for: the server is told with what is said to it anyhow, once a
+ * beat (a second at most). */
+void roster_claim_patiently(struct store *store, struct span key, struct span member,
+                            struct span value);
+
 /* Ends a claim of this store; nothing happens when there is none. Where another store has claimed the
  * same member since, its claim stays. */
 void roster_release(struct store *store, struct span key, struct span member);

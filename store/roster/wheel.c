@@ -147,6 +147,7 @@ void roster_wheel_init(struct store *store)
         list_init(&table->wheel[i]);
     }
     list_init(&table->expiring);
+    list_init(&table->patient);
     list_init(&table->looking);
     list_init(&table->returning);
     list_init(&table->chore.entry);

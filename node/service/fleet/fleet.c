@@ -137,7 +137,8 @@ static void publish_lists(struct fleet *fleet)
     struct buf member = {0};
     buf_append(&member, span_str(fleet->options.node));
     buf_append(&member, LISTS);
-    roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
+    roster_claim_patiently(fleet->options.store, NODES, buf_span(&member),
+                           buf_span(&fleet->published));
     buf_free(&member);
     uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
@@ -152,7 +153,7 @@ static void publish_servers(struct fleet *fleet, bool speaks)
     fleet_servers_look(fleet->servers, speaks);
     if (fleet_servers_print(fleet->servers, fleet->options.node, &told)) {
         if (!span_eq(buf_span(&told), buf_span(&fleet->told))) {
-            roster_claim(fleet->options.store, NODES, buf_span(&member), buf_span(&told));
+            roster_claim_patiently(fleet->options.store, NODES, buf_span(&member), buf_span(&told));
         }
     } else if (fleet->told.len > 0) {
         roster_release(fleet->options.store, NODES, buf_span(&member));
@@ -343,7 +344,8 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
     struct fleet *fleet = arg;
     struct buf value = {0};
     print_node(fleet, &value);
-    roster_claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    roster_claim_patiently(fleet->options.store, NODES, span_str(fleet->options.node),
+                           buf_span(&value));
     buf_free(&value);
     fleet_hour_look(&fleet->hour, fleet->options.metrics, clock_monotonic_ms());
     publish_lists(fleet);

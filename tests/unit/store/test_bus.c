@@ -105,8 +105,7 @@ static void coming_and_going_ends_right(void **state)
     assert_string_equal(listener_log(&l), "R 'x'");
     listener_stop(&l);
     listener_stop(&other);
-    lab_run(50);
-    assert_int_equal(lab_topics(), 0);
+    WAIT(lab_topics() == 0);
 }
 
 static void unsubscribe_all(struct listener *listener, enum bus_event event)
