@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib.logs import Listener, Producer, add, begin_sink, judge, stored
+from lib.redis import Cluster
 from lib.waiting import until, wait_until
 
 ROOMS = [f"room-{i}" for i in range(48)]
@@ -95,6 +96,21 @@ async def test_a_server_that_is_away_takes_its_rooms_along_and_no_other(yard, se
     assert len(set(numbers)) == len(numbers), "no number is given twice"
     await ear.close()
     await newcomer.close()
+
+
+async def test_a_master_that_is_away_takes_its_rooms_along_and_no_other(yard, postgres):
+    """In a Redis Cluster; it has no replica."""
+    cluster = yard.keep(Cluster(yard.folder, replicas=0, options=("--cluster-require-full-coverage", "no"))).start()
+    nodes = yard.fleet([cluster.url] * 2, logs_lanes=LANES)
+    begin_sink(yard, cluster.url, postgres, logs_lanes=LANES).ready()
+    stored(nodes[0], [entry(room, f"before {room}") for room in ROOMS])
+    wait_until(lambda: len(rows(postgres)) == len(ROOMS), "all are in rows")
+    cluster.masters()[0].kill()
+    await until(lambda: all(is_away(node) for node in nodes), "the nodes know")
+    here, away, more = split(nodes[0], "during")
+    assert len(here) > len(ROOMS) / 3 and away
+    wait_until(lambda: set(rows(postgres)) >= more, "those are stored", 60)
+    assert set(rows(postgres).values()) == {1}
 
 
 def test_what_one_server_refused_is_named_and_sent_again_alone(yard, servers, nodes, store, postgres):
