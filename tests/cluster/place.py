@@ -118,6 +118,7 @@ class Release(Place):
         self.name = name
         self.full = name if "muster" in name else f"{name}-muster"
         self.values = laid_over(values, {"commonLabels": {"tried-in": namespace}}) if values else {}
+        self.before = self.values
 
     def helm(self, *words, values=None, **options):
         data = None
@@ -131,8 +132,14 @@ class Release(Place):
 
     def upgrade(self, more=None, *flags):
         """`more` is laid over the values, and stays."""
-        self.values = laid_over(self.values, more or {})
+        self.before, self.values = self.values, laid_over(self.values, more or {})
         self.helm("upgrade", self.name, CHART, *flags, values=self.values)
+        return self
+
+    def roll_back(self):
+        """What the last upgrade changed is as it was before; once."""
+        self.helm("rollback", self.name)
+        self.values = self.before
         return self
 
     def uninstall(self):

@@ -178,7 +178,7 @@ async def upgrade(world, release):
     async with world.serving(release, "after an upgrade and its rollback"):
         await world.off(release.upgrade, {"settings": {"keep-alive": "60s"}})
         await world.off(release.ready)
-        await world.off(release.helm, "rollback", release.name)
+        await world.off(release.roll_back)
         await world.off(release.ready)
     world.table.row("upgraded and rolled back: the drivers' token stays", "the same", release.token() == token)
     world.table.row("upgraded and rolled back: one pod on each machine", spread(release), is_even(release))
@@ -196,7 +196,7 @@ async def autoscaling(world, release):
     crowd = await Crowd(release.ways(), 100).start()
     lowest = []
     watch = asyncio.ensure_future(sample(lambda: len([pod for pod in release.pods() if pod["status"]["phase"] == "Running"]), lowest))
-    # On a busy machine pods may be added at once, for what starting costs; those that end again would close clients by right.
+    # On a busy machine pods may be added at once, for what starting costs; those that end again would close clients.
     busy = {"autoscaling": {"enabled": True, "targetCPUPercent": 2, "maxReplicas": before + 2,
                             "behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}}
     await world.off(release.upgrade, busy)
