@@ -34,6 +34,8 @@ struct follow_part {
 struct stream_follow {
     struct stream_follow_options options;
     struct follow_part parts[STREAM_PARTS];
+    bool doubting;  /* parts are back that were blind: what came meanwhile may be missing, */
+    uint64_t doubt; /* up to this number */
 };
 
 static unsigned places_of(unsigned part)
@@ -180,11 +182,30 @@ static void tell_ready(const struct stream_follow *follow)
     }
 }
 
+/* Once for all parts that come back together: those that are still asked are waited for. */
+static void tell_doubt(struct stream_follow *follow)
+{
+    const struct stream_follow_options *options = &follow->options;
+    for (unsigned i = 0; i < STREAM_PARTS; i++) {
+        const struct follow_part *part = &follow->parts[i];
+        if (part->state == FOLLOW_ASKING && part->blind && stream_reached(options->store, i)) {
+            return;
+        }
+    }
+    if (follow->doubting) {
+        uint64_t last = follow->doubt;
+        follow->doubting = false;
+        follow->doubt = 0;
+        options->events->doubt(options->arg, last);
+    }
+}
+
 /* With the server away listeners are let in, and hear once it is back. What other nodes take before this one
  * is back, too, is behind them by then: they are told so. */
 static void go_blind(struct follow_part *part)
 {
     part->blind = part->blind || part->state == FOLLOW_ASKING;
+    tell_doubt(part->follow);
     tell_ready(part->follow);
 }
 
@@ -204,7 +225,7 @@ static void take_lanes(struct follow_part *part, const struct stream_state *stat
 static void begin_following(struct follow_part *part, const struct stream_state *state,
                             unsigned lanes)
 {
-    const struct stream_follow_options *options = &part->follow->options;
+    struct stream_follow *follow = part->follow;
     part->state = FOLLOW_FOLLOWING;
     part->most = STREAM_FOLLOW_AT_ONCE;
     part->lanes = 0;
@@ -220,8 +241,10 @@ static void begin_following(struct follow_part *part, const struct stream_state 
     }
     if (part->blind) {
         part->blind = false;
-        options->events->doubt(options->arg, state->last);
+        follow->doubting = true;
+        follow->doubt = state->last > follow->doubt ? state->last : follow->doubt;
     }
+    tell_doubt(follow);
     arm(part, FOLLOW_GATHER_MS);
 }
 
