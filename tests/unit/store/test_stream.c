@@ -121,10 +121,12 @@ static const char *read_on(int node, size_t most)
     }
     seen.log.len = seen.count = 0;
     for (uintptr_t part = 0; part < stream_parts(lab.nodes[node]); part++) {
-        int before = seen.answers;
-        WAIT(stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read,
-                         (void *)part) == 0);
-        WAIT(seen.answers > before);
+        do { /* a link that falls meanwhile is waited for */
+            int before = seen.answers;
+            WAIT(stream_read(lab.nodes[node], (unsigned)part, from, LANES, most, on_read,
+                             (void *)part) == 0);
+            WAIT(seen.answers > before);
+        } while (!seen.ok);
     }
     return buf_text(&seen.log);
 }
