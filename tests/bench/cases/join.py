@@ -8,20 +8,9 @@ from harness import Result, median
 from lib.waiting import wait_until
 
 from .capacity import drained, say, total, websocket
-from .redis_cost import commands, cpu_us, fleet
+from .redis_cost import cpu_us, fleet, steady
 
 NODES, SESSIONS, IDLE = 2, 1000, 2.0
-
-
-def steady(redis):
-    """A question: does it do little since the last one?"""
-    seen = [commands(redis)]
-
-    def ask():
-        time.sleep(0.5)
-        seen.append(commands(redis))
-        return seen[-1] - seen[-2] < 200
-    return ask
 
 
 def measure(bench, sessions):

@@ -16,7 +16,7 @@ from lib.waiting import wait_until
 from peers import PEERS, page
 from peers.peer import Peer, Unavailable, failed, memory, used
 
-from .redis_cost import commands, cpu_us
+from .redis_cost import commands, cpu_us, steady
 
 SIZE, WINDOW, MEMBERS = 200, 8, 4  # bytes of a message of the fan-out, how many are in flight; of a group
 PUSH_SIZE, PUSHES = 1024, 2000     # of the groups: bytes, a second
@@ -181,17 +181,6 @@ def idle(bench, peers):
 
 
 # ------------------------------------------------------------------------------------ several, and Redis
-
-def steady(redis):
-    """A question: does it do little since the last one?"""
-    seen = [commands(redis)]
-
-    def ask():
-        time.sleep(0.5)
-        seen.append(commands(redis))
-        return seen[-1] - seen[-2] < 200
-    return ask
-
 
 def groups(bench, peers):
     """Groups of four over two nodes and Redis; the first of each says something now and then."""

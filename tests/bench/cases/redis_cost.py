@@ -17,6 +17,17 @@ def commands(redis):
     return int(done.stdout.split("total_commands_processed:")[1].split()[0])
 
 
+def steady(redis):
+    """A question: does it do little since the last one?"""
+    seen = [commands(redis)]
+
+    def ask():
+        time.sleep(0.5)
+        seen.append(commands(redis))
+        return seen[-1] - seen[-2] < 200
+    return ask
+
+
 @contextlib.contextmanager
 def fleet(bench, count, **settings):
     """So many nodes on one Redis."""
