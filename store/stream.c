@@ -518,7 +518,7 @@ static void share_out(const struct store *store, struct chunk *items, size_t cou
     *shares = (struct shares){0};
     bool spread = stream_is_spread(store);
     while (spread && stream_item_next(&rest, &item)) {
-        unsigned part = item.lane % STREAM_PARTS;
+        unsigned part = stream_part_of_lane(store, item.lane);
         shares->parts += shares->lanes[part] == 0;
         shares->lanes[part] |= UINT64_C(1) << item.lane;
         shares->counts[part]++;
@@ -529,14 +529,14 @@ static void share_out(const struct store *store, struct chunk *items, size_t cou
 }
 
 /* A part's share of the items, in their order. */
-static struct chunk *cut_share(struct chunk *items, unsigned part)
+static struct chunk *cut_share(const struct store *store, struct chunk *items, unsigned part)
 {
     struct span rest = span_of(items->data, items->len), before = rest;
     struct stream_item item;
     struct buf flat = {0};
     chunk_begin(&flat);
     for (; stream_item_next(&rest, &item); before = rest) {
-        if (item.lane % STREAM_PARTS == part) {
+        if (stream_part_of_lane(store, item.lane) == part) {
             buf_append(&flat, span_of(before.ptr, before.len - rest.len));
         }
     }
@@ -613,8 +613,9 @@ static int append_items(struct store *store, struct chunk *items, size_t count, 
     whole->arg = arg;
     for (unsigned i = 0; i < stream_parts(store); i++) {
         struct stream_table *table = &store->stream.parts[i];
-        if (shares.lanes[i] != 0 && has_room(table)) {
-            queue(table, shares.parts == 1 ? chunk_ref(items) : cut_share(items, i), &shares,
+        /* All of one whole was looked at; a share that is queued may fill what the next one needs. */
+        if (shares.lanes[i] != 0 && (!apart || has_room(table))) {
+            queue(table, shares.parts == 1 ? chunk_ref(items) : cut_share(store, items, i), &shares,
                   whole);
         } else if (shares.lanes[i] != 0) {
             note(&whole->result, shares.lanes[i], STREAM_REFUSED);

@@ -231,6 +231,28 @@ static void where_one_is_full_the_others_say_which_is_refused(void **state)
     assert_int_equal(times_of("c"), 1);
 }
 
+/* What waits is bounded; an append that was taken is taken in each part all the same. */
+static void at_the_bound_of_what_waits_nothing_is_cut(void **state)
+{
+    enum { MIB = 1024 * 1024, WAITING = 15 };
+    (void)state;
+    begin(1, 100000);
+    unsigned a = lane_at(0), b = lane_at(1), first = a < b ? a : b, last = a < b ? b : a;
+    char *large = mem_zalloc(MIB);
+    memset(large, 'x', MIB);
+    const struct stream_item items[] = {{first, SPAN("t"), span_of(large, MIB)},
+                                        {last, SPAN("t"), span_of(large, MIB)}};
+    for (int i = 0; i < WAITING; i++) {
+        assert_int_equal(stream_append(lab.nodes[0], &items[1], 1, on_outcome, NULL), 0);
+    }
+    assert_int_equal(stream_append(lab.nodes[0], items, 2, on_outcome, NULL), 0);
+    assert_int_equal(put(last, "more than may wait"), -1);
+    free(large);
+    WAIT(said.answers == WAITING + 1);
+    assert_int_equal(said.result.outcome, STREAM_STORED);
+    assert_int_equal(said.result.stored, bit(first) | bit(last));
+}
+
 static void say_on_roll(const char *words)
 {
     char value[64] = "";
@@ -383,6 +405,7 @@ int test_parts(void)
         LAB_TEST(a_server_that_is_away_takes_only_its_lanes_along),
         LAB_TEST(what_is_under_way_when_a_server_dies_is_told),
         LAB_TEST(where_one_is_full_the_others_say_which_is_refused),
+        LAB_TEST(at_the_bound_of_what_waits_nothing_is_cut),
         LAB_TEST(beside_a_node_that_knows_one_part_all_goes_there),
         LAB_TEST(who_follows_hears_all_parts_each_for_itself),
         LAB_TEST(who_comes_while_a_server_is_away_is_let_in),
