@@ -30,9 +30,8 @@ enum {
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
-    UNWELL_US =
-        1000 *
-        1000, /* for which a part that refused something is spared what others would have to share */
+    /* For so long a part that refused something is spared what others would have to share. */
+    UNWELL_US = 1000 * 1000,
 };
 
 static unsigned home_of(const struct stream_table *table)

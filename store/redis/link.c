@@ -494,7 +494,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     uint64_t now = clock_monotonic_us();
     (void)fd, (void)what;
     store_enter(store);
-    bool late = now - link->beat_us > redis_pace_beat_ms(link->store) * 1000 * 5 / 3;
+    bool late = now - link->beat_us > redis_pace_late_us(link->store);
     if (late) {
         link->answered_us = now;
         redis_proof_excuse(&link->proof, now);

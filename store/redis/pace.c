@@ -25,6 +25,11 @@ uint64_t redis_pace_beat_ms(const struct store *store)
     return clamp(roster_beat_us(store) / 1000, BEAT_LEAST_MS, UINT64_MAX);
 }
 
+uint64_t redis_pace_late_us(const struct store *store)
+{
+    return redis_pace_beat_ms(store) * 1000 * 5 / 3;
+}
+
 uint64_t redis_pace_proof_us(const struct store *store)
 {
     return clamp(redis_pace_beat_ms(store) * PROOF_BEATS, PROOF_LEAST_MS, UINT64_MAX) * 1000;

@@ -12,6 +12,9 @@ struct store;
 /* From one beat to the next, in milliseconds. */
 uint64_t redis_pace_beat_ms(const struct store *store);
 
+/* Microseconds after a beat: when the next one comes later, this process stood still. */
+uint64_t redis_pace_late_us(const struct store *store);
+
 /* Microseconds after which an answer, or a proof, is late. */
 uint64_t redis_pace_proof_us(const struct store *store);
 
