@@ -48,6 +48,7 @@ struct append {
     struct stream_whole *whole; /* NULL: it knows what became of its share */
     uint64_t lanes;             /* a bit for each */
     uint64_t since_us;
+    bool narrow; /* part 0 was all of the stream then */
 };
 
 static struct append *append_of(struct list *link)
@@ -89,6 +90,7 @@ struct stream_sent {
     uint64_t seq;        /* none of its entries is above, where it was written last */
     struct buf outcomes; /* while replicas are waited for */
     uint64_t done_us;    /* 0: not answered */
+    bool narrow; /* it has some that lie in another part from now on, if the stream is spread */
 };
 
 static struct stream_sent *sent_of(struct list *entry)
@@ -130,6 +132,7 @@ static void make_call(struct stream_table *table)
             break;
         }
         append->group.first = (uint32_t)sent->count;
+        sent->narrow = sent->narrow || append->narrow;
         list_del(it);
         list_push_back(&sent->groups, it);
         sent->bytes += len;
@@ -156,9 +159,13 @@ static struct stream_sent *first_lacking(const struct stream_table *table)
 static void on_appended(void *arg, enum backend_answer answer, struct span reply);
 
 /* All parts together have so many entries as the stream may have. */
-static struct stream_limits limits_of(const struct stream_table *table)
+static struct stream_limits limits_of(const struct stream_table *table,
+                                      const struct stream_sent *sent)
 {
     struct stream_limits limits = table->store->stream.limits;
+    if (sent->narrow) {
+        return limits;
+    }
     if (stream_is_spread(table->store)) {
         unsigned parts = limits.lanes < STREAM_PARTS ? limits.lanes : STREAM_PARTS;
         limits.entries = limits.entries / parts > 0 ? limits.entries / parts : 1;
@@ -169,11 +176,11 @@ static struct stream_limits limits_of(const struct stream_table *table)
 
 /* What new numbers are above. Where rooms go from one part to another, their numbers go on, too; else the clock
  * of one server is no business of the others. */
-static uint64_t floor_of(const struct stream_table *table)
+static uint64_t floor_of(const struct stream_table *table, const struct stream_sent *sent)
 {
     const struct stream_tables *all = &table->store->stream;
     uint64_t seen = table->seen > all->narrow_seen ? table->seen : all->narrow_seen;
-    for (unsigned i = 0; i < STREAM_PARTS && !stream_is_spread(table->store); i++) {
+    for (unsigned i = 0; i < STREAM_PARTS && sent->narrow; i++) {
         seen = all->parts[i].seen > seen ? all->parts[i].seen : seen;
     }
     return seen;
@@ -184,7 +191,6 @@ static void fly(struct stream_table *table)
 {
     struct store *store = table->store;
     unsigned shard = home_of(table);
-    struct stream_limits limits = limits_of(table);
     char fresh[STREAM_IDENTITY_DIGITS + 1];
     if (table->in_flight != 0 || !store->shards[shard].up) {
         return;
@@ -197,15 +203,16 @@ static void fly(struct stream_table *table)
     if (sent == NULL) {
         return;
     }
+    struct stream_limits limits = limits_of(table, sent);
     entropy_hex(fresh, STREAM_IDENTITY_DIGITS);
     struct stream_call call = {
         .part = table->part,
-        .spread = table->part > 0 || stream_is_spread(store),
+        .spread = table->part > 0 || stream_may_spread(store),
         .limits = &limits,
         .node = span_str(store->node),
         .number = sent->number,
         .before = table->have,
-        .seen = floor_of(table),
+        .seen = floor_of(table, sent),
         .identity = span_str(table->history.identity),
         .fresh = span_str(fresh),
         .groups = &sent->groups,
@@ -285,7 +292,8 @@ static void fall_back(struct stream_table *table, const struct stream_answer *an
 }
 
 /* What is known of a stream says nothing of another one. */
-static void follow(struct stream_table *table, const struct stream_answer *answer)
+static void follow(struct stream_table *table, const struct stream_sent *sent,
+                   const struct stream_answer *answer)
 {
     if (!is_same_stream(table, &answer->history)) {
         table->stored = 0;
@@ -293,7 +301,7 @@ static void follow(struct stream_table *table, const struct stream_answer *answe
     table->stored = answer->stored > table->stored ? answer->stored : table->stored;
     table->history = answer->history;
     table->seen = answer->last > table->seen ? answer->last : table->seen;
-    if (!stream_is_spread(table->store) && answer->last > table->store->stream.narrow_seen) {
+    if (sent->narrow && answer->last > table->store->stream.narrow_seen) {
         table->store->stream.narrow_seen = answer->last;
     }
 }
@@ -356,7 +364,7 @@ static void take_answer(struct stream_table *table, struct stream_sent *sent,
         fall_back(table, answer);
         return;
     }
-    follow(table, answer);
+    follow(table, sent, answer);
     sent->seq = answer->before && sent->seq != 0 ? sent->seq : answer->last;
     table->have = sent->number > table->have ? sent->number : table->have;
     if (sent->done_us != 0) {
@@ -504,6 +512,7 @@ void stream_table_queue(struct stream_table *table, struct chunk *items, size_t 
     append->whole = stream_whole_share(whole);
     append->lanes = lanes;
     append->since_us = clock_monotonic_us();
+    append->narrow = !stream_is_spread(table->store);
     append->group.count = count;
     append->group.items = items;
     table->open++;
