@@ -68,6 +68,9 @@ struct backend_ops {
                        stream_read_fn *fn, void *arg);
     int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
                         backend_answer_fn *fn, void *arg);
+    /* Asks a server that has all parts which of them are there: a digit for each, 0 or 1. As touch;
+     * not asked where there is one part, or they may be on several servers. */
+    int (*stream_parts)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);
