@@ -6,8 +6,8 @@
 #include "store/stream_part.h"
 
 enum {
-    SLEEP_ASK_MS = 3500,    /* between two questions: the beat after that has the next one */
-    SLEEP_KNOWN_MS = 15000, /* so long an answer counts */
+    SLEEP_ASK_MS = 3500,      /* between two questions: the beat after that has the next one */
+    SLEEP_KNOWN_MS = 15000,   /* so long an answer counts */
     SLEEP_REFUSED_MS = 60000, /* until a server is asked again that did not answer */
 };
 
@@ -57,8 +57,8 @@ void stream_sleep_pulse(struct store *store)
     struct backend *backend = store->backend;
     unsigned shard = stream_part_home(store, 0);
     uint64_t now = clock_monotonic_ms();
-    bool due = sleep->asked_ms == 0 ||
-               (now > sleep->asked_ms && now - sleep->asked_ms >= SLEEP_ASK_MS);
+    bool due =
+        sleep->asked_ms == 0 || (now > sleep->asked_ms && now - sleep->asked_ms >= SLEEP_ASK_MS);
     if (!sleep->wanted || sleep->asking || !due || !all_are_on_one_server(store) ||
         !store->shards[shard].up) {
         return;

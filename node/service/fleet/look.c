@@ -27,10 +27,10 @@ struct fleet_look {
     void *arg;
     struct bus_sub *sub;
     struct event *tell;
-    uint64_t told_ms; /* when a look was answered last; 0: never */
-    uint64_t heard_ms; /* when another node looked last; 0: never */
-    uint64_t said_ms;  /* when this one did; 0: it could not say so, or never did */
-    struct map told;   /* since then: struct told */
+    uint64_t told_ms;   /* when a look was answered last; 0: never */
+    uint64_t looked_ms; /* when a node looked last, this one or another; 0: none did */
+    uint64_t said_ms;   /* when this one did; 0: it could not say so, or never did */
+    struct map told;    /* since then: struct told */
 };
 
 static void on_tell(evutil_socket_t fd, short what, void *arg)
@@ -49,7 +49,7 @@ static void on_look(void *arg, enum bus_event event, struct span payload)
     if (event != BUS_MESSAGE) {
         return;
     }
-    look->heard_ms = now;
+    look->looked_ms = now;
     if (!evtimer_pending(look->tell, NULL)) {
         uint64_t passed = look->told_ms != 0 ? now - look->told_ms : TELL_PAUSE_MS;
         timer_after(look->tell, passed < TELL_PAUSE_MS ? TELL_PAUSE_MS - passed : 0);
@@ -58,13 +58,14 @@ static void on_look(void *arg, enum bus_event event, struct span payload)
 
 bool fleet_look_is_on(const struct fleet_look *look)
 {
-    return look->heard_ms != 0 && clock_monotonic_ms() - look->heard_ms < LOOK_LASTS_MS;
+    return look->looked_ms != 0 && clock_monotonic_ms() - look->looked_ms < LOOK_LASTS_MS;
 }
 
 static void say(struct fleet_look *look)
 {
     bool said = bus_publish(look->store, LOOK, SPAN("look")) == 0;
-    look->said_ms = said ? clock_monotonic_ms() : 0;
+    look->looked_ms = clock_monotonic_ms();
+    look->said_ms = said ? look->looked_ms : 0;
 }
 
 void fleet_look_begin(struct fleet_look *look)

@@ -22,7 +22,7 @@ struct fleet_look *fleet_look_new(struct store *store, struct loop *loop, void (
                                   void *arg) __attribute__((returns_nonnull, warn_unused_result));
 void fleet_look_free(struct fleet_look **look);
 
-/* Has another node looked lately? */
+/* Has a node looked lately, this one or another? */
 bool fleet_look_is_on(const struct fleet_look *look);
 
 /* This node looks: says so, and nobody has answered yet. */
