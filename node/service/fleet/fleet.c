@@ -369,7 +369,7 @@ static void publish(struct fleet *fleet, fleet_claim_fn *claim)
     fleet->said_ms = clock_monotonic_ms();
 }
 
-/* Another state than was told last is told at once, whoever looks. */
+/* Another state than was told last is told at once in any case. */
 static bool is_news(struct fleet *fleet)
 {
     struct buf state = {0};

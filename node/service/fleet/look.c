@@ -11,7 +11,7 @@
 #define LOOK SPAN("fleet look")
 
 enum {
-    LOOK_AGAIN_MS = 4000,
+    SAY_LOOK_MS = 4000,
     LOOK_LASTS_MS = 10000,
     TELL_PAUSE_MS = 250, /* between two answers to looks */
 };
@@ -94,7 +94,7 @@ void fleet_look_forget(struct fleet_look *look)
 
 void fleet_look_again(struct fleet_look *look, bool looks)
 {
-    if (looks && (look->said_ms == 0 || clock_monotonic_ms() - look->said_ms >= LOOK_AGAIN_MS)) {
+    if (looks && (look->said_ms == 0 || clock_monotonic_ms() - look->said_ms >= SAY_LOOK_MS)) {
         say(look);
     }
 }
