@@ -29,7 +29,7 @@ struct stream_group {
 
 struct stream_call {
     unsigned part;
-    bool spread; /* to several parts: numbers are such as no other part gives */
+    bool spread; /* others may write to other parts: numbers are such as no other part gives */
     const struct stream_limits *limits;
     struct span node;
     uint64_t number; /* of the node's calls, from 1: the server keeps the last one's outcomes */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* stream table: what a store knows of its stream (stream.c), of each part of it for itself. */
+/* stream table: what a store knows of its stream, of each part of it for itself; and the calls of a part,
+ * by which it is appended to. */
 #ifndef MUSTER_STORE_STREAM_TABLE_H
 #define MUSTER_STORE_STREAM_TABLE_H
 
 #include "store/chore.h"
 #include "store/stream_types.h"
+
+struct chunk;
+struct stream_whole;
 
 struct stream_table {
     struct store *store;
@@ -24,8 +28,7 @@ struct stream_table {
     uint64_t seen;      /* the greatest seq that an answer named */
     uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
     uint64_t down_us;   /* when the link fell; 0: it is up */
-    uint64_t
-        unwell_us; /* when it last refused something; 0: it has taken something since, or never did */
+    uint64_t unwell_us; /* when it last refused something; 0: it has taken something since */
     uint64_t entries, unstored; /* as the server said last */
     struct stream_history history;
     struct event *tick;
@@ -45,5 +48,24 @@ struct stream_tables {
     struct stream_sleep sleep;
     struct list questions; /* reads and questions that wait for their answers */
 };
+
+/* Queues a share of `whole` for the part's next call: so many items, of these lanes (a bit for each).
+ * Steals the reference to `items`. */
+void stream_table_queue(struct stream_table *table, struct chunk *items, size_t count,
+                        uint64_t lanes, struct stream_whole *whole);
+
+/* Is its server there, and does not too much wait for it? What waits for one server that stands still
+ * leaves the others some room. */
+bool stream_table_has_room(const struct stream_table *table);
+
+/* May it be given something of which other parts get a share? What is stored there and refused here is
+ * stored twice where the caller sends all of it again. */
+bool stream_table_is_well(const struct stream_table *table);
+
+/* The link of its server went up or down, or the part has another server. */
+void stream_table_on_link(struct stream_table *table, bool up);
+
+void stream_table_init(struct stream_table *table, struct store *store, unsigned part);
+void stream_table_deinit(struct stream_table *table);
 
 #endif

@@ -121,6 +121,8 @@ struct health *health_new(const struct health_options *options)
     http_route(app->admin, "GET", "/readyz", on_readyz, health);
     http_route(app->admin, "GET", "/metrics", on_metrics, health);
     http_guard(app->admin, "/metrics", HTTP_ORIGIN_OWN);
+    http_guard(app->admin, "/healthz", HTTP_ORIGIN_PROBE);
+    http_guard(app->admin, "/readyz", HTTP_ORIGIN_PROBE);
     return health;
 }
 

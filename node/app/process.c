@@ -143,6 +143,7 @@ struct http_server *process_http(const struct settings *settings, struct net *ne
         .keep_alive_ms = settings->keep_alive,
         .ws_message_limit = settings->message_limit,
         .origins = settings->origins,
+        .hosts = admin || settings->admin[0] == '\0' ? settings->admin_hosts : NULL,
         .watchers = admin,
         .same_origin = admin,
         .guarded_writes = settings->env == ENV_PRODUCTION,

@@ -23,6 +23,7 @@ typedef enum log_format settings_log_format;
 #define SETTINGS_C_BIND(field) char *
 #define SETTINGS_C_BINDS(field) char *
 #define SETTINGS_C_ORIGINS(field) char *
+#define SETTINGS_C_HOSTS(field) char *
 #define SETTINGS_C_SECRET(field) char *
 #define SETTINGS_C_TOKEN(field) char *
 #define SETTINGS_C_STORE(field) char *
@@ -63,6 +64,7 @@ struct settings {
 #undef SETTINGS_C_BIND
 #undef SETTINGS_C_BINDS
 #undef SETTINGS_C_ORIGINS
+#undef SETTINGS_C_HOSTS
 #undef SETTINGS_C_SECRET
 #undef SETTINGS_C_TOKEN
 #undef SETTINGS_C_STORE

@@ -99,10 +99,10 @@ bool settings_print_help(const char *verb, struct buf *out)
 /* ------------------------------------------------------------------------------------ shells */
 
 static const char *const kinds[] = {
-    [TEXT] = "TEXT",     [BIND] = "BIND",   [BINDS] = "BINDS", [ORIGINS] = "ORIGINS",
-    [SECRET] = "SECRET", [TOKEN] = "TOKEN", [STORE] = "STORE", [DURATION] = "DURATION",
-    [AGE] = "AGE",       [SIZE] = "SIZE",   [COUNT] = "COUNT", [SWITCH] = "SWITCH",
-    [CHOICE] = "CHOICE",
+    [TEXT] = "TEXT",         [BIND] = "BIND",     [BINDS] = "BINDS", [HOSTS] = "HOSTS",
+    [ORIGINS] = "ORIGINS",   [SECRET] = "SECRET", [TOKEN] = "TOKEN", [STORE] = "STORE",
+    [DURATION] = "DURATION", [AGE] = "AGE",       [SIZE] = "SIZE",   [COUNT] = "COUNT",
+    [SWITCH] = "SWITCH",     [CHOICE] = "CHOICE",
 };
 
 /* Text for roff: no backslashes, no dot or quote at the start of a line. */

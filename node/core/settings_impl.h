@@ -13,6 +13,7 @@ enum settings_kind {
     BIND,
     BINDS,
     ORIGINS,
+    HOSTS,
     SECRET,
     TOKEN,
     STORE,

@@ -9,6 +9,7 @@
  *     BIND      char *    host:port; empty where the default is, or where choices are "off"
  *     BINDS     char *    [name=]host:port, any number of them with commas
  *     ORIGINS   char *    scheme://host[:port], any number of them with commas
+ *     HOSTS     char *    names of hosts, any number of them with commas, or *
  *     SECRET    char *    text, also from a file named by MUSTER_X_FILE
  *     TOKEN     char *    a secret that clients show; two, each in a line, both count
  *     STORE     char *    a secret that is the URL of a store
@@ -34,6 +35,7 @@
     GROUP(HTTP, "HTTP", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
+    SETTING(admin_hosts, HOSTS, "", 0, 0, "", "more names under which admin may be asked: host,.domain,...; *: any; addresses and local names always may") \
     SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs: scheme://host[:port],...; empty: any") \
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers that are believed when they say who a client is") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token") \

@@ -3,6 +3,7 @@
 #include "node/core/settings_impl.h"
 #include "store/base/mem.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -78,7 +79,7 @@ bool settings_is_secret(const struct settings_row *row)
 bool settings_is_text(const struct settings_row *row)
 {
     return row->kind == TEXT || row->kind == BIND || row->kind == BINDS || row->kind == ORIGINS ||
-           settings_is_secret(row);
+           row->kind == HOSTS || settings_is_secret(row);
 }
 
 /* ------------------------------------------------------------------------------------ numbers */
@@ -272,6 +273,25 @@ static int check_origins(const char *value, char *error, size_t error_size)
     return 0;
 }
 
+/* As they stand in the field Host, without a port. */
+static int check_hosts(const char *value, char *error, size_t error_size)
+{
+    struct span rest = span_str(value);
+    while (rest.ptr != NULL && value[0] != '\0') {
+        struct span entry = span_trim(span_cut(&rest, ','));
+        size_t sound = 0;
+        while (sound < entry.len && (isalnum((unsigned char)entry.ptr[sound]) != 0 ||
+                                     memchr("-_.", entry.ptr[sound], 3) != NULL)) {
+            sound++;
+        }
+        if (!span_eq(entry, SPAN("*")) && (entry.len == 0 || sound < entry.len)) {
+            snprintf(error, error_size, "'%.*s' is no name of a host", SPAN_ARG(entry));
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* No token on the wire has a line end, so that one can stand between two. */
 static int check_tokens(const char *value, char *error, size_t error_size)
 {
@@ -298,6 +318,8 @@ static int check_text(const struct settings_row *row, const char *value,
         return check_binds(value, checks, error, error_size);
     case ORIGINS:
         return check_origins(value, error, error_size);
+    case HOSTS:
+        return check_hosts(value, error, error_size);
     case STORE:
         return checks->store(value, error, error_size);
     case TOKEN:

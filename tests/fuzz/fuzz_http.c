@@ -45,6 +45,7 @@ static void init(void)
                                                 .keep_alive_ms = 1000000,
                                                 .ws_message_limit = 100,
                                                 .origins = "https://o, http://p",
+                                                .hosts = "status.o, .dom",
                                                 .no_url_tokens = true};
     fuzz_peer_init(&peer, &options);
     http_route(peer.server, "GET", "/", echo, NULL);

@@ -151,6 +151,36 @@ static void tell_master(struct buf *out)
     resp_number(out, port);
 }
 
+/* An entry of a lane, with its writer, and one of a node of long ago without. */
+static void tell_lane(struct buf *out)
+{
+    resp_command(out, 2);
+    for (int i = 0; i < 2; i++) {
+        resp_command(out, 2);
+        resp_word(out, i == 0 ? SPAN("1700000000000001-1") : SPAN("1700000000000002-2"));
+        resp_command(out, i == 0 ? 4 : 2);
+        resp_word(out, SPAN("t"));
+        resp_word(out, SPAN("{}"));
+        if (i == 0) {
+            resp_word(out, SPAN("a-node"));
+            resp_word(out, SPAN("7.1"));
+        }
+    }
+}
+
+/* XREAD COUNT n STREAMS key ... id ...: of the first key. */
+static void tell_entries(const redisReply *command, struct buf *out)
+{
+    size_t at = 0;
+    while (at < command->elements && !word_is(command, at, "STREAMS")) {
+        at++;
+    }
+    resp_command(out, 1);
+    resp_command(out, 2);
+    resp_word(out, word_of(command, at + 1));
+    tell_lane(out);
+}
+
 /* What a Redis would answer, about. */
 static void answer(struct peer *peer, const redisReply *command, struct buf *out)
 {
@@ -170,8 +200,10 @@ static void answer(struct peer *peer, const redisReply *command, struct buf *out
         answer_script(command, out);
     } else if (word_is(command, 0, "HMGET")) {
         buf_append(out, SPAN("*5\r\n$1\r\na\r\n$1\r\n-\r\n$0\r\n\r\n$0\r\n\r\n$1\r\n1\r\n"));
-    } else if (word_is(command, 0, "XREAD") || word_is(command, 0, "XREVRANGE")) {
-        buf_append(out, SPAN("*0\r\n"));
+    } else if (word_is(command, 0, "XREAD")) {
+        tell_entries(command, out);
+    } else if (word_is(command, 0, "XREVRANGE")) {
+        tell_lane(out);
     } else if (word_is(command, 0, "GET") || word_is(command, 0, "GETEX")) {
         buf_append(out, SPAN("$1\r\nx\r\n"));
     } else {

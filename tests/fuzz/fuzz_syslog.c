@@ -18,9 +18,11 @@ static void cut(const uint8_t *data, size_t size, size_t piece, struct buf *out)
 {
     struct logs_frames frames = {.most = MESSAGE_MOST};
     struct buf in = {0};
+    struct span rest = {0};
     for (size_t at = 0; at < size; at += piece) {
         buf_append(&in, span_of(data + at, piece < size - at ? piece : size - at));
-        struct span rest = buf_span(&in), message;
+        struct span message;
+        rest = buf_span(&in);
         while (logs_frames_take(&frames, &rest, &message)) {
             if (message.len > 0) {
                 buf_append(out, message);
@@ -28,6 +30,10 @@ static void cut(const uint8_t *data, size_t size, size_t piece, struct buf *out)
             }
         }
         buf_consume(&in, in.len - rest.len);
+        rest = buf_span(&in);
+    }
+    if (logs_frames_is_last_line(&frames, rest)) {
+        buf_append(out, rest);
     }
     buf_free(&in);
 }

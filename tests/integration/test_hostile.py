@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+import types
 
 import pytest
 
@@ -278,6 +279,11 @@ async def test_a_page_of_another_site_opens_no_websocket(yard):
     await close_all([client])
 
 
+def node_at(port):
+    """For handshake_status."""
+    return types.SimpleNamespace(port=port)
+
+
 def ask_as(port, origin, line, body=b"", **more):
     fields = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", "Content-Length": len(body), **more}
     if origin is not None:
@@ -313,6 +319,50 @@ def test_the_admin_address_answers_no_other_page(yard):
     assert ask_as(admin, None, "GET /metrics").status == 200
     assert ask_as(admin, None, "BAD").headers.get("access-control-allow-origin") is None
     assert ask_as(node.port, THEIRS, "GET /version").status == 200
+
+
+NOBODYS = ["127.0.0.1", "[::1]", "localhost", "x.localhost", "muster-admin", "Muster.ns.svc", "a.b.svc.cluster.local", "node.internal."]
+SITES = ["evil.example", "evil.example.", "EVIL.example", "127.0.0.1.evil.example", "svc.evil.example", "xsvc.example", "1.2.3", "a.svcx.y"]
+
+
+def test_a_site_that_names_itself_after_the_admin_address_reads_nothing(yard):
+    """DNS rebinding: its page is of the same origin then, and Host has the site's name."""
+    admin = free_port()
+    node = yard.begin(admin=f"127.0.0.1:{admin}", admin_hosts="status.example, .ops.example")
+    wait_until(lambda: listens(admin), "the admin address listens")
+
+    def status(host, path="/metrics", port=admin):
+        return ask_as(port, f"http://{host}", f"GET {path}", Host=host).status
+    for host in NOBODYS + ["status.example", "STATUS.example.", "a.ops.example", "a.b.ops.example"]:
+        for name in (host, f"{host}:{admin}"):
+            assert status(name) == 200, name
+            assert handshake_status(node_at(admin), f"http://{name}", "/api/status/live", host=name) == 101, name
+    for host in SITES + ["ops.example", "status.example.evil.example", "xstatus.example"]:
+        for name in (host, f"{host}:{admin}"):
+            for path in ("/metrics", "/api/status", "/", "/logs.html"):
+                assert status(name, path) == 421, (name, path)
+            assert handshake_status(node_at(admin), f"http://{name}", "/api/status/live", host=name) == 421, name
+            assert handshake_status(node_at(admin), f"http://{name}", "/logs/listen", host=name) == 421, name
+            assert ask_as(admin, None, "GET /healthz", Host=name).status == 200, "a balancer's probe"
+    assert ask_as(admin, None, "GET http://localhost/metrics", Host="evil.example").status == 421, "its page sends what it likes"
+    with HttpClient(admin) as client:
+        assert client.ask(b"GET /metrics HTTP/1.0\r\n\r\n").status == 200, "no browser"
+    assert status("game.example", "/version", node.port) == 200, "clients come by any name"
+
+
+def test_without_an_admin_address_names_count_once_they_are_listed(yard):
+    free, bound = yard.node(), yard.node(admin_hosts="status.example")
+    for node, expected in ((free, 200), (bound, 421)):
+        answer = ask_as(node.port, None, "GET /metrics", Host="evil.example")
+        assert answer.status == expected and (expected == 200 or b"admin-hosts" in answer.body)
+        assert ask_as(node.port, None, "GET /version", Host="evil.example").status == 200
+    assert ask_as(bound.port, None, "GET /metrics", Host="status.example:1").status == 200
+
+
+@pytest.mark.parametrize("value", ["a:80", "http://a", "a,,b", "a b", "a,", "*.a"])
+def test_admin_hosts_are_names(value):
+    done = muster("node", "--admin-hosts", value)
+    assert done.returncode != 0 and "is no name of a host" in done.stderr, done.stderr
 
 
 PRODUCTION = {"env": {"MUSTER_ENV": "production"}, "dispatch_ports": "", "chat_jwt_secret": "s" * 32}

@@ -11,6 +11,7 @@ import pytest
 import model_history
 import model_lease
 import model_move
+import model_parts
 import model_stream
 import model_ways
 from model_search import Found, search
@@ -20,6 +21,7 @@ Stream = model_stream.World
 Lease = model_lease.World
 Ways = model_ways.World
 Move = model_move.World
+Parts = model_parts.World
 
 
 def look(model, world, rules):
@@ -113,6 +115,24 @@ FAULTS = {
         model_move, Move(slow=1, losses=1), without(model_move, asks_both=False), "lost"),
     "the same, and a mover that goes on": (
         model_move, Move(slow=1, losses=1), without(model_move, lets_go=False), "lost"),
+    "entries for a server that is known to be away": (
+        model_parts, Parts(deaths=1), without(model_parts, looks=False), "torn"),
+    "a client that sends all again, of which some was stored": (
+        model_parts, Parts(deaths=1), without(model_parts, names=False), "doubled"),
+    "what was refused is stored when its server is back": (
+        model_parts, Parts(deaths=1), without(model_parts, empties=False), "doubled"),
+    "two servers whose clocks are alike": (
+        model_parts, Parts(deaths=1), without(model_parts, rests=False), "twice the same number"),
+    "a room that goes to a server whose clock is behind": (
+        model_parts, Parts(messages=2, old=1, wide=False, clocks=(9, 5)), without(model_parts, tells=False), "numbered back"),
+    "the same, with its last entries on their way": (
+        model_parts, Parts(messages=2, old=1, wide=False, clocks=(9, 5)), without(model_parts, since=False), "numbered back"),
+    "a room that comes back from a server whose clock is ahead": (
+        model_parts, Parts(messages=2, old=1, clocks=(5, 19)), without(model_parts, tells=False), "numbered back"),
+    "an old reader beside nodes that write to all parts": (
+        model_parts, Parts(messages=1, old=1), without(model_parts, roll=False), "unheard"),
+    "a reader that forgets parts that nobody writes to any more": (
+        model_parts, Parts(messages=1, old=1), without(model_parts, all=False), "skipped"),
 }
 
 
@@ -151,6 +171,8 @@ WORLDS = {
     "ways, a receiver that comes back": (model_ways, Ways(visits=2)),
     "ways, a view that is read again": (model_ways, Ways(doubts=1)),
     "ways, three pushes": (model_ways, Ways(pushes=3)),
+    "parts, a server that dies with a call, and a lost answer": (model_parts, Parts(messages=2, deaths=1, cuts=1)),
+    "parts, a server that refuses, and an old reader": (model_parts, Parts(messages=2, fulls=1, old=1, clocks=(9, 5))),
     "a move, three calls": (model_move, Move(says=(2, 1), slow=1)),
 }
 
@@ -165,6 +187,7 @@ LARGE = {
     "lease, a member that goes": (model_lease, Lease(ticks=8, failovers=1, pauses=0, leaves=1)),
     "ways": (model_ways, Ways(pushes=3, visits=2, whole=False)),
     "ways, views that are read again": (model_ways, Ways(doubts=2, visits=2)),
+    "parts": (model_parts, Parts(messages=2, deaths=2, fulls=1, cuts=1, old=1, clocks=(5, 9))),
     "a move, two movers and a node that stands still": (model_move, Move(pauses=1, slow=1)),
     "a move, three movers and a server that goes back": (model_move, Move(slow=2, losses=1)),
 }

@@ -5,8 +5,8 @@
  *     conn bytes -> request whole -> route -> handler -> http_reply, now or later -> next request
  *
  * Errors made here: 400 malformed, 403 a WebSocket for a page of another origin, 404 no such path,
- * 405 with Allow, 408 too slow, 411 a length is needed, 413 body too large, 426 WebSocket wanted,
- * 431 header too large, 501 unknown transfer coding, 503 too many connections, 505 version. The
+ * 405 with Allow, 408 too slow, 411 a length is needed, 413 body too large, 421 for our own pages and asked
+ * under a name that may be another site's, 426 WebSocket wanted, 431 header too large, 501 unknown transfer coding, 503 too many connections, 505 version. The
  * body is {"error": "..."} each time. */
 #ifndef MUSTER_NODE_PROTO_HTTP_HTTP_H
 #define MUSTER_NODE_PROTO_HTTP_HTTP_H
@@ -26,10 +26,13 @@ struct http_options {
     size_t ws_message_limit;         /* bytes of a WebSocket message, after inflating */
     const struct cidr_list *trusted; /* proxies that are believed; borrowed; NULL: none */
     const char
-        *origins;     /* of pages that may open WebSockets and write, with commas; borrowed for the
+        *origins;  /* of pages that may open WebSockets and write, with commas; borrowed for the
                               * server's life; NULL or empty: any */
-    bool watchers;    /* is for clients that watch the node: they come in when it is full, too */
-    bool same_origin; /* no page but this server's own may ask for anything */
+    bool watchers; /* is for clients that watch the node: they come in when it is full, too */
+    const char *
+        hosts; /* names under which what is for own pages may be asked for, with commas, or "*"; borrowed;
+                        * NULL or empty: with same_origin only such as no site has, else any */
+    bool same_origin;    /* no page but this server's own may ask for anything */
     bool guarded_writes; /* with no origins, no other page may write (http_guard) */
     bool no_url_tokens;  /* a token in the address does not count (http_authorize) */
 };
@@ -40,6 +43,7 @@ enum http_origin {
     HTTP_ORIGIN_ANY,    /* any, and may read the answer */
     HTTP_ORIGIN_LISTED, /* the server's own, and those of http_options.origins */
     HTTP_ORIGIN_OWN,    /* the server's own */
+    HTTP_ORIGIN_PROBE,  /* as ANY, and under any name: what balancers ask for */
 };
 
 /* Must end with exactly one http_reply, http_reply_error or ws_accept per request, inside or later.

@@ -62,7 +62,7 @@ bool http_origin_may(const struct http_request *request, const struct http_optio
         guard = HTTP_ORIGIN_OWN;
     }
     bool all = guard == HTTP_ORIGIN_LISTED && !has_list(options) && !options->guarded_writes;
-    if (guard == HTTP_ORIGIN_ANY || all) {
+    if (guard == HTTP_ORIGIN_ANY || guard == HTTP_ORIGIN_PROBE || all) {
         return true;
     }
     if (origin.ptr == NULL) {

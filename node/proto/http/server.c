@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/net/net.h"
+#include "node/proto/http/host.h"
 #include "node/proto/http/impl.h"
 #include "node/proto/http/origin.h"
 
@@ -200,6 +201,10 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
     if (!http_origin_may(request, &server->options, guard)) {
         request->own_only = true;
         return http_error(403, "pages of this origin may not ask for this here");
+    }
+    if (request->own_only && guard != HTTP_ORIGIN_PROBE &&
+        !http_host_may(request, &server->options)) {
+        return http_error(421, "this server is not known by the name in Host: see admin-hosts");
     }
     const struct http_route *websocket = find(server, request->path, NULL);
     if (websocket != NULL && http_wants_websocket(request)) {

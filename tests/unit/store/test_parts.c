@@ -280,13 +280,20 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
     say_on_roll("1 1 1"); /* as the release before does */
     WAIT(!stream_is_spread(lab.nodes[0]));
     put_and_wait(lane, "narrow");
+    for (int i = 0; i < 2; i++) {
+        put_and_wait(0, "others may write to other parts already");
+    }
     say_on_roll("");
     WAIT(stream_is_spread(lab.nodes[0]));
     put_and_wait(lane, "spread again");
     read_all(0);
-    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.count, 5);
     uint64_t first = 0, second = 0, third = 0;
     for (size_t i = 0; i < seen.count; i++) {
+        assert_int_equal(seen.entries[i].seq % STREAM_PARTS, seen.entries[i].part);
+        if (seen.entries[i].lane == 0) {
+            continue;
+        }
         bool narrow = strcmp(seen.entries[i].payload, "narrow") == 0;
         assert_int_equal(seen.entries[i].part, narrow ? 0 : lane);
         uint64_t *seq = narrow                                           ? &second
@@ -295,6 +302,30 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
         *seq = seen.entries[i].seq;
     }
     assert_true(first < second && second < third);
+}
+
+/* What was given to the first part when that was all, and goes out when it is not any more, has rooms that
+ * were, and will be, elsewhere. */
+static void what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between(void **state)
+{
+    (void)state;
+    begin(1, 100000);
+    struct store *store = lab.nodes[0];
+    unsigned lane = 1;
+    put_and_wait(lane, "spread");
+    say_on_roll("1 1 1");
+    WAIT(!stream_is_spread(store));
+    uint64_t ahead =
+        store->stream.parts[lane].seen + 1000000000; /* so said a server whose clock is */
+    store->stream.parts[lane].seen = ahead;
+    assert_int_equal(put(lane, "on its way"), 0);
+    store->wire_shared = STORE_WIRE_PARTS;
+    assert_true(stream_is_spread(store));
+    WAIT(said.answers == 2);
+    assert_int_equal(said.result.outcome, STREAM_STORED);
+    assert_true(store->stream.parts[0].seen > ahead);
+    assert_true(store->stream.narrow_seen == store->stream.parts[0].seen);
+    say_on_roll("");
 }
 
 /* ------------------------------------------------------------------------------------ following */
@@ -407,6 +438,7 @@ int test_parts(void)
         LAB_TEST(where_one_is_full_the_others_say_which_is_refused),
         LAB_TEST(at_the_bound_of_what_waits_nothing_is_cut),
         LAB_TEST(beside_a_node_that_knows_one_part_all_goes_there),
+        LAB_TEST(what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between),
         LAB_TEST(who_follows_hears_all_parts_each_for_itself),
         LAB_TEST(who_comes_while_a_server_is_away_is_let_in),
     };
