@@ -51,23 +51,23 @@ struct backend_ops {
     /* Has store_on_proof called when all that the server has said so far is heard; soon, or else with
      * the next proof that is due. */
     void (*prove)(struct backend *backend, unsigned shard);
-    /* 0, or -1 when it was not sent (and `fn` is not called). */
+    /* Both: 0, or -1 when it was not sent (and `fn` is not called). */
     int (*touch)(struct backend *backend, unsigned shard, const struct roster_touch *touch,
                  backend_answer_fn *fn, void *arg);
-    /* As touch. */
     int (*beat)(struct backend *backend, unsigned shard, const struct roster_beat *beat,
                 backend_answer_fn *fn, void *arg);
     /* The name of the history that the server is in (docs/store.md#words), "-" where it is not
      * known. Borrowed until the next turn. */
     struct span (*timeline)(struct backend *backend, unsigned shard);
-    /* The stream's calls (store/stream_call.h). 0, or -1 when it was not sent (and `fn` is not
-     * called). */
+    /* The stream's calls (store/stream_call.h). As touch. */
     int (*stream_append)(struct backend *backend, unsigned shard, const struct stream_call *call,
                          backend_answer_fn *fn, void *arg);
     int (*stream_read)(struct backend *backend, unsigned shard, const struct stream_query *query,
                        stream_read_fn *fn, void *arg);
     int (*stream_state)(struct backend *backend, unsigned shard, const struct stream_marks *marks,
                         backend_answer_fn *fn, void *arg);
+    /* Of a server that has all parts of the stream: which are there? A digit for each. As touch. */
+    int (*stream_parts)(struct backend *backend, unsigned shard, backend_answer_fn *fn, void *arg);
     /* Finishes `call` (store/lookup_call.h) later. 0, or -1 when it was not sent. */
     int (*lookup)(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                   struct lookup_call *call);

@@ -19,6 +19,7 @@
 #include "store/roster/impl.h"
 #include "store/store_impl.h"
 #include "store/stream_impl.h"
+#include "store/stream_sleep.h"
 #include "store/way.h"
 
 #include <ctype.h>
@@ -199,6 +200,7 @@ void store_on_proof(struct store *store, const struct shard_set *which, uint64_t
 void store_on_pulse(struct store *store, unsigned shard)
 {
     roster_pulse(store, shard);
+    stream_sleep_pulse(store);
 }
 
 static bool is_memory(const char *url)

@@ -7,11 +7,13 @@
 #include "store/stream_part.h"
 #include "store/stream_place.h"
 #include "store/stream_read.h"
+#include "store/stream_sleep.h"
 
 enum {
     FOLLOW_GATHER_MS = 60,
     FOLLOW_READ_LEAST = 8, /* of one lane at once, where they are large */
     ASK_AGAIN_MS = 5000,   /* for lanes that are new */
+    SLEEPS_MS = 1000,      /* between two looks at what the store knows of a part that sleeps */
 };
 
 enum follow_state { FOLLOW_OFF, FOLLOW_ASKING, FOLLOW_FOLLOWING };
@@ -318,12 +320,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         }
         return;
     }
-    if (clock_monotonic_ms() - part->asked_ms >= ASK_AGAIN_MS) {
+    bool sleeps = !part->there && stream_part_sleeps(options->store, part->part);
+    if (!sleeps && clock_monotonic_ms() - part->asked_ms >= ASK_AGAIN_MS) {
         ask(part);
     }
     if (part->lanes == 0 ||
         (!part->there && !stream_may_spread(options->store) && part->part > 0)) {
-        arm(part, ASK_AGAIN_MS); /* nobody writes there */
+        arm(part, sleeps ? SLEEPS_MS : ASK_AGAIN_MS); /* nobody writes there */
     } else if (!part->reading) {
         read_on(part);
     }

@@ -7,6 +7,7 @@
 #include "store/stream_impl.h"
 #include "store/stream_part.h"
 #include "store/stream_read.h"
+#include "store/stream_sleep.h"
 
 #include <assert.h>
 
@@ -191,6 +192,7 @@ int stream_depth(struct store *store, stream_depth_fn *fn, void *arg)
     list_push_back(&store->stream.questions, &sounding->entry);
     for (unsigned i = 0; i < stream_parts(store); i++) {
         sounding->left +=
+            !stream_part_sleeps(store, i) &&
             stream_state(store, i, &(struct stream_ask){0}, on_sounded, sounding) == 0;
     }
     if (sounding->left == 0) {

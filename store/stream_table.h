@@ -34,10 +34,18 @@ struct stream_table {
     struct event *tick;
 };
 
+/* Which parts are there, where all are on one server (stream_sleep.h). */
+struct stream_sleep {
+    bool there[STREAM_PARTS]; /* as of known_ms */
+    bool wanted, asking;
+    uint64_t asked_ms, known_ms; /* monotonic; 0: never */
+};
+
 struct stream_tables {
     struct stream_limits limits;
     struct stream_table parts[STREAM_PARTS];
-    uint64_t narrow_seen;  /* the greatest seq seen in part 0 while that was all */
+    uint64_t narrow_seen; /* the greatest seq seen in part 0 while that was all */
+    struct stream_sleep sleep;
     struct list questions; /* reads and questions that wait for their answers */
 };
 

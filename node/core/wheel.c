@@ -5,7 +5,7 @@
 #include "store/base/timer.h"
 
 enum {
-    SLOTS = 512,              /* 51.2 s; later deadlines are looked at once per round */
+    SLOTS = 4096,             /* 410 s; later deadlines are looked at once per round */
     LOOKED_AT_PER_TURN = 128, /* timers; the others that are due come in the next turns */
 };
 

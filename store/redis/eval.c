@@ -40,7 +40,7 @@ void redis_script_print(const struct redis_script *call, bool by_text, struct re
     resp_word(&head, span_str(by_text  ? fenced ? lua->fenced : lua->text
                               : fenced ? lua->fenced_sha
                                        : lua->sha));
-    resp_number(&head, 1);
+    resp_number(&head, 1 + call->more_keys);
     redis_outbox_put(out, buf_span(&head));
     redis_outbox_add(out, &call->before);
     redis_outbox_put(out, buf_span(&call->words));

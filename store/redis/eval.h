@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redis eval: a script, its one key and its arguments as a command. */
+/* redis eval: a script, its key and its arguments as a command. */
 #ifndef MUSTER_STORE_REDIS_EVAL_H
 #define MUSTER_STORE_REDIS_EVAL_H
 
@@ -7,7 +7,7 @@
 #include "store/redis/conn.h"
 #include "store/redis/scripts.h"
 
-/* A script, its one key and its arguments: begin, add words, run. */
+/* A script, its key and its arguments: begin, add words, run. */
 struct redis_script {
     const struct redis_lua *lua;
     struct buf key;
@@ -15,6 +15,7 @@ struct redis_script {
     struct redis_outbox before; /* key and arguments, in RESP, */
     struct buf words;           /* and those behind the last chunk */
     size_t count;
+    unsigned more_keys; /* so many of the first words are keys, too: never in a cluster */
 };
 
 void redis_script_begin(struct redis_script *call, const struct redis_lua *lua, struct span key);

@@ -174,6 +174,12 @@ static int stream_state_at(struct backend *backend, unsigned shard,
     return redis_stream_state(route_of(backend, shard), marks, fn, arg);
 }
 
+static int stream_parts_at(struct backend *backend, unsigned shard, backend_answer_fn *fn,
+                           void *arg)
+{
+    return redis_stream_parts(route_of(backend, shard), fn, arg);
+}
+
 static int redis_visit(struct backend *backend, unsigned shard, const struct lookup_visit *visit,
                        struct lookup_call *call)
 {
@@ -467,6 +473,7 @@ struct backend *redis_open(struct store *store, const char *url, const struct st
         .stream_append = stream_append_at,
         .stream_read = stream_read_at,
         .stream_state = stream_state_at,
+        .stream_parts = stream_parts_at,
         .lookup = redis_visit,
         .history = redis_history,
         .leave = redis_leave,

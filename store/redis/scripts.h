@@ -17,6 +17,8 @@ extern const struct redis_lua lua_roll;
 extern const struct redis_lua lua_roster;
 extern const struct redis_lua lua_roster_beat;
 extern const struct redis_lua lua_stream_append;
+extern const struct redis_lua lua_stream_parts;
+extern const struct redis_lua lua_stream_parts;
 extern const struct redis_lua lua_stream_state;
 
 #endif

@@ -101,6 +101,21 @@ int redis_stream_state(const struct redis_route *route, const struct stream_mark
     return redis_script_run(&script, route, fn, arg);
 }
 
+int redis_stream_parts(const struct redis_route *route, backend_answer_fn *fn, void *arg)
+{
+    struct redis_script script;
+    struct buf key = {0};
+    begin(&script, route, 0, &lua_stream_parts);
+    for (unsigned part = 1; part < STREAM_PARTS; part++) {
+        key.len = 0;
+        put_key(route, part, &key);
+        redis_script_word(&script, buf_span(&key));
+        script.more_keys++;
+    }
+    buf_free(&key);
+    return redis_script_run(&script, route, fn, arg);
+}
+
 /* ------------------------------------------------------------------------------------ reading */
 
 static bool is_array(const redisReply *reply, size_t least)

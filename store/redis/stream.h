@@ -13,4 +13,8 @@ int redis_stream_read(const struct redis_route *route, const struct stream_query
 int redis_stream_state(const struct redis_route *route, const struct stream_marks *marks,
                        backend_answer_fn *fn, void *arg) __attribute__((warn_unused_result));
 
+/* Answers with a digit for each part, 1 where there is one: asked of a server that has them all. */
+int redis_stream_parts(const struct redis_route *route, backend_answer_fn *fn, void *arg)
+    __attribute__((warn_unused_result));
+
 #endif

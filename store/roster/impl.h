@@ -54,6 +54,7 @@ struct roster_key {
     bool asked;         /* it asks for a snapshot */
     bool want_snapshot; /* the next one shall */
     bool refresh;       /* the next one lets the key's life begin again */
+    bool left_it;       /* to another node, to let it begin again, when that was due last */
     bool refused;       /* the last one was: wait for a beat */
     bool stale;         /* the link failed since the last CURRENT */
     bool suspect;       /* what the view says of own members is to be compared with the claims */

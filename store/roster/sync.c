@@ -504,10 +504,42 @@ void roster_on_owner(struct store *store)
     roster_beat_all(store);
 }
 
+static bool comes_before(struct span a, struct span b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = memcmp(a.ptr, b.ptr, len);
+    return order < 0 || (order == 0 && a.len < b.len);
+}
+
+static void find_first(void *arg, enum roster_event event, const struct roster_member *member)
+{
+    struct span *first = arg;
+    (void)event;
+    if (first->ptr == NULL || comes_before(member->name, *first)) {
+        *first = member->name;
+    }
+}
+
+/* One refresh lets the key's life begin again for all. Where the view shows that the first member is another
+ * node's, that one does so each time, and this one every second time. */
+static bool leaves_it_to_another(struct roster_key *key)
+{
+    struct span first = span_of(NULL, 0);
+    bool left = key->left_it;
+    key->left_it = false;
+    if (left || !is_settled(key) || !key->view.whole || key->view.held_count > 0) {
+        return false;
+    }
+    roster_view_each(&key->view, find_first, &first);
+    key->left_it = first.ptr != NULL && find_claim(key, first) == NULL;
+    return key->left_it;
+}
+
 void roster_key_due(struct roster_key *key)
 {
     roster_key_catch_up(key);
-    if (key->store->shards[key->shard].up && !key->in_flight && key->claims.count > 0) {
+    if (key->store->shards[key->shard].up && !key->in_flight && key->claims.count > 0 &&
+        !leaves_it_to_another(key)) {
         send_again(key, &key->settled);
         key->refresh = true;
         roster_key_kick(key);

@@ -6,6 +6,7 @@
 #include "store/base/timer.h"
 #include "store/resolver/resolver.h"
 #include "store/sink/impl.h"
+#include "store/stream_sleep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -178,6 +179,9 @@ static void tell_part(struct sink_part *part)
     };
     uint64_t now = clock_monotonic_ms();
     if (part->number > 0 && ask.count == 0 && now < part->ask_at_ms) {
+        return;
+    }
+    if (part->count == 0 && stream_part_sleeps(sink->options.store, part->number)) {
         return;
     }
     part->ask_at_ms = now + (part->count > 0 ? SINK_TICK_MS : PART_LOOK_MS);

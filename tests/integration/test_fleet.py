@@ -124,7 +124,7 @@ async def test_what_each_node_carries(yard, redis):
     await until(lambda: sorted(row["members"] for _, row in rows("sessions")) == [1, 3], "each session is told once")
     (_, shared), = [pair for pair in rows("sessions") if pair[1]["members"] == 3]
     assert shared["nodes"] == 3 and shared["leader"] is True
-    await until(lambda: len(lists_of(second, "chat")) == 2, "users that said something are named")
+    await until(lambda: len(lists_of(second, "chat")) == len(rows("chat")) == 2, "users that said something are named")
     assert sorted((node, row["name"]) for node, row in rows("chat")) == sorted([(one, HOSTILE), (two, "Ada")])
     silent = next(entry for entry in status(third) if entry["name"] == two)["lists"]["chat"]
     assert silent["more"] == 1, "users that said nothing are only counted"

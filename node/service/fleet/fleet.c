@@ -8,6 +8,7 @@
 #include "node/proto/ws/admit.h"
 #include "node/service/fleet/events.h"
 #include "node/service/fleet/hour.h"
+#include "node/service/fleet/look.h"
 #include "node/service/fleet/problems.h"
 #include "node/service/fleet/servers.h"
 #include "node/service/fleet/viewers.h"
@@ -21,11 +22,14 @@
 #define NODES SPAN("nodes")
 
 enum {
-    PUBLISH_MS = 2000,
-    FLEET_ANSWER_MS = 3000, /* for the first view, before a caller is told that there is none */
-    US_PER_BYTE = 1000,     /* pause after lists of so many bytes were published */
-    US_PER_US = 100,        /* and after they took so long to gather */
-    ZONE_MOST = 40,         /* bytes of a zone that are told */
+    PUBLISH_MS = 2000,         /* while somebody looks */
+    PUBLISH_UNSEEN_MS = 10000, /* while nobody does */
+    FLEET_ANSWER_MS = 3000,    /* for the first view, before a caller is told that there is none */
+    FRESH_MS =
+        500, /* for the figures of nodes that were asked for them, before it is shown without */
+    US_PER_BYTE = 1000, /* pause after lists of so many bytes were published */
+    US_PER_US = 100,    /* and after they took so long to gather */
+    ZONE_MOST = 40,     /* bytes of a zone that are told */
 };
 
 /* Behind a node's name, which has no blank in it. */
@@ -37,11 +41,16 @@ struct fleet {
     uint64_t started_s; /* unix */
     struct event *publish;
     struct group viewers;
-    struct list askers; /* GET /api/status that wait for the view */
+    struct list askers; /* GET /api/status that wait for fresh figures */
     struct buf answer;  /* what such were told last, for requests that come soon after them */
     uint64_t answered_ms;
     struct roster_watch *watch; /* while a page is open */
     bool current;               /* its view may be shown */
+    bool asked, fresh; /* since then all in it were asked for their figures, and have told them */
+    struct fleet_look *look;
+    struct event *fresh_limit;
+    struct buf said;  /* the state with which the figures were told last, */
+    uint64_t said_ms; /* and when; 0: never */
     struct fleet_list lists[FLEET_LISTS];
     size_t list_count;
     struct buf published; /* the lists as the roster has them */
@@ -54,6 +63,9 @@ struct fleet {
     bool store_seen;
     uint64_t away_ms; /* unix, since when a server is; 0: all are there */
 };
+
+typedef void fleet_claim_fn(struct store *store, struct span key, struct span member,
+                            struct span value);
 
 struct asker {
     struct list entry;
@@ -76,21 +88,28 @@ static void print_away(struct fleet *fleet, struct buf *out)
     fleet_servers_print_away(fleet->options.store, out);
 }
 
-static void print_node(struct fleet *fleet, struct buf *out)
+static const char *state_of(struct fleet *fleet)
 {
     const struct fleet_options *options = &fleet->options;
     const char *trouble = options->trouble(options->trouble_arg);
     fleet->store_seen |= store_ready(options->store);
     if (!fleet->store_seen) {
-        trouble = "starting"; /* it has not lost what it has not had yet */
+        return "starting"; /* it has not lost what it has not had yet */
     }
+    return trouble != NULL ? trouble : "well";
+}
+
+static void print_node(struct fleet *fleet, struct buf *out)
+{
+    const struct fleet_options *options = &fleet->options;
+    const char *state = state_of(fleet);
     metrics_process_refresh(options->metrics, options->store);
     buf_append(out, SPAN("{\"name\":"));
     json_quote(span_str(options->node), out);
     buf_printf(out, ",\"kind\":\"%s\"", options->kind);
     buf_printf(out, ",\"version\":\"%s\",\"started\":%" PRIu64 ",\"time\":%" PRIu64 ",\"state\":",
                MUSTER_VERSION, fleet->started_s, clock_unix_ms());
-    json_quote(span_str(trouble != NULL ? trouble : "well"), out);
+    json_quote(span_str(state), out);
     buf_append(out, SPAN(",\"http\":"));
     json_quote(span_str(options->http), out);
     if (options->zone[0] != '\0') {
@@ -108,7 +127,7 @@ static void print_node(struct fleet *fleet, struct buf *out)
 
 /* Lists that change all the time cost the fleet a steady and small number of bytes, and this node a
  * hundredth of its time; those of a quiet fleet are as fresh as the figures. */
-static void publish_lists(struct fleet *fleet)
+static void publish_lists(struct fleet *fleet, fleet_claim_fn *claim)
 {
     uint64_t now = clock_monotonic_us();
     if (now < fleet->lists_due_us) {
@@ -137,20 +156,22 @@ static void publish_lists(struct fleet *fleet)
     struct buf member = {0};
     buf_append(&member, span_str(fleet->options.node));
     buf_append(&member, LISTS);
-    roster_claim_patiently(fleet->options.store, NODES, buf_span(&member),
-                           buf_span(&fleet->published));
+    claim(fleet->options.store, NODES, buf_span(&member), buf_span(&fleet->published));
     buf_free(&member);
     uint64_t due = now + (uint64_t)lists.len * US_PER_BYTE;
     fleet->lists_due_us = due > fleet->lists_due_us ? due : fleet->lists_due_us;
 }
 
 /* One node asks the servers of the store, and tells all. */
-static void publish_servers(struct fleet *fleet, bool speaks)
+static void publish_servers(struct fleet *fleet, bool speaks, bool due)
 {
     struct buf member = {0}, told = {0};
+    fleet_servers_look(fleet->servers, speaks);
+    if (speaks && !due && fleet->told.len > 0) {
+        return;
+    }
     buf_append(&member, span_str(fleet->options.node));
     buf_append(&member, SERVERS);
-    fleet_servers_look(fleet->servers, speaks);
     if (fleet_servers_print(fleet->servers, fleet->options.node, &told)) {
         if (!span_eq(buf_span(&told), buf_span(&fleet->told))) {
             roster_claim_patiently(fleet->options.store, NODES, buf_span(&member), buf_span(&told));
@@ -337,19 +358,49 @@ static void forget_answer(struct fleet *fleet)
     }
 }
 
+/* The lists first: who waits for the figures has both then. */
+static void publish(struct fleet *fleet, fleet_claim_fn *claim)
+{
+    struct buf value = {0};
+    publish_lists(fleet, claim);
+    print_node(fleet, &value);
+    claim(fleet->options.store, NODES, span_str(fleet->options.node), buf_span(&value));
+    buf_free(&value);
+    fleet->said_ms = clock_monotonic_ms();
+}
+
+/* Another state than was told last is told at once in any case. */
+static bool is_news(struct fleet *fleet)
+{
+    struct buf state = {0};
+    buf_append(&state, span_str(state_of(fleet)));
+    print_away(fleet, &state);
+    bool news = !span_eq(buf_span(&state), buf_span(&fleet->said));
+    buf_free(&fleet->said);
+    fleet->said = state;
+    return news;
+}
+
+/* Figures that nobody sees are told seldom: they cost Redis more than all else that an idle node says. */
+static bool is_due(const struct fleet *fleet)
+{
+    return fleet->said_ms == 0 || fleet->watch != NULL || fleet_look_is_on(fleet->look) ||
+           clock_monotonic_ms() - fleet->said_ms >= PUBLISH_UNSEEN_MS - PUBLISH_MS / 2;
+}
+
 static void on_publish(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct fleet *fleet = arg;
-    struct buf value = {0};
-    print_node(fleet, &value);
-    roster_claim_patiently(fleet->options.store, NODES, span_str(fleet->options.node),
-                           buf_span(&value));
-    buf_free(&value);
+    bool due = is_due(fleet);
+    metrics_process_refresh(fleet->options.metrics, fleet->options.store);
+    fleet_look_again(fleet->look, fleet->watch != NULL);
     fleet_hour_look(&fleet->hour, fleet->options.metrics, clock_monotonic_ms());
-    publish_lists(fleet);
-    publish_servers(fleet, fleet_events_speaks(fleet->events));
+    if (is_news(fleet) || due) {
+        publish(fleet, roster_claim_patiently);
+    }
+    publish_servers(fleet, fleet_events_speaks(fleet->events), due);
     fleet_events_look(fleet->events, fleet->options.trouble(fleet->options.trouble_arg));
     show_problems(fleet);
     show_absence(fleet);
@@ -381,12 +432,67 @@ static void answer_askers(struct fleet *fleet)
     }
 }
 
+/* What the view has may be old. */
+static void doubt(struct fleet *fleet)
+{
+    fleet->current = fleet->asked = fleet->fresh = false;
+    fleet_look_forget(fleet->look);
+    event_del(fleet->fresh_limit);
+}
+
 /* The watch ends with the last open page. */
 static void look_away(struct fleet *fleet)
 {
     if (fleet->viewers.count == 0 && list_empty(&fleet->askers)) {
         roster_unwatch(&fleet->watch);
-        fleet->current = false;
+        doubt(fleet);
+    }
+}
+
+/* Who asked gets what there is: all that was waited for, or no more. */
+static void show_fresh(struct fleet *fleet)
+{
+    event_del(fleet->fresh_limit);
+    fleet->fresh = true;
+    answer_askers(fleet);
+    look_away(fleet);
+}
+
+static void on_fresh_limit(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    show_fresh(arg);
+}
+
+static void count_node(void *arg, const struct roster_member *member)
+{
+    size_t *nodes = arg;
+    struct span node;
+    *nodes += !is_lists(member->name, &node) && !is_servers(member->name);
+}
+
+/* A node told its figures. */
+static void note_told(struct fleet *fleet, struct span node)
+{
+    size_t nodes = 0;
+    if (!fleet->current || fleet->fresh) {
+        return;
+    }
+    roster_each(fleet->watch, count_node, &nodes);
+    if (fleet_look_note(fleet->look, node) >= nodes) {
+        show_fresh(fleet);
+    }
+}
+
+/* The figures that the view begins with may be as old as figures get that nobody sees. */
+static void begin_fresh(struct fleet *fleet)
+{
+    if (!fleet->asked) {
+        fleet->asked = true;
+        fleet_look_begin(fleet->look);
+        timer_after(fleet->fresh_limit, FRESH_MS);
+        publish(fleet, roster_claim);
     }
 }
 
@@ -396,6 +502,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     switch (event) {
     case ROSTER_SET:
         on_set(fleet, member);
+        note_told(fleet, member->name);
         break;
     case ROSTER_GONE:
         on_gone(fleet, member);
@@ -403,11 +510,10 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     case ROSTER_CURRENT:
         fleet->current = true;
         show_view(fleet);
-        answer_askers(fleet);
-        look_away(fleet);
+        begin_fresh(fleet);
         break;
     case ROSTER_STALE:
-        fleet->current = false;
+        doubt(fleet);
         fleet_viewers_show(&fleet->viewers, "stale", SPAN("true"));
         break;
     case ROSTER_CHANGED:
@@ -423,6 +529,12 @@ static void look(struct fleet *fleet)
 }
 
 /* ------------------------------------------------------------------------------------ HTTP */
+
+/* Another node looks. */
+static void on_looked_at(void *arg)
+{
+    publish(arg, roster_claim);
+}
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
@@ -451,7 +563,7 @@ static void on_status(void *arg, struct http_request *request)
     timer_after(asker->limit, FLEET_ANSWER_MS);
     list_push_back(&fleet->askers, &asker->entry);
     look(fleet);
-    if (fleet->current) {
+    if (fleet->current && fleet->fresh) {
         answer_askers(fleet);
     }
 }
@@ -524,6 +636,8 @@ struct fleet *fleet_new(struct http_server *server, const struct fleet_options *
                                                                     .started_s = fleet->started_s,
                                                                     .viewers = &fleet->viewers});
     fleet->servers = fleet_servers_new(options->store, on_server_moved, fleet);
+    fleet->look = fleet_look_new(options->store, options->loop, on_looked_at, fleet);
+    fleet->fresh_limit = evtimer_new(loop_base(options->loop), on_fresh_limit, fleet);
     fleet->publish = event_new(loop_base(options->loop), -1, EV_PERSIST, on_publish, fleet);
     timer_after(fleet->publish, PUBLISH_MS);
     event_active(fleet->publish, EV_TIMEOUT, 0);
@@ -557,7 +671,10 @@ void fleet_free(struct fleet **fleet)
         http_reply_error(asker_end(asker), 503, "the node is going away");
     }
     roster_unwatch(&(*fleet)->watch);
+    fleet_look_free(&(*fleet)->look);
+    event_free((*fleet)->fresh_limit);
     event_free((*fleet)->publish);
+    buf_free(&(*fleet)->said);
     buf_free(&(*fleet)->published);
     buf_free(&(*fleet)->problems);
     buf_free(&(*fleet)->told);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The contract of roster.h, the same for every backend. */
+#include "store/roster/rhythm.h"
 #include "tests.h"
 
 #include <stdio.h>
@@ -556,6 +557,57 @@ static void a_process_that_stood_still_goes_on(void **state)
     }
 }
 
+static const struct backend_ops *plain_ops;
+static unsigned refreshed;
+
+static int count_refresh(struct backend *backend, unsigned shard, const struct roster_touch *touch,
+                         backend_answer_fn *fn, void *arg)
+{
+    refreshed += touch->refresh;
+    return plain_ops->touch(backend, shard, touch, fn, arg);
+}
+
+/* The wheel comes round to all keys: so many have their life begin again. */
+static unsigned refreshes(int node)
+{
+    struct store *store = lab.nodes[node];
+    struct backend_ops counting = *store->backend->ops;
+    unsigned ticks = store->roster.ticks;
+    plain_ops = store->backend->ops;
+    counting.touch = count_refresh;
+    store->backend->ops = &counting;
+    refreshed = 0;
+    store->roster.wheel_start_us -= roster_refresh_us(store);
+    WAIT(store->roster.ticks > ticks + 1);
+    store->backend->ops = plain_ops;
+    return refreshed;
+}
+
+static void the_first_member_refreshes_for_all(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct watcher w[2] = {0};
+    (void)state;
+    lab_nodes(3);
+    for (int i = 0; i < 3; i++) {
+        claim(i, "k", names[i], "v");
+    }
+    watcher_start(&w[0], lab.nodes[0], "k");
+    watcher_start(&w[1], lab.nodes[1], "k");
+    WAIT(roster_count(w[0].watch) == 3 && roster_count(w[1].watch) == 3);
+    for (int i = 0; i < 4; i++) {
+        assert_true(refreshes(0));             /* it is the first */
+        assert_int_equal(refreshes(1), i % 2); /* it leaves every second time to that one */
+        assert_true(refreshes(2));             /* it sees no other */
+    }
+    release(0, "k", "a");
+    WAIT(roster_count(w[1].watch) == 2);
+    assert_int_equal(refreshes(1), 1);
+    assert_int_equal(refreshes(1), 1); /* now it is the first */
+    watcher_stop(&w[0]);
+    watcher_stop(&w[1]);
+}
+
 int test_roster(const char *name, CMFixtureFunction start)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +630,7 @@ int test_roster(const char *name, CMFixtureFunction start)
         LAB_TEST(a_store_may_be_closed_inside_a_callback),
         LAB_TEST(watching_comes_and_goes_quickly),
         LAB_TEST(a_process_that_stood_still_goes_on),
+        LAB_TEST(the_first_member_refreshes_for_all),
     };
     char title[32];
     snprintf(title, sizeof(title), "roster on %s", name);
