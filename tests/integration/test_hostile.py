@@ -344,6 +344,8 @@ def test_a_site_that_names_itself_after_the_admin_address_reads_nothing(yard):
             assert handshake_status(node_at(admin), f"http://{name}", "/api/status/live", host=name) == 421, name
             assert handshake_status(node_at(admin), f"http://{name}", "/logs/listen", host=name) == 421, name
             assert ask_as(admin, None, "GET /healthz", Host=name).status == 200, "a balancer's probe"
+    for name in ("[::1].evil.example", "127.0.0.1:80.evil.example", "[::1]:9.evil.example", "[::1]9.evil.example"):
+        assert status(name) == 421, f"{name}: what follows an address is no port"
     assert ask_as(admin, None, "GET http://localhost/metrics", Host="evil.example").status == 421, "its page sends what it likes"
     with HttpClient(admin) as client:
         assert client.ask(b"GET /metrics HTTP/1.0\r\n\r\n").status == 200, "no browser"

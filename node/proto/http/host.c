@@ -9,17 +9,29 @@
 
 #include <string.h>
 
+static bool is_digits(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The host of "host[:port]" (RFC 9110, 7.2), without the brackets of an IPv6 address and without the dot
- * of a root. */
+ * of a root. Where what follows it is no port, all of it is a name: "[::1].evil.example" is no address. */
 static struct span host_of(struct span authority)
 {
-    struct span rest = authority;
-    if (span_starts_with(authority, SPAN("["))) {
-        rest = span_skip(rest, 1);
-        return span_cut(&rest, ']');
+    bool brackets = span_starts_with(authority, SPAN("["));
+    struct span rest = brackets ? span_skip(authority, 1) : authority;
+    struct span host = span_cut(&rest, brackets ? ']' : ':');
+    bool colon = brackets && span_starts_with(rest, SPAN(":"));
+    struct span port = colon ? span_skip(rest, 1) : rest;
+    if (!is_digits(port) || (brackets && !colon && rest.len > 0)) {
+        return authority;
     }
-    struct span host = span_cut(&rest, ':');
-    host.len -= host.len > 0 && host.ptr[host.len - 1] == '.';
+    host.len -= !brackets && host.len > 0 && host.ptr[host.len - 1] == '.';
     return host;
 }
 
