@@ -116,7 +116,6 @@ test-sanitized: build-sanitized node-packages
 build-fuzz: build-packages test-packages
 	@./tests/install.sh $(FUZZ_PACKAGES)
 	@./tests/fuzz/run.sh 0
-	@./tests/fuzz/coverage.sh --build
 
 test-fuzz: build-packages test-packages
 	@./tests/install.sh $(FUZZ_PACKAGES)
@@ -158,7 +157,7 @@ manifests: test-packages helm-tool
 	@/usr/bin/python3 helm/make/manifests.py
 
 clean:
-	rm -rf build-tools build-install build-package build build-test build-asan build-bench build-fuzz build-lint build-coverage
+	rm -rf build-tools build-install build-package build build-test build-asan build-bench build-fuzz build-lint
 
 build-packages:
 	@./tests/install.sh $(BUILD_PACKAGES)

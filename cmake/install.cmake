@@ -29,7 +29,7 @@ install(FILES ${CMAKE_SOURCE_DIR}/helm/muster/files/dashboard.json DESTINATION $
 
 # The manual page and the completions come from the program itself, so they cannot fall behind its table of settings.
 # A cross build cannot run it, and builds for tests are not installed.
-if(NOT CMAKE_CROSSCOMPILING AND NOT MUSTER_SANITIZE AND NOT MUSTER_FUZZ AND NOT MUSTER_COVERAGE)
+if(NOT CMAKE_CROSSCOMPILING AND NOT MUSTER_SANITIZE AND NOT MUSTER_FUZZ)
     set(muster_said ${CMAKE_BINARY_DIR}/packaging)
     add_custom_command(OUTPUT ${muster_said}/muster.1 ${muster_said}/muster.bash ${muster_said}/_muster ${muster_said}/muster.fish
         COMMAND muster help --man > ${muster_said}/muster.1

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The appends of stream.h: each is shared out over the parts that it touches, where it joins the part's
- * next call (stream_table.c), and is answered when all of them have said what became of their share. */
+ * next call (stream_sender.c), and is answered when all of them have said what became of their share. */
 #include "store/stream.h"
 
 #include "store/store_impl.h"
 #include "store/stream_call.h"
 #include "store/stream_impl.h"
 #include "store/stream_part.h"
-#include "store/stream_table.h"
+#include "store/stream_sender.h"
 #include "store/stream_whole.h"
 
 /* ------------------------------------------------------------------------------------ sharing out */
@@ -60,7 +60,7 @@ static bool can_take(const struct store *store, const struct shares *shares, boo
         const struct stream_table *table = &store->stream.parts[i];
         bool alone = apart || shares->parts == 1;
         able += shares->lanes[i] != 0 &&
-                (alone ? stream_table_has_room(table) : stream_table_is_well(table));
+                (alone ? stream_sender_has_room(table) : stream_sender_is_well(table));
     }
     return apart ? able > 0 : able == shares->parts;
 }
@@ -77,9 +77,9 @@ static int append_items(struct store *store, struct chunk *items, size_t count, 
     for (unsigned i = 0; i < stream_parts(store); i++) {
         struct stream_table *table = &store->stream.parts[i];
         /* All of one whole was looked at; a share that is queued may fill what the next one needs. */
-        if (shares.lanes[i] != 0 && (!apart || stream_table_has_room(table))) {
+        if (shares.lanes[i] != 0 && (!apart || stream_sender_has_room(table))) {
             struct chunk *share = shares.parts == 1 ? chunk_ref(items) : cut_share(store, items, i);
-            stream_table_queue(table, share, shares.counts[i], shares.lanes[i], whole);
+            stream_sender_queue(table, share, shares.counts[i], shares.lanes[i], whole);
         } else if (shares.lanes[i] != 0) {
             stream_whole_note(whole, shares.lanes[i], STREAM_REFUSED);
         }
@@ -120,7 +120,7 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 {
     for (unsigned i = 0; i < stream_parts(store); i++) {
         if (shard_set_has(which, stream_part_home(store, i))) {
-            stream_table_on_link(&store->stream.parts[i], up);
+            stream_sender_on_link(&store->stream.parts[i], up);
         }
     }
 }
@@ -132,7 +132,7 @@ void stream_on_owner(struct store *store)
         struct stream_table *table = &store->stream.parts[i];
         if (table->home != stream_part_home(store, i)) {
             table->home = stream_part_home(store, i);
-            stream_table_on_link(table, store->shards[table->home].up);
+            stream_sender_on_link(table, store->shards[table->home].up);
         }
     }
 }
@@ -149,7 +149,7 @@ void stream_init(struct store *store)
     store->stream.limits = (struct stream_limits){.lanes = 1, .entries = UINT32_MAX};
     list_init(&store->stream.questions);
     for (unsigned i = 0; i < STREAM_PARTS; i++) {
-        stream_table_init(&store->stream.parts[i], store, i);
+        stream_sender_init(&store->stream.parts[i], store, i);
     }
 }
 
@@ -163,7 +163,7 @@ void stream_find_homes(struct store *store)
 void stream_deinit(struct store *store)
 {
     for (unsigned i = 0; i < STREAM_PARTS; i++) {
-        stream_table_deinit(&store->stream.parts[i]);
+        stream_sender_deinit(&store->stream.parts[i]);
     }
     stream_questions_free(store);
 }

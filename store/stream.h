@@ -21,9 +21,6 @@ struct chunk;
 /* Before the first append. */
 void stream_setup(struct store *store, const struct stream_limits *limits);
 
-/* Borrowed until return. */
-typedef void stream_append_fn(void *arg, const struct stream_result *result);
-
 /* Appends `count` items (copied) in one step. A link lost meanwhile is waited for some seconds; the
  * server knows a call that it has carried out before, so nothing is stored twice. 0, or -1 when
  * surely nothing was or will be stored (`fn` is not called): no link to one of the servers that it

@@ -6,10 +6,6 @@
 #include "store/shard_set.h"
 #include "store/stream.h"
 
-enum { STREAM_IDENTITY_DIGITS = 16 };
-
-struct stream_table;
-
 void stream_init(struct store *store);
 void stream_deinit(struct store *store);
 
@@ -21,10 +17,6 @@ void stream_on_link(struct store *store, const struct shard_set *which, bool up)
 
 /* As store_on_owner. */
 void stream_on_owner(struct store *store);
-
-/* The server said how the part is; up to the seq `stored` sinks have all. */
-void stream_on_state(struct stream_table *table, const struct stream_history *history,
-                     uint64_t stored);
 
 /* Forgets the reads and questions that were not answered. */
 void stream_questions_free(struct store *store);

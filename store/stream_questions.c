@@ -7,6 +7,7 @@
 #include "store/stream_impl.h"
 #include "store/stream_part.h"
 #include "store/stream_read.h"
+#include "store/stream_sender.h"
 #include "store/stream_sleep.h"
 
 #include <assert.h>
@@ -128,8 +129,8 @@ static void on_state(void *arg, enum backend_answer answer, struct span reply)
         uint64_t stored = read_state(reply, asking->part, &state);
         if (answer == BACKEND_OK) {
             note_depth(&asking->store->stream.parts[asking->part], &state);
-            stream_on_state(&asking->store->stream.parts[asking->part], &state.head.history,
-                            stored);
+            stream_sender_on_state(&asking->store->stream.parts[asking->part], &state.head.history,
+                                   stored);
         }
         asking->fn(asking->arg, answer == BACKEND_OK ? &state : NULL);
     }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* stream table: what a store knows of its stream, of each part of it for itself; and the calls of a part,
- * by which it is appended to. */
+/* stream table: what a store knows of its stream (stream.c), of each part of it for itself
+ * (stream_sender.c). */
 #ifndef MUSTER_STORE_STREAM_TABLE_H
 #define MUSTER_STORE_STREAM_TABLE_H
 
 #include "store/chore.h"
 #include "store/stream_types.h"
-
-struct chunk;
-struct stream_whole;
 
 struct stream_table {
     struct store *store;
@@ -49,24 +46,5 @@ struct stream_tables {
     struct stream_sleep sleep;
     struct list questions; /* reads and questions that wait for their answers */
 };
-
-/* Queues a share of `whole` for the part's next call: so many items, of these lanes (a bit for each).
- * Steals the reference to `items`. */
-void stream_table_queue(struct stream_table *table, struct chunk *items, size_t count,
-                        uint64_t lanes, struct stream_whole *whole);
-
-/* Is its server there, and does not too much wait for it? What waits for one server that stands still
- * leaves the others some room. */
-bool stream_table_has_room(const struct stream_table *table);
-
-/* May it be given something of which other parts get a share? What is stored there and refused here is
- * stored twice where the caller sends all of it again. */
-bool stream_table_is_well(const struct stream_table *table);
-
-/* The link of its server went up or down, or the part has another server. */
-void stream_table_on_link(struct stream_table *table, bool up);
-
-void stream_table_init(struct stream_table *table, struct store *store, unsigned part);
-void stream_table_deinit(struct stream_table *table);
 
 #endif

@@ -13,6 +13,7 @@ enum {
     STREAM_LANES_MOST = 64,
     STREAM_PARTS = 16, /* of a stream, at most (stream_part.h) */
     STREAM_NAME = 24,  /* bytes for an identity or a timeline, with the NUL */
+    STREAM_IDENTITY_DIGITS = 16,
 };
 
 /* Whose history numbers belong to (docs/store.md#words); empty where there is none. */
@@ -91,5 +92,8 @@ struct stream_ask {
     bool writers;     /* list them */
     struct span identity; /* that the caller knew, for a stream that is made now; or empty */
 };
+
+/* Borrowed until return. */
+typedef void stream_append_fn(void *arg, const struct stream_result *result);
 
 #endif

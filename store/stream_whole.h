@@ -4,7 +4,7 @@
 #ifndef MUSTER_STORE_STREAM_WHOLE_H
 #define MUSTER_STORE_STREAM_WHOLE_H
 
-#include "store/stream.h"
+#include "store/stream_types.h"
 
 struct stream_whole;
 

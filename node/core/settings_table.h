@@ -35,7 +35,7 @@
     GROUP(HTTP, "HTTP", SETTINGS_NODE | SETTINGS_SINK) \
     SETTING(http, BIND, "0.0.0.0:8080", 0, 0, "", "address and port for HTTP and WebSocket") \
     SETTING(admin, BIND, "", 0, 0, "", "when set, /metrics, /healthz, /readyz and the status page are served there and not on http") \
-    SETTING(admin_hosts, HOSTS, "", 0, 0, "", "more names under which admin may be asked: host,.domain,...; *: any; addresses and local names always may") \
+    SETTING(admin_hosts, HOSTS, "", 0, 0, "", "names under which admin answers, beside addresses and local names: host,.domain,...; *: any") \
     SETTING(origins, ORIGINS, "", 0, 0, "", "web pages that may open WebSockets and write logs: scheme://host[:port],...; empty: any") \
     SETTING(trusted_proxies, TEXT, "", 0, 0, "", "IP addresses and CIDR ranges of balancers that are believed when they say who a client is") \
     SETTING(status_token, TOKEN, "", 0, 0, "", "when set, /api/status and the live page want it as a bearer token") \

@@ -7,6 +7,9 @@
 enum {
     SLOTS = 4096,             /* 410 s; later deadlines are looked at once per round */
     LOOKED_AT_PER_TURN = 128, /* timers; the others that are due come in the next turns */
+    SLEEP_MOST = 10,          /* ticks */
+    ROUGH_FROM = 100,         /* ticks: timers of so long come in bunches, */
+    ROUGH = 10,               /* once in so many: an idle node is woken seldom */
 };
 
 struct wheel {
@@ -16,12 +19,31 @@ struct wheel {
     struct list due;    /* of slots that were passed; still to be looked at */
     uint64_t start_ms;
     uint32_t tick; /* the last one whose slot was looked at; never 0 */
+    uint32_t next; /* that it wakes up for: no slot before that has a timer */
     struct list slots[SLOTS];
 };
 
 static uint32_t tick_now(const struct wheel *wheel)
 {
     return (uint32_t)((clock_monotonic_ms() - wheel->start_ms) / WHEEL_TICK_MS) + 1;
+}
+
+static void sleep_until(struct wheel *wheel, uint32_t tick)
+{
+    uint64_t passed_ms = clock_monotonic_ms() - wheel->start_ms;
+    uint64_t due_ms = (uint64_t)(tick - 1) * WHEEL_TICK_MS;
+    wheel->next = tick;
+    timer_after(wheel->tick_event, due_ms > passed_ms ? due_ms - passed_ms : 0);
+}
+
+/* The next slot that has a timer, or one not far away. */
+static uint32_t next_tick(const struct wheel *wheel)
+{
+    uint32_t tick = wheel->tick + 1;
+    while (tick < wheel->tick + SLEEP_MOST && list_empty(&wheel->slots[tick % SLOTS])) {
+        tick++;
+    }
+    return tick;
 }
 
 static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
@@ -34,6 +56,9 @@ static void stand_in(struct wheel *wheel, struct wheel_timer *timer)
     }
     timer->slot = wheel->tick + ahead;
     list_push_back(&wheel->slots[timer->slot % SLOTS], &timer->entry);
+    if (timer->slot < wheel->next) {
+        sleep_until(wheel, timer->slot);
+    }
 }
 
 static void look_at(struct wheel *wheel, struct wheel_timer *timer)
@@ -77,6 +102,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         wheel->tick++;
         list_splice(&wheel->due, &wheel->slots[wheel->tick % SLOTS]);
     }
+    sleep_until(wheel, next_tick(wheel));
     look_at_due(wheel);
 }
 
@@ -91,8 +117,8 @@ struct wheel *wheel_new(struct loop *loop)
     }
     list_init(&wheel->due);
     wheel->rest = evtimer_new(loop_base(loop), on_rest, wheel);
-    wheel->tick_event = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, wheel);
-    timer_after(wheel->tick_event, WHEEL_TICK_MS);
+    wheel->tick_event = evtimer_new(loop_base(loop), on_tick, wheel);
+    sleep_until(wheel, next_tick(wheel));
     return wheel;
 }
 
@@ -118,6 +144,9 @@ void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t ms)
     uint64_t ticks = (ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS + 1;
     bool linked = !list_empty(&timer->entry);
     timer->deadline = tick_now(wheel) + (uint32_t)ticks;
+    if (ticks > ROUGH_FROM) {
+        timer->deadline += (ROUGH - timer->deadline % ROUGH) % ROUGH;
+    }
     if (linked && timer->slot <= timer->deadline) {
         return; /* its slot comes first and will find the later deadline */
     }

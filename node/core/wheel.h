@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* wheel: many timers that are moved often and fire rarely (idle times of connections). A hashed
  * wheel of 100 ms slots; moving a timer to a later time only writes its deadline, and the slot
- * finds out. */
+ * finds out. It sleeps while slots are empty, a second at most. */
 #ifndef MUSTER_NODE_CORE_WHEEL_H
 #define MUSTER_NODE_CORE_WHEEL_H
 
@@ -28,7 +28,8 @@ void wheel_free(struct wheel **wheel);
 
 void wheel_timer_init(struct wheel_timer *timer, void (*fn)(struct wheel_timer *timer));
 
-/* Fires once, `ms` from now (rounded up to a tick and never early); replaces an earlier time. */
+/* Fires once, `ms` from now (rounded up to a tick, of more than ten seconds to a second, and never early);
+ * replaces an earlier time. */
 void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t ms);
 void wheel_cancel(struct wheel_timer *timer);
 

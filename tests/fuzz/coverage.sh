@@ -1,32 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: coverage.sh [FOLDER | --build]   how much of each parser, which has a target or stands before one, the kept corpora and
+# usage: coverage.sh [FOLDER]   how much of each parser, which has a target or stands before one, the kept corpora and
 # FOLDER/<target>/ (what a run found beside them) reach, in lines and branches. What acts on what was parsed is no part.
-# Fails where it is 90 % of a parser's lines or less. --build: only builds the targets.
+# Fails where it is 90 % of a parser's lines or less.
 set -eu
 
 cd "$(dirname "$0")/../.."
 found=${1:-}
 least=90
-CC=clang cmake -S . -B build-coverage -G Ninja -DMUSTER_FUZZ=ON -DMUSTER_COVERAGE=ON >/dev/null
-cmake --build build-coverage --target fuzz_all >/dev/null
-[ "$found" != --build ] || exit 0
+tests/fuzz/run.sh 0 >/dev/null
+counts=build-fuzz/counts
+rm -rf "$counts"
+mkdir -p "$counts"
 objects=
 for corpus in tests/fuzz/corpus/*; do
     name=$(basename "$corpus")
-    target=$(find build-coverage -type f -name "fuzz_$name")
+    target=$(find build-fuzz -type f -name "fuzz_$name")
     more=
     if [ -n "$found" ]; then
         more=$found/$name
         mkdir -p "$more"
     fi
     # shellcheck disable=SC2086 # none, or one
-    LLVM_PROFILE_FILE=build-coverage/$name.profraw "$target" -runs=0 "$corpus" $more >/dev/null 2>&1
+    LLVM_PROFILE_FILE=$counts/$name.profraw "$target" -runs=0 "$corpus" $more >/dev/null 2>&1
     objects="$objects${objects:+ -object} $target"
 done
-llvm-profdata merge -o build-coverage/all.profdata build-coverage/*.profraw
+llvm-profdata merge -o "$counts/all.profdata" "$counts"/*.profraw
 # shellcheck disable=SC2086 # a list of words
-llvm-cov report $objects -instr-profile build-coverage/all.profdata \
+llvm-cov report $objects -instr-profile "$counts/all.profdata" \
     node/proto/json node/proto/proxy.c node/proto/http/head.c node/proto/http/body.c node/proto/http/forwarded.c \
     node/proto/http/origin.c node/proto/http/host.c node/proto/http/request.c node/proto/http/handshake.c node/proto/jwt node/proto/ws/deflate.c node/proto/ws/deflate_negotiate.c node/proto/ws/frame.c \
     node/proto/ws/read.c node/core/settings.c node/service/logs/words.c node/service/logs/syslog_message.c \

@@ -27,6 +27,7 @@ def found(all_, result, *words):
 
 REDIS, SOURCE = "redis://127.0.0.1:1", "wss://127.0.0.1:1/logs/listen"
 DATABASE = ["--postgres", "postgresql://127.0.0.1:1/x"]
+FREE = f"127.0.0.1:{free_port()}"  # what another program has is told as well
 WRONG = [  # verb, flags, the setting that is to blame, a word of why
     ("node", ["--env", "production", "--dispatch-ports", "6000-6999"], "--dispatch-secret", "development secret"),
     ("node", ["--dispatch-ports", "6000", "--dispatch-secret", ""], "--dispatch-secret", "empty"),
@@ -35,12 +36,12 @@ WRONG = [  # verb, flags, the setting that is to blame, a word of why
     ("node", ["--dispatch-ports", "6000", "--dispatch-proxy", "x"], "--dispatch-proxy", "x"),
     ("node", ["--dispatch-ports", "6000", "--dispatch-proxy", "on"], "--dispatch-proxy", "--trusted-proxies"),
     ("node", ["--relay-color", "zzz"], "--relay-color", "zzz"),
-    ("node", ["--relay", "127.0.0.1:1337,127.0.0.1:1337"], "--relay", "twice"),
+    ("node", ["--relay", f"{FREE},{FREE}"], "--relay", "twice"),
     ("node", ["--relay-proxy", "on"], "--relay-proxy", "--trusted-proxies"),
     ("node", ["--relay-upstream", "x"], "--relay-upstream", "x"),
-    ("node", ["--tracker", "x=127.0.0.1:3000"], "--tracker", "x=127.0.0.1:3000"),
+    ("node", ["--tracker", f"x={FREE}"], "--tracker", "x=127.0.0.1"),
     ("node", ["--tracker-forward", "x"], "--tracker-forward", "x"),
-    ("node", ["--http", "127.0.0.1:8080", "--admin", "127.0.0.1:8080"], "--admin", "--http"),
+    ("node", ["--http", FREE, "--admin", FREE], "--admin", "--http"),
     ("node", ["--trusted-proxies", "x"], "--trusted-proxies", "x"),
     ("node", ["--logs-syslog", "x"], "--logs-syslog", "x"),
     ("node", ["--chat-login", "development", "--env", "production"], "--chat-login", "production"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The log stream lies in several parts, each on a server of its own (docs/store.md, "Parts of the stream"; store/stream.c,
-stream_table.c, stream_part.c).
+stream_sender.c, stream_part.c).
 
 A client appends messages, each with an entry for two rooms; room 0 lies in part 0, room 1 in part 1, or in part 0 while
 somebody on the roll reads no other. Servers go away, refuse, and links fall with an answer on its way. What was not stored is

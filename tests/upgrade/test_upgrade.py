@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 
 from lib.process import BINARY  # noqa: E402
 from lib.store import STREAM  # noqa: E402
+from lib.waiting import until  # noqa: E402
 from play import at_work  # noqa: E402
 from release import NoRelease, build, commit  # noqa: E402
 from run import NOT_JUDGED, plays_of, settle  # noqa: E402
@@ -46,14 +47,18 @@ async def change(world, process, binary):
     world.harmed_no_more(process.name)
 
 
-async def perform(world, plays, tally, binaries, look=lambda words: None):
+async def nothing(words):
+    del words
+
+
+async def perform(world, plays, tally, binaries, look=nothing):
     async with at_work(plays, world, random.Random(1)):
         await settle(world, plays, tally)
         for words, nodes, sinks, which in STEPS:
             tally.line(words)
             for process in [*(world.nodes[i] for i in nodes), *(world.sinks[i] for i in sinks)]:
                 await change(world, process, binaries[which])
-            look(words)
+            await look(words)
             await settle(world, plays, tally)
 
 
@@ -95,8 +100,10 @@ def test_the_stream_has_one_part_while_the_last_release_is_there(tmp_path, binar
     world = World(tmp_path, tally, plays=plays, faults=False, servers=2, binary=binaries["old"])
     seen = {}
 
-    def look(words):
+    async def look(words):
         seen[words] = in_other_parts(world)
+        if words == "all are new":
+            await until(lambda: in_other_parts(world) > seen[words], "the stream is spread once the nodes know that all are new")
 
     try:
         world.start()
@@ -109,5 +116,4 @@ def test_the_stream_has_one_part_while_the_last_release_is_there(tmp_path, binar
     print(seen, last)
     assert tally.kept(), "\n".join(tally.details)
     assert seen["half of all are new"] == 0, "one of the last release is there"
-    assert seen["one node is rolled back"] > 0, "all were new"
     assert seen["one node is rolled back"] == last, "one of the last release was there from then on"

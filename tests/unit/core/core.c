@@ -402,6 +402,35 @@ static void on_crowd_alarm(struct wheel_timer *timer)
     }
 }
 
+/* What thousands of idle connections wait for costs a turn a second. */
+static void test_wheel_sleeps_until_something_is_due(void **state)
+{
+    enum { ALARMS = 200, EVERY_MS = 130, FIRST_MS = 12000, AFTER_MS = EVERY_MS * ALARMS };
+    (void)state;
+    struct loop *loop = loop_new();
+    struct wheel *wheel = wheel_new(loop);
+    struct alarm alarms[ALARMS], soon = {.loop = loop}, last = {.loop = loop, .last = true};
+    uint64_t start = clock_monotonic_ms();
+    for (int i = 0; i < ALARMS; i++) {
+        alarms[i] = (struct alarm){.loop = loop};
+        wheel_timer_init(&alarms[i].timer, on_alarm);
+        wheel_set(wheel, &alarms[i].timer, FIRST_MS + EVERY_MS * (uint64_t)i);
+    }
+    wheel_timer_init(&soon.timer, on_alarm);
+    wheel_timer_init(&last.timer, on_alarm);
+    wheel_set(wheel, &soon.timer, 300); /* sooner than it would have woken up */
+    wheel_set(wheel, &last.timer, FIRST_MS + AFTER_MS + 2000);
+    loop_run(loop);
+    assert_true(soon.fired_ms >= start + 300 && soon.fired_ms <= start + 600);
+    for (int i = 0; i < ALARMS; i++) {
+        uint64_t due = start + FIRST_MS + EVERY_MS * (uint64_t)i;
+        assert_true(alarms[i].fired_ms >= due && alarms[i].fired_ms <= due + 1300);
+    }
+    assert_true(loop_turn(loop) <= (FIRST_MS + AFTER_MS + 4000) / 1000 * 3 / 2);
+    wheel_free(&wheel);
+    loop_free(&loop);
+}
+
 /* A thousand that are due at the same moment are not one turn of the loop. */
 static void test_timers_that_are_due_at_once_fire_in_turns(void **state)
 {
@@ -482,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_markdown_names_every_setting),
         cmocka_unit_test(test_metrics_print_prometheus_text),
         cmocka_unit_test(test_wheel_fires_in_time_and_never_early),
+        cmocka_unit_test(test_wheel_sleeps_until_something_is_due),
         cmocka_unit_test(test_timers_that_are_due_at_once_fire_in_turns),
         cmocka_unit_test(test_names_tell_who_holds_the_same_ports),
         cmocka_unit_test(test_workers_of_one_group_are_at_one_place),

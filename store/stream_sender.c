@@ -8,14 +8,13 @@
  * One call is in flight at a time: then the server has to remember only each node's last one to
  * know what it has carried out. What was answered is kept for a while: a server that lacks it (a
  * replica that was promoted, an older file) says so, and gets it before anything that is newer. */
-#include "store/stream_table.h"
+#include "store/stream_sender.h"
 
 #include "store/base/clock.h"
 #include "store/base/entropy.h"
 #include "store/base/timer.h"
 #include "store/store_impl.h"
 #include "store/stream_call.h"
-#include "store/stream_impl.h"
 #include "store/stream_part.h"
 #include "store/stream_whole.h"
 
@@ -501,23 +500,23 @@ static size_t waiting_bytes(const struct store *store)
 }
 
 /* What waits for one server that stands still leaves the others some. */
-bool stream_table_has_room(const struct stream_table *table)
+bool stream_sender_has_room(const struct stream_table *table)
 {
     return table->store->shards[home_of(table)].up &&
            (waiting_bytes(table->store) <= WAITING_BYTES ||
             table->waiting_bytes <= WAITING_BYTES / STREAM_PARTS / 2);
 }
 
-bool stream_table_is_well(const struct stream_table *table)
+bool stream_sender_is_well(const struct stream_table *table)
 {
     uint64_t now = clock_monotonic_us();
     bool answers = table->in_flight == 0 || now - table->flown_us <= UNWELL_US;
-    return stream_table_has_room(table) && answers &&
+    return stream_sender_has_room(table) && answers &&
            (table->unwell_us == 0 || now - table->unwell_us > UNWELL_US);
 }
 
-void stream_table_queue(struct stream_table *table, struct chunk *items, size_t count,
-                        uint64_t lanes, struct stream_whole *whole)
+void stream_sender_queue(struct stream_table *table, struct chunk *items, size_t count,
+                         uint64_t lanes, struct stream_whole *whole)
 {
     struct append *append = mem_zalloc(sizeof(*append));
     append->whole = stream_whole_share(whole);
@@ -547,7 +546,7 @@ static void begin_again(struct stream_table *table)
     store_kick(table->store, &table->chore);
 }
 
-void stream_table_on_link(struct stream_table *table, bool up)
+void stream_sender_on_link(struct stream_table *table, bool up)
 {
     uint64_t now = clock_monotonic_us();
     if (!up) {
@@ -563,8 +562,8 @@ void stream_table_on_link(struct stream_table *table, bool up)
 }
 
 /* A server that lost its data while the link was up: a node that has nothing to say notices by this. */
-void stream_on_state(struct stream_table *table, const struct stream_history *history,
-                     uint64_t stored)
+void stream_sender_on_state(struct stream_table *table, const struct stream_history *history,
+                            uint64_t stored)
 {
     if (table->history.identity[0] == '\0') {
         return;
@@ -578,7 +577,7 @@ void stream_on_state(struct stream_table *table, const struct stream_history *hi
 
 /* ------------------------------------------------------------------------------------ life */
 
-void stream_table_init(struct stream_table *table, struct store *store, unsigned part)
+void stream_sender_init(struct stream_table *table, struct store *store, unsigned part)
 {
     table->store = store;
     table->part = part;
@@ -590,7 +589,7 @@ void stream_table_init(struct stream_table *table, struct store *store, unsigned
     table->tick = evtimer_new(store->base, on_tick, table);
 }
 
-void stream_table_deinit(struct stream_table *table)
+void stream_sender_deinit(struct stream_table *table)
 {
     while (!list_empty(&table->waiting)) {
         append_free(append_of(table->waiting.next));
