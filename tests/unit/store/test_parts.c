@@ -329,6 +329,44 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
     assert_true(first < second && second < third);
 }
 
+static void put_large(unsigned lane, size_t len)
+{
+    char *large = mem_zalloc(len);
+    memset(large, 'x', len);
+    const struct stream_item item = {lane, SPAN("t"), span_of(large, len)};
+    int before = said.answers;
+    assert_int_equal(stream_append(lab.nodes[0], &item, 1, on_outcome, NULL), 0);
+    free(large);
+    WAIT(said.answers > before);
+    assert_int_equal(said.result.outcome, STREAM_STORED);
+}
+
+/* What one server was given last is kept while it is away, however long; that leaves the others some room. */
+static void what_is_kept_for_a_server_that_is_away_costs_the_others_nothing(void **state)
+{
+    enum { LARGE = 900 * 1024, SOME = 200 * 1024 };
+    (void)state;
+    begin(1, 100000);
+    unsigned here = lane_at(0), away = lane_at(1);
+    for (int i = 0; i < 9; i++) {
+        put_large(away, LARGE);
+    }
+    redis_kill(&lab.servers[1]);
+    WAIT(!stream_reached(lab.nodes[0], away));
+    put_large(here, SOME);
+    uint64_t since = clock_monotonic_ms();
+    WAIT(clock_monotonic_ms() - since > 500); /* what is too much goes with the next tick */
+    redis_kill(&lab.servers[0]);
+    WAIT(!stream_reached(lab.nodes[0], here));
+    redis_start(&lab.servers[0], NULL, NULL); /* without what it had */
+    WAIT(put(here, "next") == 0);
+    int before = said.answers;
+    WAIT(said.answers > before);
+    assert_int_equal(lab.nodes[0]->stats.lost, 0);
+    redis_start(&lab.servers[1], NULL, NULL);
+    WAIT(stream_reached(lab.nodes[0], away));
+}
+
 /* What was said while all lanes lay in the first part is brought back there, whatever lies there by now. */
 static void a_call_of_all_lanes_is_brought_back_into_a_part_of_one(void **state)
 {
@@ -487,6 +525,7 @@ int test_parts(void)
         LAB_TEST(where_one_is_full_the_others_say_which_is_refused),
         LAB_TEST(at_the_bound_of_what_waits_nothing_is_cut),
         LAB_TEST(beside_a_node_that_knows_one_part_all_goes_there),
+        LAB_TEST(what_is_kept_for_a_server_that_is_away_costs_the_others_nothing),
         LAB_TEST(a_call_of_all_lanes_is_brought_back_into_a_part_of_one),
         LAB_TEST(what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between),
         LAB_TEST(who_follows_hears_all_parts_each_for_itself),
