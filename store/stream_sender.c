@@ -30,7 +30,8 @@ enum {
     KEPT_US = 10 * 1000 * 1000, /* longer than a server that stands still is believed in */
     KEPT_BYTES = 8 * 1024 * 1024,
     HOLLOW_MOST = 4096,
-    /* For so long a part that refused something is spared what others would have to share. */
+    /* For so long a part that refused something is spared what others would have to share; and one whose server has
+     * not answered for so long. */
     UNWELL_US = 1000 * 1000,
 };
 
@@ -219,6 +220,7 @@ static void fly(struct stream_table *table)
     struct backend *backend = store->backend;
     if (backend->ops->stream_append(backend, shard, &call, on_appended, table) == 0) {
         table->in_flight = sent->number;
+        table->flown_us = clock_monotonic_us();
     }
 }
 
@@ -439,6 +441,13 @@ static size_t kept_bytes(const struct store *store)
     return bytes;
 }
 
+/* What is kept for one server that is away leaves the others some. */
+static bool is_too_much(const struct stream_table *table)
+{
+    return kept_bytes(table->store) > KEPT_BYTES &&
+           table->kept_bytes > KEPT_BYTES / STREAM_PARTS / 2;
+}
+
 /* What is old enough to be safe, or too much, is not kept. While the link is down nothing gets older: what
  * the server had taken last is what it may have lost, however long it is away. */
 static void age(struct stream_table *table)
@@ -449,7 +458,7 @@ static void age(struct stream_table *table)
     }
     while (!list_empty(&table->calls)) {
         struct stream_sent *sent = sent_of(table->calls.next);
-        bool old = now - sent->done_us > KEPT_US || kept_bytes(table->store) > KEPT_BYTES;
+        bool old = now - sent->done_us > KEPT_US || is_too_much(table);
         if (sent->done_us == 0 || sent->number == table->in_flight || !old) {
             break;
         }
@@ -500,8 +509,10 @@ bool stream_sender_has_room(const struct stream_table *table)
 
 bool stream_sender_is_well(const struct stream_table *table)
 {
-    return stream_sender_has_room(table) &&
-           (table->unwell_us == 0 || clock_monotonic_us() - table->unwell_us > UNWELL_US);
+    uint64_t now = clock_monotonic_us();
+    bool answers = table->in_flight == 0 || now - table->flown_us <= UNWELL_US;
+    return stream_sender_has_room(table) && answers &&
+           (table->unwell_us == 0 || now - table->unwell_us > UNWELL_US);
 }
 
 void stream_sender_queue(struct stream_table *table, struct chunk *items, size_t count,

@@ -22,6 +22,7 @@ struct stream_table {
     uint64_t number;    /* the last one given out */
     uint64_t have;      /* the last call that the server is taken to have */
     uint64_t in_flight; /* number of the call under way; 0: none */
+    uint64_t flown_us;  /* when it was sent */
     uint64_t seen;      /* the greatest seq that an answer named */
     uint64_t stored;    /* the greatest one up to which sinks have all, of this identity */
     uint64_t down_us;   /* when the link fell; 0: it is up */

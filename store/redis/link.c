@@ -40,7 +40,7 @@ static void drop(struct redis_link *link)
     event_del(link->beat);
     event_del(link->timer);
     redis_proof_forget(&link->proof);
-    link->greeted = link->called = link->connected = false;
+    link->greeted = link->called = link->connected = link->described = false;
     link->rolls = 0;
 }
 
@@ -138,16 +138,21 @@ static void on_role(void *arg, const redisReply *reply)
         fail(link, reply->str);
     } else if (redis_role_is_replica(reply)) {
         fail(link, "READONLY: the server is a replica");
+    } else {
+        link->described = true;
+        redis_link_welcome(link);
     }
 }
 
 /* ------------------------------------------------------------------------------------ the roll */
 
-/* The last roll that was asked has answered, or said that another server has it by now. */
+/* The last roll that was asked has answered, or said that another server has it by now; and the server has said
+ * in which history it is: where it has no roll, the proof may be back before that. */
 static void end_rolls(struct redis_link *link)
 {
     const struct redis_link_cluster *cluster = link->events->cluster;
-    if (link->rolls == 0 && (cluster == NULL || cluster->is_welcome(link->arg))) {
+    if (link->rolls == 0 && link->described &&
+        (cluster == NULL || cluster->is_welcome(link->arg))) {
         link->greeted = true;
         prove_when_greeted(link);
     }

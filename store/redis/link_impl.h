@@ -27,6 +27,7 @@ struct redis_link {
     struct redis_wait *wait; /* NULL: no replicas are waited for */
     bool greeted;            /* the command connection is usable, this node on the roll */
     bool connected;          /* the command connection is there */
+    bool described;          /* the server has said over it what `role` has */
     bool called;             /* its rolls were asked */
     unsigned rolls;          /* of these, not answered */
     uint64_t rolled_us;      /* when the last one was asked that was answered */

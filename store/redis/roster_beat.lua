@@ -28,12 +28,12 @@ local birth, version, last, touched, soonest, timeline = whole(now), 0, 0, now, 
 local info = redis.call('HGET', key, 'i')
 local more = ''
 if info then
-    local form, b, v, l, t, s, line, rest = string.match(info, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
+    local form, b, v, l, t, s, line, rest = string.match(info, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S*)(.*)$')
     if form ~= WIRE then
         return redis.error_reply('WIRE ' .. key .. ' is of form ' .. (form or '0') .. ', this node reads ' .. WIRE)
     end
     more = rest
-    birth, version, last, touched, soonest, timeline = b, tonumber(v), tonumber(l), tonumber(t), tonumber(s), line
+    birth, version, last, touched, soonest, timeline = b, tonumber(v), tonumber(l), tonumber(t), tonumber(s), line ~= '' and line or '-'
 end
 
 -- When the caller was there and no node came for longer than a beat takes, no node could: the server

@@ -4,13 +4,15 @@ that touches both, what is not stored is named; nothing is skipped or doubled on
 
 import asyncio
 import json
+import re
 import threading
 import time
 
 import pytest
 
 from lib.logs import Listener, Producer, add, begin_sink, judge, stored
-from lib.redis import Cluster
+from lib.proxy import Proxy
+from lib.redis import TAGS, Cluster, slot_of
 from lib.waiting import until, wait_until
 
 ROOMS = [f"room-{i}" for i in range(48)]
@@ -113,6 +115,23 @@ async def test_a_master_that_is_away_takes_its_rooms_along_and_no_other(yard, po
     assert set(rows(postgres).values()) == {1}
 
 
+async def test_a_backlog_of_which_a_part_cannot_be_read_says_so(servers, nodes):
+    ear = await Listener.join(nodes[0])
+    stored(nodes[0], [entry(room, f"before {room}") for room in ROOMS])
+    await until(lambda: len(ear.texts()) == len(ROOMS), "all are heard")
+    await asyncio.to_thread(servers[1].kill)
+    await until(lambda: is_away(nodes[0]), "the node knows")
+    here = split(nodes[0], "during")[0]
+    newcomer = await Listener.join(nodes[0], "?backlog=1000")
+    await until(lambda: {f"before {room}" for room in here} <= set(newcomer.texts()), "it gets what there is")
+    await until(lambda: any("may have been skipped" in line["msg"] for line in newcomer.entries(own=True)), "and hears that there may be more")
+    whole = await Listener.join(nodes[0], f"?room={here[0]}&backlog=1")
+    await until(lambda: f"during {here[0]}" in whole.texts(), "of a room that is there")
+    await ear.close()
+    await newcomer.close()
+    await whole.close()
+
+
 def test_what_one_server_refused_is_named_and_sent_again_alone(yard, servers, nodes, store, postgres):
     begin_sink(yard, store, postgres, logs_lanes=LANES).ready()
     entries = [entry(room, f"m {room}") for room in ROOMS]
@@ -176,3 +195,64 @@ def test_servers_sinks_and_nodes_that_die_under_load(yard, servers, nodes, store
     for producer in producers:
         producer.stop()
     judge(postgres, producers)
+
+
+class LateAnswers(Proxy):
+    """A way to a server whose answers to what is asked with INFO, and all behind them, come when `answer` is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.late, self.asked, self.hears = True, False, False
+
+    def on_up(self, link, data):
+        link.late = getattr(link, "late", False) or b"INFO\r\n$11\r\nreplication" in data
+        self.asked = self.asked or link.late
+        return data
+
+    def on_down(self, link, data):
+        self.hears = self.hears or b"ssubscribe" in data
+        if self.late and getattr(link, "late", False):
+            link.kept = getattr(link, "kept", b"") + data
+            return b""
+        return data
+
+    def answer(self):
+        async def flush():
+            self.late = False
+            for link in self._links:
+                link.client_writer.write(getattr(link, "kept", b""))
+        self._call(flush())
+
+
+def test_nothing_is_written_to_a_master_before_it_has_said_in_which_history_it_is(yard):
+    """It has no roll and no leases, so nobody waits for another answer of it; and its proof comes over the other connection."""
+    cluster = yard.keep(Cluster(yard.folder, masters=2, replicas=0)).start()
+    first, second = cluster.members
+    tables = {slot_of(TAGS[number]) for number in range(0, 256, 16)}
+    cluster.migrate(second, first, *sorted(tables & set(second.slots())))
+    way = LateAnswers()
+    way.lead_to(second.port)
+    yard.keep(way).start()
+    second.command("CONFIG", "SET", "cluster-announce-port", str(way.port))
+    wait_until(lambda: str(way.port) in "".join(first.ask("CLUSTER", "NODES")), "the others know its address")
+    node = yard.begin(store=f"redis+cluster://127.0.0.1:{first.port}", logs_lanes=LANES, lease="8s")
+    wait_until(lambda: way.asked and way.hears, "the node has asked, and hears")
+
+    def insist(room):
+        for _ in range(8):  # to see that they wait, or are refused
+            add(node, [entry(room, "early")])
+            time.sleep(0.1)
+    writers = [threading.Thread(target=insist, args=(room,)) for room in ROOMS[:16]]
+    for writer in writers:
+        writer.start()
+    time.sleep(0.8)  # to see that it waits
+    way.answer()
+    for writer in writers:
+        writer.join()
+    node.ready()
+    wait_until(lambda: add(node, [entry(room, "late") for room in ROOMS])[0] == 200, "all are taken")
+    parts = keys(second)
+    assert parts
+    for part in parts:
+        forks = second.ask("HGET", part, "forks")[0]
+        assert re.fullmatch(r"([0-9a-f]{16} \d+;)+", forks), forks

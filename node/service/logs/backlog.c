@@ -34,6 +34,7 @@ struct lane_scan {
     struct stream_end end;
     bool roomless; /* the lane is read for entries without a room only */
     size_t scanned, matched, bytes, page;
+    uint64_t last; /* up to which is read now */
 };
 
 struct backlog {
@@ -44,6 +45,8 @@ struct backlog {
     struct buf room;       /* empty: all */
     size_t wants;
     unsigned open; /* lanes still being read */
+    uint64_t
+        unread; /* 0, or the number behind which entries of a lane were not read: its server is away */
     struct backlog_found *found;
     size_t count, cap;
     struct buf text;
@@ -171,6 +174,9 @@ static void lane_done(struct backlog *backlog)
     while (!list_empty(&backlog->listeners)) {
         struct log_listener *listener = sharer_of(backlog->listeners.next);
         detach(listener);
+        if (backlog->unread > 0) {
+            logs_listener_doubt(listener, backlog->unread);
+        }
         logs_listener_backlog_done(listener);
     }
     logs_live_set_bulk(live, false);
@@ -182,6 +188,14 @@ static void lane_done(struct backlog *backlog)
 /* ------------------------------------------------------------------------------------ reading */
 
 static void read_page(struct lane_scan *scan, uint64_t last);
+
+/* Its server is away. The listener is told that there may be more. */
+static void lane_unread(struct lane_scan *scan, uint64_t last)
+{
+    struct backlog *backlog = scan->backlog;
+    backlog->unread = last > backlog->unread ? last : backlog->unread;
+    lane_done(backlog);
+}
 
 static void keep(struct backlog *backlog, const struct stream_entry *entry)
 {
@@ -228,6 +242,8 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
     if (ok && full && reads_on(scan)) {
         scan->page = next_page(scan);
         read_page(scan, entries[count - 1].seq - 1);
+    } else if (!ok) {
+        lane_unread(scan, scan->last);
     } else {
         lane_done(backlog);
     }
@@ -236,8 +252,9 @@ static void on_page(void *arg, bool ok, const struct stream_head *head,
 static void read_page(struct lane_scan *scan, uint64_t last)
 {
     struct store *store = scan->backlog->live->options.store;
+    scan->last = last;
     if (stream_end_read_back(store, &scan->end, last, scan->page, on_page, scan) != 0) {
-        lane_done(scan->backlog);
+        lane_unread(scan, last);
     }
 }
 

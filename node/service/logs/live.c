@@ -182,16 +182,20 @@ void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
 }
 
 /* Told at once to listeners that read; the others hear it when they do. */
+void logs_listener_doubt(struct log_listener *listener, uint64_t last)
+{
+    skip(listener, 0, last);
+    listener->doubts = true;
+    if (listener->backlog == NULL && ws_is_open(listener->member.ws) &&
+        conn_queued(ws_conn(listener->member.ws)) == 0) {
+        tell_skipped(listener);
+    }
+}
+
 static void add_doubt(struct list *listeners, uint64_t last)
 {
     LIST_EACH(it, listeners) {
-        struct log_listener *listener = listener_of(it);
-        skip(listener, 0, last);
-        listener->doubts = true;
-        if (listener->backlog == NULL && ws_is_open(listener->member.ws) &&
-            conn_queued(ws_conn(listener->member.ws)) == 0) {
-            tell_skipped(listener);
-        }
+        logs_listener_doubt(listener_of(it), last);
     }
 }
 

@@ -61,6 +61,8 @@ void logs_live_deliver(struct logs_live *live, struct span room, struct span tex
 void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last);
 /* All listeners are told that entries may be missing, nobody knows how many. */
 void logs_live_doubt(struct logs_live *live, uint64_t last);
+/* The same, for one of them. */
+void logs_listener_doubt(struct log_listener *listener, uint64_t last);
 /* The tail follows, or will once the store is back: lets in the listeners that wait. */
 void logs_live_admit(struct logs_live *live);
 /* One message to one listener, or none when it has no room for it. */

@@ -2,6 +2,7 @@
 /* The parts of a stream, at a list of two servers: what is whole, what is told, who goes on. */
 #include "tests.h"
 
+#include "store/base/clock.h"
 #include "store/store_impl.h"
 #include "store/stream.h"
 #include "store/stream_call.h"
@@ -207,6 +208,30 @@ static void what_is_under_way_when_a_server_dies_is_told(void **state)
     assert_in_range(times_of("both"), 1, 2);
 }
 
+/* One that has not answered for a second is as one that is away: what came first is in doubt, no more. */
+static void beside_a_server_that_stands_still_nothing_more_is_shared_out(void **state)
+{
+    (void)state;
+    lab.lease_ms = 8000; /* it is still believed in */
+    begin(1, 100000);
+    unsigned here = lane_at(0), away = lane_at(1);
+    put_and_wait(away, "first");
+    kill(lab.servers[1].pid, SIGSTOP);
+    uint64_t since = clock_monotonic_ms();
+    assert_int_equal(put_both(here, away, "both", false), 0);
+    WAIT(clock_monotonic_ms() - since > 1100);
+    assert_true(stream_reached(lab.nodes[0], away));
+    assert_int_equal(put_both(here, away, "no more", false), -1);
+    assert_int_equal(put(here, "alone"), 0);
+    kill(lab.servers[1].pid, SIGCONT);
+    WAIT(said.answers == 3);
+    WAIT(put_both(here, away, "again", false) == 0);
+    WAIT(said.answers == 4);
+    read_all(0);
+    assert_int_equal(times_of("no more"), 0);
+    assert_int_equal(times_of("again"), 2);
+}
+
 static void where_one_is_full_the_others_say_which_is_refused(void **state)
 {
     (void)state;
@@ -302,6 +327,67 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
         *seq = seen.entries[i].seq;
     }
     assert_true(first < second && second < third);
+}
+
+static void put_large(unsigned lane, size_t len)
+{
+    char *large = mem_zalloc(len);
+    memset(large, 'x', len);
+    const struct stream_item item = {lane, SPAN("t"), span_of(large, len)};
+    int before = said.answers;
+    assert_int_equal(stream_append(lab.nodes[0], &item, 1, on_outcome, NULL), 0);
+    free(large);
+    WAIT(said.answers > before);
+    assert_int_equal(said.result.outcome, STREAM_STORED);
+}
+
+/* What one server was given last is kept while it is away, however long; that leaves the others some room. */
+static void what_is_kept_for_a_server_that_is_away_costs_the_others_nothing(void **state)
+{
+    enum { LARGE = 900 * 1024, SOME = 200 * 1024 };
+    (void)state;
+    begin(1, 100000);
+    unsigned here = lane_at(0), away = lane_at(1);
+    for (int i = 0; i < 9; i++) {
+        put_large(away, LARGE);
+    }
+    redis_kill(&lab.servers[1]);
+    WAIT(!stream_reached(lab.nodes[0], away));
+    put_large(here, SOME);
+    uint64_t since = clock_monotonic_ms();
+    WAIT(clock_monotonic_ms() - since > 500); /* what is too much goes with the next tick */
+    redis_kill(&lab.servers[0]);
+    WAIT(!stream_reached(lab.nodes[0], here));
+    redis_start(&lab.servers[0], NULL, NULL); /* without what it had */
+    WAIT(put(here, "next") == 0);
+    int before = said.answers;
+    WAIT(said.answers > before);
+    assert_int_equal(lab.nodes[0]->stats.lost, 0);
+    redis_start(&lab.servers[1], NULL, NULL);
+    WAIT(stream_reached(lab.nodes[0], away));
+}
+
+/* What was said while all lanes lay in the first part is brought back there, whatever lies there by now. */
+static void a_call_of_all_lanes_is_brought_back_into_a_part_of_one(void **state)
+{
+    (void)state;
+    begin(1, 100000);
+    unsigned lane = LANES - 1, home = stream_part_home(lab.nodes[0], 0);
+    say_on_roll("1 1 1");
+    WAIT(!stream_is_spread(lab.nodes[0]));
+    put_and_wait(lane, "narrow");
+    say_on_roll("");
+    WAIT(stream_is_spread(lab.nodes[0]));
+    redis_kill(&lab.servers[home]);
+    WAIT(!stream_reached(lab.nodes[0], 0));
+    redis_start(&lab.servers[home], NULL, NULL); /* without what it had */
+    int before = said.answers;
+    WAIT(put(0, "spread") == 0);
+    WAIT(said.answers > before);
+    assert_int_equal(said.result.outcome, STREAM_STORED);
+    read_all(0);
+    assert_int_equal(times_of("narrow"), 1);
+    assert_int_equal(times_of("spread"), 1);
 }
 
 /* What was given to the first part when that was all, and goes out when it is not any more, has rooms that
@@ -435,9 +521,12 @@ int test_parts(void)
         LAB_TEST(what_touches_all_is_stored_in_all_and_no_number_twice),
         LAB_TEST(a_server_that_is_away_takes_only_its_lanes_along),
         LAB_TEST(what_is_under_way_when_a_server_dies_is_told),
+        LAB_TEST(beside_a_server_that_stands_still_nothing_more_is_shared_out),
         LAB_TEST(where_one_is_full_the_others_say_which_is_refused),
         LAB_TEST(at_the_bound_of_what_waits_nothing_is_cut),
         LAB_TEST(beside_a_node_that_knows_one_part_all_goes_there),
+        LAB_TEST(what_is_kept_for_a_server_that_is_away_costs_the_others_nothing),
+        LAB_TEST(a_call_of_all_lanes_is_brought_back_into_a_part_of_one),
         LAB_TEST(what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between),
         LAB_TEST(who_follows_hears_all_parts_each_for_itself),
         LAB_TEST(who_comes_while_a_server_is_away_is_let_in),
