@@ -88,7 +88,8 @@ class Adder(threading.Thread):
 class Ear:
     """One connection that listens."""
 
-    def __init__(self):
+    def __init__(self, place):
+        self.place = place
         self.heard, self.skipped = set(), False
         self.since = time.monotonic() + 1.0  # what is sent from then on is surely behind the place where it began
 
@@ -131,14 +132,14 @@ class LogsPlay(Play):
     async def _listen(self):
         while not self.stopping:
             try:
-                async with websockets.connect(self.rng.choice(self.places).ws("/logs/listen"), ping_interval=None,
-                                              max_size=None, close_timeout=1) as socket:
-                    await self._hear(socket)
+                place = self.rng.choice(self.places)
+                async with websockets.connect(place.ws("/logs/listen"), ping_interval=None, max_size=None, close_timeout=1) as socket:
+                    await self._hear(socket, place)
             except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
                 await asyncio.sleep(0.1)
 
-    async def _hear(self, socket):
-        ear = Ear()
+    async def _hear(self, socket, place):
+        ear = Ear(place)
         self.ears.append(ear)
         try:
             while not self.stopping:
@@ -162,8 +163,8 @@ class LogsPlay(Play):
     def _unheard(self):
         """What was accepted while somebody listened, who neither heard it nor was told that something is missing."""
         lost = self.world.lost_for_good
-        return [one for ear in self.ears if not ear.skipped for adder in self.adders for one, began in adder.begun.items()
-                if began > ear.since and one not in ear.heard and one not in lost]
+        return [f"{one} at {ear.place.name}, {began - ear.since:.1f} s after it came" for ear in self.ears if not ear.skipped
+                for adder in self.adders for one, began in adder.begun.items() if began > ear.since and one not in ear.heard and one not in lost]
 
     # --- Redis may be emptied when nothing is there that PostgreSQL has not
 
