@@ -321,7 +321,7 @@ struct store *store_open(const struct store_options *options, char *error, size_
     store->lease_ms = options->lease_ms;
     store->wire = options->wire.to != 0 ? options->wire : wire_own();
     store->wire_most = options->wire.to != 0 ? options->wire.to : STORE_WIRE_PARTS;
-    store->wire_shared = store->wire_most;
+    store->wire_shared = store->wire_used = store->wire_most;
     store->visitor = options->visitor;
     store->replicas = options->replicas;
     store->observer = options->observer;

@@ -220,20 +220,26 @@ bool store_reaches(const struct store *store, struct span name)
     return is_well(store, store_shard(store, name));
 }
 
-/* What all read, and this one. */
+static unsigned lower(unsigned at, unsigned known)
+{
+    return known != 0 && known < at ? known : at;
+}
+
+/* What all read, and this one; and what of that is used: an older form at once, a newer one when the rolls have it. */
 static void find_shared(struct store *store)
 {
+    unsigned said = store->wire_most;
     store->wire_shared = store->wire_most;
     for (unsigned i = 0; i < store->backend->shards; i++) {
-        unsigned shared = store->shards[i].wire_shared;
-        store->wire_shared =
-            shared != 0 && shared < store->wire_shared ? shared : store->wire_shared;
+        store->wire_shared = lower(store->wire_shared, store->shards[i].wire_shared);
+        said = lower(said, store->shards[i].wire_said);
     }
+    store->wire_used = lower(said, store->wire_shared);
 }
 
 unsigned store_wire_now(const struct store *store)
 {
-    unsigned now = store->wire_shared < store->wire.to ? store->wire_shared : store->wire.to;
+    unsigned now = store->wire_used < store->wire.to ? store->wire_used : store->wire.to;
     return now > store->wire.from ? now : store->wire.from;
 }
 
@@ -275,6 +281,12 @@ void store_on_roll(struct store *store, unsigned shard, unsigned shared, const c
     store->shards[shard].wire_shared = shared;
     find_shared(store);
     set_text(&store->shards[shard].wire_text, text);
+}
+
+void store_on_said(struct store *store, unsigned shard, unsigned said)
+{
+    store->shards[shard].wire_said = said;
+    find_shared(store);
 }
 
 void store_on_refusal(struct store *store, unsigned shard, const char *text)

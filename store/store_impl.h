@@ -29,10 +29,11 @@ struct shard {
     struct roster_past past;
     struct list kept;     /* struct kept_push, the oldest first: of crowds whose roster is there */
     unsigned wire_shared; /* the newest form that all others there read; 0: nobody is known */
-    char *wire_text;      /* what they speak, for a person; NULL: nobody is known */
-    char *refusal;        /* why it does not let this node in; NULL: it does, or was not asked */
-    char *trouble;        /* why its link is down, as that said last; NULL: it is up */
-    uint64_t refused_us;  /* when it last refused something of the roster; 0: never */
+    unsigned wire_said;  /* what its roll has of this node as the form that it writes; 0: nothing */
+    char *wire_text;     /* what they speak, for a person; NULL: nobody is known */
+    char *refusal;       /* why it does not let this node in; NULL: it does, or was not asked */
+    char *trouble;       /* why its link is down, as that said last; NULL: it is up */
+    uint64_t refused_us; /* when it last refused something of the roster; 0: never */
     bool
         doubted; /* another server, whose keys live by the leases here, may lack what it was told */
     struct roster_lease lease; /* of this node there, and who else lives */
@@ -79,7 +80,8 @@ struct store {
     uint32_t lease_ms;
     struct wire_range wire; /* of messages and keys */
     unsigned wire_most;     /* the newest form that it says on rolls that it reads */
-    unsigned wire_shared;   /* the newest that all on all rolls read, and this one */
+    unsigned wire_shared;   /* the newest that all on all rolls read, and this one, */
+    unsigned wire_used; /* and that all rolls have: who comes and does not read it is not let in */
     bool visitor;
     unsigned replicas; /* 0: appends count when the server has them */
     struct store_observer observer;
@@ -120,6 +122,9 @@ unsigned store_wire_on_rolls(const struct store *store);
 /* What the roll of a server said: the newest form that all other nodes there read (0: there are none), and
  * a line of what they speak. */
 void store_on_roll(struct store *store, unsigned shard, unsigned shared, const char *text);
+
+/* The roll of a server has that this node writes that form. */
+void store_on_said(struct store *store, unsigned shard, unsigned said);
 
 /* A server does not let this node in, with a line for a person; NULL: it does. */
 void store_on_refusal(struct store *store, unsigned shard, const char *text);

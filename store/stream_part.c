@@ -42,8 +42,7 @@ bool stream_may_spread(const struct store *store)
 
 bool stream_is_spread(const struct store *store)
 {
-    return stream_may_spread(store) && store->wire_shared >= STORE_WIRE_PARTS &&
-           !is_alone_yet(store);
+    return stream_may_spread(store) && store->wire_used >= STORE_WIRE_PARTS && !is_alone_yet(store);
 }
 
 unsigned stream_part_of_lane(const struct store *store, unsigned lane)

@@ -178,15 +178,25 @@ static bool take_list(struct redis_link *link, const struct redis_roll *roll)
     return plain;
 }
 
-static void take_roll(struct redis_link *link, unsigned shard, struct span answer)
+struct roll_call {
+    struct redis_link *link;
+    unsigned shard;
+    enum roll_verb verb;
+    unsigned said; /* that this node writes */
+    uint64_t asked_us;
+};
+
+static void take_roll(const struct roll_call *call, struct span answer)
 {
+    struct redis_link *link = call->link;
     struct redis_roll roll;
     struct buf refusal = {0};
     enum roll_answer welcome = redis_roll_read(answer, &roll);
     if (welcome == ROLL_OTHER_LIST && take_list(link, &roll)) {
         return;
     }
-    bool in = redis_roll_take(&roll, welcome, link->greeted, link->store, shard, &refusal);
+    store_on_said(link->store, call->shard, call->said);
+    bool in = redis_roll_take(&roll, welcome, link->greeted, link->store, call->shard, &refusal);
     if (!in) {
         fail(link, buf_text(&refusal));
     }
@@ -199,13 +209,6 @@ static void take_roll(struct redis_link *link, unsigned shard, struct span answe
     }
     end_rolls(link);
 }
-
-struct roll_call {
-    struct redis_link *link;
-    unsigned shard;
-    enum roll_verb verb;
-    uint64_t asked_us;
-};
 
 static void send_roll(const struct roll_call *call, bool by_text);
 
@@ -227,7 +230,7 @@ static void on_roll(void *arg, const redisReply *reply)
         fail(link, reply->str);
     } else {
         link->rolled_us = call.asked_us;
-        take_roll(link, call.shard, redis_reply_text(reply));
+        take_roll(&call, redis_reply_text(reply));
     }
 }
 
@@ -236,6 +239,7 @@ static void send_roll(const struct roll_call *call, bool by_text)
     struct redis_script script;
     struct roll_call *kept = mem_alloc(sizeof(*kept));
     *kept = *call;
+    kept->said = store_wire_on_rolls(call->link->store);
     redis_roll_begin(&script, call->link->store, call->shard, call->verb);
     call->link->rolls++;
     redis_script_send(&script, call->link->command, by_text, on_roll, kept);
@@ -246,7 +250,7 @@ static void send_rolls(struct redis_link *link, enum roll_verb verb)
     unsigned shards[REDIS_LINK_ROLLS];
     unsigned count = link->events->rolls(link->arg, shards);
     for (unsigned i = 0; i < count; i++) {
-        send_roll(&(struct roll_call){link, shards[i], verb, clock_monotonic_us()}, false);
+        send_roll(&(struct roll_call){link, shards[i], verb, 0, clock_monotonic_us()}, false);
     }
     link->called = true;
 }

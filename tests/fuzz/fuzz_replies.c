@@ -12,7 +12,7 @@
 #include "store/redis/reply.h"
 #include "store/redis/scripts.h"
 #include "store/roster/roster.h"
-#include "store/store.h"
+#include "store/store_impl.h"
 #include "store/stream.h"
 #include "store/stream_read.h"
 
@@ -368,6 +368,13 @@ static void on_read(void *arg, bool ok, const struct stream_head *head,
     open_calls--;
 }
 
+static void on_parts(void *arg, enum backend_answer answer, struct span reply)
+{
+    (void)arg, (void)answer;
+    look(reply);
+    open_calls--;
+}
+
 static void on_state(void *arg, const struct stream_state *state)
 {
     (void)arg;
@@ -397,6 +404,7 @@ static void ask_stream(struct store *store)
     count(stream_read(store, 0, from, 2, 10, on_read, NULL));
     count(stream_read_back(store, 0, 3, UINT64_MAX, 10, on_read, NULL));
     count(stream_state(store, 0, &ask, on_state, NULL));
+    count(store->backend->ops->stream_parts(store->backend, 0, on_parts, NULL));
 }
 
 static void ask_lookup(struct store *store)

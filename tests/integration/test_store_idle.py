@@ -5,7 +5,6 @@ nobody sees, or cannot have changed, is seldom said or asked."""
 import asyncio
 import hashlib
 import json
-import subprocess
 import time
 from pathlib import Path
 

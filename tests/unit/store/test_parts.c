@@ -295,6 +295,22 @@ static void say_on_roll(const char *words)
     }
 }
 
+/* Do both rolls have that the node writes that form? Who comes and does not read it is kept waiting then. */
+static bool rolls_have(const struct store *store, unsigned form)
+{
+    bool have = true;
+    for (int s = 0; s < 2; s++) {
+        redisReply *words = redis_ask(&lab.servers[s], "EVAL %s 1 %s:roll %s n%s",
+                                      "redis.call('SELECT', ARGV[1]); "
+                                      "return redis.call('HGET', KEYS[1], ARGV[2])",
+                                      lab.prefix, s == 0 ? "0" : "3", store->node);
+        const char *mine = words->type == REDIS_REPLY_STRING ? strchr(words->str, ' ') : NULL;
+        have = have && mine != NULL && strtoul(mine, NULL, 10) == form;
+        freeReplyObject(words);
+    }
+    return have;
+}
+
 /* A node of the release before reads the first part only: what it cannot read is not written. */
 static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
 {
@@ -308,8 +324,10 @@ static void beside_a_node_that_knows_one_part_all_goes_there(void **state)
     for (int i = 0; i < 2; i++) {
         put_and_wait(0, "others may write to other parts already");
     }
+    WAIT(rolls_have(lab.nodes[0], 1));
     say_on_roll("");
     WAIT(stream_is_spread(lab.nodes[0]));
+    assert_true(rolls_have(lab.nodes[0], STORE_WIRE_PARTS));
     put_and_wait(lane, "spread again");
     read_all(0);
     assert_int_equal(seen.count, 5);
@@ -405,7 +423,7 @@ static void what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between(v
         store->stream.parts[lane].seen + 1000000000; /* so said a server whose clock is */
     store->stream.parts[lane].seen = ahead;
     assert_int_equal(put(lane, "on its way"), 0);
-    store->wire_shared = STORE_WIRE_PARTS;
+    store->wire_used = STORE_WIRE_PARTS;
     assert_true(stream_is_spread(store));
     WAIT(said.answers == 2);
     assert_int_equal(said.result.outcome, STREAM_STORED);
