@@ -160,6 +160,12 @@ class LogsPlay(Play):
         finally:
             self.ears.remove(ear)
 
+    def begins_now(self, name):
+        """Who listens at that node hears all from now on; what came before it may have missed without a word."""
+        for ear in self.ears:
+            if ear.place.name == name:
+                ear.since = max(ear.since, time.monotonic() + 1.0)
+
     def _unheard(self):
         """What was accepted while somebody listened, who neither heard it nor was told that something is missing."""
         lost = self.world.lost_for_good

@@ -47,6 +47,15 @@ async def change(world, process, binary):
     world.harmed_no_more(process.name)
 
 
+async def until_all_let_it_in(process, plays):
+    """Each server does so by itself. A node of the last release serves as soon as the first one does, and says nothing to a listener
+    that comes before the one with the stream; since then it is told (store/stream_follow.c)."""
+    await until(lambda: "away" not in process.get("/readyz")[1], f"all servers let {process.name} in")
+    for play in plays:
+        if play.name == "logs":
+            play.begins_now(process.name)
+
+
 async def nothing(words):
     del words
 
@@ -58,6 +67,8 @@ async def perform(world, plays, tally, binaries, look=nothing):
             tally.line(words)
             for process in [*(world.nodes[i] for i in nodes), *(world.sinks[i] for i in sinks)]:
                 await change(world, process, binaries[which])
+                if which == "old":
+                    await until_all_let_it_in(process, plays)
             await look(words)
             await settle(world, plays, tally)
 
