@@ -261,7 +261,7 @@ class LogsPlay(Play):
                 break
         self.tally.count("fault: fill buffers, logs")
         told = await asyncio.to_thread(_read_on, stuck, total)
-        lines = sum(entry.get("user") != "fill" for entry in honest.entries())  # of nodes, to whoever listens: they are skipped, too
+        lines = sum(entry.get("user") != "fill" for entry in honest.entries())  # of nodes, which all listeners get: they are skipped, too
         if not total <= told <= total + lines:
             self.tally.broken("logs: entries that a stuck listener neither heard nor was told of", f"{told} of {total}, {lines} lines of nodes")
         stuck.close()
