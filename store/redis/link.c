@@ -195,7 +195,9 @@ static void take_roll(const struct roll_call *call, struct span answer)
     if (welcome == ROLL_OTHER_LIST && take_list(link, &roll)) {
         return;
     }
-    store_on_said(link->store, call->shard, call->said);
+    if (call->verb == ROLL_BE_IN) { /* the others leave no words there */
+        store_on_said(link->store, call->shard, call->said);
+    }
     bool in = redis_roll_take(&roll, welcome, link->greeted, link->store, call->shard, &refusal);
     if (!in) {
         fail(link, buf_text(&refusal));
