@@ -34,17 +34,17 @@ struct relay_network {
     struct relay_network_options options;
     struct buf key; /* KEY_PREFIX and the name */
     struct map directory;
-    struct map seats;        /* all that are connected here, by identifier */
-    struct relay_room room;  /* seats that are admitted */
-    struct list unclaimed;   /* seats to be claimed when the bus reaches this node; by seat.entry, */
-    struct list held_back;   /* as are those that the rates of joins hold back, */
-    struct list waiting;     /* those that are claimed, and not yet admitted, */
-    struct list admitted;    /* and those in the room */
+    struct map seats;       /* all that are connected here, by identifier */
+    struct relay_room room; /* seats that are admitted */
+    struct list unclaimed;  /* seats to be claimed when the bus reaches this node; by seat.entry, */
+    struct list held_back;  /* as are those that the rates of joins hold back, */
+    struct list waiting;    /* those that are claimed, and not yet admitted, */
+    struct list admitted;   /* and those in the room */
     struct bus_sub *packets; /* while there is a seat */
     struct limit_table *joins;
-    struct event *admit;     /* pending while seats that the view has wait for a turn */
-    struct event *claims;    /* pending while the bus reaches this node and seats are not claimed */
-    bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
+    struct event *admit;  /* pending while seats that the view has wait for a turn */
+    struct event *claims; /* pending while the bus reaches this node and seats are not claimed */
+    bool hearing;         /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
     struct relay_early early;
 };
@@ -266,8 +266,8 @@ static void admit_listed(struct relay_network *network)
         if (server == NULL || server->seat != seat || relay_seat_has_left(seat)) {
             continue;
         }
-        if (left == 0 || (left < ADMITTED_PER_TURN &&
-                          loop_turn_us(network->options.loop) >= NEWCOMERS_US)) {
+        if (left == 0 ||
+            (left < ADMITTED_PER_TURN && loop_turn_us(network->options.loop) >= NEWCOMERS_US)) {
             timer_after(network->admit, 0); /* they are told of changes until then at once */
             return;
         }

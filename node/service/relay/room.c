@@ -12,7 +12,7 @@ enum {
     TOLD_STEP = 8,    /* between two looks at the time */
 };
 
-struct relay_news {
+struct relay_telling {
     struct list entry;
     struct chunk *chunk;       /* NULL: it is the beginning of a topic */
     struct relay_begin *begin; /* that */
@@ -35,7 +35,7 @@ void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics 
 {
     *room = (struct relay_room){.loop = loop, .metrics = metrics};
     list_init(&room->receivers);
-    list_init(&room->news);
+    list_init(&room->line);
     room->more = evtimer_new(loop_base(loop), on_more, room);
 }
 
@@ -58,82 +58,82 @@ void relay_room_remove(struct relay_room *room, struct relay_receiver *receiver)
     room->count--;
 }
 
-/* ------------------------------------------------------------------------------------ news */
+/* ------------------------------------------------------------------------------------ the line */
 
-static struct relay_news *first_news(const struct relay_room *room)
+static struct relay_telling *first_telling(const struct relay_room *room)
 {
-    return LIST_ITEM(room->news.next, struct relay_news, entry);
+    return LIST_ITEM(room->line.next, struct relay_telling, entry);
 }
 
-static size_t talk_of(const struct relay_news *news)
+static size_t talk_of(const struct relay_telling *telling)
 {
-    return news->mark.kind == PACED_TALK ? news->chunk->len : 0;
+    return telling->mark.kind == PACED_TALK ? telling->chunk->len : 0;
 }
 
-static void add_news(struct relay_room *room, struct chunk *chunk, struct relay_paced_mark mark,
-                     const struct relay_receiver *except)
+static void add_telling(struct relay_room *room, struct chunk *chunk, struct relay_paced_mark mark,
+                        const struct relay_receiver *except)
 {
-    struct relay_news *news = mem_alloc(sizeof(*news));
+    struct relay_telling *telling = mem_alloc(sizeof(*telling));
     bool begins = mark.kind == PACED_BEGIN;
-    *news = (struct relay_news){
+    *telling = (struct relay_telling){
         .chunk = begins ? NULL : chunk_ref(chunk),
         .begin = begins ? relay_begin_new(chunk, mark.topic) : NULL,
         .mark = mark,
         .number = ++room->number,
         .except = except != NULL ? except->number : 0,
     };
-    if (list_empty(&room->news)) {
+    if (list_empty(&room->line)) {
         room->next = room->receivers.next;
     }
-    list_push_back(&room->news, &news->entry);
-    room->news_count++;
-    room->talk += talk_of(news);
+    list_push_back(&room->line, &telling->entry);
+    room->line_count++;
+    room->talk += talk_of(telling);
 }
 
-/* All were told the first of the news. */
+/* All were told the first of the line. */
 static void end_first(struct relay_room *room)
 {
-    struct relay_news *news = first_news(room);
-    room->talk -= talk_of(news);
-    room->news_count--;
-    room->next = list_empty(&room->news) ? NULL : room->receivers.next;
-    list_del(&news->entry);
-    chunk_unref(news->chunk);
-    if (news->begin != NULL) {
-        relay_begin_unref(news->begin);
+    struct relay_telling *telling = first_telling(room);
+    room->talk -= talk_of(telling);
+    room->line_count--;
+    room->next = list_empty(&room->line) ? NULL : room->receivers.next;
+    list_del(&telling->entry);
+    chunk_unref(telling->chunk);
+    if (telling->begin != NULL) {
+        relay_begin_unref(telling->begin);
     }
-    free(news);
+    free(telling);
 }
 
 /* Those who came later stand behind: they need no telling. */
-static bool is_for(const struct relay_news *news, const struct relay_receiver *receiver)
+static bool is_for(const struct relay_telling *telling, const struct relay_receiver *receiver)
 {
-    return receiver->number < news->number;
+    return receiver->number < telling->number;
 }
 
-static void tell(struct relay_room *room, struct relay_news *news,
+static void tell(struct relay_room *room, struct relay_telling *telling,
                  const struct relay_receiver *receiver)
 {
-    if (receiver->number == news->except) {
+    if (receiver->number == telling->except) {
         return;
     }
-    bool sent = news->begin != NULL
-                    ? relay_paced_send_begin(receiver->paced, news->begin)
-                    : relay_paced_send(receiver->paced, news->chunk, news->mark);
+    bool sent = telling->begin != NULL
+                    ? relay_paced_send_begin(receiver->paced, telling->begin)
+                    : relay_paced_send(receiver->paced, telling->chunk, telling->mark);
     metrics_add(room->metrics, METRIC_DELIVERIES, sent ? 1 : 0);
 }
 
-/* Tells one receiver the first of the news, or ends that where nobody is left. */
+/* Tells one receiver the first of the line, or ends that where nobody is left. */
 static void step(struct relay_room *room)
 {
     struct list *at = room->next;
     if (at == &room->receivers ||
-        !is_for(first_news(room), LIST_ITEM(at, struct relay_receiver, entry))) {
+        !is_for(first_telling(room), LIST_ITEM(at, struct relay_receiver, entry))) {
         end_first(room);
         return;
     }
     room->next = at->next;
-    tell(room, first_news(room), LIST_ITEM(at, struct relay_receiver, entry));
+    tell(room, first_telling(room), LIST_ITEM(at, struct relay_receiver, entry));
 }
 
 /* May another one be told in this turn? */
@@ -152,11 +152,11 @@ static bool has_turn(struct relay_room *room)
 
 static void go_on(struct relay_room *room)
 {
-    while (!list_empty(&room->news) && has_turn(room)) {
+    while (!list_empty(&room->line) && has_turn(room)) {
         room->told++;
         step(room);
     }
-    if (!list_empty(&room->news)) {
+    if (!list_empty(&room->line)) {
         timer_after(room->more, 0);
     }
 }
@@ -172,15 +172,15 @@ void relay_room_send(struct relay_room *room, struct span bytes, struct relay_pa
         return;
     }
     struct chunk *chunk = chunk_copy(bytes);
-    add_news(room, chunk, mark, except);
+    add_telling(room, chunk, mark, except);
     chunk_unref(chunk);
-    while (room->news_count > RELAY_ROOM_NEWS_MOST) {
+    while (room->line_count > RELAY_ROOM_LINE_MOST) {
         step(room);
     }
     go_on(room);
 }
 
-/* The first of the news; the numbers of receivers grow. */
+/* The first of the line: numbers of receivers grow. */
 static bool was_told_first(const struct relay_room *room, const struct relay_receiver *receiver)
 {
     return room->next == &room->receivers ||
@@ -189,17 +189,18 @@ static bool was_told_first(const struct relay_room *room, const struct relay_rec
 
 void relay_room_tell_rest(struct relay_room *room, const struct relay_receiver *receiver)
 {
-    LIST_EACH(it, &room->news) {
-        struct relay_news *news = LIST_ITEM(it, struct relay_news, entry);
-        if (is_for(news, receiver) && !(news == first_news(room) && was_told_first(room, receiver))) {
-            tell(room, news, receiver);
+    LIST_EACH(it, &room->line) {
+        struct relay_telling *telling = LIST_ITEM(it, struct relay_telling, entry);
+        if (is_for(telling, receiver) &&
+            !(telling == first_telling(room) && was_told_first(room, receiver))) {
+            tell(room, telling, receiver);
         }
     }
 }
 
 void relay_room_deinit(struct relay_room *room)
 {
-    while (!list_empty(&room->news)) {
+    while (!list_empty(&room->line)) {
         end_first(room);
     }
     event_free(room->more);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* room: the seats of a network that its packets go to, and what is still to be told to them.
  *
- *     relay_room_send --> the end of the news --> from its front, so much a turn --> pacing of each seat
+ *     relay_room_send --> the end of the line --> from its front, so much a turn --> pacing of each seat
  *
  * A packet is copied once, and each seat's pacing queues a reference of it. Of many packets to many seats
  * each turn of the loop tells a part, so that none is long. All go through one line: each seat is told
@@ -18,7 +18,7 @@
 
 enum {
     RELAY_ROOM_TOLD_MOST = 2048, /* deliveries in one turn */
-    RELAY_ROOM_NEWS_MOST = 8192, /* news in the line; one more, and the first is told at once */
+    RELAY_ROOM_LINE_MOST = 8192, /* packets in the line; one more, and the first is told at once */
     RELAY_ROOM_TALK_MOST = 4 * 1024 * 1024, /* bytes of talk in it; more talk is dropped */
 };
 
@@ -34,14 +34,14 @@ struct relay_room {
     struct metrics *metrics; /* borrowed */
     struct list receivers;   /* struct relay_receiver, in the order in which they came */
     uint32_t count;
-    struct list news;  /* what not all were told, the first one first */
-    struct list *next; /* while there are news: the receiver to be told the first of them next */
-    uint32_t news_count;
-    size_t talk;        /* bytes of it among the news */
-    uint64_t number;    /* the last one that a receiver or news got */
+    struct list line;  /* packets that not all were told, the first one first */
+    struct list *next; /* while there is a line: the receiver to be told the first of it next */
+    uint32_t line_count;
+    size_t talk;        /* bytes of talk in the line */
+    uint64_t number;    /* the last one that a receiver or a packet got */
     uint64_t turn;      /* of the loop, in which the room told something last, */
     uint32_t told;      /* and how many times */
-    struct event *more; /* pending while there are news */
+    struct event *more; /* pending while there is a line */
 };
 
 /* `loop` and `metrics` are borrowed. */

@@ -594,9 +594,9 @@ static void the_line_is_bounded(void **state)
     assert_int_equal(bench->metrics.value[METRIC_PACED_DROPPED], 0);
     relay_room_send(&room, SPAN("more"), said, NULL);
     assert_int_equal(bench->metrics.value[METRIC_PACED_DROPPED], 1);
-    for (int i = 0; i < RELAY_ROOM_NEWS_MOST + 10; i++) {
+    for (int i = 0; i < RELAY_ROOM_LINE_MOST + 10; i++) {
         relay_room_send(&room, SPAN(""), gone, NULL);
-        assert_in_range(room.news_count, 1, RELAY_ROOM_NEWS_MOST);
+        assert_in_range(room.line_count, 1, RELAY_ROOM_LINE_MOST);
     }
     assert_true(count_deliveries(bench) > before);
     relay_room_remove(&room, &bench->one.seat.member);

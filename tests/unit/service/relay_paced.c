@@ -526,8 +526,9 @@ static void many_are_due_in_turns(void **state)
         int fds[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
         peers[i] = (struct peer){.fd = fds[1]};
-        relay_paced_init(&peers[i].paced, bench.pacer,
-                         conn_new(bench.net, fds[0], &(struct address){.port = 1}, &handler, &bench));
+        relay_paced_init(
+            &peers[i].paced, bench.pacer,
+            conn_new(bench.net, fds[0], &(struct address){.port = 1}, &handler, &bench));
     }
     struct chunk *chunk = chunk_copy(SPAN("x"));
     for (int i = 0; i < MANY * MESSAGES; i++) {
