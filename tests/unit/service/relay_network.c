@@ -518,7 +518,7 @@ static void many_are_told_in_turns(void **state)
     leave_all(crowd, RECEIVERS);
 }
 
-/* What is said while arrivals wait to be told comes behind them, whoever says it; who is admitted meanwhile is
+/* What is said while arrivals wait to be told comes behind them, from here or there; who is admitted meanwhile is
  * told of each other server by the directory or later, never by both. */
 static void what_is_said_waits_behind_arrivals(void **state)
 {
