@@ -96,8 +96,8 @@ static void end_first(struct relay_room *room)
     struct relay_telling *telling = first_telling(room);
     room->talk -= talk_of(telling);
     room->line_count--;
-    room->next = list_empty(&room->line) ? NULL : room->receivers.next;
     list_del(&telling->entry);
+    room->next = list_empty(&room->line) ? NULL : room->receivers.next;
     chunk_unref(telling->chunk);
     if (telling->begin != NULL) {
         relay_begin_unref(telling->begin);
@@ -167,7 +167,8 @@ void relay_room_send(struct relay_room *room, struct span bytes, struct relay_pa
     if (room->count == 0) {
         return;
     }
-    if (mark.kind == PACED_TALK && room->talk + bytes.len > RELAY_ROOM_TALK_MOST) {
+    bool full = room->talk > 0 && room->talk + bytes.len > RELAY_ROOM_TALK_MOST;
+    if (mark.kind == PACED_TALK && full) {
         metrics_add(room->metrics, METRIC_PACED_DROPPED, room->count);
         return;
     }
