@@ -36,6 +36,7 @@ void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics 
     *room = (struct relay_room){.loop = loop, .metrics = metrics};
     list_init(&room->receivers);
     list_init(&room->line);
+    room->next = &room->receivers;
     room->more = evtimer_new(loop_base(loop), on_more, room);
 }
 
@@ -97,7 +98,7 @@ static void end_first(struct relay_room *room)
     room->talk -= talk_of(telling);
     room->line_count--;
     list_del(&telling->entry);
-    room->next = list_empty(&room->line) ? NULL : room->receivers.next;
+    room->next = room->receivers.next;
     chunk_unref(telling->chunk);
     if (telling->begin != NULL) {
         relay_begin_unref(telling->begin);

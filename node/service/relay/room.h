@@ -34,8 +34,9 @@ struct relay_room {
     struct metrics *metrics; /* borrowed */
     struct list receivers;   /* struct relay_receiver, in the order in which they came */
     uint32_t count;
-    struct list line;  /* packets that not all were told, the first one first */
-    struct list *next; /* while there is a line: the receiver to be told the first of it next */
+    struct list line; /* packets that not all were told, the first one first */
+    struct list
+        *next; /* the receiver to be told the first of the line next; the head: none is left */
     uint32_t line_count;
     size_t talk;        /* bytes of talk in the line */
     uint64_t number;    /* the last one that a receiver or a packet got */
