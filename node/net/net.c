@@ -41,6 +41,7 @@ struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metr
     list_init(&net->back);
     list_init(&net->dirty);
     list_init(&net->bulk);
+    list_init(&net->works);
     list_init(&net->udp_dirty);
     admission_init(&net->admission, limits);
     loop_at_turn_end(loop, turn_end, net);

@@ -34,6 +34,9 @@ struct ws_handler {
     void (*message)(void *arg, enum ws_kind kind, struct span payload);
     /* What was queued has been written. May be NULL. */
     void (*drained)(void *arg);
+    /* The node closes it in good order, and nothing will go behind the close frame: the last time to
+     * send what this peer is still to have; not to be closed in it. May be NULL. */
+    void (*closing)(void *arg);
     /* The WebSocket is no longer open, whichever side ended it: the last call, never inside another
      * call to this ws but at the end of the turn. The closing handshake goes on by itself after
      * it. */

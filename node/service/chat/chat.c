@@ -221,6 +221,7 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
         buf_append(&out, entry.value);
     }
     buf_append(&out, SPAN("]}"));
+    group_give(&chat->room, &client->member); /* what it has heard is in the history */
     ws_send(client->ws, WS_TEXT, buf_span(&out));
     buf_free(&out);
 }
@@ -232,7 +233,7 @@ static const char *give_history(struct chat_client *client, uint32_t offset, uin
     struct shared_message *answer =
         store_ready(chat->options.store) ? chat_recent_answer(chat->recent, offset, limit) : NULL;
     if (answer != NULL) {
-        group_send_one(&client->member, answer);
+        group_send_one(&chat->room, &client->member, answer);
         count(client, METRIC_WS_MESSAGES_OUT);
         return NULL;
     }
@@ -295,6 +296,14 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     }
 }
 
+static void on_closing(void *arg)
+{
+    struct chat_client *client = arg;
+    if (is_logged_in(client)) {
+        group_give(&client->chat->room, &client->member);
+    }
+}
+
 static void on_closed(void *arg)
 {
     struct chat_client *client = arg;
@@ -307,7 +316,8 @@ static void on_closed(void *arg)
 
 static void on_connect(void *arg, struct http_request *request)
 {
-    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    static const struct ws_handler handler = {
+        .message = on_message, .closing = on_closing, .closed = on_closed};
     struct chat *chat = arg;
     struct chat_client *client = mem_zalloc(sizeof(*client));
     client->chat = chat;

@@ -75,7 +75,7 @@ static bool look_at_players(struct minigame *minigame)
 static void say_players(struct minigame *minigame, struct minigame_socket *socket)
 {
     if (look_at_players(minigame)) {
-        group_send_one(&socket->receiver, &minigame->answer);
+        group_send_one(&minigame->sockets.group, &socket->receiver, &minigame->answer);
         metrics_add(minigame->options.metrics, METRIC_WS_MESSAGES_OUT, 1);
     } else {
         minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
@@ -102,6 +102,12 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     json_decref(request);
 }
 
+static void on_closing(void *arg)
+{
+    struct minigame_socket *socket = arg;
+    group_give(&socket->sockets->group, &socket->receiver);
+}
+
 static void on_closed(void *arg)
 {
     minigame_socket_free(arg);
@@ -109,7 +115,8 @@ static void on_closed(void *arg)
 
 static void on_connect(void *arg, struct http_request *request)
 {
-    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    static const struct ws_handler handler = {
+        .message = on_message, .closing = on_closing, .closed = on_closed};
     struct minigame *minigame = arg;
     if (http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.token, NULL)) {
         minigame_socket_accept(&minigame->sockets, minigame, request, &handler);

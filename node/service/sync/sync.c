@@ -201,6 +201,12 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     }
 }
 
+static void on_closing(void *arg)
+{
+    struct sync_client *client = arg;
+    sync_session_give(&client->seat);
+}
+
 static void on_closed(void *arg)
 {
     struct sync_client *client = arg;
@@ -210,7 +216,8 @@ static void on_closed(void *arg)
     free(client);
 }
 
-static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+static const struct ws_handler handler = {
+    .message = on_message, .closing = on_closing, .closed = on_closed};
 
 static void on_connect(void *arg, struct http_request *request)
 {
