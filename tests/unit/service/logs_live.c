@@ -28,7 +28,9 @@ struct logs_crowd {
     int fds[LISTENERS + 1];
     unsigned asked;
     struct http_request *asking[LISTENERS + 1]; /* held until all have asked */
-    struct buf heard[LISTENERS + 1]; /* first letters of messages; [ of what the node itself made, C of a close frame */
+    struct buf heard
+        [LISTENERS +
+         1]; /* first letters of messages; [ of what the node itself made, C of a close frame */
 };
 
 static bool look(struct net_work *work)
@@ -56,9 +58,10 @@ static void turn(struct logs_crowd *crowd, unsigned turns)
 
 static void ask(struct logs_crowd *crowd, unsigned at)
 {
-    static const char shake[] = "HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                                "Sec-WebSocket-Version: 13\r\n\r\n";
+    static const char shake[] =
+        "HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n";
     struct peer *peer = crowd->peer;
     peer_connect(peer);
     peer_write(peer, SPAN("GET / "));
