@@ -3,6 +3,7 @@
 
 #include "node/net/conn_impl.h"
 #include "node/net/conn_path.h"
+#include "node/net/net.h"
 #include "store/base/check.h"
 
 #include <errno.h>
@@ -89,7 +90,9 @@ static void on_timer(struct wheel_timer *timer)
     } else if (conn->state != CONN_OPEN) {
         end(conn, CONN_END_LOCAL); /* lingered long enough */
     } else if (conn->handler->timer != NULL) {
+        net_send_bulk(conn->net, true); /* thousands may be asked, or told to go, in one moment */
         conn->handler->timer(conn->arg);
+        net_send_bulk(conn->net, false);
     }
 }
 
