@@ -3,7 +3,6 @@
 
 #include "node/net/conn_impl.h"
 #include "node/net/conn_path.h"
-#include "node/net/net.h"
 #include "store/base/check.h"
 
 #include <errno.h>
@@ -90,9 +89,9 @@ static void on_timer(struct wheel_timer *timer)
     } else if (conn->state != CONN_OPEN) {
         end(conn, CONN_END_LOCAL); /* lingered long enough */
     } else if (conn->handler->timer != NULL) {
-        net_send_bulk(conn->net, true); /* thousands may be asked, or told to go, in one moment */
+        conn->net->sends_bulk = true; /* thousands may be asked, or told to go, in one moment */
         conn->handler->timer(conn->arg);
-        net_send_bulk(conn->net, false);
+        conn->net->sends_bulk = false;
     }
 }
 
