@@ -213,6 +213,11 @@ void group_send_one(struct group *group, struct receiver *receiver, struct share
     receiver_send(receiver, message);
 }
 
+static bool is_for_walk(const struct group *group)
+{
+    return group->count >= GROUP_WALK_FROM || group->walk != NULL;
+}
+
 static void send_to_all(struct group *group, struct span text,
                         bool (*wants)(struct receiver *receiver))
 {
@@ -234,6 +239,10 @@ void group_send_late(struct group *group, struct span text,
     if (group->count == 0) {
         return;
     }
+    if (wants == NULL && is_for_walk(group)) {
+        keep(group, text, NULL);
+        return;
+    }
     const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
     struct net *net = conn_net(ws_conn(any->ws));
     net_send_bulk(net, true);
@@ -243,7 +252,7 @@ void group_send_late(struct group *group, struct span text,
 
 void group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
 {
-    if (group->count >= GROUP_WALK_FROM || group->walk != NULL) {
+    if (is_for_walk(group)) {
         keep(group, text, wants);
     } else if (group->count >= GROUP_BULK_FROM) {
         group_send_late(group, text, wants);

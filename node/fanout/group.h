@@ -51,8 +51,8 @@ void group_remove(struct group *group, struct receiver *receiver);
  * large group, in one of the next turns. */
 void group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver));
 
-/* The same, but `wants` is asked for all before it returns; and what goes to others may be written
- * first: for what many groups are sent at once. */
+/* The same, but `wants`, if there is one, is asked for all before it returns; and what goes to others
+ * may be written first: for what many groups are sent at once. */
 void group_send_late(struct group *group, struct span text,
                      bool (*wants)(struct receiver *receiver));
 

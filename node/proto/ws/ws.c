@@ -382,6 +382,13 @@ void ws_on_message(struct ws *ws, struct span payload)
     }
 }
 
+void ws_on_part(struct ws *ws, struct span so_far)
+{
+    if (ws->handler->part != NULL) {
+        ws->handler->part(ws->arg, (enum ws_kind)ws->kind, so_far);
+    }
+}
+
 static void flush_pong(struct ws *ws)
 {
     struct chunk *pong = ws->pong;
