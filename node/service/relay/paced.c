@@ -90,9 +90,9 @@ static uint64_t follow_gap_us(const struct relay_paced *paced, uint64_t waited_u
 static bool send_late(struct relay_paced *paced, struct chunk *chunk)
 {
     struct net *net = conn_net(paced->conn);
-    net_send_bulk(net, true);
+    bool bulk = net_send_bulk(net, true);
     int rc = conn_send(paced->conn, chunk);
-    net_send_bulk(net, false);
+    net_send_bulk(net, bulk);
     return rc == 0 || cut(paced);
 }
 
