@@ -58,6 +58,9 @@ void net_free(struct net **net)
         conn_end_now(conn);
         conn_do_todo(conn);
     }
+    while (!list_empty(&(*net)->works)) {
+        list_del((*net)->works.next); /* whose owners outlive it */
+    }
     drain_free(&(*net)->drain);
     free((*net)->udp_inbox);
     outq_pool_deinit(&(*net)->pool);

@@ -19,7 +19,7 @@ enum {
     BULK_US = 1000,  /* for writing to many */
     WORKS_US = 500,  /* for steps of what goes on for many turns; one at least */
     GONE_US =
-        250, /* for taking leave of those that are dead, or what the turn has left; of one at least */
+        250, /* for taking leave of those that are dead, or up to half of the turn; of one at least */
 };
 
 static void settle(struct net *net)
@@ -38,7 +38,7 @@ static void settle(struct net *net)
 static void take_leave(struct net *net)
 {
     uint64_t until_us = loop_turn_us(net->loop) + GONE_US;
-    until_us = until_us > LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
+    until_us = until_us > LOOP_TURN_BUDGET_US / 2 ? until_us : LOOP_TURN_BUDGET_US / 2;
     while (!list_empty(&net->gone)) {
         conn_do_todo(LIST_ITEM(net->gone.next, struct conn, todo));
         if (loop_turn_us(net->loop) >= until_us) {

@@ -8,7 +8,6 @@
 #include "node/fanout/group.h"
 #include "node/net/limit.h"
 #include "node/proto/ws/ws.h"
-#include "node/service/chat/online.h"
 #include "node/service/chat/recent.h"
 #include "node/service/chat/words.h"
 #include "store/base/clock.h"
@@ -367,9 +366,9 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     }
 }
 
-bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg)
+bool chat_each_online(void *chat, unsigned part, bool (*fn)(void *arg, struct span user), void *arg)
 {
-    return chat_online_each(((const struct chat *)chat)->online, fn, arg);
+    return chat_online_each(((const struct chat *)chat)->online, part, fn, arg);
 }
 
 void chat_describe(const struct chat *chat, struct buf *out)
@@ -418,8 +417,10 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     group_init(&chat->room, options->metrics);
     map_init(&chat->clients);
     metrics_source_add(options->metrics, &chat->gauges, count_gauges, chat);
-    chat->online = chat_online_new(&(struct chat_online_options){
-        .store = options->store, .wheel = options->wheel, .node = options->node});
+    chat->online = chat_online_new(&(struct chat_online_options){.store = options->store,
+                                                                 .wheel = options->wheel,
+                                                                 .net = options->net,
+                                                                 .node = options->node});
     chat->recent =
         chat_recent_new(options->store, HISTORY_KEY, options->history, options->answer_limit);
     chat->watch = history_watch(options->store, HISTORY_KEY, on_entry, chat);
