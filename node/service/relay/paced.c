@@ -22,7 +22,7 @@ enum {
     HASTE_US = 500 * 1000,          /* what waits longer may follow one that is on its way */
     URGENT_US = 2500 * 1000,        /* what waits so long does it as closely as may be */
     CAREFUL_US = 30 * 1000 * 1000,  /* after a packet was lost, when it may not */
-    LOOKING_US = 1000,              /* of a turn, until no more peers are looked at in it, but */
+    LOOKING_US = 500,               /* of a turn, until no more peers are looked at in it, but */
     LOOKS_LEAST = 16,               /* so many in each */
 };
 
