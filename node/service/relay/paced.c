@@ -335,11 +335,10 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
     return queued(paced);
 }
 
-bool relay_paced_send_begin(struct relay_paced *paced, struct relay_begin *begin)
+bool relay_paced_send_notice(struct relay_paced *paced, struct relay_notice *notice)
 {
-    const struct relay_paced_mark mark = {.topic = begin->topic, .kind = PACED_BEGIN};
-    if (paced->over || !is_paced(paced) || !relay_queue_put_begin(&paced->queue, begin)) {
-        return relay_paced_send(paced, begin->chunk, mark);
+    if (paced->over || !is_paced(paced) || !relay_queue_put_notice(&paced->queue, notice)) {
+        return relay_paced_send(paced, notice->chunk, notice->mark);
     }
     return queued(paced);
 }

@@ -79,8 +79,8 @@ void relay_paced_deinit(struct relay_paced *paced);
  * topic. false when the peer was cut, now or earlier. */
 bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct relay_paced_mark mark);
 
-/* The same for the beginning of a topic that many are told: it is kept once. */
-bool relay_paced_send_begin(struct relay_paced *paced, struct relay_begin *begin);
+/* The same for the beginning or the end of a topic that many are told: it is kept once. */
+bool relay_paced_send_notice(struct relay_paced *paced, struct relay_notice *notice);
 
 /* The peer is given up: nothing waits any more and later sends are dropped. Its owner is to end the
  * connection. */

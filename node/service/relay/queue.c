@@ -133,14 +133,15 @@ static void put_in_topic(struct relay_queue *queue, struct relay_topic *topic, s
     queue->count++;
 }
 
-/* More is to be told of a topic whose beginning waits in the line: from now on it waits there no more. */
+/* More is to be told of a topic of which something waits in the line: from now on it waits there no more. */
 static void leave_line(struct relay_queue *queue, uint64_t id)
 {
-    struct relay_begin *begin;
-    while ((begin = relay_begins_take(&queue->begins, id)) != NULL) {
+    struct relay_notice *notice;
+    while ((notice = relay_notices_take(&queue->notices, id)) != NULL) {
         queue->count--;
-        put_in_topic(queue, topic_of(queue, id), begin->chunk, PACED_BEGIN, begin->queued_us);
-        relay_begin_unref(begin);
+        put_in_topic(queue, topic_of(queue, id), notice->chunk, notice->mark.kind,
+                     notice->queued_us);
+        relay_notice_unref(notice);
     }
 }
 
@@ -169,25 +170,25 @@ void relay_queue_clear(struct relay_queue *queue)
         }
         free_if_empty(queue, topic);
     }
-    queue->count -= relay_begins_count(&queue->begins);
-    relay_begins_clear(&queue->begins);
+    queue->count -= relay_notices_count(&queue->notices);
+    relay_notices_clear(&queue->notices);
 }
 
 /* What waited longer, and between two of the line one that is not of it. */
 static bool line_is_next(const struct relay_queue *queue)
 {
-    const struct relay_begin *begin = relay_begins_first(&queue->begins);
-    if (begin == NULL || list_empty(&queue->turns)) {
-        return begin != NULL;
+    const struct relay_notice *notice = relay_notices_first(&queue->notices);
+    if (notice == NULL || list_empty(&queue->turns)) {
+        return notice != NULL;
     }
     const struct relay_topic *topic = LIST_ITEM(queue->turns.next, struct relay_topic, turn);
-    return !queue->began && begin->queued_us <= first_item(topic)->queued_us;
+    return !queue->began && notice->queued_us <= first_item(topic)->queued_us;
 }
 
-static struct chunk *take_begin(struct relay_queue *queue)
+static struct chunk *take_notice(struct relay_queue *queue)
 {
-    struct chunk *chunk = chunk_ref(relay_begins_first(&queue->begins)->chunk);
-    relay_begins_shift(&queue->begins);
+    struct chunk *chunk = chunk_ref(relay_notices_first(&queue->notices)->chunk);
+    relay_notices_shift(&queue->notices);
     queue->count--;
     queue->began = true;
     return chunk;
@@ -196,7 +197,7 @@ static struct chunk *take_begin(struct relay_queue *queue)
 struct chunk *relay_queue_take(struct relay_queue *queue, uint64_t now_us)
 {
     if (line_is_next(queue)) {
-        return take_begin(queue);
+        return take_notice(queue);
     }
     queue->began = false;
     while (!list_empty(&queue->turns)) {
@@ -212,23 +213,25 @@ struct chunk *relay_queue_take(struct relay_queue *queue, uint64_t now_us)
         }
         free_if_empty(queue, topic);
     }
-    return relay_begins_count(&queue->begins) > 0 ? take_begin(queue) : NULL;
+    return relay_notices_count(&queue->notices) > 0 ? take_notice(queue) : NULL;
 }
 
-bool relay_queue_put_begin(struct relay_queue *queue, struct relay_begin *begin)
+bool relay_queue_put_notice(struct relay_queue *queue, struct relay_notice *notice)
 {
-    if (find_topic(queue, begin->topic) != NULL) {
+    uint64_t topic = notice->mark.topic;
+    bool ends = notice->mark.kind == PACED_END; /* what it ends may not be told at all */
+    if (find_topic(queue, topic) != NULL || (ends && relay_notices_has(&queue->notices, topic))) {
         return false;
     }
-    relay_begins_push(&queue->begins, begin);
+    relay_notices_push(&queue->notices, notice);
     queue->count++;
     return true;
 }
 
 uint64_t relay_queue_oldest_us(struct relay_queue *queue)
 {
-    const struct relay_begin *begin = relay_begins_first(&queue->begins);
-    uint64_t oldest = begin != NULL ? begin->queued_us : UINT64_MAX;
+    const struct relay_notice *notice = relay_notices_first(&queue->notices);
+    uint64_t oldest = notice != NULL ? notice->queued_us : UINT64_MAX;
     LIST_EACH(it, &queue->turns) {
         const struct relay_topic *topic = LIST_ITEM(it, struct relay_topic, turn);
         uint64_t since_us = first_item(topic)->queued_us;

@@ -14,8 +14,8 @@ enum {
 
 struct relay_telling {
     struct list entry;
-    struct chunk *chunk;       /* NULL: it is the beginning of a topic */
-    struct relay_begin *begin; /* that */
+    struct chunk *chunk;         /* NULL: it is the beginning or the end of a topic */
+    struct relay_notice *notice; /* that */
     struct relay_paced_mark mark;
     uint64_t number;
     uint64_t except; /* the number of one who is not told; 0: all are */
@@ -75,10 +75,10 @@ static void add_telling(struct relay_room *room, struct chunk *chunk, struct rel
                         const struct relay_receiver *except)
 {
     struct relay_telling *telling = mem_alloc(sizeof(*telling));
-    bool begins = mark.kind == PACED_BEGIN;
+    bool talk = mark.kind == PACED_TALK;
     *telling = (struct relay_telling){
-        .chunk = begins ? NULL : chunk_ref(chunk),
-        .begin = begins ? relay_begin_new(chunk, mark.topic) : NULL,
+        .chunk = talk ? chunk_ref(chunk) : NULL,
+        .notice = talk ? NULL : relay_notice_new(chunk, mark),
         .mark = mark,
         .number = ++room->number,
         .except = except != NULL ? except->number : 0,
@@ -100,8 +100,8 @@ static void end_first(struct relay_room *room)
     list_del(&telling->entry);
     room->next = room->receivers.next;
     chunk_unref(telling->chunk);
-    if (telling->begin != NULL) {
-        relay_begin_unref(telling->begin);
+    if (telling->notice != NULL) {
+        relay_notice_unref(telling->notice);
     }
     free(telling);
 }
@@ -118,8 +118,8 @@ static void tell(struct relay_room *room, struct relay_telling *telling,
     if (receiver->number == telling->except) {
         return;
     }
-    bool sent = telling->begin != NULL
-                    ? relay_paced_send_begin(receiver->paced, telling->begin)
+    bool sent = telling->notice != NULL
+                    ? relay_paced_send_notice(receiver->paced, telling->notice)
                     : relay_paced_send(receiver->paced, telling->chunk, telling->mark);
     metrics_add(room->metrics, METRIC_DELIVERIES, sent ? 1 : 0);
 }

@@ -325,9 +325,9 @@ static void an_untold_topic_is_not_ended(void **state)
     end(&bench);
 }
 
-static bool say_begin(struct bench *bench, struct relay_begin *begin)
+static bool say_begin(struct bench *bench, struct relay_notice *begin)
 {
-    return relay_paced_send_begin(&bench->paced, begin);
+    return relay_paced_send_notice(&bench->paced, begin);
 }
 
 /* A thousand beginnings wait as pointers to what all peers are told, and hold up no talk. */
@@ -335,7 +335,7 @@ static void beginnings_are_kept_once(void **state)
 {
     (void)state;
     enum { MANY = 1000 };
-    static struct relay_begin *begins[MANY];
+    static struct relay_notice *begins[MANY];
     struct bench one = {0}, two = {0};
     start(&one, true);
     start(&two, true);
@@ -343,7 +343,7 @@ static void beginnings_are_kept_once(void **state)
     assert_true(say(&two, 9, "first", PACED_TALK));
     for (uint64_t i = 0; i < MANY; i++) {
         struct chunk *chunk = chunk_copy(SPAN("+"));
-        begins[i] = relay_begin_new(chunk, 100 + i);
+        begins[i] = relay_notice_new(chunk, (struct relay_paced_mark){100 + i, PACED_BEGIN});
         assert_true(say_begin(&one, begins[i]) && say_begin(&two, begins[i]));
         assert_int_equal(chunk->refs, 2); /* ours and that of what is kept once */
         chunk_unref(chunk);
@@ -363,10 +363,54 @@ static void beginnings_are_kept_once(void **state)
         assert_string_equal(read_once(&one), told[i]);
     }
     for (int i = 0; i < MANY; i++) {
-        relay_begin_unref(begins[i]);
+        relay_notice_unref(begins[i]);
     }
     end(&one);
     end(&two);
+}
+
+static void notify(struct bench *bench, uint64_t topic, const char *text,
+                   enum relay_paced_kind kind)
+{
+    struct chunk *chunk = chunk_copy(span_str(text));
+    struct relay_notice *notice = relay_notice_new(chunk, (struct relay_paced_mark){topic, kind});
+    chunk_unref(chunk);
+    assert_true(relay_paced_send_notice(&bench->paced, notice));
+    relay_notice_unref(notice);
+}
+
+/* A node with a thousand servers died: what waits of that for each peer are pointers, too. */
+static void ends_are_kept_once(void **state)
+{
+    enum { MANY = 1000 };
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    for (uint64_t i = 0; i < MANY; i++) {
+        notify(&bench, 100 + i, "-", PACED_END);
+    }
+    assert_int_equal(relay_paced_waiting(&bench.paced), MANY);
+    assert_int_equal(bench.paced.queue.topics.count, 0);
+    notify(&bench, 7, "+7", PACED_BEGIN); /* never told, nor is its end */
+    notify(&bench, 7, "-7", PACED_END);
+    assert_int_equal(relay_paced_waiting(&bench.paced), MANY);
+    for (int i = 0; i < 3; i++) { /* its end is told once, whatever comes and goes after it */
+        notify(&bench, 100, "+", PACED_BEGIN);
+        assert_true(say(&bench, 100, "x", PACED_TALK));
+        notify(&bench, 100, "-", PACED_END);
+        assert_int_equal(relay_paced_waiting(&bench.paced), MANY);
+    }
+    end(&bench);
+    bench = (struct bench){0};
+    start(&bench, true);
+    assert_true(say(&bench, 9, "first", PACED_TALK));
+    notify(&bench, 1, "-1", PACED_END);
+    notify(&bench, 1, "+1", PACED_BEGIN);
+    notify(&bench, 2, "-2", PACED_END);
+    assert_true(say(&bench, 1, "hi", PACED_TALK));
+    expect_in_turn(&bench, "first -2 -1 +1 hi"); /* in order within a topic */
+    end(&bench);
 }
 
 static const char sixty[] = "------------------------------------------------------------";
@@ -569,6 +613,7 @@ int main(void)
         cmocka_unit_test(topics_have_their_turn),
         cmocka_unit_test(an_untold_topic_is_not_ended),
         cmocka_unit_test(beginnings_are_kept_once),
+        cmocka_unit_test(ends_are_kept_once),
         cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),
         cmocka_unit_test(talk_gets_too_old),
         cmocka_unit_test(who_confirms_nothing_is_cut),
