@@ -346,7 +346,11 @@ def test_a_site_that_names_itself_after_the_admin_address_reads_nothing(yard):
             assert ask_as(admin, None, "GET /healthz", Host=name).status == 200, "a balancer's probe"
     for name in ("[::1].evil.example", "127.0.0.1:80.evil.example", "[::1]:9.evil.example", "[::1]9.evil.example"):
         assert status(name) == 421, f"{name}: what follows an address is no port"
-    assert ask_as(admin, None, "GET http://localhost/metrics", Host="evil.example").status == 421, "its page sends what it likes"
+    for target, host, expected in (("localhost", "evil.example", 421), ("evil.example", "localhost", 421), ("evil.example:80", "127.0.0.1", 421),
+                                   ("status.example", "localhost", 200), ("STATUS.example:9", "status.example", 200)):
+        assert ask_as(admin, None, f"GET http://{target}/metrics", Host=host).status == expected, f"{target} goes before {host}"
+        assert ask_as(admin, f"http://{target}", f"GET http://{target}/metrics", Host=host).status == expected, f"{target} is its own page"
+    assert ask_as(admin, "http://localhost", "GET http://status.example/metrics", Host="localhost").status == 403, "another page's"
     with HttpClient(admin) as client:
         assert client.ask(b"GET /metrics HTTP/1.0\r\n\r\n").status == 200, "no browser"
     assert status("game.example", "/version", node.port) == 200, "clients come by any name"

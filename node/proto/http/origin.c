@@ -18,7 +18,7 @@ static bool is_own(const struct http_request *request, struct span origin)
 {
     struct span authority = authority_of(origin);
     return authority.len > 0 &&
-           (span_eq_nocase(authority, http_header(request, "host")) ||
+           (span_eq_nocase(authority, request->authority) ||
             span_eq_nocase(authority, http_header(request, "x-forwarded-host")));
 }
 

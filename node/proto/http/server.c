@@ -204,7 +204,7 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
     }
     if (request->own_only && guard != HTTP_ORIGIN_PROBE &&
         !http_host_may(request, &server->options)) {
-        return http_error(421, "this server is not known by the name in Host: see admin-hosts");
+        return http_error(421, "this server is not known by that name: see admin-hosts");
     }
     const struct http_route *websocket = find(server, request->path, NULL);
     if (websocket != NULL && http_wants_websocket(request)) {
