@@ -87,7 +87,7 @@ int logs_frames_are_http(struct span bytes, size_t most)
     if (len == bytes.len && len < METHOD_MOST) {
         return 0;
     }
-    if (len == 0 || bytes.ptr[len] != ' ') {
+    if (len == 0 || len == METHOD_MOST || bytes.ptr[len] != ' ') {
         return -1;
     }
     size_t line = len;
