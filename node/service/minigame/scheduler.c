@@ -28,6 +28,9 @@ enum {
     LEDGER_MS = 5000,               /* for which one is tried to be written */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
+    DRAW_PAUSE =
+        10, /* times as long as it takes to draw players from all, until they are drawn again */
+    UNSAID_MOST = 64, /* letters that wait for the draft: all of them go in one turn */
 };
 
 struct minigame_scheduler {
@@ -39,6 +42,7 @@ struct minigame_scheduler {
     struct wheel_timer update; /* says one that waits */
     uint64_t updated_ms;       /* monotonic, of the last one; 0: none yet */
     bool update_waits;
+    uint64_t drawn_us;               /* monotonic: from then on players may be drawn again */
     uint64_t since_us;               /* when this node took its seat */
     struct minigame_state *state;    /* as it is shown and told */
     struct minigame_state *draft;    /* changed here, not known to be in the store; or NULL */
@@ -66,10 +70,22 @@ static void post(struct minigame_scheduler *scheduler, json_t *letter)
     }
 }
 
-/* Steals `json`. */
+/* What waits and would be said twice is said once, the last time. Steals `json`. */
 static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
 {
-    post(scheduler, json_pack("{s:o}", "all", json));
+    json_t *letter = json_pack("{s:o}", "all", json);
+    for (size_t i = json_array_size(scheduler->unsaid); i > 0; i--) {
+        if (json_equal(json_array_get(scheduler->unsaid, i - 1), letter)) {
+            json_array_remove(scheduler->unsaid, i - 1);
+        }
+    }
+    post(scheduler, letter);
+}
+
+/* May more wait? A flood of requests is not to make one long turn when the store has answered. */
+static bool has_room(const struct minigame_scheduler *scheduler)
+{
+    return json_array_size(scheduler->unsaid) < UNSAID_MOST;
 }
 
 static void say_update(struct minigame_scheduler *scheduler)
@@ -325,7 +341,11 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 static bool draw_players(struct minigame_scheduler *scheduler, struct minigame_draw *draw)
 {
     *draw = (struct minigame_draw){0};
-    return scheduler->options.each_online(scheduler->options.online, minigame_draw_add, draw);
+    uint64_t now_us = clock_monotonic_us();
+    bool known = scheduler->options.each_online(scheduler->options.online, minigame_draw_add, draw);
+    uint64_t done_us = clock_monotonic_us();
+    scheduler->drawn_us = done_us + (done_us - now_us) * DRAW_PAUSE;
+    return known;
 }
 
 /* Steals the players of `draw`. */
@@ -386,8 +406,9 @@ static void start(struct minigame_scheduler *scheduler, const json_t *request, c
                   size_t error_size)
 {
     struct minigame_draw draw;
-    if (!draw_players(scheduler, &draw)) {
-        snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
+    bool late = clock_monotonic_us() >= scheduler->drawn_us;
+    if (!late || !draw_players(scheduler, &draw)) {
+        snprintf(error, error_size, "%s", late ? MINIGAME_NO_PLAYERS : MINIGAME_TOO_MANY);
         return;
     }
     struct minigame_state *draft = edit(scheduler);
@@ -458,15 +479,23 @@ static void on_request(struct minigame_scheduler *scheduler, const json_t *lette
 {
     const json_t *request = json_object_get(letter, "request");
     char error[512] = "";
+    bool room = has_room(scheduler);
     if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
+    } else if (!room) {
+        snprintf(error, sizeof(error), "%s", MINIGAME_TOO_MANY);
     } else if (json_is_string(json_object_get(request, "action"))) {
         carry_out(scheduler, request, error, sizeof(error));
     }
     json_t *words = json_string(error);
-    post(scheduler, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                              json_object_get(letter, "id"), "error",
-                              words != NULL ? words : json_string(MINIGAME_UNREACHABLE)));
+    json_t *answer = json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
+                               json_object_get(letter, "id"), "error",
+                               words != NULL ? words : json_string(MINIGAME_UNREACHABLE));
+    if (room) {
+        post(scheduler, answer);
+    } else {
+        minigame_post_publish(&scheduler->letters, answer);
+    }
 }
 
 static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter)
@@ -506,7 +535,9 @@ void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
 {
     struct minigame_sockets *sockets = scheduler->options.sockets;
     const char *runner = runner_of(scheduler);
-    if (is_runner(scheduler)) {
+    if (is_runner(scheduler) && !has_room(scheduler)) {
+        minigame_sockets_refuse(sockets, asker, MINIGAME_TOO_MANY);
+    } else if (is_runner(scheduler)) {
         char error[512] = "";
         carry_out(scheduler, request, error, sizeof(error));
         if (error[0] != '\0') {
