@@ -47,7 +47,8 @@ static void listen_here(void)
 /* The echo of the key in `request`. */
 static void print_accept(const struct buf *request, struct buf *out)
 {
-    static const char field[] = "Sec-WebSocket-Key: ", guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    static const char field[] = "Sec-WebSocket-Key: ",
+                      guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     const char *key = memmem(request->ptr, request->len, field, sizeof(field) - 1);
     uint8_t digest[SHA1_DIGEST_SIZE];
     struct sha1_ctx sha1;
@@ -60,7 +61,8 @@ static void print_accept(const struct buf *request, struct buf *out)
 #else
     sha1_digest(&sha1, sizeof(digest), digest);
 #endif
-    base64_encode_raw(buf_room(out, BASE64_ENCODE_RAW_LENGTH(sizeof(digest))), sizeof(digest), digest);
+    base64_encode_raw(buf_room(out, BASE64_ENCODE_RAW_LENGTH(sizeof(digest))), sizeof(digest),
+                      digest);
     buf_grew(out, BASE64_ENCODE_RAW_LENGTH(sizeof(digest)));
 }
 
