@@ -248,6 +248,7 @@ def rounds_of_games(bench):
         for number, user in enumerate(users):
             ask_frame(user, text({"action": "login", "token": f"user-{number:05}"}))
         servers = [websocket(one.address, "/minigame") for one in (node, other) for _ in range(50)]
+
         def answers(link=servers[0]):
             return b"scheduler is" in ask_last(link, text({"action": "scheduler_info"}), b"info")
         wait_until(answers, "the scheduler is known")
