@@ -36,7 +36,7 @@ llvm-cov report $objects -instr-profile "$counts/all.profdata" \
     node/service/logs/shapes.c node/service/logs/intake.c node/service/logs/coding.c node/service/logs/stored.c store/archive/question.c \
     node/service/chat/words.c node/service/chat/account.c \
     node/service/minigame/request.c store/roster/note.c store/history/note.c store/redis/url.c store/redis/url_list.c \
-    store/redis/map.c store/redis/inspect.c store/way_read.c store/redis/redirect.c store/redis/values.c store/redis/reply.c store/redis/role.c store/redis/stream.c store/stream_call.c store/base/resp.c store/base/decimal.c |
+    store/redis/map.c store/redis/moves.c store/redis/inspect.c store/redis/roll.c store/redis/script.c store/redis/eval.c store/redis/find.c store/redis/push.c store/way_read.c store/redis/redirect.c store/redis/values.c store/redis/reply.c store/redis/role.c store/redis/stream.c store/stream_call.c store/base/resp.c store/base/decimal.c |
     awk -v least=$least '
         /\.c / {
             low = 100 * ($8 - $9) <= least * $8
