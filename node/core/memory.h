@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory: what libraries allocate for this process. */
+/* memory: how this process allocates, and its libraries do. */
 #ifndef MUSTER_NODE_CORE_MEMORY_H
 #define MUSTER_NODE_CORE_MEMORY_H
 
@@ -7,5 +7,10 @@
  * a message, instead of a timer that is never set or a value that is not there. Before anything else
  * of them is used. Libraries that pass on their failures (libpq, libcurl, TLS) are left as they are. */
 void memory_guard_libraries(void);
+
+/* Has the allocator join what is freed with its neighbours at once. Else it keeps small pieces aside, and
+ * the next large one that is asked for has to join all of them: 4 ms after a node with 19,000 sessions
+ * died. */
+void memory_join_freed(void);
 
 #endif
