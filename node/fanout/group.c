@@ -14,7 +14,7 @@ enum {
 };
 
 /* A message that not all receivers have yet. */
-struct kept {
+struct group_message {
     struct list entry;
     uint64_t number;
     struct buf text;
@@ -28,7 +28,7 @@ struct group_walk {
     struct group *group;
     struct net_work work;
     struct net *net;
-    struct list kept; /* struct kept, by number */
+    struct list kept; /* struct group_message, by number */
     size_t bytes;     /* of them */
     struct list *at;  /* the next receiver's entry; the group's head: the round is over */
     uint64_t until;   /* the last message that is complete then */
@@ -46,7 +46,7 @@ static void count_sent(struct group *group, uint32_t sent)
     metrics_add(group->metrics, METRIC_WS_MESSAGES_OUT, sent);
 }
 
-void receiver_send(const struct receiver *receiver, struct shared_message *message)
+void group_send_to(const struct receiver *receiver, struct shared_message *message)
 {
     struct ws *ws = receiver->ws;
     if (!ws_is_open(ws)) {
@@ -66,7 +66,7 @@ static uint32_t send_wanted(struct receiver *receiver, struct shared_message *me
     if (!ws_is_open(receiver->ws) || (wants != NULL && !wants(receiver))) {
         return 0;
     }
-    receiver_send(receiver, message);
+    group_send_to(receiver, message);
     return 1;
 }
 
@@ -79,7 +79,7 @@ static uint32_t give(struct group_walk *walk, struct receiver *receiver)
         return 0;
     }
     LIST_EACH(it, &walk->kept) {
-        struct kept *kept = LIST_ITEM(it, struct kept, entry);
+        struct group_message *kept = LIST_ITEM(it, struct group_message, entry);
         if (kept->number > receiver->has_kept) {
             sent += send_wanted(receiver, &kept->message, kept->wants);
         }
@@ -90,7 +90,7 @@ static uint32_t give(struct group_walk *walk, struct receiver *receiver)
 
 static void drop_first(struct group_walk *walk)
 {
-    struct kept *kept = LIST_ITEM(walk->kept.next, struct kept, entry);
+    struct group_message *kept = LIST_ITEM(walk->kept.next, struct group_message, entry);
     walk->bytes -= kept->text.len;
     list_del(&kept->entry);
     shared_message_deinit(&kept->message);
@@ -112,7 +112,7 @@ static void free_walk(struct group_walk *walk)
 static bool end_round(struct group_walk *walk)
 {
     while (!list_empty(&walk->kept) &&
-           LIST_ITEM(walk->kept.next, struct kept, entry)->number <= walk->until) {
+           LIST_ITEM(walk->kept.next, struct group_message, entry)->number <= walk->until) {
         drop_first(walk);
     }
     if (list_empty(&walk->kept)) {
@@ -163,7 +163,7 @@ static void keep(struct group *group, struct span text, bool (*wants)(struct rec
         group->walk = walk_new(group);
     }
     struct group_walk *walk = group->walk;
-    struct kept *kept = mem_zalloc(sizeof(*kept));
+    struct group_message *kept = mem_zalloc(sizeof(*kept));
     kept->number = ++group->kept;
     kept->wants = wants;
     buf_append(&kept->text, text);
@@ -210,7 +210,7 @@ void group_give(struct group *group, struct receiver *receiver)
 void group_send_one(struct group *group, struct receiver *receiver, struct shared_message *message)
 {
     group_give(group, receiver);
-    receiver_send(receiver, message);
+    group_send_to(receiver, message);
 }
 
 static bool is_for_walk(const struct group *group)

@@ -63,6 +63,6 @@ void group_send_one(struct group *group, struct receiver *receiver, struct share
 void group_give(struct group *group, struct receiver *receiver);
 
 /* Sends one message to a receiver, of no group or of one whose order does not matter. */
-void receiver_send(const struct receiver *receiver, struct shared_message *message);
+void group_send_to(const struct receiver *receiver, struct shared_message *message);
 
 #endif

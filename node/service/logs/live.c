@@ -73,7 +73,7 @@ static void tell_skipped(struct log_listener *listener)
     logs_print_note(&text, clock_unix_ms(), listener->last_skipped, buf_span(&msg));
     buf_append(&text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(&text));
-    receiver_send(&listener->member, &frame);
+    group_send_to(&listener->member, &frame);
     shared_message_deinit(&frame);
     buf_free(&msg);
     buf_free(&text);
@@ -98,7 +98,7 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     if (is_owed(listener)) {
         tell_skipped(listener);
     }
-    receiver_send(&listener->member, frame);
+    group_send_to(&listener->member, frame);
     metrics_add(metrics, METRIC_LOGS_DELIVERED, run.count);
 }
 
