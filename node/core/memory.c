@@ -13,7 +13,9 @@ void memory_guard_libraries(void)
     json_set_alloc_funcs(mem_alloc, free);
 }
 
-void memory_join_freed(void)
+void memory_join_at_once(void)
 {
+#ifdef M_MXFAST
     mallopt(M_MXFAST, 0);
+#endif
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory: how this process allocates, and its libraries do. */
+/* memory: what libraries allocate for this process, and how its allocator works. */
 #ifndef MUSTER_NODE_CORE_MEMORY_H
 #define MUSTER_NODE_CORE_MEMORY_H
 
@@ -8,9 +8,8 @@
  * of them is used. Libraries that pass on their failures (libpq, libcurl, TLS) are left as they are. */
 void memory_guard_libraries(void);
 
-/* Has the allocator join what is freed with its neighbours at once. Else it keeps small pieces aside, and
- * the next large one that is asked for has to join all of them: 4 ms after a node with 19,000 sessions
- * died. */
-void memory_join_freed(void);
+/* Has the allocator join what is freed with its neighbours at once. Else it lays small blocks aside, and
+ * the next large one waits until all of them are joined: 10 ms after a few hundred thousand. */
+void memory_join_at_once(void);
 
 #endif

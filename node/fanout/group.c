@@ -129,7 +129,7 @@ static bool step(struct net_work *work)
     struct group_walk *walk = CONTAINER_OF(work, struct group_walk, work);
     struct group *group = walk->group;
     uint32_t sent = 0;
-    net_send_bulk(walk->net, true);
+    bool bulk = net_send_bulk(walk->net, true);
     for (int looks = 0; walk->at != &group->receivers && sent < SENDS_PER_STEP; looks++) {
         struct receiver *receiver = LIST_ITEM(walk->at, struct receiver, entry);
         if (looks == LOOKS_PER_STEP) {
@@ -138,7 +138,7 @@ static bool step(struct net_work *work)
         walk->at = walk->at->next;
         sent += give(walk, receiver);
     }
-    net_send_bulk(walk->net, false);
+    net_send_bulk(walk->net, bulk);
     count_sent(group, sent);
     return walk->at != &group->receivers || end_round(walk);
 }
@@ -245,9 +245,9 @@ void group_send_late(struct group *group, struct span text,
     }
     const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
     struct net *net = conn_net(ws_conn(any->ws));
-    net_send_bulk(net, true);
+    bool bulk = net_send_bulk(net, true);
     send_to_all(group, text, wants);
-    net_send_bulk(net, false);
+    net_send_bulk(net, bulk);
 }
 
 void group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))

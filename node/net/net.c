@@ -95,9 +95,11 @@ bool net_shares_ports(const struct net *net)
     return net->admission.limits.share_ports;
 }
 
-void net_send_bulk(struct net *net, bool bulk)
+bool net_send_bulk(struct net *net, bool bulk)
 {
+    bool was = net->sends_bulk;
     net->sends_bulk = bulk;
+    return was;
 }
 
 uint64_t net_sends(const struct net *net)
