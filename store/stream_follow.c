@@ -327,6 +327,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (part->lanes == 0 ||
         (!part->there && !stream_may_spread(options->store) && part->part > 0)) {
         arm(part, sleeps ? SLEEPS_MS : ASK_AGAIN_MS); /* nobody writes there */
+    } else if (options->events->busy(options->arg)) {
+        arm(part, FOLLOW_GATHER_MS);
     } else if (!part->reading) {
         read_on(part);
     }

@@ -20,6 +20,8 @@ enum {
 struct stream_follow_events {
     /* Does anybody want to hear? */
     bool (*wanted)(void *arg);
+    /* Shall nothing more be read for a while, since what came last is still on its way? */
+    bool (*busy)(void *arg);
     /* It is known where each part ends, or its server is away. */
     void (*ready)(void *arg);
     /* New ones of one lane, in order; borrowed. */

@@ -173,6 +173,7 @@ int main(int argc, char *argv[])
     process_prepare();
     handover_begin(argv);
     memory_guard_libraries();
+    memory_join_at_once();
     if (argc < 2) {
         print_help(stderr, "");
         return 2;

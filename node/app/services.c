@@ -196,6 +196,7 @@ static int make_chat(struct services *services, struct app *app, char *error, si
         .store = app->store,
         .metrics = &app->metrics,
         .wheel = app->wheel,
+        .net = app->net,
         .node = app->node,
         .login = login_options(settings, loop_base(app->loop), app->pool),
         .history = settings->chat_history,
@@ -219,8 +220,8 @@ static void make_minigame(struct services *services, struct app *app)
         .metrics = &app->metrics,
         .wheel = app->wheel,
         .node = app->node,
-        .each_online = chat_each_online,
-        .online = services->chat,
+        .net = app->net,
+        .online = {CHAT_ONLINE_PARTS, chat_each_online, services->chat},
         .token = app->settings->minigame_token,
         .webhook_token = app->settings->webhook_token,
     };

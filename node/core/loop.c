@@ -125,6 +125,7 @@ static void measure_turn(struct loop *loop)
     loop->cpu_us = cpu_us;
     us = us > used_us ? us : used_us;
     metrics_observe(loop->metrics, HISTOGRAM_LOOP_TURN, (double)us / 1e6);
+    metrics_observe(loop->metrics, HISTOGRAM_LOOP_TURN_CPU, (double)used_us / 1e6);
     if (used_us > LONG_TURN_US) {
         tell_long_turn(loop, used_us, us);
     }

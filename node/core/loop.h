@@ -36,7 +36,7 @@ void loop_awake(struct loop *loop);
 /* Microseconds since then (0: none was made yet). */
 uint64_t loop_turn_us(struct loop *loop);
 
-/* From now on each turn is counted in the histogram of turns, and one that takes more than 50 ms of
+/* From now on each turn is counted in the two histograms of turns, and one that takes more than 50 ms of
  * CPU time is logged. A turn's time is the longer one of two: from loop_awake to its end, and the CPU
  * time of its thread. `metrics` is borrowed for the loop's life. */
 void loop_measure(struct loop *loop, struct metrics *metrics);

@@ -247,6 +247,8 @@
     HISTOGRAM(STORE_TIME, "muster_store_command_seconds",                                          \
               "Time for the store to answer a command")                                            \
     HISTOGRAM(LOOP_TURN, "muster_loop_turn_seconds",                                               \
-              "Time of one turn of the event loop, in which all other clients wait")
+              "Time of one turn of the event loop, in which all other clients wait")               \
+    HISTOGRAM(LOOP_TURN_CPU, "muster_loop_turn_cpu_seconds",                                       \
+              "CPU time of one turn of the event loop: what the machine takes away is not in it")
 
 #endif

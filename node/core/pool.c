@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/core/pool.h"
 
+#include "node/core/priority.h"
 #include "store/base/mem.h"
 
 #include <errno.h>
@@ -8,14 +9,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
     MOST_THREADS = 4,
     POOL_STACK = 512 * 1024, /* bytes */
-    POOL_NICE = 10,          /* a tenth of what the loop has where there is not enough for both */
     ANSWERS_US = 500,        /* of a turn, for calls of done() */
 };
 
@@ -68,7 +66,7 @@ static void *run_thread(void *arg)
 {
     struct job_pool *pool = arg;
     struct pool_job *job;
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
+    priority_has_time();
     while ((job = next_job(pool)) != NULL) {
         job->work(job);
         hand_back(pool, job);

@@ -25,6 +25,7 @@ struct net {
     struct list dirty, bulk; /* struct conn: to be written when the turn ends; bulk can wait */
     struct list blocked;     /* struct conn: the kernel took no more; by `dirty` */
     bool sends_bulk;         /* what is queued now can wait */
+    struct list works;       /* struct net_work: some steps of each when the turn ends */
     struct list udp_dirty;   /* sockets with datagrams to write when the turn ends */
     struct udp_inbox *udp_inbox; /* NULL until a datagram comes in */
     struct outq_pool pool;

@@ -89,7 +89,9 @@ static void on_timer(struct wheel_timer *timer)
     } else if (conn->state != CONN_OPEN) {
         end(conn, CONN_END_LOCAL); /* lingered long enough */
     } else if (conn->handler->timer != NULL) {
+        conn->net->sends_bulk = true; /* thousands may be asked, or told to go, in one moment */
         conn->handler->timer(conn->arg);
+        conn->net->sends_bulk = false;
     }
 }
 

@@ -40,9 +40,11 @@ static uint32_t quota(const struct drain *drain, uint64_t now_ms)
 /* Those that were asked stand behind all others (conn_leave). */
 static void ask_some(struct net *net, uint32_t most)
 {
+    net->sends_bulk = true; /* what goes to those who stay comes before it */
     for (uint32_t left = count_staying(net); left > 0 && most > 0; left--, most--) {
         conn_leave(LIST_ITEM(net->all.next, struct conn, all));
     }
+    net->sends_bulk = false;
 }
 
 /* Those of this tick, a turn's worth at a time. Are some left for the next turn? */

@@ -41,6 +41,7 @@ struct net *net_new(struct loop *loop, struct wheel *wheel, struct metrics *metr
     list_init(&net->back);
     list_init(&net->dirty);
     list_init(&net->bulk);
+    list_init(&net->works);
     list_init(&net->udp_dirty);
     admission_init(&net->admission, limits);
     loop_at_turn_end(loop, turn_end, net);
@@ -56,6 +57,9 @@ void net_free(struct net **net)
         struct conn *conn = LIST_ITEM((*net)->all.next, struct conn, all);
         conn_end_now(conn);
         conn_do_todo(conn);
+    }
+    while (!list_empty(&(*net)->works)) {
+        list_del((*net)->works.next); /* whose owners outlive it */
     }
     drain_free(&(*net)->drain);
     free((*net)->udp_inbox);
@@ -91,9 +95,11 @@ bool net_shares_ports(const struct net *net)
     return net->admission.limits.share_ports;
 }
 
-void net_send_bulk(struct net *net, bool bulk)
+bool net_send_bulk(struct net *net, bool bulk)
 {
+    bool was = net->sends_bulk;
     net->sends_bulk = bulk;
+    return was;
 }
 
 uint64_t net_sends(const struct net *net)

@@ -48,8 +48,9 @@ bool net_is_handed_over(const struct net *net);
 bool net_shares_ports(const struct net *net);
 
 /* While it is on, what is queued goes to many connections at once, and is written over several turns
- * where one would take too long: what goes to few is written before it. */
-void net_send_bulk(struct net *net, bool bulk);
+ * where one would take too long: what goes to few is written before it. Returns whether it was on: who
+ * switches it on inside another's doing sets it back to that. */
+bool net_send_bulk(struct net *net, bool bulk);
 
 /* How many chunks were queued so far on all connections: what a message cost, for code that shares
  * out turns. */

@@ -4,20 +4,24 @@
  *     event of a member --time left, nobody in front?--> read at once          bulk: of a message to many
  *              of others \--not--> front, or back
  *     at the end: settle todo -> some of gone -> read front -> write dirty -> read and answer some of back
- *                 -> write some of bulk
+ *                 -> write some of bulk -> some steps of works (work.h)
  *
  * A member (conn_set_member) whose reads are short goes before all others. What one turn has no time for
  * comes first, among its like, in the next one, which does not wait. */
 #include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "node/net/udp_impl.h"
+#include "node/net/work.h"
 
 enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
-    BACK_US = 500,   /* for those behind them, with their answers; at least one of them is read */
-    BULK_US = 1000,  /* for writing to many */
+    BACK_US = 200,   /* for those behind them, with their answers; at least one of them is read */
+    BULK_US = 1000,  /* for writing to many, and */
+    WORKS_US =
+        500, /* for steps of what goes on for many turns, one at least; of each in a turn that is over */
+    LATE_US = 250, /* only so much */
     GONE_US =
-        250, /* for taking leave of those that are dead, or what the turn has left; of one at least */
+        250, /* for taking leave of those that are dead, or up to half of the turn; of one at least */
 };
 
 static void settle(struct net *net)
@@ -36,7 +40,7 @@ static void settle(struct net *net)
 static void take_leave(struct net *net)
 {
     uint64_t until_us = loop_turn_us(net->loop) + GONE_US;
-    until_us = until_us > LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
+    until_us = until_us > LOOP_TURN_BUDGET_US / 2 ? until_us : LOOP_TURN_BUDGET_US / 2;
     while (!list_empty(&net->gone)) {
         conn_do_todo(LIST_ITEM(net->gone.next, struct conn, todo));
         if (loop_turn_us(net->loop) >= until_us) {
@@ -84,6 +88,30 @@ static void read_line(struct net *net, struct list *line, uint64_t until_us, boo
     put_back(&now, line);
 }
 
+/* When what has `us` of a turn stops, should it begin now. */
+static uint64_t until(struct net *net, uint64_t us)
+{
+    uint64_t now_us = loop_turn_us(net->loop);
+    uint64_t left_us =
+        now_us + LATE_US < LOOP_TURN_BUDGET_US ? LOOP_TURN_BUDGET_US - now_us : LATE_US;
+    return now_us + (us < left_us ? us : left_us);
+}
+
+static void do_works(struct net *net)
+{
+    uint64_t until_us = until(net, WORKS_US);
+    while (!list_empty(&net->works)) {
+        struct net_work *work = LIST_ITEM(net->works.next, struct net_work, entry);
+        list_del(&work->entry);
+        if (work->step(work)) {
+            net_work_queue(net, work);
+        }
+        if (loop_turn_us(net->loop) >= until_us) {
+            break;
+        }
+    }
+}
+
 void turn_end(void *arg)
 {
     struct net *net = arg;
@@ -92,12 +120,14 @@ void turn_end(void *arg)
     read_line(net, &net->front, FRONT_US, false);
     write_line(net, &net->dirty, 0);
     read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US, true);
-    write_line(net, &net->bulk, loop_turn_us(net->loop) + BULK_US);
+    write_line(net, &net->bulk, until(net, BULK_US));
+    do_works(net);
     while (!list_empty(&net->udp_dirty)) {
         udp_flush(net->udp_dirty.next);
     }
     if (!list_empty(&net->todo) || !list_empty(&net->gone) || !list_empty(&net->front) ||
-        !list_empty(&net->back) || !list_empty(&net->dirty) || !list_empty(&net->bulk)) {
+        !list_empty(&net->back) || !list_empty(&net->dirty) || !list_empty(&net->bulk) ||
+        !list_empty(&net->works)) {
         loop_again(net->loop);
     }
 }

@@ -29,6 +29,7 @@ static void init(void)
                   .account_url = "",
                   .login_url = "",
                   .account_parallel = 1},
+        .net = peer.net,
         .history = 5,
         .rate = 1000000,
         .burst = 1000000,
@@ -42,14 +43,15 @@ static void init(void)
     if (chat == NULL) {
         abort();
     }
-    minigame_new(peer.server, &(struct minigame_options){.store = store,
-                                                         .metrics = &peer.metrics,
-                                                         .wheel = wheel,
-                                                         .node = "node",
-                                                         .each_online = chat_each_online,
-                                                         .online = chat,
-                                                         .token = "",
-                                                         .webhook_token = ""});
+    minigame_new(peer.server,
+                 &(struct minigame_options){.store = store,
+                                            .metrics = &peer.metrics,
+                                            .wheel = wheel,
+                                            .node = "node",
+                                            .net = peer.net,
+                                            .online = {CHAT_ONLINE_PARTS, chat_each_online, chat},
+                                            .token = "",
+                                            .webhook_token = ""});
 }
 
 /* The lines for one of the two paths, and a last message whose answer is known. */

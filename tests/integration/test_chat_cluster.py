@@ -2,9 +2,11 @@
 """The chat of a cluster: one order for all, and what is promised when nodes, links and Redis break."""
 
 import asyncio
+import json
 import re
 
 import pytest
+import websockets
 
 from lib.chat import ChatClient
 from lib.waiting import until, wait_until
@@ -241,3 +243,41 @@ async def test_a_node_that_watches_knows_the_history(yard, redis):
     # A script for each would be 900 commands and more; a quiet fleet asks for tens a second, however long this takes.
     assert commands_of(redis) - before < 700, "beats and the like, not one for each"
     await asyncio.gather(*(client.close() for client in (writer, here, there)))
+
+
+async def heard_until_closed(client):
+    """All that it was told until the node closed it: texts of messages, and answers to what it asked."""
+    heard = []
+    try:
+        while True:
+            heard.append(json.loads(await client.socket.recv()))
+    except websockets.ConnectionClosed as end:
+        assert end.rcvd is not None and end.rcvd.code == 1001
+    return heard
+
+
+async def test_a_crowd_hears_all_in_order_until_its_node_says_goodbye(fleet):
+    """So many readers on one node that a message takes several turns to reach them (node/fanout/group.h). Some ask for
+    the history in the midst, and the node goes in the midst: nobody misses what others of that node heard before."""
+    crowd = []
+    for _ in range(22):
+        crowd += await asyncio.gather(*(ChatClient.member(fleet[0], f"reader{i}") for i in range(50)))
+    reading = [asyncio.ensure_future(heard_until_closed(client)) for client in crowd]
+    writer = await ChatClient.member(fleet[1], "writer")
+    writing = asyncio.ensure_future(write(writer, "w", 120, pause=0.02))
+    for client in crowd[::100]:
+        await client.send({"action": "history", "limit": 5})
+    await until(lambda: getattr(writer, "written", 0) >= 60, "half is said")
+    fleet[0].term()
+    heard = await asyncio.gather(*reading)
+    await writing
+    check_whole(await writer.texts(120), ["w"], 120)
+    for said in heard:
+        texts = []
+        for message in said:
+            if "history" in message:  # what it was told before, and not what it is told after
+                assert [m["message"] for m in message["history"]] == texts[:-6:-1]
+            else:
+                texts.append(message["message"])
+        assert texts == [f"w {i}" for i in range(len(texts))]
+    assert max(map(len, heard)) >= 60

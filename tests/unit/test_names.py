@@ -18,7 +18,8 @@ BUILD = pathlib.Path(os.environ.get("MUSTER_BIN", ROOT / "build-test/muster")).p
 SHARED_FOLDERS = {"node/app", "node/core", "node/fanout", "node/net", "node/proto", "store", "store/base"}
 
 # What the word for a file's subject is in its externals, where it is not the file's name.
-SUBJECTS = {"node/fanout/message": "shared_message", "node/net/drain": "drain", "node/net/relief": "net", "store/open": "store",
+SUBJECTS = {"node/fanout/message": "shared_message", "node/net/drain": "drain", "node/net/relief": "net", "node/net/work": "net_work",
+            "store/open": "store",
             "store/store": "store"}
 
 

@@ -43,14 +43,17 @@ static struct json_field *find_field(struct span key, struct json_field *fields,
 }
 
 /* `token` ends with a key or a value of the top level; what stands before it is punctuation. */
-static void on_token(uint8_t state, struct span token, struct json_field **field,
-                     struct json_field *fields, size_t count)
+static void on_token(struct json_fields_scan *scan, struct span text)
 {
-    if (state == JSON_COLON) {
-        *field = find_field(key_of(token), fields, count);
-    } else if (*field != NULL) {
-        (*field)->raw = value_of(token);
-        (*field)->kind = json_kind_of((*field)->raw);
+    struct span token = span_of(text.ptr + scan->from, scan->used - scan->from);
+    scan->from = scan->used;
+    if (scan->scan.state == JSON_COLON) {
+        scan->field = find_field(key_of(token), scan->fields, scan->count);
+    } else if (scan->field != NULL) {
+        struct span raw = value_of(token);
+        scan->field->kind = json_kind_of(raw);
+        scan->field->raw.len = raw.len;
+        scan->field->at = (size_t)(raw.ptr - text.ptr);
     }
 }
 
@@ -66,26 +69,50 @@ static int ended(int rc, struct span rest)
     return rc == 1 && skip_spaces(rest).len == 0 ? 0 : -1;
 }
 
-int json_fields(struct span text, struct json_field *fields, size_t count)
+void json_fields_begin(struct json_fields_scan *scan, struct json_field *fields, size_t count)
 {
-    struct json_scan scan;
-    struct json_field *field = NULL;
-    struct span rest = text;
-    size_t used = 0;
-    int rc;
+    *scan = (struct json_fields_scan){.fields = fields, .count = count};
+    json_scan_init(&scan->scan);
     for (size_t i = 0; i < count; i++) {
         fields[i].kind = JSON_KIND_ABSENT;
         fields[i].raw = (struct span){NULL, 0};
     }
-    if (!begins_object(text)) {
-        return -1;
+}
+
+void json_fields_feed(struct json_fields_scan *scan, struct span text)
+{
+    size_t used = 0;
+    if (json_scan_idle(&scan->scan)) {
+        scan->used = text.len - skip_spaces(text).len;
+        scan->rc = scan->used == text.len || text.ptr[scan->used] == '{' ? 0 : -1;
     }
-    json_scan_init(&scan);
-    while ((rc = json_scan_advance(&scan, rest, 1, &used)) == 2) {
-        on_token(scan.state, span_of(rest.ptr, used), &field, fields, count);
-        rest = span_skip(rest, used);
+    while (scan->rc == 0 || scan->rc == 2) {
+        scan->rc = json_scan_advance(&scan->scan, span_skip(text, scan->used), 1, &used);
+        scan->used += used;
+        if (scan->rc == 2) {
+            on_token(scan, text);
+        } else {
+            break;
+        }
     }
-    return ended(rc, span_skip(rest, used));
+}
+
+int json_fields_end(struct json_fields_scan *scan, struct span text)
+{
+    json_fields_feed(scan, text);
+    for (size_t i = 0; i < scan->count; i++) {
+        if (scan->fields[i].kind != JSON_KIND_ABSENT) {
+            scan->fields[i].raw.ptr = text.ptr + scan->fields[i].at;
+        }
+    }
+    return ended(scan->rc, span_skip(text, scan->used));
+}
+
+int json_fields(struct span text, struct json_field *fields, size_t count)
+{
+    struct json_fields_scan scan;
+    json_fields_begin(&scan, fields, count);
+    return json_fields_end(&scan, text);
 }
 
 int json_set(struct span text, const char *name, struct span value, struct buf *out)

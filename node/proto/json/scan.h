@@ -53,11 +53,33 @@ struct json_field {
     const char *name;    /* in: the key, compared with its escapes resolved */
     enum json_kind kind; /* out */
     struct span raw;     /* out: the value as it stands in the text, a string with its quotes */
+    size_t at;           /* where in the text; its own */
 };
 
 /* Finds `count` fields at the top level of the object `text`; where a key stands twice the last one
  * counts, as in JSON.parse. 0, or -1 when `text` is not exactly one valid JSON object. */
 int json_fields(struct span text, struct json_field *fields, size_t count)
+    __attribute__((warn_unused_result));
+
+/* The same for a text that is still coming in: what was looked at once is not looked at again. Open to
+ * be kept inside other objects; its fields are its own. */
+struct json_fields_scan {
+    struct json_scan scan;
+    struct json_field *fields; /* borrowed */
+    size_t count;
+    struct json_field *field; /* whose value is under way; NULL: one that nobody asked for */
+    size_t from, used;        /* of the text: where that value's token begins; what was looked at */
+    int rc;                   /* as json_scan_feed's; 0 at first */
+};
+
+/* `fields` is borrowed until json_fields_end. */
+void json_fields_begin(struct json_fields_scan *scan, struct json_field *fields, size_t count);
+
+/* `text`: all of it that is there so far, wherever it lies now. Its fields are set by the end only. */
+void json_fields_feed(struct json_fields_scan *scan, struct span text);
+
+/* `text` is all there is: the answer of json_fields. */
+int json_fields_end(struct json_fields_scan *scan, struct span text)
     __attribute__((warn_unused_result));
 
 /* Appends the object `text` with member `name` set to `value` (JSON text): it comes first, and what

@@ -63,6 +63,7 @@ bool ws_heeds(const struct ws *ws);
 /* Reading goes on after the others had their turn. */
 void ws_yield(struct ws *ws);
 void ws_on_message(struct ws *ws, struct span payload);
+void ws_on_part(struct ws *ws, struct span so_far);
 void ws_on_ping(struct ws *ws, struct span payload);
 void ws_on_close(struct ws *ws, struct span payload);
 void ws_fail(struct ws *ws, enum ws_code code, const char *reason);

@@ -299,6 +299,9 @@ size_t ws_read(struct ws *ws, struct span bytes)
         buf_append(ws->partial, buf_span(&gathered));
     }
     let_go(&gathered);
+    if (ws->partial != NULL && ws->partial->len > 0 && !ws->compressed && ws_heeds(ws)) {
+        ws_on_part(ws, buf_span(ws->partial));
+    }
     if (ws->state == WS_ENDED) {
         ws_read_deinit(ws);
         return bytes.len;

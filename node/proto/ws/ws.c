@@ -309,10 +309,19 @@ static void start_close(struct ws *ws, unsigned code, struct span reason, enum w
     set_state(ws, state);
 }
 
+/* It is open, and its service has sent what it had for it. */
+static bool is_ready_to_close(struct ws *ws)
+{
+    if (ws->state == WS_OPEN && ws->handler->closing != NULL) {
+        ws->handler->closing(ws->arg); /* may be too much for its queue */
+    }
+    return ws->state == WS_OPEN;
+}
+
 static void on_drain(void *arg)
 {
     struct ws *ws = arg;
-    if (ws->state == WS_OPEN) {
+    if (is_ready_to_close(ws)) {
         start_close(ws, WS_GOING_AWAY, SPAN("the server is going away"), WS_LEAVING);
     }
 }
@@ -347,7 +356,7 @@ void ws_set_idle(struct ws *ws, uint32_t ms)
 
 void ws_close(struct ws *ws, enum ws_code code, const char *reason)
 {
-    if (ws->state == WS_OPEN) {
+    if (is_ready_to_close(ws)) {
         start_close(ws, code, span_str(reason), WS_CLOSING);
     }
 }
@@ -370,6 +379,13 @@ void ws_on_message(struct ws *ws, struct span payload)
     enum ws_kind kind = (enum ws_kind)ws->kind;
     if (ws_heeds(ws)) {
         ws->handler->message(ws->arg, kind, payload);
+    }
+}
+
+void ws_on_part(struct ws *ws, struct span so_far)
+{
+    if (ws->handler->part != NULL) {
+        ws->handler->part(ws->arg, (enum ws_kind)ws->kind, so_far);
     }
 }
 

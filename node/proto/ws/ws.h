@@ -32,8 +32,15 @@ enum ws_code {
 struct ws_handler {
     /* A whole message, text checked to be UTF-8; borrowed until return. */
     void (*message)(void *arg, enum ws_kind kind, struct span payload);
+    /* What there is of a long message so far: more of it comes in, and then message(), or closed(). For
+     * who looks at it as it comes, so that it does not take long in the end; borrowed until return. Not
+     * called for one that comes deflated. May be NULL. */
+    void (*part)(void *arg, enum ws_kind kind, struct span so_far);
     /* What was queued has been written. May be NULL. */
     void (*drained)(void *arg);
+    /* The node closes it in good order, and nothing will go behind the close frame: the last time to
+     * send what this peer is still to have; not to be closed in it. May be NULL. */
+    void (*closing)(void *arg);
     /* The WebSocket is no longer open, whichever side ended it: the last call, never inside another
      * call to this ws but at the end of the turn. The closing handshake goes on by itself after
      * it. */

@@ -8,7 +8,6 @@
 #include "node/fanout/group.h"
 #include "node/net/limit.h"
 #include "node/proto/ws/ws.h"
-#include "node/service/chat/online.h"
 #include "node/service/chat/recent.h"
 #include "node/service/chat/words.h"
 #include "store/base/clock.h"
@@ -45,6 +44,7 @@ struct chat_client {
     struct receiver member;       /* of the room: logged in */
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
+    struct chat_reading *coming;  /* a long message, read as it comes in; mostly NULL */
     struct wheel_timer expiry;
     struct limit_bucket limit;
 };
@@ -221,6 +221,7 @@ static void on_history(void *arg, uint64_t id, bool ok, struct span entries)
         buf_append(&out, entry.value);
     }
     buf_append(&out, SPAN("]}"));
+    group_give(&chat->room, &client->member); /* what it has heard is in the history */
     ws_send(client->ws, WS_TEXT, buf_span(&out));
     buf_free(&out);
 }
@@ -232,7 +233,7 @@ static const char *give_history(struct chat_client *client, uint32_t offset, uin
     struct shared_message *answer =
         store_ready(chat->options.store) ? chat_recent_answer(chat->recent, offset, limit) : NULL;
     if (answer != NULL) {
-        group_send_one(&client->member, answer);
+        group_send_one(&chat->room, &client->member, answer);
         count(client, METRIC_WS_MESSAGES_OUT);
         return NULL;
     }
@@ -244,30 +245,30 @@ static const char *give_history(struct chat_client *client, uint32_t offset, uin
 
 /* --------------------------------------------------------------------------------- dispatch */
 
-static void on_request(struct chat_client *client, struct span text)
+static void on_request(struct chat_client *client, struct chat_reading *reading, struct span text)
 {
     const struct chat_options *options = &client->chat->options;
-    struct chat_request request;
+    const struct chat_request *request = &reading->request;
     struct buf json = {0};
     uint32_t limit, offset;
-    const char *wrong = chat_read(text, &request);
-    if (request.action == CHAT_LOGIN) {
-        on_login_request(client, &request);
+    const char *wrong = chat_read_end(reading, text);
+    if (request->action == CHAT_LOGIN) {
+        on_login_request(client, request);
         return;
     }
     if (!is_logged_in(client) || wrong != NULL) {
         say_error(client, !is_logged_in(client) ? "you need to authenticate first" : wrong);
         return;
     }
-    switch (request.action) {
+    switch (request->action) {
     case CHAT_MESSAGE:
-        wrong = chat_broadcast(&request, client->user, options->text_limit, &json);
+        wrong = chat_broadcast(request, client->user, options->text_limit, &json);
         if (wrong == NULL) {
             store_message(client, buf_span(&json));
         }
         break;
     case CHAT_HISTORY:
-        wrong = chat_page(&request, options->history, &offset, &limit);
+        wrong = chat_page(request, options->history, &offset, &limit);
         wrong = wrong != NULL ? wrong : give_history(client, offset, limit);
         break;
     default:
@@ -284,14 +285,40 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct chat_client *client = arg;
     const struct chat_options *options = &client->chat->options;
+    struct chat_reading here, *coming = client->coming;
+    client->coming = NULL;
     if (!limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us())) {
         count(client, METRIC_CHAT_RATE_LIMITED);
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
         say_error(client, is_logged_in(client) ? "messages have to be text, not binary"
                                                : "you need to authenticate first");
+    } else if (coming != NULL) {
+        on_request(client, coming, payload);
     } else {
-        on_request(client, payload);
+        chat_read_begin(&here);
+        on_request(client, &here, payload);
+    }
+    free(coming);
+}
+
+static void on_part(void *arg, enum ws_kind kind, struct span so_far)
+{
+    struct chat_client *client = arg;
+    if (kind == WS_TEXT && client->coming == NULL) {
+        client->coming = mem_alloc(sizeof(*client->coming));
+        chat_read_begin(client->coming);
+    }
+    if (kind == WS_TEXT) {
+        json_fields_feed(&client->coming->scan, so_far);
+    }
+}
+
+static void on_closing(void *arg)
+{
+    struct chat_client *client = arg;
+    if (is_logged_in(client)) {
+        group_give(&client->chat->room, &client->member);
     }
 }
 
@@ -302,12 +329,14 @@ static void on_closed(void *arg)
     log_out(client);
     map_remove(&client->chat->clients, &client->node);
     free(client->user);
+    free(client->coming);
     free(client);
 }
 
 static void on_connect(void *arg, struct http_request *request)
 {
-    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    static const struct ws_handler handler = {
+        .message = on_message, .part = on_part, .closing = on_closing, .closed = on_closed};
     struct chat *chat = arg;
     struct chat_client *client = mem_zalloc(sizeof(*client));
     client->chat = chat;
@@ -337,9 +366,9 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     }
 }
 
-bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg)
+bool chat_each_online(void *chat, unsigned part, bool (*fn)(void *arg, struct span user), void *arg)
 {
-    return chat_online_each(((const struct chat *)chat)->online, fn, arg);
+    return chat_online_each(((const struct chat *)chat)->online, part, fn, arg);
 }
 
 void chat_describe(const struct chat *chat, struct buf *out)
@@ -388,8 +417,10 @@ struct chat *chat_new(struct http_server *server, const struct chat_options *opt
     group_init(&chat->room, options->metrics);
     map_init(&chat->clients);
     metrics_source_add(options->metrics, &chat->gauges, count_gauges, chat);
-    chat->online = chat_online_new(&(struct chat_online_options){
-        .store = options->store, .wheel = options->wheel, .node = options->node});
+    chat->online = chat_online_new(&(struct chat_online_options){.store = options->store,
+                                                                 .wheel = options->wheel,
+                                                                 .net = options->net,
+                                                                 .node = options->node});
     chat->recent =
         chat_recent_new(options->store, HISTORY_KEY, options->history, options->answer_limit);
     chat->watch = history_watch(options->store, HISTORY_KEY, on_entry, chat);

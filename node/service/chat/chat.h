@@ -14,6 +14,7 @@
 #include "node/core/wheel.h"
 #include "node/proto/http/http.h"
 #include "node/service/chat/login.h"
+#include "node/service/chat/online.h"
 #include "store/store.h"
 
 struct chat;
@@ -22,6 +23,7 @@ struct chat_options {
     struct store *store;     /* borrowed */
     struct metrics *metrics; /* borrowed */
     struct wheel *wheel;     /* borrowed */
+    struct net *net;         /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
     struct chat_login_options login;
     uint32_t history;               /* messages that clients can ask for */
@@ -42,9 +44,10 @@ void chat_describe(const struct chat *chat, struct buf *out);
 /* Frees; its sockets must be gone. NULL inside is fine. */
 void chat_free(struct chat **chat);
 
-/* Calls `fn` once with each user logged in anywhere in the cluster, until it returns false. False,
- * without a call, while that is not known. `chat` is a struct chat: a callback for services that must
- * not know of it. */
-bool chat_each_online(void *chat, bool (*fn)(void *arg, struct span user), void *arg);
+/* Calls `fn` once with each user logged in anywhere in the cluster who is in that of CHAT_ONLINE_PARTS
+ * parts, until it returns false. False, without a call, while that is not known. `chat` is a struct chat: a
+ * callback for services that must not know of it. */
+bool chat_each_online(void *chat, unsigned part, bool (*fn)(void *arg, struct span user),
+                      void *arg);
 
 #endif

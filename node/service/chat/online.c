@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/chat/online.h"
 
+#include "node/net/work.h"
 #include "node/proto/json/scan.h"
 #include "store/base/buf.h"
 #include "store/base/clock.h"
+#include "store/base/decimal.h"
 #include "store/base/hash.h"
 #include "store/base/map.h"
 #include "store/roster/roster.h"
@@ -14,7 +16,6 @@
 #define KEY SPAN("chat:online")
 
 enum {
-    CHAT_ONLINE_PARTS = 64,
     CHAT_ONLINE_VALUE_MOST = 60 * 1024, /* bytes of one part; a roster value holds 64 KiB */
     CHAT_ONLINE_PAUSE_MS = 500,         /* between two claims of the same part */
     CHAT_ONLINE_NAME = 80,
@@ -46,6 +47,8 @@ struct chat_online {
     struct roster_watch *watch;
     bool seen; /* the view, at least once */
     struct wheel_timer timer;
+    struct net_work claims; /* those whose time has come */
+    unsigned next;          /* the part that it looks at next */
 };
 
 /* ----------------------------------------------------------------------------- own users */
@@ -86,13 +89,33 @@ static void claim(struct chat_online *online, unsigned at)
     buf_free(&value);
 }
 
+static bool may_claim(const struct part *part)
+{
+    return clock_monotonic_ms() - part->claimed_ms >= CHAT_ONLINE_PAUSE_MS;
+}
+
+/* Claims one that is due: all may be at once, with hundreds of names each. False: none is. */
+static bool claim_next(struct net_work *work)
+{
+    struct chat_online *online = CONTAINER_OF(work, struct chat_online, claims);
+    for (unsigned i = 0; i < CHAT_ONLINE_PARTS; i++) {
+        unsigned at = online->next++ % CHAT_ONLINE_PARTS;
+        if (online->parts[at].dirty && may_claim(&online->parts[at])) {
+            claim(online, at);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void touch(struct chat_online *online, unsigned at)
 {
     struct part *part = &online->parts[at];
-    if (clock_monotonic_ms() - part->claimed_ms >= CHAT_ONLINE_PAUSE_MS) {
-        claim(online, at);
-    } else if (!part->dirty) {
-        part->dirty = true;
+    bool news = !part->dirty;
+    part->dirty = true;
+    if (may_claim(part)) {
+        net_work_queue(online->options.net, &online->claims);
+    } else if (news) {
         wheel_set(online->options.wheel, &online->timer, CHAT_ONLINE_PAUSE_MS);
     }
 }
@@ -100,11 +123,7 @@ static void touch(struct chat_online *online, unsigned at)
 static void on_timer(struct wheel_timer *timer)
 {
     struct chat_online *online = CONTAINER_OF(timer, struct chat_online, timer);
-    for (unsigned at = 0; at < CHAT_ONLINE_PARTS; at++) {
-        if (online->parts[at].dirty) {
-            claim(online, at);
-        }
-    }
+    net_work_queue(online->options.net, &online->claims);
 }
 
 void chat_online_add(struct chat_online *online, const char *user)
@@ -179,9 +198,10 @@ void chat_online_describe(const struct chat_online *online, struct buf *out)
 
 /* --------------------------------------------------------------------------- the cluster's */
 
-/* A walk over all users, each given once: those of this node, then those of others. */
+/* A walk over all users of a part, each given once: those of this node, then those of others. */
 struct walk {
     const struct chat_online *online;
+    unsigned part;
     struct map seen; /* of other nodes */
     bool (*fn)(void *arg, struct span user);
     void *arg;
@@ -198,11 +218,24 @@ static bool is_own(const struct chat_online *online, struct span member)
     return span_starts_with(member, node) && member.len > node.len && member.ptr[node.len] == '/';
 }
 
+/* Is it that part of a node? */
+static bool is_part(struct span member, unsigned part)
+{
+    uint64_t number;
+    const char *slash = memrchr(member.ptr, '/', member.len);
+    return slash != NULL &&
+           decimal_read(span_skip(member, (size_t)(slash - member.ptr) + 1), UINT64_MAX, &number) &&
+           number == part;
+}
+
 static void see_part(void *arg, const struct roster_member *member)
 {
     struct walk *walk = arg;
     struct span rest = member->value;
-    while (!walk->over && rest.len > 0 && !is_own(walk->online, member->name)) {
+    if (walk->over || !is_part(member->name, walk->part) || is_own(walk->online, member->name)) {
+        return;
+    }
+    while (!walk->over && rest.len > 0) {
         struct span user = span_cut(&rest, '\0');
         if (map_find(&walk->seen, user) == NULL && map_find(&walk->online->users, user) == NULL) {
             struct seen_user *seen = mem_zalloc(sizeof(*seen));
@@ -212,16 +245,17 @@ static void see_part(void *arg, const struct roster_member *member)
     }
 }
 
-bool chat_online_each(const struct chat_online *online, bool (*fn)(void *arg, struct span user),
-                      void *arg)
+bool chat_online_each(const struct chat_online *online, unsigned part,
+                      bool (*fn)(void *arg, struct span user), void *arg)
 {
-    struct walk walk = {.online = online, .fn = fn, .arg = arg};
+    struct walk walk = {.online = online, .part = part, .fn = fn, .arg = arg};
     if (!online->seen) {
         return false;
     }
     map_init(&walk.seen);
-    MAP_EACH(it, &online->users) {
-        walk.over = walk.over || !fn(arg, map_key(it));
+    for (struct list *it = online->parts[part].users.next;
+         it != &online->parts[part].users && !walk.over; it = it->next) {
+        walk.over = !fn(arg, span_str(LIST_ITEM(it, struct local_user, entry)->name));
     }
     if (!walk.over) {
         roster_each(online->watch, see_part, &walk);
@@ -252,6 +286,7 @@ struct chat_online *chat_online_new(const struct chat_online_options *options)
         list_init(&online->parts[at].users);
     }
     wheel_timer_init(&online->timer, on_timer);
+    net_work_init(&online->claims, claim_next);
     online->watch = roster_watch(options->store, KEY, on_roster, online);
     return online;
 }
@@ -269,6 +304,7 @@ void chat_online_free(struct chat_online **online)
     map_deinit(&(*online)->users);
     roster_unwatch(&(*online)->watch);
     wheel_cancel(&(*online)->timer);
+    net_work_cancel(&(*online)->claims);
     free(*online);
     *online = NULL;
 }

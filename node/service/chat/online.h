@@ -6,14 +6,18 @@
 #define MUSTER_NODE_SERVICE_CHAT_ONLINE_H
 
 #include "node/core/wheel.h"
+#include "node/net/net.h"
 #include "store/base/buf.h"
 #include "store/store.h"
 
 struct chat_online;
 
+enum { CHAT_ONLINE_PARTS = 64 }; /* each user is in one of them, the same on every node */
+
 struct chat_online_options {
     struct store *store; /* borrowed */
     struct wheel *wheel; /* borrowed */
+    struct net *net;     /* borrowed */
     const char *node;    /* this node's name, borrowed */
 };
 
@@ -34,9 +38,10 @@ void chat_online_spoke(struct chat_online *online, const char *user, const char 
  * users here. Names are cut. */
 void chat_online_describe(const struct chat_online *online, struct buf *out);
 
-/* Calls `fn` once with each user logged in anywhere, in no order, until it returns false. False, without a
- * call, while this node has not seen the roster yet. */
-bool chat_online_each(const struct chat_online *online, bool (*fn)(void *arg, struct span user),
-                      void *arg) __attribute__((warn_unused_result));
+/* Calls `fn` once with each user of that part logged in anywhere, in no order, until it returns false. False,
+ * without a call, while this node has not seen the roster yet. */
+bool chat_online_each(const struct chat_online *online, unsigned part,
+                      bool (*fn)(void *arg, struct span user), void *arg)
+    __attribute__((warn_unused_result));
 
 #endif

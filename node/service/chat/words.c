@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 enum {
+    ACTION_LIMIT = 64,    /* bytes; all that are known are shorter */
     CHANNEL_LIMIT = 256,  /* bytes */
     HISTORY_DEFAULT = 10, /* messages, where the client names no limit */
 };
@@ -22,30 +23,38 @@ static enum chat_action action_of(struct span word)
     return span_eq(word, SPAN("history")) ? CHAT_HISTORY : CHAT_UNKNOWN;
 }
 
-const char *chat_read(struct span text, struct chat_request *request)
+void chat_read_begin(struct chat_reading *reading)
 {
+    reading->request = (struct chat_request){.fields = {
+                                                 [CHAT_ACTION] = {.name = "action"},
+                                                 [CHAT_TOKEN] = {.name = "token"},
+                                                 [CHAT_USERNAME] = {.name = "username"},
+                                                 [CHAT_PASSWORD] = {.name = "password"},
+                                                 [CHAT_TEXT] = {.name = "message"},
+                                                 [CHAT_CHANNEL] = {.name = "channel"},
+                                                 [CHAT_LIMIT] = {.name = "limit"},
+                                                 [CHAT_OFFSET] = {.name = "offset"},
+                                             }};
+    json_fields_begin(&reading->scan, reading->request.fields, CHAT_FIELDS);
+}
+
+const char *chat_read_end(struct chat_reading *reading, struct span text)
+{
+    const struct json_field *action = &reading->request.fields[CHAT_ACTION];
     struct buf word = {0};
-    *request = (struct chat_request){.fields = {
-                                         [CHAT_ACTION] = {.name = "action"},
-                                         [CHAT_TOKEN] = {.name = "token"},
-                                         [CHAT_USERNAME] = {.name = "username"},
-                                         [CHAT_PASSWORD] = {.name = "password"},
-                                         [CHAT_TEXT] = {.name = "message"},
-                                         [CHAT_CHANNEL] = {.name = "channel"},
-                                         [CHAT_LIMIT] = {.name = "limit"},
-                                         [CHAT_OFFSET] = {.name = "offset"},
-                                     }};
-    if (json_fields(text, request->fields, CHAT_FIELDS) != 0) {
+    if (json_fields_end(&reading->scan, text) != 0) {
         return "the message is not a JSON object";
     }
-    if (request->fields[CHAT_ACTION].kind == JSON_KIND_ABSENT) {
+    if (action->kind == JSON_KIND_ABSENT) {
         return "action is missing";
     }
-    if (!chat_field_text(request, CHAT_ACTION, &word)) {
-        buf_free(&word);
+    if (action->kind == JSON_KIND_STRING) {
+        json_unquote_cut(action->raw, ACTION_LIMIT, &word);
+    }
+    if (word.len == 0) {
         return "action has to be a string";
     }
-    request->action = action_of(buf_span(&word));
+    reading->request.action = action_of(buf_span(&word));
     buf_free(&word);
     return NULL;
 }
@@ -72,7 +81,7 @@ static const char *put_channel(const struct json_field *field, struct buf *out)
         buf_append(&text, field->raw);
         break;
     case JSON_KIND_STRING:
-        json_unquote(field->raw, &text);
+        json_unquote_cut(field->raw, CHANNEL_LIMIT + 1, &text);
         break;
     default:
         return "channel has to be a string or a number";
@@ -99,7 +108,7 @@ const char *chat_broadcast(const struct chat_request *request, const struct chat
     buf_append(out, SPAN("{\"user_id\": "));
     json_quote(span_str(user->id), out);
     buf_printf(out, ", \"timestamp\": %" PRIu64 ", \"message\": ", clock_unix_ms() / 1000);
-    json_unquote(message->raw, &text);
+    json_unquote_cut(message->raw, text_limit + 1, &text); /* as JSON writes it it is no shorter */
     size_t before = out->len;
     json_quote(buf_span(&text), out);
     size_t encoded = out->len - before - 2; /* as it is stored and sent, less its quotes */

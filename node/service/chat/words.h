@@ -33,8 +33,16 @@ struct chat_request {
     struct json_field fields[CHAT_FIELDS]; /* borrowed from the text */
 };
 
-/* Reads `text`. NULL, or what is wrong with it (and the action is NOTHING). */
-const char *chat_read(struct span text, struct chat_request *request);
+/* A request while it is read. Does not move meanwhile. */
+struct chat_reading {
+    struct json_fields_scan scan; /* json_fields_feed looks at a long one as it comes in */
+    struct chat_request request;
+};
+
+void chat_read_begin(struct chat_reading *reading);
+
+/* `text` is all of it. NULL, or what is wrong with it (and the action is NOTHING). */
+const char *chat_read_end(struct chat_reading *reading, struct span text);
 
 /* The text of a string field in `out` (replaced). false when it is no string, or empty. */
 bool chat_field_text(const struct chat_request *request, enum chat_field field, struct buf *out);

@@ -20,7 +20,7 @@ static bool is_new(struct receiver *member)
 
 void fleet_viewers_show_view(struct group *viewers, struct span view)
 {
-    group_send(viewers, view, is_new);
+    group_send_late(viewers, view, is_new);
     LIST_EACH(it, &viewers->receivers) {
         viewer_of(LIST_ITEM(it, struct receiver, entry))->shown = true;
     }
@@ -28,12 +28,12 @@ void fleet_viewers_show_view(struct group *viewers, struct span view)
 
 void fleet_viewers_send(struct group *viewers, struct span text)
 {
-    group_send(viewers, text, is_shown);
+    group_send_late(viewers, text, is_shown);
 }
 
 void fleet_viewers_send_new(struct group *viewers, struct span text)
 {
-    group_send(viewers, text, is_new);
+    group_send_late(viewers, text, is_new);
 }
 
 void fleet_viewers_show(struct group *viewers, const char *what, struct span json)

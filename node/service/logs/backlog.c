@@ -2,7 +2,8 @@
 /* The entries from before a listener came: each lane that can hold some is read backwards from
  * where the tail stands, until enough are found; then the newest of all go out in order.
  *
- *     line: one for each room and number --a few at once, one of each address, paced--> read --> all that share it
+ *     line: one for each room and number --a few at once, one of each address, paced--> read
+ *       --over several turns, where they are many--> all that share it
  *
  * A short request may cause a long search: so what is read is bounded in entries and bytes, and the node's
  * searches together by a rate. */
@@ -22,6 +23,7 @@ enum {
     BACKLOGS_AT_ONCE = 4,         /* of a node; of an address one */
     BACKLOG_BYTES_MS = 20 * 1024, /* what a node reads for them in a millisecond, on average */
     LOGS_BACKLOG_MESSAGE_BYTES = 64 * 1024,
+    HANDED_PER_STEP = 64, /* messages, of one to many or of many to one */
 };
 
 struct backlog_found {
@@ -37,6 +39,14 @@ struct lane_scan {
     uint64_t last; /* up to which is read now */
 };
 
+/* A message of what was found. */
+struct backlog_frame {
+    struct list entry;
+    struct buf text;
+    struct shared_message message;
+    struct logs_run run;
+};
+
 struct backlog {
     struct list entry;
     struct logs_live *live;
@@ -50,6 +60,11 @@ struct backlog {
     struct backlog_found *found;
     size_t count, cap;
     struct buf text;
+    bool begun;
+    uint64_t covers;     /* news up to this number is in what is found */
+    struct list frames;  /* struct backlog_frame: the first one is being handed out */
+    struct list *at;     /* the next listener's link that gets it; `listeners`: all have it */
+    struct net_work out; /* hands out */
     size_t lanes;
     struct lane_scan scans[STREAM_ENDS_MOST];
 };
@@ -61,8 +76,20 @@ static struct log_listener *sharer_of(struct list *link)
 
 static void detach(struct log_listener *listener)
 {
+    struct backlog *backlog = listener->backlog;
+    if (backlog != NULL && backlog->at == &listener->sharing) {
+        backlog->at = listener->sharing.next;
+    }
     listener->backlog = NULL;
     list_del(&listener->sharing);
+}
+
+static void frame_free(struct backlog_frame *frame)
+{
+    list_del(&frame->entry);
+    shared_message_deinit(&frame->message);
+    buf_free(&frame->text);
+    free(frame);
 }
 
 static void backlog_free(struct backlog *backlog)
@@ -70,6 +97,10 @@ static void backlog_free(struct backlog *backlog)
     LIST_EACH(it, &backlog->listeners) {
         detach(sharer_of(it));
     }
+    while (!list_empty(&backlog->frames)) {
+        frame_free(LIST_ITEM(backlog->frames.next, struct backlog_frame, entry));
+    }
+    net_work_cancel(&backlog->out);
     list_del(&backlog->entry);
     buf_free(&backlog->room);
     buf_free(&backlog->text);
@@ -111,20 +142,20 @@ static size_t first_to_send(const struct backlog *backlog)
     return first;
 }
 
-static void send_text(struct backlog *backlog, struct buf *text, struct logs_run run)
+/* Takes the text. */
+static void add_frame(struct backlog *backlog, struct buf *text, struct logs_run run)
 {
-    struct shared_message frame;
+    struct backlog_frame *frame = mem_zalloc(sizeof(*frame));
     buf_append(text, SPAN("]"));
-    shared_message_init(&frame, WS_TEXT, buf_span(text));
-    LIST_EACH(it, &backlog->listeners) {
-        logs_listener_send(sharer_of(it), &frame, run);
-    }
-    shared_message_deinit(&frame);
-    text->len = 0;
+    frame->text = *text;
+    frame->run = run;
+    *text = (struct buf){0};
+    shared_message_init(&frame->message, WS_TEXT, buf_span(&frame->text));
+    list_push_back(&backlog->frames, &frame->entry);
 }
 
 /* Runs of one room, each a message. */
-static void send_found(struct backlog *backlog)
+static void print_found(struct backlog *backlog)
 {
     struct buf text = {0};
     struct logs_run run = {0};
@@ -134,7 +165,7 @@ static void send_found(struct backlog *backlog)
         bool own = logs_is_own(tag, span_of(tag.ptr + tag.len, found->payload_len));
         bool fits = text.len < LOGS_BACKLOG_MESSAGE_BYTES && own == run.own;
         if (run.count > 0 && (!fits || !span_eq(tag, tag_of(backlog, found - 1)))) {
-            send_text(backlog, &text, run);
+            add_frame(backlog, &text, run);
             run.count = 0;
         }
         run.own = own;
@@ -143,9 +174,8 @@ static void send_found(struct backlog *backlog)
         run.last = found->seq;
     }
     if (run.count > 0) {
-        send_text(backlog, &text, run);
+        add_frame(backlog, &text, run);
     }
-    buf_free(&text);
 }
 
 /* What was read is paid for in time. */
@@ -160,29 +190,67 @@ static void pay(const struct backlog *backlog)
         (live->backlog_pause_ms > now ? live->backlog_pause_ms : now) + bytes / BACKLOG_BYTES_MS;
 }
 
+/* The first frame goes to some more of the listeners. */
+static void hand_frame(struct backlog *backlog)
+{
+    struct backlog_frame *frame = LIST_ITEM(backlog->frames.next, struct backlog_frame, entry);
+    for (int left = HANDED_PER_STEP; left > 0 && backlog->at != &backlog->listeners; left--) {
+        struct log_listener *listener = sharer_of(backlog->at);
+        backlog->at = backlog->at->next;
+        logs_listener_send(listener, &frame->message, frame->run);
+    }
+    if (backlog->at == &backlog->listeners) {
+        frame_free(frame);
+        backlog->at = backlog->listeners.next;
+    }
+}
+
+/* All frames are out: some listeners have what was held meanwhile, and go on as others do. */
+static void let_go(struct backlog *backlog)
+{
+    int left = HANDED_PER_STEP;
+    while (left > 0 && !list_empty(&backlog->listeners)) {
+        struct log_listener *listener = sharer_of(backlog->listeners.next);
+        detach(listener);
+        if (backlog->unread > 0) {
+            logs_listener_doubt(listener, backlog->unread);
+        }
+        left -= 1 + (int)logs_listener_backlog_done(listener);
+    }
+}
+
+/* A net_work: thousands may share it. */
+static bool hand_out(struct net_work *work)
+{
+    struct backlog *backlog = CONTAINER_OF(work, struct backlog, out);
+    struct logs_live *live = backlog->live;
+    logs_live_set_bulk(live, true);
+    if (!list_empty(&backlog->frames)) {
+        hand_frame(backlog);
+    } else {
+        let_go(backlog);
+    }
+    logs_live_set_bulk(live, false);
+    if (!list_empty(&backlog->listeners)) {
+        return true;
+    }
+    pay(backlog);
+    backlog_free(backlog);
+    timer_after(live->backlog_timer, 0);
+    return false;
+}
+
 static void lane_done(struct backlog *backlog)
 {
-    struct logs_live *live = backlog->live;
     if (--backlog->open > 0) {
         return;
     }
     if (backlog->count > 0) {
         qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
     }
-    logs_live_set_bulk(live, true);
-    send_found(backlog);
-    while (!list_empty(&backlog->listeners)) {
-        struct log_listener *listener = sharer_of(backlog->listeners.next);
-        detach(listener);
-        if (backlog->unread > 0) {
-            logs_listener_doubt(listener, backlog->unread);
-        }
-        logs_listener_backlog_done(listener);
-    }
-    logs_live_set_bulk(live, false);
-    pay(backlog);
-    backlog_free(backlog);
-    timer_after(live->backlog_timer, 0);
+    print_found(backlog);
+    backlog->at = backlog->listeners.next;
+    net_work_queue(backlog->live->options.net, &backlog->out);
 }
 
 /* ------------------------------------------------------------------------------------ reading */
@@ -268,17 +336,14 @@ static bool has_more_lanes(const struct stream_end *ends, size_t count, unsigned
     return more;
 }
 
-/* From where the tail stands now: what its listeners held until here is part of it. */
+/* From where the tail stands now: what it told until here is part of it. */
 static void begin(struct backlog *backlog)
 {
     struct logs_live *live = backlog->live;
     struct span room = buf_span(&backlog->room);
     unsigned lanes = live->options.lanes;
-    LIST_EACH(it, &backlog->listeners) {
-        struct log_listener *listener = sharer_of(it);
-        buf_free(&listener->held);
-        listener->skipped = 0;
-    }
+    backlog->begun = true;
+    backlog->covers = live->walk.number;
     struct stream_end ends[STREAM_ENDS_MOST];
     backlog->lanes = stream_follow_ends(live->tail, ends);
     list_del(&backlog->entry);
@@ -365,6 +430,8 @@ static struct backlog *backlog_new(struct log_listener *listener, struct span ro
     backlog->from = *conn_peer(ws_conn(listener->member.ws));
     backlog->wants = listener->wants;
     list_init(&backlog->listeners);
+    list_init(&backlog->frames);
+    net_work_init(&backlog->out, hand_out);
     buf_append(&backlog->room, room);
     list_push_back(&listener->live->backlog_line, &backlog->entry);
     return backlog;
@@ -384,10 +451,16 @@ void logs_backlog_cancel(struct log_listener *listener)
 {
     struct backlog *backlog = listener->backlog;
     detach(listener);
-    /* One that is being read ends with its pages. */
-    if (backlog != NULL && backlog->open == 0 && list_empty(&backlog->listeners)) {
+    /* One that has begun ends by itself. */
+    if (backlog != NULL && !backlog->begun && list_empty(&backlog->listeners)) {
         backlog_free(backlog);
     }
+}
+
+bool logs_backlog_covers(const struct log_listener *listener, uint64_t number)
+{
+    const struct backlog *backlog = listener->backlog;
+    return backlog != NULL && (!backlog->begun || number <= backlog->covers);
 }
 
 void logs_backlog_init(struct logs_live *live)

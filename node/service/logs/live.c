@@ -8,7 +8,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { HELD_MOST = 256 * 1024 }; /* bytes of messages that wait for a backlog */
+enum {
+    HELD_MOST = 256 * 1024, /* bytes of messages that wait for a backlog */
+    ADMITTED_PER_STEP = 8,  /* listeners */
+};
 
 /* Stands before each message that waits for one. */
 struct held {
@@ -44,7 +47,7 @@ bool logs_live_wants(const struct logs_live *live, struct span room)
 
 /* ------------------------------------------------------------------------------------ sending */
 
-static void skip(struct log_listener *listener, uint64_t count, uint64_t last)
+void logs_listener_skip(struct log_listener *listener, uint64_t count, uint64_t last)
 {
     listener->skipped += count;
     listener->last_skipped = last > listener->last_skipped ? last : listener->last_skipped;
@@ -70,7 +73,7 @@ static void tell_skipped(struct log_listener *listener)
     logs_print_note(&text, clock_unix_ms(), listener->last_skipped, buf_span(&msg));
     buf_append(&text, SPAN("]"));
     shared_message_init(&frame, WS_TEXT, buf_span(&text));
-    group_send_one(&listener->member, &frame);
+    group_send_to(&listener->member, &frame);
     shared_message_deinit(&frame);
     buf_free(&msg);
     buf_free(&text);
@@ -88,22 +91,22 @@ void logs_listener_send(struct log_listener *listener, struct shared_message *fr
     /* One that skips goes on only when it has caught up by half. */
     bool room = queued + frame->payload.len <= limit || (queued == 0 && listener->skipped == 0);
     if (!room || (is_owed(listener) && queued > limit / 2)) {
-        skip(listener, run.count, run.last);
+        logs_listener_skip(listener, run.count, run.last);
         metrics_add(metrics, METRIC_LOGS_SKIPPED, run.count);
         return;
     }
     if (is_owed(listener)) {
         tell_skipped(listener);
     }
-    group_send_one(&listener->member, frame);
+    group_send_to(&listener->member, frame);
     metrics_add(metrics, METRIC_LOGS_DELIVERED, run.count);
 }
 
-static void hold(struct log_listener *listener, struct span text, struct logs_run run)
+void logs_listener_hold(struct log_listener *listener, struct span text, struct logs_run run)
 {
     const struct held head = {text.len, run};
     if (listener->held.len + text.len > HELD_MOST) {
-        skip(listener, run.count, run.last);
+        logs_listener_skip(listener, run.count, run.last);
         return;
     }
     buf_append(&listener->held, span_of(&head, sizeof(head)));
@@ -117,43 +120,11 @@ void logs_live_set_bulk(struct logs_live *live, bool bulk)
     }
 }
 
-static void deliver_to(struct list *listeners, struct shared_message *frame, struct logs_run run)
-{
-    LIST_EACH(it, listeners) {
-        struct log_listener *listener = listener_of(it);
-        if (listener->backlog != NULL) {
-            hold(listener, frame->payload, run);
-        } else {
-            logs_listener_send(listener, frame, run);
-        }
-    }
-}
-
-void logs_live_deliver(struct logs_live *live, struct span room, struct span text,
-                       struct logs_run run)
-{
-    struct shared_message frame;
-    shared_message_init(&frame, WS_TEXT, text);
-    logs_live_set_bulk(live, true);
-    deliver_to(&live->everywhere, &frame, run);
-    if (room.len > 0) {
-        struct map_node *node = map_find(&live->rooms, room);
-        if (node != NULL) {
-            deliver_to(&MAP_ENTRY(node, struct live_room, node)->listeners, &frame, run);
-        }
-    } else {
-        MAP_EACH(it, &live->rooms) {
-            deliver_to(&MAP_ENTRY(it, struct live_room, node)->listeners, &frame, run);
-        }
-    }
-    logs_live_set_bulk(live, false);
-    shared_message_deinit(&frame);
-}
-
-void logs_listener_backlog_done(struct log_listener *listener)
+size_t logs_listener_backlog_done(struct log_listener *listener)
 {
     struct span rest = buf_span(&listener->held);
     struct held head;
+    size_t sent = 0;
     while (rest.len >= sizeof(head)) {
         struct shared_message frame;
         memcpy(&head, rest.ptr, sizeof(head));
@@ -161,49 +132,20 @@ void logs_listener_backlog_done(struct log_listener *listener)
         logs_listener_send(listener, &frame, head.run);
         shared_message_deinit(&frame);
         rest = span_skip(rest, sizeof(head) + head.len);
+        sent++;
     }
     buf_free(&listener->held);
-}
-
-static void add_missed(struct list *listeners, uint64_t count, uint64_t last)
-{
-    LIST_EACH(it, listeners) {
-        skip(listener_of(it), count, last);
-    }
-}
-
-void logs_live_missed(struct logs_live *live, uint64_t count, uint64_t last)
-{
-    metrics_add(live->options.metrics, METRIC_LOGS_MISSED, count);
-    add_missed(&live->everywhere, count, last);
-    MAP_EACH(it, &live->rooms) {
-        add_missed(&MAP_ENTRY(it, struct live_room, node)->listeners, count, last);
-    }
+    return sent;
 }
 
 /* Told at once to listeners that read; the others hear it when they do. */
 void logs_listener_doubt(struct log_listener *listener, uint64_t last)
 {
-    skip(listener, 0, last);
+    logs_listener_skip(listener, 0, last);
     listener->doubts = true;
     if (listener->backlog == NULL && ws_is_open(listener->member.ws) &&
         conn_queued(ws_conn(listener->member.ws)) == 0) {
         tell_skipped(listener);
-    }
-}
-
-static void add_doubt(struct list *listeners, uint64_t last)
-{
-    LIST_EACH(it, listeners) {
-        logs_listener_doubt(listener_of(it), last);
-    }
-}
-
-void logs_live_doubt(struct logs_live *live, uint64_t last)
-{
-    add_doubt(&live->everywhere, last);
-    MAP_EACH(it, &live->rooms) {
-        add_doubt(&MAP_ENTRY(it, struct live_room, node)->listeners, last);
     }
 }
 
@@ -212,9 +154,12 @@ void logs_live_doubt(struct logs_live *live, uint64_t last)
 static void listener_free(struct log_listener *listener)
 {
     struct logs_live *live = listener->live;
+    logs_news_leave(listener);
+    list_del(&listener->all);
     list_del(&listener->entry);
     logs_backlog_cancel(listener);
     if (listener->room != NULL && list_empty(&listener->room->listeners)) {
+        logs_news_leave_room(live, listener->room);
         map_remove(&live->rooms, &listener->room->node);
         free(listener->room);
     }
@@ -239,6 +184,11 @@ static void on_drained(void *arg)
     }
 }
 
+static void on_closing(void *arg)
+{
+    logs_news_give(arg);
+}
+
 static void on_closed(void *arg)
 {
     struct log_listener *listener = arg;
@@ -248,10 +198,11 @@ static void on_closed(void *arg)
 static void admit(struct log_listener *listener)
 {
     static const struct ws_handler handler = {
-        .message = on_message, .drained = on_drained, .closed = on_closed};
+        .message = on_message, .drained = on_drained, .closing = on_closing, .closed = on_closed};
     struct logs_live *live = listener->live;
     struct http_request *request = listener->request;
     list_del(&listener->entry);
+    live->waits--;
     listener->request = NULL;
     listener->member.ws = ws_accept(request, &handler, listener);
     if (listener->member.ws == NULL) {
@@ -260,15 +211,28 @@ static void admit(struct log_listener *listener)
     }
     list_push_back(listener->room != NULL ? &listener->room->listeners : &live->everywhere,
                    &listener->entry);
+    list_push_back(&live->all, &listener->all);
+    listener->has = live->walk.number;
     if (listener->wants > 0) {
         logs_backlog_start(listener);
     }
 }
 
+/* Thousands may have waited for the store. A net_work. */
+static bool admit_some(struct net_work *work)
+{
+    struct logs_live *live = CONTAINER_OF(work, struct logs_live, admission);
+    bool ready = stream_follow_is_ready(live->tail); /* else it says so again when it is */
+    for (int left = ADMITTED_PER_STEP; ready && left > 0 && !list_empty(&live->waiting); left--) {
+        admit(listener_of(live->waiting.next));
+    }
+    return ready && !list_empty(&live->waiting);
+}
+
 void logs_live_admit(struct logs_live *live)
 {
-    while (!list_empty(&live->waiting)) {
-        admit(listener_of(live->waiting.next));
+    if (!list_empty(&live->waiting)) {
+        net_work_queue(live->options.net, &live->admission);
     }
 }
 
@@ -283,7 +247,9 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
     listener->hears_own = wish->own;
     list_init(&listener->member.entry);
     list_init(&listener->sharing);
+    list_init(&listener->all);
     list_push_back(&live->waiting, &listener->entry);
+    live->waits++;
     listener->room = wish->room.len > 0 ? room_get(live, wish->room) : NULL;
     live->count++;
     if (stream_follow_is_ready(live->tail)) {
@@ -297,12 +263,8 @@ void logs_live_join(struct logs_live *live, struct http_request *request,
 
 static void count_gauges(void *arg, struct metrics *metrics)
 {
-    struct logs_live *live = arg;
-    uint64_t waiting = 0;
-    LIST_EACH(it, &live->waiting) {
-        waiting++;
-    }
-    metrics_set(metrics, METRIC_LOGS_LISTENERS, live->count - waiting);
+    const struct logs_live *live = arg;
+    metrics_set(metrics, METRIC_LOGS_LISTENERS, live->count - live->waits);
 }
 
 struct logs_live *logs_live_new(const struct logs_live_options *options)
@@ -310,8 +272,11 @@ struct logs_live *logs_live_new(const struct logs_live_options *options)
     struct logs_live *live = mem_zalloc(sizeof(*live));
     live->options = *options;
     map_init(&live->rooms);
+    list_init(&live->all);
     list_init(&live->everywhere);
     list_init(&live->waiting);
+    net_work_init(&live->admission, admit_some);
+    logs_news_init(live);
     logs_backlog_init(live);
     live->tail = logs_tail_new(live);
     metrics_source_add(options->metrics, &live->gauges, count_gauges, live);
@@ -329,7 +294,9 @@ void logs_live_free(struct logs_live **live)
         http_reply_error(listener->request, 503, "the node is going away");
         listener_free(listener);
     }
+    net_work_cancel(&(*live)->admission);
     logs_backlog_deinit(*live);
+    logs_news_deinit(*live);
     stream_follow_free(&(*live)->tail);
     map_deinit(&(*live)->rooms);
     free(*live);

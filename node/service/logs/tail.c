@@ -86,6 +86,11 @@ static bool is_wanted(void *arg)
     return ((const struct logs_live *)arg)->count > 0;
 }
 
+static bool is_busy(void *arg)
+{
+    return logs_news_are_full(arg);
+}
+
 static void on_ready(void *arg)
 {
     logs_live_admit(arg);
@@ -103,8 +108,14 @@ static void on_doubt(void *arg, uint64_t last)
 
 struct stream_follow *logs_tail_new(struct logs_live *live)
 {
-    static const struct stream_follow_events events = {is_wanted, on_ready, on_entries, on_missed,
-                                                       on_doubt};
+    static const struct stream_follow_events events = {
+        .wanted = is_wanted,
+        .busy = is_busy,
+        .ready = on_ready,
+        .entries = on_entries,
+        .missed = on_missed,
+        .doubt = on_doubt,
+    };
     return stream_follow_new(
         &(struct stream_follow_options){.store = live->options.store,
                                         .lanes = live->options.lanes,

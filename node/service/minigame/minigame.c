@@ -7,10 +7,12 @@
 #include "node/service/minigame/minigame.h"
 
 #include "node/proto/http/auth.h"
+#include "node/proto/json/scan.h"
 #include "node/service/minigame/request.h"
 #include "node/service/minigame/scheduler.h"
 #include "node/service/minigame/sockets.h"
 #include "store/base/clock.h"
+#include "store/base/utf8.h"
 
 #include <stdlib.h>
 
@@ -25,60 +27,91 @@ struct minigame {
     struct minigame_options options;
     struct minigame_sockets sockets;
     struct minigame_scheduler *scheduler;
-    /* The users that are online, as it was said last; NULL: not yet. A thousand questions a second make no thousand
+    /* The users that are online, as it was said last. A thousand questions a second make no thousand
      * lists of thousands. */
-    char *players;
+    struct buf players;
     struct shared_message answer; /* of `players` */
+    bool answers;                 /* it can be sent */
     uint64_t stale_us;            /* of a clock that never jumps */
+    struct minigame_walk listing; /* makes it new, */
+    struct buf list;              /* here, */
+    size_t listed;                /* of so many players, */
+    struct list wanting;          /* for these sockets */
 };
 
 /* ------------------------------------------------------------------------------------ sockets */
 
+/* A walk's take. */
 static bool add_player(void *arg, struct span user)
 {
-    json_t *list = arg;
-    json_array_append_new(list, json_stringn(user.ptr, user.len));
-    return json_array_size(list) < ONLINE_MOST;
+    struct minigame *minigame = arg;
+    if (utf8_valid(user)) {
+        buf_append(&minigame->list, minigame->listed++ > 0 ? SPAN(", ") : SPAN(""));
+        json_quote(user, &minigame->list);
+    }
+    return minigame->listed < ONLINE_MOST;
 }
 
 static void forget_players(struct minigame *minigame)
 {
-    if (minigame->players != NULL) {
+    if (minigame->answers) {
         shared_message_deinit(&minigame->answer);
-        free(minigame->players);
-        minigame->players = NULL;
+        minigame->answers = false;
     }
+    buf_free(&minigame->players);
 }
 
-/* Makes the answer new where it is time. false: it is not known who is online. */
-static bool look_at_players(struct minigame *minigame)
+static void take_list(struct minigame *minigame)
 {
-    uint64_t now_us = clock_monotonic_us();
-    if (minigame->players != NULL && now_us < minigame->stale_us) {
-        return true;
-    }
-    json_t *players = json_array();
     forget_players(minigame);
-    if (!minigame->options.each_online(minigame->options.online, add_player, players)) {
-        json_decref(players);
-        return false;
+    buf_append(&minigame->list, SPAN("]}"));
+    minigame->players = minigame->list;
+    minigame->list = (struct buf){0};
+    shared_message_init(&minigame->answer, WS_TEXT, buf_span(&minigame->players));
+    minigame->answers = true;
+    minigame->stale_us = clock_monotonic_us() + minigame->listing.us * PLAYERS_PAUSE;
+}
+
+static void give_players(struct minigame *minigame, struct minigame_socket *socket)
+{
+    group_send_one(&minigame->sockets.group, &socket->receiver, &minigame->answer);
+    metrics_add(minigame->options.metrics, METRIC_WS_MESSAGES_OUT, 1);
+}
+
+/* A walk's done. */
+static void on_listed(void *arg, bool known)
+{
+    struct minigame *minigame = arg;
+    if (known) {
+        take_list(minigame);
     }
-    json_t *answer = json_pack("{s:o}", "online_players", players);
-    minigame->players = json_dumps(answer, 0);
-    json_decref(answer);
-    shared_message_init(&minigame->answer, WS_TEXT, span_str(minigame->players));
-    uint64_t done_us = clock_monotonic_us();
-    minigame->stale_us = done_us + (done_us - now_us) * PLAYERS_PAUSE;
-    return true;
+    while (!list_empty(&minigame->wanting)) {
+        struct minigame_socket *socket =
+            LIST_ITEM(minigame->wanting.next, struct minigame_socket, wanting);
+        list_del(&socket->wanting);
+        for (; socket->wants > 0; socket->wants--) {
+            if (known) {
+                give_players(minigame, socket);
+            } else {
+                minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
+            }
+        }
+    }
 }
 
 static void say_players(struct minigame *minigame, struct minigame_socket *socket)
 {
-    if (look_at_players(minigame)) {
-        group_send_one(&socket->receiver, &minigame->answer);
-        metrics_add(minigame->options.metrics, METRIC_WS_MESSAGES_OUT, 1);
-    } else {
-        minigame_socket_error(socket, MINIGAME_NO_PLAYERS);
+    if (minigame->answers && clock_monotonic_us() < minigame->stale_us) {
+        give_players(minigame, socket);
+        return;
+    }
+    socket->wants++;
+    list_del(&socket->wanting);
+    list_push_back(&minigame->wanting, &socket->wanting);
+    if (!minigame_walk_is_on(&minigame->listing)) {
+        minigame->listed = minigame->list.len = 0;
+        buf_append(&minigame->list, SPAN("{\"online_players\": ["));
+        minigame_walk_begin(&minigame->listing);
     }
 }
 
@@ -102,6 +135,12 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     json_decref(request);
 }
 
+static void on_closing(void *arg)
+{
+    struct minigame_socket *socket = arg;
+    group_give(&socket->sockets->group, &socket->receiver);
+}
+
 static void on_closed(void *arg)
 {
     minigame_socket_free(arg);
@@ -109,7 +148,8 @@ static void on_closed(void *arg)
 
 static void on_connect(void *arg, struct http_request *request)
 {
-    static const struct ws_handler handler = {.message = on_message, .closed = on_closed};
+    static const struct ws_handler handler = {
+        .message = on_message, .closing = on_closing, .closed = on_closed};
     struct minigame *minigame = arg;
     if (http_authorize(request, HTTP_AUTH_IF_SET, minigame->options.token, NULL)) {
         minigame_socket_accept(&minigame->sockets, minigame, request, &handler);
@@ -154,9 +194,16 @@ struct minigame *minigame_new(struct http_server *server, const struct minigame_
         .wheel = options->wheel,
         .node = options->node,
         .sockets = &minigame->sockets,
-        .each_online = options->each_online,
+        .net = options->net,
         .online = options->online,
     });
+    list_init(&minigame->wanting);
+    minigame->listing = (struct minigame_walk){.net = options->net,
+                                               .online = &minigame->options.online,
+                                               .take = add_player,
+                                               .done = on_listed,
+                                               .arg = minigame};
+    minigame_walk_init(&minigame->listing);
     http_route_websocket(server, "/minigame", on_connect, minigame);
     http_route(server, "GET", "/api/webhook/minigame", on_webhook, minigame);
     http_route(server, "POST", "/api/webhook/minigame", on_webhook, minigame);
@@ -172,6 +219,8 @@ void minigame_free(struct minigame **minigame)
     }
     minigame_scheduler_free(&(*minigame)->scheduler);
     minigame_sockets_deinit(&(*minigame)->sockets);
+    minigame_walk_end(&(*minigame)->listing);
+    buf_free(&(*minigame)->list);
     forget_players(*minigame);
     free(*minigame);
     *minigame = NULL;

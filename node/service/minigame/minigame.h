@@ -13,6 +13,7 @@
 #include "node/core/metrics.h"
 #include "node/core/wheel.h"
 #include "node/proto/http/http.h"
+#include "node/service/minigame/players.h"
 #include "store/store.h"
 
 struct minigame;
@@ -22,10 +23,8 @@ struct minigame_options {
     struct metrics *metrics; /* borrowed */
     struct wheel *wheel;     /* borrowed */
     const char *node;        /* this node's name in the fleet, borrowed */
-    /* Calls `fn` once with each player online anywhere in the cluster, until it returns false. False,
-     * without a call, while that is not known. */
-    bool (*each_online)(void *online, bool (*fn)(void *arg, struct span user), void *arg);
-    void *online;
+    struct net *net;         /* borrowed */
+    struct minigame_online online;
     const char *token, *webhook_token; /* bearer tokens that must be shown; "": none; borrowed */
 };
 

@@ -26,10 +26,9 @@ enum {
     MINIGAME_SEAT_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
     LEDGER_MOST = 8,                /* states kept; the newest one counts */
     LEDGER_MS = 5000,               /* for which one is tried to be written */
+    ASKED_MOST = 1000,              /* requests that wait while players are drawn */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
-    DRAW_PAUSE =
-        10, /* times as long as it takes to draw players from all, until they are drawn again */
     UNSAID_MOST = 64, /* letters that wait for the draft: all of them go in one turn */
 };
 
@@ -42,11 +41,15 @@ struct minigame_scheduler {
     struct wheel_timer update; /* says one that waits */
     uint64_t updated_ms;       /* monotonic, of the last one; 0: none yet */
     bool update_waits;
-    uint64_t drawn_us;               /* monotonic: from then on players may be drawn again */
     uint64_t since_us;               /* when this node took its seat */
     struct minigame_state *state;    /* as it is shown and told */
     struct minigame_state *draft;    /* changed here, not known to be in the store; or NULL */
     json_t *unsaid;                  /* letters that wait for the draft to be in the store */
+    json_t *asked;                   /* requests that wait, the first one for the draw */
+    bool serving;                    /* them */
+    struct minigame_walk drawing;    /* of players, */
+    struct minigame_draw draw;       /* for a round or for the first of `asked` */
+    bool for_round, drawn, known;    /* it is over; and was it known who is online? */
     int64_t first;                   /* version of the first change in the draft */
     int64_t highest;                 /* version that this node ever gave */
     char runner[MINIGAME_NODE_SIZE]; /* "": no node, or not known */
@@ -337,40 +340,73 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ rounds */
 
-/* False, and nothing drawn, while it is not known which players are online. */
-static bool draw_players(struct minigame_scheduler *scheduler, struct minigame_draw *draw)
+static void drop_draw(struct minigame_scheduler *scheduler)
 {
-    *draw = (struct minigame_draw){0};
-    uint64_t now_us = clock_monotonic_us();
-    bool known = scheduler->options.each_online(scheduler->options.online, minigame_draw_add, draw);
-    uint64_t done_us = clock_monotonic_us();
-    scheduler->drawn_us = done_us + (done_us - now_us) * DRAW_PAUSE;
-    return known;
+    for (size_t i = 0; i < MINIGAME_PLAYERS_MOST; i++) {
+        free(scheduler->draw.players[i]);
+    }
+    scheduler->draw = (struct minigame_draw){0};
+    scheduler->drawn = false;
 }
 
-/* Steals the players of `draw`. */
-static void set_up_round(struct minigame_scheduler *scheduler, struct minigame_draw *draw)
+/* With the players that were drawn. */
+static void set_up_round(struct minigame_scheduler *scheduler)
 {
     struct minigame_round *round =
         minigame_state_add_round(edit(scheduler), (int64_t)clock_unix_ms());
-    minigame_draw_end(draw, round);
+    minigame_draw_end(&scheduler->draw, round);
     commit(scheduler);
     broadcast(scheduler, minigame_post_update());
+}
+
+static bool is_round_due(const struct minigame_scheduler *scheduler)
+{
+    const struct minigame_state *state = scheduler->state;
+    return is_runner(scheduler) && scheduler->draft == NULL && state->running &&
+           state->next_at_ms <= (int64_t)clock_unix_ms();
+}
+
+static void serve(struct minigame_scheduler *scheduler);
+
+/* A walk's done. */
+static void on_drawn(void *arg, bool known)
+{
+    struct minigame_scheduler *scheduler = arg;
+    scheduler->drawn = true;
+    scheduler->known = known;
+    if (scheduler->for_round) {
+        if (known && is_round_due(scheduler)) {
+            set_up_round(scheduler);
+        }
+        drop_draw(scheduler);
+    }
+    serve(scheduler);
+}
+
+/* A walk's take. */
+static bool add_player(void *arg, struct span user)
+{
+    struct minigame_scheduler *scheduler = arg;
+    return minigame_draw_add(&scheduler->draw, user);
+}
+
+static void draw_players(struct minigame_scheduler *scheduler, bool for_round)
+{
+    scheduler->for_round = for_round;
+    minigame_walk_begin(&scheduler->drawing);
 }
 
 static void on_tick(struct wheel_timer *timer)
 {
     struct minigame_scheduler *scheduler = CONTAINER_OF(timer, struct minigame_scheduler, tick);
     const struct minigame_state *state = scheduler->state;
-    struct minigame_draw draw;
     read_ledger(scheduler);
     if (scheduler->ledger_behind && is_runner(scheduler) && scheduler->draft == NULL &&
         state->version > 0) {
         write_ledger(scheduler);
     }
-    if (is_runner(scheduler) && scheduler->draft == NULL && state->running &&
-        state->next_at_ms <= (int64_t)clock_unix_ms() && draw_players(scheduler, &draw)) {
-        set_up_round(scheduler, &draw);
+    if (is_round_due(scheduler) && !minigame_walk_is_on(&scheduler->drawing)) {
+        draw_players(scheduler, true);
     }
     wheel_set(scheduler->options.wheel, &scheduler->tick, MINIGAME_TICK_MS);
 }
@@ -405,17 +441,15 @@ static int64_t get_seconds(const json_t *request, const char *key, int64_t prese
 static void start(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                   size_t error_size)
 {
-    struct minigame_draw draw;
-    bool late = clock_monotonic_us() >= scheduler->drawn_us;
-    if (!late || !draw_players(scheduler, &draw)) {
-        snprintf(error, error_size, "%s", late ? MINIGAME_NO_PLAYERS : MINIGAME_TOO_MANY);
+    if (!scheduler->known) {
+        snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
         return;
     }
     struct minigame_state *draft = edit(scheduler);
     draft->running = true;
     draft->period = get_seconds(request, "period", PERIOD_PRESET);
     draft->offset = get_seconds(request, "offset", OFFSET_PRESET);
-    set_up_round(scheduler, &draw);
+    set_up_round(scheduler);
     broadcast_scheduler(scheduler);
 }
 
@@ -475,27 +509,82 @@ static void carry_out(struct minigame_scheduler *scheduler, const json_t *reques
 
 /* ------------------------------------------------------------------------------------ the bus */
 
-static void on_request(struct minigame_scheduler *scheduler, const json_t *letter)
+/* To another node that asked, or to a socket here. */
+static void tell_outcome(struct minigame_scheduler *scheduler, const json_t *letter,
+                         const char *error)
+{
+    const json_t *own = json_object_get(letter, "own");
+    if (own != NULL && error[0] != '\0') {
+        minigame_sockets_refuse(scheduler->options.sockets, (uint64_t)json_integer_value(own),
+                                error);
+    } else if (own != NULL) {
+        post(scheduler, json_pack("{s:O}", "own", own));
+    } else {
+        json_t *words = json_string(error);
+        json_t *outcome = json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
+                                    json_object_get(letter, "id"), "error",
+                                    words != NULL ? words : json_string(MINIGAME_UNREACHABLE));
+        if (has_room(scheduler)) {
+            post(scheduler, outcome);
+        } else {
+            minigame_post_publish(&scheduler->letters, outcome);
+        }
+    }
+}
+
+static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
 {
     const json_t *request = json_object_get(letter, "request");
     char error[512] = "";
-    bool room = has_room(scheduler);
     if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
-    } else if (!room) {
+    } else if (!has_room(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_TOO_MANY);
     } else if (json_is_string(json_object_get(request, "action"))) {
         carry_out(scheduler, request, error, sizeof(error));
     }
-    json_t *words = json_string(error);
-    json_t *answer = json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                               json_object_get(letter, "id"), "error",
-                               words != NULL ? words : json_string(MINIGAME_UNREACHABLE));
-    if (room) {
-        post(scheduler, answer);
-    } else {
-        minigame_post_publish(&scheduler->letters, answer);
+    tell_outcome(scheduler, letter, error);
+}
+
+static bool needs_players(const struct minigame_scheduler *scheduler, const json_t *letter)
+{
+    const json_t *request = json_object_get(letter, "request");
+    return is_runner(scheduler) && has_room(scheduler) &&
+           json_is_string(json_object_get(request, "action")) &&
+           minigame_request_action(request) == MINIGAME_START;
+}
+
+/* Carries out what was asked, in order, up to one that has to wait for its players. */
+static void serve(struct minigame_scheduler *scheduler)
+{
+    if (scheduler->serving) {
+        return; /* the draw was over at once */
     }
+    scheduler->serving = true;
+    while (json_array_size(scheduler->asked) > 0 && !minigame_walk_is_on(&scheduler->drawing)) {
+        json_t *letter = json_incref(json_array_get(scheduler->asked, 0));
+        if (needs_players(scheduler, letter) && !scheduler->drawn) {
+            draw_players(scheduler, false);
+        } else {
+            json_array_remove(scheduler->asked, 0);
+            answer(scheduler, letter);
+            drop_draw(scheduler);
+        }
+        json_decref(letter);
+    }
+    scheduler->serving = false;
+}
+
+/* Steals `letter`, and answers it, if not at once. */
+static void ask_here(struct minigame_scheduler *scheduler, json_t *letter)
+{
+    if (json_array_size(scheduler->asked) == ASKED_MOST) {
+        tell_outcome(scheduler, letter, MINIGAME_UNREACHABLE);
+        json_decref(letter);
+        return;
+    }
+    json_array_append_new(scheduler->asked, letter);
+    serve(scheduler);
 }
 
 static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter)
@@ -507,7 +596,7 @@ static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter
     } else if (to == NULL || strcmp(to, scheduler->options.node) != 0) {
         return;
     } else if (json_object_get(letter, "request") != NULL) {
-        on_request(scheduler, letter);
+        ask_here(scheduler, json_deep_copy(letter));
     } else {
         const char *error = json_string_value(json_object_get(letter, "error"));
         minigame_sockets_answer(scheduler->options.sockets,
@@ -535,16 +624,8 @@ void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
 {
     struct minigame_sockets *sockets = scheduler->options.sockets;
     const char *runner = runner_of(scheduler);
-    if (is_runner(scheduler) && !has_room(scheduler)) {
-        minigame_sockets_refuse(sockets, asker, MINIGAME_TOO_MANY);
-    } else if (is_runner(scheduler)) {
-        char error[512] = "";
-        carry_out(scheduler, request, error, sizeof(error));
-        if (error[0] != '\0') {
-            minigame_sockets_refuse(sockets, asker, error);
-        } else {
-            post(scheduler, json_pack("{s:I}", "own", (json_int_t)asker));
-        }
+    if (is_runner(scheduler)) {
+        ask_here(scheduler, json_pack("{s:I, s:O}", "own", (json_int_t)asker, "request", request));
     } else if (runner != NULL &&
                minigame_post_publish(&scheduler->letters,
                                      json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
@@ -564,6 +645,13 @@ struct minigame_scheduler *minigame_scheduler_new(const struct minigame_schedule
     scheduler->options = *options;
     scheduler->letters = (struct minigame_post){options->store, options->sockets};
     scheduler->unsaid = json_array();
+    scheduler->asked = json_array();
+    scheduler->drawing = (struct minigame_walk){.net = options->net,
+                                                .online = &scheduler->options.online,
+                                                .take = add_player,
+                                                .done = on_drawn,
+                                                .arg = scheduler};
+    minigame_walk_init(&scheduler->drawing);
     scheduler->since_us = clock_unix_ms() * 1000;
     scheduler->state = minigame_state_new();
     scheduler->sub = bus_subscribe(options->store, MINIGAME_KEY, BUS_ECHO, on_bus, scheduler);
@@ -588,6 +676,9 @@ void minigame_scheduler_free(struct minigame_scheduler **scheduler)
     wheel_cancel(&gone->update);
     minigame_state_free(&gone->state);
     minigame_state_free(&gone->draft);
+    minigame_walk_end(&gone->drawing);
+    drop_draw(gone);
     json_decref(gone->unsaid);
+    json_decref(gone->asked);
     free(gone);
 }

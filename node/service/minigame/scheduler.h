@@ -25,6 +25,7 @@
 #define MUSTER_NODE_SERVICE_MINIGAME_SCHEDULER_H
 
 #include "node/core/wheel.h"
+#include "node/service/minigame/players.h"
 #include "node/service/minigame/sockets.h"
 #include "store/store.h"
 
@@ -37,10 +38,8 @@ struct minigame_scheduler_options {
     struct wheel *wheel;              /* borrowed */
     const char *node;                 /* this node's name, borrowed */
     struct minigame_sockets *sockets; /* that hear what it says; borrowed */
-    /* Calls `fn` once with each player online anywhere in the cluster, until it returns false. False,
-     * without a call, while that is not known. */
-    bool (*each_online)(void *online, bool (*fn)(void *arg, struct span user), void *arg);
-    void *online;
+    struct net *net;                  /* borrowed */
+    struct minigame_online online;
 };
 
 struct minigame_scheduler *minigame_scheduler_new(const struct minigame_scheduler_options *options);

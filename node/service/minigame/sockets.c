@@ -64,6 +64,7 @@ struct minigame_socket *minigame_socket_accept(struct minigame_sockets *sockets,
     }
     socket->id = conn_id(ws_conn(socket->ws));
     wheel_timer_init(&socket->timer, on_timer);
+    list_init(&socket->wanting);
     group_add(&sockets->group, &socket->receiver, socket->ws);
     map_insert(&sockets->by_id, &socket->node, span_of(&socket->id, sizeof(socket->id)));
     return socket;
@@ -73,6 +74,7 @@ void minigame_socket_free(struct minigame_socket *socket)
 {
     struct minigame_sockets *sockets = socket->sockets;
     wheel_cancel(&socket->timer);
+    list_del(&socket->wanting);
     group_remove(&sockets->group, &socket->receiver);
     map_remove(&sockets->by_id, &socket->node);
     free(socket);

@@ -35,6 +35,8 @@ struct minigame_socket {
     struct map_node node;
     uint64_t id;         /* key of `node` */
     unsigned unanswered; /* requests that are with another node */
+    unsigned wants;      /* answers with all players, which are being listed, */
+    struct list wanting; /* with others that want them */
     struct wheel_timer timer;
     struct limit_bucket limit;
 };

@@ -132,6 +132,7 @@ static void on_drain(void *arg)
 {
     struct relay_client *client = arg;
     log_end(client, "the node ends");
+    relay_network_tell_rest(&client->seat);
     relay_network_leave(&client->seat);
     if (relay_paced_waiting(&client->out) == 0) {
         finish(client);
@@ -375,17 +376,17 @@ void relay_seat_admitted(struct relay_seat *seat)
 {
     struct relay_client *client = client_of(seat);
     struct buf text = {0};
+    chunk_begin(&text);
     CHECK(client->state == CLIENT_WAITING);
     client->state = CLIENT_JOINED;
     conn_set_member(client->conn);
     conn_set_timer(client->conn, 0);
     relay_print_acknowledge(relay_network_directory(client->network), seat->id,
                             client->terms->host_look, &text);
-    struct chunk *chunk = chunk_copy(buf_span(&text));
+    struct chunk *chunk = chunk_end(&text);
     relay_paced_send(&client->out, chunk,
                      (struct relay_paced_mark){.topic = RELAY_HOST_ID, .kind = PACED_BEGIN});
     chunk_unref(chunk);
-    buf_free(&text);
     log_client(LOG_INFO, "relay server joined", client, "");
     set_reading(client);
 }

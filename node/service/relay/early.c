@@ -1,29 +1,63 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/relay/early.h"
 
-struct packet {
-    struct list entry;
-    uint64_t sender, until_ms;
+struct early_packet {
+    struct list entry, of_sender;
+    struct early_sender *sender;
+    uint64_t until_ms;
     size_t len;
     char bytes[];
+};
+
+struct early_sender {
+    struct map_node node; /* by the bytes of `id` */
+    uint64_t id;
+    struct list packets; /* the oldest first; never empty */
 };
 
 void relay_early_init(struct relay_early *early)
 {
     list_init(&early->packets);
+    map_init(&early->senders);
     early->bytes = 0;
 }
 
-static void forget(struct relay_early *early, struct packet *packet)
+static struct early_sender *find(const struct relay_early *early, uint64_t id)
 {
-    list_del(&packet->entry);
-    early->bytes -= sizeof(*packet) + packet->len;
-    free(packet);
+    struct map_node *node = map_find(&early->senders, span_of(&id, sizeof(id)));
+    return node != NULL ? MAP_ENTRY(node, struct early_sender, node) : NULL;
 }
 
-static struct packet *oldest(const struct relay_early *early)
+static struct early_sender *sender_of(struct relay_early *early, uint64_t id)
 {
-    return LIST_ITEM(early->packets.next, struct packet, entry);
+    struct early_sender *sender = find(early, id);
+    if (sender == NULL) {
+        sender = mem_zalloc(sizeof(*sender));
+        sender->id = id;
+        list_init(&sender->packets);
+        map_insert(&early->senders, &sender->node, span_of(&sender->id, sizeof(sender->id)));
+        early->bytes += sizeof(*sender);
+    }
+    return sender;
+}
+
+static void forget(struct relay_early *early, struct early_packet *packet)
+{
+    struct early_sender *sender = packet->sender;
+    list_del(&packet->entry);
+    list_del(&packet->of_sender);
+    early->bytes -= sizeof(*packet) + packet->len;
+    free(packet);
+    if (list_empty(&sender->packets)) {
+        map_remove(&early->senders, &sender->node);
+        early->bytes -= sizeof(*sender);
+        free(sender);
+    }
+}
+
+static struct early_packet *oldest(const struct relay_early *early)
+{
+    return LIST_ITEM(early->packets.next, struct early_packet, entry);
 }
 
 void relay_early_deinit(struct relay_early *early)
@@ -31,17 +65,19 @@ void relay_early_deinit(struct relay_early *early)
     while (!list_empty(&early->packets)) {
         forget(early, oldest(early));
     }
+    map_deinit(&early->senders);
 }
 
 unsigned relay_early_add(struct relay_early *early, uint64_t sender, struct span bytes,
                          uint64_t now_ms)
 {
-    struct packet *packet = mem_alloc(sizeof(*packet) + bytes.len);
+    struct early_packet *packet = mem_alloc(sizeof(*packet) + bytes.len);
     unsigned gone = 0;
-    *packet =
-        (struct packet){.sender = sender, .until_ms = now_ms + RELAY_EARLY_MS, .len = bytes.len};
+    *packet = (struct early_packet){
+        .sender = sender_of(early, sender), .until_ms = now_ms + RELAY_EARLY_MS, .len = bytes.len};
     memcpy(packet->bytes, bytes.ptr, bytes.len);
     list_push_back(&early->packets, &packet->entry);
+    list_push_back(&packet->sender->packets, &packet->of_sender);
     early->bytes += sizeof(*packet) + bytes.len;
     while (!list_empty(&early->packets) &&
            (early->bytes > RELAY_EARLY_BYTES || oldest(early)->until_ms <= now_ms)) {
@@ -51,15 +87,14 @@ unsigned relay_early_add(struct relay_early *early, uint64_t sender, struct span
     return gone;
 }
 
-void relay_early_send(struct relay_early *early, uint64_t sender, uint64_t now_ms,
+void relay_early_send(struct relay_early *early, uint64_t id, uint64_t now_ms,
                       struct relay_room *room)
 {
-    const struct relay_paced_mark mark = {.topic = sender, .kind = PACED_TALK};
-    LIST_EACH(it, &early->packets) {
-        struct packet *packet = LIST_ITEM(it, struct packet, entry);
-        if (packet->sender != sender) {
-            continue;
-        }
+    const struct relay_paced_mark mark = {.topic = id, .kind = PACED_TALK};
+    struct early_sender *sender;
+    while ((sender = find(early, id)) != NULL) {
+        struct early_packet *packet =
+            LIST_ITEM(sender->packets.next, struct early_packet, of_sender);
         if (packet->until_ms > now_ms) {
             relay_room_send(room, span_of(packet->bytes, packet->len), mark, NULL);
         }

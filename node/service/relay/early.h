@@ -5,6 +5,7 @@
 
 #include "node/service/relay/room.h"
 #include "store/base/list.h"
+#include "store/base/map.h"
 #include "store/base/span.h"
 
 #include <stddef.h>
@@ -17,6 +18,7 @@ enum {
 
 struct relay_early {
     struct list packets; /* the oldest first */
+    struct map senders;  /* by identifier; those of whom packets are kept */
     size_t bytes;
 };
 

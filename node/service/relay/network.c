@@ -23,7 +23,9 @@ enum {
     ID_TEXT = 24,
     STRETCH = 10,          /* seconds' worth of joins at once */
     ADMITTED_PER_TURN = 8, /* seats: each is told of all servers */
-    HELD_BACK_MS = 100,    /* between two looks at the seats that the rates of joins hold back */
+    CLAIMED_PER_TURN = 128,
+    NEWCOMERS_US = 500, /* of a turn, until no more seats are claimed or admitted in it */
+    HELD_BACK_MS = 100, /* between two looks at the seats that the rates of joins hold back */
 };
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
@@ -32,14 +34,17 @@ struct relay_network {
     struct relay_network_options options;
     struct buf key; /* KEY_PREFIX and the name */
     struct map directory;
-    struct relay_room room;  /* seats that are admitted */
-    struct list waiting;     /* seats that are not yet; by seat.link */
-    struct list seats;       /* seats in the room; by seat.link */
+    struct map seats;       /* all that are connected here, by identifier */
+    struct relay_room room; /* seats that are admitted */
+    struct list unclaimed;  /* seats to be claimed when the bus reaches this node; by seat.entry, */
+    struct list held_back;  /* as are those that the rates of joins hold back, */
+    struct list waiting;    /* those that are claimed, and not yet admitted, */
+    struct list admitted;   /* and those in the room */
     struct bus_sub *packets; /* while there is a seat */
     struct limit_table *joins;
-    struct event *admit;     /* pending while seats that the view has wait for a turn */
-    struct event *held_back; /* pending while the rates of joins hold a seat back */
-    bool hearing;            /* packets of other nodes arrive, so seats may be claimed */
+    struct event *admit;  /* pending while seats that the view has wait for a turn */
+    struct event *claims; /* pending while the bus reaches this node and seats are not claimed */
+    bool hearing;         /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
     struct relay_early early;
 };
@@ -69,21 +74,10 @@ static struct relay_server *find(const struct relay_network *network, uint64_t i
     return node != NULL ? MAP_ENTRY(node, struct relay_server, entry) : NULL;
 }
 
-static struct relay_seat *seat_in(struct list *seats, uint64_t id)
+static struct relay_seat *find_seat(const struct relay_network *network, uint64_t id)
 {
-    LIST_EACH(it, seats) {
-        struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
-        if (seat->id == id) {
-            return seat;
-        }
-    }
-    return NULL;
-}
-
-static struct relay_seat *find_seat(struct relay_network *network, uint64_t id)
-{
-    struct relay_seat *seat = seat_in(&network->waiting, id);
-    return seat != NULL ? seat : seat_in(&network->seats, id);
+    struct map_node *node = map_find(&network->seats, span_of(&id, sizeof(id)));
+    return node != NULL ? MAP_ENTRY(node, struct relay_seat, by_id) : NULL;
 }
 
 /* A server's value in the roster: "node players look". */
@@ -145,15 +139,13 @@ static void on_gone(struct relay_network *network, struct relay_server *server)
     }
 }
 
-/* Random, so that two nodes that choose at once choose differently. */
+/* Random, so that two nodes that choose at once choose differently. The seat has none. */
 static void choose_id(struct relay_network *network, struct relay_seat *seat)
 {
-    seat->id = 0;
-    uint64_t id;
     do {
-        id = 1 + entropy_below(ID_BOUND - 1);
-    } while (find(network, id) != NULL || find_seat(network, id) != NULL);
-    seat->id = id;
+        seat->id = 1 + entropy_below(ID_BOUND - 1);
+    } while (find(network, seat->id) != NULL || find_seat(network, seat->id) != NULL);
+    map_insert(&network->seats, &seat->by_id, span_of(&seat->id, sizeof(seat->id)));
 }
 
 /* Each join costs every server of the network two packets, so that one that comes and goes all the
@@ -167,36 +159,59 @@ static bool may_join(struct relay_seat *seat)
     return seat->paid && limit_table_take(network->joins, &anybody, 1, now);
 }
 
-static void claim_when_allowed(struct relay_seat *seat)
+static void claim(struct relay_network *network, struct relay_seat *seat)
 {
-    struct relay_network *network = seat->network;
-    if (!network->hearing || relay_seat_has_left(seat)) {
-        return;
+    char text[ID_TEXT];
+    struct buf value = {0};
+    seat->claimed_ms = clock_monotonic_ms();
+    seat->claimed = true;
+    buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
+    roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
+                 buf_span(&value));
+    buf_free(&value);
+}
+
+/* The seat stands in any of the lists of those that are not admitted. */
+static void ask_for(struct relay_network *network, struct relay_seat *seat)
+{
+    list_del(&seat->entry);
+    if (!network->hearing) {
+        list_push_back(&network->unclaimed, &seat->entry);
+    } else if (relay_seat_has_left(seat) || !(seat->claimed || may_join(seat))) {
+        list_push_back(&network->held_back, &seat->entry);
+    } else {
+        list_push_back(&network->waiting, &seat->entry);
+        claim(network, seat);
     }
-    if (seat->claimed || may_join(seat)) {
-        seat->claimed_ms = clock_monotonic_ms();
-        seat->claimed = true;
-        char text[ID_TEXT];
-        struct buf value = {0};
-        buf_printf(&value, "%s %" PRIu64 " %s", network->options.node, seat->players, seat->look);
-        roster_claim(network->options.store, buf_span(&network->key), id_text(seat->id, text),
-                     buf_span(&value));
-        buf_free(&value);
-    } else if (!evtimer_pending(network->held_back, NULL)) {
-        timer_after(network->held_back, HELD_BACK_MS);
+    if (!list_empty(&network->held_back) && !evtimer_pending(network->claims, NULL)) {
+        timer_after(network->claims, HELD_BACK_MS);
     }
 }
 
-static void on_held_back(evutil_socket_t fd, short what, void *arg)
+/* A turn's worth of those that are to be asked for; then, after a while, those that were held back. */
+static void ask_for_some(struct relay_network *network)
 {
-    (void)fd;
-    (void)what;
+    uint32_t left = CLAIMED_PER_TURN;
+    bool soon = true;
+    while (!list_empty(&network->unclaimed) && left-- > 0 && soon) {
+        ask_for(network, LIST_ITEM(network->unclaimed.next, struct relay_seat, entry));
+        soon = loop_turn_us(network->options.loop) < NEWCOMERS_US;
+    }
+    if (!list_empty(&network->unclaimed)) {
+        timer_after(network->claims, 0);
+    }
+}
+
+static void on_claims(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
     struct relay_network *network = arg;
-    LIST_EACH(it, &network->waiting) {
-        struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
-        if (!seat->claimed) {
-            claim_when_allowed(seat);
-        }
+    loop_awake(network->options.loop);
+    if (list_empty(&network->unclaimed)) {
+        list_splice(&network->unclaimed, &network->held_back);
+    }
+    if (network->hearing) {
+        ask_for_some(network);
     }
 }
 
@@ -215,8 +230,9 @@ static void yield_id(struct relay_network *network, struct relay_seat *seat)
     if (is_admitted(seat)) {
         relay_seat_displaced(seat);
     } else {
+        map_remove(&network->seats, &seat->by_id);
         choose_id(network, seat);
-        claim_when_allowed(seat);
+        ask_for(network, seat);
     }
 }
 
@@ -250,12 +266,14 @@ static void admit_listed(struct relay_network *network)
         if (server == NULL || server->seat != seat || relay_seat_has_left(seat)) {
             continue;
         }
-        if (left-- == 0) {
+        if (left == 0 ||
+            (left < ADMITTED_PER_TURN && loop_turn_us(network->options.loop) >= NEWCOMERS_US)) {
             timer_after(network->admit, 0); /* they are told of changes until then at once */
             return;
         }
+        left--;
         list_del(&seat->entry);
-        list_push_back(&network->seats, &seat->entry);
+        list_push_back(&network->admitted, &seat->entry);
         relay_room_add(&network->room, &seat->member, seat->out);
         relay_seat_admitted(seat);
     }
@@ -275,6 +293,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     struct relay_network *network = arg;
     uint64_t id;
     struct relay_server *server;
+    loop_awake(network->options.loop);
     switch (event) {
     case ROSTER_SET:
         id = read_number(member->name);
@@ -299,15 +318,27 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ packets */
 
+/* Those that are claimed stay so. Their time for an answer counts from here. */
+static void restart_waiting(struct relay_network *network)
+{
+    uint64_t now = clock_monotonic_ms();
+    LIST_EACH(it, &network->waiting) {
+        LIST_ITEM(it, struct relay_seat, entry)->claimed_ms = now;
+    }
+}
+
 /* On the bus: "identifier packet". */
 static void on_packet(void *arg, enum bus_event event, struct span payload)
 {
     struct relay_network *network = arg;
+    loop_awake(network->options.loop);
     if (event != BUS_MESSAGE) {
         /* The bus reaches this node, or no longer: seats that wait claim only while it does. */
         network->hearing = event == BUS_READY;
-        LIST_EACH(it, &network->waiting) {
-            claim_when_allowed(LIST_ITEM(it, struct relay_seat, entry));
+        list_splice(&network->unclaimed, &network->held_back);
+        if (network->hearing) {
+            restart_waiting(network);
+            ask_for_some(network);
         }
         return;
     }
@@ -351,13 +382,19 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat,
     seat->claimed = seat->paid = false;
     list_init(&seat->member.entry);
     choose_id(network, seat);
-    list_push_back(&network->waiting, &seat->entry);
+    list_init(&seat->entry);
+    ask_for(network, seat);
     if (network->packets == NULL) {
         /* Heard before claimed: a seat that is admitted misses none of the packets. */
         network->packets = bus_subscribe(network->options.store, buf_span(&network->key),
                                          BUS_NO_ECHO, on_packet, network);
-    } else {
-        claim_when_allowed(seat);
+    }
+}
+
+void relay_network_tell_rest(struct relay_seat *seat)
+{
+    if (seat->network != NULL && is_admitted(seat)) {
+        relay_room_tell_rest(&seat->network->room, &seat->member);
     }
 }
 
@@ -376,10 +413,11 @@ void relay_network_leave(struct relay_seat *seat)
         relay_room_remove(&network->room, &seat->member);
     }
     list_del(&seat->entry);
+    map_remove(&network->seats, &seat->by_id);
     roster_release(network->options.store, buf_span(&network->key), id_text(seat->id, text));
     seat->network = NULL;
     free(seat->look);
-    if (list_empty(&network->waiting) && list_empty(&network->seats)) {
+    if (network->seats.count == 0) {
         bus_unsubscribe(&network->packets);
         network->hearing = false;
         relay_early_deinit(&network->early);
@@ -396,13 +434,16 @@ struct relay_network *relay_network_new(struct span name,
     buf_append(&network->key, KEY_PREFIX);
     buf_append(&network->key, name);
     map_init(&network->directory);
-    relay_room_init(&network->room, options->metrics);
+    map_init(&network->seats);
+    relay_room_init(&network->room, options->loop, options->metrics);
+    list_init(&network->unclaimed);
+    list_init(&network->held_back);
     list_init(&network->waiting);
-    list_init(&network->seats);
+    list_init(&network->admitted);
     relay_early_init(&network->early);
     network->joins = limit_table_new(options->joins, options->joins * STRETCH);
     network->admit = evtimer_new(loop_base(options->loop), on_admit, network);
-    network->held_back = evtimer_new(loop_base(options->loop), on_held_back, network);
+    network->claims = evtimer_new(loop_base(options->loop), on_claims, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
 }
@@ -420,9 +461,11 @@ void relay_network_free(struct relay_network **network)
         remove_server(gone, MAP_ENTRY(it, struct relay_server, entry));
     }
     map_deinit(&gone->directory);
+    map_deinit(&gone->seats);
+    relay_room_deinit(&gone->room);
     relay_early_deinit(&gone->early);
     limit_table_free(&gone->joins);
-    event_free(gone->held_back);
+    event_free(gone->claims);
     event_free(gone->admit);
     buf_free(&gone->key);
     free(gone);
@@ -440,5 +483,5 @@ uint32_t relay_network_admitted(const struct relay_network *network)
 
 const struct list *relay_network_seats(const struct relay_network *network)
 {
-    return &network->seats;
+    return &network->admitted;
 }

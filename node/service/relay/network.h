@@ -8,7 +8,8 @@
  *     say -> room here, and over the bus -> the other nodes' rooms
  *
  * The invariant: each server in the room has been told of exactly the servers in the directory,
- * itself left out. So a packet may go to the room when its sender stands in the directory. What
+ * itself left out, or the room's line has the rest. So a packet may go to the room when its sender
+ * stands in the directory. What
  * comes over the bus from a server that does not yet stand in it is kept until it does; what comes
  * from one that is gone runs out there. */
 #ifndef MUSTER_NODE_SERVICE_RELAY_NETWORK_H
@@ -52,6 +53,9 @@ void relay_network_join(struct relay_network *network, struct relay_seat *seat,
 
 /* It waits for nothing but the rates of joins. */
 bool relay_network_is_held_back(const struct relay_seat *seat);
+
+/* What was said until now and is still to be told to the seat is told: for one that is to hear it out. */
+void relay_network_tell_rest(struct relay_seat *seat);
 
 /* A seat that is in no network is left as it is. */
 void relay_network_leave(struct relay_seat *seat);

@@ -2,6 +2,7 @@
 #include "node/service/relay/paced.h"
 
 #include "node/net/conn_path.h"
+#include "node/net/net.h"
 #include "store/base/clock.h"
 
 enum {
@@ -21,11 +22,15 @@ enum {
     HASTE_US = 500 * 1000,          /* what waits longer may follow one that is on its way */
     URGENT_US = 2500 * 1000,        /* what waits so long does it as closely as may be */
     CAREFUL_US = 30 * 1000 * 1000,  /* after a packet was lost, when it may not */
+    LOOKING_US = 1000,              /* of a turn, until no more peers are looked at in it, but */
+    LOOKS_LEAST = 16,               /* so many in each */
 };
 
 struct relay_pacer {
     struct relay_pacer_options options;
     uint64_t gap_us;
+    uint64_t turn;  /* of the loop, in which a peer was looked at last, */
+    uint32_t looks; /* and how many were */
 };
 
 struct relay_pacer *relay_pacer_new(const struct relay_pacer_options *options)
@@ -81,10 +86,20 @@ static uint64_t follow_gap_us(const struct relay_paced *paced, uint64_t waited_u
     return least + (left > uneven ? left : uneven);
 }
 
+/* Many peers are told the same: what goes to few is written before it. */
+static bool send_late(struct relay_paced *paced, struct chunk *chunk)
+{
+    struct net *net = conn_net(paced->conn);
+    bool bulk = net_send_bulk(net, true);
+    int rc = conn_send(paced->conn, chunk);
+    net_send_bulk(net, bulk);
+    return rc == 0 || cut(paced);
+}
+
 static bool put(struct relay_paced *paced, struct chunk *chunk, uint64_t now)
 {
-    if (conn_send(paced->conn, chunk) != 0) {
-        return cut(paced);
+    if (!send_late(paced, chunk)) {
+        return false;
     }
     uint64_t look = paced->quickest_us - paced->quickest_us / 8;
     paced->clear = false;
@@ -179,7 +194,10 @@ static bool leaves_at_once(const struct relay_paced *paced, const struct conn_pa
 static bool may_follow(struct relay_paced *paced, uint64_t now)
 {
     struct conn_path path;
-    uint64_t waited = paced->queue.count > 0 ? now - relay_queue_oldest_us(&paced->queue) : 0;
+    if (paced->queue.count == 0 || now - paced->sent_us < paced->pacer->gap_us + FOLLOW_MORE_US) {
+        return false;
+    }
+    uint64_t waited = now - relay_queue_oldest_us(&paced->queue);
     if (waited < HASTE_US || now - paced->sent_us < follow_gap_us(paced, waited, 0) ||
         !conn_path(paced->conn, &path)) {
         return false;
@@ -249,11 +267,33 @@ static void go_on(struct relay_paced *paced)
     }
 }
 
+/* May another peer be looked at in this turn? */
+static bool has_turn(struct relay_pacer *pacer)
+{
+    struct loop *loop = pacer->options.loop;
+    if (pacer->turn != loop_turn(loop)) {
+        pacer->turn = loop_turn(loop);
+        pacer->looks = 0;
+    }
+    if (pacer->looks >= LOOKS_LEAST && loop_turn_us(loop) >= LOOKING_US) {
+        pacer->looks = RELAY_PACED_LOOKS_MOST;
+    }
+    return pacer->looks < RELAY_PACED_LOOKS_MOST;
+}
+
+/* Of thousands of peers that were told something at once, many are due at once. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    go_on(arg);
+    struct relay_paced *paced = arg;
+    loop_awake(paced->pacer->options.loop);
+    if (has_turn(paced->pacer)) {
+        paced->pacer->looks++;
+        go_on(paced);
+    } else {
+        look_in(paced, 0);
+    }
 }
 
 void relay_paced_init(struct relay_paced *paced, struct relay_pacer *pacer, struct conn *conn)
@@ -289,7 +329,7 @@ bool relay_paced_send(struct relay_paced *paced, struct chunk *chunk, struct rel
         return false;
     }
     if (!is_paced(paced)) {
-        return conn_send(paced->conn, chunk) == 0 || cut(paced);
+        return send_late(paced, chunk);
     }
     relay_queue_put(&paced->queue, chunk, mark, clock_monotonic_us());
     return queued(paced);

@@ -27,7 +27,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PACED_PATIENCE_MS = 20 * 1000 }; /* a peer that confirms nothing for so long is cut */
+enum {
+    PACED_PATIENCE_MS = 20 * 1000, /* a peer that confirms nothing for so long is cut */
+    RELAY_PACED_LOOKS_MOST = 256,  /* peers whose time has come, in one turn of the loop */
+};
 
 /* What a set of peers shares. */
 struct relay_pacer;

@@ -31,7 +31,7 @@ static void get_text(const struct json_field *field, size_t limit, struct buf *o
 {
     out->len = 0;
     if (field->kind == JSON_KIND_STRING) {
-        json_unquote(field->raw, out);
+        json_unquote_cut(field->raw, limit, out);
         out->len = utf8_cut(buf_span(out), limit).len;
     }
 }

@@ -1,18 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/relay/room.h"
-#include "store/base/check.h"
 
-void relay_room_init(struct relay_room *room, struct metrics *metrics)
+#include "store/base/check.h"
+#include "store/base/timer.h"
+
+#include <stdlib.h>
+
+enum {
+    TELLING_US = 500, /* of a turn, until nobody is told any more in it; */
+    TOLD_LEAST = 32,  /* but so many times it is done in each */
+    TOLD_STEP = 8,    /* between two looks at the time */
+};
+
+struct relay_telling {
+    struct list entry;
+    struct chunk *chunk;       /* NULL: it is the beginning of a topic */
+    struct relay_begin *begin; /* that */
+    struct relay_paced_mark mark;
+    uint64_t number;
+    uint64_t except; /* the number of one who is not told; 0: all are */
+};
+
+static void go_on(struct relay_room *room);
+
+static void on_more(evutil_socket_t fd, short what, void *arg)
 {
+    (void)fd, (void)what;
+    struct relay_room *room = arg;
+    loop_awake(room->loop);
+    go_on(room);
+}
+
+void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics *metrics)
+{
+    *room = (struct relay_room){.loop = loop, .metrics = metrics};
     list_init(&room->receivers);
-    room->count = 0;
-    room->metrics = metrics;
+    list_init(&room->line);
+    room->next = &room->receivers;
+    room->more = evtimer_new(loop_base(loop), on_more, room);
 }
 
 void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
                     struct relay_paced *paced)
 {
     receiver->paced = paced;
+    receiver->number = ++room->number;
     list_push_back(&room->receivers, &receiver->entry);
     room->count++;
 }
@@ -20,41 +52,158 @@ void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
 void relay_room_remove(struct relay_room *room, struct relay_receiver *receiver)
 {
     CHECK(!list_empty(&receiver->entry) && room->count > 0);
+    if (room->next == &receiver->entry) {
+        room->next = receiver->entry.next;
+    }
     list_del(&receiver->entry);
     room->count--;
 }
 
-static uint32_t send_begin(struct relay_room *room, struct chunk *chunk, uint64_t topic,
-                           const struct relay_receiver *except)
+/* ------------------------------------------------------------------------------------ the line */
+
+static struct relay_telling *first_telling(const struct relay_room *room)
 {
-    struct relay_begin *begin = relay_begin_new(chunk, topic);
-    uint32_t sent = 0;
-    LIST_EACH(it, &room->receivers) {
-        struct relay_receiver *receiver = LIST_ITEM(it, struct relay_receiver, entry);
-        sent += receiver != except && relay_paced_send_begin(receiver->paced, begin);
-    }
-    relay_begin_unref(begin);
-    return sent;
+    return LIST_ITEM(room->line.next, struct relay_telling, entry);
 }
 
-static uint32_t send_to(struct relay_room *room, struct chunk *chunk, struct relay_paced_mark mark,
+static size_t talk_of(const struct relay_telling *telling)
+{
+    return telling->mark.kind == PACED_TALK ? telling->chunk->len : 0;
+}
+
+static void add_telling(struct relay_room *room, struct chunk *chunk, struct relay_paced_mark mark,
                         const struct relay_receiver *except)
 {
-    uint32_t sent = 0;
-    LIST_EACH(it, &room->receivers) {
-        struct relay_receiver *receiver = LIST_ITEM(it, struct relay_receiver, entry);
-        sent += receiver != except && relay_paced_send(receiver->paced, chunk, mark);
+    struct relay_telling *telling = mem_alloc(sizeof(*telling));
+    bool begins = mark.kind == PACED_BEGIN;
+    *telling = (struct relay_telling){
+        .chunk = begins ? NULL : chunk_ref(chunk),
+        .begin = begins ? relay_begin_new(chunk, mark.topic) : NULL,
+        .mark = mark,
+        .number = ++room->number,
+        .except = except != NULL ? except->number : 0,
+    };
+    if (list_empty(&room->line)) {
+        room->next = room->receivers.next;
     }
-    return sent;
+    list_push_back(&room->line, &telling->entry);
+    room->line_count++;
+    room->talk += talk_of(telling);
 }
 
-uint32_t relay_room_send(struct relay_room *room, struct span bytes, struct relay_paced_mark mark,
-                         const struct relay_receiver *except)
+/* All were told the first of the line. */
+static void end_first(struct relay_room *room)
 {
+    struct relay_telling *telling = first_telling(room);
+    room->talk -= talk_of(telling);
+    room->line_count--;
+    list_del(&telling->entry);
+    room->next = room->receivers.next;
+    chunk_unref(telling->chunk);
+    if (telling->begin != NULL) {
+        relay_begin_unref(telling->begin);
+    }
+    free(telling);
+}
+
+/* Those who came later stand behind: they need no telling. */
+static bool is_for(const struct relay_telling *telling, const struct relay_receiver *receiver)
+{
+    return receiver->number < telling->number;
+}
+
+static void tell(struct relay_room *room, struct relay_telling *telling,
+                 const struct relay_receiver *receiver)
+{
+    if (receiver->number == telling->except) {
+        return;
+    }
+    bool sent = telling->begin != NULL
+                    ? relay_paced_send_begin(receiver->paced, telling->begin)
+                    : relay_paced_send(receiver->paced, telling->chunk, telling->mark);
+    metrics_add(room->metrics, METRIC_DELIVERIES, sent ? 1 : 0);
+}
+
+/* Tells one receiver the first of the line, or ends that where nobody is left. */
+static void step(struct relay_room *room)
+{
+    struct list *at = room->next;
+    if (at == &room->receivers ||
+        !is_for(first_telling(room), LIST_ITEM(at, struct relay_receiver, entry))) {
+        end_first(room);
+        return;
+    }
+    room->next = at->next;
+    tell(room, first_telling(room), LIST_ITEM(at, struct relay_receiver, entry));
+}
+
+/* May another one be told in this turn? */
+static bool has_turn(struct relay_room *room)
+{
+    if (room->turn != loop_turn(room->loop)) {
+        room->turn = loop_turn(room->loop);
+        room->told = 0;
+    }
+    if (room->told >= TOLD_LEAST && room->told % TOLD_STEP == 0 &&
+        loop_turn_us(room->loop) >= TELLING_US) {
+        room->told = RELAY_ROOM_TOLD_MOST;
+    }
+    return room->told < RELAY_ROOM_TOLD_MOST;
+}
+
+static void go_on(struct relay_room *room)
+{
+    while (!list_empty(&room->line) && has_turn(room)) {
+        room->told++;
+        step(room);
+    }
+    if (!list_empty(&room->line)) {
+        timer_after(room->more, 0);
+    }
+}
+
+void relay_room_send(struct relay_room *room, struct span bytes, struct relay_paced_mark mark,
+                     const struct relay_receiver *except)
+{
+    if (room->count == 0) {
+        return;
+    }
+    bool full = room->talk > 0 && room->talk + bytes.len > RELAY_ROOM_TALK_MOST;
+    if (mark.kind == PACED_TALK && full) {
+        metrics_add(room->metrics, METRIC_PACED_DROPPED, room->count);
+        return;
+    }
     struct chunk *chunk = chunk_copy(bytes);
-    uint32_t sent = mark.kind == PACED_BEGIN ? send_begin(room, chunk, mark.topic, except)
-                                             : send_to(room, chunk, mark, except);
+    add_telling(room, chunk, mark, except);
     chunk_unref(chunk);
-    metrics_add(room->metrics, METRIC_DELIVERIES, sent);
-    return sent;
+    while (room->line_count > RELAY_ROOM_LINE_MOST) {
+        step(room);
+    }
+    go_on(room);
+}
+
+/* The first of the line: numbers of receivers grow. */
+static bool was_told_first(const struct relay_room *room, const struct relay_receiver *receiver)
+{
+    return room->next == &room->receivers ||
+           receiver->number < LIST_ITEM(room->next, struct relay_receiver, entry)->number;
+}
+
+void relay_room_tell_rest(struct relay_room *room, const struct relay_receiver *receiver)
+{
+    LIST_EACH(it, &room->line) {
+        struct relay_telling *telling = LIST_ITEM(it, struct relay_telling, entry);
+        if (is_for(telling, receiver) &&
+            !(telling == first_telling(room) && was_told_first(room, receiver))) {
+            tell(room, telling, receiver);
+        }
+    }
+}
+
+void relay_room_deinit(struct relay_room *room)
+{
+    while (!list_empty(&room->line)) {
+        end_first(room);
+    }
+    event_free(room->more);
 }

@@ -17,7 +17,8 @@ struct relay_network;
 
 struct relay_seat {
     struct relay_receiver member;  /* of the room, once it is admitted */
-    struct list entry;             /* all, or all that wait, of the network */
+    struct list entry;             /* one of the network's lists, by what it waits for */
+    struct map_node by_id;         /* all of the network */
     struct relay_network *network; /* NULL: in none */
     struct relay_paced *out;
     struct address peer; /* its address, for the rate of joins */

@@ -16,11 +16,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { UPSTREAM_FIRST_MS = 1000, UPSTREAM_MOST_MS = 30 * 1000, UPSTREAM_LINKS_MOST = 1000 };
+enum {
+    UPSTREAM_FIRST_MS = 1000,
+    UPSTREAM_MOST_MS = 30 * 1000,
+    UPSTREAM_LINKS_MOST = 1000,
+    CONNECTS_PER_TURN = 16,
+    CONNECTING_US = 500, /* of a turn, until no more are connected in it */
+};
 
 /* One client that stands for a server of the other side. */
 struct up_link {
-    struct list entry; /* of its side */
+    struct list entry;   /* of its side */
+    struct list waiting; /* to be connected, or, when it is, to hear its identifier */
+    struct map_node by_origin, by_id;
     struct up_side *side;
     struct conn *conn; /* NULL: not connected yet */
     struct relay_paced out;
@@ -35,9 +43,11 @@ struct up_side {
     struct relay_upstream *up;
     struct up_side *other;
     struct list links;   /* the hearing one first */
-    struct up_link *ear; /* stands for the other side's host, and hears; NULL: none */
-    bool open;           /* the ear was welcomed */
-    bool own;            /* our network */
+    struct list unnamed; /* those that are connected and do not know their identifiers here */
+    struct map by_origin, by_id; /* those that are not over */
+    struct up_link *ear;         /* stands for the other side's host, and hears; NULL: none */
+    bool open;                   /* the ear was welcomed */
+    bool own;                    /* our network */
 };
 
 struct relay_upstream {
@@ -50,6 +60,8 @@ struct relay_upstream {
     struct resolver *resolver;
     struct resolver_query *query;
     struct event *retry;
+    struct list unconnected; /* links of both sides, in the order in which they came */
+    struct event *connects;  /* pending while there are any */
     struct backoff backoff;
     unsigned tries;
     uint32_t count; /* links */
@@ -99,9 +111,22 @@ int relay_upstream_check(const char *text, char *error, size_t error_size)
 
 /* ------------------------------------------------------------------------------------ links */
 
+/* From now on another one may take its place. */
+static void link_forget(struct up_link *link)
+{
+    if (!link->over) {
+        link->over = true;
+        list_del(&link->waiting);
+        map_remove(&link->side->by_origin, &link->by_origin);
+        if (link->id != 0) {
+            map_remove(&link->side->by_id, &link->by_id);
+        }
+    }
+}
+
 static void link_end(struct up_link *link)
 {
-    link->over = true;
+    link_forget(link);
     if (link->conn != NULL) {
         conn_close(link->conn); /* freed when it is closed */
         return;
@@ -189,6 +214,7 @@ static void on_closed(void *arg, enum conn_end how)
     if (side->ear == link) {
         begin_again(side->up, side->own ? "our own side" : "closed");
     }
+    link_forget(link);
     relay_paced_deinit(&link->out);
     json_stream_deinit(&link->in);
     list_del(&link->entry);
@@ -234,6 +260,7 @@ static void link_connect(struct up_link *link)
     if (fd < 0) {
         return;
     }
+    list_push_back(&link->side->unnamed, &link->waiting);
     json_stream_init(&link->in, (size_t)1024 * 1024); /* a host's directory may be long */
     link->conn = conn_new(terms->net, fd, &peer, &handler, link);
     relay_paced_init(&link->out, terms->pacer, link->conn);
@@ -244,6 +271,34 @@ static void link_connect(struct up_link *link)
     relay_print_handshake(buf_span(&link->look), link->players, secret, link->side->own, &hello);
     link_send(link, buf_span(&hello), PACED_BEGIN);
     buf_free(&hello);
+}
+
+/* Each costs a socket and a handshake: as many at once as an old host has servers would be a long turn. */
+static void on_connects(evutil_socket_t fd, short what, void *arg)
+{
+    struct relay_upstream *up = arg;
+    struct loop *loop = net_loop(up->terms->net);
+    (void)fd, (void)what;
+    loop_awake(loop);
+    for (int i = 0; i < CONNECTS_PER_TURN && !list_empty(&up->unconnected); i++) {
+        struct up_link *link = LIST_ITEM(up->unconnected.next, struct up_link, waiting);
+        list_del(&link->waiting);
+        link_connect(link);
+        if (loop_turn_us(loop) >= CONNECTING_US) {
+            break;
+        }
+    }
+    if (!list_empty(&up->unconnected)) {
+        timer_after(up->connects, 0);
+    }
+}
+
+static void link_connect_soon(struct up_link *link)
+{
+    struct relay_upstream *up = link->side->up;
+    list_del(&link->waiting);
+    list_push_back(&up->unconnected, &link->waiting);
+    timer_after(up->connects, 0);
 }
 
 /* New, in the side's list. NULL: there are too many. */
@@ -257,34 +312,63 @@ static struct up_link *link_new(struct up_side *side, uint64_t origin, uint64_t 
     link->side = side;
     link->origin = origin;
     link->players = players;
+    list_init(&link->waiting);
     buf_append(&link->look, look);
     list_push_back(&side->links, &link->entry);
+    map_insert(&side->by_origin, &link->by_origin, span_of(&link->origin, sizeof(link->origin)));
     side->up->count++;
     return link;
 }
 
 /* ------------------------------------------------------------------------------------ what is heard */
 
-static struct up_link *link_of(struct up_side *side, uint64_t origin)
+static struct up_link *link_of(const struct up_side *side, uint64_t origin)
 {
-    LIST_EACH(it, &side->links) {
-        struct up_link *link = LIST_ITEM(it, struct up_link, entry);
-        if (link->origin == origin && !link->over) {
-            return link;
-        }
+    struct map_node *node = map_find(&side->by_origin, span_of(&origin, sizeof(origin)));
+    return node != NULL ? MAP_ENTRY(node, struct up_link, by_origin) : NULL;
+}
+
+static struct up_link *link_named(const struct up_side *side, uint64_t id)
+{
+    struct map_node *node = map_find(&side->by_id, span_of(&id, sizeof(id)));
+    return node != NULL ? MAP_ENTRY(node, struct up_link, by_id) : NULL;
+}
+
+static void take_name(struct up_link *link)
+{
+    map_remove(&link->side->by_id, &link->by_id);
+    link->id = 0;
+}
+
+/* Another one of the same look may have been taken for it: that one's identifier is still to come. */
+static void name_link(struct up_link *link, uint64_t id)
+{
+    struct up_link *other = link_named(link->side, id);
+    if (id == 0 || other == link) {
+        return;
     }
-    return NULL;
+    if (other != NULL) {
+        take_name(other);
+        list_push_back(&link->side->unnamed, &other->waiting);
+    }
+    if (link->id != 0) {
+        take_name(link);
+    }
+    list_del(&link->waiting);
+    link->id = id;
+    map_insert(&link->side->by_id, &link->by_id, span_of(&link->id, sizeof(link->id)));
 }
 
 /* The server of that identifier is one of our own links, which may not know its identifier yet. */
 static bool is_ours(struct up_side *side, uint64_t id, struct span look)
 {
-    LIST_EACH(it, &side->links) {
-        struct up_link *link = LIST_ITEM(it, struct up_link, entry);
-        if (link->id == 0 && span_eq(buf_span(&link->look), look)) {
-            link->id = id;
-        }
-        if (link->id == id) {
+    if (link_named(side, id) != NULL || look.len == 0) {
+        return link_named(side, id) != NULL;
+    }
+    LIST_EACH(it, &side->unnamed) {
+        struct up_link *link = LIST_ITEM(it, struct up_link, waiting);
+        if (span_eq(buf_span(&link->look), look)) {
+            name_link(link, id);
             return true;
         }
     }
@@ -300,7 +384,7 @@ static void on_server(void *arg, const struct relay_server *server)
     }
     struct up_link *link = link_new(side->other, server->id, server->players, server->look);
     if (link != NULL && side->other->open) {
-        link_connect(link);
+        link_connect_soon(link);
     }
 }
 
@@ -324,7 +408,7 @@ static void on_welcome(struct up_side *side, const struct relay_told *told)
     LIST_EACH(it, &side->links) {
         struct up_link *link = LIST_ITEM(it, struct up_link, entry);
         if (link->conn == NULL) {
-            link_connect(link);
+            link_connect_soon(link);
         }
     }
     if (side->own) {
@@ -350,8 +434,8 @@ static void on_packet(struct up_link *link, struct span packet)
     struct up_side *side = link->side;
     struct relay_told told = {0};
     enum relay_news news = relay_told_read(packet, &told);
-    if (news == RELAY_NEWS_WELCOME) {
-        link->id = told.id;
+    if (news == RELAY_NEWS_WELCOME && !link->over) {
+        name_link(link, told.id);
     }
     if (link != side->ear) {
         news = RELAY_NEWS_ELSE;
@@ -420,6 +504,9 @@ static void side_init(struct up_side *side, struct relay_upstream *up, bool own)
     side->own = own;
     side->other = own ? &up->old : &up->own;
     list_init(&side->links);
+    list_init(&side->unnamed);
+    map_init(&side->by_origin);
+    map_init(&side->by_id);
 }
 
 struct relay_upstream *relay_upstream_new(struct relay_terms *terms, struct relay_network *network,
@@ -434,7 +521,9 @@ struct relay_upstream *relay_upstream_new(struct relay_terms *terms, struct rela
     side_init(&up->own, up, true);
     up->backoff = (struct backoff){.first_ms = UPSTREAM_FIRST_MS, .most_ms = UPSTREAM_MOST_MS};
     up->resolver = resolver_new(base);
+    list_init(&up->unconnected);
     up->retry = evtimer_new(base, on_retry, up);
+    up->connects = evtimer_new(base, on_connects, up);
     timer_after(up->retry, 0);
     return up;
 }
@@ -458,5 +547,10 @@ void relay_upstream_free(struct relay_upstream **upstream)
     resolver_cancel(&gone->query);
     resolver_free(&gone->resolver);
     event_free(gone->retry);
+    event_free(gone->connects);
+    map_deinit(&gone->old.by_origin);
+    map_deinit(&gone->old.by_id);
+    map_deinit(&gone->own.by_origin);
+    map_deinit(&gone->own.by_id);
     free(gone);
 }

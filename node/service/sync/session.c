@@ -197,9 +197,9 @@ static bool is_follower(struct receiver *member)
 
 static void deliver(struct sync_session *session, struct span message)
 {
-    uint32_t sent = group_send(&session->room, message, is_follower);
+    group_send(&session->room, message, is_follower);
     metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHED_BYTES,
-                (uint64_t)sent * message.len);
+                (uint64_t)(session->room.count - session->leaders) * message.len);
 }
 
 static void on_push(void *arg, enum bus_event event, struct span payload)
@@ -300,10 +300,18 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
     recount(session);
 }
 
+void sync_session_give(struct sync_seat *seat)
+{
+    if (seat->session != NULL) {
+        group_give(&seat->session->room, &seat->member);
+    }
+}
+
 void sync_session_set_role(struct sync_seat *seat, bool leader)
 {
     struct sync_session *session = seat->session;
     if (seat->leader != leader) {
+        sync_session_give(seat);
         seat->leader = leader;
         session->leaders += leader ? 1 : (uint32_t)-1;
     }

@@ -55,6 +55,9 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
 /* Changes the role, or just tells the state again when it is the same. */
 void sync_session_set_role(struct sync_seat *seat, bool leader);
 
+/* Queues the pushes that are on their way to the seat, if it is bound: before it is closed. */
+void sync_session_give(struct sync_seat *seat);
+
 /* Unbinds; nothing happens when it is unbound. */
 void sync_session_leave(struct sync_seat *seat);
 

@@ -2,7 +2,7 @@
 """The cases of the bench, in the order in which they run. A case is one file here: a docstring that
 says what it measures, and run(bench), which returns rows for the table."""
 from . import (capacity, chat, cluster, costs, deflate, devices, fanout, idle, idle_redis, intake, join, login, logs, neighbours, peers,
-               push, pushes, questions, relay, replicas, silent, stream, tracker)
+               push, pushes, questions, relay, replicas, silent, stream, tracker, turns)
 
 CASES = {
     "idle": idle,
@@ -20,6 +20,7 @@ CASES = {
     "tracker": tracker,
     "chat": chat,
     "login": login,
+    "turns": turns,
     "idle-redis": idle_redis,
     "join": join,
     "push": push,

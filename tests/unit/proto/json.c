@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/proto/json/scan.h"
+#include "store/base/mem.h"
 #include "tests/unit/cmocka_all.h"
+
+#include <stdlib.h>
 
 /* Is the text, fed in pieces, one value with nothing but white space behind it? */
 static bool accepts(struct span text, size_t piece)
@@ -356,12 +359,30 @@ static void test_where_a_value_ends(void **state)
     assert_int_equal(json_scan_feed(&scan, SPAN("\"a\""), &used), -1);
 }
 
+/* What json_fields says of a text that comes in two pieces, and lies elsewhere each time. */
+static int fields_in_pieces(struct span text, size_t first, struct json_field *field)
+{
+    struct json_fields_scan scan;
+    char *before = mem_dup(span_of(text.ptr, first));
+    json_fields_begin(&scan, field, 1);
+    json_fields_feed(&scan, span_of(before, first));
+    free(before);
+    return json_fields_end(&scan, text);
+}
+
 static void expect_field(const char *text, const char *name, enum json_kind kind, const char *raw)
 {
     struct json_field field = {.name = name};
     assert_int_equal(json_fields(span_str(text), &field, 1), 0);
     assert_int_equal(field.kind, kind);
     assert_true(span_eq(field.raw, span_str(raw)));
+    for (size_t first = 0; first <= strlen(text); first++) {
+        struct json_field again = {.name = name};
+        assert_int_equal(fields_in_pieces(span_str(text), first, &again), 0);
+        assert_int_equal(again.kind, kind);
+        assert_ptr_equal(again.raw.ptr, field.raw.ptr);
+        assert_int_equal(again.raw.len, field.raw.len);
+    }
 }
 
 static void test_fields(void **state)
@@ -402,6 +423,9 @@ static void test_fields_of_what_is_no_object(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct json_field field = {.name = "a"};
         assert_int_equal(json_fields(span_str(bad[i]), &field, 1), -1);
+        for (size_t first = 0; first <= strlen(bad[i]); first++) {
+            assert_int_equal(fields_in_pieces(span_str(bad[i]), first, &field), -1);
+        }
     }
     assert_int_equal(json_fields(span_of(NULL, 0), NULL, 0), -1);
     assert_int_equal(json_fields(SPAN("{\"a\":1}\0"), NULL, 0), -1);

@@ -102,6 +102,38 @@ static void test_ten_pings_ten_pongs(void **state)
     play(peer, &script, SHAKE "\r\n", false);
 }
 
+/* A service that looks at a long message as it comes sees each byte before the last, once there is more than a read. */
+static void test_parts(void **state)
+{
+    struct peer *peer = *state;
+    struct script script = {0};
+    char bytes[1000];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (char)('a' + i % 26);
+    }
+    client(&script, TEXT, span_of(bytes, 500)); /* 4 + 4 bytes of head */
+    client(&script, FIN | MORE, span_of(bytes + 500, 500));
+    shake(peer, SHAKE "\r\n");
+    peer_send(peer, buf_span(&script.in), 100);
+    assert_int_equal(service.messages, 1);
+    assert_int_equal(service.parts, 10);
+    peer_send(peer, buf_span(&script.in), 0);
+    assert_int_equal(service.messages, 2);
+    assert_int_equal(service.parts, 10); /* whole in one read */
+    buf_free(&script.in);
+    buf_free(&script.out);
+    struct buf squeezed = {0};
+    deflate_message(span_of(bytes, sizeof(bytes)), &squeezed);
+    client(&script, FIN | RSV1 | TEXT, buf_span(&squeezed));
+    shake(peer, SHAKE DEFLATE "\r\n");
+    peer_send(peer, buf_span(&script.in), 10);
+    assert_int_equal(service.messages, 1);
+    assert_int_equal(service.parts, 0); /* these are not its bytes */
+    buf_free(&squeezed);
+    buf_free(&script.in);
+    buf_free(&script.out);
+}
+
 static void test_deflated(void **state)
 {
     struct peer *peer = *state;
@@ -227,6 +259,7 @@ int main(void)
         TEST(test_messages),
         TEST(test_fragments),
         TEST(test_ten_pings_ten_pongs),
+        TEST(test_parts),
         TEST(test_deflated),
         TEST(test_faults),
         TEST(test_bad_text),

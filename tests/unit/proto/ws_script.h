@@ -24,6 +24,9 @@ static struct service {
     struct ws *ws;
     struct http_request *waiting;
     int messages, closed, drained;
+    int parts;
+    size_t so_far; /* bytes of the message under way that it was shown, */
+    char last;     /* and the last one of them */
     bool inside, later;
 } service;
 
@@ -31,6 +34,11 @@ static inline void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     assert_ptr_equal(arg, &service);
     service.messages++;
+    if (service.so_far > 0) {
+        assert_true(payload.len >= service.so_far &&
+                    payload.ptr[service.so_far - 1] == service.last);
+        service.so_far = 0;
+    }
     service.inside = true;
     if (span_eq(payload, SPAN("close"))) {
         ws_close(service.ws, WS_POLICY, "as told");
@@ -39,6 +47,16 @@ static inline void on_message(void *arg, enum ws_kind kind, struct span payload)
         ws_send(service.ws, kind, payload);
     }
     service.inside = false;
+}
+
+static inline void on_part(void *arg, enum ws_kind kind, struct span so_far)
+{
+    assert_ptr_equal(arg, &service);
+    assert_true(kind == WS_TEXT || kind == WS_BINARY);
+    assert_true(so_far.len >= service.so_far);
+    service.so_far = so_far.len;
+    service.last = so_far.ptr[so_far.len - 1];
+    service.parts++;
 }
 
 static inline void on_drained(void *arg)
@@ -54,7 +72,7 @@ static inline void on_closed(void *arg)
 }
 
 static const struct ws_handler handler = {
-    .message = on_message, .drained = on_drained, .closed = on_closed};
+    .message = on_message, .part = on_part, .drained = on_drained, .closed = on_closed};
 
 static inline void serve(void *arg, struct http_request *request)
 {

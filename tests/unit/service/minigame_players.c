@@ -10,7 +10,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LIST_US = 4000, USERS = 6000, MINIGAME_PLAYERS_IN_ANSWER = 5000 };
+enum {
+    LIST_US = 4000,
+    USERS = 6000,
+    MINIGAME_PLAYERS_IN_ANSWER = 5000,
+    MANY_PARTS = 64, /* each with some hundreds of players, gone through in */
+    PART_US = 200,
+    PART_USERS = 100,
+    PARTS_PER_TURN = 8, /* at most: 256 players at once, and some steps at its end */
+};
 
 struct bench {
     struct loop *loop;
@@ -22,17 +30,41 @@ struct bench {
     struct minigame *minigame;
     int peer;
     unsigned listed, given;
+    uint64_t turn; /* and how many parts were gone through in it, and in any */
+    unsigned in_turn, most_in_turn, parts;
 };
 
-static bool each_online(void *online, bool (*fn)(void *arg, struct span user), void *arg)
+static bool each_online(void *online, unsigned part, bool (*fn)(void *arg, struct span user),
+                        void *arg)
 {
     struct bench *bench = online;
     bool more = true;
+    assert_int_equal(part, 0);
     usleep(LIST_US);
     bench->listed++;
     for (bench->given = 0; more && bench->given < USERS; bench->given++) {
         char name[16];
         int len = snprintf(name, sizeof(name), "p%u", bench->given);
+        more = fn(arg, span_of(name, (size_t)len));
+    }
+    return true;
+}
+
+/* The same of many. */
+static bool each_of_many(void *online, unsigned part, bool (*fn)(void *arg, struct span user),
+                         void *arg)
+{
+    struct bench *bench = online;
+    bool more = true;
+    bench->in_turn = bench->turn == loop_turn(bench->loop) ? bench->in_turn + 1 : 1;
+    bench->turn = loop_turn(bench->loop);
+    bench->most_in_turn =
+        bench->in_turn > bench->most_in_turn ? bench->in_turn : bench->most_in_turn;
+    bench->parts++;
+    usleep(PART_US);
+    for (unsigned i = 0; more && i < PART_USERS; i++) {
+        char name[16];
+        int len = snprintf(name, sizeof(name), "p%u-%u", part, i);
         more = fn(arg, span_of(name, (size_t)len));
     }
     return true;
@@ -61,7 +93,7 @@ static void say(struct bench *bench, struct span text)
     assert_int_equal(send(bench->peer, text.ptr, text.len, 0), text.len);
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, struct minigame_online online)
 {
     struct bench *bench = mem_zalloc(sizeof(*bench));
     char error[200];
@@ -87,8 +119,8 @@ static int set_up(void **state)
                                                       .metrics = &bench->metrics,
                                                       .wheel = bench->wheel,
                                                       .node = "n",
-                                                      .each_online = each_online,
-                                                      .online = bench,
+                                                      .net = bench->net,
+                                                      .online = {online.parts, online.each, bench},
                                                       .token = "",
                                                       .webhook_token = "",
                                                   });
@@ -102,6 +134,16 @@ static int set_up(void **state)
     read_until(bench, "\r\n\r\n");
     *state = bench;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, (struct minigame_online){1, each_online, NULL});
+}
+
+static int set_up_many(void **state)
+{
+    return set_up_with(state, (struct minigame_online){MANY_PARTS, each_of_many, NULL});
 }
 
 static int tear_down(void **state)
@@ -183,6 +225,48 @@ static void test_no_more_than_an_answer_has(void **state)
     assert_int_equal(bench->given, MINIGAME_PLAYERS_IN_ANSWER);
 }
 
+static void pass_time(struct bench *bench, int turns, struct buf *heard)
+{
+    for (; turns > 0; turns--) {
+        usleep(20000);
+        loop_again(bench->loop);
+        loop_run(bench->loop);
+        ssize_t n = recv(bench->peer, buf_room(heard, 65536), 65536, MSG_DONTWAIT);
+        buf_grew(heard, n > 0 ? (size_t)n : 0);
+    }
+}
+
+/* What is asked behind it waits for the draw, and comes behind it. */
+static void test_a_draw_among_many_takes_turns(void **state)
+{
+    static const char start[] = "\x81\x9c\0\0\0\0{\"action\":\"scheduler_start\"}";
+    static const char stop_it[] = "\x81\x9b\0\0\0\0{\"action\":\"scheduler_stop\"}";
+    struct bench *bench = *state;
+    struct buf heard = {0};
+    pass_time(bench, 20, &heard);
+    say(bench, span_of(start, sizeof(start) - 1));
+    say(bench, span_of(stop_it, sizeof(stop_it) - 1));
+    pass_time(bench, 50, &heard);
+    assert_int_equal(bench->parts, MANY_PARTS);
+    assert_in_range(bench->most_in_turn, 1, PARTS_PER_TURN);
+    const char *running = strstr(buf_text(&heard), "scheduler is running");
+    assert_non_null(running);
+    assert_non_null(strstr(running, "scheduler is stopped"));
+    buf_free(&heard);
+}
+
+/* All who ask meanwhile are answered with it. */
+static void test_a_list_of_many_takes_turns(void **state)
+{
+    static const char request[] = "\x81\x9b\0\0\0\0{\"action\":\"online_players\"}";
+    struct bench *bench = *state;
+    say(bench, span_of(request, sizeof(request) - 1));
+    ask(bench);
+    ask(bench);
+    assert_int_equal(bench->parts, MINIGAME_PLAYERS_IN_ANSWER / PART_USERS);
+    assert_in_range(bench->most_in_turn, 1, PARTS_PER_TURN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +275,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_calls_of_the_webhook_at_once_are_two_updates, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_no_more_than_an_answer_has, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_draw_among_many_takes_turns, set_up_many, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_list_of_many_takes_turns, set_up_many, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

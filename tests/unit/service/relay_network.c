@@ -344,7 +344,7 @@ static void held_packets_are_bounded(void **state)
     char big[RELAY_EARLY_BYTES / 4] = {0};
     join(bench, &bench->one, "ONE");
     relay_early_init(&early);
-    relay_room_init(&room, &bench->metrics);
+    relay_room_init(&room, bench->loop, &bench->metrics);
     relay_room_add(&room, &bench->one.seat.member, &bench->one.out);
     assert_int_equal(relay_early_add(&early, 1, SPAN("a"), 1000), 0);
     assert_int_equal(relay_early_add(&early, 2, SPAN("b"), 1000), 0);
@@ -352,6 +352,7 @@ static void held_packets_are_bounded(void **state)
     relay_early_send(&early, 1, 1001, &room);
     relay_early_send(&early, 2, 1000 + RELAY_EARLY_MS, &room);
     relay_room_remove(&room, &bench->one.seat.member);
+    relay_room_deinit(&room);
     run_ms(bench, 50);
     expect_told(&bench->one, "ac");
     assert_int_equal(early.bytes, 0);
@@ -364,25 +365,267 @@ static void held_packets_are_bounded(void **state)
     relay_early_deinit(&early);
 }
 
+static void join_many(struct bench *bench, struct server *crowd, unsigned count)
+{
+    memset(crowd, 0, count * sizeof(*crowd));
+    for (unsigned i = 0; i < count; i++) {
+        struct address from = {.port = 1};
+        from.ip[0] = (unsigned char)(i / 200 + 1);
+        from.ip[1] = (unsigned char)(i % 200 + 1);
+        join_from(bench, &crowd[i], "LOOK", &from);
+    }
+}
+
+static void leave_all(struct server *crowd, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        leave(&crowd[i]);
+    }
+}
+
 /* Each is told of all others: many that come at once are not one turn of the loop. */
 static void many_are_admitted_in_turns(void **state)
 {
     enum { CROWD = 40, ADMITTED_PER_TURN = 8 };
     static struct server crowd[CROWD];
     struct bench *bench = *state;
-    memset(crowd, 0, sizeof(crowd));
-    for (int i = 0; i < CROWD; i++) {
-        struct address from = {.port = 1};
-        from.ip[0] = (unsigned char)(i + 1);
-        join_from(bench, &crowd[i], "LOOK", &from);
-    }
+    join_many(bench, crowd, CROWD);
     run_ms(bench, 500);
     assert_int_equal(relay_network_admitted(bench->network), CROWD);
     assert_int_equal(bench->most_in_turn, ADMITTED_PER_TURN);
     for (int i = 0; i < CROWD; i++) {
         assert_true(crowd[i].admitted);
-        leave(&crowd[i]);
     }
+    leave_all(crowd, CROWD);
+}
+
+/* What a turn had of something that is counted. */
+struct per_turn {
+    uint64_t (*count)(const void *arg);
+    const void *arg;
+    uint64_t before, most;
+};
+
+static void on_turn_end(void *arg)
+{
+    struct per_turn *turn = arg;
+    uint64_t now = turn->count(turn->arg);
+    turn->most = now - turn->before > turn->most ? now - turn->before : turn->most;
+    turn->before = now;
+}
+
+static void count_turns(struct bench *bench, struct per_turn *turn)
+{
+    turn->before = turn->count(turn->arg);
+    loop_at_turn_end(bench->loop, on_turn_end, turn);
+}
+
+static uint64_t count_deliveries(const void *arg)
+{
+    const struct bench *bench = arg;
+    return bench->metrics.value[METRIC_DELIVERIES];
+}
+
+enum { RECEIVERS = 48, OTHERS = 100, FIRST_ID = 1000 };
+
+/* A turn's worth is less than all of them are told of one thing that happens: some of it waits. */
+static void begin_with_many(struct bench *bench, struct server *crowd, struct per_turn *turn)
+{
+    join_many(bench, crowd, RECEIVERS);
+    run_ms(bench, 500);
+    assert_int_equal(relay_network_admitted(bench->network), RECEIVERS);
+    for (int i = 0; i < RECEIVERS; i++) {
+        read_told(&crowd[i]);
+        crowd[i].told.len = 0;
+    }
+    *turn = (struct per_turn){.count = count_deliveries, .arg = bench};
+    count_turns(bench, turn);
+}
+
+static void change_others(struct bench *bench, bool there)
+{
+    for (int i = 0; i < OTHERS; i++) {
+        char id[24];
+        snprintf(id, sizeof(id), "%d", FIRST_ID + i);
+        if (there) {
+            claim_there(bench, id, "there 3 LOOK");
+        } else {
+            roster_release(bench->other, KEY, span_str(id));
+        }
+    }
+}
+
+static void run_turns(struct bench *bench, uint64_t turns)
+{
+    for (uint64_t until = loop_turn(bench->loop) + turns; loop_turn(bench->loop) < until;) {
+        run_ms(bench, 0);
+    }
+}
+
+/* Until some of the news were told, and others not yet. */
+static void run_into_the_midst(struct bench *bench)
+{
+    uint64_t before = count_deliveries(bench);
+    while (count_deliveries(bench) == before) {
+        run_turns(bench, 1);
+    }
+    assert_true(count_deliveries(bench) - before < (uint64_t)RECEIVERS * OTHERS);
+}
+
+static unsigned count_in(struct server *server, const char *what)
+{
+    unsigned count = 0;
+    read_told(server);
+    for (const char *at = buf_text(&server->told); (at = strstr(at, what)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+/* Each of the others came once, and went once where it did, in this order; and so many more came. */
+static void expect_each_once(struct server *server, bool went, unsigned more)
+{
+    assert_int_equal(count_in(server, "\"connection\""), OTHERS + more);
+    assert_int_equal(count_in(server, "\"disconnect\""), went ? OTHERS : 0);
+    for (int i = 0; i < OTHERS; i++) {
+        struct buf came = {0}, gone = {0};
+        buf_printf(&came, "{\"type\":\"connection\",\"identifier\":%d,", FIRST_ID + i);
+        buf_printf(&gone, "{\"type\":\"disconnect\",\"identifier\":%d}", FIRST_ID + i);
+        const char *begin = strstr(buf_text(&server->told), buf_text(&came));
+        assert_non_null(begin);
+        assert_true(!went || strstr(begin, buf_text(&gone)) != NULL);
+        buf_free(&came);
+        buf_free(&gone);
+    }
+}
+
+/* A hundred that come at once, or go at once, and many who are to be told. */
+static void many_are_told_in_turns(void **state)
+{
+    static struct server crowd[RECEIVERS];
+    struct bench *bench = *state;
+    struct per_turn turn;
+    begin_with_many(bench, crowd, &turn);
+    change_others(bench, true);
+    run_ms(bench, 100);
+    assert_in_range(turn.most, 1, RELAY_ROOM_TOLD_MOST);
+    change_others(bench, false);
+    run_ms(bench, 100);
+    assert_in_range(turn.most, 1, RELAY_ROOM_TOLD_MOST);
+    for (int i = 0; i < RECEIVERS; i++) {
+        expect_each_once(&crowd[i], true, 0);
+    }
+    leave_all(crowd, RECEIVERS);
+}
+
+/* What is said while arrivals wait to be told comes behind them, from here or there; who is admitted meanwhile is
+ * told of each other server by the directory or later, never by both. */
+static void what_is_said_waits_behind_arrivals(void **state)
+{
+    static struct server crowd[RECEIVERS];
+    struct bench *bench = *state;
+    struct per_turn turn;
+    begin_with_many(bench, crowd, &turn);
+    change_others(bench, true);
+    run_into_the_midst(bench);
+    relay_network_say(&crowd[0].seat, SPAN("[here]"));
+    bus_publish(bench->other, KEY, SPAN("1099 [there]"));
+    join(bench, &bench->one, "ONE");
+    run_ms(bench, 100);
+    assert_true(bench->one.admitted);
+    for (int i = 0; i < RECEIVERS; i++) {
+        expect_each_once(&crowd[i], false, 1);
+        const char *last = strstr(buf_text(&crowd[i].told), "\"identifier\":1099,");
+        assert_non_null(last);
+        assert_non_null(strstr(last, "[there]"));
+        assert_int_equal(count_in(&crowd[i], "[here]"), i > 0 ? 1 : 0);
+        assert_int_equal(count_in(&crowd[i], "ONE"), 1);
+    }
+    assert_int_equal(count_in(&bench->one, "\"connection\""), 0); /* the directory had them all */
+    leave_all(crowd, RECEIVERS);
+}
+
+/* The others are told everything all the same; who is to hear it out is told it all before. */
+static void some_leave_while_news_wait(void **state)
+{
+    static struct server crowd[RECEIVERS];
+    struct bench *bench = *state;
+    struct per_turn turn;
+    begin_with_many(bench, crowd, &turn);
+    change_others(bench, true);
+    run_into_the_midst(bench);
+    uint64_t before = count_deliveries(bench);
+    relay_network_tell_rest(&crowd[1].seat);
+    relay_network_tell_rest(&crowd[RECEIVERS - 1].seat);
+    assert_true(count_deliveries(bench) > before);
+    for (int i = 0; i < RECEIVERS; i += 2) {
+        relay_network_leave(&crowd[i].seat);
+    }
+    relay_network_leave(&crowd[1].seat);
+    relay_network_leave(&crowd[RECEIVERS - 1].seat);
+    run_ms(bench, 100);
+    for (int i = 1; i < RECEIVERS; i += 2) {
+        bool stayed = i != 1 && i != RECEIVERS - 1;
+        assert_int_equal(count_in(&crowd[i], "\"connection\""), OTHERS);
+        assert_int_equal(count_in(&crowd[i], "\"disconnect\""), stayed ? RECEIVERS / 2 + 2 : 0);
+    }
+    leave_all(crowd, RECEIVERS);
+}
+
+/* More than the line takes is told at once, or dropped where it may be. */
+static void the_line_is_bounded(void **state)
+{
+    struct bench *bench = *state;
+    struct relay_room room;
+    static char talk[RELAY_ROOM_TALK_MOST / 4];
+    const struct relay_paced_mark said = {1, PACED_TALK}, gone = {2, PACED_END};
+    join(bench, &bench->one, "ONE");
+    relay_room_init(&room, bench->loop, &bench->metrics);
+    relay_room_add(&room, &bench->one.seat.member, &bench->one.out);
+    for (int i = 0; i < RELAY_ROOM_TOLD_MOST; i++) { /* this turn's worth: telling and ending it */
+        relay_room_send(&room, SPAN(""), gone, NULL);
+    }
+    uint64_t before = count_deliveries(bench);
+    for (int i = 0; i < 3; i++) {
+        relay_room_send(&room, span_of(talk, sizeof(talk)), said, NULL);
+    }
+    relay_room_send(&room, SPAN("!"), gone, NULL);
+    relay_room_send(&room, span_of(talk, sizeof(talk)), said, NULL);
+    assert_int_equal(bench->metrics.value[METRIC_PACED_DROPPED], 0);
+    relay_room_send(&room, SPAN("more"), said, NULL);
+    assert_int_equal(bench->metrics.value[METRIC_PACED_DROPPED], 1);
+    for (int i = 0; i < RELAY_ROOM_LINE_MOST + 10; i++) {
+        relay_room_send(&room, SPAN(""), gone, NULL);
+        assert_in_range(room.line_count, 1, RELAY_ROOM_LINE_MOST);
+    }
+    assert_true(count_deliveries(bench) > before);
+    relay_room_remove(&room, &bench->one.seat.member);
+    relay_room_deinit(&room);
+}
+
+static uint64_t count_claimed(const void *arg)
+{
+    const struct server *crowd = arg;
+    uint64_t count = 0;
+    for (int i = 0; i < 300; i++) {
+        count += crowd[i].seat.claimed;
+    }
+    return count;
+}
+
+/* When the store is there at last it is not asked for all of those that wait in one turn. */
+static void many_are_claimed_in_turns(void **state)
+{
+    enum { CROWD = 300, CLAIMED_PER_TURN = 128 };
+    static struct server crowd[CROWD];
+    struct bench *bench = *state;
+    struct per_turn turn = {.count = count_claimed, .arg = crowd};
+    join_many(bench, crowd, CROWD);
+    count_turns(bench, &turn);
+    run_ms(bench, 1000);
+    assert_int_equal(turn.most, CLAIMED_PER_TURN);
+    assert_int_equal(relay_network_admitted(bench->network), CROWD);
+    leave_all(crowd, CROWD);
 }
 
 int main(void)
@@ -396,6 +639,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_leaves_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(held_packets_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_are_admitted_in_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_are_told_in_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_said_waits_behind_arrivals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(some_leave_while_news_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_line_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_are_claimed_in_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

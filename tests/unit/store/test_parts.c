@@ -436,6 +436,7 @@ static void what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between(v
 
 static struct {
     int ready, doubts;
+    bool busy;
     struct buf log;
 } heard;
 
@@ -443,6 +444,12 @@ static bool is_wanted(void *arg)
 {
     (void)arg;
     return true;
+}
+
+static bool is_busy(void *arg)
+{
+    (void)arg;
+    return heard.busy;
 }
 
 static void on_ready(void *arg)
@@ -473,8 +480,8 @@ static void on_doubt(void *arg, uint64_t last)
 
 static struct stream_follow *follow(int node)
 {
-    static const struct stream_follow_events events = {is_wanted, on_ready, on_entries, on_missed,
-                                                       on_doubt};
+    static const struct stream_follow_events events = {is_wanted,  is_busy,   on_ready,
+                                                       on_entries, on_missed, on_doubt};
     buf_free(&heard.log);
     memset(&heard, 0, sizeof(heard));
     struct stream_follow *made = stream_follow_new(&(struct stream_follow_options){
@@ -533,6 +540,28 @@ static void who_comes_while_a_server_is_away_is_let_in(void **state)
     buf_free(&heard.log);
 }
 
+/* What comes meanwhile stays in the stream. */
+static void nothing_is_read_for_who_is_busy(void **state)
+{
+    (void)state;
+    begin(1, 100000);
+    struct stream_follow *follower = follow(0);
+    WAIT(heard.ready > 0);
+    put_and_wait(0, "one");
+    WAIT(has_heard("one "));
+    heard.busy = true;
+    put_and_wait(0, "two");
+    lab_run(200);
+    put_and_wait(0, "three");
+    lab_run(200);
+    assert_false(has_heard("three "));
+    heard.busy = false;
+    WAIT(has_heard("three "));
+    assert_non_null(strstr(buf_text(&heard.log), "one two three "));
+    stream_follow_free(&follower);
+    buf_free(&heard.log);
+}
+
 int test_parts(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +577,7 @@ int test_parts(void)
         LAB_TEST(what_waits_while_rooms_go_elsewhere_is_stored_and_numbered_between),
         LAB_TEST(who_follows_hears_all_parts_each_for_itself),
         LAB_TEST(who_comes_while_a_server_is_away_is_let_in),
+        LAB_TEST(nothing_is_read_for_who_is_busy),
     };
     return cmocka_run_group_tests_name("parts of the stream", tests, lab_shards, lab_end);
 }
