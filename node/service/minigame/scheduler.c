@@ -29,7 +29,10 @@ enum {
     ASKED_MOST = 1000,              /* requests that wait while players are drawn */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
-    UNSAID_MOST = 64, /* letters that wait for the draft: all of them go in one turn */
+    DRAW_PAUSE =
+        10, /* times as long as drawing took, until a start may have players drawn again, */
+    DRAW_SHORT_US = 500, /* unless it took no longer than that */
+    UNSAID_MOST = 64,    /* letters that wait for the draft: all of them go in one turn */
 };
 
 struct minigame_scheduler {
@@ -56,6 +59,7 @@ struct minigame_scheduler {
     bool current;                    /* the view is not old */
     bool in_roster;                  /* the store has the draft */
     bool reading;                    /* the ledger was asked for */
+    uint64_t may_draw_us;            /* from then on; of a clock that never jumps */
     bool loaded;                     /* what the ledger had is known here */
     bool ledger_behind;              /* the ledger may lack the state */
 };
@@ -372,6 +376,9 @@ static void serve(struct minigame_scheduler *scheduler);
 static void on_drawn(void *arg, bool known)
 {
     struct minigame_scheduler *scheduler = arg;
+    uint64_t took_us = scheduler->drawing.us;
+    scheduler->may_draw_us =
+        took_us > DRAW_SHORT_US ? clock_monotonic_us() + took_us * DRAW_PAUSE : 0;
     scheduler->drawn = true;
     scheduler->known = known;
     if (scheduler->for_round) {
@@ -563,7 +570,11 @@ static void serve(struct minigame_scheduler *scheduler)
     scheduler->serving = true;
     while (json_array_size(scheduler->asked) > 0 && !minigame_walk_is_on(&scheduler->drawing)) {
         json_t *letter = json_incref(json_array_get(scheduler->asked, 0));
-        if (needs_players(scheduler, letter) && !scheduler->drawn) {
+        bool draws = needs_players(scheduler, letter) && !scheduler->drawn;
+        if (draws && clock_monotonic_us() < scheduler->may_draw_us) {
+            json_array_remove(scheduler->asked, 0);
+            tell_outcome(scheduler, letter, MINIGAME_TOO_MANY);
+        } else if (draws) {
             draw_players(scheduler, false);
         } else {
             json_array_remove(scheduler->asked, 0);
