@@ -29,6 +29,7 @@ enum {
     ASKED_MOST = 1000,              /* requests that wait while players are drawn */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
+    UNSAID_MOST = 64, /* letters that wait for the draft: all of them go in one turn */
 };
 
 struct minigame_scheduler {
@@ -72,10 +73,22 @@ static void post(struct minigame_scheduler *scheduler, json_t *letter)
     }
 }
 
-/* Steals `json`. */
+/* What waits and would be said twice is said once, the last time. Steals `json`. */
 static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
 {
-    post(scheduler, json_pack("{s:o}", "all", json));
+    json_t *letter = json_pack("{s:o}", "all", json);
+    for (size_t i = json_array_size(scheduler->unsaid); i > 0; i--) {
+        if (json_equal(json_array_get(scheduler->unsaid, i - 1), letter)) {
+            json_array_remove(scheduler->unsaid, i - 1);
+        }
+    }
+    post(scheduler, letter);
+}
+
+/* May more wait? A flood of requests is not to make one long turn when the store has answered. */
+static bool has_room(const struct minigame_scheduler *scheduler)
+{
+    return json_array_size(scheduler->unsaid) < UNSAID_MOST;
 }
 
 static void say_update(struct minigame_scheduler *scheduler)
@@ -508,9 +521,14 @@ static void tell_outcome(struct minigame_scheduler *scheduler, const json_t *let
         post(scheduler, json_pack("{s:O}", "own", own));
     } else {
         json_t *words = json_string(error);
-        post(scheduler, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                                  json_object_get(letter, "id"), "error",
-                                  words != NULL ? words : json_string(MINIGAME_UNREACHABLE)));
+        json_t *outcome = json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
+                                    json_object_get(letter, "id"), "error",
+                                    words != NULL ? words : json_string(MINIGAME_UNREACHABLE));
+        if (has_room(scheduler)) {
+            post(scheduler, outcome);
+        } else {
+            minigame_post_publish(&scheduler->letters, outcome);
+        }
     }
 }
 
@@ -520,6 +538,8 @@ static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
     char error[512] = "";
     if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
+    } else if (!has_room(scheduler)) {
+        snprintf(error, sizeof(error), "%s", MINIGAME_TOO_MANY);
     } else if (json_is_string(json_object_get(request, "action"))) {
         carry_out(scheduler, request, error, sizeof(error));
     }
@@ -529,7 +549,8 @@ static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
 static bool needs_players(const struct minigame_scheduler *scheduler, const json_t *letter)
 {
     const json_t *request = json_object_get(letter, "request");
-    return is_runner(scheduler) && json_is_string(json_object_get(request, "action")) &&
+    return is_runner(scheduler) && has_room(scheduler) &&
+           json_is_string(json_object_get(request, "action")) &&
            minigame_request_action(request) == MINIGAME_START;
 }
 
