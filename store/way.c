@@ -2,7 +2,6 @@
 #include "store/way.h"
 
 #include "store/base/clock.h"
-#include "store/base/decimal.h"
 #include "store/store_impl.h"
 
 #include <inttypes.h>
@@ -134,25 +133,6 @@ static void on_parcels(evutil_socket_t fd, short what, void *arg)
         send_parcel(LIST_ITEM(store->filled.next, struct bus_way, filled));
     }
     store_leave(store);
-}
-
-/* ------------------------------------------------------------------------------------ reading */
-
-int way_next(struct span *rest, struct way_item *item)
-{
-    uint64_t topic, payload;
-    if (rest->len == 0) {
-        return 0;
-    }
-    if (!decimal_cut(rest, ' ', &topic) || !decimal_cut(rest, ' ', &payload) ||
-        !decimal_cut(rest, '\n', &item->age_us) || topic > rest->len ||
-        payload > rest->len - topic) {
-        return -1;
-    }
-    item->topic = span_of(rest->ptr, topic);
-    item->payload = span_of(rest->ptr + topic, payload);
-    *rest = span_skip(*rest, topic + payload);
-    return 1;
 }
 
 /* ------------------------------------------------------------------------------------ life */

@@ -60,7 +60,8 @@
     METRIC(LOGS_TOO_LARGE, counter, "muster_logs_too_large_total", "",                             \
            "Log entries left out, and requests refused with 413, because they are too large")      \
     METRIC(LOGS_MALFORMED, counter, "muster_logs_malformed_total", "",                             \
-           "Requests with log entries refused with 400 or 415")                                    \
+           "Requests with log entries refused with 400 or 415, and HTTP requests to a port of "    \
+           "syslog")                                                                               \
     METRIC(LOGS_TOO_FAST, counter, "muster_logs_too_fast_total", "",                               \
            "Log entries refused with 429")                                                         \
     METRIC(LOGS_LISTENERS, gauge, "muster_logs_listeners", "", "Live listeners open now")          \

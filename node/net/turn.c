@@ -16,8 +16,10 @@
 enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
     BACK_US = 200,   /* for those behind them, with their answers; at least one of them is read */
-    BULK_US = 1000,  /* for writing to many */
-    WORKS_US = 500,  /* for steps of what goes on for many turns; one at least */
+    BULK_US = 1000,  /* for writing to many, and */
+    WORKS_US =
+        500, /* for steps of what goes on for many turns, one at least; of each in a turn that is over */
+    LATE_US = 250, /* only so much */
     GONE_US =
         250, /* for taking leave of those that are dead, or up to half of the turn; of one at least */
 };
@@ -86,9 +88,18 @@ static void read_line(struct net *net, struct list *line, uint64_t until_us, boo
     put_back(&now, line);
 }
 
+/* When what has `us` of a turn stops, should it begin now. */
+static uint64_t until(struct net *net, uint64_t us)
+{
+    uint64_t now_us = loop_turn_us(net->loop);
+    uint64_t left_us =
+        now_us + LATE_US < LOOP_TURN_BUDGET_US ? LOOP_TURN_BUDGET_US - now_us : LATE_US;
+    return now_us + (us < left_us ? us : left_us);
+}
+
 static void do_works(struct net *net)
 {
-    uint64_t until_us = loop_turn_us(net->loop) + WORKS_US;
+    uint64_t until_us = until(net, WORKS_US);
     while (!list_empty(&net->works)) {
         struct net_work *work = LIST_ITEM(net->works.next, struct net_work, entry);
         list_del(&work->entry);
@@ -109,7 +120,7 @@ void turn_end(void *arg)
     read_line(net, &net->front, FRONT_US, false);
     write_line(net, &net->dirty, 0);
     read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US, true);
-    write_line(net, &net->bulk, loop_turn_us(net->loop) + BULK_US);
+    write_line(net, &net->bulk, until(net, BULK_US));
     do_works(net);
     while (!list_empty(&net->udp_dirty)) {
         udp_flush(net->udp_dirty.next);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests, whole and in pieces: the answers must be the same. */
+#include "node/proto/http/auth.h"
 #include "tests/fuzz/fuzz_peer.h"
 
 static struct fuzz_peer peer;
@@ -27,6 +28,13 @@ static void later(void *arg, struct http_request *request)
     waiting = request;
 }
 
+static void guarded(void *arg, struct http_request *request)
+{
+    if (http_authorize(request, HTTP_AUTH_ALWAYS, "one\ntwo", "token")) {
+        echo(arg, request);
+    }
+}
+
 static bool reply_later(void)
 {
     struct http_request *request = waiting;
@@ -51,6 +59,7 @@ static void init(void)
     http_route(peer.server, "GET", "/", echo, NULL);
     http_route(peer.server, "POST", "/", echo, NULL);
     http_route(peer.server, "GET", "/l", later, NULL);
+    http_route(peer.server, "GET", "/a", guarded, NULL);
     http_route_websocket(peer.server, "/w", echo, NULL);
     http_route(peer.server, "POST", "/p", echo, NULL);
     http_guard(peer.server, "/p", HTTP_ORIGIN_LISTED);

@@ -3,8 +3,10 @@
  *
  *     input = 't' or another byte, for ports of TLS or not; the answer, as it comes over the wire
  *
- * An error in the answer is read as a redirection. */
+ * An error in the answer is read as a redirection; what stands behind an 'm' is what a server of a list says of
+ * partitions on their way. */
 #include "store/redis/map.h"
+#include "store/redis/moves.h"
 #include "store/redis/redirect.h"
 #include "store/redis/reply.h"
 
@@ -57,8 +59,22 @@ static void look_at_error(const char *text)
     }
 }
 
+static void look_at_moves(struct span text)
+{
+    struct redis_moves moves;
+    int rc = redis_moves_read(text, &moves);
+    must((rc == 0) == (moves.phase != MOVES_UNKNOWN), "how far it is");
+    for (unsigned p = 0; p < PARTITIONS; p++) {
+        must(rc == 0 || text.len > 0 || !shard_set_has(&moves.gone, p), "only what was said");
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (size > 0 && data[0] == 'm') {
+        look_at_moves(span_of(data + 1, size - 1));
+        return 0;
+    }
     struct redis_replies *replies = redis_replies_new();
     const redisReply *reply;
     if (size > 1 && redisReaderFeed(redis_replies_reader(replies), (const char *)data + 1,

@@ -5,9 +5,11 @@
  *     input = lie *   lie = which, length, bytes
  *
  * `which` is the number of the command that is answered so, with its top bit: bytes as they are, without:
- * as a string. The first byte of the input chooses what is asked. */
+ * as a string. The first byte of the input chooses who is asked: one server, that of a sentinel, a cluster, two of a
+ * list, or lists of which one replaces the other; and whether replicas are waited for. */
 #include "store/bus.h"
 #include "store/history/history.h"
+#include "store/inspect.h"
 #include "store/lookup.h"
 #include "store/redis/reply.h"
 #include "store/redis/scripts.h"
@@ -24,30 +26,40 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
-    MOST_CONNS = 8,
+    MOST_CONNS = 16,
     MOST_COMMANDS = 128,
     QUIET_TURNS = 3, /* without a byte: all is said */
     MOST_TURNS = 400,
+    PERIODS = 4, /* of which much that is done again and again has one */
+    PERIOD_MS = 600,
     RAW_LIE = 0x80,
     BY_SENTINEL = 1,
+    BY_CLUSTER = 2,
+    BY_LIST = 4,
+    WITH_REPLICAS = 8,
+    BY_CHANGE = 16, /* one server before, two of a list after */
 };
 
 struct peer {
     int fd;
     struct redis_replies *commands; /* commands have the form of replies */
     struct buf channel;             /* that it listens to */
+    bool quiet;                     /* CLIENT REPLY SKIP: the next command has no answer */
 };
 
 static struct event_base *base;
-static int listener = -1;
+static int listeners[2]; /* at two addresses */
 static uint16_t port;
 static struct peer peers[MOST_CONNS];
 static struct span lies[MOST_COMMANDS];
+static unsigned who;   /* is asked */
 static unsigned asked; /* commands so far */
 static int open_calls; /* that wait for their answer */
 static unsigned moved; /* bytes in this turn */
@@ -60,17 +72,41 @@ static void must(bool holds, const char *what)
     }
 }
 
+/* ------------------------------------------------------------------------------------ the clock */
+
+static uint64_t ahead_ms;
+
+/* In place of the C library's: time also passes when the target says so. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) {
+        uint64_t ns = (uint64_t)now->tv_nsec + ahead_ms % 1000 * 1000000U;
+        now->tv_sec += (time_t)(ahead_ms / 1000 + ns / 1000000000U);
+        now->tv_nsec = (long)(ns % 1000000000U);
+    }
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------------ the server */
+
+static int listen_at(uint32_t ip, uint16_t *at_port)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(ip), .sin_port = htons(*at_port)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    must(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 64) == 0 &&
+             getsockname(fd, (struct sockaddr *)&at, &len) == 0,
+         "a port");
+    *at_port = ntohs(at.sin_port);
+    return fd;
+}
 
 static void listen_here(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    must(bind(listener, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(listener, 64) == 0 &&
-             getsockname(listener, (struct sockaddr *)&at, &len) == 0,
-         "a port");
-    port = ntohs(at.sin_port);
+    listeners[0] = listen_at(INADDR_LOOPBACK, &port);
+    listeners[1] = listen_at(INADDR_LOOPBACK + 1, &port);
 }
 
 static void say(int fd, struct span bytes)
@@ -101,11 +137,11 @@ static struct span word_of(const redisReply *command, size_t i)
 }
 
 /* A message to the listeners of that channel. */
-static void publish(struct span channel, struct span text)
+static void publish(struct span channel, struct span text, bool sharded)
 {
     struct buf out = {0};
     resp_command(&out, 3);
-    resp_word(&out, SPAN("message"));
+    resp_word(&out, sharded ? SPAN("smessage") : SPAN("message"));
     resp_word(&out, channel);
     resp_word(&out, text);
     for (int i = 0; i < MOST_CONNS; i++) {
@@ -116,29 +152,54 @@ static void publish(struct span channel, struct span text)
     buf_free(&out);
 }
 
-static void subscribe(struct peer *peer, const redisReply *command, struct buf *out)
+static void subscribe(struct peer *peer, const redisReply *command, bool sharded, struct buf *out)
 {
     for (size_t i = 1; i < command->elements; i++) {
         if (peer->channel.len == 0) { /* the link's own proof comes first */
             buf_append(&peer->channel, word_of(command, i));
         }
         resp_command(out, 3);
-        resp_word(out, SPAN("subscribe"));
+        resp_word(out, sharded ? SPAN("ssubscribe") : SPAN("subscribe"));
         resp_word(out, word_of(command, i));
         buf_printf(out, ":%zu\r\n", i);
     }
 }
 
+static bool runs(const redisReply *command, const struct redis_lua *lua)
+{
+    struct span word = word_of(command, 1);
+    return span_eq(word, span_str(lua->sha)) || span_eq(word, span_str(lua->text)) ||
+           (lua->fenced != NULL &&
+            (span_eq(word, span_str(lua->fenced_sha)) || span_eq(word, span_str(lua->fenced))));
+}
+
+/* Partitions on their way, the verb behind the key: all is well, and there is little of it. */
+static void answer_moves(const redisReply *command, struct buf *out)
+{
+    if (word_is(command, 4, "?")) {
+        resp_word(out, SPAN("moving \n"));
+    } else if (word_is(command, 4, "clear") || word_is(command, 4, "sweep")) {
+        resp_word(out, SPAN("0"));
+    } else if (word_is(command, 4, "take")) {
+        resp_word(out, SPAN("0 0\n"));
+    } else {
+        resp_word(out, SPAN("1-1\n"));
+    }
+}
+
 static void answer_script(const redisReply *command, struct buf *out)
 {
-    if (span_eq(word_of(command, 1), span_str(lua_roll.sha))) {
-        resp_word(out, SPAN("+1 1 1 3"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_stream_append.sha))) {
-        resp_word(out, SPAN("+ 0123456789abcdef - 1700000000000000 1 11"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_stream_state.sha))) {
+    if (runs(command, &lua_roll)) {
+        resp_word(out,
+                  (who & BY_CHANGE) != 0 ? SPAN("+") : SPAN("+1 1 1 3")); /* who else is there */
+    } else if (runs(command, &lua_stream_append)) {
+        resp_word(out, SPAN("+ 0123456789abcdef - 1700000000000000 1 0 11"));
+    } else if (runs(command, &lua_stream_state)) {
         resp_word(out, SPAN("0123456789abcdef -  1700000000000000 2 5 3 2\n\n"));
-    } else if (span_eq(word_of(command, 1), span_str(lua_lookup.sha))) {
+    } else if (runs(command, &lua_lookup)) {
         resp_word(out, SPAN("+x"));
+    } else if (runs(command, &lua_moves)) {
+        answer_moves(command, out);
     } else {
         resp_word(out, SPAN(""));
     }
@@ -181,14 +242,33 @@ static void tell_entries(const redisReply *command, struct buf *out)
     tell_lane(out);
 }
 
+/* All slots are this server's. */
+static void tell_cluster(const redisReply *command, struct buf *out)
+{
+    if (word_is(command, 1, "INFO")) {
+        resp_word(out, SPAN("cluster_state:ok\r\n"));
+    } else if (word_is(command, 1, "SLOTS")) {
+        buf_printf(out, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n", port);
+    } else {
+        buf_append(out, SPAN("-ERR unknown subcommand\r\n"));
+    }
+}
+
 /* What a Redis would answer, about. */
 static void answer(struct peer *peer, const redisReply *command, struct buf *out)
 {
-    if (word_is(command, 0, "SUBSCRIBE")) {
-        subscribe(peer, command, out);
-    } else if (word_is(command, 0, "PUBLISH")) {
+    bool sharded = word_is(command, 0, "SSUBSCRIBE") || word_is(command, 0, "SPUBLISH");
+    if (word_is(command, 0, "SUBSCRIBE") || word_is(command, 0, "SSUBSCRIBE")) {
+        subscribe(peer, command, sharded, out);
+    } else if (word_is(command, 0, "PUBLISH") || word_is(command, 0, "SPUBLISH")) {
         buf_append(out, SPAN(":1\r\n"));
-        publish(word_of(command, 1), word_of(command, 2));
+        publish(word_of(command, 1), word_of(command, 2), sharded);
+    } else if (word_is(command, 0, "CLUSTER")) {
+        tell_cluster(command, out);
+    } else if (word_is(command, 0, "TIME")) {
+        buf_append(out, SPAN("*2\r\n$10\r\n1700000000\r\n$1\r\n7\r\n"));
+    } else if (word_is(command, 0, "WAIT")) {
+        buf_append(out, SPAN(":1\r\n"));
     } else if (word_is(command, 0, "INFO")) {
         resp_word(out, SPAN("connected_slaves:1\r\nmaster_replid:"
                             "0123456789012345678901234567890123456789\r\n"));
@@ -216,13 +296,16 @@ static void take_command(struct peer *peer, const redisReply *command)
     struct buf out = {0};
     struct span lie = asked < MOST_COMMANDS ? lies[asked] : span_of(NULL, 0);
     asked++;
+    bool skips = word_is(command, 1, "REPLY") && word_is(command, 2, "SKIP");
     if (lie.len == 0) {
         answer(peer, command, &out);
+        out.len = skips || peer->quiet ? 0 : out.len;
     } else if (((unsigned char)lie.ptr[0] & RAW_LIE) != 0) {
         buf_append(&out, span_skip(lie, 2));
     } else {
         resp_word(&out, span_skip(lie, 2));
     }
+    peer->quiet = skips;
     say(peer->fd, buf_span(&out));
     buf_free(&out);
 }
@@ -262,7 +345,7 @@ static void serve(void)
 {
     for (int i = 0; i < MOST_CONNS; i++) {
         if (peers[i].fd < 0) {
-            peers[i].fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            peers[i].fd = accept4(listeners[i % 2], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (peers[i].fd >= 0) {
                 int on = 1;
                 setsockopt(peers[i].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -426,6 +509,24 @@ static void ask_history(struct store *store)
     count(history_read(store, SPAN("h"), 0, 10, on_entries, NULL, 1));
 }
 
+static void on_server(void *arg, const struct store_server *server)
+{
+    (void)arg;
+    look(server->info);
+    must(server->name == NULL || server->name[0] != '\0', "a name");
+}
+
+static void ask_about(struct store *store)
+{
+    struct buf map = {0};
+    store_inspect(store, on_server, NULL);
+    store_print_map(store, &map);
+    store_print_away(store, &map);
+    store_print_change(store, &map);
+    look(buf_span(&map));
+    buf_free(&map);
+}
+
 static void ask_all(struct store *store)
 {
     struct roster_watch *watch = roster_watch(store, SPAN("r"), on_member, NULL);
@@ -437,7 +538,12 @@ static void ask_all(struct store *store)
     ask_lookup(store);
     ask_history(store);
     bus_publish(store, SPAN("b"), SPAN("p"));
+    ask_about(store);
     settle();
+    for (int i = 0; i < PERIODS; i++) {
+        ahead_ms += PERIOD_MS;
+        settle();
+    }
     roster_release(store, SPAN("r"), SPAN("m"));
     settle();
     roster_unwatch(&watch);
@@ -458,13 +564,33 @@ static void read_lies(struct span data)
     }
 }
 
-static struct store *open_store(bool by_sentinel)
+static void print_url(char *url, size_t size)
 {
-    char url[96], error[256];
-    snprintf(url, sizeof(url),
-             by_sentinel ? "redis+sentinel://127.0.0.1:%u/name" : "redis://127.0.0.1:%u", port);
-    const struct store_options options = {
-        .base = base, .url = url, .prefix = "f", .node = "node", .lease_ms = 10000};
+    if ((who & BY_CLUSTER) != 0) {
+        snprintf(url, size, "redis+cluster://127.0.0.1:%u", port);
+    } else if ((who & BY_CHANGE) != 0) {
+        snprintf(url, size, "redis://127.0.0.1:%u;redis://127.0.0.1:%u,redis://127.0.0.2:%u", port,
+                 port, port);
+    } else if ((who & BY_LIST) != 0) {
+        snprintf(url, size, "redis://127.0.0.1:%u,redis://127.0.0.2:%u", port, port);
+    } else {
+        snprintf(url, size,
+                 (who & BY_SENTINEL) != 0 ? "redis+sentinel://127.0.0.1:%u/name"
+                                          : "redis://127.0.0.1:%u",
+                 port);
+    }
+}
+
+static struct store *open_store(void)
+{
+    char url[160], error[256];
+    print_url(url, sizeof(url));
+    const struct store_options options = {.base = base,
+                                          .url = url,
+                                          .prefix = "f",
+                                          .node = "node",
+                                          .lease_ms = 10000,
+                                          .replicas = (who & WITH_REPLICAS) != 0};
     struct store *store = store_open(&options, error, sizeof(error));
     must(store != NULL, error);
     stream_setup(store, &(struct stream_limits){.lanes = 4, .entries = 100});
@@ -483,10 +609,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
+    who = data[0];
     asked = 0;
     open_calls = 0;
     read_lies(span_of(data + 1, size - 1));
-    struct store *store = open_store((data[0] & BY_SENTINEL) != 0);
+    struct store *store = open_store();
     settle();
     ask_all(store);
     must(open_calls >= 0, "no call is answered twice");

@@ -51,6 +51,23 @@ static void compare(const uint8_t *data, size_t size)
     buf_free(&pieces);
 }
 
+/* The answer stays, and while there is none no message is whole. */
+static void judge(const uint8_t *data, size_t size)
+{
+    int before = 0;
+    for (size_t len = 0; len <= size && len <= 3 * (size_t)MESSAGE_MOST; len++) {
+        struct logs_frames frames = {.most = MESSAGE_MOST};
+        struct span rest = span_of(data, len), message;
+        int now = logs_frames_are_http(rest, MESSAGE_MOST);
+        bool whole = logs_frames_take(&frames, &rest, &message);
+        if ((before != 0 && now != before) || (now == 0 && whole)) {
+            fprintf(stderr, "broken: %d after %d of %zu bytes\n", now, before, len);
+            abort();
+        }
+        before = now;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct buf entry = {0};
@@ -62,5 +79,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     buf_free(&entry);
     compare(data, size);
+    judge(data, size);
     return 0;
 }

@@ -346,7 +346,11 @@ def test_a_site_that_names_itself_after_the_admin_address_reads_nothing(yard):
             assert ask_as(admin, None, "GET /healthz", Host=name).status == 200, "a balancer's probe"
     for name in ("[::1].evil.example", "127.0.0.1:80.evil.example", "[::1]:9.evil.example", "[::1]9.evil.example"):
         assert status(name) == 421, f"{name}: what follows an address is no port"
-    assert ask_as(admin, None, "GET http://localhost/metrics", Host="evil.example").status == 421, "its page sends what it likes"
+    for target, host, expected in (("localhost", "evil.example", 421), ("evil.example", "localhost", 421), ("evil.example:80", "127.0.0.1", 421),
+                                   ("status.example", "localhost", 200), ("STATUS.example:9", "status.example", 200)):
+        assert ask_as(admin, None, f"GET http://{target}/metrics", Host=host).status == expected, f"{target} goes before {host}"
+        assert ask_as(admin, f"http://{target}", f"GET http://{target}/metrics", Host=host).status == expected, f"{target} is its own page"
+    assert ask_as(admin, "http://localhost", "GET http://status.example/metrics", Host="localhost").status == 403, "another page's"
     with HttpClient(admin) as client:
         assert client.ask(b"GET /metrics HTTP/1.0\r\n\r\n").status == 200, "no browser"
     assert status("game.example", "/version", node.port) == 200, "clients come by any name"
@@ -400,8 +404,21 @@ def test_writes_are_for_the_listed_pages(yard):
     node = yard.node(origins=OURS)
     for line, body in WRITES:
         assert ask_as(node.port, OURS, line, body).status != 403
-        assert ask_as(node.port, THEIRS, line, body).status == 403
+        for other in (THEIRS, f"http://127.0.0.1:{node.port}"):
+            assert ask_as(node.port, other, line, body).status == 403, other
     assert add(yard.node(), {"msg": "x"}, Origin=THEIRS)[0] == 200, "in development, without a list, any page may"
+
+
+def test_a_site_that_names_itself_after_a_node_writes_nothing(yard):
+    """DNS rebinding: its page is of the same origin then. A list of pages does not have it, nor one of names."""
+    for node, expected in ((yard.node(origins=OURS, **PRODUCTION), 403), (yard.node(admin_hosts="status.example", **PRODUCTION), 403),
+                           (yard.node(**PRODUCTION), 200)):
+        answer = ask_as(node.port, THEIRS, "POST /logs/add", b'{"msg":"x"}', Host=THEIRS.removeprefix("https://"))
+        assert answer.status == expected, node.settings
+        assert ask_as(node.port, None, "POST /logs/add", b'{"msg":"x"}', Host="evil.example").status == 200, "no page"
+    node = yard.node(admin_hosts="status.example", **PRODUCTION)
+    for name in ("status.example", f"127.0.0.1:{node.port}"):
+        assert ask_as(node.port, f"http://{name}", "POST /logs/add", b'{"msg":"x"}', Host=name).status == 200
 
 
 def test_pages_run_their_own_scripts_only(node):

@@ -10,11 +10,13 @@ import urllib.request
 import pytest
 
 from lib.chat import ChatClient, MinigameClient
-from lib.waiting import until, wait_until
+from lib.frames import TEXT, RawWebSocket, frame_bytes
+from lib.waiting import until, until_true, wait_until
 
 RUNNING = {"info": "scheduler is running", "period": 600, "offset": 300}
 UPDATE = {"info": "update"}
 SETTINGS = {"chat_login": "development"}
+TOO_MANY = "too many requests, please slow down"
 
 
 @pytest.fixture
@@ -245,8 +247,31 @@ async def test_a_flood_is_slowed_down(node):
         await flooder.send({"action": "online_players"})
     answers = [await flooder.next() for _ in range(400)]
     errors = [answer["error"] for answer in answers if "error" in answer]
-    assert set(errors) == {"too many requests, please slow down"} and 200 < len(errors) <= 300
+    assert set(errors) == {TOO_MANY} and 200 < len(errors) <= 300
     assert "online_players" in await other.ask(action="online_players")
+
+
+async def test_a_flood_of_starts_of_many_holds_nobody_up(yard, redis):
+    """Each start is said to all, once the store has it: what waits for that is bounded. (A long turn of the loop
+    fails any test.)"""
+    node = yard.node(store=redis.url, **SETTINGS)
+    honest = await MinigameClient.connect(node)
+    await start(honest)
+    floods = [RawWebSocket(node, path="/minigame") for _ in range(60)]
+    for flood in floods:
+        for period in range(1, 101):
+            flood.send_while_taken(frame_bytes(TEXT, json.dumps({"action": "scheduler_start", "period": period})))
+    seen, end = set(), time.monotonic() + 20
+    while TOO_MANY not in seen:
+        assert time.monotonic() < end, seen
+        seen.add(json.loads(await asyncio.to_thread(floods[-1].next_text)).get("error"))
+    for flood in floods:
+        await asyncio.to_thread(flood.close)
+
+    async def started():
+        return "error" not in await honest.ask(action="scheduler_start")
+    await until_true(started, "others' turn comes")
+    await honest.close()
 
 
 async def test_the_webhook(yard, redis):

@@ -81,6 +81,17 @@ def test_rates_count_the_client_and_not_the_balancer(limited, field, value):
     assert adds(limited, **{field: second}) == 200, "another client behind the same balancer"
 
 
+@pytest.mark.parametrize("spellings", [
+    ["203.0.113.9", "::ffff:203.0.113.9", "203.0.113.9:4711", "[::ffff:cb00:7109]:80", "198.51.100.1, 203.0.113.9, ::ffff:10.1.2.3"],
+    ["2001:db8:0:7::1", "[2001:DB8:0:7::2]:80", "2001:0db8:0000:0007:ffff::3", "[2001:db8:0:7::4]", "2001:db8:0:7::5"]])
+def test_a_client_is_one_however_it_is_written(limited, spellings):
+    """Also those of an IPv6 network of one customer, a /64."""
+    taken = [adds(limited, X_Forwarded_For=one) for one in spellings]
+    assert taken[0] == 200 and taken[-1] == 429, taken
+    quoted = [adds(limited, Forwarded=f'for="{one}"') for one in spellings[:4]]
+    assert set(quoted) == {429}, quoted
+
+
 def test_others_are_not_believed(limited):
     taken = [adds(limited, source="127.0.0.2", X_Forwarded_For=f"203.0.113.{i}") for i in range(5)]
     assert taken[-1] == 429, taken

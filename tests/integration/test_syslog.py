@@ -48,6 +48,27 @@ def node(yard):
     return fleet(yard, ["memory:"], logs_room_keys="app", logs_user_keys="host", logs_entry_limit="4k")[0]
 
 
+async def test_a_browser_that_another_site_has_send_a_request_writes_nothing(node):
+    """A page may send a form to any port; the lines of its body would be entries of its choice."""
+    forged = b"<14>1 2023-11-14T22:13:20.123Z bank app - - - all is well\n"
+    post = b"POST /x HTTP/1.1\r\nHost: 10.0.0.5:5514\r\nContent-Type: text/plain\r\n\r\n" + forged
+    for request in (post, b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n" + forged, b"OPTIONS * HTTP/1.0\r\n\r\n" + forged):
+        for piece in (1, 7, len(request)):
+            with socket.create_connection(("127.0.0.1", node.syslog)) as link:
+                link.settimeout(10)
+                try:
+                    for at in range(0, len(request), piece):
+                        link.sendall(request[at:at + piece])
+                    assert link.recv(1) == b"", "it is closed"
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+    assert node.metrics()["muster_logs_malformed_total"] == 9
+    # By hand, in capitals, it is a message as any other.
+    [entry] = await heard(node, 1, b"GET well soon\n")
+    assert entry["msg"] == "GET well soon"
+    assert node.metrics()["muster_logs_added_total"] == 1, "nothing else was stored"
+
+
 NOVEMBER = 1700000000123
 
 

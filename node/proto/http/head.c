@@ -238,7 +238,25 @@ static struct http_error check_host(struct http_request *request)
     return HTTP_OK;
 }
 
-/* origin-form, absolute-form (its authority is of no interest) or "*". */
+/* Takes "http://authority" from the beginning of a target in absolute-form. false: it is malformed. */
+static bool cut_authority(struct span *target, struct span *authority)
+{
+    bool absolute = target->len >= 7 && strncasecmp(target->ptr, "http://", 7) == 0;
+    bool secure = target->len >= 8 && strncasecmp(target->ptr, "https://", 8) == 0;
+    if (!absolute && !secure) {
+        return true;
+    }
+    struct span rest = span_skip(*target, absolute ? 7 : 8);
+    size_t len = 0;
+    while (len < rest.len && strchr("/?#", rest.ptr[len]) == NULL) {
+        len++;
+    }
+    *authority = span_of(rest.ptr, len);
+    *target = span_skip(rest, len);
+    return len > 0 && host_is_sound(*authority);
+}
+
+/* origin-form, absolute-form or "*". */
 static struct http_error split_target(struct http_request *request)
 {
     struct span rest = request->target;
@@ -247,13 +265,9 @@ static struct http_error split_target(struct http_request *request)
             return http_error(400, "the request target is malformed");
         }
     }
-    bool absolute = rest.len > 7 && strncasecmp(rest.ptr, "http://", 7) == 0;
-    bool secure = rest.len > 8 && strncasecmp(rest.ptr, "https://", 8) == 0;
-    if (absolute || secure) {
-        rest = span_skip(rest, absolute ? 7 : 8);
-        while (rest.len > 0 && rest.ptr[0] != '/' && rest.ptr[0] != '?' && rest.ptr[0] != '#') {
-            rest = span_skip(rest, 1);
-        }
+    request->authority = http_header(request, "host");
+    if (!cut_authority(&rest, &request->authority)) {
+        return http_error(400, "the authority of the request target is malformed");
     }
     struct span no_fragment = span_cut(&rest, '#');
     request->path = span_cut(&no_fragment, '?');

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A site can give its own name the address of this server (DNS rebinding): for a browser its page is then
- * of this server's origin. What gives it away is the name in Host. So what is for our own pages answers only
+ * of this server's origin. What gives it away is the name that it asks by. So what is for our own pages answers only
  * under names that no site of the Internet can have, and under those that are listed. */
 #include "node/proto/http/host.h"
 
@@ -69,10 +69,18 @@ static bool is_listed(struct span host, const char *hosts)
     return false;
 }
 
+static bool may_be_asked_by(struct span authority, const char *hosts)
+{
+    struct span host = host_of(authority);
+    return host.len == 0 || is_nobodys(host) || is_listed(host, hosts);
+}
+
+/* A target in absolute-form says the name, and Host does not count then (RFC 9112, 3.2.2). Here it does,
+ * too: whichever of the two is the site's that asks, the answer is not for it. */
 bool http_host_may(const struct http_request *request, const struct http_options *options)
 {
-    struct span host = host_of(http_header(request, "host"));
     const char *hosts = options->hosts != NULL ? options->hosts : "";
     bool any = hosts[0] == '\0' && !options->same_origin;
-    return any || host.len == 0 || is_nobodys(host) || is_listed(host, hosts);
+    return any || (may_be_asked_by(request->authority, hosts) &&
+                   may_be_asked_by(http_header(request, "host"), hosts));
 }

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* May what is for this server's own pages be had under the name in the field Host? */
+/* May what is for this server's own pages be had under the name that the request asks by? */
 bool http_host_may(const struct http_request *request, const struct http_options *options);
 
 #endif

@@ -41,7 +41,7 @@ struct http_options {
  * site's page, and always may. */
 enum http_origin {
     HTTP_ORIGIN_ANY,    /* any, and may read the answer */
-    HTTP_ORIGIN_LISTED, /* the server's own, and those of http_options.origins */
+    HTTP_ORIGIN_LISTED, /* those of http_options.origins; where there are none, the server's own */
     HTTP_ORIGIN_OWN,    /* the server's own */
     HTTP_ORIGIN_PROBE,  /* as ANY, and under any name: what balancers ask for */
 };

@@ -74,6 +74,7 @@ struct http_request {
     struct http_field *fields;
     unsigned field_count;
     struct span method, target, path, query;
+    struct span authority; /* of an absolute target, else the field Host (RFC 9112, 3.2.2) */
     uint64_t body_left;
     struct http_chunks chunks;
     const struct http_route *route;

@@ -3,6 +3,7 @@
  * from using another's server. Clients that are no browsers name none. */
 #include "node/proto/http/origin.h"
 
+#include "node/proto/http/host.h"
 #include "node/proto/http/impl.h"
 
 /* Scheme and all of what is before host and port go: behind a proxy that ends TLS we do not know it. */
@@ -18,7 +19,7 @@ static bool is_own(const struct http_request *request, struct span origin)
 {
     struct span authority = authority_of(origin);
     return authority.len > 0 &&
-           (span_eq_nocase(authority, http_header(request, "host")) ||
+           (span_eq_nocase(authority, request->authority) ||
             span_eq_nocase(authority, http_header(request, "x-forwarded-host")));
 }
 
@@ -68,8 +69,11 @@ bool http_origin_may(const struct http_request *request, const struct http_optio
     if (origin.ptr == NULL) {
         return may_unnamed(request, guard);
     }
-    return is_own(request, origin) ||
-           (guard == HTTP_ORIGIN_LISTED && is_listed(origin, options->origins));
+    if (guard == HTTP_ORIGIN_LISTED && has_list(options)) {
+        return is_listed(origin, options->origins);
+    }
+    /* What reads is refused under a wrong name later, and told why. */
+    return is_own(request, origin) && (guard == HTTP_ORIGIN_OWN || http_host_may(request, options));
 }
 
 bool http_origin_may_connect(const struct http_request *request, const struct http_options *options)

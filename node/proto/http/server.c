@@ -28,17 +28,18 @@ void http_server_free(struct http_server **server)
 
 /* The socket's buffer is fresh and takes so little at once; the request, which may be there
  * already, is read so that closing does not reset the connection before the answer is. */
-static void refuse(int fd)
+static void refuse(const struct http_server *server, int fd)
 {
     static const char body[] = "{\"error\": \"too many connections\"}\n";
     char answer[512], request[4096];
     int len = snprintf(answer, sizeof(answer),
                        "HTTP/1.1 503 Service Unavailable\r\n"
-                       "Access-Control-Allow-Origin: *\r\n"
+                       "%s"
                        "Content-Type: application/json\r\n"
                        "Content-Length: %zu\r\n"
                        "Retry-After: 5\r\n"
                        "Connection: close\r\n\r\n%s",
+                       server->options.same_origin ? "" : "Access-Control-Allow-Origin: *\r\n",
                        sizeof(body) - 1, body);
     ssize_t ignored = send(fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
@@ -54,7 +55,7 @@ void http_server_accept(void *arg, int fd, const struct address *peer)
     if (watchers ? net_admit_watcher(server->net) : net_admit(server->net, peer)) {
         http_conn_new(server, fd, peer);
     } else {
-        refuse(fd);
+        refuse(server, fd);
     }
 }
 
@@ -204,7 +205,7 @@ struct http_error http_server_route(struct http_server *server, struct http_requ
     }
     if (request->own_only && guard != HTTP_ORIGIN_PROBE &&
         !http_host_may(request, &server->options)) {
-        return http_error(421, "this server is not known by the name in Host: see admin-hosts");
+        return http_error(421, "this server is not known by that name: see admin-hosts");
     }
     const struct http_route *websocket = find(server, request->path, NULL);
     if (websocket != NULL && http_wants_websocket(request)) {

@@ -4,6 +4,7 @@
 #define MUSTER_NODE_SERVICE_DISPATCH_STATE_H
 
 #include "node/net/cidr.h"
+#include "node/net/work.h"
 #include "node/service/dispatch/dispatch.h"
 #include "node/service/dispatch/port/ranges.h"
 #include "store/base/list.h"
@@ -39,6 +40,7 @@ struct dispatch {
     struct list unsettled;   /* struct dispatch_port */
     struct list uncounted;   /* struct dispatch_port */
     struct wheel_timer count_timer;
+    struct net_work telling; /* goes through `uncounted` */
     struct metrics_source gauges;
     uint64_t drivers_ever;
     uint64_t datagrams; /* of devices here, each a mark of the nodes that it is sent to */

@@ -103,7 +103,7 @@ static void read_names(struct http_request *request, const char *name, struct as
     if (!good) {
         asked->wrong = name;
     }
-    const char *place = named->text.ptr;
+    const char *place = buf_text(&named->text); /* not NULL, where all are empty */
     for (size_t i = 0; i < named->count; i++) {
         named->of[i] = span_of(place, named->of[i].len);
         place += named->of[i].len;

@@ -45,6 +45,7 @@ struct syslog_sender {
     struct buf in; /* what came and is no whole message yet, or waits */
     struct logs_frames frames;
     struct logs_batch batch; /* what is on its way, or waits for its next try */
+    bool known;              /* what came first is no HTTP request */
     bool under_way, waits, drains;
     unsigned tries;
 };
@@ -266,10 +267,29 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* A browser's request: nothing of it is a message. */
+static void turn_away(struct syslog_sender *sender)
+{
+    char text[ADDRESS_TEXT];
+    count(sender->syslog, METRIC_LOGS_MALFORMED, 1);
+    log_debug("syslog: an HTTP request, closed",
+              LOG_TEXT_FIELD("peer", address_text(&sender->peer, text)));
+    sender->in.len = 0;
+    conn_close(sender->conn);
+}
+
 static size_t on_data(void *arg, struct span bytes)
 {
     struct syslog_sender *sender = arg;
     buf_append(&sender->in, bytes);
+    if (!sender->known) {
+        int http = logs_frames_are_http(buf_span(&sender->in), sender->frames.most);
+        sender->known = http < 0;
+        if (http > 0) {
+            turn_away(sender);
+            return bytes.len;
+        }
+    }
     settle(sender);
     return bytes.len;
 }

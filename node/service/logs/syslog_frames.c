@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/syslog_frames.h"
 
-enum { COUNT_DIGITS = 9 };
+enum {
+    COUNT_DIGITS = 9,
+    METHOD_MOST = 16, /* letters of a request's first word */
+};
 
 /* A count and a space before the message (RFC 6587, 3.4.1). 0: it is none, or not whole yet. */
 static size_t read_length(struct span text, size_t *head)
@@ -70,4 +73,32 @@ bool logs_frames_is_last_line(const struct logs_frames *frames, struct span rest
 {
     size_t head;
     return rest.len > 0 && frames->skip == 0 && !frames->skip_line && read_length(rest, &head) == 0;
+}
+
+/* The line of a request has a method, a target and a version; a line of syslog begins with "<" or is what somebody
+ * wrote by hand. One that is too large to be a message is judged by its begin. */
+int logs_frames_are_http(struct span bytes, size_t most)
+{
+    struct span version = SPAN(" HTTP/1.");
+    size_t len = 0;
+    while (len < bytes.len && len < METHOD_MOST && bytes.ptr[len] >= 'A' && bytes.ptr[len] <= 'Z') {
+        len++;
+    }
+    if (len == bytes.len && len < METHOD_MOST) {
+        return 0;
+    }
+    if (len == 0 || len == METHOD_MOST || bytes.ptr[len] != ' ') {
+        return -1;
+    }
+    size_t line = len;
+    while (line < bytes.len && bytes.ptr[line] != '\n' && bytes.ptr[line] != '\0') {
+        line++;
+    }
+    if (line > most) {
+        return 1;
+    }
+    if (line == bytes.len) {
+        return 0;
+    }
+    return memmem(bytes.ptr, line, version.ptr, version.len) != NULL ? 1 : -1;
 }

@@ -24,6 +24,11 @@ struct logs_frames {
 bool logs_frames_take(struct logs_frames *frames, struct span *rest, struct span *message)
     __attribute__((warn_unused_result));
 
+/* Do a sender's first bytes begin an HTTP request? Then it is a browser, which another site's page can have
+ * send a request to any port, with lines of its choice behind the head. 1; below 0: no; 0: it is not known yet, and
+ * no message is whole. `most` is that of struct logs_frames. */
+int logs_frames_are_http(struct span bytes, size_t most) __attribute__((warn_unused_result));
+
 /* The sender has gone: is `rest`, in which no message is whole, a line that its going ends? */
 bool logs_frames_is_last_line(const struct logs_frames *frames, struct span rest);
 

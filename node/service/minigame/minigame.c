@@ -120,7 +120,7 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
     struct minigame_socket *socket = arg;
     struct minigame *minigame = socket->owner;
     if (!limit_take(&socket->limit, RATE, BURST, 1, clock_monotonic_us())) {
-        minigame_socket_error(socket, "too many requests, please slow down");
+        minigame_socket_error(socket, MINIGAME_TOO_MANY);
         return;
     }
     json_t *request = kind == WS_TEXT ? minigame_request_read(payload) : NULL;

@@ -29,6 +29,10 @@ enum {
     ASKED_MOST = 1000,              /* requests that wait while players are drawn */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
+    DRAW_PAUSE =
+        10, /* times as long as drawing took, until a start may have players drawn again, */
+    DRAW_SHORT_US = 500, /* unless it took no longer than that */
+    UNSAID_MOST = 64,    /* letters that wait for the draft: all of them go in one turn */
 };
 
 struct minigame_scheduler {
@@ -55,6 +59,7 @@ struct minigame_scheduler {
     bool current;                    /* the view is not old */
     bool in_roster;                  /* the store has the draft */
     bool reading;                    /* the ledger was asked for */
+    uint64_t may_draw_us;            /* from then on; of a clock that never jumps */
     bool loaded;                     /* what the ledger had is known here */
     bool ledger_behind;              /* the ledger may lack the state */
 };
@@ -72,10 +77,22 @@ static void post(struct minigame_scheduler *scheduler, json_t *letter)
     }
 }
 
-/* Steals `json`. */
+/* What waits and would be said twice is said once, the last time. Steals `json`. */
 static void broadcast(struct minigame_scheduler *scheduler, json_t *json)
 {
-    post(scheduler, json_pack("{s:o}", "all", json));
+    json_t *letter = json_pack("{s:o}", "all", json);
+    for (size_t i = json_array_size(scheduler->unsaid); i > 0; i--) {
+        if (json_equal(json_array_get(scheduler->unsaid, i - 1), letter)) {
+            json_array_remove(scheduler->unsaid, i - 1);
+        }
+    }
+    post(scheduler, letter);
+}
+
+/* May more wait? A flood of requests is not to make one long turn when the store has answered. */
+static bool has_room(const struct minigame_scheduler *scheduler)
+{
+    return json_array_size(scheduler->unsaid) < UNSAID_MOST;
 }
 
 static void say_update(struct minigame_scheduler *scheduler)
@@ -359,6 +376,9 @@ static void serve(struct minigame_scheduler *scheduler);
 static void on_drawn(void *arg, bool known)
 {
     struct minigame_scheduler *scheduler = arg;
+    uint64_t took_us = scheduler->drawing.us;
+    scheduler->may_draw_us =
+        took_us > DRAW_SHORT_US ? clock_monotonic_us() + took_us * DRAW_PAUSE : 0;
     scheduler->drawn = true;
     scheduler->known = known;
     if (scheduler->for_round) {
@@ -508,9 +528,14 @@ static void tell_outcome(struct minigame_scheduler *scheduler, const json_t *let
         post(scheduler, json_pack("{s:O}", "own", own));
     } else {
         json_t *words = json_string(error);
-        post(scheduler, json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
-                                  json_object_get(letter, "id"), "error",
-                                  words != NULL ? words : json_string(MINIGAME_UNREACHABLE)));
+        json_t *outcome = json_pack("{s:O, s:O, s:o}", "to", json_object_get(letter, "from"), "id",
+                                    json_object_get(letter, "id"), "error",
+                                    words != NULL ? words : json_string(MINIGAME_UNREACHABLE));
+        if (has_room(scheduler)) {
+            post(scheduler, outcome);
+        } else {
+            minigame_post_publish(&scheduler->letters, outcome);
+        }
     }
 }
 
@@ -520,6 +545,8 @@ static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
     char error[512] = "";
     if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
+    } else if (!has_room(scheduler)) {
+        snprintf(error, sizeof(error), "%s", MINIGAME_TOO_MANY);
     } else if (json_is_string(json_object_get(request, "action"))) {
         carry_out(scheduler, request, error, sizeof(error));
     }
@@ -529,7 +556,8 @@ static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
 static bool needs_players(const struct minigame_scheduler *scheduler, const json_t *letter)
 {
     const json_t *request = json_object_get(letter, "request");
-    return is_runner(scheduler) && json_is_string(json_object_get(request, "action")) &&
+    return is_runner(scheduler) && has_room(scheduler) &&
+           json_is_string(json_object_get(request, "action")) &&
            minigame_request_action(request) == MINIGAME_START;
 }
 
@@ -542,7 +570,11 @@ static void serve(struct minigame_scheduler *scheduler)
     scheduler->serving = true;
     while (json_array_size(scheduler->asked) > 0 && !minigame_walk_is_on(&scheduler->drawing)) {
         json_t *letter = json_incref(json_array_get(scheduler->asked, 0));
-        if (needs_players(scheduler, letter) && !scheduler->drawn) {
+        bool draws = needs_players(scheduler, letter) && !scheduler->drawn;
+        if (draws && clock_monotonic_us() < scheduler->may_draw_us) {
+            json_array_remove(scheduler->asked, 0);
+            tell_outcome(scheduler, letter, MINIGAME_TOO_MANY);
+        } else if (draws) {
             draw_players(scheduler, false);
         } else {
             json_array_remove(scheduler->asked, 0);

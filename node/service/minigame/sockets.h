@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 /* What the client is told when the scheduler cannot be asked, or does not answer. */
+#define MINIGAME_TOO_MANY "too many requests, please slow down"
 #define MINIGAME_UNREACHABLE "the scheduler cannot be reached now, please try again"
 #define MINIGAME_NO_PLAYERS "the players cannot be reached now, please try again"
 

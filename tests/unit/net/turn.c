@@ -2,6 +2,7 @@
 /* Which connection is read first, and for how long. Some take time, which the clock of fake_clock.c lets pass at once. */
 #include "node/net/conn.h"
 #include "node/net/net.h"
+#include "node/net/work.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <sys/socket.h>
@@ -35,6 +36,8 @@ struct scene {
     unsigned closed_us; /* how long a closed() takes */
     unsigned asked, closed, in_turn, most_in_turn;
     uint64_t turn;
+    struct net_work work;
+    unsigned steps;
 };
 
 /* Counts what one turn has of something. */
@@ -362,6 +365,25 @@ static void test_what_a_drain_sends_can_wait(void **state)
     check_told(second);
 }
 
+static bool step(struct net_work *work)
+{
+    usleep(100);
+    CONTAINER_OF(work, struct scene, work)->steps++;
+    return true;
+}
+
+/* Where reading has taken a turn's time, what goes on for many turns has a part of it only. */
+static void test_a_turn_that_is_over_has_little_more(void **state)
+{
+    struct scene *scene = *state;
+    net_work_init(&scene->work, step);
+    net_work_queue(scene->net, &scene->work);
+    say(enter(scene, 'a', 2000, true));
+    run_until(scene, 1);
+    assert_int_equal(scene->steps, 3);
+    net_work_cancel(&scene->work);
+}
+
 static void test_turns_are_measured(void **state)
 {
     struct scene *scene = *state;
@@ -416,6 +438,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_timers_send_can_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_drain_sends_can_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_turn_that_is_over_has_little_more, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_turns_are_measured, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_those_who_die_at_once_go_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_drain_asks_and_ends_in_turns, set_up, tear_down),

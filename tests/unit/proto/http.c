@@ -7,7 +7,8 @@ static const struct http_options options = {.header_limit = 1024,
                                             .body_limit = 100,
                                             .request_ms = 200,
                                             .keep_alive_ms = 200,
-                                            .ws_message_limit = 1000};
+                                            .ws_message_limit = 1000,
+                                            .hosts = "ours.example"};
 
 static struct http_request *waiting; /* at /later */
 static int handled;
@@ -59,6 +60,8 @@ static int setup(void **state)
     http_route(peer->server, "GET", "/later", later, NULL);
     http_route(peer->server, "GET", "/big", big, NULL);
     http_route(peer->server, "GET", "/both", echo, NULL);
+    http_route(peer->server, "GET", "/own", echo, NULL);
+    http_guard(peer->server, "/own", HTTP_ORIGIN_OWN);
     http_route_websocket(peer->server, "/both", upgrade, NULL);
     http_route_websocket(peer->server, "/ws", upgrade, NULL);
     *state = peer;
@@ -182,6 +185,11 @@ static void test_malformed(void **state)
         "GET / HTTP/1.1\r\n" HOST HOST "\r\n", /* two */
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\n\r\n", /* absolute, and no Host all the same */
+        "GET http:///echo HTTP/1.1\r\n" HOST "\r\n",
+        "GET http://?a HTTP/1.1\r\n" HOST "\r\n",
+        "GET http://u:p@a/ HTTP/1.1\r\n" HOST "\r\n",
+        "GET https://a,b/ HTTP/1.1\r\n" HOST "\r\n",
         "GET / HTTP/1.1\r\n" HOST "Bad Name: b\r\n\r\n",
         "GET / HTTP/1.1\r\n" HOST "Name : b\r\n\r\n",
         "GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n",
@@ -305,6 +313,44 @@ static void test_preflight(void **state)
     assert_int_equal(times(peer, "<b>"), 0);
     expect_status(peer, "OPTIONS /none HTTP/1.1\r\n" HOST "\r\n", 404, false);
     expect_status(peer, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 204, false);
+}
+
+/* To a path of our own pages. */
+static void expect_own(struct peer *peer, const char *target, const char *host, const char *origin,
+                       int status)
+{
+    char line[32];
+    struct buf request = {0};
+    snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
+    buf_printf(&request, "GET %s HTTP/1.1\r\nHost: %s\r\n", target, host);
+    if (origin != NULL) {
+        buf_printf(&request, "Origin: %s\r\n", origin);
+    }
+    buf_append(&request, SPAN("\r\n"));
+    peer_connect(peer);
+    peer_send(peer, buf_span(&request), 0);
+    if (strncmp(buf_text(&peer->got), line, strlen(line)) != 0) {
+        fail_msg("wanted %d, got \"%s\" for \"%s\"", status, buf_text(&peer->got),
+                 buf_text(&request));
+    }
+    buf_free(&request);
+}
+
+/* The target's authority goes before Host (RFC 9112, 3.2.2); for names that are let in both count. */
+static void test_the_name_that_is_asked_by(void **state)
+{
+    struct peer *peer = *state;
+    expect_own(peer, "/own", "ours.example", NULL, 200);
+    expect_own(peer, "/own", "evil.example", NULL, 421);
+    expect_own(peer, "http://ours.example/own", "ours.example", NULL, 200);
+    expect_own(peer, "HTTPS://OURS.example:8443/own", "localhost", NULL, 200);
+    expect_own(peer, "http://evil.example/own", "ours.example", NULL, 421);
+    expect_own(peer, "http://127.0.0.1.evil.example/own", "127.0.0.1", NULL, 421);
+    expect_own(peer, "http://ours.example/own", "evil.example", NULL, 421);
+    expect_own(peer, "/own", "ours.example", "http://ours.example", 200);
+    expect_own(peer, "http://ours.example/own", "localhost", "http://ours.example", 200);
+    expect_own(peer, "http://ours.example/own", "localhost", "http://localhost", 403);
+    expect_own(peer, "http://localhost:80/own", "ours.example", "http://ours.example", 403);
 }
 
 static void test_pipelining(void **state)
@@ -515,20 +561,14 @@ static void test_handshakes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_requests),
-                                       TEST(test_chunked),
-                                       TEST(test_malformed),
-                                       TEST(test_codings_and_lengths),
-                                       TEST(test_header_limits),
-                                       TEST(test_routes),
-                                       TEST(test_preflight),
-                                       TEST(test_pipelining),
-                                       TEST(test_unread_answers_do_not_pile_up),
-                                       TEST(test_continue),
-                                       TEST(test_times),
-                                       TEST(test_the_client_may_go),
-                                       TEST(test_drain),
-                                       TEST(test_too_many),
-                                       TEST(test_handshakes)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_requests),          TEST(test_chunked),
+        TEST(test_malformed),         TEST(test_codings_and_lengths),
+        TEST(test_header_limits),     TEST(test_routes),
+        TEST(test_preflight),         TEST(test_the_name_that_is_asked_by),
+        TEST(test_pipelining),        TEST(test_unread_answers_do_not_pile_up),
+        TEST(test_continue),          TEST(test_times),
+        TEST(test_the_client_may_go), TEST(test_drain),
+        TEST(test_too_many),          TEST(test_handshakes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

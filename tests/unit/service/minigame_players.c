@@ -236,6 +236,25 @@ static void pass_time(struct bench *bench, int turns, struct buf *heard)
     }
 }
 
+static void test_starts_draw_a_tenth_of_the_time(void **state)
+{
+    static const char start[] = "\x81\x9c\0\0\0\0{\"action\":\"scheduler_start\"}";
+    struct bench *bench = *state;
+    struct buf heard = {0};
+    pass_time(bench, 20, &heard);
+    bench->listed = 0;
+    for (int i = 0; i < 2; i++) {
+        say(bench, span_of(start, sizeof(start) - 1));
+        read_until(bench, "scheduler is running");
+        assert_int_equal(bench->listed, i + 1);
+        say(bench, span_of(start, sizeof(start) - 1));
+        read_until(bench, "please slow down");
+        assert_int_equal(bench->listed, i + 1);
+        pass_time(bench, 3, &heard);
+    }
+    buf_free(&heard);
+}
+
 /* What is asked behind it waits for the draw, and comes behind it. */
 static void test_a_draw_among_many_takes_turns(void **state)
 {
@@ -272,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_they_are_listed_a_tenth_of_the_time, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_starts_draw_a_tenth_of_the_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_calls_of_the_webhook_at_once_are_two_updates, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_no_more_than_an_answer_has, set_up, tear_down),

@@ -8,7 +8,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { DISPATCH_COUNT_COUNT_MS = 200 };
+enum {
+    DISPATCH_COUNT_COUNT_MS = 200,
+    TOLD_PER_STEP = 16, /* ports */
+};
 
 void dispatch_port_tell_count(struct dispatch_port *port)
 {
@@ -27,15 +30,23 @@ void dispatch_port_tell_count(struct dispatch_port *port)
     buf_free(&value);
 }
 
-static void on_count_timer(struct wheel_timer *timer)
+/* The devices of thousands of ports may come, or go, with one network. */
+static bool tell_some(struct net_work *work)
 {
-    struct dispatch *dispatch = CONTAINER_OF(timer, struct dispatch, count_timer);
-    while (!list_empty(&dispatch->uncounted)) {
+    struct dispatch *dispatch = CONTAINER_OF(work, struct dispatch, telling);
+    for (int left = TOLD_PER_STEP; left > 0 && !list_empty(&dispatch->uncounted); left--) {
         struct dispatch_port *port =
             LIST_ITEM(dispatch->uncounted.next, struct dispatch_port, uncounted);
         list_del(&port->uncounted);
         dispatch_port_tell_count(port);
     }
+    return !list_empty(&dispatch->uncounted);
+}
+
+static void on_count_timer(struct wheel_timer *timer)
+{
+    struct dispatch *dispatch = CONTAINER_OF(timer, struct dispatch, count_timer);
+    net_work_queue(dispatch->options.net, &dispatch->telling);
 }
 
 void dispatch_port_count_later(struct dispatch_port *port)
@@ -113,10 +124,12 @@ void dispatch_counts_init(struct dispatch *dispatch)
     metrics_source_add(metrics_of(dispatch), &dispatch->gauges, count_gauges, dispatch);
     list_init(&dispatch->uncounted);
     wheel_timer_init(&dispatch->count_timer, on_count_timer);
+    net_work_init(&dispatch->telling, tell_some);
 }
 
 void dispatch_counts_deinit(struct dispatch *dispatch)
 {
     metrics_source_remove(metrics_of(dispatch), &dispatch->gauges);
     wheel_cancel(&dispatch->count_timer);
+    net_work_cancel(&dispatch->telling);
 }

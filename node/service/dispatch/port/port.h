@@ -54,7 +54,7 @@ void dispatch_ports_init(struct dispatch *dispatch);
 void dispatch_ports_deinit(struct dispatch *dispatch);
 void dispatch_ports_close_all(struct dispatch *dispatch);
 
-/* Binds and unbinds ports, forgets those of no use; at the end of a turn. */
+/* Binds and unbinds ports, forgets those of no use: some of those that were touched, at the end of each turn. */
 void dispatch_ports_settle(struct dispatch *dispatch);
 
 /* The port of that number, new if need be; it goes by itself. */

@@ -19,6 +19,7 @@
 
 enum {
     DISPATCH_PORT_RETRY_MS = 2 * 1000,
+    SETTLED_PER_TURN = 32, /* ports: a system call or four, and a line of the log, each */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
@@ -319,13 +320,12 @@ static bool has_reachable_driver(const struct dispatch_port *port)
     return !list_empty(&port->drivers);
 }
 
+/* A node that comes opens all ports that there are. */
 void dispatch_ports_settle(struct dispatch *dispatch)
 {
-    struct list now;
-    list_init(&now);
-    list_splice(&now, &dispatch->unsettled);
-    while (!list_empty(&now)) {
-        struct dispatch_port *port = LIST_ITEM(now.next, struct dispatch_port, unsettled);
+    for (int left = SETTLED_PER_TURN; left > 0 && !list_empty(&dispatch->unsettled); left--) {
+        struct dispatch_port *port =
+            LIST_ITEM(dispatch->unsettled.next, struct dispatch_port, unsettled);
         list_del(&port->unsettled);
         bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
         char error[160];
@@ -343,6 +343,9 @@ void dispatch_ports_settle(struct dispatch *dispatch)
         if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
             port_free(port);
         }
+    }
+    if (!list_empty(&dispatch->unsettled)) {
+        loop_again(net_loop(dispatch->options.net));
     }
 }
 
