@@ -19,7 +19,6 @@
 #include "node/core/log_out.h"
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
-#include "node/core/priority.h"
 #include "node/core/wheel.h"
 #include "node/net/inherited.h"
 #include "node/net/net.h"
@@ -272,7 +271,6 @@ static int build(struct node *node, char *error, size_t error_size)
     const struct settings *settings = app->settings;
     app->loop = loop_new();
     loop_measure(app->loop, &app->metrics);
-    priority_wakes_early();
     log_out_attach(loop_base(app->loop));
     app->wheel = wheel_new(app->loop);
     app->pool = pool_new(app->loop, 0, POOL_MOST);
