@@ -505,12 +505,12 @@ def test_a_shard_that_comes_back_empty_costs_no_living_peer_its_id(yard, redis):
     other = yard.redis()
     node = tracker_node(yard, store=f"{redis.url},{other.url}", lease="2s")
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Peer(node)) for _ in range(12)]
+        peers = [stack.enter_context(Peer(node)) for _ in range(40)]
         ids = [peer.announce() for peer in peers]
         other.restart_empty()
         wait_until(lambda: node.get("/readyz")[1] == "ready\n", "nothing is away")
         states = [peer.ask("pulse")["data"]["status"] for peer in peers]
-        assert set(states) == {"0", "1"}
+        assert set(states) == {"0", "1"}  # one in four is told: of twelve it is none in 3 % of all runs
         with Peer(node) as asker:
             for peer, share_id, state in zip(peers, ids, states):
                 if state == "0":
