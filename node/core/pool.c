@@ -16,7 +16,7 @@ enum {
     MOST_THREADS = 4,
     POOL_STACK = 512 * 1024, /* bytes */
     POOL_NICE = 10,          /* a tenth of what the loop has where there is not enough for both */
-    ANSWERS_US = 500,        /* of a turn, for calls of done() */
+    ANSWERS_US = 250,        /* of a turn, for calls of done() */
 };
 
 struct job_pool {

@@ -16,7 +16,7 @@
 enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
     BACK_US = 200,   /* for those behind them, with their answers; at least one of them is read */
-    BULK_US = 1000,  /* for writing to many, and */
+    BULK_US = 500,   /* for writing to many, and */
     WORKS_US =
         500, /* for steps of what goes on for many turns, one at least; of each in a turn that is over */
     LATE_US = 250, /* only so much */

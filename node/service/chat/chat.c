@@ -109,18 +109,8 @@ static void watch_expiry(struct chat_client *client)
     wheel_set(client->chat->options.wheel, &client->expiry, wait < most ? wait : most);
 }
 
-static void on_login(void *arg, const struct chat_user *user, const char *error)
+static void log_in(struct chat_client *client, const struct chat_user *user)
 {
-    struct chat_client *client = arg;
-    client->attempt = NULL;
-    if (!ws_is_open(client->ws)) {
-        return;
-    }
-    if (user == NULL) {
-        count(client, METRIC_CHAT_LOGINS_FAILED);
-        say_error(client, error);
-        return;
-    }
     log_out(client);
     free(client->user);
     client->user = mem_alloc(sizeof(*client->user));
@@ -132,6 +122,25 @@ static void on_login(void *arg, const struct chat_user *user, const char *error)
     log_debug("chat login", LOG_NUMBER_FIELD("connection", client->id),
               LOG_TEXT_FIELD("user", user->id));
     ws_send(client->ws, WS_TEXT, SPAN("{\"info\": \"connected\"}"));
+}
+
+/* Hundreds may be done in one moment: what is said to those who are in goes before their answers. */
+static void on_login(void *arg, const struct chat_user *user, const char *error)
+{
+    struct chat_client *client = arg;
+    client->attempt = NULL;
+    if (!ws_is_open(client->ws)) {
+        return;
+    }
+    struct net *net = conn_net(ws_conn(client->ws));
+    bool bulk = net_send_bulk(net, true);
+    if (user == NULL) {
+        count(client, METRIC_CHAT_LOGINS_FAILED);
+        say_error(client, error);
+    } else {
+        log_in(client, user);
+    }
+    net_send_bulk(net, bulk);
 }
 
 /* -------------------------------------------------------------------------------------- in */
