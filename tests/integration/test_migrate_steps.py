@@ -173,7 +173,7 @@ async def test_relay(yard, redis):
     bridge.term()
     assert await asyncio.to_thread(bridge.popen.wait, 20) == 0
     await old.stop()
-    again = node(1)  # the bridge's node without relay-upstream
+    again = await asyncio.to_thread(node, 1)  # the bridge's node without relay-upstream; those who stay go on reading
     last = await Plugin.connect(again.relay_port, "stays")
     await moved.knows("stays")
     last.say("switched")

@@ -254,6 +254,7 @@ def main(port, name, rate, seconds):
     the line after that ends it. Its last line is what it heard, how many reads had more than one packet, of which the
     plugin would have died (whose fault that was is for a reader of the packets to say), and of what else it died."""
     seen, joined = Directory(), 0
+    over = threading.Event()
     link = socket.create_connection(("127.0.0.1", port))
     link.sendall(json.dumps(handshake(name)).encode())
     seen.take_read(link.recv(READ))
@@ -275,6 +276,7 @@ def main(port, name, rate, seconds):
         except OSError:
             print(0, flush=True)
         sys.stdin.readline()
+        over.set()  # what comes now meets a socket that is shut, and the kernel resets it
         link.shutdown(socket.SHUT_RDWR)
 
     threading.Thread(target=follow_orders, daemon=True).start()
@@ -286,7 +288,8 @@ def main(port, name, rate, seconds):
             for packet in packets:
                 seen.take_packet(packet)
     except (Failure, OSError) as error:
-        failure = str(error)
+        if not (over.is_set() and isinstance(error, ConnectionResetError)):
+            failure = str(error)
         link.close()
     print(json.dumps({"heard": len(seen.of("message")), "joined": joined, "failure": failure}), flush=True)
 

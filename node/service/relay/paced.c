@@ -194,7 +194,8 @@ static bool leaves_at_once(const struct relay_paced *paced, const struct conn_pa
 static bool may_follow(struct relay_paced *paced, uint64_t now)
 {
     struct conn_path path;
-    if (paced->queue.count == 0 || now - paced->sent_us < paced->pacer->gap_us + FOLLOW_MORE_US) {
+    if (paced->queue.count == 0 || conn_queued(paced->conn) > 0 || /* that one has not even left */
+        now - paced->sent_us < paced->pacer->gap_us + FOLLOW_MORE_US) {
         return false;
     }
     uint64_t waited = now - relay_queue_oldest_us(&paced->queue);
