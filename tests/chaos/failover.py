@@ -212,7 +212,10 @@ class FailOvers(Alone):
             master = await asyncio.to_thread(self.pair.master)
             if master is None:
                 return False
-            ids = [line.split()[0].split("=")[1] for line in await asyncio.to_thread(master.ask, "CLIENT", "LIST")]
+            lines = await asyncio.to_thread(master.ask, "CLIENT", "LIST")
+            ids = [line.split()[0].removeprefix("id=") for line in lines if line.startswith("id=")]
+            if not ids:
+                return False  # an error, as while it loads its file
             master.command("CLIENT", "KILL", "ID", self.rng.choice(ids))
             return True
 
