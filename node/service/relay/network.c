@@ -440,8 +440,7 @@ struct relay_network *relay_network_new(struct span name,
     network->joins = limit_table_new(options->joins, options->joins * STRETCH);
     net_work_init(&network->claims, ask_for_some);
     net_work_init(&network->admissions, admit_next);
-    network->look_again =
-        evtimer_new(loop_base(net_loop(options->net)), on_look_again, network);
+    network->look_again = evtimer_new(loop_base(net_loop(options->net)), on_look_again, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
 }

@@ -38,10 +38,10 @@ struct relay_room {
     struct list line; /* packets that not all were told, the first one first */
     struct cursor at; /* in `receivers`: who is told the first of the line next */
     uint32_t line_count;
-    size_t talk;        /* bytes of talk in the line */
-    uint64_t number;    /* the last one that a receiver or a packet got */
-    uint64_t turn;      /* of the loop, in which the room told something at once last, */
-    uint32_t told;      /* and how many times */
+    size_t talk;     /* bytes of talk in the line */
+    uint64_t number; /* the last one that a receiver or a packet got */
+    uint64_t turn;   /* of the loop, in which the room told something at once last, */
+    uint32_t told;   /* and how many times */
     struct net_work rest;
 };
 
