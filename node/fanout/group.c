@@ -5,6 +5,7 @@
 #include "node/net/work.h"
 #include "store/base/buf.h"
 #include "store/base/check.h"
+#include "store/base/cursor.h"
 
 #include <stdlib.h>
 
@@ -30,7 +31,7 @@ struct group_walk {
     struct net *net;
     struct list kept; /* struct group_message, by number */
     size_t bytes;     /* of them */
-    struct list *at;  /* the next receiver's entry; the group's head: the round is over */
+    struct cursor at; /* in the group's receivers; at their end the round is over */
     uint64_t until;   /* the last message that is complete then */
 };
 
@@ -119,7 +120,7 @@ static bool end_round(struct group_walk *walk)
         free_walk(walk);
         return false;
     }
-    walk->at = walk->group->receivers.next;
+    cursor_begin(&walk->at, &walk->group->receivers);
     walk->until = walk->group->kept;
     return true;
 }
@@ -127,30 +128,26 @@ static bool end_round(struct group_walk *walk)
 static bool step(struct net_work *work)
 {
     struct group_walk *walk = CONTAINER_OF(work, struct group_walk, work);
-    struct group *group = walk->group;
-    uint32_t sent = 0;
+    struct list *link;
+    uint32_t sent = 0, looks = 0;
     bool bulk = net_send_bulk(walk->net, true);
-    for (int looks = 0; walk->at != &group->receivers && sent < SENDS_PER_STEP; looks++) {
-        struct receiver *receiver = LIST_ITEM(walk->at, struct receiver, entry);
-        if (looks == LOOKS_PER_STEP) {
-            break;
-        }
-        walk->at = walk->at->next;
-        sent += give(walk, receiver);
+    while (sent < SENDS_PER_STEP && looks < LOOKS_PER_STEP &&
+           (link = cursor_take(&walk->at)) != NULL) {
+        sent += give(walk, LIST_ITEM(link, struct receiver, entry));
+        looks++;
     }
     net_send_bulk(walk->net, bulk);
-    count_sent(group, sent);
-    return walk->at != &group->receivers || end_round(walk);
+    count_sent(walk->group, sent);
+    return cursor_next(&walk->at) != NULL || end_round(walk);
 }
 
 static struct group_walk *walk_new(struct group *group)
 {
     const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
     struct group_walk *walk = mem_alloc(sizeof(*walk));
-    *walk = (struct group_walk){.group = group,
-                                .net = conn_net(ws_conn(any->ws)),
-                                .at = group->receivers.next,
-                                .until = group->kept + 1};
+    *walk = (struct group_walk){
+        .group = group, .net = conn_net(ws_conn(any->ws)), .until = group->kept + 1};
+    cursor_begin(&walk->at, &group->receivers);
     list_init(&walk->kept);
     net_work_init(&walk->work, step);
     net_work_queue(walk->net, &walk->work);
@@ -190,8 +187,8 @@ void group_remove(struct group *group, struct receiver *receiver)
 {
     CHECK(!list_empty(&receiver->entry) && group->count > 0);
     group_give(group, receiver);
-    if (group->walk != NULL && group->walk->at == &receiver->entry) {
-        group->walk->at = receiver->entry.next;
+    if (group->walk != NULL) {
+        cursor_leave(&group->walk->at, &receiver->entry);
     }
     list_del(&receiver->entry);
     group->count--;

@@ -36,7 +36,6 @@ void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics 
     *room = (struct relay_room){.loop = loop, .metrics = metrics};
     list_init(&room->receivers);
     list_init(&room->line);
-    room->next = &room->receivers;
     room->more = evtimer_new(loop_base(loop), on_more, room);
 }
 
@@ -52,9 +51,7 @@ void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
 void relay_room_remove(struct relay_room *room, struct relay_receiver *receiver)
 {
     CHECK(!list_empty(&receiver->entry) && room->count > 0);
-    if (room->next == &receiver->entry) {
-        room->next = receiver->entry.next;
-    }
+    cursor_leave(&room->at, &receiver->entry);
     list_del(&receiver->entry);
     room->count--;
 }
@@ -84,7 +81,7 @@ static void add_telling(struct relay_room *room, struct chunk *chunk, struct rel
         .except = except != NULL ? except->number : 0,
     };
     if (list_empty(&room->line)) {
-        room->next = room->receivers.next;
+        cursor_begin(&room->at, &room->receivers);
     }
     list_push_back(&room->line, &telling->entry);
     room->line_count++;
@@ -98,12 +95,19 @@ static void end_first(struct relay_room *room)
     room->talk -= talk_of(telling);
     room->line_count--;
     list_del(&telling->entry);
-    room->next = room->receivers.next;
+    cursor_begin(&room->at, &room->receivers);
     chunk_unref(telling->chunk);
     if (telling->notice != NULL) {
         relay_notice_unref(telling->notice);
     }
     free(telling);
+}
+
+/* Who is told the first of the line next; NULL: no one. */
+static struct relay_receiver *next_receiver(const struct relay_room *room)
+{
+    struct list *link = cursor_next(&room->at);
+    return link != NULL ? LIST_ITEM(link, struct relay_receiver, entry) : NULL;
 }
 
 /* Those who came later stand behind: they need no telling. */
@@ -127,14 +131,13 @@ static void tell(struct relay_room *room, struct relay_telling *telling,
 /* Tells one receiver the first of the line, or ends that where nobody is left. */
 static void step(struct relay_room *room)
 {
-    struct list *at = room->next;
-    if (at == &room->receivers ||
-        !is_for(first_telling(room), LIST_ITEM(at, struct relay_receiver, entry))) {
+    const struct relay_receiver *next = next_receiver(room);
+    if (next == NULL || !is_for(first_telling(room), next)) {
         end_first(room);
         return;
     }
-    room->next = at->next;
-    tell(room, first_telling(room), LIST_ITEM(at, struct relay_receiver, entry));
+    cursor_take(&room->at);
+    tell(room, first_telling(room), next);
 }
 
 /* May another one be told in this turn? */
@@ -185,8 +188,8 @@ void relay_room_send(struct relay_room *room, struct span bytes, struct relay_pa
 /* The first of the line: numbers of receivers grow. */
 static bool was_told_first(const struct relay_room *room, const struct relay_receiver *receiver)
 {
-    return room->next == &room->receivers ||
-           receiver->number < LIST_ITEM(room->next, struct relay_receiver, entry)->number;
+    const struct relay_receiver *next = next_receiver(room);
+    return next == NULL || receiver->number < next->number;
 }
 
 void relay_room_tell_rest(struct relay_room *room, const struct relay_receiver *receiver)

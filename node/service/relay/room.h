@@ -12,7 +12,7 @@
 #include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/service/relay/paced.h"
-#include "store/base/list.h"
+#include "store/base/cursor.h"
 
 #include <stdint.h>
 
@@ -35,8 +35,7 @@ struct relay_room {
     struct list receivers;   /* struct relay_receiver, in the order in which they came */
     uint32_t count;
     struct list line; /* packets that not all were told, the first one first */
-    struct list
-        *next; /* the receiver to be told the first of the line next; the head: none is left */
+    struct cursor at; /* in `receivers`: who is told the first of the line next */
     uint32_t line_count;
     size_t talk;        /* bytes of talk in the line */
     uint64_t number;    /* the last one that a receiver or a packet got */
