@@ -129,8 +129,9 @@ void store_on_pulse(struct store *store, unsigned shard);
  * be unknown here. */
 void store_on_moved(struct store *store, unsigned shard);
 
-/* Other servers own some partitions than before (backend->owner): what lives there is heard, asked and claimed
- * there from now on, as after a link that fell and came up again. */
+/* Other servers own some partitions than before (backend->owner), never one that had it already: what lives
+ * there is heard, asked and claimed there from now on, as after a link that fell and came up again. Each topic
+ * and key sees it when it is next looked at, or swept (store/sweep.h). */
 void store_on_owner(struct store *store);
 
 /* A server refused a command, for a reason that a person should hear of. */

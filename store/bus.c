@@ -5,8 +5,8 @@
  *
  * One step is under way per topic at a time; the next step is chosen when that one is answered,
  * from the subscribers there then, so that any order of subscribe and unsubscribe ends right. A
- * lost link puts all its topics to OFF: each when it is next looked at (topic_catch_up), and a sweep
- * looks at all. */
+ * lost link puts all its topics to OFF, and a partition that gets another server takes its topics along:
+ * each when it is next looked at (topic_catch_up), and a sweep looks at all. */
 #include "store/bus.h"
 
 #include "store/base/buf.h"
@@ -92,7 +92,7 @@ static bool is_inbox_open(const struct topic *topic)
 }
 
 /* What happened to all topics of its shard, or to all that are attended there. */
-static void topic_catch_up(struct topic *topic)
+static void see_gaps(struct topic *topic)
 {
     uint32_t gaps = gaps_of(topic);
     if (topic->gaps != gaps) {
@@ -101,6 +101,48 @@ static void topic_catch_up(struct topic *topic)
         topic->state = TOPIC_OFF;
         list_del(&topic->batch);
         watchers_kick(&topic->subs);
+    }
+}
+
+/* Where it belongs by now. */
+static unsigned shard_of(const struct topic *topic)
+{
+    const struct backend *backend = topic->subs.store->backend;
+    if (topic->partition < 0) {
+        return topic->shard;
+    }
+    unsigned shard = backend->owner[topic->partition];
+    return topic->attended ? backend->lease_at[shard] : shard;
+}
+
+/* What comes over the old server's link is not this topic's any more. */
+static void topic_move(struct topic *topic, unsigned shard)
+{
+    struct store *store = topic->subs.store;
+    struct span channel = map_key(&topic->node);
+    see_gaps(topic);
+    list_del(&topic->batch);
+    if (!topic->attended) {
+        bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
+        store->shards[topic->shard].asked -= asked;
+        if (topic->state == TOPIC_ON || topic->state == TOPIC_ASKED) {
+            store->backend->ops->unsubscribe(store->backend, topic->shard, &channel, 1);
+        }
+    }
+    topic->gap = true;
+    topic->shard = shard;
+    topic->state = TOPIC_OFF;
+    topic->gaps = gaps_of(topic);
+    watchers_kick(&topic->subs);
+}
+
+/* What happened since it was last looked at. */
+static void topic_catch_up(struct topic *topic)
+{
+    unsigned shard = shard_of(topic);
+    see_gaps(topic);
+    if (topic->shard != shard) {
+        topic_move(topic, shard);
     }
     if (topic->attended) {
         topic->state = is_inbox_open(topic) ? TOPIC_ON : TOPIC_OFF;
@@ -113,7 +155,8 @@ static void look_again(void *arg, struct map_node *node)
     const struct store *store = arg;
     struct topic *topic = MAP_ENTRY(node, struct topic, node);
     bool open = topic->attended ? is_inbox_open(topic) : store->shards[topic->shard].up;
-    if (topic->gaps != gaps_of(topic) || (topic->state != TOPIC_ON) == open) {
+    bool moved = topic->shard != shard_of(topic);
+    if (moved || topic->gaps != gaps_of(topic) || (topic->state != TOPIC_ON) == open) {
         watchers_kick(&topic->subs);
     }
 }
@@ -143,6 +186,9 @@ static void topic_settle(struct topic *topic)
 static void topic_free(struct topic *topic)
 {
     map_remove(&topic->subs.store->topics, &topic->node);
+    if (topic->attended) {
+        topic->subs.store->attended[topic->partition]--;
+    }
     watchers_deinit(&topic->subs);
     list_del(&topic->batch);
     free(topic);
@@ -151,10 +197,10 @@ static void topic_free(struct topic *topic)
 static void topic_run(struct chore *chore)
 {
     struct topic *topic = CONTAINER_OF(chore, struct topic, subs.chore);
-    struct shard *shard = &topic->subs.store->shards[topic->shard];
     watchers_sweep(&topic->subs);
     topic_catch_up(topic);
     topic_settle(topic);
+    struct shard *shard = &topic->subs.store->shards[topic->shard];
     if (watchers_none(&topic->subs)) {
         if (topic->state == TOPIC_OFF || topic->attended) {
             topic_free(topic);
@@ -178,7 +224,8 @@ static void send_batch(struct store *store, unsigned shard, struct list *batch, 
         struct topic *topic = LIST_ITEM(batch->next, struct topic, batch);
         list_del(&topic->batch);
         topic_catch_up(topic);
-        if (topic->state != (on ? TOPIC_OFF : TOPIC_ON) || on == watchers_none(&topic->subs)) {
+        if (topic->shard != shard || topic->state != (on ? TOPIC_OFF : TOPIC_ON) ||
+            on == watchers_none(&topic->subs)) {
             watchers_kick(&topic->subs);
             continue;
         }
@@ -303,40 +350,14 @@ void bus_on_link(struct store *store, const struct shard_set *which, bool up)
     sweep_start(&store->sweep);
 }
 
-/* What comes over the old server's link is not this topic's any more. */
-static void topic_move(struct topic *topic, unsigned shard)
-{
-    struct store *store = topic->subs.store;
-    struct span channel = map_key(&topic->node);
-    topic_catch_up(topic);
-    list_del(&topic->batch);
-    if (!topic->attended) {
-        bool asked = topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING;
-        store->shards[topic->shard].asked -= asked;
-        if (topic->state == TOPIC_ON || topic->state == TOPIC_ASKED) {
-            store->backend->ops->unsubscribe(store->backend, topic->shard, &channel, 1);
-        }
-    }
-    topic->gap = true;
-    topic->shard = shard;
-    topic->state = TOPIC_OFF;
-    topic->gaps = gaps_of(topic);
-    watchers_kick(&topic->subs);
-}
-
+/* Inboxes are there, by the names of now, before topics are heard by them. */
 void bus_on_owner(struct store *store)
 {
     const struct backend *backend = store->backend;
     struct shard_set attended = {{0}};
-    MAP_EACH(it, &store->topics) {
-        struct topic *topic = MAP_ENTRY(it, struct topic, node);
-        unsigned shard = topic->partition >= 0 ? backend->owner[topic->partition] : topic->shard;
-        if (topic->partition >= 0 && topic->attended) {
-            shard = backend->lease_at[shard];
-            shard_set_add(&attended, shard);
-        }
-        if (shard != topic->shard) {
-            topic_move(topic, shard);
+    for (unsigned p = 0; p < PARTITIONS; p++) {
+        if (store->attended[p] > 0) {
+            shard_set_add(&attended, backend->lease_at[backend->owner[p]]);
         }
     }
     for (unsigned i = 0; i < backend->shards; i++) {
@@ -345,6 +366,7 @@ void bus_on_owner(struct store *store)
         }
     }
     inboxes_settle(store);
+    sweep_start(&store->sweep);
 }
 
 static struct topic *topic_get(struct store *store, unsigned shard, struct span channel)
@@ -587,6 +609,7 @@ struct bus_sub *bus_attend(struct store *store, struct span topic, bus_fn *fn, v
     buf_free(&channel);
     if (!joined->attended) {
         joined->attended = true;
+        store->attended[joined->partition]++;
         joined->since_us = clock_monotonic_us();
         joined->state = inbox_is_open(store, shard) ? TOPIC_ON : TOPIC_OFF;
         joined->gaps = gaps_of(joined);

@@ -21,6 +21,7 @@ struct sweep {
     const struct map *map;
     map_visit_fn *fn; /* its arg is the store */
     uint32_t cursor;
+    bool again; /* another round behind this one */
 };
 
 /* It runs in one of the next turns, once, behind those that were kicked before it. */

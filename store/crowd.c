@@ -22,7 +22,8 @@ struct circle {
 struct crowd {
     struct list entry; /* in the store */
     struct store *store;
-    unsigned shard, way_shard; /* of the roster, and of the inboxes */
+    unsigned partition;
+    unsigned shard, way_shard; /* of the roster, and of the inboxes, when it was last looked at */
     struct roster_watch *watch;
     crowd_member_fn *receives;
     struct circle *circle; /* as of the view; NULL: there is none yet */
@@ -267,12 +268,34 @@ static void look(struct crowd *crowd)
     circle_unref(old);
 }
 
+/* The partition may have another server. What was said by the old one's ways is over; nodes that are there are
+ * known, and told by the new ones. */
+static void catch_up(struct crowd *crowd)
+{
+    const struct backend *backend = crowd->store->backend;
+    if (crowd->shard == backend->owner[crowd->partition]) {
+        return;
+    }
+    LIST_EACH(it, &crowd->kept) {
+        forget(LIST_ITEM(it, struct kept_push, mine));
+    }
+    crowd->shard = backend->owner[crowd->partition];
+    crowd->way_shard = backend->lease_at[crowd->shard];
+    if (crowd->circle != NULL) {
+        look(crowd);
+    }
+}
+
+/* Something comes of each roster whose partition has another server. */
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
 {
+    struct crowd *crowd = arg;
     (void)member;
+    catch_up(crowd);
     if (event == ROSTER_CHANGED) {
-        look(arg);
+        look(crowd);
     }
+    end_if_done(crowd);
 }
 
 /* ------------------------------------------------------------------------------------ the crowd */
@@ -281,7 +304,8 @@ struct crowd *crowd_open(struct store *store, struct span topic, crowd_member_fn
 {
     struct crowd *crowd = mem_zalloc(sizeof(*crowd) + topic.len);
     crowd->store = store;
-    crowd->shard = store_shard(store, topic);
+    crowd->partition = partition_of(topic);
+    crowd->shard = store->backend->owner[crowd->partition];
     crowd->way_shard = store->backend->lease_at[crowd->shard];
     crowd->receives = fn;
     crowd->topic_len = topic.len;
@@ -306,6 +330,7 @@ int crowd_say(struct crowd *crowd, struct span payload)
 {
     struct store *store = crowd->store;
     struct backend *backend = store->backend;
+    catch_up(crowd);
     if (!store->shards[crowd->shard].up || !store->shards[crowd->way_shard].up ||
         backend->ops->queued(backend, crowd->way_shard) > QUEUE_MOST) {
         store->stats.unpublished++;
@@ -317,27 +342,6 @@ int crowd_say(struct crowd *crowd, struct span payload)
     }
     keep(crowd, payload);
     return 0;
-}
-
-/* What was said by the old server's ways is over; nodes that are there are known, and told by the new ones. */
-void crowds_on_owner(struct store *store)
-{
-    LIST_EACH(it, &store->crowds) {
-        struct crowd *crowd = LIST_ITEM(it, struct crowd, entry);
-        unsigned shard = store_shard(store, span_of(crowd->topic, crowd->topic_len));
-        if (shard == crowd->shard) {
-            continue;
-        }
-        LIST_EACH(one, &crowd->kept) {
-            forget(LIST_ITEM(one, struct kept_push, mine));
-        }
-        crowd->shard = shard;
-        crowd->way_shard = store->backend->lease_at[shard];
-        if (crowd->circle != NULL) {
-            look(crowd);
-        }
-        end_if_done(crowd);
-    }
 }
 
 void crowds_init(struct store *store)

@@ -39,8 +39,6 @@ void crowd_close(struct crowd **crowd);
 int crowd_say(struct crowd *crowd, struct span payload) __attribute__((warn_unused_result));
 
 /* For open.c. */
-/* As store_on_owner. */
-void crowds_on_owner(struct store *store);
 void crowds_init(struct store *store);
 void crowds_deinit(struct store *store);
 void crowds_on_link(struct store *store, const struct shard_set *which, bool up);

@@ -26,6 +26,7 @@
 
 enum {
     CHORES_PER_TURN = 64, /* each may tell a session's members something */
+    CHORES_US = 500,      /* or, from here on, fewer: a sweep's run looks at hundreds */
     RELEASE_LIMIT_MS = 1000,
     NODE_MOST = 64,
     LEASE_LEAST_MS = 200,
@@ -46,10 +47,14 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     struct store *store = arg;
     (void)fd, (void)what;
     store_enter(store);
+    uint64_t until_us = clock_monotonic_us() + CHORES_US;
     for (int left = CHORES_PER_TURN; left > 0 && !list_empty(&store->chores); left--) {
         struct chore *chore = LIST_ITEM(store->chores.next, struct chore, entry);
         list_del(&chore->entry);
         chore->run(chore);
+        if (clock_monotonic_us() >= until_us) {
+            break;
+        }
     }
     bus_flush(store);
     roster_flush(store);
@@ -184,7 +189,6 @@ void store_on_link(struct store *store, const struct shard_set *which, bool up, 
 void store_on_owner(struct store *store)
 {
     if (!store->closing) {
-        crowds_on_owner(store);
         bus_on_owner(store);
         roster_on_owner(store);
         stream_on_owner(store);

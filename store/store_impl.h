@@ -96,12 +96,13 @@ struct store {
     uint64_t unread_told_ms; /* monotonic; 0: never */
 
     struct map topics;
-    struct sweep sweep;    /* over them */
-    struct list filled;    /* ways with something to send */
-    struct event *parcels; /* sends it */
-    struct list crowds;    /* struct crowd */
-    size_t kept_bytes;     /* of all crowds */
-    struct event *prove;   /* pending while something is kept */
+    struct sweep sweep;            /* over them */
+    uint32_t attended[PARTITIONS]; /* how many of them come by inboxes, in each partition */
+    struct list filled;            /* ways with something to send */
+    struct event *parcels;         /* sends it */
+    struct list crowds;            /* struct crowd */
+    size_t kept_bytes;             /* of all crowds */
+    struct event *prove;           /* pending while something is kept */
     struct roster_table roster;
     struct stream_tables stream;
     struct buf lookup_name;              /* of the key of the last lookup, with prefix */

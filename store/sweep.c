@@ -7,9 +7,10 @@ static void run(struct chore *chore)
     for (int left = SWEEP_STEPS; left > 0; left--) {
         sweep->cursor = map_scan(sweep->map, sweep->cursor, sweep->fn, sweep->store);
         sweep->store->stats.swept++;
-        if (sweep->cursor == 0) {
+        if (sweep->cursor == 0 && !sweep->again) {
             return;
         }
+        sweep->again = sweep->again && sweep->cursor != 0;
     }
     store_kick(sweep->store, &sweep->chore); /* behind those that it found */
 }
@@ -22,7 +23,7 @@ void sweep_init(struct sweep *sweep, struct store *store, const struct map *map,
 
 void sweep_start(struct sweep *sweep)
 {
-    sweep->cursor = 0;
+    sweep->again = sweep->cursor != 0;
     store_kick(sweep->store, &sweep->chore);
 }
 

@@ -18,7 +18,8 @@ enum { SWEEP_STEPS = 256 }; /* of one run: about as many nodes */
 /* `fn` is called with each node and may kick chores, but change nothing of the map. Both are borrowed. */
 void sweep_init(struct sweep *sweep, struct store *store, const struct map *map, map_visit_fn *fn);
 
-/* Begins, or begins again where it is under way. */
+/* Begins; where it is under way, it goes round once more behind that: who is always begun again comes to an end of
+ * the map, too. */
 void sweep_start(struct sweep *sweep);
 
 void sweep_deinit(struct sweep *sweep);

@@ -8,7 +8,7 @@
  *
  * roster.c  the calls of roster.h: they change what is wanted and kick the key
  * sync.c    wanted against had: touches, answers, changes, what watchers are told
- * past.c    what happens to all keys at once: counted in their shard, seen by each when it is looked at
+ * past.c    what happens to all keys at once, or all of a partition: seen by each when it is looked at
  * beat.c    this node's lease on each server, and what its answers mean for the keys
  * lease.c   what an answer says
  * wheel.c   when a beat is due, and when a key is refreshed
@@ -39,7 +39,8 @@ struct roster_claim {
 struct roster_key {
     struct map_node node; /* by name */
     struct store *store;
-    unsigned shard, touched; /* where it is; where a touch is under way */
+    unsigned partition;
+    unsigned shard, touched; /* where it was last looked at; where a touch is under way */
     struct list wheel, holding, uneasy, patient, queue; /* links */
 
     struct bus_sub *sub; /* to the changes, while watched */
@@ -117,13 +118,11 @@ void roster_key_touch(struct roster_key *key);
 /* A beat comes: try again what was refused, read again what does not come. */
 void roster_key_look(struct roster_key *key);
 
-/* What happened to all keys of its shard that it has not seen, if anything. */
+/* What happened to all keys of its shard, or to its partition, that it has not seen, if anything. */
 void roster_key_catch_up(struct roster_key *key);
 bool roster_key_is_behind(const struct roster_key *key);
 /* Nothing that was before it came to be. */
 void roster_key_begin(struct roster_key *key);
-/* The key has another server, and nothing there: as at a server that lost its data. */
-void roster_key_move(struct roster_key *key, unsigned shard);
 
 /* The members that a lost server left behind whose time is over. */
 void roster_key_expire(struct roster_key *key, uint64_t now_us);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What happens to all keys of a shard at once: its link goes, its leases end. It is counted there
  * (struct roster_past), and each key does what it means for it when it is next looked at, with a sweep
- * over all keys at the latest. */
+ * over all keys at the latest. So it is when a partition gets another server. */
 #include "store/base/clock.h"
 #include "store/roster/impl.h"
 
@@ -30,10 +30,16 @@ void roster_key_begin(struct roster_key *key)
     key->seen = past_of(key);
 }
 
+/* Where it belongs by now. */
+static unsigned shard_of(const struct roster_key *key)
+{
+    return key->store->backend->owner[key->partition];
+}
+
 bool roster_key_is_behind(const struct roster_key *key)
 {
     const struct roster_past past = past_of(key);
-    return !is_same(&key->seen, &past);
+    return key->shard != shard_of(key) || !is_same(&key->seen, &past);
 }
 
 static void see_links(struct roster_key *key, const struct roster_past *past)
@@ -77,7 +83,7 @@ static void see_leases(struct roster_key *key, const struct roster_past *past)
     key->judge |= key->seen.judged != past->judged;
 }
 
-void roster_key_catch_up(struct roster_key *key)
+static void see_past(struct roster_key *key)
 {
     const struct roster_past past = past_of(key);
     if (!is_same(&key->seen, &past)) {
@@ -88,9 +94,9 @@ void roster_key_catch_up(struct roster_key *key)
     }
 }
 
-void roster_key_move(struct roster_key *key, unsigned shard)
+/* It has another server, and nothing there: as at a server that lost its data. */
+static void move(struct roster_key *key, unsigned shard)
 {
-    roster_key_catch_up(key);
     list_del(&key->queue);
     key->shard = shard;
     key->view.lease = &roster_leases(key->store, shard)->lease;
@@ -101,4 +107,12 @@ void roster_key_move(struct roster_key *key, unsigned shard)
     claim_again(key);
     roster_key_begin(key);
     roster_key_kick(key);
+}
+
+void roster_key_catch_up(struct roster_key *key)
+{
+    see_past(key);
+    if (key->shard != shard_of(key)) {
+        move(key, shard_of(key));
+    }
 }

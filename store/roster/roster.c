@@ -15,11 +15,13 @@ static struct roster_key *find_key(const struct store *store, struct span name)
     return node != NULL ? MAP_ENTRY(node, struct roster_key, node) : NULL;
 }
 
-static struct roster_key *key_new(struct store *store, struct span name, unsigned shard)
+static struct roster_key *key_new(struct store *store, struct span name, unsigned partition)
 {
+    unsigned shard = store->backend->owner[partition];
     struct roster_key *key = mem_zalloc(sizeof(*key) + name.len);
     memcpy(key->name, name.ptr, name.len);
     key->store = store;
+    key->partition = partition;
     key->shard = shard;
     list_init(&key->holding);
     list_init(&key->uneasy);
@@ -43,7 +45,7 @@ struct roster_key *roster_key_get(struct store *store, struct span name)
     if (key == NULL) {
         struct buf full = {0};
         partition_key(&full, store->prefix, "r", name);
-        key = key_new(store, buf_span(&full), store_shard(store, name));
+        key = key_new(store, buf_span(&full), partition_of(name));
         buf_free(&full);
     }
     return key;

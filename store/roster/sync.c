@@ -494,13 +494,7 @@ void roster_on_link(struct store *store, const struct shard_set *which, bool up)
 
 void roster_on_owner(struct store *store)
 {
-    MAP_EACH(it, &store->roster.keys) {
-        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        unsigned shard = store_key_shard(store, map_key(it));
-        if (shard != key->shard) {
-            roster_key_move(key, shard);
-        }
-    }
+    sweep_start(&store->roster.sweep);
     roster_beat_all(store);
 }
 

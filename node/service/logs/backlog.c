@@ -63,7 +63,7 @@ struct backlog {
     bool begun;
     uint64_t covers;     /* news up to this number is in what is found */
     struct list frames;  /* struct backlog_frame: the first one is being handed out */
-    struct list *at;     /* the next listener's link that gets it; `listeners`: all have it */
+    struct cursor at;    /* in `listeners`: the next one that gets it */
     struct net_work out; /* hands out */
     size_t lanes;
     struct lane_scan scans[STREAM_ENDS_MOST];
@@ -77,8 +77,8 @@ static struct log_listener *sharer_of(struct list *link)
 static void detach(struct log_listener *listener)
 {
     struct backlog *backlog = listener->backlog;
-    if (backlog != NULL && backlog->at == &listener->sharing) {
-        backlog->at = listener->sharing.next;
+    if (backlog != NULL) {
+        cursor_leave(&backlog->at, &listener->sharing);
     }
     listener->backlog = NULL;
     list_del(&listener->sharing);
@@ -194,14 +194,14 @@ static void pay(const struct backlog *backlog)
 static void hand_frame(struct backlog *backlog)
 {
     struct backlog_frame *frame = LIST_ITEM(backlog->frames.next, struct backlog_frame, entry);
-    for (int left = HANDED_PER_STEP; left > 0 && backlog->at != &backlog->listeners; left--) {
-        struct log_listener *listener = sharer_of(backlog->at);
-        backlog->at = backlog->at->next;
-        logs_listener_send(listener, &frame->message, frame->run);
+    struct list *link;
+    for (int left = HANDED_PER_STEP; left > 0 && (link = cursor_take(&backlog->at)) != NULL;
+         left--) {
+        logs_listener_send(sharer_of(link), &frame->message, frame->run);
     }
-    if (backlog->at == &backlog->listeners) {
+    if (cursor_next(&backlog->at) == NULL) {
         frame_free(frame);
-        backlog->at = backlog->listeners.next;
+        cursor_begin(&backlog->at, &backlog->listeners);
     }
 }
 
@@ -249,7 +249,7 @@ static void lane_done(struct backlog *backlog)
         qsort(backlog->found, backlog->count, sizeof(*backlog->found), by_seq);
     }
     print_found(backlog);
-    backlog->at = backlog->listeners.next;
+    cursor_begin(&backlog->at, &backlog->listeners);
     net_work_queue(backlog->live->options.net, &backlog->out);
 }
 

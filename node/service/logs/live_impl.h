@@ -7,6 +7,7 @@
 #include "node/fanout/group.h"
 #include "node/net/work.h"
 #include "node/service/logs/live.h"
+#include "store/base/cursor.h"
 #include "store/base/map.h"
 #include "store/stream_follow.h"
 
@@ -49,8 +50,7 @@ struct logs_walk {
     struct list news; /* struct logs_news: the first one is on its way */
     size_t bytes;     /* of them */
     uint64_t number;  /* of the last */
-    struct list *in;  /* the list that the first one goes through; NULL: it has not begun */
-    struct list *at;  /* the next listener there; `in` itself: none is left */
+    struct cursor at; /* in the list that the first one goes through; in none: it has not begun */
     struct net_work work;
     uint64_t turn; /* of the loop, and how many more may be sent in it at once */
     unsigned left;

@@ -60,12 +60,6 @@ static void give(struct log_listener *listener, struct logs_news *news)
 
 /* ------------------------------------------------------------------------------------ the walk */
 
-static void go_through(struct logs_walk *walk, struct list *listeners)
-{
-    walk->in = listeners;
-    walk->at = listeners->next;
-}
-
 static bool is_for_room(const struct logs_news *news)
 {
     return news->room.len > 0;
@@ -74,20 +68,19 @@ static bool is_for_room(const struct logs_news *news)
 /* Returns how long that takes: as with so many listeners. */
 static unsigned begin(struct logs_live *live, const struct logs_news *news)
 {
-    go_through(&live->walk, is_for_room(news) ? &live->everywhere : &live->all);
+    cursor_begin(&live->walk.at, is_for_room(news) ? &live->everywhere : &live->all);
     return 1 + (unsigned)(news->text.len / NEWS_BYTES);
 }
 
 /* Behind those who hear everything come those of the room. False: the news is with all. */
 static bool go_on_to_room(struct logs_live *live, const struct logs_news *news)
 {
-    struct logs_walk *walk = &live->walk;
     struct map_node *node = NULL;
-    if (walk->in == &live->everywhere) {
+    if (live->walk.at.head == &live->everywhere) {
         node = map_find(&live->rooms, buf_span(&news->room));
     }
     if (node != NULL) {
-        go_through(walk, &MAP_ENTRY(node, struct live_room, node)->listeners);
+        cursor_begin(&live->walk.at, &MAP_ENTRY(node, struct live_room, node)->listeners);
     }
     return node != NULL;
 }
@@ -95,7 +88,7 @@ static bool go_on_to_room(struct logs_live *live, const struct logs_news *news)
 static void drop_first(struct logs_walk *walk)
 {
     struct logs_news *news = first(walk);
-    walk->in = walk->at = NULL;
+    walk->at = (struct cursor){0};
     walk->bytes -= news->text.len;
     list_del(&news->entry);
     shared_message_deinit(&news->frame);
@@ -104,11 +97,15 @@ static void drop_first(struct logs_walk *walk)
     free(news);
 }
 
-static struct log_listener *next_listener(const struct logs_live *live)
+/* NULL: the list is at its end. */
+static struct log_listener *take_listener(struct logs_live *live)
 {
-    const struct logs_walk *walk = &live->walk;
-    return walk->in == &live->all ? LIST_ITEM(walk->at, struct log_listener, all)
-                                  : LIST_ITEM(walk->at, struct log_listener, entry);
+    struct list *link = cursor_take(&live->walk.at);
+    if (link == NULL) {
+        return NULL;
+    }
+    return live->walk.at.head == &live->all ? LIST_ITEM(link, struct log_listener, all)
+                                            : LIST_ITEM(link, struct log_listener, entry);
 }
 
 static void spend(unsigned *left, unsigned cost)
@@ -123,16 +120,15 @@ static void walk_on(struct logs_live *live, unsigned *left)
     logs_live_set_bulk(live, true);
     while (*left > 0 && !list_empty(&walk->news)) {
         struct logs_news *news = first(walk);
-        if (walk->in == NULL) {
+        if (walk->at.head == NULL) {
             spend(left, begin(live, news));
         }
-        while (*left > 0 && walk->at != walk->in) {
-            struct log_listener *listener = next_listener(live);
-            walk->at = walk->at->next;
+        struct log_listener *listener;
+        while (*left > 0 && (listener = take_listener(live)) != NULL) {
             give(listener, news);
             spend(left, news->kind == NEWS_DOUBT ? NEWS_OWN : 1);
         }
-        if (walk->at == walk->in && !go_on_to_room(live, news)) {
+        if (cursor_next(&walk->at) == NULL && !go_on_to_room(live, news)) {
             drop_first(walk);
         }
     }
@@ -223,18 +219,16 @@ void logs_news_give(struct log_listener *listener)
 
 void logs_news_leave(struct log_listener *listener)
 {
-    struct logs_walk *walk = &listener->live->walk;
-    if (walk->at == &listener->entry || walk->at == &listener->all) {
-        walk->at = walk->at->next;
-    }
+    struct cursor *at = &listener->live->walk.at;
+    cursor_leave(at, &listener->entry);
+    cursor_leave(at, &listener->all);
 }
 
-/* The walk through it was over. */
+/* The walk through it is at its end, as it was with `everywhere`. */
 void logs_news_leave_room(struct logs_live *live, const struct live_room *room)
 {
-    if (live->walk.in == &room->listeners) {
-        go_through(&live->walk, &live->everywhere);
-        live->walk.at = live->walk.in;
+    if (live->walk.at.head == &room->listeners) {
+        live->walk.at = (struct cursor){.head = &live->everywhere, .at = &live->everywhere};
     }
 }
 

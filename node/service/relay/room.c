@@ -2,14 +2,14 @@
 #include "node/service/relay/room.h"
 
 #include "store/base/check.h"
-#include "store/base/timer.h"
 
 #include <stdlib.h>
 
 enum {
-    TELLING_US = 500, /* of a turn, until nobody is told any more in it; */
-    TOLD_LEAST = 32,  /* but so many times it is done in each */
-    TOLD_STEP = 8,    /* between two looks at the time */
+    TELLING_US = 500,   /* of a turn, until nobody is told at once any more in it; */
+    TOLD_LEAST = 32,    /* but so many times it is done in each */
+    TOLD_STEP = 8,      /* between two looks at the time */
+    TOLD_PER_STEP = 32, /* of the rest */
 };
 
 struct relay_telling {
@@ -21,23 +21,14 @@ struct relay_telling {
     uint64_t except; /* the number of one who is not told; 0: all are */
 };
 
-static void go_on(struct relay_room *room);
+static bool tell_some(struct net_work *work);
 
-static void on_more(evutil_socket_t fd, short what, void *arg)
+void relay_room_init(struct relay_room *room, struct net *net, struct metrics *metrics)
 {
-    (void)fd, (void)what;
-    struct relay_room *room = arg;
-    loop_awake(room->loop);
-    go_on(room);
-}
-
-void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics *metrics)
-{
-    *room = (struct relay_room){.loop = loop, .metrics = metrics};
+    *room = (struct relay_room){.net = net, .metrics = metrics};
     list_init(&room->receivers);
     list_init(&room->line);
-    room->next = &room->receivers;
-    room->more = evtimer_new(loop_base(loop), on_more, room);
+    net_work_init(&room->rest, tell_some);
 }
 
 void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
@@ -52,9 +43,7 @@ void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
 void relay_room_remove(struct relay_room *room, struct relay_receiver *receiver)
 {
     CHECK(!list_empty(&receiver->entry) && room->count > 0);
-    if (room->next == &receiver->entry) {
-        room->next = receiver->entry.next;
-    }
+    cursor_leave(&room->at, &receiver->entry);
     list_del(&receiver->entry);
     room->count--;
 }
@@ -84,7 +73,7 @@ static void add_telling(struct relay_room *room, struct chunk *chunk, struct rel
         .except = except != NULL ? except->number : 0,
     };
     if (list_empty(&room->line)) {
-        room->next = room->receivers.next;
+        cursor_begin(&room->at, &room->receivers);
     }
     list_push_back(&room->line, &telling->entry);
     room->line_count++;
@@ -98,12 +87,19 @@ static void end_first(struct relay_room *room)
     room->talk -= talk_of(telling);
     room->line_count--;
     list_del(&telling->entry);
-    room->next = room->receivers.next;
+    cursor_begin(&room->at, &room->receivers);
     chunk_unref(telling->chunk);
     if (telling->notice != NULL) {
         relay_notice_unref(telling->notice);
     }
     free(telling);
+}
+
+/* Who is told the first of the line next; NULL: no one. */
+static struct relay_receiver *next_receiver(const struct relay_room *room)
+{
+    struct list *link = cursor_next(&room->at);
+    return link != NULL ? LIST_ITEM(link, struct relay_receiver, entry) : NULL;
 }
 
 /* Those who came later stand behind: they need no telling. */
@@ -125,41 +121,40 @@ static void tell(struct relay_room *room, struct relay_telling *telling,
 }
 
 /* Tells one receiver the first of the line, or ends that where nobody is left. */
-static void step(struct relay_room *room)
+static void tell_next(struct relay_room *room)
 {
-    struct list *at = room->next;
-    if (at == &room->receivers ||
-        !is_for(first_telling(room), LIST_ITEM(at, struct relay_receiver, entry))) {
+    const struct relay_receiver *next = next_receiver(room);
+    if (next == NULL || !is_for(first_telling(room), next)) {
         end_first(room);
         return;
     }
-    room->next = at->next;
-    tell(room, first_telling(room), LIST_ITEM(at, struct relay_receiver, entry));
+    cursor_take(&room->at);
+    tell(room, first_telling(room), next);
 }
 
-/* May another one be told in this turn? */
+/* May another one be told at once in this turn? */
 static bool has_turn(struct relay_room *room)
 {
-    if (room->turn != loop_turn(room->loop)) {
-        room->turn = loop_turn(room->loop);
+    struct loop *loop = net_loop(room->net);
+    if (room->turn != loop_turn(loop)) {
+        room->turn = loop_turn(loop);
         room->told = 0;
     }
     if (room->told >= TOLD_LEAST && room->told % TOLD_STEP == 0 &&
-        loop_turn_us(room->loop) >= TELLING_US) {
+        loop_turn_us(loop) >= TELLING_US) {
         room->told = RELAY_ROOM_TOLD_MOST;
     }
     return room->told < RELAY_ROOM_TOLD_MOST;
 }
 
-static void go_on(struct relay_room *room)
+/* A net_work. */
+static bool tell_some(struct net_work *work)
 {
-    while (!list_empty(&room->line) && has_turn(room)) {
-        room->told++;
-        step(room);
+    struct relay_room *room = CONTAINER_OF(work, struct relay_room, rest);
+    for (int left = TOLD_PER_STEP; left > 0 && !list_empty(&room->line); left--) {
+        tell_next(room);
     }
-    if (!list_empty(&room->line)) {
-        timer_after(room->more, 0);
-    }
+    return !list_empty(&room->line);
 }
 
 void relay_room_send(struct relay_room *room, struct span bytes, struct relay_paced_mark mark,
@@ -177,16 +172,22 @@ void relay_room_send(struct relay_room *room, struct span bytes, struct relay_pa
     add_telling(room, chunk, mark, except);
     chunk_unref(chunk);
     while (room->line_count > RELAY_ROOM_LINE_MOST) {
-        step(room);
+        tell_next(room);
     }
-    go_on(room);
+    while (!list_empty(&room->line) && has_turn(room)) {
+        room->told++;
+        tell_next(room);
+    }
+    if (!list_empty(&room->line)) {
+        net_work_queue(room->net, &room->rest);
+    }
 }
 
 /* The first of the line: numbers of receivers grow. */
 static bool was_told_first(const struct relay_room *room, const struct relay_receiver *receiver)
 {
-    return room->next == &room->receivers ||
-           receiver->number < LIST_ITEM(room->next, struct relay_receiver, entry)->number;
+    const struct relay_receiver *next = next_receiver(room);
+    return next == NULL || receiver->number < next->number;
 }
 
 void relay_room_tell_rest(struct relay_room *room, const struct relay_receiver *receiver)
@@ -205,5 +206,5 @@ void relay_room_deinit(struct relay_room *room)
     while (!list_empty(&room->line)) {
         end_first(room);
     }
-    event_free(room->more);
+    net_work_cancel(&room->rest);
 }

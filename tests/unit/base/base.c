@@ -3,6 +3,7 @@
 #include "store/base/buf.h"
 #include "store/base/check.h"
 #include "store/base/chunk.h"
+#include "store/base/cursor.h"
 #include "store/base/decimal.h"
 #include "store/base/entropy.h"
 #include "store/base/list.h"
@@ -87,11 +88,25 @@ static void push_to_a_broken_ring(void)
     list_push_back(&head, &items[1].entry);
 }
 
+static void lose_the_place(void)
+{
+    struct list head;
+    struct item items[2] = {0};
+    struct cursor cursor;
+    list_init(&head);
+    list_push_back(&head, &items[0].entry);
+    list_push_back(&head, &items[1].entry);
+    cursor_begin(&cursor, &head);
+    list_del(&items[0].entry); /* the next one, and nobody said so */
+    cursor_take(&cursor);
+}
+
 static void test_a_broken_ring_is_noticed(void **state)
 {
     (void)state;
     assert_true(aborts(link_twice));
     assert_true(aborts(push_to_a_broken_ring));
+    assert_true(aborts(lose_the_place));
 }
 
 static void test_a_walk_whose_neighbour_goes_is_noticed(void **state)
@@ -282,6 +297,53 @@ static void test_list_keeps_order(void **state)
         seen++;
     }
     assert_int_equal(seen, 2);
+}
+
+static void cursor_remove(struct cursor *cursor, struct item *item)
+{
+    cursor_leave(cursor, &item->entry);
+    list_del(&item->entry);
+}
+
+/* The number of the item that is taken; -1: none is left. */
+static int take_from(struct cursor *cursor, const struct item *items)
+{
+    struct list *link = cursor_take(cursor);
+    return link != NULL ? (int)(LIST_ITEM(link, struct item, entry) - items) : -1;
+}
+
+static void test_a_cursor_keeps_its_place(void **state)
+{
+    (void)state;
+    struct item items[6];
+    struct list head, other;
+    struct cursor cursor = {0};
+    assert_null(cursor_next(&cursor));
+    assert_null(cursor_take(&cursor));
+    list_init(&head);
+    list_init(&other);
+    for (int i = 0; i < 5; i++) {
+        list_push_back(i < 4 ? &head : &other, &items[i].entry);
+    }
+    cursor_begin(&cursor, &head);
+    assert_int_equal(take_from(&cursor, items), 0);
+    cursor_remove(&cursor, &items[0]); /* behind it, */
+    cursor_remove(&cursor, &items[1]); /* the next one, */
+    cursor_remove(&cursor, &items[4]); /* and one of another list */
+    assert_ptr_equal(cursor_next(&cursor), &items[2].entry);
+    assert_int_equal(take_from(&cursor, items), 2);
+    list_push_back(&head, &items[5].entry); /* before the end is reached: met */
+    assert_int_equal(take_from(&cursor, items), 3);
+    assert_int_equal(take_from(&cursor, items), 5);
+    assert_null(cursor_next(&cursor));
+    list_push_back(&head, &items[0].entry); /* behind it: for the next round */
+    assert_int_equal(take_from(&cursor, items), -1);
+    cursor_begin(&cursor, &head);
+    assert_int_equal(take_from(&cursor, items), 2);
+    cursor_remove(&cursor, &items[3]);
+    cursor_remove(&cursor, &items[5]);
+    cursor_remove(&cursor, &items[0]); /* the last one was next */
+    assert_int_equal(take_from(&cursor, items), -1);
 }
 
 static void test_buf_grows_and_consumes(void **state)
@@ -489,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_map_takes_any_bytes_as_key),
         cmocka_unit_test(test_siphash_matches_the_reference),
         cmocka_unit_test(test_list_keeps_order),
+        cmocka_unit_test(test_a_cursor_keeps_its_place),
         cmocka_unit_test(test_buf_grows_and_consumes),
         cmocka_unit_test(test_span_cut_and_trim),
         cmocka_unit_test(test_numbers_are_read_strictly),

@@ -2,6 +2,7 @@
 /* What happens to all topics and all rosters of a node at once is told to each, in turns: none of them
  * goes over all. */
 #include "store/bus_impl.h"
+#include "store/crowd.h"
 #include "store/lookup.h"
 #include "store/store_impl.h"
 #include "store/sweep.h"
@@ -86,6 +87,48 @@ static void a_gap_is_told_in_turns(void **state)
     end();
 }
 
+struct swept {
+    struct map_node node;
+    char name[8];
+    bool seen;
+};
+
+static int unseen;
+
+static void see(void *arg, struct map_node *node)
+{
+    struct swept *swept = MAP_ENTRY(node, struct swept, node);
+    (void)arg;
+    unseen -= !swept->seen;
+    swept->seen = true;
+}
+
+/* Something happens to all in each turn, and they are more than a turn looks at. */
+static void who_comes_last_is_swept_too(void **state)
+{
+    enum { VERY_MANY = 4 * SWEEP_STEPS * TOLD_PER_TURN, TURNS_MOST = 5000 };
+    struct swept *nodes = mem_zalloc(VERY_MANY * sizeof(*nodes));
+    struct map map;
+    struct sweep sweep;
+    (void)state;
+    lab_nodes(1);
+    map_init(&map);
+    for (int i = 0; i < VERY_MANY; i++) {
+        int len = snprintf(nodes[i].name, sizeof(nodes[i].name), "%d", i);
+        map_insert(&map, &nodes[i].node, span_of(nodes[i].name, (size_t)len));
+    }
+    unseen = VERY_MANY;
+    sweep_init(&sweep, lab.nodes[0], &map, see);
+    for (int turns = 0; unseen > 0; turns++) {
+        assert_in_range(turns, 0, TURNS_MOST);
+        sweep_start(&sweep);
+        lab_turn();
+    }
+    sweep_deinit(&sweep);
+    map_deinit(&map);
+    free(nodes);
+}
+
 /* The link goes and is back before most have been told that it went. */
 static void a_link_is_told_in_turns(void **state)
 {
@@ -106,6 +149,154 @@ static void a_link_is_told_in_turns(void **state)
     WAIT(count().currents >= first.currents + MANY && count().readies == 2 * MANY);
     assert_int_equal(count().stales, first.stales + MANY);
     end();
+}
+
+/* ------------------------------------------------------------------------------------ other servers */
+
+/* The partitions behind it name no inbox, whoever has them. */
+static unsigned last_that_names(const struct store *store)
+{
+    unsigned last = 0;
+    while (store->backend->owner[last] == store->backend->owner[0]) {
+        last++;
+    }
+    return last;
+}
+
+/* All partitions of the first server, but those that may name an inbox, go to the second. Returns how many of the
+ * names are in them. */
+static int hand_over(struct store *store)
+{
+    unsigned last = last_that_names(store);
+    int names = 0;
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "k%d", i);
+        unsigned partition = partition_of(span_str(name));
+        names += partition > last && store->backend->owner[partition] == 0;
+    }
+    for (unsigned p = last + 1; p < PARTITIONS; p++) {
+        store->backend->owner[p] = 1;
+    }
+    store_on_owner(store);
+    return names;
+}
+
+static int chores(struct store *store)
+{
+    int count = 0;
+    LIST_EACH(it, &store->chores) {
+        count++;
+    }
+    return count;
+}
+
+/* Nothing of it is done at once. */
+static void other_servers_are_told_in_turns(void **state)
+{
+    (void)state;
+    uint64_t swept = 0;
+    begin();
+    WAIT(chores(lab.nodes[0]) == 0);
+    struct told now = count(), first = now;
+    int names = hand_over(lab.nodes[0]);
+    assert_in_range(names, MANY / 4, MANY * 3 / 4);
+    assert_in_range(chores(lab.nodes[0]), 1, 32); /* two sweeps, inboxes, parts of the stream */
+    while (now.stales < first.stales + names || now.gaps < first.gaps + names) {
+        now = turn(&now, &swept);
+    }
+    assert_true(swept >= MANY);
+    WAIT(count().currents >= first.currents + names && count().readies == MANY + names);
+    assert_int_equal(count().stales, first.stales + names);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(watcher_has(&watchers[i], "n", "1"));
+        assert_int_equal(watchers[i].gones, 0);
+    }
+    end();
+}
+
+/* In the moment in which it gets another server, before it was swept. */
+static void give_away(struct store *store, const char *name)
+{
+    uint8_t *owner = &store->backend->owner[partition_of(span_str(name))];
+    *owner = (uint8_t)(1 - *owner);
+    store_on_owner(store);
+}
+
+/* A name whose partition names no inbox. */
+static const char *plain_name(void)
+{
+    static char name[16];
+    unsigned i = 0;
+    do {
+        snprintf(name, sizeof(name), "t%u", i++);
+    } while (partition_of(span_str(name)) <= last_that_names(lab.nodes[0]));
+    return name;
+}
+
+static void a_topic_hears_nothing_of_its_old_server(void **state)
+{
+    struct listener listener = {0};
+    char late[64];
+    (void)state;
+    lab_nodes(1);
+    const char *name = plain_name();
+    struct store *store = lab.nodes[0];
+    listener_start(&listener, store, name, BUS_ECHO);
+    WAIT(listener.readies == 1);
+    give_away(store, name);
+    snprintf(late, sizeof(late), "1 other 1\nlate");
+    bus_on_message(store, span_str(lab_key("b", name)), span_str(late));
+    assert_string_equal(listener_log(&listener), "R");
+    WAIT(listener.readies == 2);
+    assert_int_equal(publish(0, name, "new"), 0);
+    WAIT(listener.messages == 1);
+    assert_string_equal(listener_log(&listener), "R G R 'new'");
+    listener_stop(&listener);
+}
+
+static bool is_in(const struct roster_member *member, struct span *node)
+{
+    *node = member->name;
+    return true;
+}
+
+/* What was said by the old server's ways is not kept; what is said goes by the new one's, and is heard behind the
+ * gap. */
+static void a_crowd_goes_on_at_its_new_server(void **state)
+{
+    struct listener listener[3] = {0};
+    (void)state;
+    lab_nodes(2);
+    const char *name = plain_name();
+    struct store *store = lab.nodes[0];
+    listener_attend(&listener[0], lab.nodes[1], name);
+    for (int i = 1, found = 0; found < 3; i++) { /* both inboxes are open */
+        char other[16];
+        snprintf(other, sizeof(other), "o%d", i);
+        int shard = store->backend->owner[partition_of(span_str(other))];
+        if ((found & 1 << shard) == 0) {
+            found |= 1 << shard;
+            listener_attend(&listener[1 + shard], lab.nodes[1], other);
+        }
+    }
+    claim(1, name, "node1", "in");
+    WAIT(listener[0].readies == 1 && listener[1].readies == 1 && listener[2].readies == 1);
+    struct crowd *crowd = crowd_open(store, span_str(name), is_in);
+    assert_int_equal(crowd_say(crowd, SPAN("1")), 0);
+    WAIT(listener[0].messages == 1 && store->kept_bytes == 0);
+    assert_int_equal(crowd_say(crowd, SPAN("never heard")), 0);
+    give_away(store, name);
+    give_away(lab.nodes[1], name);
+    assert_int_equal(store->kept_bytes, strlen("never heard"));
+    assert_int_equal(crowd_say(crowd, SPAN("22")), 0);
+    assert_int_equal(store->kept_bytes, 2);
+    WAIT(listener[0].messages == 2 && store->kept_bytes == 0);
+    assert_string_equal(listener_log(&listener[0]), "R '1' G R '22'");
+    crowd_close(&crowd);
+    for (int i = 0; i < 3; i++) {
+        listener_stop(&listener[i]);
+    }
 }
 
 struct answers {
@@ -146,9 +337,16 @@ int test_sweep(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(a_gap_is_told_in_turns),
+        LAB_TEST(who_comes_last_is_swept_too),
         LAB_TEST(a_link_is_told_in_turns),
     };
     const struct CMUnitTest at_redis[] = {LAB_TEST(replies_are_taken_in_turns)};
+    const struct CMUnitTest at_two[] = {
+        LAB_TEST(other_servers_are_told_in_turns),
+        LAB_TEST(a_topic_hears_nothing_of_its_old_server),
+        LAB_TEST(a_crowd_goes_on_at_its_new_server),
+    };
     return cmocka_run_group_tests_name("sweep", tests, lab_memory, lab_end) +
+           cmocka_run_group_tests_name("other servers", at_two, lab_shards, lab_end) +
            cmocka_run_group_tests_name("replies", at_redis, lab_redis, lab_end);
 }
