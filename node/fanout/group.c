@@ -20,7 +20,7 @@ struct group_message {
     uint64_t number;
     struct buf text;
     struct shared_message message;
-    bool (*wants)(struct receiver *receiver);
+    struct group_choice whom;
 };
 
 /* While it goes round, messages come in behind: they go along, and are complete with the round after,
@@ -62,9 +62,9 @@ void group_send_to(const struct receiver *receiver, struct shared_message *messa
 
 /* Returns to how many: 0 or 1. */
 static uint32_t send_wanted(struct receiver *receiver, struct shared_message *message,
-                            bool (*wants)(struct receiver *receiver))
+                            struct group_choice whom)
 {
-    if (!ws_is_open(receiver->ws) || (wants != NULL && !wants(receiver))) {
+    if (!ws_is_open(receiver->ws) || (whom.wants != NULL && !whom.wants(receiver, whom.as_of))) {
         return 0;
     }
     group_send_to(receiver, message);
@@ -82,7 +82,7 @@ static uint32_t give(struct group_walk *walk, struct receiver *receiver)
     LIST_EACH(it, &walk->kept) {
         struct group_message *kept = LIST_ITEM(it, struct group_message, entry);
         if (kept->number > receiver->has_kept) {
-            sent += send_wanted(receiver, &kept->message, kept->wants);
+            sent += send_wanted(receiver, &kept->message, kept->whom);
         }
     }
     receiver->has_kept = walk->group->kept;
@@ -154,7 +154,7 @@ static struct group_walk *walk_new(struct group *group)
     return walk;
 }
 
-static void keep(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
+static void keep(struct group *group, struct span text, struct group_choice whom)
 {
     if (group->walk == NULL) {
         group->walk = walk_new(group);
@@ -162,7 +162,7 @@ static void keep(struct group *group, struct span text, bool (*wants)(struct rec
     struct group_walk *walk = group->walk;
     struct group_message *kept = mem_zalloc(sizeof(*kept));
     kept->number = ++group->kept;
-    kept->wants = wants;
+    kept->whom = whom;
     buf_append(&kept->text, text);
     shared_message_init(&kept->message, WS_TEXT, buf_span(&kept->text));
     list_push_back(&walk->kept, &kept->entry);
@@ -215,8 +215,7 @@ static bool is_for_walk(const struct group *group)
     return group->count >= GROUP_WALK_FROM || group->walk != NULL;
 }
 
-static void send_to_all(struct group *group, struct span text,
-                        bool (*wants)(struct receiver *receiver))
+static void send_to_all(struct group *group, struct span text, struct group_choice whom)
 {
     struct shared_message message;
     uint32_t sent = 0;
@@ -224,36 +223,35 @@ static void send_to_all(struct group *group, struct span text,
     LIST_EACH(it, &group->receivers) {
         struct receiver *receiver = LIST_ITEM(it, struct receiver, entry);
         group_give(group, receiver);
-        sent += send_wanted(receiver, &message, wants);
+        sent += send_wanted(receiver, &message, whom);
     }
     shared_message_deinit(&message);
     count_sent(group, sent);
 }
 
-void group_send_late(struct group *group, struct span text,
-                     bool (*wants)(struct receiver *receiver))
+void group_send_late(struct group *group, struct span text, struct group_choice whom)
 {
     if (group->count == 0) {
         return;
     }
-    if (wants == NULL && is_for_walk(group)) {
-        keep(group, text, NULL);
+    if (is_for_walk(group)) {
+        keep(group, text, whom);
         return;
     }
     const struct receiver *any = LIST_ITEM(group->receivers.next, struct receiver, entry);
     struct net *net = conn_net(ws_conn(any->ws));
     bool bulk = net_send_bulk(net, true);
-    send_to_all(group, text, wants);
+    send_to_all(group, text, whom);
     net_send_bulk(net, bulk);
 }
 
-void group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver))
+void group_send(struct group *group, struct span text, struct group_choice whom)
 {
     if (is_for_walk(group)) {
-        keep(group, text, wants);
+        keep(group, text, whom);
     } else if (group->count >= GROUP_BULK_FROM) {
-        group_send_late(group, text, wants);
+        group_send_late(group, text, whom);
     } else {
-        send_to_all(group, text, wants);
+        send_to_all(group, text, whom);
     }
 }

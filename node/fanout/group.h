@@ -29,6 +29,16 @@ struct receiver {
     uint64_t has_kept; /* number of the last message that was kept and that it has, or came after */
 };
 
+/* To whom a message goes: those that `wants` (NULL: all) says yes to. For a large group it is asked later, and
+ * has to answer as it would have when the message was sent: what that depends on is in `as_of`, or changes
+ * behind a group_give. */
+struct group_choice {
+    bool (*wants)(struct receiver *receiver, uint64_t as_of);
+    uint64_t as_of;
+};
+
+#define GROUP_ALL ((struct group_choice){NULL, 0})
+
 struct group_walk;
 
 struct group {
@@ -47,19 +57,17 @@ void group_add(struct group *group, struct receiver *receiver, struct ws *ws);
 /* It is given what it lacks first. */
 void group_remove(struct group *group, struct receiver *receiver);
 
-/* Sends a text message to the receivers that `wants` (NULL: all) says yes to; `wants` is asked, for a
- * large group, in one of the next turns. */
-void group_send(struct group *group, struct span text, bool (*wants)(struct receiver *receiver));
+/* Sends a text message to some receivers; for a large group in one of the next turns. */
+void group_send(struct group *group, struct span text, struct group_choice whom);
 
-/* The same, but `wants`, if there is one, is asked for all before it returns; and what goes to others
- * may be written first: for what many groups are sent at once. */
-void group_send_late(struct group *group, struct span text,
-                     bool (*wants)(struct receiver *receiver));
+/* The same, but what goes to others may be written first: for what many groups are sent at once. */
+void group_send_late(struct group *group, struct span text, struct group_choice whom);
 
 /* Sends one message to one receiver of the group, behind all that the group was sent before. */
 void group_send_one(struct group *group, struct receiver *receiver, struct shared_message *message);
 
-/* Queues what the group was sent and this receiver does not have yet: before it is told to go. */
+/* Queues what the group was sent and this receiver does not have yet: before it is told to go, or wants
+ * something else. */
 void group_give(struct group *group, struct receiver *receiver);
 
 /* Sends one message to a receiver, of no group or of one whose order does not matter. */

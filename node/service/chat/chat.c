@@ -358,7 +358,7 @@ static void on_entry(void *arg, enum history_event event, const struct history_e
     struct chat *chat = arg;
     chat_recent_heard(chat->recent, event, entry);
     if (event == HISTORY_ENTRY) {
-        group_send(&chat->room, entry->value, NULL);
+        group_send(&chat->room, entry->value, GROUP_ALL);
     } else if (event == HISTORY_LOST) {
         metrics_add(chat->options.metrics, METRIC_CHAT_LOST, entry->lost);
         log_warn("chat messages were lost: more came than are kept, or the store lost its memory",

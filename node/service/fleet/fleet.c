@@ -4,7 +4,7 @@
 #include "node/core/metrics_process.h"
 #include "node/fanout/group.h"
 #include "node/proto/http/auth.h"
-#include "node/proto/json/scan.h"
+#include "node/proto/json/walk.h"
 #include "node/proto/ws/admit.h"
 #include "node/service/fleet/events.h"
 #include "node/service/fleet/hour.h"
@@ -14,6 +14,7 @@
 #include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/timer.h"
+#include "store/base/utf8.h"
 #include "store/roster/roster.h"
 
 #include <inttypes.h>
@@ -213,6 +214,14 @@ static bool is_servers(struct span member)
     return is_of(member, SERVERS, &node);
 }
 
+/* What another node wrote goes into the page's JSON as it is: whatever is no object would spoil all of it,
+ * and be blamed on all others. */
+static bool is_object(struct span value)
+{
+    size_t at;
+    return value.len > 0 && value.ptr[0] == '{' && utf8_valid(value) && json_valid(value, &at);
+}
+
 struct view {
     const struct fleet *fleet;
     struct buf *out;
@@ -225,7 +234,7 @@ static void add_lists(const struct view *view, struct span node)
     struct span lists;
     buf_append(&member, node);
     buf_append(&member, LISTS);
-    if (roster_find(view->fleet->watch, buf_span(&member), &lists)) {
+    if (roster_find(view->fleet->watch, buf_span(&member), &lists) && is_object(lists)) {
         view->out->len--; /* the brace that ends it */
         buf_append(view->out, SPAN(",\"lists\":"));
         buf_append(view->out, lists);
@@ -239,7 +248,7 @@ static void add_node(void *arg, const struct roster_member *member)
     const struct view *view = arg;
     struct buf *out = view->out;
     struct span node;
-    if (is_lists(member->name, &node) || is_servers(member->name)) {
+    if (is_lists(member->name, &node) || is_servers(member->name) || !is_object(member->value)) {
         return;
     }
     if (out->ptr[out->len - 1] != '[') {
@@ -254,7 +263,7 @@ static void add_node(void *arg, const struct roster_member *member)
 static void add_servers(void *arg, const struct roster_member *member)
 {
     struct buf *out = arg;
-    if (is_servers(member->name)) {
+    if (is_servers(member->name) && is_object(member->value)) {
         buf_append(out, out->ptr[out->len - 1] == '[' ? SPAN("") : SPAN(","));
         buf_append(out, member->value);
     }
@@ -285,6 +294,9 @@ static void show_view(struct fleet *fleet)
 static void on_set(struct fleet *fleet, const struct roster_member *member)
 {
     struct span node;
+    if (!is_object(member->value)) {
+        return;
+    }
     if (is_lists(member->name, &node)) {
         /* {"of": node, "lists": {...}} */
         struct buf text = {0};

@@ -91,7 +91,7 @@ static struct minigame_socket *find(const struct minigame_sockets *sockets, uint
 void minigame_sockets_say(struct minigame_sockets *sockets, const json_t *json)
 {
     char *text = json_dumps(json, 0);
-    group_send(&sockets->group, span_str(text), NULL);
+    group_send(&sockets->group, span_str(text), GROUP_ALL);
     free(text);
 }
 

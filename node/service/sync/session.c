@@ -2,6 +2,7 @@
 #include "node/service/sync/session.h"
 
 #include "node/core/log.h"
+#include "node/net/work.h"
 #include "node/service/sync/ranks.h"
 #include "store/base/map.h"
 #include "store/bus.h"
@@ -13,6 +14,8 @@
 
 /* Key of the roster and of the crowd that gets the pushes. */
 #define KEY_PREFIX SPAN("sync:")
+
+enum { SETTLED_PER_STEP = 64 }; /* seats, each of which may be heard again, or warned */
 
 struct sync_sessions {
     struct sync_sessions_options options;
@@ -33,7 +36,12 @@ struct sync_session {
     struct roster_watch *watch;
     struct sync_state state; /* as of the watch's view */
     struct sync_rank rank; /* in order while, of the nodes in the view, ours is the first by name */
-    bool listening;        /* pushes of other nodes arrive, so members here may be counted */
+    uint64_t
+        round; /* who asked for something in one before this is counted, and told or about to be */
+    struct list unsettled;   /* struct sync_seat: who asked for something, */
+    struct list settling;    /* and those of them for whom it is done */
+    struct net_work settles; /* tells these */
+    bool listening;          /* pushes of other nodes arrive, so members here may be counted */
     bool healing; /* the view was stale, or pushes were missed: all members here are told again */
 };
 
@@ -50,11 +58,6 @@ bool sync_session_is_reached(const struct sync_session *session)
 static struct span own_name(const struct sync_session *session)
 {
     return span_str(session->all->options.node);
-}
-
-static struct sync_seat *seat_of(struct receiver *member)
-{
-    return CONTAINER_OF(member, struct sync_seat, member);
 }
 
 /* ------------------------------------------------------------------------------------ the count */
@@ -124,18 +127,48 @@ static bool view_is_ours(const struct sync_session *session)
     return count.players == session->room.count && count.leaders == session->leaders;
 }
 
-static bool is_told(struct receiver *member)
+static struct sync_seat *seat_of(struct receiver *member)
 {
-    return seat_of(member)->told;
+    return CONTAINER_OF(member, struct sync_seat, member);
 }
 
-static bool is_untold(struct receiver *member)
+/* Two for a group_choice as of a round: a later one says nothing of who was counted in it. */
+static bool is_told(struct receiver *member, uint64_t round)
 {
-    return !seat_of(member)->told;
+    return seat_of(member)->asked < round;
 }
 
-static void tell(struct sync_session *session, bool (*whom)(struct receiver *member))
+static bool is_untold(struct receiver *member, uint64_t round)
 {
+    return !is_told(member, round);
+}
+
+void sync_seat_init(struct sync_seat *seat)
+{
+    *seat = (struct sync_seat){.session = NULL};
+    list_init(&seat->member.entry);
+    list_init(&seat->unsettled);
+}
+
+bool sync_seat_is_told(struct sync_seat *seat)
+{
+    return is_told(&seat->member, seat->session->round);
+}
+
+/* What it has not got yet was for what it was until now. */
+static void ask(struct sync_seat *seat)
+{
+    struct sync_session *session = seat->session;
+    sync_session_give(seat);
+    seat->asked = session->round;
+    list_del(&seat->unsettled);
+    list_push_back(&session->unsettled, &seat->unsettled);
+}
+
+static void tell(struct sync_session *session,
+                 bool (*wants)(struct receiver *member, uint64_t round))
+{
+    struct group_choice whom = {wants, session->round};
     struct buf text = {0};
     buf_printf(&text, "{\"type\":\"SessionState\",\"playersCount\":%u,\"leaderConnected\":%s}",
                session->state.players, session->state.leader_connected ? "true" : "false");
@@ -143,13 +176,27 @@ static void tell(struct sync_session *session, bool (*whom)(struct receiver *mem
     buf_free(&text);
 }
 
+/* A step of the session's work. */
+static bool settle_some(struct net_work *work)
+{
+    struct sync_session *session = CONTAINER_OF(work, struct sync_session, settles);
+    for (int left = SETTLED_PER_STEP; left > 0 && !list_empty(&session->settling); left--) {
+        struct sync_seat *seat = LIST_ITEM(session->settling.next, struct sync_seat, unsettled);
+        list_del(&seat->unsettled);
+        sync_seat_settled(seat);
+    }
+    return !list_empty(&session->settling);
+}
+
 /* What the seats asked for last is done, with or without success. */
 static void settle_all(struct sync_session *session, bool told)
 {
-    LIST_EACH(it, &session->room.receivers) {
-        struct sync_seat *seat = seat_of(LIST_ITEM(it, struct receiver, entry));
-        seat->told |= told;
-        sync_seat_settled(seat);
+    session->round += told;
+    list_splice(&session->settling, &session->unsettled);
+    if (settle_some(&session->settles)) {
+        const struct sync_seat *next =
+            LIST_ITEM(session->settling.next, struct sync_seat, unsettled);
+        net_work_queue(conn_net(ws_conn(next->member.ws)), &session->settles);
     }
 }
 
@@ -190,14 +237,16 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ pushes */
 
-static bool is_follower(struct receiver *member)
+/* Who changes is given what was for its role before. */
+static bool is_follower(struct receiver *member, uint64_t as_of)
 {
+    (void)as_of;
     return !seat_of(member)->leader;
 }
 
 static void deliver(struct sync_session *session, struct span message)
 {
-    group_send(&session->room, message, is_follower);
+    group_send(&session->room, message, (struct group_choice){.wants = is_follower});
     metrics_add(session->all->options.metrics, METRIC_SYNC_PUSHED_BYTES,
                 (uint64_t)(session->room.count - session->leaders) * message.len);
 }
@@ -245,6 +294,10 @@ static struct sync_session *session_new(struct sync_sessions *all, struct span i
     buf_append(&session->key, KEY_PREFIX);
     buf_append(&session->key, id);
     group_init(&session->room, all->options.metrics);
+    session->round = 1;
+    list_init(&session->unsettled);
+    list_init(&session->settling);
+    net_work_init(&session->settles, settle_some);
     sync_rank_init(&session->rank);
     map_insert(&all->by_id, &session->node, sync_session_id(session));
     session->watch = roster_watch(all->options.store, buf_span(&session->key), on_roster, session);
@@ -255,6 +308,7 @@ static void session_free(struct sync_session *session)
 {
     struct sync_sessions *all = session->all;
     roster_release(all->options.store, buf_span(&session->key), own_name(session));
+    net_work_cancel(&session->settles);
     roster_unwatch(&session->watch);
     bus_unsubscribe(&session->pushes);
     crowd_close(&session->crowd);
@@ -293,9 +347,9 @@ void sync_session_join(struct sync_sessions *sessions, struct span id, struct sy
         node != NULL ? MAP_ENTRY(node, struct sync_session, node) : session_new(sessions, id);
     seat->session = session;
     seat->leader = leader;
-    seat->told = false;
     session->leaders += leader ? 1 : 0;
     group_add(&session->room, &seat->member, ws);
+    ask(seat);
     sessions->members++;
     recount(session);
 }
@@ -310,12 +364,11 @@ void sync_session_give(struct sync_seat *seat)
 void sync_session_set_role(struct sync_seat *seat, bool leader)
 {
     struct sync_session *session = seat->session;
+    ask(seat);
     if (seat->leader != leader) {
-        sync_session_give(seat);
         seat->leader = leader;
         session->leaders += leader ? 1 : (uint32_t)-1;
     }
-    seat->told = false;
     recount(session);
 }
 
@@ -325,6 +378,7 @@ void sync_session_leave(struct sync_seat *seat)
     if (session == NULL) {
         return;
     }
+    list_del(&seat->unsettled);
     seat->session = NULL;
     session->leaders -= seat->leader ? 1 : 0;
     group_remove(&session->room, &seat->member);

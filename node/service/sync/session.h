@@ -21,9 +21,10 @@ struct sync_session;
 /* The part of a member that the session keeps; lives inside sync.c's object. */
 struct sync_seat {
     struct receiver member;
+    struct list unsettled;        /* in the session, until what it asked for last is done */
     struct sync_session *session; /* NULL: unbound */
+    uint64_t asked;               /* in which of the session's rounds that was */
     bool leader;
-    bool told; /* knows a state that counts it */
 };
 
 struct sync_state {
@@ -37,8 +38,14 @@ struct sync_sessions_options {
     const char *node;        /* this node's name, borrowed */
 };
 
-/* The seat's last join or change of role is done: told, or the store cannot say. May come more than
- * once. It is sync.c's: the client around the seat is heard again. */
+/* Makes an unbound one. */
+void sync_seat_init(struct sync_seat *seat);
+
+/* Knows the seat, which is bound, a state that counts it, or has it on its way? */
+bool sync_seat_is_told(struct sync_seat *seat);
+
+/* The seat's last join or change of role is done: told, or the store cannot say. Comes once, in one of the
+ * next turns where many are done at once. It is sync.c's: the client around the seat is heard again. */
 void sync_seat_settled(struct sync_seat *seat);
 
 /* All sessions with a member on this node. */

@@ -92,7 +92,7 @@ void sync_seat_settled(struct sync_seat *seat)
     }
     client->waiting = false;
     ws_resume(client->ws);
-    if (!seat->told) {
+    if (!sync_seat_is_told(seat)) {
         warn_of_outage(client);
     }
 }
@@ -244,7 +244,7 @@ static void on_connect(void *arg, struct http_request *request)
     struct buf name = {0};
     bool named = http_query(request, "playerName", &name);
     client->sync = sync;
-    list_init(&client->seat.member.entry);
+    sync_seat_init(&client->seat);
     client->ws = ws_accept(request, &handler, client);
     if (client->ws == NULL) {
         free(client);

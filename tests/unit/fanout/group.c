@@ -129,9 +129,10 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool is_asked(struct receiver *receiver)
+static bool is_asked(struct receiver *receiver, uint64_t as_of)
 {
     struct crowd *crowd = CONTAINER_OF(receiver, struct member, receiver)->crowd;
+    (void)as_of;
     uint64_t turn = loop_turn(crowd->peer->loop);
     crowd->asked = turn == crowd->turn ? crowd->asked + 1 : 1;
     crowd->turn = turn;
@@ -142,7 +143,7 @@ static bool is_asked(struct receiver *receiver)
 
 static void say(struct crowd *crowd, const char *text)
 {
-    group_send(&crowd->group, span_str(text), is_asked);
+    group_send(&crowd->group, span_str(text), (struct group_choice){.wants = is_asked});
 }
 
 static void turn(struct crowd *crowd, unsigned turns)
@@ -226,7 +227,7 @@ static void test_what_is_for_one_comes_behind_what_was_for_all(void **state)
     shared_message_init(&message, WS_TEXT, SPAN("1"));
     say(crowd, "a");
     group_send_one(&crowd->group, &crowd->members[MEMBERS - 1].receiver, &message);
-    group_send_late(&crowd->group, SPAN("b"), NULL);
+    group_send_late(&crowd->group, SPAN("b"), GROUP_ALL);
     say(crowd, "c");
     turn(crowd, 100);
     assert_string_equal(hear(&crowd->members[0]), "abc");
@@ -241,7 +242,7 @@ static void test_what_is_kept_is_bounded(void **state)
     char *text = mem_zalloc(GROUP_KEPT_MOST / 2);
     memset(text, 'x', GROUP_KEPT_MOST / 2);
     for (int i = 0; i < 2; i++) {
-        group_send(&crowd->group, span_of(text, GROUP_KEPT_MOST / 2), NULL);
+        group_send(&crowd->group, span_of(text, GROUP_KEPT_MOST / 2), GROUP_ALL);
         assert_int_equal(conn_queued(ws_conn(crowd->members[0].ws)), 0);
     }
     say(crowd, "a");
