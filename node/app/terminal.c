@@ -120,10 +120,10 @@ static const struct terminal_flag *find_flag(const struct terminal_flag *flags, 
 /* Reads one flag; the number of words that it took, or 0 after a mistake. */
 static int read_flag(const char *verb, char *const args[], const struct terminal_flag *flags)
 {
-    const char *word = args[0] + 2, *value = strchr(word, '=');
+    bool dashes = strncmp(args[0], "--", 2) == 0;
+    const char *word = args[0] + (dashes ? 2 : 0), *value = strchr(word, '=');
     size_t len = value != NULL ? (size_t)(value - word) : strlen(word);
-    const struct terminal_flag *flag =
-        strncmp(args[0], "--", 2) == 0 ? find_flag(flags, word, len) : NULL;
+    const struct terminal_flag *flag = dashes ? find_flag(flags, word, len) : NULL;
     if (flag == NULL) {
         fprintf(stderr, "muster %s: '%s' is no flag of it; see muster help %s\n", verb, args[0],
                 verb);

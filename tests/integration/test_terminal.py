@@ -165,7 +165,7 @@ async def test_a_token_is_believed_by_the_chat(yard, tmp_path, kind):
 def test_mistakes_are_said_and_end_with_2():
     for args, words in ((["token", "--secret", "x"], "--user"), (["token", "--user", "a"], "--secret or --key"), (["token", "--user", "a", "--key", "/none"], "private key"),
                         (["token", "--user", "a", "--secret", "x", "--for", "soon"], "no time"), (["tail", "--level", "loud"], "none of trace"),
-                        (["tail", "--grep", "("], "--grep"), (["status", "--colour"], "is no flag"), (["status", "--http"], "wants a value"),
+                        (["tail", "--grep", "("], "--grep"), (["status", "--colour"], "is no flag"), (["tail", "-"], "is no flag"), (["status", "--http"], "wants a value"),
                         (["help", "nothing"], "is no verb"), (["help", "--completion", "tcsh"], "none of bash, zsh, fish")):
         said = muster(*args)
         assert said.returncode == 2 and words in said.stderr and not said.stdout, (args, said)
