@@ -14,7 +14,12 @@
 #include <time.h>
 
 enum { STATUS_WAIT_MS = 10 * 1000, STATUS_BYTES_MOST = 64 * 1024 * 1024, STATUS_EVENTS = 10 };
-enum { NAME_MOST = 40, VERSION_MOST = 12, ZONE_MOST = 20, PLACE_MOST = 60 }; /* bytes of columns */
+enum {
+    STATUS_NAME_MOST = 40,
+    STATUS_VERSION_MOST = 12,
+    STATUS_ZONE_MOST = 20,
+    STATUS_PLACE_MOST = 60
+}; /* bytes of columns */
 enum { STATUS_WELL, STATUS_PROBLEMS, STATUS_UNREACHABLE };
 
 struct status_view {
@@ -128,16 +133,16 @@ static void print_head(const json_t *node, int width)
     char up[24];
     double s = json_number_value(json_object_get(node, "time")) / 1000 -
                json_number_value(json_object_get(node, "started"));
-    terminal_print_column(text_of(node, "name"), width, NAME_MOST);
+    terminal_print_column(text_of(node, "name"), width, STATUS_NAME_MOST);
     printf("  %-6s  ", duration(s, up, sizeof(up)));
 }
 
 static void print_tail(const json_t *node)
 {
     printf("  ");
-    print_column(node, "version", 8, VERSION_MOST);
-    print_column(node, "http", 21, NAME_MOST);
-    print_column(node, "zone", 10, ZONE_MOST);
+    print_column(node, "version", 8, STATUS_VERSION_MOST);
+    print_column(node, "http", 21, STATUS_NAME_MOST);
+    print_column(node, "zone", 10, STATUS_ZONE_MOST);
     print_text(text_of(node, "state"));
     printf("\n");
 }
@@ -172,7 +177,7 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
     int width = 4;
     json_array_foreach(nodes, i, node)
     {
-        int name = terminal_width(text_of(node, "name"), NAME_MOST);
+        int name = terminal_width(text_of(node, "name"), STATUS_NAME_MOST);
         width = name > width ? name : width;
         sinks += is_sink(node);
     }
@@ -206,9 +211,9 @@ static double number_of(const json_t *object, const char *name)
 static void print_redis(const json_t *server)
 {
     double most = number_of(server, "most");
-    print_column(server, "name", 31, NAME_MOST);
-    print_column(server, "version", 8, VERSION_MOST);
-    print_column(server, "role", 8, VERSION_MOST);
+    print_column(server, "name", 31, STATUS_NAME_MOST);
+    print_column(server, "version", 8, STATUS_VERSION_MOST);
+    print_column(server, "role", 8, STATUS_VERSION_MOST);
     printf("%8.2f %8.0f %8.1f ", number_of(server, "ms"), number_of(server, "commands"),
            number_of(server, "used") / 1048576);
     if (most > 0) {
@@ -252,8 +257,8 @@ static void print_postgres(const json_t *node)
     printf("\nPOSTGRESQL OF ");
     print_text(text_of(node, "name"));
     printf("  %s ", json_is_true(json_object_get(postgres, "up")) ? "connected" : "AWAY");
-    print_column(postgres, "at", 0, PLACE_MOST);
-    print_column(postgres, "version", 0, VERSION_MOST);
+    print_column(postgres, "at", 0, STATUS_PLACE_MOST);
+    print_column(postgres, "version", 0, STATUS_VERSION_MOST);
     print_text(text_of(postgres, "role"));
     printf("\n");
     if (error_at > 0) {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { COLUMNS = 6 };
+enum { INSPECT_COLUMNS = 6 };
 
 /* What is not there yet is migrate's business. */
 static const char question[] =
@@ -35,7 +35,7 @@ int postgres_inspect(const char *uri, struct postgres_facts *facts, char *error,
     PGresult *answer = PQexec(conn, question);
     uint64_t middle_us = (before + clock_unix_ms()) / 2 * 1000;
     int result = -1;
-    bool whole = PQntuples(answer) == 1 && PQnfields(answer) == COLUMNS;
+    bool whole = PQntuples(answer) == 1 && PQnfields(answer) == INSPECT_COLUMNS;
     if (PQresultStatus(answer) == PGRES_TUPLES_OK && whole) {
         facts->number = atoi(PQgetvalue(answer, 0, 0));
         snprintf(facts->version, sizeof(facts->version), "%s", PQgetvalue(answer, 0, 1));

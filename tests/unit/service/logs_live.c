@@ -264,7 +264,7 @@ static void test_a_room_goes_meanwhile(void **state)
     struct logs_walk *walk = &crowd->live->walk;
     come(crowd, 0);
     bring(crowd, "room", "a");
-    while (walk->in == &crowd->live->everywhere) {
+    while (walk->at.head == &crowd->live->everywhere) {
         turn(crowd, 1);
     }
     assert_false(list_empty(&walk->news));
@@ -276,7 +276,7 @@ static void test_a_room_goes_meanwhile(void **state)
     }
     turn(crowd, 100);
     assert_int_equal(crowd->live->rooms.count, 0);
-    assert_ptr_equal(walk->in, &crowd->live->everywhere); /* which is gone */
+    assert_ptr_equal(walk->at.head, &crowd->live->everywhere); /* which is gone */
     net_work_queue(crowd->peer->net, &walk->work);
     turn(crowd, 100);
     assert_true(list_empty(&walk->news));
