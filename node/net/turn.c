@@ -15,11 +15,12 @@
 
 enum {
     FRONT_US = 1500, /* of a turn, until no member is read any more */
-    BACK_US = 200,   /* for those behind them, with their answers; at least one of them is read */
-    BULK_US = 500,   /* for writing to many, and */
-    WORKS_US =
-        500, /* for steps of what goes on for many turns, one at least; of each in a turn that is over */
-    LATE_US = 250, /* only so much */
+    BACK_US = 60,    /* for those behind them, with their answers; at least one of them is read */
+    OTHERS_US =
+        350, /* until no more is done for others than members, one by one: a push waits no longer */
+    BULK_US = 300,  /* for writing to many, and */
+    WORKS_US = 300, /* for steps of what goes on for many turns; of each, */
+    LATE_US = 60,   /* when the turn is over, only so much, one at least */
     GONE_US =
         250, /* for taking leave of those that are dead, or up to half of the turn; of one at least */
 };
@@ -92,8 +93,7 @@ static void read_line(struct net *net, struct list *line, uint64_t until_us, boo
 static uint64_t until(struct net *net, uint64_t us)
 {
     uint64_t now_us = loop_turn_us(net->loop);
-    uint64_t left_us =
-        now_us + LATE_US < LOOP_TURN_BUDGET_US ? LOOP_TURN_BUDGET_US - now_us : LATE_US;
+    uint64_t left_us = now_us + LATE_US < OTHERS_US ? OTHERS_US - now_us : LATE_US;
     return now_us + (us < left_us ? us : left_us);
 }
 
