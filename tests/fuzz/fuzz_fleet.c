@@ -14,6 +14,7 @@
  *     o                  the store goes, or comes back
  *     m                  what is counted grows
  *     x                  this node leaves
+ *     v                  another page is opened, and somebody asks without the token
  *     t, T               seconds pass
  *
  * Whatever it is, each message to the page and the answer of /api/status is a valid JSON object. */
@@ -155,6 +156,41 @@ static void happen_here(char kind, struct span line)
     }
 }
 
+static struct http_server *server;
+static int further[2]; /* connections; 0: none */
+
+static void connect_further(int at, struct span bytes)
+{
+    static const struct address address = {.port = 2};
+    int fds[2];
+    if (further[at] > 0) {
+        return;
+    }
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0, "sockets");
+    http_server_accept(server, fds[0], &address);
+    must(send(fds[1], bytes.ptr, bytes.len, 0) == (ssize_t)bytes.len, "room");
+    further[at] = fds[1];
+}
+
+static void look_further(void)
+{
+    struct buf in = {0};
+    connect_further(0, SPAN("GET /api/status HTTP/1.1\r\nHost: a\r\n\r\n"));
+    fuzz_add_handshake(&in, "/api/status/live?token=t");
+    connect_further(1, buf_span(&in));
+    buf_free(&in);
+}
+
+static void close_further(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (further[i] > 0) {
+            close(further[i]);
+        }
+        further[i] = 0;
+    }
+}
+
 static void happen(struct span line)
 {
     char kind = line.ptr[0];
@@ -173,6 +209,8 @@ static void happen(struct span line)
         add_server(line);
     } else if (kind == 'i') {
         info = line;
+    } else if (kind == 'v') {
+        look_further();
     } else {
         happen_here(kind, line);
     }
@@ -187,14 +225,19 @@ static bool happens(void)
             return true;
         }
     }
+    close_further();
     return false;
 }
 
 static unsigned passing;
+static const struct buf *awaited;
 
-/* Until what is waited for has had its time. */
+/* Until what is waited for is there, or has had its time. */
 static bool passes(void)
 {
+    if (awaited->len > 0) {
+        return false;
+    }
     ahead_ms += SOON_MS;
     return passing-- > 0;
 }
@@ -267,8 +310,9 @@ static void print_list(void *arg, struct buf *out)
 static void get(struct fuzz_peer *peer, const char *path, const char *what)
 {
     struct buf in = {0}, out = {0};
-    buf_printf(&in, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    buf_printf(&in, "GET %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\n\r\n", path);
     passing = LONG_MS / SOON_MS;
+    awaited = &out;
     fuzz_play(peer, buf_span(&in), 0, &out, passes);
     if (what != NULL) {
         check_object(behind_head(&out), what);
@@ -280,7 +324,7 @@ static void get(struct fuzz_peer *peer, const char *path, const char *what)
 static void look(struct fuzz_peer *peer)
 {
     struct buf page = {0}, in = {0};
-    fuzz_add_handshake(&in, "/api/status/live");
+    fuzz_add_handshake(&in, "/api/status/live?token=t");
     fuzz_add_frame(&in, SPAN("hi"));
     fuzz_play(peer, buf_span(&in), 0, &page, happens);
     check_page(&page);
@@ -316,7 +360,7 @@ static void run(struct fuzz_peer *peer, struct store *store)
                                           .kind = "node",
                                           .zone = "zone",
                                           .http = "127.0.0.1:1",
-                                          .token = "",
+                                          .token = "t",
                                           .trouble = trouble,
                                           .more = print_more};
     fleet = fleet_new(peer->server, &options);
@@ -340,6 +384,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct store *store = open_store(&peer, hub, "node");
     others = open_store(&peer, hub, "other");
     metrics = &peer.metrics;
+    server = peer.server;
     server_count = 0;
     away = false;
     info = span_of(NULL, 0);

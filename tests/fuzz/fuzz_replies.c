@@ -37,6 +37,7 @@ enum {
     MOST_CONNS = 16,
     MOST_COMMANDS = 128,
     QUIET_TURNS = 3, /* without a byte: all is said */
+    QUIET_US = 200,
     MOST_TURNS = 400,
     PERIODS = 4, /* of which much that is done again and again has one */
     PERIOD_MS = 600,
@@ -385,6 +386,9 @@ static void settle(void)
         event_base_loop(base, EVLOOP_NONBLOCK);
         serve();
         quiet = moved == 0 ? quiet + 1 : 0;
+        if (quiet > 0) {
+            usleep(QUIET_US); /* threads look names up */
+        }
     }
 }
 
