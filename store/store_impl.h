@@ -63,7 +63,8 @@ struct roster_table {
     struct list expiring, looking,
         returning;      /* of holding, uneasy, and queues: to be gone through now */
     struct chore chore; /* goes through these */
-    struct sweep sweep; /* over all keys */
+    struct sweep sweep;    /* over all keys */
+    struct sweep releases; /* the same, that of their claims, when the store is about to go */
     size_t claims;      /* of all keys, with releases not answered yet */
 };
 
