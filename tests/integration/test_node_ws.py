@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from lib.shared import npm_packages
+
 SCRIPTS = pathlib.Path(__file__).parent / "node"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -14,10 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 
 @pytest.fixture(scope="module")
 def packages():
-    """What package-lock.json names, installed once."""
-    if not (SCRIPTS / "node_modules" / "ws").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=SCRIPTS, check=True,
-                       capture_output=True, timeout=120)
+    npm_packages(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", ["seed_dialect", "plugin_dialect", "deflate"])

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from lib.logs import Listener
+from lib.shared import npm_packages
 
 FOLDER = pathlib.Path(__file__).parent / "shippers"
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
@@ -16,8 +17,7 @@ pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not 
 
 @pytest.fixture(scope="module", autouse=True)
 def packages():
-    if not (FOLDER / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER, check=True, capture_output=True)
+    npm_packages(FOLDER)
 
 
 @pytest.mark.parametrize("shipper", ["winston", "pino", "bunyan", "otlp-json", "otlp-protobuf", "loki-json", "loki-protobuf"])

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 NAME = "MUSTER_SHARED"  # variable: the folder, as conftest.py made it for its workers
@@ -35,3 +36,12 @@ def made_once(name, make):
             make(making)
             making.rename(folder)
     return folder
+
+
+def npm_packages(folder):
+    """What the folder's package-lock.json names is below its node_modules. npm writes its own list there last."""
+    def install(_):
+        if not (folder / "node_modules" / ".package-lock.json").exists():
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True, capture_output=True, timeout=300)
+
+    made_once(f"npm-{folder.name}", install)

@@ -1,6 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/proto/json/scan_impl.h"
 #include "node/proto/json/walk.h"
+#include "store/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A text that may come in over several reads. */
+struct fields_scan {
+    struct json_scan scan;
+    struct json_field *fields; /* borrowed */
+    size_t count;
+    struct json_field *field; /* whose value is under way; NULL: one that nobody asked for */
+    size_t from, used;        /* of the text: where that value's token begins; what was looked at */
+    int rc;                   /* as json_scan_feed's; 0 at first */
+};
+
+struct json_coming {
+    struct fields_scan scan;
+    struct json_field fields[];
+};
 
 static struct span skip_spaces(struct span text)
 {
@@ -43,7 +62,7 @@ static struct json_field *find_field(struct span key, struct json_field *fields,
 }
 
 /* `token` ends with a key or a value of the top level; what stands before it is punctuation. */
-static void on_token(struct json_fields_scan *scan, struct span text)
+static void on_token(struct fields_scan *scan, struct span text)
 {
     struct span token = span_of(text.ptr + scan->from, scan->used - scan->from);
     scan->from = scan->used;
@@ -69,9 +88,9 @@ static int ended(int rc, struct span rest)
     return rc == 1 && skip_spaces(rest).len == 0 ? 0 : -1;
 }
 
-void json_fields_begin(struct json_fields_scan *scan, struct json_field *fields, size_t count)
+static void begin(struct fields_scan *scan, struct json_field *fields, size_t count)
 {
-    *scan = (struct json_fields_scan){.fields = fields, .count = count};
+    *scan = (struct fields_scan){.fields = fields, .count = count};
     json_scan_init(&scan->scan);
     for (size_t i = 0; i < count; i++) {
         fields[i].kind = JSON_KIND_ABSENT;
@@ -79,7 +98,8 @@ void json_fields_begin(struct json_fields_scan *scan, struct json_field *fields,
     }
 }
 
-void json_fields_feed(struct json_fields_scan *scan, struct span text)
+/* `text`: all of it that is there so far, wherever it lies now. */
+static void feed(struct fields_scan *scan, struct span text)
 {
     size_t used = 0;
     if (json_scan_idle(&scan->scan)) {
@@ -97,9 +117,10 @@ void json_fields_feed(struct json_fields_scan *scan, struct span text)
     }
 }
 
-int json_fields_end(struct json_fields_scan *scan, struct span text)
+/* `text` is all there is: only now the fields are set. */
+static int end(struct fields_scan *scan, struct span text)
 {
-    json_fields_feed(scan, text);
+    feed(scan, text);
     for (size_t i = 0; i < scan->count; i++) {
         if (scan->fields[i].kind != JSON_KIND_ABSENT) {
             scan->fields[i].raw.ptr = text.ptr + scan->fields[i].at;
@@ -110,9 +131,39 @@ int json_fields_end(struct json_fields_scan *scan, struct span text)
 
 int json_fields(struct span text, struct json_field *fields, size_t count)
 {
-    struct json_fields_scan scan;
-    json_fields_begin(&scan, fields, count);
-    return json_fields_end(&scan, text);
+    struct fields_scan scan;
+    begin(&scan, fields, count);
+    return end(&scan, text);
+}
+
+void json_coming_feed(struct json_coming **coming, const struct json_field *asked, size_t count,
+                      struct span so_far)
+{
+    if (*coming == NULL) {
+        *coming = mem_alloc(sizeof(**coming) + count * sizeof(*asked));
+        memcpy((*coming)->fields, asked, count * sizeof(*asked));
+        begin(&(*coming)->scan, (*coming)->fields, count);
+    }
+    feed(&(*coming)->scan, so_far);
+}
+
+int json_coming_end(struct json_coming **coming, const struct json_field *asked, size_t count,
+                    struct span text, struct json_field *fields)
+{
+    if (*coming == NULL) {
+        memcpy(fields, asked, count * sizeof(*asked));
+        return json_fields(text, fields, count);
+    }
+    int rc = end(&(*coming)->scan, text);
+    memcpy(fields, (*coming)->fields, count * sizeof(*asked));
+    json_coming_free(coming);
+    return rc;
+}
+
+void json_coming_free(struct json_coming **coming)
+{
+    free(*coming);
+    *coming = NULL;
 }
 
 int json_set(struct span text, const char *name, struct span value, struct buf *out)

@@ -61,26 +61,22 @@ struct json_field {
 int json_fields(struct span text, struct json_field *fields, size_t count)
     __attribute__((warn_unused_result));
 
-/* The same for a text that is still coming in: what was looked at once is not looked at again. Open to
- * be kept inside other objects; its fields are its own. */
-struct json_fields_scan {
-    struct json_scan scan;
-    struct json_field *fields; /* borrowed */
-    size_t count;
-    struct json_field *field; /* whose value is under way; NULL: one that nobody asked for */
-    size_t from, used;        /* of the text: where that value's token begins; what was looked at */
-    int rc;                   /* as json_scan_feed's; 0 at first */
-};
+/* What was looked at of a text that is still coming in: it is not looked at again. NULL: nothing, and
+ * most texts come in at once. */
+struct json_coming;
 
-/* `fields` is borrowed until json_fields_end. */
-void json_fields_begin(struct json_fields_scan *scan, struct json_field *fields, size_t count);
+/* `so_far`: all of the text that is there, wherever it lies now. `asked`, the fields to be found, is copied
+ * with the first part. */
+void json_coming_feed(struct json_coming **coming, const struct json_field *asked, size_t count,
+                      struct span so_far);
 
-/* `text`: all of it that is there so far, wherever it lies now. Its fields are set by the end only. */
-void json_fields_feed(struct json_fields_scan *scan, struct span text);
-
-/* `text` is all there is: the answer of json_fields. */
-int json_fields_end(struct json_fields_scan *scan, struct span text)
+/* `text` is all there is: the answer of json_fields, whose `fields` become `asked` first. Frees. */
+int json_coming_end(struct json_coming **coming, const struct json_field *asked, size_t count,
+                    struct span text, struct json_field *fields)
     __attribute__((warn_unused_result));
+
+/* Frees; NULL inside is fine. */
+void json_coming_free(struct json_coming **coming);
 
 /* Appends the object `text` with member `name` set to `value` (JSON text): it comes first, and what
  * stood under that name before goes, however often; other members are kept byte for byte. 0, or -1

@@ -44,7 +44,7 @@ struct chat_client {
     struct receiver member;       /* of the room: logged in */
     struct chat_user *user;       /* NULL until the first login */
     struct chat_attempt *attempt; /* a login under way */
-    struct chat_reading *coming;  /* a long message, read as it comes in; mostly NULL */
+    struct json_coming *coming;   /* a long message; mostly NULL */
     struct wheel_timer expiry;
     struct limit_bucket limit;
 };
@@ -254,30 +254,30 @@ static const char *give_history(struct chat_client *client, uint32_t offset, uin
 
 /* --------------------------------------------------------------------------------- dispatch */
 
-static void on_request(struct chat_client *client, struct chat_reading *reading, struct span text)
+static void on_request(struct chat_client *client, struct span text)
 {
     const struct chat_options *options = &client->chat->options;
-    const struct chat_request *request = &reading->request;
+    struct chat_request request;
     struct buf json = {0};
     uint32_t limit, offset;
-    const char *wrong = chat_read_end(reading, text);
-    if (request->action == CHAT_LOGIN) {
-        on_login_request(client, request);
+    const char *wrong = chat_read(&request, &client->coming, text);
+    if (request.action == CHAT_LOGIN) {
+        on_login_request(client, &request);
         return;
     }
     if (!is_logged_in(client) || wrong != NULL) {
         say_error(client, !is_logged_in(client) ? "you need to authenticate first" : wrong);
         return;
     }
-    switch (request->action) {
+    switch (request.action) {
     case CHAT_MESSAGE:
-        wrong = chat_broadcast(request, client->user, options->text_limit, &json);
+        wrong = chat_broadcast(&request, client->user, options->text_limit, &json);
         if (wrong == NULL) {
             store_message(client, buf_span(&json));
         }
         break;
     case CHAT_HISTORY:
-        wrong = chat_page(request, options->history, &offset, &limit);
+        wrong = chat_page(&request, options->history, &offset, &limit);
         wrong = wrong != NULL ? wrong : give_history(client, offset, limit);
         break;
     default:
@@ -294,32 +294,23 @@ static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct chat_client *client = arg;
     const struct chat_options *options = &client->chat->options;
-    struct chat_reading here, *coming = client->coming;
-    client->coming = NULL;
     if (!limit_take(&client->limit, options->rate, options->burst, 1, clock_monotonic_us())) {
         count(client, METRIC_CHAT_RATE_LIMITED);
         say_error(client, "too many messages, please slow down");
     } else if (kind == WS_BINARY) {
         say_error(client, is_logged_in(client) ? "messages have to be text, not binary"
                                                : "you need to authenticate first");
-    } else if (coming != NULL) {
-        on_request(client, coming, payload);
     } else {
-        chat_read_begin(&here);
-        on_request(client, &here, payload);
+        on_request(client, payload);
     }
-    free(coming);
+    json_coming_free(&client->coming);
 }
 
 static void on_part(void *arg, enum ws_kind kind, struct span so_far)
 {
     struct chat_client *client = arg;
-    if (kind == WS_TEXT && client->coming == NULL) {
-        client->coming = mem_alloc(sizeof(*client->coming));
-        chat_read_begin(client->coming);
-    }
     if (kind == WS_TEXT) {
-        json_fields_feed(&client->coming->scan, so_far);
+        chat_read_part(&client->coming, so_far);
     }
 }
 
@@ -338,7 +329,7 @@ static void on_closed(void *arg)
     log_out(client);
     map_remove(&client->chat->clients, &client->node);
     free(client->user);
-    free(client->coming);
+    json_coming_free(&client->coming);
     free(client);
 }
 

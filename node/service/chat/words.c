@@ -23,26 +23,24 @@ static enum chat_action action_of(struct span word)
     return span_eq(word, SPAN("history")) ? CHAT_HISTORY : CHAT_UNKNOWN;
 }
 
-void chat_read_begin(struct chat_reading *reading)
+static const struct json_field asked[CHAT_FIELDS] = {
+    [CHAT_ACTION] = {.name = "action"},     [CHAT_TOKEN] = {.name = "token"},
+    [CHAT_USERNAME] = {.name = "username"}, [CHAT_PASSWORD] = {.name = "password"},
+    [CHAT_TEXT] = {.name = "message"},      [CHAT_CHANNEL] = {.name = "channel"},
+    [CHAT_LIMIT] = {.name = "limit"},       [CHAT_OFFSET] = {.name = "offset"},
+};
+
+void chat_read_part(struct json_coming **coming, struct span so_far)
 {
-    reading->request = (struct chat_request){.fields = {
-                                                 [CHAT_ACTION] = {.name = "action"},
-                                                 [CHAT_TOKEN] = {.name = "token"},
-                                                 [CHAT_USERNAME] = {.name = "username"},
-                                                 [CHAT_PASSWORD] = {.name = "password"},
-                                                 [CHAT_TEXT] = {.name = "message"},
-                                                 [CHAT_CHANNEL] = {.name = "channel"},
-                                                 [CHAT_LIMIT] = {.name = "limit"},
-                                                 [CHAT_OFFSET] = {.name = "offset"},
-                                             }};
-    json_fields_begin(&reading->scan, reading->request.fields, CHAT_FIELDS);
+    json_coming_feed(coming, asked, CHAT_FIELDS, so_far);
 }
 
-const char *chat_read_end(struct chat_reading *reading, struct span text)
+const char *chat_read(struct chat_request *request, struct json_coming **coming, struct span text)
 {
-    const struct json_field *action = &reading->request.fields[CHAT_ACTION];
+    const struct json_field *action = &request->fields[CHAT_ACTION];
     struct buf word = {0};
-    if (json_fields_end(&reading->scan, text) != 0) {
+    request->action = CHAT_NOTHING;
+    if (json_coming_end(coming, asked, CHAT_FIELDS, text, request->fields) != 0) {
         return "the message is not a JSON object";
     }
     if (action->kind == JSON_KIND_ABSENT) {
@@ -54,7 +52,7 @@ const char *chat_read_end(struct chat_reading *reading, struct span text)
     if (word.len == 0) {
         return "action has to be a string";
     }
-    reading->request.action = action_of(buf_span(&word));
+    request->action = action_of(buf_span(&word));
     buf_free(&word);
     return NULL;
 }

@@ -33,16 +33,12 @@ struct chat_request {
     struct json_field fields[CHAT_FIELDS]; /* borrowed from the text */
 };
 
-/* A request while it is read. Does not move meanwhile. */
-struct chat_reading {
-    struct json_fields_scan scan; /* json_fields_feed looks at a long one as it comes in */
-    struct chat_request request;
-};
+/* `text` is all of a request, parts of which may have been looked at in `coming`; frees that. NULL, or
+ * what is wrong with it (and the action is NOTHING). */
+const char *chat_read(struct chat_request *request, struct json_coming **coming, struct span text);
 
-void chat_read_begin(struct chat_reading *reading);
-
-/* `text` is all of it. NULL, or what is wrong with it (and the action is NOTHING). */
-const char *chat_read_end(struct chat_reading *reading, struct span text);
+/* Looks at a part of a long one as it comes in: `so_far` is all that is there. */
+void chat_read_part(struct json_coming **coming, struct span so_far);
 
 /* The text of a string field in `out` (replaced). false when it is no string, or empty. */
 bool chat_field_text(const struct chat_request *request, enum chat_field field, struct buf *out);

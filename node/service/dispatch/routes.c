@@ -306,7 +306,6 @@ static void on_turn_end(void *arg)
 {
     struct dispatch *dispatch = arg;
     if (dispatch->mesh != NULL) {
-        dispatch_ports_settle(dispatch);
         dispatch_drivers_settle(dispatch);
         dispatch_drivers_relieve(dispatch);
         dispatch_flow_settle(dispatch);

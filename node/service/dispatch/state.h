@@ -50,7 +50,8 @@ struct dispatch {
     bool drivers_touched;    /* some of `registering` may be open by now */
     struct list touched;     /* struct dispatch_device: may it send? */
     struct list unsettled;   /* struct dispatch_port */
-    struct list uncounted;   /* struct dispatch_port */
+    struct net_work settling;
+    struct list uncounted; /* struct dispatch_port */
     struct wheel_timer count_timer;
     struct net_work telling; /* goes through `uncounted` */
     struct metrics_source gauges;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/batch.h"
 
+#include "node/core/pool.h"
 #include "node/service/logs/words.h"
 #include "store/base/check.h"
 #include "store/stream_call.h"
@@ -91,6 +92,7 @@ bool logs_batch_add(struct logs_batch *batch, struct span object)
         return false;
     }
     size_t element = batch->seen++;
+    pool_give_way();
     if (object.len > batch->entry_limit) {
         batch->refused++;
         if (batch->reasons.len < REASONS_MOST) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/coding.h"
 
+#include "node/core/pool.h"
 #include "store/base/mem.h"
 
 #include <snappy-c.h>
@@ -33,6 +34,7 @@ static enum logs_coding inflate_body(int window_bits, struct span body, size_t l
     stream.next_in = cast.out;
     stream.avail_in = (uInt)body.len;
     while (rc == Z_OK && out->len - begin <= limit) {
+        pool_give_way();
         stream.next_out = (Bytef *)buf_room(out, DECODE_STEP);
         stream.avail_out = DECODE_STEP;
         rc = inflate(&stream, Z_NO_FLUSH);
@@ -68,6 +70,7 @@ static enum logs_coding decode_zstd(struct span body, size_t limit, struct buf *
     }
     ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, 23); /* 8 MiB, as RFC 9659 asks */
     while (out->len - begin <= limit) {
+        pool_give_way();
         ZSTD_outBuffer to = {buf_room(out, DECODE_STEP), DECODE_STEP, 0};
         rc = ZSTD_decompressStream(stream, &to, &in);
         buf_grew(out, to.pos);

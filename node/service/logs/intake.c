@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/intake.h"
 
+#include "node/core/pool.h"
 #include "node/service/logs/coding.h"
 #include "node/service/logs/protobuf.h"
 #include "store/base/utf8.h"
 
 #include <stdio.h>
+
+enum { PIECE = 32 * 1024 }; /* bytes: less than 100 us of work */
 
 /* What is read, and where an error's text goes. */
 struct intake {
@@ -161,6 +164,39 @@ static enum logs_verdict read_pairs(const struct intake *in, struct span body)
     return room ? LOGS_GOOD : too_many(in);
 }
 
+/* The next piece of *rest: of long texts others wait for no more than that. */
+static struct span next_piece(struct span *rest)
+{
+    struct span piece = span_of(rest->ptr, rest->len < PIECE ? rest->len : PIECE);
+    *rest = span_skip(*rest, piece.len);
+    pool_give_way();
+    return piece;
+}
+
+static bool is_utf8(struct span body)
+{
+    struct utf8 utf8 = {0};
+    bool good = true;
+    while (good && body.len > 0) {
+        good = utf8_feed(&utf8, next_piece(&body));
+    }
+    return good && utf8_whole(&utf8);
+}
+
+/* json_valid, by pieces. */
+static bool is_json(struct span body, size_t *at)
+{
+    struct json_scan scan;
+    struct span rest = body;
+    size_t used = 0;
+    int rc = 0;
+    json_scan_init(&scan);
+    for (*at = 0; rc == 0 && rest.len > 0; *at += used) {
+        rc = json_scan_feed(&scan, next_piece(&rest), &used);
+    }
+    return rc == 0 ? json_scan_end(&scan) : rc > 0 && json_trim(span_skip(body, *at)).len == 0;
+}
+
 /* Clients send JSON under any type; so it is what begins like it. */
 static enum form form_of(struct span type, struct span body, bool valid)
 {
@@ -189,11 +225,11 @@ static enum logs_verdict read_form(const struct intake *in, struct span type, st
     if (body.len >= 3 && memcmp(body.ptr, "\xef\xbb\xbf", 3) == 0) {
         body = span_skip(body, 3); /* a byte order mark */
     }
-    if (!utf8_valid(body)) {
+    if (!is_utf8(body)) {
         snprintf(in->error, in->error_size, "the body is not UTF-8");
         return LOGS_BAD;
     }
-    bool valid = json_valid(body, &at);
+    bool valid = is_json(body, &at);
     switch (form_of(type, body, valid)) {
     case FORM_LINES:
         return read_lines(in, body);

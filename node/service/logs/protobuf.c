@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/service/logs/protobuf.h"
 
+#include "node/core/pool.h"
 #include "node/proto/json/scan.h"
 #include "node/service/logs/words.h"
 
@@ -131,6 +132,7 @@ static bool put_each(const char *name, struct span message, uint32_t tag, messag
     buf_append(out, SPAN("["));
     while (next_field(&reader, &field)) {
         if (field.tag == tag && field.wire == PB_WT_STRING) {
+            pool_give_way();
             put_comma(out);
             if (!fn(field.bytes, depth, out)) {
                 return false;

@@ -2,6 +2,7 @@
 #include "node/service/relay/network.h"
 
 #include "node/core/log.h"
+#include "node/net/work.h"
 #include "node/service/relay/early.h"
 #include "node/service/relay/packet.h"
 #include "store/base/clock.h"
@@ -21,11 +22,9 @@
 
 enum {
     ID_TEXT = 24,
-    STRETCH = 10,          /* seconds' worth of joins at once */
-    ADMITTED_PER_TURN = 8, /* seats: each is told of all servers */
-    CLAIMED_PER_TURN = 128,
-    NEWCOMERS_US = 500, /* of a turn, until no more seats are claimed or admitted in it */
-    HELD_BACK_MS = 100, /* between two looks at the seats that the rates of joins hold back */
+    STRETCH = 10,         /* seconds' worth of joins at once */
+    CLAIMED_PER_STEP = 8, /* seats */
+    HELD_BACK_MS = 100,   /* between two looks at those that the rates of joins hold back */
 };
 
 static const uint64_t ID_BOUND = (uint64_t)1 << 53;
@@ -42,9 +41,10 @@ struct relay_network {
     struct list admitted;   /* and those in the room */
     struct bus_sub *packets; /* while there is a seat */
     struct limit_table *joins;
-    struct event *admit;  /* pending while seats that the view has wait for a turn */
-    struct event *claims; /* pending while the bus reaches this node and seats are not claimed */
-    bool hearing;         /* packets of other nodes arrive, so seats may be claimed */
+    struct net_work claims;     /* of seats that are unclaimed */
+    struct net_work admissions; /* of seats that wait and that the view has */
+    struct event *look_again;   /* pending while seats are held back */
+    bool hearing;               /* packets of other nodes arrive, so seats may be claimed */
     struct roster_watch *watch;
     struct relay_early early;
 };
@@ -183,36 +183,37 @@ static void ask_for(struct relay_network *network, struct relay_seat *seat)
         list_push_back(&network->waiting, &seat->entry);
         claim(network, seat);
     }
-    if (!list_empty(&network->held_back) && !evtimer_pending(network->claims, NULL)) {
-        timer_after(network->claims, HELD_BACK_MS);
+    if (!list_empty(&network->held_back) && !evtimer_pending(network->look_again, NULL)) {
+        timer_after(network->look_again, HELD_BACK_MS);
     }
 }
 
-/* A turn's worth of those that are to be asked for; then, after a while, those that were held back. */
-static void ask_for_some(struct relay_network *network)
+/* A net_work. */
+static bool ask_for_some(struct net_work *work)
 {
-    uint32_t left = CLAIMED_PER_TURN;
-    bool soon = true;
-    while (!list_empty(&network->unclaimed) && left-- > 0 && soon) {
+    struct relay_network *network = CONTAINER_OF(work, struct relay_network, claims);
+    for (int left = CLAIMED_PER_STEP; left > 0 && !list_empty(&network->unclaimed); left--) {
+        if (!network->hearing) {
+            return false;
+        }
         ask_for(network, LIST_ITEM(network->unclaimed.next, struct relay_seat, entry));
-        soon = loop_turn_us(network->options.loop) < NEWCOMERS_US;
     }
-    if (!list_empty(&network->unclaimed)) {
-        timer_after(network->claims, 0);
+    return !list_empty(&network->unclaimed);
+}
+
+/* Those that were held back come behind those that are to be asked for. */
+static void ask_for_all(struct relay_network *network)
+{
+    list_splice(&network->unclaimed, &network->held_back);
+    if (network->hearing) {
+        net_work_queue(network->options.net, &network->claims);
     }
 }
 
-static void on_claims(evutil_socket_t fd, short what, void *arg)
+static void on_look_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    struct relay_network *network = arg;
-    loop_awake(network->options.loop);
-    if (list_empty(&network->unclaimed)) {
-        list_splice(&network->unclaimed, &network->held_back);
-    }
-    if (network->hearing) {
-        ask_for_some(network);
-    }
+    ask_for_all(arg);
 }
 
 bool relay_network_is_held_back(const struct relay_seat *seat)
@@ -256,36 +257,32 @@ static void on_set(struct relay_network *network, uint64_t id, struct span value
     }
 }
 
-/* The view is whole: the seats that it has now get it as it is. */
-static void admit_listed(struct relay_network *network)
+/* The first seat that waits and that the view has; NULL: none. */
+static struct relay_seat *first_listed(struct relay_network *network)
 {
-    int left = ADMITTED_PER_TURN;
     LIST_EACH(it, &network->waiting) {
         struct relay_seat *seat = LIST_ITEM(it, struct relay_seat, entry);
         const struct relay_server *server = find(network, seat->id);
-        if (server == NULL || server->seat != seat || relay_seat_has_left(seat)) {
-            continue;
+        if (server != NULL && server->seat == seat && !relay_seat_has_left(seat)) {
+            return seat;
         }
-        if (left == 0 ||
-            (left < ADMITTED_PER_TURN && loop_turn_us(network->options.loop) >= NEWCOMERS_US)) {
-            timer_after(network->admit, 0); /* they are told of changes until then at once */
-            return;
-        }
-        left--;
-        list_del(&seat->entry);
-        list_push_back(&network->admitted, &seat->entry);
-        relay_room_add(&network->room, &seat->member, seat->out);
-        relay_seat_admitted(seat);
     }
+    return NULL;
 }
 
-static void on_admit(evutil_socket_t fd, short what, void *arg)
+/* A net_work. The seat gets the directory as it is then, and is told of each change from there on. */
+static bool admit_next(struct net_work *work)
 {
-    (void)fd;
-    (void)what;
-    struct relay_network *network = arg;
-    loop_awake(network->options.loop);
-    admit_listed(network);
+    struct relay_network *network = CONTAINER_OF(work, struct relay_network, admissions);
+    struct relay_seat *seat = first_listed(network);
+    if (seat == NULL) {
+        return false;
+    }
+    list_del(&seat->entry);
+    list_push_back(&network->admitted, &seat->entry);
+    relay_room_add(&network->room, &seat->member, seat->out);
+    relay_seat_admitted(seat);
+    return true;
 }
 
 static void on_roster(void *arg, enum roster_event event, const struct roster_member *member)
@@ -293,7 +290,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
     struct relay_network *network = arg;
     uint64_t id;
     struct relay_server *server;
-    loop_awake(network->options.loop);
+    loop_awake(net_loop(network->options.net));
     switch (event) {
     case ROSTER_SET:
         id = read_number(member->name);
@@ -308,7 +305,7 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
         }
         break;
     case ROSTER_CHANGED:
-        admit_listed(network);
+        net_work_queue(network->options.net, &network->admissions);
         break;
     case ROSTER_CURRENT:
     case ROSTER_STALE:
@@ -331,15 +328,14 @@ static void restart_waiting(struct relay_network *network)
 static void on_packet(void *arg, enum bus_event event, struct span payload)
 {
     struct relay_network *network = arg;
-    loop_awake(network->options.loop);
+    loop_awake(net_loop(network->options.net));
     if (event != BUS_MESSAGE) {
         /* The bus reaches this node, or no longer: seats that wait claim only while it does. */
         network->hearing = event == BUS_READY;
-        list_splice(&network->unclaimed, &network->held_back);
         if (network->hearing) {
             restart_waiting(network);
-            ask_for_some(network);
         }
+        ask_for_all(network);
         return;
     }
     uint64_t sender = read_number(span_cut(&payload, ' '));
@@ -435,15 +431,16 @@ struct relay_network *relay_network_new(struct span name,
     buf_append(&network->key, name);
     map_init(&network->directory);
     map_init(&network->seats);
-    relay_room_init(&network->room, options->loop, options->metrics);
+    relay_room_init(&network->room, options->net, options->metrics);
     list_init(&network->unclaimed);
     list_init(&network->held_back);
     list_init(&network->waiting);
     list_init(&network->admitted);
     relay_early_init(&network->early);
     network->joins = limit_table_new(options->joins, options->joins * STRETCH);
-    network->admit = evtimer_new(loop_base(options->loop), on_admit, network);
-    network->claims = evtimer_new(loop_base(options->loop), on_claims, network);
+    net_work_init(&network->claims, ask_for_some);
+    net_work_init(&network->admissions, admit_next);
+    network->look_again = evtimer_new(loop_base(net_loop(options->net)), on_look_again, network);
     network->watch = roster_watch(options->store, buf_span(&network->key), on_roster, network);
     return network;
 }
@@ -465,8 +462,9 @@ void relay_network_free(struct relay_network **network)
     relay_room_deinit(&gone->room);
     relay_early_deinit(&gone->early);
     limit_table_free(&gone->joins);
-    event_free(gone->claims);
-    event_free(gone->admit);
+    net_work_cancel(&gone->claims);
+    net_work_cancel(&gone->admissions);
+    event_free(gone->look_again);
     buf_free(&gone->key);
     free(gone);
 }

@@ -15,9 +15,9 @@
 #ifndef MUSTER_NODE_SERVICE_RELAY_NETWORK_H
 #define MUSTER_NODE_SERVICE_RELAY_NETWORK_H
 
-#include "node/core/loop.h"
 #include "node/core/metrics.h"
 #include "node/net/limit.h"
+#include "node/net/net.h"
 #include "node/service/relay/seat.h"
 #include "store/store.h"
 
@@ -30,7 +30,7 @@ struct relay_network_options {
     struct store *store;            /* borrowed */
     struct metrics *metrics;        /* borrowed */
     const char *node;               /* this node's name, borrowed */
-    struct loop *loop;              /* borrowed */
+    struct net *net;                /* borrowed */
     struct limit_table *by_address; /* of joins, for all networks; borrowed */
     uint32_t joins; /* a second in this network, ten times as many at a stretch; 0: any */
 };

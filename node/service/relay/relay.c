@@ -101,7 +101,7 @@ static struct relay_network *get_network(struct relay *relay, struct span name)
                                                  .store = relay->options.store,
                                                  .metrics = relay->options.metrics,
                                                  .node = relay->options.node,
-                                                 .loop = net_loop(relay->options.net),
+                                                 .net = relay->options.net,
                                                  .by_address = relay->by_address,
                                                  .joins = relay->options.joins,
                                              });

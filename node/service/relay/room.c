@@ -2,14 +2,14 @@
 #include "node/service/relay/room.h"
 
 #include "store/base/check.h"
-#include "store/base/timer.h"
 
 #include <stdlib.h>
 
 enum {
-    TELLING_US = 500, /* of a turn, until nobody is told any more in it; */
-    TOLD_LEAST = 32,  /* but so many times it is done in each */
-    TOLD_STEP = 8,    /* between two looks at the time */
+    TELLING_US = 500,   /* of a turn, until nobody is told at once any more in it; */
+    TOLD_LEAST = 32,    /* but so many times it is done in each */
+    TOLD_STEP = 8,      /* between two looks at the time */
+    TOLD_PER_STEP = 32, /* of the rest */
 };
 
 struct relay_telling {
@@ -21,22 +21,14 @@ struct relay_telling {
     uint64_t except; /* the number of one who is not told; 0: all are */
 };
 
-static void go_on(struct relay_room *room);
+static bool tell_some(struct net_work *work);
 
-static void on_more(evutil_socket_t fd, short what, void *arg)
+void relay_room_init(struct relay_room *room, struct net *net, struct metrics *metrics)
 {
-    (void)fd, (void)what;
-    struct relay_room *room = arg;
-    loop_awake(room->loop);
-    go_on(room);
-}
-
-void relay_room_init(struct relay_room *room, struct loop *loop, struct metrics *metrics)
-{
-    *room = (struct relay_room){.loop = loop, .metrics = metrics};
+    *room = (struct relay_room){.net = net, .metrics = metrics};
     list_init(&room->receivers);
     list_init(&room->line);
-    room->more = evtimer_new(loop_base(loop), on_more, room);
+    net_work_init(&room->rest, tell_some);
 }
 
 void relay_room_add(struct relay_room *room, struct relay_receiver *receiver,
@@ -129,7 +121,7 @@ static void tell(struct relay_room *room, struct relay_telling *telling,
 }
 
 /* Tells one receiver the first of the line, or ends that where nobody is left. */
-static void step(struct relay_room *room)
+static void tell_next(struct relay_room *room)
 {
     const struct relay_receiver *next = next_receiver(room);
     if (next == NULL || !is_for(first_telling(room), next)) {
@@ -140,29 +132,29 @@ static void step(struct relay_room *room)
     tell(room, first_telling(room), next);
 }
 
-/* May another one be told in this turn? */
+/* May another one be told at once in this turn? */
 static bool has_turn(struct relay_room *room)
 {
-    if (room->turn != loop_turn(room->loop)) {
-        room->turn = loop_turn(room->loop);
+    struct loop *loop = net_loop(room->net);
+    if (room->turn != loop_turn(loop)) {
+        room->turn = loop_turn(loop);
         room->told = 0;
     }
     if (room->told >= TOLD_LEAST && room->told % TOLD_STEP == 0 &&
-        loop_turn_us(room->loop) >= TELLING_US) {
+        loop_turn_us(loop) >= TELLING_US) {
         room->told = RELAY_ROOM_TOLD_MOST;
     }
     return room->told < RELAY_ROOM_TOLD_MOST;
 }
 
-static void go_on(struct relay_room *room)
+/* A net_work. */
+static bool tell_some(struct net_work *work)
 {
-    while (!list_empty(&room->line) && has_turn(room)) {
-        room->told++;
-        step(room);
+    struct relay_room *room = CONTAINER_OF(work, struct relay_room, rest);
+    for (int left = TOLD_PER_STEP; left > 0 && !list_empty(&room->line); left--) {
+        tell_next(room);
     }
-    if (!list_empty(&room->line)) {
-        timer_after(room->more, 0);
-    }
+    return !list_empty(&room->line);
 }
 
 void relay_room_send(struct relay_room *room, struct span bytes, struct relay_paced_mark mark,
@@ -180,9 +172,15 @@ void relay_room_send(struct relay_room *room, struct span bytes, struct relay_pa
     add_telling(room, chunk, mark, except);
     chunk_unref(chunk);
     while (room->line_count > RELAY_ROOM_LINE_MOST) {
-        step(room);
+        tell_next(room);
     }
-    go_on(room);
+    while (!list_empty(&room->line) && has_turn(room)) {
+        room->told++;
+        tell_next(room);
+    }
+    if (!list_empty(&room->line)) {
+        net_work_queue(room->net, &room->rest);
+    }
 }
 
 /* The first of the line: numbers of receivers grow. */
@@ -208,5 +206,5 @@ void relay_room_deinit(struct relay_room *room)
     while (!list_empty(&room->line)) {
         end_first(room);
     }
-    event_free(room->more);
+    net_work_cancel(&room->rest);
 }

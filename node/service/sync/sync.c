@@ -30,10 +30,10 @@ struct sync_client {
     struct sync *sync;
     struct ws *ws;
     struct sync_seat seat;
-    char *name;                  /* for logs; NULL: none given */
-    bool plugin_dialect;         /* it is the plugin, which knows notices by another name */
-    struct long_message *coming; /* looked at as it comes in; mostly NULL */
-    bool waiting;                /* paused until its change of session is done */
+    char *name;                 /* for logs; NULL: none given */
+    bool plugin_dialect;        /* it is the plugin, which knows notices by another name */
+    struct json_coming *coming; /* a long message; mostly NULL */
+    bool waiting;               /* paused until its change of session is done */
     bool told_of_outage; /* a push that stayed on this node was reported; until one gets through
                             again */
 };
@@ -65,20 +65,10 @@ static void warn_about_type(struct sync_client *client, struct span type)
 /* What a message may hold at its top level. */
 enum sync_field { TYPE, SESSION_ID, IS_LEADER, SYNC_NAME, SYNC_FIELDS };
 
-/* One that comes in over several reads. */
-struct long_message {
-    struct json_fields_scan scan;
-    struct json_field fields[SYNC_FIELDS];
-};
-
-static void begin_message(struct json_fields_scan *scan, struct json_field fields[SYNC_FIELDS])
-{
-    fields[TYPE].name = "type";
-    fields[SESSION_ID].name = "sessionId";
-    fields[IS_LEADER].name = "isLeader";
-    fields[SYNC_NAME].name = "name";
-    json_fields_begin(scan, fields, SYNC_FIELDS);
-}
+static const struct json_field asked[SYNC_FIELDS] = {[TYPE] = {.name = "type"},
+                                                     [SESSION_ID] = {.name = "sessionId"},
+                                                     [IS_LEADER] = {.name = "isLeader"},
+                                                     [SYNC_NAME] = {.name = "name"}};
 
 /* The first `most` bytes of a string and some: what is longer counts as too long, or is cut. */
 static void get_string(const struct json_field *field, size_t most, struct buf *out)
@@ -192,10 +182,10 @@ static void handle_message(struct sync_client *client, struct span type,
     }
 }
 
-static void on_text(struct sync_client *client, struct json_fields_scan *scan, struct span payload)
+static void on_text(struct sync_client *client, struct span payload)
 {
-    const struct json_field *fields = scan->fields;
-    if (json_fields_end(scan, payload) != 0) {
+    struct json_field fields[SYNC_FIELDS];
+    if (json_coming_end(&client->coming, asked, SYNC_FIELDS, payload, fields) != 0) {
         warn(client, SPAN("The message is not a JSON object."));
     } else if (fields[TYPE].kind != JSON_KIND_STRING) {
         warn(client, SPAN("The message has no string \"type\"."));
@@ -210,30 +200,21 @@ static void on_text(struct sync_client *client, struct json_fields_scan *scan, s
 static void on_message(void *arg, enum ws_kind kind, struct span payload)
 {
     struct sync_client *client = arg;
-    struct long_message here, *coming = client->coming;
-    client->coming = NULL;
     if (span_eq(payload, SPAN("ping"))) { /* any data frame with that word */
         ws_send(client->ws, WS_TEXT, SPAN("pong"));
     } else if (kind == WS_BINARY) {
         warn_about_type(client, SPAN("binary"));
-    } else if (coming != NULL) {
-        on_text(client, &coming->scan, payload);
     } else {
-        begin_message(&here.scan, here.fields);
-        on_text(client, &here.scan, payload);
+        on_text(client, payload);
     }
-    free(coming);
+    json_coming_free(&client->coming);
 }
 
 static void on_part(void *arg, enum ws_kind kind, struct span so_far)
 {
     struct sync_client *client = arg;
-    if (kind == WS_TEXT && client->coming == NULL) {
-        client->coming = mem_alloc(sizeof(*client->coming));
-        begin_message(&client->coming->scan, client->coming->fields);
-    }
     if (kind == WS_TEXT) {
-        json_fields_feed(&client->coming->scan, so_far);
+        json_coming_feed(&client->coming, asked, SYNC_FIELDS, so_far);
     }
 }
 
@@ -248,7 +229,7 @@ static void on_closed(void *arg)
     struct sync_client *client = arg;
     sync_session_leave(&client->seat);
     metrics_sub(client->sync->options.metrics, METRIC_SYNC_SOCKETS, 1);
-    free(client->coming);
+    json_coming_free(&client->coming);
     free(client->name);
     free(client);
 }

@@ -3,6 +3,8 @@
 #include "node/net/conn.h"
 #include "node/net/net.h"
 #include "node/net/work.h"
+#include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <sys/socket.h>
@@ -491,6 +493,44 @@ static void test_a_turn_that_is_over_has_little_more(void **state)
     net_work_cancel(&scene->work);
 }
 
+static bool step_once(struct net_work *work)
+{
+    struct scene *scene = CONTAINER_OF(work, struct scene, work);
+    scene->steps++;
+    loop_stop(scene->loop);
+    return false;
+}
+
+static void queue_once(void *arg)
+{
+    struct scene *scene = arg;
+    if (scene->steps == 0) {
+        net_work_queue(scene->net, &scene->work);
+    }
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    loop_stop(((struct scene *)arg)->loop);
+}
+
+/* What a hook behind the net's has for it is not left until something else happens. */
+static void test_what_is_queued_last_is_not_waited_with(void **state)
+{
+    struct scene *scene = *state;
+    struct event *late = evtimer_new(loop_base(scene->loop), on_late, scene);
+    uint64_t before = clock_monotonic_us();
+    timer_after(late, 1000);
+    net_work_init(&scene->work, step_once);
+    loop_at_turn_end(scene->loop, queue_once, scene);
+    loop_again(scene->loop);
+    loop_run(scene->loop);
+    assert_int_equal(scene->steps, 1);
+    assert_int_equal(clock_monotonic_us(), before);
+    event_free(late);
+}
+
 static void test_turns_are_measured(void **state)
 {
     struct scene *scene = *state;
@@ -552,6 +592,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_timers_send_can_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_drain_sends_can_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_turn_that_is_over_has_little_more, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_queued_last_is_not_waited_with, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_turns_are_measured, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_those_who_die_at_once_go_in_turns, set_up, tear_down),

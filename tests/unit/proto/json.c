@@ -362,12 +362,14 @@ static void test_where_a_value_ends(void **state)
 /* What json_fields says of a text that comes in two pieces, and lies elsewhere each time. */
 static int fields_in_pieces(struct span text, size_t first, struct json_field *field)
 {
-    struct json_fields_scan scan;
+    struct json_coming *coming = NULL;
+    struct json_field asked = {.name = field->name};
     char *before = mem_dup(span_of(text.ptr, first));
-    json_fields_begin(&scan, field, 1);
-    json_fields_feed(&scan, span_of(before, first));
+    json_coming_feed(&coming, &asked, 1, span_of(before, first));
     free(before);
-    return json_fields_end(&scan, text);
+    int rc = json_coming_end(&coming, &asked, 1, text, field);
+    assert_null(coming);
+    return rc;
 }
 
 static void expect_field(const char *text, const char *name, enum json_kind kind, const char *raw)
@@ -376,6 +378,12 @@ static void expect_field(const char *text, const char *name, enum json_kind kind
     assert_int_equal(json_fields(span_str(text), &field, 1), 0);
     assert_int_equal(field.kind, kind);
     assert_true(span_eq(field.raw, span_str(raw)));
+    struct json_coming *none = NULL;
+    const struct json_field asked = {.name = name};
+    struct json_field at_once = {.name = "another"};
+    assert_int_equal(json_coming_end(&none, &asked, 1, span_str(text), &at_once), 0);
+    assert_int_equal(at_once.kind, kind);
+    assert_ptr_equal(at_once.raw.ptr, field.raw.ptr);
     for (size_t first = 0; first <= strlen(text); first++) {
         struct json_field again = {.name = name};
         assert_int_equal(fields_in_pieces(span_str(text), first, &again), 0);

@@ -521,7 +521,7 @@ static void without_pacing_all_goes_at_once(void **state)
     struct relay_receiver member;
     const struct relay_paced_mark mark = {1, PACED_TALK};
     start(&bench, false);
-    relay_room_init(&room, bench.loop, &bench.metrics);
+    relay_room_init(&room, bench.net, &bench.metrics);
     relay_room_add(&room, &member, &bench.paced);
     relay_room_send(&room, SPAN("one"), mark, NULL);
     relay_room_send(&room, SPAN("none"), mark, &member);

@@ -58,9 +58,6 @@ void dispatch_ports_init(struct dispatch *dispatch);
 void dispatch_ports_deinit(struct dispatch *dispatch);
 void dispatch_ports_close_all(struct dispatch *dispatch);
 
-/* Binds and unbinds ports, forgets those of no use: some of those that were touched, at the end of each turn. */
-void dispatch_ports_settle(struct dispatch *dispatch);
-
 /* The port of that number, new if need be; it goes by itself. */
 struct dispatch_port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, uint16_t number);
 struct dispatch_port *dispatch_port_find(struct dispatch *dispatch, bool is_udp, uint16_t number);
@@ -68,7 +65,8 @@ struct dispatch_port *dispatch_port_find(struct dispatch *dispatch, bool is_udp,
 /* Other nodes can be reached, or this one: ports that waited for that may open. */
 void dispatch_ports_touch_closed(struct dispatch *dispatch);
 
-/* Something changed that may make it open, close or go. */
+/* Something changed that may make it open, close or go: that is done at the end of this turn, or in one
+ * of the next. */
 void dispatch_port_touch(struct dispatch_port *port);
 
 /* Binds it here, if it is not. 0, or -1 with a message. */

@@ -19,7 +19,6 @@
 
 enum {
     DISPATCH_PORT_RETRY_MS = 2 * 1000,
-    SETTLED_PER_TURN = 32, /* ports: a system call or four, and a line of the log, each */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
@@ -292,7 +291,7 @@ void dispatch_port_touch(struct dispatch_port *port)
 {
     if (list_empty(&port->unsettled)) {
         list_push_back(&port->dispatch->unsettled, &port->unsettled);
-        loop_again(net_loop(port->dispatch->options.net));
+        net_work_queue(port->dispatch->options.net, &port->dispatch->settling);
     }
 }
 
@@ -319,33 +318,38 @@ static bool has_reachable_driver(const struct dispatch_port *port)
     return !list_empty(&port->drivers);
 }
 
-/* A node that comes opens all ports that there are. */
-void dispatch_ports_settle(struct dispatch *dispatch)
+/* Binds and unbinds it, and forgets it where it is of no use. */
+static void settle(struct dispatch_port *port)
 {
-    for (int left = SETTLED_PER_TURN; left > 0 && !list_empty(&dispatch->unsettled); left--) {
+    bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
+    char error[160];
+    if (wanted && port->dispatch->draining && net_is_handed_over(port->dispatch->options.net)) {
+        /* The successor hears devices from here on; what drivers that are still here answer to
+         * datagrams leaves by the socket that both have. */
+        listener_retire(&port->listener);
+    } else if (!wanted || port->dispatch->draining) {
+        port_close(port);
+    } else if (!is_bound(port) && !has_reachable_driver(port)) {
+        log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
+    } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
+        log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
+    }
+    if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
+        port_free(port);
+    }
+}
+
+/* A net_work: a node that comes opens all ports that there are. */
+static bool settle_next(struct net_work *work)
+{
+    struct dispatch *dispatch = CONTAINER_OF(work, struct dispatch, settling);
+    if (!list_empty(&dispatch->unsettled)) {
         struct dispatch_port *port =
             LIST_ITEM(dispatch->unsettled.next, struct dispatch_port, unsettled);
         list_del(&port->unsettled);
-        bool wanted = !list_empty(&port->drivers) || port->remote.count > 0;
-        char error[160];
-        if (wanted && port->dispatch->draining && net_is_handed_over(dispatch->options.net)) {
-            /* The successor hears devices from here on; what drivers that are still here answer to
-             * datagrams leaves by the socket that both have. */
-            listener_retire(&port->listener);
-        } else if (!wanted || port->dispatch->draining) {
-            port_close(port);
-        } else if (!is_bound(port) && !has_reachable_driver(port)) {
-            log_debug("port waits for the way to its drivers", LOG_TEXT_FIELD("port", port->name));
-        } else if (dispatch_port_open(port, error, sizeof(error)) != 0) {
-            log_debug("port still cannot be opened", LOG_TEXT_FIELD("port", port->name));
-        }
-        if (!wanted && !port->listed && list_empty(&port->devices) && port->sockets == 0) {
-            port_free(port);
-        }
+        settle(port);
     }
-    if (!list_empty(&dispatch->unsettled)) {
-        loop_again(net_loop(dispatch->options.net));
-    }
+    return !list_empty(&dispatch->unsettled);
 }
 
 /* ------------------------------------------------------------------------------------ index */
@@ -416,6 +420,7 @@ void dispatch_ports_init(struct dispatch *dispatch)
 {
     map_init(&dispatch->ports);
     list_init(&dispatch->unsettled);
+    net_work_init(&dispatch->settling, settle_next);
     dispatch_counts_init(dispatch);
     dispatch->index = roster_watch(dispatch->options.store, INDEX_KEY, on_index, dispatch);
 }
@@ -433,6 +438,7 @@ void dispatch_ports_deinit(struct dispatch *dispatch)
     MAP_EACH(it, &dispatch->ports) {
         port_free(MAP_ENTRY(it, struct dispatch_port, node));
     }
+    net_work_cancel(&dispatch->settling);
     dispatch_counts_deinit(dispatch);
     map_deinit(&dispatch->ports);
 }
