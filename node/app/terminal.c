@@ -2,10 +2,12 @@
 #include "node/app/terminal.h"
 
 #include "store/base/buf.h"
+#include "store/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const struct terminal_verb {
@@ -175,23 +177,88 @@ bool terminal_has_colours(void)
            strcmp(kind, "dumb") != 0;
 }
 
-bool terminal_print(const char *text, size_t len, int indent)
+/* `indent` below 0: all of it stands on one line. */
+static void escape(struct span text, int indent, struct buf *out)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (byte == '\n') {
-            printf("\n%*s", indent, "");
-        } else if (byte == '\t') {
-            putchar('\t');
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+        unsigned char next = i + 1 < text.len ? (unsigned char)text.ptr[i + 1] : 0;
+        if (byte == '\n' && indent >= 0) {
+            buf_printf(out, "\n%*s", indent, "");
+        } else if (byte == '\t' && indent >= 0) {
+            buf_append(out, SPAN("\t"));
         } else if (byte < ' ' || byte == 0x7f) {
-            printf("\\x%02x", byte);
-        } else if (byte == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0) {
-            printf("\\x%02x", (unsigned char)text[++i]); /* U+0080 to U+009F: controls, too */
+            buf_printf(out, "\\x%02x", byte);
+        } else if (byte == 0xc2 && next >= 0x80 &&
+                   next < 0xa0) { /* U+0080 to U+009F: controls, too */
+            buf_printf(out, "\\x%02x", next);
+            i++;
         } else {
-            putchar(byte);
+            buf_append(out, span_of(text.ptr + i, 1));
         }
     }
+}
+
+bool terminal_print(const char *text, size_t len, int indent)
+{
+    struct buf out = {0};
+    escape(span_of(text, len), indent, &out);
+    fwrite(out.ptr, 1, out.len, stdout);
+    buf_free(&out);
     return ferror(stdout) == 0;
+}
+
+void terminal_complain(const char *text, size_t len)
+{
+    struct buf out = {0};
+    escape(span_of(text, len), 0, &out);
+    fprintf(stderr, "%s\n", buf_text(&out));
+    buf_free(&out);
+}
+
+static int column(const char *text, size_t most, struct buf *out)
+{
+    int width = 0;
+    escape(utf8_cut(span_str(text), most), -1, out);
+    for (size_t i = 0; i < out->len; i++) {
+        width += ((unsigned char)out->ptr[i] & 0xc0) != 0x80; /* the first byte of a character */
+    }
+    return width;
+}
+
+int terminal_width(const char *text, size_t most)
+{
+    struct buf out = {0};
+    int width = column(text, most, &out);
+    buf_free(&out);
+    return width;
+}
+
+void terminal_print_column(const char *text, int width, size_t most)
+{
+    struct buf out = {0};
+    int left = width - column(text, most, &out);
+    printf("%s%*s", buf_text(&out), left > 0 ? left : 0, "");
+    buf_free(&out);
+}
+
+/* ------------------------------------------------------------------------------------ numbers */
+
+uint64_t terminal_number(double value)
+{
+    return value > 0 && value < (double)(1ULL << 53) ? (uint64_t)value : 0;
+}
+
+struct tm terminal_time(uint64_t ms, bool utc)
+{
+    time_t s = (time_t)(ms / 1000);
+    struct tm then = {0};
+    if (utc) {
+        gmtime_r(&s, &then);
+    } else {
+        localtime_r(&s, &then);
+    }
+    return then;
 }
 
 char *terminal_url(const char *http, const char *path)

@@ -12,6 +12,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 /* Runs the verb args[1] when it is one of these; then *status is what the process ends with. */
 bool terminal_run(char *const args[], int *status);
@@ -41,6 +43,21 @@ bool terminal_has_colours(void);
  * shown as \xNN; a new line goes on behind `indent` blanks. False: the reader of stdout has closed
  * it. */
 bool terminal_print(const char *text, size_t len, int indent);
+
+/* The same to stderr, with a new line behind it. */
+void terminal_complain(const char *text, size_t len);
+
+/* At most `most` bytes of untrusted `text` to stdout, on one line, and blanks up to `width` characters. */
+void terminal_print_column(const char *text, int width, size_t most);
+
+/* How wide that is without blanks. */
+int terminal_width(const char *text, size_t most);
+
+/* `value` as a whole number that is not below 0; 0 where there is none such below 2^53. */
+uint64_t terminal_number(double value);
+
+/* The time of `ms` (unix, below 2^53) in UTC, or here. */
+struct tm terminal_time(uint64_t ms, bool utc);
 
 /* "http://host:port" of what --http says: host:port, or a URL, as it is. Appends "/" and `path`. The host
  * may be a name. New, for free(). */

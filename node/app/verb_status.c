@@ -14,6 +14,12 @@
 #include <time.h>
 
 enum { STATUS_WAIT_MS = 10 * 1000, STATUS_BYTES_MOST = 64 * 1024 * 1024, STATUS_EVENTS = 10 };
+enum {
+    STATUS_NAME_MOST = 40,
+    STATUS_VERSION_MOST = 12,
+    STATUS_ZONE_MOST = 20,
+    STATUS_PLACE_MOST = 60
+}; /* bytes of columns */
 enum { STATUS_WELL, STATUS_PROBLEMS, STATUS_UNREACHABLE };
 
 struct status_view {
@@ -46,11 +52,9 @@ static void print_text(const char *text)
 /* 02:51:04 of today, else with its date; local time. */
 static void print_clock(double ms)
 {
-    time_t at = (time_t)(ms / 1000), now = time(NULL);
-    struct tm then, today;
-    char text[32];
-    localtime_r(&at, &then);
-    localtime_r(&now, &today);
+    struct tm then = terminal_time(terminal_number(ms), false);
+    struct tm today = terminal_time((uint64_t)time(NULL) * 1000, false);
+    char text[40];
     if (then.tm_yday == today.tm_yday && then.tm_year == today.tm_year) {
         strftime(text, sizeof(text), "%H:%M:%S", &then);
     } else {
@@ -65,18 +69,26 @@ static const char *local_zone(void)
     return tzname[0];
 }
 
-static const char *duration(double s, char *text, size_t size)
+static const char *duration(double seconds, char *text, size_t size)
 {
+    uint64_t s = terminal_number(seconds);
     if (s >= 86400) {
-        snprintf(text, size, "%.0fd%.0fh", s / 86400 - 0.5, (double)((long)(s / 3600) % 24));
+        snprintf(text, size, "%" PRIu64 "d%" PRIu64 "h", s / 86400, s / 3600 % 24);
     } else if (s >= 3600) {
-        snprintf(text, size, "%ldh%ldm", (long)s / 3600, (long)s / 60 % 60);
+        snprintf(text, size, "%" PRIu64 "h%" PRIu64 "m", s / 3600, s / 60 % 60);
     } else if (s >= 60) {
-        snprintf(text, size, "%ldm", (long)s / 60);
+        snprintf(text, size, "%" PRIu64 "m", s / 60);
     } else {
-        snprintf(text, size, "%.0fs", s);
+        snprintf(text, size, "%" PRIu64 "s", s);
     }
     return text;
+}
+
+/* Text of the object, and a blank behind it. */
+static void print_column(const json_t *object, const char *name, int width, size_t most)
+{
+    terminal_print_column(text_of(object, name), width, most);
+    printf(" ");
 }
 
 /* ------------------------------------------------------------------------------------ nodes */
@@ -121,13 +133,16 @@ static void print_head(const json_t *node, int width)
     char up[24];
     double s = json_number_value(json_object_get(node, "time")) / 1000 -
                json_number_value(json_object_get(node, "started"));
-    printf("%-*.40s  %-6s  ", width, text_of(node, "name"), duration(s, up, sizeof(up)));
+    terminal_print_column(text_of(node, "name"), width, STATUS_NAME_MOST);
+    printf("  %-6s  ", duration(s, up, sizeof(up)));
 }
 
 static void print_tail(const json_t *node)
 {
-    printf("  %-8.12s %-21.40s %-10.20s ", text_of(node, "version"), text_of(node, "http"),
-           text_of(node, "zone"));
+    printf("  ");
+    print_column(node, "version", 8, STATUS_VERSION_MOST);
+    print_column(node, "http", 21, STATUS_NAME_MOST);
+    print_column(node, "zone", 10, STATUS_ZONE_MOST);
     print_text(text_of(node, "state"));
     printf("\n");
 }
@@ -162,11 +177,10 @@ static void print_nodes(const struct status_view *view, const json_t *nodes)
     int width = 4;
     json_array_foreach(nodes, i, node)
     {
-        int len = (int)strlen(text_of(node, "name"));
-        width = len > width ? len : width;
+        int name = terminal_width(text_of(node, "name"), STATUS_NAME_MOST);
+        width = name > width ? name : width;
         sinks += is_sink(node);
     }
-    width = width > 40 ? 40 : width;
     printf("\n%-*s  %-6s  %7s %8s %8s %8s  %-8s %-21s %-10s %s\n", width, "NODE", "UP", "CONNS",
            "MSG/S", "MIB", "BUS MS", "VERSION", "AT", "ZONE", "STATE");
     json_array_foreach(nodes, i, node)
@@ -197,9 +211,11 @@ static double number_of(const json_t *object, const char *name)
 static void print_redis(const json_t *server)
 {
     double most = number_of(server, "most");
-    printf("%-31.40s %-8.12s %-8.10s %8.2f %8.0f %8.1f ", text_of(server, "name"),
-           text_of(server, "version"), text_of(server, "role"), number_of(server, "ms"),
-           number_of(server, "commands"), number_of(server, "used") / 1048576);
+    print_column(server, "name", 31, STATUS_NAME_MOST);
+    print_column(server, "version", 8, STATUS_VERSION_MOST);
+    print_column(server, "role", 8, STATUS_VERSION_MOST);
+    printf("%8.2f %8.0f %8.1f ", number_of(server, "ms"), number_of(server, "commands"),
+           number_of(server, "used") / 1048576);
     if (most > 0) {
         printf("%8.0f", most / 1048576);
     } else {
@@ -240,9 +256,11 @@ static void print_postgres(const json_t *node)
     }
     printf("\nPOSTGRESQL OF ");
     print_text(text_of(node, "name"));
-    printf("  %s %.60s %.12s %s\n",
-           json_is_true(json_object_get(postgres, "up")) ? "connected" : "AWAY",
-           text_of(postgres, "at"), text_of(postgres, "version"), text_of(postgres, "role"));
+    printf("  %s ", json_is_true(json_object_get(postgres, "up")) ? "connected" : "AWAY");
+    print_column(postgres, "at", 0, STATUS_PLACE_MOST);
+    print_column(postgres, "version", 0, STATUS_VERSION_MOST);
+    print_text(text_of(postgres, "role"));
+    printf("\n");
     if (error_at > 0) {
         printf("last error ");
         print_clock(error_at);
@@ -316,7 +334,7 @@ static void print_events(const json_t *events)
 static void show(struct status_view *view, struct span body)
 {
     json_error_t wrong;
-    json_t *answer = json_loadb(body.ptr, body.len, 0, &wrong);
+    json_t *answer = json_loadb(body.ptr, body.len, JSON_ALLOW_NUL, &wrong);
     const json_t *problems = json_object_get(answer, "problems");
     if (!json_is_array(json_object_get(answer, "nodes"))) {
         fprintf(stderr, "muster status: %s: no answer of a muster node\n", view->http);
@@ -350,7 +368,8 @@ static void on_answer(void *arg, int status, struct span body, const char *error
         if (status == 401) {
             fprintf(stderr, "muster status: %s wants its token (--token)\n", view->http);
         } else if (status != 0) {
-            fprintf(stderr, "muster status: %s: %.*s\n", view->http, (int)body.len, body.ptr);
+            fprintf(stderr, "muster status: %s: ", view->http);
+            terminal_complain(body.ptr, body.len);
         } else {
             fprintf(stderr, "muster status: %s cannot be reached: %s\n", view->http, error);
         }

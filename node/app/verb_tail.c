@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 enum { TAIL_BACKLOG_MOST = 10000, TAIL_MESSAGE_MOST = 16 * 1024 * 1024 };
 
@@ -47,11 +46,14 @@ static const char *word_of(const json_t *entry, const char *name)
     return text != NULL ? text : "";
 }
 
-/* New, for free(). */
-static char *copy_of(const char *text)
+/* New, for free(); NULs, which JSON can have, as blanks. */
+static char *copy_of(const json_t *string)
 {
-    size_t size = strlen(text) + 1;
-    return memcpy(mem_alloc(size), text, size);
+    char *copy = mem_dup(span_of(json_string_value(string), json_string_length(string)));
+    for (size_t i = 0; i < json_string_length(string); i++) {
+        copy[i] = copy[i] != '\0' ? copy[i] : ' ';
+    }
+    return copy;
 }
 
 /* The message as text: of what is none, its JSON. For free(). */
@@ -60,9 +62,9 @@ static char *message_of(const json_t *entry)
     json_t *value = json_object_get(entry, "msg");
     value = value == NULL || json_is_null(value) ? json_object_get(entry, "text") : value;
     if (value == NULL) {
-        return copy_of("");
+        return mem_dup(SPAN(""));
     }
-    return json_is_string(value) ? copy_of(json_string_value(value))
+    return json_is_string(value) ? copy_of(value)
                                  : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 }
 
@@ -72,9 +74,7 @@ static uint64_t time_of(const json_t *entry)
     if (!json_is_number(value)) {
         value = json_object_get(entry, "timestamp");
     }
-    return json_is_number(value) && json_number_value(value) > 0
-               ? (uint64_t)json_number_value(value)
-               : 0;
+    return terminal_number(json_number_value(value));
 }
 
 static bool passes(const struct tailing *tail, const json_t *entry, const char *message)
@@ -88,10 +88,8 @@ static bool passes(const struct tailing *tail, const json_t *entry, const char *
 
 static void print_time(uint64_t ms)
 {
-    time_t s = (time_t)(ms / 1000);
-    struct tm then;
-    char text[32];
-    gmtime_r(&s, &then);
+    struct tm then = terminal_time(ms, true);
+    char text[40];
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &then);
     printf("%s.%03uZ ", text, (unsigned)(ms % 1000));
 }
@@ -128,6 +126,9 @@ static void print_entry(const struct tailing *tail, const json_t *entry, const c
 
 void verb_tail_show(const struct tailing *tail, const json_t *entry)
 {
+    if (!json_is_object(entry)) {
+        return;
+    }
     char *message = message_of(entry);
     if (passes(tail, entry, message)) {
         print_entry(tail, entry, message);
@@ -148,8 +149,7 @@ static bool is_seen(const struct tailing *tail, uint64_t seq)
 
 static void take(struct tailing *tail, const json_t *entry)
 {
-    json_t *number = json_object_get(entry, "seqNumber");
-    uint64_t seq = json_is_number(number) ? (uint64_t)json_number_value(number) : 0;
+    uint64_t seq = terminal_number(json_number_value(json_object_get(entry, "seqNumber")));
     if (seq == 0 || seq > tail->last || !is_seen(tail, seq)) {
         tail->last = seq > tail->last ? seq : tail->last;
         tail->seen[tail->next++ % VERB_TAIL_SEEN] = seq;
@@ -163,7 +163,7 @@ static void on_message(void *arg, struct span text)
 {
     struct tailing *tail = arg;
     json_error_t wrong;
-    json_t *entries = json_loadb(text.ptr, text.len, 0, &wrong), *entry;
+    json_t *entries = json_loadb(text.ptr, text.len, JSON_ALLOW_NUL, &wrong), *entry;
     size_t i;
     json_array_foreach(entries, i, entry)
     {
@@ -189,7 +189,8 @@ static void on_down(void *arg, const char *why)
 {
     struct tailing *tail = arg;
     if (!tail->is_down) {
-        fprintf(stderr, "muster tail: %s: %s; trying again\n", tail->http, why);
+        fprintf(stderr, "muster tail: %s: trying again: ", tail->http);
+        terminal_complain(why, strlen(why));
     }
     tail->is_down = true;
     if (!tail->was_open && strstr(why, "401") != NULL) {

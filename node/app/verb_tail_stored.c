@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* muster tail --postgres: stored lines, as a reader of the table may see them, page by page. */
+#include "node/app/terminal.h"
 #include "node/app/verb_tail.h"
 #include "store/archive/archive.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct tail_pages {
     struct tailing *tail;
@@ -17,7 +19,7 @@ static void ask_page(struct tail_pages *reading);
 static void show_page(const struct tail_pages *reading, struct span entries)
 {
     json_error_t wrong;
-    json_t *all = json_loadb(entries.ptr, entries.len, 0, &wrong);
+    json_t *all = json_loadb(entries.ptr, entries.len, JSON_ALLOW_NUL, &wrong);
     size_t count = json_array_size(all);
     for (size_t i = 0; i < count; i++) {
         size_t at = reading->question.forward ? i : count - 1 - i;
@@ -31,7 +33,8 @@ static void on_page(void *arg, const struct archive_answer *answer)
     struct tail_pages *reading = arg;
     struct tailing *tail = reading->tail;
     if (answer->error != NULL) {
-        fprintf(stderr, "muster tail: --postgres: %s\n", answer->error);
+        fprintf(stderr, "muster tail: --postgres: ");
+        terminal_complain(answer->error, strlen(answer->error));
         tail->failed = true;
     } else {
         show_page(reading, answer->entries);

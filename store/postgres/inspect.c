@@ -4,8 +4,11 @@
 #include "store/base/clock.h"
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { INSPECT_COLUMNS = 6 };
 
 /* What is not there yet is migrate's business. */
 static const char question[] =
@@ -32,7 +35,8 @@ int postgres_inspect(const char *uri, struct postgres_facts *facts, char *error,
     PGresult *answer = PQexec(conn, question);
     uint64_t middle_us = (before + clock_unix_ms()) / 2 * 1000;
     int result = -1;
-    if (PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1) {
+    bool whole = PQntuples(answer) == 1 && PQnfields(answer) == INSPECT_COLUMNS;
+    if (PQresultStatus(answer) == PGRES_TUPLES_OK && whole) {
         facts->number = atoi(PQgetvalue(answer, 0, 0));
         snprintf(facts->version, sizeof(facts->version), "%s", PQgetvalue(answer, 0, 1));
         facts->ahead_us = strtoll(PQgetvalue(answer, 0, 2), NULL, 10) - (int64_t)middle_us;
@@ -41,7 +45,9 @@ int postgres_inspect(const char *uri, struct postgres_facts *facts, char *error,
         facts->sessions = atoi(PQgetvalue(answer, 0, 5));
         result = 0;
     } else {
-        snprintf(error, error_size, "%s", PQerrorMessage(conn));
+        const char *text = PQerrorMessage(conn);
+        snprintf(error, error_size, "%s",
+                 text[0] != '\0' ? text : "it does not say what it was asked for");
     }
     PQclear(answer);
     PQfinish(conn);

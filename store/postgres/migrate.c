@@ -79,14 +79,26 @@ static PGresult *execute(struct migrate_run *run, const char *sql)
                                    PGRES_FATAL_ERROR); /* with the connection's message */
     }
     while ((result = next_result(run)) != NULL) {
+        ExecStatusType status = PQresultStatus(result);
+        bool copies =
+            status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
         if (kept != NULL && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
             PQclear(result);
         } else {
             PQclear(kept);
             kept = result;
         }
+        if (copies) {
+            break; /* nothing here asks for one, and it would come again and again */
+        }
     }
     return kept;
+}
+
+/* Of the first row; empty where there is none, or no such column. */
+static const char *value_of(const PGresult *result, int column)
+{
+    return PQntuples(result) > 0 && column < PQnfields(result) ? PQgetvalue(result, 0, column) : "";
 }
 
 /* The result, new, or NULL with the error told. */
@@ -97,7 +109,8 @@ static PGresult *ask(struct migrate_run *run, const char *sql)
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
         return result;
     }
-    refuse(run, "", PQresultErrorMessage(result));
+    const char *text = PQresultErrorMessage(result);
+    refuse(run, "", text[0] != '\0' ? text : "the server answers what was not asked");
     PQclear(result);
     return NULL;
 }
@@ -153,7 +166,7 @@ static int compare(struct migrate_run *run, const struct migration *one, bool *m
         return -1;
     }
     *missing = PQntuples(result) == 0;
-    bool same = *missing || strcmp(PQgetvalue(result, 0, 0), one->sha256) == 0;
+    bool same = *missing || strcmp(value_of(result, 0), one->sha256) == 0;
     PQclear(result);
     return same
                ? 0
@@ -239,7 +252,7 @@ static int keep_up(struct migrate_run *run)
             PQclear(found);
             return found != NULL ? 0 : -1;
         }
-        const char *statement = PQgetvalue(found, 0, 0);
+        const char *statement = value_of(found, 0);
         begin_step(run, &(struct migrate_step){.phase = MIGRATE_UPKEEP, .name = statement});
         tell_step(run);
         if (run_sql(run, statement) == 0) {
@@ -302,8 +315,8 @@ static int check_writable(struct migrate_run *run)
     if (result == NULL) {
         return -1;
     }
-    bool standby = PQgetvalue(result, 0, 0)[0] == 't';
-    bool read_only = PQgetvalue(result, 0, 1)[0] == 't';
+    bool standby = value_of(result, 0)[0] == 't';
+    bool read_only = value_of(result, 1)[0] == 't';
     PQclear(result);
     if (standby) {
         return refuse(run, "",
@@ -323,7 +336,7 @@ static int count_missing(struct migrate_run *run)
     if (result == NULL) {
         return -1;
     }
-    bool there = PQgetvalue(result, 0, 0)[0] == 't';
+    bool there = value_of(result, 0)[0] == 't';
     PQclear(result);
     return find_missing(run, there);
 }

@@ -116,6 +116,14 @@ static void put_copy(struct postgres *pg)
     pg->pieces = 0;
 }
 
+/* A copy that nobody asked for would be told again and again. */
+static bool is_senseless(const struct postgres *pg, const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH ||
+           (status == PGRES_COPY_IN && pg->pieces == 0);
+}
+
 static void take_result(struct postgres *pg, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -152,7 +160,8 @@ static void finish(struct postgres *pg)
     backoff_reset(&pg->backoff);
     if (pg->error != NULL) {
         const char *primary = PQresultErrorField(pg->error, PG_DIAG_MESSAGE_PRIMARY);
-        char *text = mem_dup(span_str(primary != NULL ? primary : "error without a message"));
+        bool says = primary != NULL && primary[0] != '\0';
+        char *text = mem_dup(span_str(says ? primary : "error without a message"));
         answer(pg, POSTGRES_FAILED, text);
         free(text);
     } else {
@@ -182,6 +191,9 @@ static void go_on(struct postgres *pg)
             finish(pg);
         } else if (result == NULL) {
             fail(pg, PQerrorMessage(pg->conn));
+        } else if (is_senseless(pg, result)) {
+            PQclear(result);
+            fail(pg, "the server answers with a copy that was not asked for");
         } else {
             take_result(pg, result);
         }

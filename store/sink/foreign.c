@@ -13,12 +13,15 @@ static int read_answer(const PGresult *result, char *error, size_t error_size)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (PQresultStatus(result) == PGRES_TUPLES_OK) {
-        return PQntuples(result) > 0 && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+        return PQntuples(result) > 0 && PQnfields(result) > 0 &&
+               strcmp(PQgetvalue(result, 0, 0), "t") == 0;
     }
     if (state != NULL && strcmp(state, "42P01") == 0) {
         return 0;
     }
-    snprintf(error, error_size, "%s", PQresultErrorMessage(result));
+    const char *text = PQresultErrorMessage(result);
+    snprintf(error, error_size, "%s",
+             text[0] != '\0' ? text : "the server answers what was not asked");
     return -1;
 }
 

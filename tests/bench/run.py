@@ -30,7 +30,7 @@ def read_options():
     parser.add_argument("--idle", type=int, help="of `peers`: its idle connections (6,000)")
     parser.add_argument("--sessions", type=int, help="of `peers`: its groups of 4 (1,000)")
     parser.add_argument("--pushes", type=int, help="of `peers`: a second in these groups (2,000)")
-    parser.add_argument("--write", action="store_true", help="`peers` writes its tables into docs/compare.md")
+    parser.add_argument("--write", action="store_true", help="`peers` writes its tables into docs/compare.md, `costs` its own into SECURITY.md")
     parser.add_argument("--rounds", type=int, help="of each side of a case")
     # Taken out of the environment: nodes refuse MUSTER_ variables that are no settings.
     build = os.environ.pop("MUSTER_BUILD", None) or os.path.join(ROOT, "build")

@@ -35,7 +35,11 @@ llvm-cov report $objects -instr-profile "$counts/all.profdata" \
     node/service/dispatch/mesh/message.c node/core/settings_value.c node/net/address.c node/net/cidr.c node/service/logs/protobuf.c \
     node/service/logs/shapes.c node/service/logs/intake.c node/service/logs/coding.c node/service/logs/stored.c store/archive/question.c \
     node/service/chat/words.c node/service/chat/account.c \
+    node/service/fleet/fleet.c node/service/fleet/self.c node/service/fleet/view.c node/service/fleet/look.c node/service/fleet/events.c node/service/fleet/problems.c node/service/fleet/servers.c \
+    node/app/verb_status.c node/app/verb_tail.c node/app/verb_tail_stored.c node/app/terminal.c \
+    store/postgres store/sink/batch.c store/sink/claim.c store/sink/foreign.c store/sink/lane.c store/sink/lease.c store/sink/sink.c store/sink/upkeep.c store/sink/writers.c store/archive/archive.c \
     node/service/minigame/request.c store/roster/note.c store/history/note.c store/redis/url.c store/redis/url_list.c \
+    store/redis/sentinel.c store/redis/greeting.c store/redis/scout.c store/redis/hush.c store/redis/proof.c store/redis/mover.c store/redis/change.c \
     store/redis/map.c store/redis/moves.c store/redis/inspect.c store/redis/roll.c store/redis/script.c store/redis/eval.c store/redis/find.c store/redis/push.c store/way_read.c store/redis/redirect.c store/redis/values.c store/redis/reply.c store/redis/role.c store/redis/stream.c store/stream_call.c store/base/resp.c store/base/decimal.c |
     awk -v least=$least '
         /\.c / {

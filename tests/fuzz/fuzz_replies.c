@@ -6,7 +6,8 @@
  *
  * `which` is the number of the command that is answered so, with its top bit: bytes as they are, without:
  * as a string. The first byte of the input chooses who is asked: one server, that of a sentinel, a cluster, two of a
- * list, or lists of which one replaces the other; and whether replicas are waited for. */
+ * list, or lists of which one replaces the other; whether replicas are waited for; whether there are passwords and a database; and
+ * whether more time passes. In bytes that go out as they are one of 127 is the port. */
 #include "store/bus.h"
 #include "store/history/history.h"
 #include "store/inspect.h"
@@ -45,6 +46,11 @@ enum {
     BY_LIST = 4,
     WITH_REPLICAS = 8,
     BY_CHANGE = 16, /* one server before, two of a list after */
+    THE_PORT = 127,
+    WITH_LOGIN = 32,
+    FOR_LONG = 64,
+    LONG_PERIODS = 12,
+    LONG_MS = 4000,
 };
 
 struct peer {
@@ -291,6 +297,17 @@ static void answer(struct peer *peer, const redisReply *command, struct buf *out
     }
 }
 
+static void put_raw(struct span bytes, struct buf *out)
+{
+    const char *at = memchr(bytes.ptr, THE_PORT, bytes.len);
+    size_t before = at != NULL ? (size_t)(at - bytes.ptr) : bytes.len;
+    buf_append(out, span_of(bytes.ptr, before));
+    if (at != NULL) {
+        buf_printf(out, "%u", port);
+        buf_append(out, span_skip(bytes, before + 1));
+    }
+}
+
 static void take_command(struct peer *peer, const redisReply *command)
 {
     struct buf out = {0};
@@ -301,7 +318,7 @@ static void take_command(struct peer *peer, const redisReply *command)
         answer(peer, command, &out);
         out.len = skips || peer->quiet ? 0 : out.len;
     } else if (((unsigned char)lie.ptr[0] & RAW_LIE) != 0) {
-        buf_append(&out, span_skip(lie, 2));
+        put_raw(span_skip(lie, 2), &out);
     } else {
         resp_word(&out, span_skip(lie, 2));
     }
@@ -540,8 +557,9 @@ static void ask_all(struct store *store)
     bus_publish(store, SPAN("b"), SPAN("p"));
     ask_about(store);
     settle();
-    for (int i = 0; i < PERIODS; i++) {
-        ahead_ms += PERIOD_MS;
+    bool long_run = (who & FOR_LONG) != 0;
+    for (int i = 0; i < (long_run ? LONG_PERIODS : PERIODS); i++) {
+        ahead_ms += long_run ? LONG_MS : PERIOD_MS;
         settle();
     }
     roster_release(store, SPAN("r"), SPAN("m"));
@@ -566,18 +584,21 @@ static void read_lies(struct span data)
 
 static void print_url(char *url, size_t size)
 {
+    bool logs_in = (who & WITH_LOGIN) != 0;
+    const char *login = logs_in ? (who & WITH_REPLICAS) != 0 ? "user:pass@" : ":pass@" : "";
     if ((who & BY_CLUSTER) != 0) {
-        snprintf(url, size, "redis+cluster://127.0.0.1:%u", port);
+        snprintf(url, size, "redis+cluster://%s127.0.0.1:%u%s", login, port,
+                 logs_in ? ",127.0.0.2:1" : "");
     } else if ((who & BY_CHANGE) != 0) {
-        snprintf(url, size, "redis://127.0.0.1:%u;redis://127.0.0.1:%u,redis://127.0.0.2:%u", port,
-                 port, port);
+        snprintf(url, size, "redis://%s127.0.0.1:%u;redis://127.0.0.1:%u,redis://127.0.0.2:%u",
+                 login, port, port, port);
     } else if ((who & BY_LIST) != 0) {
-        snprintf(url, size, "redis://127.0.0.1:%u,redis://127.0.0.2:%u", port, port);
+        snprintf(url, size, "redis://127.0.0.1:%u,redis://%s127.0.0.2:%u", port, login, port);
+    } else if ((who & BY_SENTINEL) != 0) {
+        snprintf(url, size, "redis+sentinel://%s127.0.0.1:%u,127.0.0.2:%u/name%s", login, port,
+                 logs_in ? port : 1, logs_in ? "?db=3&sentinel-pass=p" : "");
     } else {
-        snprintf(url, size,
-                 (who & BY_SENTINEL) != 0 ? "redis+sentinel://127.0.0.1:%u/name"
-                                          : "redis://127.0.0.1:%u",
-                 port);
+        snprintf(url, size, "redis://%s127.0.0.1:%u%s", login, port, logs_in ? "/3" : "");
     }
 }
 

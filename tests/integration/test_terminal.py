@@ -110,10 +110,11 @@ def test_tail_follows_a_room_from_a_level_on(yard, redis, terminal):
     screen = terminal("tail", "--http", at(first), "--room", "R", "--level", "warn", "--since", "10m")
     wait_until(lambda: "before" in screen.shows(), "what was there")
     stored(second, [{"msg": "unseen", "room": "R", "level": "info"}, {"msg": "elsewhere", "room": "Q", "level": "error"},
-                    {"msg": "two\nlines \033[2J\u009b2J", "room": "R", "level": "Error", "user": "u"}])
+                    {"msg": "none\0less", "room": "R", "level": "warn"}, {"msg": "two\nlines \033[2J\u009b2J", "room": "R", "level": "Error", "user": "u"}])
     wait_until(lambda: "lines" in screen.shows(), "a live line of another node")
     shown = screen.shows()
     assert "\033[31merror\033[0m u [R] two\r\n" + " " * 31 + "lines \\x1b[2J\\x9b2J" in shown, "lines as lines, controls as text"
+    assert "none less" in shown, "a NUL is no end"
     assert "unseen" not in shown and "elsewhere" not in shown
     screen.press(b"\x03")
     wait_until(screen.ended, "Ctrl-C ends it")

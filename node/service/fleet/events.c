@@ -5,6 +5,7 @@
 #include "node/service/fleet/viewers.h"
 #include "store/base/clock.h"
 #include "store/base/mem.h"
+#include "store/base/utf8.h"
 #include "store/history/history.h"
 #include "store/roster/roster.h"
 
@@ -118,7 +119,7 @@ static bool ring_has(const struct fleet_events *events, struct span json)
 static uint64_t at_of(struct span json)
 {
     struct json_field at = {.name = "at"};
-    bool good = json_fields(json, &at, 1) == 0 && at.kind == JSON_KIND_NUMBER;
+    bool good = utf8_valid(json) && json_fields(json, &at, 1) == 0 && at.kind == JSON_KIND_NUMBER;
     return good ? strtoull(at.raw.ptr, NULL, 10) : 0;
 }
 

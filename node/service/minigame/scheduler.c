@@ -2,8 +2,8 @@
 #include "node/service/minigame/scheduler.h"
 
 #include "node/core/log.h"
-#include "node/service/minigame/draw.h"
 #include "node/service/minigame/letters.h"
+#include "node/service/minigame/line.h"
 #include "node/service/minigame/prizes.h"
 #include "node/service/minigame/request.h"
 #include "node/service/minigame/state.h"
@@ -26,13 +26,9 @@ enum {
     MINIGAME_SEAT_MOST = 60 * 1024, /* bytes of a seat; a roster value holds 64 KiB */
     LEDGER_MOST = 8,                /* states kept; the newest one counts */
     LEDGER_MS = 5000,               /* for which one is tried to be written */
-    ASKED_MOST = 1000,              /* requests that wait while players are drawn */
     PERIOD_PRESET = 600,            /* seconds */
     OFFSET_PRESET = 300,
-    DRAW_PAUSE =
-        10, /* times as long as drawing took, until a start may have players drawn again, */
-    DRAW_SHORT_US = 500, /* unless it took no longer than that */
-    UNSAID_MOST = 64,    /* letters that wait for the draft: all of them go in one turn */
+    UNSAID_MOST = 64, /* letters that wait for the draft: all of them go in one turn */
 };
 
 struct minigame_scheduler {
@@ -48,18 +44,13 @@ struct minigame_scheduler {
     struct minigame_state *state;    /* as it is shown and told */
     struct minigame_state *draft;    /* changed here, not known to be in the store; or NULL */
     json_t *unsaid;                  /* letters that wait for the draft to be in the store */
-    json_t *asked;                   /* requests that wait, the first one for the draw */
-    bool serving;                    /* them */
-    struct minigame_walk drawing;    /* of players, */
-    struct minigame_draw draw;       /* for a round or for the first of `asked` */
-    bool for_round, drawn, known;    /* it is over; and was it known who is online? */
+    struct minigame_line line;       /* what this node was asked as the runner */
     int64_t first;                   /* version of the first change in the draft */
     int64_t highest;                 /* version that this node ever gave */
     char runner[MINIGAME_NODE_SIZE]; /* "": no node, or not known */
     bool current;                    /* the view is not old */
     bool in_roster;                  /* the store has the draft */
     bool reading;                    /* the ledger was asked for */
-    uint64_t may_draw_us;            /* from then on; of a clock that never jumps */
     bool loaded;                     /* what the ledger had is known here */
     bool ledger_behind;              /* the ledger may lack the state */
 };
@@ -344,21 +335,12 @@ static void on_roster(void *arg, enum roster_event event, const struct roster_me
 
 /* ------------------------------------------------------------------------------------ rounds */
 
-static void drop_draw(struct minigame_scheduler *scheduler)
-{
-    for (size_t i = 0; i < MINIGAME_PLAYERS_MOST; i++) {
-        free(scheduler->draw.players[i]);
-    }
-    scheduler->draw = (struct minigame_draw){0};
-    scheduler->drawn = false;
-}
-
 /* With the players that were drawn. */
 static void set_up_round(struct minigame_scheduler *scheduler)
 {
     struct minigame_round *round =
         minigame_state_add_round(edit(scheduler), (int64_t)clock_unix_ms());
-    minigame_draw_end(&scheduler->draw, round);
+    minigame_line_give_players(&scheduler->line, round);
     commit(scheduler);
     broadcast(scheduler, minigame_post_update());
 }
@@ -370,37 +352,13 @@ static bool is_round_due(const struct minigame_scheduler *scheduler)
            state->next_at_ms <= (int64_t)clock_unix_ms();
 }
 
-static void serve(struct minigame_scheduler *scheduler);
-
-/* A walk's done. */
-static void on_drawn(void *arg, bool known)
+/* The line has its players. */
+static void on_round(void *arg)
 {
     struct minigame_scheduler *scheduler = arg;
-    uint64_t took_us = scheduler->drawing.us;
-    scheduler->may_draw_us =
-        took_us > DRAW_SHORT_US ? clock_monotonic_us() + took_us * DRAW_PAUSE : 0;
-    scheduler->drawn = true;
-    scheduler->known = known;
-    if (scheduler->for_round) {
-        if (known && is_round_due(scheduler)) {
-            set_up_round(scheduler);
-        }
-        drop_draw(scheduler);
+    if (is_round_due(scheduler)) {
+        set_up_round(scheduler);
     }
-    serve(scheduler);
-}
-
-/* A walk's take. */
-static bool add_player(void *arg, struct span user)
-{
-    struct minigame_scheduler *scheduler = arg;
-    return minigame_draw_add(&scheduler->draw, user);
-}
-
-static void draw_players(struct minigame_scheduler *scheduler, bool for_round)
-{
-    scheduler->for_round = for_round;
-    minigame_walk_begin(&scheduler->drawing);
 }
 
 static void on_tick(struct wheel_timer *timer)
@@ -412,8 +370,8 @@ static void on_tick(struct wheel_timer *timer)
         state->version > 0) {
         write_ledger(scheduler);
     }
-    if (is_round_due(scheduler) && !minigame_walk_is_on(&scheduler->drawing)) {
-        draw_players(scheduler, true);
+    if (is_round_due(scheduler)) {
+        minigame_line_draw(&scheduler->line);
     }
     wheel_set(scheduler->options.wheel, &scheduler->tick, MINIGAME_TICK_MS);
 }
@@ -448,7 +406,7 @@ static int64_t get_seconds(const json_t *request, const char *key, int64_t prese
 static void start(struct minigame_scheduler *scheduler, const json_t *request, char *error,
                   size_t error_size)
 {
-    if (!scheduler->known) {
+    if (!minigame_line_knows_players(&scheduler->line)) {
         snprintf(error, error_size, "%s", MINIGAME_NO_PLAYERS);
         return;
     }
@@ -539,11 +497,15 @@ static void tell_outcome(struct minigame_scheduler *scheduler, const json_t *let
     }
 }
 
-static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
+/* The line serves a letter. */
+static void on_served(void *arg, const json_t *letter, const char *refusal)
 {
+    struct minigame_scheduler *scheduler = arg;
     const json_t *request = json_object_get(letter, "request");
     char error[512] = "";
-    if (!is_runner(scheduler)) {
+    if (refusal != NULL) {
+        snprintf(error, sizeof(error), "%s", refusal);
+    } else if (!is_runner(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_UNREACHABLE); /* it has just moved */
     } else if (!has_room(scheduler)) {
         snprintf(error, sizeof(error), "%s", MINIGAME_TOO_MANY);
@@ -553,49 +515,13 @@ static void answer(struct minigame_scheduler *scheduler, const json_t *letter)
     tell_outcome(scheduler, letter, error);
 }
 
-static bool needs_players(const struct minigame_scheduler *scheduler, const json_t *letter)
+static bool needs_players(void *arg, const json_t *letter)
 {
+    const struct minigame_scheduler *scheduler = arg;
     const json_t *request = json_object_get(letter, "request");
     return is_runner(scheduler) && has_room(scheduler) &&
            json_is_string(json_object_get(request, "action")) &&
            minigame_request_action(request) == MINIGAME_START;
-}
-
-/* Carries out what was asked, in order, up to one that has to wait for its players. */
-static void serve(struct minigame_scheduler *scheduler)
-{
-    if (scheduler->serving) {
-        return; /* the draw was over at once */
-    }
-    scheduler->serving = true;
-    while (json_array_size(scheduler->asked) > 0 && !minigame_walk_is_on(&scheduler->drawing)) {
-        json_t *letter = json_incref(json_array_get(scheduler->asked, 0));
-        bool draws = needs_players(scheduler, letter) && !scheduler->drawn;
-        if (draws && clock_monotonic_us() < scheduler->may_draw_us) {
-            json_array_remove(scheduler->asked, 0);
-            tell_outcome(scheduler, letter, MINIGAME_TOO_MANY);
-        } else if (draws) {
-            draw_players(scheduler, false);
-        } else {
-            json_array_remove(scheduler->asked, 0);
-            answer(scheduler, letter);
-            drop_draw(scheduler);
-        }
-        json_decref(letter);
-    }
-    scheduler->serving = false;
-}
-
-/* Steals `letter`, and answers it, if not at once. */
-static void ask_here(struct minigame_scheduler *scheduler, json_t *letter)
-{
-    if (json_array_size(scheduler->asked) == ASKED_MOST) {
-        tell_outcome(scheduler, letter, MINIGAME_UNREACHABLE);
-        json_decref(letter);
-        return;
-    }
-    json_array_append_new(scheduler->asked, letter);
-    serve(scheduler);
 }
 
 static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter)
@@ -607,7 +533,7 @@ static void on_letter(struct minigame_scheduler *scheduler, const json_t *letter
     } else if (to == NULL || strcmp(to, scheduler->options.node) != 0) {
         return;
     } else if (json_object_get(letter, "request") != NULL) {
-        ask_here(scheduler, json_deep_copy(letter));
+        minigame_line_ask(&scheduler->line, json_deep_copy(letter));
     } else {
         const char *error = json_string_value(json_object_get(letter, "error"));
         minigame_sockets_answer(scheduler->options.sockets,
@@ -636,7 +562,8 @@ void minigame_scheduler_ask(struct minigame_scheduler *scheduler, uint64_t asker
     struct minigame_sockets *sockets = scheduler->options.sockets;
     const char *runner = runner_of(scheduler);
     if (is_runner(scheduler)) {
-        ask_here(scheduler, json_pack("{s:I, s:O}", "own", (json_int_t)asker, "request", request));
+        minigame_line_ask(&scheduler->line,
+                          json_pack("{s:I, s:O}", "own", (json_int_t)asker, "request", request));
     } else if (runner != NULL &&
                minigame_post_publish(&scheduler->letters,
                                      json_pack("{s:s, s:s, s:I, s:O}", "to", runner, "from",
@@ -656,13 +583,13 @@ struct minigame_scheduler *minigame_scheduler_new(const struct minigame_schedule
     scheduler->options = *options;
     scheduler->letters = (struct minigame_post){options->store, options->sockets};
     scheduler->unsaid = json_array();
-    scheduler->asked = json_array();
-    scheduler->drawing = (struct minigame_walk){.net = options->net,
-                                                .online = &scheduler->options.online,
-                                                .take = add_player,
-                                                .done = on_drawn,
-                                                .arg = scheduler};
-    minigame_walk_init(&scheduler->drawing);
+    minigame_line_init(&scheduler->line,
+                       &(struct minigame_line_options){.net = options->net,
+                                                       .online = options->online,
+                                                       .needs_players = needs_players,
+                                                       .serve = on_served,
+                                                       .round = on_round,
+                                                       .arg = scheduler});
     scheduler->since_us = clock_unix_ms() * 1000;
     scheduler->state = minigame_state_new();
     scheduler->sub = bus_subscribe(options->store, MINIGAME_KEY, BUS_ECHO, on_bus, scheduler);
@@ -687,9 +614,7 @@ void minigame_scheduler_free(struct minigame_scheduler **scheduler)
     wheel_cancel(&gone->update);
     minigame_state_free(&gone->state);
     minigame_state_free(&gone->draft);
-    minigame_walk_end(&gone->drawing);
-    drop_draw(gone);
+    minigame_line_deinit(&gone->line);
     json_decref(gone->unsaid);
-    json_decref(gone->asked);
     free(gone);
 }

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 enum {
-    TELLING_US = 500,   /* of a turn, until nobody is told at once any more in it; */
-    TOLD_LEAST = 32,    /* but so many times it is done in each */
-    TOLD_STEP = 8,      /* between two looks at the time */
-    TOLD_PER_STEP = 32, /* of the rest */
+    TELLING_US = 500,       /* of a turn, until nobody is told at once any more in it; */
+    TOLD_LEAST = 32,        /* but so many times it is done in each */
+    TOLD_STEP = 8,          /* between two looks at the time */
+    TELLINGS_PER_STEP = 32, /* of the rest */
 };
 
 struct relay_telling {
@@ -151,7 +151,7 @@ static bool has_turn(struct relay_room *room)
 static bool tell_some(struct net_work *work)
 {
     struct relay_room *room = CONTAINER_OF(work, struct relay_room, rest);
-    for (int left = TOLD_PER_STEP; left > 0 && !list_empty(&room->line); left--) {
+    for (int left = TELLINGS_PER_STEP; left > 0 && !list_empty(&room->line); left--) {
         tell_next(room);
     }
     return !list_empty(&room->line);

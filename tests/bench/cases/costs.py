@@ -7,6 +7,8 @@ import contextlib
 import gzip
 import itertools
 import json
+import pathlib
+import re
 import selectors
 import socket
 import threading
@@ -16,14 +18,59 @@ from harness import BenchError, Result
 from lib.accounts import AccountService
 from lib.dispatch import CLOSE, SECRET, WRITE, node_settings, pack, path_of
 from lib.frames import BINARY, PING, TEXT, deflate, frame_bytes, handshake_request
-from lib.measure import cpu_of
 from lib.ports import free_port, free_ports
 from lib.relay import handshake as relay_handshake
 from lib.tokens import Key
 from lib.waiting import wait_until
 from noise import read_frames, read_head, websocket
 
+HEAD = "| request | bytes | CPU | by byte received | bytes back by byte | bounded by |"
+PAGE = pathlib.Path(__file__).resolve().parents[3] / "SECURITY.md"
 SECONDS = 1.0
+SETTLE = 0.3  # until what was asked last is with all
+
+# What holds it, by how a request's name begins: the first one counts.
+BOUNDS = [
+    ("`GET /metrics`", "`admin`; what costs more with many connections is looked up once a second"),
+    ("`GET /api/status`", "`admin`, `status-token`; told again for 2 s"),
+    ("the ", "`admin` (the fleet's); 64 KB of answers that wait, then no more is read"),
+    ("a header", "`header-limit`"),
+    ("a WebSocket", "`address-limit`, 16 accepted a turn"),
+    ("a bomb", "`message-limit` after inflating"),
+    ("`/api/status/live`", "`admin`, `status-token`"),
+    ("`/logs/listen`", "four searches at once, one of an address, 20 MB/s of a node"),
+    ("`/logs/stored`", "`postgres`, `logs-listen-token`; one query at a time, 16 wait, 4 of an address"),
+    ("`/logs/add`, half refused", "a server that refused is asked once a second"),
+    ("`/logs/add`", "`logs-rate`, `logs-add-token`; `message-limit` after inflating, 10,000 entries"),
+    ("`/loki", "as `/logs/add`"), ("`/v1/logs`", "as `/logs/add`"), ("`/gelf`", "as `/logs/add`"),
+    ("syslog", "`logs-rate`"),
+    ("sync: 250 KB", "`message-limit`, after inflating; waits behind those that are short"),
+    ("sync: 500 KB", "`message-limit`, after inflating"),
+    ("sync: over the limit", "`message-limit`, after inflating: closed"),
+    ("sync: into", "one change of session at a time; its id has to be known"),
+    ("sync: a push refused", "what a turn has for one connection"),
+    ("sync: a push", "only its leader; `message-limit`; what goes to many goes last"),
+    ("sync", "what a turn has for one connection"),
+    ("chat: a login with ", "`chat-account-parallel` at once, 8,192 wait; `chat-rate`"),
+    ("chat: a token of a key", "one fetch in `chat-jwks-pause` for all"),
+    ("chat: a token whose account", "good tokens only, `chat-account-parallel` at once, once in `chat-account-cache`"),
+    ("chat: a history", "`chat-rate`, a login; `queue-limit`, then closed"),
+    ("chat: a login", "`chat-rate`; signatures in threads, 8,192 waiting"),
+    ("chat: a message", "`chat-rate`, a login"), ("chat", "`chat-rate`"),
+    ("tracker", "`tracker-rate` an address, which can be made up; no answer over three times the question"),
+    ("relay: a game server", "`relay-joins`, `relay-secret`"),
+    ("relay", "`relay-rate`; pacing"), ("`GET /api/relay`", "`relay-status-token`"),
+    ("dispatch: a device", "whom the driver accepts; `connection-limit`"), ("dispatch", "`dispatch-secret`"),
+    ("minigame: who is online", "20 a second and socket, `minigame-token`; listed a tenth of the time"),
+    ("minigame: the webhook", "`webhook-token`; ten times a second at most"),
+    ("minigame: another period", "players drawn a tenth of the time, 64 letters wait; 20 a second and socket, `minigame-token`"),
+    ("minigame", "20 a second and socket, `minigame-token`"),
+    ("", "16 requests a turn"),
+]
+
+
+def bound_of(name):
+    return next(text for start, text in BOUNDS if name.startswith(start))
 
 
 def get(path, *fields):
@@ -82,14 +129,78 @@ def logged_in(node):
     return link
 
 
-def measure(node, ask, size):
-    """(µs of CPU by request, ns by byte received, bytes back by byte received)"""
-    count, back, begun, cpu = 0, 0, time.monotonic(), cpu_of(node.pid)
-    while time.monotonic() - begun < SECONDS:
+class Cost:
+    """What one request takes: bytes that its node received for it, CPU time of that node and of others, and bytes that all nodes
+    sent for it."""
+
+    def __init__(self, name, size, us, back, others, note):
+        self.name, self.size, self.us, self.back, self.others, self.note = name, size, us, back, others, note
+
+    def result(self):
+        others = "".join(f"; {name} {us:.0f} us" for name, us in self.others)
+        return Result(f"{self.name} ({self.size:,.0f} bytes): CPU by request", None, self.us, " us",
+                      note=f"{self.us / self.size * 1e3:,.0f} ns by byte received, {self.back / self.size:,.1f} bytes back by byte{others}{self.note}")
+
+    def line(self):
+        """Of the table in SECURITY.md."""
+        others = "".join(f"; {name} {short(us)}" for name, us in self.others if us >= 1)
+        return (f"| {self.name} | {self.size:,.0f} | {short(self.us)}{others}{self.note} | {short(self.us / self.size)} | "
+                f"{rounded(self.back / self.size)} | {bound_of(self.name)} |")
+
+
+def rounded(value):
+    return f"{value:,.0f}" if value >= 9.5 else f"{value:.1f}" if value >= 0.05 else "0"
+
+
+def short(us):
+    return f"{us / 1e3:.1f} ms" if us >= 950 else f"{us:.0f} µs" if us >= 9.5 else f"{us:.1f} µs" if us >= 0.95 else f"{us * 1e3:.0f} ns"
+
+
+def cpu_of(pid):
+    """Seconds that its threads have run. (A process's own count is in hundredths.)"""
+    total = 0
+    for path in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            total += int((path / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def traffic(node):
+    """Bytes received from clients, and sent to them."""
+    metrics = node.metrics()
+    return [metrics["muster_received_bytes_total"], metrics["muster_sent_bytes_total"]]
+
+
+class Traffic:
+    """Of some nodes, from here on, but for what it takes to ask them."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        first = [traffic(node) for node in nodes]
+        self.before = [traffic(node) for node in nodes]
+        self.own = [[b - a for a, b in zip(*pair)] for pair in zip(first, self.before)]
+
+    def since(self):
+        """Received by the first, sent by all."""
+        now = [traffic(node) for node in self.nodes]
+        grown = [[b - a - own for a, b, own in zip(*three)] for three in zip(self.before, now, self.own)]
+        return grown[0][0], sum(sent for _, sent in grown)
+
+
+def measure(name, nodes, ask, *processes, many=1, size=None, seconds=SECONDS):
+    """Asks the first of `nodes` for some time; each `ask` is so many requests. `size`: of a datagram, whose answer's length `ask`
+    tells: both are none of a node's counts. `processes`: (name, pid) of others whose CPU time is wanted."""
+    processes = [*processes, *(("the other node", node.pid) for node in nodes[1:])]
+    back, count, seen = 0, 0, Traffic(nodes)
+    begun, cpu, before = time.monotonic(), cpu_of(nodes[0].pid), [cpu_of(pid) for _, pid in processes]
+    while time.monotonic() - begun < seconds:
         back += ask()
-        count += 1
-    used = cpu_of(node.pid) - cpu
-    return used / count * 1e6, used / count / size * 1e9, back / count / size
+        count += many
+    time.sleep(SETTLE)
+    us = (cpu_of(nodes[0].pid) - cpu) / count * 1e6
+    others = [(who, (cpu_of(pid) - was) / count * 1e6) for (who, pid), was in zip(processes, before)]
+    received, sent = (size * count, back) if size else seen.since()
+    return Cost(name, received / count, us, sent / count, others, "")
 
 
 def kinds(node):
@@ -122,29 +233,24 @@ def kinds(node):
     frames = [("sync: no JSON", sync, text("x")), ("sync: a push refused", sync, text({"type": "Push", "sessionId": "x"})),
               ("sync: ping", sync, text("ping")), ("sync: an unknown type", sync, text({"type": "x"})),
               ("sync: 250 KB of JSON", sync, text(text_of_push.decode())),
-              ("chat: history of 100", chat, text({"action": "history", "limit": 100})),
+              ("chat: a history of 100", chat, text({"action": "history", "limit": 100})),
               ("chat: a login", chat, text({"action": "login", "token": "bench"})),
               ("chat: an unknown action", chat, text({"action": "x"})),
               ("chat: a message to one", chat, text({"action": "message", "message": "hi"})),
               ("minigame: one request too many", game, text("x"))]
     for name, request in http:
-        yield name, lambda request=request: ask_http(plain, request), len(request)
+        yield re.sub(r"^((GET )?/[^ ,]*)", r"`\1`", name), lambda request=request: ask_http(plain, request)
     for name, link, request in frames:
-        yield name, lambda link=link, request=request: ask_frame(link, request), len(request)
-    yield "a WebSocket opened and closed", lambda: handshake(node, "/connect"), 200
+        yield name, lambda link=link, request=request: ask_frame(link, request)
+    yield "a WebSocket opened and closed", lambda: handshake(node, "/connect")
     bomb = frame_bytes(TEXT, deflate(text_of_push), rsv=4)
     squeezed = deflating(node)
-    yield "sync: 250 KB of JSON, deflated", lambda: ask_frame(squeezed, bomb), len(bomb)
+    yield "sync: 250 KB of JSON, deflated", lambda: ask_frame(squeezed, bomb)
     empty = [frame_bytes(TEXT, deflate(b" " * size), rsv=4) for size in (500_000, 600_000)]
-    yield "sync: 500 KB of spaces, deflated", lambda: ask_frame(squeezed, empty[0]), len(empty[0])
-    yield "sync: over the limit, deflated: 1009", lambda: bombed(node, empty[1]), 250 + len(empty[1])
-    yield "/api/status/live opened and closed", lambda: handshake(node, "/api/status/live"), 200
-    yield "/logs/listen with a backlog", lambda: handshake(node, "/logs/listen?room=unknown&backlog=2000"), 230
-
-
-def row(name, size, us, ns, back, note=""):
-    return Result(f"{name} ({size:,} bytes): CPU by request", None, us, " us",
-                  note=f"{ns:,.0f} ns by byte received, {back:,.1f} bytes back by byte{note}")
+    yield "sync: 500 KB of spaces, deflated", lambda: ask_frame(squeezed, empty[0])
+    yield "sync: over the limit, deflated: 1009", lambda: bombed(node, empty[1])
+    yield "`/api/status/live` opened and closed", lambda: handshake(node, "/api/status/live")
+    yield "`/logs/listen` with a backlog", lambda: handshake(node, "/logs/listen?room=unknown&backlog=2000")
 
 
 def rosters(bench):
@@ -159,9 +265,8 @@ def rosters(bench):
         crowded = itertools.cycle([frames[0], text({"type": "SetSession", "sessionId": "crowd", "isLeader": False})])
         for name, link, order in (("sync: into another session", alone, turns),
                                   ("sync: into and out of one of 500", many, crowded)):
-            ask, note = counted(lambda link=link, order=order: ask_frame(link, next(order)), ("Redis", redis.pid), ("the other node", other.pid))
-            us, ns, back = measure(node, ask, len(frames[0]))
-            yield row(name, len(frames[0]), us, ns, back, note())
+            with drained(crowd):
+                yield measure(name, (node, other), lambda link=link, order=order: ask_frame(link, next(order)), ("Redis", redis.pid))
 
 
 def datagrams(bench):
@@ -180,13 +285,11 @@ def datagrams(bench):
             def ask(data=data):
                 link.send(data)
                 return len(link.recv(2048))
-            ask, note = counted(ask, ("Redis", redis.pid))
             try:
-                us, ns, back = measure(node, ask, len(data))
+                yield measure(name, (node,), ask, ("Redis", redis.pid), size=len(data))
             except socket.timeout:
                 bench.progress.step(f"{name}: no answer")
                 continue
-            yield row(name, len(data), us, ns, back, note())
         link.close()
 
 
@@ -196,7 +299,7 @@ def game_servers(bench):
     common = {"relay_joins": "0", "relay_rate": "0", "relay_pacing": "off", "relay_status_token": "bench"}
     with bench.redis() as redis, bench.node(redis.url, relay=f"127.0.0.1:{ports[0]}", **common) as node, \
             bench.node(redis.url, relay=f"127.0.0.1:{ports[1]}", **common) as other:
-        others = []
+        others, came = [], []
         hello = json.dumps(relay_handshake("a")).encode()
 
         def join(port):
@@ -213,18 +316,25 @@ def game_servers(bench):
             link.close()
             return size
 
+        def come():
+            link, size = join(ports[0])
+            came.append(link)
+            return size
+
         def say():
             speaker.sendall(saying)
             time.sleep(0.001)
             return 0
         listing, plain = get("/api/relay", "Authorization: Bearer bench"), connected(node)
         with drained(others):
-            for name, ask, size in (("GET /api/relay, of 100", lambda: ask_http(plain, listing), len(listing)),
-                                    ("relay: one that comes and goes", come_and_go, len(hello)), ("relay: a message to 100", say, len(saying))):
-                ask, note = counted(ask, ("Redis", redis.pid), ("the other node", other.pid))
-                us, ns, back = measure(node, ask, size)
-                yield row(name, size, us, ns, back, note())
-        for link in [speaker, *others]:
+            for name, ask in (("`GET /api/relay`, of 100", lambda: ask_http(plain, listing)),
+                              ("relay: a game server that comes and goes in a network of 100 on two nodes", come_and_go),
+                              ("relay: a message to 100 on two nodes", say)):
+                yield measure(name, (node, other), ask, ("Redis", redis.pid))
+            cost = measure("relay: a game server that joins a network of 100 on two nodes", (node, other), come, ("Redis", redis.pid))
+            cost.note = f"; it had grown to {100 + len(came)} by the end"
+            yield cost
+        for link in [speaker, *others, *came]:
             link.close()
 
 
@@ -250,21 +360,20 @@ def rounds_of_games(bench):
                 time.sleep(0.01)  # so that none of them waits, or is told to slow down
                 return 0
             with drained(fresh + servers):
-                ask, note = counted(say, ("Redis", redis.pid), ("the other node", other.pid))
-                us, ns, _ = measure(node, ask, len(request))
-                yield row(name, len(request), us, ns, 0, note() + ", said to 200 sockets")
+                yield measure(f"{name}, said to 200 sockets on two nodes", (node, other), say, ("Redis", redis.pid))
             for one in fresh:
                 one.close()
         time.sleep(1)
         question = text({"action": "online_players"})
         asking = itertools.cycle([websocket(node.address, "/minigame") for _ in range(200)])
-        for name, ask, size in (("minigame: who is online, of 5,000", lambda: len(ask_last(next(asking), question)) + 4, len(question)),):
-            us, ns, back = measure(node, ask, size)
-            yield row(name, size, us, ns, back)
+        yield measure("minigame: who is online, of 5,000", (node,), lambda: len(ask_last(next(asking), question)))
         hook, link = post("/api/webhook/minigame", b"{}"), connected(node)
-        ask, note = counted(lambda: ask_http(link, hook), ("Redis", redis.pid), ("the other node", other.pid))
-        us, ns, back = measure(node, ask, len(hook))
-        yield row("minigame: the webhook, 100 game servers", len(hook), us, ns, back, note())
+
+        def call():
+            time.sleep(0.11)  # each is an update
+            return ask_http(link, hook)
+        with drained(servers):
+            yield measure("minigame: the webhook, 100 game servers on two nodes", (node, other), call, ("Redis", redis.pid), seconds=3)
         for one in [*users, *servers]:
             one.close()
 
@@ -297,20 +406,6 @@ def ask_last(link, request, word=b"online_players"):
     return answer
 
 
-def counted(ask, *processes):
-    """`ask`, and what tells of the CPU time that each of these took for one of it."""
-    count, before = itertools.count(), [cpu_of(pid) for _, pid in processes]
-
-    def one():
-        next(count)
-        return ask()
-
-    def note():
-        asked = next(count)
-        return "".join(f"; {name} {(cpu_of(pid) - cpu) / asked * 1e6:.0f} us" for (name, pid), cpu in zip(processes, before))
-    return one, note
-
-
 def parts_of_streams(bench):
     """A request that touches two servers of which one's stream is full: the answer names each entry that is to be sent again."""
     with bench.redis() as one, bench.redis() as two, \
@@ -334,10 +429,8 @@ def parts_of_streams(bench):
             if status != 503 or len(body["elements"]) != count / 2:
                 raise BenchError(f"no answer that names what is missing: {status} {body}")
             request = post("/logs/add", json.dumps([{"msg": "x", "room": room} for room in named]).encode())
-            ask, note = counted(lambda request=request: ask_http(link, request), ("Redis", one.pid), ("the full one", two.pid))
-            us, ns, back = measure(node, ask, len(request))
-            yield row(f"/logs/add, {count:,} entries, half refused: 503", len(request), us, ns, back,
-                      note() + ", which are asked once a second")
+            yield measure(f"`/logs/add`, half refused (503): {count:,} entries", (node,), lambda request=request: ask_http(link, request),
+                          ("Redis", one.pid), ("the full one", two.pid))
 
 
 def add(link, rooms):
@@ -383,11 +476,10 @@ def devices_of_drivers(bench):
         come_and_go()
         plain = connected(node)
         wrong = [frame_bytes(BINARY, pack(WRITE, "10.0.0.1", 99, b"x")), frame_bytes(BINARY, pack(CLOSE, "10.0.0.1", 99))]
-        for name, ask, size in (("dispatch: the statistics", bearer, 70), ("dispatch: a device that comes and goes", device, 120),
-                                ("dispatch: a driver that comes and goes", come_and_go, 280)):
-            ask, note = counted(ask, ("Redis", redis.pid), ("the other node", other.pid))
-            us, ns, back = measure(node, ask, size)
-            yield row(name, size, us, ns, back, note())
+        for name, ask in (("dispatch: `GET /api/server`", bearer), ("dispatch: a driver that comes and goes", come_and_go)):
+            yield measure(name, (node, other), ask, ("Redis", redis.pid))
+        # It says nothing, so by the bytes of its handshake (TCP's, of which the kernel does not tell).
+        yield measure("dispatch: a device that comes and goes, its driver on another node", (node, other), device, ("Redis", redis.pid), size=120)
         for name, frame in zip(("dispatch: data for no device", "dispatch: an end of no device"), wrong):
             link = websocket(node.address, path_of(port, "127.0.0.0/24"))
 
@@ -395,8 +487,7 @@ def devices_of_drivers(bench):
                 link.sendall(frame * 100 + frame_bytes(PING, b"x"))
                 return told(link, 1)
             say()  # it is open from here on
-            us, ns, back = measure(node, say, 100 * len(frame))
-            yield row(name, len(frame), us / 100, ns, back)
+            yield measure(name, (node,), say, many=100)
 
 
 def lines_of_syslog(bench):
@@ -417,12 +508,14 @@ def lines_of_syslog(bench):
             return 0
         for name, ask, size in (("syslog: a datagram", datagrams, len(line)), ("syslog: a line of TCP", lambda: tcp.sendall((line + b"\n") * 100) or 0, len(line)),
                                 ("syslog: a short line of TCP", lambda: tcp.sendall(b"x\n" * 1000) or 0, 2)):
-            begun, cpu = added(), cpu_of(node.pid)
-            measure(node, ask, size)
-            time.sleep(0.5)
+            begun, cpu, seen = added(), cpu_of(node.pid), Traffic((node,))
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                ask()
+            time.sleep(2 * SETTLE)
             count = added() - begun
-            used = (cpu_of(node.pid) - cpu) / count
-            yield row(name, size, used * 1e6, used / size * 1e9, 0, f"; {count:,.0f} stored")
+            used = (cpu_of(node.pid) - cpu) / count * 1e6
+            yield Cost(name, size, used, seen.since()[1] / count, [], f"; {count:,.0f} stored")
 
 
 def talk(bench):
@@ -434,9 +527,7 @@ def talk(bench):
             ask_frame(user, text({"action": "login", "token": f"user-{number}"}))
         writer, saying = logged_in(node), text({"action": "message", "message": "x" * 50})
         with drained(users):
-            ask, note = counted(lambda: ask_frame(writer, saying), ("Redis", redis.pid), ("the other node", other.pid))
-            us, ns, back = measure(node, ask, len(saying))
-            yield row("chat: a message to 1,000", len(saying), us, ns, 500 * 150 / len(saying), note())
+            yield measure("chat: a message to 1,000 on two nodes", (node, other), lambda: ask_frame(writer, saying), ("Redis", redis.pid))
         for user in users:
             user.close()
 
@@ -448,6 +539,30 @@ def services():
         yield service
     finally:
         service.stop()
+
+
+def pushes(bench):
+    """Accepted pushes: the leader of a session tells one member, and 500 on two nodes."""
+    with bench.redis() as redis, bench.node(redis.url) as node, bench.node(redis.url) as other:
+        def member(of, session, leads=False):
+            link = websocket(of.address, "/connect")
+            ask_frame(link, text({"type": "SetSession", "sessionId": session, "isLeader": leads}))
+            return link
+        for name, session, count, size in (("sync: a push to one member", "few", 1, 10), ("sync: a push to 500 on two nodes", "many", 500, 10),
+                                           ("sync: a push of 20 KB to 500 on two nodes", "large", 500, 20000)):
+            members = [member((node, other)[number % 2], session) for number in range(count)]
+            leader, push = member(node, session, True), text({"type": "Push", "sessionId": session, "data": "x" * size})
+            heard = members[0]  # on this node, as the last word of a push
+
+            def ask(leader=leader, push=push, heard=heard):
+                leader.sendall(push)
+                while b'"Push"' not in read_frames(heard, 1):
+                    pass
+                return 0
+            with drained([leader, *members[1:]]):
+                yield measure(name, (node, other), ask, ("Redis", redis.pid))
+            for link in (leader, *members):
+                link.close()
 
 
 def of_operators(bench):
@@ -468,25 +583,52 @@ def of_operators(bench):
                     link = websocket(node.address, "/chat")
                     with link:
                         return ask_frame(link, next(frames))
-                us, ns, back = measure(node, ask, 200 + len(known[0]))
+                cost = measure(name, (node,), ask, seconds=3)
                 asked = next(count)
-                yield row(name, 200 + len(known[0]), us, ns, back, f"; {service.count(path) - before} requests to the service "
-                          f"for {asked} of these")
+                cost.note = f"; {service.count(path) - before} requests to the service for {asked:,} of these"
+                yield cost
+        service.tokens = {(f"user {number}", "s3cret"): key.token(f"user {number}") for number in range(1000)}
+        with bench.node(chat_jwks=service.url + "/jwks", chat_login_url=service.url, chat_account_url=service.url, **settings) as node:
+            for name, words in (("chat: a login with a password", "s3cret"), ("chat: a login with a wrong password", "no")):
+                before, count = service.count("/idm"), itertools.count()
+                users = itertools.cycle(range(1000))
+
+                def ask(users=users, count=count, words=words):
+                    next(count)
+                    link = websocket(node.address, "/chat")
+                    with link:
+                        return ask_frame(link, text({"action": "login", "username": f"user {next(users)}", "password": words}))
+                cost = measure(name, (node,), ask, seconds=3)
+                asked = next(count)
+                cost.note = f"; {(service.count('/idm') - before) / asked:.1f} requests to the service"
+                yield cost
 
 
 def run(bench):
-    rows = []
+    costs = []
     settings = {"chat_rate": "100000", "chat_burst": "100000", "message_limit": "512k", "chat_login": "development",
-                "admin_hosts": "status.example", "logs_rate": "0"}
+                "admin_hosts": "status.example", "logs_rate": "0", "ws_ping": "1h"}
     with bench.node(**settings) as node:
         writer = logged_in(node)
         for number in range(100):
             ask_frame(writer, text({"action": "message", "message": f"{number} " + "x" * 300}))
-        for name, ask, size in kinds(node):
-            us, ns, back = measure(node, ask, size)
-            bench.progress.step(f"{name}: {us:.0f} us")
-            rows.append(row(name, size, us, ns, back))
-    for others in (rosters, datagrams, game_servers, rounds_of_games, talk, devices_of_drivers, parts_of_streams, lines_of_syslog, of_operators):
+        for name, ask in kinds(node):
+            costs.append(measure(name, (node,), ask))
+            bench.progress.step(f"{name}: {costs[-1].us:.0f} us")
+    for others in (rosters, pushes, datagrams, game_servers, rounds_of_games, talk, devices_of_drivers, parts_of_streams, lines_of_syslog, of_operators):
         bench.progress.step(others.__doc__.split(":")[0])
-        rows.extend(others(bench))
-    return rows
+        costs.extend(others(bench))
+    tell(costs, bench.options.write)
+    return [cost.result() for cost in costs]
+
+
+def tell(costs, write):
+    """The table, printed, or put into SECURITY.md in place of the one that is there."""
+    table = "\n".join([HEAD, "| --- | --- | --- | --- | --- | --- |", *(cost.line() for cost in costs)]) + "\n"
+    if not write:
+        print(table)
+        return
+    page = PAGE.read_text(encoding="utf-8")
+    begin = page.index(HEAD)
+    end = page.index("\n\n", begin) + 1
+    PAGE.write_text(page[:begin] + table + page[end:], encoding="utf-8")

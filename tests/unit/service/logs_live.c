@@ -5,6 +5,8 @@
 #include "node/net/work.h"
 #include "node/service/logs/entry.h"
 #include "node/service/logs/live_impl.h"
+#include "store/base/clock.h"
+#include "store/base/timer.h"
 #include "store/stream.h"
 #include "tests/unit/proto/peer.h"
 
@@ -25,6 +27,8 @@ struct logs_crowd {
     struct logs_live *live;
     struct net_work witness;
     uint64_t sent, most; /* chunks, when it looked last; between two looks */
+    bool entered,
+        astray; /* news went through a room's listeners; so it did when there were no rooms */
     int fds[LISTENERS + 1];
     unsigned asked;
     struct http_request *asking[LISTENERS + 1]; /* held until all have asked */
@@ -226,15 +230,14 @@ static struct log_listener *listener_at(struct list *link)
     return LIST_ITEM(link, struct log_listener, all);
 }
 
-/* Some are closed by the node, some go by themselves, and so does a room with all its listeners, while news is on its
- * way through it. */
+/* Some are closed by the node, some go by themselves, while news is on its way to them. */
 static void test_who_goes_meanwhile_has_what_was_brought_before(void **state)
 {
     struct logs_crowd *crowd = *state;
     unsigned number = 0, closed = 0;
     come(crowd, 0);
     bring(crowd, "room", "a");
-    turn(crowd, 1);
+    assert_false(list_empty(&crowd->live->walk.news));
     LIST_EACH(it, &crowd->live->all) {
         if (number++ % 3 == 0) {
             ws_close(listener_at(it)->member.ws, WS_NORMAL, "");
@@ -252,6 +255,34 @@ static void test_who_goes_meanwhile_has_what_was_brought_before(void **state)
         assert_true(strcmp(heard, "aC") == 0 || strcmp(heard, "ab") == 0);
     }
     assert_in_range(closed, EVERYWHERE / 3 - 50, EVERYWHERE / 3 + 50);
+}
+
+/* A room goes with all its listeners, while news is on its way through it. */
+static void test_a_room_goes_meanwhile(void **state)
+{
+    struct logs_crowd *crowd = *state;
+    struct logs_walk *walk = &crowd->live->walk;
+    come(crowd, 0);
+    bring(crowd, "room", "a");
+    while (walk->at.head == &crowd->live->everywhere) {
+        turn(crowd, 1);
+    }
+    assert_false(list_empty(&walk->news));
+    net_work_cancel(&walk->work); /* it stays in the room, */
+    LIST_EACH(it, &crowd->live->all) {
+        if (listener_at(it)->room != NULL) {
+            conn_close(ws_conn(listener_at(it)->member.ws));
+        }
+    }
+    turn(crowd, 100);
+    assert_int_equal(crowd->live->rooms.count, 0);
+    assert_ptr_equal(walk->at.head, &crowd->live->everywhere); /* which is gone */
+    net_work_queue(crowd->peer->net, &walk->work);
+    turn(crowd, 100);
+    assert_true(list_empty(&walk->news));
+    for (unsigned i = 0; i < EVERYWHERE; i++) {
+        assert_string_equal(hear(crowd, i), "a");
+    }
 }
 
 static void test_who_comes_meanwhile_hears_what_is_brought_from_then_on(void **state)
@@ -290,7 +321,10 @@ static void test_a_backlog_is_handed_out_to_some_at_a_time(void **state)
     struct logs_crowd *crowd = *state;
     turn(crowd, 5);
     store_entry(crowd);
+    crowd->live->backlog_pause_ms = clock_monotonic_ms() + 1000 * 1000; /* all wait in the line */
     come(crowd, 5);
+    crowd->live->backlog_pause_ms = 0;
+    timer_after(crowd->live->backlog_timer, 0);
     for (unsigned i = 0; i < 200 && crowd->live->walk.number < 20; i++) {
         bring(crowd, "", "a");
         turn(crowd, 1);
@@ -338,6 +372,7 @@ int main(void)
         TEST(test_no_turn_goes_through_all),
         TEST(test_a_loss_is_told_to_all_in_its_place),
         TEST(test_who_goes_meanwhile_has_what_was_brought_before),
+        TEST(test_a_room_goes_meanwhile),
         TEST(test_who_comes_meanwhile_hears_what_is_brought_from_then_on),
         TEST(test_a_backlog_is_handed_out_to_some_at_a_time),
         TEST(test_the_tail_waits_while_much_is_on_its_way),

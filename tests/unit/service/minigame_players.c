@@ -18,6 +18,9 @@ enum {
     PART_US = 200,
     PART_USERS = 100,
     PARTS_PER_TURN = 8, /* at most: 256 players at once, and some steps at its end */
+    CROWD = 8,          /* sockets, each of which asks as much as it may */
+    ASKS = 20,
+    SAID_MOST = 10,
 };
 
 struct bench {
@@ -70,6 +73,14 @@ static bool each_of_many(void *online, unsigned part, bool (*fn)(void *arg, stru
     return true;
 }
 
+/* Nobody, at once. */
+static bool each_of_none(void *online, unsigned part, bool (*fn)(void *arg, struct span user),
+                         void *arg)
+{
+    (void)online, (void)part, (void)fn, (void)arg;
+    return true;
+}
+
 static void stop(void *arg)
 {
     loop_stop(arg);
@@ -93,15 +104,27 @@ static void say(struct bench *bench, struct span text)
     assert_int_equal(send(bench->peer, text.ptr, text.len, 0), text.len);
 }
 
+/* The peer is a game server. */
+static void come(struct bench *bench)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    bench->peer = fds[1];
+    http_server_accept(bench->server, fds[0], &(struct address){.port = 1});
+    say(bench, SPAN("GET /minigame HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                    "Sec-WebSocket-Version: 13\r\n\r\n"));
+    read_until(bench, "\r\n\r\n");
+}
+
 static int set_up_with(void **state, struct minigame_online online)
 {
     struct bench *bench = mem_zalloc(sizeof(*bench));
     char error[200];
-    int fds[2];
     bench->loop = loop_new();
     bench->wheel = wheel_new(bench->loop);
     bench->net = net_new(bench->loop, bench->wheel, &bench->metrics,
-                         &(struct net_limits){.queue = 1 << 24, .connections = 2});
+                         &(struct net_limits){.queue = 1 << 24, .connections = 2 + CROWD});
     bench->server = http_server_new(bench->net, &(struct http_options){.header_limit = 4096,
                                                                        .body_limit = 64,
                                                                        .request_ms = 1000000,
@@ -125,13 +148,7 @@ static int set_up_with(void **state, struct minigame_online online)
                                                       .webhook_token = "",
                                                   });
     loop_at_turn_end(bench->loop, stop, bench->loop);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    bench->peer = fds[1];
-    http_server_accept(bench->server, fds[0], &(struct address){.port = 1});
-    say(bench, SPAN("GET /minigame HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
-                    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                    "Sec-WebSocket-Version: 13\r\n\r\n"));
-    read_until(bench, "\r\n\r\n");
+    come(bench);
     *state = bench;
     return 0;
 }
@@ -144,6 +161,11 @@ static int set_up(void **state)
 static int set_up_many(void **state)
 {
     return set_up_with(state, (struct minigame_online){MANY_PARTS, each_of_many, NULL});
+}
+
+static int set_up_none(void **state)
+{
+    return set_up_with(state, (struct minigame_online){1, each_of_none, NULL});
 }
 
 static int tear_down(void **state)
@@ -255,6 +277,60 @@ static void test_starts_draw_a_tenth_of_the_time(void **state)
     buf_free(&heard);
 }
 
+/* Each of a crowd starts the scheduler as often as it may, before the store has answered the first, each time with a
+ * period that is `step` longer. What the crowd hears goes to `heard`, what another one does to `other`. */
+static void start_often(struct bench *bench, int step, struct buf *heard, struct buf *other)
+{
+    int fds[CROWD], first = bench->peer;
+    pass_time(bench, 20, heard);
+    for (int i = 0; i < CROWD; i++) {
+        come(bench);
+        fds[i] = bench->peer;
+    }
+    for (int i = 0; i < CROWD * ASKS; i++) {
+        char start[80];
+        int len =
+            snprintf(start, sizeof(start),
+                     "\x81\xa9____{\"action\":\"scheduler_start\",\"period\":%d}", 100 + i * step);
+        memset(start + 2, 0, 4);
+        assert_int_equal(len, 6 + 0x29);
+        bench->peer = fds[i % CROWD];
+        say(bench, span_of(start, (size_t)len));
+    }
+    heard->len = 0;
+    for (int i = 0; i < CROWD; i++) {
+        bench->peer = fds[i];
+        pass_time(bench, 5, heard);
+        close(fds[i]);
+    }
+    bench->peer = first;
+    pass_time(bench, 5, other);
+}
+
+/* Each start is told to all when the store has it. */
+static void test_what_waits_for_the_store_is_bounded(void **state)
+{
+    struct buf heard = {0}, other = {0};
+    start_often(*state, 1, &heard, &other);
+    assert_non_null(memmem(heard.ptr, heard.len, "slow down", 9));
+    buf_free(&heard);
+    buf_free(&other);
+}
+
+static void test_what_would_be_said_twice_is_said_once(void **state)
+{
+    struct buf heard = {0}, other = {0};
+    unsigned count = 0;
+    start_often(*state, 0, &heard, &other);
+    const char *at = buf_text(&other);
+    for (; (at = strstr(at, "scheduler is running")) != NULL; at++) {
+        count++;
+    }
+    assert_in_range(count, 1, SAID_MOST);
+    buf_free(&heard);
+    buf_free(&other);
+}
+
 /* What is asked behind it waits for the draw, and comes behind it. */
 static void test_a_draw_among_many_takes_turns(void **state)
 {
@@ -293,6 +369,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_starts_draw_a_tenth_of_the_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_calls_of_the_webhook_at_once_are_two_updates, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_waits_for_the_store_is_bounded, set_up_none,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_would_be_said_twice_is_said_once, set_up_none,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_no_more_than_an_answer_has, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_draw_among_many_takes_turns, set_up_many, tear_down),

@@ -3,6 +3,7 @@
 #include "node/service/relay/paced.h"
 
 #include "node/core/wheel.h"
+#include "node/net/conn_path.h"
 #include "node/net/net.h"
 #include "node/service/relay/room.h"
 #include "store/base/clock.h"
@@ -22,7 +23,7 @@ struct bench {
     struct conn *conn;
     struct relay_paced paced;
     struct event *stop;
-    int peer;
+    int peer, ours; /* the other end; that of the node once more */
     bool closed;
     unsigned poked;
 };
@@ -83,6 +84,7 @@ static void start(struct bench *bench, bool on)
                                                                  .gap_ms = GAP_MS,
                                                                  .limit = LIMIT});
     bench->peer = fds[1];
+    bench->ours = dup(fds[0]);
     bench->conn = conn_new(bench->net, fds[0], &(struct address){.port = 1}, &handler, bench);
     bench->stop = evtimer_new(loop_base(bench->loop), on_stop, bench);
     relay_paced_init(&bench->paced, bench->pacer, bench->conn);
@@ -97,6 +99,7 @@ static void end(struct bench *bench)
     wheel_free(&bench->wheel);
     loop_free(&bench->loop);
     close(bench->peer);
+    close(bench->ours);
 }
 
 static bool say(struct bench *bench, uint64_t topic, const char *text, enum relay_paced_kind kind)
@@ -601,6 +604,61 @@ static void many_are_due_in_turns(void **state)
     end(&bench);
 }
 
+static bool far;
+
+bool __wrap_conn_path(const struct conn *conn, struct conn_path *path);
+
+/* A long and even way, for what goes through a Unix socket. */
+bool __wrap_conn_path(const struct conn *conn, struct conn_path *path)
+{
+    (void)conn;
+    *path = (struct conn_path){
+        .round_trip_us = 500 * 1000, .in_flight = 1, .window = 10, .rate = UINT64_MAX};
+    return far;
+}
+
+/* Says two messages, and waits for long enough that the second one follows the first before that is confirmed. */
+static void say_two(struct bench *bench)
+{
+    far = true;
+    assert_true(say(bench, 1, "one", PACED_TALK));
+    assert_true(say(bench, 2, "two", PACED_TALK));
+    run_ms(bench, 2000);
+    far = false;
+}
+
+static void on_a_long_way_one_follows_another(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    start(&bench, true);
+    say_two(&bench);
+    assert_int_equal(relay_paced_waiting(&bench.paced), 0);
+    assert_string_equal(read_once(&bench), "onetwo"); /* on a real way these are two packets */
+    end(&bench);
+}
+
+/* The kernel has taken nothing of the first: both would be one packet. */
+static void nothing_follows_what_has_not_left(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    char full[4096];
+    memset(full, '-', sizeof(full));
+    start(&bench, true);
+    while (send(bench.ours, full, sizeof(full), MSG_DONTWAIT) > 0) {
+    }
+    say_two(&bench);
+    assert_int_equal(conn_queued(bench.conn), 3);
+    assert_int_equal(relay_paced_waiting(&bench.paced), 1);
+    while (strcmp(read_once(&bench), "") != 0) {
+    }
+    run_ms(&bench, 1);
+    assert_string_equal(read_once(&bench), "one");
+    expect_in_turn(&bench, "two");
+    end(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +675,8 @@ int main(void)
         cmocka_unit_test(the_oldest_talk_of_the_fattest_falls),
         cmocka_unit_test(talk_gets_too_old),
         cmocka_unit_test(who_confirms_nothing_is_cut),
+        cmocka_unit_test(on_a_long_way_one_follows_another),
+        cmocka_unit_test(nothing_follows_what_has_not_left),
         cmocka_unit_test(the_owner_is_told),
         cmocka_unit_test(without_pacing_all_goes_at_once),
         cmocka_unit_test(many_are_due_in_turns),
