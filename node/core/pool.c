@@ -24,7 +24,7 @@ enum {
     POOL_NICE = 10,          /* a tenth of what the loop has where there is not enough for both, */
     POOL_SHARE = 10,         /* which they also keep where they give way, */
     POOL_LEAST_US = 30,      /* and so much at least */
-    ANSWERS_US = 250,        /* of a turn, for calls of done() */
+    ANSWERS_US = 60,         /* of a turn, for calls of done() */
 };
 
 /* Neither end is inherited. */

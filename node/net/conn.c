@@ -24,7 +24,7 @@ enum {
     HEAVY_US = 300, /* a read that takes so long makes a connection heavy, */
     HEAVY_BYTES = 16 * 1024, /* or after which so much more waits for its peer; */
     LIGHT_US = 75,           /* one so short light again */
-    UNREAD_US = 500,         /* of a turn, for asking the kernel to say no more of those in line */
+    UNREAD_US = 120,         /* of a turn, for asking the kernel to say no more of those in line */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);

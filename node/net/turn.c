@@ -18,13 +18,15 @@
 enum {
     FRONT_US =
         1500, /* of a turn, until no member is read any more; or, where the last one's writing is */
-    BEHIND_US = 125, /* not done, for so long */
-    WRITE_US = 1000, /* for writing to few */
-    BACK_US = 200,   /* for those behind them, with their answers; at least one of them is read */
-    BULK_US = 500,   /* for writing to many, and */
-    WORKS_US =
-        500, /* for steps of what goes on for many turns, one at least; of each in a turn that is over */
-    LATE_US = 250, /* only so much */
+    BEHIND_US = 125,     /* not done, for so long */
+    WRITE_US = 1000,     /* for writing to few; in a turn that is over */
+    WRITE_LATE_US = 250, /* only so much */
+    BACK_US = 60, /* for those behind them, with their answers; at least one of them is read */
+    OTHERS_US =
+        350, /* until no more is done for others than members, one by one: a push waits no longer */
+    BULK_US = 300,  /* for writing to many, and */
+    WORKS_US = 300, /* for steps of what goes on for many turns; of each, */
+    LATE_US = 60,   /* when the turn is over, only so much, one at least */
     GONE_US =
         250, /* for taking leave of those that are dead, or up to half of the turn; of one at least */
 };
@@ -78,8 +80,7 @@ static void write_line(struct net *net, struct list *line, uint64_t until_us)
 static uint64_t until(struct net *net, uint64_t us)
 {
     uint64_t now_us = loop_turn_us(net->loop);
-    uint64_t left_us =
-        now_us + LATE_US < LOOP_TURN_BUDGET_US ? LOOP_TURN_BUDGET_US - now_us : LATE_US;
+    uint64_t left_us = now_us + LATE_US < OTHERS_US ? OTHERS_US - now_us : LATE_US;
     return now_us + (us < left_us ? us : left_us);
 }
 
@@ -95,7 +96,7 @@ static void read_line(struct net *net, struct list *line, uint64_t until_us, boo
         list_del(&conn->todo);
         conn_do_todo(conn);
         if (answers) {
-            write_line(net, &net->dirty, until(net, LATE_US));
+            write_line(net, &net->dirty, until(net, BACK_US));
         }
         first = false;
     }
@@ -117,17 +118,25 @@ static void do_works(struct net *net)
     }
 }
 
+static void write_to_few(struct net *net)
+{
+    uint64_t now_us = loop_turn_us(net->loop), late_us = now_us + WRITE_LATE_US;
+    uint64_t until_us = now_us + WRITE_US;
+    until_us = until_us < LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
+    write_line(net, &net->dirty, until_us > late_us ? until_us : late_us);
+}
+
 static void read_and_write(struct net *net)
 {
     uint64_t until_us = FRONT_US;
     if (net->behind) {
-        write_line(net, &net->dirty, until(net, WRITE_US));
+        write_to_few(net);
     }
     if (net->behind && !list_empty(&net->dirty)) {
         until_us = loop_turn_us(net->loop) + BEHIND_US;
     }
     read_line(net, &net->front, until_us, false);
-    write_line(net, &net->dirty, until(net, WRITE_US));
+    write_to_few(net);
     net->behind = !list_empty(&net->dirty);
 }
 
