@@ -382,7 +382,7 @@ static void test_a_turn_that_is_over_has_little_more(void **state)
     net_work_queue(scene->net, &scene->work);
     say(enter(scene, 'a', 2000, true));
     run_until(scene, 1);
-    assert_int_equal(scene->steps, 3);
+    assert_int_equal(scene->steps, 1);
     net_work_cancel(&scene->work);
 }
 
