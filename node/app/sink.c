@@ -32,7 +32,7 @@
 enum {
     STOP_MS = 10 * 1000,
     DAY_MS = 86400 * 1000,
-    PLACE_MOST = 100, /* bytes of a server's name and the like */
+    SERVER_WORD_MOST = 100, /* bytes of a server's name and the like */
     COMPLAINT_MOST = 300,
 };
 
@@ -107,9 +107,9 @@ static void print_postgres(void *arg, struct buf *out)
         struct buf at = {0};
         buf_printf(&at, "%s:%s/%s", server.host, server.port, server.database);
         buf_append(out, SPAN("true,\"at\":"));
-        json_quote_cut(buf_span(&at), PLACE_MOST, out);
+        json_quote_cut(buf_span(&at), SERVER_WORD_MOST, out);
         buf_append(out, SPAN(",\"version\":"));
-        json_quote_cut(span_str(server.version), PLACE_MOST, out);
+        json_quote_cut(span_str(server.version), SERVER_WORD_MOST, out);
         buf_printf(out, ",\"role\":\"%s\"", server.standby ? "standby" : "primary");
         buf_free(&at);
     } else {

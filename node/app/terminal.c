@@ -203,7 +203,7 @@ bool terminal_print(const char *text, size_t len, int indent)
 {
     struct buf out = {0};
     escape(span_of(text, len), indent, &out);
-    fwrite(out.ptr, 1, out.len, stdout);
+    fwrite(buf_text(&out), 1, out.len, stdout); /* of nothing, too */
     buf_free(&out);
     return ferror(stdout) == 0;
 }

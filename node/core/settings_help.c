@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { COLUMNS = 80, INDENT = 6, WORD_MOST = 64, DISTANCE_MOST = 3 };
+enum { HELP_COLUMNS = 80, INDENT = 6, WORD_MOST = 64, DISTANCE_MOST = 3 };
 
 /* A group begins at the row that stands behind it in the table. */
 enum group_at {
@@ -32,13 +32,13 @@ enum { GROUPS = sizeof(groups) / sizeof(*groups) };
 
 /* ------------------------------------------------------------------------------------ help */
 
-/* Appends `text` in lines of at most COLUMNS, each begun by INDENT blanks. */
+/* Appends `text` in lines of at most HELP_COLUMNS, each begun by INDENT blanks. */
 static void wrap(struct span text, struct buf *out)
 {
     size_t column = 0;
     while (text.len > 0) {
         struct span word = span_cut(&text, ' ');
-        if (column > 0 && column + 1 + word.len > COLUMNS) {
+        if (column > 0 && column + 1 + word.len > HELP_COLUMNS) {
             buf_printf(out, "\n");
             column = 0;
         }

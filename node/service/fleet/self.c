@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 enum {
-    US_PER_BYTE = 1000, /* pause after lists of so many bytes were published */
-    US_PER_US = 100,    /* and after they took so long to gather */
-    ZONE_MOST = 40,     /* bytes of a zone that are told */
+    US_PER_BYTE = 1000,  /* pause after lists of so many bytes were published */
+    US_PER_US = 100,     /* and after they took so long to gather */
+    ZONE_TOLD_MOST = 40, /* bytes of a zone that are told */
 };
 
 void fleet_self_init(struct fleet_self *self, const struct fleet_options *options)
@@ -73,7 +73,7 @@ static void print_node(struct fleet_self *self, struct buf *out)
     json_quote(span_str(options->http), out);
     if (options->zone[0] != '\0') {
         buf_append(out, SPAN(",\"zone\":"));
-        json_quote_cut(span_str(options->zone), ZONE_MOST, out);
+        json_quote_cut(span_str(options->zone), ZONE_TOLD_MOST, out);
     }
     print_away(self, out);
     if (options->more != NULL) {

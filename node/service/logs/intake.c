@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { PIECE = 32 * 1024 }; /* bytes: less than 100 us of work */
+enum { INTAKE_PIECE = 32 * 1024 }; /* bytes: less than 100 us of work */
 
 /* What is read, and where an error's text goes. */
 struct intake {
@@ -167,7 +167,7 @@ static enum logs_verdict read_pairs(const struct intake *in, struct span body)
 /* The next piece of *rest: of long texts others wait for no more than that. */
 static struct span next_piece(struct span *rest)
 {
-    struct span piece = span_of(rest->ptr, rest->len < PIECE ? rest->len : PIECE);
+    struct span piece = span_of(rest->ptr, rest->len < INTAKE_PIECE ? rest->len : INTAKE_PIECE);
     *rest = span_skip(*rest, piece.len);
     pool_give_way();
     return piece;
