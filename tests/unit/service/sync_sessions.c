@@ -247,7 +247,7 @@ static void test_nobody_is_told_of_a_session_without_itself(void **state)
         join(i);
         turn(i % 3);
     }
-    turn(400);
+    turn(2000);
     for (unsigned i = 0; i < MEMBERS + OTHERS; i++) {
         struct member *member = &bench->members[i];
         hear(member);
