@@ -61,10 +61,11 @@ struct roster_table {
     struct list uneasy;  /* keys that a beat has to look at */
     struct list patient; /* keys whose claims wait for the next pulse of their leases' link */
     struct list expiring, looking,
-        returning;      /* of holding, uneasy, and queues: to be gone through now */
-    struct chore chore; /* goes through these */
-    struct sweep sweep; /* over all keys */
-    size_t claims;      /* of all keys, with releases not answered yet */
+        returning;         /* of holding, uneasy, and queues: to be gone through now */
+    struct chore chore;    /* goes through these */
+    struct sweep sweep;    /* over all keys */
+    struct sweep releases; /* the same, that of their claims, when the store is about to go */
+    size_t claims;         /* of all keys, with releases not answered yet */
 };
 
 struct history_table {

@@ -23,6 +23,7 @@ struct net {
     struct list gone;        /* struct conn: dead; closed() and freed when a turn ends */
     struct list front, back; /* struct conn: to be read, in the order in which they came (turn.c) */
     struct list dirty, bulk; /* struct conn: to be written when the turn ends; bulk can wait */
+    bool behind;             /* some of dirty were left over by the last turn */
     struct list blocked;     /* struct conn: the kernel took no more; by `dirty` */
     bool sends_bulk;         /* what is queued now can wait */
     struct list works;       /* struct net_work: some steps of each when the turn ends */

@@ -450,7 +450,8 @@ void conn_drop_queue(struct conn *conn)
 static void on_readable(struct conn *conn)
 {
     struct cost before = cost_so_far(conn);
-    bool free = before.us < LOOP_TURN_BUDGET_US && list_empty(&conn->net->front);
+    bool free =
+        before.us < LOOP_TURN_BUDGET_US && list_empty(&conn->net->front) && !conn->net->behind;
     if (conn->unread && before.us < UNREAD_US) {
         wait_for_events(conn); /* it stands in line already: no more events until it had its turn */
     } else if (conn->unread) {
@@ -469,7 +470,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     struct conn *conn = arg;
     loop_awake(conn->net->loop);
-    if ((what & EV_WRITE) != 0) {
+    /* Where a turn has no time, because thousands take more at once, the event comes again. */
+    if ((what & EV_WRITE) != 0 && loop_turn_us(conn->net->loop) < LOOP_TURN_BUDGET_US) {
         conn_flush(conn);
     }
     if ((what & EV_READ) != 0 && conn->state != CONN_DEAD) {

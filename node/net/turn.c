@@ -3,19 +3,25 @@
  *
  *     event of a member --time left, nobody in front?--> read at once          bulk: of a message to many
  *              of others \--not--> front, or back
- *     at the end: settle todo -> some of gone -> read front -> write dirty -> read and answer some of back
+ *     at the end: settle todo -> some of gone -> read front -> write some of dirty -> read and answer some of back
  *                 -> write some of bulk -> some steps of works (work.h)
  *
  * A member (conn_set_member) whose reads are short goes before all others. What one turn has no time for
- * comes first, among its like, in the next one, which does not wait. */
+ * comes first, among its like, in the next one, which does not wait. What a moment of reading has brought
+ * about may take many turns to write (a hundred sessions of sixty speak at once): little more is read until
+ * then. */
 #include "node/net/base.h"
 #include "node/net/conn_impl.h"
 #include "node/net/udp_impl.h"
 #include "node/net/work.h"
 
 enum {
-    FRONT_US = 1500, /* of a turn, until no member is read any more */
-    BACK_US = 60,    /* for those behind them, with their answers; at least one of them is read */
+    FRONT_US =
+        1500, /* of a turn, until no member is read any more; or, where the last one's writing is */
+    BEHIND_US = 125,     /* not done, for so long */
+    WRITE_US = 1000,     /* for writing to few; in a turn that is over */
+    WRITE_LATE_US = 250, /* only so much */
+    BACK_US = 60, /* for those behind them, with their answers; at least one of them is read */
     OTHERS_US =
         350, /* until no more is done for others than members, one by one: a push waits no longer */
     BULK_US = 300,  /* for writing to many, and */
@@ -62,7 +68,7 @@ static void write_line(struct net *net, struct list *line, uint64_t until_us)
     struct list now;
     list_init(&now);
     list_splice(&now, line);
-    while (!list_empty(&now) && (until_us == 0 || loop_turn_us(net->loop) < until_us)) {
+    while (!list_empty(&now) && loop_turn_us(net->loop) < until_us) {
         struct conn *conn = LIST_ITEM(now.next, struct conn, dirty);
         list_del(&conn->dirty);
         conn_flush(conn);
@@ -70,7 +76,15 @@ static void write_line(struct net *net, struct list *line, uint64_t until_us)
     put_back(&now, line);
 }
 
-/* `answers`: what a read brings about is written before the next one, in the same time. */
+/* When what has `us` of a turn stops, should it begin now. */
+static uint64_t until(struct net *net, uint64_t us)
+{
+    uint64_t now_us = loop_turn_us(net->loop);
+    uint64_t left_us = now_us + LATE_US < OTHERS_US ? OTHERS_US - now_us : LATE_US;
+    return now_us + (us < left_us ? us : left_us);
+}
+
+/* `answers`: what a read brings about is written before the next one, in the same time but for a little. */
 static void read_line(struct net *net, struct list *line, uint64_t until_us, bool answers)
 {
     struct list now;
@@ -82,19 +96,11 @@ static void read_line(struct net *net, struct list *line, uint64_t until_us, boo
         list_del(&conn->todo);
         conn_do_todo(conn);
         if (answers) {
-            write_line(net, &net->dirty, 0);
+            write_line(net, &net->dirty, until(net, BACK_US));
         }
         first = false;
     }
     put_back(&now, line);
-}
-
-/* When what has `us` of a turn stops, should it begin now. */
-static uint64_t until(struct net *net, uint64_t us)
-{
-    uint64_t now_us = loop_turn_us(net->loop);
-    uint64_t left_us = now_us + LATE_US < OTHERS_US ? OTHERS_US - now_us : LATE_US;
-    return now_us + (us < left_us ? us : left_us);
 }
 
 static void do_works(struct net *net)
@@ -112,13 +118,34 @@ static void do_works(struct net *net)
     }
 }
 
+static void write_to_few(struct net *net)
+{
+    uint64_t now_us = loop_turn_us(net->loop), late_us = now_us + WRITE_LATE_US;
+    uint64_t until_us = now_us + WRITE_US;
+    until_us = until_us < LOOP_TURN_BUDGET_US ? until_us : LOOP_TURN_BUDGET_US;
+    write_line(net, &net->dirty, until_us > late_us ? until_us : late_us);
+}
+
+static void read_and_write(struct net *net)
+{
+    uint64_t until_us = FRONT_US;
+    if (net->behind) {
+        write_to_few(net);
+    }
+    if (net->behind && !list_empty(&net->dirty)) {
+        until_us = loop_turn_us(net->loop) + BEHIND_US;
+    }
+    read_line(net, &net->front, until_us, false);
+    write_to_few(net);
+    net->behind = !list_empty(&net->dirty);
+}
+
 void turn_end(void *arg)
 {
     struct net *net = arg;
     settle(net);
     take_leave(net);
-    read_line(net, &net->front, FRONT_US, false);
-    write_line(net, &net->dirty, 0);
+    read_and_write(net);
     read_line(net, &net->back, loop_turn_us(net->loop) + BACK_US, true);
     write_line(net, &net->bulk, until(net, BULK_US));
     do_works(net);

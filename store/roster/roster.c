@@ -5,6 +5,7 @@
 #include "store/base/buf.h"
 #include "store/base/clock.h"
 #include "store/roster/impl.h"
+#include "store/sweep.h"
 
 static struct roster_key *find_key(const struct store *store, struct span name)
 {
@@ -248,14 +249,19 @@ void roster_release(struct store *store, struct span key_name, struct span membe
     }
 }
 
+/* A map_visit_fn of the sweep. */
+static void release_all_of(void *arg, struct map_node *node)
+{
+    struct roster_key *key = MAP_ENTRY(node, struct roster_key, node);
+    (void)arg;
+    MAP_EACH(claim, &key->claims) {
+        release(key, MAP_ENTRY(claim, struct roster_claim, node));
+    }
+}
+
 void roster_release_every(struct store *store)
 {
-    MAP_EACH(it, &store->roster.keys) {
-        struct roster_key *key = MAP_ENTRY(it, struct roster_key, node);
-        MAP_EACH(claim, &key->claims) {
-            release(key, MAP_ENTRY(claim, struct roster_claim, node));
-        }
-    }
+    sweep_start(&store->roster.releases);
 }
 
 void roster_init(struct store *store)
@@ -263,6 +269,7 @@ void roster_init(struct store *store)
     map_init(&store->roster.keys);
     list_init(&store->roster.holding);
     list_init(&store->roster.uneasy);
+    sweep_init(&store->roster.releases, store, &store->roster.keys, release_all_of);
     roster_wheel_init(store);
 }
 
@@ -272,5 +279,6 @@ void roster_deinit(struct store *store)
         roster_key_free(MAP_ENTRY(it, struct roster_key, node));
     }
     map_deinit(&store->roster.keys);
+    sweep_deinit(&store->roster.releases);
     roster_wheel_deinit(store);
 }

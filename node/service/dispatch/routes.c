@@ -24,6 +24,7 @@
 enum {
     REQUEST_ID_DIGITS = 32, /* of one that is made here */
     REQUEST_ID_MOST = 128,  /* bytes of one that came with the request */
+    PORTS_PER_STEP = 16,    /* each with a look at who in the cluster has it */
 };
 
 #define KNOWN_SECRET "testing" /* of every development set-up */
@@ -183,73 +184,103 @@ static void on_udp_driver(void *arg, struct http_request *request)
 
 /* ----------------------------------------------------------------------------------- statistics */
 
-static uint64_t drivers_of(const struct dispatch_port_totals *totals)
-{
-    return totals->drivers;
-}
+/* The answer has all ports of the cluster: some in each step. */
+struct statistics {
+    struct net_work work;
+    struct dispatch_look look;
+    struct http_request *request;
+    struct buf udp_listeners, tcp_listeners, tcp_clients, udp_unbound, tcp_unbound;
+};
 
-static uint64_t clients_of(const struct dispatch_port_totals *totals)
+/* "6001": 1 of a list of these, where it has any. */
+static void print_count(struct buf *out, const struct dispatch_port *port, uint64_t count)
 {
-    return totals->clients;
-}
-
-static uint64_t unbound_of(const struct dispatch_port_totals *totals)
-{
-    return totals->unbound;
-}
-
-/* "name": {"6001": 1, ...} of the ports of that kind that have any. */
-static void print_counts(const struct dispatch *dispatch, const char *name, bool udp,
-                         uint64_t (*count_of)(const struct dispatch_port_totals *totals),
-                         struct buf *out)
-{
-    const char *before = "";
-    buf_printf(out, "\"%s\": {", name);
-    MAP_EACH(it, &dispatch->ports) {
-        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
-        struct dispatch_port_totals totals = dispatch_port_totals(port);
-        uint64_t count = count_of(&totals);
-        if (port->is_udp == udp && count > 0) {
-            buf_printf(out, "%s\"%u\": %" PRIu64, before, port->number, count);
-            before = ", ";
-        }
+    if (count > 0) {
+        buf_printf(out, "%s\"%u\": %" PRIu64, out->len > 0 ? ", " : "", port->number, count);
     }
-    buf_append(out, SPAN("}"));
 }
 
-static bool any_unbound(const struct dispatch *dispatch)
+static void print_totals(struct statistics *statistics, struct dispatch_port *port)
 {
-    MAP_EACH(it, &dispatch->ports) {
-        if (dispatch_port_totals(MAP_ENTRY(it, struct dispatch_port, node)).unbound > 0) {
-            return true;
-        }
+    struct dispatch_port_totals totals = dispatch_port_totals(port);
+    if (port->is_udp) {
+        print_count(&statistics->udp_listeners, port, totals.drivers);
+        print_count(&statistics->udp_unbound, port, totals.unbound);
+    } else {
+        print_count(&statistics->tcp_listeners, port, totals.drivers);
+        print_count(&statistics->tcp_clients, port, totals.clients);
+        print_count(&statistics->tcp_unbound, port, totals.unbound);
     }
-    return false;
+}
+
+static void statistics_free(struct statistics *statistics)
+{
+    buf_free(&statistics->udp_listeners);
+    buf_free(&statistics->tcp_listeners);
+    buf_free(&statistics->tcp_clients);
+    buf_free(&statistics->udp_unbound);
+    buf_free(&statistics->tcp_unbound);
+    free(statistics);
+}
+
+static void end_statistics(struct statistics *statistics)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"udp_listeners\": {%s}, \"tcp_listeners\": {%s}, \"tcp_clients\": {%s}",
+               buf_text(&statistics->udp_listeners), buf_text(&statistics->tcp_listeners),
+               buf_text(&statistics->tcp_clients));
+    if (statistics->udp_unbound.len + statistics->tcp_unbound.len > 0) {
+        /* nodes on which a port could not be opened */
+        buf_printf(&text, ", \"udp_unbound\": {%s}, \"tcp_unbound\": {%s}",
+                   buf_text(&statistics->udp_unbound), buf_text(&statistics->tcp_unbound));
+    }
+    buf_append(&text, SPAN("}"));
+    http_reply(statistics->request, 200, JSON, buf_span(&text));
+    buf_free(&text);
+    statistics_free(statistics);
+}
+
+static bool look_at_some(struct net_work *work)
+{
+    struct statistics *statistics = CONTAINER_OF(work, struct statistics, work);
+    for (int left = PORTS_PER_STEP; left > 0; left--) {
+        struct dispatch_port *port = dispatch_look_next(&statistics->look);
+        if (port == NULL) {
+            end_statistics(statistics);
+            return false;
+        }
+        print_totals(statistics, port);
+    }
+    return true;
 }
 
 static void on_statistics(void *arg, struct http_request *request)
 {
-    const struct dispatch *dispatch = arg;
-    struct buf text = {0};
+    struct dispatch *dispatch = arg;
     name_answer(request);
     if (!http_authorize(request, HTTP_AUTH_ALWAYS, dispatch->options.secret, "bearer_token")) {
         return;
     }
-    buf_append(&text, SPAN("{"));
-    print_counts(dispatch, "udp_listeners", true, drivers_of, &text);
-    buf_append(&text, SPAN(", "));
-    print_counts(dispatch, "tcp_listeners", false, drivers_of, &text);
-    buf_append(&text, SPAN(", "));
-    print_counts(dispatch, "tcp_clients", false, clients_of, &text);
-    if (any_unbound(dispatch)) { /* nodes on which a port could not be opened */
-        buf_append(&text, SPAN(", "));
-        print_counts(dispatch, "udp_unbound", true, unbound_of, &text);
-        buf_append(&text, SPAN(", "));
-        print_counts(dispatch, "tcp_unbound", false, unbound_of, &text);
+    struct statistics *statistics = mem_zalloc(sizeof(*statistics));
+    statistics->request = request;
+    net_work_init(&statistics->work, look_at_some);
+    dispatch_look_begin(&statistics->look, dispatch);
+    if (look_at_some(&statistics->work)) {
+        net_work_queue(dispatch->options.net, &statistics->work);
     }
-    buf_append(&text, SPAN("}"));
-    http_reply(request, 200, JSON, buf_span(&text));
-    buf_free(&text);
+}
+
+/* Of requests whose connections have gone. */
+static void drop_statistics(struct dispatch *dispatch)
+{
+    while (!list_empty(&dispatch->looking)) {
+        struct dispatch_look *look = LIST_ITEM(dispatch->looking.next, struct dispatch_look, entry);
+        struct statistics *statistics = CONTAINER_OF(look, struct statistics, look);
+        dispatch_look_end(look);
+        net_work_cancel(&statistics->work);
+        http_reply_error(statistics->request, 503, "the server is going away");
+        statistics_free(statistics);
+    }
 }
 
 static void on_health(void *arg, struct http_request *request)
@@ -327,6 +358,7 @@ void dispatch_free(struct dispatch **dispatch)
     MAP_EACH(it, &gone->devices) { /* of other nodes: devices here went with their connections */
         dispatch_device_end(MAP_ENTRY(it, struct dispatch_device, node), DEVICE_GONE);
     }
+    drop_statistics(gone);
     dispatch_mesh_deinit(gone);
     dispatch_ports_deinit(gone);
     map_deinit(&gone->devices);

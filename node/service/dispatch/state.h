@@ -24,13 +24,25 @@ enum {
 
 struct mesh;
 
+/* Ports that the fleet's page shows, the longest there first. */
+struct dispatch_shelf {
+    struct list ports; /* struct dispatch_port */
+    size_t count;
+};
+
 struct dispatch {
     struct dispatch_options options;
     struct mesh *mesh;
     struct dispatch_ranges ranges; /* what drivers may open */
     struct cidr_list trusted;      /* senders of PROXY headers */
     struct map ports;              /* struct dispatch_port by name */
-    struct map devices;            /* struct dispatch_device by id */
+    struct list every_port;        /* the same, the oldest first */
+    struct list looking;           /* struct dispatch_look: who goes through them */
+    struct dispatch_shelf driven;  /* those with open drivers here, */
+    struct dispatch_shelf
+        held; /* and of the others those with devices here, or that could not be opened */
+    uint64_t open_drivers, open_devices, unbound; /* of all ports, here */
+    struct map devices;                           /* struct dispatch_device by id */
     struct roster_watch *index;
     bool index_shrunk;
     struct list registering; /* struct dispatch_driver */

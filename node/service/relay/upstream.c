@@ -3,6 +3,7 @@
 
 #include "node/core/log.h"
 #include "node/net/net.h"
+#include "node/net/work.h"
 #include "node/proto/json/stream.h"
 #include "node/service/relay/packet.h"
 #include "store/base/backoff.h"
@@ -21,6 +22,7 @@ enum {
     UPSTREAM_MOST_MS = 30 * 1000,
     UPSTREAM_LINKS_MOST = 1000,
     CONNECTS_PER_TURN = 16,
+    ENDS_PER_STEP = 16,
     CONNECTING_US = 500, /* of a turn, until no more are connected in it */
 };
 
@@ -43,6 +45,7 @@ struct up_side {
     struct relay_upstream *up;
     struct up_side *other;
     struct list links;   /* the hearing one first */
+    struct list leaving; /* those that were ended when the host was lost, and are not closed yet */
     struct list unnamed; /* those that are connected and do not know their identifiers here */
     struct map by_origin, by_id; /* those that are not over */
     struct up_link *ear;         /* stands for the other side's host, and hears; NULL: none */
@@ -62,6 +65,7 @@ struct relay_upstream {
     struct event *retry;
     struct list unconnected; /* links of both sides, in the order in which they came */
     struct event *connects;  /* pending while there are any */
+    struct net_work ends;    /* ends the links of a host that was lost */
     struct backoff backoff;
     unsigned tries;
     uint32_t count; /* links */
@@ -137,13 +141,31 @@ static void link_end(struct up_link *link)
     free(link);
 }
 
-static void side_end(struct up_side *side)
+/* Each costs a connection: as many at once as there are servers would be a long turn. */
+static bool end_some(struct net_work *work)
 {
-    side->open = false;
-    side->ear = NULL;
-    LIST_EACH(it, &side->links) {
-        link_end(LIST_ITEM(it, struct up_link, entry));
+    struct relay_upstream *up = CONTAINER_OF(work, struct relay_upstream, ends);
+    struct list *links = &up->old.links;
+    for (int left = ENDS_PER_STEP; left > 0; left--) {
+        links = list_empty(links) ? &up->own.links : links;
+        if (list_empty(links)) {
+            return false;
+        }
+        struct up_link *link = LIST_ITEM(links->next, struct up_link, entry);
+        list_del(&link->entry);
+        list_push_back(&link->side->leaving, &link->entry);
+        link_end(link);
     }
+    return true;
+}
+
+/* Nothing is heard from now on, and nobody joins. */
+static void end_all(struct relay_upstream *up)
+{
+    up->old.open = up->own.open = false;
+    up->old.ear = up->own.ear = NULL;
+    event_del(up->connects);
+    net_work_queue(up->terms->net, &up->ends);
 }
 
 /* Both sides begin again after a while. */
@@ -154,8 +176,7 @@ static void begin_again(struct relay_upstream *up, const char *why)
     }
     log_warn("relay upstream lost", LOG_TEXT_FIELD("host", up->entry.host),
              LOG_TEXT_FIELD("detail", why));
-    side_end(&up->old);
-    side_end(&up->own);
+    end_all(up);
     if (!up->stopped) {
         timer_after(up->retry, backoff_next(&up->backoff));
     }
@@ -504,6 +525,7 @@ static void side_init(struct up_side *side, struct relay_upstream *up, bool own)
     side->own = own;
     side->other = own ? &up->old : &up->own;
     list_init(&side->links);
+    list_init(&side->leaving);
     list_init(&side->unnamed);
     map_init(&side->by_origin);
     map_init(&side->by_id);
@@ -524,6 +546,7 @@ struct relay_upstream *relay_upstream_new(struct relay_terms *terms, struct rela
     list_init(&up->unconnected);
     up->retry = evtimer_new(base, on_retry, up);
     up->connects = evtimer_new(base, on_connects, up);
+    net_work_init(&up->ends, end_some);
     timer_after(up->retry, 0);
     return up;
 }
@@ -533,8 +556,7 @@ void relay_upstream_stop(struct relay_upstream *up)
     up->stopped = true;
     event_del(up->retry);
     resolver_cancel(&up->query);
-    side_end(&up->old);
-    side_end(&up->own);
+    end_all(up);
 }
 
 void relay_upstream_free(struct relay_upstream **upstream)
@@ -544,6 +566,9 @@ void relay_upstream_free(struct relay_upstream **upstream)
         return;
     }
     *upstream = NULL;
+    net_work_cancel(&gone->ends);
+    while (end_some(&gone->ends)) {
+    } /* those that never had a connection */
     resolver_cancel(&gone->query);
     resolver_free(&gone->resolver);
     event_free(gone->retry);

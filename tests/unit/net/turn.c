@@ -17,6 +17,7 @@ struct player {
     struct conn *conn;
     int peer;
     unsigned takes_us;
+    unsigned writes_us;    /* when it has all */
     size_t answers;        /* bytes that are sent to it when it was read */
     bool costs;            /* more than its read */
     struct player *before; /* has its answer when this one is read */
@@ -37,6 +38,9 @@ struct scene {
     unsigned read;
     unsigned closed_us; /* how long a closed() takes */
     unsigned asked, closed, in_turn, most_in_turn;
+    unsigned wrote;             /* to how many that take time */
+    unsigned reads, most_reads; /* of this turn, and of any */
+    uint64_t read_turn;
     uint64_t turn;
     struct net_work work;
     unsigned steps;
@@ -75,6 +79,9 @@ static size_t on_data(void *arg, struct span bytes)
         assert_int_equal(recv(player->before->peer, got, 1, MSG_DONTWAIT), 1);
     }
     scene->order[scene->read++] = player->name;
+    scene->reads = scene->read_turn == loop_turn(scene->loop) ? scene->reads + 1 : 1;
+    scene->read_turn = loop_turn(scene->loop);
+    scene->most_reads = scene->reads > scene->most_reads ? scene->reads : scene->most_reads;
     if (scene->read == scene->wanted) {
         loop_stop(scene->loop);
     }
@@ -128,8 +135,27 @@ static void on_drain(void *arg)
     }
 }
 
-static const struct conn_handler handler = {
-    .data = on_data, .timer = on_timer, .poked = on_poked, .closed = on_closed, .drain = on_drain};
+/* All is written. */
+static void on_written(void *arg)
+{
+    struct player *player = arg;
+    struct scene *scene = player->scene;
+    usleep(player->writes_us);
+    if (player->writes_us > 0) {
+        count_in_turn(scene);
+        scene->order[scene->wrote++] = player->name;
+    }
+    if (scene->wrote > 0 && scene->wrote == scene->wanted) {
+        loop_stop(scene->loop);
+    }
+}
+
+static const struct conn_handler handler = {.data = on_data,
+                                            .drained = on_written,
+                                            .timer = on_timer,
+                                            .poked = on_poked,
+                                            .closed = on_closed,
+                                            .drain = on_drain};
 
 static int set_up(void **state)
 {
@@ -327,6 +353,87 @@ static void test_bulk_is_written_behind_what_goes_to_few(void **state)
     assert_int_equal(read(first->peer, got, sizeof(got)), 1);
 }
 
+/* Thousands are told something in one moment, each for itself: the oldest first, and others are read meanwhile. */
+static void test_what_goes_to_few_is_written_in_turns(void **state)
+{
+    struct scene *scene = *state;
+    char order[PLAYERS + 1] = "";
+    struct player *member = enter(scene, 'M', 10, true);
+    for (unsigned i = 1; i < PLAYERS; i++) {
+        struct player *player = enter(scene, (char)('a' + i % 26), 0, true);
+        player->writes_us = 100;
+        send_to(player, "x");
+        order[i - 1] = player->name;
+    }
+    scene->wanted = 40;
+    loop_again(scene->loop);
+    loop_run(scene->loop);
+    assert_in_range(scene->most_in_turn, 1, 20);
+    scene->read = PLAYERS; /* its letter stands behind theirs */
+    say(member);
+    scene->wanted = 60;
+    loop_run(scene->loop);
+    assert_int_equal(scene->read, PLAYERS + 1);
+    scene->wanted = PLAYERS - 1;
+    loop_run(scene->loop);
+    assert_in_range(scene->most_in_turn, 1, 20);
+    assert_memory_equal(scene->order, order, PLAYERS - 1);
+}
+
+/* Else what is to be written grew all the time. */
+static void test_little_is_read_until_what_was_left_is_written(void **state)
+{
+    enum { TOLD = 100, ASKERS = 40, MOST_MEANWHILE = 2 };
+    struct scene *scene = *state;
+    for (unsigned i = 0; i < TOLD; i++) {
+        struct player *player = enter(scene, 'a', 0, true);
+        player->writes_us = 100;
+        send_to(player, "x");
+    }
+    scene->wanted = 1;
+    loop_again(scene->loop);
+    loop_run(scene->loop);
+    assert_in_range(scene->wrote, 1, TOLD / 2);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        say(enter(scene, 'q', 100, true));
+    }
+    while (scene->wrote < TOLD) {
+        scene->wanted = scene->wrote + 1;
+        loop_run(scene->loop);
+        assert_true(scene->wrote == TOLD || scene->most_reads <= MOST_MEANWHILE);
+    }
+    assert_true(scene->read > 0);
+    run_until(scene, ASKERS - scene->read);
+}
+
+/* They took nothing for a while, and all take more at once. */
+static void test_those_who_take_more_at_once_get_it_in_turns(void **state)
+{
+    enum { SLOW = 60, LONG = 300 * 1024 };
+    struct scene *scene = *state;
+    char *text = mem_zalloc(LONG);
+    memset(text, 'x', LONG - 1);
+    for (unsigned i = 0; i < SLOW; i++) {
+        send_to(enter(scene, 'a', 0, true), text);
+    }
+    struct player *member = enter(scene, 'M', 10, true);
+    say(member);
+    run_until(scene, 1);
+    for (unsigned i = 0; i < SLOW; i++) {
+        struct player *player = &scene->players[i];
+        assert_true(conn_queued(player->conn) > 0);
+        player->writes_us = 200;
+        while (recv(player->peer, text, LONG, MSG_DONTWAIT) > 0) {
+        }
+    }
+    while (scene->wrote < SLOW) {
+        scene->wanted = scene->wrote + 1;
+        loop_run(scene->loop);
+    }
+    assert_in_range(scene->most_in_turn, 1, 11);
+    free(text);
+}
+
 static void on_drained(void *arg)
 {
     loop_stop(((struct scene *)arg)->loop);
@@ -475,6 +582,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answers_of_those_behind_are_written_one_by_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_bulk_is_written_behind_what_goes_to_few, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_goes_to_few_is_written_in_turns, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_little_is_read_until_what_was_left_is_written, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_those_who_take_more_at_once_get_it_in_turns, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_timers_send_can_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_drain_sends_can_wait, set_up, tear_down),

@@ -4,6 +4,7 @@
 
 #include "node/core/wheel.h"
 #include "node/net/net.h"
+#include "node/net/work.h"
 #include "store/resolver/resolver.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -12,7 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SERVERS = 100, CONNECTS_PER_TURN = 16, TURNS_MOST = 2000 };
+enum {
+    SERVERS = 100,
+    CONNECTS_PER_TURN = 16,
+    ENDS_PER_TURN = 48,
+    BESIDE_US = 600, /* that a turn has for works, and more */
+    TURNS_MOST = 2000,
+};
 
 static struct bench {
     struct loop *loop;
@@ -27,6 +34,8 @@ static struct bench {
     int stop_at;   /* so many: the loop stops after this turn */
     uint64_t turn; /* of the last join; how many it had, and the most that one had */
     int in_turn, most_in_turn;
+    int left, most_left; /* links that ended: all, and the most in one turn */
+    struct net_work beside;
 } bench;
 
 /* Here the test stands in for the network's listener and for the resolver. */
@@ -105,6 +114,36 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     loop_stop(bench.loop);
 }
 
+/* At the end of each turn. */
+static void count_left(void *arg)
+{
+    int before = bench.left;
+    char bytes[4096];
+    (void)arg;
+    for (int i = 0; i < bench.joined_count; i++) {
+        ssize_t got = 1;
+        while (bench.joined[i] >= 0 && got > 0) {
+            got = recv(bench.joined[i], bytes, sizeof(bytes), MSG_DONTWAIT);
+        }
+        if (got == 0) {
+            close(bench.joined[i]);
+            bench.joined[i] = -1;
+            bench.left++;
+        }
+    }
+    before = bench.left - before;
+    bench.most_left = before > bench.most_left ? before : bench.most_left;
+}
+
+static bool take_time(struct net_work *work)
+{
+    uint64_t until_us = loop_turn_us(bench.loop) + BESIDE_US;
+    (void)work;
+    while (loop_turn_us(bench.loop) < until_us) {
+    }
+    return true;
+}
+
 static void run_turn(void)
 {
     struct timeval soon = {.tv_usec = 1000};
@@ -141,6 +180,8 @@ static int set_up(void **state)
             .loop = bench.loop, .metrics = &bench.metrics, .on = false}),
     };
     bench.stop = evtimer_new(loop_base(bench.loop), on_stop, NULL);
+    loop_at_turn_end(bench.loop, count_left, NULL);
+    net_work_init(&bench.beside, take_time);
     struct relay_upstream_entry entry = {.host = "old", .port = listen_anywhere()};
     bench.upstream = relay_upstream_new(&bench.terms, NULL, &entry);
     return 0;
@@ -226,10 +267,30 @@ static void none_joins_after_the_end(void **state)
     assert_int_equal(bench.joined_count, joined);
 }
 
+/* The old host goes: so many links are not ended in one turn. */
+static void they_leave_in_turns(void **state)
+{
+    (void)state;
+    welcome_ears(SERVERS);
+    for (int i = 0; i < TURNS_MOST && bench.joined_count <= SERVERS; i++) {
+        run_turn();
+    }
+    net_work_queue(bench.net, &bench.beside);
+    close(bench.host);
+    bench.host = -1;
+    for (int i = 0; i < TURNS_MOST && bench.left <= SERVERS; i++) {
+        run_turn();
+    }
+    net_work_cancel(&bench.beside);
+    assert_int_equal(bench.left, SERVERS + 1);
+    assert_in_range(bench.most_left, 1, ENDS_PER_TURN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(servers_join_in_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(they_leave_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(none_joins_after_the_end, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

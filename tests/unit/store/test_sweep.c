@@ -151,6 +151,34 @@ static void a_link_is_told_in_turns(void **state)
     end();
 }
 
+static int chores(struct store *store)
+{
+    int count = 0;
+    LIST_EACH(it, &store->chores) {
+        count++;
+    }
+    return count;
+}
+
+static void on_released(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* The node takes leave. */
+static void claims_are_released_in_turns(void **state)
+{
+    (void)state;
+    bool released = false;
+    begin();
+    WAIT(chores(lab.nodes[0]) == 0);
+    store_release_all(lab.nodes[0], on_released, &released);
+    assert_in_range(chores(lab.nodes[0]), 1, 8);
+    WAIT(released);
+    assert_int_equal(lab.nodes[0]->roster.claims, 0);
+    end();
+}
+
 /* ------------------------------------------------------------------------------------ other servers */
 
 /* The partitions behind it name no inbox, whoever has them. */
@@ -180,15 +208,6 @@ static int hand_over(struct store *store)
     }
     store_on_owner(store);
     return names;
-}
-
-static int chores(struct store *store)
-{
-    int count = 0;
-    LIST_EACH(it, &store->chores) {
-        count++;
-    }
-    return count;
 }
 
 /* Nothing of it is done at once. */
@@ -339,6 +358,7 @@ int test_sweep(void)
         LAB_TEST(a_gap_is_told_in_turns),
         LAB_TEST(who_comes_last_is_swept_too),
         LAB_TEST(a_link_is_told_in_turns),
+        LAB_TEST(claims_are_released_in_turns),
     };
     const struct CMUnitTest at_redis[] = {LAB_TEST(replies_are_taken_in_turns)};
     const struct CMUnitTest at_two[] = {

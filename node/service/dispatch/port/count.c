@@ -61,11 +61,95 @@ void dispatch_port_count_later(struct dispatch_port *port)
     }
 }
 
+/* ------------------------------------------------------------------------------- what is here */
+
+/* Where the page finds it. */
+static void shelve(struct dispatch_port *port)
+{
+    struct dispatch *dispatch = port->dispatch;
+    bool held = port->clients > 0 || port->unbound;
+    struct dispatch_shelf *shelf = port->open > 0 ? &dispatch->driven
+                                   : held         ? &dispatch->held
+                                                  : NULL;
+    if (shelf == port->shelf) {
+        return;
+    }
+    if (port->shelf != NULL) {
+        list_del(&port->shelved);
+        port->shelf->count--;
+    }
+    if (shelf != NULL) {
+        list_push_back(&shelf->ports, &port->shelved);
+        shelf->count++;
+    }
+    port->shelf = shelf;
+}
+
 void dispatch_port_count(struct dispatch_port *port, int by)
 {
     port->clients = (uint32_t)((int)port->clients + by);
+    port->dispatch->open_devices += (uint64_t)(int64_t)by;
+    shelve(port);
     dispatch_port_count_later(port);
 }
+
+void dispatch_port_count_driver(struct dispatch_port *port, int by)
+{
+    port->open = (uint32_t)((int)port->open + by);
+    port->dispatch->open_drivers += (uint64_t)(int64_t)by;
+    shelve(port);
+}
+
+void dispatch_port_set_unbound(struct dispatch_port *port, bool unbound)
+{
+    port->dispatch->unbound += (uint64_t)unbound - (uint64_t)port->unbound;
+    port->unbound = unbound;
+    shelve(port);
+    dispatch_port_count_later(port);
+}
+
+void dispatch_port_begin_counts(struct dispatch_port *port)
+{
+    list_init(&port->uncounted);
+    list_init(&port->shelved);
+    list_init(&port->entry);
+    list_push_back(&port->dispatch->every_port, &port->entry);
+}
+
+void dispatch_port_end_counts(struct dispatch_port *port)
+{
+    LIST_EACH(it, &port->dispatch->looking) {
+        cursor_leave(&LIST_ITEM(it, struct dispatch_look, entry)->at, &port->entry);
+    }
+    list_del(&port->entry);
+    list_del(&port->uncounted);
+    dispatch_port_count_driver(port, -(int)port->open);
+    port->dispatch->open_devices -= port->clients;
+    port->clients = 0;
+    shelve(port);
+}
+
+void dispatch_look_begin(struct dispatch_look *look, struct dispatch *dispatch)
+{
+    list_push_back(&dispatch->looking, &look->entry);
+    cursor_begin(&look->at, &dispatch->every_port);
+}
+
+struct dispatch_port *dispatch_look_next(struct dispatch_look *look)
+{
+    struct list *link = cursor_take(&look->at);
+    if (link == NULL) {
+        dispatch_look_end(look);
+    }
+    return link != NULL ? LIST_ITEM(link, struct dispatch_port, entry) : NULL;
+}
+
+void dispatch_look_end(struct dispatch_look *look)
+{
+    list_del(&look->entry);
+}
+
+/* ------------------------------------------------------------------------- what the cluster has */
 
 struct totalling {
     struct dispatch_port_totals totals;
@@ -86,20 +170,11 @@ static void add_member(void *arg, const struct roster_member *member)
     totalling->totals.unbound += strtoul(end, NULL, 10) > 0 ? 1 : 0;
 }
 
-static uint64_t open_drivers(struct dispatch_port *port)
-{
-    uint64_t count = 0;
-    LIST_EACH(it, &port->drivers) {
-        count += LIST_ITEM(it, struct dispatch_driver, entry)->state == DRIVER_OPEN ? 1 : 0;
-    }
-    return count;
-}
-
 struct dispatch_port_totals dispatch_port_totals(struct dispatch_port *port)
 {
     struct totalling totalling = {.own = span_str(port->dispatch->options.node)};
     totalling.totals.clients = port->clients;
-    totalling.totals.drivers = port->remote.count + open_drivers(port);
+    totalling.totals.drivers = port->remote.count + port->open;
     roster_each(port->watch, add_member, &totalling);
     return totalling.totals;
 }
@@ -107,22 +182,19 @@ struct dispatch_port_totals dispatch_port_totals(struct dispatch_port *port)
 static void count_gauges(void *arg, struct metrics *metrics)
 {
     const struct dispatch *dispatch = arg;
-    struct dispatch_port_totals here = {0};
-    MAP_EACH(it, &dispatch->ports) {
-        struct dispatch_port *port = MAP_ENTRY(it, struct dispatch_port, node);
-        here.drivers += open_drivers(port);
-        here.clients += port->clients;
-        here.unbound += port->unbound ? 1 : 0;
-    }
-    metrics_set(metrics, METRIC_DISPATCH_DRIVERS, here.drivers);
-    metrics_set(metrics, METRIC_DISPATCH_DEVICES, here.clients);
-    metrics_set(metrics, METRIC_DISPATCH_UNBOUND, here.unbound);
+    metrics_set(metrics, METRIC_DISPATCH_DRIVERS, dispatch->open_drivers);
+    metrics_set(metrics, METRIC_DISPATCH_DEVICES, dispatch->open_devices);
+    metrics_set(metrics, METRIC_DISPATCH_UNBOUND, dispatch->unbound);
 }
 
 void dispatch_counts_init(struct dispatch *dispatch)
 {
     metrics_source_add(metrics_of(dispatch), &dispatch->gauges, count_gauges, dispatch);
     list_init(&dispatch->uncounted);
+    list_init(&dispatch->every_port);
+    list_init(&dispatch->looking);
+    list_init(&dispatch->driven.ports);
+    list_init(&dispatch->held.ports);
     wheel_timer_init(&dispatch->count_timer, on_count_timer);
     net_work_init(&dispatch->telling, tell_some);
 }

@@ -6,6 +6,7 @@
 #include "node/core/log.h"
 #include "node/service/dispatch/device/device.h"
 #include "node/service/dispatch/mesh/mesh.h"
+#include "node/service/dispatch/port/count.h"
 #include "node/service/dispatch/port/port.h"
 #include "node/service/dispatch/port/udp.h"
 #include "store/base/check.h"
@@ -33,6 +34,7 @@ static void driver_end(struct dispatch_driver *driver)
     bool was_open = driver->state == DRIVER_OPEN;
     CHECK(driver->state != DRIVER_ENDED);
     driver->state = DRIVER_ENDED;
+    dispatch_port_count_driver(port, was_open ? -1 : 0);
     list_del(&driver->entry);
     list_del(&driver->registering);
     list_del(&driver->full);
@@ -201,6 +203,7 @@ static void open_driver(struct dispatch_driver *driver)
         return;
     }
     driver->state = DRIVER_OPEN;
+    dispatch_port_count_driver(port, 1);
     conn_set_queue_limit(ws_conn(driver->ws), DRIVER_QUEUE);
     conn_set_member(ws_conn(driver->ws));
     log_info("driver registered", LOG_TEXT_FIELD("port", port->name),

@@ -29,6 +29,7 @@ struct remote_driver {
 
 struct dispatch_port {
     struct map_node node; /* by name */
+    struct list entry;    /* of all ports */
     struct dispatch *dispatch;
     char name[12];  /* "tcp:6001" */
     struct buf key; /* of the roster */
@@ -38,11 +39,14 @@ struct dispatch_port {
     bool unbound;  /* wanted, and could not be */
     bool counting; /* others know a count of devices here, or that it is unbound */
     struct roster_watch *watch;
-    struct map remote;   /* struct remote_driver */
-    struct list drivers; /* struct dispatch_driver, here */
-    struct list devices; /* struct dispatch_device, here and there */
-    uint32_t clients;    /* devices here */
-    uint32_t sockets;    /* of devices here, with those that have not begun and those that end */
+    struct map remote;            /* struct remote_driver */
+    struct list drivers;          /* struct dispatch_driver, here */
+    struct list devices;          /* struct dispatch_device, here and there */
+    uint32_t clients;             /* devices here */
+    uint32_t open;                /* open drivers here */
+    struct list shelved;          /* on the shelf */
+    struct dispatch_shelf *shelf; /* NULL: none has it */
+    uint32_t sockets; /* of devices here, with those that have not begun and those that end */
     struct listener *listener;
     struct udp *udp;
     struct udp_homes *homes;          /* UDP: through which nodes devices spoke */

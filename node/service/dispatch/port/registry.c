@@ -48,12 +48,11 @@ static void set_unbound(struct dispatch_port *port, bool unbound, const char *wh
     if (port->unbound == unbound) {
         return;
     }
-    port->unbound = unbound;
+    dispatch_port_set_unbound(port, unbound);
     if (unbound) {
         log_warn("port cannot be opened here", LOG_TEXT_FIELD("port", port->name),
                  LOG_TEXT_FIELD("error", why));
     }
-    dispatch_port_count_later(port);
 }
 
 int dispatch_port_open(struct dispatch_port *port, char *error, size_t error_size)
@@ -262,7 +261,7 @@ struct dispatch_port *dispatch_port_get(struct dispatch *dispatch, bool is_udp, 
     list_init(&port->drivers);
     list_init(&port->devices);
     list_init(&port->unsettled);
-    list_init(&port->uncounted);
+    dispatch_port_begin_counts(port);
     wheel_timer_init(&port->retry, on_retry);
     map_insert(&dispatch->ports, &port->node, span_str(port->name));
     port->watch = roster_watch(store_of(port), buf_span(&port->key), on_roster, port);
@@ -281,7 +280,7 @@ static void port_free(struct dispatch_port *port)
         remote_free(port, MAP_ENTRY(it, struct remote_driver, node));
     }
     map_deinit(&port->remote);
-    list_del(&port->uncounted);
+    dispatch_port_end_counts(port);
     list_del(&port->unsettled);
     map_remove(&port->dispatch->ports, &port->node);
     buf_free(&port->key);
