@@ -129,19 +129,17 @@ void store_on_pulse(struct store *store, unsigned shard);
  * be unknown here. */
 void store_on_moved(struct store *store, unsigned shard);
 
-/* Other servers own some partitions than before (backend->owner), never one that had it already: what lives
- * there is heard, asked and claimed there from now on, as after a link that fell and came up again. Each topic
- * and key sees it when it is next looked at, or swept (store/sweep.h). */
+/* Other servers own some partitions than before (backend->owner), never one that had it already: what lives there
+ * moves on, as after a link that fell and came up, each when it is next looked at, or swept (store/sweep.h). */
 void store_on_owner(struct store *store);
 
 /* A server refused a command, for a reason that a person should hear of. */
 void store_on_trouble(struct store *store, const char *text);
 
-/* Counts what could not be read, and has it told to a person, at most once in ten seconds. */
+/* Counts what could not be read; told to a person, once in ten seconds at most. */
 void store_on_unread(struct store *store, enum wire_unread kind, const char *text);
 
-/* `channel` is heard from now on, or no more. False when nobody had asked for that: a server that
- * gives a channel up says so by itself. */
+/* `channel` is heard from now on, or no more. False when nobody had asked: a server gave it up by itself. */
 bool bus_on_channel(struct store *store, struct span channel, bool on);
 
 /* False when the channel is heard at another shard by now: what comes over this one's link says nothing. */

@@ -33,7 +33,7 @@ void pool_free(struct job_pool **pool);
 /* Takes the job, or -1 where there are too many. */
 int pool_do(struct job_pool *pool, struct pool_job *job) __attribute__((warn_unused_result));
 
-/* Called by work() that takes long, some 100 us of work apart or less: whoever waits for this processor goes
+/* Called by work() that takes long, some 100 us of work apart or less: who waits for this processor goes
  * first, unless that left less than a tenth of it. Between two jobs the pool does that itself. It does nothing in
  * other threads. */
 void pool_give_way(void);

@@ -21,6 +21,7 @@ class OldHost:
         """`looks`: of the host among the servers that it names."""
         self.looks = looks
         self.clients, self.next, self.failure, self.heard = {}, 1, None, []
+        self.coming = asyncio.Lock()  # one at a time: of two neither would hear of the other
         self.port = free_port()
 
     async def start(self):
@@ -32,6 +33,16 @@ class OldHost:
         for number, (writer, _) in self.clients.items():
             if number != but:
                 writer.write(json.dumps(packet).encode())
+
+    async def welcome(self, number, packet, writer):
+        look = {key: packet[key] for key in self.LOOK}
+        async with self.coming:
+            there = [*({"identifier": 0, **its} for its in self.looks), *({"identifier": i, **other} for i, (_, other) in self.clients.items())]
+            writer.write(json.dumps({"type": "acknowledge", "identifier": number, "hostIdentifier": 0,
+                                     "connections": there, "playerCount": 1}).encode())
+            await asyncio.sleep(0.05)  # what comes in one read would be no packet to the clients
+            self.tell({"type": "connection", "identifier": number, "playerCount": packet["playerCount"], **look})
+            self.clients[number] = (writer, look)
 
     async def serve(self, reader, writer):
         number = None
@@ -46,13 +57,7 @@ class OldHost:
                 if number is None:
                     assert packet["type"] == "handshake" and packet["version"] == 1, packet
                     number, self.next = self.next, self.next + 1
-                    look = {key: packet[key] for key in self.LOOK}
-                    there = [*({"identifier": 0, **its} for its in self.looks), *({"identifier": i, **other} for i, (_, other) in self.clients.items())]
-                    writer.write(json.dumps({"type": "acknowledge", "identifier": number, "hostIdentifier": 0,
-                                             "connections": there, "playerCount": 1}).encode())
-                    await asyncio.sleep(0.05)  # what comes in one read would be no packet to the clients
-                    self.tell({"type": "connection", "identifier": number, "playerCount": packet["playerCount"], **look})
-                    self.clients[number] = (writer, look)
+                    await self.welcome(number, packet, writer)
                 else:
                     self.heard.append(packet)
                     self.tell(packet, number)

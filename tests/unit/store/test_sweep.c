@@ -181,7 +181,7 @@ static void claims_are_released_in_turns(void **state)
 
 /* ------------------------------------------------------------------------------------ other servers */
 
-/* The partitions behind it name no inbox, whoever has them. */
+/* The partitions behind it name no inbox, no matter who has them. */
 static unsigned last_that_names(const struct store *store)
 {
     unsigned last = 0;

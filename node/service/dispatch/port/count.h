@@ -9,7 +9,7 @@
 void dispatch_counts_init(struct dispatch *dispatch);
 void dispatch_counts_deinit(struct dispatch *dispatch);
 
-/* A device came or went here; an open driver; or whether it could not be opened is known anew. */
+/* A device came or went here; a driver is open; it is known by now whether it could be opened. */
 void dispatch_port_count(struct dispatch_port *port, int by);
 void dispatch_port_count_driver(struct dispatch_port *port, int by);
 void dispatch_port_set_unbound(struct dispatch_port *port, bool unbound);
