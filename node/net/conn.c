@@ -21,10 +21,12 @@ enum {
     LEAVE_LINGER_MS = 2 * 1000,
     STALL_MS =
         10 * 1000,  /* at least, between two looks whether the peer takes what is left for it */
-    HEAVY_US = 300, /* a read that takes so long makes a connection heavy, */
+    HEAVY_US = 100, /* a read that takes so long makes a connection heavy, */
     HEAVY_BYTES = 16 * 1024, /* or after which so much more waits for its peer; */
-    LIGHT_US = 75,           /* one so short light again */
-    UNREAD_US = 120,         /* of a turn, for asking the kernel to say no more of those in line */
+    LIGHT_US = 40,           /* so many one after the other, each so short, light again; */
+    LIGHT_READS = 8,
+    HEAVY_READ = 16 * 1024, /* bytes of one until then */
+    UNREAD_US = 120,        /* of a turn, for asking the kernel to say no more of those in line */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -159,7 +161,7 @@ static void need_todo(struct conn *conn)
 
 static bool goes_first(const struct conn *conn)
 {
-    return conn->member && !conn->heavy;
+    return conn->member && conn->heavy == 0;
 }
 
 /* Its bytes are read when it is its turn. */
@@ -222,7 +224,8 @@ static void read_some(struct conn *conn)
 {
     char *buffer = conn->net->read_buffer;
     bool limited = conn->state == CONN_OPEN && conn->read_limit > 0;
-    size_t most = limited ? conn->read_limit : READ_BUFFER;
+    size_t most = conn->heavy > 0 ? HEAVY_READ : READ_BUFFER;
+    most = limited && conn->read_limit < most ? conn->read_limit : most;
     ssize_t n = recv(event_get_fd(&conn->event), buffer, most, 0);
     if (n == 0) {
         read_end(conn);
@@ -253,7 +256,11 @@ static void weigh(struct conn *conn, const struct cost *before)
     struct cost now = cost_so_far(conn);
     uint64_t us = now.us - before->us;
     bool costs = conn->costly || us > HEAVY_US || now.queued > before->queued + HEAVY_BYTES;
-    conn->heavy = costs || (conn->heavy && us > LIGHT_US);
+    if (costs) {
+        conn->heavy = LIGHT_READS;
+    } else if (conn->heavy > 0 && us <= LIGHT_US) {
+        conn->heavy--;
+    }
     conn->costly = false;
 }
 

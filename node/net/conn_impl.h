@@ -47,8 +47,8 @@ struct conn {
     bool relieved : 1; /* its queue was given up once, because memory was short */
     bool settling : 1; /* conn_do_todo is at work, and sets the events when it is done */
     bool deaf : 1;     /* the peer refuses what is sent; it is heard out */
-    bool member : 1;   /* goes before others, unless it is */
-    bool heavy : 1;    /* what it sent last cost much */
+    bool member : 1;   /* goes before others, unless it is heavy */
+    uint8_t heavy : 4; /* what it sent cost much: so many reads ago, from 8 down to 0 */
     bool costly : 1;   /* what is read now costs more than its time */
     bool unread : 1;   /* its event came, and it stands in line */
     bool bulk : 1;     /* it stands in the line of the bulk */
