@@ -61,16 +61,16 @@ static inline void peer_turn(struct peer *peer)
     }
 }
 
-/* Turns until nothing more happens. */
+/* Turns until nothing more is read, nor said. */
 static inline void peer_settle(struct peer *peer)
 {
-    size_t before;
+    const uint64_t *read = &peer->metrics.value[METRIC_BYTES_IN];
     int quiet = 0;
-    do {
-        before = peer->got.len;
+    while (quiet < 5) {
+        uint64_t before = *read + peer->got.len;
         peer_turn(peer);
-        quiet = peer->got.len == before ? quiet + 1 : 0;
-    } while (quiet < 5);
+        quiet = *read + peer->got.len == before ? quiet + 1 : 0;
+    }
 }
 
 static inline void peer_leave(struct peer *peer)
