@@ -9,6 +9,7 @@
 #define MUSTER_NODE_CORE_POOL_H
 
 #include "node/core/loop.h"
+
 #include <stdbool.h>
 
 struct job_pool;
@@ -24,7 +25,8 @@ struct pool_job {
 };
 
 /* New: so many threads, 0: one less than there are processors, from two to four; and at most `most`
- * jobs that wait or are worked on (fewer, where the system has no room for as many in a pipe). `loop` is borrowed for its life. */
+ * jobs that wait or are worked on (fewer, where a pipe has no room for as many). `loop` is borrowed for its
+ * life. */
 struct job_pool *pool_new(struct loop *loop, unsigned threads, unsigned most);
 
 /* Waits for the jobs under way; done() is called for all that there are. */

@@ -23,8 +23,9 @@ enum {
         10 * 1000,  /* at least, between two looks whether the peer takes what is left for it */
     HEAVY_US = 100, /* a read that takes so long makes a connection heavy, */
     HEAVY_BYTES = 16 * 1024, /* or after which so much more waits for its peer; */
-    LIGHT_US = 40,           /* so many one after the other, each so short, light again; */
-    LIGHT_READS = 8,
+    LIGHT_US = 40,           /* one so short light again, or, after so many bytes in one, */
+    LONG_BYTES = 4 * 1024,
+    LONG_READS = 8,         /* so many: a long message ends with a short one; */
     HEAVY_READ = 16 * 1024, /* bytes of one until then */
     UNREAD_US = 120,        /* of a turn, for asking the kernel to say no more of those in line */
 };
@@ -243,11 +244,13 @@ static void read_some(struct conn *conn)
 struct cost {
     uint64_t us;
     size_t queued;
+    uint64_t read; /* bytes, of all */
 };
 
 static struct cost cost_so_far(const struct conn *conn)
 {
-    return (struct cost){loop_turn_us(conn->net->loop), conn->out.bytes};
+    return (struct cost){loop_turn_us(conn->net->loop), conn->out.bytes,
+                         conn->net->metrics->value[METRIC_BYTES_IN]};
 }
 
 /* One that takes long, or has much written for it, waits behind those that do not. */
@@ -257,7 +260,7 @@ static void weigh(struct conn *conn, const struct cost *before)
     uint64_t us = now.us - before->us;
     bool costs = conn->costly || us > HEAVY_US || now.queued > before->queued + HEAVY_BYTES;
     if (costs) {
-        conn->heavy = LIGHT_READS;
+        conn->heavy = now.read - before->read >= LONG_BYTES ? LONG_READS : 1;
     } else if (conn->heavy > 0 && us <= LIGHT_US) {
         conn->heavy--;
     }

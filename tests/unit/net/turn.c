@@ -69,7 +69,9 @@ static size_t on_data(void *arg, struct span bytes)
 {
     struct player *player = arg;
     struct scene *scene = player->scene;
-    usleep(player->takes_us);
+    if (player->takes_us > 0) {
+        usleep(player->takes_us);
+    }
     if (player->costs) {
         conn_set_costly(player->conn);
     }
@@ -264,50 +266,61 @@ static void speak_before(struct scene *scene, struct player *player, struct play
     run_until(scene, 2);
 }
 
-static void speak_alone(struct scene *scene, struct player *player, unsigned times)
-{
-    for (; times > 0; times--) {
-        say(player);
-        run_until(scene, 1);
-    }
-}
-
-/* A member that takes long goes behind, and comes back when it does not for eight times. */
+/* A member that takes long goes behind, and comes back when it does not any more. */
 static void test_who_takes_long_waits_behind(void **state)
 {
     struct scene *scene = *state;
-    struct player *slow = enter(scene, 'S', 2000, true), *quick = enter(scene, 'Q', 10, true);
+    struct player *slow = enter(scene, 'S', 2000, true), *quick = enter(scene, 'Q', 0, true);
     say(slow);
     run_until(scene, 1);
-    say(slow);
-    say(quick);
-    run_until(scene, 2);
-    slow->takes_us = 10;
-    speak_alone(scene, slow, 7);
+    speak_before(scene, slow, quick);
+    slow->takes_us = 0;
     speak_before(scene, slow, quick);
     speak_before(scene, slow, quick);
-    assert_string_equal(scene->order, "SQSSSSSSSSQSSQ");
+    assert_string_equal(scene->order, "SQSQSSQ");
 }
 
 /* Like one that takes long: where it has work done elsewhere, or much written to it. */
 static void test_who_costs_much_waits_behind(void **state)
 {
     struct scene *scene = *state;
-    struct player *one = enter(scene, 'C', 10, true), *two = enter(scene, 'A', 10, true);
-    struct player *quick = enter(scene, 'Q', 10, true);
+    struct player *one = enter(scene, 'C', 0, true), *two = enter(scene, 'A', 0, true);
+    struct player *quick = enter(scene, 'Q', 0, true);
     one->costs = true;
     speak_before(scene, one, quick);
     one->costs = false;
-    speak_alone(scene, one, 7);
     speak_before(scene, one, quick);
     speak_before(scene, one, quick);
     two->answers = 32 * 1024;
     speak_before(scene, two, quick);
     two->answers = 0;
-    speak_alone(scene, two, 7);
     speak_before(scene, two, quick);
     speak_before(scene, two, quick);
-    assert_string_equal(scene->order, "CQCCCCCCCQCCQAQAAAAAAAQAAQ");
+    assert_string_equal(scene->order, "CQQCCQAQQAAQ");
+}
+
+/* A long message: its reads are short ones from the second on, so that its end is none, and it goes behind for eight
+ * of them. */
+static void test_a_long_message_is_read_in_parts_behind_others(void **state)
+{
+    enum { LONG = 40 * 1024 };
+    static char text[LONG];
+    struct scene *scene = *state;
+    struct player *one = enter(scene, 'L', 0, true), *quick = enter(scene, 'Q', 0, true);
+    one->costs = true;
+    assert_int_equal(send(one->peer, text, LONG, 0), LONG); /* 40 KB at once */
+    run_until(scene, 1);
+    one->costs = false;
+    event_base_loop(loop_base(scene->loop), EVLOOP_NONBLOCK);
+    assert_int_equal(send(one->peer, text, LONG, 0), LONG); /* 16, 16, 8 */
+    say(quick);
+    run_until(scene, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        speak_before(scene, one, quick);
+    }
+    speak_before(scene, one, quick); /* it was the eighth */
+    speak_before(scene, one, quick);
+    assert_string_equal(scene->order, "LQLLLQLQLQLQLQLLQ");
 }
 
 /* Eight have their time in the first turn. Who speaks again comes after those that waited. */
@@ -586,6 +599,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_who_takes_long_waits_behind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_costs_much_waits_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_message_is_read_in_parts_behind_others, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_members_are_read_as_they_came, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_answers_of_those_behind_are_written_one_by_one, set_up,
                                         tear_down),
